@@ -1,0 +1,203 @@
+//! Requests of the host, events of the agent, and the report of a trial.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Observation;
+
+/// The host asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Run one trial; answered by events and one [`Event::Finished`].
+    Run(TrialRequest),
+    /// Switch the machine off.
+    Shutdown,
+}
+
+/// The agent tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// The agent is up; the first message.
+    Ready(Ready),
+    /// A trial reached a stage; a sign of life and where it is.
+    Progress {
+        /// The trial's number.
+        trial: u64,
+        /// What begins now.
+        stage: String,
+    },
+    /// A trial is over.
+    Finished {
+        /// The trial's number.
+        trial: u64,
+        /// What was seen.
+        report: Box<TrialReport>,
+    },
+    /// The agent cannot go on; the machine is of no more use.
+    Broken {
+        /// What was tried and why it failed.
+        why: String,
+    },
+}
+
+/// What the agent found when it came up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Kernel release, uname(2).
+    pub kernel: String,
+    /// First line of `criu --version`, if there is one.
+    pub criu: Option<String>,
+    /// Filesystems that can be mounted.
+    pub filesystems: Vec<String>,
+    /// `statmount(STATMOUNT_BY_FD)` works.
+    pub statmount_by_fd: bool,
+    /// `/proc/sys/kernel/tainted`.
+    pub tainted: u64,
+    /// Milliseconds from the kernel's start to this message.
+    pub uptime_ms: u64,
+}
+
+/// One trial to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialRequest {
+    /// Number, chosen by the host, in every event of this trial.
+    pub trial: u64,
+    /// The program as text, variables filled in.
+    pub program: String,
+    /// In which namespaces the process runs.
+    pub flavor: Flavor,
+    /// What is done to it.
+    pub lifecycle: Lifecycle,
+    /// What does it.
+    pub engine: Engine,
+    /// How long one action of the lifecycle may take, in milliseconds.
+    pub action_timeout_ms: u64,
+    /// Send the logs even when all is well.
+    pub keep_logs: bool,
+}
+
+/// In which namespaces the process under test runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flavor {
+    /// The agent's own.
+    Host,
+    /// New mount, PID, IPC and UTS namespaces.
+    Ns,
+    /// The same below a new user namespace.
+    Userns,
+}
+
+/// What is done to the process between observations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lifecycle {
+    /// Dump, restore.
+    DumpRestore,
+    /// Dump and leave running.
+    LeaveRunning,
+}
+
+/// What dumps and restores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// The `criu` of the userland, through its command line.
+    Criu,
+}
+
+/// Everything that was seen of a trial.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialReport {
+    /// The program could not be carried out.
+    pub setup_failure: Option<SetupFailure>,
+    /// `assert` lines that did not hold.
+    pub failed_assertions: Vec<FailedAssertion>,
+    /// Before anything was done to the process; none when the setup failed.
+    pub before: Option<Observation>,
+    /// One for each action of the lifecycle that was begun.
+    pub actions: Vec<ActionReport>,
+    /// Messages of the kernel at level warning or worse, or that start a splat.
+    pub kernel_log: Vec<String>,
+    /// `/proc/sys/kernel/tainted` afterwards.
+    pub tainted: u64,
+    /// What the trial left behind after its processes were ended: mounts, processes, devices.
+    pub leftovers: Vec<String>,
+    /// Files for the artifacts folder: criu's logs.
+    pub files: Vec<ReportFile>,
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupFailure {
+    /// Line in the program's text; 0 when it was not a step.
+    pub line: usize,
+    /// What was tried, on which path, and why it failed.
+    pub what: String,
+    /// The filesystem or call that this kernel does not have, when that is the cause.
+    pub missing: Option<String>,
+}
+
+/// An `assert` line that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedAssertion {
+    /// Line in the program's text.
+    pub line: usize,
+    /// The claim.
+    pub expected: String,
+    /// What was found.
+    pub got: String,
+}
+
+/// One action of a lifecycle and the look after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionReport {
+    /// Which one.
+    pub action: Action,
+    /// How it ended.
+    pub end: ActionEnd,
+    /// Lines of the log that say what went wrong, at most 20, oldest first.
+    pub error_lines: Vec<String>,
+    /// Duration in milliseconds.
+    pub duration_ms: u64,
+    /// What was seen afterwards; none when nothing should be there (after a dump that ends the process).
+    pub after: Option<Observation>,
+    /// Why the process could not be observed although it should be there.
+    pub unobservable: Option<String>,
+}
+
+/// A thing done to the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Checkpoint; the process ends.
+    Dump,
+    /// Checkpoint; the process goes on.
+    DumpLeaveRunning,
+    /// Restore.
+    Restore,
+}
+
+/// How an action ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionEnd {
+    /// It says that it succeeded.
+    Done,
+    /// It says that it failed, with this exit status.
+    Failed(i32),
+    /// It was ended by this signal.
+    Killed(i32),
+    /// It took longer than it may.
+    TimedOut,
+}
+
+/// A file for the artifacts folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportFile {
+    /// A plain file name: `dump.log`.
+    pub name: String,
+    /// What it holds, as text; bytes that are not UTF-8 are replaced.
+    pub text: String,
+}

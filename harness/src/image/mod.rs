@@ -1,0 +1,1 @@
+//! From a manifest to QEMU, kernel and initramfs, in the cache.

@@ -1,0 +1,1 @@
+//! Observation against observation gives a verdict.

@@ -1,0 +1,1 @@
+//! One event stream, one file per format.

@@ -1,0 +1,1 @@
+//! QEMU: its command line, its process, the channel to the agent.

@@ -1,0 +1,281 @@
+//! The steps of a program. Each variant says the system call that it stands for; the text form of each is in
+//! `docs/AUTHORING.md`.
+//!
+//! Paths are relative to the program's top directory, or to a descriptor. An *object* is what a program holds and
+//! a checkpoint must preserve; steps that make one give it a name.
+
+use crate::Bytes;
+
+/// A program: what the process under test does before it is checkpointed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// The steps, in order, each with its line in the text (1-based; 0 where there is no text).
+    pub steps: Vec<Line>,
+}
+
+/// A step and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// 1-based line number in the scenario file.
+    pub number: usize,
+    /// What is done.
+    pub step: Step,
+}
+
+/// The name of an object: `[a-z][a-z0-9_-]*`. `cwd`, `root` and `exe` exist from the start.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName(pub String);
+
+/// A path: relative to the program's top directory (`base` none), or to the directory that a descriptor names
+/// (`fd0:d/f`). An empty path with a base is the descriptor itself (`AT_EMPTY_PATH`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The descriptor that the path starts from, if not the top directory.
+    pub base: Option<ObjectName>,
+    /// The path itself; never starts with `/`.
+    pub path: Bytes,
+}
+
+/// A filesystem that `mount` makes anew. Those on a block device get an empty one of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Filesystem {
+    /// tmpfs(5)
+    Tmpfs,
+    /// ramfs, tmpfs without limits and without swap
+    Ramfs,
+    /// ext4(5), on a loop device
+    Ext4,
+    /// xfs(5), on a loop device
+    Xfs,
+    /// btrfs(5), on a loop device
+    Btrfs,
+    /// A new proc(5) mount
+    Proc,
+    /// A new sysfs(5) mount
+    Sysfs,
+    /// A new devpts instance
+    Devpts,
+    /// POSIX message queues, mq_overview(7)
+    Mqueue,
+}
+
+/// An attribute of a mount, mount_setattr(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MountAttribute {
+    /// Read-only mount
+    Ro,
+    /// Set-user-ID bits are ignored
+    Nosuid,
+    /// Device nodes cannot be opened
+    Nodev,
+    /// Nothing can be executed
+    Noexec,
+    /// Access times stand still
+    Noatime,
+    /// Access times move only after a change (the kernel's default)
+    Relatime,
+    /// Access times always move
+    Strictatime,
+    /// Access times of directories stand still
+    Nodiratime,
+    /// Symbolic links are not followed
+    Nosymfollow,
+}
+
+/// How mounts and unmounts spread, mount_namespaces(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Propagation {
+    /// A new peer group
+    Shared,
+    /// Receives from its former peers
+    Slave,
+    /// Neither sends nor receives
+    Private,
+    /// Private, and cannot be bound
+    Unbindable,
+}
+
+/// How a file is opened, open(2). The first three are the access mode; read-only when none is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OpenFlag {
+    /// `O_RDONLY`
+    Rdonly,
+    /// `O_WRONLY`
+    Wronly,
+    /// `O_RDWR`
+    Rdwr,
+    /// `O_PATH`
+    Path,
+    /// `O_DIRECTORY`
+    Directory,
+    /// `O_NOFOLLOW`
+    Nofollow,
+    /// `O_APPEND`
+    Append,
+    /// `O_NONBLOCK`
+    Nonblock,
+    /// `O_DIRECT`
+    Direct,
+    /// `O_SYNC`
+    Sync,
+    /// `O_NOATIME`
+    Noatime,
+    /// `O_CLOEXEC`
+    Cloexec,
+    /// `O_CREAT`, mode 0644
+    Create,
+    /// `O_EXCL`
+    Exclusive,
+    /// `O_TRUNC`
+    Truncate,
+    /// `O_TMPFILE`: a file without a name in the directory
+    Tmpfile,
+}
+
+/// Who asks for a lock on a file, and how it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LockKind {
+    /// `fcntl(F_SETLK)`: belongs to the process
+    Posix,
+    /// `fcntl(F_OFD_SETLK)`: belongs to the open file description
+    Ofd,
+    /// flock(2)
+    Flock,
+    /// `fcntl(F_SETLEASE)`
+    Lease,
+}
+
+/// Whether a device node is for characters or blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeviceKind {
+    /// Character device
+    Char,
+    /// Block device
+    Block,
+}
+
+/// One thing that a program does.
+#[allow(missing_docs, reason = "the text form in each variant's comment names every field")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// `mount FS AT [ATTRIBUTE...]`: a new filesystem; the mount point is made when it is missing.
+    Mount { filesystem: Filesystem, at: Place, attributes: Vec<MountAttribute> },
+    /// `mount-again OF AT [subvol=PATH] [ATTRIBUTE...]`: the block device that is mounted on `of`, mounted once more.
+    MountAgain { of: Place, at: Place, subvolume: Option<Bytes>, attributes: Vec<MountAttribute> },
+    /// `overlay AT lower=DIR... [upper=DIR work=DIR] [nfs-export] [ATTRIBUTE...]`: overlayfs; upper and work are made when missing.
+    Overlay {
+        at: Place,
+        lower: Vec<Place>,
+        upper: Option<Place>,
+        work: Option<Place>,
+        nfs_export: bool,
+        attributes: Vec<MountAttribute>,
+    },
+    /// `bind FROM TO [ATTRIBUTE...]`, `rbind FROM TO [ATTRIBUTE...]`: the target is made when missing, a file for a file.
+    Bind { from: Place, to: Place, recursive: bool, attributes: Vec<MountAttribute> },
+    /// `move FROM TO`: `MS_MOVE`.
+    Move { from: Place, to: Place },
+    /// `remount AT ATTRIBUTE...`: the mount has exactly these attributes from now on (`MS_REMOUNT|MS_BIND`).
+    Remount { at: Place, attributes: Vec<MountAttribute> },
+    /// `propagation AT KIND [recursive]`
+    Propagate { at: Place, kind: Propagation, recursive: bool },
+    /// `umount AT`, `umount-lazy AT`: umount2(2), lazily with `MNT_DETACH`.
+    Unmount { at: Place, lazy: bool },
+    /// `pivot-root NEW PUT-OLD`: pivot_root(2), then the working directory is the new root.
+    PivotRoot { new_root: Place, put_old: Place },
+
+    /// `mkdir P`
+    Mkdir { at: Place },
+    /// `write P "bytes"`: the file is made or emptied, then written.
+    Write { at: Place, bytes: Bytes },
+    /// `append P "bytes"`
+    Append { at: Place, bytes: Bytes },
+    /// `truncate P LENGTH`: in bytes; longer makes it sparse.
+    Truncate { at: Place, length: u64 },
+    /// `symlink "target" P`: the target is any text.
+    Symlink { target: Bytes, at: Place },
+    /// `link OLD NEW`: a hard link.
+    Link { old: Place, new: Place },
+    /// `rename OLD NEW`
+    Rename { old: Place, new: Place },
+    /// `unlink P`
+    Unlink { at: Place },
+    /// `rmdir P`
+    Rmdir { at: Place },
+    /// `mkfifo P`
+    Mkfifo { at: Place },
+    /// `mknod P char|block MAJOR MINOR`
+    Mknod { at: Place, kind: DeviceKind, major: u32, minor: u32 },
+    /// `chmod P MODE` (octal)
+    Chmod { at: Place, mode: u32 },
+    /// `chown P UID GID`
+    Chown { at: Place, uid: u32, gid: u32 },
+    /// `setxattr P NAME "value"`
+    Setxattr { at: Place, name: Bytes, value: Bytes },
+    /// `touch P SECONDS [NANOSECONDS]`: access and modification time.
+    Touch { at: Place, seconds: i64, nanoseconds: u32 },
+    /// `subvolume P`: a new btrfs subvolume.
+    Subvolume { at: Place },
+    /// `snapshot FROM TO [ro]`: a btrfs snapshot of a subvolume.
+    Snapshot { from: Place, to: Place, read_only: bool },
+    /// `delete-subvolume P`: the btrfs subvolume is removed with all that is in it.
+    DeleteSubvolume { at: Place },
+
+    /// `NAME = open P [FLAG...]`
+    Open { name: ObjectName, at: Place, flags: Vec<OpenFlag> },
+    /// `NAME = dup OBJECT [cloexec]`
+    Dup { name: ObjectName, of: ObjectName, cloexec: bool },
+    /// `NAME = memfd "label"`: memfd_create(2), an internal mount that must not be taken for a detached one.
+    Memfd { name: ObjectName, label: Bytes },
+    /// `NAME = map OBJECT private|shared [write]`: one page of it, mmap(2).
+    Map { name: ObjectName, of: ObjectName, shared: bool, write: bool },
+    /// `seek OBJECT OFFSET`: lseek(2) from the start.
+    Seek { object: ObjectName, offset: u64 },
+    /// `read OBJECT LENGTH`: must give that many bytes.
+    Read { object: ObjectName, length: u64 },
+    /// `write-to OBJECT "bytes"`
+    WriteTo { object: ObjectName, bytes: Bytes },
+    /// `read-entries OBJECT`: one getdents64(2) call with a buffer for a few entries; the position stays in between.
+    ReadEntries { object: ObjectName },
+    /// `lock OBJECT posix|ofd|flock|lease read|write`
+    Lock { object: ObjectName, kind: LockKind, write: bool },
+    /// `close OBJECT`
+    Close { object: ObjectName },
+    /// `chdir P`
+    Chdir { at: Place },
+    /// `chroot P`: paths stay relative to the program's top directory.
+    Chroot { at: Place },
+
+    /// `assert OBJECT CLAIM...`: checked right before the first observation, where all steps are done.
+    Assert { object: ObjectName, claim: Claim },
+}
+
+/// What an `assert` line says about an object.
+#[allow(missing_docs, reason = "the text form in each variant's comment names every field")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// `detached`: its mount is in fdinfo, not in mountinfo, and it is no kernel-internal mount.
+    Detached,
+    /// `visible`: its mount is in mountinfo.
+    Visible,
+    /// `internal`: a mount of the kernel's own (memfd, pipe, socket).
+    Internal,
+    /// `link "text"`: what readlink on `/proc/self/fd/N` gives. For a visible object from the program's top directory.
+    Link(Bytes),
+    /// `links N`: `st_nlink`.
+    Links(u64),
+    /// `content "bytes"`: what can be read through `/proc/self/fd/N`.
+    Content(Bytes),
+    /// `position N`: the file offset, in bytes.
+    Position(u64),
+    /// `lookup "path" ERRNO`: `openat(O_PATH)` relative to it fails so; the name as in errno(3), `ENOENT`.
+    LookupFails { path: Bytes, errno: String },
+    /// `lookup "path" link "text"`: `openat(O_PATH)` relative to it reaches a file with this link text.
+    LookupReaches { path: Bytes, link: Bytes },
+    /// `same-file OBJECT` (`not` false), `not same-file OBJECT`
+    SameFile { other: ObjectName, not: bool },
+    /// `same-mount OBJECT`, `not same-mount OBJECT`
+    SameMount { other: ObjectName, not: bool },
+    /// `same-description OBJECT`, `not same-description OBJECT`: one open file description (kcmp(2) `KCMP_FILE`).
+    SameDescription { other: ObjectName, not: bool },
+}

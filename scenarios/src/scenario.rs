@@ -1,0 +1,51 @@
+//! A scenario: a program with a name, a one-line summary, requirements and an expected outcome.
+
+use std::path::PathBuf;
+
+use crate::Program;
+
+/// One point of the catalogue: a file with all its axes fixed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// `family/file` and the axes' values: `deleted/unlinked@ext4`, `attributes/ro@tmpfs,rdwr`.
+    pub name: String,
+    /// The folder below the catalogue; empty for a user's own file.
+    pub family: String,
+    /// The file's first comment line.
+    pub summary: String,
+    /// What it needs.
+    pub requires: Requirements,
+    /// What must come of it.
+    pub outcome: Outcome,
+    /// The steps, with the axes' values in place of the variables.
+    pub program: Program,
+    /// Where it was read from; none when it came from memory.
+    pub file: Option<PathBuf>,
+}
+
+/// What a scenario needs; decided before it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requirements {
+    /// The axes and the values that this scenario has on them, in the order of the file: `fs` = `ext4`.
+    pub axes: Vec<(String, String)>,
+    /// `kernel=6.12..`: the lowest release, inclusive.
+    pub kernel_from: Option<(u32, u32)>,
+    /// `kernel=..6.12`: the highest release, inclusive.
+    pub kernel_to: Option<(u32, u32)>,
+    /// `flavor=ns`: the flavors it can run in; empty for all.
+    pub flavors: Vec<String>,
+    /// `lifecycle=...`: the lifecycles it can run in; empty for all.
+    pub lifecycles: Vec<String>,
+}
+
+/// What must come of a checkpoint and restore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is the same after as before.
+    Restored,
+    /// No implementation can do it: the dump fails cleanly, names the file, leaves the process unharmed.
+    Refused {
+        /// Why nobody can.
+        reason: String,
+    },
+}
