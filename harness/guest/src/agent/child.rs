@@ -1,0 +1,192 @@
+//! The executor as the agent sees it: a process, two pipes, and what is known of its end.
+//!
+//! The agent keeps all four ends of the pipes: a restored process gets the same ones again. That a process is gone
+//! is therefore told by its pidfd, never by the end of a pipe.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe2};
+use protocol::message::Flavor;
+use protocol::wire;
+
+use crate::executor::{Answer, Ask};
+use crate::sys;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAnswer {
+    #[error("the process is gone: {0}")]
+    Gone(String),
+    #[error("no answer within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    #[error("{0}")]
+    Wire(#[from] wire::WireError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// The process under test.
+pub(super) struct Child {
+    pid: Pid,
+    pidfd: OwnedFd,
+    commands: File,
+    answers: File,
+    /// The ends that the process has, for a restored one.
+    input: OwnedFd,
+    output: OwnedFd,
+    /// The start of an answer that is not complete.
+    partial: Vec<u8>,
+}
+
+/// The namespaces of a flavor.
+fn namespaces(flavor: Flavor) -> libc::c_int {
+    match flavor {
+        Flavor::Host => 0,
+        Flavor::Ns | Flavor::Userns => libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS,
+    }
+}
+
+impl Child {
+    /// Starts `TOP/.zdtm/executor` in the namespaces of `flavor`, with the root at `top` where it has its own.
+    pub(super) fn start(flavor: Flavor, top: &str) -> io::Result<Self> {
+        let (input, commands) = pipe2(OFlag::O_CLOEXEC)?;
+        let (answers, output) = pipe2(OFlag::O_CLOEXEC)?;
+        // SAFETY: the agent has one thread.
+        let pid = unsafe { sys::clone_into_namespaces(namespaces(flavor)) }?;
+        if pid == 0 {
+            let error = become_executor(flavor, top, &input, &output);
+            let answer = Answer::Blind(format!("starting the executor: {error}"));
+            let _ = wire::send(&mut File::from(output), &answer);
+            std::process::exit(1);
+        }
+        let pidfd = sys::pidfd_open(pid)?;
+        let (commands, answers) = (File::from(commands), File::from(answers));
+        Ok(Child { pid: Pid::from_raw(pid), pidfd, commands, answers, input, output, partial: Vec::new() })
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// The ends of the pipes that the process has: standard input, standard output.
+    pub(super) fn streams(&self) -> (&OwnedFd, &OwnedFd) {
+        (&self.input, &self.output)
+    }
+
+    /// The process goes on under another process ID: it was restored.
+    pub(super) fn reborn(&mut self, pid: i32) -> io::Result<()> {
+        self.pidfd = sys::pidfd_open(pid)?;
+        self.pid = Pid::from_raw(pid);
+        self.partial.clear();
+        Ok(())
+    }
+
+    /// Asks and waits for the answer.
+    pub(super) fn ask(&mut self, ask: &Ask, timeout: Duration) -> Result<Answer, NoAnswer> {
+        wire::send(&mut self.commands, ask)?;
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(newline) = self.partial.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.partial.drain(..=newline).collect();
+                return Ok(wire::decode(&line)?);
+            }
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                return Err(NoAnswer::TimedOut(timeout));
+            }
+            let mut polled = [
+                PollFd::new(self.answers.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN),
+            ];
+            poll(&mut polled, PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX)).map_err(io::Error::from)?;
+            let ready = |index: usize| polled[index].any().unwrap_or(false);
+            match (ready(0), ready(1)) {
+                (true, _) => self.read_some()?,
+                (false, true) => return Err(NoAnswer::Gone(self.reap())),
+                (false, false) => {}
+            }
+        }
+    }
+
+    fn read_some(&mut self) -> Result<(), NoAnswer> {
+        let mut buffer = [0; 64 << 10];
+        let count = self.answers.read(&mut buffer)?;
+        self.partial.extend_from_slice(&buffer[..count]);
+        if self.partial.len() > wire::LINE_LIMIT { Err(wire::WireError::TooLong.into()) } else { Ok(()) }
+    }
+
+    /// Waits until the process has ended; false when it has not within `timeout`.
+    pub(super) fn wait_for_end(&self, timeout: Duration) -> io::Result<bool> {
+        let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        let count = poll(&mut polled, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX))?;
+        Ok(count > 0)
+    }
+
+    /// Takes the exit status of an ended process and says it in words.
+    pub(super) fn reap(&self) -> String {
+        match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, status)) => format!("it exited with status {status}"),
+            Ok(WaitStatus::Signaled(_, signal, _)) => format!("it was ended by {signal}"),
+            Ok(status) => format!("{status:?}"),
+            Err(error) => format!("waitpid: {error}"),
+        }
+    }
+
+    /// Ends the process, and with it what lives in its PID namespace.
+    pub(super) fn end(&self) {
+        let _ = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
+        let _ = self.wait_for_end(Duration::from_secs(5));
+        let _ = self.reap();
+    }
+}
+
+/// In the new process: namespaces, root, streams, exec. Returns only with what went wrong.
+fn become_executor(flavor: Flavor, top: &str, input: &OwnedFd, output: &OwnedFd) -> io::Error {
+    let go = || -> io::Result<()> {
+        nix::unistd::setsid()?;
+        nix::unistd::dup2_stdin(input)?;
+        nix::unistd::dup2_stdout(output)?;
+        nix::unistd::dup2_stderr(output)?;
+        let path = match flavor {
+            Flavor::Host => {
+                std::env::set_current_dir(top)?;
+                format!("{top}/.zdtm/executor")
+            }
+            Flavor::Ns | Flavor::Userns => {
+                own_root(top)?;
+                "/.zdtm/executor".to_owned()
+            }
+        };
+        let path = CString::new(path).map_err(io::Error::other)?;
+        let arguments = [path.as_c_str(), c"executor"];
+        nix::unistd::execve(&path, &arguments, &[c"PATH=/usr/sbin:/usr/bin"])?;
+        Ok(())
+    };
+    go().err().unwrap_or_else(|| io::Error::other("exec came back"))
+}
+
+/// Makes `top` the root of this mount namespace and nothing else visible.
+fn own_root(top: &str) -> io::Result<()> {
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
+    std::env::set_current_dir(top)?;
+    nix::unistd::pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    std::env::set_current_dir("/")?;
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none)?;
+    Ok(nix::unistd::sethostname("trial")?)
+}
+
+/// The inode of a pipe, as in `pipe:[N]`.
+pub(super) fn pipe_inode(fd: &OwnedFd) -> io::Result<u64> {
+    Ok(nix::sys::stat::fstat(fd)?.st_ino)
+}

@@ -1,0 +1,337 @@
+//! One trial: a top directory, disks, the executor, the actions of the lifecycle with a look after each, the clean-up.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
+use protocol::Observation;
+use protocol::message::{Action, ActionEnd, ActionReport, Flavor, Lifecycle, SetupFailure, TrialReport, TrialRequest};
+use protocol::wire::WireError;
+
+use super::child::{Child, pipe_inode};
+use super::disks::{self, Disk};
+use super::kernel_log::{self, KernelLog};
+use super::litter::Before;
+use super::modules::Modules;
+use crate::criu::{External, Images, Run};
+use crate::executor::{Answer, Ask};
+use crate::observe::{Made, outside};
+
+/// Tells the host where the trial is.
+pub(super) type Progress<'a> = &'a mut dyn FnMut(&str) -> Result<(), WireError>;
+
+/// The actions of a lifecycle, each followed by a look.
+fn actions(lifecycle: Lifecycle) -> &'static [Action] {
+    match lifecycle {
+        Lifecycle::DumpRestore => &[Action::Dump, Action::Restore],
+        Lifecycle::LeaveRunning => &[Action::DumpLeaveRunning],
+    }
+}
+
+/// Runs a trial to its end, whatever that is. The only error is that the host cannot be told.
+pub(super) fn run(
+    request: &TrialRequest,
+    modules: &mut Modules,
+    progress: Progress<'_>,
+) -> Result<TrialReport, WireError> {
+    let mut report = TrialReport::default();
+    let world = Before::look().and_then(|before| Ok((before, KernelLog::from_now()?)));
+    let (before, kernel_log) = match world {
+        Ok(world) => world,
+        Err(error) => {
+            report.setup_failure = Some(infrastructure("looking at the machine before the trial", &error));
+            return Ok(report);
+        }
+    };
+    let top = format!("/t/{}", request.trial);
+    let mut disks = Vec::new();
+    match prepare(request, &top, modules, &mut disks) {
+        Ok(child) => lead(Trial { request, top: &top, child, disks: &disks, made: Vec::new() }, &mut report, progress)?,
+        Err(failure) => report.setup_failure = Some(failure),
+    }
+    progress("clean-up")?;
+    match before.clean(&top) {
+        Ok(leftovers) => report.leftovers = leftovers,
+        Err(error) => report.leftovers.push(format!("looking for leftovers: {error}")),
+    }
+    report.leftovers.extend(disks::detach(disks));
+    let _ = fs::remove_dir_all(images_folder(request.trial));
+    let _ = fs::remove_dir(&top);
+    report.kernel_log = kernel_log.lines();
+    report.tainted = kernel_log::tainted();
+    Ok(report)
+}
+
+fn infrastructure(what: &str, error: &impl std::fmt::Display) -> SetupFailure {
+    SetupFailure { line: 0, what: format!("{what}: {error}"), missing: None }
+}
+
+fn images_folder(trial: u64) -> PathBuf {
+    PathBuf::from(format!("/run/images/{trial}"))
+}
+
+/// Everything that must be there before the program starts; what was attached stands in `disks` also on failure.
+fn prepare(
+    request: &TrialRequest,
+    top: &str,
+    modules: &mut Modules,
+    disks: &mut Vec<Disk>,
+) -> Result<Child, SetupFailure> {
+    let program = scenarios::parse_program(&request.program).map_err(|error| infrastructure("the program", &error))?;
+    let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
+    for group in filesystem_groups(&program) {
+        modules.load(&group).map_err(failed("loading modules"))?;
+    }
+    *disks = disks::attach(&disks::needed(&program)).map_err(failed("attaching disks"))?;
+    make_top(top).map_err(failed("making the top directory"))?;
+    Child::start(request.flavor, top).map_err(failed("starting the executor"))
+}
+
+/// The module groups that a program's steps need.
+fn filesystem_groups(program: &scenarios::Program) -> Vec<String> {
+    use scenarios::Step;
+    let group = |step: &Step| match step {
+        Step::Mount { filesystem, .. } => Some(filesystem.to_string()),
+        Step::Overlay { .. } => Some("overlay".to_owned()),
+        _ => None,
+    };
+    program.steps.iter().filter_map(|line| group(&line.step)).collect()
+}
+
+/// A small tmpfs with the executor in the harness's own corner.
+fn make_top(top: &str) -> io::Result<()> {
+    fs::create_dir_all(top)?;
+    mount(Some("tmpfs"), top, Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))?;
+    fs::create_dir(format!("{top}/.zdtm"))?;
+    fs::create_dir(format!("{top}/proc"))?;
+    fs::copy("/proc/self/exe", format!("{top}/.zdtm/executor")).map(drop)
+}
+
+/// A trial whose process is there.
+struct Trial<'a> {
+    request: &'a TrialRequest,
+    top: &'a str,
+    child: Child,
+    disks: &'a [Disk],
+    made: Vec<Made>,
+}
+
+/// Sets up, looks, acts, looks, until the end of the lifecycle or the first action that fails.
+fn lead(mut trial: Trial<'_>, report: &mut TrialReport, progress: Progress<'_>) -> Result<(), WireError> {
+    progress("setup")?;
+    if !trial.set_up(report) {
+        trial.child.end();
+        return Ok(());
+    }
+    progress("observe")?;
+    match trial.observe() {
+        Ok(observation) => report.before = Some(observation),
+        Err(why) => {
+            report.setup_failure = Some(SetupFailure { line: 0, what: why, missing: None });
+            trial.child.end();
+            return Ok(());
+        }
+    }
+    let own_mounts = trial.request.flavor != Flavor::Host;
+    let mut externals = Vec::new();
+    match Images::new(images_folder(trial.request.trial), own_mounts) {
+        Ok(images) => {
+            for &action in actions(trial.request.lifecycle) {
+                progress(action_name(action))?;
+                let done = trial.act(action, &images, &mut externals, report);
+                report.actions.push(done);
+                if report.actions.last().is_some_and(|done| done.end != ActionEnd::Done) {
+                    break;
+                }
+            }
+        }
+        Err(error) => report.setup_failure = Some(infrastructure("making a folder for images", &error)),
+    }
+    trial.child.end();
+    Ok(())
+}
+
+fn action_name(action: Action) -> &'static str {
+    match action {
+        Action::Dump | Action::DumpLeaveRunning => "dump",
+        Action::Restore => "restore",
+    }
+}
+
+impl Trial<'_> {
+    /// How long the process may take to answer: it does no more than a few hundred system calls.
+    fn answer_timeout(&self) -> Duration {
+        Duration::from_millis(self.request.action_timeout_ms)
+    }
+
+    fn own_root(&self) -> bool {
+        self.request.flavor != Flavor::Host
+    }
+
+    /// The top directory as the process sees it.
+    fn inner_top(&self) -> &str {
+        if self.own_root() { "/" } else { self.top }
+    }
+
+    /// Has the program carried out; false when it was not.
+    fn set_up(&mut self, report: &mut TrialReport) -> bool {
+        let ask = Ask::SetUp {
+            program: self.request.program.clone(),
+            top: self.inner_top().to_owned(),
+            disks: self.disks.iter().map(Disk::minor).collect(),
+        };
+        let timeout = self.answer_timeout();
+        match self.child.ask(&ask, timeout) {
+            Ok(Answer::SetUp { made, failure, failed_assertions }) => {
+                self.made = made;
+                report.failed_assertions = failed_assertions;
+                report.setup_failure = failure;
+            }
+            Ok(Answer::Blind(why)) => report.setup_failure = Some(infrastructure("the executor", &why)),
+            Ok(Answer::Seen(_)) => {
+                report.setup_failure = Some(infrastructure("the executor", &"an answer to another question"))
+            }
+            Err(error) => report.setup_failure = Some(infrastructure("carrying out the program", &error)),
+        }
+        report.setup_failure.is_none()
+    }
+
+    /// The look from both sides; the error says which side could not see.
+    fn observe(&mut self) -> Result<Observation, String> {
+        let timeout = self.answer_timeout();
+        let inside = match self.child.ask(&Ask::Look, timeout) {
+            Ok(Answer::Seen(view)) => view,
+            Ok(Answer::Blind(why)) => return Err(why),
+            Ok(Answer::SetUp { .. }) => return Err("an answer to another question".to_owned()),
+            Err(error) => return Err(format!("looking from inside: {error}")),
+        };
+        let outside = outside::look(self.child.pid(), &self.made, self.inner_top())
+            .map_err(|error| format!("looking from outside: {error}"))?;
+        Ok(Observation {
+            inside,
+            outside: outside.view,
+            shared_descriptions: outside.shared_descriptions,
+            mounts: outside.mounts,
+            host_mounts: outside.host_mounts,
+            tree: outside.tree,
+            process: outside.process,
+        })
+    }
+
+    fn act(
+        &mut self,
+        action: Action,
+        images: &Images,
+        externals: &mut Vec<External>,
+        report: &mut TrialReport,
+    ) -> ActionReport {
+        let start = Instant::now();
+        let run = match action {
+            Action::Dump => self.dump(images, false, externals),
+            Action::DumpLeaveRunning => self.dump(images, true, externals),
+            Action::Restore => self.restore(images, externals),
+        };
+        let duration_ms = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        let run = run.unwrap_or_else(|error| Run {
+            end: ActionEnd::Failed(-1),
+            error_lines: vec![format!("the agent: {error}")],
+            files: Vec::new(),
+        });
+        let done = run.end == ActionEnd::Done;
+        if !done || self.request.keep_logs {
+            report.files.extend(run.files);
+        }
+        let mut result = ActionReport {
+            action,
+            end: run.end,
+            error_lines: run.error_lines,
+            duration_ms,
+            after: None,
+            unobservable: None,
+        };
+        // After a dump that worked there is no process, after a restore that failed neither.
+        let expected = match action {
+            Action::Dump => !done,
+            Action::DumpLeaveRunning => true,
+            Action::Restore => done,
+        };
+        if expected {
+            match self.observe() {
+                Ok(observation) => result.after = Some(observation),
+                Err(why) => result.unobservable = Some(why),
+            }
+        } else if action == Action::Dump && !self.child.wait_for_end(Duration::from_secs(5)).unwrap_or(false) {
+            result.unobservable = Some("the dump succeeded but the process is still there".to_owned());
+        } else {
+            self.child.reap();
+        }
+        result
+    }
+
+    fn dump(&self, images: &Images, leave_running: bool, externals: &mut Vec<External>) -> io::Result<Run> {
+        if self.own_root() {
+            *externals = self.externals()?;
+        }
+        images.dump(self.child.pid(), leave_running, externals, self.answer_timeout())
+    }
+
+    /// The visible mounts of block filesystems: criu takes them from outside, as container engines have it do.
+    fn externals(&self) -> io::Result<Vec<External>> {
+        let mounts = outside::look_at_mounts(self.child.pid())?;
+        let mut externals = Vec::new();
+        for mount in mounts {
+            let disk = self.disks.iter().position(|disk| {
+                disk.fs_type.as_bytes() == mount.fs_type.as_slice()
+                    && mount.source.0.ends_with(format!("/disk{}", disk.minor()).as_bytes())
+            });
+            let Some(disk) = disk else { continue };
+            let stage = PathBuf::from(format!("/run/stage/{disk}"));
+            let below = mount.root.0.strip_prefix(b"/").unwrap_or_default();
+            let source = if below.is_empty() { stage } else { stage.join(scenarios::Bytes::from(below).as_os_str()) };
+            externals.push(External {
+                mount_point: mount.mount_point.as_os_str().into(),
+                key: format!("disk{disk}-{}", mount.id),
+                source,
+            });
+        }
+        Ok(externals)
+    }
+
+    fn restore(&mut self, images: &Images, externals: &[External]) -> io::Result<Run> {
+        let staged = self.stage(externals)?;
+        let (input, output) = self.child.streams();
+        let pipes = [(input, pipe_inode(input)?), (output, pipe_inode(output)?)];
+        let result = images.restore(Path::new(self.top), pipes, externals, self.answer_timeout());
+        for path in staged.iter().rev() {
+            nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH)?;
+        }
+        let (mut run, pid) = result?;
+        match (&run.end, pid) {
+            (ActionEnd::Done, Some(pid)) => self.child.reborn(pid)?,
+            (ActionEnd::Done, None) => {
+                run.end = ActionEnd::Failed(-1);
+                run.error_lines.push("criu says that it restored, but wrote no process ID".to_owned());
+            }
+            _ => {}
+        }
+        Ok(run)
+    }
+
+    /// Mounts the disks that visible mounts need, in the agent's namespace, for the time of the restore.
+    fn stage(&self, externals: &[External]) -> io::Result<Vec<PathBuf>> {
+        let mut staged = Vec::new();
+        for (number, disk) in self.disks.iter().enumerate() {
+            let stage = PathBuf::from(format!("/run/stage/{number}"));
+            if !externals.iter().any(|external| external.source.starts_with(&stage)) {
+                continue;
+            }
+            fs::create_dir_all(&stage)?;
+            let data = (disk.fs_type == "btrfs").then_some("subvolid=5");
+            mount(Some(disk.path().as_str()), &stage, Some(disk.fs_type.as_str()), MsFlags::empty(), data)?;
+            staged.push(stage);
+        }
+        Ok(staged)
+    }
+}

@@ -1,0 +1,212 @@
+//! Dump and restore through the `criu` command line (criu(8)).
+//!
+//! What the container engines pass by hand is passed here too: the pipes that lead out of the process, and mounts of
+//! filesystems on block devices, which criu takes from outside (`--external mnt[...]`).
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use protocol::message::{ActionEnd, ReportFile};
+
+use crate::sys;
+
+/// Where the userland has it.
+const PROGRAM: &str = "/usr/sbin/criu";
+/// More of a log than this is not sent: its end is where the error stands.
+const LOG_LIMIT: usize = 1 << 20;
+/// No more error lines than this.
+const ERROR_LINE_LIMIT: usize = 20;
+
+/// A set of images of one process, in a folder of its own.
+pub struct Images {
+    folder: PathBuf,
+    /// Whether the process has a mount namespace of its own.
+    own_mounts: bool,
+}
+
+/// A mount that criu takes from outside.
+#[derive(Clone, Debug)]
+pub struct External {
+    /// The mount point in the process's namespace.
+    pub mount_point: PathBuf,
+    /// The name that the images know it by.
+    pub key: String,
+    /// The directory of the agent that shows the same tree at restore.
+    pub source: PathBuf,
+}
+
+/// How a call of criu ended and what it said.
+#[derive(Debug)]
+pub struct Run {
+    /// The end.
+    pub end: ActionEnd,
+    /// Lines that say what went wrong.
+    pub error_lines: Vec<String>,
+    /// The log and what it printed.
+    pub files: Vec<ReportFile>,
+}
+
+/// The version that `criu --version` names; none without a criu that starts.
+pub fn version() -> Option<String> {
+    let output = Command::new(PROGRAM).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().next().and_then(|line| line.strip_prefix("Version: ")).map(|version| version.trim().to_owned())
+}
+
+impl Images {
+    /// An empty set below `folder`.
+    ///
+    /// # Errors
+    /// Those of making the folder.
+    pub fn new(folder: PathBuf, own_mounts: bool) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        Ok(Images { folder, own_mounts })
+    }
+
+    /// `criu dump`.
+    ///
+    /// # Errors
+    /// Those of starting it.
+    pub fn dump(&self, pid: i32, leave_running: bool, externals: &[External], timeout: Duration) -> io::Result<Run> {
+        let mut command = self.command("dump");
+        command.args(["--tree", &pid.to_string(), "--link-remap"]);
+        if leave_running {
+            command.arg("--leave-running");
+        }
+        for external in externals {
+            let mut argument = OsString::from("mnt[");
+            argument.push(&external.mount_point);
+            argument.push(format!("]:{}", external.key));
+            command.arg("--external").arg(argument);
+        }
+        self.run(command, "dump", &[], timeout)
+    }
+
+    /// `criu restore`; on success the new process's ID. `root` is where the root of its mount namespace is made from.
+    ///
+    /// # Errors
+    /// Those of starting it.
+    pub fn restore(
+        &self,
+        root: &Path,
+        pipes: [(&OwnedFd, u64); 2],
+        externals: &[External],
+        timeout: Duration,
+    ) -> io::Result<(Run, Option<i32>)> {
+        let mut command = self.command("restore");
+        command.args(["--restore-detached", "--pidfile", "restored.pid"]);
+        if self.own_mounts {
+            command.arg("--root").arg(root);
+        }
+        for external in externals {
+            let mut argument = OsString::from(format!("mnt[{}]:", external.key));
+            argument.push(&external.source);
+            command.arg("--external").arg(argument);
+        }
+        // The child of our fork has these descriptors under known numbers, out of the way of its standard streams.
+        let mut inherited = Vec::new();
+        for (index, (fd, inode)) in pipes.into_iter().enumerate() {
+            let number = 700 + i32::try_from(index).map_err(io::Error::other)?;
+            command.arg("--inherit-fd").arg(format!("fd[{number}]:pipe:[{inode}]"));
+            inherited.push((fd, number));
+        }
+        let pid_file = self.folder.join("restored.pid");
+        if pid_file.exists() {
+            fs::remove_file(&pid_file)?;
+        }
+        let run = self.run(command, "restore", &inherited, timeout)?;
+        let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
+        Ok((run, pid))
+    }
+
+    fn command(&self, action: &str) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg(action).arg("--images-dir").arg(&self.folder).arg("--log-file").arg(format!("{action}.log"));
+        command.args(["-v4", "--manage-cgroups=ignore", "--file-locks"]);
+        command.current_dir(&self.folder).stdin(Stdio::null()).process_group(0);
+        command
+    }
+
+    fn run(
+        &self,
+        mut command: Command,
+        name: &str,
+        inherited: &[(&OwnedFd, i32)],
+        timeout: Duration,
+    ) -> io::Result<Run> {
+        let printed = self.folder.join(format!("{name}.out"));
+        let output = File::create(&printed)?;
+        command.stdout(output.try_clone()?).stderr(output);
+        sys::inherit(&mut command, inherited);
+        let mut process =
+            command.spawn().map_err(|error| io::Error::new(error.kind(), format!("{PROGRAM}: {error}")))?;
+        let pid = i32::try_from(process.id()).map_err(io::Error::other)?;
+        let pidfd = sys::pidfd_open(pid)?;
+        let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        let ended = poll(&mut polled, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX))? > 0;
+        if !ended {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let status = process.wait()?;
+        let end = match (ended, status.code(), status.signal()) {
+            (false, ..) => ActionEnd::TimedOut,
+            (true, Some(0), _) => ActionEnd::Done,
+            (true, Some(code), _) => ActionEnd::Failed(code),
+            (true, None, signal) => ActionEnd::Killed(signal.unwrap_or(0)),
+        };
+        let log = read_end(&self.folder.join(format!("{name}.log")));
+        let printed = read_end(&printed);
+        let mut error_lines = error_lines(&log);
+        if error_lines.is_empty() {
+            error_lines = printed.lines().take(ERROR_LINE_LIMIT).map(str::to_owned).collect();
+        }
+        let file = |suffix: &str, text: String| ReportFile { name: format!("criu-{name}.{suffix}"), text };
+        Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)] })
+    }
+}
+
+/// The end of a log, as text; empty where there is none.
+fn read_end(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    let start = bytes.len().saturating_sub(LOG_LIMIT);
+    String::from_utf8_lossy(&bytes[start..]).into_owned()
+}
+
+/// The lines that criu marks as errors, without the time in front: `(00.012345) Error (criu/files-reg.c:1): ...`.
+pub fn error_lines(log: &str) -> Vec<String> {
+    let without_time = |line: &str| match line.strip_prefix('(').and_then(|rest| rest.split_once(") ")) {
+        Some((time, rest)) if time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    // A line of a restored task has its process ID in front: `pie: 1: Error (...)` or `     1: Error (...)`.
+    let is_error = |line: &&str| line.contains("Error (");
+    log.lines().filter(is_error).take(ERROR_LINE_LIMIT).map(|line| without_time(line).trim().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::error_lines;
+
+    #[test]
+    fn errors_are_found_and_shortened() {
+        let log = "(00.000001) Version: 4.1.1\n\
+                   (00.016063) Error (criu/files-reg.c:1871): Can't lookup mount=38 for fd=3 path=/d/f\n\
+                   (00.20)      1: Error (criu/cr-restore.c:1): no\n";
+        assert_eq!(
+            error_lines(log),
+            [
+                "Error (criu/files-reg.c:1871): Can't lookup mount=38 for fd=3 path=/d/f",
+                "1: Error (criu/cr-restore.c:1): no"
+            ]
+        );
+    }
+}

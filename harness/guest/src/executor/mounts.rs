@@ -1,0 +1,184 @@
+//! Steps that change mounts.
+
+use std::ffi::{CStr, CString};
+use std::io;
+
+use nix::fcntl::AtFlags;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
+use scenarios::Step;
+use scenarios::program::{Filesystem, MountAttribute, Place, Propagation};
+
+use super::world::World;
+use crate::sys::{MountAttr, mount_setattr};
+
+pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
+    match step {
+        Step::Mount { filesystem, at, attributes } => mount_new(world, *filesystem, at, attributes),
+        Step::MountAgain { of, at, subvolume, attributes } => {
+            let (fs_type, device) = world.disk_at(of)?;
+            let data = subvolume.as_ref().map(|path| [b"subvol=".as_slice(), path.as_slice()].concat());
+            make_mount_point(world, at, false)?;
+            let flags = flags_of(attributes);
+            mount_at(world, at, &device, fs_type, flags, data.as_deref())
+        }
+        Step::Overlay { .. } => overlay(world, step),
+        Step::Bind { from, to, recursive, attributes } => bind(world, from, to, *recursive, attributes),
+        Step::Move { from, to } => {
+            make_mount_point(world, to, false)?;
+            let (from, to) = (world.from_proc(from)?, world.from_proc(to)?);
+            let none = None::<&CStr>;
+            world.in_proc(|| Ok(mount(Some(from.as_c_str()), to.as_c_str(), none, MsFlags::MS_MOVE, none)?))
+        }
+        Step::Remount { at, attributes } => set_attributes(world, at, attributes),
+        Step::Propagate { at, kind, recursive } => propagate(world, at, *kind, *recursive),
+        Step::Unmount { at, lazy } => {
+            let path = world.from_proc(at)?;
+            let flags = if *lazy { MntFlags::MNT_DETACH } else { MntFlags::empty() };
+            world.in_proc(|| Ok(umount2(path.as_c_str(), flags)?))
+        }
+        Step::PivotRoot { new_root, put_old } => {
+            let (new_root, put_old) = (world.from_proc(new_root)?, world.from_proc(put_old)?);
+            world.in_proc(|| Ok(nix::unistd::pivot_root(new_root.as_c_str(), put_old.as_c_str())?))?;
+            Ok(nix::unistd::chdir("/")?)
+        }
+        _ => unreachable!("the caller sends mount steps only"),
+    }
+}
+
+fn mount_new(world: &mut World, filesystem: Filesystem, at: &Place, attributes: &[MountAttribute]) -> io::Result<()> {
+    make_mount_point(world, at, false)?;
+    let fs_type = type_name(filesystem);
+    let source = if filesystem.needs_disk() {
+        world.take_disk(at, fs_type)?
+    } else {
+        CString::new(fs_type).map_err(io::Error::other)?
+    };
+    // A mount of POSIX queues and of devpts is made like any other; their defaults are what containers use.
+    let data = (filesystem == Filesystem::Devpts).then_some(b"newinstance,ptmxmode=0666".as_slice());
+    // ro belongs to this mount, not to the superblock: a bind of it may be writable.
+    mount_at(world, at, &source, fs_type, MsFlags::empty(), data)?;
+    if attributes.is_empty() { Ok(()) } else { set_attributes(world, at, attributes) }
+}
+
+fn type_name(filesystem: Filesystem) -> &'static str {
+    match filesystem {
+        Filesystem::Tmpfs => "tmpfs",
+        Filesystem::Ramfs => "ramfs",
+        Filesystem::Ext4 => "ext4",
+        Filesystem::Xfs => "xfs",
+        Filesystem::Btrfs => "btrfs",
+        Filesystem::Proc => "proc",
+        Filesystem::Sysfs => "sysfs",
+        Filesystem::Devpts => "devpts",
+        Filesystem::Mqueue => "mqueue",
+    }
+}
+
+fn mount_at(
+    world: &World,
+    at: &Place,
+    source: &CStr,
+    fs_type: &str,
+    flags: MsFlags,
+    data: Option<&[u8]>,
+) -> io::Result<()> {
+    let path = world.from_proc(at)?;
+    world.in_proc(|| Ok(mount(Some(source), path.as_c_str(), Some(fs_type), flags, data)?))
+}
+
+fn overlay(world: &World, step: &Step) -> io::Result<()> {
+    let Step::Overlay { at, lower, upper, work, nfs_export, attributes } = step else {
+        unreachable!("the caller sends overlay steps only");
+    };
+    make_mount_point(world, at, false)?;
+    let mut data = b"lowerdir=".to_vec();
+    for (index, place) in lower.iter().enumerate() {
+        if index > 0 {
+            data.push(b':');
+        }
+        data.extend(world.absolute(place)?);
+    }
+    for (key, place) in [("upperdir", upper), ("workdir", work)] {
+        if let Some(place) = place {
+            make_mount_point(world, place, false)?;
+            data.extend(format!(",{key}=").bytes());
+            data.extend(world.absolute(place)?);
+        }
+    }
+    if *nfs_export {
+        data.extend(b",index=on,nfs_export=on");
+    }
+    mount_at(world, at, c"overlay", "overlay", flags_of(attributes), Some(&data))
+}
+
+fn bind(world: &World, from: &Place, to: &Place, recursive: bool, attributes: &[MountAttribute]) -> io::Result<()> {
+    let source = world.at(from)?;
+    let is_directory = fstatat(source.dir(), source.path.as_c_str(), AtFlags::empty())?.st_mode & SFlag::S_IFMT.bits()
+        == SFlag::S_IFDIR.bits();
+    make_mount_point(world, to, !is_directory)?;
+    let (source, target) = (world.from_proc(from)?, world.from_proc(to)?);
+    let flags = if recursive { MsFlags::MS_BIND | MsFlags::MS_REC } else { MsFlags::MS_BIND };
+    let none = None::<&CStr>;
+    world.in_proc(|| Ok(mount(Some(source.as_c_str()), target.as_c_str(), none, flags, none)?))?;
+    if attributes.is_empty() { Ok(()) } else { set_attributes(world, to, attributes) }
+}
+
+/// The mount has these attributes and no others (`MS_REMOUNT|MS_BIND`, mount(2)).
+fn set_attributes(world: &World, at: &Place, attributes: &[MountAttribute]) -> io::Result<()> {
+    let path = world.from_proc(at)?;
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags_of(attributes);
+    let none = None::<&CStr>;
+    world.in_proc(|| Ok(mount(none, path.as_c_str(), none, flags, none)?))?;
+    if attributes.contains(&MountAttribute::Nosymfollow) {
+        const MOUNT_ATTR_NOSYMFOLLOW: u64 = 0x0020_0000;
+        let at = world.at(at)?;
+        let attr = MountAttr { set: MOUNT_ATTR_NOSYMFOLLOW, ..MountAttr::default() };
+        mount_setattr(at.dir(), &at.path, false, attr)?;
+    }
+    Ok(())
+}
+
+fn flags_of(attributes: &[MountAttribute]) -> MsFlags {
+    let flag = |attribute: &MountAttribute| match attribute {
+        MountAttribute::Ro => MsFlags::MS_RDONLY,
+        MountAttribute::Nosuid => MsFlags::MS_NOSUID,
+        MountAttribute::Nodev => MsFlags::MS_NODEV,
+        MountAttribute::Noexec => MsFlags::MS_NOEXEC,
+        MountAttribute::Noatime => MsFlags::MS_NOATIME,
+        MountAttribute::Relatime => MsFlags::MS_RELATIME,
+        MountAttribute::Strictatime => MsFlags::MS_STRICTATIME,
+        MountAttribute::Nodiratime => MsFlags::MS_NODIRATIME,
+        // No flag of mount(2) in every C library; set by mount_setattr.
+        MountAttribute::Nosymfollow => MsFlags::empty(),
+    };
+    attributes.iter().map(flag).collect()
+}
+
+fn propagate(world: &World, at: &Place, kind: Propagation, recursive: bool) -> io::Result<()> {
+    let propagation = match kind {
+        Propagation::Shared => MsFlags::MS_SHARED,
+        Propagation::Slave => MsFlags::MS_SLAVE,
+        Propagation::Private => MsFlags::MS_PRIVATE,
+        Propagation::Unbindable => MsFlags::MS_UNBINDABLE,
+    };
+    let flags = if recursive { propagation | MsFlags::MS_REC } else { propagation };
+    let path = world.from_proc(at)?;
+    let none = None::<&CStr>;
+    world.in_proc(|| Ok(mount(none, path.as_c_str(), none, flags, none)?))
+}
+
+/// Makes a mount point that is not there: a directory, or an empty file for a file.
+pub(super) fn make_mount_point(world: &World, at: &Place, file: bool) -> io::Result<()> {
+    let at = world.at(at)?;
+    match fstatat(at.dir(), at.path.as_c_str(), AtFlags::empty()) {
+        Ok(_) => Ok(()),
+        Err(nix::errno::Errno::ENOENT) if file => {
+            let flags = nix::fcntl::OFlag::O_CREAT | nix::fcntl::OFlag::O_EXCL | nix::fcntl::OFlag::O_CLOEXEC;
+            nix::fcntl::openat(at.dir(), at.path.as_c_str(), flags, Mode::from_bits_truncate(0o644))?;
+            Ok(())
+        }
+        Err(nix::errno::Errno::ENOENT) => Ok(mkdirat(at.dir(), at.path.as_c_str(), Mode::from_bits_truncate(0o755))?),
+        Err(error) => Err(error.into()),
+    }
+}

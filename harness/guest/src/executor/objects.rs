@@ -1,0 +1,125 @@
+//! Steps that make objects and change their state.
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::Mode;
+use nix::unistd::{Whence, lseek, read, write};
+use scenarios::Step;
+use scenarios::program::{LockKind, ObjectName, OpenFlag, Place};
+
+use super::world::World;
+use crate::sys;
+
+pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
+    match step {
+        Step::Open { name, at, flags } => {
+            let fd = open(world, at, flags)?;
+            world.keep(name, fd);
+            Ok(())
+        }
+        Step::Dup { name, of, cloexec } => {
+            let lowest = 0;
+            let command = if *cloexec { FcntlArg::F_DUPFD_CLOEXEC(lowest) } else { FcntlArg::F_DUPFD(lowest) };
+            let number = fcntl(world.borrow(of)?, command)?;
+            // SAFETY: the kernel just made this descriptor for us.
+            world.keep(name, unsafe { OwnedFd::from_raw_fd(number) });
+            Ok(())
+        }
+        Step::Memfd { name, label } => {
+            let fd = memfd_create(label.as_slice(), MFdFlags::empty())?;
+            world.keep(name, fd);
+            Ok(())
+        }
+        Step::Map { name, of, shared, write } => {
+            let start = sys::map_page(world.borrow(of)?, *shared, *write)?;
+            world.keep_mapping(name, start);
+            Ok(())
+        }
+        Step::Seek { object, offset } => {
+            let offset = i64::try_from(*offset).map_err(io::Error::other)?;
+            lseek(world.borrow(object)?, offset, Whence::SeekSet)?;
+            Ok(())
+        }
+        Step::Read { object, length } => read_exactly(world, object, *length),
+        Step::WriteTo { object, bytes } => {
+            let count = write(world.borrow(object)?, bytes.as_slice())?;
+            if count == bytes.0.len() { Ok(()) } else { Err(io::Error::other(format!("only {count} bytes written"))) }
+        }
+        Step::ReadEntries { object } => sys::read_some_entries(world.borrow(object)?),
+        Step::Lock { object, kind, write } => lock(world, object, *kind, *write),
+        Step::Close { object } => world.give_up(object).map(drop),
+        Step::Chdir { at } => {
+            let path = world.from_proc(at)?;
+            let fd = world
+                .in_proc(|| Ok(nix::fcntl::open(path.as_c_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?))?;
+            Ok(nix::unistd::fchdir(fd)?)
+        }
+        Step::Chroot { at } => {
+            let path = world.from_proc(at)?;
+            world.in_proc(|| Ok(nix::unistd::chroot(path.as_c_str())?))
+        }
+        _ => unreachable!("the caller sends steps on objects only"),
+    }
+}
+
+fn open(world: &World, place: &Place, flags: &[OpenFlag]) -> io::Result<OwnedFd> {
+    let at = world.at(place)?;
+    let flags: OFlag = flags.iter().map(open_flag).collect();
+    Ok(openat(at.dir(), at.path.as_c_str(), flags, Mode::from_bits_truncate(0o644))?)
+}
+
+fn open_flag(flag: &OpenFlag) -> OFlag {
+    match flag {
+        OpenFlag::Rdonly => OFlag::O_RDONLY,
+        OpenFlag::Wronly => OFlag::O_WRONLY,
+        OpenFlag::Rdwr => OFlag::O_RDWR,
+        OpenFlag::Path => OFlag::O_PATH,
+        OpenFlag::Directory => OFlag::O_DIRECTORY,
+        OpenFlag::Nofollow => OFlag::O_NOFOLLOW,
+        OpenFlag::Append => OFlag::O_APPEND,
+        OpenFlag::Nonblock => OFlag::O_NONBLOCK,
+        OpenFlag::Direct => OFlag::O_DIRECT,
+        OpenFlag::Sync => OFlag::O_SYNC,
+        OpenFlag::Noatime => OFlag::O_NOATIME,
+        OpenFlag::Cloexec => OFlag::O_CLOEXEC,
+        OpenFlag::Create => OFlag::O_CREAT,
+        OpenFlag::Exclusive => OFlag::O_EXCL,
+        OpenFlag::Truncate => OFlag::O_TRUNC,
+        OpenFlag::Tmpfile => OFlag::O_TMPFILE,
+    }
+}
+
+fn read_exactly(world: &World, object: &ObjectName, length: u64) -> io::Result<()> {
+    let mut missing = usize::try_from(length).map_err(io::Error::other)?;
+    let mut buffer = [0; 4096];
+    while missing > 0 {
+        let wanted = missing.min(buffer.len());
+        match read(world.borrow(object)?, &mut buffer[..wanted])? {
+            0 => return Err(io::Error::other(format!("the file ends {missing} bytes too early"))),
+            count => missing -= count,
+        }
+    }
+    Ok(())
+}
+
+fn lock(world: &World, object: &ObjectName, kind: LockKind, write: bool) -> io::Result<()> {
+    let fd = world.borrow(object)?;
+    let lock_type = if write { libc::F_WRLCK } else { libc::F_RDLCK };
+    let record = libc::flock {
+        l_type: libc::c_short::try_from(lock_type).map_err(io::Error::other)?,
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match kind {
+        LockKind::Posix => fcntl(fd, FcntlArg::F_SETLK(&record)).map(drop)?,
+        LockKind::Ofd => fcntl(fd, FcntlArg::F_OFD_SETLK(&record)).map(drop)?,
+        LockKind::Flock => sys::flock(fd, write)?,
+        LockKind::Lease => sys::set_lease(fd, write)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! What the executor keeps while it carries out a program: where paths start, which objects there are.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use protocol::observation::Object;
+use scenarios::program::{ObjectName, Place};
+
+use crate::observe::Made;
+use crate::sys;
+
+/// Descriptors of ours start here, so that the program's own get the numbers that they would get in a plain program.
+const OWN_DESCRIPTORS: RawFd = 900;
+
+/// The state of a program under way.
+pub(super) struct World {
+    /// The top directory's path.
+    top_path: String,
+    /// The top directory.
+    top: OwnedFd,
+    /// A procfs that is attached nowhere: it works wherever the program moves its root.
+    proc: OwnedFd,
+    objects: BTreeMap<ObjectName, Object>,
+    /// Loop devices that no `mount` step has taken yet.
+    free_disks: Vec<u32>,
+    /// The disk that was mounted at a place.
+    disks: BTreeMap<Place, (&'static str, CString)>,
+}
+
+/// Where a path stands: a directory and a path below it that is never empty.
+pub(super) struct At {
+    pub(super) dir: RawFd,
+    pub(super) path: CString,
+}
+
+impl At {
+    /// The directory, for calls that take one.
+    pub(super) fn dir(&self) -> BorrowedFd<'_> {
+        // SAFETY: it is the world's top or proc directory, which live as long as the program is set up.
+        unsafe { BorrowedFd::borrow_raw(self.dir) }
+    }
+
+    /// A descriptor of the directory that holds the last component, and that component.
+    pub(super) fn parent(&self) -> io::Result<(OwnedFd, CString)> {
+        let bytes = self.path.to_bytes();
+        let (parent, name) = match bytes.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) => (&bytes[..slash], &bytes[slash + 1..]),
+            None => (b".".as_slice(), bytes),
+        };
+        let parent = nix::fcntl::openat(self.dir(), parent, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        Ok((parent, CString::new(name).map_err(io::Error::other)?))
+    }
+}
+
+/// Moves a descriptor of ours out of the way of the program's.
+fn set_apart(fd: &OwnedFd) -> io::Result<OwnedFd> {
+    let moved = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(OWN_DESCRIPTORS))?;
+    // SAFETY: the kernel just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
+impl World {
+    pub(super) fn new(top: &str, disks: &[u32]) -> io::Result<Self> {
+        let top_fd = set_apart(&open(top, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)?;
+        let proc = set_apart(&sys::fsmount(c"proc")?)?;
+        let free_disks = disks.iter().rev().copied().collect();
+        let top_path = top.trim_end_matches('/').to_owned();
+        let objects = [("cwd", Object::Cwd), ("root", Object::Root), ("exe", Object::Exe)];
+        let objects = objects.map(|(name, object)| (ObjectName(name.to_owned()), object)).into();
+        Ok(World { top_path, top: top_fd, proc, objects, free_disks, disks: BTreeMap::new() })
+    }
+
+    /// Ends the setup: what is left is the program's, and the top directory's path.
+    pub(super) fn into_top(self) -> String {
+        self.top_path
+    }
+
+    /// The objects that the program made, without those that were there from the start.
+    pub(super) fn made(&self) -> Vec<Made> {
+        self.objects.iter().map(|(name, &object)| Made { name: name.0.clone(), object }).collect()
+    }
+
+    /// Where `place` is.
+    pub(super) fn at(&self, place: &Place) -> io::Result<At> {
+        let path = match &place.base {
+            None if place.path.is_empty() => b".".to_vec(),
+            None => place.path.0.clone(),
+            Some(base) => {
+                let mut path = format!("self/fd/{}", self.descriptor(base)?).into_bytes();
+                if !place.path.is_empty() {
+                    path.push(b'/');
+                    path.extend_from_slice(&place.path.0);
+                }
+                path
+            }
+        };
+        let dir = if place.base.is_some() { self.proc.as_raw_fd() } else { self.top.as_raw_fd() };
+        Ok(At { dir, path: CString::new(path).map_err(io::Error::other)? })
+    }
+
+    /// The absolute path of a place below the top directory, for calls whose path the kernel keeps as text.
+    pub(super) fn absolute(&self, place: &Place) -> io::Result<Vec<u8>> {
+        match &place.base {
+            None => Ok([self.top_path.as_bytes(), b"/", &place.path.0].concat()),
+            Some(_) => Err(io::Error::other("this step takes paths below the top directory only")),
+        }
+    }
+
+    /// The path of a place for a call that takes one string, from [`World::in_proc`]'s working directory.
+    pub(super) fn from_proc(&self, place: &Place) -> io::Result<CString> {
+        let at = self.at(place)?;
+        if place.base.is_some() {
+            return Ok(at.path);
+        }
+        let prefix = format!("self/fd/{}/", self.top.as_raw_fd()).into_bytes();
+        CString::new([prefix, at.path.into_bytes()].concat()).map_err(io::Error::other)
+    }
+
+    /// Makes `call` with the working directory at the root of a procfs, where [`World::from_proc`]'s paths start.
+    pub(super) fn in_proc<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let before = set_apart(&open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)?;
+        nix::unistd::fchdir(&self.proc)?;
+        let result = call();
+        nix::unistd::fchdir(&before)?;
+        result
+    }
+
+    /// The number of an object that is a descriptor.
+    pub(super) fn descriptor(&self, name: &ObjectName) -> io::Result<RawFd> {
+        match self.objects.get(name) {
+            Some(Object::Fd(number)) => Ok(*number),
+            Some(_) => Err(io::Error::other(format!("{name} is no descriptor"))),
+            None => Err(io::Error::other(format!("there is no {name}"))),
+        }
+    }
+
+    /// An object that is a descriptor, for calls on it.
+    pub(super) fn borrow(&self, name: &ObjectName) -> io::Result<BorrowedFd<'_>> {
+        let number = self.descriptor(name)?;
+        // SAFETY: the program's own descriptor; it stays open until a `close` step, which takes the name away.
+        Ok(unsafe { BorrowedFd::borrow_raw(number) })
+    }
+
+    /// Gives an object to the program.
+    pub(super) fn keep(&mut self, name: &ObjectName, fd: OwnedFd) {
+        use std::os::fd::IntoRawFd as _;
+        self.objects.insert(name.clone(), Object::Fd(fd.into_raw_fd()));
+    }
+
+    /// Gives a mapping to the program.
+    pub(super) fn keep_mapping(&mut self, name: &ObjectName, start: u64) {
+        self.objects.insert(name.clone(), Object::Map(start));
+    }
+
+    /// Takes a descriptor away from the program; it closes when dropped.
+    pub(super) fn give_up(&mut self, name: &ObjectName) -> io::Result<OwnedFd> {
+        let number = self.descriptor(name)?;
+        self.objects.remove(name);
+        // SAFETY: the program's own descriptor, and its name is gone now.
+        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    }
+
+    /// The next block device for a filesystem that is mounted at `at`: a node in the harness's own corner.
+    pub(super) fn take_disk(&mut self, at: &Place, fs_type: &'static str) -> io::Result<CString> {
+        let minor = self.free_disks.pop().ok_or_else(|| io::Error::other("the agent gave too few disks"))?;
+        let node = format!("{}/.zdtm/disk{minor}", self.top_path);
+        mknod(node.as_str(), SFlag::S_IFBLK, Mode::S_IRUSR | Mode::S_IWUSR, makedev(7, minor.into()))?;
+        let node = CString::new(node).map_err(io::Error::other)?;
+        self.disks.insert(at.clone(), (fs_type, node.clone()));
+        Ok(node)
+    }
+
+    /// The block device that is mounted at `at`, and its filesystem type.
+    pub(super) fn disk_at(&self, at: &Place) -> io::Result<(&'static str, CString)> {
+        self.disks.get(at).cloned().ok_or_else(|| io::Error::other("no block device was mounted there by `mount`"))
+    }
+}

@@ -1,0 +1,15 @@
+//! Everything that runs inside the VM: one static binary in several roles.
+//!
+//! - [`agent`]: PID 1; brings the machine up, takes requests, leads a trial, tells the host what was seen
+//! - [`executor`]: the process under test; carries out a program, looks at itself, waits
+//! - [`observe`]: the look at a process, from inside and from outside
+//! - [`criu`]: dump and restore through the `criu` command line
+//! - [`sys`]: system calls that no crate wraps; the only unsafe code
+//!
+//! The guest only tells what it saw. What that means is judged on the host.
+
+pub mod agent;
+pub mod criu;
+pub mod executor;
+pub mod observe;
+pub mod sys;

@@ -1,0 +1,122 @@
+//! Relative resolution: what paths lead to from a directory, and what opening a file again gives.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::dir::Dir;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::Mode;
+use protocol::observation::{FileKind, Lookup, LookupKind, MountRef, Reached};
+use scenarios::Bytes;
+
+use super::object::{self, MountTables, link_text, outcome, status};
+
+/// No more paths than this are looked up from one directory; programs are small.
+const PATH_LIMIT: usize = 96;
+/// Nested paths reach this deep.
+const DEPTH_LIMIT: usize = 4;
+
+/// The lookups from the directory that `fd` names. `proc` is a `/proc` in which `self` is this process.
+pub(super) fn resolutions(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &MountTables) -> Vec<Lookup> {
+    let mut paths = BTreeSet::new();
+    collect(fd, &mut Vec::new(), &mut paths);
+    let fixed = [".", "..", "../..", "no-such-name", "no-such-name/.."].map(Bytes::from);
+    let mut out = Vec::new();
+    for path in fixed.into_iter().chain(paths) {
+        for how in
+            [LookupKind::Plain, LookupKind::Nofollow, LookupKind::Beneath, LookupKind::InRoot, LookupKind::NoXdev]
+        {
+            let reached = look_up(proc, fd, &path, how, tables);
+            out.push(Lookup { path: path.clone(), how, outcome: outcome(reached) });
+        }
+    }
+    out
+}
+
+/// Every name below `fd`, and `..` of every directory there. What cannot be read is not descended into: the lookups
+/// of the directory itself tell that.
+fn collect(fd: BorrowedFd<'_>, prefix: &mut Vec<u8>, paths: &mut BTreeSet<Bytes>) {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let Ok(mut dir) = Dir::openat(fd, ".", flags, Mode::empty()) else { return };
+    let mut names: Vec<Vec<u8>> = dir.iter().flatten().map(|entry| entry.file_name().to_bytes().to_vec()).collect();
+    names.sort();
+    let depth = prefix.split(|&byte| byte == b'/').count();
+    for name in names.into_iter().filter(|name| name != b"." && name != b"..") {
+        if paths.len() >= PATH_LIMIT {
+            return;
+        }
+        // The harness's own corner, and kernel filesystems whose content is not the program's.
+        if prefix.is_empty() && name == b".zdtm" {
+            continue;
+        }
+        let length = prefix.len();
+        if !prefix.is_empty() {
+            prefix.push(b'/');
+        }
+        prefix.extend_from_slice(&name);
+        paths.insert(prefix.as_slice().into());
+        let child = openat(fd, name.as_slice(), flags, Mode::empty());
+        if let Some(child) = child.ok().filter(|child| !is_kernel_filesystem(child.as_fd())) {
+            paths.insert([prefix, b"/..".as_slice()].concat().into());
+            if depth < DEPTH_LIMIT {
+                collect(child.as_fd(), prefix, paths);
+            }
+        }
+        prefix.truncate(length);
+    }
+}
+
+/// proc, sysfs and their kind: endless and never still.
+pub(super) fn is_kernel_filesystem(fd: BorrowedFd<'_>) -> bool {
+    const PROC: u64 = 0x9fa0;
+    const SYSFS: u64 = 0x6265_6572;
+    const DEVPTS: u64 = 0x1cd1;
+    object::filesystem(fd).is_ok_and(|filesystem| [PROC, SYSFS, DEVPTS].contains(&filesystem.magic))
+}
+
+fn look_up(
+    proc: BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
+    path: &Bytes,
+    how: LookupKind,
+    tables: &MountTables,
+) -> io::Result<Reached> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let restricted = |resolve| openat2(fd, path.as_slice(), OpenHow::new().flags(flags).resolve(resolve));
+    let found = match how {
+        LookupKind::Nofollow => openat(fd, path.as_slice(), flags | OFlag::O_NOFOLLOW, Mode::empty()),
+        LookupKind::Beneath => restricted(ResolveFlag::RESOLVE_BENEATH),
+        LookupKind::InRoot => restricted(ResolveFlag::RESOLVE_IN_ROOT),
+        LookupKind::NoXdev => restricted(ResolveFlag::RESOLVE_NO_XDEV),
+        _ => openat(fd, path.as_slice(), flags, Mode::empty()),
+    };
+    reached(proc, found?.as_fd(), tables)
+}
+
+/// Who is at the end of a lookup.
+fn reached(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &MountTables) -> io::Result<Reached> {
+    use std::os::fd::AsRawFd as _;
+    let link = link_text(proc, &format!("self/fd/{}", fd.as_raw_fd()))?;
+    let status = status(fd)?;
+    let id = object::mount_id(&fd)?;
+    let magic = object::filesystem(fd).ok().map(|filesystem| filesystem.magic);
+    let state = tables.state(id, magic, &link);
+    Ok(Reached { file: status.file, kind: status.kind, mount: MountRef { id, state }, link })
+}
+
+/// Opens a file again through its magic link `path` below `proc`, once for each access mode. Only regular files and
+/// directories: opening a fifo or a device does something to it.
+pub(super) fn reopened(proc: BorrowedFd<'_>, path: &str, kind: FileKind, tables: &MountTables) -> Vec<Lookup> {
+    let modes = [
+        (LookupKind::ReopenRead, OFlag::O_RDONLY),
+        (LookupKind::ReopenWrite, OFlag::O_WRONLY),
+        (LookupKind::ReopenReadWrite, OFlag::O_RDWR),
+    ];
+    let modes = if matches!(kind, FileKind::File | FileKind::Directory) { &modes[..] } else { &[] };
+    let opened = |mode: OFlag| -> io::Result<Reached> {
+        let fd = openat(proc, path, mode | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?;
+        reached(proc, fd.as_fd(), tables)
+    };
+    modes.iter().map(|&(how, mode)| Lookup { path: Bytes::default(), how, outcome: outcome(opened(mode)) }).collect()
+}

@@ -1,0 +1,14 @@
+//! The look at a process: what [`protocol::observation`] describes, as one side sees it.
+//!
+//! Both sides read the same sources through a `/proc` of their own: [`inside`] is the process itself, [`outside`] the
+//! agent. What could not be read is reported with its errno, never left out.
+
+pub mod fdinfo;
+pub mod inside;
+mod lookups;
+pub mod mountinfo;
+mod object;
+pub mod outside;
+mod tree;
+
+pub use object::{Made, digest, errno_name};

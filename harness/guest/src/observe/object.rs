@@ -1,0 +1,208 @@
+//! What both sides read of one object: status, filesystem, mount, content, extended attributes.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use protocol::observation::{
+    Content, FileId, FileKind, FileStatus, FilesystemStatus, MountState, Object, Outcome, StatMount,
+};
+use scenarios::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::sys;
+
+/// An object that the program made and its name there.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Made {
+    /// Name in the program.
+    pub name: String,
+    /// What it is.
+    pub object: Object,
+}
+
+/// The name of an error as errno(3) writes it: `ENOENT`.
+pub fn errno_name(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => format!("{:?}", Errno::from_raw(number)),
+        None => error.to_string(),
+    }
+}
+
+/// A result with the error's name in place of the error.
+pub(super) fn outcome<T, E: Into<io::Error>>(result: Result<T, E>) -> Outcome<T> {
+    match result {
+        Ok(value) => Outcome::Ok(value),
+        Err(error) => Outcome::Err(errno_name(&error.into())),
+    }
+}
+
+/// The link text of a magic link below `dir`.
+pub(super) fn link_text(dir: BorrowedFd<'_>, path: &str) -> io::Result<Bytes> {
+    Ok(readlinkat(dir, path)?.as_os_str().into())
+}
+
+/// The whole of a small file below `dir`.
+pub(super) fn read_file(dir: BorrowedFd<'_>, path: &str) -> io::Result<Vec<u8>> {
+    let file = openat(dir, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut text = Vec::new();
+    File::from(file).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// An `O_PATH` descriptor of what a path below `dir` leads to; magic links are followed.
+pub(super) fn path_fd(dir: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
+    Ok(openat(dir, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// fstat(2), also of an `O_PATH` descriptor.
+pub(super) fn status(fd: BorrowedFd<'_>) -> io::Result<FileStatus> {
+    Ok(file_status(&fstatat(fd, "", AtFlags::AT_EMPTY_PATH)?))
+}
+
+/// The protocol's form of a `struct stat`.
+pub(super) fn file_status(stat: &FileStat) -> FileStatus {
+    let time = |seconds, nanoseconds| (seconds, u32::try_from(nanoseconds).unwrap_or(u32::MAX));
+    FileStatus {
+        file: FileId { device: stat.st_dev, inode: stat.st_ino },
+        kind: file_kind(stat.st_mode),
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        size: stat.st_size.cast_unsigned(),
+        links: stat.st_nlink,
+        rdev: stat.st_rdev,
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+        ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+    }
+}
+
+fn file_kind(mode: u32) -> FileKind {
+    match SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFREG => FileKind::File,
+        SFlag::S_IFDIR => FileKind::Directory,
+        SFlag::S_IFLNK => FileKind::Symlink,
+        SFlag::S_IFIFO => FileKind::Fifo,
+        SFlag::S_IFSOCK => FileKind::Socket,
+        SFlag::S_IFCHR => FileKind::CharDevice,
+        SFlag::S_IFBLK => FileKind::BlockDevice,
+        _ => FileKind::Other,
+    }
+}
+
+/// fstatfs(2): the magic number and the flags of the mount.
+pub(super) fn filesystem(fd: BorrowedFd<'_>) -> io::Result<FilesystemStatus> {
+    let statfs = nix::sys::statfs::fstatfs(fd)?;
+    let statvfs = nix::sys::statvfs::fstatvfs(fd)?;
+    Ok(FilesystemStatus { magic: statfs.filesystem_type().0.cast_unsigned(), flags: statvfs.flags().bits() })
+}
+
+/// statmount(2) by descriptor; none where the kernel cannot do it at all.
+pub(super) fn statmount(fd: BorrowedFd<'_>) -> Option<Outcome<StatMount>> {
+    match sys::statmount_by_fd(fd) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL)) => None,
+        result => Some(outcome(result)),
+    }
+}
+
+/// Filesystems that are never in anybody's mountinfo.
+fn is_internal(magic: u64, link: &Bytes) -> bool {
+    const PIPEFS: u64 = 0x5049_5045;
+    const SOCKFS: u64 = 0x534F_434B;
+    const ANON_INODES: u64 = 0x0904_1934;
+    const NSFS: u64 = 0x6e73_6673;
+    const PIDFS: u64 = 0x5049_4446;
+    const TMPFS: u64 = 0x0102_1994;
+    match magic {
+        PIPEFS | SOCKFS | ANON_INODES | NSFS | PIDFS => true,
+        // memfd_create(2), shmem, System V: a kernel-internal tmpfs; their names do not start at a root.
+        TMPFS => link.0.starts_with(b"/memfd:") || link.0.starts_with(b"/SYSV") || link.0.starts_with(b"/dev/zero"),
+        _ => false,
+    }
+}
+
+/// Where mounts can be seen: the IDs of the process's table, and of the observer's when that is another one.
+pub(super) struct MountTables {
+    pub(super) own: Vec<u64>,
+    pub(super) other: Vec<u64>,
+}
+
+impl MountTables {
+    /// The state of the mount `id` that holds an object with this magic number and link text.
+    pub(super) fn state(&self, id: u64, magic: Option<u64>, link: &Bytes) -> MountState {
+        if self.own.contains(&id) {
+            MountState::Visible
+        } else if magic.is_some_and(|magic| is_internal(magic, link)) {
+            MountState::Internal
+        } else if self.other.contains(&id) {
+            MountState::Elsewhere
+        } else {
+            MountState::Detached
+        }
+    }
+}
+
+/// No more of a file is read than this; the program language cannot write more, a sparse file may be longer.
+const CONTENT_LIMIT: u64 = 4 << 20;
+
+/// What a regular file holds: opened anew through its magic link, so that no position moves.
+pub(super) fn content(dir: BorrowedFd<'_>, path: &str) -> io::Result<Content> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = openat(dir, path, flags | OFlag::O_NOATIME, Mode::empty())
+        .or_else(|_| openat(dir, path, flags, Mode::empty()))?;
+    hash(&mut File::from(file).take(CONTENT_LIMIT))
+}
+
+/// Length, digest and start of what a reader gives.
+pub(super) fn hash(reader: &mut impl Read) -> io::Result<Content> {
+    let mut digest = Sha256::new();
+    let (mut length, mut head) = (0u64, Vec::new());
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let count = reader.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        digest.update(&buffer[..count]);
+        length += count as u64;
+        let missing = 64usize.saturating_sub(head.len());
+        head.extend_from_slice(&buffer[..count.min(missing)]);
+    }
+    Ok(Content { length, sha256: hex(&digest.finalize()), head: head.into() })
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// Extended attributes of what `path` leads to, sorted by name. Links are followed: a magic link is one.
+pub(super) fn xattrs(path: &str) -> io::Result<Vec<(Bytes, Bytes)>> {
+    let path = std::ffi::CString::new(path).map_err(io::Error::other)?;
+    let names = sys::listxattr(&path)?;
+    let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+    let mut list = Vec::new();
+    for name in names {
+        let name_text = std::ffi::CString::new(name).map_err(io::Error::other)?;
+        list.push((name.into(), sys::getxattr(&path, &name_text)?.into()));
+    }
+    list.sort();
+    Ok(list)
+}
+
+/// SHA-256 in hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// The mount ID of what a descriptor names.
+pub(super) fn mount_id(fd: &impl AsFd) -> io::Result<u64> {
+    sys::statx_mount_id(fd.as_fd())
+}

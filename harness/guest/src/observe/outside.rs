@@ -1,0 +1,100 @@
+//! What the agent sees of a process, and of the world around it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use protocol::observation::{Mount, ProcessState, View};
+
+use super::inside::{Look, mount_ids, mounted_proc};
+use super::object::{Made, MountTables, read_file};
+use super::{mountinfo, tree};
+use crate::sys;
+
+/// The outside part of an observation.
+#[derive(Debug)]
+pub struct Outside {
+    /// The objects.
+    pub view: View,
+    /// Pairs of descriptors that are one open file description.
+    pub shared_descriptions: Vec<(i32, i32)>,
+    /// The process's mount table.
+    pub mounts: Vec<Mount>,
+    /// The agent's own.
+    pub host_mounts: Vec<Mount>,
+    /// The names below the top directory.
+    pub tree: Vec<protocol::observation::TreeEntry>,
+    /// The process's state.
+    pub process: ProcessState,
+}
+
+/// Looks at the process `pid`, whose program's top directory is `top` below its root.
+///
+/// # Errors
+/// What makes the look impossible, above all that there is no such process.
+pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
+    let proc = mounted_proc()?;
+    let base = pid.to_string();
+    let mounts = mount_table(proc.as_fd(), &base)?;
+    let host_mounts = mount_table(proc.as_fd(), "self")?;
+    let tables =
+        MountTables { own: mounts.iter().map(|mount| mount.id).collect(), other: mount_ids(proc.as_fd(), "self")? };
+    let look = Look { proc, base, inside: false, tables };
+    let view = look.view(made, &[])?;
+    let shared_descriptions = shared(pid, &look.descriptors(&[])?)?;
+    let process = process_state(look.proc.as_fd(), pid)?;
+    let root = super::object::path_fd(look.proc.as_fd(), &format!("{pid}/root"))?;
+    let tree = tree::walk(root.as_fd(), top)?;
+    Ok(Outside { view, shared_descriptions, mounts, host_mounts, tree, process })
+}
+
+fn mount_table(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<Mount>> {
+    mountinfo::parse(&read_file(proc, &format!("{base}/mountinfo"))?).map_err(io::Error::other)
+}
+
+/// The mounts that the agent itself sees.
+///
+/// # Errors
+/// Those of reading `/proc/self/mountinfo`.
+pub fn own_mounts() -> io::Result<Vec<Mount>> {
+    mount_table(mounted_proc()?.as_fd(), "self")
+}
+
+/// All pairs of descriptors that share a description: sorted by the kernel's order, equals stand side by side.
+fn shared(pid: i32, numbers: &[i32]) -> io::Result<Vec<(i32, i32)>> {
+    let mut pairs = Vec::new();
+    for (index, &one) in numbers.iter().enumerate() {
+        for &other in &numbers[index + 1..] {
+            if sys::kcmp_file(pid, one, other)?.is_eq() {
+                pairs.push((one.min(other), one.max(other)));
+            }
+        }
+    }
+    pairs.sort_unstable();
+    Ok(pairs)
+}
+
+fn process_state(proc: BorrowedFd<'_>, pid: i32) -> io::Result<ProcessState> {
+    let text = read_file(proc, &format!("{pid}/status"))?;
+    let text = String::from_utf8_lossy(&text);
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(str::trim).unwrap_or_default()
+    };
+    let last_number =
+        |name: &str| field(name).split_ascii_whitespace().last().and_then(|n| n.parse().ok()).unwrap_or(0);
+    Ok(ProcessState {
+        state: field("State").chars().take(1).collect(),
+        tracer: last_number("TracerPid"),
+        pid: last_number("Pid"),
+        inner_pid: last_number("NSpid"),
+        signals: ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"].map(|name| field(name).to_owned()).into(),
+    })
+}
+
+/// The mount table of a process.
+///
+/// # Errors
+/// Those of reading its mountinfo.
+pub fn look_at_mounts(pid: i32) -> io::Result<Vec<Mount>> {
+    mount_table(mounted_proc()?.as_fd(), &pid.to_string())
+}

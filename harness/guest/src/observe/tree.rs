@@ -1,0 +1,78 @@
+//! The names below the program's top directory: what a restore adds or loses there is litter or damage.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::dir::Dir;
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, fstatat};
+use protocol::observation::{FileKind, Outcome, TreeEntry};
+use scenarios::Bytes;
+
+use super::lookups::is_kernel_filesystem;
+use super::object::{file_status, hash, outcome};
+
+/// A tree with more names than this is not one of our programs.
+const ENTRY_LIMIT: usize = 10_000;
+/// Contents longer than this are not read; programs write less.
+const CONTENT_LIMIT: u64 = 4 << 20;
+
+/// All names below `top` (a path below `root`), through every mount that is visible there, kernel filesystems and
+/// the harness's own corner left out.
+///
+/// # Errors
+/// Those of opening the top directory, and a tree that is too large.
+pub(super) fn walk(root: BorrowedFd<'_>, top: &str) -> io::Result<Vec<TreeEntry>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let top = if top.trim_start_matches('/').is_empty() { "." } else { top.trim_start_matches('/') };
+    let dir = openat(root, top, flags, Mode::empty())?;
+    let status = outcome(fstatat(&dir, "", AtFlags::AT_EMPTY_PATH).map(|stat| file_status(&stat)));
+    let mut entries = vec![TreeEntry { path: Bytes::default(), status, target: None, content: None }];
+    descend(dir.as_fd(), &[], &mut entries)?;
+    entries.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(entries)
+}
+
+fn descend(dir: BorrowedFd<'_>, prefix: &[u8], entries: &mut Vec<TreeEntry>) -> io::Result<()> {
+    if is_kernel_filesystem(dir) {
+        return Ok(());
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut listing = Dir::openat(dir, ".", flags, Mode::empty())?;
+    for entry in listing.iter() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." || (prefix.is_empty() && name == b".zdtm") {
+            continue;
+        }
+        if entries.len() >= ENTRY_LIMIT {
+            return Err(io::Error::other(format!("more than {ENTRY_LIMIT} names below the top directory")));
+        }
+        let path = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
+        entries.push(look(dir, name, &path));
+        if let Ok(child) = openat(dir, name, flags, Mode::empty()) {
+            descend(child.as_fd(), &path, entries)?;
+        }
+    }
+    Ok(())
+}
+
+fn look(dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> TreeEntry {
+    let status = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| file_status(&stat));
+    let kind = status.as_ref().map_or(FileKind::Other, |status| status.kind);
+    let target = (kind == FileKind::Symlink).then(|| readlinkat(dir, name).ok()).flatten();
+    let read = || -> io::Result<_> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let file = openat(dir, name, flags | OFlag::O_NOATIME, Mode::empty())
+            .or_else(|_| openat(dir, name, flags, Mode::empty()))?;
+        hash(&mut File::from(file).take(CONTENT_LIMIT))
+    };
+    let content: Option<Outcome<_>> = (kind == FileKind::File).then(|| outcome(read()));
+    TreeEntry {
+        path: path.into(),
+        status: outcome(status),
+        target: target.map(|target| target.as_os_str().into()),
+        content,
+    }
+}

@@ -1,0 +1,31 @@
+//! System calls that neither std nor nix wraps, and the ioctls of loop devices, btrfs and the loopback interface.
+//! The only unsafe code of this crate. Each function is one call: its errors are the call's errno.
+
+mod block;
+mod mount;
+mod process;
+mod xattr;
+
+pub use block::{LoopDevice, btrfs_create_subvolume, btrfs_delete_subvolume, btrfs_forget_device, btrfs_snapshot};
+pub use mount::{MountAttr, fsmount, mount_setattr, open_tree, statmount_by_fd, statx_mount_id};
+pub use process::{
+    clone_into_namespaces, flock, getcwd, inherit, interface_up, kcmp_file, map_page, mapped_bytes, pidfd_getfd,
+    pidfd_open, read_some_entries, set_lease,
+};
+pub use xattr::{getxattr, listxattr, setxattr};
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// The result of a raw call: -1 means errno.
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The result of a raw call that makes a descriptor.
+fn check_fd(result: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = check(result)?;
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

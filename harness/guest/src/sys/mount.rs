@@ -1,0 +1,166 @@
+//! The mount API of 5.2 and later: open_tree(2), fsmount(2), mount_setattr(2), statmount(2), and the mount ID of statx(2).
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use protocol::observation::StatMount;
+
+use super::{check, check_fd};
+
+/// `struct mount_attr` of `linux/mount.h`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MountAttr {
+    /// `MOUNT_ATTR_*` bits to set.
+    pub set: u64,
+    /// `MOUNT_ATTR_*` bits to clear.
+    pub clear: u64,
+    /// `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE` or `MS_UNBINDABLE`; 0 leaves it.
+    pub propagation: u64,
+    /// User namespace for an ID-mapped mount.
+    pub userns_fd: u64,
+}
+
+/// mount_setattr(2) on `path` relative to `dir`.
+///
+/// # Errors
+/// The call's.
+pub fn mount_setattr(dir: BorrowedFd<'_>, path: &CStr, recursive: bool, attr: MountAttr) -> io::Result<()> {
+    let mut flags = if recursive { libc::AT_RECURSIVE } else { 0 };
+    if path.is_empty() {
+        flags |= libc::AT_EMPTY_PATH;
+    }
+    // SAFETY: `path` ends in NUL, `attr` has the kernel's layout and the size we name.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            dir.as_raw_fd(),
+            path.as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<MountAttr>(),
+        )
+    })
+    .map(drop)
+}
+
+/// open_tree(2) on `path` relative to `dir`; `flags` as the call takes them.
+///
+/// # Errors
+/// The call's.
+pub fn open_tree(dir: BorrowedFd<'_>, path: &CStr, flags: libc::c_uint) -> io::Result<OwnedFd> {
+    // SAFETY: `path` ends in NUL.
+    check_fd(unsafe { libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), path.as_ptr(), flags) })
+}
+
+/// A new instance of a filesystem that takes no options, not attached anywhere: fsopen(2), fsconfig(2), fsmount(2).
+///
+/// # Errors
+/// The first failing call's.
+pub fn fsmount(fs_type: &CStr) -> io::Result<OwnedFd> {
+    const FSOPEN_CLOEXEC: libc::c_uint = 1;
+    const FSMOUNT_CLOEXEC: libc::c_uint = 1;
+    const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+    // SAFETY: `fs_type` ends in NUL.
+    let context = check_fd(unsafe { libc::syscall(libc::SYS_fsopen, fs_type.as_ptr(), FSOPEN_CLOEXEC) })?;
+    let null = std::ptr::null::<libc::c_char>();
+    // SAFETY: this command takes no key and no value.
+    check(unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, null, null, 0) })?;
+    // SAFETY: no pointers.
+    check_fd(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0) })
+}
+
+/// The mount ID of an open file, as in mountinfo (`STATX_MNT_ID`, statx(2), Linux 5.8).
+///
+/// # Errors
+/// The call's; `Unsupported` where the kernel does not tell.
+pub fn statx_mount_id(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    // SAFETY: all-zero bytes are a valid `statx`.
+    let mut buffer: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: an empty path with AT_EMPTY_PATH, a buffer of the right type.
+    let result =
+        unsafe { libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_MNT_ID, &raw mut buffer) };
+    check(result.into())?;
+    if buffer.stx_mask & libc::STATX_MNT_ID == 0 {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    Ok(buffer.stx_mnt_id)
+}
+
+/// `struct mnt_id_req` of `linux/mount.h`, second published size.
+#[repr(C)]
+struct MntIdReq {
+    size: u32,
+    mnt_fd: u32,
+    mnt_id: u64,
+    param: u64,
+    mnt_ns_id: u64,
+}
+
+/// The head of `struct statmount` of `linux/mount.h`; strings follow at offset 512.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct StatmountHead {
+    size: u32,
+    mnt_opts: u32,
+    mask: u64,
+    sb_dev: [u32; 2],
+    sb_magic: u64,
+    sb_flags: u32,
+    fs_type: u32,
+    ids: [u64; 2],
+    old_ids: [u32; 2],
+    mnt_attr: u64,
+    mnt_propagation: u64,
+    peers: [u64; 3],
+    mnt_root: u32,
+    mnt_point: u32,
+    mnt_ns_id: u64,
+    fs_subtype: u32,
+    sb_source: u32,
+}
+
+/// Not in the libc crate yet; the same on every architecture.
+const SYS_STATMOUNT: libc::c_long = 457;
+const STATMOUNT_STRINGS: usize = 512;
+const STATMOUNT_BY_FD: libc::c_uint = 1;
+const STATMOUNT_MNT_BASIC: u64 = 0x2;
+const STATMOUNT_MNT_ROOT: u64 = 0x8;
+const STATMOUNT_FS_TYPE: u64 = 0x20;
+const STATMOUNT_SB_SOURCE: u64 = 0x400;
+
+/// statmount(2) with `STATMOUNT_BY_FD` (Linux 7.0): what the mount of an open file is.
+///
+/// # Errors
+/// The call's: `ENOSYS` before 6.8, `EINVAL` before 7.0, `ENOENT` for a file on a tree that was never attached.
+pub fn statmount_by_fd(fd: BorrowedFd<'_>) -> io::Result<StatMount> {
+    let request = MntIdReq {
+        size: u32::try_from(size_of::<MntIdReq>()).map_err(io::Error::other)?,
+        mnt_fd: u32::try_from(fd.as_raw_fd()).map_err(io::Error::other)?,
+        mnt_id: 0,
+        param: STATMOUNT_MNT_BASIC | STATMOUNT_MNT_ROOT | STATMOUNT_FS_TYPE | STATMOUNT_SB_SOURCE,
+        mnt_ns_id: 0,
+    };
+    // Eight-byte elements keep the head aligned.
+    let mut buffer = vec![0u64; 2 * 4096 / 8 + STATMOUNT_STRINGS / 8];
+    // SAFETY: the request has the layout and size it names; the buffer is as long as we say.
+    check(unsafe {
+        libc::syscall(SYS_STATMOUNT, &raw const request, buffer.as_mut_ptr(), buffer.len() * 8, STATMOUNT_BY_FD)
+    })?;
+    // SAFETY: the buffer is larger than the head, aligned for it, and any bytes are a valid head.
+    let head = unsafe { *buffer.as_ptr().cast::<StatmountHead>() };
+    let bytes: Vec<u8> = buffer.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let text = |mask: u64, offset: u32| {
+        let start = STATMOUNT_STRINGS + offset as usize;
+        let string = bytes.get(start..).filter(|_| head.mask & mask != 0);
+        string.and_then(|rest| CStr::from_bytes_until_nul(rest).ok()).map(CStr::to_bytes).unwrap_or_default().into()
+    };
+    Ok(StatMount {
+        fs_type: text(STATMOUNT_FS_TYPE, head.fs_type),
+        root: text(STATMOUNT_MNT_ROOT, head.mnt_root),
+        attributes: head.mnt_attr,
+        propagation: head.mnt_propagation,
+        source: text(STATMOUNT_SB_SOURCE, head.sb_source),
+    })
+}

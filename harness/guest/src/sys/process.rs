@@ -1,0 +1,160 @@
+//! Processes and their descriptors: clone(2), pidfd_open(2), pidfd_getfd(2), kcmp(2), mmap(2), and the loopback interface.
+
+use std::cmp::Ordering;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::{check, check_fd};
+
+/// A process that is copied from this one into new namespaces (`CLONE_NEW*` bits), like fork(2): 0 in the child, the
+/// child's process ID, as this process sees it, in the parent.
+///
+/// # Errors
+/// The call's.
+///
+/// # Safety
+/// As for fork(2): in a process with several threads the child may only make async-signal-safe calls until it execs.
+pub unsafe fn clone_into_namespaces(namespaces: libc::c_int) -> io::Result<libc::pid_t> {
+    let flags = libc::c_long::from(namespaces) | libc::c_long::from(libc::SIGCHLD);
+    // SAFETY: no stack, no thread bits: the kernel copies the process as fork does. The caller answers for threads.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    libc::pid_t::try_from(pid).map_err(io::Error::other)
+}
+
+/// pidfd_open(2): readable when the process has ended.
+///
+/// # Errors
+/// The call's; `ESRCH` when there is no such process.
+pub fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    check_fd(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+/// pidfd_getfd(2): a descriptor of another process, as one of ours.
+///
+/// # Errors
+/// The call's.
+pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, fd: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    check_fd(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
+}
+
+/// kcmp(2) with `KCMP_FILE`: an order of open file descriptions in which equal means the same one.
+///
+/// # Errors
+/// The call's.
+pub fn kcmp_file(pid: libc::pid_t, one: libc::c_int, other: libc::c_int) -> io::Result<Ordering> {
+    const KCMP_FILE: libc::c_int = 0;
+    // SAFETY: no pointers.
+    let order = check(unsafe { libc::syscall(libc::SYS_kcmp, pid, pid, KCMP_FILE, one, other) })?;
+    match order {
+        0 => Ok(Ordering::Equal),
+        1 => Ok(Ordering::Less),
+        2 => Ok(Ordering::Greater),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// One page of a file, mapped for as long as the process lives; its address.
+///
+/// # Errors
+/// mmap(2)'s.
+pub fn map_page(fd: BorrowedFd<'_>, shared: bool, write: bool) -> io::Result<u64> {
+    let protection = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
+    let flags = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+    // SAFETY: a new mapping at an address that the kernel chooses; nothing of ours is there.
+    let address = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, fd.as_raw_fd(), 0) };
+    if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address as u64) }
+}
+
+/// A copy of the first `length` bytes of a mapping that [`map_page`] made. Pages behind the end of the file cannot be
+/// touched, so the caller names a length within the file.
+///
+/// # Safety
+/// `address` comes from [`map_page`] and `length` bytes of it lie within the mapped file.
+pub unsafe fn mapped_bytes(address: u64, length: usize) -> Vec<u8> {
+    // SAFETY: the caller answers for the mapping and the length; nobody writes it meanwhile, the process has one thread.
+    unsafe { std::slice::from_raw_parts(address as *const u8, length) }.to_vec()
+}
+
+/// Switches a network interface on (`SIOCSIFFLAGS`, netdevice(7)).
+///
+/// # Errors
+/// The first failing call's.
+pub fn interface_up(name: &str) -> io::Result<()> {
+    // SAFETY: no pointers.
+    let socket = check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }.into())?;
+    let socket = libc::c_int::try_from(socket).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made this descriptor for us.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: all-zero bytes are a valid `ifreq`.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags =
+        libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).map_err(io::Error::other)?;
+    // SAFETY: SIOCSIFFLAGS reads an `ifreq`.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }.into()).map(drop)
+}
+
+/// getcwd(2), the call itself: a directory that cannot be reached from the root comes with the kernel's
+/// `(unreachable)` in front, which the C library would turn into `ENOENT`.
+///
+/// # Errors
+/// The call's; `ENOENT` when the directory was removed.
+pub fn getcwd() -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0u8; 2 * 4096];
+    // SAFETY: the buffer is as long as we say.
+    let length = check(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) })?;
+    // The length counts the NUL.
+    buffer.truncate(usize::try_from(length).map_err(io::Error::other)?.saturating_sub(1));
+    Ok(buffer)
+}
+
+/// One getdents64(2) call with a buffer for a few entries, so that a directory with more keeps a position in between.
+///
+/// # Errors
+/// The call's, and a directory without entries left.
+pub fn read_some_entries(dir: BorrowedFd<'_>) -> io::Result<()> {
+    let mut buffer = [0u8; 96];
+    // SAFETY: the buffer is as long as we say.
+    let length =
+        check(unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) })?;
+    if length == 0 { Err(io::Error::other("no entries left")) } else { Ok(()) }
+}
+
+/// flock(2) without waiting.
+///
+/// # Errors
+/// The call's.
+pub fn flock(fd: BorrowedFd<'_>, write: bool) -> io::Result<()> {
+    let operation = if write { libc::LOCK_EX } else { libc::LOCK_SH } | libc::LOCK_NB;
+    // SAFETY: no pointers.
+    check(unsafe { libc::flock(fd.as_raw_fd(), operation) }.into()).map(drop)
+}
+
+/// `fcntl(F_SETLEASE)`.
+///
+/// # Errors
+/// The call's.
+pub fn set_lease(fd: BorrowedFd<'_>, write: bool) -> io::Result<()> {
+    let kind = if write { libc::F_WRLCK } else { libc::F_RDLCK };
+    // SAFETY: no pointers.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, kind) }.into()).map(drop)
+}
+
+/// Gives descriptors to a command under the numbers named with them; they must not be among the standard streams.
+pub fn inherit(command: &mut std::process::Command, descriptors: &[(&OwnedFd, libc::c_int)]) {
+    use std::os::unix::process::CommandExt as _;
+    let pairs: Vec<(libc::c_int, libc::c_int)> = descriptors.iter().map(|(fd, to)| (fd.as_raw_fd(), *to)).collect();
+    let hand_over = move || {
+        for &(from, to) in &pairs {
+            // SAFETY: no pointers; dup2 may be called between fork and exec.
+            check(unsafe { libc::dup2(from, to) }.into())?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure only makes dup2 calls, which are async-signal-safe, and reads a vector made before the fork.
+    unsafe { command.pre_exec(hand_over) };
+}
