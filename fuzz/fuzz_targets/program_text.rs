@@ -1,4 +1,4 @@
 //! Program text: no panics, and what is printed parses to the same program.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|_data: &[u8]| {});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| scenarios::fuzz::program_text(data));
