@@ -63,7 +63,8 @@ fn mutated_text_never_panics() {
         }
         fuzz::program_text(printed.as_bytes());
         Ok(())
-    });
+    })
+    .budget_ms(1_000);
 }
 
 #[test]
