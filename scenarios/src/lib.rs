@@ -6,11 +6,27 @@
 //! - [`bytes`]: byte strings that may be anything but are readable in text and JSON
 //! - [`program`]: the typed steps
 //! - [`scenario`]: a program with a name, requirements and an expected outcome
+//! - [`grammar`]: the table of all forms that a step can be written in
+//! - [`text`]: from bytes to scenarios and back
+//! - [`check`]: is a program meaningful?
+//! - [`diagnostic`]: what is wrong, where, and what would be right
+//! - [`catalogue`]: all scenarios below a directory; filters
+//! - [`generate`]: arbitrary well-formed programs
+//! - [`fuzz`]: the properties that the fuzz targets test
 
 pub mod bytes;
+pub mod catalogue;
+pub mod check;
+pub mod diagnostic;
+pub mod fuzz;
+pub mod generate;
+pub mod grammar;
 pub mod program;
 pub mod scenario;
+pub mod text;
 
 pub use bytes::Bytes;
+pub use catalogue::Filter;
+pub use diagnostic::Diagnostic;
 pub use program::{Program, Step};
 pub use scenario::{Outcome, Scenario};

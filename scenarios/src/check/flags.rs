@@ -1,0 +1,113 @@
+//! Words that contradict each other.
+
+use super::{Fault, Part};
+use crate::grammar::{apart, word};
+use crate::program::{Claim, MountAttribute, OpenFlag, Place, Step};
+
+pub(super) fn check(step: &Step) -> Vec<Fault> {
+    match step {
+        Step::Open { flags, .. } => open(flags).into_iter().collect(),
+        Step::Mount { attributes, .. }
+        | Step::MountAgain { attributes, .. }
+        | Step::Bind { attributes, .. }
+        | Step::Remount { attributes, .. } => mount(step, attributes).into_iter().collect(),
+        Step::Overlay { attributes, upper, work, lower, .. } => {
+            let mut faults: Vec<_> = mount(step, attributes).into_iter().collect();
+            faults.extend(overlay(lower, upper.as_ref(), work.as_ref()));
+            faults
+        }
+        Step::Setxattr { name, .. } => xattr(name.as_slice()).into_iter().collect(),
+        Step::Memfd { label, .. } => {
+            let bad = label.as_slice().len() > 249 || label.as_slice().contains(&0);
+            let part = Part::Argument { argument: 0, nth: 0 };
+            bad.then(|| Fault::new(part, "a label has at most 249 bytes and no \\0")).into_iter().collect()
+        }
+        Step::Symlink { target, .. } => {
+            let bad = target.is_empty() || target.as_slice().len() > 4095 || target.as_slice().contains(&0);
+            let part = Part::Argument { argument: 0, nth: 0 };
+            bad.then(|| Fault::new(part, "a target has 1 to 4095 bytes and no \\0")).into_iter().collect()
+        }
+        Step::Assert { claim: Claim::LookupFails { path, .. } | Claim::LookupReaches { path, .. }, .. } => {
+            let bad = path.is_empty() || path.as_slice().len() > 4095 || path.as_slice().contains(&0);
+            let part = Part::Argument { argument: 2, nth: 0 };
+            bad.then(|| Fault::new(part, "a path has 1 to 4095 bytes and no \\0")).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The second of two words that cannot stand together.
+fn contradiction<T: crate::grammar::Vocabulary>(words: &[T], group: &[T], argument: usize) -> Option<Fault> {
+    let mut found = words.iter().enumerate().filter(|(_, word)| group.contains(word));
+    let (_, first) = found.next()?;
+    let (nth, second) = found.find(|(_, other)| *other != first)?;
+    let what = format!("`{}` contradicts `{}`", word(*second), word(*first));
+    Some(Fault::new(Part::Argument { argument, nth }, what))
+}
+
+fn mount(step: &Step, attributes: &[MountAttribute]) -> Option<Fault> {
+    use MountAttribute::{Noatime, Relatime, Strictatime};
+    let argument = apart(step).form.arguments.len() - 1;
+    contradiction(attributes, &[Noatime, Relatime, Strictatime], argument)
+}
+
+fn overlay(lower: &[Place], upper: Option<&Place>, work: Option<&Place>) -> Option<Fault> {
+    match (upper, work) {
+        _ if lower.is_empty() => Some(Fault::whole("an overlay needs a lower directory")),
+        (Some(_), None) => Some(
+            Fault::new(Part::Argument { argument: 2, nth: 0 }, "an upper directory needs a work directory")
+                .hint("add `work=DIR`, a directory on the filesystem of the upper one"),
+        ),
+        (None, Some(_)) => {
+            Some(Fault::new(Part::Argument { argument: 3, nth: 0 }, "a work directory needs an upper directory"))
+        }
+        _ => None,
+    }
+}
+
+fn xattr(name: &[u8]) -> Option<Fault> {
+    let part = Part::Argument { argument: 1, nth: 0 };
+    let spaces = ["user.", "trusted.", "security.", "system."];
+    let known = spaces.iter().any(|space| name.starts_with(space.as_bytes()) && name.len() > space.len());
+    if !known || name.len() > 255 || name.contains(&0) {
+        return Some(Fault {
+            expected: spaces.iter().map(|space| format!("{space}NAME")).collect(),
+            ..Fault::new(part, "an attribute's name starts with its namespace, xattr(7)")
+        });
+    }
+    None
+}
+
+fn open(flags: &[OpenFlag]) -> Option<Fault> {
+    use OpenFlag::{Cloexec, Create, Directory, Exclusive, Nofollow, Path, Rdonly, Rdwr, Tmpfile, Truncate, Wronly};
+    if let Some(fault) = contradiction(flags, &[Rdonly, Wronly, Rdwr], 1) {
+        return Some(fault);
+    }
+    let has = |flag| flags.contains(&flag);
+    let fault = |flag: OpenFlag, what: &str| {
+        let nth = flags.iter().position(|other| *other == flag).unwrap_or(0);
+        Some(Fault::new(Part::Argument { argument: 1, nth }, what))
+    };
+    let writes = has(Wronly) || has(Rdwr);
+    if has(Path) {
+        // open(2): O_PATH ignores all others without a word.
+        let other = flags.iter().find(|flag| ![Path, Directory, Nofollow, Cloexec].contains(flag))?;
+        return fault(*other, &format!("with `path` the kernel ignores `{}`", word(*other)));
+    }
+    if has(Tmpfile) && !writes {
+        return fault(Tmpfile, "`tmpfile` needs write access: add `wronly` or `rdwr`");
+    }
+    if has(Tmpfile) && (has(Create) || has(Truncate)) {
+        return fault(Tmpfile, "`tmpfile` makes a file of its own: `create` and `truncate` contradict it");
+    }
+    if has(Exclusive) && !has(Create) && !has(Tmpfile) {
+        return fault(Exclusive, "`exclusive` without `create` means nothing");
+    }
+    if has(Truncate) && !writes {
+        return fault(Truncate, "`truncate` needs write access: add `wronly` or `rdwr`");
+    }
+    if has(Directory) && (writes || has(Create)) && !has(Tmpfile) {
+        return fault(Directory, "a directory can only be opened for reading");
+    }
+    None
+}

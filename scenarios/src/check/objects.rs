@@ -1,0 +1,198 @@
+//! Which objects exist, and what can be done with them.
+
+use std::collections::BTreeMap;
+
+use super::{Fault, Part, is_object_name, places};
+use crate::diagnostic::did_you_mean;
+use crate::grammar::{Apart, Item};
+use crate::program::{Claim, ObjectName, OpenFlag, Step};
+
+/// What is known about an object.
+#[derive(Clone)]
+pub(super) struct Known {
+    kind: ObjectKind,
+    /// How deep below the top directory it was opened; none when the text does not say.
+    depth: Option<usize>,
+    closed_at: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ObjectKind {
+    /// `cwd`, `root`
+    Directory,
+    /// `exe`
+    Executable,
+    Descriptor {
+        path_only: bool,
+        reads: bool,
+        writes: bool,
+        memory: bool,
+    },
+    Mapping,
+}
+
+#[derive(Clone)]
+pub(super) struct Objects {
+    known: BTreeMap<ObjectName, Known>,
+    steps: usize,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        let object = |name: &str, kind| (ObjectName(name.to_owned()), Known { kind, depth: Some(0), closed_at: None });
+        let known = [
+            object("cwd", ObjectKind::Directory),
+            object("root", ObjectKind::Directory),
+            object("exe", ObjectKind::Executable),
+        ];
+        Objects { known: known.into(), steps: 0 }
+    }
+}
+
+impl Objects {
+    pub(super) fn open(&self) -> impl Iterator<Item = &ObjectName> {
+        self.known.iter().filter(|(_, known)| known.closed_at.is_none()).map(|(name, _)| name)
+    }
+
+    pub(super) fn closed_at(&self, name: &ObjectName) -> Option<usize> {
+        self.known.get(name)?.closed_at
+    }
+
+    pub(super) fn depth(&self, name: &ObjectName) -> Option<usize> {
+        self.known.get(name)?.depth
+    }
+
+    /// The object, when it exists and is open.
+    pub(super) fn known(&self, name: &ObjectName, part: Part) -> Result<&Known, Fault> {
+        match self.known.get(name) {
+            Some(known) if known.closed_at.is_none() => Ok(known),
+            Some(_) => Err(Fault::new(part, format!("`{}` is closed", name.0))),
+            None => {
+                let known: Vec<&str> = self.open().map(|name| name.0.as_str()).collect();
+                let fault = Fault::new(part, format!("no step above makes an object `{}`", name.0));
+                let hint = did_you_mean(&name.0, known.iter().copied());
+                Err(Fault { expected: known.into_iter().map(str::to_owned).collect(), hint, ..fault })
+            }
+        }
+    }
+
+    /// The depth that a path with this base starts from.
+    pub(super) fn base(&self, name: &ObjectName, path: &[u8], part: Part) -> Result<usize, Fault> {
+        let known = self.known(name, part)?;
+        match known.kind {
+            ObjectKind::Directory | ObjectKind::Descriptor { memory: false, .. } => {}
+            ObjectKind::Descriptor { .. } if path.is_empty() => {}
+            _ => return Err(Fault::new(part, format!("no path starts from `{}`: it is no directory", name.0))),
+        }
+        Ok(known.depth.unwrap_or(0))
+    }
+
+    /// Checks what a step does with objects, and takes its effects over.
+    pub(super) fn step(&mut self, step: &Step, parts: &Apart) -> Vec<Fault> {
+        let index = self.steps;
+        self.steps += 1;
+        let mut faults: Vec<_> = self.use_of(step).into_iter().collect();
+        let depth = places::reached(step, self);
+        if let Some(name) = &parts.name {
+            match self.make(name) {
+                Ok(()) => {
+                    let kind = self.made(step);
+                    let depth = match step {
+                        Step::Dup { of, .. } => self.depth(of),
+                        _ => depth,
+                    };
+                    self.known.insert(name.clone(), Known { kind, depth, closed_at: None });
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        let directory = match step {
+            Step::Chdir { .. } => Some("cwd"),
+            Step::Chroot { .. } => Some("root"),
+            _ => None,
+        };
+        if let Some(known) = directory.and_then(|name| self.known.get_mut(&ObjectName(name.to_owned()))) {
+            known.depth = depth;
+        }
+        if let Step::Close { object } = step
+            && let Some(known) = self.known.get_mut(object)
+        {
+            known.closed_at.get_or_insert(index);
+        }
+        faults
+    }
+
+    fn make(&self, name: &ObjectName) -> Result<(), Fault> {
+        if !is_object_name(name) {
+            return Err(Fault::new(Part::Name, format!("`{}` is not the name of an object", name.0)));
+        }
+        match self.known.get(name) {
+            None => Ok(()),
+            Some(Known { kind: ObjectKind::Directory | ObjectKind::Executable, .. }) => {
+                Err(Fault::new(Part::Name, format!("`{}` exists from the start and cannot be made", name.0)))
+            }
+            Some(_) => Err(Fault::new(Part::Name, format!("`{}` is made a second time", name.0))
+                .hint("every object has a name of its own, also when another one is closed")),
+        }
+    }
+
+    fn made(&self, step: &Step) -> ObjectKind {
+        match step {
+            Step::Open { flags, .. } => {
+                let has = |flag| flags.contains(&flag);
+                let path_only = has(OpenFlag::Path);
+                let writes = has(OpenFlag::Wronly) || has(OpenFlag::Rdwr);
+                let reads = !has(OpenFlag::Wronly) && !path_only;
+                ObjectKind::Descriptor { path_only, reads, writes, memory: false }
+            }
+            Step::Memfd { .. } => ObjectKind::Descriptor { path_only: false, reads: true, writes: true, memory: true },
+            Step::Dup { of, .. } => self.known.get(of).map_or(ObjectKind::Mapping, |known| known.kind),
+            _ => ObjectKind::Mapping,
+        }
+    }
+
+    /// What a step cannot do with the object that it names.
+    fn use_of(&self, step: &Step) -> Option<Fault> {
+        let part = Part::Argument { argument: 0, nth: 0 };
+        let (object, what, reads, writes) = match step {
+            Step::Dup { of, .. } => (of, "duplicated", false, false),
+            Step::Map { of, shared, write, .. } => (of, "mapped", true, *shared && *write),
+            Step::Seek { object, .. } => (object, "positioned", false, false),
+            Step::Read { object, .. } | Step::ReadEntries { object } => (object, "read", true, false),
+            Step::WriteTo { object, .. } => (object, "written", false, true),
+            Step::Lock { object, .. } => (object, "locked", false, false),
+            Step::Close { object } => (object, "closed", false, false),
+            Step::Assert { object, claim: Claim::Position(_) } => (object, "asked for its position", false, false),
+            Step::Assert { object, claim: Claim::SameDescription { other, .. } } => {
+                for (argument, name) in [object, other].into_iter().enumerate() {
+                    if let Some(Known { kind, .. }) = self.known.get(name)
+                        && !matches!(kind, ObjectKind::Descriptor { .. })
+                    {
+                        let argument = if argument == 0 { 0 } else { self.last_object(step) };
+                        let what = format!("`{}` is no descriptor", name.0);
+                        return Some(Fault::new(Part::Argument { argument, nth: 0 }, what));
+                    }
+                }
+                return None;
+            }
+            _ => return None,
+        };
+        let bare = matches!(step, Step::Dup { .. } | Step::Close { .. });
+        let name = &object.0;
+        let what = match self.known.get(object)?.kind {
+            ObjectKind::Descriptor { path_only: true, .. } if !bare => {
+                format!("`{name}` was opened with `path` and cannot be {what}")
+            }
+            ObjectKind::Descriptor { reads: false, .. } if reads => format!("`{name}` is not open for reading"),
+            ObjectKind::Descriptor { writes: false, .. } if writes => format!("`{name}` is not open for writing"),
+            ObjectKind::Descriptor { .. } => return None,
+            _ => format!("`{name}` is no descriptor and cannot be {what}"),
+        };
+        Some(Fault::new(part, what))
+    }
+
+    fn last_object(&self, step: &Step) -> usize {
+        let parts = crate::grammar::apart(step);
+        parts.slots.iter().rposition(|items| matches!(items.first(), Some(Item::Object(_)))).unwrap_or(0)
+    }
+}

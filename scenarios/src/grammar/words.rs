@@ -1,0 +1,131 @@
+//! The words that stand for the values of an enumeration.
+
+use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation};
+
+/// An enumeration whose values are written as words.
+pub trait Vocabulary: Copy + PartialEq + 'static {
+    /// Every value with its word, in the order of the reference.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// All words of a vocabulary.
+pub fn words<T: Vocabulary>() -> Vec<&'static str> {
+    T::WORDS.iter().map(|(word, _)| *word).collect()
+}
+
+/// The word for a value.
+pub fn word<T: Vocabulary>(value: T) -> &'static str {
+    T::WORDS.iter().find(|(_, other)| *other == value).map(|(word, _)| *word).expect("every value has a word")
+}
+
+/// The value of a word.
+pub(super) fn value<T: Vocabulary>(word: &str) -> Option<T> {
+    T::WORDS.iter().find(|(other, _)| *other == word).map(|(_, value)| *value)
+}
+
+impl Vocabulary for Filesystem {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("tmpfs", Self::Tmpfs),
+        ("ramfs", Self::Ramfs),
+        ("ext4", Self::Ext4),
+        ("xfs", Self::Xfs),
+        ("btrfs", Self::Btrfs),
+        ("proc", Self::Proc),
+        ("sysfs", Self::Sysfs),
+        ("devpts", Self::Devpts),
+        ("mqueue", Self::Mqueue),
+    ];
+}
+
+impl Vocabulary for MountAttribute {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("ro", Self::Ro),
+        ("nosuid", Self::Nosuid),
+        ("nodev", Self::Nodev),
+        ("noexec", Self::Noexec),
+        ("noatime", Self::Noatime),
+        ("relatime", Self::Relatime),
+        ("strictatime", Self::Strictatime),
+        ("nodiratime", Self::Nodiratime),
+        ("nosymfollow", Self::Nosymfollow),
+    ];
+}
+
+impl Vocabulary for Propagation {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("shared", Self::Shared),
+        ("slave", Self::Slave),
+        ("private", Self::Private),
+        ("unbindable", Self::Unbindable),
+    ];
+}
+
+impl Vocabulary for OpenFlag {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("rdonly", Self::Rdonly),
+        ("wronly", Self::Wronly),
+        ("rdwr", Self::Rdwr),
+        ("path", Self::Path),
+        ("directory", Self::Directory),
+        ("nofollow", Self::Nofollow),
+        ("append", Self::Append),
+        ("nonblock", Self::Nonblock),
+        ("direct", Self::Direct),
+        ("sync", Self::Sync),
+        ("noatime", Self::Noatime),
+        ("cloexec", Self::Cloexec),
+        ("create", Self::Create),
+        ("exclusive", Self::Exclusive),
+        ("truncate", Self::Truncate),
+        ("tmpfile", Self::Tmpfile),
+    ];
+}
+
+impl Vocabulary for LockKind {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("posix", Self::Posix), ("ofd", Self::Ofd), ("flock", Self::Flock), ("lease", Self::Lease)];
+}
+
+impl Vocabulary for DeviceKind {
+    const WORDS: &'static [(&'static str, Self)] = &[("char", Self::Char), ("block", Self::Block)];
+}
+
+/// Two words of which one must be there; `true` is the first meaning.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shared(pub(super) bool);
+
+impl Vocabulary for Shared {
+    const WORDS: &'static [(&'static str, Self)] = &[("private", Self(false)), ("shared", Self(true))];
+}
+
+/// `read` or `write`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct ForWriting(pub(super) bool);
+
+impl Vocabulary for ForWriting {
+    const WORDS: &'static [(&'static str, Self)] = &[("read", Self(false)), ("write", Self(true))];
+}
+
+/// The errors that a lookup can end in, path_resolution(7) and openat2(2).
+pub const ERRNOS: &[&str] = &[
+    "ENOENT",
+    "ENOTDIR",
+    "ELOOP",
+    "EXDEV",
+    "EACCES",
+    "EPERM",
+    "ENAMETOOLONG",
+    "ESTALE",
+    "EINVAL",
+    "EBADF",
+    "EIO",
+    "EAGAIN",
+    "ENODEV",
+    "ENXIO",
+    "EOPNOTSUPP",
+    "EROFS",
+];
+
+pub(super) fn errnos() -> Vec<&'static str> {
+    ERRNOS.to_vec()
+}

@@ -1,0 +1,79 @@
+//! What the text means: axes, names, words.
+
+use std::path::Path;
+
+use scenarios::program::{ObjectName, OpenFlag, Place, Step};
+use scenarios::{Bytes, Outcome, Scenario, text};
+
+fn scenarios(source: &str, name: &str) -> Vec<Scenario> {
+    text::scenarios(source.as_bytes(), name, Path::new("x.scn")).unwrap_or_else(|diagnostics| {
+        panic!("{}", diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
+}
+
+fn steps(source: &str) -> Vec<Step> {
+    let program = text::program(source).unwrap_or_else(|diagnostics| panic!("{}", diagnostics[0]));
+    program.steps.into_iter().map(|line| line.step).collect()
+}
+
+const AXES: &str = "# A summary.  \n\n# More.\nrequires fs=tmpfs|ext4 kernel=6.1.. # c\nrequires access=rdonly|rdwr flavor=ns|host\n\
+    outcome refused \"a \\\"reason\\\"\"\nmount $fs a/$fs # c\nfd0 = open a/$fs/f $access\nassert fd0 link \"$fs\"\n";
+
+#[test]
+fn axes_multiply() {
+    let scenarios = scenarios(AXES, "family/file");
+    let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+    let expected =
+        ["family/file@tmpfs,rdonly", "family/file@tmpfs,rdwr", "family/file@ext4,rdonly", "family/file@ext4,rdwr"];
+    assert_eq!(names, expected);
+    let last = &scenarios[3];
+    assert_eq!(last.family, "family");
+    assert_eq!(last.summary, "A summary.");
+    assert_eq!(last.outcome, Outcome::Refused { reason: "a \"reason\"".to_owned() });
+    assert_eq!(last.requires.kernel_from, Some((6, 1)));
+    assert_eq!(last.requires.kernel_to, None);
+    assert_eq!(last.requires.flavors, ["ns", "host"]);
+    let axes = [("fs".to_owned(), "ext4".to_owned()), ("access".to_owned(), "rdwr".to_owned())];
+    assert_eq!(last.requires.axes, axes);
+    assert_eq!(last.program.steps[0].number, 7);
+    let printed: Vec<_> = last.program.steps.iter().map(|line| text::print_step(&line.step)).collect();
+    assert_eq!(printed, ["mount ext4 a/ext4", "fd0 = open a/ext4/f rdwr", "assert fd0 link \"$fs\""]);
+}
+
+#[test]
+fn files_without_axes_keep_their_name() {
+    let scenarios = scenarios("# s\noutcome restored\nassert cwd visible", "mine");
+    assert_eq!((scenarios[0].name.as_str(), scenarios[0].family.as_str()), ("mine", ""));
+}
+
+#[test]
+fn places_and_flags() {
+    let place = |base: Option<&str>, path: &[u8]| Place {
+        base: base.map(|name| ObjectName(name.to_owned())),
+        path: Bytes::from(path),
+    };
+    let steps = steps(
+        "requires ignored=1|2\nfd0 = open d\nmkdir fd0:d/f\nmkdir fd0:\"odd name\"\nfd1 = open fd0: cloexec path\n\
+         mkdir \"a\\xff\\n\"#not\nmkdir \"x:y\"\n"
+            .replace("#not", " # not")
+            .as_str(),
+    );
+    assert_eq!(steps[1], Step::Mkdir { at: place(Some("fd0"), b"d/f") });
+    assert_eq!(steps[2], Step::Mkdir { at: place(Some("fd0"), b"odd name") });
+    let flags = vec![OpenFlag::Cloexec, OpenFlag::Path];
+    assert_eq!(steps[3], Step::Open { name: ObjectName("fd1".to_owned()), at: place(Some("fd0"), b""), flags });
+    assert_eq!(steps[4], Step::Mkdir { at: place(None, b"a\xff\n") });
+    assert_eq!(steps[5], Step::Mkdir { at: place(None, b"x:y") });
+}
+
+#[test]
+fn options_stand_in_any_order() {
+    let one = steps("overlay o lower=a lower=b upper=u work=w nfs-export ro");
+    assert_eq!(one, steps("overlay o ro nfs-export work=w upper=u lower=a lower=b"));
+    assert_eq!(text::print_step(&one[0]), "overlay o lower=a lower=b upper=u work=w nfs-export ro");
+}
+
+#[test]
+fn a_word_of_the_header_can_be_the_name_of_an_object() {
+    assert_eq!(steps("with = open a\nmkdir = dup with\nclose with").len(), 3);
+}

@@ -1,0 +1,134 @@
+//! The project's own catalogue keeps its rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use scenarios::program::{Claim, Filesystem, ObjectName, OpenFlag, Program, Step};
+use scenarios::{Outcome, Scenario, catalogue, fuzz, text};
+
+fn all() -> Vec<Scenario> {
+    catalogue::load(Path::new(catalogue::DIRECTORY)).unwrap_or_else(|diagnostics| {
+        panic!("{}", diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
+    })
+}
+
+fn file_name(scenario: &Scenario) -> &str {
+    let name = scenario.name.split('@').next().unwrap_or_default();
+    name.rsplit('/').next().unwrap_or_default()
+}
+
+fn is_control(scenario: &Scenario) -> bool {
+    file_name(scenario) == "control" || file_name(scenario).starts_with("control-")
+}
+
+/// The objects about which a claim of this kind is made.
+fn claimed(program: &Program, kind: fn(&Claim) -> bool) -> BTreeSet<&ObjectName> {
+    fn object(step: &Step, kind: fn(&Claim) -> bool) -> Option<&ObjectName> {
+        match step {
+            Step::Assert { object, claim } if kind(claim) => Some(object),
+            _ => None,
+        }
+    }
+    program.steps.iter().filter_map(|line| object(&line.step, kind)).collect()
+}
+
+fn detached(program: &Program) -> BTreeSet<&ObjectName> {
+    claimed(program, |claim| *claim == Claim::Detached)
+}
+
+fn unmounts_lazily(program: &Program) -> bool {
+    program.steps.iter().any(|line| matches!(line.step, Step::Unmount { lazy: true, .. }))
+}
+
+#[test]
+fn every_scenario_survives_printing() {
+    all().iter().for_each(fuzz::round_trip);
+}
+
+#[test]
+fn every_family_has_controls_and_more() {
+    let mut families: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for scenario in all() {
+        let counts = families.entry(scenario.family.clone()).or_default();
+        if is_control(&scenario) { counts.0 += 1 } else { counts.1 += 1 }
+    }
+    for (family, (controls, others)) in families {
+        assert!(!family.is_empty(), "every file is in a family's folder");
+        assert!(controls > 0, "{family} has no control*.scn");
+        assert!(others > 0, "{family} has nothing but controls");
+    }
+}
+
+#[test]
+fn controls_detach_nothing_and_others_do() {
+    for scenario in all() {
+        let (name, program) = (&scenario.name, &scenario.program);
+        assert_eq!(unmounts_lazily(program), !is_control(&scenario), "{name}: umount-lazy");
+        assert_eq!(detached(program).is_empty(), is_control(&scenario), "{name}: assert OBJECT detached");
+        if is_control(&scenario) {
+            assert_eq!(scenario.outcome, Outcome::Restored, "{name}");
+            assert!(!claimed(program, |claim| *claim == Claim::Visible).is_empty(), "{name}: assert OBJECT visible");
+        }
+    }
+}
+
+#[test]
+fn every_object_on_a_detached_mount_has_its_link_pinned() {
+    for scenario in all() {
+        let program = &scenario.program;
+        let linked = claimed(program, |claim| matches!(claim, Claim::Link(_)));
+        // The link of a file that never had a name holds its inode number.
+        let nameless = program.steps.iter().filter_map(|line| match &line.step {
+            Step::Open { name, flags, .. } if flags.contains(&OpenFlag::Tmpfile) => Some(name),
+            _ => None,
+        });
+        for object in detached(program).difference(&nameless.collect()) {
+            assert!(linked.contains(object), "{}: no `assert {} link`", scenario.name, object.0);
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_about() {
+    let mut summaries = BTreeMap::new();
+    for scenario in all() {
+        let Scenario { name, summary, .. } = &scenario;
+        assert!(summary.ends_with('.') && summary.len() <= 120, "{name}: one sentence in one line: {summary}");
+        assert_eq!(summary.starts_with("Control: "), is_control(&scenario), "{name}: {summary}");
+        let file = scenario.file.clone();
+        let other = summaries.entry(summary.clone()).or_insert_with(|| file.clone());
+        assert_eq!(*other, file, "{name} has the summary of another file");
+    }
+}
+
+#[test]
+fn files_are_written_as_the_printer_writes() {
+    for scenario in all() {
+        let path = scenario.file.expect("it was read from a file");
+        let source = fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = source.lines().collect();
+        for line in &scenario.program.steps {
+            let (written, printed) = (lines[line.number - 1], text::print_step(&line.step));
+            assert!(written.contains('$') || written == printed, "{}: {written}\nis {printed}", path.display());
+        }
+        assert!(
+            !source.contains("\n\n\n") && source.ends_with('\n') && !source.ends_with("\n\n"),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn the_catalogue_covers_what_it_must() {
+    let all = all();
+    assert!(all.len() >= 90, "{} scenarios", all.len());
+    let steps: Vec<_> = all.iter().flat_map(|scenario| &scenario.program.steps).map(|line| &line.step).collect();
+    for filesystem in [Filesystem::Tmpfs, Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs] {
+        let mounts = |step: &&Step| matches!(step, Step::Mount { filesystem: other, .. } if *other == filesystem);
+        assert!(steps.iter().any(mounts), "{filesystem:?} is never mounted");
+    }
+    assert!(steps.iter().any(|step| matches!(step, Step::Overlay { .. })));
+    assert!(all.iter().any(|scenario| matches!(scenario.outcome, Outcome::Refused { .. })));
+}
