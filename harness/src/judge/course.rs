@@ -199,7 +199,7 @@ fn in_order(action: &ActionReport, expected: Action) -> Result<(), Silence> {
 fn nothing_after(next: Option<&ActionReport>, judgement: Judgement) -> Result<Judgement, Silence> {
     match next {
         None => Ok(judgement),
-        Some(action) => Err(Silence(format!("the agent reported a {} after the trial's end", word(action.action)))),
+        Some(action) => Err(Silence(format!("the agent reported the {} after the trial's end", word(action.action)))),
     }
 }
 

@@ -82,17 +82,12 @@ struct RawFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawEntry {
-    scenario: OneOrMore,
-    #[serde(default)]
-    flavor: OneOrMore,
-    #[serde(default)]
-    lifecycle: OneOrMore,
-    #[serde(default)]
-    kernel: OneOrMore,
-    #[serde(default)]
-    subject: OneOrMore,
-    #[serde(default)]
-    criu: OneOrMore,
+    scenario: Spanned<OneOrMore>,
+    flavor: Option<Spanned<OneOrMore>>,
+    lifecycle: Option<Spanned<OneOrMore>>,
+    kernel: Option<Spanned<OneOrMore>>,
+    subject: Option<Spanned<OneOrMore>>,
+    criu: Option<Spanned<OneOrMore>>,
     kind: Spanned<String>,
     reason: Spanned<String>,
     link: Option<String>,
@@ -101,32 +96,22 @@ struct RawEntry {
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 enum OneOrMore {
-    One(Spanned<String>),
-    More(Vec<Spanned<String>>),
+    One(String),
+    More(Vec<String>),
 }
 
-impl Default for OneOrMore {
-    fn default() -> Self {
-        Self::More(Vec::new())
-    }
-}
-
-impl OneOrMore {
-    fn all(self) -> Vec<Spanned<String>> {
-        match self {
-            Self::One(one) => vec![one],
-            Self::More(more) => more,
-        }
-    }
-
-    fn texts(self) -> Vec<String> {
-        self.all().into_iter().map(Spanned::into_inner).collect()
-    }
-
-    /// Each text through `read`, whose complaint gets the text's place.
-    fn read<T, E: ToString>(self, read: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, Complaint> {
-        self.all().iter().map(|text| read(text.get_ref()).map_err(|error| (text.span(), error.to_string()))).collect()
-    }
+/// Each text of a key through `read`, whose complaint gets the key's place; nothing for a key that is not there.
+fn each<T, E: ToString>(
+    texts: Option<Spanned<OneOrMore>>,
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, Complaint> {
+    let Some(texts) = texts else { return Ok(Vec::new()) };
+    let span = texts.span();
+    let all = match texts.into_inner() {
+        OneOrMore::One(one) => vec![one],
+        OneOrMore::More(more) => more,
+    };
+    all.iter().map(|text| read(text).map_err(|error| (span.clone(), error.to_string()))).collect()
 }
 
 type Complaint = (Span<usize>, String);
@@ -146,16 +131,17 @@ impl RawEntry {
         let flavors: Vec<&str> = FLAVORS.iter().map(|flavor| flavor_word(*flavor)).collect();
         let lifecycles: Vec<&str> = LIFECYCLES.iter().map(|lifecycle| lifecycle_word(*lifecycle)).collect();
         let kind = self.kind.get_ref().parse::<FailureKind>();
+        let any = |text: &str| Ok::<_, String>(text.to_owned());
         if self.reason.get_ref().trim().is_empty() {
             return Err((self.reason.span(), "an expectation needs a reason: why does this fail?".to_owned()));
         }
         Ok(Expectation {
-            scenario: self.scenario.texts(),
-            flavor: self.flavor.read(|text| known("flavor", text, &flavors))?,
-            lifecycle: self.lifecycle.read(|text| known("lifecycle", text, &lifecycles))?,
-            kernel: self.kernel.read(str::parse)?,
-            subject: self.subject.texts(),
-            criu: self.criu.read(str::parse)?,
+            scenario: each(Some(self.scenario), any)?,
+            flavor: each(self.flavor, |text| known("flavor", text, &flavors))?,
+            lifecycle: each(self.lifecycle, |text| known("lifecycle", text, &lifecycles))?,
+            kernel: each(self.kernel, str::parse)?,
+            subject: each(self.subject, any)?,
+            criu: each(self.criu, str::parse)?,
             kind: kind.map_err(|error| (self.kind.span(), error.to_string()))?,
             reason: self.reason.into_inner(),
             link: self.link,
