@@ -5,7 +5,7 @@
 use protocol::Observation;
 
 use super::difference::{Difference, Side};
-use super::facts::{FactSheet, Facts, Number, Partition, Place, Value};
+use super::facts::{FactSheet, Facts, Number, Partition, Place, Spot, Value};
 use super::seen::Seen;
 use super::verdict::FailureKind;
 use super::{objects, surroundings};
@@ -171,6 +171,8 @@ impl Comparer<'_> {
         let (expected_text, got_text) = match (expected, got) {
             (Some(Value::Number(old)), Some(Value::Number(new))) => self.numbers(index, place, *old, *new)?,
             (Some(old), Some(new)) if self.same(old, new) => return None,
+            // A number comes with a text that says whether there is one, and that text differs.
+            (Some(Value::Number(_)), None) | (None, Some(Value::Number(_))) => return None,
             _ => {
                 let text = |value: Option<&Value>| value.map_or_else(|| row.absent.to_owned(), Value::text);
                 (text(expected), text(got))
@@ -202,19 +204,23 @@ impl Comparer<'_> {
             return (old != new).then(|| (old.text(), new.text()));
         }
         let (expected, got) = self.partition.classes(index, place)?;
-        let name = |class: &(usize, Place)| {
-            if (class.0, &class.1) == (index, place) {
+        let name = |(comparison, first): &Spot| {
+            if (*comparison, first) == (index, place) {
                 return format!("a {} of its own", old.noun());
             }
-            let (subject, what) = &class.1;
-            let owner = match (subject.side(), self.before.name(subject)) {
-                (Side::Tree, Some(path)) => format!("the name {path}"),
-                (Side::Mounts, Some(at)) => format!("the mount on {at}"),
-                (Side::HostMounts, Some(at)) => format!("the agent's mount on {at}"),
-                (side, Some(object)) => format!("{object} seen from {side}"),
-                (_, None) => "the process".to_owned(),
+            let (subject, what) = first;
+            let owner = self.before.name(subject).unwrap_or_default();
+            let owner = match subject.side() {
+                Side::Tree => format!("the name {owner}"),
+                Side::Mounts => format!("the mount on {owner}"),
+                Side::HostMounts => format!("the agent's mount on {owner}"),
+                Side::Inside | Side::Outside => owner,
             };
-            format!("the same {} as {owner}, {what}", old.noun())
+            match what.as_str() {
+                "number" => owner,
+                "file" | "mount" | "device" => format!("the same {} as {owner}", old.noun()),
+                _ => format!("the same {} as {owner}, {what}", old.noun()),
+            }
         };
         (expected != got).then(|| (name(expected), name(got)))
     }

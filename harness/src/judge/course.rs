@@ -85,10 +85,10 @@ impl Course<'_> {
             return Ok(course);
         }
         let then = match course.verdict {
-            Verdict::Fail(kind) => format!("{kind}: {}", course.reason),
-            _ => "and everything looked the same afterwards".to_owned(),
+            Verdict::Fail(kind) => format!("then {kind}: {}", course.reason),
+            _ => "afterwards everything looked the same, by luck".to_owned(),
         };
-        let reason = format!("the dump accepted what nobody can restore ({why}); then {then}");
+        let reason = format!("the dump accepted what nobody can restore ({why}); {then}");
         Ok(Judgement { verdict: Verdict::Fail(FailureKind::LostObject), reason, ..course })
     }
 
@@ -135,9 +135,10 @@ impl Course<'_> {
             }
         };
         let differences = comparisons::compare(self.before, after, Mode::Strict, self.judge.disabled);
-        let count = differences.len() + self.leftovers().count();
-        let reason = format!("the dump failed and left {count} {}", if count == 1 { "change" } else { "changes" });
-        Ok((count > 0).then(|| self.weigh(differences, Some((FailureKind::HarmedByDump, reason)))))
+        let all: Vec<Difference> = differences.into_iter().chain(self.leftovers()).collect();
+        let Some(first) = all.first() else { return Ok(None) };
+        let reason = format!("the dump failed and did not leave all as it was: {}", summary(first, all.len()));
+        Ok(Some(cut(all, Verdict::Fail(FailureKind::HarmedByDump), reason)))
     }
 
     fn differing(&self, after: &Observation, mode: Mode) -> Option<Judgement> {
@@ -165,17 +166,25 @@ impl Course<'_> {
             Some((kind, reason)) => (Verdict::Fail(kind), reason),
             None => (Verdict::Pass, String::new()),
         };
-        let more_differences = differences.len().saturating_sub(DIFFERENCE_LIMIT);
-        differences.truncate(DIFFERENCE_LIMIT);
-        Judgement { differences, more_differences, ..Judgement::plain(verdict, reason) }
+        cut(differences, verdict, reason)
     }
 }
 
+/// A judgement that keeps no more differences than it may.
+fn cut(mut differences: Vec<Difference>, verdict: Verdict, reason: String) -> Judgement {
+    let more_differences = differences.len().saturating_sub(DIFFERENCE_LIMIT);
+    differences.truncate(DIFFERENCE_LIMIT);
+    Judgement { differences, more_differences, ..Judgement::plain(verdict, reason) }
+}
+
+/// The first difference on one line, and how many there are besides.
 fn summary(first: &Difference, count: usize) -> String {
-    match count {
-        1 => first.to_string(),
-        _ => format!("{first} and {} more", count - 1),
-    }
+    let short = |text: &str| match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    };
+    let more = if count == 1 { String::new() } else { format!(" (and {} more)", count - 1) };
+    format!("{first}: expected {}, got {}{more}", short(&first.expected), short(&first.got))
 }
 
 /// The observation after an action, or why the process could not be observed; silence is neither.

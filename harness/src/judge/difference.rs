@@ -43,7 +43,7 @@ pub struct Difference {
     pub kind: FailureKind,
     /// Where it was seen.
     pub view: Side,
-    /// Which object, path or mount point; none for the process as a whole.
+    /// Which object, path or mount point; none where `what` says it all.
     pub object: Option<String>,
     /// What of it: `link`, `lookup "d/.." (beneath)`.
     pub what: String,
@@ -54,11 +54,11 @@ pub struct Difference {
 }
 
 impl fmt::Display for Difference {
-    /// The heading: `fd0 (inside): link`.
+    /// The heading: `fd0 (descriptor 3), inside: link`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(object) = &self.object {
-            write!(f, "{object} ")?;
+        match &self.object {
+            Some(object) => write!(f, "{object}, {}: {}", self.view, self.what),
+            None => write!(f, "{}, {}", self.what, self.view),
         }
-        write!(f, "({}): {}", self.view, self.what)
     }
 }

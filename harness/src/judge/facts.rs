@@ -204,15 +204,18 @@ impl FactSheet {
         !subject.can_vanish() || self.present.contains_key(subject)
     }
 
-    /// How the subject is called in a difference; none for the process as a whole.
+    /// How the subject is called in a difference; none where the fact itself says whose it is.
     pub(crate) fn name(&self, subject: &Subject) -> Option<String> {
         match subject {
             Subject::Tree(path) if path.is_empty() => Some("the top directory".to_owned()),
             Subject::Tree(path) => Some(path.to_string()),
             Subject::Mount(at, 0) | Subject::HostMount(at, 0) => Some(at.to_string()),
-            Subject::Mount(at, nth) | Subject::HostMount(at, nth) => Some(format!("{at} ({nth} mounts below)")),
+            Subject::Mount(at, nth) | Subject::HostMount(at, nth) => {
+                Some(format!("{at} (number {} from below)", nth + 1))
+            }
             Subject::Object(..) => self.present.get(subject).cloned(),
-            Subject::Sharing | Subject::Process => None,
+            Subject::Process => Some("the process".to_owned()),
+            Subject::Sharing => None,
         }
     }
 }

@@ -203,10 +203,11 @@ pub(crate) fn xattrs(seen: &Seen<'_>, facts: &mut Facts) {
 fn outcome_of(lookup: &Lookup) -> Value {
     match &lookup.outcome {
         Outcome::Err(errno) => Value::Text(errno.clone()),
-        Outcome::Ok(Reached { file, kind, link, .. }) => {
-            let kind = wording::file_kind(*kind);
+        Outcome::Ok(Reached { file, kind, link, mount }) => {
+            let (kind, state) = (wording::file_kind(*kind), wording::mount_state(mount.state));
             let masked = wording::link_without_inode(link, file.inode);
-            Value::numbered(format!("{kind} {}", quoted(link)), format!("{kind} {masked}"))
+            let text = |link: String| format!("{link} ({kind}, mount {state})");
+            Value::numbered(text(quoted(link)), text(masked))
         }
     }
 }
@@ -231,8 +232,6 @@ pub(crate) fn reopen(seen: &Seen<'_>, facts: &mut Facts) {
                 facts.number(&subject, format!("{name}: file"), Number::File(reached.file));
                 facts.number(&subject, format!("{name}: device"), Number::Device(reached.file.device));
                 facts.number(&subject, format!("{name}: mount"), Number::Mount(reached.mount.id));
-                let state = wording::mount_state(reached.mount.state);
-                facts.text(&subject, format!("{name}: mount state"), state);
             }
         }
     }
@@ -259,7 +258,6 @@ pub(crate) fn lookup_mounts(seen: &Seen<'_>, facts: &mut Facts) {
     for (subject, object) in seen.objects() {
         for (name, reached) in object.lookups.iter().filter_map(|look| Some((name_of(look), reached(look)?))) {
             facts.number(&subject, format!("{name}: mount"), Number::Mount(reached.mount.id));
-            facts.text(&subject, format!("{name}: mount state"), wording::mount_state(reached.mount.state));
         }
     }
 }

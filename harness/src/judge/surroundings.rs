@@ -56,14 +56,19 @@ fn options_of(facts: &mut Facts, subject: &Subject, mount: &Mount) {
 
 /// `shared:N`, `master:N`, `propagate_from:N`: the group is a number that the kernel hands out.
 fn propagation_of(facts: &mut Facts, subject: &Subject, mount: &Mount) {
+    let mut words = Vec::new();
     for tag in &mount.propagation {
-        let text = String::from_utf8_lossy(tag.as_slice());
-        let group = text.split_once(':').and_then(|(word, group)| Some((word, group.parse().ok()?)));
+        let text = tag.to_string();
+        let group = text.split_once(':').and_then(|(word, group)| Some((word.to_owned(), group.parse().ok()?)));
         match group {
-            Some((word, group)) => facts.number(subject, format!("propagation {word}"), Number::PeerGroup(group)),
-            None => facts.text(subject, format!("propagation {}", quoted(tag)), "set"),
+            Some((word, group)) => {
+                facts.number(subject, format!("propagation {word}"), Number::PeerGroup(group));
+                words.push(word);
+            }
+            None => words.push(text),
         }
     }
+    facts.text(subject, "propagation", if words.is_empty() { "private".to_owned() } else { words.join(" ") });
 }
 
 pub(crate) fn mounts(seen: &Seen<'_>, facts: &mut Facts) {

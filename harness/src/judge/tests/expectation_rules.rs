@@ -52,7 +52,8 @@ fn applied(trial: &Trial, criu: &str, verdict: Verdict) -> String {
 #[test]
 fn a_recorded_failure_is_expected_and_nothing_else() {
     let of = |verdict| applied(&trial(), "4.1.1", verdict);
-    expect!["xfail(dump-failed): it failed (known: detached files are not supported, https://example.org/1)"].assert_eq(&of(Verdict::Fail(FailureKind::DumpFailed)));
+    expect!["xfail(dump-failed): it failed (known: detached files are not supported, https://example.org/1)"]
+        .assert_eq(&of(Verdict::Fail(FailureKind::DumpFailed)));
     expect!["changed-fail(wrong-path): it failed (expectations.toml:2 expects dump-failed; known: detached files are not supported, https://example.org/1)"].assert_eq(&of(Verdict::Fail(FailureKind::WrongPath)));
     expect!["xpass: it passes now, but expectations.toml:2 expects dump-failed: remove or narrow the entry (known: detached files are not supported, https://example.org/1)"].assert_eq(&of(Verdict::Pass));
     expect!["error: it failed"].assert_eq(&of(Verdict::Error));
@@ -93,7 +94,10 @@ fn an_entry_that_names_no_scenario_is_stale() {
     };
     let expectations = parse(FILE).unwrap();
     assert_eq!(text(expectations.stale(["links/a", "x"])), "");
-    expect!["expectations.toml:2:1: no scenario is called deleted/*@btrfs, links/*: remove the entry or correct the name"].assert_eq(&text(expectations.stale(["deleted/x@ext4"])));
+    expect![
+        "expectations.toml:2:1: no scenario is called deleted/*@btrfs, links/*: remove the entry or correct the name"
+    ]
+    .assert_eq(&text(expectations.stale(["deleted/x@ext4"])));
 }
 
 #[test]
@@ -103,8 +107,10 @@ fn mistakes_have_their_place() {
         parse(&text).unwrap_err()
     };
     expect!["expectations.toml:6:1: unknown field `colour`, expected one of `scenario`, `flavor`, `lifecycle`, `kernel`, `subject`, `criu`, `kind`, `reason`, `link`"].assert_eq(&complaint("colour = 1"));
-    expect![[r#"expectations.toml:6:10: unknown flavor "uns"; known are host, ns, userns"#]].assert_eq(&complaint("flavor = [\"ns\", \"uns\"]"));
-    expect![[r#"expectations.toml:6:10: "new" is no range of versions; write 6.12, 6.12.., ..6.12 or 6.1..6.12"#]].assert_eq(&complaint("kernel = \"new\""));
+    expect![[r#"expectations.toml:6:10: unknown flavor "uns"; known are host, ns, userns"#]]
+        .assert_eq(&complaint("flavor = [\"ns\", \"uns\"]"));
+    expect![[r#"expectations.toml:6:10: "new" is no range of versions; write 6.12, 6.12.., ..6.12 or 6.1..6.12"#]]
+        .assert_eq(&complaint("kernel = \"new\""));
     expect!["expectations.toml:6:13: expected a text or a list of texts"].assert_eq(&complaint("lifecycle = 7"));
     expect!["expectations.toml:6:5: key with no value, expected `=`"].assert_eq(&complaint("what"));
     let kind = parse("[[expect]]\nscenario = \"x\"\nkind = \"odd\"\nreason = \"r\"\n").unwrap_err();
