@@ -10,7 +10,7 @@ fn twice<T>(
 ) {
     arbtest::arbtest(|u| {
         let bytes: [u8; 64] = u.arbitrary()?;
-        let mut of = |shift| make(&mut arbtest::arbitrary::Unstructured::new(&bytes), shift);
+        let of = |shift| make(&mut arbtest::arbitrary::Unstructured::new(&bytes), shift);
         let (one, other) = (of(0)?, of(1 + u64::from(bytes[63] % 7))?);
         check(one, other);
         Ok(())

@@ -131,9 +131,11 @@ fn a_dump_that_leaves_running_must_change_nothing() {
     let mut name = litter.tree[3].clone();
     name.path = "a/d/link_remap.1".into();
     litter.tree.push(name);
-    expect!["fail(litter): a/d/link_remap.1, tree: name: expected (nothing), got regular file [1]"].assert_eq(&of(litter.clone()));
+    expect!["fail(litter): a/d/link_remap.1, tree: name: expected (nothing), got regular file [1]"]
+        .assert_eq(&of(litter.clone()));
     litter.process.state = "T".into();
-    expect!["fail(harmed-by-dump): the process, outside: state: expected S, got T (and 1 more) [2]"].assert_eq(&of(litter));
+    expect!["fail(harmed-by-dump): the process, outside: state: expected S, got T (and 1 more) [2]"]
+        .assert_eq(&of(litter));
 }
 
 #[test]
@@ -153,7 +155,10 @@ fn the_kernel_comes_first() {
 fn leftovers_are_litter() {
     let mut report = cycle(restored(observation(0)));
     report.leftovers = vec!["mount /run/x".into()];
-    expect!["fail(litter): left behind when the processes had ended, outside: expected (nothing), got mount /run/x [1]"].assert_eq(&cycle_of(&report));
+    expect![
+        "fail(litter): left behind when the processes had ended, outside: expected (nothing), got mount /run/x [1]"
+    ]
+    .assert_eq(&cycle_of(&report));
     let blind = Judge { disabled: Some("leftovers") };
     assert_eq!(blind.judge(&scenario(), context(CYCLE), &report).verdict, Verdict::Pass);
 }
