@@ -1,6 +1,6 @@
 //! The table of everything that is compared. Its order is the priority of the kinds: the verdict takes the kind
 //! of the first comparison that sees a difference, so the rows go from what explains most to what merely follows.
-//! What no row looks at is listed in [`NOT_COMPARED`], and a test holds the two together.
+//! What no row looks at is listed in [`NOT_COMPARED`]; a test changes every field of an observation and finds no other.
 
 use protocol::Observation;
 

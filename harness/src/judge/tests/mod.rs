@@ -6,3 +6,4 @@ mod fixture;
 mod mutation;
 mod properties;
 mod trial_rules;
+mod verdict_rules;
