@@ -43,14 +43,13 @@ fn places(value: &Value, path: &str, out: &mut Vec<String>) {
 }
 
 /// Every way in which the value at a place can be changed and still make an observation.
-fn changes(document: &Value, place: &str) -> Vec<(String, Observation)> {
+fn changes(before: &Observation, document: &Value, place: &str) -> Vec<(String, Observation)> {
     let mut out = Vec::new();
     let mut attempt = |what: String, change: &dyn Fn(&mut Value)| {
         let mut changed = document.clone();
         change(&mut changed);
-        if changed != *document
-            && let Ok(seen) = serde_json::from_value::<Observation>(changed.clone())
-            && serde_json::to_value(&seen).unwrap() == changed
+        if let Ok(seen) = serde_json::from_value::<Observation>(changed)
+            && seen != *before
         {
             out.push((what, seen));
         }
@@ -108,7 +107,7 @@ fn unseen(before: &Observation, mode: Mode) -> (usize, BTreeMap<String, String>)
     places(&document, "", &mut all);
     let (mut tried, mut unseen) = (0, BTreeMap::new());
     for place in &all {
-        for (what, after) in changes(&document, place) {
+        for (what, after) in changes(before, &document, place) {
             tried += 1;
             if compare(before, &after, mode, None).is_empty() {
                 unseen.insert(with_stars(place), what);
@@ -121,14 +120,14 @@ fn unseen(before: &Observation, mode: Mode) -> (usize, BTreeMap<String, String>)
 #[test]
 fn every_change_of_every_field_is_seen_when_nothing_was_restored() {
     let (tried, unseen) = unseen(&fixture::observation(0), Mode::Strict);
-    assert!(tried > 2000, "only {tried} changes were tried");
+    assert!(tried > 1500, "only {tried} changes were tried");
     assert_eq!(unseen, BTreeMap::new());
 }
 
 #[test]
 fn every_change_of_every_field_but_those_listed_is_seen_after_a_restore() {
     let (tried, mut unseen) = unseen(&fixture::observation(0), Mode::Relational);
-    assert!(tried > 2000, "only {tried} changes were tried");
+    assert!(tried > 1500, "only {tried} changes were tried");
     for (end, _) in MAY_CHANGE {
         let count = unseen.len();
         unseen.retain(|place, _| !place.ends_with(end));
@@ -145,7 +144,7 @@ fn a_change_in_a_generated_observation_is_seen() {
         let mut all = Vec::new();
         places(&document, "", &mut all);
         let place = u.choose(&all)?;
-        for (what, after) in changes(&document, place) {
+        for (what, after) in changes(&before, &document, place) {
             let allowed = MAY_CHANGE.iter().any(|(end, _)| with_stars(place).ends_with(end));
             let seen = !compare(&before, &after, Mode::Relational, None).is_empty();
             assert!(seen || allowed, "{place}: {what}");
