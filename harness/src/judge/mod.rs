@@ -1,1 +1,122 @@
-//! Observation against observation gives a verdict.
+//! From a trial's report to a verdict.
+//!
+//! - [`verdict`]: the words, how they are counted, the exit status
+//! - [`comparisons`]: the table of everything that is compared, and of what is not
+//! - [`expectations`]: what is known to fail
+//!
+//! The judge looks only at what was received. What is missing is an error, never a pass: a guest that says nothing
+//! has proven nothing.
+
+pub mod comparisons;
+mod course;
+mod details;
+pub mod difference;
+pub mod expectations;
+mod facts;
+mod objects;
+pub mod range;
+mod refusal;
+mod seen;
+mod splat;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+pub mod verdict;
+mod wording;
+
+use protocol::Observation;
+use protocol::message::{Lifecycle, SetupFailure, TrialReport};
+use scenarios::{Outcome, Scenario};
+
+pub use comparisons::Mode;
+use course::Course;
+pub use difference::{Difference, Side};
+pub use expectations::Expectations;
+pub use verdict::{FailureKind, Group, Judgement, Tally, Trial, Verdict};
+
+/// The most differences that a judgement keeps.
+pub const DIFFERENCE_LIMIT: usize = 200;
+
+/// The most lines of logs that a judgement quotes.
+pub const QUOTE_LIMIT: usize = 20;
+
+/// What the judge must know of a trial besides its report.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// What was done to the process: decides which actions the report must have.
+    pub lifecycle: Lifecycle,
+    /// `/proc/sys/kernel/tainted` before the trial, from the agent's greeting or the trial before.
+    pub tainted_before: u64,
+}
+
+/// The judge. The default one compares everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Judge {
+    /// The name of a comparison to leave out, for tests of the judge itself.
+    pub disabled: Option<&'static str>,
+}
+
+/// Judges a trial with every comparison.
+pub fn judge(scenario: &Scenario, context: Context, report: &TrialReport) -> Judgement {
+    Judge::default().judge(scenario, context, report)
+}
+
+impl Judge {
+    /// Judges a trial. Expectations are applied afterwards, by [`Expectations::apply`].
+    pub fn judge(&self, scenario: &Scenario, context: Context, report: &TrialReport) -> Judgement {
+        let mut judgement = self.without_quotes(scenario, context, report);
+        if !matches!(judgement.verdict, Verdict::Pass | Verdict::Unsupported) {
+            let lines = report.actions.iter().flat_map(|action| &action.error_lines);
+            let kernel = report.kernel_log.iter().filter(|line| splat::is_splat(line));
+            judgement.quotes = lines.chain(kernel).take(QUOTE_LIMIT).cloned().collect();
+        }
+        judgement
+    }
+
+    fn without_quotes(&self, scenario: &Scenario, context: Context, report: &TrialReport) -> Judgement {
+        if let Some(reason) = splat::splat(&report.kernel_log, context.tainted_before, report.tainted) {
+            return Judgement::plain(Verdict::Fail(FailureKind::KernelSplat), reason);
+        }
+        let before = match before(report) {
+            Ok(before) => before,
+            Err(judgement) => return judgement,
+        };
+        let course = Course { judge: self, before, report };
+        let judged = match &scenario.outcome {
+            Outcome::Restored => course.restored(context.lifecycle),
+            Outcome::Refused { reason } => course.refused(context.lifecycle, reason),
+        };
+        judged.unwrap_or_else(|silence| Judgement::plain(Verdict::Error, silence.0))
+    }
+}
+
+/// The observation before everything, if the program got that far.
+fn before(report: &TrialReport) -> Result<&Observation, Judgement> {
+    match &report.setup_failure {
+        Some(SetupFailure { missing: Some(missing), what, .. }) => {
+            return Err(Judgement::plain(Verdict::Unsupported, format!("no {missing} here: {what}")));
+        }
+        Some(SetupFailure { line, what, .. }) => {
+            let line = if *line == 0 { String::new() } else { format!("line {line}: ") };
+            return Err(Judgement::plain(Verdict::Error, format!("{line}{what}")));
+        }
+        None => {}
+    }
+    if let Some(first) = report.failed_assertions.first() {
+        let more = match report.failed_assertions.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let reason = format!(
+            "the situation did not come about: line {}: expected {}, got {}{more}",
+            first.line, first.expected, first.got
+        );
+        return Err(Judgement::plain(Verdict::Error, reason));
+    }
+    let silence = || Judgement::plain(Verdict::Error, "the agent sent no observation from before the first action");
+    let before = report.before.as_ref().ok_or_else(silence)?;
+    if before.inside.objects.is_empty() || before.outside.objects.is_empty() || before.mounts.is_empty() {
+        return Err(Judgement::plain(Verdict::Error, "the agent saw no objects or no mounts: nothing can be compared"));
+    }
+    Ok(before)
+}

@@ -1,1 +1,177 @@
-//! One event stream, one file per format.
+//! One stream of events, one file per format.
+//!
+//! Whoever runs trials tells what happens as [`Event`]s, in start and end pairs; each [`Reporter`] makes of them what
+//! its readers need. A further format is one more file and one more row in [`FORMATS`].
+//!
+//! - [`terminal`]: for people; [`epilogue`] is its account of what failed
+//! - [`json`]: for programs; [`record`] is the shape, to be read back
+//! - [`artifacts`]: the folder of a failed trial
+
+pub mod artifacts;
+pub mod epilogue;
+pub mod json;
+mod paint;
+pub mod record;
+mod table;
+pub mod terminal;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::judge::verdict::words;
+use crate::judge::{Judgement, Trial};
+
+/// Something that happened in a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The first event.
+    RunStarted {
+        /// How many trials there will be.
+        trials: usize,
+    },
+    /// A trial begins.
+    TrialStarted {
+        /// Which.
+        trial: Trial,
+    },
+    /// A trial is over; also told, without a start, of trials that are not run.
+    TrialFinished(Box<Finished>),
+    /// The last event.
+    RunFinished {
+        /// Wall time of the run.
+        seconds: f64,
+        /// The user ended it.
+        interrupted: bool,
+    },
+}
+
+/// A trial that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// Which.
+    pub trial: Trial,
+    /// The file of a scenario that is not in the catalogue.
+    pub file: Option<PathBuf>,
+    /// What became of it, expectations applied.
+    pub judgement: Judgement,
+    /// Wall time.
+    pub seconds: f64,
+    /// The folder with everything about it, if one was written.
+    pub artifacts: Option<PathBuf>,
+}
+
+/// Makes something of the events.
+pub trait Reporter {
+    /// Takes the next event.
+    ///
+    /// # Errors
+    /// What cannot be written. The run goes on; whoever runs it says so at its end.
+    fn event(&mut self, event: &Event) -> io::Result<()>;
+}
+
+/// Several reporters as one. Each gets every event, also after another failed.
+#[derive(Default)]
+pub struct Reporters {
+    all: Vec<Box<dyn Reporter>>,
+}
+
+impl Reporters {
+    /// Adds one.
+    pub fn add(&mut self, reporter: Box<dyn Reporter>) {
+        self.all.push(reporter);
+    }
+}
+
+impl Reporter for Reporters {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        let mut result = Ok(());
+        for reporter in &mut self.all {
+            result = result.and(reporter.event(event));
+        }
+        result
+    }
+}
+
+/// Where a report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// `-`: standard output, once, at the end.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+/// A format that `--report` knows.
+pub struct Format {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for, for the help.
+    pub about: &'static str,
+    open: fn(Destination) -> io::Result<Box<dyn Reporter>>,
+}
+
+/// Every format that `--report` knows.
+pub const FORMATS: &[Format] = &[Format {
+    name: "json",
+    about: "one document with every trial, rewritten as the run goes on (docs/FORMATS.md)",
+    open: |to| Ok(Box::new(json::Json::open(to)?)),
+}];
+
+/// A report that was asked for: `json=FILE`, `json=-`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    format: usize,
+    /// Where it goes.
+    pub to: Destination,
+}
+
+/// Why a report cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// Not `FORMAT=FILE`.
+    #[error("{0:?} is no report; write FORMAT=FILE, or FORMAT=- for standard output, as in json=report.json")]
+    Shape(String),
+    /// A format that does not exist.
+    #[error("unknown report format {0:?}; known are {known}", known = words(FORMATS.iter().map(|format| format.name)))]
+    Format(String),
+    /// It cannot be written.
+    #[error("cannot write the {format} report to {}: {source}", .file.display())]
+    Open {
+        /// The format.
+        format: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl FromStr for Wanted {
+    type Err = ReportError;
+
+    fn from_str(text: &str) -> Result<Self, ReportError> {
+        let shape = || ReportError::Shape(text.to_owned());
+        let (name, to) = text.split_once('=').filter(|(_, to)| !to.is_empty()).ok_or_else(shape)?;
+        let format = FORMATS.iter().position(|format| format.name == name);
+        let to = if to == "-" { Destination::Stdout } else { Destination::File(PathBuf::from(to)) };
+        Ok(Self { format: format.ok_or_else(|| ReportError::Format(name.to_owned()))?, to })
+    }
+}
+
+impl Wanted {
+    /// Opens the report; a file that cannot be written is found out now and not after an hour.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn open(&self) -> Result<Box<dyn Reporter>, ReportError> {
+        let format = &FORMATS[self.format];
+        let file = match &self.to {
+            Destination::Stdout => PathBuf::from("-"),
+            Destination::File(file) => file.clone(),
+        };
+        (format.open)(self.to.clone()).map_err(|source| ReportError::Open { format: format.name, file, source })
+    }
+}

@@ -1,0 +1,240 @@
+//! The table of everything that is compared. Its order is the priority of the kinds: the verdict takes the kind
+//! of the first comparison that sees a difference, so the rows go from what explains most to what merely follows.
+//! What no row looks at is listed in [`NOT_COMPARED`]; a test changes every field of an observation and finds no other.
+
+use protocol::Observation;
+
+use super::difference::{Difference, Side};
+use super::facts::{FactSheet, Facts, Number, Partition, Place, Spot, Value};
+use super::seen::Seen;
+use super::verdict::FailureKind;
+use super::{objects, surroundings};
+
+/// How much must be the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// After a restore: numbers that the kernel hands out may change, who shares them with whom may not.
+    Relational,
+    /// Nothing was restored: nothing at all may change.
+    Strict,
+}
+
+/// One thing that is compared.
+#[derive(Debug)]
+pub struct Comparison {
+    /// Its name in differences and reports.
+    pub name: &'static str,
+    /// What a difference makes of the trial.
+    pub kind: FailureKind,
+    /// The same for something that was not there before.
+    pub kind_if_new: FailureKind,
+    /// Only in [`Mode::Strict`].
+    pub strict_only: bool,
+    /// What stands in a difference for a fact that is not there.
+    absent: &'static str,
+    facts: fn(&Seen<'_>, &mut Facts),
+}
+
+/// The name of the comparison that takes the agent's list of leftovers for what it is.
+pub const LEFTOVERS: &str = "leftovers";
+
+const fn row(name: &'static str, kind: FailureKind, facts: fn(&Seen<'_>, &mut Facts)) -> Comparison {
+    Comparison { name, kind, kind_if_new: kind, strict_only: false, absent: "(nothing)", facts }
+}
+
+const fn litter_if_new(row: Comparison) -> Comparison {
+    Comparison { kind_if_new: Litter, ..row }
+}
+
+const fn strict_only(row: Comparison) -> Comparison {
+    Comparison { strict_only: true, ..row }
+}
+
+use FailureKind::{
+    BrokenSharing, Litter, LostObject, WrongContent, WrongFile, WrongFlags, WrongMount, WrongPath, WrongResolution,
+};
+
+/// Everything that is compared, the most telling first.
+pub const ALL: &[Comparison] = &[
+    row("objects", LostObject, objects::objects),
+    row("process", LostObject, surroundings::process),
+    strict_only(row("process-number", LostObject, surroundings::process_number)),
+    row("file-kind", WrongFile, objects::file_kind),
+    row("file-identity", WrongFile, objects::file_identity),
+    row("link-count", WrongFile, objects::link_count),
+    row("mount-state", WrongMount, objects::mount_state),
+    row("same-mount", WrongMount, objects::same_mount),
+    row("link", WrongPath, objects::link),
+    row("getcwd", WrongPath, objects::getcwd),
+    Comparison { absent: "two open file descriptions", ..row("sharing", BrokenSharing, surroundings::sharing) },
+    row("mount-flags", WrongMount, objects::mount_flags),
+    row("statmount", WrongMount, objects::statmount),
+    row("descriptor-flags", WrongFlags, objects::descriptor_flags),
+    row("close-on-exec", WrongFlags, objects::close_on_exec),
+    row("position", WrongFlags, objects::position),
+    row("descriptor-details", WrongFlags, objects::descriptor_details),
+    row("mapping-permissions", WrongFlags, objects::mapping_permissions),
+    row("mapping", WrongContent, objects::mapping),
+    row("content", WrongContent, objects::content),
+    row("file-attributes", WrongContent, objects::file_attributes),
+    row("xattrs", WrongContent, objects::xattrs),
+    row("reopen", WrongResolution, objects::reopen),
+    row("lookups", WrongResolution, objects::lookups),
+    row("lookup-files", WrongResolution, objects::lookup_files),
+    row("lookup-mounts", WrongResolution, objects::lookup_mounts),
+    litter_if_new(row("mounts", WrongMount, surroundings::mounts)),
+    row("mount-table", WrongMount, surroundings::mount_table),
+    row("mount-options", WrongMount, surroundings::mount_options),
+    row("mount-propagation", WrongMount, surroundings::mount_propagation),
+    litter_if_new(row("tree-names", WrongContent, surroundings::tree_names)),
+    row("tree-files", WrongFile, surroundings::tree_files),
+    row("tree-content", WrongContent, surroundings::tree_content),
+    row("tree-attributes", WrongContent, surroundings::tree_attributes),
+    row("file-times", WrongContent, surroundings::file_times),
+    row("tree-links", Litter, surroundings::tree_links),
+    row("host-mounts", Litter, surroundings::host_mounts),
+    row("directory-shape", Litter, surroundings::directory_shape),
+    row("directory-times", Litter, surroundings::directory_times),
+    strict_only(row("change-times", Litter, surroundings::change_times)),
+    row(LEFTOVERS, Litter, |_, _| {}),
+];
+
+/// What is in an observation and deliberately not compared after a restore, and why.
+pub const NOT_COMPARED: &[(&str, &str)] = &[
+    ("st_dev, st_ino, mnt_id, peer groups", "handed out by the kernel; compared as a partition"),
+    ("inode number in a link text", "`pipe:[N]`, `#N (deleted)`: the file's own inode number"),
+    ("change times", "no program can set them; compared in strict mode"),
+    ("process number in the agent's namespace", "handed out by the kernel; compared in strict mode"),
+    ("owner of a lock, number of a pidfd's process", "the process number as the reader's namespace has it"),
+    ("file handle of a watch", "holds device and inode; the watched file is compared as a file"),
+    ("nanoseconds of times on tmpfs, when they become 0", "its contents travel in a tar archive of whole seconds"),
+    ("times on proc, sysfs, devpts, mqueue, cgroup and internal mounts", "made anew with their mount"),
+    ("size and link count of directories on those", "they count the kernel's objects, not files"),
+    ("order of mounts, of objects, of names in the tree", "chosen by the reader"),
+];
+
+/// Everything that differs between two observations, the most telling first.
+///
+/// `disabled` is the name of a comparison to leave out, so that a test of the judge can show what each one is for.
+pub fn compare(before: &Observation, after: &Observation, mode: Mode, disabled: Option<&str>) -> Vec<Difference> {
+    let (before, after) = (sheet(before), sheet(after));
+    let partition = Partition::new(&before, &after);
+    let comparer = Comparer { before: &before, after: &after, partition, mode };
+    let on = |row: &Comparison| Some(row.name) != disabled && (mode == Mode::Strict || !row.strict_only);
+    ALL.iter().enumerate().filter(|(_, row)| on(row)).flat_map(|(index, row)| comparer.row(index, row)).collect()
+}
+
+fn sheet(observation: &Observation) -> FactSheet {
+    let seen = Seen::new(observation);
+    let facts_of = |row: &Comparison| {
+        let mut facts = Facts::default();
+        (row.facts)(&seen, &mut facts);
+        facts
+    };
+    FactSheet::new(ALL.iter().map(facts_of).collect())
+}
+
+struct Comparer<'a> {
+    before: &'a FactSheet,
+    after: &'a FactSheet,
+    partition: Partition,
+    mode: Mode,
+}
+
+impl Comparer<'_> {
+    fn row(&self, index: usize, row: &Comparison) -> Vec<Difference> {
+        let (before, after) = (&self.before.by_comparison[index].0, &self.after.by_comparison[index].0);
+        let mut out = Vec::new();
+        for (place, expected) in before {
+            out.extend(self.one(index, row, place, Some(expected), after.get(place)));
+        }
+        for (place, got) in after.iter().filter(|(place, _)| !before.contains_key(*place)) {
+            out.extend(self.one(index, row, place, None, Some(got)));
+        }
+        out
+    }
+
+    fn one(
+        &self,
+        index: usize,
+        row: &Comparison,
+        place: &Place,
+        expected: Option<&Value>,
+        got: Option<&Value>,
+    ) -> Option<Difference> {
+        let subject = &place.0;
+        let presence = matches!(expected.or(got), Some(Value::Present(_)));
+        let lasting = self.before.has(subject) && self.after.has(subject);
+        if !presence && !lasting {
+            return None;
+        }
+        let (expected_text, got_text) = match (expected, got) {
+            (Some(Value::Number(old)), Some(Value::Number(new))) => self.numbers(index, place, *old, *new)?,
+            (Some(old), Some(new)) if self.same(old, new) => return None,
+            // A number comes with a text that says whether there is one, and that text differs.
+            (Some(Value::Number(_)), None) | (None, Some(Value::Number(_))) => return None,
+            _ => {
+                let text = |value: Option<&Value>| value.map_or_else(|| row.absent.to_owned(), Value::text);
+                (text(expected), text(got))
+            }
+        };
+        let named_by = if self.before.has(subject) { self.before } else { self.after };
+        Some(Difference {
+            comparison: row.name.to_owned(),
+            kind: if expected.is_none() { row.kind_if_new } else { row.kind },
+            view: subject.side(),
+            object: named_by.name(subject),
+            what: place.1.clone(),
+            expected: expected_text,
+            got: got_text,
+        })
+    }
+
+    fn same(&self, old: &Value, new: &Value) -> bool {
+        match (self.mode, old) {
+            (_, Value::Present(_)) => true,
+            (Mode::Strict, _) => old == new,
+            (Mode::Relational, _) => old.outlives(new),
+        }
+    }
+
+    /// Both sides of a difference between numbers; none where there is none.
+    fn numbers(&self, index: usize, place: &Place, old: Number, new: Number) -> Option<(String, String)> {
+        if self.mode == Mode::Strict {
+            return (old != new).then(|| (old.text(), new.text()));
+        }
+        let (expected, got) = self.partition.classes(index, place)?;
+        let name = |(comparison, first): &Spot| {
+            if (*comparison, first) == (index, place) {
+                return format!("a {} of its own", old.noun());
+            }
+            let (subject, what) = first;
+            let owner = self.before.name(subject).unwrap_or_default();
+            let owner = match subject.side() {
+                Side::Tree => format!("the name {owner}"),
+                Side::Mounts => format!("the mount on {owner}"),
+                Side::HostMounts => format!("the agent's mount on {owner}"),
+                Side::Inside | Side::Outside => owner,
+            };
+            match what.as_str() {
+                "number" => owner,
+                "file" | "mount" | "device" => format!("the same {} as {owner}", old.noun()),
+                _ => format!("the same {} as {owner}, {what}", old.noun()),
+            }
+        };
+        (expected != got).then(|| (name(expected), name(got)))
+    }
+}
+
+/// What the agent says was left behind, as differences.
+pub(crate) fn leftovers(leftovers: &[String]) -> impl Iterator<Item = Difference> {
+    leftovers.iter().map(|what| Difference {
+        comparison: LEFTOVERS.to_owned(),
+        kind: Litter,
+        view: Side::Outside,
+        object: None,
+        what: "left behind when the processes had ended".to_owned(),
+        expected: "(nothing)".to_owned(),
+        got: what.clone(),
+    })
+}

@@ -1,0 +1,266 @@
+//! An observation taken apart into facts, each with its place and the comparison that it belongs to.
+//!
+//! A fact is either a text, which must be the same, or a number that the kernel hands out (device, inode, mount,
+//! peer group). What such a number *is* says nothing after a restore; what matters is who shares it with whom. So
+//! numbers are compared as a partition: each place is named by the first place that has the same number.
+
+use std::collections::BTreeMap;
+
+use protocol::observation::{FileId, Object};
+use scenarios::Bytes;
+
+use super::difference::Side;
+
+/// What a fact is about. The order decides who lends its name to a class of equal numbers: a path in the tree says
+/// more than a descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    /// A name below the top directory.
+    Tree(Bytes),
+    /// A mount of the process: its mount point, and the how many-th from below on this one.
+    Mount(Bytes, usize),
+    /// A mount of the agent.
+    HostMount(Bytes, usize),
+    /// An object, from one side.
+    Object(Side, Object),
+    /// Which descriptors are one description.
+    Sharing,
+    /// The process as a whole.
+    Process,
+}
+
+impl Subject {
+    /// Where a difference of it was seen.
+    pub(crate) fn side(&self) -> Side {
+        match self {
+            Self::Tree(_) => Side::Tree,
+            Self::Mount(..) => Side::Mounts,
+            Self::HostMount(..) => Side::HostMounts,
+            Self::Object(side, _) => *side,
+            Self::Sharing | Self::Process => Side::Outside,
+        }
+    }
+
+    /// True for what can be there or not; false for what always is.
+    fn can_vanish(&self) -> bool {
+        !matches!(self, Self::Sharing | Self::Process)
+    }
+}
+
+/// The numbers of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Number {
+    /// `st_dev` and `st_ino`: which file.
+    File(FileId),
+    /// `st_dev`, major:minor of a mount: which superblock (or subvolume).
+    Device(u64),
+    /// `mnt_id`
+    Mount(u64),
+    /// The N of `shared:N`, `master:N`, `propagate_from:N`.
+    PeerGroup(u64),
+}
+
+impl Number {
+    /// What has such a number.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Device(_) => "device",
+            Self::Mount(_) => "mount",
+            Self::PeerGroup(_) => "peer group",
+        }
+    }
+
+    /// The number for people; only where numbers must stay.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::File(FileId { device, inode }) => format!("inode {inode} on device {device}"),
+            Self::Device(number) => format!("device {number}"),
+            Self::Mount(number) => format!("mount number {number}"),
+            Self::PeerGroup(number) => format!("peer group {number}"),
+        }
+    }
+}
+
+/// What outlives a restore of a time stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeRule {
+    /// All of it.
+    Exact,
+    /// On a tmpfs, whose contents travel in a tar archive: nanoseconds may become 0.
+    WholeSeconds,
+    /// Nothing: the filesystem is made anew and its files with it (proc, pipes, memfds).
+    Nothing,
+}
+
+/// One fact's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// The subject is there; the text describes it and is not compared.
+    Present(String),
+    /// Must be the same.
+    Text(String),
+    /// Must be the same but for numbers that the kernel hands out; `masked` is the text without them.
+    Numbered {
+        /// As it was seen.
+        text: String,
+        /// With every such number replaced.
+        masked: String,
+    },
+    /// A time stamp.
+    Time {
+        /// Seconds, nanoseconds.
+        stamp: (i64, u32),
+        /// What outlives a restore.
+        rule: TimeRule,
+    },
+    /// A number that the kernel hands out.
+    Number(Number),
+}
+
+impl Value {
+    /// A text with the numbers in it replaced.
+    pub(crate) fn numbered(text: String, masked: String) -> Self {
+        if text == masked { Self::Text(text) } else { Self::Numbered { text, masked } }
+    }
+
+    /// The value for people; numbers have names only within a [`Partition`].
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Present(text) | Self::Text(text) | Self::Numbered { text, .. } => text.clone(),
+            Self::Time { stamp: (seconds, nanoseconds), .. } => format!("{seconds}.{nanoseconds:09}"),
+            Self::Number(number) => number.text(),
+        }
+    }
+
+    /// Whether `after` may stand where this stood, when numbers may change. Numbers are the partition's business.
+    pub(crate) fn outlives(&self, after: &Self) -> bool {
+        match (self, after) {
+            (Self::Present(_), Self::Present(_)) | (Self::Number(_), Self::Number(_)) => true,
+            (Self::Time { stamp: (seconds, _), rule }, Self::Time { stamp: later, .. }) => match rule {
+                TimeRule::Exact => self.text() == after.text(),
+                TimeRule::WholeSeconds => self.text() == after.text() || *later == (*seconds, 0),
+                TimeRule::Nothing => true,
+            },
+            (Self::Numbered { masked, .. }, Self::Numbered { masked: later, .. }) if masked == later => true,
+            _ => self.text() == after.text(),
+        }
+    }
+}
+
+/// A fact's place: whose it is, and what of it.
+pub(crate) type Place = (Subject, String);
+
+/// The facts of one comparison about one observation.
+#[derive(Debug, Default)]
+pub(crate) struct Facts(pub(crate) BTreeMap<Place, Value>);
+
+impl Facts {
+    /// Adds a fact; a second one at the same place gets a number of its own, so that none hides another.
+    pub(crate) fn add(&mut self, subject: &Subject, what: impl Into<String>, value: Value) {
+        let what = what.into();
+        let mut place = (subject.clone(), what.clone());
+        let mut count = 1;
+        while self.0.contains_key(&place) {
+            count += 1;
+            place.1 = format!("{what} #{count}");
+        }
+        self.0.insert(place, value);
+    }
+
+    /// Adds a text.
+    pub(crate) fn text(&mut self, subject: &Subject, what: impl Into<String>, text: impl Into<String>) {
+        self.add(subject, what, Value::Text(text.into()));
+    }
+
+    /// Adds a number.
+    pub(crate) fn number(&mut self, subject: &Subject, what: impl Into<String>, number: Number) {
+        self.add(subject, what, Value::Number(number));
+    }
+}
+
+/// All facts about an observation, by comparison.
+#[derive(Debug)]
+pub(crate) struct FactSheet {
+    /// In the order of the comparisons.
+    pub(crate) by_comparison: Vec<Facts>,
+    present: BTreeMap<Subject, String>,
+}
+
+impl FactSheet {
+    /// From the facts of each comparison.
+    pub(crate) fn new(by_comparison: Vec<Facts>) -> Self {
+        let mut present = BTreeMap::new();
+        for ((subject, _), value) in by_comparison.iter().flat_map(|facts| &facts.0) {
+            if let Value::Present(name) = value {
+                present.insert(subject.clone(), name.clone());
+            }
+        }
+        Self { by_comparison, present }
+    }
+
+    /// Whether the subject was seen.
+    pub(crate) fn has(&self, subject: &Subject) -> bool {
+        !subject.can_vanish() || self.present.contains_key(subject)
+    }
+
+    /// How the subject is called in a difference; none where the fact itself says whose it is.
+    pub(crate) fn name(&self, subject: &Subject) -> Option<String> {
+        match subject {
+            Subject::Tree(path) if path.is_empty() => Some("the top directory".to_owned()),
+            Subject::Tree(path) => Some(path.to_string()),
+            Subject::Mount(at, 0) | Subject::HostMount(at, 0) => Some(at.to_string()),
+            Subject::Mount(at, nth) | Subject::HostMount(at, nth) => {
+                Some(format!("{at} (number {} from below)", nth + 1))
+            }
+            Subject::Object(..) => self.present.get(subject).cloned(),
+            Subject::Process => Some("the process".to_owned()),
+            Subject::Sharing => None,
+        }
+    }
+}
+
+/// A place in one of the comparisons, by the comparison's index.
+pub(crate) type Spot = (usize, Place);
+
+/// Which places have the same number, in two observations side by side.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    before: BTreeMap<Spot, Spot>,
+    after: BTreeMap<Spot, Spot>,
+}
+
+impl Partition {
+    /// Classes over the places that hold a number of the same sort in both observations: what is lost or new is
+    /// reported once, as such, and does not disturb the rest.
+    pub(crate) fn new(before: &FactSheet, after: &FactSheet) -> Self {
+        let mut common: Vec<(usize, &Place, Number, Number)> = Vec::new();
+        for (comparison, (left, right)) in before.by_comparison.iter().zip(&after.by_comparison).enumerate() {
+            for (place, value) in &left.0 {
+                let Value::Number(old) = value else { continue };
+                let Some(Value::Number(new)) = right.0.get(place) else { continue };
+                if before.has(&place.0) && after.has(&place.0) {
+                    common.push((comparison, place, *old, *new));
+                }
+            }
+        }
+        common.sort_by_key(|(comparison, place, ..)| (&place.0, *comparison, &place.1));
+        let classes = |number: fn(&(usize, &Place, Number, Number)) -> Number| {
+            let mut first = BTreeMap::new();
+            let mut classes = BTreeMap::new();
+            for item in &common {
+                let here = (item.0, item.1.clone());
+                let class = first.entry(number(item)).or_insert_with(|| here.clone());
+                classes.insert(here, class.clone());
+            }
+            classes
+        };
+        Self { before: classes(|item| item.2), after: classes(|item| item.3) }
+    }
+
+    /// The first places with the same number before and after; none when there is no number on either side.
+    pub(crate) fn classes(&self, comparison: usize, place: &Place) -> Option<(&Spot, &Spot)> {
+        let here = (comparison, place.clone());
+        Some((self.before.get(&here)?, self.after.get(&here)?))
+    }
+}

@@ -1,0 +1,263 @@
+//! Facts about objects: what they are, on which mount, with which flags, and what can be reached from them.
+//!
+//! Each function makes the facts of one comparison; the table in [`super::comparisons`] says which.
+
+use protocol::observation::{FileKind, FileStatus, Lookup, ObjectView, Outcome, Reached};
+
+use super::details::detail;
+use super::facts::{Facts, Number, Subject, Value};
+use super::seen::Seen;
+use super::wording;
+use super::wording::quoted;
+
+pub(crate) fn objects(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        facts.add(&subject, "object", Value::Present(wording::object(object)));
+        if let Some(name) = &object.name {
+            facts.text(&subject, "name", name);
+        }
+    }
+}
+
+pub(crate) fn file_kind(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        match &object.status {
+            Outcome::Ok(status) => {
+                facts.text(&subject, "file type", wording::file_kind(status.kind));
+                facts.text(&subject, "device node number", status.rdev.to_string());
+            }
+            Outcome::Err(errno) => facts.text(&subject, "status", errno),
+        }
+    }
+}
+
+/// Objects whose status could be read.
+fn with_status<'a>(seen: &Seen<'a>) -> impl Iterator<Item = (Subject, &'a ObjectView, &'a FileStatus)> {
+    seen.objects().filter_map(|(subject, object)| match &object.status {
+        Outcome::Ok(status) => Some((subject, object, status)),
+        Outcome::Err(_) => None,
+    })
+}
+
+pub(crate) fn file_identity(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, _, status) in with_status(seen) {
+        facts.number(&subject, "file", Number::File(status.file));
+        facts.number(&subject, "device", Number::Device(status.file.device));
+    }
+}
+
+pub(crate) fn link_count(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, _, status) in with_status(seen).filter(|(.., status)| status.kind != FileKind::Directory) {
+        facts.text(&subject, "link count", status.links.to_string());
+    }
+}
+
+pub(crate) fn file_attributes(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, _, status) in with_status(seen) {
+        facts.text(&subject, "mode", format!("{:04o}", status.mode));
+        facts.text(&subject, "owner", format!("{}:{}", status.uid, status.gid));
+    }
+}
+
+pub(crate) fn mount_state(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        facts.text(&subject, "mount state", wording::mount_state(object.mount.state));
+    }
+}
+
+pub(crate) fn same_mount(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        facts.number(&subject, "mount", Number::Mount(object.mount.id));
+    }
+}
+
+pub(crate) fn link(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        let masked = match &object.status {
+            Outcome::Ok(status) => wording::link_without_inode(&object.link, status.file.inode),
+            Outcome::Err(_) => quoted(&object.link),
+        };
+        facts.add(&subject, "link", Value::numbered(quoted(&object.link), masked));
+    }
+}
+
+pub(crate) fn getcwd(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        if let Some(path) = &object.getcwd {
+            facts.text(&subject, "getcwd", wording::outcome(path, quoted));
+        }
+    }
+}
+
+pub(crate) fn mount_flags(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        let flags = wording::outcome(&object.filesystem, |fs| wording::bits(fs.flags, wording::STATVFS_FLAGS));
+        facts.text(&subject, "mount flags", flags);
+        if let Some(Outcome::Ok(mount)) = &object.statmount {
+            facts.text(&subject, "mount attributes", wording::bits(mount.attributes, wording::MOUNT_ATTRIBUTES));
+        }
+    }
+}
+
+pub(crate) fn statmount(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        if let Outcome::Ok(filesystem) = &object.filesystem {
+            facts.text(&subject, "filesystem magic", format!("{:#x}", filesystem.magic));
+        }
+        match &object.statmount {
+            Some(Outcome::Ok(mount)) => {
+                facts.text(&subject, "mount root", quoted(&mount.root));
+                facts.text(&subject, "filesystem type", quoted(&mount.fs_type));
+                facts.text(&subject, "mount source", quoted(&mount.source));
+                facts.text(&subject, "propagation", wording::bits(mount.propagation, wording::PROPAGATION));
+            }
+            Some(Outcome::Err(errno)) => facts.text(&subject, "statmount", errno),
+            None => {}
+        }
+    }
+}
+
+pub(crate) fn descriptor_flags(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        if let Some(descriptor) = &object.descriptor {
+            let flags = descriptor.flags & !wording::CLOSE_ON_EXEC;
+            facts.text(&subject, "status flags", wording::open_flags(flags));
+        }
+    }
+}
+
+pub(crate) fn close_on_exec(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        if let Some(descriptor) = &object.descriptor {
+            let set = descriptor.flags & wording::CLOSE_ON_EXEC != 0;
+            facts.text(&subject, "close-on-exec", if set { "set" } else { "not set" });
+        }
+    }
+}
+
+pub(crate) fn position(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        if let Some(descriptor) = &object.descriptor {
+            facts.text(&subject, "position", descriptor.position.to_string());
+        }
+    }
+}
+
+pub(crate) fn descriptor_details(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        for (index, line) in object.descriptor.iter().flat_map(|descriptor| &descriptor.details).enumerate() {
+            let detail = detail(line);
+            let what = format!("fdinfo line {}", index + 1);
+            if let Some(file) = detail.file {
+                facts.number(&subject, format!("{what}: file"), Number::File(file));
+            }
+            facts.add(&subject, what, Value::Numbered { text: detail.text, masked: detail.masked });
+        }
+    }
+}
+
+pub(crate) fn mapping(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        if let Some(mapping) = &object.mapping {
+            facts.text(&subject, "mapping length", mapping.length.to_string());
+            facts.text(&subject, "mapping offset", mapping.offset.to_string());
+            if let Some(sha256) = &mapping.sha256 {
+                facts.text(&subject, "mapped memory (sha256)", sha256);
+            }
+        }
+    }
+}
+
+pub(crate) fn mapping_permissions(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        if let Some(mapping) = &object.mapping {
+            facts.text(&subject, "mapping permissions", &mapping.permissions);
+        }
+    }
+}
+
+pub(crate) fn content(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        if let Some(content) = &object.content {
+            facts.text(&subject, "content", wording::outcome(content, wording::content));
+        }
+    }
+    for (subject, _, status) in with_status(seen).filter(|(.., status)| status.kind != FileKind::Directory) {
+        facts.text(&subject, "size", status.size.to_string());
+    }
+}
+
+pub(crate) fn xattrs(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        match &object.xattrs {
+            Outcome::Ok(pairs) => {
+                for (name, value) in pairs {
+                    facts.text(&subject, format!("xattr {name}"), quoted(value));
+                }
+            }
+            Outcome::Err(errno) => facts.text(&subject, "xattrs", errno),
+        }
+    }
+}
+
+fn outcome_of(lookup: &Lookup) -> Value {
+    match &lookup.outcome {
+        Outcome::Err(errno) => Value::Text(errno.clone()),
+        Outcome::Ok(Reached { file, kind, link, mount }) => {
+            let (kind, state) = (wording::file_kind(*kind), wording::mount_state(mount.state));
+            let masked = wording::link_without_inode(link, file.inode);
+            let text = |link: String| format!("{link} ({kind}, mount {state})");
+            Value::numbered(text(quoted(link)), text(masked))
+        }
+    }
+}
+
+fn name_of(lookup: &Lookup) -> String {
+    format!("lookup {} ({})", quoted(&lookup.path), wording::lookup_kind(lookup.how))
+}
+
+fn reached(lookup: &Lookup) -> Option<&Reached> {
+    match &lookup.outcome {
+        Outcome::Ok(reached) => Some(reached),
+        Outcome::Err(_) => None,
+    }
+}
+
+pub(crate) fn reopen(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        for lookup in &object.reopen {
+            let name = format!("{} {}", wording::lookup_kind(lookup.how), quoted(&lookup.path));
+            facts.add(&subject, name.clone(), outcome_of(lookup));
+            if let Some(reached) = reached(lookup) {
+                facts.number(&subject, format!("{name}: file"), Number::File(reached.file));
+                facts.number(&subject, format!("{name}: device"), Number::Device(reached.file.device));
+                facts.number(&subject, format!("{name}: mount"), Number::Mount(reached.mount.id));
+            }
+        }
+    }
+}
+
+pub(crate) fn lookups(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        for lookup in &object.lookups {
+            facts.add(&subject, name_of(lookup), outcome_of(lookup));
+        }
+    }
+}
+
+pub(crate) fn lookup_files(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        for (name, reached) in object.lookups.iter().filter_map(|look| Some((name_of(look), reached(look)?))) {
+            facts.number(&subject, format!("{name}: file"), Number::File(reached.file));
+            facts.number(&subject, format!("{name}: device"), Number::Device(reached.file.device));
+        }
+    }
+}
+
+pub(crate) fn lookup_mounts(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, object) in seen.objects() {
+        for (name, reached) in object.lookups.iter().filter_map(|look| Some((name_of(look), reached(look)?))) {
+            facts.number(&subject, format!("{name}: mount"), Number::Mount(reached.mount.id));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the judge through its public doors.
+
+mod comparison_rules;
+mod expectation_rules;
+mod fixture;
+mod mutation;
+mod properties;
+mod trial_rules;
+mod verdict_rules;

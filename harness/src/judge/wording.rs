@@ -1,0 +1,156 @@
+//! Values of an observation as text: lossless, because the text is what is compared, and readable, because it is
+//! what a person sees.
+
+use protocol::observation::{Content, FileKind, LookupKind, MountState, Object, ObjectView, Outcome};
+use scenarios::Bytes;
+
+/// `O_CLOEXEC` as fdinfo prints it, include/uapi/asm-generic/fcntl.h.
+pub(crate) const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+
+/// The status flags of open(2), on x86.
+const OPEN_FLAGS: &[(u64, &str)] = &[
+    (0o20_000_000, "O_TMPFILE"),
+    (0o10_000_000, "O_PATH"),
+    (0o4_000_000, "O_SYNC"),
+    (0o1_000_000, "O_NOATIME"),
+    (0o400_000, "O_NOFOLLOW"),
+    (0o200_000, "O_DIRECTORY"),
+    (0o100_000, "O_LARGEFILE"),
+    (0o40_000, "O_DIRECT"),
+    (0o20_000, "O_ASYNC"),
+    (0o10_000, "O_DSYNC"),
+    (0o4_000, "O_NONBLOCK"),
+    (0o2_000, "O_APPEND"),
+];
+
+/// `ST_*`, fstatvfs(3).
+pub(crate) const STATVFS_FLAGS: &[(u64, &str)] = &[
+    (1, "ST_RDONLY"),
+    (2, "ST_NOSUID"),
+    (4, "ST_NODEV"),
+    (8, "ST_NOEXEC"),
+    (16, "ST_SYNCHRONOUS"),
+    (64, "ST_MANDLOCK"),
+    (1024, "ST_NOATIME"),
+    (2048, "ST_NODIRATIME"),
+    (4096, "ST_RELATIME"),
+    (8192, "ST_NOSYMFOLLOW"),
+];
+
+/// `MOUNT_ATTR_*`, mount_setattr(2).
+pub(crate) const MOUNT_ATTRIBUTES: &[(u64, &str)] = &[
+    (1, "MOUNT_ATTR_RDONLY"),
+    (2, "MOUNT_ATTR_NOSUID"),
+    (4, "MOUNT_ATTR_NODEV"),
+    (8, "MOUNT_ATTR_NOEXEC"),
+    (0x10, "MOUNT_ATTR_NOATIME"),
+    (0x20, "MOUNT_ATTR_STRICTATIME"),
+    (0x80, "MOUNT_ATTR_NODIRATIME"),
+    (0x10_0000, "MOUNT_ATTR_IDMAP"),
+    (0x20_0000, "MOUNT_ATTR_NOSYMFOLLOW"),
+];
+
+/// `MS_*` of propagation, statmount(2).
+pub(crate) const PROPAGATION: &[(u64, &str)] =
+    &[(1 << 17, "MS_UNBINDABLE"), (1 << 18, "MS_PRIVATE"), (1 << 19, "MS_SLAVE"), (1 << 20, "MS_SHARED")];
+
+/// The number in hexadecimal and the names of its bits: `0x3 (ST_RDONLY|ST_NOSUID)`.
+pub(crate) fn bits(value: u64, names: &[(u64, &str)]) -> String {
+    let names: Vec<&str> = names.iter().filter(|(bit, _)| value & bit != 0).map(|(_, name)| *name).collect();
+    if names.is_empty() { format!("{value:#x}") } else { format!("{value:#x} ({})", names.join("|")) }
+}
+
+/// Access mode and status flags, in octal as fdinfo prints them: `0100002 (O_RDWR|O_LARGEFILE)`.
+pub(crate) fn open_flags(flags: u32) -> String {
+    let access = ["O_RDONLY", "O_WRONLY", "O_RDWR", "access mode 3"][(flags & 3) as usize];
+    let mut names = vec![access];
+    names.extend(OPEN_FLAGS.iter().filter(|(bit, _)| u64::from(flags) & bit != 0).map(|(_, name)| *name));
+    format!("{flags:07o} ({})", names.join("|"))
+}
+
+/// Bytes between quotes, escaped as in the program language.
+pub(crate) fn quoted(bytes: &Bytes) -> String {
+    format!("\"{bytes}\"")
+}
+
+/// A value as `text` has it, or the error's name; a quoted value is never taken for an error.
+pub(crate) fn outcome<T>(outcome: &Outcome<T>, text: impl Fn(&T) -> String) -> String {
+    match outcome {
+        Outcome::Ok(value) => text(value),
+        Outcome::Err(errno) => errno.clone(),
+    }
+}
+
+/// What a file holds: `"hello" (5 bytes, sha256 2cf2...)`.
+pub(crate) fn content(content: &Content) -> String {
+    format!("{} ({} bytes, sha256 {})", quoted(&content.head), content.length, content.sha256)
+}
+
+/// A file's type as a word.
+pub(crate) fn file_kind(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::File => "regular file",
+        FileKind::Directory => "directory",
+        FileKind::Symlink => "symbolic link",
+        FileKind::Fifo => "fifo",
+        FileKind::Socket => "socket",
+        FileKind::CharDevice => "character device",
+        FileKind::BlockDevice => "block device",
+        FileKind::Other => "anonymous inode",
+    }
+}
+
+/// A mount's state as a word.
+pub(crate) fn mount_state(state: MountState) -> &'static str {
+    match state {
+        MountState::Visible => "visible",
+        MountState::Detached => "detached",
+        MountState::Elsewhere => "elsewhere",
+        MountState::Internal => "internal",
+    }
+}
+
+/// How a lookup was made, as a word.
+pub(crate) fn lookup_kind(kind: LookupKind) -> &'static str {
+    match kind {
+        LookupKind::Plain => "plain",
+        LookupKind::Nofollow => "nofollow",
+        LookupKind::Beneath => "beneath",
+        LookupKind::InRoot => "in-root",
+        LookupKind::NoXdev => "no-xdev",
+        LookupKind::ReopenRead => "reopen-read",
+        LookupKind::ReopenWrite => "reopen-write",
+        LookupKind::ReopenReadWrite => "reopen-read-write",
+    }
+}
+
+/// What an object is called: by its name in the program, and by what the kernel calls it where that differs.
+pub(crate) fn object(view: &ObjectView) -> String {
+    let kernel = match view.object {
+        Object::Fd(number) => format!("descriptor {number}"),
+        Object::Cwd => "cwd".to_owned(),
+        Object::Root => "root".to_owned(),
+        Object::Exe => "exe".to_owned(),
+        Object::Map(start) => format!("mapping {start:#x}"),
+    };
+    match &view.name {
+        Some(name) if *name != kernel => format!("{name} ({kernel})"),
+        _ => kernel,
+    }
+}
+
+/// A link text without the inode number that the kernel may have put into it: `pipe:[N]`, `mnt:[N]`, and
+/// `#N (deleted)` for a file made with `O_TMPFILE`. Only the file's own number is taken out; a file that is
+/// *named* like this keeps its name.
+pub(crate) fn link_without_inode(link: &Bytes, inode: u64) -> String {
+    let text = quoted(link);
+    let bracketed = format!("[{inode}]\"");
+    if let Some(start) = text.strip_suffix(&bracketed) {
+        return format!("{start}[its inode]\"");
+    }
+    let unnamed = format!("/#{inode} (deleted)\"");
+    match text.strip_suffix(&unnamed) {
+        Some(start) => format!("{start}/#(its inode) (deleted)\""),
+        None => text,
+    }
+}

@@ -1,0 +1,126 @@
+//! The folder of a trial: everything that was sent and concluded, for a person or a later `replay`.
+//!
+//! `program.scn`, `verdict.json` (the trial as in the JSON report), `differences.txt`, `before.json`,
+//! `after-N-ACTION.json`, the files that the guest sent, and what the caller adds (console, command line of QEMU).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use protocol::message::{Action, TrialReport};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Finished;
+use super::epilogue::differences;
+use super::record::TrialRecord;
+
+/// The longest readable part of a folder's or file's name, in bytes.
+const NAME_LIMIT: usize = 120;
+
+/// Why a folder could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the artifacts of {trial} to {}: {source}; the verdict stands without them", .path.display())]
+pub struct ArtifactsError {
+    /// Which trial.
+    pub trial: String,
+    /// Which file or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// A file that the caller adds: console, command line.
+#[derive(Clone, Copy, Debug)]
+pub struct Extra<'a> {
+    /// A plain file name.
+    pub name: &'a str,
+    /// What it holds.
+    pub bytes: &'a [u8],
+}
+
+/// The name of a trial's folder: readable, and unique by a hash of the id.
+pub fn folder_name(id: &str) -> String {
+    let hash: String = Sha256::digest(id).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{hash}", plain(id))
+}
+
+/// Letters, digits and a few signs; never empty, never hidden.
+fn plain(name: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "._@+,=-".contains(c) { c } else { '_' };
+    let text: String = name.trim_start_matches('.').chars().map(safe).take(NAME_LIMIT).collect();
+    if text.is_empty() { "unnamed".to_owned() } else { text }
+}
+
+/// Writes the folder below `parent` and gives its path. `finished.artifacts` is not looked at. A folder from an
+/// earlier run is replaced.
+///
+/// # Errors
+/// The first file that cannot be written.
+pub fn write(
+    parent: &Path,
+    finished: &Finished,
+    program: &str,
+    report: Option<&TrialReport>,
+    extras: &[Extra<'_>],
+) -> Result<PathBuf, ArtifactsError> {
+    let trial = finished.trial.to_string();
+    let folder = parent.join(folder_name(&trial));
+    let failed = |path: &Path| {
+        let (trial, path) = (trial.clone(), path.to_owned());
+        move |source| ArtifactsError { trial, path, source }
+    };
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&folder)(error)),
+        _ => fs::create_dir_all(&folder).map_err(failed(&folder))?,
+    }
+    let put = |name: &str, bytes: &[u8]| {
+        let path = free(&folder, name);
+        fs::write(&path, bytes).map_err(failed(&path))
+    };
+    put("program.scn", program.as_bytes())?;
+    let record = TrialRecord { artifacts: Some(folder.clone()), ..TrialRecord::from(finished) };
+    put("verdict.json", &pretty(&record))?;
+    let judgement = &finished.judgement;
+    let text = differences(&judgement.differences, judgement.more_differences, usize::MAX, usize::MAX, false);
+    let heading = format!("{}  {trial}\n  {}\n", judgement.verdict, judgement.reason);
+    put("differences.txt", (heading + &text).as_bytes())?;
+    if let Some(report) = report {
+        sent(report, &put)?;
+    }
+    extras.iter().try_for_each(|extra| put(&plain(extra.name), extra.bytes))?;
+    Ok(folder)
+}
+
+/// What the guest sent.
+fn sent(report: &TrialReport, put: &impl Fn(&str, &[u8]) -> Result<(), ArtifactsError>) -> Result<(), ArtifactsError> {
+    if let Some(before) = &report.before {
+        put("before.json", &pretty(before))?;
+    }
+    for (index, action) in report.actions.iter().enumerate() {
+        let word = match action.action {
+            Action::Dump => "dump",
+            Action::DumpLeaveRunning => "dump-leave-running",
+            Action::Restore => "restore",
+        };
+        if let Some(after) = &action.after {
+            put(&format!("after-{}-{word}.json", index + 1), &pretty(after))?;
+        }
+    }
+    if !report.kernel_log.is_empty() {
+        put("kernel.log", (report.kernel_log.join("\n") + "\n").as_bytes())?;
+    }
+    report.files.iter().try_for_each(|file| put(&plain(&file.name), file.text.as_bytes()))
+}
+
+/// The name in the folder, with a number where it is taken: nothing that was sent overwrites something else.
+fn free(folder: &Path, name: &str) -> PathBuf {
+    let numbered = (2_usize..).map(|number| folder.join(format!("{number}-{name}")));
+    std::iter::once(folder.join(name)).chain(numbered).find(|path| !path.exists()).expect("the numbers do not end")
+}
+
+fn pretty(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("these types have only text keys");
+    bytes.push(b'\n');
+    bytes
+}

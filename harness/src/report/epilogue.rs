@@ -1,0 +1,149 @@
+//! What a person needs to know of a failed trial: what differs, what the logs say, and what to type next.
+
+use std::fmt::Write;
+
+use super::Finished;
+use super::paint::{Colour, colour_of, columns, harmless, paint};
+use crate::judge::verdict::{flavor_word, lifecycle_word};
+use crate::judge::{Difference, Side};
+
+/// How many differences of one trial are shown; the artifacts have all.
+const DIFFERENCES: usize = 5;
+/// How many log lines of one trial are shown.
+const LOG_LINES: usize = 8;
+
+/// The account of one failed trial, several lines, ending with a newline.
+pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
+    let Finished { trial, judgement, artifacts, .. } = finished;
+    let mut out = String::new();
+    let verdict = paint(colour, colour_of(judgement.verdict), &judgement.verdict.to_string());
+    let _ = writeln!(out, "{verdict}  {}", harmless(&trial.to_string()));
+    let told = judgement.differences.first().is_some_and(|first| judgement.reason.starts_with(&first.to_string()));
+    if !judgement.reason.is_empty() && !told {
+        let _ = writeln!(out, "  {}", harmless(&judgement.reason));
+    }
+    out.push_str(&differences(&judgement.differences, judgement.more_differences, DIFFERENCES, width, colour));
+    if !judgement.quotes.is_empty() {
+        out.push_str("  log:\n");
+        for line in judgement.quotes.iter().take(LOG_LINES) {
+            let _ = writeln!(out, "    {}", harmless(line.trim_end()));
+        }
+        more(&mut out, judgement.quotes.len().saturating_sub(LOG_LINES), "line");
+    }
+    let mut next = |what: &str, text: &str| {
+        let _ = writeln!(out, "  {} {text}", paint(colour, Colour::Dim, &format!("{what:<10}")));
+    };
+    if let Some(folder) = artifacts {
+        next("artifacts:", &harmless(&folder.display().to_string()));
+    }
+    for (what, command) in commands(finished) {
+        next(what, &harmless(&command));
+    }
+    out
+}
+
+/// The commands that a failure ends with. Those for replaying, shrinking and a shell belong here.
+fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
+    let trial = &finished.trial;
+    let name = match &finished.file {
+        Some(file) => quoted(&file.display().to_string()),
+        None => quoted(&trial.scenario),
+    };
+    let again = format!(
+        "zdtm-detached run {name} --flavor {} --lifecycle {} --kernel {} --subject {}",
+        flavor_word(trial.flavor),
+        lifecycle_word(trial.lifecycle),
+        quoted(&trial.kernel),
+        quoted(&trial.subject)
+    );
+    vec![("again:", again), ("program:", format!("zdtm-detached show {name}"))]
+}
+
+/// A word for a shell: in quotes unless it is plain.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@+,=%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Differences, at most `limit`, each as a heading, what was expected, what was got, and a caret below the first
+/// character that differs. What both sides saw alike is told once.
+pub fn differences(all: &[Difference], further: usize, limit: usize, width: usize, colour: bool) -> String {
+    let mut told: Vec<(&Difference, bool)> = Vec::new();
+    for difference in all {
+        let twin = |other: &Difference| {
+            let alike = Difference { view: difference.view, ..other.clone() };
+            alike == *difference && (other.view, difference.view) == (Side::Inside, Side::Outside)
+        };
+        match told.iter_mut().find(|(other, _)| twin(other)) {
+            Some((_, both)) => *both = true,
+            None => told.push((difference, false)),
+        }
+    }
+    let mut out = String::new();
+    for (difference, both) in told.iter().take(limit) {
+        let heading = difference.to_string();
+        let heading = if *both { heading.replacen(", inside", ", inside and outside", 1) } else { heading };
+        let kind = paint(colour, Colour::Dim, &format!("[{}]", difference.kind));
+        let _ = writeln!(out, "  {} {kind}", harmless(&heading));
+        out.push_str(&pair(&harmless(&difference.expected), &harmless(&difference.got), width, colour));
+    }
+    more(&mut out, told.len().saturating_sub(limit) + further, "difference");
+    out
+}
+
+fn more(out: &mut String, count: usize, what: &str) {
+    if count > 0 {
+        let _ = writeln!(out, "    ... and {count} more {what}{}", if count == 1 { "" } else { "s" });
+    }
+}
+
+/// Expected and got below each other, cut to the width around the first difference, and the caret.
+fn pair(expected: &str, got: &str, width: usize, colour: bool) -> String {
+    let at = first_difference(expected, got);
+    let room = width.saturating_sub(14).max(20);
+    let longest = columns(expected).max(columns(got));
+    // Where the window begins, in characters: a third of the room stays before the difference.
+    let from = if longest <= room { 0 } else { at.saturating_sub(room / 3) };
+    let window = |text: &str| {
+        let mut out = String::new();
+        if from > 0 {
+            out.push_str("...");
+        }
+        let rest: String = text.chars().skip(from).collect();
+        let left = room - columns(&out);
+        out.push_str(&console::truncate_str(&rest, left, "..."));
+        out
+    };
+    let common: String = expected.chars().skip(from).take(at - from).collect();
+    let before = columns(&common) + if from > 0 { 3 } else { 0 };
+    format!(
+        "    expected  {}\n    got       {}\n              {:before$}{}\n",
+        paint(colour, Colour::Green, &window(expected)),
+        paint(colour, Colour::Red, &window(got)),
+        "",
+        paint(colour, Colour::Bold, "^"),
+    )
+}
+
+/// How many characters are the same at the start; never in the middle of an escape, which stands for one byte.
+fn first_difference(expected: &str, got: &str) -> usize {
+    let same = expected.chars().zip(got.chars()).take_while(|(one, other)| one == other).count();
+    let common: Vec<char> = expected.chars().take(same).collect();
+    let mut at = 0;
+    while at < common.len() {
+        let length = match (common[at], common.get(at + 1)) {
+            ('\\', Some('x')) => 4,
+            ('\\', _) => 2,
+            _ => 1,
+        };
+        if at + length > same {
+            return at;
+        }
+        at += length;
+    }
+    same
+}

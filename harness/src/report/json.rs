@@ -1,0 +1,150 @@
+//! The JSON report: one document, rewritten as the run goes on, so that an abort loses nothing.
+//!
+//! Each rewrite is a new file that takes the old one's place, so a reader never sees half a document. A trial is made
+//! into text once, but the whole text is written each time; with ten thousand trials that is megabytes. So a rewrite
+//! waits until twenty times as long has passed as the last one took: reporting costs at most a twentieth of the run,
+//! in a small run every trial is there at once, in a large one within a fraction of a second. What is still due is
+//! written with the next event, at the end of the run, and when the report is dropped.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::record::{Summary, TrialRecord, VERSION};
+use super::{Destination, Event, Reporter};
+use crate::judge::Tally;
+
+/// How many times the duration of a rewrite passes before the next one.
+const REST: u32 = 20;
+
+/// The report.
+#[derive(Debug)]
+pub struct Json {
+    to: Sink,
+    trials: Vec<u8>,
+    tally: Tally,
+    started: Instant,
+    due: bool,
+    rest_until: Instant,
+    /// How often the document was written.
+    rewrites: usize,
+}
+
+#[derive(Debug)]
+enum Sink {
+    /// Something that cannot be replaced: standard output, a pipe, a device. Written once, at the end.
+    Once(Destination),
+    /// A plain file.
+    Replaced(PathBuf),
+}
+
+impl Json {
+    /// Opens the report; a plain file holds an empty run from now on.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn open(to: Destination) -> io::Result<Self> {
+        let to = match to {
+            Destination::File(file) if !fs::metadata(&file).is_ok_and(|meta| !meta.is_file()) => {
+                // The file behind a symbolic link is replaced, not the link.
+                Sink::Replaced(fs::canonicalize(&file).unwrap_or(file))
+            }
+            other => Sink::Once(other),
+        };
+        let now = Instant::now();
+        let (trials, tally) = (Vec::new(), Tally::default());
+        let mut report = Self { to, trials, tally, started: now, due: true, rest_until: now, rewrites: 0 };
+        report.write(false, 0.0)?;
+        Ok(report)
+    }
+
+    fn document(&self, seconds: f64) -> io::Result<Vec<u8>> {
+        let summary = serde_json::to_string(&Summary::new(&self.tally, seconds))?;
+        let mut out = format!("{{\"version\": {VERSION}, \"summary\": {summary}, \"trials\": [").into_bytes();
+        out.extend_from_slice(&self.trials);
+        out.extend_from_slice(if self.trials.is_empty() { b"]}\n" } else { b"\n]}\n" });
+        Ok(out)
+    }
+
+    fn add(&mut self, record: &TrialRecord) -> io::Result<()> {
+        self.trials.extend_from_slice(if self.trials.is_empty() { b"\n" } else { b",\n" });
+        serde_json::to_writer(&mut self.trials, record)?;
+        Ok(())
+    }
+
+    fn write(&mut self, last: bool, seconds: f64) -> io::Result<()> {
+        let began = Instant::now();
+        match &self.to {
+            Sink::Once(_) if !last => return Ok(()),
+            Sink::Once(Destination::Stdout) => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(&self.document(seconds)?)?;
+                stdout.flush()?;
+            }
+            Sink::Once(Destination::File(file)) => fs::write(file, self.document(seconds)?)?,
+            Sink::Replaced(file) => replace(file, &self.document(seconds)?)?,
+        }
+        self.due = false;
+        self.rewrites += 1;
+        let now = Instant::now();
+        self.rest_until = now + (now - began) * REST;
+        Ok(())
+    }
+
+    fn write_when_rested(&mut self) -> io::Result<()> {
+        if self.due && Instant::now() >= self.rest_until {
+            self.write(false, self.started.elapsed().as_secs_f64())?;
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn rewrites(&self) -> usize {
+        self.rewrites
+    }
+}
+
+/// Puts a new file in the place of the old one.
+fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // The mode of an ordinary new file; the kernel takes the umask off.
+    let mode = fs::Permissions::from_mode(0o666);
+    let mut new = tempfile::Builder::new().prefix(".report-").permissions(mode).tempfile_in(folder)?;
+    new.write_all(bytes)?;
+    new.persist(file).map_err(|error| error.error)?;
+    Ok(())
+}
+
+impl Reporter for Json {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::RunStarted { .. } => {
+                self.started = Instant::now();
+                Ok(())
+            }
+            Event::TrialStarted { .. } => self.write_when_rested(),
+            Event::TrialFinished(finished) => {
+                self.tally.add(finished.judgement.verdict);
+                self.due = true;
+                self.add(&TrialRecord::from(&**finished))?;
+                self.write_when_rested()
+            }
+            Event::RunFinished { seconds, .. } => self.write(true, *seconds),
+        }
+    }
+}
+
+impl Drop for Json {
+    fn drop(&mut self) {
+        if self.due && matches!(self.to, Sink::Replaced(_)) {
+            // Nobody is left to take the error; what was written before is still there.
+            let _ = self.write(true, self.started.elapsed().as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Colour, width, and text that cannot play tricks on a terminal.
+
+use crate::judge::{Group, Verdict};
+
+/// A colour, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    Green,
+    Yellow,
+    Red,
+    Bold,
+    Dim,
+}
+
+/// Text in a colour, when colours are wanted.
+pub(crate) fn paint(wanted: bool, colour: Colour, text: &str) -> String {
+    if !wanted {
+        return text.to_owned();
+    }
+    let code = match colour {
+        Colour::Green => "32",
+        Colour::Yellow => "33",
+        Colour::Red => "1;31",
+        Colour::Bold => "1",
+        Colour::Dim => "2",
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
+
+/// The colour of a verdict: an expected failure is not green, so that nobody takes it for a pass.
+pub(crate) fn colour_of(verdict: Verdict) -> Colour {
+    match (verdict, verdict.group()) {
+        (Verdict::Pass, _) => Colour::Green,
+        (_, Group::Failed) => Colour::Red,
+        _ => Colour::Yellow,
+    }
+}
+
+/// Text from a log or a file name, with everything that a terminal would act on made visible.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Directional marks can turn a line around.
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match c {
+            '\t' => out.push(' '),
+            c if c.is_control() || turns => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// How many columns the text takes.
+pub(crate) fn columns(text: &str) -> usize {
+    console::measure_text_width(text)
+}

@@ -1,0 +1,109 @@
+//! The shape of the JSON report, to be written and read back. A contract: `docs/FORMATS.md`.
+
+use std::path::PathBuf;
+
+use protocol::message::{Flavor, Lifecycle};
+use serde::{Deserialize, Serialize};
+
+use super::Finished;
+use crate::judge::{Difference, FailureKind, Tally};
+
+/// The version of the shape.
+pub const VERSION: u32 = 1;
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`VERSION`]
+    pub version: u32,
+    /// The numbers.
+    pub summary: Summary,
+    /// Every trial, in the order in which they finished.
+    pub trials: Vec<TrialRecord>,
+}
+
+/// The numbers of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// pass + xfail
+    pub passed: usize,
+    /// fail + xpass + changed-fail + flaky + error
+    pub failed: usize,
+    /// unsupported + not-run
+    pub skipped: usize,
+    /// error; these are also in `failed`.
+    pub error: usize,
+    /// Wall time so far.
+    pub seconds: f64,
+}
+
+impl Summary {
+    /// The numbers of a tally.
+    pub fn new(tally: &Tally, seconds: f64) -> Self {
+        let (passed, failed, skipped) = (tally.passed(), tally.failed(), tally.skipped());
+        Self { passed, failed, skipped, error: tally.of("error"), seconds: rounded(seconds) }
+    }
+}
+
+/// A trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// `deleted/unlinked@ext4/ns/dump-restore/6.12/debian:trixie`
+    pub id: String,
+    /// `deleted/unlinked@ext4`
+    pub scenario: String,
+    /// `deleted`
+    pub family: String,
+    /// `ns`
+    pub flavor: Flavor,
+    /// `dump-restore`
+    pub lifecycle: Lifecycle,
+    /// `6.12`
+    pub kernel: String,
+    /// `debian:trixie`
+    pub subject: String,
+    /// The verdict's word without its kind: `fail`.
+    pub verdict: String,
+    /// The kind of a failure, expected or not.
+    pub kind: Option<FailureKind>,
+    /// One line; empty for a plain pass.
+    pub reason: String,
+    /// What differs, the most telling first.
+    pub differences: Vec<Difference>,
+    /// How many more there were.
+    pub more_differences: usize,
+    /// Lines of logs that say what went wrong.
+    pub log: Vec<String>,
+    /// Wall time.
+    pub seconds: f64,
+    /// The folder with everything about it.
+    pub artifacts: Option<PathBuf>,
+}
+
+impl From<&Finished> for TrialRecord {
+    fn from(finished: &Finished) -> Self {
+        let Finished { trial, judgement, seconds, artifacts, .. } = finished;
+        Self {
+            id: trial.to_string(),
+            scenario: trial.scenario.clone(),
+            family: trial.family.clone(),
+            flavor: trial.flavor,
+            lifecycle: trial.lifecycle,
+            kernel: trial.kernel.clone(),
+            subject: trial.subject.clone(),
+            verdict: judgement.verdict.word().to_owned(),
+            kind: judgement.verdict.kind(),
+            reason: judgement.reason.clone(),
+            differences: judgement.differences.clone(),
+            more_differences: judgement.more_differences,
+            log: judgement.quotes.clone(),
+            seconds: rounded(*seconds),
+            artifacts: artifacts.clone(),
+        }
+    }
+}
+
+/// To milliseconds: more digits mean nothing.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}

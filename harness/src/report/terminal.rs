@@ -1,0 +1,168 @@
+//! The report for people: a line for each trial, then the table, what failed, and the last line.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::epilogue::account;
+use super::paint::{Colour, colour_of, harmless, paint};
+use super::table::table;
+use super::{Event, Finished, Reporter};
+use crate::judge::{Group, Tally, Verdict};
+
+/// How many failures are told in full; the others are counted.
+const FAILURES: usize = 20;
+
+/// Where colours are wanted: `--color`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ColourChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How the report looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// With colours.
+    pub colour: bool,
+    /// With a progress bar on standard error.
+    pub bar: bool,
+}
+
+impl Look {
+    /// What fits standard output. `NO_COLOR` counts when it is set to anything but nothing (no-color.org).
+    pub fn detect(choice: ColourChoice) -> Self {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let terminal = io::stdout().is_terminal();
+        let width = if terminal { console::Term::stdout().size().1.into() } else { 80 };
+        Self { width, colour: colour_wanted(choice, no_colour, terminal), bar: terminal && io::stderr().is_terminal() }
+    }
+}
+
+/// Whether there are colours.
+pub fn colour_wanted(choice: ColourChoice, no_colour: bool, terminal: bool) -> bool {
+    match choice {
+        ColourChoice::Always => true,
+        ColourChoice::Never => false,
+        ColourChoice::Auto => terminal && !no_colour,
+    }
+}
+
+/// The report.
+#[derive(Debug)]
+pub struct Terminal<W: Write> {
+    out: W,
+    look: Look,
+    trials: usize,
+    total: Tally,
+    families: BTreeMap<String, Tally>,
+    failures: Vec<Finished>,
+    bar: Option<ProgressBar>,
+}
+
+impl<W: Write> Terminal<W> {
+    /// A report that is written to `out`.
+    pub fn new(out: W, look: Look) -> Self {
+        let (total, families, failures) = (Tally::default(), BTreeMap::new(), Vec::new());
+        Self { out, look, trials: 0, total, families, failures, bar: None }
+    }
+
+    /// How many trials got which verdict so far.
+    pub fn tally(&self) -> &Tally {
+        &self.total
+    }
+
+    /// Writes lines, the bar out of their way.
+    fn print(&mut self, text: &str) -> io::Result<()> {
+        let out = &mut self.out;
+        let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn started(&mut self, trials: usize) {
+        self.trials = trials;
+        if self.look.bar {
+            let bar = ProgressBar::with_draw_target(Some(trials as u64), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}");
+            bar.set_style(style.expect("the template is a constant that is tested"));
+            self.bar = Some(bar);
+        }
+    }
+
+    fn finished(&mut self, finished: &Finished) -> io::Result<()> {
+        let verdict = finished.judgement.verdict;
+        self.total.add(verdict);
+        self.families.entry(finished.trial.family.clone()).or_default().add(verdict);
+        let line = self.line(finished);
+        self.print(&line)?;
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.total.total() as u64);
+        }
+        if verdict.group() == Group::Failed && self.failures.len() < FAILURES {
+            self.failures.push(finished.clone());
+        }
+        Ok(())
+    }
+
+    /// `[ 3/12] pass  deleted/unlinked@ext4/...  0.4 s`
+    fn line(&self, finished: &Finished) -> String {
+        let Finished { trial, judgement, seconds, .. } = finished;
+        let digits = self.trials.to_string().len();
+        let verdict = format!("{:<18}", judgement.verdict);
+        let verdict = paint(self.look.colour, colour_of(judgement.verdict), &verdict);
+        // Failures are told at the end; these are not.
+        let quiet = matches!(judgement.verdict, Verdict::Unsupported | Verdict::NotRun);
+        let why = if quiet { format!(": {}", harmless(&judgement.reason)) } else { String::new() };
+        let time = paint(self.look.colour, Colour::Dim, &format!("{seconds:.1} s"));
+        let count = self.total.total();
+        format!("[{count:>digits$}/{}] {verdict} {}  {time}{why}\n", self.trials, harmless(&trial.to_string()))
+    }
+
+    fn ended(&mut self, seconds: f64, interrupted: bool) -> io::Result<()> {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        let Look { width, colour, .. } = self.look;
+        let mut text = format!("\n{}", table(&self.families, &self.total, width, colour));
+        for failure in &self.failures {
+            text.push_str(&format!("\n{}", account(failure, width, colour)));
+        }
+        let untold = self.total.failed() - self.failures.len();
+        if untold > 0 {
+            text.push_str(&format!("\n... and {untold} more failed; the lines above and the report files name them\n"));
+        }
+        let how = if interrupted { "interrupted after" } else { "in" };
+        text.push_str(&format!("\n{} trials {how} {seconds:.1} s\n{}\n", self.total.total(), self.total));
+        self.print(&text)
+    }
+}
+
+impl<W: Write> Reporter for Terminal<W> {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::RunStarted { trials } => {
+                self.started(*trials);
+                Ok(())
+            }
+            Event::TrialStarted { trial } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message(harmless(&trial.to_string()));
+                }
+                Ok(())
+            }
+            Event::TrialFinished(finished) => self.finished(finished),
+            Event::RunFinished { seconds, interrupted } => self.ended(*seconds, *interrupted),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the reports: what people and programs read.
+
+mod artifacts_folder;
+mod json_report;
+mod run;
+mod terminal_report;
