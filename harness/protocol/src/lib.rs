@@ -2,8 +2,10 @@
 //!
 //! - [`observation`]: everything that can be seen about a program's objects at one moment
 //! - [`message`]: requests, events and the report of a trial
+//! - [`blank`]: empty filesystems in a sparse form
 //! - [`wire`]: one JSON object a line, with a version and a size limit
 
+pub mod blank;
 pub mod message;
 pub mod observation;
 pub mod wire;
