@@ -192,3 +192,70 @@ fn find<'a>(store: &'a Store, word: &str) -> Result<Image<'a>, ImageError> {
         ImageError::Unknown { kind: "image", name: word.to_owned(), known: known.join(", ") }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::image::progress::silent;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        image: ImageArgs,
+    }
+
+    fn said(cache: &std::path::Path, words: &[&str]) -> String {
+        let cache = cache.to_str().unwrap();
+        let line = Line::parse_from(["image", "--cache", cache].iter().chain(words));
+        let mut out = Vec::new();
+        let end = match run(&line.image, Arc::new(silent), &mut out) {
+            Ok(whole) => format!("all well: {whole}\n"),
+            Err(error) => format!("error: {error}\n"),
+        };
+        (String::from_utf8(out).unwrap() + &end).replace(cache, "CACHE")
+    }
+
+    #[test]
+    fn an_empty_cache_is_listed_verified_and_cleaned_without_a_network() {
+        let cache = tempfile::tempdir().unwrap();
+        expect_test::expect![[r#"
+            qemu             not built
+            kernel 6.1       not built
+            kernel 6.12      not built
+            kernel 7.3       not built
+            userland trixie  not built
+            all well: true
+        "#]]
+        .assert_eq(&said(cache.path(), &["list", "--bill"]));
+        assert!(said(cache.path(), &["verify"]).ends_with("all well: true\n"));
+        assert_eq!(said(cache.path(), &["clean"]), "nothing to remove\nall well: true\n");
+    }
+
+    #[test]
+    fn names_are_checked_before_anything_is_built() {
+        let cache = tempfile::tempdir().unwrap();
+        expect_test::expect![[r#"
+            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:trixie
+        "#]]
+        .assert_eq(&said(cache.path(), &["build", "6.12", "5.10"]));
+    }
+
+    #[test]
+    fn a_half_made_image_is_damage_and_goes_with_clean_all() {
+        let cache = tempfile::tempdir().unwrap();
+        said(cache.path(), &["list"]);
+        let store =
+            StoreArgs { cache: Some(cache.path().into()), ..StoreArgs::default() }.open(Arc::new(silent)).unwrap();
+        let directory = store.directory(Image::Qemu).unwrap();
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("qemu"), "half").unwrap();
+        let told = said(cache.path(), &["verify"]);
+        assert!(told.contains("qemu             damaged: bill.json is missing; "), "{told}");
+        assert!(told.ends_with("all well: false\n"), "{told}");
+        assert_eq!(said(cache.path(), &["clean"]), "nothing to remove\nall well: true\n");
+        assert!(said(cache.path(), &["clean", "--all"]).contains(": removed (0.0 MB)"));
+        assert!(!directory.exists());
+    }
+}

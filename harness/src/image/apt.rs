@@ -278,7 +278,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, "content").unwrap();
         };
-        ["lib/x/a", "lib/only/b", "usr/lib/x/c"].map(write);
+        ["lib/x/a", "lib/only/b", "usr/lib/x/c"].into_iter().for_each(write);
         merge(&root.path().join("lib"), &root.path().join("usr/lib")).unwrap();
         assert!(["x/a", "only/b", "x/c"].iter().all(|path| root.path().join("usr/lib").join(path).is_file()));
         assert!(!root.path().join("lib").exists());

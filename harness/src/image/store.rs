@@ -223,6 +223,14 @@ impl Store {
         })
     }
 
+    /// Where an image is, whether or not it is there.
+    ///
+    /// # Errors
+    /// The manifest does not have it.
+    pub fn directory(&self, image: Image<'_>) -> Result<PathBuf, ImageError> {
+        Ok(self.cache.directory(&self.slot(image)?))
+    }
+
     /// All images of the manifest.
     pub fn images(&self) -> Vec<Image<'_>> {
         let kernels = self.manifest.kernel.keys().map(|name| Image::Kernel(name));
