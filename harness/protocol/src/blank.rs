@@ -274,6 +274,22 @@ mod tests {
     }
 
     #[test]
+    fn extents_that_overlap_touch_or_go_back_are_refused() {
+        let block = BLOCK as u64;
+        for offsets in [[2, 2], [2, 3], [2, 0]] {
+            let mut bytes = MAGIC.to_vec();
+            bytes.extend((8 * block).to_le_bytes());
+            bytes.extend(2u32.to_le_bytes());
+            for offset in offsets {
+                bytes.extend((offset * block).to_le_bytes());
+                bytes.extend(block.to_le_bytes());
+            }
+            bytes.extend([7; 2 * BLOCK]);
+            assert!(matches!(decode(&bytes), Err(BlankError::Extent { index: 1, .. })), "{offsets:?}");
+        }
+    }
+
+    #[test]
     fn errors_say_what_is_wrong() {
         let mut lying = MAGIC.to_vec();
         lying.extend(4096u64.to_le_bytes());

@@ -137,6 +137,30 @@ fn two_runs_build_once_and_the_second_says_that_it_waits() {
 }
 
 #[test]
+fn two_runs_that_both_found_nothing_build_once() {
+    let Place { cache, root, .. } = place();
+    let builds = AtomicU32::new(0);
+    // While somebody reads, nobody can build: both get as far as wanting to.
+    let reader = cache.lock(&slot(), FlockArg::LockShared).unwrap();
+    let runs = [open(root.path()), open(root.path())];
+    std::thread::scope(|scope| {
+        for (cache, _) in &runs {
+            scope.spawn(|| {
+                cache.obtain(&slot(), false, |to, _| {
+                    builds.fetch_add(1, Ordering::SeqCst);
+                    built(to, "one")
+                })
+            });
+        }
+        while runs.iter().any(|(_, notes)| notes.lock().unwrap().is_empty()) {
+            std::thread::yield_now();
+        }
+        drop(reader);
+    });
+    assert_eq!(builds.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn what_is_in_use_is_not_removed() {
     let Place { cache, root: _root, .. } = place();
     let entry = cache.obtain(&slot(), false, |to, _| built(to, "one")).unwrap();
