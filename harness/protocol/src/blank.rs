@@ -144,7 +144,7 @@ pub fn decode(bytes: &[u8]) -> Result<Blank<'_>, BlankError> {
         return Err(BlankError::Short { what: "the header", needed: HEADER as u64, got });
     };
     let size = number(&header[8..16]);
-    if size > SIZE_LIMIT || size % BLOCK as u64 != 0 {
+    if size > SIZE_LIMIT || !size.is_multiple_of(BLOCK as u64) {
         return Err(BlankError::Size(size));
     }
     let count = u64::from(u32::from_le_bytes(header[16..20].try_into().expect("four bytes")));
@@ -168,7 +168,7 @@ fn check_extents(size: u64, index: &[u8]) -> Result<u64, BlankError> {
     for (index, entry) in (0..).zip(index.chunks_exact(ENTRY)) {
         let (offset, length) = (number(&entry[..8]), number(&entry[8..]));
         let block = BLOCK as u64;
-        let aligned = offset % block == 0 && length % block == 0 && length > 0;
+        let aligned = offset.is_multiple_of(block) && length.is_multiple_of(block) && length > 0;
         let end = offset.checked_add(length).filter(|end| *end <= size);
         let (true, true, Some(end)) = (aligned, offset >= free_from, end) else {
             return Err(BlankError::Extent { index, offset, length });
@@ -271,6 +271,22 @@ mod tests {
             }
             Ok(())
         });
+    }
+
+    #[test]
+    fn extents_that_overlap_touch_or_go_back_are_refused() {
+        let block = BLOCK as u64;
+        for offsets in [[2, 2], [2, 3], [2, 0]] {
+            let mut bytes = MAGIC.to_vec();
+            bytes.extend((8 * block).to_le_bytes());
+            bytes.extend(2u32.to_le_bytes());
+            for offset in offsets {
+                bytes.extend((offset * block).to_le_bytes());
+                bytes.extend(block.to_le_bytes());
+            }
+            bytes.extend([7; 2 * BLOCK]);
+            assert!(matches!(decode(&bytes), Err(BlankError::Extent { index: 1, .. })), "{offsets:?}");
+        }
     }
 
     #[test]

@@ -1,1 +1,47 @@
 //! From a manifest to QEMU, kernel and initramfs, in the cache.
+//!
+//! Everything comes from Debian packages, without root and without installing anything: a private `apt` resolves and
+//! downloads them, `qemu`, `kernel` and `userland` take what is needed out of them, and the `cache` keeps the
+//! result with a `bill` of what it is made of. The guest's own binary is built from the source tree by `agent`.
+//! [`Store`] is the door: it gives what is asked for and builds what is missing.
+//!
+//! Left to others: starting QEMU (`vm`), what the guest does with `/modules` and `/blank` (crate `guest`), printing
+//! progress (the caller).
+//!
+//! An initramfs is the concatenation of three cpio segments:
+//! - userland: programs, libraries, `/blank/NAME-N` in the form of [`protocol::blank`], empty `/proc`, `/sys`, `/dev`,
+//!   `/run`, `/tmp`, `/etc`, `/root`, `/t`, and the device `/dev/console`;
+//! - modules: `/modules/NAME.ko` and `/modules/index`, a line for each group of the manifest, `base: virtio tun ...`,
+//!   in loading order, dependencies included (a module can be in several groups), built-in ones left out. A filesystem
+//!   that is built in has an empty line, one that the kernel does not have has no line;
+//! - agent: `/init`.
+
+mod agent;
+mod apt;
+mod archive;
+mod bill;
+mod bzimage;
+mod cache;
+pub mod cpio;
+mod error;
+mod glob;
+mod host;
+mod kernel;
+mod manifest;
+mod modules;
+pub mod needed;
+pub mod progress;
+mod qemu;
+mod source;
+mod store;
+pub mod tree;
+mod userland;
+
+pub use bill::{Bill, Package};
+pub use bzimage::BzImageError;
+pub use error::ImageError;
+pub use manifest::{Manifest, ManifestError};
+pub use progress::{Progress, Step};
+pub use qemu::Qemu;
+pub use store::{BootImage, Image, ImageState, Removed, Settings, Store, default_cache_dir};
+pub use userland::add_files;

@@ -1,0 +1,261 @@
+//! `image list|build|verify|clean`: what the VMs are made of, and what of it is in the cache.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::image::{
+    Bill, Image, ImageError, ImageState, Progress, Settings, Store, default_cache_dir, progress::megabytes, tree,
+};
+
+/// The images that VMs are made of: QEMU, kernels, userlands.
+#[derive(Args, Clone, Debug)]
+pub struct ImageArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(subcommand)]
+    action: ImageAction,
+}
+
+/// Where images are kept and where they come from; the same flags wherever images are used.
+#[derive(Args, Clone, Debug, Default)]
+pub struct StoreArgs {
+    /// Directory for images [default: ~/.cache/zdtm-detached]
+    #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_CACHE", global = true)]
+    pub cache: Option<PathBuf>,
+    /// Source tree, with vm-images/images.toml [default: found from the working directory upwards]
+    #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_TREE", global = true)]
+    pub tree: Option<PathBuf>,
+    /// Debian mirror to build images from [default: the one of this system's apt]
+    #[arg(long, value_name = "URL", env = "ZDTM_DETACHED_MIRROR", global = true)]
+    pub mirror: Option<String>,
+    /// Debian's archive keys [default: those of the package debian-archive-keyring]
+    #[arg(long, value_name = "FILE", env = "ZDTM_DETACHED_KEYRING", global = true)]
+    pub keyring: Option<PathBuf>,
+}
+
+/// What to do with images.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ImageAction {
+    /// Show every image of the manifest and whether it is built
+    List {
+        /// Show the packages too
+        #[arg(long)]
+        bill: bool,
+    },
+    /// Build images; all of them when none is named
+    Build {
+        /// `qemu`, or a name of the manifest: `6.12`, `trixie`, `kernel:6.12`
+        names: Vec<String>,
+        /// Ask the archive for newer packages
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Read every byte of the built images and compare it with the record
+    Verify,
+    /// Remove what is no longer of use: images of an older manifest, agents, unfinished downloads
+    Clean {
+        /// Remove every image
+        #[arg(long, conflicts_with = "older_than")]
+        all: bool,
+        /// Remove images that were not used for so many days
+        #[arg(long, value_name = "DAYS")]
+        older_than: Option<u64>,
+    },
+}
+
+impl StoreArgs {
+    /// Opens the store that the flags describe.
+    ///
+    /// # Errors
+    /// No source tree, no cache directory, or a manifest that is not good.
+    pub fn open(&self, progress: Arc<dyn Progress>) -> Result<Store, ImageError> {
+        let tree = tree::locate(self.tree.as_deref())?;
+        let cache = match &self.cache {
+            Some(cache) => cache.clone(),
+            None => default_cache_dir()?,
+        };
+        let settings = Settings { mirror: self.mirror.clone(), keyring: self.keyring.clone(), agent: None, progress };
+        Store::open(&cache, &tree, settings)
+    }
+}
+
+/// Why the command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageCommandError {
+    /// An image could not be built, looked at or removed.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The output could not be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command; true when all is well, false when `verify` found damage.
+///
+/// # Errors
+/// See [`ImageCommandError`].
+pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -> Result<bool, ImageCommandError> {
+    let store = args.store.open(progress)?;
+    match &args.action {
+        ImageAction::List { bill } => list(&store, *bill, out)?,
+        ImageAction::Build { names, refresh } => build(&store, names, *refresh, out)?,
+        ImageAction::Verify => return verify(&store, out),
+        ImageAction::Clean { all, older_than } => {
+            let limit = older_than.map(|days| Duration::from_secs(days.saturating_mul(24 * 60 * 60)));
+            clean(&store, *all, limit, out)?;
+        }
+    }
+    Ok(true)
+}
+
+fn list(store: &Store, with_bill: bool, out: &mut dyn Write) -> Result<(), ImageCommandError> {
+    for image in store.images() {
+        let (state, bill) = match store.state(image, false)? {
+            ImageState::Built(bill) => (describe(&bill), Some(bill)),
+            ImageState::NotBuilt => ("not built".to_owned(), None),
+            ImageState::Damaged(why) => (format!("damaged: {why}"), None),
+        };
+        writeln!(out, "{:<16} {state}", title(image))?;
+        for package in bill.iter().filter(|_| with_bill).flat_map(|bill| &bill.packages) {
+            writeln!(out, "    {} {} ({}) {}", package.name, package.version, package.suite, package.sha256)?;
+        }
+    }
+    Ok(())
+}
+
+fn build(store: &Store, names: &[String], refresh: bool, out: &mut dyn Write) -> Result<(), ImageCommandError> {
+    let images = if names.is_empty() {
+        store.images()
+    } else {
+        names.iter().map(|name| find(store, name)).collect::<Result<_, _>>()?
+    };
+    for image in images {
+        let bill = store.build(image, refresh)?;
+        writeln!(out, "{:<16} {}", title(image), describe(&bill))?;
+    }
+    Ok(())
+}
+
+fn verify(store: &Store, out: &mut dyn Write) -> Result<bool, ImageCommandError> {
+    let mut whole = true;
+    for image in store.images() {
+        let said = match store.state(image, true)? {
+            ImageState::Built(_) => "whole".to_owned(),
+            ImageState::NotBuilt => "not built".to_owned(),
+            ImageState::Damaged(why) => {
+                whole = false;
+                format!("damaged: {why}; it is built anew when it is needed, or by `image build`")
+            }
+        };
+        writeln!(out, "{:<16} {said}", title(image))?;
+    }
+    Ok(whole)
+}
+
+fn clean(store: &Store, all: bool, limit: Option<Duration>, out: &mut dyn Write) -> Result<(), ImageCommandError> {
+    let removed = store.clean(all, limit)?;
+    for one in &removed {
+        let end = if one.gone { "removed" } else { "kept, another run uses it" };
+        writeln!(out, "{}: {end} ({})", one.name, megabytes(one.size))?;
+    }
+    if removed.is_empty() {
+        writeln!(out, "nothing to remove")?;
+    }
+    Ok(())
+}
+
+fn title(image: Image<'_>) -> String {
+    match image {
+        Image::Qemu => "qemu".to_owned(),
+        Image::Kernel(name) => format!("kernel {name}"),
+        Image::Userland(name) => format!("userland {name}"),
+    }
+}
+
+fn describe(bill: &Bill) -> String {
+    format!("{} ({}, {} packages)", bill.version, megabytes(bill.size()), bill.packages.len())
+}
+
+/// The image that a word of the command line names.
+fn find<'a>(store: &'a Store, word: &str) -> Result<Image<'a>, ImageError> {
+    let fits = |image: &Image<'_>| match *image {
+        Image::Qemu => word == "qemu",
+        Image::Kernel(name) => word == name || word.strip_prefix("kernel:") == Some(name),
+        Image::Userland(name) => word == name || word.strip_prefix("userland:") == Some(name),
+    };
+    store.images().into_iter().find(fits).ok_or_else(|| {
+        let known: Vec<_> = store.images().into_iter().map(|image| title(image).replace(' ', ":")).collect();
+        ImageError::Unknown { kind: "image", name: word.to_owned(), known: known.join(", ") }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::image::progress::silent;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        image: ImageArgs,
+    }
+
+    fn said(cache: &std::path::Path, words: &[&str]) -> String {
+        let cache = cache.to_str().unwrap();
+        let line = Line::parse_from(["image", "--cache", cache].iter().chain(words));
+        let mut out = Vec::new();
+        let end = match run(&line.image, Arc::new(silent), &mut out) {
+            Ok(whole) => format!("all well: {whole}\n"),
+            Err(error) => format!("error: {error}\n"),
+        };
+        (String::from_utf8(out).unwrap() + &end).replace(cache, "CACHE")
+    }
+
+    #[test]
+    fn an_empty_cache_is_listed_verified_and_cleaned_without_a_network() {
+        let cache = tempfile::tempdir().unwrap();
+        expect_test::expect![[r#"
+            qemu             not built
+            kernel 6.1       not built
+            kernel 6.12      not built
+            kernel 7.3       not built
+            userland trixie  not built
+            all well: true
+        "#]]
+        .assert_eq(&said(cache.path(), &["list", "--bill"]));
+        assert!(said(cache.path(), &["verify"]).ends_with("all well: true\n"));
+        assert_eq!(said(cache.path(), &["clean"]), "nothing to remove\nall well: true\n");
+    }
+
+    #[test]
+    fn names_are_checked_before_anything_is_built() {
+        let cache = tempfile::tempdir().unwrap();
+        expect_test::expect![[r#"
+            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:trixie
+        "#]]
+        .assert_eq(&said(cache.path(), &["build", "6.12", "5.10"]));
+    }
+
+    #[test]
+    fn a_half_made_image_is_damage_and_goes_with_clean_all() {
+        let cache = tempfile::tempdir().unwrap();
+        said(cache.path(), &["list"]);
+        let store =
+            StoreArgs { cache: Some(cache.path().into()), ..StoreArgs::default() }.open(Arc::new(silent)).unwrap();
+        let directory = store.directory(Image::Qemu).unwrap();
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("qemu"), "half").unwrap();
+        let told = said(cache.path(), &["verify"]);
+        assert!(told.contains("qemu             damaged: bill.json is missing; "), "{told}");
+        assert!(told.ends_with("all well: false\n"), "{told}");
+        assert_eq!(said(cache.path(), &["clean"]), "nothing to remove\nall well: true\n");
+        assert!(said(cache.path(), &["clean", "--all"]).contains(": removed (0.0 MB)"));
+        assert!(!directory.exists());
+    }
+}

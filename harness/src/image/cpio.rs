@@ -1,0 +1,128 @@
+//! Initramfs segments: uncompressed cpio archives in the `newc` format, as
+//! `Documentation/driver-api/early-userspace/buffer-format.rst` of the kernel describes it.
+//!
+//! A writer of our own and no crate, because it is one header and some padding, and because everything that could
+//! differ from one build to the next (times, owners, inode numbers, order) is fixed here. Reading is not needed.
+//! Any number of finished segments can be concatenated: the kernel unpacks one after the other, later files win.
+
+use std::collections::BTreeSet;
+
+/// An archive under construction.
+#[derive(Debug, Default)]
+pub struct Segment {
+    bytes: Vec<u8>,
+    entries: u32,
+    directories: BTreeSet<String>,
+}
+
+const DIRECTORY: u32 = 0o040_000;
+const REGULAR: u32 = 0o100_000;
+const SYMLINK: u32 = 0o120_000;
+const CHARACTER: u32 = 0o020_000;
+
+impl Segment {
+    /// An archive without entries.
+    pub fn new() -> Segment {
+        Segment::default()
+    }
+
+    /// A directory with these permissions; those above it are made with 0755. One that is there already stays.
+    pub fn directory(&mut self, path: &str, mode: u32) {
+        if !self.directories.contains(path) {
+            self.parents(path);
+            self.directories.insert(path.to_owned());
+            self.entry(path, DIRECTORY | mode, (0, 0), &[]);
+        }
+    }
+
+    /// A regular file with these permissions.
+    pub fn file(&mut self, path: &str, mode: u32, content: &[u8]) {
+        self.parents(path);
+        self.entry(path, REGULAR | mode, (0, 0), content);
+    }
+
+    /// A symbolic link.
+    pub fn symlink(&mut self, path: &str, target: &str) {
+        self.parents(path);
+        self.entry(path, SYMLINK | 0o777, (0, 0), target.as_bytes());
+    }
+
+    /// A character device.
+    pub fn character_device(&mut self, path: &str, mode: u32, major: u32, minor: u32) {
+        self.parents(path);
+        self.entry(path, CHARACTER | mode, (major, minor), &[]);
+    }
+
+    /// The finished archive.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.entry("TRAILER!!!", 0, (0, 0), &[]);
+        self.bytes
+    }
+
+    fn parents(&mut self, path: &str) {
+        if let Some((parent, _)) = path.rsplit_once('/') {
+            self.directory(parent, 0o755);
+        }
+    }
+
+    fn entry(&mut self, path: &str, mode: u32, device: (u32, u32), content: &[u8]) {
+        assert!(!path.is_empty() && !path.starts_with('/'), "{path:?} must be relative to the guest's root");
+        self.entries += 1;
+        let links = if mode & 0o170_000 == DIRECTORY { 2 } else { 1 };
+        let size = u32::try_from(content.len()).expect("newc has 32 bits for a size, and no guest has such files");
+        let name = u32::try_from(path.len() + 1).expect("paths are short");
+        let fields =
+            [self.entries, mode, 0, 0, links, 0, size, 0, 0, device.0, device.1, name, 0].map(|n| format!("{n:08x}"));
+        self.bytes.extend_from_slice(b"070701");
+        self.bytes.extend_from_slice(fields.concat().as_bytes());
+        self.bytes.extend_from_slice(path.as_bytes());
+        self.bytes.push(0);
+        self.pad();
+        self.bytes.extend_from_slice(content);
+        self.pad();
+    }
+
+    /// Names and contents end at multiples of four bytes.
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_are_newc() {
+        let mut segment = Segment::new();
+        segment.directory("dev", 0o755);
+        segment.character_device("dev/console", 0o600, 5, 1);
+        segment.file("usr/bin/x", 0o755, b"hello");
+        segment.symlink("bin", "usr/bin");
+        let bytes = segment.finish();
+        assert_eq!(bytes.len() % 4, 0);
+        let text = String::from_utf8(bytes).unwrap().replace("070701", "\n").replace('\0', ".");
+        expect_test::expect![[r#"
+
+            00000001000041ed0000000000000000000000020000000000000000000000000000000000000000000000000000000400000000dev...
+            00000002000021800000000000000000000000010000000000000000000000000000000000000005000000010000000c00000000dev/console...
+            00000003000041ed0000000000000000000000020000000000000000000000000000000000000000000000000000000400000000usr...
+            00000004000041ed0000000000000000000000020000000000000000000000000000000000000000000000000000000800000000usr/bin...
+            00000005000081ed0000000000000000000000010000000000000005000000000000000000000000000000000000000a00000000usr/bin/x.hello...
+            000000060000a1ff0000000000000000000000010000000000000007000000000000000000000000000000000000000400000000bin...usr/bin.
+            00000007000000000000000000000000000000010000000000000000000000000000000000000000000000000000000b00000000TRAILER!!!...."#]]
+        .assert_eq(&text);
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_bytes() {
+        let build = || {
+            let mut segment = Segment::new();
+            segment.file("a/b/c", 0o644, b"1");
+            segment.file("a/b/d", 0o644, b"2");
+            segment.finish()
+        };
+        assert_eq!(build(), build());
+        assert_eq!(build().windows(4).filter(|window| window == b"a/b\0").count(), 1);
+    }
+}

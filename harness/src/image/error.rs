@@ -1,0 +1,149 @@
+//! What can go wrong on the way to an image, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::manifest::ManifestError;
+use super::needed::NeededError;
+
+/// An error of this module: what was tried, on which path, why it failed, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The manifest cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A kernel or userland that the manifest does not have.
+    #[error("there is no {kind} `{name}`; the manifest has: {known}")]
+    Unknown {
+        /// `kernel` or `userland`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What there is, comma-separated.
+        known: String,
+    },
+    /// The source tree was not found.
+    #[error(
+        "no source tree (a directory with vm-images/images.toml) {looked}; \
+         name it with --tree or ZDTM_DETACHED_TREE, or start inside a checkout"
+    )]
+    NoTree {
+        /// Where it was looked for.
+        looked: String,
+    },
+    /// There is no place for the cache.
+    #[error("no cache directory: none of ZDTM_DETACHED_CACHE, XDG_CACHE_HOME and HOME is an absolute path; set one")]
+    NoCacheDirectory,
+    /// A system call on a path failed.
+    #[error("cannot {what} {}: {error}{}", path.display(), hint(error))]
+    Io {
+        /// What was tried: `read`, `create`, ...
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        error: io::Error,
+    },
+    /// A program of the host is not there.
+    #[error("cannot start `{program}` ({error}); it comes with Debian's package {package}")]
+    NoProgram {
+        /// Its name.
+        program: String,
+        /// The package that has it.
+        package: &'static str,
+        /// Why it did not start.
+        #[source]
+        error: io::Error,
+    },
+    /// A program said that it failed.
+    #[error("{what} failed ({status}).{advice}\n{output}")]
+    Failed {
+        /// What was tried, with the program's name.
+        what: String,
+        /// How it ended.
+        status: String,
+        /// What to do, starting with a space; may be empty.
+        advice: String,
+        /// The end of its output.
+        output: String,
+    },
+    /// The keys that prove where packages come from are not there.
+    #[error(
+        "Debian's archive keys are not at {tried}; install the package debian-archive-keyring or name the file with --keyring"
+    )]
+    NoKeyring {
+        /// Where they were looked for.
+        tried: String,
+    },
+    /// No mirror is known.
+    #[error(
+        "this system's apt has no Debian archive among its sources (apt-get indextargets{detail}); \
+         name a mirror with --mirror URL or ZDTM_DETACHED_MIRROR"
+    )]
+    NoMirror {
+        /// What was found instead.
+        detail: String,
+    },
+    /// A setting that cannot be put into apt's configuration.
+    #[error("{what} `{value}` cannot be used: {why}")]
+    Setting {
+        /// Which one.
+        what: &'static str,
+        /// Its value.
+        value: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A package is not what it should be.
+    #[error("{what}: {why}")]
+    Content {
+        /// What was looked at.
+        what: String,
+        /// What is wrong and what to do.
+        why: String,
+    },
+    /// A library or program is missing.
+    #[error(transparent)]
+    Needed(#[from] NeededError),
+    /// An image was damaged and could not be built anew.
+    #[error("{damage}; building it anew failed: {error}")]
+    Rebuild {
+        /// What is wrong with the one in the cache.
+        damage: String,
+        /// Why there is no new one.
+        #[source]
+        error: Box<ImageError>,
+    },
+    /// A refresh failed; what was there is still there.
+    #[error("the {entry} in the cache stays as it is and can be used without --refresh; refreshing it failed: {error}")]
+    Refresh {
+        /// Which one.
+        entry: String,
+        /// Why.
+        #[source]
+        error: Box<ImageError>,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room (`image clean --all` empties the cache) or set ZDTM_DETACHED_CACHE to a larger disk"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; set ZDTM_DETACHED_CACHE to a directory that you own"
+        }
+        _ => "",
+    }
+}
+
+/// Shorthand for an [`ImageError::Io`]: `.map_err(at("read", path))`.
+pub(crate) fn at<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> ImageError + 'a {
+    move |error| ImageError::Io { what, path: path.to_path_buf(), error }
+}
+
+/// Shorthand for an [`ImageError::Content`].
+pub(crate) fn content(what: impl Into<String>, why: impl Into<String>) -> ImageError {
+    ImageError::Content { what: what.into(), why: why.into() }
+}

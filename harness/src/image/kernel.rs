@@ -1,0 +1,66 @@
+//! A kernel out of Debian packages: `vmlinux`, its configuration, and a cpio segment with the modules.
+
+use std::path::{Path, PathBuf};
+
+use super::bzimage;
+use super::cache::Built;
+use super::cpio::Segment;
+use super::error::{ImageError, at, content};
+use super::manifest::ModuleGroup;
+use super::modules::Modules;
+use super::source::Unpacked;
+
+/// The kernel's ELF file, for QEMU's `-kernel`.
+pub(crate) const VMLINUX: &str = "vmlinux";
+/// The configuration that it was built with.
+pub(crate) const CONFIG: &str = "config";
+/// `/modules` for the initramfs.
+pub(crate) const MODULES: &str = "modules.cpio";
+
+/// Fills the directory with the kernel of the unpacked packages.
+pub(crate) fn build(unpacked: Unpacked, groups: &[ModuleGroup], to: &Path) -> Result<Built, ImageError> {
+    let Unpacked { root, packages } = unpacked;
+    let directory = only_directory(&root.join("usr/lib/modules"))?;
+    let release = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let find = |name: &str| {
+        let candidates = [root.join("boot").join(format!("{name}-{release}")), directory.join(name)];
+        let tried = candidates.each_ref().map(|path| path.display().to_string()).join(" nor at ");
+        let why = format!("is neither at {tried}; correct `keep` in the manifest");
+        candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| content(format!("{name} of {release}"), why))
+    };
+    let vmlinuz = find("vmlinuz")?;
+    let packed = std::fs::read(&vmlinuz).map_err(at("read", &vmlinuz))?;
+    let vmlinux =
+        bzimage::vmlinux(&packed).map_err(|error| content(vmlinuz.display().to_string(), error.to_string()))?;
+    let config = find("config")?;
+    let config = std::fs::read(&config).map_err(at("read", &config))?;
+    let modules = segment(&Modules::find(&directory)?, groups)?;
+    for (name, bytes) in [(VMLINUX, vmlinux), (CONFIG, config), (MODULES, modules)] {
+        let path = to.join(name);
+        std::fs::write(&path, bytes).map_err(at("write", &path))?;
+    }
+    Ok(Built { version: release, packages })
+}
+
+fn segment(modules: &Modules, groups: &[ModuleGroup]) -> Result<Vec<u8>, ImageError> {
+    let selection = modules.select(groups)?;
+    let mut segment = Segment::new();
+    for (name, bytes) in &selection.modules {
+        segment.file(&format!("modules/{name}.ko"), 0o644, bytes);
+    }
+    segment.file("modules/index", 0o644, selection.index.as_bytes());
+    Ok(segment.finish())
+}
+
+/// `usr/lib/modules` has one directory, named after the release.
+fn only_directory(parent: &Path) -> Result<PathBuf, ImageError> {
+    let entries = std::fs::read_dir(parent).map_err(at("list", parent))?;
+    let directories: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    match directories.as_slice() {
+        [only] => Ok(only.clone()),
+        other => Err(content(
+            parent.display().to_string(),
+            format!("has {} kernels instead of one; correct `keep` in the manifest", other.len()),
+        )),
+    }
+}

@@ -1,0 +1,103 @@
+//! From package names to an unpacked tree: the part that QEMU, kernels and userlands have in common.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::apt::{self, Apt, Deb};
+use super::archive::Archive;
+use super::bill::{Bill, Package, sha256};
+use super::cache::Cache;
+use super::error::{ImageError, content};
+use super::glob;
+use super::progress::{doing, megabytes};
+
+/// Where packages come from; finds mirror and keyring only when something must be built.
+#[derive(Debug)]
+pub(crate) struct Source {
+    mirror: Option<String>,
+    keyring: Option<PathBuf>,
+    /// Suites whose lists this run has fetched already.
+    updated: Mutex<BTreeSet<String>>,
+}
+
+/// What is wanted.
+#[derive(Debug)]
+pub(crate) struct Order<'a> {
+    /// For people: `kernel 6.12`.
+    pub(crate) title: &'a str,
+    pub(crate) suites: &'a [String],
+    pub(crate) packages: Vec<String>,
+    /// Patterns of packages that are left out.
+    pub(crate) skip: &'a [String],
+    /// Patterns of packages that are taken; everything when empty.
+    pub(crate) keep: &'a [String],
+}
+
+/// Unpacked packages.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    /// The directory that stands for `/`; gone when the build is over.
+    pub(crate) root: PathBuf,
+    pub(crate) packages: Vec<Package>,
+}
+
+impl Source {
+    pub(crate) fn new(mirror: Option<String>, keyring: Option<PathBuf>) -> Source {
+        Source { mirror, keyring, updated: Mutex::default() }
+    }
+
+    /// Downloads and unpacks what is ordered into `work`; none when the bill of a former build has the same packages.
+    pub(crate) fn fetch(
+        &self,
+        cache: &Cache,
+        order: &Order<'_>,
+        work: &Path,
+        former: Option<&Bill>,
+    ) -> Result<Option<Unpacked>, ImageError> {
+        let Order { title, suites, .. } = order;
+        let progress = cache.progress();
+        let archive = Archive::find(self.mirror.as_deref(), self.keyring.as_deref())?;
+        let sources = archive.sources(suites);
+        let lists = format!("apt-{}-{}", suites.join("+"), &sha256(sources.as_bytes())[..16]);
+        // Held to the end: package lists must not change between resolving and downloading.
+        let _lock = cache.lock_by_name(&lists)?;
+        let apt = Apt::new(&cache.root().join("apt").join(&lists), &work.join("apt"), suites, &archive)?;
+        let mut updated = self.updated.lock().expect("nobody panics with it");
+        if !updated.contains(&lists) {
+            let text = format!("{title}: reading the package lists of {}", suites.join(", "));
+            doing(progress, &text, || apt.update())?;
+            updated.insert(lists);
+        }
+        drop(updated);
+        let debs = doing(progress, &format!("{title}: resolving packages"), || resolve(&apt, order))?;
+        let packages: Vec<Package> = debs.iter().map(|deb| deb.package.clone()).collect();
+        if former.is_some_and(|bill| bill.packages == packages) {
+            return Ok(None);
+        }
+        let (downloads, root) = (work.join("debs"), work.join("root"));
+        let size = megabytes(packages.iter().map(|package| package.size).sum());
+        let what = match packages.as_slice() {
+            [one] => one.name.clone(),
+            more => format!("{} packages", more.len()),
+        };
+        let text = format!("{title}: downloading {what} ({size})");
+        doing(progress, &text, || apt.download(&debs, &downloads))?;
+        doing(progress, &format!("{title}: unpacking"), || apt::unpack(&debs, &downloads, &root))?;
+        Ok(Some(Unpacked { root, packages }))
+    }
+}
+
+fn resolve(apt: &Apt, order: &Order<'_>) -> Result<Vec<Deb>, ImageError> {
+    let mut debs = apt.resolve(&order.packages, order.skip)?;
+    if order.keep.is_empty() {
+        return Ok(debs);
+    }
+    let all: Vec<String> = debs.iter().map(|deb| deb.package.name.clone()).collect();
+    debs.retain(|deb| glob::fits_any(order.keep, &deb.package.name));
+    if debs.is_empty() {
+        let why = format!("none of its packages fits `keep` ({}); they are: {}", order.keep.join(", "), all.join(", "));
+        return Err(content(order.title, why));
+    }
+    Ok(debs)
+}

@@ -1,0 +1,356 @@
+//! The door to the images: gives what is asked for and builds what is missing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::bill::{Bill, Look, Package, sha256};
+use super::cache::{Built, Cache, Entry, Slot, State};
+use super::error::{ImageError, at};
+use super::manifest::{KernelEntry, Manifest, UserlandEntry};
+use super::progress::{Progress, doing, silent};
+use super::qemu::{self, Qemu};
+use super::source::{Order, Source};
+use super::tree::MANIFEST;
+use super::{agent, kernel, userland};
+
+/// The version of the builders: part of every key, to be raised when one of them makes something else of the same
+/// packages.
+const BUILDERS: u32 = 1;
+
+/// How many agents and initramfs are kept: one for each (kernel, userland) in use, and some to go back to.
+const KEEP: usize = 8;
+
+/// The initramfs's file name in its image.
+const INITRAMFS: &str = "initramfs.cpio";
+
+/// What the caller may want to be otherwise.
+#[derive(Clone)]
+pub struct Settings {
+    /// A Debian mirror, as in sources.list(5); the one of the host's apt when there is none.
+    pub mirror: Option<String>,
+    /// A file with Debian's archive keys; the one of the package debian-archive-keyring when there is none.
+    pub keyring: Option<PathBuf>,
+    /// A static program to be `/init` instead of the one that is built from the source tree.
+    pub agent: Option<PathBuf>,
+    /// Is told what is being done.
+    pub progress: Arc<dyn Progress>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { mirror: None, keyring: None, agent: None, progress: Arc::new(silent) }
+    }
+}
+
+/// A kernel and the initramfs that goes with it. Both stay in the cache as long as the [`Store`] that gave them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootImage {
+    /// The `vmlinux`, for QEMU's `-kernel`; has a PVH entry.
+    pub kernel: PathBuf,
+    /// For QEMU's `-initrd`.
+    pub initramfs: PathBuf,
+    /// The kernel's configuration file.
+    pub config: PathBuf,
+    /// The kernel's release, as uname(2) tells it.
+    pub kernel_version: String,
+    /// Name and version of the userland's first package: `criu 4.1.1-1`.
+    pub userland_version: String,
+    /// All packages of kernel and userland, in this order.
+    pub bill: Vec<Package>,
+    /// A hash of kernel and initramfs.
+    pub key: String,
+}
+
+/// An image that the manifest describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Image<'a> {
+    /// The QEMU.
+    Qemu,
+    /// The kernel of this name.
+    Kernel(&'a str),
+    /// The userland of this name.
+    Userland(&'a str),
+}
+
+/// How an image stands in the cache.
+#[derive(Clone, Debug)]
+pub enum ImageState {
+    /// It can be used without a network.
+    Built(Box<Bill>),
+    /// It will be built when it is needed.
+    NotBuilt,
+    /// It will be built anew when it is needed, because of this.
+    Damaged(String),
+}
+
+/// What was taken out of the cache, or could not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// The image's directory name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// False when another run uses it.
+    pub gone: bool,
+}
+
+/// The images of a source tree in a cache.
+pub struct Store {
+    cache: Cache,
+    tree: PathBuf,
+    manifest: Manifest,
+    source: Source,
+    agent: Option<PathBuf>,
+    /// Images that were given out, by directory: their locks keep them from being removed.
+    used: Mutex<BTreeMap<PathBuf, Entry>>,
+}
+
+/// The cache's place when nobody names one: `zdtm-detached` below `XDG_CACHE_HOME` or `~/.cache`.
+///
+/// # Errors
+/// There is no home.
+pub fn default_cache_dir() -> Result<PathBuf, ImageError> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(path) = variable("ZDTM_DETACHED_CACHE") {
+        return Ok(path);
+    }
+    let home = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    home.map(|home| home.join("zdtm-detached")).ok_or(ImageError::NoCacheDirectory)
+}
+
+impl Store {
+    /// Opens the cache in `cache_dir` (made when missing) for the manifest of the source tree at `tree` (see
+    /// [`super::tree::locate`]). Asks no network.
+    ///
+    /// # Errors
+    /// The manifest is not good; the cache cannot be written to.
+    pub fn open(cache_dir: &Path, tree: &Path, settings: Settings) -> Result<Store, ImageError> {
+        let Settings { mirror, keyring, agent, progress } = settings;
+        Ok(Store {
+            manifest: Manifest::read(&tree.join(MANIFEST))?,
+            cache: Cache::open(cache_dir, progress)?,
+            tree: tree.to_path_buf(),
+            source: Source::new(mirror, keyring),
+            agent,
+            used: Mutex::default(),
+        })
+    }
+
+    /// The manifest: known names and defaults.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// QEMU, built when it is missing.
+    ///
+    /// # Errors
+    /// It is missing and cannot be built.
+    pub fn qemu(&self) -> Result<Qemu, ImageError> {
+        self.obtain(Image::Qemu, false, Qemu::of)
+    }
+
+    /// What boots this kernel with this userland, built when it is missing. The agent is built anew when its sources
+    /// have changed.
+    ///
+    /// # Errors
+    /// The manifest does not have them; something is missing and cannot be built.
+    pub fn boot_image(&self, kernel: &str, userland: &str) -> Result<BootImage, ImageError> {
+        self.known(Image::Kernel(kernel))?;
+        self.known(Image::Userland(userland))?;
+        let (kernel, kernel_bill) =
+            self.obtain(Image::Kernel(kernel), false, |entry| (entry.directory.clone(), entry.bill.clone()))?;
+        let (userland, userland_bill) =
+            self.obtain(Image::Userland(userland), false, |entry| (entry.directory.clone(), entry.bill.clone()))?;
+        let (agent, agent_key) = self.agent()?;
+        let segments = [userland.join(userland::SEGMENT), kernel.join(kernel::MODULES), agent.join(agent::SEGMENT)];
+        let key = sha256([kernel_bill.content_key(), userland_bill.content_key(), agent_key].concat().as_bytes());
+        let slot = Slot { kind: "initramfs", name: String::new(), key: key.clone() };
+        let build = |to: &Path, _: Option<&Bill>| concatenate(&segments, &to.join(INITRAMFS)).map(Some);
+        let directory = self.take(&slot, false, build, |entry| entry.directory.clone())?;
+        self.cache.prune("initramfs", KEEP)?;
+        Ok(BootImage {
+            kernel: kernel.join(kernel::VMLINUX),
+            config: kernel.join(kernel::CONFIG),
+            initramfs: directory.join(INITRAMFS),
+            kernel_version: kernel_bill.version,
+            userland_version: userland_bill.version,
+            bill: [kernel_bill.packages, userland_bill.packages].concat(),
+            key,
+        })
+    }
+
+    /// The directory with the agent's segment, and a hash of it.
+    fn agent(&self) -> Result<(PathBuf, String), ImageError> {
+        let key = match &self.agent {
+            Some(binary) => sha256(&std::fs::read(binary).map_err(at("read", binary))?),
+            None => agent::key(&self.tree)?,
+        };
+        let slot = Slot { kind: "agent", name: String::new(), key: sha256(format!("{BUILDERS} {key}").as_bytes()) };
+        let build = |to: &Path, _: Option<&Bill>| {
+            if let Some(binary) = &self.agent {
+                agent::pack(binary, to)?;
+                return Ok(Some(Built { version: "given".into(), packages: Vec::new() }));
+            }
+            doing(self.cache.progress(), "agent: building", || agent::build(&self.tree, to)).map(Some)
+        };
+        let result = self.take(&slot, false, build, |entry| (entry.directory.clone(), entry.bill.content_key()))?;
+        self.cache.prune("agent", KEEP)?;
+        Ok(result)
+    }
+
+    /// Builds an image when it is missing; with `refresh` asks the archive for newer packages first.
+    ///
+    /// # Errors
+    /// The manifest does not have it; it cannot be built.
+    pub fn build(&self, image: Image<'_>, refresh: bool) -> Result<Bill, ImageError> {
+        self.obtain(image, refresh, |entry| entry.bill.clone())
+    }
+
+    /// How an image stands; `verify` reads every byte of it.
+    ///
+    /// # Errors
+    /// The manifest does not have it.
+    pub fn state(&self, image: Image<'_>, verify: bool) -> Result<ImageState, ImageError> {
+        let look = if verify { Look::Full } else { Look::Quick };
+        Ok(match self.cache.state(&self.slot(image)?, look) {
+            State::Whole(bill) => ImageState::Built(bill),
+            State::Absent => ImageState::NotBuilt,
+            State::Damaged(why) => ImageState::Damaged(why),
+        })
+    }
+
+    /// Where an image is, whether or not it is there.
+    ///
+    /// # Errors
+    /// The manifest does not have it.
+    pub fn directory(&self, image: Image<'_>) -> Result<PathBuf, ImageError> {
+        Ok(self.cache.directory(&self.slot(image)?))
+    }
+
+    /// All images of the manifest.
+    pub fn images(&self) -> Vec<Image<'_>> {
+        let kernels = self.manifest.kernel.keys().map(|name| Image::Kernel(name));
+        let userlands = self.manifest.userland.keys().map(|name| Image::Userland(name));
+        std::iter::once(Image::Qemu).chain(kernels).chain(userlands).collect()
+    }
+
+    /// Removes images from the cache: all of them, those not used for a time, or, with neither, those that the
+    /// manifest and the sources as they are now have no use for.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn clean(&self, all: bool, older_than: Option<Duration>) -> Result<Vec<Removed>, ImageError> {
+        self.used.lock().expect("nobody panics with it").clear();
+        let current: Vec<Slot> = self.images().into_iter().map(|image| self.slot(image)).collect::<Result<_, _>>()?;
+        let mut removed = Vec::new();
+        for (name, size, age) in self.cache.images()? {
+            let goes = match older_than {
+                Some(limit) => age >= limit,
+                None => all || !current.iter().any(|slot| self.cache.is(&name, slot)),
+            };
+            if goes {
+                removed.push(Removed { gone: self.cache.remove(&name)?, name, size });
+            }
+        }
+        self.cache.remove_scratch()?;
+        Ok(removed)
+    }
+
+    /// The image from the cache or, when it is missing, from its builder.
+    fn obtain<T>(&self, image: Image<'_>, refresh: bool, take: impl FnOnce(&Entry) -> T) -> Result<T, ImageError> {
+        let slot = self.slot(image)?;
+        self.take(&slot, refresh, |to, former| self.make(image, &slot.title(), to, former), take)
+    }
+
+    fn take<T>(
+        &self,
+        slot: &Slot,
+        refresh: bool,
+        build: impl FnOnce(&Path, Option<&Bill>) -> Result<Option<Built>, ImageError>,
+        take: impl FnOnce(&Entry) -> T,
+    ) -> Result<T, ImageError> {
+        // An image cannot be replaced while it is in use, not even by its user: let go of it first.
+        self.used.lock().expect("nobody panics with it").remove(&self.cache.directory(slot));
+        let entry = self.cache.obtain(slot, refresh, build)?;
+        let result = take(&entry);
+        self.used.lock().expect("nobody panics with it").insert(entry.directory.clone(), entry);
+        Ok(result)
+    }
+
+    fn make(
+        &self,
+        image: Image<'_>,
+        title: &str,
+        to: &Path,
+        former: Option<&Bill>,
+    ) -> Result<Option<Built>, ImageError> {
+        let (suites, packages, skip, keep) = match image {
+            Image::Qemu => {
+                (&self.manifest.qemu.suites, self.manifest.qemu.packages.clone(), &self.manifest.qemu.skip, &Vec::new())
+            }
+            Image::Kernel(name) => {
+                let entry = self.kernel(name)?;
+                (&entry.suites, vec![entry.package.clone()], &Vec::new(), &entry.keep)
+            }
+            Image::Userland(name) => {
+                let entry = self.userland(name)?;
+                (&entry.suites, [entry.packages.clone(), entry.tools.clone()].concat(), &entry.skip, &Vec::new())
+            }
+        };
+        let order = Order { title, suites, packages, skip, keep };
+        let work = to.with_file_name("work");
+        let Some(unpacked) = self.source.fetch(&self.cache, &order, &work, former)? else { return Ok(None) };
+        doing(self.cache.progress(), &format!("{title}: building"), || match image {
+            Image::Qemu => qemu::build(unpacked, &self.manifest.qemu, to),
+            Image::Kernel(_) => kernel::build(unpacked, &self.manifest.module_groups, to),
+            Image::Userland(name) => userland::build(unpacked, self.userland(name)?, &self.manifest, to),
+        })
+        .map(Some)
+    }
+
+    /// What an image is asked for to be: everything of the manifest that its builder reads.
+    fn slot(&self, image: Image<'_>) -> Result<Slot, ImageError> {
+        fn key(what: impl Serialize) -> String {
+            let text = serde_json::to_string(&(BUILDERS, what)).expect("strings and numbers have a JSON form");
+            sha256(text.as_bytes())
+        }
+        let (kind, name, key) = match image {
+            Image::Qemu => ("qemu", "", key(&self.manifest.qemu)),
+            Image::Kernel(name) => ("kernel", name, key((self.kernel(name)?, &self.manifest.module_groups))),
+            Image::Userland(name) => ("userland", name, key((self.userland(name)?, &self.manifest.blank))),
+        };
+        Ok(Slot { kind, name: name.to_owned(), key })
+    }
+
+    fn known(&self, image: Image<'_>) -> Result<(), ImageError> {
+        self.slot(image).map(drop)
+    }
+
+    fn kernel(&self, name: &str) -> Result<&KernelEntry, ImageError> {
+        entry(&self.manifest.kernel, "kernel", name)
+    }
+
+    fn userland(&self, name: &str) -> Result<&UserlandEntry, ImageError> {
+        entry(&self.manifest.userland, "userland", name)
+    }
+}
+
+fn entry<'a, T>(table: &'a BTreeMap<String, T>, kind: &'static str, name: &str) -> Result<&'a T, ImageError> {
+    table.get(name).ok_or_else(|| {
+        let known: Vec<_> = table.keys().map(String::as_str).collect();
+        ImageError::Unknown { kind, name: name.to_owned(), known: known.join(", ") }
+    })
+}
+
+fn concatenate(segments: &[PathBuf], to: &Path) -> Result<Built, ImageError> {
+    let mut out = std::fs::File::create(to).map_err(at("create", to))?;
+    for segment in segments {
+        let mut input = std::fs::File::open(segment).map_err(at("open", segment))?;
+        std::io::copy(&mut input, &mut out).map_err(at("write", to))?;
+    }
+    Ok(Built { version: "built".into(), packages: Vec::new() })
+}

@@ -1,0 +1,45 @@
+//! The source tree: where the manifest is, and where the guest's binary is built.
+
+use std::path::{Path, PathBuf};
+
+use super::error::ImageError;
+
+/// What makes a directory the source tree.
+pub const MANIFEST: &str = "vm-images/images.toml";
+
+/// The source tree's directory: the named one, else the nearest ancestor of the working directory that is one, else
+/// the one that this program was built from.
+///
+/// # Errors
+/// None of them has `vm-images/images.toml`.
+pub fn locate(named: Option<&Path>) -> Result<PathBuf, ImageError> {
+    let is_tree = |directory: &Path| directory.join(MANIFEST).is_file();
+    if let Some(named) = named {
+        if is_tree(named) {
+            return std::path::absolute(named).map_err(super::error::at("find", named));
+        }
+        return Err(ImageError::NoTree { looked: format!("at {}", named.display()) });
+    }
+    let working = std::env::current_dir().unwrap_or_default();
+    let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a directory of the tree");
+    let hit = working.ancestors().chain([built_from]).find(|directory| is_tree(directory));
+    hit.map(Path::to_path_buf).ok_or_else(|| ImageError::NoTree {
+        looked: format!(
+            "at or above {}, nor at {}, where this program was built",
+            working.display(),
+            built_from.display()
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_found_or_the_error_says_where_it_was_looked_for() {
+        assert!(locate(None).unwrap().join(MANIFEST).is_file());
+        let error = locate(Some(Path::new("/nowhere"))).unwrap_err().to_string();
+        assert!(error.starts_with("no source tree (a directory with vm-images/images.toml) at /nowhere; "), "{error}");
+    }
+}
