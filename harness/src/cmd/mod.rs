@@ -1,0 +1,3 @@
+//! One small file per subcommand.
+
+pub mod doctor;
