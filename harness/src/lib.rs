@@ -1,13 +1,17 @@
 //! The host side of zdtm-detached: from a scenario to a verdict.
 //!
-//! - [`cmd`]: the subcommands
+//! - [`cmd`]: one small file per subcommand
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs, in the cache
+//! - [`interrupt`](mod@interrupt): Ctrl-C, in two stages
 //! - [`vm`]: QEMU, the channel to the agent
 //! - [`judge`]: observation against observation gives a verdict; expectations
 //! - [`report`]: one event stream, one file per format
 
 pub mod cmd;
 pub mod image;
+pub mod interrupt;
 pub mod judge;
 pub mod report;
+pub mod run;
+mod sys;
 pub mod vm;

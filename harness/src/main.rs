@@ -1,2 +1,56 @@
-//! The command line.
-fn main() {}
+//! The command line: an enum and a match.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use harness::cmd::{Usage, doctor, image, list, run};
+
+/// Checkpoint and restore of files on lazily unmounted mounts: scenarios, VMs, verdicts.
+#[derive(Parser)]
+#[command(name = "zdtm-detached", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run scenarios: checkpoint, restore, compare
+    Run(run::RunArgs),
+    /// List scenarios
+    List(list::ListArgs),
+    /// Show a scenario's program, what it needs and what it expects
+    Show(list::ShowArgs),
+    /// List, build, verify and remove the images that VMs are made of
+    Image(image::ImageArgs),
+    /// Check what this machine has and what it lacks
+    Doctor(doctor::Args),
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 3 })
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<u8> {
+    let tree = || harness::image::tree::locate(None);
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::List(args) => list::list(&args, &tree()?),
+        Command::Show(args) => list::show(&args, &tree()?),
+        Command::Image(args) => {
+            let whole = image::run(&args, run::progress(), &mut std::io::stdout())?;
+            Ok(if whole { 0 } else { 3 })
+        }
+        Command::Doctor(args) => {
+            let cache = harness::image::default_cache_dir()?;
+            let checks = doctor::host(&cache, u64::from(run::MEMORY_MIB));
+            Ok(doctor::run(&args, &checks, &mut std::io::stdout())?)
+        }
+    }
+}

@@ -4,6 +4,8 @@
 //! Paths are relative to the program's top directory, or to a descriptor. An *object* is what a program holds and
 //! a checkpoint must preserve; steps that make one give it a name.
 
+use std::fmt;
+
 use crate::Bytes;
 
 /// A program: what the process under test does before it is checkpointed.
@@ -278,4 +280,30 @@ pub enum Claim {
     SameMount { other: ObjectName, not: bool },
     /// `same-description OBJECT`, `not same-description OBJECT`: one open file description (kcmp(2) `KCMP_FILE`).
     SameDescription { other: ObjectName, not: bool },
+}
+
+impl Filesystem {
+    /// True for a filesystem that needs a block device of its own.
+    pub fn needs_disk(self) -> bool {
+        matches!(self, Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs)
+    }
+}
+
+impl fmt::Display for Filesystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(crate::grammar::words::word(*self))
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Step {
+    /// The step as a line of text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(crate::text::print_step(self).trim_end())
+    }
 }

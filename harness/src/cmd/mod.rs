@@ -1,3 +1,11 @@
-//! One file per subcommand.
+//! One small file per subcommand.
 
+pub mod doctor;
 pub mod image;
+pub mod list;
+pub mod run;
+
+/// A mistake of the user: told without a backtrace, exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);

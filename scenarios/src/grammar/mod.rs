@@ -10,7 +10,7 @@ mod asserts;
 mod reference;
 mod steps;
 mod taken;
-mod words;
+pub(crate) mod words;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

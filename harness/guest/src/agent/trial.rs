@@ -79,7 +79,8 @@ fn prepare(
     modules: &mut Modules,
     disks: &mut Vec<Disk>,
 ) -> Result<Child, SetupFailure> {
-    let program = scenarios::parse_program(&request.program).map_err(|error| infrastructure("the program", &error))?;
+    let program = scenarios::text::program(&request.program)
+        .map_err(|faults| infrastructure("the program", &crate::executor::told(&faults)))?;
     let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
     for group in filesystem_groups(&program) {
         modules.load(&group).map_err(failed("loading modules"))?;

@@ -25,6 +25,9 @@ use serde::{Deserialize, Serialize};
 use crate::observe::{Made, inside};
 use world::World;
 
+/// The standard streams are the pipes to the agent: the harness's, not the program's.
+pub const STREAMS: [i32; 3] = [0, 1, 2];
+
 /// What the agent asks of the executor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Ask {
@@ -79,7 +82,7 @@ pub fn main() -> ExitCode {
                 }
                 answer
             }
-            Ok(Ask::Look) => match inside::look(&made, &[]) {
+            Ok(Ask::Look) => match inside::look(&made, &STREAMS) {
                 Ok(view) => Answer::Seen(view),
                 Err(error) => Answer::Blind(format!("cannot look at myself: {error}")),
             },
@@ -95,6 +98,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What is wrong with a program, in words.
+pub(crate) fn told(faults: &[scenarios::Diagnostic]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 fn set_up(text: &str, top: &str, disks: &[u32]) -> Answer {
     let mut world = match World::new(top, disks) {
         Ok(world) => world,
@@ -102,9 +110,11 @@ fn set_up(text: &str, top: &str, disks: &[u32]) -> Answer {
             return failed(SetupFailure { line: 0, what: format!("top directory {top}: {error}"), missing: None });
         }
     };
-    let program = match scenarios::parse_program(text) {
+    let program = match scenarios::text::program(text) {
         Ok(program) => program,
-        Err(error) => return failed(SetupFailure { line: 0, what: format!("program text: {error}"), missing: None }),
+        Err(faults) => {
+            return failed(SetupFailure { line: 0, what: format!("program text: {}", told(&faults)), missing: None });
+        }
     };
     if let Err(failure) = run(&mut world, &program) {
         return failed(failure);
@@ -176,7 +186,7 @@ fn assertions(program: &Program, made: &[Made], top: &str) -> io::Result<Vec<Fai
     if asserts().next().is_none() {
         return Ok(Vec::new());
     }
-    let view = inside::look(made, &[])?;
+    let view = inside::look(made, &STREAMS)?;
     let mut failed = Vec::new();
     for Line { number, step } in asserts() {
         if let Step::Assert { object, claim } = step

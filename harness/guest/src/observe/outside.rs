@@ -8,6 +8,7 @@ use protocol::observation::{Mount, ProcessState, View};
 use super::inside::{Look, mount_ids, mounted_proc};
 use super::object::{Made, MountTables, read_file};
 use super::{mountinfo, tree};
+use crate::executor::STREAMS;
 use crate::sys;
 
 /// The outside part of an observation.
@@ -39,8 +40,8 @@ pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
     let tables =
         MountTables { own: mounts.iter().map(|mount| mount.id).collect(), other: mount_ids(proc.as_fd(), "self")? };
     let look = Look { proc, base, inside: false, tables };
-    let view = look.view(made, &[])?;
-    let shared_descriptions = shared(pid, &look.descriptors(&[])?)?;
+    let view = look.view(made, &STREAMS)?;
+    let shared_descriptions = shared(pid, &look.descriptors(&STREAMS)?)?;
     let process = process_state(look.proc.as_fd(), pid)?;
     let root = super::object::path_fd(look.proc.as_fd(), &format!("{pid}/root"))?;
     let tree = tree::walk(root.as_fd(), top)?;

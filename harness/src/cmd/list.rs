@@ -1,0 +1,95 @@
+//! `list` and `show`: the catalogue for people and programs.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+use scenarios::{Outcome, Scenario};
+
+use super::run::select;
+
+/// List scenarios.
+#[derive(Args, Clone, Debug)]
+pub struct ListArgs {
+    /// Part of a scenario's name, or a pattern with `*`; all when none is given
+    pub filter: Vec<String>,
+    /// For people or for programs
+    #[arg(long, default_value = "human")]
+    pub format: ListFormat,
+}
+
+/// Show a scenario's program, what it needs and what it expects.
+#[derive(Args, Clone, Debug)]
+pub struct ShowArgs {
+    /// A scenario's name, or a file that ends in .scn
+    pub what: String,
+}
+
+/// How a list is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ListFormat {
+    /// A line each
+    Human,
+    /// One JSON array
+    Json,
+}
+
+fn outcome(scenario: &Scenario) -> String {
+    match &scenario.outcome {
+        Outcome::Restored => "restored".to_owned(),
+        Outcome::Refused { .. } => "refused".to_owned(),
+    }
+}
+
+/// Lists; the exit status, 4 when nothing matches.
+///
+/// # Errors
+/// A catalogue that cannot be read, an output that cannot be written.
+pub fn list(args: &ListArgs, tree: &Path) -> anyhow::Result<u8> {
+    let chosen = select(&args.filter, tree)?;
+    let mut out = io::stdout().lock();
+    match args.format {
+        ListFormat::Human => {
+            for scenario in &chosen {
+                writeln!(out, "{:<44} {:<9} {}", scenario.name, outcome(scenario), scenario.summary)?;
+            }
+        }
+        ListFormat::Json => {
+            let rows: Vec<_> = chosen.iter().map(row).collect();
+            writeln!(out, "{:#}", serde_json::Value::from(rows))?;
+        }
+    }
+    if chosen.is_empty() {
+        eprintln!("no scenario matches");
+        return Ok(4);
+    }
+    Ok(0)
+}
+
+fn row(scenario: &Scenario) -> serde_json::Value {
+    let axes: serde_json::Map<String, serde_json::Value> =
+        scenario.requires.axes.iter().map(|(axis, value)| (axis.clone(), value.clone().into())).collect();
+    serde_json::json!({
+        "name": scenario.name,
+        "family": scenario.family,
+        "summary": scenario.summary,
+        "requires": axes,
+        "outcome": outcome(scenario),
+        "file": scenario.file,
+    })
+}
+
+/// Shows one scenario; the exit status, 4 when there is none.
+///
+/// # Errors
+/// As for [`list`].
+pub fn show(args: &ShowArgs, tree: &Path) -> anyhow::Result<u8> {
+    let found = select(std::slice::from_ref(&args.what), tree)?;
+    let exact = found.iter().find(|scenario| scenario.name == args.what);
+    let Some(scenario) = exact.or(found.first()) else {
+        eprintln!("there is no scenario {:?}; `zdtm-detached list` shows all names", args.what);
+        return Ok(4);
+    };
+    print!("{}", scenarios::text::print_scenario(scenario));
+    Ok(0)
+}

@@ -1,0 +1,245 @@
+//! `run`: the main job. Prepares what is missing, runs the chosen trials, prints the table.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use protocol::message::{Flavor, Lifecycle};
+use scenarios::Scenario;
+use scenarios::catalogue::{self, Filter};
+
+use super::image::StoreArgs;
+use crate::image::{Progress, progress::Step};
+use crate::judge::range::Version;
+use crate::judge::{Expectations, Judgement, Trial, Verdict};
+use crate::report::terminal::{ColourChoice, Look, Terminal};
+use crate::report::{Event, Finished, Reporter, Reporters, Wanted, artifacts};
+use crate::run::{News, Over, Task};
+use crate::vm::VmSpec;
+use crate::vm::accel::{self, AcceleratorChoice};
+use crate::vm::qemu::QemuProgram;
+
+/// Memory of a VM.
+pub const MEMORY_MIB: u32 = 640;
+/// The only subject so far: the criu of the userland's Debian suite.
+const SUBJECT: &str = "debian:trixie";
+
+/// Run scenarios: checkpoint, restore, compare.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  zdtm-detached run 'deleted/*' --kernel 7.3\n  zdtm-detached run ./mine.scn --report json=report.json"
+)]
+pub struct RunArgs {
+    /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all when none is given
+    pub what: Vec<String>,
+    /// Kernel of the manifest; may be given more than once [default: 6.12]
+    #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
+    pub kernel: Vec<String>,
+    /// What is tested [possible: debian:trixie]
+    #[arg(long, value_name = "SUBJECT", default_value = SUBJECT)]
+    pub subject: String,
+    /// Namespaces of the process: ns or host; may be given more than once [default: ns]
+    #[arg(long, value_parser = flavor)]
+    pub flavor: Vec<Flavor>,
+    /// What is done to the process: dump-restore or leave-running; may be given more than once [default: dump-restore]
+    #[arg(long, value_parser = lifecycle)]
+    pub lifecycle: Vec<Lifecycle>,
+    /// VMs that run at the same time [default: one for each core]
+    #[arg(short = 'j', value_name = "VMS", env = "ZDTM_DETACHED_JOBS")]
+    pub jobs: Option<usize>,
+    /// Accelerator of the VMs
+    #[arg(long, default_value = "auto", env = "ZDTM_DETACHED_ACCEL")]
+    pub accel: AcceleratorChoice,
+    /// QEMU to use: a path, or `host` for the one on PATH [default: one from Debian, in the cache]
+    #[arg(long, value_name = "PATH", env = "ZDTM_DETACHED_QEMU")]
+    pub qemu: Option<PathBuf>,
+    /// Write a report: json=FILE
+    #[arg(long, value_name = "FORMAT=FILE")]
+    pub report: Vec<Wanted>,
+    /// Folder for the artifacts of failed trials
+    #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
+    pub keep: PathBuf,
+    /// Images and where they come from
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+fn flavor(word: &str) -> Result<Flavor, String> {
+    match word {
+        "ns" => Ok(Flavor::Ns),
+        "host" => Ok(Flavor::Host),
+        _ => Err("known are ns and host".to_owned()),
+    }
+}
+
+fn lifecycle(word: &str) -> Result<Lifecycle, String> {
+    match word {
+        "dump-restore" => Ok(Lifecycle::DumpRestore),
+        "leave-running" => Ok(Lifecycle::LeaveRunning),
+        _ => Err("known are dump-restore and leave-running".to_owned()),
+    }
+}
+
+/// Tells on standard error what is being prepared.
+pub fn progress() -> Arc<dyn Progress> {
+    Arc::new(|step: Step<'_>| match step {
+        Step::Start { text } | Step::Note { text } => eprintln!("{text}"),
+        Step::End { .. } => {}
+    })
+}
+
+/// The scenarios that the words choose: of the catalogue by name, and files by path.
+///
+/// # Errors
+/// A file that cannot be read or is no scenario.
+pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
+    let told = |faults: Vec<scenarios::diagnostic::Diagnostic>| {
+        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        super::Usage(text.join("\n"))
+    };
+    let (files, filters): (Vec<&String>, Vec<&String>) = what.iter().partition(|word| word.ends_with(".scn"));
+    let mut chosen = Vec::new();
+    if files.is_empty() || !filters.is_empty() {
+        let filters: Vec<Filter> = filters.into_iter().map(|word| Filter::new(word)).collect();
+        let all = catalogue::load(&tree.join("scenarios/catalogue")).map_err(told)?;
+        chosen.extend(all.into_iter().filter(|s| filters.is_empty() || Filter::any(&filters, &s.name)));
+    }
+    for file in files {
+        chosen.extend(catalogue::load_file(Path::new(file)).map_err(told)?);
+    }
+    Ok(chosen)
+}
+
+/// Runs; the exit status.
+///
+/// # Errors
+/// What keeps any trial from running.
+pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    if args.subject != SUBJECT {
+        bail!(super::Usage(format!("unknown subject {:?}; known is {SUBJECT}", args.subject)));
+    }
+    crate::interrupt::install().context("installing the signal handlers")?;
+    let store = args.store.open(progress())?;
+    let tree = crate::image::tree::locate(args.store.tree.as_deref())?;
+    let scenarios = select(&args.what, &tree)?;
+    if scenarios.is_empty() {
+        eprintln!("no scenario matches; `zdtm-detached list` shows all names");
+        println!("result: 0 passed, 0 failed, 0 skipped");
+        return Ok(4);
+    }
+    let expectations = Expectations::load(&tree.join("scenarios/expectations.toml"))?;
+    let mut reporters = Reporters::default();
+    for wanted in &args.report {
+        reporters.add(wanted.open()?);
+    }
+    let mut terminal = Terminal::new(io::stdout(), Look::detect(ColourChoice::Auto));
+    let kernels =
+        if args.kernel.is_empty() { vec![store.manifest().defaults.kernel.clone()] } else { args.kernel.clone() };
+    let mut tell = |terminal: &mut Terminal<io::Stdout>, event: &Event| -> io::Result<()> {
+        terminal.event(event)?;
+        reporters.event(event)
+    };
+    let start = Instant::now();
+    let plan: Vec<(String, Vec<Task>)> =
+        kernels.iter().map(|kernel| (kernel.clone(), tasks(args, kernel, &scenarios))).collect();
+    tell(&mut terminal, &Event::RunStarted { trials: plan.iter().map(|(_, tasks)| tasks.len()).sum() })?;
+    let work = tempfile::Builder::new().prefix("zdtm-detached-").tempdir().context("a temporary folder for VMs")?;
+    for (kernel, tasks) in plan {
+        let image = store.boot_image(&kernel, &store.manifest().defaults.userland.clone())?;
+        let qemu = match &args.qemu {
+            Some(path) => QemuProgram::of_host(path)?,
+            None => {
+                let private = store.qemu()?;
+                QemuProgram::private(
+                    &private.loader,
+                    &private.library_path.to_string_lossy(),
+                    &private.program,
+                    &private.data_dir,
+                    &private.version,
+                )
+            }
+        };
+        let mut spec = VmSpec {
+            qemu,
+            accelerator: accel::Accelerator::Tcg,
+            kernel: image.kernel.clone(),
+            initramfs: image.initramfs.clone(),
+            memory_mib: MEMORY_MIB,
+            directory: work.path().join("probe"),
+            extra_cmdline: String::new(),
+        };
+        let cache = args.store.cache.clone().map_or_else(crate::image::default_cache_dir, Ok)?;
+        spec.accelerator = accel::choose(args.accel, &spec, &cache)?.accelerator;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let vms = args.jobs.unwrap_or(cores).clamp(1, tasks.len().max(1));
+        let boots = std::sync::atomic::AtomicUsize::new(0);
+        let next_spec = |number: usize| VmSpec {
+            directory: work
+                .path()
+                .join(format!("{kernel}-vm{number}-{}", boots.fetch_add(1, std::sync::atomic::Ordering::Relaxed))),
+            ..spec.clone()
+        };
+        let queue = Mutex::new(VecDeque::from(tasks));
+        std::thread::scope(|scope| -> anyhow::Result<()> {
+            for news in crate::run::start(scope, &queue, vms, &next_spec) {
+                match news {
+                    News::Started(task) => tell(&mut terminal, &Event::TrialStarted { trial: task.trial })?,
+                    News::Over(over) => {
+                        let finished = finish(*over, &expectations, &args.keep)?;
+                        tell(&mut terminal, &Event::TrialFinished(Box::new(finished)))?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+    }
+    let interrupted = crate::interrupt::requested();
+    tell(&mut terminal, &Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted })?;
+    io::stdout().flush()?;
+    Ok(terminal.tally().exit_status(interrupted))
+}
+
+/// Every combination that a scenario's requirements allow on this kernel.
+fn tasks(args: &RunArgs, kernel: &str, scenarios: &[Scenario]) -> Vec<Task> {
+    let flavors = if args.flavor.is_empty() { &[Flavor::Ns][..] } else { &args.flavor };
+    let lifecycles = if args.lifecycle.is_empty() { &[Lifecycle::DumpRestore][..] } else { &args.lifecycle };
+    let mut tasks = Vec::new();
+    for scenario in scenarios {
+        for &flavor in flavors {
+            for &lifecycle in lifecycles {
+                let trial = Trial {
+                    scenario: scenario.name.clone(),
+                    family: scenario.family.clone(),
+                    flavor,
+                    lifecycle,
+                    kernel: kernel.to_owned(),
+                    subject: args.subject.clone(),
+                };
+                tasks.push(Task { trial, scenario: scenario.clone() });
+            }
+        }
+    }
+    tasks
+}
+
+/// Applies the expectations and keeps the artifacts of what failed.
+fn finish(over: Over, expectations: &Expectations, keep: &Path) -> anyhow::Result<Finished> {
+    let criu = over.criu.as_deref().and_then(Version::find);
+    let judgement: Judgement = expectations.apply(&over.task.trial, criu.as_ref(), over.judgement);
+    let file = over.task.scenario.file.clone().filter(|_| over.task.trial.family.is_empty());
+    let bad = !matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported | Verdict::NotRun);
+    let mut finished = Finished { trial: over.task.trial, file, judgement, seconds: over.seconds, artifacts: None };
+    if bad {
+        let program = scenarios::text::print_scenario(&over.task.scenario);
+        let read = |name| std::fs::read(over.vm_directory.join(name)).ok().map(|bytes| (name, bytes));
+        let files: Vec<(&str, Vec<u8>)> =
+            ["console", "qemu-command", "qemu-stderr"].into_iter().filter_map(read).collect();
+        let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
+        finished.artifacts = Some(artifacts::write(keep, &finished, &program, over.report.as_ref(), &extras)?);
+    }
+    Ok(finished)
+}

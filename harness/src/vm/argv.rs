@@ -1,0 +1,248 @@
+//! QEMU's command line: one small pure function for each device, tested as text.
+//!
+//! The machine is `pc`, with as little in it as the guest needs. Every device must be the same in a machine that is
+//! saved and in one that takes the saved state over, so nothing here depends on the host; only the memory's backing
+//! file would differ between the two ([`Memory`]).
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::os::fd::RawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use super::accel::Accelerator;
+
+/// The virtio-serial port that the agent looks for.
+pub const AGENT_PORT: &str = "zdtm.agent";
+
+/// The machine that a command line describes.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    /// What runs its code.
+    pub accelerator: Accelerator,
+    /// Directories with QEMU's firmware.
+    pub data_dirs: &'a [PathBuf],
+    /// Size of the memory in MiB.
+    pub memory_mib: u32,
+    /// Where the memory is.
+    pub memory: Memory,
+    /// `vmlinux` with a PVH entry, or a `bzImage`.
+    pub kernel: &'a Path,
+    /// A cpio archive with `/init`.
+    pub initramfs: &'a Path,
+    /// The kernel's command line.
+    pub cmdline: &'a str,
+    /// The file for the serial console.
+    pub console: &'a Path,
+    /// The socket of the channel to the agent, inherited by QEMU.
+    pub agent_fd: RawFd,
+    /// The socket of QMP, inherited by QEMU.
+    pub qmp_fd: RawFd,
+}
+
+/// What backs the guest's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Nothing: it is gone with QEMU.
+    Anonymous,
+    /// A file. Create it in the memory's full size first: QEMU may not make a file longer than the console's limit.
+    File {
+        /// Where; on a tmpfs, or every change goes to the disk.
+        path: PathBuf,
+        /// Changes go to the file; otherwise they stay with this QEMU, copy-on-write.
+        shared: bool,
+    },
+}
+
+impl Machine<'_> {
+    /// The words after the program.
+    pub fn argv(&self) -> Vec<OsString> {
+        [
+            surroundings(self.data_dirs),
+            machine(self.accelerator),
+            memory(self.memory_mib, &self.memory),
+            kernel(self.kernel, self.initramfs, self.cmdline),
+            console(self.console),
+            agent(self.agent_fd),
+            qmp(self.qmp_fd),
+            generation_id(),
+        ]
+        .concat()
+    }
+}
+
+/// No configuration files, no window, no default devices; a guest that resets ends QEMU.
+fn surroundings(data_dirs: &[PathBuf]) -> Vec<OsString> {
+    let mut argv = words(["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"]);
+    for directory in data_dirs {
+        argv.extend(["-L".into(), directory.into()]);
+    }
+    argv
+}
+
+/// One virtual processor: a second one costs more than it gives under TCG, and one VM per core fills the host better.
+/// `max` has RDRAND, without which the guest's random numbers come late. Switching off the machine's HPET, keyboard
+/// controller, SMBus or USB saves no time that could be measured.
+fn machine(accelerator: Accelerator) -> Vec<OsString> {
+    words(["-machine", "pc,memory-backend=ram", "-accel", accelerator.name(), "-cpu", "max", "-smp", "1"])
+}
+
+fn memory(mib: u32, memory: &Memory) -> Vec<OsString> {
+    let mut object = OsString::new();
+    match memory {
+        Memory::Anonymous => object.push("memory-backend-ram,id=ram"),
+        Memory::File { path, shared } => {
+            object.push("memory-backend-file,id=ram,mem-path=");
+            object.push(option_value(path));
+            object.push(if *shared { ",share=on" } else { ",share=off" });
+        }
+    }
+    object.push(format!(",size={mib}M"));
+    vec!["-m".into(), format!("{mib}M").into(), "-object".into(), object]
+}
+
+fn kernel(kernel: &Path, initramfs: &Path, cmdline: &str) -> Vec<OsString> {
+    vec!["-kernel".into(), kernel.into(), "-initrd".into(), initramfs.into(), "-append".into(), cmdline.into()]
+}
+
+/// The kernel's console, into a file: what it prints is never mixed with the messages.
+fn console(file: &Path) -> Vec<OsString> {
+    let mut chardev = OsString::from("file,id=console,path=");
+    chardev.push(option_value(file));
+    vec!["-chardev".into(), chardev, "-device".into(), "isa-serial,chardev=console".into()]
+}
+
+fn agent(fd: RawFd) -> Vec<OsString> {
+    let port = format!("virtserialport,chardev=agent,name={AGENT_PORT}");
+    let mut argv = words(["-device", "virtio-serial-pci,max_ports=2"]);
+    argv.extend(words(["-chardev", &format!("socket,id=agent,fd={fd}"), "-device", &port]));
+    argv
+}
+
+fn qmp(fd: RawFd) -> Vec<OsString> {
+    words(["-chardev", &format!("socket,id=qmp,fd={fd}"), "-mon", "chardev=qmp,mode=control"])
+}
+
+/// Tells the kernel that it runs on in another copy, so that it seeds its random numbers anew.
+fn generation_id() -> Vec<OsString> {
+    words(["-device", "vmgenid,guid=auto"])
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
+    words.map(OsString::from).into()
+}
+
+/// A path as the value of a QEMU option: a comma ends the value unless it is doubled.
+fn option_value(path: &Path) -> OsString {
+    let double = |&byte: &u8| if byte == b',' { vec![b',', b','] } else { vec![byte] };
+    OsString::from_vec(path.as_os_str().as_bytes().iter().flat_map(double).collect())
+}
+
+/// A command line for people: an option and its value on a line, quoted for a shell where needed.
+pub fn to_text<'a>(argv: impl IntoIterator<Item = &'a std::ffi::OsStr>) -> String {
+    let mut text = String::new();
+    for word in argv {
+        let word = word.to_string_lossy();
+        let plain = |char: char| char.is_ascii_alphanumeric() || "-_=,./:+@%".contains(char);
+        let quoted = if !word.is_empty() && word.chars().all(plain) { word.into_owned() } else { quote(&word) };
+        let separator = match text.is_empty() {
+            true => "",
+            false if quoted.starts_with('-') => " \\\n  ",
+            false => " ",
+        };
+        let _ = write!(text, "{separator}{quoted}");
+    }
+    text.push('\n');
+    text
+}
+
+fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn machine(memory: Memory) -> Machine<'static> {
+        Machine {
+            accelerator: Accelerator::Tcg,
+            data_dirs: &[],
+            memory_mib: 512,
+            memory,
+            kernel: Path::new("/c/vmlinux"),
+            initramfs: Path::new("/c/initramfs"),
+            cmdline: "console=ttyS0 panic=-1",
+            console: Path::new("/a/b/console"),
+            agent_fd: 7,
+            qmp_fd: 9,
+        }
+    }
+
+    fn text(argv: Vec<OsString>) -> String {
+        to_text(argv.iter().map(OsString::as_os_str))
+    }
+
+    #[test]
+    fn the_whole_line() {
+        let directories = ["/q/share/qemu".into(), "/q/share/seabios".into()];
+        let machine = Machine { data_dirs: &directories, ..machine(Memory::Anonymous) };
+        expect![[r#"
+            -no-user-config \
+              -nodefaults \
+              -display none \
+              -no-reboot \
+              -L /q/share/qemu \
+              -L /q/share/seabios \
+              -machine pc,memory-backend=ram \
+              -accel tcg \
+              -cpu max \
+              -smp 1 \
+              -m 512M \
+              -object memory-backend-ram,id=ram,size=512M \
+              -kernel /c/vmlinux \
+              -initrd /c/initramfs \
+              -append 'console=ttyS0 panic=-1' \
+              -chardev file,id=console,path=/a/b/console \
+              -device isa-serial,chardev=console \
+              -device virtio-serial-pci,max_ports=2 \
+              -chardev socket,id=agent,fd=7 \
+              -device virtserialport,chardev=agent,name=zdtm.agent \
+              -chardev socket,id=qmp,fd=9 \
+              -mon chardev=qmp,mode=control \
+              -device vmgenid,guid=auto
+        "#]]
+        .assert_eq(&text(machine.argv()));
+    }
+
+    #[test]
+    fn kvm_differs_in_one_word() {
+        let kvm = Machine { accelerator: Accelerator::Kvm, ..machine(Memory::Anonymous) }.argv();
+        let tcg = machine(Memory::Anonymous).argv();
+        let different: Vec<_> = kvm.iter().zip(&tcg).filter(|(kvm, tcg)| kvm != tcg).collect();
+        assert_eq!(different, [(&OsString::from("kvm"), &OsString::from("tcg"))]);
+    }
+
+    #[test]
+    fn memory_in_a_file() {
+        let file = |shared| Memory::File { path: "/dev/shm/a,b".into(), shared };
+        expect![[r#"
+            -m 256M \
+              -object memory-backend-file,id=ram,mem-path=/dev/shm/a,,b,share=on,size=256M \
+              -m 256M \
+              -object memory-backend-file,id=ram,mem-path=/dev/shm/a,,b,share=off,size=256M
+        "#]]
+        .assert_eq(&text([memory(256, &file(true)), memory(256, &file(false))].concat()));
+    }
+
+    #[test]
+    fn commas_in_paths_stay_a_part_of_the_path() {
+        expect![[r#"
+            -chardev file,id=console,path=/a,,b/console \
+              -device isa-serial,chardev=console
+        "#]]
+        .assert_eq(&text(console(Path::new("/a,b/console"))));
+    }
+}

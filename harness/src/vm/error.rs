@@ -1,0 +1,118 @@
+//! What can go wrong with a VM, told so that nobody has to open a log to know which of the parties it was.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use protocol::wire::WireError;
+
+use super::channel::ChannelError;
+use super::console::Tail;
+use super::qmp::QmpError;
+
+/// Why a VM is not, or no longer, of use.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// Something on the host could not be made.
+    #[error("cannot {what} {}: {source}", .path.display())]
+    Prepare {
+        /// What was tried.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A system call of the harness failed.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// QEMU ended with an error: it could not start, or it crashed.
+    #[error("QEMU ended with {status}; it said:\n{stderr}\n{console}")]
+    Qemu {
+        /// How it ended; never exit status 0.
+        status: ExitStatus,
+        /// The end of its standard error.
+        stderr: String,
+        /// The end of the console.
+        console: Tail,
+    },
+    /// The guest switched itself off or reset: the kernel panicked or the agent died.
+    #[error("the guest died ({})\n{console}", .console.panic.as_deref().unwrap_or("no panic message on the console"))]
+    Died {
+        /// The end of the console.
+        console: Tail,
+    },
+    /// No message in time. The VM may still be good.
+    #[error("no message from the guest within {:.1} s while waiting for {waiting_for}\n{console}", .waited.as_secs_f64())]
+    TimedOut {
+        /// What should have come.
+        waiting_for: &'static str,
+        /// How long it was waited for.
+        waited: Duration,
+        /// The end of the console.
+        console: Tail,
+    },
+    /// The agent is of another version.
+    #[error(
+        "the agent speaks version {theirs} of the protocol, this program version {ours}: the image is stale; \
+         build it again (`zdtm-detached image build`)"
+    )]
+    Version {
+        /// The agent's.
+        theirs: u32,
+        /// This program's.
+        ours: u32,
+    },
+    /// The agent, or something that pretends to be it, does not keep to the protocol.
+    #[error("the guest does not keep to the protocol: {what}\n{console}")]
+    Protocol {
+        /// What it sent.
+        what: String,
+        /// The end of the console.
+        console: Tail,
+    },
+    /// The agent says that it cannot go on.
+    #[error("the agent gave up: {why}\n{console}")]
+    Broken {
+        /// Its reason.
+        why: String,
+        /// The end of the console.
+        console: Tail,
+    },
+    /// QEMU's own control channel failed.
+    #[error("QMP: {0}")]
+    Qmp(#[from] QmpError),
+    /// SIGINT or SIGTERM came.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl VmError {
+    /// The console as it was when the error happened.
+    pub fn console(&self) -> Option<&Tail> {
+        match self {
+            Self::Qemu { console, .. }
+            | Self::Died { console, .. }
+            | Self::TimedOut { console, .. }
+            | Self::Protocol { console, .. }
+            | Self::Broken { console, .. } => Some(console),
+            _ => None,
+        }
+    }
+
+    /// The error of a channel that is not closed.
+    pub(crate) fn of_channel(error: ChannelError, waiting_for: &'static str, waited: Duration, console: Tail) -> Self {
+        match error {
+            ChannelError::TimedOut => Self::TimedOut { waiting_for, waited, console },
+            ChannelError::Interrupted => Self::Interrupted,
+            ChannelError::Wire(WireError::Version(theirs)) => Self::Version { theirs, ours: protocol::wire::VERSION },
+            ChannelError::Wire(error) => Self::Protocol { what: error.to_string(), console },
+        }
+    }
+}

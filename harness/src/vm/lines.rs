@@ -1,0 +1,135 @@
+//! Lines over a socket with a deadline on every wait and a limit on every line.
+//!
+//! A wait that times out loses nothing: the half of a line that has come stays here for the next call. The other end
+//! is hostile: it may send anything, at any speed, or nothing.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use super::wait::{self, Wake};
+use crate::interrupt;
+
+/// How much is read at once, in bytes.
+const CHUNK: usize = 64 << 10;
+
+/// Why no line came, or none could be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// The other end is gone.
+    #[error("the other side closed the channel")]
+    Closed,
+    /// The deadline came first.
+    #[error("timed out")]
+    TimedOut,
+    /// SIGINT or SIGTERM came, see [`crate::interrupt`].
+    #[error("interrupted")]
+    Interrupted,
+    /// A line over the limit, in bytes; the stream is of no more use.
+    #[error("a line longer than {0} bytes")]
+    TooLong(usize),
+    /// The socket failed.
+    #[error("the channel failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A socket that is read and written by lines.
+#[derive(Debug)]
+pub struct Lines {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+    /// Where the next line starts in the buffer.
+    start: usize,
+    /// Up to where the buffer holds no newline.
+    scanned: usize,
+    limit: usize,
+}
+
+impl Lines {
+    /// Lines of at most `limit` bytes, newline included.
+    ///
+    /// # Errors
+    /// The socket cannot be switched to non-blocking.
+    pub fn new(stream: UnixStream, limit: usize) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, buffer: Vec::new(), start: 0, scanned: 0, limit })
+    }
+
+    /// The next line without its newline. Lines that are already here come before any error.
+    ///
+    /// # Errors
+    /// [`LineError`]; after [`LineError::TimedOut`] and [`LineError::Interrupted`] nothing is lost.
+    pub fn receive(&mut self, deadline: Instant) -> Result<Vec<u8>, LineError> {
+        let mut first = true;
+        loop {
+            if let Some(line) = self.take_line()? {
+                return Ok(line);
+            }
+            if !first && Instant::now() >= deadline {
+                return Err(LineError::TimedOut);
+            }
+            first = false;
+            match wait::readable(self.stream.as_fd(), interrupt::fd(), deadline)? {
+                Wake::Ready => self.fill()?,
+                Wake::TimedOut => return Err(LineError::TimedOut),
+                Wake::Interrupted => return Err(LineError::Interrupted),
+            }
+        }
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// [`LineError`]; a part of the bytes may have gone out, so the stream is of no more use.
+    pub fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> Result<(), LineError> {
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Err(LineError::Closed),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    match wait::writable(self.stream.as_fd(), interrupt::fd(), deadline)? {
+                        Wake::Ready => {}
+                        Wake::TimedOut => return Err(LineError::TimedOut),
+                        Wake::Interrupted => return Err(LineError::Interrupted),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_line(&mut self) -> Result<Option<Vec<u8>>, LineError> {
+        let newline = self.buffer[self.scanned..].iter().position(|&byte| byte == b'\n');
+        let end = newline.map_or(self.buffer.len(), |at| self.scanned + at + 1);
+        self.scanned = end;
+        if end - self.start > self.limit || (newline.is_none() && end - self.start == self.limit) {
+            return Err(LineError::TooLong(self.limit));
+        }
+        if newline.is_none() {
+            return Ok(None);
+        }
+        let line = self.buffer[self.start..end - 1].to_vec();
+        self.start = end;
+        Ok(Some(line))
+    }
+
+    fn fill(&mut self) -> Result<(), LineError> {
+        self.buffer.drain(..self.start);
+        self.scanned -= self.start;
+        self.start = 0;
+        let length = self.buffer.len();
+        self.buffer.resize(length + CHUNK, 0);
+        let outcome = self.stream.read(&mut self.buffer[length..]);
+        self.buffer.truncate(length + outcome.as_ref().copied().unwrap_or(0));
+        match outcome {
+            Ok(0) => Err(LineError::Closed),
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(LineError::Closed),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! QMP, QEMU's control protocol: commands and answers as JSON lines.
+//!
+//! As small as its use: connect, execute, skip events. See `docs/interop/qmp-spec.rst` in QEMU's sources.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::lines::{LineError, Lines};
+
+/// The longest answer in bytes.
+const LINE_LIMIT: usize = 4 << 20;
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum QmpError {
+    /// The connection failed, or no answer came in time.
+    #[error("{command}: {source}")]
+    Line {
+        /// The command.
+        command: String,
+        /// Why.
+        source: LineError,
+    },
+    /// What came is no QMP.
+    #[error("{command}: not an answer of QMP: {said}")]
+    Malformed {
+        /// The command.
+        command: String,
+        /// What came, shortened.
+        said: String,
+    },
+    /// QEMU refused the command.
+    #[error("{command}: QEMU says {class}: {description}")]
+    Refused {
+        /// The command.
+        command: String,
+        /// The class of the error.
+        class: String,
+        /// QEMU's reason.
+        description: String,
+    },
+}
+
+/// One line from QEMU.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Line {
+    #[serde(rename = "QMP")]
+    Greeting(Value),
+    Return(Value),
+    Error(Refusal),
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    class: String,
+    desc: String,
+}
+
+/// A connection that takes commands.
+#[derive(Debug)]
+pub struct Qmp {
+    lines: Lines,
+}
+
+impl Qmp {
+    /// A socket, and the end for QEMU.
+    ///
+    /// # Errors
+    /// No socket pair could be made.
+    pub(crate) fn pair() -> io::Result<(UnixStream, OwnedFd)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        Ok((ours, theirs.into()))
+    }
+
+    /// Reads the greeting and leaves the negotiation.
+    ///
+    /// # Errors
+    /// [`QmpError`]
+    pub fn connect(stream: UnixStream, deadline: Instant) -> Result<Self, QmpError> {
+        let command = "qmp_capabilities";
+        let lines = Lines::new(stream, LINE_LIMIT)
+            .map_err(|error| QmpError::Line { command: command.to_owned(), source: error.into() })?;
+        let mut qmp = Self { lines };
+        match qmp.read(command, deadline)? {
+            Line::Greeting(_) => {}
+            Line::Return(said) => return Err(malformed(command, &said.to_string())),
+            Line::Error(refusal) => return Err(malformed(command, &refusal.desc)),
+        }
+        qmp.execute(command, json!({}), deadline)?;
+        Ok(qmp)
+    }
+
+    /// Executes a command and gives its answer; events that come before are dropped.
+    ///
+    /// # Errors
+    /// [`QmpError`]. After a time-out the answer may still come, so the connection is of no more use.
+    pub fn execute(&mut self, command: &str, arguments: Value, deadline: Instant) -> Result<Value, QmpError> {
+        let mut line = json!({"execute": command, "arguments": arguments}).to_string();
+        line.push('\n');
+        let failed = |source| QmpError::Line { command: command.to_owned(), source };
+        self.lines.send(line.as_bytes(), deadline).map_err(failed)?;
+        match self.read(command, deadline)? {
+            Line::Return(value) => Ok(value),
+            Line::Error(Refusal { class, desc }) => {
+                Err(QmpError::Refused { command: command.to_owned(), class, description: desc })
+            }
+            Line::Greeting(said) => Err(malformed(command, &said.to_string())),
+        }
+    }
+
+    /// The next line that is no event.
+    fn read(&mut self, command: &str, deadline: Instant) -> Result<Line, QmpError> {
+        loop {
+            let bytes = self
+                .lines
+                .receive(deadline)
+                .map_err(|source| QmpError::Line { command: command.to_owned(), source })?;
+            let wrong = |_| malformed(command, &String::from_utf8_lossy(&bytes));
+            let value: Value = serde_json::from_slice(&bytes).map_err(wrong)?;
+            if value.get("event").is_none() {
+                return serde_json::from_value(value).map_err(wrong);
+            }
+        }
+    }
+}
+
+fn malformed(command: &str, said: &str) -> QmpError {
+    QmpError::Malformed { command: command.to_owned(), said: said.chars().take(200).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::thread::JoinHandle;
+    use std::time::Duration;
+
+    use super::*;
+
+    const GREETING: &str = r#"{"QMP": {"version": {}, "capabilities": ["oob"]}}"#;
+
+    /// A QEMU that says the first answer at once and one more after each command; gives the commands back.
+    fn qemu(answers: &'static [&'static str]) -> (UnixStream, JoinHandle<Vec<String>>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let peer = std::thread::spawn(move || {
+            let mut commands = BufReader::new(theirs.try_clone().unwrap()).lines();
+            let mut theirs = theirs;
+            let mut got = Vec::new();
+            for answer in answers {
+                theirs.write_all(answer.as_bytes()).unwrap();
+                theirs.write_all(b"\r\n").unwrap();
+                got.extend(commands.next().map(Result::unwrap));
+            }
+            got
+        });
+        (ours, peer)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    #[test]
+    fn a_conversation_with_events_in_between() {
+        let (stream, peer) = qemu(&[
+            GREETING,
+            r#"{"return": {}}"#,
+            "{\"event\": \"RESUME\", \"timestamp\": {}}\r\n{\"return\": {\"status\": \"running\"}}",
+            r#"{"error": {"class": "GenericError", "desc": "no such disk"}}"#,
+        ]);
+        let mut qmp = Qmp::connect(stream, soon()).unwrap();
+        let status = qmp.execute("query-status", json!({}), soon()).unwrap();
+        assert_eq!(status["status"], "running");
+        let error = qmp.execute("eject", json!({"id": "x"}), soon()).unwrap_err();
+        assert_eq!(error.to_string(), "eject: QEMU says GenericError: no such disk");
+        drop(qmp);
+        let commands = peer.join().unwrap();
+        assert_eq!(
+            commands,
+            [
+                r#"{"arguments":{},"execute":"qmp_capabilities"}"#,
+                r#"{"arguments":{},"execute":"query-status"}"#,
+                r#"{"arguments":{"id":"x"},"execute":"eject"}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn silence_noise_and_a_close_are_told_apart() {
+        let (stream, _silent) = UnixStream::pair().unwrap();
+        let error = Qmp::connect(stream, Instant::now() + Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.to_string(), "qmp_capabilities: timed out");
+
+        let (stream, peer) = qemu(&["login:"]);
+        assert!(matches!(Qmp::connect(stream, soon()), Err(QmpError::Malformed { .. })));
+        peer.join().unwrap();
+
+        let (stream, peer) = qemu(&[GREETING]);
+        let error = Qmp::connect(stream, soon()).unwrap_err();
+        assert_eq!(error.to_string(), "qmp_capabilities: the other side closed the channel");
+        peer.join().unwrap();
+    }
+}
