@@ -49,7 +49,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         }
         Command::Doctor(args) => {
             let cache = harness::image::default_cache_dir()?;
-            let checks = doctor::host(&cache, u64::from(run::MEMORY_MIB));
+            let checks = doctor::host(&cache, run::MEMORY_MIB);
             Ok(doctor::run(&args, &checks, &mut std::io::stdout())?)
         }
     }
