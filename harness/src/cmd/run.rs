@@ -104,7 +104,7 @@ pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
     let (files, filters): (Vec<&String>, Vec<&String>) = what.iter().partition(|word| word.ends_with(".scn"));
     let mut chosen = Vec::new();
     if files.is_empty() || !filters.is_empty() {
-        let filters: Vec<Filter> = filters.into_iter().map(|word| Filter::new(word)).collect();
+        let filters: Vec<Filter> = filters.into_iter().map(Filter::new).collect();
         let all = catalogue::load(&tree.join("scenarios/catalogue")).map_err(told)?;
         chosen.extend(all.into_iter().filter(|s| filters.is_empty() || Filter::any(&filters, &s.name)));
     }

@@ -192,7 +192,7 @@ impl Trial<'_> {
             }
             Ok(Answer::Blind(why)) => report.setup_failure = Some(infrastructure("the executor", &why)),
             Ok(Answer::Seen(_)) => {
-                report.setup_failure = Some(infrastructure("the executor", &"an answer to another question"))
+                report.setup_failure = Some(infrastructure("the executor", &"an answer to another question"));
             }
             Err(error) => report.setup_failure = Some(infrastructure("carrying out the program", &error)),
         }

@@ -26,19 +26,19 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         Step::Bind { from, to, recursive, attributes } => bind(world, from, to, *recursive, attributes),
         Step::Move { from, to } => {
             make_mount_point(world, to, false)?;
-            let (from, to) = (world.from_proc(from)?, world.from_proc(to)?);
+            let (from, to) = (world.path_in_proc(from)?, world.path_in_proc(to)?);
             let none = None::<&CStr>;
             world.in_proc(|| Ok(mount(Some(from.as_c_str()), to.as_c_str(), none, MsFlags::MS_MOVE, none)?))
         }
         Step::Remount { at, attributes } => set_attributes(world, at, attributes),
         Step::Propagate { at, kind, recursive } => propagate(world, at, *kind, *recursive),
         Step::Unmount { at, lazy } => {
-            let path = world.from_proc(at)?;
+            let path = world.path_in_proc(at)?;
             let flags = if *lazy { MntFlags::MNT_DETACH } else { MntFlags::empty() };
             world.in_proc(|| Ok(umount2(path.as_c_str(), flags)?))
         }
         Step::PivotRoot { new_root, put_old } => {
-            let (new_root, put_old) = (world.from_proc(new_root)?, world.from_proc(put_old)?);
+            let (new_root, put_old) = (world.path_in_proc(new_root)?, world.path_in_proc(put_old)?);
             world.in_proc(|| Ok(nix::unistd::pivot_root(new_root.as_c_str(), put_old.as_c_str())?))?;
             Ok(nix::unistd::chdir("/")?)
         }
@@ -83,7 +83,7 @@ fn mount_at(
     flags: MsFlags,
     data: Option<&[u8]>,
 ) -> io::Result<()> {
-    let path = world.from_proc(at)?;
+    let path = world.path_in_proc(at)?;
     world.in_proc(|| Ok(mount(Some(source), path.as_c_str(), Some(fs_type), flags, data)?))
 }
 
@@ -117,7 +117,7 @@ fn bind(world: &World, from: &Place, to: &Place, recursive: bool, attributes: &[
     let is_directory = fstatat(source.dir(), source.path.as_c_str(), AtFlags::empty())?.st_mode & SFlag::S_IFMT.bits()
         == SFlag::S_IFDIR.bits();
     make_mount_point(world, to, !is_directory)?;
-    let (source, target) = (world.from_proc(from)?, world.from_proc(to)?);
+    let (source, target) = (world.path_in_proc(from)?, world.path_in_proc(to)?);
     let flags = if recursive { MsFlags::MS_BIND | MsFlags::MS_REC } else { MsFlags::MS_BIND };
     let none = None::<&CStr>;
     world.in_proc(|| Ok(mount(Some(source.as_c_str()), target.as_c_str(), none, flags, none)?))?;
@@ -126,7 +126,7 @@ fn bind(world: &World, from: &Place, to: &Place, recursive: bool, attributes: &[
 
 /// The mount has these attributes and no others (`MS_REMOUNT|MS_BIND`, mount(2)).
 fn set_attributes(world: &World, at: &Place, attributes: &[MountAttribute]) -> io::Result<()> {
-    let path = world.from_proc(at)?;
+    let path = world.path_in_proc(at)?;
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags_of(attributes);
     let none = None::<&CStr>;
     world.in_proc(|| Ok(mount(none, path.as_c_str(), none, flags, none)?))?;
@@ -163,7 +163,7 @@ fn propagate(world: &World, at: &Place, kind: Propagation, recursive: bool) -> i
         Propagation::Unbindable => MsFlags::MS_UNBINDABLE,
     };
     let flags = if recursive { propagation | MsFlags::MS_REC } else { propagation };
-    let path = world.from_proc(at)?;
+    let path = world.path_in_proc(at)?;
     let none = None::<&CStr>;
     world.in_proc(|| Ok(mount(none, path.as_c_str(), none, flags, none)?))
 }

@@ -66,7 +66,7 @@ pub(super) fn carry_out(world: &World, step: &Step) -> io::Result<()> {
             Ok(fchownat(at.dir(), at.path.as_c_str(), Some(uid), Some(gid), AtFlags::empty())?)
         }
         Step::Setxattr { at, name, value } => {
-            let path = world.from_proc(at)?;
+            let path = world.path_in_proc(at)?;
             let name = std::ffi::CString::new(name.as_slice()).map_err(io::Error::other)?;
             world.in_proc(|| sys::setxattr(&path, &name, value.as_slice()))
         }

@@ -52,13 +52,13 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         Step::Lock { object, kind, write } => lock(world, object, *kind, *write),
         Step::Close { object } => world.give_up(object).map(drop),
         Step::Chdir { at } => {
-            let path = world.from_proc(at)?;
+            let path = world.path_in_proc(at)?;
             let fd = world
                 .in_proc(|| Ok(nix::fcntl::open(path.as_c_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?))?;
             Ok(nix::unistd::fchdir(fd)?)
         }
         Step::Chroot { at } => {
-            let path = world.from_proc(at)?;
+            let path = world.path_in_proc(at)?;
             world.in_proc(|| Ok(nix::unistd::chroot(path.as_c_str())?))
         }
         _ => unreachable!("the caller sends steps on objects only"),

@@ -111,7 +111,7 @@ impl World {
     }
 
     /// The path of a place for a call that takes one string, from [`World::in_proc`]'s working directory.
-    pub(super) fn from_proc(&self, place: &Place) -> io::Result<CString> {
+    pub(super) fn path_in_proc(&self, place: &Place) -> io::Result<CString> {
         let at = self.at(place)?;
         if place.base.is_some() {
             return Ok(at.path);
@@ -120,7 +120,7 @@ impl World {
         CString::new([prefix, at.path.into_bytes()].concat()).map_err(io::Error::other)
     }
 
-    /// Makes `call` with the working directory at the root of a procfs, where [`World::from_proc`]'s paths start.
+    /// Makes `call` with the working directory at the root of a procfs, where [`World::path_in_proc`]'s paths start.
     pub(super) fn in_proc<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let before = set_apart(&open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)?;
         nix::unistd::fchdir(&self.proc)?;

@@ -65,7 +65,7 @@ impl Look {
         for entry in dir.iter() {
             let entry = entry?;
             let number = entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
-            numbers.extend(number.filter(|number| !(self.inside && own.contains(number)) && !hidden.contains(number)));
+            numbers.extend(number.filter(|number| !(hidden.contains(number) || self.inside && own.contains(number))));
         }
         Ok(numbers)
     }
