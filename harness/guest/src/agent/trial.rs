@@ -283,10 +283,7 @@ impl Trial<'_> {
         let mounts = outside::look_at_mounts(self.child.pid())?;
         let mut externals = Vec::new();
         for mount in mounts {
-            let disk = self.disks.iter().position(|disk| {
-                disk.fs_type.as_bytes() == mount.fs_type.as_slice()
-                    && mount.source.0.ends_with(format!("/disk{}", disk.minor()).as_bytes())
-            });
+            let disk = self.disks.iter().position(|disk| mount.source.0 == disk.path().as_bytes());
             let Some(disk) = disk else { continue };
             let stage = PathBuf::from(format!("/run/stage/{disk}"));
             let below = mount.root.0.strip_prefix(b"/").unwrap_or_default();

@@ -167,8 +167,12 @@ impl World {
     /// The next block device for a filesystem that is mounted at `at`: a node in the harness's own corner.
     pub(super) fn take_disk(&mut self, at: &Place, fs_type: &'static str) -> io::Result<CString> {
         let minor = self.free_disks.pop().ok_or_else(|| io::Error::other("the agent gave too few disks"))?;
-        let node = format!("{}/.zdtm/disk{minor}", self.top_path);
-        mknod(node.as_str(), SFlag::S_IFBLK, Mode::S_IRUSR | Mode::S_IWUSR, makedev(7, minor.into()))?;
+        // Under the name that it has outside too: the kernel keeps the source of a mount as text.
+        let node = format!("/dev/loop{minor}");
+        if !std::fs::exists(&node)? {
+            std::fs::create_dir_all("/dev")?;
+            mknod(node.as_str(), SFlag::S_IFBLK, Mode::S_IRUSR | Mode::S_IWUSR, makedev(7, minor.into()))?;
+        }
         let node = CString::new(node).map_err(io::Error::other)?;
         self.disks.insert(at.clone(), (fs_type, node.clone()));
         Ok(node)

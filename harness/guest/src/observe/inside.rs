@@ -38,6 +38,18 @@ pub fn look(made: &[Made], hidden: &[i32]) -> io::Result<View> {
     look.view(made, hidden)
 }
 
+/// One plain lookup of this process from one of its objects.
+///
+/// # Errors
+/// What makes any look impossible, and an object that cannot be looked up from.
+pub fn look_up(object: Object, path: &Bytes) -> io::Result<Outcome<protocol::observation::Reached>> {
+    let proc = sys::fsmount(c"proc")?;
+    let own = mount_ids(proc.as_fd(), "self")?;
+    let look = Look { proc, base: "self".to_owned(), inside: true, tables: MountTables { own, other: Vec::new() } };
+    let fd = path_fd(look.proc.as_fd(), &look.magic_link(object))?;
+    Ok(lookups::plain(look.proc.as_fd(), fd.as_fd(), path, &look.tables))
+}
+
 /// The mount IDs in a process's mountinfo.
 pub(super) fn mount_ids(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<u64>> {
     let text = read_file(proc, &format!("{base}/mountinfo"))?;

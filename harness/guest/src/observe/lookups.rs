@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
-use protocol::observation::{FileKind, Lookup, LookupKind, MountRef, Reached};
+use protocol::observation::{FileKind, Lookup, LookupKind, MountRef, Outcome, Reached};
 use scenarios::Bytes;
 
 use super::object::{self, MountTables, link_text, outcome, status};
@@ -32,6 +32,11 @@ pub(super) fn resolutions(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &Mou
         }
     }
     out
+}
+
+/// One lookup with `openat(O_PATH)`.
+pub(super) fn plain(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Bytes, tables: &MountTables) -> Outcome<Reached> {
+    outcome(look_up(proc, fd, path, LookupKind::Plain, tables))
 }
 
 /// Every name below `fd`, and `..` of every directory there. What cannot be read is not descended into: the lookups
