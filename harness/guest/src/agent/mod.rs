@@ -5,6 +5,7 @@
 mod boot;
 mod child;
 mod disks;
+mod engine;
 mod kernel_log;
 mod litter;
 mod modules;

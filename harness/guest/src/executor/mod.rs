@@ -23,6 +23,8 @@ use scenarios::{Program, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::observe::{Made, inside};
+use crate::reference::image::Image;
+use crate::reference::restore;
 use world::World;
 
 /// The standard streams are the pipes to the agent: the harness's, not the program's.
@@ -42,6 +44,15 @@ pub enum Ask {
     },
     /// Look at yourself.
     Look,
+    /// Become the process of an image; the first message, once.
+    Restore {
+        /// What it had.
+        image: Box<Image>,
+        /// What the program made.
+        made: Vec<Made>,
+        /// How.
+        options: restore::Options,
+    },
 }
 
 /// What the executor answers.
@@ -60,6 +71,10 @@ pub enum Answer {
     Seen(View),
     /// Why it could not look.
     Blind(String),
+    /// It is the process of the image.
+    Restored,
+    /// Why it is not.
+    NotRestored(String),
 }
 
 /// Standard input or output as a file that is never closed: nothing of it is buffered on our side of a checkpoint.
@@ -86,6 +101,13 @@ pub fn main() -> ExitCode {
                 Ok(view) => Answer::Seen(view),
                 Err(error) => Answer::Blind(format!("cannot look at myself: {error}")),
             },
+            Ok(Ask::Restore { image, made: names, options }) => {
+                made = names;
+                match restore::run(&image, options) {
+                    Ok(()) => Answer::Restored,
+                    Err(failure) => Answer::NotRestored(failure.to_string()),
+                }
+            }
             Err(wire::WireError::Closed) => return ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("executor: bad message from the agent: {error}");
