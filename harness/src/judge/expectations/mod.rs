@@ -19,7 +19,7 @@ use super::course::summary;
 use super::range::Version;
 use super::verdict::{FailureKind, Judgement, Trial, Verdict};
 use defect::Defect;
-use scope::Scope;
+use scope::{Scope, wildcard};
 
 /// One recorded failure.
 #[derive(Clone, Debug)]
@@ -164,18 +164,22 @@ impl Expectations {
         let names: Vec<&str> = catalogue.into_iter().collect();
         let scopes = self.entries.iter().map(|entry| (&entry.scope, entry.line));
         let all = scopes.chain(self.defects.iter().map(|defect| (&defect.scope, defect.line)));
-        let stale = all.filter(|(scope, _)| !names.iter().any(|name| scope.names(name)));
-        stale
-            .map(|(scope, line)| ExpectationsError::Bad {
-                file: self.file.clone(),
-                line,
-                column: 1,
-                what: format!(
-                    "no scenario is called {}: remove the entry or correct the name",
-                    scope.scenario.join(", ")
-                ),
-            })
-            .collect()
+        let mut complaints = Vec::new();
+        for (scope, line) in all {
+            let mut complain = |called: String| {
+                let what = format!("no scenario is called {called}: remove it or correct the name");
+                complaints.push(ExpectationsError::Bad { file: self.file.clone(), line, column: 1, what });
+            };
+            if !names.iter().any(|name| scope.names(name)) {
+                complain(scope.scenario.join(", "));
+            }
+            for pattern in &scope.except {
+                if !names.iter().any(|name| wildcard(pattern, name)) {
+                    complain(pattern.clone());
+                }
+            }
+        }
+        complaints
     }
 }
 

@@ -27,6 +27,7 @@ struct RawFile {
 #[serde(deny_unknown_fields)]
 struct RawExpectation {
     scenario: Spanned<OneOrMore>,
+    except: Option<Spanned<OneOrMore>>,
     flavor: Option<Spanned<OneOrMore>>,
     lifecycle: Option<Spanned<OneOrMore>>,
     kernel: Option<Spanned<OneOrMore>>,
@@ -41,6 +42,7 @@ struct RawExpectation {
 #[serde(deny_unknown_fields)]
 struct RawDefect {
     scenario: Spanned<OneOrMore>,
+    except: Option<Spanned<OneOrMore>>,
     flavor: Option<Spanned<OneOrMore>>,
     lifecycle: Option<Spanned<OneOrMore>>,
     kernel: Option<Spanned<OneOrMore>>,
@@ -119,6 +121,7 @@ impl RawExpectation {
         Ok(Expectation {
             scope: Scope {
                 scenario: each(Some(self.scenario), any)?,
+                except: each(self.except, any)?,
                 flavor: each(self.flavor, flavor)?,
                 lifecycle: each(self.lifecycle, lifecycle)?,
                 kernel: each(self.kernel, str::parse)?,
@@ -149,6 +152,7 @@ impl RawDefect {
         Ok(Defect {
             scope: Scope {
                 scenario: each(Some(self.scenario), any)?,
+                except: each(self.except, any)?,
                 flavor: each(self.flavor, flavor)?,
                 lifecycle: each(self.lifecycle, lifecycle)?,
                 kernel: each(self.kernel, str::parse)?,

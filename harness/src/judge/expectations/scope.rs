@@ -8,6 +8,8 @@ use super::super::verdict::{Trial, flavor_word, lifecycle_word};
 pub struct Scope {
     /// Names of scenarios, `*` for any text.
     pub scenario: Vec<String>,
+    /// Names of scenarios that are not meant, `*` for any text.
+    pub except: Vec<String>,
     /// Flavors.
     pub flavor: Vec<String>,
     /// Lifecycles.
@@ -39,7 +41,8 @@ impl Scope {
 
     /// Whether a scenario of this name is in it.
     pub(super) fn names(&self, scenario: &str) -> bool {
-        self.scenario.iter().any(|pattern| wildcard(pattern, scenario))
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| wildcard(pattern, scenario));
+        any(&self.scenario) && !any(&self.except)
     }
 }
 

@@ -23,6 +23,7 @@ link      = "https://example.org/1"
 
 [[expect]]
 scenario  = "*"
+except    = "*/control*"
 subject   = ["debian:sid"]
 kind      = "wrong-path"
 reason    = "all else"
@@ -79,6 +80,16 @@ fn every_key_narrows() {
 }
 
 #[test]
+fn what_is_excepted_does_not_match() {
+    let of = |scenario: &str| {
+        let sid = Trial { scenario: scenario.into(), subject: "debian:sid".into(), ..trial() };
+        applied(&sid, "4.3", Verdict::Fail(FailureKind::WrongPath))
+    };
+    assert!(of("x/y").starts_with("xfail"));
+    assert!(of("x/control@ext4").starts_with("fail"));
+}
+
+#[test]
 fn the_first_entry_that_matches_applies() {
     let sid = Trial { subject: "debian:sid".into(), ..trial() };
     assert!(applied(&sid, "4.2.1", Verdict::Fail(FailureKind::DumpFailed)).starts_with("xfail"));
@@ -93,11 +104,11 @@ fn an_entry_that_names_no_scenario_is_stale() {
         lines.join("\n")
     };
     let expectations = parse(FILE).unwrap();
-    assert_eq!(text(expectations.stale(["links/a", "x"])), "");
+    assert_eq!(text(expectations.stale(["links/a", "x/control"])), "");
     expect![
-        "expectations.toml:2:1: no scenario is called deleted/*@btrfs, links/*: remove the entry or correct the name"
+        "expectations.toml:2:1: no scenario is called deleted/*@btrfs, links/*: remove it or correct the name"
     ]
-    .assert_eq(&text(expectations.stale(["deleted/x@ext4"])));
+    .assert_eq(&text(expectations.stale(["deleted/x@ext4", "x/control"])));
 }
 
 #[test]
@@ -106,7 +117,7 @@ fn mistakes_have_their_place() {
         let text = format!("# head\n[[expect]]\nscenario = \"x\"\nkind = \"litter\"\nreason = \"r\"\n{line}\n");
         parse(&text).unwrap_err()
     };
-    expect!["expectations.toml:6:1: unknown field `colour`, expected one of `scenario`, `flavor`, `lifecycle`, `kernel`, `subject`, `criu`, `kind`, `reason`, `link`"].assert_eq(&complaint("colour = 1"));
+    expect!["expectations.toml:6:1: unknown field `colour`, expected one of `scenario`, `except`, `flavor`, `lifecycle`, `kernel`, `subject`, `criu`, `kind`, `reason`, `link`"].assert_eq(&complaint("colour = 1"));
     expect![[r#"expectations.toml:6:10: unknown flavor "uns"; known are host, ns, userns"#]]
         .assert_eq(&complaint("flavor = [\"ns\", \"uns\"]"));
     expect![[r#"expectations.toml:6:10: "new" is no range of versions; write 6.12, 6.12.., ..6.12 or 6.1..6.12"#]]
@@ -206,8 +217,10 @@ fn a_defect_explains_only_failures_that_are_differences() {
 fn a_wrong_defect_has_its_place() {
     let complaint = |line: &str| parse(&format!("[[defect]]\nscenario = \"x\"\nreason = \"r\"\n{line}\n")).unwrap_err();
     expect![[r#"expectations.toml:4:14: unknown comparison "colour"; known are objects, process, process-number, file-kind, file-identity, link-count, mount-state, same-mount, link, getcwd, sharing, mount-flags, statmount, descriptor-flags, close-on-exec, position, descriptor-details, mapping-permissions, mapping, content, file-attributes, xattrs, reopen, lookups, lookup-files, lookup-mounts, mounts, mount-table, mount-options, mount-propagation, tree-names, tree-files, tree-content, tree-attributes, file-times, tree-links, host-mounts, directory-shape, directory-times, change-times, leftovers"#]].assert_eq(&complaint("comparison = \"colour\""));
-    expect!["expectations.toml:5:12: `expected` and `got` stand together or not at all"].assert_eq(&complaint("comparison = \"link\"\nexpected = \"a\""));
-    expect!["expectations.toml:5:12: found open group without closing ')'"].assert_eq(&complaint("comparison = \"link\"\nexpected = \"(\"\ngot = \"a\""));
+    expect!["expectations.toml:5:12: `expected` and `got` stand together or not at all"]
+        .assert_eq(&complaint("comparison = \"link\"\nexpected = \"a\""));
+    expect!["expectations.toml:5:12: found open group without closing ')'"]
+        .assert_eq(&complaint("comparison = \"link\"\nexpected = \"(\"\ngot = \"a\""));
     expect!["expectations.toml:1:1: missing field `comparison`"].assert_eq(&complaint(""));
 }
 
