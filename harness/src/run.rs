@@ -1,6 +1,6 @@
 //! Runs trials: one thread a VM, each takes the next trial when it is free; one place collects what became of them.
 //!
-//! A VM is kept from trial to trial and thrown away after anything suspicious: a failure, a message of the kernel,
+//! A VM is kept from trial to trial and thrown away after anything suspicious: an unexpected failure, a message of the kernel,
 //! something left behind, a channel that broke.
 
 use std::collections::VecDeque;
@@ -43,7 +43,7 @@ pub enum News {
 pub struct Over {
     /// The task.
     pub task: Task,
-    /// The judge's word, expectations not applied.
+    /// The judge's word in the light of what is known.
     pub judgement: Judgement,
     /// What the guest told; none when it told nothing.
     pub report: Option<TrialReport>,
@@ -55,6 +55,9 @@ pub struct Over {
     pub vm_directory: PathBuf,
 }
 
+/// What a judgement is in the light of what is known of the trial and this version of criu.
+pub type Known<'a> = &'a (dyn Fn(&Trial, Option<&str>, Judgement) -> Judgement + Sync);
+
 /// Starts `vms` workers on the tasks; their news arrive at the receiver, which ends when the last worker has stopped.
 /// `spec` gives worker N the description of its next VM.
 pub fn start<'scope>(
@@ -62,11 +65,12 @@ pub fn start<'scope>(
     tasks: &'scope Mutex<VecDeque<Task>>,
     vms: usize,
     spec: &'scope (dyn Fn(usize) -> VmSpec + Sync),
+    known: Known<'scope>,
 ) -> Receiver<News> {
     let (sender, receiver) = channel();
     for number in 0..vms {
         let sender = sender.clone();
-        scope.spawn(move || Worker { number, spec, vm: None, next_trial: 1 }.work(tasks, &sender));
+        scope.spawn(move || Worker { number, spec, known, vm: None, next_trial: 1 }.work(tasks, &sender));
     }
     receiver
 }
@@ -74,6 +78,7 @@ pub fn start<'scope>(
 struct Worker<'a> {
     number: usize,
     spec: &'a (dyn Fn(usize) -> VmSpec + Sync),
+    known: Known<'a>,
     vm: Option<(Vm, VmSpec, u64)>,
     next_trial: u64,
 }
@@ -103,21 +108,21 @@ impl Worker<'_> {
             Some((vm, spec, _)) => (spec.directory.clone(), vm.ready().criu.clone()),
             None => ((self.spec)(self.number).directory, None),
         };
-        let over = |judgement, report| Over { task, judgement, report, criu, seconds, vm_directory: directory };
-        match result {
+        let (judgement, report) = match result {
             Ok((judgement, report)) => {
+                let judgement = (self.known)(&task.trial, criu.as_deref(), judgement);
                 if suspicious(&judgement, &report) {
                     self.vm = None;
                 }
-                Some(over(judgement, Some(report)))
+                (judgement, Some(report))
             }
-            Err(VmError::Interrupted) => None,
+            Err(VmError::Interrupted) => return None,
             Err(error) => {
                 self.vm = None;
-                let reason = format!("the VM: {error}");
-                Some(over(Judgement::plain(Verdict::Error, reason), None))
+                (Judgement::plain(Verdict::Error, format!("the VM: {error}")), None)
             }
-        }
+        };
+        Some(Over { task, judgement, report, criu, seconds, vm_directory: directory })
     }
 
     fn exchange(&mut self, task: &Task) -> Result<(Judgement, TrialReport), VmError> {
@@ -164,9 +169,8 @@ fn wait_for_report(vm: &mut Vm, number: u64, limit: Duration) -> Result<TrialRep
     }
 }
 
-/// Whether the VM may serve the next trial after this one.
+/// Whether the VM may not serve the next trial: something happened that nobody expected, or something stays behind.
 fn suspicious(judgement: &Judgement, report: &TrialReport) -> bool {
-    let refused_cleanly = judgement.verdict == Verdict::Fail(crate::judge::FailureKind::DumpFailed);
-    let good = judgement.verdict == Verdict::Pass || refused_cleanly;
-    !good || !report.leftovers.is_empty() || !report.kernel_log.is_empty()
+    let expected = matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported);
+    !expected || !report.leftovers.is_empty() || !report.kernel_log.is_empty()
 }

@@ -184,12 +184,15 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
             ..spec.clone()
         };
         let queue = Mutex::new(VecDeque::from(tasks));
+        let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
+            expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
+        };
         std::thread::scope(|scope| -> anyhow::Result<()> {
-            for news in crate::run::start(scope, &queue, vms, &next_spec) {
+            for news in crate::run::start(scope, &queue, vms, &next_spec, &known) {
                 match news {
                     News::Started(task) => tell(&mut terminal, &Event::TrialStarted { trial: task.trial })?,
                     News::Over(over) => {
-                        let finished = finish(*over, &expectations, &args.keep)?;
+                        let finished = finish(*over, &args.keep)?;
                         tell(&mut terminal, &Event::TrialFinished(Box::new(finished)))?;
                     }
                 }
@@ -226,10 +229,9 @@ fn tasks(args: &RunArgs, kernel: &str, scenarios: &[Scenario]) -> Vec<Task> {
     tasks
 }
 
-/// Applies the expectations and keeps the artifacts of what failed.
-fn finish(over: Over, expectations: &Expectations, keep: &Path) -> anyhow::Result<Finished> {
-    let criu = over.criu.as_deref().and_then(Version::find);
-    let judgement: Judgement = expectations.apply(&over.task.trial, criu.as_ref(), over.judgement);
+/// Keeps the artifacts of what failed.
+fn finish(over: Over, keep: &Path) -> anyhow::Result<Finished> {
+    let judgement = over.judgement;
     let file = over.task.scenario.file.clone().filter(|_| over.task.trial.family.is_empty());
     let bad = !matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported | Verdict::NotRun);
     let mut finished = Finished { trial: over.task.trial, file, judgement, seconds: over.seconds, artifacts: None };

@@ -87,7 +87,8 @@ pub fn differences(all: &[Difference], further: usize, limit: usize, width: usiz
     for (difference, both) in told.iter().take(limit) {
         let heading = difference.to_string();
         let heading = if *both { heading.replacen(", inside", ", inside and outside", 1) } else { heading };
-        let kind = paint(colour, Colour::Dim, &format!("[{}]", difference.kind));
+        let known = difference.known.as_ref().map_or_else(String::new, |why| format!(", known: {}", harmless(why)));
+        let kind = paint(colour, Colour::Dim, &format!("[{}{known}]", difference.kind));
         let _ = writeln!(out, "  {} {kind}", harmless(&heading));
         out.push_str(&pair(&harmless(&difference.expected), &harmless(&difference.got), width, colour));
     }

@@ -103,12 +103,14 @@ fn filesystem_groups(program: &scenarios::Program) -> Vec<String> {
     program.steps.iter().filter_map(|line| group(&line.step)).collect()
 }
 
-/// A small tmpfs with the executor in the harness's own corner.
+/// A small tmpfs with the executor in the harness's own corner. It has a `/tmp`, as most roots do: where there is
+/// none, criu makes and removes a directory in the root (`cr_pivot_root`, criu/mount.c) and so moves its time.
 fn make_top(top: &str) -> io::Result<()> {
     fs::create_dir_all(top)?;
     mount(Some("tmpfs"), top, Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))?;
     fs::create_dir(format!("{top}/.zdtm"))?;
     fs::create_dir(format!("{top}/proc"))?;
+    fs::create_dir(format!("{top}/tmp"))?;
     fs::copy("/proc/self/exe", format!("{top}/.zdtm/executor")).map(drop)
 }
 
