@@ -178,7 +178,7 @@ fn cut(mut differences: Vec<Difference>, verdict: Verdict, reason: String) -> Ju
 }
 
 /// The first difference on one line, and how many there are besides.
-fn summary(first: &Difference, count: usize) -> String {
+pub(super) fn summary(first: &Difference, count: usize) -> String {
     let short = |text: &str| match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),

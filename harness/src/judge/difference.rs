@@ -51,6 +51,9 @@ pub struct Difference {
     pub expected: String,
     /// After.
     pub got: String,
+    /// The known defect that explains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
 }
 
 impl fmt::Display for Difference {

@@ -82,17 +82,6 @@ impl Number {
     }
 }
 
-/// What outlives a restore of a time stamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TimeRule {
-    /// All of it.
-    Exact,
-    /// On a tmpfs, whose contents travel in a tar archive: nanoseconds may become 0.
-    WholeSeconds,
-    /// Nothing: the filesystem is made anew and its files with it (proc, pipes, memfds).
-    Nothing,
-}
-
 /// One fact's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
@@ -111,8 +100,8 @@ pub(crate) enum Value {
     Time {
         /// Seconds, nanoseconds.
         stamp: (i64, u32),
-        /// What outlives a restore.
-        rule: TimeRule,
+        /// Whether it outlives a restore: not where the filesystem is made anew and its files with it.
+        lasting: bool,
     },
     /// A number that the kernel hands out.
     Number(Number),
@@ -137,11 +126,7 @@ impl Value {
     pub(crate) fn outlives(&self, after: &Self) -> bool {
         match (self, after) {
             (Self::Present(_), Self::Present(_)) | (Self::Number(_), Self::Number(_)) => true,
-            (Self::Time { stamp: (seconds, _), rule }, Self::Time { stamp: later, .. }) => match rule {
-                TimeRule::Exact => self.text() == after.text(),
-                TimeRule::WholeSeconds => self.text() == after.text() || *later == (*seconds, 0),
-                TimeRule::Nothing => true,
-            },
+            (Self::Time { lasting: false, .. }, Self::Time { .. }) => true,
             (Self::Numbered { masked, .. }, Self::Numbered { masked: later, .. }) if masked == later => true,
             _ => self.text() == after.text(),
         }

@@ -1,17 +1,17 @@
 //! An observation with what several comparisons want to know of it: which mount is which, and on which devices
 //! time stamps outlive a restore.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Observation;
 use protocol::observation::{Mount, MountState, ObjectView, Outcome};
 use scenarios::Bytes;
 
 use super::difference::Side;
-use super::facts::{Subject, TimeRule};
+use super::facts::Subject;
 
-/// `TMPFS_MAGIC` and others, statfs(2) and include/uapi/linux/magic.h.
-const TMPFS: u64 = 0x0102_1994;
+/// Filesystems that hold the kernel's objects and no files of their own, by `f_type` (statfs(2),
+/// include/uapi/linux/magic.h) and by name.
 const MADE_ANEW: &[(u64, &[u8])] = &[
     (0x9fa0, b"proc"),
     (0x6265_6572, b"sysfs"),
@@ -31,7 +31,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) observation: &'a Observation,
     /// The mounts of the process and of the agent, each with its place in the stack on its mount point.
     pub(crate) mounts: Vec<(Subject, &'a Mount)>,
-    times: BTreeMap<u64, TimeRule>,
+    made_anew: BTreeSet<u64>,
 }
 
 impl<'a> Seen<'a> {
@@ -44,23 +44,18 @@ impl<'a> Seen<'a> {
         for (at, nth, mount) in stacked(&observation.host_mounts) {
             mounts.push((Subject::HostMount(at, nth), mount));
         }
-        let mut times = BTreeMap::new();
-        for (_, mount) in &mounts {
-            if let Some(rule) = rule_of_type(mount.fs_type.as_slice()) {
-                times.insert(device(mount), rule);
-            }
-        }
+        let is_of_kernel =
+            |mount: &&(Subject, &Mount)| MADE_ANEW.iter().any(|(_, name)| *name == mount.1.fs_type.as_slice());
+        let mut made_anew: BTreeSet<u64> = mounts.iter().filter(is_of_kernel).map(|(_, mount)| device(mount)).collect();
         for object in observation.inside.objects.iter().chain(&observation.outside.objects) {
-            if let (Outcome::Ok(status), Outcome::Ok(filesystem)) = (&object.status, &object.filesystem) {
-                if let Some(rule) = rule_of_magic(filesystem.magic) {
-                    times.entry(status.file.device).or_insert(rule);
-                }
-                if object.mount.state == MountState::Internal {
-                    times.insert(status.file.device, TimeRule::Nothing);
-                }
+            if let (Outcome::Ok(status), Outcome::Ok(filesystem)) = (&object.status, &object.filesystem)
+                && (object.mount.state == MountState::Internal
+                    || MADE_ANEW.iter().any(|(magic, _)| *magic == filesystem.magic))
+            {
+                made_anew.insert(status.file.device);
             }
         }
-        Self { observation, mounts, times }
+        Self { observation, mounts, made_anew }
     }
 
     /// Every object from either side.
@@ -72,28 +67,9 @@ impl<'a> Seen<'a> {
             .chain(side(Side::Outside, &self.observation.outside.objects))
     }
 
-    /// What outlives a restore of the times of a file on this device.
-    pub(crate) fn time_rule(&self, device: u64) -> TimeRule {
-        self.times.get(&device).copied().unwrap_or(TimeRule::Exact)
-    }
-
     /// Whether the filesystem on this device is one that holds no files of its own, only the kernel's.
     pub(crate) fn is_made_anew(&self, device: u64) -> bool {
-        self.time_rule(device) == TimeRule::Nothing
-    }
-}
-
-fn rule_of_type(fs_type: &[u8]) -> Option<TimeRule> {
-    match fs_type {
-        b"tmpfs" => Some(TimeRule::WholeSeconds),
-        _ => MADE_ANEW.iter().find(|(_, name)| *name == fs_type).map(|_| TimeRule::Nothing),
-    }
-}
-
-fn rule_of_magic(magic: u64) -> Option<TimeRule> {
-    match magic {
-        TMPFS => Some(TimeRule::WholeSeconds),
-        _ => MADE_ANEW.iter().find(|(number, _)| *number == magic).map(|_| TimeRule::Nothing),
+        self.made_anew.contains(&device)
     }
 }
 

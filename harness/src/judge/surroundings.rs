@@ -4,7 +4,7 @@
 
 use protocol::observation::{FileKind, FileStatus, Mount, Outcome, TreeEntry};
 
-use super::facts::{Facts, Number, Subject, TimeRule, Value};
+use super::facts::{Facts, Number, Subject, Value};
 use super::seen::{Seen, device};
 use super::wording;
 use super::wording::quoted;
@@ -175,8 +175,8 @@ pub(crate) fn directory_shape(seen: &Seen<'_>, facts: &mut Facts) {
 
 fn times(seen: &Seen<'_>, facts: &mut Facts, directories: bool) {
     for (subject, status) in statuses(seen).filter(|(_, s)| (s.kind == FileKind::Directory) == directories) {
-        let rule = seen.time_rule(status.file.device);
-        facts.add(&subject, "modification time", Value::Time { stamp: status.mtime, rule });
+        let lasting = !seen.is_made_anew(status.file.device);
+        facts.add(&subject, "modification time", Value::Time { stamp: status.mtime, lasting });
     }
 }
 
@@ -190,6 +190,6 @@ pub(crate) fn directory_times(seen: &Seen<'_>, facts: &mut Facts) {
 
 pub(crate) fn change_times(seen: &Seen<'_>, facts: &mut Facts) {
     for (subject, status) in statuses(seen) {
-        facts.add(&subject, "change time", Value::Time { stamp: status.ctime, rule: TimeRule::Exact });
+        facts.add(&subject, "change time", Value::Time { stamp: status.ctime, lasting: true });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use protocol::observation::{Mount, ProcessState, View};
 
@@ -35,6 +36,7 @@ pub struct Outside {
 pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
     let proc = mounted_proc()?;
     let base = pid.to_string();
+    settle(proc.as_fd(), pid)?;
     let mounts = mount_table(proc.as_fd(), &base)?;
     let host_mounts = mount_table(proc.as_fd(), "self")?;
     let tables =
@@ -72,6 +74,22 @@ fn shared(pid: i32, numbers: &[i32]) -> io::Result<Vec<(i32, i32)>> {
     }
     pairs.sort_unstable();
     Ok(pairs)
+}
+
+/// A process that has just answered is on its way to its next read(2); on another core it may still be seen running.
+/// One that does not come to rest is looked at as it is.
+fn settle(proc: BorrowedFd<'_>, pid: i32) -> io::Result<()> {
+    let deadline = Instant::now() + Duration::from_millis(500);
+    let path = format!("{pid}/stat");
+    loop {
+        let stat = read_file(proc, &path)?;
+        // The command's name before it may have any bytes in it.
+        let state = stat.iter().rposition(|&byte| byte == b')').and_then(|end| stat.get(end + 2));
+        if state != Some(&b'R') || Instant::now() >= deadline {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
 }
 
 fn process_state(proc: BorrowedFd<'_>, pid: i32) -> io::Result<ProcessState> {

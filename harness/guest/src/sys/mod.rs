@@ -10,14 +10,15 @@ mod xattr;
 
 pub use block::{
     LoopDevice, btrfs_create_subvolume, btrfs_delete_subvolume, btrfs_forget_device, btrfs_snapshot, btrfs_subvolume_of,
+    loop_device, loop_devices,
 };
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mount::{
     MountAttr, filesystem_of, fsmount, mount_setattr, open_tree, statmount_by_fd, statmount_device, statx_mount_id,
 };
 pub use process::{
-    clone_into_namespaces, flock, getcwd, inherit, interface_up, kcmp_file, map_page, mapped_bytes, pidfd_getfd,
-    pidfd_open, read_some_entries, set_lease,
+    clone_into_namespaces, flock, getcwd, inherit, interface_up, kcmp_file, keep_only, map_page, mapped_bytes,
+    pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
 };
 pub use restore::{fill_mapping, fork_as, map_at, tee};
 pub use xattr::{getxattr, listxattr, setxattr};

@@ -5,9 +5,9 @@ use std::path::Path;
 use expect_test::expect;
 use protocol::message::{Flavor, Lifecycle};
 
-use crate::judge::expectations::wildcard;
+use crate::judge::expectations::scope::wildcard;
 use crate::judge::range::Version;
-use crate::judge::{Expectations, FailureKind, Judgement, Trial, Verdict};
+use crate::judge::{Difference, Expectations, FailureKind, Judgement, Side, Trial, Verdict};
 
 const FILE: &str = r#"
 [[expect]]
@@ -23,6 +23,7 @@ link      = "https://example.org/1"
 
 [[expect]]
 scenario  = "*"
+except    = "*/control*"
 subject   = ["debian:sid"]
 kind      = "wrong-path"
 reason    = "all else"
@@ -79,6 +80,16 @@ fn every_key_narrows() {
 }
 
 #[test]
+fn what_is_excepted_does_not_match() {
+    let of = |scenario: &str| {
+        let sid = Trial { scenario: scenario.into(), subject: "debian:sid".into(), ..trial() };
+        applied(&sid, "4.3", Verdict::Fail(FailureKind::WrongPath))
+    };
+    assert!(of("x/y").starts_with("xfail"));
+    assert!(of("x/control@ext4").starts_with("fail"));
+}
+
+#[test]
 fn the_first_entry_that_matches_applies() {
     let sid = Trial { subject: "debian:sid".into(), ..trial() };
     assert!(applied(&sid, "4.2.1", Verdict::Fail(FailureKind::DumpFailed)).starts_with("xfail"));
@@ -93,11 +104,9 @@ fn an_entry_that_names_no_scenario_is_stale() {
         lines.join("\n")
     };
     let expectations = parse(FILE).unwrap();
-    assert_eq!(text(expectations.stale(["links/a", "x"])), "");
-    expect![
-        "expectations.toml:2:1: no scenario is called deleted/*@btrfs, links/*: remove the entry or correct the name"
-    ]
-    .assert_eq(&text(expectations.stale(["deleted/x@ext4"])));
+    assert_eq!(text(expectations.stale(["links/a", "x/control"])), "");
+    expect!["expectations.toml:2:1: no scenario is called deleted/*@btrfs, links/*: remove it or correct the name"]
+        .assert_eq(&text(expectations.stale(["deleted/x@ext4", "x/control"])));
 }
 
 #[test]
@@ -106,7 +115,7 @@ fn mistakes_have_their_place() {
         let text = format!("# head\n[[expect]]\nscenario = \"x\"\nkind = \"litter\"\nreason = \"r\"\n{line}\n");
         parse(&text).unwrap_err()
     };
-    expect!["expectations.toml:6:1: unknown field `colour`, expected one of `scenario`, `flavor`, `lifecycle`, `kernel`, `subject`, `criu`, `kind`, `reason`, `link`"].assert_eq(&complaint("colour = 1"));
+    expect!["expectations.toml:6:1: unknown field `colour`, expected one of `scenario`, `except`, `flavor`, `lifecycle`, `kernel`, `subject`, `criu`, `kind`, `reason`, `link`"].assert_eq(&complaint("colour = 1"));
     expect![[r#"expectations.toml:6:10: unknown flavor "uns"; known are host, ns, userns"#]]
         .assert_eq(&complaint("flavor = [\"ns\", \"uns\"]"));
     expect![[r#"expectations.toml:6:10: "new" is no range of versions; write 6.12, 6.12.., ..6.12 or 6.1..6.12"#]]
@@ -118,8 +127,99 @@ fn mistakes_have_their_place() {
     let missing = parse("[[expect]]\nscenario = \"x\"\nkind = \"litter\"\n").unwrap_err();
     expect!["expectations.toml:1:1: missing field `reason`"].assert_eq(&missing);
     let empty = parse("[[expect]]\nscenario = \"x\"\nkind = \"litter\"\nreason = \" \"\n").unwrap_err();
-    expect!["expectations.toml:4:10: an expectation needs a reason: why does this fail?"].assert_eq(&empty);
+    expect!["expectations.toml:4:10: an entry needs a reason: why does this fail?"].assert_eq(&empty);
     assert!(Expectations::load(Path::new("/nowhere/e.toml")).unwrap_err().to_string().contains("/nowhere/e.toml"));
+}
+
+const DEFECTS: &str = r#"
+[[defect]]
+scenario   = "deleted/*"
+criu       = "..4.3"
+comparison = ["file-times", "directory-times"]
+expected   = '(?<seconds>\d+)\.\d{9}'
+got        = "$seconds.000000000"
+reason     = "whole seconds only"
+
+[[defect]]
+scenario   = "*"
+comparison = "directory-times"
+object     = "the top *"
+reason     = "it is touched"
+"#;
+
+fn time(comparison: &str, object: &str, expected: &str, got: &str) -> Difference {
+    Difference {
+        comparison: comparison.into(),
+        kind: if comparison == "file-times" { FailureKind::WrongContent } else { FailureKind::Litter },
+        view: Side::Tree,
+        object: Some(object.into()),
+        what: "modification time".into(),
+        expected: expected.into(),
+        got: got.into(),
+        known: None,
+    }
+}
+
+fn explained(file: &str, scenario: &str, differences: &[Difference]) -> String {
+    let verdict = Verdict::Fail(differences[0].kind);
+    let judgement = Judgement { differences: differences.to_vec(), ..Judgement::plain(verdict, "it differs") };
+    let trial = Trial { scenario: scenario.into(), ..trial() };
+    let judgement = parse(file).unwrap().apply(&trial, Version::find("4.1.1").as_ref(), judgement);
+    format!("{}: {}", judgement.verdict, judgement.reason)
+}
+
+#[test]
+fn a_defect_explains_its_own_difference_and_no_other() {
+    let cut = time("file-times", "a/f", "7.000000005", "7.000000000");
+    let moved = time("file-times", "a/g", "7.000000005", "8.000000000");
+    let touched = time("directory-times", "the top directory", "7.5", "9.25");
+    expect!["xfail(wrong-content): a/f, tree: modification time: expected 7.000000005, got 7.000000000 (known: whole seconds only)"].assert_eq(&explained(DEFECTS, "deleted/x", &[cut.clone()]));
+    expect!["xfail(wrong-content): a/f, tree: modification time: expected 7.000000005, got 7.000000000 (and 1 more) (known: whole seconds only; it is touched)"]
+        .assert_eq(&explained(DEFECTS, "deleted/x", &[cut.clone(), touched.clone()]));
+    expect!["fail(wrong-content): a/g, tree: modification time: expected 7.000000005, got 8.000000000"]
+        .assert_eq(&explained(DEFECTS, "deleted/x", &[cut.clone(), moved, touched.clone()]));
+    expect!["fail(wrong-content): a/f, tree: modification time: expected 7.000000005, got 7.000000000"]
+        .assert_eq(&explained(DEFECTS, "names/x", &[cut.clone(), touched]));
+    let elsewhere = time("directory-times", "a", "7.5", "9.25");
+    expect!["fail(litter): a, tree: modification time: expected 7.5, got 9.25"].assert_eq(&explained(
+        DEFECTS,
+        "deleted/x",
+        &[cut, elsewhere],
+    ));
+}
+
+#[test]
+fn a_trial_that_was_refused_and_has_only_known_defects_now_has_changed() {
+    let both = format!("{FILE}{DEFECTS}");
+    let cut = time("file-times", "a/f", "7.000000005", "7.000000000");
+    let told = explained(&both, "deleted/x@btrfs", &[cut]);
+    assert!(told.starts_with("changed-fail(wrong-content)"), "{told}");
+}
+
+#[test]
+fn a_defect_explains_only_failures_that_are_differences() {
+    let cut = time("file-times", "a/f", "7.000000005", "7.000000000");
+    let of = |verdict, more_differences| {
+        let differences = vec![cut.clone()];
+        let judgement = Judgement { differences, more_differences, ..Judgement::plain(verdict, "it differs") };
+        let trial = Trial { scenario: "deleted/x".into(), ..trial() };
+        parse(DEFECTS).unwrap().apply(&trial, Version::find("4.1.1").as_ref(), judgement).verdict
+    };
+    assert_eq!(of(Verdict::Fail(FailureKind::WrongContent), 0), Verdict::Xfail(FailureKind::WrongContent));
+    assert_eq!(of(Verdict::Fail(FailureKind::WrongContent), 1), Verdict::Fail(FailureKind::WrongContent));
+    assert_eq!(of(Verdict::Fail(FailureKind::HarmedByDump), 0), Verdict::Fail(FailureKind::HarmedByDump));
+    assert_eq!(of(Verdict::Fail(FailureKind::DumpFailed), 0), Verdict::Fail(FailureKind::DumpFailed));
+}
+
+#[test]
+fn a_wrong_defect_has_its_place() {
+    let complaint = |line: &str| parse(&format!("[[defect]]\nscenario = \"x\"\nreason = \"r\"\n{line}\n")).unwrap_err();
+    expect![[r#"expectations.toml:4:14: unknown comparison "colour"; known are objects, process, process-number, file-kind, file-identity, link-count, mount-state, same-mount, link, getcwd, sharing, mount-flags, statmount, descriptor-flags, close-on-exec, position, descriptor-details, mapping-permissions, mapping, content, file-attributes, xattrs, reopen, lookups, lookup-files, lookup-mounts, mounts, mount-table, mount-options, mount-propagation, tree-names, tree-files, tree-content, tree-attributes, file-times, tree-links, host-mounts, directory-shape, directory-times, change-times, leftovers"#]].assert_eq(&complaint("comparison = \"colour\""));
+    expect!["expectations.toml:5:12: `expected` and `got` stand together or not at all"]
+        .assert_eq(&complaint("comparison = \"link\"\nexpected = \"a\""));
+    expect!["expectations.toml:5:12: found open group without closing ')'"]
+        .assert_eq(&complaint("comparison = \"link\"\nexpected = \"(\"\ngot = \"a\""));
+    expect!["expectations.toml:1:1: missing field `comparison`"].assert_eq(&complaint(""));
 }
 
 #[test]

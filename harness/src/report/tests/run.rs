@@ -33,6 +33,7 @@ pub(crate) fn difference(view: Side, what: &str, expected: &str, got: &str) -> D
         what: what.to_owned(),
         expected: expected.to_owned(),
         got: got.to_owned(),
+        known: None,
     }
 }
 

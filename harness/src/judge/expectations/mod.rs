@@ -1,0 +1,189 @@
+//! What is known to fail: `scenarios/expectations.toml`, described in `docs/FORMATS.md`.
+//!
+//! An expectation makes a failure that is recorded here an `xfail`, and everything else that happens instead
+//! visible: another failure is a `changed-fail`, a pass an `xpass`. The first entry that matches a trial applies, so
+//! the special one stands before the general one. A [`defect::Defect`] explains one difference wherever it comes up.
+//!
+//! - [`scope`]: which trials an entry is about
+//! - [`defect`]: one difference that a subject is known to make
+//! - `read`: the text of the file
+
+pub mod defect;
+mod read;
+pub mod scope;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::course::summary;
+use super::range::Version;
+use super::verdict::{FailureKind, Judgement, Trial, Verdict};
+use defect::Defect;
+use scope::{Scope, wildcard};
+
+/// One recorded failure.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    /// Which trials fail.
+    pub scope: Scope,
+    /// With which kind.
+    pub kind: FailureKind,
+    /// Why.
+    pub reason: String,
+    /// Where that is discussed.
+    pub link: Option<String>,
+    /// Line in the file, 1-based.
+    pub line: usize,
+}
+
+/// All that is recorded, in the order of the file.
+#[derive(Clone, Debug, Default)]
+pub struct Expectations {
+    entries: Vec<Expectation>,
+    defects: Vec<Defect>,
+    file: PathBuf,
+}
+
+/// Why the expectations cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ExpectationsError {
+    /// The file cannot be read.
+    #[error("cannot read the expectations {}: {source}; name another file or restore this one", .file.display())]
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{}:{line}:{column}: {what}", .file.display())]
+    Bad {
+        /// Which file.
+        file: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// In characters, 1-based.
+        column: usize,
+        /// What, and what is possible.
+        what: String,
+    },
+}
+
+impl Expectations {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or with a wrong entry.
+    pub fn load(file: &Path) -> Result<Self, ExpectationsError> {
+        let text = fs::read_to_string(file)
+            .map_err(|source| ExpectationsError::Unreadable { file: file.to_owned(), source })?;
+        Self::parse(&text, file)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// The first wrong entry, with its place.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ExpectationsError> {
+        read::parse(text, file)
+    }
+
+    /// The recorded failures, in the order of the file.
+    pub fn entries(&self) -> &[Expectation] {
+        &self.entries
+    }
+
+    /// The known defects, in the order of the file.
+    pub fn defects(&self) -> &[Defect] {
+        &self.defects
+    }
+
+    /// The entry that applies to a trial: the first that matches. `criu` is the version of the subject, if it is one.
+    pub fn find(&self, trial: &Trial, criu: Option<&Version>) -> Option<&Expectation> {
+        self.entries.iter().find(|entry| entry.scope.has(trial, criu))
+    }
+
+    /// What a judgement is in the light of what is known.
+    pub fn apply(&self, trial: &Trial, criu: Option<&Version>, judgement: Judgement) -> Judgement {
+        let judgement = self.explain(trial, criu, judgement);
+        let Some(entry) = self.find(trial, criu) else { return judgement };
+        let place = format!("{}:{}", self.file.display(), entry.line);
+        let known = format!("known: {}", reason_of(&entry.reason, entry.link.as_deref()));
+        let (verdict, reason) = match judgement.verdict {
+            Verdict::Fail(kind) if kind == entry.kind => {
+                (Verdict::Xfail(kind), format!("{} ({known})", judgement.reason))
+            }
+            Verdict::Fail(kind) | Verdict::Xfail(kind) => {
+                let expected = format!("{place} expects {}", entry.kind);
+                (Verdict::ChangedFail(kind), format!("{} ({expected}; {known})", judgement.reason))
+            }
+            Verdict::Pass => {
+                let what = format!("it passes now, but {place} expects {}", entry.kind);
+                (Verdict::Xpass, format!("{what}: remove or narrow the entry ({known})"))
+            }
+            _ => return judgement,
+        };
+        Judgement { verdict, reason, ..judgement }
+    }
+
+    /// Marks the differences that known defects explain. Where all are, the failure is an expected one; otherwise the
+    /// first of the others decides. A failure that is not one of differences stays what it is, and so does one with
+    /// more differences than are kept: nobody can say that all of them are known.
+    fn explain(&self, trial: &Trial, criu: Option<&Version>, mut judgement: Judgement) -> Judgement {
+        let of_differences = judgement.differences.first().map(|first| Verdict::Fail(first.kind));
+        if of_differences != Some(judgement.verdict) || judgement.more_differences > 0 {
+            return judgement;
+        }
+        let defects: Vec<&Defect> = self.defects.iter().filter(|defect| defect.scope.has(trial, criu)).collect();
+        for difference in &mut judgement.differences {
+            let cause = defects.iter().find(|defect| defect.explains(difference));
+            difference.known = cause.map(|defect| reason_of(&defect.reason, defect.link.as_deref()));
+        }
+        judgement.differences.sort_by_key(|difference| difference.known.is_some());
+        let unknown = judgement.differences.iter().filter(|difference| difference.known.is_none()).count();
+        let Some(first) = judgement.differences.first() else { return judgement };
+        if unknown > 0 {
+            judgement.reason = summary(first, unknown);
+            judgement.verdict = Verdict::Fail(first.kind);
+        } else {
+            let mut causes: Vec<&str> = Vec::new();
+            for cause in judgement.differences.iter().filter_map(|difference| difference.known.as_deref()) {
+                if !causes.contains(&cause) {
+                    causes.push(cause);
+                }
+            }
+            let seen = summary(first, judgement.differences.len());
+            judgement.reason = format!("{seen} (known: {})", causes.join("; "));
+            judgement.verdict = Verdict::Xfail(first.kind);
+        }
+        judgement
+    }
+
+    /// A complaint for each entry that matches no scenario of the whole catalogue: it is stale or misspelt.
+    pub fn stale<'a>(&self, catalogue: impl IntoIterator<Item = &'a str>) -> Vec<ExpectationsError> {
+        let names: Vec<&str> = catalogue.into_iter().collect();
+        let scopes = self.entries.iter().map(|entry| (&entry.scope, entry.line));
+        let all = scopes.chain(self.defects.iter().map(|defect| (&defect.scope, defect.line)));
+        let mut complaints = Vec::new();
+        for (scope, line) in all {
+            let mut complain = |called: String| {
+                let what = format!("no scenario is called {called}: remove it or correct the name");
+                complaints.push(ExpectationsError::Bad { file: self.file.clone(), line, column: 1, what });
+            };
+            if !names.iter().any(|name| scope.names(name)) {
+                complain(scope.scenario.join(", "));
+            }
+            for pattern in &scope.except {
+                if !names.iter().any(|name| wildcard(pattern, name)) {
+                    complain(pattern.clone());
+                }
+            }
+        }
+        complaints
+    }
+}
+
+/// A reason with the place where it is discussed.
+fn reason_of(reason: &str, link: Option<&str>) -> String {
+    link.map_or_else(|| reason.to_owned(), |link| format!("{reason}, {link}"))
+}

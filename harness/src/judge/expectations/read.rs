@@ -1,0 +1,201 @@
+//! The text of the expectations file: `docs/FORMATS.md` describes it, a wrong entry is refused with its place.
+
+use std::ops::Range as Span;
+use std::path::Path;
+
+use protocol::message::{Flavor, Lifecycle};
+use regex_lite::Regex;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::super::comparisons;
+use super::super::verdict::{FailureKind, flavor_word, lifecycle_word, words};
+use super::defect::{Change, Defect};
+use super::scope::Scope;
+use super::{Expectation, Expectations, ExpectationsError};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    #[serde(default)]
+    expect: Vec<Spanned<RawExpectation>>,
+    #[serde(default)]
+    defect: Vec<Spanned<RawDefect>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExpectation {
+    scenario: Spanned<OneOrMore>,
+    except: Option<Spanned<OneOrMore>>,
+    flavor: Option<Spanned<OneOrMore>>,
+    lifecycle: Option<Spanned<OneOrMore>>,
+    kernel: Option<Spanned<OneOrMore>>,
+    subject: Option<Spanned<OneOrMore>>,
+    criu: Option<Spanned<OneOrMore>>,
+    kind: Spanned<String>,
+    reason: Spanned<String>,
+    link: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDefect {
+    scenario: Spanned<OneOrMore>,
+    except: Option<Spanned<OneOrMore>>,
+    flavor: Option<Spanned<OneOrMore>>,
+    lifecycle: Option<Spanned<OneOrMore>>,
+    kernel: Option<Spanned<OneOrMore>>,
+    subject: Option<Spanned<OneOrMore>>,
+    criu: Option<Spanned<OneOrMore>>,
+    comparison: Spanned<OneOrMore>,
+    object: Option<Spanned<OneOrMore>>,
+    expected: Option<Spanned<String>>,
+    got: Option<Spanned<String>>,
+    reason: Spanned<String>,
+    link: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+type Complaint = (Span<usize>, String);
+
+/// Each text of a key through `read`, whose complaint gets the key's place; nothing for a key that is not there.
+fn each<T, E: ToString>(
+    texts: Option<Spanned<OneOrMore>>,
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, Complaint> {
+    let Some(texts) = texts else { return Ok(Vec::new()) };
+    let span = texts.span();
+    let all = match texts.into_inner() {
+        OneOrMore::One(one) => vec![one],
+        OneOrMore::More(more) => more,
+    };
+    all.iter().map(|text| read(text).map_err(|error| (span.clone(), error.to_string()))).collect()
+}
+
+const FLAVORS: &[Flavor] = &[Flavor::Host, Flavor::Ns, Flavor::Userns];
+const LIFECYCLES: &[Lifecycle] = &[Lifecycle::DumpRestore, Lifecycle::LeaveRunning];
+
+fn known(what: &str, text: &str, all: &[&str]) -> Result<String, String> {
+    if all.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("unknown {what} {text:?}; known are {}", words(all.iter().copied())))
+}
+
+fn any(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+fn flavor(text: &str) -> Result<String, String> {
+    let all: Vec<&str> = FLAVORS.iter().map(|flavor| flavor_word(*flavor)).collect();
+    known("flavor", text, &all)
+}
+
+fn lifecycle(text: &str) -> Result<String, String> {
+    let all: Vec<&str> = LIFECYCLES.iter().map(|lifecycle| lifecycle_word(*lifecycle)).collect();
+    known("lifecycle", text, &all)
+}
+
+fn comparison(text: &str) -> Result<String, String> {
+    let all: Vec<&str> = comparisons::ALL.iter().map(|row| row.name).collect();
+    known("comparison", text, &all)
+}
+
+fn reason(text: Spanned<String>) -> Result<String, Complaint> {
+    if text.get_ref().trim().is_empty() {
+        return Err((text.span(), "an entry needs a reason: why does this fail?".to_owned()));
+    }
+    Ok(text.into_inner())
+}
+
+impl RawExpectation {
+    fn read(self, line: usize) -> Result<Expectation, Complaint> {
+        let kind = self.kind.get_ref().parse::<FailureKind>();
+        Ok(Expectation {
+            scope: Scope {
+                scenario: each(Some(self.scenario), any)?,
+                except: each(self.except, any)?,
+                flavor: each(self.flavor, flavor)?,
+                lifecycle: each(self.lifecycle, lifecycle)?,
+                kernel: each(self.kernel, str::parse)?,
+                subject: each(self.subject, any)?,
+                criu: each(self.criu, str::parse)?,
+            },
+            kind: kind.map_err(|error| (self.kind.span(), error.to_string()))?,
+            reason: reason(self.reason)?,
+            link: self.link,
+            line,
+        })
+    }
+}
+
+impl RawDefect {
+    fn read(self, line: usize) -> Result<Defect, Complaint> {
+        let change = match (self.expected, self.got) {
+            (None, None) => Change::Any,
+            (Some(expected), Some(got)) => {
+                let whole = format!("^(?:{})$", expected.get_ref());
+                let expected = Regex::new(&whole).map_err(|error| (expected.span(), error.to_string()))?;
+                Change::Rewritten { expected, got: got.into_inner() }
+            }
+            (Some(text), None) | (None, Some(text)) => {
+                return Err((text.span(), "`expected` and `got` stand together or not at all".to_owned()));
+            }
+        };
+        Ok(Defect {
+            scope: Scope {
+                scenario: each(Some(self.scenario), any)?,
+                except: each(self.except, any)?,
+                flavor: each(self.flavor, flavor)?,
+                lifecycle: each(self.lifecycle, lifecycle)?,
+                kernel: each(self.kernel, str::parse)?,
+                subject: each(self.subject, any)?,
+                criu: each(self.criu, str::parse)?,
+            },
+            comparison: each(Some(self.comparison), comparison)?,
+            object: each(self.object, any)?,
+            change,
+            reason: reason(self.reason)?,
+            link: self.link,
+            line,
+        })
+    }
+}
+
+/// Reads the text of a file.
+pub(super) fn parse(text: &str, file: &Path) -> Result<Expectations, ExpectationsError> {
+    let bad = |(span, what): Complaint| {
+        let (line, column) = place(text, span.start);
+        ExpectationsError::Bad { file: file.to_owned(), line, column, what }
+    };
+    let line = |span: Span<usize>| place(text, span.start).0;
+    let raw: RawFile = toml::from_str(text)
+        .map_err(|error| bad((error.span().unwrap_or_default(), error.message().replace('\n', " "))))?;
+    let expectation = |entry: Spanned<RawExpectation>| {
+        let line = line(entry.span());
+        entry.into_inner().read(line).map_err(bad)
+    };
+    let defect = |entry: Spanned<RawDefect>| {
+        let line = line(entry.span());
+        entry.into_inner().read(line).map_err(bad)
+    };
+    Ok(Expectations {
+        entries: raw.expect.into_iter().map(expectation).collect::<Result<_, _>>()?,
+        defects: raw.defect.into_iter().map(defect).collect::<Result<_, _>>()?,
+        file: file.to_owned(),
+    })
+}
+
+/// Line and column in characters, both from 1, of a byte in a text.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}

@@ -1,0 +1,62 @@
+//! Which trials an entry is about.
+
+use super::super::range::{Range, Version};
+use super::super::verdict::{Trial, flavor_word, lifecycle_word};
+
+/// Which trials an entry is about; an empty list stands for all.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Names of scenarios, `*` for any text.
+    pub scenario: Vec<String>,
+    /// Names of scenarios that are not meant, `*` for any text.
+    pub except: Vec<String>,
+    /// Flavors.
+    pub flavor: Vec<String>,
+    /// Lifecycles.
+    pub lifecycle: Vec<String>,
+    /// Kernels, by version.
+    pub kernel: Vec<Range>,
+    /// Subjects, `*` for any text.
+    pub subject: Vec<String>,
+    /// Versions of CRIU; never matches a subject that is no CRIU.
+    pub criu: Vec<Range>,
+}
+
+impl Scope {
+    /// Whether a trial of a subject with this version of CRIU is in it.
+    pub(super) fn has(&self, trial: &Trial, criu: Option<&Version>) -> bool {
+        let any = |patterns: &[String], text: &str| {
+            patterns.is_empty() || patterns.iter().any(|pattern| wildcard(pattern, text))
+        };
+        let within = |ranges: &[Range], version: Option<&Version>| {
+            ranges.is_empty() || version.is_some_and(|version| ranges.iter().any(|range| range.contains(version)))
+        };
+        self.names(&trial.scenario)
+            && any(&self.flavor, flavor_word(trial.flavor))
+            && any(&self.lifecycle, lifecycle_word(trial.lifecycle))
+            && any(&self.subject, &trial.subject)
+            && within(&self.kernel, Version::find(&trial.kernel).as_ref())
+            && within(&self.criu, criu)
+    }
+
+    /// Whether a scenario of this name is in it.
+    pub(super) fn names(&self, scenario: &str) -> bool {
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| wildcard(pattern, scenario));
+        any(&self.scenario) && !any(&self.except)
+    }
+}
+
+/// Whether the whole text is like the pattern, in which `*` stands for any text, also none.
+pub(crate) fn wildcard(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
