@@ -5,12 +5,15 @@
 //! - [`interrupt`](mod@interrupt): Ctrl-C, in two stages
 //! - [`vm`]: QEMU, the channel to the agent
 //! - [`judge`]: observation against observation gives a verdict; expectations
+//! - [`needs`]: what a scenario needs and a trial or a machine lacks
+//! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format
 
 pub mod cmd;
 pub mod image;
 pub mod interrupt;
 pub mod judge;
+pub mod needs;
 pub mod report;
 pub mod run;
 mod sys;

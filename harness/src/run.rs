@@ -102,7 +102,10 @@ impl Worker<'_> {
     /// Runs one task to its end; none when the user interrupted it.
     fn run(&mut self, task: Task) -> Option<Over> {
         let start = Instant::now();
-        let result = self.exchange(&task);
+        let result = match crate::needs::unmet(&task.scenario, &task.trial) {
+            Some(reason) => Ok((Judgement::plain(Verdict::Unsupported, reason), None)),
+            None => self.exchange(&task),
+        };
         let seconds = start.elapsed().as_secs_f64();
         let (directory, criu) = match &self.vm {
             Some((vm, spec, _)) => (spec.directory.clone(), vm.ready().criu.clone()),
@@ -111,10 +114,10 @@ impl Worker<'_> {
         let (judgement, report) = match result {
             Ok((judgement, report)) => {
                 let judgement = (self.known)(&task.trial, criu.as_deref(), judgement);
-                if suspicious(&judgement, &report) {
+                if report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
                     self.vm = None;
                 }
-                (judgement, Some(report))
+                (judgement, report)
             }
             Err(VmError::Interrupted) => return None,
             Err(error) => {
@@ -125,7 +128,8 @@ impl Worker<'_> {
         Some(Over { task, judgement, report, criu, seconds, vm_directory: directory })
     }
 
-    fn exchange(&mut self, task: &Task) -> Result<(Judgement, TrialReport), VmError> {
+    /// Has the trial run, if the machine has what it needs.
+    fn exchange(&mut self, task: &Task) -> Result<(Judgement, Option<TrialReport>), VmError> {
         let (mut vm, spec, tainted_before) = match self.vm.take() {
             Some(vm) => vm,
             None => {
@@ -136,6 +140,10 @@ impl Worker<'_> {
                 (vm, spec, tainted)
             }
         };
+        if let Some(reason) = crate::needs::lacking(&task.scenario, vm.ready()) {
+            self.vm = Some((vm, spec, tainted_before));
+            return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
+        }
         let limit = ACTION_TIME_LIMIT.mul_f64(spec.accelerator.timeout_scale());
         let number = self.next_trial;
         self.next_trial += 1;
@@ -155,7 +163,7 @@ impl Worker<'_> {
         let judgement = judge(&task.scenario, context, &report);
         let tainted = report.tainted;
         self.vm = Some((vm, spec, tainted));
-        Ok((judgement, report))
+        Ok((judgement, Some(report)))
     }
 }
 

@@ -105,10 +105,8 @@ fn an_entry_that_names_no_scenario_is_stale() {
     };
     let expectations = parse(FILE).unwrap();
     assert_eq!(text(expectations.stale(["links/a", "x/control"])), "");
-    expect![
-        "expectations.toml:2:1: no scenario is called deleted/*@btrfs, links/*: remove it or correct the name"
-    ]
-    .assert_eq(&text(expectations.stale(["deleted/x@ext4", "x/control"])));
+    expect!["expectations.toml:2:1: no scenario is called deleted/*@btrfs, links/*: remove it or correct the name"]
+        .assert_eq(&text(expectations.stale(["deleted/x@ext4", "x/control"])));
 }
 
 #[test]
