@@ -4,15 +4,19 @@
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs, in the cache
 //! - [`interrupt`](mod@interrupt): Ctrl-C, in two stages
 //! - [`vm`]: QEMU, the channel to the agent
+//! - [`host`]: the agent without a VM, on the host's own kernel
+//! - [`machine`]: either of them
 //! - [`judge`]: observation against observation gives a verdict; expectations
 //! - [`needs`]: what a scenario needs and a trial or a machine lacks
 //! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format
 
 pub mod cmd;
+pub mod host;
 pub mod image;
 pub mod interrupt;
 pub mod judge;
+pub mod machine;
 pub mod needs;
 pub mod report;
 pub mod run;

@@ -1,10 +1,9 @@
-//! Runs trials: one thread a VM, each takes the next trial when it is free; one place collects what became of them.
+//! Runs trials: one thread a machine, each takes the next trial when it is free; one place collects what became of them.
 //!
-//! A VM is kept from trial to trial and thrown away after anything suspicious: an unexpected failure, a message of the kernel,
-//! something left behind, a channel that broke.
+//! A machine (a VM, or an agent on the host's own kernel) is kept from trial to trial and thrown away after anything
+//! suspicious: an unexpected failure, a message of the kernel, something left behind, a channel that broke.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -13,11 +12,11 @@ use protocol::message::{Engine, Event, Request, TrialReport, TrialRequest};
 use scenarios::Scenario;
 
 use crate::judge::{Context, Judgement, Trial, Verdict, judge};
-use crate::vm::{Vm, VmError, VmSpec};
+use crate::machine::{Machine, MachineError, MachineSpec, Traces};
 
 /// How long one action of a lifecycle may take under KVM; other accelerators scale it.
 const ACTION_TIME_LIMIT: Duration = Duration::from_secs(12);
-/// How long a VM may take to come up under KVM.
+/// How long a machine may take to come up under KVM.
 const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// One trial to run.
@@ -51,36 +50,48 @@ pub struct Over {
     pub criu: Option<String>,
     /// Duration in seconds.
     pub seconds: f64,
-    /// The VM's directory.
-    pub vm_directory: PathBuf,
+    /// What its machine left for the artifacts.
+    pub traces: Traces,
 }
 
 /// What a judgement is in the light of what is known of the trial and this version of criu.
 pub type Known<'a> = &'a (dyn Fn(&Trial, Option<&str>, Judgement) -> Judgement + Sync);
 
-/// Starts `vms` workers on the tasks; their news arrive at the receiver, which ends when the last worker has stopped.
-/// `spec` gives worker N the description of its next VM.
+/// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last worker has stopped.
+/// `spec` gives worker N the description of its next machine.
 pub fn start<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     tasks: &'scope Mutex<VecDeque<Task>>,
-    vms: usize,
-    spec: &'scope (dyn Fn(usize) -> VmSpec + Sync),
+    workers: usize,
+    spec: &'scope (dyn Fn(usize) -> MachineSpec + Sync),
     known: Known<'scope>,
 ) -> Receiver<News> {
     let (sender, receiver) = channel();
-    for number in 0..vms {
+    for number in 0..workers {
         let sender = sender.clone();
-        scope.spawn(move || Worker { number, spec, known, vm: None, next_trial: 1 }.work(tasks, &sender));
+        let worker = Worker { number, spec, known, running: None, traces: Traces::none(), next_trial: 1 };
+        scope.spawn(move || worker.work(tasks, &sender));
     }
     receiver
 }
 
 struct Worker<'a> {
     number: usize,
-    spec: &'a (dyn Fn(usize) -> VmSpec + Sync),
+    spec: &'a (dyn Fn(usize) -> MachineSpec + Sync),
     known: Known<'a>,
-    vm: Option<(Vm, VmSpec, u64)>,
+    running: Option<Running>,
+    /// Where to look for what a machine left that did not come up.
+    traces: Traces,
     next_trial: u64,
+}
+
+/// A machine in use.
+struct Running {
+    machine: Machine,
+    /// The factor on time limits.
+    scale: f64,
+    /// Its kernel's taint after the last trial.
+    tainted: u64,
 }
 
 impl Worker<'_> {
@@ -107,46 +118,49 @@ impl Worker<'_> {
             None => self.exchange(&task),
         };
         let seconds = start.elapsed().as_secs_f64();
-        let (directory, criu) = match &self.vm {
-            Some((vm, spec, _)) => (spec.directory.clone(), vm.ready().criu.clone()),
-            None => ((self.spec)(self.number).directory, None),
-        };
+        let criu = self.running.as_ref().and_then(|running| running.machine.ready().criu.clone());
+        let traces = self.running.as_ref().map_or_else(|| self.traces.clone(), |running| running.machine.traces());
         let (judgement, report) = match result {
             Ok((judgement, report)) => {
                 let judgement = (self.known)(&task.trial, criu.as_deref(), judgement);
                 if report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
-                    self.vm = None;
+                    self.running = None;
                 }
                 (judgement, report)
             }
-            Err(VmError::Interrupted) => return None,
             Err(error) => {
-                self.vm = None;
-                (Judgement::plain(Verdict::Error, format!("the VM: {error}")), None)
+                self.running = None;
+                if error.is_interrupt() {
+                    return None;
+                }
+                (Judgement::plain(Verdict::Error, error.to_string()), None)
             }
         };
-        Some(Over { task, judgement, report, criu, seconds, vm_directory: directory })
+        Some(Over { task, judgement, report, criu, seconds, traces })
+    }
+
+    /// The machine that runs, or a new one.
+    fn machine(&mut self) -> Result<&mut Running, MachineError> {
+        if self.running.is_none() {
+            let spec = (self.spec)(self.number);
+            self.traces = spec.traces();
+            let scale = spec.timeout_scale();
+            let machine = Machine::boot(&spec, Instant::now() + BOOT_TIME_LIMIT.mul_f64(scale))?;
+            let tainted = machine.ready().tainted;
+            self.running = Some(Running { machine, scale, tainted });
+        }
+        Ok(self.running.as_mut().expect("it was started right above"))
     }
 
     /// Has the trial run, if the machine has what it needs.
-    fn exchange(&mut self, task: &Task) -> Result<(Judgement, Option<TrialReport>), VmError> {
-        let (mut vm, spec, tainted_before) = match self.vm.take() {
-            Some(vm) => vm,
-            None => {
-                let spec = (self.spec)(self.number);
-                let limit = BOOT_TIME_LIMIT.mul_f64(spec.accelerator.timeout_scale());
-                let vm = Vm::boot(&spec, Instant::now() + limit)?;
-                let tainted = vm.ready().tainted;
-                (vm, spec, tainted)
-            }
-        };
-        if let Some(reason) = crate::needs::lacking(&task.scenario, vm.ready()) {
-            self.vm = Some((vm, spec, tainted_before));
-            return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
-        }
-        let limit = ACTION_TIME_LIMIT.mul_f64(spec.accelerator.timeout_scale());
+    fn exchange(&mut self, task: &Task) -> Result<(Judgement, Option<TrialReport>), MachineError> {
         let number = self.next_trial;
         self.next_trial += 1;
+        let running = self.machine()?;
+        if let Some(reason) = crate::needs::lacking(&task.scenario, running.machine.ready()) {
+            return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
+        }
+        let limit = ACTION_TIME_LIMIT.mul_f64(running.scale);
         let request = TrialRequest {
             trial: number,
             program: scenarios::text::print_program_in_place(&task.scenario.program),
@@ -156,28 +170,25 @@ impl Worker<'_> {
             action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
             keep_logs: false,
         };
-        let result = vm.send(&Request::Run(request)).and_then(|()| wait_for_report(&mut vm, number, limit));
-        // A VM that failed here is dropped, and with it ended.
-        let report = result?;
-        let context = Context { lifecycle: task.trial.lifecycle, tainted_before };
-        let judgement = judge(&task.scenario, context, &report);
-        let tainted = report.tainted;
-        self.vm = Some((vm, spec, tainted));
-        Ok((judgement, Some(report)))
+        running.machine.send(&Request::Run(request))?;
+        let report = wait_for_report(&mut running.machine, number, limit)?;
+        let context = Context { lifecycle: task.trial.lifecycle, tainted_before: running.tainted };
+        running.tainted = report.tainted;
+        Ok((judge(&task.scenario, context, &report), Some(report)))
     }
 }
 
 /// Each stage may take the action's limit and a little more: the guest tells its own time-outs before ours.
-fn wait_for_report(vm: &mut Vm, number: u64, limit: Duration) -> Result<TrialReport, VmError> {
+fn wait_for_report(machine: &mut Machine, number: u64, limit: Duration) -> Result<TrialReport, MachineError> {
     loop {
-        match vm.receive(Instant::now() + limit * 2)? {
+        match machine.receive(Instant::now() + limit * 2)? {
             Event::Finished { trial, report } if trial == number => return Ok(*report),
             _ => {}
         }
     }
 }
 
-/// Whether the VM may not serve the next trial: something happened that nobody expected, or something stays behind.
+/// Whether the machine may not serve the next trial: something happened that nobody expected, or something stays behind.
 fn suspicious(judgement: &Judgement, report: &TrialReport) -> bool {
     let expected = matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported);
     !expected || !report.leftovers.is_empty() || !report.kernel_log.is_empty()

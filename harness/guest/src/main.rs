@@ -1,15 +1,15 @@
-//! Picks the role: PID 1 is the agent, `executor` the process under test.
+//! Picks the role: PID 1 is the agent of a VM, `host-agent` the one on the host's own kernel, `executor` the process
+//! under test.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("executor") => guest::executor::main(),
+        Some("host-agent") => guest::agent::host_main(std::env::args_os().skip(2)),
         _ if std::process::id() == 1 => guest::agent::main(),
         _ => {
-            eprintln!(
-                "this program is the inside of a zdtm-detached VM: it runs as PID 1 there, started by the harness"
-            );
+            eprintln!("this program is the inside of zdtm-detached: the harness starts it, in a VM or in namespaces");
             ExitCode::from(2)
         }
     }

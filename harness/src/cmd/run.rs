@@ -3,19 +3,23 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use protocol::message::{Flavor, Lifecycle};
-use scenarios::Scenario;
 use scenarios::catalogue::{self, Filter};
+use scenarios::program::Line;
+use scenarios::{Scenario, Step};
 
 use super::image::StoreArgs;
-use crate::image::{Progress, progress::Step};
+use crate::host::HostSpec;
+use crate::image::{Progress, Store, progress};
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial, Verdict};
+use crate::machine::{Backend, MachineSpec};
 use crate::report::terminal::{ColourChoice, Look, Terminal};
 use crate::report::{Event, Finished, Reporter, Reporters, Wanted, artifacts};
 use crate::run::{News, Over, Task};
@@ -25,8 +29,10 @@ use crate::vm::qemu::QemuProgram;
 
 /// Memory of a VM.
 pub const MEMORY_MIB: u32 = 640;
-/// The only subject so far: the criu of the userland's Debian suite.
+/// The criu of the userland's Debian suite.
 const SUBJECT: &str = "debian:trixie";
+/// The reference engine, a part of the agent.
+const REFERENCE: &str = "reference";
 
 /// Run scenarios: checkpoint, restore, compare.
 #[derive(Args, Clone, Debug)]
@@ -48,7 +54,10 @@ pub struct RunArgs {
     /// What is done to the process: dump-restore or leave-running; may be given more than once [default: dump-restore]
     #[arg(long, value_parser = lifecycle)]
     pub lifecycle: Vec<Lifecycle>,
-    /// VMs that run at the same time [default: one for each core]
+    /// On what: vm, or host for namespaces on this machine's own kernel, which is fast and for subject reference only
+    #[arg(long, value_name = "BACKEND", default_value = "vm", env = "ZDTM_DETACHED_BACKEND")]
+    pub backend: Backend,
+    /// VMs, or agents on the host, that run at the same time [default: one for each core]
     #[arg(short = 'j', value_name = "VMS", env = "ZDTM_DETACHED_JOBS")]
     pub jobs: Option<usize>,
     /// Accelerator of the VMs
@@ -86,9 +95,9 @@ fn lifecycle(word: &str) -> Result<Lifecycle, String> {
 
 /// Tells on standard error what is being prepared.
 pub fn progress() -> Arc<dyn Progress> {
-    Arc::new(|step: Step<'_>| match step {
-        Step::Start { text } | Step::Note { text } => eprintln!("{text}"),
-        Step::End { .. } => {}
+    Arc::new(|step: progress::Step<'_>| match step {
+        progress::Step::Start { text } | progress::Step::Note { text } => eprintln!("{text}"),
+        progress::Step::End { .. } => {}
     })
 }
 
@@ -119,9 +128,7 @@ pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
 /// # Errors
 /// What keeps any trial from running.
 pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    if args.subject != SUBJECT {
-        bail!(super::Usage(format!("unknown subject {:?}; known is {SUBJECT}", args.subject)));
-    }
+    check_backend(args)?;
     crate::interrupt::install().context("installing the signal handlers")?;
     let store = args.store.open(progress())?;
     let tree = crate::image::tree::locate(args.store.tree.as_deref())?;
@@ -137,8 +144,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
         reporters.add(wanted.open()?);
     }
     let mut terminal = Terminal::new(io::stdout(), Look::detect(ColourChoice::Auto));
-    let kernels =
-        if args.kernel.is_empty() { vec![store.manifest().defaults.kernel.clone()] } else { args.kernel.clone() };
+    let kernels = match args.backend {
+        Backend::Host => vec![crate::host::kernel_name()],
+        Backend::Vm if args.kernel.is_empty() => vec![store.manifest().defaults.kernel.clone()],
+        Backend::Vm => args.kernel.clone(),
+    };
     let mut tell = |terminal: &mut Terminal<io::Stdout>, event: &Event| -> io::Result<()> {
         terminal.event(event)?;
         reporters.event(event)
@@ -147,48 +157,25 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let plan: Vec<(String, Vec<Task>)> =
         kernels.iter().map(|kernel| (kernel.clone(), tasks(args, kernel, &scenarios))).collect();
     tell(&mut terminal, &Event::RunStarted { trials: plan.iter().map(|(_, tasks)| tasks.len()).sum() })?;
-    let work = tempfile::Builder::new().prefix("zdtm-detached-").tempdir().context("a temporary folder for VMs")?;
+    let mut work = None;
     for (kernel, tasks) in plan {
-        let image = store.boot_image(&kernel, &store.manifest().defaults.userland.clone())?;
-        let qemu = match &args.qemu {
-            Some(path) => QemuProgram::of_host(path)?,
-            None => {
-                let private = store.qemu()?;
-                QemuProgram::private(
-                    &private.loader,
-                    &private.library_path.to_string_lossy(),
-                    &private.program,
-                    &private.data_dir,
-                    &private.version,
-                )
+        let workers = workers(args, tasks.len());
+        let next_spec: Box<dyn Fn(usize) -> MachineSpec + Sync> = match args.backend {
+            Backend::Host => Box::new(host_spec(&store, &tasks)?),
+            Backend::Vm => {
+                if work.is_none() {
+                    work = Some(temporary_folder()?);
+                }
+                let work = work.as_ref().expect("it was made right above");
+                Box::new(vm_specs(args, &store, &kernel, work.path())?)
             }
-        };
-        let mut spec = VmSpec {
-            qemu,
-            accelerator: accel::Accelerator::Tcg,
-            kernel: image.kernel.clone(),
-            initramfs: image.initramfs.clone(),
-            memory_mib: MEMORY_MIB,
-            directory: work.path().join("probe"),
-            extra_cmdline: String::new(),
-        };
-        let cache = args.store.cache.clone().map_or_else(crate::image::default_cache_dir, Ok)?;
-        spec.accelerator = accel::choose(args.accel, &spec, &cache)?.accelerator;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let vms = args.jobs.unwrap_or(cores).clamp(1, tasks.len().max(1));
-        let boots = std::sync::atomic::AtomicUsize::new(0);
-        let next_spec = |number: usize| VmSpec {
-            directory: work
-                .path()
-                .join(format!("{kernel}-vm{number}-{}", boots.fetch_add(1, std::sync::atomic::Ordering::Relaxed))),
-            ..spec.clone()
         };
         let queue = Mutex::new(VecDeque::from(tasks));
         let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
             expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
         };
         std::thread::scope(|scope| -> anyhow::Result<()> {
-            for news in crate::run::start(scope, &queue, vms, &next_spec, &known) {
+            for news in crate::run::start(scope, &queue, workers, &*next_spec, &known) {
                 match news {
                     News::Started(task) => tell(&mut terminal, &Event::TrialStarted { trial: task.trial })?,
                     News::Over(over) => {
@@ -204,6 +191,80 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
     tell(&mut terminal, &Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted })?;
     io::stdout().flush()?;
     Ok(terminal.tally().exit_status(interrupted))
+}
+
+/// What the backend cannot do is a mistake of the user.
+fn check_backend(args: &RunArgs) -> Result<(), super::Usage> {
+    let subject = args.subject.as_str();
+    let mistake = match args.backend {
+        Backend::Vm if subject == SUBJECT => return Ok(()),
+        Backend::Vm => format!("unknown subject {subject:?}; known is {SUBJECT}"),
+        Backend::Host if subject != REFERENCE => format!(
+            "--backend host is for --subject {REFERENCE} only, not for {subject}: criu acts on the whole machine (it \
+             freezes, kills and traces processes, and loads modules), so it gets one of its own; leave --backend away"
+        ),
+        Backend::Host if !args.kernel.is_empty() => {
+            "--backend host uses this machine's own kernel; --kernel needs a VM".to_owned()
+        }
+        Backend::Host => return Ok(()),
+    };
+    Err(super::Usage(mistake))
+}
+
+fn workers(args: &RunArgs, tasks: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    args.jobs.unwrap_or(cores).clamp(1, tasks.max(1))
+}
+
+fn temporary_folder() -> anyhow::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("zdtm-detached-").tempdir().context("a temporary folder for VMs")
+}
+
+/// The agent on the host, with blank filesystems when a program needs them and may mount them.
+fn host_spec(store: &Store, tasks: &[Task]) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Sync + use<>> {
+    let on_disk = |line: &Line| matches!(&line.step, Step::Mount { filesystem, .. } if filesystem.needs_disk());
+    let disks = tasks.iter().any(|task| task.scenario.program.steps.iter().any(on_disk));
+    let userland = store.manifest().defaults.userland.as_str();
+    let image = store.host_image((disks && nix::unistd::geteuid().is_root()).then_some(userland))?;
+    let spec = HostSpec { agent: image.agent, blank: image.blank };
+    Ok(move |_: usize| MachineSpec::Host(spec.clone()))
+}
+
+/// VMs of one kernel, each with a folder of its own below `work`.
+fn vm_specs(
+    args: &RunArgs,
+    store: &Store,
+    kernel: &str,
+    work: &Path,
+) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Sync + use<>> {
+    let image = store.boot_image(kernel, &store.manifest().defaults.userland)?;
+    let mut spec = VmSpec {
+        qemu: qemu(args, store)?,
+        accelerator: accel::Accelerator::Tcg,
+        kernel: image.kernel,
+        initramfs: image.initramfs,
+        memory_mib: MEMORY_MIB,
+        directory: work.join("probe"),
+        extra_cmdline: String::new(),
+    };
+    let cache = args.store.cache.clone().map_or_else(crate::image::default_cache_dir, Ok)?;
+    spec.accelerator = accel::choose(args.accel, &spec, &cache)?.accelerator;
+    let boots = AtomicUsize::new(0);
+    let (kernel, work) = (kernel.to_owned(), work.to_owned());
+    Ok(move |number: usize| {
+        let boot = boots.fetch_add(1, Ordering::Relaxed);
+        let directory = work.join(format!("{kernel}-vm{number}-{boot}"));
+        MachineSpec::Vm(Box::new(VmSpec { directory, ..spec.clone() }))
+    })
+}
+
+fn qemu(args: &RunArgs, store: &Store) -> anyhow::Result<QemuProgram> {
+    if let Some(path) = &args.qemu {
+        return Ok(QemuProgram::of_host(path)?);
+    }
+    let private = store.qemu()?;
+    let libraries = private.library_path.to_string_lossy();
+    Ok(QemuProgram::private(&private.loader, &libraries, &private.program, &private.data_dir, &private.version))
 }
 
 /// Every combination that a scenario's requirements allow on this kernel.
@@ -237,9 +298,7 @@ fn finish(over: Over, keep: &Path) -> anyhow::Result<Finished> {
     let mut finished = Finished { trial: over.task.trial, file, judgement, seconds: over.seconds, artifacts: None };
     if bad {
         let program = scenarios::text::print_scenario(&over.task.scenario);
-        let read = |name| std::fs::read(over.vm_directory.join(name)).ok().map(|bytes| (name, bytes));
-        let files: Vec<(&str, Vec<u8>)> =
-            ["console", "qemu-command", "qemu-stderr"].into_iter().filter_map(read).collect();
+        let files = over.traces.files();
         let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
         finished.artifacts = Some(artifacts::write(keep, &finished, &program, over.report.as_ref(), &extras)?);
     }

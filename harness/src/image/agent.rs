@@ -1,6 +1,7 @@
 //! The guest's binary: built with cargo from the source tree, static, and kept as long as the sources stay the same.
 
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +13,9 @@ use super::host;
 
 /// The segment's file name.
 pub(crate) const SEGMENT: &str = "agent.cpio";
+
+/// The binary by itself, beside its segment.
+pub(crate) const PROGRAM: &str = "agent";
 
 /// What the binary is made of, relative to the source tree.
 const SOURCES: [&str; 5] = ["harness/guest", "harness/protocol", "scenarios/src", "Cargo.lock", "Cargo.toml"];
@@ -59,7 +63,7 @@ pub(crate) fn build(tree: &Path, to: &Path) -> Result<Built, ImageError> {
     Ok(Built { version: "built".into(), packages: Vec::new() })
 }
 
-/// The cpio segment with this binary.
+/// The cpio segment with this binary, and the binary itself for those who start it without a VM.
 pub(crate) fn pack(binary: &Path, to: &Path) -> Result<(), ImageError> {
     let bytes = std::fs::read(binary).map_err(at("read", binary))?;
     if !bytes.starts_with(b"\x7fELF") {
@@ -68,7 +72,11 @@ pub(crate) fn pack(binary: &Path, to: &Path) -> Result<(), ImageError> {
     let mut segment = Segment::new();
     segment.file("init", 0o755, &bytes);
     let path = to.join(SEGMENT);
-    std::fs::write(&path, segment.finish()).map_err(at("write", &path))
+    std::fs::write(&path, segment.finish()).map_err(at("write", &path))?;
+    let program = to.join(PROGRAM);
+    std::fs::write(&program, &bytes).map_err(at("write", &program))?;
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&program, executable).map_err(at("make executable", &program))
 }
 
 fn advise(said: &str) -> &'static str {

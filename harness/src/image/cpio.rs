@@ -2,7 +2,8 @@
 //! `Documentation/driver-api/early-userspace/buffer-format.rst` of the kernel describes it.
 //!
 //! A writer of our own and no crate, because it is one header and some padding, and because everything that could
-//! differ from one build to the next (times, owners, inode numbers, order) is fixed here. Reading is not needed.
+//! differ from one build to the next (times, owners, inode numbers, order) is fixed here. [`files_below`] reads what was
+//! written here and nothing else.
 //! Any number of finished segments can be concatenated: the kernel unpacks one after the other, later files win.
 
 use std::collections::BTreeSet;
@@ -88,9 +89,56 @@ impl Segment {
     }
 }
 
+/// Name and content of the files of a finished segment whose paths start with `folder`, the prefix taken off; none when
+/// it is no such segment.
+pub(crate) fn files_below<'a>(segment: &'a [u8], folder: &str) -> Option<Vec<(&'a str, &'a [u8])>> {
+    const HEADER: usize = 110;
+    let mut files = Vec::new();
+    let mut rest = segment;
+    loop {
+        let header = rest.get(..HEADER).filter(|header| header.starts_with(b"070701"))?;
+        let field = |index: usize| {
+            let digits = std::str::from_utf8(&header[6 + 8 * index..][..8]).ok()?;
+            usize::from_str_radix(digits, 16).ok()
+        };
+        let (mode, size, name_size) = (field(1)?, field(6)?, field(11)?);
+        let name = rest.get(HEADER..HEADER + name_size.checked_sub(1)?)?;
+        let name = std::str::from_utf8(name).ok()?;
+        let start = (HEADER + name_size).next_multiple_of(4);
+        let content = rest.get(start..start.checked_add(size)?)?;
+        if name == "TRAILER!!!" {
+            return Some(files);
+        }
+        if let Some(below) = name.strip_prefix(folder)
+            && mode & 0o170_000 == REGULAR as usize
+        {
+            files.push((below, content));
+        }
+        rest = rest.get((start + size).next_multiple_of(4)..)?;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_written_is_read() {
+        let mut segment = Segment::new();
+        segment.directory("blank", 0o755);
+        segment.file("blank/x-0", 0o644, b"hello");
+        segment.symlink("blank/link", "x-0");
+        segment.file("other", 0o644, b"");
+        segment.file("blank/y-1", 0o644, b"");
+        let bytes = segment.finish();
+        let files: Vec<(&str, &[u8])> = vec![("x-0", b"hello"), ("y-1", b"")];
+        assert_eq!(files_below(&bytes, "blank/"), Some(files));
+        for end in 0..bytes.len() - 4 {
+            // The trailer's padding is all that may be cut off.
+            assert!(files_below(&bytes[..end], "blank/").is_none() || bytes[end..].iter().all(|&byte| byte == 0));
+        }
+        assert_eq!(files_below(b"no archive", ""), None);
+    }
 
     #[test]
     fn the_bytes_are_newc() {

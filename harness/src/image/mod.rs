@@ -34,6 +34,7 @@ pub mod progress;
 mod qemu;
 mod source;
 mod store;
+mod store_host;
 pub mod tree;
 mod userland;
 
@@ -44,4 +45,5 @@ pub use manifest::{Manifest, ManifestError};
 pub use progress::{Progress, Step};
 pub use qemu::Qemu;
 pub use store::{BootImage, Image, ImageState, Removed, Settings, Store, default_cache_dir};
+pub use store_host::HostImage;
 pub use userland::add_files;

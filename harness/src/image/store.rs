@@ -21,8 +21,11 @@ use super::{agent, kernel, userland};
 /// packages.
 const BUILDERS: u32 = 1;
 
+/// The same for the agent's builder.
+const AGENT_BUILDER: u32 = 2;
+
 /// How many agents and initramfs are kept: one for each (kernel, userland) in use, and some to go back to.
-const KEEP: usize = 8;
+pub(super) const KEEP: usize = 8;
 
 /// The initramfs's file name in its image.
 const INITRAMFS: &str = "initramfs.cpio";
@@ -100,7 +103,7 @@ pub struct Removed {
 
 /// The images of a source tree in a cache.
 pub struct Store {
-    cache: Cache,
+    pub(super) cache: Cache,
     tree: PathBuf,
     manifest: Manifest,
     source: Source,
@@ -184,12 +187,13 @@ impl Store {
     }
 
     /// The directory with the agent's segment, and a hash of it.
-    fn agent(&self) -> Result<(PathBuf, String), ImageError> {
+    pub(super) fn agent(&self) -> Result<(PathBuf, String), ImageError> {
         let key = match &self.agent {
             Some(binary) => sha256(&std::fs::read(binary).map_err(at("read", binary))?),
             None => agent::key(&self.tree)?,
         };
-        let slot = Slot { kind: "agent", name: String::new(), key: sha256(format!("{BUILDERS} {key}").as_bytes()) };
+        let slot =
+            Slot { kind: "agent", name: String::new(), key: sha256(format!("{AGENT_BUILDER} {key}").as_bytes()) };
         let build = |to: &Path, _: Option<&Bill>| {
             if let Some(binary) = &self.agent {
                 agent::pack(binary, to)?;
@@ -261,12 +265,17 @@ impl Store {
     }
 
     /// The image from the cache or, when it is missing, from its builder.
-    fn obtain<T>(&self, image: Image<'_>, refresh: bool, take: impl FnOnce(&Entry) -> T) -> Result<T, ImageError> {
+    pub(super) fn obtain<T>(
+        &self,
+        image: Image<'_>,
+        refresh: bool,
+        take: impl FnOnce(&Entry) -> T,
+    ) -> Result<T, ImageError> {
         let slot = self.slot(image)?;
         self.take(&slot, refresh, |to, former| self.make(image, &slot.title(), to, former), take)
     }
 
-    fn take<T>(
+    pub(super) fn take<T>(
         &self,
         slot: &Slot,
         refresh: bool,

@@ -19,6 +19,9 @@ use super::source::Unpacked;
 /// The segment's file name.
 pub(crate) const SEGMENT: &str = "userland.cpio";
 
+/// The directory with blank filesystems in the segment.
+pub(crate) const BLANK: &str = "blank";
+
 /// Directories of the guest and their permissions.
 const DIRECTORIES: [(&str, u32); 9] = [
     ("proc", 0o755),
@@ -29,7 +32,7 @@ const DIRECTORIES: [(&str, u32); 9] = [
     ("etc", 0o755),
     ("root", 0o700),
     ("t", 0o755),
-    ("blank", 0o755),
+    (BLANK, 0o755),
 ];
 
 /// Fills the directory with the userland of the unpacked packages; its version is that of the first package.
@@ -53,7 +56,7 @@ pub(crate) fn build(
     for (name, blank) in &manifest.blank {
         for copy in 0..blank.copies {
             let bytes = blank_filesystem(&root, name, blank, copy)?;
-            segment.file(&format!("blank/{name}-{copy}"), 0o644, &bytes);
+            segment.file(&format!("{BLANK}/{name}-{copy}"), 0o644, &bytes);
         }
     }
     let path = to.join(SEGMENT);

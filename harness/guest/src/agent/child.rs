@@ -179,10 +179,11 @@ fn own_root(top: &str) -> io::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
     std::env::set_current_dir(top)?;
+    // Before the old root goes: in a user namespace a new procfs wants to see another one (mount_namespaces(7)).
+    mount(Some("proc"), "proc", Some("proc"), MsFlags::empty(), none)?;
     nix::unistd::pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
     std::env::set_current_dir("/")?;
-    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none)?;
     Ok(nix::unistd::sethostname("trial")?)
 }
 

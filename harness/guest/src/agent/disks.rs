@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use protocol::blank;
 use scenarios::program::Filesystem;
 use scenarios::{Program, Step};
@@ -21,6 +24,31 @@ pub(super) struct Disk {
     pub(super) fs_type: String,
     device: LoopDevice,
     backing: PathBuf,
+}
+
+/// How long a device may still be used after its trial.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Filesystems that a kernel does not mount twice: it knows them by the number that their mkfs gave them, and every
+/// trial has the same ones.
+fn is_known_by_number(filesystem: Filesystem) -> bool {
+    matches!(filesystem, Filesystem::Xfs | Filesystem::Btrfs)
+}
+
+/// The disks of a trial.
+#[derive(Debug, Default)]
+pub(super) struct Disks {
+    disks: Vec<Disk>,
+    /// Keeps other agents on the same kernel from using the same numbers; gone with this process at the latest.
+    turn: Option<Flock<File>>,
+}
+
+impl Deref for Disks {
+    type Target = [Disk];
+
+    fn deref(&self) -> &[Disk] {
+        &self.disks
+    }
 }
 
 impl Disk {
@@ -43,26 +71,55 @@ pub(super) fn needed(program: &Program) -> Vec<Filesystem> {
     program.steps.iter().filter_map(|line| filesystem(&line.step)).collect()
 }
 
-/// Attaches a disk with an empty filesystem for each.
-///
-/// # Errors
-/// What was tried and why it failed.
-pub(super) fn attach(filesystems: &[Filesystem]) -> io::Result<Vec<Disk>> {
-    fs::create_dir_all("/run/disks")?;
-    let mut used: BTreeMap<String, usize> = BTreeMap::new();
-    let mut disks = Vec::new();
-    for (number, filesystem) in filesystems.iter().enumerate() {
-        let fs_type = filesystem.to_string();
-        let index = used.entry(fs_type.clone()).or_default();
-        let blank = format!("/blank/{fs_type}-{index}");
-        *index += 1;
-        let backing = PathBuf::from(format!("/run/disks/{number}"));
-        let device = unpack(&blank, &backing)
-            .and_then(|file| LoopDevice::attach(&file))
-            .map_err(|error| io::Error::new(error.kind(), format!("a disk from {blank}: {error}")))?;
-        disks.push(Disk { fs_type, device, backing });
+impl Disks {
+    /// Attaches a disk with an empty filesystem for each; `may_add`: the kernel may make more loop devices.
+    ///
+    /// # Errors
+    /// What was tried and why it failed.
+    pub(super) fn attach(&mut self, filesystems: &[Filesystem], may_add: bool) -> io::Result<()> {
+        fs::create_dir_all("/run/disks")?;
+        if filesystems.iter().copied().any(is_known_by_number) {
+            let blank = File::open("/blank")?;
+            self.turn = Some(Flock::lock(blank, FlockArg::LockExclusive).map_err(|(_, error)| error)?);
+        }
+        let mut used: BTreeMap<String, usize> = BTreeMap::new();
+        for (number, filesystem) in filesystems.iter().enumerate() {
+            let fs_type = filesystem.to_string();
+            let index = used.entry(fs_type.clone()).or_default();
+            let blank = format!("/blank/{fs_type}-{index}");
+            *index += 1;
+            let backing = PathBuf::from(format!("/run/disks/{number}"));
+            let device = unpack(&blank, &backing)
+                .and_then(|file| LoopDevice::attach(&file, may_add))
+                .map_err(|error| io::Error::new(error.kind(), format!("a disk from {blank}: {error}")))?;
+            self.disks.push(Disk { fs_type, device, backing });
+        }
+        Ok(())
     }
-    Ok(disks)
+
+    /// Takes the disks away again; what is still used is told.
+    pub(super) fn detach(self) -> Vec<String> {
+        self.disks.into_iter().filter_map(Disk::detach).collect()
+    }
+}
+
+impl Disk {
+    fn detach(self) -> Option<String> {
+        let (path, Disk { fs_type, device, backing }) = (self.path(), self);
+        if fs_type == "btrfs"
+            && let Ok(path) = CString::new(path.as_str())
+        {
+            // The kernel remembers the device by its UUID, which the next trial's disk has too.
+            let _ = sys::btrfs_forget_device(&path);
+        }
+        let detached = device.detach(PATIENCE);
+        let _ = fs::remove_file(backing);
+        match detached {
+            Ok(false) => None,
+            Ok(true) => Some(format!("{path} ({fs_type}) is still in use: a mount of it is left")),
+            Err(error) => Some(format!("{path} ({fs_type}) cannot be taken away: {error}")),
+        }
+    }
 }
 
 fn unpack(blank: &str, backing: &PathBuf) -> io::Result<File> {
@@ -74,25 +131,4 @@ fn unpack(blank: &str, backing: &PathBuf) -> io::Result<File> {
         file.write_all_at(bytes, offset)?;
     }
     Ok(file)
-}
-
-/// Takes the disks away again; what is still used is told.
-pub(super) fn detach(disks: Vec<Disk>) -> Vec<String> {
-    let mut leftovers = Vec::new();
-    for disk in disks {
-        let (path, fs_type, backing) = (disk.path(), disk.fs_type, disk.backing);
-        if fs_type == "btrfs"
-            && let Ok(path) = CString::new(path.as_str())
-        {
-            // The kernel remembers the device by its UUID, which the next trial's disk has too.
-            let _ = sys::btrfs_forget_device(&path);
-        }
-        match disk.device.detach() {
-            Ok(false) => {}
-            Ok(true) => leftovers.push(format!("{path} ({fs_type}) is still in use: a mount of it is left")),
-            Err(error) => leftovers.push(format!("{path} ({fs_type}) cannot be taken away: {error}")),
-        }
-        let _ = fs::remove_file(backing);
-    }
-    leftovers
 }

@@ -1,27 +1,37 @@
-//! PID 1 of the VM: brings the machine up, takes requests, leads trials, tells the host what was seen.
+//! PID 1: brings its machine up, takes requests, leads trials, tells the host what was seen.
 //!
-//! One thread, one trial at a time. Whatever it cannot do is an event for the host, never silence.
+//! The machine is a VM ([`main`]), or namespaces on the host's own kernel ([`host_main`]). One thread, one trial at a
+//! time. Whatever it cannot do is an event for the host, never silence.
 
 mod boot;
 mod child;
 mod disks;
+mod host;
 mod kernel_log;
 mod litter;
+mod machine;
 mod modules;
+mod offer;
 mod trial;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use nix::errno::Errno;
 use protocol::message::{Event, Ready, Request};
 use protocol::wire;
 
-/// The agent's life; ends with the machine.
+use boot::BootError;
+use host::Side;
+use machine::Machine;
+
+/// The agent's life in a VM; ends with the machine.
 pub fn main() -> ExitCode {
-    let end = match boot::bring_up() {
-        Ok(port) => serve(port),
+    let end = match boot::vm::bring_up() {
+        Ok((port, modules)) => serve(port, Machine::Vm(modules)),
         Err(error) => Err(error.into()),
     };
     if let Err(error) = end {
@@ -33,30 +43,66 @@ pub fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The agent's life on the host's own kernel; `arguments` are the number of the channel's descriptor and, where
+/// programs may need disks, the folder with blank filesystems.
+pub fn host_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let number = arguments.next().and_then(|number| number.to_str()?.parse().ok());
+    let blank = arguments.next().map(PathBuf::from);
+    let channel = number.ok_or(Errno::EINVAL.into()).and_then(crate::sys::keep_only).map(File::from);
+    let mut channel = match channel {
+        Ok(channel) => channel,
+        Err(error) => {
+            eprintln!("agent: the first argument must be the number of an open descriptor: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let confined = match host::divide() {
+        Ok(Side::Watcher(watcher)) => {
+            // It must be closed as soon as the agent closes it.
+            drop(channel);
+            return watcher.watch();
+        }
+        Ok(Side::Agent { confined }) => boot::host::enter(blank.as_deref(), confined).map(|()| confined),
+        Err(error) => Err(error),
+    };
+    let end = match confined {
+        Ok(confined) => serve(channel, Machine::Host(offer::Offer::look(confined, blank.is_some()))),
+        Err(error) => {
+            let _ = wire::send(&mut channel, &Event::Broken { why: error.to_string() });
+            Err(error.into())
+        }
+    };
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Why the agent stops serving.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
     #[error("bringing the machine up: {0}")]
-    Boot(#[from] boot::BootError),
+    Boot(#[from] BootError),
     #[error("the channel to the host: {0}")]
     Wire(#[from] wire::WireError),
     #[error("the channel to the host: {0}")]
     Io(#[from] std::io::Error),
 }
 
-fn serve(port: File) -> Result<(), Stop> {
-    let mut to_host = port.try_clone()?;
-    let mut from_host = BufReader::new(port);
-    let mut modules = modules::Modules::read(Path::new("/modules"));
-    let ready = describe(&mut modules);
-    wire::send(&mut to_host, &Event::Ready(ready))?;
+fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
+    let mut to_host = channel.try_clone()?;
+    let mut from_host = BufReader::new(channel);
+    wire::send(&mut to_host, &Event::Ready(describe(&machine)))?;
     loop {
         match wire::receive(&mut from_host) {
             Ok(Request::Run(request)) => {
                 let number = request.trial;
                 let mut progress =
                     |stage: &str| wire::send(&mut to_host, &Event::Progress { trial: number, stage: stage.to_owned() });
-                let report = Box::new(trial::run(&request, &mut modules, &mut progress)?);
+                let report = Box::new(trial::run(&request, &mut machine, &mut progress)?);
                 wire::send(&mut to_host, &Event::Finished { trial: number, report })?;
             }
             Ok(Request::Shutdown) | Err(wire::WireError::Closed) => return Ok(()),
@@ -68,7 +114,7 @@ fn serve(port: File) -> Result<(), Stop> {
     }
 }
 
-fn describe(modules: &mut modules::Modules) -> Ready {
+fn describe(machine: &Machine) -> Ready {
     let kernel = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     let seconds: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
@@ -77,9 +123,9 @@ fn describe(modules: &mut modules::Modules) -> Ready {
     Ready {
         kernel: kernel.unwrap_or_default(),
         criu: crate::criu::version(),
-        filesystems: modules.filesystems(),
+        filesystems: machine.filesystems(),
         statmount_by_fd: statmount.is_some_and(|result| result.is_ok()),
-        tainted: kernel_log::tainted(),
+        tainted: machine.tainted(),
         uptime_ms: std::time::Duration::from_secs_f64(seconds).as_millis().try_into().unwrap_or(u64::MAX),
     }
 }

@@ -11,10 +11,9 @@ use protocol::message::{Action, ActionEnd, ActionReport, Flavor, Lifecycle, Setu
 use protocol::wire::WireError;
 
 use super::child::{Child, pipe_inode};
-use super::disks::{self, Disk};
-use super::kernel_log::{self, KernelLog};
+use super::disks::{self, Disk, Disks};
 use super::litter::Before;
-use super::modules::Modules;
+use super::machine::Machine;
 use crate::criu::{External, Images, Run};
 use crate::executor::{Answer, Ask};
 use crate::observe::{Made, outside};
@@ -33,11 +32,11 @@ fn actions(lifecycle: Lifecycle) -> &'static [Action] {
 /// Runs a trial to its end, whatever that is. The only error is that the host cannot be told.
 pub(super) fn run(
     request: &TrialRequest,
-    modules: &mut Modules,
+    machine: &mut Machine,
     progress: Progress<'_>,
 ) -> Result<TrialReport, WireError> {
     let mut report = TrialReport::default();
-    let world = Before::look().and_then(|before| Ok((before, KernelLog::from_now()?)));
+    let world = Before::look().and_then(|before| Ok((before, machine.kernel_log()?)));
     let (before, kernel_log) = match world {
         Ok(world) => world,
         Err(error) => {
@@ -46,9 +45,16 @@ pub(super) fn run(
         }
     };
     let top = format!("/t/{}", request.trial);
-    let mut disks = Vec::new();
-    match prepare(request, &top, modules, &mut disks) {
-        Ok(child) => lead(Trial { request, top: &top, child, disks: &disks, made: Vec::new() }, &mut report, progress)?,
+    let mut disks = Disks::default();
+    match prepare(request, &top, machine, &mut disks) {
+        Ok(child) => {
+            let confined = machine.confined();
+            lead(
+                Trial { request, top: &top, child, disks: &disks, made: Vec::new(), confined },
+                &mut report,
+                progress,
+            )?;
+        }
         Err(failure) => report.setup_failure = Some(failure),
     }
     progress("clean-up")?;
@@ -56,11 +62,11 @@ pub(super) fn run(
         Ok(leftovers) => report.leftovers = leftovers,
         Err(error) => report.leftovers.push(format!("looking for leftovers: {error}")),
     }
-    report.leftovers.extend(disks::detach(disks));
+    report.leftovers.extend(disks.detach());
     let _ = fs::remove_dir_all(images_folder(request.trial));
     let _ = fs::remove_dir(&top);
     report.kernel_log = kernel_log.lines();
-    report.tainted = kernel_log::tainted();
+    report.tainted = machine.tainted();
     Ok(report)
 }
 
@@ -73,19 +79,15 @@ fn images_folder(trial: u64) -> PathBuf {
 }
 
 /// Everything that must be there before the program starts; what was attached stands in `disks` also on failure.
-fn prepare(
-    request: &TrialRequest,
-    top: &str,
-    modules: &mut Modules,
-    disks: &mut Vec<Disk>,
-) -> Result<Child, SetupFailure> {
+fn prepare(request: &TrialRequest, top: &str, machine: &mut Machine, disks: &mut Disks) -> Result<Child, SetupFailure> {
     let program = scenarios::text::program(&request.program)
         .map_err(|faults| infrastructure("the program", &crate::executor::told(&faults)))?;
     let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
     for group in program.filesystems() {
-        modules.load(&group).map_err(failed("loading modules"))?;
+        machine.provide(&group)?;
     }
-    *disks = disks::attach(&disks::needed(&program)).map_err(failed("attaching disks"))?;
+    let may_add = machine.may_add_loop_devices();
+    disks.attach(&disks::needed(&program), may_add).map_err(failed("attaching disks"))?;
     make_top(top).map_err(failed("making the top directory"))?;
     Child::start(request.flavor, top).map_err(failed("starting the executor"))
 }
@@ -108,6 +110,8 @@ struct Trial<'a> {
     child: Child,
     disks: &'a [Disk],
     made: Vec<Made>,
+    /// The program has only the privileges of a user namespace.
+    confined: bool,
 }
 
 /// Sets up, looks, acts, looks, until the end of the lifecycle or the first action that fails.
@@ -173,6 +177,7 @@ impl Trial<'_> {
             program: self.request.program.clone(),
             top: self.inner_top().to_owned(),
             disks: self.disks.iter().map(Disk::minor).collect(),
+            confined: self.confined,
         };
         let timeout = self.answer_timeout();
         match self.child.ask(&ask, timeout) {

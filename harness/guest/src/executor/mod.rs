@@ -39,6 +39,8 @@ pub enum Ask {
         top: String,
         /// The minors of the loop devices for the program's block filesystems, in the order of their `mount` steps.
         disks: Vec<u32>,
+        /// There are only the privileges of a user namespace: a step that may not be is unsupported, not wrong.
+        confined: bool,
     },
     /// Look at yourself.
     Look,
@@ -75,8 +77,8 @@ pub fn main() -> ExitCode {
     let mut made = Vec::new();
     loop {
         let answer = match wire::receive::<Ask>(&mut input) {
-            Ok(Ask::SetUp { program, top, disks }) => {
-                let answer = set_up(&program, &top, &disks);
+            Ok(Ask::SetUp { program, top, disks, confined }) => {
+                let answer = set_up(&program, &top, &disks, confined);
                 if let Answer::SetUp { made: names, .. } = &answer {
                     made.clone_from(names);
                 }
@@ -103,7 +105,7 @@ pub(crate) fn told(faults: &[scenarios::Diagnostic]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn set_up(text: &str, top: &str, disks: &[u32]) -> Answer {
+fn set_up(text: &str, top: &str, disks: &[u32], confined: bool) -> Answer {
     let mut world = match World::new(top, disks) {
         Ok(world) => world,
         Err(error) => {
@@ -116,7 +118,7 @@ fn set_up(text: &str, top: &str, disks: &[u32]) -> Answer {
             return failed(SetupFailure { line: 0, what: format!("program text: {}", told(&faults)), missing: None });
         }
     };
-    if let Err(failure) = run(&mut world, &program) {
+    if let Err(failure) = run(&mut world, &program, confined) {
         return failed(failure);
     }
     let (made, top) = (world.made(), world.into_top());
@@ -130,11 +132,11 @@ fn failed(failure: SetupFailure) -> Answer {
     Answer::SetUp { made: Vec::new(), failure: Some(failure), failed_assertions: Vec::new() }
 }
 
-fn run(world: &mut World, program: &Program) -> Result<(), SetupFailure> {
+fn run(world: &mut World, program: &Program, confined: bool) -> Result<(), SetupFailure> {
     for Line { number, step } in &program.steps {
         carry_out(world, step).map_err(|error| SetupFailure {
             line: *number,
-            missing: missing(step, &error),
+            missing: missing(step, &error, confined),
             what: format!("{step}: {error}"),
         })?;
     }
@@ -142,10 +144,13 @@ fn run(world: &mut World, program: &Program) -> Result<(), SetupFailure> {
 }
 
 /// The one thing that a kernel may lack for a step, when its error says so.
-fn missing(step: &Step, error: &io::Error) -> Option<String> {
+fn missing(step: &Step, error: &io::Error, confined: bool) -> Option<String> {
     match (step, error.raw_os_error()) {
         (Step::Mount { filesystem, .. }, Some(libc::ENODEV)) => Some(format!("filesystem {filesystem}")),
         (Step::Overlay { .. }, Some(libc::ENODEV)) => Some("filesystem overlay".to_owned()),
+        (_, Some(libc::EPERM)) if confined => Some(format!("right to `{step}` in a user namespace")),
+        // Other users than the one who runs this are not mapped.
+        (Step::Chown { .. }, Some(libc::EINVAL)) if confined => Some(format!("other user for `{step}`")),
         (_, Some(libc::ENOSYS)) => Some(format!("a system call for `{step}`")),
         _ => None,
     }

@@ -4,49 +4,109 @@ use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use super::check;
 
 const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
-const LOOP_CLR_FD: libc::c_ulong = 0x4C01;
+const LOOP_GET_STATUS64: libc::c_ulong = 0x4C05;
+/// The device lets go of its file when nobody has it open or mounted any more.
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
 
-/// `struct loop_config` of `linux/loop.h`; `info` is `struct loop_info64`.
+/// `struct loop_info64` of `linux/loop.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct LoopInfo {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    sizelimit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    names: [u8; 64 + 64 + 32],
+    init: [u64; 2],
+}
+
+const NO_INFO: LoopInfo = LoopInfo {
+    device: 0,
+    inode: 0,
+    rdevice: 0,
+    offset: 0,
+    sizelimit: 0,
+    number: 0,
+    encrypt_type: 0,
+    encrypt_key_size: 0,
+    flags: 0,
+    names: [0; 160],
+    init: [0; 2],
+};
+
+/// `struct loop_config` of `linux/loop.h`.
 #[repr(C)]
 struct LoopConfig {
     fd: u32,
     block_size: u32,
-    info: [u64; 29],
+    info: LoopInfo,
     reserved: [u64; 8],
 }
 
-/// A loop device that shows a file as a block device; detached from its file when dropped.
+/// A loop device that shows a file as a block device. The kernel detaches it when nobody uses it any more, so it goes
+/// away with this value and the mounts of it, and also when this process is killed.
 #[derive(Debug)]
 pub struct LoopDevice {
     device: File,
     minor: u32,
+    /// Device and inode of the file.
+    backing: (u64, u64),
 }
 
 impl LoopDevice {
-    /// A free loop device, attached to `file`.
+    /// A loop device that was free, attached to `file`. With `may_add` the kernel makes a new one when there is none;
+    /// that one stays for ever.
     ///
     /// # Errors
-    /// Those of opening `/dev/loop-control` and `/dev/loopN` and of their ioctls.
-    pub fn attach(file: &File) -> io::Result<Self> {
+    /// `ENODEV` when none is free; those of opening `/dev/loopN` and of the ioctls.
+    pub fn attach(file: &File, may_add: bool) -> io::Result<Self> {
+        for minor in loop_devices()? {
+            if let Some(device) = Self::configure(file, minor)? {
+                return Ok(device);
+            }
+        }
+        if !may_add {
+            let why = "all loop devices of this machine are in use; `losetup -f` as root makes another one";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+        }
         let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
         // SAFETY: no argument.
         let minor = check(unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) }.into())?;
         let minor = u32::try_from(minor).map_err(io::Error::other)?;
-        let device = OpenOptions::new().read(true).write(true).open(format!("/dev/loop{minor}"))?;
+        Self::configure(file, minor)?.ok_or_else(|| io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// Attaches this very device; none when it is taken.
+    fn configure(file: &File, minor: u32) -> io::Result<Option<Self>> {
+        let device = loop_device(minor)?;
         let config = LoopConfig {
             fd: u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?,
             block_size: 0,
-            info: [0; 29],
+            info: LoopInfo { flags: LO_FLAGS_AUTOCLEAR, ..NO_INFO },
             reserved: [0; 8],
         };
         // SAFETY: LOOP_CONFIGURE reads a `loop_config`.
-        check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) }.into())?;
-        Ok(LoopDevice { device, minor })
+        match check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) }.into()) {
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let stat = file.metadata()?;
+        Ok(Some(LoopDevice { device, minor, backing: (stat.dev(), stat.ino()) }))
     }
 
     /// The `N` of `/dev/loopN`.
@@ -54,16 +114,62 @@ impl LoopDevice {
         self.minor
     }
 
-    /// True when something else than us still uses the device: `/sys/block/loopN/loop` outlives `LOOP_CLR_FD` then.
+    /// Lets go of the device; true when something else still uses it after `patience`: somebody may look at it for a
+    /// moment, and unmounting goes on a little after the last process has ended.
     ///
     /// # Errors
-    /// The ioctl's.
-    pub fn detach(self) -> io::Result<bool> {
-        // SAFETY: no argument.
-        check(unsafe { libc::ioctl(self.device.as_raw_fd(), LOOP_CLR_FD) }.into())?;
-        let sign = format!("/sys/block/loop{}/loop/autoclear", self.minor);
-        drop(self.device);
-        std::fs::exists(sign)
+    /// Those of opening the device again and of the ioctl.
+    pub fn detach(self, patience: Duration) -> io::Result<bool> {
+        let LoopDevice { device, minor, backing } = self;
+        drop(device);
+        let deadline = Instant::now() + patience;
+        loop {
+            let device = loop_device(minor)?;
+            let mut info = NO_INFO;
+            // SAFETY: LOOP_GET_STATUS64 fills a `loop_info64`.
+            match check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64, &raw mut info) }.into()) {
+                // Another one has it already, with a file of its own.
+                Ok(_) if (info.device, info.inode) != backing => return Ok(false),
+                Ok(_) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            if Instant::now() >= deadline {
+                return Ok(true);
+            }
+            drop(device);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The minors of all loop devices, free or not, in ascending order.
+///
+/// # Errors
+/// Those of listing `/sys/block`.
+pub fn loop_devices() -> io::Result<Vec<u32>> {
+    let mut minors = Vec::new();
+    for entry in std::fs::read_dir("/sys/block")? {
+        minors.extend(entry?.file_name().to_str().and_then(|name| name.strip_prefix("loop")?.parse::<u32>().ok()));
+    }
+    minors.sort_unstable();
+    Ok(minors)
+}
+
+/// `/dev/loopN`, opened for reading and writing; the node is made where the kernel does not make it.
+///
+/// # Errors
+/// Those of making and opening the node.
+pub fn loop_device(minor: u32) -> io::Result<File> {
+    let path = format!("/dev/loop{minor}");
+    let open = || OpenOptions::new().read(true).write(true).open(&path);
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+            mknod(path.as_str(), SFlag::S_IFBLK, mode, makedev(7, minor.into()))?;
+            open()
+        }
+        result => result,
     }
 }
 

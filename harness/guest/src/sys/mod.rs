@@ -6,11 +6,14 @@ mod mount;
 mod process;
 mod xattr;
 
-pub use block::{LoopDevice, btrfs_create_subvolume, btrfs_delete_subvolume, btrfs_forget_device, btrfs_snapshot};
+pub use block::{
+    LoopDevice, btrfs_create_subvolume, btrfs_delete_subvolume, btrfs_forget_device, btrfs_snapshot, loop_device,
+    loop_devices,
+};
 pub use mount::{MountAttr, fsmount, mount_setattr, open_tree, statmount_by_fd, statx_mount_id};
 pub use process::{
-    clone_into_namespaces, flock, getcwd, in_mount_namespace, inherit, interface_up, kcmp_file, map_page, mapped_bytes,
-    pidfd_getfd, pidfd_open, read_some_entries, set_lease,
+    clone_into_namespaces, flock, getcwd, in_mount_namespace, inherit, interface_up, kcmp_file, keep_only, map_page,
+    mapped_bytes, pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
 };
 pub use xattr::{getxattr, listxattr, setxattr};
 

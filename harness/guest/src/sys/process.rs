@@ -196,3 +196,33 @@ pub fn inherit(command: &mut std::process::Command, descriptors: &[(&OwnedFd, li
     // SAFETY: the closure only makes dup2 calls, which are async-signal-safe, and reads a vector made before the fork.
     unsafe { command.pre_exec(hand_over) };
 }
+
+/// Takes over a descriptor that this process was started with, as the only one besides the standard streams: the
+/// others are closed, whoever left them open.
+///
+/// # Errors
+/// `EBADF` when it is not open, `EINVAL` for a standard stream.
+pub fn keep_only(fd: libc::c_int) -> io::Result<OwnedFd> {
+    if fd <= 2 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let number = libc::c_uint::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }.into())?;
+    for (first, last) in [(3, number - 1), (number + 1, libc::c_uint::MAX)] {
+        if first <= last {
+            // SAFETY: no pointers. Called at the start of the process: nothing of ours has one of these descriptors.
+            check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+        }
+    }
+    // SAFETY: it is open, and nobody else in this process owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Gives every signal its default action, as a process has them that nobody prepared; SIGPIPE stays as it is.
+pub fn reset_signals() {
+    for signal in (1..=libc::SIGRTMAX()).filter(|&signal| signal != libc::SIGPIPE) {
+        // SAFETY: the default action is no code of ours. It fails for the few that cannot be changed; let it.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}

@@ -1,5 +1,5 @@
 //! From the kernel's hand-over to a machine in which CRIU works: a root that can be pivoted away from, kernel
-//! filesystems, modules, the loopback interface, the channel to the host.
+//! filesystems, modules, the loopback interface, the port to the host.
 
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
@@ -8,27 +8,15 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::modules::Modules;
+use super::{BootError, make_private, mount_kernel_filesystem, step};
+use crate::agent::modules::Modules;
 use crate::sys;
 
 /// The name of the virtio-serial port that the harness gives the VM.
 const PORT_NAME: &str = "zdtm.agent";
 
-/// What could not be done.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BootError {
-    #[error("{what}: {error}")]
-    Step { what: String, error: io::Error },
-    #[error("there is no virtio-serial port named {PORT_NAME}; the VM was started without it")]
-    NoPort,
-}
-
-fn step<T>(what: impl Into<String>, result: io::Result<T>) -> Result<T, BootError> {
-    result.map_err(|error| BootError::Step { what: what.into(), error })
-}
-
 /// Brings the machine up and opens the channel.
-pub(super) fn bring_up() -> Result<File, BootError> {
+pub(in crate::agent) fn bring_up() -> Result<(File, Modules), BootError> {
     step("a mounted root", mounted_root())?;
     for (source, target, fs_type, data) in KERNEL_FILESYSTEMS {
         step(format!("the directory {target}"), fs::create_dir_all(target))?;
@@ -39,7 +27,7 @@ pub(super) fn bring_up() -> Result<File, BootError> {
     let mut modules = Modules::read(Path::new("/modules"));
     step("base modules", modules.load("base"))?;
     step("interface lo", sys::interface_up("lo"))?;
-    open_port()
+    Ok((open_port()?, modules))
 }
 
 const KERNEL_FILESYSTEMS: [(&str, &str, &str, Option<&str>); 6] = [
@@ -60,15 +48,6 @@ fn mounted_root() -> io::Result<()> {
     mount(Some("."), "/", none, MsFlags::MS_MOVE, none)?;
     std::os::unix::fs::chroot(".")?;
     std::env::set_current_dir("/")
-}
-
-fn mount_kernel_filesystem(source: &str, target: &str, fs_type: &str, data: Option<&str>) -> io::Result<()> {
-    Ok(mount(Some(source), target, Some(fs_type), MsFlags::empty(), data)?)
-}
-
-fn make_private() -> io::Result<()> {
-    let none = None::<&CStr>;
-    Ok(mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?)
 }
 
 fn replace_by_link(path: &str, target: &str) -> io::Result<()> {
@@ -93,7 +72,9 @@ fn open_port() -> Result<File, BootError> {
         }
         let rest = deadline.saturating_duration_since(std::time::Instant::now());
         if rest.is_zero() {
-            return Err(BootError::NoPort);
+            return Err(BootError::Lacking(format!(
+                "there is no virtio-serial port named {PORT_NAME}; the VM was started without it"
+            )));
         }
         let timeout = nix::poll::PollTimeout::try_from(rest).unwrap_or(nix::poll::PollTimeout::MAX);
         let mut polled = [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(&watch), nix::poll::PollFlags::POLLIN)];

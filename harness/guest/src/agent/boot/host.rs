@@ -1,0 +1,83 @@
+//! A private corner of a running machine: called by a process that is alone in new namespaces, it builds a root on a
+//! fresh tmpfs, moves there and lets go of everything else. All of it lives in the mount namespace and goes with it.
+//!
+//! Nothing on the host is written to and no folder is made there: the tmpfs is mounted over `/proc`, which every
+//! machine has, and that mount is seen by this namespace alone.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
+
+use super::{BootError, make_private, mount_kernel_filesystem, step};
+
+/// Where the new root is mounted for as long as the old one is there.
+const STAGE: &str = "/proc";
+
+/// Devices that programs, the agent and criu use: name and numbers of `Documentation/admin-guide/devices.txt`.
+const DEVICES: [(&str, u64, u64); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+/// Devices that only a process with the machine's privileges can use. Loop devices are added when they are taken.
+const PRIVILEGED_DEVICES: [(&str, u64, u64); 3] =
+    [("btrfs-control", 10, 234), ("fuse", 10, 229), ("loop-control", 10, 237)];
+
+/// Makes the new root and moves there. `blank` is the folder with blank filesystems, shown read-only as `/blank`;
+/// `confined` says that this is a user namespace, where device nodes cannot be made but only borrowed.
+pub(in crate::agent) fn enter(blank: Option<&Path>, confined: bool) -> Result<(), BootError> {
+    step("mounts private", make_private())?;
+    umask(Mode::from_bits_truncate(0o022));
+    step(format!("mount tmpfs on {STAGE}"), mount_kernel_filesystem("tmpfs", STAGE, "tmpfs", Some("mode=0755")))?;
+    step(format!("go to {STAGE}"), std::env::set_current_dir(STAGE))?;
+    for directory in ["proc", "sys", "dev", "dev/pts", "run", "t", "tmp", "blank"] {
+        step(format!("the directory {directory} of the new root"), fs::create_dir(directory))?;
+    }
+    step("mount proc in the new root", mount_kernel_filesystem("proc", "proc", "proc", None))?;
+    // In a user namespace sysfs needs a network namespace of its own and a /sys that nothing covers. Who needs it
+    // finds out by itself.
+    let _ = mount_kernel_filesystem("sysfs", "sys", "sysfs", None);
+    let devpts = mount_kernel_filesystem("devpts", "dev/pts", "devpts", Some("newinstance,ptmxmode=0666"));
+    step("mount devpts in the new root", devpts)?;
+    step("dev/ptmx in the new root", symlink("pts/ptmx", "dev/ptmx"))?;
+    for (name, major, minor) in DEVICES {
+        let made = if confined { borrow_device(name) } else { make_device(name, SFlag::S_IFCHR, major, minor) };
+        step(format!("dev/{name} in the new root"), made)?;
+    }
+    for (name, major, minor) in PRIVILEGED_DEVICES.into_iter().filter(|_| !confined) {
+        step(format!("dev/{name} in the new root"), make_device(name, SFlag::S_IFCHR, major, minor))?;
+    }
+    if let Some(blank) = blank {
+        step(format!("bind {} into the new root", blank.display()), show_read_only(blank, "blank"))?;
+    }
+    step("make the new root the root", leave_old_root())
+}
+
+fn make_device(name: &str, kind: SFlag, major: u64, minor: u64) -> io::Result<()> {
+    let mode = Mode::from_bits_truncate(0o666);
+    Ok(mknod(format!("dev/{name}").as_str(), kind, mode, makedev(major, minor))?)
+}
+
+fn borrow_device(name: &str) -> io::Result<()> {
+    let at = format!("dev/{name}");
+    fs::File::create(&at)?;
+    let none = None::<&str>;
+    Ok(mount(Some(format!("/{at}").as_str()), at.as_str(), none, MsFlags::MS_BIND, none)?)
+}
+
+fn show_read_only(folder: &Path, at: &str) -> io::Result<()> {
+    let none = None::<&str>;
+    mount(Some(folder), at, none, MsFlags::MS_BIND, none)?;
+    let attributes = crate::sys::MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..Default::default() };
+    let here = fs::File::open(at)?;
+    crate::sys::mount_setattr(std::os::fd::AsFd::as_fd(&here), c"", false, attributes)
+}
+
+/// pivot_root(2) with both arguments the same puts the old root over the new one; then it is taken away.
+fn leave_old_root() -> io::Result<()> {
+    nix::unistd::pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    std::env::set_current_dir("/")
+}

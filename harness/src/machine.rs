@@ -1,0 +1,166 @@
+//! What a worker runs trials on: a VM, or the agent on the host's own kernel. A worker does not care which.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Instant;
+
+use protocol::message::Ready;
+use protocol::{Event, Request};
+
+use crate::host::{HostAgent, HostError, HostSpec};
+use crate::vm::{Vm, VmError, VmSpec};
+
+/// The word for it on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// `vm`: a VM for each worker.
+    #[default]
+    Vm,
+    /// `host`: namespaces on the host's own kernel.
+    Host,
+}
+
+impl FromStr for Backend {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "vm" => Ok(Self::Vm),
+            "host" => Ok(Self::Host),
+            _ => Err("known are vm and host".to_owned()),
+        }
+    }
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub enum MachineSpec {
+    /// A VM.
+    Vm(Box<VmSpec>),
+    /// An agent on the host's own kernel.
+    Host(HostSpec),
+}
+
+impl MachineSpec {
+    /// By how much time limits are longer than on bare hardware.
+    pub fn timeout_scale(&self) -> f64 {
+        match self {
+            Self::Vm(spec) => spec.accelerator.timeout_scale(),
+            Self::Host(_) => 1.0,
+        }
+    }
+
+    /// What a machine leaves that does not come up; the rest is in the error.
+    pub fn traces(&self) -> Traces {
+        match self {
+            Self::Vm(spec) => Traces::Directory(spec.directory.clone()),
+            Self::Host(_) => Traces::none(),
+        }
+    }
+}
+
+/// A running machine whose agent has said that it is ready. Dropping it ends it.
+#[derive(Debug)]
+pub enum Machine {
+    /// A VM, and its directory.
+    Vm(Box<Vm>, PathBuf),
+    /// An agent on the host's own kernel.
+    Host(Box<HostAgent>),
+}
+
+impl Machine {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// [`MachineError`]; nothing is left running.
+    pub fn boot(spec: &MachineSpec, deadline: Instant) -> Result<Self, MachineError> {
+        Ok(match spec {
+            MachineSpec::Vm(spec) => Self::Vm(Box::new(Vm::boot(spec, deadline)?), spec.directory.clone()),
+            MachineSpec::Host(spec) => Self::Host(Box::new(HostAgent::boot(spec, deadline)?)),
+        })
+    }
+
+    /// What the agent found when it came up.
+    pub fn ready(&self) -> &Ready {
+        match self {
+            Self::Vm(vm, _) => vm.ready(),
+            Self::Host(agent) => agent.ready(),
+        }
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// [`MachineError`]
+    pub fn send(&mut self, request: &Request) -> Result<(), MachineError> {
+        match self {
+            Self::Vm(vm, _) => Ok(vm.send(request)?),
+            Self::Host(agent) => Ok(agent.send(request)?),
+        }
+    }
+
+    /// The agent's next event.
+    ///
+    /// # Errors
+    /// [`MachineError`]
+    pub fn receive(&mut self, deadline: Instant) -> Result<Event, MachineError> {
+        match self {
+            Self::Vm(vm, _) => Ok(vm.receive(deadline)?),
+            Self::Host(agent) => Ok(agent.receive(deadline)?),
+        }
+    }
+
+    /// What it leaves for the artifacts of a failed trial.
+    pub fn traces(&self) -> Traces {
+        match self {
+            Self::Vm(_, directory) => Traces::Directory(directory.clone()),
+            Self::Host(agent) => Traces::Said(agent.said()),
+        }
+    }
+}
+
+/// What is left of a machine for the artifacts.
+#[derive(Clone, Debug)]
+pub enum Traces {
+    /// A VM's directory, with its console and QEMU's output.
+    Directory(PathBuf),
+    /// What the agent on the host said.
+    Said(Vec<u8>),
+}
+
+impl Traces {
+    /// Nothing.
+    pub const fn none() -> Self {
+        Self::Said(Vec::new())
+    }
+
+    /// Files by name; what cannot be read is left out.
+    pub fn files(&self) -> Vec<(&'static str, Vec<u8>)> {
+        match self {
+            Self::Directory(directory) => {
+                let read = |name| std::fs::read(directory.join(name)).ok().map(|bytes| (name, bytes));
+                ["console", "qemu-command", "qemu-stderr"].into_iter().filter_map(read).collect()
+            }
+            Self::Said(bytes) if bytes.is_empty() => Vec::new(),
+            Self::Said(bytes) => vec![("agent-stderr", bytes.clone())],
+        }
+    }
+}
+
+/// Why a machine is not, or no longer, of use.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// A VM.
+    #[error("the VM: {0}")]
+    Vm(#[from] VmError),
+    /// The agent on the host's own kernel.
+    #[error("the agent on this machine: {0}")]
+    Host(#[from] HostError),
+}
+
+impl MachineError {
+    /// The user wants the run to end.
+    pub fn is_interrupt(&self) -> bool {
+        matches!(self, Self::Vm(VmError::Interrupted) | Self::Host(HostError::Interrupted))
+    }
+}
