@@ -38,19 +38,14 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> anyhow::Result<u8> {
-    let tree = || harness::image::tree::locate(None);
     match command {
         Command::Run(args) => run::run(&args),
-        Command::List(args) => list::list(&args, &tree()?),
-        Command::Show(args) => list::show(&args, &tree()?),
+        Command::List(args) => list::list(&args),
+        Command::Show(args) => list::show(&args),
         Command::Image(args) => {
             let whole = image::run(&args, run::progress(), &mut std::io::stdout())?;
             Ok(if whole { 0 } else { 3 })
         }
-        Command::Doctor(args) => {
-            let cache = harness::image::default_cache_dir()?;
-            let checks = doctor::host(&cache, run::MEMORY_MIB);
-            Ok(doctor::run(&args, &checks, &mut std::io::stdout())?)
-        }
+        Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),
     }
 }

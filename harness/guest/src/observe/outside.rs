@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 use protocol::observation::{Mount, ProcessState, View};
 
 use super::inside::{Look, mount_ids, mounted_proc};
@@ -37,7 +39,7 @@ pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
     let proc = mounted_proc()?;
     let base = pid.to_string();
     settle(proc.as_fd(), pid)?;
-    let mounts = mount_table(proc.as_fd(), &base)?;
+    let mounts = mount_table_of_namespace(proc.as_fd(), &base)?;
     let host_mounts = mount_table(proc.as_fd(), "self")?;
     let tables =
         MountTables { own: mounts.iter().map(|mount| mount.id).collect(), other: mount_ids(proc.as_fd(), "self")? };
@@ -52,6 +54,14 @@ pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
 
 fn mount_table(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<Mount>> {
     mountinfo::parse(&read_file(proc, &format!("{base}/mountinfo"))?).map_err(io::Error::other)
+}
+
+/// The mount table of the process's mount namespace. Its own mountinfo has only what lies below its root directory,
+/// so a process whose root is on a detached mount has none: a child of ours reads it from inside the namespace.
+fn mount_table_of_namespace(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<Mount>> {
+    let namespace = openat(proc, format!("{base}/ns/mnt").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let text = sys::in_mount_namespace(namespace.as_fd(), || read_file(proc, "self/mountinfo"))?;
+    mountinfo::parse(&text).map_err(io::Error::other)
 }
 
 /// The mounts that the agent itself sees.
@@ -110,10 +120,10 @@ fn process_state(proc: BorrowedFd<'_>, pid: i32) -> io::Result<ProcessState> {
     })
 }
 
-/// The mount table of a process.
+/// The mount table of a process's mount namespace.
 ///
 /// # Errors
-/// Those of reading its mountinfo.
+/// Those of entering it and of reading mountinfo there.
 pub fn look_at_mounts(pid: i32) -> io::Result<Vec<Mount>> {
-    mount_table(mounted_proc()?.as_fd(), &pid.to_string())
+    mount_table_of_namespace(mounted_proc()?.as_fd(), &pid.to_string())
 }

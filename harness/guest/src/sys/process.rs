@@ -1,8 +1,13 @@
 //! Processes and their descriptors: clone(2), pidfd_open(2), pidfd_getfd(2), kcmp(2), mmap(2), and the loopback interface.
 
 use std::cmp::Ordering;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
+use nix::sys::wait::WaitStatus;
 
 use super::{check, check_fd};
 
@@ -19,6 +24,39 @@ pub unsafe fn clone_into_namespaces(namespaces: libc::c_int) -> io::Result<libc:
     // SAFETY: no stack, no thread bits: the kernel copies the process as fork does. The caller answers for threads.
     let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
     libc::pid_t::try_from(pid).map_err(io::Error::other)
+}
+
+/// What `read` finds in a child of this process that has entered a mount namespace, with root and working directory at
+/// the namespace's root (setns(2)).
+///
+/// # Errors
+/// Those of entering the namespace, and those of `read`, by number.
+pub fn in_mount_namespace(
+    namespace: BorrowedFd<'_>,
+    read: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> io::Result<Vec<u8>> {
+    let (answer, to_parent) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    // SAFETY: the agent has one thread.
+    let child = unsafe { clone_into_namespaces(0) }?;
+    if child == 0 {
+        drop(answer);
+        let found =
+            nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS).map_err(io::Error::from).and_then(|()| read());
+        let status = match found.and_then(|bytes| File::from(to_parent).write_all(&bytes)) {
+            Ok(()) => 0,
+            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        };
+        // SAFETY: ends the child at once, without running what the parent's exit would run.
+        unsafe { libc::_exit(status) }
+    }
+    drop(to_parent);
+    let mut bytes = Vec::new();
+    let read = File::from(answer).read_to_end(&mut bytes);
+    match nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None)? {
+        WaitStatus::Exited(_, 0) => read.map(|_| bytes),
+        WaitStatus::Exited(_, errno) => Err(io::Error::from_raw_os_error(errno)),
+        status => Err(io::Error::other(format!("the child that entered the mount namespace: {status:?}"))),
+    }
 }
 
 /// pidfd_open(2): readable when the process has ended.
