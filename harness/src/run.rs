@@ -27,6 +27,8 @@ pub struct Task {
     pub trial: Trial,
     /// What it runs.
     pub scenario: Scenario,
+    /// What dumps and restores.
+    pub engine: Engine,
 }
 
 /// What became of a task.
@@ -184,7 +186,7 @@ impl Worker<'_> {
             program: scenarios::text::print_program_in_place(&task.scenario.program),
             flavor: task.trial.flavor,
             lifecycle: task.trial.lifecycle,
-            engine: Engine::Criu,
+            engine: task.engine.clone(),
             action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
             keep_logs: false,
         };

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
-use protocol::message::{Flavor, Lifecycle};
+use protocol::message::{Flavor, Lifecycle, MountWay};
 use scenarios::Scenario;
 
 use super::machines::{MachineArgs, work_folder};
@@ -22,11 +22,7 @@ use crate::machine::{Backend, MachineSpec};
 use crate::report::terminal::{ColourChoice, Look, Terminal};
 use crate::report::{Destination, Event, Finished, Reporter, Reporters, Wanted, artifacts};
 use crate::run::{News, Over, Task, Work};
-
-/// The criu of the userland's Debian suite.
-const SUBJECT: &str = "debian:trixie";
-/// The reference engine, a part of the agent.
-const REFERENCE: &str = "reference";
+use crate::subject::{self, Manner, Subject};
 
 /// Run scenarios: checkpoint, restore, compare.
 #[derive(Args, Clone, Debug)]
@@ -44,9 +40,15 @@ pub struct RunArgs {
     /// Kernel of the manifest; may be given more than once [default: 6.12]
     #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
     pub kernel: Vec<String>,
-    /// What is tested [possible: debian:trixie]
-    #[arg(long, value_name = "SUBJECT", default_value = SUBJECT, env = "ZDTM_DETACHED_SUBJECT")]
-    pub subject: String,
+    /// What is tested: debian:trixie, reference, or reference+fault:NAME
+    #[arg(long, value_name = "SUBJECT", default_value = subject::DEBIAN, env = "ZDTM_DETACHED_SUBJECT")]
+    pub subject: Subject,
+    /// Subject reference: do without statmount(STATMOUNT_BY_FD) where the kernel has it
+    #[arg(long)]
+    pub without_statmount: bool,
+    /// Subject reference: make detached mounts by a bind and a lazy unmount, not by open_tree
+    #[arg(long)]
+    pub bind_mounts: bool,
     /// Namespaces of the process: ns or host; may be given more than once [default: ns]
     #[arg(long, value_parser = flavor)]
     pub flavor: Vec<Flavor>,
@@ -191,7 +193,7 @@ impl<'a> Teller<'a> {
     fn over(&mut self, over: Over) -> anyhow::Result<bool> {
         let criu = over.criu.as_deref().and_then(Version::find);
         self.uses.note(&over.task.trial, criu.as_ref(), &over.judgement);
-        let Over { task: Task { trial, scenario }, judgement, report, seconds, traces, .. } = over;
+        let Over { task: Task { trial, scenario, .. }, judgement, report, seconds, traces, .. } = over;
         let failed = judgement.verdict.group() == Group::Failed;
         let file = scenario.file.clone().filter(|_| trial.family.is_empty());
         let mut finished = Finished { trial, file, judgement, seconds, artifacts: None };
@@ -261,13 +263,13 @@ fn run_tasks(
 
 /// What the backend cannot do is a mistake of the user.
 fn check_backend(args: &RunArgs) -> Result<(), super::Usage> {
-    let subject = args.subject.as_str();
+    let subject = args.subject;
     let mistake = match args.machines.backend {
-        Backend::Vm if subject == SUBJECT => return Ok(()),
-        Backend::Vm => format!("unknown subject {subject:?}; known is {SUBJECT}"),
-        Backend::Host if subject != REFERENCE => format!(
-            "--backend host is for --subject {REFERENCE} only, not for {subject}: criu acts on the whole machine (it \
-             freezes, kills and traces processes, and loads modules), so it gets one of its own; leave --backend away"
+        Backend::Vm => return Ok(()),
+        Backend::Host if subject == Subject::Debian => format!(
+            "--backend host is for --subject {} only, not for {subject}: criu acts on the whole machine (it freezes, \
+             kills and traces processes, and loads modules), so it gets one of its own; leave --backend away",
+            subject::REFERENCE
         ),
         Backend::Host if !args.kernel.is_empty() => {
             "--backend host uses this machine's own kernel; --kernel needs a VM".to_owned()
@@ -291,9 +293,11 @@ fn tasks(args: &RunArgs, kernel: &str, scenarios: &[Scenario]) -> Vec<Task> {
                     flavor,
                     lifecycle,
                     kernel: kernel.to_owned(),
-                    subject: args.subject.clone(),
+                    subject: args.subject.to_string(),
                 };
-                tasks.push(Task { trial, scenario: scenario.clone() });
+                let way = if args.bind_mounts { MountWay::Bind } else { MountWay::Tree };
+                let engine = args.subject.engine(Manner { without_statmount: args.without_statmount, way });
+                tasks.push(Task { trial, scenario: scenario.clone(), engine });
             }
         }
     }
