@@ -109,6 +109,7 @@ pub const NOT_COMPARED: &[(&str, &str)] = &[
     ("file handle of a watch", "holds device and inode; the watched file is compared as a file"),
     ("times on proc, sysfs, devpts, mqueue, cgroup and internal mounts", "made anew with their mount"),
     ("size and link count of directories on those", "they count the kernel's objects, not files"),
+    ("times of `work` in an overlay's workdir", "the kernel's scratch: whiteouts are made there"),
     ("order of mounts, of objects, of names in the tree", "chosen by the reader"),
 ];
 

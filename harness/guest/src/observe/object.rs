@@ -183,15 +183,24 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Extended attributes of what `path` leads to, sorted by name. Links are followed: a magic link is one.
-pub(crate) fn xattrs(path: &str) -> io::Result<Vec<(Bytes, Bytes)>> {
+/// Extended attributes of what a magic link below `proc` leads to, sorted by name. The calls take a path from the
+/// working directory only, and a `/proc` at its place is more than a process with a root of its own may have.
+pub(crate) fn xattrs(proc: BorrowedFd<'_>, path: &str) -> io::Result<Vec<(Bytes, Bytes)>> {
     let path = std::ffi::CString::new(path).map_err(io::Error::other)?;
-    let names = sys::listxattr(&path)?;
+    let before = nix::fcntl::open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    nix::unistd::fchdir(proc)?;
+    let list = list_xattrs(&path);
+    nix::unistd::fchdir(&before)?;
+    list
+}
+
+fn list_xattrs(path: &std::ffi::CStr) -> io::Result<Vec<(Bytes, Bytes)>> {
+    let names = sys::listxattr(path)?;
     let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
     let mut list = Vec::new();
     for name in names {
         let name_text = std::ffi::CString::new(name).map_err(io::Error::other)?;
-        list.push((name.into(), sys::getxattr(&path, &name_text)?.into()));
+        list.push((name.into(), sys::getxattr(path, &name_text)?.into()));
     }
     list.sort();
     Ok(list)

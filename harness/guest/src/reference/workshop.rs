@@ -25,7 +25,7 @@ use crate::observe::read_file;
 pub struct Workshop {
     home: OwnedFd,
     proc: OwnedFd,
-    /// The root of the bare mount, `O_PATH`.
+    /// The root of the bare mount; `O_PATH` when it is no directory.
     pub root: OwnedFd,
     /// Its mount point here.
     pub at: Bytes,
@@ -39,7 +39,7 @@ impl Workshop {
     /// process must have one thread; its root and working directory are the namespace's root afterwards.
     ///
     /// # Errors
-    /// Those of copying and unmounting. `with what` is in the message.
+    /// Those of copying and unmounting.
     pub fn enter(proc: BorrowedFd<'_>, table: &Table, base: u64) -> io::Result<Self> {
         let home: OwnedFd = openat(proc, "self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         let chain = table.chain(base);
@@ -98,7 +98,10 @@ fn lay_bare(proc: BorrowedFd<'_>, chain: &super::table::Chain) -> io::Result<(Ow
         }
     };
     mount(none, at.as_os_str(), none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND, none)?;
-    let root = open(at.as_os_str(), OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    // open_by_handle_at(2) wants a real descriptor, which for anything but a directory might do something to it.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let root = open(at.as_os_str(), flags | OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
+        .or_else(|_| open(at.as_os_str(), flags | OFlag::O_PATH, Mode::empty()))?;
     Ok((root, at))
 }
 

@@ -9,8 +9,8 @@ mod restore;
 mod xattr;
 
 pub use block::{
-    LoopDevice, btrfs_create_subvolume, btrfs_delete_subvolume, btrfs_forget_device, btrfs_snapshot, btrfs_subvolume_of,
-    loop_device, loop_devices,
+    LoopDevice, btrfs_create_subvolume, btrfs_delete_subvolume, btrfs_forget_device, btrfs_snapshot,
+    btrfs_subvolume_of, loop_device, loop_devices,
 };
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mount::{

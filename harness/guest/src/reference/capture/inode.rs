@@ -15,7 +15,7 @@ use scenarios::Bytes;
 
 use super::super::image::{Contents, InodeImage, InodeSource, NameImage};
 use super::super::table::split;
-use super::super::workshop::{Workshop, in_proc};
+use super::super::workshop::Workshop;
 use super::refusal::Cause;
 use super::seen::Seen;
 use super::{Capture, entry, wrong};
@@ -70,7 +70,7 @@ impl Capture<'_> {
         };
         let xattrs = match seen.status.kind {
             FileKind::Symlink => Ok(Vec::new()),
-            _ => in_proc(self.proc, || observe::xattrs(&seen.magic)),
+            _ => observe::xattrs(self.proc, &seen.magic),
         };
         Ok(Contents {
             kind: seen.status.kind,

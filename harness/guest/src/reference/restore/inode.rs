@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, mkdirat, mknodat, utimensat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, futimens, mkdirat, mknodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat, ftruncate, symlinkat};
 use protocol::observation::FileKind;
@@ -69,6 +69,12 @@ pub(super) fn fill(fd: &OwnedFd, contents: &Contents) -> io::Result<()> {
     ftruncate(fd, i64::try_from(contents.size).map_err(io::Error::other)?)?;
     let file = File::from(fd.as_fd().try_clone_to_owned()?);
     contents.extents.iter().try_for_each(|(offset, bytes)| file.write_all_at(bytes.as_slice(), *offset))
+}
+
+/// Access and modification time of an open file.
+pub(super) fn own_times(fd: &OwnedFd, times: [(i64, i64); 2]) -> io::Result<()> {
+    let [access, change] = times.map(|(seconds, nanoseconds)| TimeSpec::new(seconds, nanoseconds));
+    Ok(futimens(fd, &access, &change)?)
 }
 
 /// Access and modification time of a name; of `dir` itself when the name is empty.

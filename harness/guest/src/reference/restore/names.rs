@@ -94,6 +94,7 @@ fn never_named(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened
                 let both = (flags & !OFlag::O_ACCMODE) | OFlag::O_RDWR | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
                 let made = openat(&opener.root, directory, both, mode).map_err(at(&image.object))?;
                 inode::fill(&made, contents).map_err(at(&image.object))?;
+                inode::own_times(&made, contents.times).map_err(at(&image.object))?;
                 first = Some(set_apart(&made).map_err(at(&image.object))?);
                 set_apart(made).map_err(at(&image.object))?
             }

@@ -146,10 +146,13 @@ impl Stage<'_> {
             .iter()
             .position(|other| !other.pipe.is_empty() && self.same_inode(other.file, description.file));
         if first == Some(index) {
+            let stat = nix::sys::stat::fstat(pipe)?;
             let count = nix::unistd::write(pipe, description.pipe.as_slice())?;
             if count != description.pipe.0.len() {
                 return Err(io::Error::other(format!("only {count} bytes went back into the pipe")));
             }
+            let times = [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)];
+            inode::own_times(pipe, times)?;
         }
         Ok(())
     }
