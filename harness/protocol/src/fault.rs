@@ -92,6 +92,10 @@ faults! {
     Crashes "crashes" "crash" "The dump is ended by a signal." ["subdir-bind/file"];
 }
 
+/// Known mistakes that no scenario can show yet, and what the program language lacks for it.
+pub const NOT_EXPRESSIBLE: &[(&str, &str)] =
+    &[("in-flight-dropped", "no step sends a descriptor over a socket and leaves it there")];
+
 impl Fault {
     /// What it is.
     pub fn description(self) -> &'static Description {

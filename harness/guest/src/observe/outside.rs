@@ -47,7 +47,9 @@ pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
     let view = look.view(made, &STREAMS)?;
     let shared_descriptions = shared(pid, &look.descriptors(&STREAMS)?)?;
     let process = process_state(look.proc.as_fd(), pid)?;
-    let root = super::object::path_fd(look.proc.as_fd(), &format!("{pid}/root"))?;
+    // A process without a root of its own shares the agent's, wherever it has gone from there.
+    let whose = if top == "/" { look.base.as_str() } else { "self" };
+    let root = super::object::path_fd(look.proc.as_fd(), &format!("{whose}/root"))?;
     let tree = tree::walk(root.as_fd(), top)?;
     Ok(Outside { view, shared_descriptions, mounts, host_mounts, tree, process })
 }
