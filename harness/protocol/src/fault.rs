@@ -74,7 +74,7 @@ faults! {
     DotNameAsRoot "dot-name-as-root" "wrong-file" "A name that starts with a dot is taken for the mount's root." ["resolution/odd-names"];
     SiblingRootName "sibling-root-name" "wrong-file" "The same name below the root of another detached mount is opened." ["sharing/two-roots"];
     DeletedSuffixLiteral "deleted-suffix-literal" "wrong-file" "A name that ends in \" (deleted)\" is taken for that of a deleted file." ["names/deleted-suffix"];
-    SubmountLost "submount-lost" "wrong-mount" "A mount that stands on the visible one is taken away for a bind and not put back." ["child-mounts/bind-does-not-cross"];
+    SubmountLost "submount-lost" "wrong-mount" "A mount that stands on the visible one is taken away for a bind and not put back." ["resolution/mounted-since"];
     SubmountShowsCovered "submount-shows-covered" "wrong-file" "A file on a child mount is taken for the one that the child covers." ["child-mounts/control"];
     NumberShifted "number-shifted" "lost-object" "Descriptors get other numbers." ["subdir-bind/file"];
     CwdAttached "cwd-attached" "wrong-mount" "The working directory is on the visible mount." ["objects/cwd"];

@@ -43,10 +43,10 @@ pub fn entry_of(proc: BorrowedFd<'_>, seen: &Seen, workshop: &Workshop) -> io::R
     if !may_be_opened(seen) {
         return Ok(None);
     }
-    if let Some((handle, name)) = told(proc, seen)? {
-        if let Some(directory) = directory_of(&handle, workshop)? {
-            return Ok(Some(Entry { directory, name: name.into() }));
-        }
+    if let Some((handle, name)) = told(proc, seen)?
+        && let Some(directory) = directory_of(&handle, workshop)?
+    {
+        return Ok(Some(Entry { directory, name: name.into() }));
     }
     overheard(proc, seen, workshop)
 }

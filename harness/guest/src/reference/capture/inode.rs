@@ -42,9 +42,17 @@ impl Capture<'_> {
             return Ok(NameImage::Removed { inode });
         }
         let inode = self.kept_inode(seen, base)?;
-        let (_, name) = split(path);
-        let never = name.0 == format!("#{}", seen.status.file.inode).into_bytes();
+        let never = self.never_named(seen, inode, &split(path).1);
         Ok(if never { NameImage::Never { inode } } else { NameImage::Removed { inode } })
+    }
+
+    /// Whether the file was made without a name. The kernel shows such a file as `#INODE`, which may also be the name of
+    /// a file, so the flag that it was opened with decides; or that another descriptor of it has the flag.
+    fn never_named(&self, seen: &Seen, inode: usize, name: &Bytes) -> bool {
+        let made_so = |flags: u32| flags.cast_signed() & libc::O_TMPFILE == libc::O_TMPFILE;
+        let flag = seen.descriptor.as_ref().is_some_and(|descriptor| made_so(descriptor.flags));
+        let other = || self.image.files.iter().any(|file| file.name == NameImage::Never { inode });
+        name.0 == format!("#{}", seen.status.file.inode).into_bytes() && (flag || other())
     }
 
     /// An inode that ends with the process.

@@ -160,11 +160,11 @@ fn root_of_directory(seen: &Seen, workshop: &Workshop) -> Result<Bytes, Cause> {
         root = up;
     }
     let wanted = identity(&root)?;
-    if let Ok(handle) = sys::handle_of(root.as_fd()) {
-        if let Ok(found) = sys::open_handle(workshop.root.as_fd(), &handle) {
-            // The same handle may mean another directory on another filesystem.
-            return if identity(&found)? == wanted { reachable(workshop, &found) } else { Err(Cause::NoVisibleMount) };
-        }
+    if let Ok(handle) = sys::handle_of(root.as_fd())
+        && let Ok(found) = sys::open_handle(workshop.root.as_fd(), &handle)
+    {
+        // The same handle may mean another directory on another filesystem.
+        return if identity(&found)? == wanted { reachable(workshop, &found) } else { Err(Cause::NoVisibleMount) };
     }
     let names = entry::names_of(workshop, wanted).map_err(Cause::of("looking for the mount's root"))?;
     names.into_iter().next().ok_or(Cause::RootNotReachable)

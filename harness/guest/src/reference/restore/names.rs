@@ -6,12 +6,13 @@
 //!
 //! All such names are put back at once, because one may be in the directory of another. Two of the same name take turns.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat2};
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, RenameFlags, fcntl, openat, renameat2};
 use nix::sys::stat::{Mode, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use protocol::Fault;
@@ -91,9 +92,11 @@ fn never_named(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened
         let fd = match &first {
             None => {
                 let mode = Mode::from_bits_truncate(contents.mode);
-                let both = (flags & !OFlag::O_ACCMODE) | OFlag::O_RDWR | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
-                let made = openat(&opener.root, directory, both, mode).map_err(at(&image.object))?;
+                // With O_APPEND a write at an offset goes to the end all the same (pwrite(2)): it is set afterwards.
+                let without_append = (flags & !OFlag::O_APPEND) | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+                let made = openat(&opener.root, directory, without_append, mode).map_err(at(&image.object))?;
                 inode::fill(&made, contents).map_err(at(&image.object))?;
+                fcntl(&made, FcntlArg::F_SETFL(flags)).map_err(at(&image.object))?;
                 inode::own_times(&made, contents.times).map_err(at(&image.object))?;
                 first = Some(set_apart(&made).map_err(at(&image.object))?);
                 set_apart(made).map_err(at(&image.object))?
@@ -200,10 +203,10 @@ impl Turn<'_> {
     /// Remembers the times of a directory before it is changed.
     fn touch(&mut self, base: u64, path: &[u8], dir: &OwnedFd) -> io::Result<()> {
         let spot = (base, Bytes::from(path));
-        if !self.times.contains_key(&spot) {
+        if let Entry::Vacant(place) = self.times.entry(spot) {
             let stat = fstatat(dir, "", AtFlags::AT_EMPTY_PATH)?;
             let times = [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)];
-            self.times.insert(spot, (dir.try_clone()?, times));
+            place.insert((dir.try_clone()?, times));
         }
         Ok(())
     }
