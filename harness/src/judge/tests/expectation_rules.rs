@@ -68,6 +68,7 @@ fn every_key_narrows() {
     assert!(applied(&trial(), "4.1.1", failed).starts_with("xfail"));
     let others = [
         (Trial { scenario: "deleted/x@ext4".into(), ..trial() }, "4.1.1"),
+        (Trial { family: String::new(), ..trial() }, "4.1.1"),
         (Trial { flavor: Flavor::Host, ..trial() }, "4.1.1"),
         (Trial { lifecycle: Lifecycle::LeaveRunning, ..trial() }, "4.1.1"),
         (Trial { kernel: "6.1".into(), ..trial() }, "4.1.1"),
@@ -223,11 +224,15 @@ fn a_defect_that_could_show_and_does_not_is_stale() {
     uses.note(&trial(), criu.as_ref(), &Judgement::plain(Verdict::Pass, ""));
     expect![[r#"
         expectations.toml:2:1: no trial shows this defect any more: remove or narrow it (known: whole seconds only)
-        expectations.toml:10:1: no trial shows this defect any more: remove or narrow it (known: it is touched)"#]].assert_eq(&told(&uses));
+        expectations.toml:10:1: no trial shows this defect any more: remove or narrow it (known: it is touched)"#]]
+    .assert_eq(&told(&uses));
     let touched = time("directory-times", "the top directory", "7.5", "9.25");
     let failed = Judgement::plain(Verdict::Fail(FailureKind::Litter), "");
     uses.note(&trial(), criu.as_ref(), &Judgement { differences: vec![touched], ..failed });
-    expect!["expectations.toml:2:1: no trial shows this defect any more: remove or narrow it (known: whole seconds only)"].assert_eq(&told(&uses));
+    expect![
+        "expectations.toml:2:1: no trial shows this defect any more: remove or narrow it (known: whole seconds only)"
+    ]
+    .assert_eq(&told(&uses));
 }
 
 #[test]
