@@ -42,12 +42,15 @@ pub struct HostSpec {
     pub blank: Option<PathBuf>,
 }
 
-/// The name of the host's kernel in trials: `host-6.18`. The harness's own kernels have names without the word.
+/// What the names of hosts' kernels in trials start with; those of the manifest's kernels do not.
+pub const KERNEL_PREFIX: &str = "host-";
+
+/// The name of this host's kernel in trials: `host-6.18`.
 pub fn kernel_name() -> String {
     let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
     let release = release.unwrap_or_default();
     let numbers: Vec<&str> = release.split(['.', '-', '+']).take(2).collect();
-    format!("host-{}", numbers.join("."))
+    format!("{KERNEL_PREFIX}{}", numbers.join("."))
 }
 
 /// A running agent that has said that it is ready.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::Finished;
 use super::paint::{Colour, colour_of, columns, harmless, paint};
+use crate::host::KERNEL_PREFIX;
 use crate::judge::verdict::{flavor_word, lifecycle_word};
 use crate::judge::{Difference, Side};
 
@@ -49,11 +50,14 @@ fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
         Some(file) => quoted(&file.display().to_string()),
         None => quoted(&trial.scenario),
     };
+    let machine = match trial.kernel.strip_prefix(KERNEL_PREFIX) {
+        Some(_) => "--backend host".to_owned(),
+        None => format!("--kernel {}", quoted(&trial.kernel)),
+    };
     let again = format!(
-        "zdtm-detached run {name} --flavor {} --lifecycle {} --kernel {} --subject {}",
+        "zdtm-detached run {name} --flavor {} --lifecycle {} {machine} --subject {}",
         flavor_word(trial.flavor),
         lifecycle_word(trial.lifecycle),
-        quoted(&trial.kernel),
         quoted(&trial.subject)
     );
     vec![("again:", again), ("program:", format!("zdtm-detached show {name}"))]

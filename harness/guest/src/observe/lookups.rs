@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::dir::Dir;
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
 use protocol::observation::{FileKind, Lookup, LookupKind, MountRef, Outcome, Reached};
@@ -14,6 +15,8 @@ use super::object::{self, MountTables, link_text, outcome, status};
 
 /// No more paths than this are looked up from one directory; programs are small.
 const PATH_LIMIT: usize = 96;
+/// The harness's own corner in the top directory; the agent marks its other folders with a name like it.
+const CORNER: &str = ".zdtm";
 /// Nested paths reach this deep.
 const DEPTH_LIMIT: usize = 4;
 
@@ -52,7 +55,7 @@ fn collect(fd: BorrowedFd<'_>, prefix: &mut Vec<u8>, paths: &mut BTreeSet<Bytes>
             return;
         }
         // The harness's own corner, and kernel filesystems whose content is not the program's.
-        if prefix.is_empty() && name == b".zdtm" {
+        if prefix.is_empty() && name == CORNER.as_bytes() {
             continue;
         }
         let length = prefix.len();
@@ -64,12 +67,18 @@ fn collect(fd: BorrowedFd<'_>, prefix: &mut Vec<u8>, paths: &mut BTreeSet<Bytes>
         let child = openat(fd, name.as_slice(), flags, Mode::empty());
         if let Some(child) = child.ok().filter(|child| !is_kernel_filesystem(child.as_fd())) {
             paths.insert([prefix, b"/..".as_slice()].concat().into());
-            if depth < DEPTH_LIMIT {
+            if depth < DEPTH_LIMIT && !is_own(child.as_fd()) {
                 collect(child.as_fd(), prefix, paths);
             }
         }
         prefix.truncate(length);
     }
+}
+
+/// A folder with the harness's own corner in it: the agent's `/run`, or the top directory seen from the agent's root.
+/// What is in there changes with the trial, or is looked at by itself.
+fn is_own(dir: BorrowedFd<'_>) -> bool {
+    openat(dir, CORNER, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).is_ok()
 }
 
 /// proc, sysfs and their kind: endless and never still.
@@ -88,7 +97,7 @@ fn look_up(
     tables: &MountTables,
 ) -> io::Result<Reached> {
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let restricted = |resolve| openat2(fd, path.as_slice(), OpenHow::new().flags(flags).resolve(resolve));
+    let restricted = |resolve| again(|| openat2(fd, path.as_slice(), OpenHow::new().flags(flags).resolve(resolve)));
     let found = match how {
         LookupKind::Nofollow => openat(fd, path.as_slice(), flags | OFlag::O_NOFOLLOW, Mode::empty()),
         LookupKind::Beneath => restricted(ResolveFlag::RESOLVE_BENEATH),
@@ -97,6 +106,18 @@ fn look_up(
         _ => openat(fd, path.as_slice(), flags, Mode::empty()),
     };
     reached(proc, found?.as_fd(), tables)
+}
+
+/// A restricted lookup of `..` gives EAGAIN when something was renamed or mounted meanwhile, anywhere (openat2(2)).
+fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    const ATTEMPTS: usize = 10_000;
+    for _ in 1..ATTEMPTS {
+        match call() {
+            Err(Errno::EAGAIN) => std::thread::yield_now(),
+            result => return result,
+        }
+    }
+    call()
 }
 
 /// Who is at the end of a lookup.

@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 
-use super::{BootError, make_private, mount_kernel_filesystem, step};
+use super::{BootError, make_private, mark_as_own, mount_kernel_filesystem, step};
 
 /// Where the new root is mounted for as long as the old one is there.
 const STAGE: &str = "/proc";
@@ -35,6 +35,7 @@ pub(in crate::agent) fn enter(blank: Option<&Path>, confined: bool) -> Result<()
     for directory in ["proc", "sys", "dev", "dev/pts", "run", "t", "tmp", "blank"] {
         step(format!("the directory {directory} of the new root"), fs::create_dir(directory))?;
     }
+    step("mark run in the new root", mark_as_own("run"))?;
     step("mount proc in the new root", mount_kernel_filesystem("proc", "proc", "proc", None))?;
     // In a user namespace sysfs needs a network namespace of its own and a /sys that nothing covers. Who needs it
     // finds out by itself.

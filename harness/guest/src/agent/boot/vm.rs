@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::{BootError, make_private, mount_kernel_filesystem, step};
+use super::{BootError, make_private, mark_as_own, mount_kernel_filesystem, step};
 use crate::agent::modules::Modules;
 use crate::sys;
 
@@ -22,6 +22,7 @@ pub(in crate::agent) fn bring_up() -> Result<(File, Modules), BootError> {
         step(format!("the directory {target}"), fs::create_dir_all(target))?;
         step(format!("mount {fs_type} on {target}"), mount_kernel_filesystem(source, target, fs_type, data))?;
     }
+    step("mark /run", mark_as_own("/run"))?;
     step("mounts private", make_private())?;
     step("/dev/ptmx", replace_by_link("/dev/ptmx", "pts/ptmx"))?;
     let mut modules = Modules::read(Path::new("/modules"));

@@ -1,0 +1,346 @@
+//! The agent on the host's own kernel: trials, and that nothing is left however they end.
+//!
+//! Skips are decided when the tests are listed; the reason stands in brackets before the name.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::host::{HostAgent, HostError, HostSpec};
+use harness::image::{Settings, Store, default_cache_dir, tree};
+use harness::judge::{Context, FailureKind, Verdict, judge};
+use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use protocol::message::{Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
+use scenarios::Scenario;
+
+/// Set in the process that plays another user's harness.
+const AS_USER: &str = "ZDTM_DETACHED_TEST_AGENT_AS_USER";
+
+/// A mount of its own, and objects of several kinds on it.
+const PROGRAM: &str = r#"
+# Objects on a lazily unmounted bind.
+requires fs=tmpfs
+outcome restored
+
+mount $fs a
+mkdir a/d
+write a/d/f "hello"
+bind a/d b
+fd0 = open b/f rdwr
+fd1 = open b directory
+unlink b/f
+umount-lazy b
+assert fd0 detached
+assert fd0 link "/f (deleted)"
+assert fd1 lookup "f" ENOENT
+"#;
+
+fn main() {
+    if let Some(agent) = std::env::var_os(AS_USER) {
+        one_trial(&HostSpec { agent: agent.into(), blank: None }, Flavor::Ns).expect("a trial as another user");
+        return;
+    }
+    type Test = fn() -> Result<(), Failed>;
+    let tests: [(&str, Test); 8] = [
+        ("trials_in_both_flavors", trials_in_both_flavors),
+        ("descriptors_of_the_caller_stay_out", descriptors_of_the_caller_stay_out),
+        ("a_dropped_agent_leaves_nothing", a_dropped_agent_leaves_nothing),
+        ("a_killed_agent_leaves_nothing", a_killed_agent_leaves_nothing),
+        ("a_killed_watcher_leaves_nothing", a_killed_watcher_leaves_nothing),
+        ("an_interrupted_harness_leaves_nothing", an_interrupted_harness_leaves_nothing),
+        ("a_killed_harness_leaves_nothing", a_killed_harness_leaves_nothing),
+        ("another_user_in_a_user_namespace", another_user_in_a_user_namespace),
+    ];
+    let lack = lack_of_namespaces();
+    let trials = tests.map(|(name, test)| {
+        let lack = lack.clone().or_else(|| (name == "another_user_in_a_user_namespace").then(lack_of_users).flatten());
+        let trial = Trial::test(name, test);
+        match lack {
+            Some(why) => trial.with_ignored_flag(true).with_kind(why),
+            None => trial,
+        }
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
+}
+
+/// Why namespaces cannot be made here.
+fn lack_of_namespaces() -> Option<String> {
+    let root = nix::unistd::geteuid().is_root();
+    let flags = if root { "-mpiu" } else { "-Umpiun" };
+    said_no(Command::new("unshare").args([flags, "--fork", "true"]), "no namespaces")
+}
+
+/// Why no other user can be played here.
+fn lack_of_users() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("the other tests run as a user already".to_owned());
+    }
+    let mut command = as_nobody();
+    said_no(command.args(["unshare", "-Umpiun", "--fork", "true"]), "no user namespaces").or_else(|| {
+        let exe = std::env::current_exe().ok()?;
+        said_no(as_nobody().args(["test", "-x"]).arg(exe), "another user cannot reach this test's program")
+    })
+}
+
+fn said_no(command: &mut Command, what: &str) -> Option<String> {
+    match command.output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!("{what}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(error) => Some(format!("{what}: {}: {error}", command.get_program().display())),
+    }
+}
+
+fn as_nobody() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    command
+}
+
+/// The agent of this source tree.
+fn spec() -> Result<HostSpec, Failed> {
+    let store = Store::open(&default_cache_dir()?, &tree::locate(None)?, Settings::default())?;
+    Ok(HostSpec { agent: store.host_image(None)?.agent, blank: None })
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn scenario() -> Result<Scenario, Failed> {
+    let file = tempfile::Builder::new().suffix(".scn").tempfile()?;
+    fs::write(file.path(), PROGRAM)?;
+    let read = scenarios::catalogue::load_file(file.path()).map_err(|faults| format!("{faults:?}"))?;
+    read.into_iter().next().ok_or_else(|| "no scenario".into())
+}
+
+fn request(scenario: &Scenario, flavor: Flavor) -> Request {
+    Request::Run(TrialRequest {
+        trial: 1,
+        program: scenarios::text::print_program_in_place(&scenario.program),
+        flavor,
+        lifecycle: Lifecycle::DumpRestore,
+        engine: Engine::Criu,
+        action_timeout_ms: 10_000,
+        keep_logs: false,
+    })
+}
+
+/// A whole trial. There is no criu in the agent's root, so the dump fails, and all must be as before.
+fn one_trial(spec: &HostSpec, flavor: Flavor) -> Result<TrialReport, Failed> {
+    let scenario = scenario()?;
+    let mut agent = HostAgent::boot(spec, soon())?;
+    agent.send(&request(&scenario, flavor))?;
+    let report = loop {
+        if let Event::Finished { report, .. } = agent.receive(soon())? {
+            break *report;
+        }
+    };
+    let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before: agent.ready().tainted };
+    let judgement = judge(&scenario, context, &report);
+    if judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) || !report.leftovers.is_empty() {
+        return Err(format!("{judgement:#?}\n{:#?} {:?}", report.setup_failure, report.leftovers).into());
+    }
+    Ok(report)
+}
+
+fn trials_in_both_flavors() -> Result<(), Failed> {
+    let before = mounts();
+    for flavor in [Flavor::Ns, Flavor::Host] {
+        one_trial(&spec()?, flavor)?;
+    }
+    nothing_left(&BTreeSet::new(), &before)
+}
+
+fn descriptors_of_the_caller_stay_out() -> Result<(), Failed> {
+    let file = fs::File::open("/proc/self/status")?;
+    let shared = nix::unistd::dup(&file)?;
+    let flags = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
+    nix::fcntl::fcntl(&shared, flags)?;
+    let report = one_trial(&spec()?, Flavor::Ns)?;
+    let view = report.before.ok_or("no observation")?.outside;
+    let stray = view.objects.iter().find(|object| object.descriptor.is_some() && object.name.is_none());
+    stray.map_or(Ok(()), |object| Err(format!("a descriptor that the program did not open: {object:?}").into()))
+}
+
+/// Processes by number and start time, proc_pid_stat(5).
+type Processes = BTreeSet<(i32, String)>;
+
+fn stat(pid: i32) -> Option<(i32, String)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
+    (*fields.first()? != "Z").then_some((fields.get(1)?.parse().ok()?, (*fields.get(19)?).to_owned()))
+}
+
+/// Everything that a process has started, in all generations.
+fn descendants(of: i32) -> Processes {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let all: Vec<(i32, i32, String)> =
+        numbers.filter_map(|pid| stat(pid).map(|(parent, start)| (pid, parent, start))).collect();
+    let mut found = Processes::new();
+    let mut parents = vec![of];
+    while let Some(parent) = parents.pop() {
+        for (pid, _, start) in all.iter().filter(|(_, of, _)| *of == parent) {
+            found.insert((*pid, start.clone()));
+            parents.push(*pid);
+        }
+    }
+    found
+}
+
+fn mounts() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
+}
+
+/// Loop devices whose file is one that agents make.
+fn our_loop_devices() -> Vec<PathBuf> {
+    let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let backing = entries.map(|entry| entry.path().join("loop/backing_file"));
+    backing.filter(|file| fs::read_to_string(file).is_ok_and(|path| path.contains("/run/disks/"))).collect()
+}
+
+/// Processes end and devices detach a moment after the kill; mounts never come to this namespace at all.
+fn nothing_left(processes: &Processes, mounts_before: &str) -> Result<(), Failed> {
+    let deadline = soon();
+    loop {
+        let alive: Vec<_> =
+            processes.iter().filter(|(pid, start)| stat(*pid).is_some_and(|(_, now)| now == *start)).collect();
+        let devices = our_loop_devices();
+        if alive.is_empty() && devices.is_empty() {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Err(format!("left behind: processes {alive:?}, loop devices {devices:?}").into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if mounts() != mounts_before {
+        return Err(format!("the mounts were\n{mounts_before}\nand are\n{}", mounts()).into());
+    }
+    Ok(())
+}
+
+/// An agent in the middle of a trial, with the processes that belong to it.
+fn busy_agent() -> Result<(HostAgent, Processes), Failed> {
+    let mut agent = HostAgent::boot(&spec()?, soon())?;
+    agent.send(&request(&scenario()?, Flavor::Ns))?;
+    let watcher = i32::try_from(agent.pid())?;
+    while descendants(watcher).len() < 2 {
+        agent.receive(soon())?;
+    }
+    let processes = descendants(watcher).into_iter().chain(stat(watcher).map(|(_, start)| (watcher, start))).collect();
+    Ok((agent, processes))
+}
+
+fn a_dropped_agent_leaves_nothing() -> Result<(), Failed> {
+    let before = mounts();
+    let (agent, processes) = busy_agent()?;
+    drop(agent);
+    let alive = processes.iter().filter(|(pid, start)| stat(*pid).is_some_and(|(_, now)| now == *start)).count();
+    if alive > 0 {
+        return Err(format!("{alive} processes live on after the drop").into());
+    }
+    nothing_left(&processes, &before)
+}
+
+fn a_killed_agent_leaves_nothing() -> Result<(), Failed> {
+    let before = mounts();
+    let (mut agent, processes) = busy_agent()?;
+    let watcher = i32::try_from(agent.pid())?;
+    let child = |(pid, _): &&(i32, String)| stat(*pid).is_some_and(|(parent, _)| parent == watcher);
+    let inner = processes.iter().find(child).ok_or("the agent is no child of the watcher")?;
+    kill(Pid::from_raw(inner.0), Signal::SIGKILL)?;
+    let end = std::iter::repeat_with(|| agent.receive(soon())).find_map(Result::err);
+    match end {
+        Some(HostError::Died { said, .. }) if said.contains("SIGKILL") => {}
+        other => return Err(format!("the end of the agent was told as {other:?}").into()),
+    }
+    nothing_left(&processes, &before)
+}
+
+fn a_killed_watcher_leaves_nothing() -> Result<(), Failed> {
+    let before = mounts();
+    let (agent, processes) = busy_agent()?;
+    kill(Pid::from_raw(i32::try_from(agent.pid())?), Signal::SIGKILL)?;
+    nothing_left(&processes, &before)
+}
+
+/// The harness as users start it, in the middle of its trials; disks among them where it may have some.
+fn busy_harness(temporary: &tempfile::TempDir) -> Result<(Child, Processes), Failed> {
+    let null = || fs::File::create("/dev/null");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"))
+        .args(["run", "--backend", "host", "--subject", "reference", "-j", "2", "--keep"])
+        .arg(temporary.path().join("kept"))
+        .env("TMPDIR", temporary.path())
+        .stdin(Stdio::null())
+        .stdout(null()?)
+        .stderr(null()?)
+        .spawn()?;
+    let harness = i32::try_from(child.id())?;
+    let disks = nix::unistd::geteuid().is_root() && fs::exists("/sys/block/loop0")?;
+    let deadline = Instant::now() + Duration::from_secs(300);
+    loop {
+        let processes = descendants(harness);
+        // Two agents with their watchers, and a program.
+        if processes.len() >= 5 && (!disks || !our_loop_devices().is_empty()) {
+            return Ok((child, processes));
+        }
+        if let Some(status) = child.try_wait()? {
+            return Err(format!("the harness ended with {status} before it was in the middle of its trials").into());
+        }
+        if Instant::now() > deadline {
+            child.kill()?;
+            return Err("the harness never had two agents and a disk".into());
+        }
+    }
+}
+
+fn no_folder_left(temporary: &tempfile::TempDir) -> Result<(), Failed> {
+    let entries = fs::read_dir(temporary.path())?.flatten().map(|entry| entry.file_name());
+    let left: Vec<_> = entries.filter(|name| name != "kept").collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("left in the temporary folder: {left:?}").into()) }
+}
+
+fn an_interrupted_harness_leaves_nothing() -> Result<(), Failed> {
+    let before = mounts();
+    let temporary = tempfile::tempdir()?;
+    let (mut harness, processes) = busy_harness(&temporary)?;
+    kill(Pid::from_raw(i32::try_from(harness.id())?), Signal::SIGINT)?;
+    let status = harness.wait()?;
+    if status.code() != Some(130) {
+        return Err(format!("the interrupted harness ended with {status}").into());
+    }
+    nothing_left(&processes, &before)?;
+    no_folder_left(&temporary)
+}
+
+fn a_killed_harness_leaves_nothing() -> Result<(), Failed> {
+    let before = mounts();
+    for _ in 0..3 {
+        let temporary = tempfile::tempdir()?;
+        let (mut harness, processes) = busy_harness(&temporary)?;
+        harness.kill()?;
+        harness.wait()?;
+        nothing_left(&processes, &before)?;
+        no_folder_left(&temporary)?;
+    }
+    Ok(())
+}
+
+fn another_user_in_a_user_namespace() -> Result<(), Failed> {
+    let before = mounts();
+    let folder = tempfile::tempdir()?;
+    let agent = folder.path().join("agent");
+    fs::copy(spec()?.agent, &agent)?;
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(folder.path(), everybody)?;
+    let output = as_nobody().arg(std::env::current_exe()?).env(AS_USER, &agent).output()?;
+    if !output.status.success() {
+        return Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr)).into());
+    }
+    nothing_left(&BTreeSet::new(), &before)
+}
