@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -15,7 +15,7 @@ use scenarios::program::Line;
 use scenarios::{Scenario, Step};
 
 use super::image::StoreArgs;
-use crate::host::HostSpec;
+use crate::host::{HostAgent, HostSpec};
 use crate::image::{Progress, Store, progress};
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial, Verdict};
@@ -27,6 +27,8 @@ use crate::vm::VmSpec;
 use crate::vm::accel::{self, AcceleratorChoice};
 use crate::vm::qemu::QemuProgram;
 
+/// How long the first agent on the host may take to come up; it takes milliseconds.
+const PROBE_TIME_LIMIT: Duration = Duration::from_secs(20);
 /// Memory of a VM.
 pub const MEMORY_MIB: u32 = 640;
 /// The criu of the userland's Debian suite.
@@ -227,6 +229,16 @@ fn host_spec(store: &Store, tasks: &[Task]) -> anyhow::Result<impl Fn(usize) -> 
     let userland = store.manifest().defaults.userland.as_str();
     let image = store.host_image((disks && nix::unistd::geteuid().is_root()).then_some(userland))?;
     let spec = HostSpec { agent: image.agent, blank: image.blank };
+    let who = if nix::unistd::geteuid().is_root() {
+        "as root"
+    } else {
+        "in a user namespace: no block devices, device nodes or other users"
+    };
+    let probe = HostAgent::boot(&spec, Instant::now() + PROBE_TIME_LIMIT).with_context(|| {
+        format!("no trial can run on this machine's own kernel ({who}); `--backend vm` needs no rights")
+    })?;
+    let ready = probe.ready();
+    eprintln!("on this machine's own kernel {}, {who}; filesystems: {}", ready.kernel, ready.filesystems.join(", "));
     Ok(move |_: usize| MachineSpec::Host(spec.clone()))
 }
 

@@ -62,7 +62,7 @@ pub fn host_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
             drop(channel);
             return watcher.watch();
         }
-        Ok(Side::Agent { confined }) => boot::host::enter(blank.as_deref(), confined).map(|()| confined),
+        Ok(Side::Agent { confined }) => boot::host::enter(blank.as_deref()).map(|()| confined),
         Err(error) => Err(error),
     };
     let end = match confined {
