@@ -17,8 +17,8 @@ use nix::unistd::Pid;
 use protocol::message::{Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
 use scenarios::Scenario;
 
-/// Set, to the agent's path, in a process that plays the harness of somebody with fewer rights.
-const CONFINED: &str = "ZDTM_DETACHED_TEST_CONFINED_AGENT";
+/// Set, to the agent's path, in a process that plays the harness in other surroundings.
+const ELSEWHERE: &str = "ZDTM_DETACHED_TEST_AGENT_ELSEWHERE";
 
 /// A mount of its own, and objects of several kinds on it.
 const PROGRAM: &str = r#"
@@ -55,7 +55,7 @@ type Test = fn() -> Result<(), Failed>;
 /// Why a test cannot be run here; none when it can.
 type Lack = fn() -> Option<String>;
 
-const TESTS: [(&str, Test, Lack); 10] = [
+const TESTS: [(&str, Test, Lack); 11] = [
     ("a_criu_is_refused", a_criu_is_refused, no_lack),
     ("trials_in_both_flavors", trials_in_both_flavors, lack_of_namespaces),
     ("descriptors_of_the_caller_stay_out", descriptors_of_the_caller_stay_out, lack_of_namespaces),
@@ -64,13 +64,14 @@ const TESTS: [(&str, Test, Lack); 10] = [
     ("a_killed_watcher_leaves_nothing", a_killed_watcher_leaves_nothing, lack_of_namespaces),
     ("an_interrupted_harness_leaves_nothing", an_interrupted_harness_leaves_nothing, lack_of_namespaces),
     ("a_killed_harness_leaves_nothing", a_killed_harness_leaves_nothing, lack_of_namespaces),
+    ("shared_mounts_stay_untouched", shared_mounts_stay_untouched, lack_of_shared_mounts),
     ("another_user_gets_a_user_namespace", another_user_gets_a_user_namespace, lack_of_users),
     ("root_of_a_user_namespace_is_enough", root_of_a_user_namespace_is_enough, lack_of_user_namespaces),
 ];
 
 fn main() {
-    if std::env::var_os(CONFINED).is_some() {
-        confined().expect("with fewer rights");
+    if std::env::var_os(ELSEWHERE).is_some() {
+        elsewhere().expect("in other surroundings");
         return;
     }
     let trials = TESTS.map(|(name, test, lack)| match lack() {
@@ -80,8 +81,8 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
 }
 
-/// What somebody with fewer rights does.
-fn confined() -> Result<(), Failed> {
+/// What is done in other surroundings. There are no blank filesystems, so there are no disks, whatever the rights.
+fn elsewhere() -> Result<(), Failed> {
     one_trial(&spec()?, Flavor::Ns)?;
     let needs_disk = PROGRAM.replace("fs=tmpfs", "fs=ext4");
     let report = report_of(&spec()?, &scenario(&needs_disk)?, Flavor::Ns)?.1;
@@ -107,6 +108,11 @@ fn lack_of_namespaces() -> Option<String> {
 /// Why nobody can get a user namespace here.
 fn lack_of_user_namespaces() -> Option<String> {
     said_no(Command::new("unshare").args(["-Umpiun", "--fork", "true"]), "no user namespaces")
+}
+
+/// Why no namespace with shared mounts can be made here.
+fn lack_of_shared_mounts() -> Option<String> {
+    said_no(Command::new("unshare").args(["-m", "--propagation", "shared", "true"]), "no shared mounts")
 }
 
 /// Why no other user can be played here.
@@ -136,7 +142,7 @@ fn as_nobody() -> Command {
 
 /// The agent of this source tree.
 fn spec() -> Result<HostSpec, Failed> {
-    if let Some(agent) = std::env::var_os(CONFINED) {
+    if let Some(agent) = std::env::var_os(ELSEWHERE) {
         return Ok(HostSpec { agent: agent.into(), blank: None });
     }
     let store = Store::open(&default_cache_dir()?, &tree::locate(None)?, Settings::default())?;
@@ -392,25 +398,32 @@ fn a_killed_harness_leaves_nothing() -> Result<(), Failed> {
     Ok(())
 }
 
+/// On most machines every mount reaches the namespaces that it is copied to, and back.
+fn shared_mounts_stay_untouched() -> Result<(), Failed> {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "--propagation", "shared"]);
+    in_other_surroundings(command)
+}
+
 fn another_user_gets_a_user_namespace() -> Result<(), Failed> {
-    with_fewer_rights(as_nobody())
+    in_other_surroundings(as_nobody())
 }
 
 /// As in a container without privileges: root, but not of the machine.
 fn root_of_a_user_namespace_is_enough() -> Result<(), Failed> {
     let mut command = Command::new("unshare");
     command.args(["-Umpr", "--fork", "--mount-proc"]);
-    with_fewer_rights(command)
+    in_other_surroundings(command)
 }
 
 /// Runs this program again behind `command`, with an agent that everybody can read.
-fn with_fewer_rights(mut command: Command) -> Result<(), Failed> {
+fn in_other_surroundings(mut command: Command) -> Result<(), Failed> {
     let before = mounts();
     let folder = tempfile::tempdir()?;
     let agent = folder.path().join("agent");
     fs::copy(spec()?.agent, &agent)?;
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let output = command.arg(std::env::current_exe()?).env(CONFINED, &agent).output()?;
+    let output = command.arg(std::env::current_exe()?).env(ELSEWHERE, &agent).output()?;
     if !output.status.success() {
         return Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr)).into());
     }
