@@ -7,6 +7,8 @@
 //! - [`host`]: the agent without a VM, on the host's own kernel
 //! - [`machine`]: either of them
 //! - [`judge`]: observation against observation gives a verdict; expectations
+//! - [`needs`]: what a scenario needs and a trial or a machine lacks
+//! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format
 
 pub mod cmd;
@@ -15,6 +17,7 @@ pub mod image;
 pub mod interrupt;
 pub mod judge;
 pub mod machine;
+pub mod needs;
 pub mod report;
 pub mod run;
 mod sys;

@@ -31,26 +31,35 @@ fn main() -> ExitCode {
     match dispatch(Cli::parse().command) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(&error));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 3 })
         }
     }
 }
 
+/// An error with its causes, each told once: many already say their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 fn dispatch(command: Command) -> anyhow::Result<u8> {
-    let tree = || harness::image::tree::locate(None);
     match command {
         Command::Run(args) => run::run(&args),
-        Command::List(args) => list::list(&args, &tree()?),
-        Command::Show(args) => list::show(&args, &tree()?),
+        Command::List(args) => list::list(&args),
+        Command::Show(args) => list::show(&args),
         Command::Image(args) => {
             let whole = image::run(&args, run::progress(), &mut std::io::stdout())?;
             Ok(if whole { 0 } else { 3 })
         }
-        Command::Doctor(args) => {
-            let cache = harness::image::default_cache_dir()?;
-            let checks = doctor::host(&cache, run::MEMORY_MIB);
-            Ok(doctor::run(&args, &checks, &mut std::io::stdout())?)
-        }
+        Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),
     }
 }

@@ -1,11 +1,11 @@
 //! Runs trials: one thread a machine, each takes the next trial when it is free; one place collects what became of them.
 //!
 //! A machine (a VM, or an agent on the host's own kernel) is kept from trial to trial and thrown away after anything
-//! suspicious: an unexpected failure, a message of the kernel,
-//! something left behind, a channel that broke.
+//! suspicious: an unexpected failure, a message of the kernel, something left behind, a channel that broke.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -55,31 +55,49 @@ pub struct Over {
     pub traces: Traces,
 }
 
+impl Over {
+    /// A task that was not begun, or not brought to its end.
+    pub fn not_run(task: Task, why: &str) -> Self {
+        let judgement = Judgement::plain(Verdict::NotRun, why);
+        Over { task, judgement, report: None, criu: None, seconds: 0.0, traces: Traces::none() }
+    }
+}
+
 /// What a judgement is in the light of what is known of the trial and this version of criu.
 pub type Known<'a> = &'a (dyn Fn(&Trial, Option<&str>, Judgement) -> Judgement + Sync);
 
+/// What workers share.
+pub struct Work<'a> {
+    /// What is still to be done.
+    pub tasks: &'a Mutex<VecDeque<Task>>,
+    /// The description of worker N's next machine.
+    pub specs: &'a (dyn Fn(usize) -> MachineSpec + Sync),
+    /// What is known.
+    pub known: Known<'a>,
+    /// Set when no more tasks are to be begun.
+    pub stop: &'a AtomicBool,
+    /// Factor on all time limits.
+    pub timeout_scale: f64,
+}
+
 /// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last worker has stopped.
-/// `spec` gives worker N the description of its next machine.
 pub fn start<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
-    tasks: &'scope Mutex<VecDeque<Task>>,
+    work: &'scope Work<'scope>,
     workers: usize,
-    spec: &'scope (dyn Fn(usize) -> MachineSpec + Sync),
-    known: Known<'scope>,
 ) -> Receiver<News> {
     let (sender, receiver) = channel();
     for number in 0..workers {
         let sender = sender.clone();
-        let worker = Worker { number, spec, known, running: None, traces: Traces::none(), next_trial: 1 };
-        scope.spawn(move || worker.work(tasks, &sender));
+        let worker = Worker { number, shared: work, running: None, traces: Traces::none(), next_trial: 1 };
+        scope.spawn(move || worker.work(&sender));
     }
     receiver
 }
 
 struct Worker<'a> {
     number: usize,
-    spec: &'a (dyn Fn(usize) -> MachineSpec + Sync),
-    known: Known<'a>,
+    shared: &'a Work<'a>,
     running: Option<Running>,
     /// Where to look for what a machine left that did not come up.
     traces: Traces,
@@ -96,53 +114,55 @@ struct Running {
 }
 
 impl Worker<'_> {
-    fn work(mut self, tasks: &Mutex<VecDeque<Task>>, news: &Sender<News>) {
-        while !crate::interrupt::requested() {
-            let next = tasks.lock().map(|mut tasks| tasks.pop_front()).unwrap_or_default();
+    fn work(mut self, news: &Sender<News>) {
+        while !crate::interrupt::requested() && !self.shared.stop.load(Ordering::Relaxed) {
+            let next = self.shared.tasks.lock().map(|mut tasks| tasks.pop_front()).unwrap_or_default();
             let Some(task) = next else { return };
             if news.send(News::Started(Box::new(task.clone()))).is_err() {
                 return;
             }
-            if let Some(over) = self.run(task)
-                && news.send(News::Over(Box::new(over))).is_err()
-            {
+            let over = self.run(task);
+            if news.send(News::Over(Box::new(over))).is_err() {
                 return;
             }
         }
     }
 
-    /// Runs one task to its end; none when the user interrupted it.
-    fn run(&mut self, task: Task) -> Option<Over> {
+    /// Runs one task to its end.
+    fn run(&mut self, task: Task) -> Over {
         let start = Instant::now();
-        let result = self.exchange(&task);
+        let result = match crate::needs::unmet(&task.scenario, &task.trial) {
+            Some(reason) => Ok((Judgement::plain(Verdict::Unsupported, reason), None)),
+            None => self.exchange(&task),
+        };
         let seconds = start.elapsed().as_secs_f64();
         let criu = self.running.as_ref().and_then(|running| running.machine.ready().criu.clone());
         let traces = self.running.as_ref().map_or_else(|| self.traces.clone(), |running| running.machine.traces());
         let (judgement, report) = match result {
             Ok((judgement, report)) => {
-                let judgement = (self.known)(&task.trial, criu.as_deref(), judgement);
-                if suspicious(&judgement, &report) {
+                let judgement = (self.shared.known)(&task.trial, criu.as_deref(), judgement);
+                if report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
                     self.running = None;
                 }
-                (judgement, Some(report))
+                (judgement, report)
             }
             Err(error) => {
                 self.running = None;
                 if error.is_interrupt() {
-                    return None;
+                    return Over::not_run(task, "interrupted");
                 }
                 (Judgement::plain(Verdict::Error, error.to_string()), None)
             }
         };
-        Some(Over { task, judgement, report, criu, seconds, traces })
+        Over { task, judgement, report, criu, seconds, traces }
     }
 
     /// The machine that runs, or a new one.
     fn machine(&mut self) -> Result<&mut Running, MachineError> {
         if self.running.is_none() {
-            let spec = (self.spec)(self.number);
+            let spec = (self.shared.specs)(self.number);
             self.traces = spec.traces();
-            let scale = spec.timeout_scale();
+            let scale = spec.timeout_scale() * self.shared.timeout_scale;
             let machine = Machine::boot(&spec, Instant::now() + BOOT_TIME_LIMIT.mul_f64(scale))?;
             let tainted = machine.ready().tainted;
             self.running = Some(Running { machine, scale, tainted });
@@ -150,10 +170,14 @@ impl Worker<'_> {
         Ok(self.running.as_mut().expect("it was started right above"))
     }
 
-    fn exchange(&mut self, task: &Task) -> Result<(Judgement, TrialReport), MachineError> {
+    /// Has the trial run, if the machine has what it needs.
+    fn exchange(&mut self, task: &Task) -> Result<(Judgement, Option<TrialReport>), MachineError> {
         let number = self.next_trial;
         self.next_trial += 1;
         let running = self.machine()?;
+        if let Some(reason) = crate::needs::lacking(&task.scenario, running.machine.ready()) {
+            return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
+        }
         let limit = ACTION_TIME_LIMIT.mul_f64(running.scale);
         let request = TrialRequest {
             trial: number,
@@ -168,7 +192,7 @@ impl Worker<'_> {
         let report = wait_for_report(&mut running.machine, number, limit)?;
         let context = Context { lifecycle: task.trial.lifecycle, tainted_before: running.tainted };
         running.tainted = report.tainted;
-        Ok((judge(&task.scenario, context, &report), report))
+        Ok((judge(&task.scenario, context, &report), Some(report)))
     }
 }
 

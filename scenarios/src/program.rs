@@ -4,6 +4,7 @@
 //! Paths are relative to the program's top directory, or to a descriptor. An *object* is what a program holds and
 //! a checkpoint must preserve; steps that make one give it a name.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::Bytes;
@@ -13,6 +14,18 @@ use crate::Bytes;
 pub struct Program {
     /// The steps, in order, each with its line in the text (1-based; 0 where there is no text).
     pub steps: Vec<Line>,
+}
+
+impl Program {
+    /// The filesystems that it mounts, by the kernel's names: `ext4`, `overlay`.
+    pub fn filesystems(&self) -> BTreeSet<String> {
+        let filesystem = |step: &Step| match step {
+            Step::Mount { filesystem, .. } => Some(filesystem.to_string()),
+            Step::Overlay { .. } => Some("overlay".to_owned()),
+            _ => None,
+        };
+        self.steps.iter().filter_map(|line| filesystem(&line.step)).collect()
+    }
 }
 
 /// A step and where it stands.

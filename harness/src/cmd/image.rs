@@ -119,7 +119,7 @@ fn list(store: &Store, with_bill: bool, out: &mut dyn Write) -> Result<(), Image
             ImageState::NotBuilt => ("not built".to_owned(), None),
             ImageState::Damaged(why) => (format!("damaged: {why}"), None),
         };
-        writeln!(out, "{:<16} {state}", title(image))?;
+        writeln!(out, "{:<16} {state}", image.to_string())?;
         for package in bill.iter().filter(|_| with_bill).flat_map(|bill| &bill.packages) {
             writeln!(out, "    {} {} ({}) {}", package.name, package.version, package.suite, package.sha256)?;
         }
@@ -135,7 +135,7 @@ fn build(store: &Store, names: &[String], refresh: bool, out: &mut dyn Write) ->
     };
     for image in images {
         let bill = store.build(image, refresh)?;
-        writeln!(out, "{:<16} {}", title(image), describe(&bill))?;
+        writeln!(out, "{:<16} {}", image.to_string(), describe(&bill))?;
     }
     Ok(())
 }
@@ -151,7 +151,7 @@ fn verify(store: &Store, out: &mut dyn Write) -> Result<bool, ImageCommandError>
                 format!("damaged: {why}; it is built anew when it is needed, or by `image build`")
             }
         };
-        writeln!(out, "{:<16} {said}", title(image))?;
+        writeln!(out, "{:<16} {said}", image.to_string())?;
     }
     Ok(whole)
 }
@@ -168,14 +168,6 @@ fn clean(store: &Store, all: bool, limit: Option<Duration>, out: &mut dyn Write)
     Ok(())
 }
 
-fn title(image: Image<'_>) -> String {
-    match image {
-        Image::Qemu => "qemu".to_owned(),
-        Image::Kernel(name) => format!("kernel {name}"),
-        Image::Userland(name) => format!("userland {name}"),
-    }
-}
-
 fn describe(bill: &Bill) -> String {
     format!("{} ({}, {} packages)", bill.version, megabytes(bill.size()), bill.packages.len())
 }
@@ -188,7 +180,7 @@ fn find<'a>(store: &'a Store, word: &str) -> Result<Image<'a>, ImageError> {
         Image::Userland(name) => word == name || word.strip_prefix("userland:") == Some(name),
     };
     store.images().into_iter().find(fits).ok_or_else(|| {
-        let known: Vec<_> = store.images().into_iter().map(|image| title(image).replace(' ', ":")).collect();
+        let known: Vec<_> = store.images().into_iter().map(|image| image.to_string().replace(' ', ":")).collect();
         ImageError::Unknown { kind: "image", name: word.to_owned(), known: known.join(", ") }
     })
 }

@@ -1,28 +1,42 @@
 //! `list` and `show`: the catalogue for people and programs.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use scenarios::{Outcome, Scenario};
 
-use super::run::select;
+use super::select::select;
 
 /// List scenarios.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*@ext4' --format json")]
 pub struct ListArgs {
     /// Part of a scenario's name, or a pattern with `*`; all when none is given
     pub filter: Vec<String>,
     /// For people or for programs
     #[arg(long, default_value = "human")]
     pub format: ListFormat,
+    #[command(flatten)]
+    tree: TreeArgs,
+}
+
+/// Where the catalogue is.
+#[derive(Args, Clone, Debug)]
+pub struct TreeArgs {
+    /// Source tree [default: found from the working directory upwards]
+    #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_TREE")]
+    tree: Option<PathBuf>,
 }
 
 /// Show a scenario's program, what it needs and what it expects.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  zdtm-detached show deleted/unlinked@ext4\n  zdtm-detached show ./mine.scn")]
 pub struct ShowArgs {
     /// A scenario's name, or a file that ends in .scn
     pub what: String,
+    #[command(flatten)]
+    tree: TreeArgs,
 }
 
 /// How a list is written.
@@ -32,6 +46,12 @@ pub enum ListFormat {
     Human,
     /// One JSON array
     Json,
+}
+
+impl TreeArgs {
+    fn locate(&self) -> Result<PathBuf, crate::image::ImageError> {
+        crate::image::tree::locate(self.tree.as_deref())
+    }
 }
 
 fn outcome(scenario: &Scenario) -> String {
@@ -45,8 +65,8 @@ fn outcome(scenario: &Scenario) -> String {
 ///
 /// # Errors
 /// A catalogue that cannot be read, an output that cannot be written.
-pub fn list(args: &ListArgs, tree: &Path) -> anyhow::Result<u8> {
-    let chosen = select(&args.filter, tree)?;
+pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
+    let chosen = select(&args.filter, &args.tree.locate()?)?;
     let mut out = io::stdout().lock();
     match args.format {
         ListFormat::Human => {
@@ -60,7 +80,7 @@ pub fn list(args: &ListArgs, tree: &Path) -> anyhow::Result<u8> {
         }
     }
     if chosen.is_empty() {
-        eprintln!("no scenario matches");
+        eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.filter.join(" "));
         return Ok(4);
     }
     Ok(0)
@@ -83,8 +103,8 @@ fn row(scenario: &Scenario) -> serde_json::Value {
 ///
 /// # Errors
 /// As for [`list`].
-pub fn show(args: &ShowArgs, tree: &Path) -> anyhow::Result<u8> {
-    let found = select(std::slice::from_ref(&args.what), tree)?;
+pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
+    let found = select(std::slice::from_ref(&args.what), &args.tree.locate()?)?;
     let exact = found.iter().find(|scenario| scenario.name == args.what);
     let Some(scenario) = exact.or(found.first()) else {
         eprintln!("there is no scenario {:?}; `zdtm-detached list` shows all names", args.what);

@@ -3,7 +3,9 @@
 pub mod doctor;
 pub mod image;
 pub mod list;
+pub mod machines;
 pub mod run;
+pub mod select;
 
 /// A mistake of the user: told without a backtrace, exit status 2.
 #[derive(Debug, thiserror::Error)]

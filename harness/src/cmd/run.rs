@@ -3,34 +3,26 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
 use protocol::message::{Flavor, Lifecycle};
-use scenarios::catalogue::{self, Filter};
-use scenarios::program::Line;
-use scenarios::{Scenario, Step};
+use scenarios::Scenario;
 
-use super::image::StoreArgs;
-use crate::host::{HostAgent, HostSpec};
-use crate::image::{Progress, Store, progress};
+use super::machines::{MachineArgs, work_folder};
+use super::select::select;
+use crate::image::{Progress, progress};
+use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
-use crate::judge::{Expectations, Judgement, Trial, Verdict};
+use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::{Backend, MachineSpec};
 use crate::report::terminal::{ColourChoice, Look, Terminal};
-use crate::report::{Event, Finished, Reporter, Reporters, Wanted, artifacts};
-use crate::run::{News, Over, Task};
-use crate::vm::VmSpec;
-use crate::vm::accel::{self, AcceleratorChoice};
-use crate::vm::qemu::QemuProgram;
+use crate::report::{Destination, Event, Finished, Reporter, Reporters, Wanted, artifacts};
+use crate::run::{News, Over, Task, Work};
 
-/// How long the first agent on the host may take to come up; it takes milliseconds.
-const PROBE_TIME_LIMIT: Duration = Duration::from_secs(20);
-/// Memory of a VM.
-pub const MEMORY_MIB: u32 = 640;
 /// The criu of the userland's Debian suite.
 const SUBJECT: &str = "debian:trixie";
 /// The reference engine, a part of the agent.
@@ -38,9 +30,14 @@ const REFERENCE: &str = "reference";
 
 /// Run scenarios: checkpoint, restore, compare.
 #[derive(Args, Clone, Debug)]
-#[command(
-    after_help = "Examples:\n  zdtm-detached run 'deleted/*' --kernel 7.3\n  zdtm-detached run ./mine.scn --report json=report.json"
-)]
+#[command(after_help = "\
+Examples:
+  zdtm-detached run                                    the whole catalogue, on the default kernel
+  zdtm-detached run 'deleted/*' --kernel 7.3           some scenarios, on another kernel
+  zdtm-detached run ./mine.scn                         a scenario of your own
+  zdtm-detached run --report json=report.json          with a report for programs
+
+Exit status: 0 as expected, 1 something failed, 2 wrong usage, 3 infrastructure, 4 nothing ran, 130 interrupted.")]
 pub struct RunArgs {
     /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all when none is given
     pub what: Vec<String>,
@@ -48,7 +45,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
     pub kernel: Vec<String>,
     /// What is tested [possible: debian:trixie]
-    #[arg(long, value_name = "SUBJECT", default_value = SUBJECT)]
+    #[arg(long, value_name = "SUBJECT", default_value = SUBJECT, env = "ZDTM_DETACHED_SUBJECT")]
     pub subject: String,
     /// Namespaces of the process: ns or host; may be given more than once [default: ns]
     #[arg(long, value_parser = flavor)]
@@ -56,27 +53,21 @@ pub struct RunArgs {
     /// What is done to the process: dump-restore or leave-running; may be given more than once [default: dump-restore]
     #[arg(long, value_parser = lifecycle)]
     pub lifecycle: Vec<Lifecycle>,
-    /// On what: vm, or host for namespaces on this machine's own kernel, which is fast and for subject reference only
-    #[arg(long, value_name = "BACKEND", default_value = "vm", env = "ZDTM_DETACHED_BACKEND")]
-    pub backend: Backend,
-    /// VMs, or agents on the host, that run at the same time [default: one for each core]
-    #[arg(short = 'j', value_name = "VMS", env = "ZDTM_DETACHED_JOBS")]
-    pub jobs: Option<usize>,
-    /// Accelerator of the VMs
-    #[arg(long, default_value = "auto", env = "ZDTM_DETACHED_ACCEL")]
-    pub accel: AcceleratorChoice,
-    /// QEMU to use: a path, or `host` for the one on PATH [default: one from Debian, in the cache]
-    #[arg(long, value_name = "PATH", env = "ZDTM_DETACHED_QEMU")]
-    pub qemu: Option<PathBuf>,
-    /// Write a report: json=FILE
+    /// Begin no more trials after the first that fails
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Write a report: json=FILE; may be given more than once
     #[arg(long, value_name = "FORMAT=FILE")]
     pub report: Vec<Wanted>,
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
     pub keep: PathBuf,
-    /// Images and where they come from
+    /// Colours: on a terminal, always, or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColourChoice,
+    /// What trials run on
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub machines: MachineArgs,
 }
 
 fn flavor(word: &str) -> Result<Flavor, String> {
@@ -103,28 +94,6 @@ pub fn progress() -> Arc<dyn Progress> {
     })
 }
 
-/// The scenarios that the words choose: of the catalogue by name, and files by path.
-///
-/// # Errors
-/// A file that cannot be read or is no scenario.
-pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
-    let told = |faults: Vec<scenarios::diagnostic::Diagnostic>| {
-        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        super::Usage(text.join("\n"))
-    };
-    let (files, filters): (Vec<&String>, Vec<&String>) = what.iter().partition(|word| word.ends_with(".scn"));
-    let mut chosen = Vec::new();
-    if files.is_empty() || !filters.is_empty() {
-        let filters: Vec<Filter> = filters.into_iter().map(Filter::new).collect();
-        let all = catalogue::load(&tree.join("scenarios/catalogue")).map_err(told)?;
-        chosen.extend(all.into_iter().filter(|s| filters.is_empty() || Filter::any(&filters, &s.name)));
-    }
-    for file in files {
-        chosen.extend(catalogue::load_file(Path::new(file)).map_err(told)?);
-    }
-    Ok(chosen)
-}
-
 /// Runs; the exit status.
 ///
 /// # Errors
@@ -132,73 +101,174 @@ pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
 pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
     check_backend(args)?;
     crate::interrupt::install().context("installing the signal handlers")?;
-    let store = args.store.open(progress())?;
-    let tree = crate::image::tree::locate(args.store.tree.as_deref())?;
+    let store = args.machines.store.open(progress())?;
+    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let scenarios = select(&args.what, &tree)?;
+    let expectations = expectations(&tree)?;
     if scenarios.is_empty() {
-        eprintln!("no scenario matches; `zdtm-detached list` shows all names");
+        eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.what.join(" "));
         println!("result: 0 passed, 0 failed, 0 skipped");
         return Ok(4);
     }
-    let expectations = Expectations::load(&tree.join("scenarios/expectations.toml"))?;
-    let mut reporters = Reporters::default();
-    for wanted in &args.report {
-        reporters.add(wanted.open()?);
-    }
-    let mut terminal = Terminal::new(io::stdout(), Look::detect(ColourChoice::Auto));
-    let kernels = match args.backend {
+    let kernels = match args.machines.backend {
         Backend::Host => vec![crate::host::kernel_name()],
         Backend::Vm if args.kernel.is_empty() => vec![store.manifest().defaults.kernel.clone()],
         Backend::Vm => args.kernel.clone(),
     };
-    let mut tell = |terminal: &mut Terminal<io::Stdout>, event: &Event| -> io::Result<()> {
-        terminal.event(event)?;
-        reporters.event(event)
-    };
-    let start = Instant::now();
+    let known = &store.manifest().kernel;
+    if let Some(kernel) = args.kernel.iter().find(|&kernel| !known.contains_key(kernel)) {
+        let known: Vec<&str> = known.keys().map(String::as_str).collect();
+        let what = format!("there is no kernel {kernel}; vm-images/images.toml has {}", known.join(", "));
+        return Err(super::Usage(what).into());
+    }
     let plan: Vec<(String, Vec<Task>)> =
         kernels.iter().map(|kernel| (kernel.clone(), tasks(args, kernel, &scenarios))).collect();
-    tell(&mut terminal, &Event::RunStarted { trials: plan.iter().map(|(_, tasks)| tasks.len()).sum() })?;
-    let mut work = None;
+    let mut teller = Teller::new(args, &expectations)?;
+    teller.tell(&Event::RunStarted { trials: plan.iter().map(|(_, tasks)| tasks.len()).sum() })?;
+    let start = Instant::now();
+    let mut folder = None;
     for (kernel, tasks) in plan {
-        let workers = workers(args, tasks.len());
-        let next_spec: Box<dyn Fn(usize) -> MachineSpec + Sync> = match args.backend {
-            Backend::Host => Box::new(host_spec(&store, &tasks)?),
+        let specs: Box<dyn Fn(usize) -> MachineSpec + Sync> = match args.machines.backend {
+            Backend::Host => Box::new(args.machines.host_agents(&store, &scenarios)?),
             Backend::Vm => {
-                if work.is_none() {
-                    work = Some(temporary_folder()?);
+                if folder.is_none() {
+                    folder = Some(work_folder()?);
                 }
-                let work = work.as_ref().expect("it was made right above");
-                Box::new(vm_specs(args, &store, &kernel, work.path())?)
+                let folder = folder.as_ref().expect("it was made right above");
+                Box::new(args.machines.vms(&store, &kernel, folder.path())?)
             }
         };
-        let queue = Mutex::new(VecDeque::from(tasks));
-        let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
-            expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
-        };
-        std::thread::scope(|scope| -> anyhow::Result<()> {
-            for news in crate::run::start(scope, &queue, workers, &*next_spec, &known) {
-                match news {
-                    News::Started(task) => tell(&mut terminal, &Event::TrialStarted { trial: task.trial })?,
-                    News::Over(over) => {
-                        let finished = finish(*over, &args.keep)?;
-                        tell(&mut terminal, &Event::TrialFinished(Box::new(finished)))?;
+        run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
+    }
+    let interrupted = crate::interrupt::requested();
+    teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, args.what.is_empty())
+}
+
+/// What is known to fail; an entry that names no scenario is a mistake in the file.
+fn expectations(tree: &Path) -> anyhow::Result<Expectations> {
+    let expectations = Expectations::load(&tree.join("scenarios/expectations.toml"))
+        .map_err(|error| super::Usage(error.to_string()))?;
+    let catalogue = select(&[], tree)?;
+    let stale = expectations.stale(catalogue.iter().map(|scenario| scenario.name.as_str()));
+    if stale.is_empty() {
+        return Ok(expectations);
+    }
+    let lines: Vec<String> = stale.iter().map(ToString::to_string).collect();
+    Err(super::Usage(lines.join("\n")).into())
+}
+
+/// Everybody who is told of the run's events.
+struct Teller<'a> {
+    terminal: Terminal<Box<dyn Write>>,
+    reporters: Reporters,
+    uses: Uses<'a>,
+    keep: &'a Path,
+    /// What could not be written; the run goes on without it.
+    unwritten: Vec<String>,
+}
+
+impl<'a> Teller<'a> {
+    /// The terminal's report stands on standard error when another one takes standard output.
+    fn new(args: &'a RunArgs, expectations: &'a Expectations) -> anyhow::Result<Self> {
+        let mut reporters = Reporters::default();
+        for wanted in &args.report {
+            reporters.add(wanted.open()?);
+        }
+        let taken = args.report.iter().any(|wanted| wanted.to == Destination::Stdout);
+        let out: Box<dyn Write> = if taken { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        let terminal = Terminal::new(out, Look::detect(args.color, taken));
+        Ok(Self { terminal, reporters, uses: Uses::new(expectations), keep: &args.keep, unwritten: Vec::new() })
+    }
+
+    fn tell(&mut self, event: &Event) -> anyhow::Result<()> {
+        if let Err(error) = self.reporters.event(event) {
+            self.unwritten(format!("writing a report: {error}"));
+        }
+        self.terminal.event(event).context("writing to the terminal")
+    }
+
+    fn unwritten(&mut self, what: String) {
+        if !self.unwritten.contains(&what) {
+            self.unwritten.push(what);
+        }
+    }
+
+    /// A trial is over; true when it failed. What failed leaves artifacts.
+    fn over(&mut self, over: Over) -> anyhow::Result<bool> {
+        let criu = over.criu.as_deref().and_then(Version::find);
+        self.uses.note(&over.task.trial, criu.as_ref(), &over.judgement);
+        let Over { task: Task { trial, scenario }, judgement, report, seconds, traces, .. } = over;
+        let failed = judgement.verdict.group() == Group::Failed;
+        let file = scenario.file.clone().filter(|_| trial.family.is_empty());
+        let mut finished = Finished { trial, file, judgement, seconds, artifacts: None };
+        if failed {
+            let program = scenarios::text::print_scenario(&scenario);
+            let files = traces.files();
+            let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
+            match artifacts::write(self.keep, &finished, &program, report.as_ref(), &extras) {
+                Ok(folder) => finished.artifacts = Some(folder),
+                Err(error) => self.unwritten(error.to_string()),
+            }
+        }
+        self.tell(&Event::TrialFinished(Box::new(finished)))?;
+        Ok(failed)
+    }
+
+    /// The end of the run, and its exit status. Only a whole run can tell which known defects do not show any more.
+    fn end(mut self, event: &Event, whole: bool) -> anyhow::Result<u8> {
+        self.tell(event)?;
+        let interrupted = crate::interrupt::requested();
+        let mut status = self.terminal.tally().exit_status(interrupted);
+        for complaint in if whole && !interrupted { self.uses.idle() } else { Vec::new() } {
+            eprintln!("error: {complaint}");
+            status = status.max(1);
+        }
+        for what in &self.unwritten {
+            eprintln!("error: {what}");
+        }
+        Ok(if status == 0 && !self.unwritten.is_empty() { 3 } else { status })
+    }
+}
+
+/// Runs the tasks of one kernel; what was not begun when the run was stopped is told as such.
+fn run_tasks(
+    args: &RunArgs,
+    tasks: Vec<Task>,
+    specs: &(dyn Fn(usize) -> MachineSpec + Sync),
+    expectations: &Expectations,
+    teller: &mut Teller<'_>,
+) -> anyhow::Result<()> {
+    let workers = args.machines.workers(tasks.len());
+    let queue = Mutex::new(VecDeque::from(tasks));
+    let stop = AtomicBool::new(false);
+    let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
+        expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
+    };
+    let work = Work { tasks: &queue, specs, known: &known, stop: &stop, timeout_scale: args.machines.timeout_scale };
+    std::thread::scope(|scope| -> anyhow::Result<()> {
+        for news in crate::run::start(scope, &work, workers) {
+            match news {
+                News::Started(task) => teller.tell(&Event::TrialStarted { trial: task.trial })?,
+                News::Over(over) => {
+                    if teller.over(*over)? && args.fail_fast {
+                        stop.store(true, Ordering::Relaxed);
                     }
                 }
             }
-            Ok(())
-        })?;
+        }
+        Ok(())
+    })?;
+    let reason = if crate::interrupt::requested() { "interrupted" } else { "after a failure, --fail-fast" };
+    for task in queue.into_inner().unwrap_or_default() {
+        teller.over(Over::not_run(task, reason))?;
     }
-    let interrupted = crate::interrupt::requested();
-    tell(&mut terminal, &Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted })?;
-    io::stdout().flush()?;
-    Ok(terminal.tally().exit_status(interrupted))
+    Ok(())
 }
 
 /// What the backend cannot do is a mistake of the user.
 fn check_backend(args: &RunArgs) -> Result<(), super::Usage> {
     let subject = args.subject.as_str();
-    let mistake = match args.backend {
+    let mistake = match args.machines.backend {
         Backend::Vm if subject == SUBJECT => return Ok(()),
         Backend::Vm => format!("unknown subject {subject:?}; known is {SUBJECT}"),
         Backend::Host if subject != REFERENCE => format!(
@@ -213,73 +283,7 @@ fn check_backend(args: &RunArgs) -> Result<(), super::Usage> {
     Err(super::Usage(mistake))
 }
 
-fn workers(args: &RunArgs, tasks: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    args.jobs.unwrap_or(cores).clamp(1, tasks.max(1))
-}
-
-fn temporary_folder() -> anyhow::Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix("zdtm-detached-").tempdir().context("a temporary folder for VMs")
-}
-
-/// The agent on the host, with blank filesystems when a program needs them and may mount them.
-fn host_spec(store: &Store, tasks: &[Task]) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Sync + use<>> {
-    let on_disk = |line: &Line| matches!(&line.step, Step::Mount { filesystem, .. } if filesystem.needs_disk());
-    let disks = tasks.iter().any(|task| task.scenario.program.steps.iter().any(on_disk));
-    let userland = store.manifest().defaults.userland.as_str();
-    let image = store.host_image((disks && nix::unistd::geteuid().is_root()).then_some(userland))?;
-    let spec = HostSpec { agent: image.agent, blank: image.blank };
-    let who = if nix::unistd::geteuid().is_root() {
-        "as root"
-    } else {
-        "in a user namespace: no block devices, device nodes or other users"
-    };
-    let probe = HostAgent::boot(&spec, Instant::now() + PROBE_TIME_LIMIT).with_context(|| {
-        format!("no trial can run on this machine's own kernel ({who}); `--backend vm` needs no rights")
-    })?;
-    let ready = probe.ready();
-    eprintln!("on this machine's own kernel {}, {who}; filesystems: {}", ready.kernel, ready.filesystems.join(", "));
-    Ok(move |_: usize| MachineSpec::Host(spec.clone()))
-}
-
-/// VMs of one kernel, each with a folder of its own below `work`.
-fn vm_specs(
-    args: &RunArgs,
-    store: &Store,
-    kernel: &str,
-    work: &Path,
-) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Sync + use<>> {
-    let image = store.boot_image(kernel, &store.manifest().defaults.userland)?;
-    let mut spec = VmSpec {
-        qemu: qemu(args, store)?,
-        accelerator: accel::Accelerator::Tcg,
-        kernel: image.kernel,
-        initramfs: image.initramfs,
-        memory_mib: MEMORY_MIB,
-        directory: work.join("probe"),
-        extra_cmdline: String::new(),
-    };
-    let cache = args.store.cache.clone().map_or_else(crate::image::default_cache_dir, Ok)?;
-    spec.accelerator = accel::choose(args.accel, &spec, &cache)?.accelerator;
-    let boots = AtomicUsize::new(0);
-    let (kernel, work) = (kernel.to_owned(), work.to_owned());
-    Ok(move |number: usize| {
-        let boot = boots.fetch_add(1, Ordering::Relaxed);
-        let directory = work.join(format!("{kernel}-vm{number}-{boot}"));
-        MachineSpec::Vm(Box::new(VmSpec { directory, ..spec.clone() }))
-    })
-}
-
-fn qemu(args: &RunArgs, store: &Store) -> anyhow::Result<QemuProgram> {
-    if let Some(path) = &args.qemu {
-        return Ok(QemuProgram::of_host(path)?);
-    }
-    let private = store.qemu()?;
-    let libraries = private.library_path.to_string_lossy();
-    Ok(QemuProgram::private(&private.loader, &libraries, &private.program, &private.data_dir, &private.version))
-}
-
-/// Every combination that a scenario's requirements allow on this kernel.
+/// Every combination of scenario, flavor and lifecycle on this kernel.
 fn tasks(args: &RunArgs, kernel: &str, scenarios: &[Scenario]) -> Vec<Task> {
     let flavors = if args.flavor.is_empty() { &[Flavor::Ns][..] } else { &args.flavor };
     let lifecycles = if args.lifecycle.is_empty() { &[Lifecycle::DumpRestore][..] } else { &args.lifecycle };
@@ -300,19 +304,4 @@ fn tasks(args: &RunArgs, kernel: &str, scenarios: &[Scenario]) -> Vec<Task> {
         }
     }
     tasks
-}
-
-/// Keeps the artifacts of what failed.
-fn finish(over: Over, keep: &Path) -> anyhow::Result<Finished> {
-    let judgement = over.judgement;
-    let file = over.task.scenario.file.clone().filter(|_| over.task.trial.family.is_empty());
-    let bad = !matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported | Verdict::NotRun);
-    let mut finished = Finished { trial: over.task.trial, file, judgement, seconds: over.seconds, artifacts: None };
-    if bad {
-        let program = scenarios::text::print_scenario(&over.task.scenario);
-        let files = over.traces.files();
-        let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
-        finished.artifacts = Some(artifacts::write(keep, &finished, &program, over.report.as_ref(), &extras)?);
-    }
-    Ok(finished)
 }

@@ -1,6 +1,7 @@
 //! The door to the images: gives what is asked for and builds what is missing.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -77,6 +78,16 @@ pub enum Image<'a> {
     Kernel(&'a str),
     /// The userland of this name.
     Userland(&'a str),
+}
+
+impl fmt::Display for Image<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Qemu => f.pad("qemu"),
+            Self::Kernel(name) => f.pad(&format!("kernel {name}")),
+            Self::Userland(name) => f.pad(&format!("userland {name}")),
+        }
+    }
 }
 
 /// How an image stands in the cache.

@@ -19,6 +19,12 @@ impl Version {
         numbers(rest[..end].trim_end_matches('.'))
     }
 
+    /// The first two numbers: 6.12.5 is (6, 12).
+    pub fn release(&self) -> (u32, u32) {
+        let number = |index: usize| self.0.get(index).map_or(0, |&number| u32::try_from(number).unwrap_or(u32::MAX));
+        (number(0), number(1))
+    }
+
     /// This version against the end of a range, as far as the end goes.
     fn against(&self, end: &Self) -> Ordering {
         let mut mine = self.0.iter().copied().chain(std::iter::repeat(0));

@@ -15,7 +15,7 @@ use crate::judge::{Group, Tally, Verdict};
 const FAILURES: usize = 20;
 
 /// Where colours are wanted: `--color`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ColourChoice {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
@@ -38,11 +38,15 @@ pub struct Look {
 }
 
 impl Look {
-    /// What fits standard output. `NO_COLOR` counts when it is set to anything but nothing (no-color.org).
-    pub fn detect(choice: ColourChoice) -> Self {
+    /// What fits standard output, or standard error. `NO_COLOR` counts when it is set to anything but nothing
+    /// (no-color.org).
+    pub fn detect(choice: ColourChoice, on_stderr: bool) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let terminal = io::stdout().is_terminal();
-        let width = if terminal { console::Term::stdout().size().1.into() } else { 80 };
+        let (terminal, screen) = match on_stderr {
+            true => (io::stderr().is_terminal(), console::Term::stderr()),
+            false => (io::stdout().is_terminal(), console::Term::stdout()),
+        };
+        let width = if terminal { screen.size().1.into() } else { 80 };
         Self { width, colour: colour_wanted(choice, no_colour, terminal), bar: terminal && io::stderr().is_terminal() }
     }
 }
@@ -104,8 +108,11 @@ impl<W: Write> Terminal<W> {
         let verdict = finished.judgement.verdict;
         self.total.add(verdict);
         self.families.entry(finished.trial.family.clone()).or_default().add(verdict);
-        let line = self.line(finished);
-        self.print(&line)?;
+        // What was not run is counted, not listed: after a Ctrl-C nobody wants four hundred lines.
+        if verdict != Verdict::NotRun {
+            let line = self.line(finished);
+            self.print(&line)?;
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(self.total.total() as u64);
         }
@@ -122,7 +129,7 @@ impl<W: Write> Terminal<W> {
         let verdict = format!("{:<18}", judgement.verdict);
         let verdict = paint(self.look.colour, colour_of(judgement.verdict), &verdict);
         // Failures are told at the end; these are not.
-        let quiet = matches!(judgement.verdict, Verdict::Unsupported | Verdict::NotRun);
+        let quiet = judgement.verdict == Verdict::Unsupported;
         let why = if quiet { format!(": {}", harmless(&judgement.reason)) } else { String::new() };
         let time = paint(self.look.colour, Colour::Dim, &format!("{seconds:.1} s"));
         let count = self.total.total();
@@ -143,7 +150,9 @@ impl<W: Write> Terminal<W> {
             text.push_str(&format!("\n... and {untold} more failed; the lines above and the report files name them\n"));
         }
         let how = if interrupted { "interrupted after" } else { "in" };
-        text.push_str(&format!("\n{} trials {how} {seconds:.1} s\n{}\n", self.total.total(), self.total));
+        let count = self.total.total();
+        let trials = if count == 1 { "trial" } else { "trials" };
+        text.push_str(&format!("\n{count} {trials} {how} {seconds:.1} s\n{}\n", self.total));
         self.print(&text)
     }
 }

@@ -83,24 +83,13 @@ fn prepare(request: &TrialRequest, top: &str, machine: &mut Machine, disks: &mut
     let program = scenarios::text::program(&request.program)
         .map_err(|faults| infrastructure("the program", &crate::executor::told(&faults)))?;
     let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
-    for group in filesystem_groups(&program) {
+    for group in program.filesystems() {
         machine.provide(&group)?;
     }
     let may_add = machine.may_add_loop_devices();
     disks.attach(&disks::needed(&program), may_add).map_err(failed("attaching disks"))?;
     make_top(top).map_err(failed("making the top directory"))?;
     Child::start(request.flavor, top).map_err(failed("starting the executor"))
-}
-
-/// The module groups that a program's steps need.
-fn filesystem_groups(program: &scenarios::Program) -> Vec<String> {
-    use scenarios::Step;
-    let group = |step: &Step| match step {
-        Step::Mount { filesystem, .. } => Some(filesystem.to_string()),
-        Step::Overlay { .. } => Some("overlay".to_owned()),
-        _ => None,
-    };
-    program.steps.iter().filter_map(|line| group(&line.step)).collect()
 }
 
 /// A small tmpfs with the executor in the harness's own corner. It has a `/tmp`, as most roots do: where there is

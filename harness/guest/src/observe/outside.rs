@@ -4,13 +4,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 use protocol::observation::{Mount, ProcessState, View};
 
 use super::inside::{Look, mount_ids, mounted_proc};
 use super::object::{Made, MountTables, read_file};
 use super::{mountinfo, tree};
 use crate::executor::STREAMS;
-use crate::sys;
+use crate::sys::{self, Visitor};
 
 /// The outside part of an observation.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ pub struct Outside {
     pub process: ProcessState,
 }
 
-/// Looks at the process `pid`, whose program's top directory is `top` below its root.
+/// Looks at the process `pid`, whose program's top directory is `top` below the root of its mount namespace.
 ///
 /// # Errors
 /// What makes the look impossible, above all that there is no such process.
@@ -37,7 +39,8 @@ pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
     let proc = mounted_proc()?;
     let base = pid.to_string();
     settle(proc.as_fd(), pid)?;
-    let mounts = mount_table(proc.as_fd(), &base)?;
+    let visitor = visitor(proc.as_fd(), &base)?;
+    let mounts = mount_table(proc.as_fd(), &visitor.pid().to_string())?;
     let host_mounts = mount_table(proc.as_fd(), "self")?;
     let tables =
         MountTables { own: mounts.iter().map(|mount| mount.id).collect(), other: mount_ids(proc.as_fd(), "self")? };
@@ -45,13 +48,21 @@ pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
     let view = look.view(made, &STREAMS)?;
     let shared_descriptions = shared(pid, &look.descriptors(&STREAMS)?)?;
     let process = process_state(look.proc.as_fd(), pid)?;
-    let root = super::object::path_fd(look.proc.as_fd(), &format!("{pid}/root"))?;
+    let root = super::object::path_fd(look.proc.as_fd(), &format!("{}/root", visitor.pid()))?;
     let tree = tree::walk(root.as_fd(), top)?;
     Ok(Outside { view, shared_descriptions, mounts, host_mounts, tree, process })
 }
 
 fn mount_table(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<Mount>> {
     mountinfo::parse(&read_file(proc, &format!("{base}/mountinfo"))?).map_err(io::Error::other)
+}
+
+/// A process of ours in the mount namespace of another. What lies below the root directory of *that* one may be less: a
+/// process whose root is on a detached mount has an empty mountinfo.
+fn visitor(proc: BorrowedFd<'_>, base: &str) -> io::Result<Visitor> {
+    let path = format!("{base}/ns/mnt");
+    let namespace = openat(proc, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    Visitor::enter(namespace.as_fd())
 }
 
 /// The mounts that the agent itself sees.
@@ -110,10 +121,12 @@ fn process_state(proc: BorrowedFd<'_>, pid: i32) -> io::Result<ProcessState> {
     })
 }
 
-/// The mount table of a process.
+/// The mount table of a process's mount namespace.
 ///
 /// # Errors
-/// Those of reading its mountinfo.
+/// Those of entering it and of reading mountinfo there.
 pub fn look_at_mounts(pid: i32) -> io::Result<Vec<Mount>> {
-    mount_table(mounted_proc()?.as_fd(), &pid.to_string())
+    let proc = mounted_proc()?;
+    let visitor = visitor(proc.as_fd(), &pid.to_string())?;
+    mount_table(proc.as_fd(), &visitor.pid().to_string())
 }

@@ -12,7 +12,7 @@ pub use block::{
 };
 pub use mount::{MountAttr, fsmount, mount_setattr, open_tree, statmount_by_fd, statx_mount_id};
 pub use process::{
-    clone_into_namespaces, flock, getcwd, inherit, interface_up, kcmp_file, keep_only, map_page, mapped_bytes,
+    Visitor, clone_into_namespaces, flock, getcwd, inherit, interface_up, kcmp_file, keep_only, map_page, mapped_bytes,
     pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
 };
 pub use xattr::{getxattr, listxattr, setxattr};

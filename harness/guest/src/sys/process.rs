@@ -1,8 +1,12 @@
 //! Processes and their descriptors: clone(2), pidfd_open(2), pidfd_getfd(2), kcmp(2), mmap(2), and the loopback interface.
 
 use std::cmp::Ordering;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
 
 use super::{check, check_fd};
 
@@ -19,6 +23,59 @@ pub unsafe fn clone_into_namespaces(namespaces: libc::c_int) -> io::Result<libc:
     // SAFETY: no stack, no thread bits: the kernel copies the process as fork does. The caller answers for threads.
     let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
     libc::pid_t::try_from(pid).map_err(io::Error::other)
+}
+
+/// A child of this process in a mount namespace, with root and working directory at the namespace's root (setns(2)): its
+/// folder in `/proc` shows all of the namespace. Ends when dropped.
+#[derive(Debug)]
+pub struct Visitor {
+    pid: libc::pid_t,
+    /// The child reads until this is closed.
+    leave: Option<OwnedFd>,
+}
+
+impl Visitor {
+    /// Enters; comes back when the child is there.
+    ///
+    /// # Errors
+    /// Those of setns(2), and of making a process.
+    pub fn enter(namespace: BorrowedFd<'_>) -> io::Result<Self> {
+        let (answer, to_parent) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let (stay, leave) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        // SAFETY: the agent has one thread.
+        let pid = unsafe { clone_into_namespaces(0) }?;
+        if pid == 0 {
+            drop(leave);
+            let errno = match nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS) {
+                Ok(()) => 0,
+                Err(errno) => errno as i32,
+            };
+            let _ = File::from(to_parent).write_all(&errno.to_ne_bytes());
+            let _ = File::from(stay).read(&mut [0]);
+            // SAFETY: ends the child at once, without running what the parent's exit would run.
+            unsafe { libc::_exit(0) }
+        }
+        drop(to_parent);
+        let visitor = Visitor { pid, leave: Some(leave) };
+        let mut errno = [0; 4];
+        File::from(answer).read_exact(&mut errno)?;
+        match i32::from_ne_bytes(errno) {
+            0 => Ok(visitor),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    /// Its process ID.
+    pub fn pid(&self) -> libc::pid_t {
+        self.pid
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        drop(self.leave.take());
+        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(self.pid), None);
+    }
 }
 
 /// pidfd_open(2): readable when the process has ended.

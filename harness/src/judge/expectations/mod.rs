@@ -6,11 +6,13 @@
 //!
 //! - [`scope`]: which trials an entry is about
 //! - [`defect`]: one difference that a subject is known to make
+//! - [`uses`]: which defects still show
 //! - `read`: the text of the file
 
 pub mod defect;
 mod read;
 pub mod scope;
+pub mod uses;
 
 use std::fs;
 use std::path::{Path, PathBuf};

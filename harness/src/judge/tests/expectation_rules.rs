@@ -6,6 +6,7 @@ use expect_test::expect;
 use protocol::message::{Flavor, Lifecycle};
 
 use crate::judge::expectations::scope::wildcard;
+use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Difference, Expectations, FailureKind, Judgement, Side, Trial, Verdict};
 
@@ -67,6 +68,7 @@ fn every_key_narrows() {
     assert!(applied(&trial(), "4.1.1", failed).starts_with("xfail"));
     let others = [
         (Trial { scenario: "deleted/x@ext4".into(), ..trial() }, "4.1.1"),
+        (Trial { family: String::new(), ..trial() }, "4.1.1"),
         (Trial { flavor: Flavor::Host, ..trial() }, "4.1.1"),
         (Trial { lifecycle: Lifecycle::LeaveRunning, ..trial() }, "4.1.1"),
         (Trial { kernel: "6.1".into(), ..trial() }, "4.1.1"),
@@ -173,7 +175,7 @@ fn a_defect_explains_its_own_difference_and_no_other() {
     let cut = time("file-times", "a/f", "7.000000005", "7.000000000");
     let moved = time("file-times", "a/g", "7.000000005", "8.000000000");
     let touched = time("directory-times", "the top directory", "7.5", "9.25");
-    expect!["xfail(wrong-content): a/f, tree: modification time: expected 7.000000005, got 7.000000000 (known: whole seconds only)"].assert_eq(&explained(DEFECTS, "deleted/x", &[cut.clone()]));
+    expect!["xfail(wrong-content): a/f, tree: modification time: expected 7.000000005, got 7.000000000 (known: whole seconds only)"].assert_eq(&explained(DEFECTS, "deleted/x", std::slice::from_ref(&cut)));
     expect!["xfail(wrong-content): a/f, tree: modification time: expected 7.000000005, got 7.000000000 (and 1 more) (known: whole seconds only; it is touched)"]
         .assert_eq(&explained(DEFECTS, "deleted/x", &[cut.clone(), touched.clone()]));
     expect!["fail(wrong-content): a/g, tree: modification time: expected 7.000000005, got 8.000000000"]
@@ -209,6 +211,28 @@ fn a_defect_explains_only_failures_that_are_differences() {
     assert_eq!(of(Verdict::Fail(FailureKind::WrongContent), 1), Verdict::Fail(FailureKind::WrongContent));
     assert_eq!(of(Verdict::Fail(FailureKind::HarmedByDump), 0), Verdict::Fail(FailureKind::HarmedByDump));
     assert_eq!(of(Verdict::Fail(FailureKind::DumpFailed), 0), Verdict::Fail(FailureKind::DumpFailed));
+}
+
+#[test]
+fn a_defect_that_could_show_and_does_not_is_stale() {
+    let expectations = parse(DEFECTS).unwrap();
+    let mut uses = Uses::new(&expectations);
+    let criu = Version::find("4.1.1");
+    let told = |uses: &Uses<'_>| uses.idle().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    uses.note(&trial(), criu.as_ref(), &Judgement::plain(Verdict::Fail(FailureKind::DumpFailed), "no"));
+    assert_eq!(told(&uses), "");
+    uses.note(&trial(), criu.as_ref(), &Judgement::plain(Verdict::Pass, ""));
+    expect![[r#"
+        expectations.toml:2:1: no trial shows this defect any more: remove or narrow it (known: whole seconds only)
+        expectations.toml:10:1: no trial shows this defect any more: remove or narrow it (known: it is touched)"#]]
+    .assert_eq(&told(&uses));
+    let touched = time("directory-times", "the top directory", "7.5", "9.25");
+    let failed = Judgement::plain(Verdict::Fail(FailureKind::Litter), "");
+    uses.note(&trial(), criu.as_ref(), &Judgement { differences: vec![touched], ..failed });
+    expect![
+        "expectations.toml:2:1: no trial shows this defect any more: remove or narrow it (known: whole seconds only)"
+    ]
+    .assert_eq(&told(&uses));
 }
 
 #[test]

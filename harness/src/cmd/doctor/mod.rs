@@ -1,17 +1,15 @@
 //! `zdtm-detached doctor`: is everything here that a run needs, and what to do about what is not.
 //!
-//! A check is a value that a function makes; the caller puts the list together and [`run`] prints it. So whoever owns
-//! a part (images, subjects) adds its own checks.
+//! A check is a value; `checks` makes the list and [`run`] prints it.
+
+mod checks;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::Path;
 
-use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 
-use crate::vm::accel::{self, Accelerator, Decision};
-use crate::vm::qemu::{QemuProgram, on_path};
+use super::machines::MachineArgs;
 
 /// Exit status when every check is ok or a warning.
 pub const USABLE: u8 = 0;
@@ -19,30 +17,17 @@ pub const USABLE: u8 = 0;
 /// Exit status when a check failed.
 pub const UNUSABLE: u8 = 3;
 
-/// Free space in the cache below which a warning is given, in MiB: QEMU, a kernel, a userland and room to unpack.
-const CACHE_MIB: u64 = 3 << 10;
-
-/// Free space for temporary files below which a warning is given, in MiB.
-const TEMPORARY_MIB: u64 = 256;
-
-/// What QEMU needs besides the guest's memory, in MiB.
-const QEMU_MIB: u64 = 256;
-
-/// The programs that build images and the agent, and what each is for.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("apt-get", "fetches QEMU, kernels and userlands"),
-    ("dpkg-deb", "unpacks what apt-get fetched"),
-    ("cargo", "builds the guest's agent"),
-];
-
 /// Tell whether this machine can run trials, and what to do if not.
 ///
 /// Prints one line for each check. Exits with 0 when nothing fails and with 3 otherwise.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zdtm-detached doctor\n  zdtm-detached doctor --format json --qemu host")]
 pub struct Args {
     /// How to print the checks.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    #[command(flatten)]
+    machines: MachineArgs,
 }
 
 /// How the checks are printed.
@@ -102,13 +87,17 @@ impl Check {
     }
 }
 
-/// Prints the checks and tells the exit status: [`USABLE`] or [`UNUSABLE`].
+/// Makes the checks, prints them, and tells the exit status: [`USABLE`] or [`UNUSABLE`].
 ///
 /// # Errors
 /// The output cannot be written.
-pub fn run(args: &Args, checks: &[Check], out: &mut impl Write) -> io::Result<u8> {
+pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<u8> {
+    Ok(print(args.format, &checks::all(&args.machines), out)?)
+}
+
+fn print(format: Format, checks: &[Check], out: &mut impl Write) -> io::Result<u8> {
     let usable = checks.iter().all(|check| check.state != State::Fail);
-    match args.format {
+    match format {
         Format::Human => print_lines(checks, usable, out)?,
         Format::Json => {
             let document = serde_json::json!({"version": 1, "usable": usable, "checks": checks});
@@ -135,124 +124,21 @@ fn print_lines(checks: &[Check], usable: bool, out: &mut impl Write) -> io::Resu
     writeln!(out, "{}", if usable { "usable" } else { "not usable: repair what fails above" })
 }
 
-/// The checks of the host alone: programs, cache directory, temporary directory, processors and memory.
-pub fn host(cache_dir: &Path, vm_memory_mib: u32) -> Vec<Check> {
-    let programs = PROGRAMS.iter().map(|(program, purpose)| self::program(program, purpose));
-    let rest = [
-        directory("cache", cache_dir, CACHE_MIB),
-        directory("temporary files", &std::env::temp_dir(), TEMPORARY_MIB),
-        capacity(cores(), available_mib(), vm_memory_mib),
-    ];
-    programs.chain(rest).collect()
-}
-
-/// Which QEMU is used, or why there is none.
-pub fn qemu<E: Display>(qemu: Result<&QemuProgram, &E>) -> Check {
-    match qemu {
-        Ok(qemu) => {
-            let program = qemu.argv_prefix.last().map(|word| word.to_string_lossy().into_owned());
-            Check::ok("qemu", format!("{} ({})", qemu.version, program.unwrap_or_default()))
-        }
-        Err(error) => Check::failed_with_advice("qemu", error),
-    }
-}
-
-/// What runs the guests' code and why. Without a decision (there is nothing to boot yet) only the device is looked at.
-pub fn accelerator<E: Display>(decision: Option<Result<&Decision, &E>>) -> Check {
-    const NAME: &str = "accelerator";
-    const SLOW: &str = "trials take about ten times as long as with a working KVM";
-    match decision {
-        Some(Ok(Decision { accelerator: Accelerator::Kvm, reason })) => Check::ok(NAME, reason),
-        Some(Ok(Decision { accelerator: Accelerator::Tcg, reason })) => Check::warn(NAME, reason, SLOW),
-        Some(Err(error)) => Check::failed_with_advice(NAME, error),
-        None => match accel::open_device() {
-            Ok(()) => Check::ok(NAME, "kvm can be opened; whether it works shows at the first boot"),
-            Err(why) => Check::warn(NAME, format!("kvm: {why}, using tcg"), SLOW),
-        },
-    }
-}
-
-fn program(program: &str, purpose: &str) -> Check {
-    match on_path(program) {
-        Some(path) => Check::ok(program, path.display().to_string()),
-        None => {
-            let hint = format!("install it: it {purpose}; images that are already built work without it");
-            Check::fail(program, "not on the PATH", hint)
-        }
-    }
-}
-
-/// A directory that files can be made in, with this much free space.
-fn directory(name: &str, path: &Path, wanted_mib: u64) -> Check {
-    let at = path.display();
-    let probe = std::fs::create_dir_all(path).and_then(|()| tempfile::tempfile_in(path));
-    if let Err(error) = probe {
-        return Check::fail(
-            name,
-            format!("cannot write to {at}: {error}"),
-            "choose another directory or repair this one",
-        );
-    }
-    match statvfs(path) {
-        Ok(status) => {
-            let free_mib = status.blocks_available().saturating_mul(status.fragment_size()) >> 20;
-            space(name, &at.to_string(), free_mib, wanted_mib)
-        }
-        Err(error) => {
-            Check::warn(name, format!("{at}: free space is not known: {error}"), "make sure that there is some")
-        }
-    }
-}
-
-fn space(name: &str, at: &str, free_mib: u64, wanted_mib: u64) -> Check {
-    let detail = format!("{at}, {free_mib} MiB free");
-    if free_mib < wanted_mib {
-        Check::warn(name, detail, format!("free some space: {wanted_mib} MiB are wanted"))
-    } else {
-        Check::ok(name, detail)
-    }
-}
-
-/// How many VMs this machine carries: one for each processor, as far as the memory goes.
-fn capacity(cores: usize, available_mib: Option<u64>, vm_memory_mib: u32) -> Check {
-    const NAME: &str = "capacity";
-    let each = u64::from(vm_memory_mib) + QEMU_MIB;
-    let Some(available) = available_mib else {
-        return Check::warn(NAME, format!("{cores} processors, memory not known"), "choose the number of VMs with -j");
-    };
-    let by_memory = usize::try_from(available / each).unwrap_or(usize::MAX);
-    let fit = cores.min(by_memory);
-    let detail = format!("{cores} processors, {available} MiB of memory available: {fit} VMs of {vm_memory_mib} MiB");
-    match fit {
-        0 => Check::fail(NAME, detail, format!("free memory: a VM needs {each} MiB")),
-        _ if fit < cores => Check::warn(NAME, detail, "free memory to use every processor"),
-        _ => Check::ok(NAME, detail),
-    }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// `MemAvailable` of proc_meminfo(5), in MiB.
-fn available_mib() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib >> 10)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use expect_test::expect;
 
+    use super::checks::*;
     use super::*;
     use crate::vm::accel::AccelError;
-    use crate::vm::qemu::QemuError;
+    use crate::vm::accel::{Accelerator, Decision};
+    use crate::vm::qemu::{QemuError, QemuProgram};
 
     fn printed(format: Format, checks: &[Check]) -> (String, u8) {
         let mut out = Vec::new();
-        let status = run(&Args { format }, checks, &mut out).unwrap();
+        let status = print(format, checks, &mut out).unwrap();
         (String::from_utf8(out).unwrap(), status)
     }
 
@@ -343,11 +229,11 @@ mod tests {
 
     #[test]
     fn directories_are_tried() {
-        let directory = tempfile::tempdir().unwrap();
-        let missing = directory.path().join("made/when/missing");
-        assert_eq!(super::directory("cache", &missing, 0).state, State::Ok);
-        assert_eq!(super::directory("cache", &missing, u64::MAX).state, State::Warn);
-        assert_eq!(super::directory("cache", Path::new("/proc/no"), 0).state, State::Fail);
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("made/when/missing");
+        assert_eq!(directory("cache", &missing, 0).state, State::Ok);
+        assert_eq!(directory("cache", &missing, u64::MAX).state, State::Warn);
+        assert_eq!(directory("cache", Path::new("/proc/no"), 0).state, State::Fail);
         assert_eq!(std::fs::read_dir(&missing).unwrap().count(), 0);
     }
 

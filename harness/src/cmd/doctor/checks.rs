@@ -1,0 +1,191 @@
+//! The checks: each function looks at one thing and makes one [`Check`] of it.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use nix::sys::statvfs::statvfs;
+
+use super::super::machines::{MEMORY_MIB, MachineArgs, work_folder};
+use super::Check;
+use crate::image::{Image, ImageError, ImageState, Store};
+use crate::vm::accel::{self, Accelerator, Decision};
+use crate::vm::qemu::{QemuProgram, on_path};
+
+/// Free space in the cache below which a warning is given, in MiB: QEMU, a kernel, a userland and room to unpack.
+pub(super) const CACHE_MIB: u64 = 3 << 10;
+
+/// Free space for temporary files below which a warning is given, in MiB.
+const TEMPORARY_MIB: u64 = 256;
+
+/// What QEMU needs besides the guest's memory, in MiB.
+const QEMU_MIB: u64 = 256;
+
+/// The programs that build images and the agent, and what each is for.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("apt-get", "fetches QEMU, kernels and userlands"),
+    ("dpkg-deb", "unpacks what apt-get fetched"),
+    ("cargo", "builds the guest's agent"),
+];
+
+/// Every check.
+pub(super) fn all(args: &MachineArgs) -> Vec<Check> {
+    let cache = args.store.cache.clone().map_or_else(crate::image::default_cache_dir, Ok);
+    let mut all = match &cache {
+        Ok(cache) => host(cache, MEMORY_MIB),
+        Err(error) => vec![Check::failed_with_advice("cache", error)],
+    };
+    let quiet = std::sync::Arc::new(|_: crate::image::progress::Step<'_>| ());
+    match args.store.open(quiet) {
+        Ok(store) => all.extend(of_store(args, &store)),
+        Err(error) => all.push(Check::failed_with_advice("images", error)),
+    }
+    all
+}
+
+/// The images, and what comes out of them. Nothing is built here: what is not there yet is said to be so.
+pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let defaults = &store.manifest().defaults;
+    let mut whole = true;
+    for image in store.images() {
+        let needed = match image {
+            Image::Qemu => args.qemu.is_none(),
+            Image::Kernel(name) => name == defaults.kernel,
+            Image::Userland(name) => name == defaults.userland,
+        };
+        let state = store.state(image, false);
+        whole &= !needed || matches!(state, Ok(ImageState::Built(_)));
+        checks.push(self::image(&image.to_string(), state));
+    }
+    if !whole {
+        checks.push(accelerator::<anyhow::Error>(None));
+        return checks;
+    }
+    let qemu = args.qemu(store);
+    checks.push(self::qemu(qemu.as_ref()));
+    if qemu.is_err() {
+        return checks;
+    }
+    let decision =
+        work_folder().and_then(|folder| args.accelerator(&args.vm(store, &defaults.kernel, folder.path())?));
+    checks.push(accelerator(Some(decision.as_ref())));
+    checks
+}
+
+pub(super) fn image(name: &str, state: Result<ImageState, ImageError>) -> Check {
+    match state {
+        Ok(ImageState::Built(_)) => Check::ok(name, "built"),
+        Ok(ImageState::NotBuilt) => Check::ok(name, "not built yet: it is when it is needed"),
+        Ok(ImageState::Damaged(why)) => {
+            Check::warn(name, format!("damaged: {why}"), "it is built anew when it is needed")
+        }
+        Err(error) => Check::failed_with_advice(name, error),
+    }
+}
+
+/// The checks of the host alone: programs, cache directory, temporary directory, processors and memory.
+pub(super) fn host(cache_dir: &Path, vm_memory_mib: u32) -> Vec<Check> {
+    let programs = PROGRAMS.iter().map(|(program, purpose)| self::program(program, purpose));
+    let rest = [
+        directory("cache", cache_dir, CACHE_MIB),
+        directory("temporary files", &std::env::temp_dir(), TEMPORARY_MIB),
+        capacity(cores(), available_mib(), vm_memory_mib),
+    ];
+    programs.chain(rest).collect()
+}
+
+/// Which QEMU is used, or why there is none.
+pub(super) fn qemu<E: Display>(qemu: Result<&QemuProgram, &E>) -> Check {
+    match qemu {
+        Ok(qemu) => {
+            let program = qemu.argv_prefix.last().map(|word| word.to_string_lossy().into_owned());
+            Check::ok("qemu", format!("{} ({})", qemu.version, program.unwrap_or_default()))
+        }
+        Err(error) => Check::failed_with_advice("qemu", error),
+    }
+}
+
+/// What runs the guests' code and why. Without a decision (there is nothing to boot yet) only the device is looked at.
+pub(super) fn accelerator<E: Display>(decision: Option<Result<&Decision, &E>>) -> Check {
+    const NAME: &str = "accelerator";
+    const SLOW: &str = "trials take about ten times as long as with a working KVM";
+    match decision {
+        Some(Ok(Decision { accelerator: Accelerator::Kvm, reason })) => Check::ok(NAME, reason),
+        Some(Ok(Decision { accelerator: Accelerator::Tcg, reason })) => Check::warn(NAME, reason, SLOW),
+        Some(Err(error)) => Check::failed_with_advice(NAME, error),
+        None => match accel::open_device() {
+            Ok(()) => Check::ok(NAME, "kvm can be opened; whether it works shows at the first boot"),
+            Err(why) => Check::warn(NAME, format!("kvm: {why}, using tcg"), SLOW),
+        },
+    }
+}
+
+pub(super) fn program(program: &str, purpose: &str) -> Check {
+    match on_path(program) {
+        Some(path) => Check::ok(program, path.display().to_string()),
+        None => {
+            let hint = format!("install it: it {purpose}; images that are already built work without it");
+            Check::fail(program, "not on the PATH", hint)
+        }
+    }
+}
+
+/// A directory that files can be made in, with this much free space.
+pub(super) fn directory(name: &str, path: &Path, wanted_mib: u64) -> Check {
+    let at = path.display();
+    let probe = std::fs::create_dir_all(path).and_then(|()| tempfile::tempfile_in(path));
+    if let Err(error) = probe {
+        return Check::fail(
+            name,
+            format!("cannot write to {at}: {error}"),
+            "choose another directory or repair this one",
+        );
+    }
+    match statvfs(path) {
+        Ok(status) => {
+            let free_mib = status.blocks_available().saturating_mul(status.fragment_size()) >> 20;
+            space(name, &at.to_string(), free_mib, wanted_mib)
+        }
+        Err(error) => {
+            Check::warn(name, format!("{at}: free space is not known: {error}"), "make sure that there is some")
+        }
+    }
+}
+
+pub(super) fn space(name: &str, at: &str, free_mib: u64, wanted_mib: u64) -> Check {
+    let detail = format!("{at}, {free_mib} MiB free");
+    if free_mib < wanted_mib {
+        Check::warn(name, detail, format!("free some space: {wanted_mib} MiB are wanted"))
+    } else {
+        Check::ok(name, detail)
+    }
+}
+
+/// How many VMs this machine carries: one for each processor, as far as the memory goes.
+pub(super) fn capacity(cores: usize, available_mib: Option<u64>, vm_memory_mib: u32) -> Check {
+    const NAME: &str = "capacity";
+    let each = u64::from(vm_memory_mib) + QEMU_MIB;
+    let Some(available) = available_mib else {
+        return Check::warn(NAME, format!("{cores} processors, memory not known"), "choose the number of VMs with -j");
+    };
+    let by_memory = usize::try_from(available / each).unwrap_or(usize::MAX);
+    let fit = cores.min(by_memory);
+    let detail = format!("{cores} processors, {available} MiB of memory available: {fit} VMs of {vm_memory_mib} MiB");
+    match fit {
+        0 => Check::fail(NAME, detail, format!("free memory: a VM needs {each} MiB")),
+        _ if fit < cores => Check::warn(NAME, detail, "free memory to use every processor"),
+        _ => Check::ok(NAME, detail),
+    }
+}
+
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// `MemAvailable` of proc_meminfo(5), in MiB.
+pub(super) fn available_mib() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib >> 10)
+}

@@ -1,0 +1,150 @@
+//! From the command line to what workers run trials on: the backend, the accelerator, QEMU, the images.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use protocol::message::Ready;
+use scenarios::program::Line;
+use scenarios::{Scenario, Step};
+
+use super::image::StoreArgs;
+use crate::host::{HostAgent, HostSpec};
+use crate::image::Store;
+use crate::machine::{Backend, MachineSpec};
+use crate::vm::VmSpec;
+use crate::vm::accel::{self, AcceleratorChoice, Decision};
+use crate::vm::qemu::QemuProgram;
+
+/// How long the first agent on the host may take to come up; it takes milliseconds.
+const PROBE_TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// Memory of a VM.
+pub const MEMORY_MIB: u32 = 640;
+
+/// What trials run on.
+#[derive(Args, Clone, Debug)]
+pub struct MachineArgs {
+    /// On what: vm, or host for namespaces on this machine's own kernel, which is fast and for subject reference only
+    #[arg(long, value_name = "BACKEND", default_value = "vm", env = "ZDTM_DETACHED_BACKEND")]
+    pub backend: Backend,
+    /// VMs, or agents on the host, that run at the same time [default: one for each core]
+    #[arg(short = 'j', value_name = "VMS", env = "ZDTM_DETACHED_JOBS", value_parser = jobs)]
+    pub jobs: Option<usize>,
+    /// Accelerator of the VMs
+    #[arg(long, default_value = "auto", env = "ZDTM_DETACHED_ACCEL")]
+    pub accel: AcceleratorChoice,
+    /// QEMU to use: a path, or `host` for the one on PATH [default: one from Debian, in the cache]
+    #[arg(long, value_name = "PATH", env = "ZDTM_DETACHED_QEMU")]
+    pub qemu: Option<PathBuf>,
+    /// Factor on all time limits, for a slow or busy machine
+    #[arg(long, value_name = "X", default_value = "1", env = "ZDTM_DETACHED_TIMEOUT_SCALE", value_parser = scale)]
+    pub timeout_scale: f64,
+    /// Images and where they come from
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+fn jobs(word: &str) -> Result<usize, String> {
+    word.parse().ok().filter(|&jobs| jobs > 0).ok_or_else(|| "a number from 1".to_owned())
+}
+
+fn scale(word: &str) -> Result<f64, String> {
+    word.parse()
+        .ok()
+        .filter(|scale| (0.1..=1000.0).contains(scale))
+        .ok_or_else(|| "a number from 0.1 to 1000".to_owned())
+}
+
+impl MachineArgs {
+    /// How many machines run at the same time.
+    pub fn workers(&self, trials: usize) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.unwrap_or(cores).clamp(1, trials.max(1))
+    }
+
+    /// The agent on the host, with blank filesystems when a program needs them and may mount them. A first one is
+    /// started: what this machine lacks is told once, and before the first trial.
+    ///
+    /// # Errors
+    /// The agent or the images cannot be built, or this user may not make namespaces.
+    pub fn host_agents(
+        &self,
+        store: &Store,
+        scenarios: &[Scenario],
+    ) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Sync + use<>> {
+        let on_disk = |line: &Line| matches!(&line.step, Step::Mount { filesystem, .. } if filesystem.needs_disk());
+        let disks = scenarios.iter().any(|scenario| scenario.program.steps.iter().any(on_disk));
+        let userland = store.manifest().defaults.userland.as_str();
+        let image = store.host_image((disks && nix::unistd::geteuid().is_root()).then_some(userland))?;
+        let spec = HostSpec { agent: image.agent, blank: image.blank };
+        let probe = HostAgent::boot(&spec, Instant::now() + PROBE_TIME_LIMIT.mul_f64(self.timeout_scale));
+        let probe = probe.context("trying the agent on this machine's own kernel (`--backend vm` needs no rights)")?;
+        let Ready { kernel, filesystems, .. } = probe.ready();
+        let rights = if nix::unistd::geteuid().is_root() { "as root" } else { "in a user namespace" };
+        eprintln!("on this machine's own kernel {kernel}, {rights}; filesystems: {}", filesystems.join(", "));
+        Ok(move |_: usize| MachineSpec::Host(spec.clone()))
+    }
+
+    /// VMs of one kernel, each with a folder of its own below `work`.
+    ///
+    /// # Errors
+    /// The images cannot be built, there is no QEMU, or the wanted accelerator does not work.
+    pub fn vms(
+        &self,
+        store: &Store,
+        kernel: &str,
+        work: &Path,
+    ) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Sync + use<>> {
+        let mut spec = self.vm(store, kernel, work)?;
+        spec.accelerator = self.accelerator(&spec)?.accelerator;
+        let boots = AtomicUsize::new(0);
+        let (kernel, work) = (kernel.to_owned(), work.to_owned());
+        Ok(move |number: usize| {
+            let boot = boots.fetch_add(1, Ordering::Relaxed);
+            let directory = work.join(format!("{kernel}-vm{number}-{boot}"));
+            MachineSpec::Vm(Box::new(VmSpec { directory, ..spec.clone() }))
+        })
+    }
+
+    /// A VM as the accelerator's probe boots it.
+    pub(super) fn vm(&self, store: &Store, kernel: &str, work: &Path) -> anyhow::Result<VmSpec> {
+        let image = store.boot_image(kernel, &store.manifest().defaults.userland)?;
+        Ok(VmSpec {
+            qemu: self.qemu(store)?,
+            accelerator: accel::Accelerator::Tcg,
+            kernel: image.kernel,
+            initramfs: image.initramfs,
+            memory_mib: MEMORY_MIB,
+            directory: work.join("probe"),
+            extra_cmdline: String::new(),
+        })
+    }
+
+    pub(super) fn accelerator(&self, spec: &VmSpec) -> anyhow::Result<Decision> {
+        let cache = self.store.cache.clone().map_or_else(crate::image::default_cache_dir, Ok)?;
+        Ok(accel::choose(self.accel, spec, &cache)?)
+    }
+
+    pub(super) fn qemu(&self, store: &Store) -> anyhow::Result<QemuProgram> {
+        if let Some(path) = &self.qemu {
+            return Ok(QemuProgram::of_host(path)?);
+        }
+        let private = store.qemu()?;
+        let libraries = private.library_path.to_string_lossy();
+        Ok(QemuProgram::private(&private.loader, &libraries, &private.program, &private.data_dir, &private.version))
+    }
+}
+
+/// A folder for the files of VMs, gone when the run ends.
+///
+/// # Errors
+/// It cannot be made.
+pub fn work_folder() -> anyhow::Result<tempfile::TempDir> {
+    let folder = tempfile::Builder::new().prefix("zdtm-detached-").tempdir();
+    folder.with_context(|| {
+        format!("making a folder for VMs in {}; TMPDIR names another place", std::env::temp_dir().display())
+    })
+}
