@@ -2,19 +2,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
+use protocol::message::Ready;
 use scenarios::program::Line;
 use scenarios::{Scenario, Step};
 
 use super::image::StoreArgs;
-use crate::host::HostSpec;
+use crate::host::{HostAgent, HostSpec};
 use crate::image::Store;
 use crate::machine::{Backend, MachineSpec};
 use crate::vm::VmSpec;
 use crate::vm::accel::{self, AcceleratorChoice, Decision};
 use crate::vm::qemu::QemuProgram;
+
+/// How long the first agent on the host may take to come up; it takes milliseconds.
+const PROBE_TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// Memory of a VM.
 pub const MEMORY_MIB: u32 = 640;
@@ -60,10 +65,11 @@ impl MachineArgs {
         self.jobs.unwrap_or(cores).clamp(1, trials.max(1))
     }
 
-    /// The agent on the host, with blank filesystems when a program needs them and may mount them.
+    /// The agent on the host, with blank filesystems when a program needs them and may mount them. A first one is
+    /// started: what this machine lacks is told once, and before the first trial.
     ///
     /// # Errors
-    /// The agent or the images cannot be built.
+    /// The agent or the images cannot be built, or this user may not make namespaces.
     pub fn host_agents(
         &self,
         store: &Store,
@@ -74,6 +80,11 @@ impl MachineArgs {
         let userland = store.manifest().defaults.userland.as_str();
         let image = store.host_image((disks && nix::unistd::geteuid().is_root()).then_some(userland))?;
         let spec = HostSpec { agent: image.agent, blank: image.blank };
+        let probe = HostAgent::boot(&spec, Instant::now() + PROBE_TIME_LIMIT.mul_f64(self.timeout_scale));
+        let probe = probe.context("trying the agent on this machine's own kernel (`--backend vm` needs no rights)")?;
+        let Ready { kernel, filesystems, .. } = probe.ready();
+        let rights = if nix::unistd::geteuid().is_root() { "as root" } else { "in a user namespace" };
+        eprintln!("on this machine's own kernel {kernel}, {rights}; filesystems: {}", filesystems.join(", "));
         Ok(move |_: usize| MachineSpec::Host(spec.clone()))
     }
 
