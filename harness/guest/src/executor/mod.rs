@@ -154,6 +154,9 @@ fn missing(step: &Step, error: &io::Error, confined: bool) -> Option<String> {
     match (step, error.raw_os_error()) {
         (Step::Mount { filesystem, .. }, Some(libc::ENODEV)) => Some(format!("filesystem {filesystem}")),
         (Step::Overlay { .. }, Some(libc::ENODEV)) => Some("filesystem overlay".to_owned()),
+        (Step::Map { .. }, Some(libc::EPERM)) if confined => {
+            Some("way to see a mapping's file, in /proc/PID/map_files, from a user namespace".to_owned())
+        }
         (_, Some(libc::EPERM)) if confined => Some(format!("right to `{step}` in a user namespace")),
         // Other users than the one who runs this are not mapped.
         (Step::Chown { .. }, Some(libc::EINVAL)) if confined => Some(format!("other user for `{step}`")),
