@@ -32,7 +32,10 @@ pub fn unmet(scenario: &Scenario, trial: &Trial) -> Option<String> {
 pub fn lacking(scenario: &Scenario, ready: &Ready) -> Option<String> {
     let filesystems = scenario.program.filesystems();
     let missing = filesystems.iter().find(|name| !ready.filesystems.contains(name))?;
-    Some(format!("kernel {} has no filesystem {missing} here", ready.kernel))
+    Some(match ready.lacking.get(missing.as_str()) {
+        Some(why) => format!("no filesystem {missing} here: {why}"),
+        None => format!("kernel {} has no filesystem {missing} here", ready.kernel),
+    })
 }
 
 #[cfg(test)]
@@ -84,5 +87,8 @@ mod tests {
         assert_eq!(lacking(&scenario(""), &ready(&["ext4", "tmpfs"])), None);
         expect!["kernel 6.12.5 has no filesystem ext4 here"]
             .assert_eq(&lacking(&scenario(""), &ready(&["tmpfs"])).unwrap_or_default());
+        let confined = Ready { lacking: [("ext4".to_owned(), "only root may".to_owned())].into(), ..ready(&["tmpfs"]) };
+        expect!["no filesystem ext4 here: only root may"]
+            .assert_eq(&lacking(&scenario(""), &confined).unwrap_or_default());
     }
 }

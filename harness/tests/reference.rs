@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use arbitrary::Unstructured;
+use arbtest::arbitrary::{self, Unstructured};
 use harness::host::{HostAgent, HostSpec};
 use harness::image::{Settings, Store, default_cache_dir, tree};
 use harness::judge::{Context, Judgement, Verdict, judge};

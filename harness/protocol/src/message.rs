@@ -1,5 +1,7 @@
 //! Requests of the host, events of the agent, and the report of a trial.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Fault, Observation};
@@ -50,6 +52,9 @@ pub struct Ready {
     pub criu: Option<String>,
     /// Filesystems that can be mounted.
     pub filesystems: Vec<String>,
+    /// Filesystems that cannot be mounted, with the reason, where the agent knows one.
+    #[serde(default)]
+    pub lacking: BTreeMap<String, String>,
     /// `statmount(STATMOUNT_BY_FD)` works.
     pub statmount_by_fd: bool,
     /// `/proc/sys/kernel/tainted`.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,12 +10,15 @@ use scenarios::program::Line;
 use scenarios::{Scenario, Step};
 
 use super::image::StoreArgs;
-use crate::host::HostSpec;
+use crate::host::{self, HostAgent, HostSpec};
 use crate::image::Store;
 use crate::machine::{Backend, MachineSpec};
 use crate::vm::VmSpec;
 use crate::vm::accel::{self, AcceleratorChoice, Decision};
 use crate::vm::qemu::QemuProgram;
+
+/// How long the first agent on the host may take to come up; it takes milliseconds.
+const PROBE_TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// Memory of a VM.
 pub const MEMORY_MIB: u32 = 640;
@@ -60,10 +64,11 @@ impl MachineArgs {
         self.jobs.unwrap_or(cores).clamp(1, trials.max(1))
     }
 
-    /// The agent on the host, with blank filesystems when a program needs them and may mount them.
+    /// The agent on the host, with blank filesystems when a program needs them and may mount them. A first one is
+    /// started: what this machine lacks is told once, and before the first trial.
     ///
     /// # Errors
-    /// The agent or the images cannot be built.
+    /// The agent or the images cannot be built, or this user may not make namespaces.
     pub fn host_agents(
         &self,
         store: &Store,
@@ -72,8 +77,15 @@ impl MachineArgs {
         let on_disk = |line: &Line| matches!(&line.step, Step::Mount { filesystem, .. } if filesystem.needs_disk());
         let disks = scenarios.iter().any(|scenario| scenario.program.steps.iter().any(on_disk));
         let userland = store.manifest().defaults.userland.as_str();
-        let image = store.host_image((disks && nix::unistd::geteuid().is_root()).then_some(userland))?;
+        let image = store.host_image((disks && host::is_root()).then_some(userland))?;
         let spec = HostSpec { agent: image.agent, blank: image.blank };
+        let probe = HostAgent::boot(&spec, Instant::now() + PROBE_TIME_LIMIT.mul_f64(self.timeout_scale));
+        let probe = probe.context("trying the agent on this machine's own kernel")?;
+        let rights = match host::is_root() {
+            true => "as root",
+            false => "in a user namespace: no block devices, device nodes, other users or mappings",
+        };
+        eprintln!("on this machine's own kernel {}, {rights}", probe.ready().kernel);
         Ok(move |_: usize| MachineSpec::Host(spec.clone()))
     }
 

@@ -117,6 +117,12 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
         Backend::Vm if args.kernel.is_empty() => vec![store.manifest().defaults.kernel.clone()],
         Backend::Vm => args.kernel.clone(),
     };
+    let known = &store.manifest().kernel;
+    if let Some(kernel) = args.kernel.iter().find(|&kernel| !known.contains_key(kernel)) {
+        let known: Vec<&str> = known.keys().map(String::as_str).collect();
+        let what = format!("there is no kernel {kernel}; vm-images/images.toml has {}", known.join(", "));
+        return Err(super::Usage(what).into());
+    }
     let plan: Vec<(String, Vec<Task>)> =
         kernels.iter().map(|kernel| (kernel.clone(), tasks(args, kernel, &scenarios))).collect();
     let mut teller = Teller::new(args, &expectations)?;

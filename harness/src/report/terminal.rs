@@ -150,7 +150,9 @@ impl<W: Write> Terminal<W> {
             text.push_str(&format!("\n... and {untold} more failed; the lines above and the report files name them\n"));
         }
         let how = if interrupted { "interrupted after" } else { "in" };
-        text.push_str(&format!("\n{} trials {how} {seconds:.1} s\n{}\n", self.total.total(), self.total));
+        let count = self.total.total();
+        let trials = if count == 1 { "trial" } else { "trials" };
+        text.push_str(&format!("\n{count} {trials} {how} {seconds:.1} s\n{}\n", self.total));
         self.print(&text)
     }
 }

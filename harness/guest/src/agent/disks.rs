@@ -79,8 +79,9 @@ impl Disks {
     pub(super) fn attach(&mut self, filesystems: &[Filesystem], may_add: bool) -> io::Result<()> {
         fs::create_dir_all("/run/disks")?;
         if filesystems.iter().copied().any(is_known_by_number) {
-            let blank = File::open("/blank")?;
-            self.turn = Some(Flock::lock(blank, FlockArg::LockExclusive).map_err(|(_, error)| error)?);
+            // One inode for the whole kernel, whichever cache an agent comes from.
+            let kernel_wide = File::open("/sys/block")?;
+            self.turn = Some(Flock::lock(kernel_wide, FlockArg::LockExclusive).map_err(|(_, error)| error)?);
         }
         let mut used: BTreeMap<String, usize> = BTreeMap::new();
         for (number, filesystem) in filesystems.iter().enumerate() {

@@ -48,9 +48,6 @@ pub(super) fn divide() -> Result<Side, BootError> {
     if pid == 0 {
         drop(held);
         tie_to_watcher(&lifeline)?;
-        if confined {
-            step("interface lo", sys::interface_up("lo"))?;
-        }
         return Ok(Side::Agent { confined });
     }
     Ok(Side::Watcher(Watcher { agent: Pid::from_raw(pid), signals, _held: held }))
@@ -61,7 +58,7 @@ fn clone_agent() -> Result<(libc::pid_t, bool), BootError> {
     // SAFETY: this process has one thread.
     match unsafe { sys::clone_into_namespaces(NAMESPACES) } {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
-        result => return Ok((step("make namespaces", result)?, false)),
+        result => return Ok((step("make namespaces", result)?, in_user_namespace()?)),
     }
     let user = (geteuid(), getegid());
     // A sysfs belongs to a network namespace: only who owns one may mount it.
@@ -78,6 +75,12 @@ fn clone_agent() -> Result<(libc::pid_t, bool), BootError> {
         step("map the user into the user namespace", map_user(user))?;
     }
     Ok((pid, true))
+}
+
+/// Whether this is not the first user namespace: root of a container without the machine's privileges.
+fn in_user_namespace() -> Result<bool, BootError> {
+    let map = step("read /proc/self/uid_map", fs::read_to_string("/proc/self/uid_map"))?;
+    Ok(map.split_whitespace().ne(["0", "0", "4294967295"]))
 }
 
 /// This user is root in the namespace; nobody else is there (user_namespaces(7)).

@@ -1,5 +1,7 @@
 //! The machine that trials run on, as far as they must know it: which filesystems it has, whose kernel it is.
 
+use std::collections::BTreeMap;
+
 use protocol::message::SetupFailure;
 
 use super::kernel_log::{self, KernelLog};
@@ -20,6 +22,14 @@ impl Machine {
         match self {
             Machine::Vm(modules) => modules.filesystems(),
             Machine::Host(offer) => offer.filesystems(),
+        }
+    }
+
+    /// The filesystems that cannot be mounted, with the reason, as far as that is known beforehand.
+    pub(super) fn lacking(&self) -> BTreeMap<String, String> {
+        match self {
+            Machine::Vm(_) => BTreeMap::new(),
+            Machine::Host(offer) => offer.lacking(),
         }
     }
 

@@ -63,7 +63,7 @@ pub fn host_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
             drop(channel);
             return watcher.watch();
         }
-        Ok(Side::Agent { confined }) => boot::host::enter(blank.as_deref(), confined).map(|()| confined),
+        Ok(Side::Agent { confined }) => boot::host::enter(blank.as_deref()).map(|()| confined),
         Err(error) => Err(error),
     };
     let end = match confined {
@@ -125,6 +125,7 @@ fn describe(machine: &Machine) -> Ready {
         kernel: kernel.unwrap_or_default(),
         criu: crate::criu::version(),
         filesystems: machine.filesystems(),
+        lacking: machine.lacking(),
         statmount_by_fd: statmount.is_some_and(|result| result.is_ok()),
         tainted: machine.tainted(),
         uptime_ms: std::time::Duration::from_secs_f64(seconds).as_millis().try_into().unwrap_or(u64::MAX),

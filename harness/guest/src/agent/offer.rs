@@ -45,6 +45,12 @@ impl Offer {
         self.filesystems.iter().filter(|(_, can)| can.is_ok()).map(|(name, _)| (*name).to_owned()).collect()
     }
 
+    /// The others, with the reason.
+    pub(super) fn lacking(&self) -> BTreeMap<String, String> {
+        let why = |(name, can): (&&str, &Result<(), String>)| Some(((*name).to_owned(), can.clone().err()?));
+        self.filesystems.iter().filter_map(why).collect()
+    }
+
     /// Whether a filesystem can be mounted; the error says why not. About an unknown one nothing is said against it.
     pub(super) fn can_mount(&self, filesystem: &str) -> Result<(), String> {
         self.filesystems.get(filesystem).cloned().unwrap_or(Ok(()))

@@ -156,7 +156,8 @@ fn failed(failure: SetupFailure) -> Answer {
 
 fn run(world: &mut World, program: &Program, confined: bool) -> Result<(), SetupFailure> {
     for Line { number, step } in &program.steps {
-        carry_out(world, step).map_err(|error| SetupFailure {
+        let done = if confined { permitted(step) } else { Ok(()) }.and_then(|()| carry_out(world, step));
+        done.map_err(|error| SetupFailure {
             line: *number,
             missing: missing(step, &error, confined),
             what: format!("{step}: {error}"),
@@ -165,11 +166,19 @@ fn run(world: &mut World, program: &Program, confined: bool) -> Result<(), Setup
     Ok(())
 }
 
+/// A mapping can be made in a user namespace, but nobody can see its file: proc_pid_map_files(5).
+fn permitted(step: &Step) -> io::Result<()> {
+    if matches!(step, Step::Map { .. }) { Err(io::Error::from_raw_os_error(libc::EPERM)) } else { Ok(()) }
+}
+
 /// The one thing that a kernel may lack for a step, when its error says so.
 fn missing(step: &Step, error: &io::Error, confined: bool) -> Option<String> {
     match (step, error.raw_os_error()) {
         (Step::Mount { filesystem, .. }, Some(libc::ENODEV)) => Some(format!("filesystem {filesystem}")),
         (Step::Overlay { .. }, Some(libc::ENODEV)) => Some("filesystem overlay".to_owned()),
+        (Step::Map { .. }, Some(libc::EPERM)) if confined => {
+            Some("way to see a mapping's file, in /proc/PID/map_files, from a user namespace".to_owned())
+        }
         (_, Some(libc::EPERM)) if confined => Some(format!("right to `{step}` in a user namespace")),
         // Other users than the one who runs this are not mapped.
         (Step::Chown { .. }, Some(libc::EINVAL)) if confined => Some(format!("other user for `{step}`")),

@@ -12,7 +12,7 @@ use super::inside::{Look, mount_ids, mounted_proc};
 use super::object::{Made, MountTables, read_file};
 use super::{mountinfo, tree};
 use crate::executor::STREAMS;
-use crate::sys;
+use crate::sys::{self, Visitor};
 
 /// The outside part of an observation.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Outside {
     pub process: ProcessState,
 }
 
-/// Looks at the process `pid`, whose program's top directory is `top` below its root.
+/// Looks at the process `pid`, whose program's top directory is `top` below the root of its mount namespace.
 ///
 /// # Errors
 /// What makes the look impossible, above all that there is no such process.
@@ -39,7 +39,8 @@ pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
     let proc = mounted_proc()?;
     let base = pid.to_string();
     settle(proc.as_fd(), pid)?;
-    let mounts = mount_table_of_namespace(proc.as_fd(), &base)?;
+    let visitor = visitor(proc.as_fd(), &base)?;
+    let mounts = mount_table(proc.as_fd(), &visitor.pid().to_string())?;
     let host_mounts = mount_table(proc.as_fd(), "self")?;
     let tables =
         MountTables { own: mounts.iter().map(|mount| mount.id).collect(), other: mount_ids(proc.as_fd(), "self")? };
@@ -47,9 +48,7 @@ pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
     let view = look.view(made, &STREAMS)?;
     let shared_descriptions = shared(pid, &look.descriptors(&STREAMS)?)?;
     let process = process_state(look.proc.as_fd(), pid)?;
-    // A process without a root of its own shares the agent's, wherever it has gone from there.
-    let whose = if top == "/" { look.base.as_str() } else { "self" };
-    let root = super::object::path_fd(look.proc.as_fd(), &format!("{whose}/root"))?;
+    let root = super::object::path_fd(look.proc.as_fd(), &format!("{}/root", visitor.pid()))?;
     let tree = tree::walk(root.as_fd(), top)?;
     Ok(Outside { view, shared_descriptions, mounts, host_mounts, tree, process })
 }
@@ -58,12 +57,12 @@ fn mount_table(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<Mount>> {
     mountinfo::parse(&read_file(proc, &format!("{base}/mountinfo"))?).map_err(io::Error::other)
 }
 
-/// The mount table of the process's mount namespace. Its own mountinfo has only what lies below its root directory,
-/// so a process whose root is on a detached mount has none: a child of ours reads it from inside the namespace.
-fn mount_table_of_namespace(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<Mount>> {
-    let namespace = openat(proc, format!("{base}/ns/mnt").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let text = sys::in_mount_namespace(namespace.as_fd(), || read_file(proc, "self/mountinfo"))?;
-    mountinfo::parse(&text).map_err(io::Error::other)
+/// A process of ours in the mount namespace of another. What lies below the root directory of *that* one may be less: a
+/// process whose root is on a detached mount has an empty mountinfo.
+fn visitor(proc: BorrowedFd<'_>, base: &str) -> io::Result<Visitor> {
+    let path = format!("{base}/ns/mnt");
+    let namespace = openat(proc, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    Visitor::enter(namespace.as_fd())
 }
 
 /// The mounts that the agent itself sees.
@@ -127,5 +126,7 @@ fn process_state(proc: BorrowedFd<'_>, pid: i32) -> io::Result<ProcessState> {
 /// # Errors
 /// Those of entering it and of reading mountinfo there.
 pub fn look_at_mounts(pid: i32) -> io::Result<Vec<Mount>> {
-    mount_table_of_namespace(mounted_proc()?.as_fd(), &pid.to_string())
+    let proc = mounted_proc()?;
+    let visitor = visitor(proc.as_fd(), &pid.to_string())?;
+    mount_table(proc.as_fd(), &visitor.pid().to_string())
 }

@@ -17,8 +17,8 @@ pub use mount::{
     MountAttr, filesystem_of, fsmount, mount_setattr, open_tree, statmount_by_fd, statmount_device, statx_mount_id,
 };
 pub use process::{
-    clone_into_namespaces, flock, getcwd, in_mount_namespace, inherit, interface_up, kcmp_file, keep_only, map_page,
-    mapped_bytes, pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
+    Visitor, clone_into_namespaces, flock, getcwd, inherit, interface_up, kcmp_file, keep_only, map_page, mapped_bytes,
+    pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
 };
 pub use restore::{fill_mapping, fork_as, map_at, tee};
 pub use xattr::{getxattr, listxattr, setxattr};

@@ -7,7 +7,6 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
-use nix::sys::wait::WaitStatus;
 
 use super::{check, check_fd};
 
@@ -26,36 +25,56 @@ pub unsafe fn clone_into_namespaces(namespaces: libc::c_int) -> io::Result<libc:
     libc::pid_t::try_from(pid).map_err(io::Error::other)
 }
 
-/// What `read` finds in a child of this process that has entered a mount namespace, with root and working directory at
-/// the namespace's root (setns(2)).
-///
-/// # Errors
-/// Those of entering the namespace, and those of `read`, by number.
-pub fn in_mount_namespace(
-    namespace: BorrowedFd<'_>,
-    read: impl FnOnce() -> io::Result<Vec<u8>>,
-) -> io::Result<Vec<u8>> {
-    let (answer, to_parent) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-    // SAFETY: the agent has one thread.
-    let child = unsafe { clone_into_namespaces(0) }?;
-    if child == 0 {
-        drop(answer);
-        let found =
-            nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS).map_err(io::Error::from).and_then(|()| read());
-        let status = match found.and_then(|bytes| File::from(to_parent).write_all(&bytes)) {
-            Ok(()) => 0,
-            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
-        };
-        // SAFETY: ends the child at once, without running what the parent's exit would run.
-        unsafe { libc::_exit(status) }
+/// A child of this process in a mount namespace, with root and working directory at the namespace's root (setns(2)): its
+/// folder in `/proc` shows all of the namespace. Ends when dropped.
+#[derive(Debug)]
+pub struct Visitor {
+    pid: libc::pid_t,
+    /// The child reads until this is closed.
+    leave: Option<OwnedFd>,
+}
+
+impl Visitor {
+    /// Enters; comes back when the child is there.
+    ///
+    /// # Errors
+    /// Those of setns(2), and of making a process.
+    pub fn enter(namespace: BorrowedFd<'_>) -> io::Result<Self> {
+        let (answer, to_parent) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let (stay, leave) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        // SAFETY: the agent has one thread.
+        let pid = unsafe { clone_into_namespaces(0) }?;
+        if pid == 0 {
+            drop(leave);
+            let errno = match nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS) {
+                Ok(()) => 0,
+                Err(errno) => errno as i32,
+            };
+            let _ = File::from(to_parent).write_all(&errno.to_ne_bytes());
+            let _ = File::from(stay).read(&mut [0]);
+            // SAFETY: ends the child at once, without running what the parent's exit would run.
+            unsafe { libc::_exit(0) }
+        }
+        drop(to_parent);
+        let visitor = Visitor { pid, leave: Some(leave) };
+        let mut errno = [0; 4];
+        File::from(answer).read_exact(&mut errno)?;
+        match i32::from_ne_bytes(errno) {
+            0 => Ok(visitor),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
     }
-    drop(to_parent);
-    let mut bytes = Vec::new();
-    let read = File::from(answer).read_to_end(&mut bytes);
-    match nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None)? {
-        WaitStatus::Exited(_, 0) => read.map(|_| bytes),
-        WaitStatus::Exited(_, errno) => Err(io::Error::from_raw_os_error(errno)),
-        status => Err(io::Error::other(format!("the child that entered the mount namespace: {status:?}"))),
+
+    /// Its process ID.
+    pub fn pid(&self) -> libc::pid_t {
+        self.pid
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        drop(self.leave.take());
+        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(self.pid), None);
     }
 }
 

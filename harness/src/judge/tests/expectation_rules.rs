@@ -68,6 +68,7 @@ fn every_key_narrows() {
     assert!(applied(&trial(), "4.1.1", failed).starts_with("xfail"));
     let others = [
         (Trial { scenario: "deleted/x@ext4".into(), ..trial() }, "4.1.1"),
+        (Trial { family: String::new(), ..trial() }, "4.1.1"),
         (Trial { flavor: Flavor::Host, ..trial() }, "4.1.1"),
         (Trial { lifecycle: Lifecycle::LeaveRunning, ..trial() }, "4.1.1"),
         (Trial { kernel: "6.1".into(), ..trial() }, "4.1.1"),

@@ -21,13 +21,13 @@ const STAGE: &str = "/proc";
 const DEVICES: [(&str, u64, u64); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
-/// Devices that only a process with the machine's privileges can use. Loop devices are added when they are taken.
+/// Devices that only a process with the machine's privileges can have; whoever needs one finds out that it is not
+/// there. Loop devices are added when they are taken.
 const PRIVILEGED_DEVICES: [(&str, u64, u64); 3] =
     [("btrfs-control", 10, 234), ("fuse", 10, 229), ("loop-control", 10, 237)];
 
-/// Makes the new root and moves there. `blank` is the folder with blank filesystems, shown read-only as `/blank`;
-/// `confined` says that this is a user namespace, where device nodes cannot be made but only borrowed.
-pub(in crate::agent) fn enter(blank: Option<&Path>, confined: bool) -> Result<(), BootError> {
+/// Makes the new root and moves there. `blank` is the folder with blank filesystems, shown read-only as `/blank`.
+pub(in crate::agent) fn enter(blank: Option<&Path>) -> Result<(), BootError> {
     step("mounts private", make_private())?;
     umask(Mode::from_bits_truncate(0o022));
     step(format!("mount tmpfs on {STAGE}"), mount_kernel_filesystem("tmpfs", STAGE, "tmpfs", Some("mode=0755")))?;
@@ -36,7 +36,10 @@ pub(in crate::agent) fn enter(blank: Option<&Path>, confined: bool) -> Result<()
         step(format!("the directory {directory} of the new root"), fs::create_dir(directory))?;
     }
     step("mark run in the new root", mark_as_own("run"))?;
-    step("mount proc in the new root", mount_kernel_filesystem("proc", "proc", "proc", None))?;
+    // mount_namespaces(7), "Restrictions on mount namespaces".
+    let proc =
+        "mount proc in the new root (without root this needs a /proc that nothing covers; many containers mask it)";
+    step(proc, mount_kernel_filesystem("proc", "proc", "proc", None))?;
     // In a user namespace sysfs needs a network namespace of its own and a /sys that nothing covers. Who needs it
     // finds out by itself.
     let _ = mount_kernel_filesystem("sysfs", "sys", "sysfs", None);
@@ -44,11 +47,11 @@ pub(in crate::agent) fn enter(blank: Option<&Path>, confined: bool) -> Result<()
     step("mount devpts in the new root", devpts)?;
     step("dev/ptmx in the new root", symlink("pts/ptmx", "dev/ptmx"))?;
     for (name, major, minor) in DEVICES {
-        let made = if confined { borrow_device(name) } else { make_device(name, SFlag::S_IFCHR, major, minor) };
+        let made = make_device(name, major, minor).or_else(|_| borrow_device(name));
         step(format!("dev/{name} in the new root"), made)?;
     }
-    for (name, major, minor) in PRIVILEGED_DEVICES.into_iter().filter(|_| !confined) {
-        step(format!("dev/{name} in the new root"), make_device(name, SFlag::S_IFCHR, major, minor))?;
+    for (name, major, minor) in PRIVILEGED_DEVICES {
+        let _ = make_device(name, major, minor);
     }
     if let Some(blank) = blank {
         step(format!("bind {} into the new root", blank.display()), show_read_only(blank, "blank"))?;
@@ -56,11 +59,12 @@ pub(in crate::agent) fn enter(blank: Option<&Path>, confined: bool) -> Result<()
     step("make the new root the root", leave_old_root())
 }
 
-fn make_device(name: &str, kind: SFlag, major: u64, minor: u64) -> io::Result<()> {
+fn make_device(name: &str, major: u64, minor: u64) -> io::Result<()> {
     let mode = Mode::from_bits_truncate(0o666);
-    Ok(mknod(format!("dev/{name}").as_str(), kind, mode, makedev(major, minor))?)
+    Ok(mknod(format!("dev/{name}").as_str(), SFlag::S_IFCHR, mode, makedev(major, minor))?)
 }
 
+/// In a user namespace, and in many containers, nodes cannot be made; those of the old root can be shown.
 fn borrow_device(name: &str) -> io::Result<()> {
     let at = format!("dev/{name}");
     fs::File::create(&at)?;

@@ -2,9 +2,11 @@
 //!
 //! Skips are decided when the tests are listed; the reason stands in brackets before the name.
 
+mod lack;
+mod left;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,8 +19,11 @@ use nix::unistd::Pid;
 use protocol::message::{Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
 use scenarios::Scenario;
 
-/// Set in the process that plays another user's harness.
-const AS_USER: &str = "ZDTM_DETACHED_TEST_AGENT_AS_USER";
+use lack::{as_nobody, lack_of_namespaces, lack_of_shared_mounts, lack_of_user_namespaces, lack_of_users, no_lack};
+use left::{Processes, descendants, mounts, nothing_left, our_loop_devices, stat};
+
+/// Set, to the agent's path, in a process that plays the harness in other surroundings.
+const ELSEWHERE: &str = "ZDTM_DETACHED_TEST_AGENT_ELSEWHERE";
 
 /// A mount of its own, and objects of several kinds on it.
 const PROGRAM: &str = r#"
@@ -39,69 +44,66 @@ assert fd0 link "/f (deleted)"
 assert fd1 lookup "f" ENOENT
 "#;
 
+/// A program that never comes to its end: a fifo without a writer cannot be opened for reading.
+const ENDLESS: &str = r"
+# Waits for a writer.
+requires fs=tmpfs
+outcome restored
+
+mount $fs a
+mkfifo a/p
+fd0 = open a/p rdonly
+assert fd0 visible
+";
+
+type Test = fn() -> Result<(), Failed>;
+/// Why a test cannot be run here; none when it can.
+type Lack = fn() -> Option<String>;
+
+const TESTS: [(&str, Test, Lack); 11] = [
+    ("a_criu_is_refused", a_criu_is_refused, no_lack),
+    ("trials_in_both_flavors", trials_in_both_flavors, lack_of_namespaces),
+    ("descriptors_of_the_caller_stay_out", descriptors_of_the_caller_stay_out, lack_of_namespaces),
+    ("a_dropped_agent_leaves_nothing", a_dropped_agent_leaves_nothing, lack_of_namespaces),
+    ("a_killed_agent_leaves_nothing", a_killed_agent_leaves_nothing, lack_of_namespaces),
+    ("a_killed_watcher_leaves_nothing", a_killed_watcher_leaves_nothing, lack_of_namespaces),
+    ("an_interrupted_harness_leaves_nothing", an_interrupted_harness_leaves_nothing, lack_of_namespaces),
+    ("a_killed_harness_leaves_nothing", a_killed_harness_leaves_nothing, lack_of_namespaces),
+    ("shared_mounts_stay_untouched", shared_mounts_stay_untouched, lack_of_shared_mounts),
+    ("another_user_gets_a_user_namespace", another_user_gets_a_user_namespace, lack_of_users),
+    ("root_of_a_user_namespace_is_enough", root_of_a_user_namespace_is_enough, lack_of_user_namespaces),
+];
+
 fn main() {
-    if let Some(agent) = std::env::var_os(AS_USER) {
-        one_trial(&HostSpec { agent: agent.into(), blank: None }, Flavor::Ns).expect("a trial as another user");
+    if std::env::var_os(ELSEWHERE).is_some() {
+        elsewhere().expect("in other surroundings");
         return;
     }
-    type Test = fn() -> Result<(), Failed>;
-    let tests: [(&str, Test); 8] = [
-        ("trials_in_both_flavors", trials_in_both_flavors),
-        ("descriptors_of_the_caller_stay_out", descriptors_of_the_caller_stay_out),
-        ("a_dropped_agent_leaves_nothing", a_dropped_agent_leaves_nothing),
-        ("a_killed_agent_leaves_nothing", a_killed_agent_leaves_nothing),
-        ("a_killed_watcher_leaves_nothing", a_killed_watcher_leaves_nothing),
-        ("an_interrupted_harness_leaves_nothing", an_interrupted_harness_leaves_nothing),
-        ("a_killed_harness_leaves_nothing", a_killed_harness_leaves_nothing),
-        ("another_user_in_a_user_namespace", another_user_in_a_user_namespace),
-    ];
-    let lack = lack_of_namespaces();
-    let trials = tests.map(|(name, test)| {
-        let lack = lack.clone().or_else(|| (name == "another_user_in_a_user_namespace").then(lack_of_users).flatten());
-        let trial = Trial::test(name, test);
-        match lack {
-            Some(why) => trial.with_ignored_flag(true).with_kind(why),
-            None => trial,
-        }
+    let trials = TESTS.map(|(name, test, lack)| match lack() {
+        Some(why) => Trial::test(name, test).with_ignored_flag(true).with_kind(why),
+        None => Trial::test(name, test),
     });
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
 }
 
-/// Why namespaces cannot be made here.
-fn lack_of_namespaces() -> Option<String> {
-    let root = nix::unistd::geteuid().is_root();
-    let flags = if root { "-mpiu" } else { "-Umpiun" };
-    said_no(Command::new("unshare").args([flags, "--fork", "true"]), "no namespaces")
-}
-
-/// Why no other user can be played here.
-fn lack_of_users() -> Option<String> {
-    if !nix::unistd::geteuid().is_root() {
-        return Some("the other tests run as a user already".to_owned());
+/// What is done in other surroundings. There are no blank filesystems, so there are no disks, whatever the rights.
+fn elsewhere() -> Result<(), Failed> {
+    one_trial(&spec()?, Flavor::Ns)?;
+    let needs_disk = PROGRAM.replace("fs=tmpfs", "fs=ext4");
+    let report = report_of(&spec()?, &scenario(&needs_disk)?, Flavor::Ns)?.1;
+    let missing = report.setup_failure.and_then(|failure| failure.missing);
+    if missing.as_deref() != Some("filesystem ext4") {
+        return Err(format!("a disk without the right to one is told as missing {missing:?}").into());
     }
-    let mut command = as_nobody();
-    said_no(command.args(["unshare", "-Umpiun", "--fork", "true"]), "no user namespaces").or_else(|| {
-        let exe = std::env::current_exe().ok()?;
-        said_no(as_nobody().args(["test", "-x"]).arg(exe), "another user cannot reach this test's program")
-    })
-}
-
-fn said_no(command: &mut Command, what: &str) -> Option<String> {
-    match command.output() {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(format!("{what}: {}", String::from_utf8_lossy(&output.stderr).trim())),
-        Err(error) => Some(format!("{what}: {}: {error}", command.get_program().display())),
-    }
-}
-
-fn as_nobody() -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-    command
+    a_dropped_agent_leaves_nothing()?;
+    a_killed_watcher_leaves_nothing()
 }
 
 /// The agent of this source tree.
 fn spec() -> Result<HostSpec, Failed> {
+    if let Some(agent) = std::env::var_os(ELSEWHERE) {
+        return Ok(HostSpec { agent: agent.into(), blank: None });
+    }
     let store = Store::open(&default_cache_dir()?, &tree::locate(None)?, Settings::default())?;
     Ok(HostSpec { agent: store.host_image(None)?.agent, blank: None })
 }
@@ -110,9 +112,9 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-fn scenario() -> Result<Scenario, Failed> {
+fn scenario(text: &str) -> Result<Scenario, Failed> {
     let file = tempfile::Builder::new().suffix(".scn").tempfile()?;
-    fs::write(file.path(), PROGRAM)?;
+    fs::write(file.path(), text)?;
     let read = scenarios::catalogue::load_file(file.path()).map_err(|faults| format!("{faults:?}"))?;
     read.into_iter().next().ok_or_else(|| "no scenario".into())
 }
@@ -124,27 +126,42 @@ fn request(scenario: &Scenario, flavor: Flavor) -> Request {
         flavor,
         lifecycle: Lifecycle::DumpRestore,
         engine: Engine::Criu,
-        action_timeout_ms: 10_000,
+        action_timeout_ms: 60_000,
         keep_logs: false,
     })
 }
 
-/// A whole trial. There is no criu in the agent's root, so the dump fails, and all must be as before.
-fn one_trial(spec: &HostSpec, flavor: Flavor) -> Result<TrialReport, Failed> {
-    let scenario = scenario()?;
+/// A whole trial, and the taint flags before it.
+fn report_of(spec: &HostSpec, scenario: &Scenario, flavor: Flavor) -> Result<(u64, TrialReport), Failed> {
     let mut agent = HostAgent::boot(spec, soon())?;
-    agent.send(&request(&scenario, flavor))?;
-    let report = loop {
+    agent.send(&request(scenario, flavor))?;
+    loop {
         if let Event::Finished { report, .. } = agent.receive(soon())? {
-            break *report;
+            return Ok((agent.ready().tainted, *report));
         }
-    };
-    let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before: agent.ready().tainted };
+    }
+}
+
+/// A trial with everything in it but a criu, which the agent's root does not have: the dump fails, and all must be as
+/// before.
+fn one_trial(spec: &HostSpec, flavor: Flavor) -> Result<TrialReport, Failed> {
+    let scenario = scenario(PROGRAM)?;
+    let (tainted_before, report) = report_of(spec, &scenario, flavor)?;
+    let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before };
     let judgement = judge(&scenario, context, &report);
     if judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) || !report.leftovers.is_empty() {
         return Err(format!("{judgement:#?}\n{:#?} {:?}", report.setup_failure, report.leftovers).into());
     }
     Ok(report)
+}
+
+fn a_criu_is_refused() -> Result<(), Failed> {
+    let output = Command::new(env!("CARGO_BIN_EXE_zdtm-detached")).args(["run", "--backend", "host"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() != Some(2) || !said.contains("--subject reference") || !said.contains("debian:trixie") {
+        return Err(format!("{}: {said}", output.status).into());
+    }
+    Ok(())
 }
 
 fn trials_in_both_flavors() -> Result<(), Failed> {
@@ -166,74 +183,25 @@ fn descriptors_of_the_caller_stay_out() -> Result<(), Failed> {
     stray.map_or(Ok(()), |object| Err(format!("a descriptor that the program did not open: {object:?}").into()))
 }
 
-/// Processes by number and start time, proc_pid_stat(5).
-type Processes = BTreeSet<(i32, String)>;
-
-fn stat(pid: i32) -> Option<(i32, String)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
-    (*fields.first()? != "Z").then_some((fields.get(1)?.parse().ok()?, (*fields.get(19)?).to_owned()))
-}
-
-/// Everything that a process has started, in all generations.
-fn descendants(of: i32) -> Processes {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let all: Vec<(i32, i32, String)> =
-        numbers.filter_map(|pid| stat(pid).map(|(parent, start)| (pid, parent, start))).collect();
-    let mut found = Processes::new();
-    let mut parents = vec![of];
-    while let Some(parent) = parents.pop() {
-        for (pid, _, start) in all.iter().filter(|(_, of, _)| *of == parent) {
-            found.insert((*pid, start.clone()));
-            parents.push(*pid);
-        }
-    }
-    found
-}
-
-fn mounts() -> String {
-    fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
-}
-
-/// Loop devices whose file is one that agents make.
-fn our_loop_devices() -> Vec<PathBuf> {
-    let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
-    let backing = entries.map(|entry| entry.path().join("loop/backing_file"));
-    backing.filter(|file| fs::read_to_string(file).is_ok_and(|path| path.contains("/run/disks/"))).collect()
-}
-
-/// Processes end and devices detach a moment after the kill; mounts never come to this namespace at all.
-fn nothing_left(processes: &Processes, mounts_before: &str) -> Result<(), Failed> {
-    let deadline = soon();
-    loop {
-        let alive: Vec<_> =
-            processes.iter().filter(|(pid, start)| stat(*pid).is_some_and(|(_, now)| now == *start)).collect();
-        let devices = our_loop_devices();
-        if alive.is_empty() && devices.is_empty() {
-            break;
-        }
-        if Instant::now() > deadline {
-            return Err(format!("left behind: processes {alive:?}, loop devices {devices:?}").into());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    if mounts() != mounts_before {
-        return Err(format!("the mounts were\n{mounts_before}\nand are\n{}", mounts()).into());
-    }
-    Ok(())
-}
-
 /// An agent in the middle of a trial, with the processes that belong to it.
 fn busy_agent() -> Result<(HostAgent, Processes), Failed> {
     let mut agent = HostAgent::boot(&spec()?, soon())?;
-    agent.send(&request(&scenario()?, Flavor::Ns))?;
+    agent.send(&request(&scenario(ENDLESS)?, Flavor::Ns))?;
     let watcher = i32::try_from(agent.pid())?;
-    while descendants(watcher).len() < 2 {
-        agent.receive(soon())?;
+    let deadline = soon();
+    loop {
+        let processes = descendants(watcher);
+        // The agent and the program.
+        if processes.len() >= 2 {
+            return Ok((
+                agent,
+                processes.into_iter().chain(stat(watcher).map(|(_, start)| (watcher, start))).collect(),
+            ));
+        }
+        if Instant::now() > deadline {
+            return Err("the program did not start".into());
+        }
     }
-    let processes = descendants(watcher).into_iter().chain(stat(watcher).map(|(_, start)| (watcher, start))).collect();
-    Ok((agent, processes))
 }
 
 fn a_dropped_agent_leaves_nothing() -> Result<(), Failed> {
@@ -331,14 +299,32 @@ fn a_killed_harness_leaves_nothing() -> Result<(), Failed> {
     Ok(())
 }
 
-fn another_user_in_a_user_namespace() -> Result<(), Failed> {
+/// On most machines every mount reaches the namespaces that it is copied to, and back.
+fn shared_mounts_stay_untouched() -> Result<(), Failed> {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "--propagation", "shared"]);
+    in_other_surroundings(command)
+}
+
+fn another_user_gets_a_user_namespace() -> Result<(), Failed> {
+    in_other_surroundings(as_nobody())
+}
+
+/// As in a container without privileges: root, but not of the machine.
+fn root_of_a_user_namespace_is_enough() -> Result<(), Failed> {
+    let mut command = Command::new("unshare");
+    command.args(["-Umpr", "--fork", "--mount-proc"]);
+    in_other_surroundings(command)
+}
+
+/// Runs this program again behind `command`, with an agent that everybody can read.
+fn in_other_surroundings(mut command: Command) -> Result<(), Failed> {
     let before = mounts();
     let folder = tempfile::tempdir()?;
     let agent = folder.path().join("agent");
     fs::copy(spec()?.agent, &agent)?;
-    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(folder.path(), everybody)?;
-    let output = as_nobody().arg(std::env::current_exe()?).env(AS_USER, &agent).output()?;
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let output = command.arg(std::env::current_exe()?).env(ELSEWHERE, &agent).output()?;
     if !output.status.success() {
         return Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr)).into());
     }
