@@ -20,7 +20,7 @@ use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::{Backend, MachineSpec};
 use crate::report::terminal::{ColourChoice, Look, Terminal};
-use crate::report::{Destination, Event, Finished, Reporter, Reporters, Wanted, artifacts};
+use crate::report::{Common, Destination, Event, Finished, Reporter, Reporters, Wanted, artifacts};
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{self, Manner, Subject};
 
@@ -126,7 +126,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let plan: Vec<(String, Vec<Task>)> =
         kernels.iter().map(|kernel| (kernel.clone(), tasks(args, kernel, &scenarios))).collect();
     let mut teller = Teller::new(args, &expectations)?;
-    teller.tell(&Event::RunStarted { trials: plan.iter().map(|(_, tasks)| tasks.len()).sum() })?;
+    let trials = || plan.iter().flat_map(|(_, tasks)| tasks).map(|task| &task.trial);
+    teller.tell(&Event::RunStarted { trials: trials().count(), common: Common::of(trials()) })?;
     let start = Instant::now();
     let mut folder = None;
     for (kernel, tasks) in plan {

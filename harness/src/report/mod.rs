@@ -8,6 +8,7 @@
 //! - [`artifacts`]: the folder of a failed trial
 
 pub mod artifacts;
+mod common;
 pub mod epilogue;
 pub mod json;
 mod paint;
@@ -21,6 +22,8 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+pub use common::Common;
+
 use crate::judge::verdict::words;
 use crate::judge::{Judgement, Trial};
 
@@ -31,6 +34,8 @@ pub enum Event {
     RunStarted {
         /// How many trials there will be.
         trials: usize,
+        /// What they have in common.
+        common: Common,
     },
     /// A trial begins.
     TrialStarted {

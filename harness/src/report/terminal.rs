@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::epilogue::account;
 use super::paint::{Colour, colour_of, harmless, paint};
 use super::table::table;
-use super::{Event, Finished, Reporter};
+use super::{Common, Event, Finished, Reporter};
 use crate::judge::{Group, Tally, Verdict};
 
 /// How many failures are told in full; the others are counted.
@@ -66,6 +66,7 @@ pub struct Terminal<W: Write> {
     out: W,
     look: Look,
     trials: usize,
+    common: Common,
     total: Tally,
     families: BTreeMap<String, Tally>,
     failures: Vec<Finished>,
@@ -76,7 +77,7 @@ impl<W: Write> Terminal<W> {
     /// A report that is written to `out`.
     pub fn new(out: W, look: Look) -> Self {
         let (total, families, failures) = (Tally::default(), BTreeMap::new(), Vec::new());
-        Self { out, look, trials: 0, total, families, failures, bar: None }
+        Self { out, look, trials: 0, common: Common::default(), total, families, failures, bar: None }
     }
 
     /// How many trials got which verdict so far.
@@ -94,14 +95,20 @@ impl<W: Write> Terminal<W> {
         }
     }
 
-    fn started(&mut self, trials: usize) {
+    fn started(&mut self, trials: usize, common: &Common) -> io::Result<()> {
         self.trials = trials;
+        self.common = common.clone();
+        let what = if trials == 1 { "trial" } else { "trials" };
+        let told = Some(common.to_string()).filter(|told| !told.is_empty()).map(|told| format!(": {told}"));
+        self.print(&harmless(&format!("{trials} {what}{}", told.unwrap_or_default())))?;
+        self.print("\n")?;
         if self.look.bar {
             let bar = ProgressBar::with_draw_target(Some(trials as u64), ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}");
             bar.set_style(style.expect("the template is a constant that is tested"));
             self.bar = Some(bar);
         }
+        Ok(())
     }
 
     fn finished(&mut self, finished: &Finished) -> io::Result<()> {
@@ -133,7 +140,7 @@ impl<W: Write> Terminal<W> {
         let why = if quiet { format!(": {}", harmless(&judgement.reason)) } else { String::new() };
         let time = paint(self.look.colour, Colour::Dim, &format!("{seconds:.1} s"));
         let count = self.total.total();
-        format!("[{count:>digits$}/{}] {verdict} {}  {time}{why}\n", self.trials, harmless(&trial.to_string()))
+        format!("[{count:>digits$}/{}] {verdict} {}  {time}{why}\n", self.trials, harmless(&self.common.rest(trial)))
     }
 
     fn ended(&mut self, seconds: f64, interrupted: bool) -> io::Result<()> {
@@ -160,13 +167,10 @@ impl<W: Write> Terminal<W> {
 impl<W: Write> Reporter for Terminal<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::RunStarted { trials } => {
-                self.started(*trials);
-                Ok(())
-            }
+            Event::RunStarted { trials, common } => self.started(*trials, common),
             Event::TrialStarted { trial } => {
                 if let Some(bar) = &self.bar {
-                    bar.set_message(harmless(&trial.to_string()));
+                    bar.set_message(harmless(&self.common.rest(trial)));
                 }
                 Ok(())
             }
