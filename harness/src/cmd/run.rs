@@ -58,8 +58,8 @@ pub struct RunArgs {
     /// Begin no more trials after the first that fails
     #[arg(long)]
     pub fail_fast: bool,
-    /// Write a report: json=FILE; may be given more than once
-    #[arg(long, value_name = "FORMAT=FILE")]
+    /// Write reports: json=FILE, junit=FILE, tap=FILE, github=-; separated by commas, or given more than once
+    #[arg(long, value_name = "FORMAT=FILE", value_delimiter = ',')]
     pub report: Vec<Wanted>,
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
