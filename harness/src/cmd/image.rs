@@ -68,16 +68,21 @@ pub enum ImageAction {
 }
 
 impl StoreArgs {
+    /// The cache's directory.
+    ///
+    /// # Errors
+    /// Nobody names one, and there is no home.
+    pub fn cache_dir(&self) -> Result<PathBuf, ImageError> {
+        self.cache.clone().map_or_else(default_cache_dir, Ok)
+    }
+
     /// Opens the store that the flags describe.
     ///
     /// # Errors
     /// No source tree, no cache directory, or a manifest that is not good.
     pub fn open(&self, progress: Arc<dyn Progress>) -> Result<Store, ImageError> {
         let tree = tree::locate(self.tree.as_deref())?;
-        let cache = match &self.cache {
-            Some(cache) => cache.clone(),
-            None => default_cache_dir()?,
-        };
+        let cache = self.cache_dir()?;
         let settings = Settings { mirror: self.mirror.clone(), keyring: self.keyring.clone(), agent: None, progress };
         Store::open(&cache, &tree, settings)
     }

@@ -8,6 +8,7 @@ use nix::sys::statvfs::statvfs;
 use super::super::machines::{MEMORY_MIB, MachineArgs, work_folder};
 use super::Check;
 use crate::image::{Image, ImageError, ImageState, Store};
+use crate::memory::available_mib;
 use crate::vm::accel::{self, Accelerator, Decision};
 use crate::vm::qemu::{QemuProgram, on_path};
 
@@ -180,12 +181,4 @@ pub(super) fn capacity(cores: usize, available_mib: Option<u64>, vm_memory_mib: 
 
 pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// `MemAvailable` of proc_meminfo(5), in MiB.
-pub(super) fn available_mib() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib >> 10)
 }
