@@ -3,6 +3,7 @@
 //! - [`cmd`]: one small file per subcommand
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs, in the cache
 //! - [`interrupt`](mod@interrupt): Ctrl-C, in two stages
+//! - [`subject`]: what is tested
 //! - [`vm`]: QEMU, the channel to the agent
 //! - [`host`]: the agent without a VM, on the host's own kernel
 //! - [`machine`]: either of them
@@ -22,5 +23,6 @@ pub mod memory;
 pub mod needs;
 pub mod report;
 pub mod run;
+pub mod subject;
 mod sys;
 pub mod vm;

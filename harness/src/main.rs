@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use harness::cmd::{Usage, doctor, image, list, run};
+use harness::cmd::{Usage, doctor, image, list, run, selftest};
 
 /// Checkpoint and restore of files on lazily unmounted mounts: scenarios, VMs, verdicts.
 #[derive(Parser)]
@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     /// Run scenarios: checkpoint, restore, compare
     Run(run::RunArgs),
+    /// Prove that the judge catches mistakes: the reference engine with every known fault
+    Selftest(selftest::SelftestArgs),
     /// List scenarios
     List(list::ListArgs),
     /// Show a scenario's program, what it needs and what it expects
@@ -54,6 +56,7 @@ fn told(error: &anyhow::Error) -> String {
 fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => list::show(&args),
         Command::Image(args) => {

@@ -4,6 +4,7 @@
 //! - [`executor`]: the process under test; carries out a program, looks at itself, waits
 //! - [`observe`]: the look at a process, from inside and from outside
 //! - [`criu`]: dump and restore through the `criu` command line
+//! - [`reference`](mod@reference): the known way out for files on detached mounts, without CRIU
 //! - [`sys`]: system calls that no crate wraps; the only unsafe code
 //!
 //! The guest only tells what it saw. What that means is judged on the host.
@@ -12,4 +13,5 @@ pub mod agent;
 pub mod criu;
 pub mod executor;
 pub mod observe;
+pub mod reference;
 pub mod sys;

@@ -2,13 +2,16 @@
 //!
 //! - [`observation`]: everything that can be seen about a program's objects at one moment
 //! - [`message`]: requests, events and the report of a trial
+//! - [`fault`]: the mistakes that the reference engine can be told to make
 //! - [`blank`]: empty filesystems in a sparse form
 //! - [`wire`]: one JSON object a line, with a version and a size limit
 
 pub mod blank;
+pub mod fault;
 pub mod message;
 pub mod observation;
 pub mod wire;
 
+pub use fault::Fault;
 pub use message::{Event, Request, TrialReport, TrialRequest};
 pub use observation::Observation;

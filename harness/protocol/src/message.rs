@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Observation;
+use crate::{Fault, Observation};
 
 /// The host asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +148,26 @@ pub enum Lifecycle {
 pub enum Engine {
     /// The `criu` of the userland, through its command line.
     Criu,
+    /// The reference engine, without CRIU.
+    Reference {
+        /// The mistake to make.
+        fault: Option<Fault>,
+        /// Do not use `statmount(STATMOUNT_BY_FD)` where the kernel has it.
+        without_statmount: bool,
+        /// How a detached mount is made.
+        way: MountWay,
+    },
+}
+
+/// How the reference engine makes a detached mount. Both must agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountWay {
+    /// open_tree(2) and mount_setattr(2): never attached anywhere. Linux 5.12.
+    #[default]
+    Tree,
+    /// A bind, mount(2), that is lazily unmounted after the open.
+    Bind,
 }
 
 /// Everything that was seen of a trial.

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use protocol::message::Ready;
 use scenarios::program::Line;
 use scenarios::{Scenario, Step};
 
 use super::image::StoreArgs;
-use crate::host::{HostAgent, HostSpec};
+use crate::host::{self, HostAgent, HostSpec};
 use crate::image::{Progress, Store};
 use crate::machine::{Backend, MachineSpec};
 use crate::vm::accel::{self, AcceleratorChoice, Decision};
@@ -86,13 +85,15 @@ impl MachineArgs {
         let on_disk = |line: &Line| matches!(&line.step, Step::Mount { filesystem, .. } if filesystem.needs_disk());
         let disks = scenarios.iter().any(|scenario| scenario.program.steps.iter().any(on_disk));
         let userland = store.manifest().defaults.userland.as_str();
-        let image = store.host_image((disks && nix::unistd::geteuid().is_root()).then_some(userland))?;
+        let image = store.host_image((disks && host::is_root()).then_some(userland))?;
         let spec = HostSpec { agent: image.agent, blank: image.blank };
         let probe = HostAgent::boot(&spec, Instant::now() + PROBE_TIME_LIMIT.mul_f64(self.timeout_scale));
-        let probe = probe.context("trying the agent on this machine's own kernel (`--backend vm` needs no rights)")?;
-        let Ready { kernel, filesystems, .. } = probe.ready();
-        let rights = if nix::unistd::geteuid().is_root() { "as root" } else { "in a user namespace" };
-        eprintln!("on this machine's own kernel {kernel}, {rights}; filesystems: {}", filesystems.join(", "));
+        let probe = probe.context("trying the agent on this machine's own kernel")?;
+        let rights = match host::is_root() {
+            true => "as root",
+            false => "in a user namespace: no block devices, device nodes, other users or mappings",
+        };
+        eprintln!("on this machine's own kernel {}, {rights}", probe.ready().kernel);
         Ok(move |_: usize| MachineSpec::Host(spec.clone()))
     }
 

@@ -6,6 +6,7 @@ pub mod list;
 pub mod machines;
 pub mod run;
 pub mod select;
+pub mod selftest;
 
 /// A mistake of the user: told without a backtrace, exit status 2.
 #[derive(Debug, thiserror::Error)]

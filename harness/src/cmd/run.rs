@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use protocol::message::{Flavor, Lifecycle};
+use protocol::message::{Flavor, Lifecycle, MountWay};
 use scenarios::Scenario;
 
 use super::machines::{MachineArgs, work_folder};
@@ -20,13 +21,12 @@ use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::{Backend, MachineSpec};
 use crate::report::terminal::{ColourChoice, Look, Terminal};
-use crate::report::{Destination, Event, Finished, Reporter, Reporters, Wanted, artifacts};
+use crate::report::{Common, Destination, Event, Finished, Reporter, Reporters, Wanted, artifacts};
 use crate::run::{News, Over, Task, Work};
+use crate::subject::{self, Manner, Subject};
 
-/// The criu of the userland's Debian suite.
-const SUBJECT: &str = "debian:trixie";
-/// The reference engine, a part of the agent.
-const REFERENCE: &str = "reference";
+/// How often a run without news looks whether it is time for a sign of life.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Run scenarios: checkpoint, restore, compare.
 #[derive(Args, Clone, Debug)]
@@ -44,9 +44,15 @@ pub struct RunArgs {
     /// Kernel of the manifest; may be given more than once [default: 6.12]
     #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
     pub kernel: Vec<String>,
-    /// What is tested [possible: debian:trixie]
-    #[arg(long, value_name = "SUBJECT", default_value = SUBJECT, env = "ZDTM_DETACHED_SUBJECT")]
-    pub subject: String,
+    /// What is tested: debian:trixie, reference, or reference+fault:NAME
+    #[arg(long, value_name = "SUBJECT", default_value = subject::DEBIAN, env = "ZDTM_DETACHED_SUBJECT")]
+    pub subject: Subject,
+    /// Subject reference: do without statmount(STATMOUNT_BY_FD) where the kernel has it
+    #[arg(long)]
+    pub without_statmount: bool,
+    /// Subject reference: make detached mounts by a bind and a lazy unmount, not by open_tree
+    #[arg(long)]
+    pub bind_mounts: bool,
     /// Namespaces of the process: ns or host; may be given more than once [default: ns]
     #[arg(long, value_parser = flavor)]
     pub flavor: Vec<Flavor>,
@@ -56,6 +62,9 @@ pub struct RunArgs {
     /// Begin no more trials after the first that fails
     #[arg(long)]
     pub fail_fast: bool,
+    /// Do not run a second time, in a fresh VM, what fails or passes unexpectedly
+    #[arg(long)]
+    pub no_confirm: bool,
     /// Write a report: json=FILE; may be given more than once
     #[arg(long, value_name = "FORMAT=FILE")]
     pub report: Vec<Wanted>,
@@ -124,7 +133,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let plan: Vec<(String, Vec<Task>)> =
         kernels.iter().map(|kernel| (kernel.clone(), tasks(args, kernel, &scenarios))).collect();
     let mut teller = Teller::new(args, &expectations)?;
-    teller.tell(&Event::RunStarted { trials: plan.iter().map(|(_, tasks)| tasks.len()).sum() })?;
+    let trials = || plan.iter().flat_map(|(_, tasks)| tasks).map(|task| &task.trial);
+    teller.tell(&Event::RunStarted { trials: trials().count(), common: Common::of(trials()) })?;
     let start = Instant::now();
     let mut folder = None;
     for (kernel, tasks) in plan {
@@ -197,7 +207,7 @@ impl<'a> Teller<'a> {
     fn over(&mut self, over: Over) -> anyhow::Result<bool> {
         let criu = over.criu.as_deref().and_then(Version::find);
         self.uses.note(&over.task.trial, criu.as_ref(), &over.judgement);
-        let Over { task: Task { trial, scenario }, judgement, report, seconds, traces, .. } = over;
+        let Over { task: Task { trial, scenario, .. }, judgement, report, seconds, traces, .. } = over;
         let failed = judgement.verdict.group() == Group::Failed;
         let file = scenario.file.clone().filter(|_| trial.family.is_empty());
         let mut finished = Finished { trial, file, judgement, seconds, artifacts: None };
@@ -244,10 +254,27 @@ fn run_tasks(
     let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
         expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
     };
-    let work = Work { tasks: &queue, specs, known: &known, stop: &stop, timeout_scale: args.machines.timeout_scale };
+    let work = Work {
+        tasks: &queue,
+        specs,
+        known: &known,
+        stop: &stop,
+        timeout_scale: args.machines.timeout_scale,
+        confirm: !args.no_confirm,
+    };
     std::thread::scope(|scope| -> anyhow::Result<()> {
-        for news in crate::run::start(scope, &work, workers) {
+        let news = crate::run::start(scope, &work, workers);
+        loop {
+            let news = match news.recv_timeout(TICK) {
+                Ok(news) => news,
+                Err(RecvTimeoutError::Timeout) => {
+                    teller.terminal.tick(Instant::now()).context("writing to the terminal")?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
             match news {
+                News::Machine { reset } => teller.tell(&Event::MachineStarted { reset })?,
                 News::Started(task) => teller.tell(&Event::TrialStarted { trial: task.trial })?,
                 News::Over(over) => {
                     if teller.over(*over)? && args.fail_fast {
@@ -256,7 +283,6 @@ fn run_tasks(
                 }
             }
         }
-        Ok(())
     })?;
     let reason = if crate::interrupt::requested() { "interrupted" } else { "after a failure, --fail-fast" };
     for task in queue.into_inner().unwrap_or_default() {
@@ -267,13 +293,13 @@ fn run_tasks(
 
 /// What the backend cannot do is a mistake of the user.
 fn check_backend(args: &RunArgs) -> Result<(), super::Usage> {
-    let subject = args.subject.as_str();
+    let subject = args.subject;
     let mistake = match args.machines.backend {
-        Backend::Vm if subject == SUBJECT => return Ok(()),
-        Backend::Vm => format!("unknown subject {subject:?}; known is {SUBJECT}"),
-        Backend::Host if subject != REFERENCE => format!(
-            "--backend host is for --subject {REFERENCE} only, not for {subject}: criu acts on the whole machine (it \
-             freezes, kills and traces processes, and loads modules), so it gets one of its own; leave --backend away"
+        Backend::Vm => return Ok(()),
+        Backend::Host if subject == Subject::Debian => format!(
+            "--backend host is for --subject {} only, not for {subject}: criu acts on the whole machine (it freezes, \
+             kills and traces processes, and loads modules), so it gets one of its own; leave --backend away",
+            subject::REFERENCE
         ),
         Backend::Host if !args.kernel.is_empty() => {
             "--backend host uses this machine's own kernel; --kernel needs a VM".to_owned()
@@ -297,9 +323,11 @@ fn tasks(args: &RunArgs, kernel: &str, scenarios: &[Scenario]) -> Vec<Task> {
                     flavor,
                     lifecycle,
                     kernel: kernel.to_owned(),
-                    subject: args.subject.clone(),
+                    subject: args.subject.to_string(),
                 };
-                tasks.push(Task { trial, scenario: scenario.clone() });
+                let way = if args.bind_mounts { MountWay::Bind } else { MountWay::Tree };
+                let engine = args.subject.engine(Manner { without_statmount: args.without_statmount, way });
+                tasks.push(Task { trial, scenario: scenario.clone(), engine });
             }
         }
     }

@@ -53,6 +53,12 @@ pub fn kernel_name() -> String {
     format!("{KERNEL_PREFIX}{}", numbers.join("."))
 }
 
+/// Whether this process is root of the machine and not of some user namespace: without that there are no disks.
+pub fn is_root() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    nix::unistd::geteuid().is_root() && map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// A running agent that has said that it is ready.
 #[derive(Debug)]
 pub struct HostAgent {

@@ -78,15 +78,16 @@ pub const ALL: &[Comparison] = &[
     row("content", WrongContent, objects::content),
     row("file-attributes", WrongContent, objects::file_attributes),
     row("xattrs", WrongContent, objects::xattrs),
+    // A mount or a name more or less explains what lookups make of it.
+    litter_if_new(row("mounts", WrongMount, surroundings::mounts)),
+    litter_if_new(row("tree-names", WrongContent, surroundings::tree_names)),
     row("reopen", WrongResolution, objects::reopen),
     row("lookups", WrongResolution, objects::lookups),
     row("lookup-files", WrongResolution, objects::lookup_files),
     row("lookup-mounts", WrongResolution, objects::lookup_mounts),
-    litter_if_new(row("mounts", WrongMount, surroundings::mounts)),
     row("mount-table", WrongMount, surroundings::mount_table),
     row("mount-options", WrongMount, surroundings::mount_options),
     row("mount-propagation", WrongMount, surroundings::mount_propagation),
-    litter_if_new(row("tree-names", WrongContent, surroundings::tree_names)),
     row("tree-files", WrongFile, surroundings::tree_files),
     row("tree-content", WrongContent, surroundings::tree_content),
     row("tree-attributes", WrongContent, surroundings::tree_attributes),
@@ -109,6 +110,7 @@ pub const NOT_COMPARED: &[(&str, &str)] = &[
     ("file handle of a watch", "holds device and inode; the watched file is compared as a file"),
     ("times on proc, sysfs, devpts, mqueue, cgroup and internal mounts", "made anew with their mount"),
     ("size and link count of directories on those", "they count the kernel's objects, not files"),
+    ("times of `work` in an overlay's workdir", "the kernel's scratch: whiteouts are made there"),
     ("order of mounts, of objects, of names in the tree", "chosen by the reader"),
 ];
 

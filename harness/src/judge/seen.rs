@@ -71,6 +71,19 @@ impl<'a> Seen<'a> {
     pub(crate) fn is_made_anew(&self, device: u64) -> bool {
         self.made_anew.contains(&device)
     }
+
+    /// Whether this name is overlayfs's own scratch directory, `work` in the `workdir=` of a mount: every whiteout is made
+    /// there, so a file cannot be put back on an overlay without moving its times.
+    pub(crate) fn is_overlay_scratch(&self, subject: &Subject) -> bool {
+        let Subject::Tree(path) = subject else { return false };
+        let Some(workdir) = path.0.strip_suffix(b"/work") else { return false };
+        let options = self.observation.mounts.iter().filter(|mount| mount.fs_type.0 == b"overlay");
+        let mut words = options.flat_map(|mount| mount.super_options.0.split(|&byte| byte == b','));
+        words.any(|word| {
+            let above = word.strip_prefix(b"workdir=").and_then(|text| text.strip_suffix(workdir));
+            above.is_some_and(|above| above.ends_with(b"/"))
+        })
+    }
 }
 
 /// `st_dev` of files on this mount (makedev(3), the 64-bit form that stat(2) gives), except on btrfs.

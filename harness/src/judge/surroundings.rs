@@ -175,7 +175,7 @@ pub(crate) fn directory_shape(seen: &Seen<'_>, facts: &mut Facts) {
 
 fn times(seen: &Seen<'_>, facts: &mut Facts, directories: bool) {
     for (subject, status) in statuses(seen).filter(|(_, s)| (s.kind == FileKind::Directory) == directories) {
-        let lasting = !seen.is_made_anew(status.file.device);
+        let lasting = !seen.is_made_anew(status.file.device) && !seen.is_overlay_scratch(&subject);
         facts.add(&subject, "modification time", Value::Time { stamp: status.mtime, lasting });
     }
 }

@@ -8,8 +8,10 @@
 //! - [`artifacts`]: the folder of a failed trial
 
 pub mod artifacts;
+mod common;
 pub mod epilogue;
 pub mod json;
+mod pace;
 mod paint;
 pub mod record;
 mod table;
@@ -21,6 +23,8 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+pub use common::Common;
+
 use crate::judge::verdict::words;
 use crate::judge::{Judgement, Trial};
 
@@ -31,6 +35,13 @@ pub enum Event {
     RunStarted {
         /// How many trials there will be.
         trials: usize,
+        /// What they have in common.
+        common: Common,
+    },
+    /// A worker got a machine.
+    MachineStarted {
+        /// In place of one that was thrown away.
+        reset: bool,
     },
     /// A trial begins.
     TrialStarted {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2};
@@ -19,6 +20,7 @@ use protocol::message::Flavor;
 use protocol::wire;
 
 use crate::executor::{Answer, Ask};
+use crate::reference::image::Image;
 use crate::sys;
 
 /// Why there is no answer.
@@ -71,6 +73,27 @@ impl Child {
         let pidfd = sys::pidfd_open(pid)?;
         let (commands, answers) = (File::from(commands), File::from(answers));
         Ok(Child { pid: Pid::from_raw(pid), pidfd, commands, answers, input, output, partial: Vec::new() })
+    }
+
+    /// Starts the executable of an image in a mount namespace that was kept, with the same pipes, as the process that
+    /// the image is of: under its number as it sees it, with its root at that of the namespace.
+    pub(super) fn start_again(&mut self, flavor: Flavor, namespace: &OwnedFd, image: &Image) -> io::Result<()> {
+        // A process with namespaces of its own is the first one in there again.
+        // SAFETY: the agent has one thread.
+        let pid = unsafe {
+            match flavor {
+                Flavor::Host => sys::fork_as(image.process_number),
+                Flavor::Ns | Flavor::Userns => sys::clone_into_namespaces(namespaces(flavor) & !libc::CLONE_NEWNS),
+            }
+        }?;
+        if pid == 0 {
+            let error = become_restored(flavor, namespace, image, &self.input, &self.output);
+            let answer = Answer::NotRestored(format!("starting the executor: {error}"));
+            let _ =
+                wire::send(&mut self.output.try_clone().map(File::from).expect("a pipe can be duplicated"), &answer);
+            std::process::exit(1);
+        }
+        self.reborn(pid)
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -167,6 +190,25 @@ fn become_executor(flavor: Flavor, top: &str, input: &OwnedFd, output: &OwnedFd)
             }
         };
         let path = CString::new(path).map_err(io::Error::other)?;
+        let arguments = [path.as_c_str(), c"executor"];
+        nix::unistd::execve(&path, &arguments, &[c"PATH=/usr/sbin:/usr/bin"])?;
+        Ok(())
+    };
+    go().err().unwrap_or_else(|| io::Error::other("exec came back"))
+}
+
+/// In the new process: the kept namespace, streams, exec. Returns only with what went wrong.
+fn become_restored(flavor: Flavor, namespace: &OwnedFd, image: &Image, input: &OwnedFd, output: &OwnedFd) -> io::Error {
+    let go = || -> io::Result<()> {
+        nix::unistd::setsid()?;
+        nix::unistd::dup2_stdin(input)?;
+        nix::unistd::dup2_stdout(output)?;
+        nix::unistd::dup2_stderr(output)?;
+        if flavor != Flavor::Host {
+            setns(namespace, CloneFlags::CLONE_NEWNS)?;
+            nix::unistd::sethostname("trial")?;
+        }
+        let path = CString::new(image.executable.as_slice()).map_err(io::Error::other)?;
         let arguments = [path.as_c_str(), c"executor"];
         nix::unistd::execve(&path, &arguments, &[c"PATH=/usr/sbin:/usr/bin"])?;
         Ok(())

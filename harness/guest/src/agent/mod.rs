@@ -6,6 +6,7 @@
 mod boot;
 mod child;
 mod disks;
+mod engine;
 mod host;
 mod kernel_log;
 mod litter;

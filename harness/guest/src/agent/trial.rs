@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
@@ -10,11 +10,12 @@ use protocol::Observation;
 use protocol::message::{Action, ActionEnd, ActionReport, Flavor, Lifecycle, SetupFailure, TrialReport, TrialRequest};
 use protocol::wire::WireError;
 
-use super::child::{Child, pipe_inode};
+use super::child::Child;
 use super::disks::{self, Disk, Disks};
+use super::engine::Engine;
 use super::litter::Before;
 use super::machine::Machine;
-use crate::criu::{External, Images, Run};
+use crate::criu::Run;
 use crate::executor::{Answer, Ask};
 use crate::observe::{Made, outside};
 
@@ -129,12 +130,12 @@ fn make_top(top: &str) -> io::Result<()> {
 }
 
 /// A trial whose process is there.
-struct Trial<'a> {
-    request: &'a TrialRequest,
-    top: &'a str,
-    child: Child,
-    disks: &'a [Disk],
-    made: Vec<Made>,
+pub(super) struct Trial<'a> {
+    pub(super) request: &'a TrialRequest,
+    pub(super) top: &'a str,
+    pub(super) child: Child,
+    pub(super) disks: &'a [Disk],
+    pub(super) made: Vec<Made>,
     /// The program has only the privileges of a user namespace.
     confined: bool,
 }
@@ -155,13 +156,11 @@ fn lead(mut trial: Trial<'_>, report: &mut TrialReport, progress: Progress<'_>) 
             return Ok(());
         }
     }
-    let own_mounts = trial.request.flavor != Flavor::Host;
-    let mut externals = Vec::new();
-    match Images::new(images_folder(trial.request.trial), own_mounts) {
-        Ok(images) => {
+    match Engine::new(trial.request, images_folder(trial.request.trial)) {
+        Ok(mut engine) => {
             for &action in actions(trial.request.lifecycle) {
                 progress(action_name(action))?;
-                let done = trial.act(action, &images, &mut externals, report);
+                let done = trial.act(action, &mut engine, report);
                 report.actions.push(done);
                 if report.actions.last().is_some_and(|done| done.end != ActionEnd::Done) {
                     break;
@@ -215,11 +214,11 @@ impl Trial<'_> {
     }
 
     /// How long the process may take to answer: it does no more than a few hundred system calls.
-    fn answer_timeout(&self) -> Duration {
+    pub(super) fn answer_timeout(&self) -> Duration {
         Duration::from_millis(self.request.action_timeout_ms)
     }
 
-    fn own_root(&self) -> bool {
+    pub(super) fn own_root(&self) -> bool {
         self.request.flavor != Flavor::Host
     }
 
@@ -244,7 +243,7 @@ impl Trial<'_> {
                 report.setup_failure = failure;
             }
             Ok(Answer::Blind(why)) => report.setup_failure = Some(infrastructure("the executor", &why)),
-            Ok(Answer::Seen(_)) => {
+            Ok(_) => {
                 report.setup_failure = Some(infrastructure("the executor", &"an answer to another question"));
             }
             Err(error) => report.setup_failure = Some(infrastructure("carrying out the program", &error)),
@@ -258,7 +257,7 @@ impl Trial<'_> {
         let inside = match self.child.ask(&Ask::Look, timeout) {
             Ok(Answer::Seen(view)) => view,
             Ok(Answer::Blind(why)) => return Err(why),
-            Ok(Answer::SetUp { .. }) => return Err("an answer to another question".to_owned()),
+            Ok(_) => return Err("an answer to another question".to_owned()),
             Err(error) => return Err(format!("looking from inside: {error}")),
         };
         let outside = outside::look(self.child.pid(), &self.made, self.inner_top())
@@ -274,18 +273,12 @@ impl Trial<'_> {
         })
     }
 
-    fn act(
-        &mut self,
-        action: Action,
-        images: &Images,
-        externals: &mut Vec<External>,
-        report: &mut TrialReport,
-    ) -> ActionReport {
+    fn act(&mut self, action: Action, engine: &mut Engine, report: &mut TrialReport) -> ActionReport {
         let start = Instant::now();
         let run = match action {
-            Action::Dump => self.dump(images, false, externals),
-            Action::DumpLeaveRunning => self.dump(images, true, externals),
-            Action::Restore => self.restore(images, externals),
+            Action::Dump => engine.dump(self, false),
+            Action::DumpLeaveRunning => engine.dump(self, true),
+            Action::Restore => engine.restore(self),
         };
         let duration_ms = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         let run = run.unwrap_or_else(|error| Run {
@@ -322,67 +315,5 @@ impl Trial<'_> {
             self.child.reap();
         }
         result
-    }
-
-    fn dump(&self, images: &Images, leave_running: bool, externals: &mut Vec<External>) -> io::Result<Run> {
-        if self.own_root() {
-            *externals = self.externals()?;
-        }
-        images.dump(self.child.pid(), leave_running, externals, self.answer_timeout())
-    }
-
-    /// The visible mounts of block filesystems: criu takes them from outside, as container engines have it do.
-    fn externals(&self) -> io::Result<Vec<External>> {
-        let mounts = outside::look_at_mounts(self.child.pid())?;
-        let mut externals = Vec::new();
-        for mount in mounts {
-            let disk = self.disks.iter().position(|disk| mount.source.0 == disk.path().as_bytes());
-            let Some(disk) = disk else { continue };
-            let stage = PathBuf::from(format!("/run/stage/{disk}"));
-            let below = mount.root.0.strip_prefix(b"/").unwrap_or_default();
-            let source = if below.is_empty() { stage } else { stage.join(scenarios::Bytes::from(below).as_os_str()) };
-            externals.push(External {
-                mount_point: mount.mount_point.as_os_str().into(),
-                key: format!("disk{disk}-{}", mount.id),
-                source,
-            });
-        }
-        Ok(externals)
-    }
-
-    fn restore(&mut self, images: &Images, externals: &[External]) -> io::Result<Run> {
-        let staged = self.stage(externals)?;
-        let (input, output) = self.child.streams();
-        let pipes = [(input, pipe_inode(input)?), (output, pipe_inode(output)?)];
-        let result = images.restore(Path::new(self.top), pipes, externals, self.answer_timeout());
-        for path in staged.iter().rev() {
-            nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH)?;
-        }
-        let (mut run, pid) = result?;
-        match (&run.end, pid) {
-            (ActionEnd::Done, Some(pid)) => self.child.reborn(pid)?,
-            (ActionEnd::Done, None) => {
-                run.end = ActionEnd::Failed(-1);
-                run.error_lines.push("criu says that it restored, but wrote no process ID".to_owned());
-            }
-            _ => {}
-        }
-        Ok(run)
-    }
-
-    /// Mounts the disks that visible mounts need, in the agent's namespace, for the time of the restore.
-    fn stage(&self, externals: &[External]) -> io::Result<Vec<PathBuf>> {
-        let mut staged = Vec::new();
-        for (number, disk) in self.disks.iter().enumerate() {
-            let stage = PathBuf::from(format!("/run/stage/{number}"));
-            if !externals.iter().any(|external| external.source.starts_with(&stage)) {
-                continue;
-            }
-            fs::create_dir_all(&stage)?;
-            let data = (disk.fs_type == "btrfs").then_some("subvolid=5");
-            mount(Some(disk.path().as_str()), &stage, Some(disk.fs_type.as_str()), MsFlags::empty(), data)?;
-            staged.push(stage);
-        }
-        Ok(staged)
     }
 }

@@ -23,6 +23,8 @@ use scenarios::{Program, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::observe::{Made, inside};
+use crate::reference::image::Image;
+use crate::reference::restore;
 use world::World;
 
 /// The standard streams are the pipes to the agent: the harness's, not the program's.
@@ -44,6 +46,15 @@ pub enum Ask {
     },
     /// Look at yourself.
     Look,
+    /// Become the process of an image; the first message, once.
+    Restore {
+        /// What it had.
+        image: Box<Image>,
+        /// What the program made.
+        made: Vec<Made>,
+        /// How.
+        options: restore::Options,
+    },
 }
 
 /// What the executor answers.
@@ -62,6 +73,10 @@ pub enum Answer {
     Seen(View),
     /// Why it could not look.
     Blind(String),
+    /// It is the process of the image.
+    Restored,
+    /// Why it is not.
+    NotRestored(String),
 }
 
 /// Standard input or output as a file that is never closed: nothing of it is buffered on our side of a checkpoint.
@@ -88,6 +103,13 @@ pub fn main() -> ExitCode {
                 Ok(view) => Answer::Seen(view),
                 Err(error) => Answer::Blind(format!("cannot look at myself: {error}")),
             },
+            Ok(Ask::Restore { image, made: names, options }) => {
+                made = names;
+                match restore::run(&image, options) {
+                    Ok(()) => Answer::Restored,
+                    Err(failure) => Answer::NotRestored(failure.to_string()),
+                }
+            }
             Err(wire::WireError::Closed) => return ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("executor: bad message from the agent: {error}");
@@ -154,6 +176,9 @@ fn missing(step: &Step, error: &io::Error, confined: bool) -> Option<String> {
     match (step, error.raw_os_error()) {
         (Step::Mount { filesystem, .. }, Some(libc::ENODEV)) => Some(format!("filesystem {filesystem}")),
         (Step::Overlay { .. }, Some(libc::ENODEV)) => Some("filesystem overlay".to_owned()),
+        (Step::Map { .. }, Some(libc::EPERM)) if confined => {
+            Some("way to see a mapping's file, in /proc/PID/map_files, from a user namespace".to_owned())
+        }
         (_, Some(libc::EPERM)) if confined => Some(format!("right to `{step}` in a user namespace")),
         // Other users than the one who runs this are not mapped.
         (Step::Chown { .. }, Some(libc::EINVAL)) if confined => Some(format!("other user for `{step}`")),

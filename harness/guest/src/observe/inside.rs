@@ -131,7 +131,7 @@ impl Look {
             },
             statmount: on_fd().ok().and_then(object::statmount),
             content: (kind == FileKind::File && object != Object::Exe).then(|| outcome(object::content(proc, &path))),
-            xattrs: outcome(on_fd().and_then(|fd| object::xattrs(&format!("/proc/self/fd/{}", fd.as_raw_fd())))),
+            xattrs: outcome(on_fd().and_then(|fd| object::xattrs(proc, &format!("self/fd/{}", fd.as_raw_fd())))),
             reopen: match (self.inside, object) {
                 (true, Object::Fd(_)) => lookups::reopened(proc, &path, kind, &self.tables),
                 _ => Vec::new(),

@@ -12,3 +12,4 @@ pub mod outside;
 mod tree;
 
 pub use object::{Made, digest, errno_name};
+pub(crate) use object::{is_internal, link_text, path_fd, read_file, status, xattrs};

@@ -41,12 +41,12 @@ pub(super) fn outcome<T, E: Into<io::Error>>(result: Result<T, E>) -> Outcome<T>
 }
 
 /// The link text of a magic link below `dir`.
-pub(super) fn link_text(dir: BorrowedFd<'_>, path: &str) -> io::Result<Bytes> {
+pub(crate) fn link_text(dir: BorrowedFd<'_>, path: &str) -> io::Result<Bytes> {
     Ok(readlinkat(dir, path)?.as_os_str().into())
 }
 
 /// The whole of a small file below `dir`.
-pub(super) fn read_file(dir: BorrowedFd<'_>, path: &str) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(dir: BorrowedFd<'_>, path: &str) -> io::Result<Vec<u8>> {
     let file = openat(dir, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut text = Vec::new();
     File::from(file).read_to_end(&mut text)?;
@@ -54,12 +54,12 @@ pub(super) fn read_file(dir: BorrowedFd<'_>, path: &str) -> io::Result<Vec<u8>> 
 }
 
 /// An `O_PATH` descriptor of what a path below `dir` leads to; magic links are followed.
-pub(super) fn path_fd(dir: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
+pub(crate) fn path_fd(dir: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
     Ok(openat(dir, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 /// fstat(2), also of an `O_PATH` descriptor.
-pub(super) fn status(fd: BorrowedFd<'_>) -> io::Result<FileStatus> {
+pub(crate) fn status(fd: BorrowedFd<'_>) -> io::Result<FileStatus> {
     Ok(file_status(&fstatat(fd, "", AtFlags::AT_EMPTY_PATH)?))
 }
 
@@ -109,7 +109,7 @@ pub(super) fn statmount(fd: BorrowedFd<'_>) -> Option<Outcome<StatMount>> {
 }
 
 /// Filesystems that are never in anybody's mountinfo.
-fn is_internal(magic: u64, link: &Bytes) -> bool {
+pub(crate) fn is_internal(magic: u64, link: &Bytes) -> bool {
     const PIPEFS: u64 = 0x5049_5045;
     const SOCKFS: u64 = 0x534F_434B;
     const ANON_INODES: u64 = 0x0904_1934;
@@ -183,15 +183,24 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Extended attributes of what `path` leads to, sorted by name. Links are followed: a magic link is one.
-pub(super) fn xattrs(path: &str) -> io::Result<Vec<(Bytes, Bytes)>> {
+/// Extended attributes of what a magic link below `proc` leads to, sorted by name. The calls take a path from the
+/// working directory only, and a `/proc` at its place is more than a process with a root of its own may have.
+pub(crate) fn xattrs(proc: BorrowedFd<'_>, path: &str) -> io::Result<Vec<(Bytes, Bytes)>> {
     let path = std::ffi::CString::new(path).map_err(io::Error::other)?;
-    let names = sys::listxattr(&path)?;
+    let before = nix::fcntl::open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    nix::unistd::fchdir(proc)?;
+    let list = list_xattrs(&path);
+    nix::unistd::fchdir(&before)?;
+    list
+}
+
+fn list_xattrs(path: &std::ffi::CStr) -> io::Result<Vec<(Bytes, Bytes)>> {
+    let names = sys::listxattr(path)?;
     let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
     let mut list = Vec::new();
     for name in names {
         let name_text = std::ffi::CString::new(name).map_err(io::Error::other)?;
-        list.push((name.into(), sys::getxattr(&path, &name_text)?.into()));
+        list.push((name.into(), sys::getxattr(path, &name_text)?.into()));
     }
     list.sort();
     Ok(list)

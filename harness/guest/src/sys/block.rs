@@ -241,6 +241,21 @@ pub fn btrfs_snapshot(source: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr, 
     check(unsafe { libc::ioctl(dir.as_raw_fd(), BTRFS_IOC_SNAP_CREATE_V2, &raw const args) }.into()).map(drop)
 }
 
+/// The UUIDs of the subvolume that a file is in and of the one that it is a snapshot of (all zero for none).
+///
+/// # Errors
+/// The ioctl's; `ENOTTY` on another filesystem.
+pub fn btrfs_subvolume_of(fd: BorrowedFd<'_>) -> io::Result<([u8; 16], [u8; 16])> {
+    const BTRFS_IOC_GET_SUBVOL_INFO: libc::c_ulong = 0x81F8_943C;
+    const UUID: usize = 296;
+    // `struct btrfs_ioctl_get_subvol_info_args`.
+    let mut info = [0u8; 504];
+    // SAFETY: the request writes a structure of 504 bytes, the length that is in its number.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), BTRFS_IOC_GET_SUBVOL_INFO, info.as_mut_ptr()) }.into())?;
+    let uuid = |at: usize| <[u8; 16]>::try_from(&info[at..at + 16]).map_err(io::Error::other);
+    Ok((uuid(UUID)?, uuid(UUID + 16)?))
+}
+
 /// Makes btrfs forget a device that it has scanned and that is not mounted.
 ///
 /// # Errors

@@ -2,19 +2,25 @@
 //! The only unsafe code of this crate. Each function is one call: its errors are the call's errno.
 
 mod block;
+mod handle;
 mod mount;
 mod process;
+mod restore;
 mod xattr;
 
 pub use block::{
-    LoopDevice, btrfs_create_subvolume, btrfs_delete_subvolume, btrfs_forget_device, btrfs_snapshot, loop_device,
-    loop_devices,
+    LoopDevice, btrfs_create_subvolume, btrfs_delete_subvolume, btrfs_forget_device, btrfs_snapshot,
+    btrfs_subvolume_of, loop_device, loop_devices,
 };
-pub use mount::{MountAttr, fsmount, mount_setattr, open_tree, statmount_by_fd, statx_mount_id};
+pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
+pub use mount::{
+    MountAttr, filesystem_of, fsmount, mount_setattr, open_tree, statmount_by_fd, statmount_device, statx_mount_id,
+};
 pub use process::{
     Visitor, clone_into_namespaces, flock, getcwd, inherit, interface_up, kcmp_file, keep_only, map_page, mapped_bytes,
     pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
 };
+pub use restore::{fill_mapping, fork_as, map_at, tee};
 pub use xattr::{getxattr, listxattr, setxattr};
 
 use std::io;

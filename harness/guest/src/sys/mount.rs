@@ -71,6 +71,21 @@ pub fn fsmount(fs_type: &CStr) -> io::Result<OwnedFd> {
     check_fd(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0) })
 }
 
+/// `f_type` and `f_flags` of fstatfs(2), all bits.
+///
+/// # Errors
+/// The call's.
+pub fn filesystem_of(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    // `struct statfs` of 64-bit Linux is a row of words: type, bsize, five counts, fsid, namelen, frsize, flags, spare.
+    const FLAGS: usize = 10;
+    let mut words = [0u64; 16];
+    // SAFETY: the kernel writes 15 words.
+    check(unsafe { libc::syscall(libc::SYS_fstatfs, fd.as_raw_fd(), words.as_mut_ptr()) })?;
+    // glibc's own bit that says the flags are valid.
+    const ST_VALID: u64 = 0x20;
+    Ok((words[0], words[FLAGS] & !ST_VALID))
+}
+
 /// The mount ID of an open file, as in mountinfo (`STATX_MNT_ID`, statx(2), Linux 5.8).
 ///
 /// # Errors
@@ -125,6 +140,7 @@ struct StatmountHead {
 const SYS_STATMOUNT: libc::c_long = 457;
 const STATMOUNT_STRINGS: usize = 512;
 const STATMOUNT_BY_FD: libc::c_uint = 1;
+const STATMOUNT_SB_BASIC: u64 = 0x1;
 const STATMOUNT_MNT_BASIC: u64 = 0x2;
 const STATMOUNT_MNT_ROOT: u64 = 0x8;
 const STATMOUNT_FS_TYPE: u64 = 0x20;
@@ -135,11 +151,23 @@ const STATMOUNT_SB_SOURCE: u64 = 0x400;
 /// # Errors
 /// The call's: `ENOSYS` before 6.8, `EINVAL` before 7.0, `ENOENT` for a file on a tree that was never attached.
 pub fn statmount_by_fd(fd: BorrowedFd<'_>) -> io::Result<StatMount> {
+    statmount(fd).map(|(mount, _)| mount)
+}
+
+/// The same, and the device (major, minor) of the superblock.
+///
+/// # Errors
+/// As [`statmount_by_fd`].
+pub fn statmount_device(fd: BorrowedFd<'_>) -> io::Result<(StatMount, (u32, u32))> {
+    statmount(fd)
+}
+
+fn statmount(fd: BorrowedFd<'_>) -> io::Result<(StatMount, (u32, u32))> {
     let request = MntIdReq {
         size: u32::try_from(size_of::<MntIdReq>()).map_err(io::Error::other)?,
         mnt_fd: u32::try_from(fd.as_raw_fd()).map_err(io::Error::other)?,
         mnt_id: 0,
-        param: STATMOUNT_MNT_BASIC | STATMOUNT_MNT_ROOT | STATMOUNT_FS_TYPE | STATMOUNT_SB_SOURCE,
+        param: STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC | STATMOUNT_MNT_ROOT | STATMOUNT_FS_TYPE | STATMOUNT_SB_SOURCE,
         mnt_ns_id: 0,
     };
     // Eight-byte elements keep the head aligned.
@@ -156,11 +184,12 @@ pub fn statmount_by_fd(fd: BorrowedFd<'_>) -> io::Result<StatMount> {
         let string = bytes.get(start..).filter(|_| head.mask & mask != 0);
         string.and_then(|rest| CStr::from_bytes_until_nul(rest).ok()).map(CStr::to_bytes).unwrap_or_default().into()
     };
-    Ok(StatMount {
+    let mount = StatMount {
         fs_type: text(STATMOUNT_FS_TYPE, head.fs_type),
         root: text(STATMOUNT_MNT_ROOT, head.mnt_root),
         attributes: head.mnt_attr,
         propagation: head.mnt_propagation,
         source: text(STATMOUNT_SB_SOURCE, head.sb_source),
-    })
+    };
+    Ok((mount, (head.sb_dev[0], head.sb_dev[1])))
 }

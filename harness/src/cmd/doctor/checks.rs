@@ -9,6 +9,7 @@ use super::super::machines::{MEMORY_MIB, MachineArgs, work_folder};
 use super::Check;
 use crate::image::{Image, ImageError, ImageState, Store};
 use crate::memory::available_mib;
+use crate::vm::VmSpec;
 use crate::vm::accel::{self, Accelerator, Decision};
 use crate::vm::qemu::{QemuProgram, on_path};
 
@@ -67,10 +68,26 @@ pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
     if qemu.is_err() {
         return checks;
     }
-    let decision =
-        work_folder().and_then(|folder| args.accelerator(&args.vm(store, &defaults.kernel, folder.path())?));
-    checks.push(accelerator(Some(decision.as_ref())));
+    let found = work_folder().and_then(|folder| {
+        let spec = args.vm(store, &defaults.kernel, folder.path())?;
+        let decision = args.accelerator(&spec)?;
+        Ok((VmSpec { accelerator: decision.accelerator, ..spec }, decision))
+    });
+    checks.push(accelerator(Some(found.as_ref().map(|(_, decision)| decision))));
+    if let Ok((spec, _)) = &found {
+        let quiet = std::sync::Arc::new(|_: crate::image::progress::Step<'_>| ());
+        checks.push(template(args.shelf(quiet).and_then(|shelf| Ok(shelf.look(spec)?))));
+    }
     checks
+}
+
+/// Whether VMs are copies of a saved one, or why not.
+pub(super) fn template<E: Display>(look: Result<String, E>) -> Check {
+    const NAME: &str = "saved vm";
+    match look {
+        Ok(told) => Check::ok(NAME, told),
+        Err(error) => Check::warn(NAME, error.to_string(), "every VM boots, which takes some seconds each"),
+    }
 }
 
 pub(super) fn image(name: &str, state: Result<ImageState, ImageError>) -> Check {

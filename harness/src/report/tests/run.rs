@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use protocol::message::{Flavor, Lifecycle};
 
 use crate::judge::{Difference, FailureKind, Judgement, Side, Trial, Verdict};
-use crate::report::{Event, Finished, Reporter};
+use crate::report::{Common, Event, Finished, Reporter};
 
 pub(crate) fn finished(scenario: &str, judgement: Judgement) -> Finished {
     Finished {
@@ -70,7 +70,8 @@ pub(crate) fn events() -> Vec<Event> {
         plain("deleted/fixed@xfs", Verdict::Xpass, "it passes now, but expectations.toml:2 expects dump-failed"),
         plain("own", Verdict::Error, "the agent did not report the dump"),
     ];
-    let mut events = vec![Event::RunStarted { trials: trials.len() }];
+    let mut events =
+        vec![Event::RunStarted { trials: trials.len(), common: Common::of(trials.iter().map(|trial| &trial.trial)) }];
     for finished in trials {
         events.push(Event::TrialStarted { trial: finished.trial.clone() });
         events.push(Event::TrialFinished(Box::new(finished)));

@@ -4,8 +4,8 @@ use expect_test::expect;
 
 use super::run::{events, finished, tell};
 use crate::judge::{FailureKind, Judgement, Verdict};
-use crate::report::Event;
 use crate::report::terminal::{ColourChoice, Look, Terminal, colour_wanted};
+use crate::report::{Common, Event, Reporter as _};
 
 fn shown(events: &[Event], width: usize, colour: bool) -> String {
     let mut out = Vec::new();
@@ -16,12 +16,13 @@ fn shown(events: &[Event], width: usize, colour: bool) -> String {
 #[test]
 fn plain_and_80_columns_wide() {
     expect![[r#"
-        [1/6] pass               attributes/ro@tmpfs/ns/dump-restore/6.12/debian:trixie  0.4 s
-        [2/6] xfail(dump-failed) attributes/nosuid@tmpfs/ns/dump-restore/6.12/debian:trixie  0.4 s
-        [3/6] fail(wrong-path)   deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie  0.4 s
-        [4/6] unsupported        deleted/all@btrfs/ns/dump-restore/6.12/debian:trixie  0.4 s: no btrfs here: mount btrfs on a: ENODEV
-        [5/6] xpass              deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie  0.4 s
-        [6/6] error              own/ns/dump-restore/6.12/debian:trixie  0.4 s
+        6 trials: flavor ns, lifecycle dump-restore, kernel 6.12, subject debian:trixie
+        [1/6] pass               attributes/ro@tmpfs  0.4 s
+        [2/6] xfail(dump-failed) attributes/nosuid@tmpfs  0.4 s
+        [3/6] fail(wrong-path)   deleted/un'linked@ext4  0.4 s
+        [4/6] unsupported        deleted/all@btrfs  0.4 s: no btrfs here: mount btrfs on a: ENODEV
+        [5/6] xpass              deleted/fixed@xfs  0.4 s
+        [6/6] error              own  0.4 s
 
         family       pass  xfail  fail  xpass  unsupported  error
         (own files)     0      0     0      0            0      1
@@ -71,12 +72,13 @@ fn plain_and_80_columns_wide() {
 #[test]
 fn plain_and_200_columns_wide() {
     expect![[r#"
-        [1/6] pass               attributes/ro@tmpfs/ns/dump-restore/6.12/debian:trixie  0.4 s
-        [2/6] xfail(dump-failed) attributes/nosuid@tmpfs/ns/dump-restore/6.12/debian:trixie  0.4 s
-        [3/6] fail(wrong-path)   deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie  0.4 s
-        [4/6] unsupported        deleted/all@btrfs/ns/dump-restore/6.12/debian:trixie  0.4 s: no btrfs here: mount btrfs on a: ENODEV
-        [5/6] xpass              deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie  0.4 s
-        [6/6] error              own/ns/dump-restore/6.12/debian:trixie  0.4 s
+        6 trials: flavor ns, lifecycle dump-restore, kernel 6.12, subject debian:trixie
+        [1/6] pass               attributes/ro@tmpfs  0.4 s
+        [2/6] xfail(dump-failed) attributes/nosuid@tmpfs  0.4 s
+        [3/6] fail(wrong-path)   deleted/un'linked@ext4  0.4 s
+        [4/6] unsupported        deleted/all@btrfs  0.4 s: no btrfs here: mount btrfs on a: ENODEV
+        [5/6] xpass              deleted/fixed@xfs  0.4 s
+        [6/6] error              own  0.4 s
 
         family       pass  xfail  fail  xpass  unsupported  error
         (own files)     0      0     0      0            0      1
@@ -130,14 +132,15 @@ fn colour_changes_nothing_else() {
         assert_eq!(console::strip_ansi_codes(&coloured), shown(&events(), width, false));
     }
     let line = |width| shown(&events(), width, true).replace('\u{1b}', "<ESC>");
-    let lines: Vec<String> = line(80).lines().take(14).map(str::to_owned).collect();
+    let lines: Vec<String> = line(80).lines().take(15).map(str::to_owned).collect();
     expect![[r#"
-        [1/6] <ESC>[32mpass              <ESC>[0m attributes/ro@tmpfs/ns/dump-restore/6.12/debian:trixie  <ESC>[2m0.4 s<ESC>[0m
-        [2/6] <ESC>[33mxfail(dump-failed)<ESC>[0m attributes/nosuid@tmpfs/ns/dump-restore/6.12/debian:trixie  <ESC>[2m0.4 s<ESC>[0m
-        [3/6] <ESC>[1;31mfail(wrong-path)  <ESC>[0m deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie  <ESC>[2m0.4 s<ESC>[0m
-        [4/6] <ESC>[33munsupported       <ESC>[0m deleted/all@btrfs/ns/dump-restore/6.12/debian:trixie  <ESC>[2m0.4 s<ESC>[0m: no btrfs here: mount btrfs on a: ENODEV
-        [5/6] <ESC>[1;31mxpass             <ESC>[0m deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie  <ESC>[2m0.4 s<ESC>[0m
-        [6/6] <ESC>[1;31merror             <ESC>[0m own/ns/dump-restore/6.12/debian:trixie  <ESC>[2m0.4 s<ESC>[0m
+        6 trials: flavor ns, lifecycle dump-restore, kernel 6.12, subject debian:trixie
+        [1/6] <ESC>[32mpass              <ESC>[0m attributes/ro@tmpfs  <ESC>[2m0.4 s<ESC>[0m
+        [2/6] <ESC>[33mxfail(dump-failed)<ESC>[0m attributes/nosuid@tmpfs  <ESC>[2m0.4 s<ESC>[0m
+        [3/6] <ESC>[1;31mfail(wrong-path)  <ESC>[0m deleted/un'linked@ext4  <ESC>[2m0.4 s<ESC>[0m
+        [4/6] <ESC>[33munsupported       <ESC>[0m deleted/all@btrfs  <ESC>[2m0.4 s<ESC>[0m: no btrfs here: mount btrfs on a: ENODEV
+        [5/6] <ESC>[1;31mxpass             <ESC>[0m deleted/fixed@xfs  <ESC>[2m0.4 s<ESC>[0m
+        [6/6] <ESC>[1;31merror             <ESC>[0m own  <ESC>[2m0.4 s<ESC>[0m
 
         <ESC>[1mfamily       pass  xfail  fail  xpass  unsupported  error<ESC>[0m
         (own files)  <ESC>[2m   0<ESC>[0m  <ESC>[2m    0<ESC>[0m  <ESC>[2m   0<ESC>[0m  <ESC>[2m    0<ESC>[0m  <ESC>[2m          0<ESC>[0m      1
@@ -177,7 +180,7 @@ fn all_columns_fold_to_80() {
         Verdict::NotRun,
         Verdict::Error,
     ];
-    let mut events = vec![Event::RunStarted { trials: all.len() }];
+    let mut events = vec![Event::RunStarted { trials: all.len(), common: Common::default() }];
     for verdict in all {
         let trial = finished("a-family-with-a-long-name/x", Judgement::plain(verdict, "why"));
         events.push(Event::TrialFinished(Box::new(trial)));
@@ -201,7 +204,7 @@ fn all_columns_fold_to_80() {
 
 #[test]
 fn many_failures_are_counted() {
-    let mut events = vec![Event::RunStarted { trials: 50 }];
+    let mut events = vec![Event::RunStarted { trials: 50, common: Common::default() }];
     for number in 0..50 {
         let failure = Judgement::plain(Verdict::Fail(FailureKind::Hang), "slow");
         events.push(Event::TrialFinished(Box::new(finished(&format!("a/{number}"), failure))));
@@ -227,4 +230,26 @@ fn a_bar_does_not_get_into_the_report() {
     let mut out = Vec::new();
     tell(&mut Terminal::new(&mut out, Look { width: 80, colour: false, bar: true }), &events());
     assert_eq!(String::from_utf8(out).unwrap(), shown(&events(), 80, false));
+}
+
+#[test]
+fn a_log_without_news_gets_a_sign_of_life() {
+    let mut out = Vec::new();
+    let mut terminal = Terminal::new(&mut out, Look { width: 80, colour: false, bar: false });
+    let trial = finished("a/slow", Judgement::plain(Verdict::Pass, "")).trial;
+    let start = std::time::Instant::now();
+    let mut say = |event| terminal.event(&event).unwrap();
+    say(Event::RunStarted { trials: 2, common: Common::of([&trial]) });
+    say(Event::MachineStarted { reset: false });
+    say(Event::TrialStarted { trial });
+    let second = std::time::Duration::from_secs(1);
+    for passed in [1, 29, 31, 32, 59, 62, 63] {
+        terminal.tick(start + passed * second).unwrap();
+    }
+    expect![[r#"
+        2 trials: flavor ns, lifecycle dump-restore, kernel 6.12, subject debian:trixie
+        ... 0/2 trials, 1 VM busy, 0 resets: a/slow
+        ... 0/2 trials, 1 VM busy, 0 resets: a/slow
+    "#]]
+    .assert_eq(&String::from_utf8(out).unwrap());
 }

@@ -36,7 +36,10 @@ pub(in crate::agent) fn enter(blank: Option<&Path>) -> Result<(), BootError> {
         step(format!("the directory {directory} of the new root"), fs::create_dir(directory))?;
     }
     step("mark run in the new root", mark_as_own("run"))?;
-    step("mount proc in the new root", mount_kernel_filesystem("proc", "proc", "proc", None))?;
+    // mount_namespaces(7), "Restrictions on mount namespaces".
+    let proc =
+        "mount proc in the new root (without root this needs a /proc that nothing covers; many containers mask it)";
+    step(proc, mount_kernel_filesystem("proc", "proc", "proc", None))?;
     // In a user namespace sysfs needs a network namespace of its own and a /sys that nothing covers. Who needs it
     // finds out by itself.
     let _ = mount_kernel_filesystem("sysfs", "sys", "sysfs", None);

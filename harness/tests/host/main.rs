@@ -2,9 +2,11 @@
 //!
 //! Skips are decided when the tests are listed; the reason stands in brackets before the name.
 
+mod lack;
+mod left;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use protocol::message::{Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
 use scenarios::Scenario;
+
+use lack::{as_nobody, lack_of_namespaces, lack_of_shared_mounts, lack_of_user_namespaces, lack_of_users, no_lack};
+use left::{Processes, descendants, mounts, nothing_left, our_loop_devices, stat};
 
 /// Set, to the agent's path, in a process that plays the harness in other surroundings.
 const ELSEWHERE: &str = "ZDTM_DETACHED_TEST_AGENT_ELSEWHERE";
@@ -92,52 +97,6 @@ fn elsewhere() -> Result<(), Failed> {
     }
     a_dropped_agent_leaves_nothing()?;
     a_killed_watcher_leaves_nothing()
-}
-
-fn no_lack() -> Option<String> {
-    None
-}
-
-/// Why namespaces cannot be made here.
-fn lack_of_namespaces() -> Option<String> {
-    let root = nix::unistd::geteuid().is_root();
-    let flags = if root { "-mpiu" } else { "-Umpiun" };
-    said_no(Command::new("unshare").args([flags, "--fork", "true"]), "no namespaces")
-}
-
-/// Why nobody can get a user namespace here.
-fn lack_of_user_namespaces() -> Option<String> {
-    said_no(Command::new("unshare").args(["-Umpiun", "--fork", "true"]), "no user namespaces")
-}
-
-/// Why no namespace with shared mounts can be made here.
-fn lack_of_shared_mounts() -> Option<String> {
-    said_no(Command::new("unshare").args(["-m", "--propagation", "shared", "true"]), "no shared mounts")
-}
-
-/// Why no other user can be played here.
-fn lack_of_users() -> Option<String> {
-    if !nix::unistd::geteuid().is_root() {
-        return Some("the other tests run as a user already".to_owned());
-    }
-    said_no(as_nobody().args(["unshare", "-Umpiun", "--fork", "true"]), "no user namespaces").or_else(|| {
-        let exe = std::env::current_exe().ok()?;
-        said_no(as_nobody().args(["test", "-x"]).arg(exe), "another user cannot reach this test's program")
-    })
-}
-
-fn said_no(command: &mut Command, what: &str) -> Option<String> {
-    match command.output() {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(format!("{what}: {}", String::from_utf8_lossy(&output.stderr).trim())),
-        Err(error) => Some(format!("{what}: {}: {error}", command.get_program().display())),
-    }
-}
-
-fn as_nobody() -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-    command
 }
 
 /// The agent of this source tree.
@@ -222,64 +181,6 @@ fn descriptors_of_the_caller_stay_out() -> Result<(), Failed> {
     let view = report.before.ok_or("no observation")?.outside;
     let stray = view.objects.iter().find(|object| object.descriptor.is_some() && object.name.is_none());
     stray.map_or(Ok(()), |object| Err(format!("a descriptor that the program did not open: {object:?}").into()))
-}
-
-/// Processes by number and start time, proc_pid_stat(5).
-type Processes = BTreeSet<(i32, String)>;
-
-fn stat(pid: i32) -> Option<(i32, String)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
-    (*fields.first()? != "Z").then_some((fields.get(1)?.parse().ok()?, (*fields.get(19)?).to_owned()))
-}
-
-/// Everything that a process has started, in all generations.
-fn descendants(of: i32) -> Processes {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let all: Vec<(i32, i32, String)> =
-        numbers.filter_map(|pid| stat(pid).map(|(parent, start)| (pid, parent, start))).collect();
-    let mut found = Processes::new();
-    let mut parents = vec![of];
-    while let Some(parent) = parents.pop() {
-        for (pid, _, start) in all.iter().filter(|(_, of, _)| *of == parent) {
-            found.insert((*pid, start.clone()));
-            parents.push(*pid);
-        }
-    }
-    found
-}
-
-fn mounts() -> String {
-    fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
-}
-
-/// Loop devices whose file is one that agents make.
-fn our_loop_devices() -> Vec<PathBuf> {
-    let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
-    let backing = entries.map(|entry| entry.path().join("loop/backing_file"));
-    backing.filter(|file| fs::read_to_string(file).is_ok_and(|path| path.contains("/run/disks/"))).collect()
-}
-
-/// Processes end and devices detach a moment after the kill; mounts never come to this namespace at all.
-fn nothing_left(processes: &Processes, mounts_before: &str) -> Result<(), Failed> {
-    let deadline = soon();
-    loop {
-        let alive: Vec<_> =
-            processes.iter().filter(|(pid, start)| stat(*pid).is_some_and(|(_, now)| now == *start)).collect();
-        let devices = our_loop_devices();
-        if alive.is_empty() && devices.is_empty() {
-            break;
-        }
-        if Instant::now() > deadline {
-            return Err(format!("left behind: processes {alive:?}, loop devices {devices:?}").into());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    if mounts() != mounts_before {
-        return Err(format!("the mounts were\n{mounts_before}\nand are\n{}", mounts()).into());
-    }
-    Ok(())
 }
 
 /// An agent in the middle of a trial, with the processes that belong to it.

@@ -1,0 +1,87 @@
+//! criu: images in a folder, mounts of block filesystems from outside.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use protocol::message::ActionEnd;
+
+use super::super::child::pipe_inode;
+use super::super::trial::Trial;
+use crate::criu::{External, Images, Run};
+use crate::observe::outside;
+
+/// The images of one process and the mounts that they leave to others.
+pub(in super::super) struct Criu {
+    images: Images,
+    externals: Vec<External>,
+}
+
+impl Criu {
+    pub(super) fn new(folder: PathBuf, own_mounts: bool) -> io::Result<Self> {
+        Ok(Criu { images: Images::new(folder, own_mounts)?, externals: Vec::new() })
+    }
+
+    pub(super) fn dump(&mut self, trial: &Trial<'_>, leave_running: bool) -> io::Result<Run> {
+        if trial.own_root() {
+            self.externals = externals(trial)?;
+        }
+        self.images.dump(trial.child.pid(), leave_running, &self.externals, trial.answer_timeout())
+    }
+
+    pub(super) fn restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
+        let staged = stage(trial, &self.externals)?;
+        let (input, output) = trial.child.streams();
+        let pipes = [(input, pipe_inode(input)?), (output, pipe_inode(output)?)];
+        let result = self.images.restore(Path::new(trial.top), pipes, &self.externals, trial.answer_timeout());
+        for path in staged.iter().rev() {
+            umount2(path, MntFlags::MNT_DETACH)?;
+        }
+        let (mut run, pid) = result?;
+        match (&run.end, pid) {
+            (ActionEnd::Done, Some(pid)) => trial.child.reborn(pid)?,
+            (ActionEnd::Done, None) => {
+                run.end = ActionEnd::Failed(-1);
+                run.error_lines.push("criu says that it restored, but wrote no process ID".to_owned());
+            }
+            _ => {}
+        }
+        Ok(run)
+    }
+}
+
+/// The visible mounts of block filesystems: criu takes them from outside, as container engines have it do.
+fn externals(trial: &Trial<'_>) -> io::Result<Vec<External>> {
+    let mounts = outside::look_at_mounts(trial.child.pid())?;
+    let mut externals = Vec::new();
+    for mount in mounts {
+        let disk = trial.disks.iter().position(|disk| mount.source.0 == disk.path().as_bytes());
+        let Some(disk) = disk else { continue };
+        let stage = PathBuf::from(format!("/run/stage/{disk}"));
+        let below = mount.root.0.strip_prefix(b"/").unwrap_or_default();
+        let source = if below.is_empty() { stage } else { stage.join(scenarios::Bytes::from(below).as_os_str()) };
+        externals.push(External {
+            mount_point: mount.mount_point.as_os_str().into(),
+            key: format!("disk{disk}-{}", mount.id),
+            source,
+        });
+    }
+    Ok(externals)
+}
+
+/// Mounts the disks that visible mounts need, in the agent's namespace, for the time of the restore.
+fn stage(trial: &Trial<'_>, externals: &[External]) -> io::Result<Vec<PathBuf>> {
+    let mut staged = Vec::new();
+    for (number, disk) in trial.disks.iter().enumerate() {
+        let stage = PathBuf::from(format!("/run/stage/{number}"));
+        if !externals.iter().any(|external| external.source.starts_with(&stage)) {
+            continue;
+        }
+        fs::create_dir_all(&stage)?;
+        let data = (disk.fs_type == "btrfs").then_some("subvolid=5");
+        mount(Some(disk.path().as_str()), &stage, Some(disk.fs_type.as_str()), MsFlags::empty(), data)?;
+        staged.push(stage);
+    }
+    Ok(staged)
+}

@@ -1,0 +1,176 @@
+//! The reference engine as the agent leads it. The capture runs in a process of its own, which enters the namespace of the
+//! process under test and may hang or crash without harm; the restore runs in the fresh executor itself. Between the two
+//! the old process is really gone, and with it every detached mount: the agent keeps the image, as text, and the
+//! mount namespace.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::exit;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe};
+use protocol::Fault;
+use protocol::message::{ActionEnd, MountWay, ReportFile};
+
+use super::super::child::NoAnswer;
+use super::super::trial::Trial;
+use crate::criu::Run;
+use crate::executor::{Answer, Ask, STREAMS};
+use crate::reference::image::Image;
+use crate::reference::{capture, restore};
+use crate::sys;
+
+/// A mapping's address may be taken in the new process by something of its own, by chance: then another one is tried.
+const RESTORE_ATTEMPTS: usize = 3;
+
+/// What it keeps.
+pub(in super::super) struct Reference {
+    capture: capture::Options,
+    restore: restore::Options,
+    kept: Option<Kept>,
+}
+
+/// Between dump and restore.
+struct Kept {
+    image: Image,
+    namespace: OwnedFd,
+}
+
+/// How the capturing process ended.
+enum Captured {
+    Image(Box<Image>),
+    Refused(Vec<String>),
+    Ended(ActionEnd),
+}
+
+impl Reference {
+    pub(super) fn new(fault: Option<Fault>, without_statmount: bool, way: MountWay) -> Self {
+        let capture = capture::Options { without_statmount, fault };
+        Reference { capture, restore: restore::Options { way, fault }, kept: None }
+    }
+
+    pub(super) fn dump(&mut self, trial: &Trial<'_>, leave_running: bool) -> io::Result<Run> {
+        let pid = trial.child.pid();
+        let namespace: OwnedFd = File::open(format!("/proc/{pid}/ns/mnt"))?.into();
+        match captured(pid, &namespace, self.capture, trial.answer_timeout())? {
+            Captured::Image(image) => {
+                let text = serde_json::to_string_pretty(&image)?;
+                self.kept = Some(Kept { image: *image, namespace });
+                if !leave_running {
+                    kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+                }
+                Ok(Run { files: vec![ReportFile { name: "image.json".to_owned(), text }], ..run(ActionEnd::Done) })
+            }
+            Captured::Refused(lines) => {
+                let harm = match self.capture.fault {
+                    Some(Fault::KillsOnRefusal) => Some(Signal::SIGKILL),
+                    Some(Fault::LeavesStopped) => Some(Signal::SIGSTOP),
+                    _ => None,
+                };
+                if let Some(signal) = harm {
+                    kill(Pid::from_raw(pid), signal)?;
+                }
+                Ok(Run { error_lines: lines, ..run(ActionEnd::Failed(1)) })
+            }
+            Captured::Ended(end) => Ok(run(end)),
+        }
+    }
+
+    pub(super) fn restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
+        let kept = self.kept.take().ok_or_else(|| io::Error::other("there is no image to restore from"))?;
+        let deadline = Instant::now() + trial.answer_timeout();
+        let mut lines = Vec::new();
+        for _ in 0..RESTORE_ATTEMPTS {
+            trial.child.start_again(trial.request.flavor, &kept.namespace, &kept.image)?;
+            let ask =
+                Ask::Restore { image: Box::new(kept.image.clone()), made: trial.made.clone(), options: self.restore };
+            let rest = deadline.saturating_duration_since(Instant::now());
+            match trial.child.ask(&ask, rest) {
+                Ok(Answer::Restored) => return Ok(run(ActionEnd::Done)),
+                Ok(Answer::NotRestored(why)) => lines = vec![why],
+                Ok(_) => lines = vec!["an answer to another question".to_owned()],
+                Err(NoAnswer::TimedOut(_)) => {
+                    trial.child.end();
+                    return Ok(run(ActionEnd::TimedOut));
+                }
+                Err(error) => lines = vec![error.to_string()],
+            }
+            trial.child.end();
+            if !lines.iter().any(|line| line.starts_with("mapping at") && line.contains("EEXIST")) {
+                break;
+            }
+        }
+        Ok(Run { error_lines: lines, ..run(ActionEnd::Failed(1)) })
+    }
+}
+
+fn run(end: ActionEnd) -> Run {
+    Run { end, error_lines: Vec::new(), files: Vec::new() }
+}
+
+/// Captures in a process of its own, in the namespace of the process.
+fn captured(pid: i32, namespace: &OwnedFd, options: capture::Options, timeout: Duration) -> io::Result<Captured> {
+    let (from, to) = pipe()?;
+    // SAFETY: the agent has one thread.
+    let child = unsafe { sys::clone_into_namespaces(0) }?;
+    if child == 0 {
+        drop(from);
+        let told = in_child(pid, namespace, options);
+        let told = told.unwrap_or_else(|error| Err(vec![format!("the capture: {error}")]));
+        let text = serde_json::to_vec(&told).unwrap_or_default();
+        let written = File::from(to).write_all(&text);
+        exit(i32::from(written.is_err()));
+    }
+    drop(to);
+    let told = read_until(&mut File::from(from), Instant::now() + timeout);
+    if told.is_err() {
+        kill(Pid::from_raw(child), Signal::SIGKILL)?;
+    }
+    let status = waitpid(Pid::from_raw(child), None)?;
+    let Ok(told) = told else { return Ok(Captured::Ended(ActionEnd::TimedOut)) };
+    if let WaitStatus::Signaled(_, signal, _) = status {
+        return Ok(Captured::Ended(ActionEnd::Killed(signal as i32)));
+    }
+    let told: Result<Image, Vec<String>> = serde_json::from_slice(&told)?;
+    Ok(match told {
+        Ok(image) => Captured::Image(Box::new(image)),
+        Err(lines) => Captured::Refused(lines),
+    })
+}
+
+fn in_child(pid: i32, namespace: &OwnedFd, options: capture::Options) -> io::Result<Result<Image, Vec<String>>> {
+    match options.fault {
+        Some(Fault::Hangs) => loop {
+            nix::unistd::pause();
+        },
+        Some(Fault::Crashes) => std::process::abort(),
+        _ => {}
+    }
+    let proc: OwnedFd = File::open("/proc")?.into();
+    setns(namespace, CloneFlags::CLONE_NEWNS)?;
+    let captured = capture::process(proc.as_fd(), pid, &STREAMS, options)?;
+    Ok(captured.map_err(|refusals| refusals.iter().map(ToString::to_string).collect()))
+}
+
+/// Reads to the end; `TimedOut` when that does not come in time.
+fn read_until(from: &mut File, deadline: Instant) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let mut polled = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
+        if poll(&mut polled, timeout)? == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match from.read(&mut buffer)? {
+            0 => return Ok(bytes),
+            count => bytes.extend_from_slice(&buffer[..count]),
+        }
+    }
+}

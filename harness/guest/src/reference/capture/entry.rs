@@ -1,0 +1,175 @@
+//! Through which directory entry a file is open. The kernel knows: an open file holds the entry, not just the inode, but
+//! it does not show it for a file on a detached mount. An event does: whoever watches the file (or its directory) is told
+//! the directory and the name when the file is opened once more through its magic link. This holds for removed entries too.
+//!
+//! fanotify(7) needs file handles and gives the handle of the directory, even of a removed one. inotify(7) needs none, but
+//! a watch on every directory, and so finds only what still has a path.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::dir::Dir;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::stat::Mode;
+use protocol::observation::{FileId, FileKind};
+use scenarios::Bytes;
+
+use super::super::table::join;
+use super::super::workshop::{Workshop, in_proc, look_at};
+use super::seen::Seen;
+use crate::observe;
+use crate::sys::{self, EntryWatch, FileHandle};
+
+/// A directory on the bare mount and the name in it that a file is open by.
+#[derive(Debug)]
+pub struct Entry {
+    /// The directory, `O_PATH`.
+    pub directory: OwnedFd,
+    /// The name.
+    pub name: Bytes,
+}
+
+/// More names than this are not walked through.
+const WALK_LIMIT: usize = 100_000;
+
+/// The entry of a file; none where nobody can tell.
+///
+/// # Errors
+/// Those of a call that should not fail.
+pub fn entry_of(proc: BorrowedFd<'_>, seen: &Seen, workshop: &Workshop) -> io::Result<Option<Entry>> {
+    if !may_be_opened(seen) {
+        return Ok(None);
+    }
+    if let Some((handle, name)) = told(proc, seen)?
+        && let Some(directory) = directory_of(&handle, workshop)?
+    {
+        return Ok(Some(Entry { directory, name: name.into() }));
+    }
+    overheard(proc, seen, workshop)
+}
+
+/// Opening a device or a leased file does something to it; links and sockets cannot be opened.
+fn may_be_opened(seen: &Seen) -> bool {
+    let leased = seen
+        .descriptor
+        .iter()
+        .flat_map(|descriptor| &descriptor.details)
+        .any(|line| line.0.windows(5).any(|word| word == b"LEASE"));
+    matches!(seen.status.kind, FileKind::File | FileKind::Fifo) && !leased
+}
+
+fn open_once(proc: BorrowedFd<'_>, seen: &Seen) -> io::Result<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    openat(proc, seen.magic.as_str(), flags | OFlag::O_NOATIME, Mode::empty())
+        .or_else(|_| openat(proc, seen.magic.as_str(), flags, Mode::empty()))?;
+    Ok(())
+}
+
+fn told(proc: BorrowedFd<'_>, seen: &Seen) -> io::Result<Option<(FileHandle, Vec<u8>)>> {
+    let magic = CString::new(seen.magic.as_str()).map_err(io::Error::other)?;
+    let Ok(watch) = EntryWatch::new(proc, &magic) else { return Ok(None) };
+    open_once(proc, seen)?;
+    watch.entry()
+}
+
+/// The directory with this handle; by opening it, or where that may not be by looking at all.
+fn directory_of(handle: &FileHandle, workshop: &Workshop) -> io::Result<Option<OwnedFd>> {
+    if let Ok(directory) = sys::open_handle(workshop.root.as_fd(), handle) {
+        return Ok(Some(directory));
+    }
+    let mut found = None;
+    walk(workshop.root.as_fd(), &mut |_, fd, kind| {
+        if kind == FileKind::Directory && sys::handle_of(fd).is_ok_and(|other| other == *handle) {
+            found = Some(fd.try_clone_to_owned()?);
+        }
+        Ok(found.is_none())
+    })?;
+    Ok(found)
+}
+
+/// Watches every directory of the bare mount and listens which one is told of the open.
+fn overheard(proc: BorrowedFd<'_>, seen: &Seen, workshop: &Workshop) -> io::Result<Option<Entry>> {
+    let group = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    let mut watched = BTreeMap::new();
+    in_proc(proc, || {
+        walk(workshop.root.as_fd(), &mut |path, fd, kind| {
+            if kind == FileKind::Directory {
+                let magic = format!("self/fd/{}", fd.as_raw_fd());
+                watched.insert(group.add_watch(magic.as_str(), AddWatchFlags::IN_OPEN)?, path.clone());
+            }
+            Ok(true)
+        })
+    })?;
+    open_once(proc, seen)?;
+    let Ok(events) = group.read_events() else { return Ok(None) };
+    for event in events {
+        let (Some(path), Some(name)) = (watched.get(&event.wd), event.name) else { continue };
+        if !event.mask.contains(AddWatchFlags::IN_ISDIR) {
+            let directory = look_at(workshop.root.as_fd(), path)?;
+            return Ok(Some(Entry { directory, name: name.as_os_str().into() }));
+        }
+    }
+    Ok(None)
+}
+
+/// Every name below a directory, itself first, on its own mount; until the visitor says false.
+///
+/// # Errors
+/// The visitor's, and a tree that is too large. What cannot be read is left out.
+pub fn walk(
+    root: BorrowedFd<'_>,
+    visit: &mut dyn FnMut(&Bytes, BorrowedFd<'_>, FileKind) -> io::Result<bool>,
+) -> io::Result<()> {
+    let kind = observe::status(root)?.kind;
+    let mut seen = 0;
+    if visit(&Bytes::default(), root, kind)? && kind == FileKind::Directory {
+        descend(root, &Bytes::default(), visit, &mut seen)?;
+    }
+    Ok(())
+}
+
+fn descend(
+    dir: BorrowedFd<'_>,
+    prefix: &Bytes,
+    visit: &mut dyn FnMut(&Bytes, BorrowedFd<'_>, FileKind) -> io::Result<bool>,
+    seen: &mut usize,
+) -> io::Result<bool> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOATIME;
+    let Ok(mut listing) = Dir::openat(dir, ".", flags, Mode::empty()) else { return Ok(true) };
+    let mut names: Vec<Bytes> = listing.iter().flatten().map(|entry| entry.file_name().to_bytes().into()).collect();
+    drop(listing);
+    names.sort();
+    for name in names.iter().filter(|name| name.0 != b"." && name.0 != b"..") {
+        *seen += 1;
+        if *seen > WALK_LIMIT {
+            return Err(io::Error::other(format!("more than {WALK_LIMIT} names to look at")));
+        }
+        let Ok(fd) = look_at(dir, name) else { continue };
+        let kind = observe::status(fd.as_fd())?.kind;
+        let path = join(prefix, name);
+        let goes_on = visit(&path, fd.as_fd(), kind)?
+            && (kind != FileKind::Directory || descend(fd.as_fd(), &path, visit, seen)?);
+        if !goes_on {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Every path of a file on the bare mount.
+///
+/// # Errors
+/// Those of [`walk`].
+pub fn names_of(workshop: &Workshop, file: FileId) -> io::Result<Vec<Bytes>> {
+    let mut names = Vec::new();
+    walk(workshop.root.as_fd(), &mut |path, fd, _| {
+        if observe::status(fd)?.file == file {
+            names.push(path.clone());
+        }
+        Ok(true)
+    })?;
+    Ok(names)
+}

@@ -1,0 +1,163 @@
+//! Files that have lost the name that they were opened by: those with other names stay where they are and are
+//! found again by handle or by one of those names; those without end with the process and travel in the image.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, openat};
+use nix::sys::stat::{Mode, fstatat};
+use nix::unistd::{AccessFlags, Whence, faccessat, lseek};
+use protocol::Fault;
+use protocol::observation::FileKind;
+use scenarios::Bytes;
+
+use super::super::image::{Contents, InodeImage, InodeSource, NameImage};
+use super::super::table::split;
+use super::super::workshop::Workshop;
+use super::refusal::Cause;
+use super::seen::Seen;
+use super::{Capture, entry, wrong};
+use crate::observe;
+use crate::sys;
+
+/// More than this is not kept in an image, in bytes: it travels in one message.
+const CONTENT_LIMIT: usize = 4 << 20;
+
+impl Capture<'_> {
+    /// A file whose entry `path`, from the root of the base, was removed.
+    pub(super) fn removed(
+        &mut self,
+        seen: &Seen,
+        base: u64,
+        path: &Bytes,
+        workshop: &Workshop,
+    ) -> Result<NameImage, Cause> {
+        writable(workshop, path).map_err(Cause::CannotBeMadeAgain)?;
+        let lost = matches!(self.options.fault, Some(Fault::DeletedLostLinks | Fault::DeletedSuffixLiteral));
+        if seen.status.links > 0 && seen.status.kind != FileKind::Directory && !lost {
+            let source = linked(seen, workshop)?;
+            let inode = self.inode(InodeImage { base, file: seen.status.file, source });
+            return Ok(NameImage::Removed { inode });
+        }
+        let inode = self.kept_inode(seen, base)?;
+        let never = self.never_named(seen, inode, &split(path).1);
+        Ok(if never { NameImage::Never { inode } } else { NameImage::Removed { inode } })
+    }
+
+    /// Whether the file was made without a name. The kernel shows such a file as `#INODE`, which may also be the name of
+    /// a file, so the flag that it was opened with decides; or that another descriptor of it has the flag.
+    fn never_named(&self, seen: &Seen, inode: usize, name: &Bytes) -> bool {
+        let made_so = |flags: u32| flags.cast_signed() & libc::O_TMPFILE == libc::O_TMPFILE;
+        let flag = seen.descriptor.as_ref().is_some_and(|descriptor| made_so(descriptor.flags));
+        let other = || self.image.files.iter().any(|file| file.name == NameImage::Never { inode });
+        name.0 == format!("#{}", seen.status.file.inode).into_bytes() && (flag || other())
+    }
+
+    /// An inode that ends with the process.
+    pub(super) fn kept_inode(&mut self, seen: &Seen, base: u64) -> Result<usize, Cause> {
+        if let Some(index) = self.image.inodes.iter().position(|inode| inode.file == seen.status.file) {
+            return Ok(index);
+        }
+        let mut contents = self.contents(seen)?;
+        wrong::contents(self.options.fault, &mut contents);
+        let source = InodeSource::Kept(Box::new(contents));
+        Ok(self.inode(InodeImage { base, file: seen.status.file, source }))
+    }
+
+    fn contents(&self, seen: &Seen) -> Result<Contents, Cause> {
+        let stat = fstatat(&seen.fd, "", AtFlags::AT_EMPTY_PATH).map_err(|error| Cause::Call("fstat", error.into()))?;
+        let extents = match seen.status.kind {
+            FileKind::File => self.extents(seen)?,
+            _ => Vec::new(),
+        };
+        let target = match seen.status.kind {
+            FileKind::Symlink => nix::fcntl::readlinkat(&seen.fd, "").map(|target| target.as_os_str().into()),
+            _ => Ok(Bytes::default()),
+        };
+        let xattrs = match seen.status.kind {
+            FileKind::Symlink => Ok(Vec::new()),
+            _ => observe::xattrs(self.proc, &seen.magic),
+        };
+        Ok(Contents {
+            kind: seen.status.kind,
+            mode: seen.status.mode,
+            uid: seen.status.uid,
+            gid: seen.status.gid,
+            rdev: seen.status.rdev,
+            size: seen.status.size,
+            times: [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)],
+            xattrs: without_labels(xattrs.unwrap_or_default()),
+            extents,
+            target: target.map_err(|error| Cause::Call("readlink", error.into()))?,
+        })
+    }
+
+    /// What the file holds between its holes (lseek(2), `SEEK_DATA`).
+    fn extents(&self, seen: &Seen) -> Result<Vec<(u64, Bytes)>, Cause> {
+        let read = || -> io::Result<Option<Vec<(u64, Bytes)>>> {
+            let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+            let file = openat(self.proc, seen.magic.as_str(), flags | OFlag::O_NOATIME, Mode::empty())
+                .or_else(|_| openat(self.proc, seen.magic.as_str(), flags, Mode::empty()))?;
+            let mut file = File::from(file);
+            let (mut extents, mut total, mut at) = (Vec::new(), 0, 0);
+            loop {
+                let start = match lseek(&file, at, Whence::SeekData) {
+                    Ok(start) => start,
+                    Err(Errno::ENXIO) => return Ok(Some(extents)),
+                    Err(error) => return Err(error.into()),
+                };
+                at = lseek(&file, start, Whence::SeekHole)?;
+                let length = usize::try_from(at - start).map_err(io::Error::other)?;
+                total += length;
+                if total > CONTENT_LIMIT {
+                    return Ok(None);
+                }
+                let mut bytes = vec![0; length];
+                file.seek(SeekFrom::Start(start.cast_unsigned()))?;
+                file.read_exact(&mut bytes)?;
+                extents.push((start.cast_unsigned(), bytes.into()));
+            }
+        };
+        read().map_err(Cause::of("reading its contents"))?.ok_or(Cause::TooLarge(CONTENT_LIMIT))
+    }
+
+    /// `F_GET_SEALS`, through a descriptor of our own.
+    pub(super) fn seals(&self, seen: &Seen) -> Result<i32, Cause> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(self.proc, seen.magic.as_str(), flags, Mode::empty());
+        let seals = file.and_then(|file| fcntl(file, FcntlArg::F_GET_SEALS));
+        seals.map_err(|error| Cause::Call("F_GET_SEALS", error.into()))
+    }
+}
+
+/// Labels of a security module are its own business; it gives a new file the right one.
+fn without_labels(xattrs: Vec<(Bytes, Bytes)>) -> Vec<(Bytes, Bytes)> {
+    xattrs.into_iter().filter(|(name, _)| !name.0.starts_with(b"security.selinux")).collect()
+}
+
+/// By which the inode can be had again: a handle that leads to it from here, else one of its names.
+fn linked(seen: &Seen, workshop: &Workshop) -> Result<InodeSource, Cause> {
+    if let Ok(handle) = sys::handle_of(seen.fd.as_fd()) {
+        let found = sys::open_handle(workshop.root.as_fd(), &handle).and_then(|fd| observe::status(fd.as_fd()));
+        if found.is_ok_and(|found| found.file == seen.status.file) {
+            return Ok(InodeSource::Linked { handle: Some(handle), path: None });
+        }
+    }
+    let names = entry::names_of(workshop, seen.status.file).map_err(Cause::of("looking for its other names"))?;
+    let path = names.into_iter().next().ok_or(Cause::OtherNamesNotReachable)?;
+    Ok(InodeSource::Linked { handle: None, path: Some(path) })
+}
+
+/// Whether something can be made in the directory of `path`, or in the nearest one above it that is left.
+fn writable(workshop: &Workshop, path: &Bytes) -> io::Result<()> {
+    let mut directory = split(path).0;
+    loop {
+        let at = if directory.is_empty() { Bytes::from(".") } else { directory.clone() };
+        match faccessat(&workshop.root, at.as_slice(), AccessFlags::W_OK, AtFlags::AT_EACCESS) {
+            Err(Errno::ENOENT) if !directory.is_empty() => directory = split(&directory).0,
+            result => return Ok(result?),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Capture: from a running process to an [`Image`] of its objects, or to refusals that name the objects and the causes.
+//!
+//! It looks at the process from outside and leaves it as it is. It must run in the process's mount namespace, in a
+//! process of one thread that may end afterwards: it enters copies of the namespace ([`super::workshop`]).
+//!
+//! - [`seen`]: what objects there are
+//! - [`place`]: where a detached mount can be made again
+//! - [`entry`]: through which directory entry a file is open
+//! - [`inode`]: files that have lost their names
+//! - [`refusal`]: why something cannot be captured
+//!
+//! The process must not run meanwhile. Here it waits for the agent; who captures others must stop them first.
+
+pub mod entry;
+mod inode;
+pub mod place;
+pub mod refusal;
+pub mod seen;
+mod state;
+mod wrong;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use protocol::Fault;
+use protocol::observation::{FileKind, Object};
+use scenarios::Bytes;
+
+use super::image::{DetachedMount, FileImage, Image, InodeImage, MountImage, NameImage};
+use super::table::{Table, below, join};
+use super::workshop::{Workshop, look_at, text};
+use crate::observe;
+use crate::sys;
+use refusal::{Cause, Refusal};
+use seen::Seen;
+
+/// What the kernel puts behind the link text of a removed entry.
+const DELETED: &[u8] = b" (deleted)";
+
+/// How to capture.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Do without `statmount(STATMOUNT_BY_FD)`.
+    pub without_statmount: bool,
+    /// The mistake to make.
+    pub fault: Option<Fault>,
+}
+
+/// A capture under way.
+pub(super) struct Capture<'a> {
+    proc: BorrowedFd<'a>,
+    pid: i32,
+    table: &'a Table,
+    options: Options,
+    /// `f_type` of each visible mount.
+    magic_numbers: BTreeMap<u64, u64>,
+    image: Image,
+    /// The index in `image.mounts` of each mount.
+    mounts: BTreeMap<u64, usize>,
+}
+
+/// Captures the process `pid`. `proc` is a procfs in which it and this process are; `hidden` are descriptors that are
+/// not the program's.
+///
+/// # Errors
+/// A refusal for every object that cannot be captured; or what makes any capture impossible.
+pub fn process(
+    proc: BorrowedFd<'_>,
+    pid: i32,
+    hidden: &[i32],
+    options: Options,
+) -> io::Result<Result<Image, Vec<Refusal>>> {
+    let table = Table::own(proc)?;
+    let objects = seen::objects(proc, pid, hidden)?;
+    let magic = |id: &u64, path: &Bytes| {
+        let fd = look_at(proc, path).ok()?;
+        Some((*id, sys::filesystem_of(fd.as_fd()).ok()?.0))
+    };
+    let magic_numbers = table.all().iter().filter_map(|mount| magic(&mount.id, &mount.mount_point)).collect();
+    let image = Image {
+        process_number: number_inside(proc, pid)?,
+        executable: Bytes::default(),
+        mounts: Vec::new(),
+        files: Vec::new(),
+        inodes: Vec::new(),
+        descriptions: Vec::new(),
+        descriptors: Vec::new(),
+        mappings: Vec::new(),
+        cwd: 0,
+        root: 0,
+    };
+    let capture = Capture { proc, pid, table: &table, options, magic_numbers, image, mounts: BTreeMap::new() };
+    Ok(capture.run(&objects))
+}
+
+/// The last of the numbers in `NSpid`: the innermost namespace's.
+fn number_inside(proc: BorrowedFd<'_>, pid: i32) -> io::Result<i32> {
+    let status = text(proc, &format!("{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let number = line.and_then(|line| line.split_ascii_whitespace().last()).and_then(|number| number.parse().ok());
+    number.ok_or_else(|| io::Error::other(format!("no NSpid in /proc/{pid}/status")))
+}
+
+impl Capture<'_> {
+    fn run(mut self, objects: &[Seen]) -> Result<Image, Vec<Refusal>> {
+        let mut refusals = Vec::new();
+        if self.options.fault == Some(Fault::RefusesAll) {
+            refusals.extend(objects.iter().take(1).map(|seen| refuse(seen, Cause::Unsupported("anything".to_owned()))));
+        }
+        let mut groups: BTreeMap<u64, Vec<&Seen>> = BTreeMap::new();
+        for seen in objects {
+            groups.entry(seen.mount).or_default().push(seen);
+        }
+        let mut files: BTreeMap<Object, usize> = BTreeMap::new();
+        for group in groups.values() {
+            self.group(group, &mut files, &mut refusals);
+        }
+        wrong::after_all(&mut self);
+        for seen in objects {
+            if let Some(&file) = files.get(&seen.object)
+                && let Err(cause) = self.state(seen, file)
+            {
+                refusals.push(refuse(seen, cause));
+            }
+        }
+        if let Err(cause) = self.descriptors(objects, &files) {
+            refusals.extend(objects.first().map(|seen| refuse(seen, cause)));
+        }
+        match (refusals.is_empty(), self.options.fault) {
+            (true, _) | (_, Some(Fault::AcceptsUnrestorable)) => Ok(self.image),
+            _ => Err(refusals),
+        }
+    }
+
+    /// The files of all objects on one mount.
+    fn group(&mut self, group: &[&Seen], files: &mut BTreeMap<Object, usize>, refusals: &mut Vec<Refusal>) {
+        let detached = match self.mount_of(group) {
+            Ok(detached) => detached,
+            Err(cause) => {
+                // The cause is the mount's: every object on it has it, the first one is told with its words.
+                let again = |_| Refusal { label: String::new(), link: Bytes::default(), cause: Cause::NoVisibleMount };
+                let mut rest: Vec<Refusal> = group[1..].iter().map(again).collect();
+                for (seen, refusal) in group[1..].iter().zip(&mut rest) {
+                    (refusal.label, refusal.link) = (seen.label.clone(), seen.link.clone());
+                    refusal.cause = Cause::Unsupported(format!("this mount, as for {},", group[0].label));
+                }
+                refusals.push(refuse(group[0], cause));
+                refusals.extend(rest);
+                return;
+            }
+        };
+        let workshop = match detached.as_ref().map(|mount| self.workshop(mount.base)).transpose() {
+            Ok(workshop) => workshop,
+            Err(cause) => {
+                refusals.push(refuse(group[0], cause));
+                return;
+            }
+        };
+        for seen in group {
+            let found = match (&detached, &workshop) {
+                (Some(mount), Some(workshop)) => self.detached_file(seen, mount, workshop),
+                _ => self.other_file(seen),
+            };
+            match found {
+                Ok(file) => drop(files.insert(seen.object, file)),
+                Err(cause) => refusals.push(refuse(seen, cause)),
+            }
+        }
+    }
+
+    /// Notes the mount that these objects are on; its description when it is a detached one.
+    fn mount_of(&mut self, group: &[&Seen]) -> Result<Option<DetachedMount>, Cause> {
+        let id = group[0].mount;
+        let (mount, detached) = if self.table.get(id).is_some() {
+            (MountImage::Visible { id }, None)
+        } else if is_internal(group[0]) {
+            (MountImage::Internal, None)
+        } else {
+            if let Some(other) = group.iter().find(|seen| seen.object == Object::Exe) {
+                return Err(Cause::Unsupported(format!("a detached mount with the {} on it", other.label)));
+            }
+            let place = self.place(group)?;
+            (MountImage::Detached(place.clone()), Some(place))
+        };
+        self.mounts.insert(id, self.image.mounts.len());
+        self.image.mounts.push(mount);
+        Ok(detached)
+    }
+
+    /// A file on a detached mount, by its path from the mount's root.
+    fn detached_file(&mut self, seen: &Seen, mount: &DetachedMount, workshop: &Workshop) -> Result<usize, Cause> {
+        let path = without_slash(&seen.link);
+        let live = |path: &Bytes| {
+            let found =
+                look_at(workshop.root.as_fd(), &join(&mount.root, path)).and_then(|fd| observe::status(fd.as_fd()));
+            found.is_ok_and(|found| found.file == seen.status.file)
+        };
+        let stripped: Option<Bytes> = path.0.strip_suffix(DELETED).map(Bytes::from);
+        let is_live = live(&path) && self.is_under(seen, &path, stripped.as_ref(), workshop)?;
+        let (path, name) = match stripped {
+            _ if is_live && self.options.fault != Some(Fault::DeletedSuffixLiteral) => (path, None),
+            Some(stripped) => (stripped, Some(mount.base)),
+            None if is_live => (path, None),
+            None => return Err(Cause::NotUnderItsName),
+        };
+        let name = match name {
+            Some(base) => self.removed(seen, base, &join(&mount.root, &path), workshop)?,
+            None => NameImage::Live { file: seen.status.file, kind: seen.status.kind },
+        };
+        let path = wrong::path(self.options.fault, seen, mount, workshop, path)?;
+        Ok(self.file(seen, path, name))
+    }
+
+    /// A file that stands under a name which ends in " (deleted)" may still be a removed one with a shorter name and
+    /// this one left: the directory entry tells.
+    fn is_under(&self, seen: &Seen, path: &Bytes, stripped: Option<&Bytes>, at: &Workshop) -> Result<bool, Cause> {
+        if stripped.is_none() || seen.status.kind == FileKind::Directory || seen.status.links < 2 {
+            return Ok(true);
+        }
+        let entry = entry::entry_of(self.proc, seen, at).map_err(Cause::of("finding its directory entry"))?;
+        match entry {
+            Some(entry) => Ok(path.0.ends_with(entry.name.as_slice())),
+            None => Err(Cause::Ambiguous("a name that ends in \" (deleted)\"".to_owned())),
+        }
+    }
+
+    /// A file on a visible mount or on one of the kernel's own.
+    fn other_file(&mut self, seen: &Seen) -> Result<usize, Cause> {
+        let Some(mount) = self.table().get(seen.mount) else { return self.memfd(seen) };
+        let found = look_at(self.proc, &seen.link)
+            .and_then(|fd| Ok((observe::status(fd.as_fd())?.file, sys::statx_mount_id(fd.as_fd())?)));
+        let stands_there = |wanted: &Bytes| below(&mount.mount_point, wanted).ok_or(Cause::Covered);
+        if found.is_ok_and(|(file, id)| file == seen.status.file && id == seen.mount) {
+            let path = stands_there(&seen.link)?;
+            if seen.object == Object::Exe {
+                self.image.executable = seen.link.clone();
+            }
+            return Ok(self.file(seen, path, NameImage::Live { file: seen.status.file, kind: seen.status.kind }));
+        }
+        let stripped: Bytes = seen.link.0.strip_suffix(DELETED).ok_or(Cause::Covered)?.into();
+        let path = stands_there(&stripped)?;
+        let (base, prefix) = self.table().widest(mount.id).ok_or(Cause::Covered)?;
+        let (base, below_base) = (base.id, join(&prefix, &path));
+        let workshop = self.workshop(base)?;
+        let name = self.removed(seen, base, &below_base, &workshop)?;
+        Ok(self.file(seen, path, name))
+    }
+
+    fn memfd(&mut self, seen: &Seen) -> Result<usize, Cause> {
+        let label = seen.link.0.strip_prefix(b"/memfd:").and_then(|rest| rest.strip_suffix(DELETED));
+        let label: Bytes = label.ok_or_else(|| Cause::Unsupported(format!("{:?}", seen.status.kind)))?.into();
+        let seals = self.seals(seen)?;
+        let inode = self.kept_inode(seen, 0)?;
+        Ok(self.file(seen, label, NameImage::Memfd { inode, seals }))
+    }
+
+    /// The index of this file, noted now unless it was before.
+    fn file(&mut self, seen: &Seen, path: Bytes, name: NameImage) -> usize {
+        let mount = self.mounts[&seen.mount];
+        let same = |file: &FileImage| file.mount == mount && file.path == path && file.name == name;
+        if let Some(index) = self.image.files.iter().position(same) {
+            return index;
+        }
+        self.image.files.push(FileImage { object: seen.label.clone(), mount, path, name });
+        self.image.files.len() - 1
+    }
+
+    /// The index of this inode.
+    fn inode(&mut self, inode: InodeImage) -> usize {
+        if let Some(index) = self.image.inodes.iter().position(|other| other.file == inode.file) {
+            return index;
+        }
+        self.image.inodes.push(inode);
+        self.image.inodes.len() - 1
+    }
+}
+
+fn refuse(seen: &Seen, cause: Cause) -> Refusal {
+    Refusal { label: seen.label.clone(), link: seen.link.clone(), cause }
+}
+
+/// A link text as a path below the root that it starts from.
+fn without_slash(link: &Bytes) -> Bytes {
+    link.0.strip_prefix(b"/").unwrap_or(&link.0).into()
+}
+
+/// Filesystems that are never in anybody's mountinfo.
+fn is_internal(seen: &Seen) -> bool {
+    observe::is_internal(seen.magic_number, &seen.link)
+}

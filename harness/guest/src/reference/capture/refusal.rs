@@ -1,0 +1,62 @@
+//! Why an object cannot be captured: which one, and what is in the way.
+
+use std::io;
+
+use scenarios::Bytes;
+
+/// A refusal: names the object, then the cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{label} ({link:?}): {cause}")]
+pub struct Refusal {
+    /// The object: `fd 3`.
+    pub label: String,
+    /// Its link text.
+    pub link: Bytes,
+    /// What is in the way.
+    pub cause: Cause,
+}
+
+/// What is in the way.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// Nothing to make the mount from.
+    #[error("it is on a detached mount, and no visible mount shows its filesystem; keep one mounted")]
+    NoVisibleMount,
+    /// The filesystem is visible, that part of it is not.
+    #[error("the root of its detached mount cannot be reached from any visible mount of the filesystem")]
+    RootNotReachable,
+    /// Several places would do, and nothing tells which is right.
+    #[error("nothing tells which directory is the root of its detached mount: {0}")]
+    Ambiguous(String),
+    /// The path leads elsewhere.
+    #[error("its path leads to another file, and it is not a deleted one")]
+    NotUnderItsName,
+    /// Its remaining names are out of reach.
+    #[error("its name is gone, and none of its other names can be reached")]
+    OtherNamesNotReachable,
+    /// It would have to be made again where nothing can be made.
+    #[error("it is deleted and would have to be made again, but its directory cannot be written: {0}")]
+    CannotBeMadeAgain(io::Error),
+    /// Too much for an image.
+    #[error("it is deleted and holds more than {0} bytes")]
+    TooLarge(usize),
+    /// Something else covers it.
+    #[error("it is on a visible mount, but something else is mounted over it there")]
+    Covered,
+    /// In no table of ours.
+    #[error("it is on a mount of another namespace")]
+    Elsewhere,
+    /// A kind of object that this engine does not know.
+    #[error("{0} is not supported")]
+    Unsupported(String),
+    /// A call failed.
+    #[error("{0}: {1}")]
+    Call(&'static str, io::Error),
+}
+
+impl Cause {
+    /// For `map_err`: a call that failed.
+    pub fn of(what: &'static str) -> impl Fn(io::Error) -> Cause {
+        move |error| Cause::Call(what, error)
+    }
+}

@@ -1,0 +1,143 @@
+//! The objects of a process as they are found: each with an `O_PATH` descriptor, its link text and its mount.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::dir::Dir;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use protocol::observation::{Descriptor, FileStatus, Object};
+use scenarios::Bytes;
+
+use super::super::workshop::text;
+use crate::observe::{self, fdinfo, link_text, path_fd, read_file};
+use crate::sys;
+
+/// An object that was found.
+#[derive(Debug)]
+pub struct Seen {
+    /// How a message calls it: `fd 3`.
+    pub label: String,
+    /// What it is.
+    pub object: Object,
+    /// Its magic link below the procfs.
+    pub magic: String,
+    /// The file, by `O_PATH`.
+    pub fd: OwnedFd,
+    /// The link text, from the reader's root.
+    pub link: Bytes,
+    /// The mount's ID.
+    pub mount: u64,
+    /// `fstat(2)`
+    pub status: FileStatus,
+    /// `f_type` of `fstatfs(2)`.
+    pub magic_number: u64,
+    /// `f_flags` of `fstatfs(2)`.
+    pub mount_flags: u64,
+    /// What only descriptors have.
+    pub descriptor: Option<Descriptor>,
+    /// What only mappings have.
+    pub mapping: Option<Range>,
+}
+
+/// A mapping's line in `maps`.
+#[derive(Clone, Debug)]
+pub struct Range {
+    /// First address.
+    pub start: u64,
+    /// Length in bytes.
+    pub length: u64,
+    /// `rwxp` letters.
+    pub permissions: String,
+    /// Offset in the file.
+    pub offset: i64,
+}
+
+/// Descriptors, working directory, root, executable and file mappings of a process, in this order. `hidden` are
+/// descriptors that are not the program's.
+///
+/// # Errors
+/// What makes any look impossible, with the object that it failed for.
+pub fn objects(proc: BorrowedFd<'_>, pid: i32, hidden: &[i32]) -> io::Result<Vec<Seen>> {
+    let base = pid.to_string();
+    let mut found = Vec::new();
+    let mut look = |label: String, object, magic: String, mapping| -> io::Result<()> {
+        found.push(see(proc, &base, label, object, magic, mapping)?);
+        Ok(())
+    };
+    for number in numbers(proc, &base)? {
+        if !hidden.contains(&number) {
+            look(format!("fd {number}"), Object::Fd(number), format!("{base}/fd/{number}"), None)?;
+        }
+    }
+    look("cwd".to_owned(), Object::Cwd, format!("{base}/cwd"), None)?;
+    look("root directory".to_owned(), Object::Root, format!("{base}/root"), None)?;
+    look("executable".to_owned(), Object::Exe, format!("{base}/exe"), None)?;
+    let executable = link_text(proc, &format!("{base}/exe"))?;
+    for (magic, range) in mappings(proc, &base)? {
+        if link_text(proc, &magic)? != executable {
+            let label = format!("mapping at {:x}", range.start);
+            look(label, Object::Map(range.start), magic, Some(range))?;
+        }
+    }
+    Ok(found)
+}
+
+fn see(
+    proc: BorrowedFd<'_>,
+    base: &str,
+    label: String,
+    object: Object,
+    magic: String,
+    mapping: Option<Range>,
+) -> io::Result<Seen> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{label}: {error}"));
+    let fd = path_fd(proc, &magic).map_err(named)?;
+    let link = link_text(proc, &magic).map_err(named)?;
+    let status = observe::status(fd.as_fd()).map_err(named)?;
+    let (magic_number, mount_flags) = sys::filesystem_of(fd.as_fd()).map_err(named)?;
+    let (descriptor, mount) = match object {
+        Object::Fd(number) => {
+            let text = read_file(proc, &format!("{base}/fdinfo/{number}")).map_err(named)?;
+            let (descriptor, mount) = fdinfo::parse(&text).map_err(|what| named(io::Error::other(what)))?;
+            (Some(descriptor), mount)
+        }
+        _ => (None, sys::statx_mount_id(fd.as_fd()).map_err(named)?),
+    };
+    Ok(Seen { label, object, magic, fd, link, mount, status, magic_number, mount_flags, descriptor, mapping })
+}
+
+fn numbers(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<i32>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut dir = Dir::openat(proc, format!("{base}/fd").as_str(), flags, Mode::empty())?;
+    let mut numbers = Vec::new();
+    for entry in dir.iter() {
+        numbers.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The mappings that have an entry in `map_files`: those of files.
+fn mappings(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<(String, Range)>> {
+    let mut found = Vec::new();
+    for line in text(proc, &format!("{base}/maps"))?.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(range), Some(permissions), Some(offset)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
+        let number = |text: &str| u64::from_str_radix(text, 16).ok();
+        let Some((Some(start), Some(end))) = range.split_once('-').map(|(one, other)| (number(one), number(other)))
+        else {
+            continue;
+        };
+        // The fifth word is the inode; memory without a file has 0 there.
+        if words.nth(1).is_none_or(|inode| inode == "0") {
+            continue;
+        }
+        let offset = number(offset).and_then(|offset| i64::try_from(offset).ok()).unwrap_or(0);
+        let magic = format!("{base}/map_files/{start:x}-{end:x}");
+        found.push((magic, Range { start, length: end - start, permissions: permissions.to_owned(), offset }));
+    }
+    Ok(found)
+}

@@ -1,0 +1,163 @@
+//! What objects have besides a file: flags, position, locks, the bytes in a pipe, memory, and what they share.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::pipe2;
+use protocol::Fault;
+use protocol::observation::{FileKind, Object};
+use scenarios::Bytes;
+
+use super::super::image::{DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage};
+use super::Capture;
+use super::refusal::Cause;
+use super::seen::{Range, Seen};
+use crate::sys;
+
+/// More than this a pipe does not hold by itself, in bytes (pipe(7)).
+const PIPE_LIMIT: usize = 64 << 10;
+
+impl Capture<'_> {
+    /// What an object that is no descriptor has besides its file.
+    pub(super) fn state(&mut self, seen: &Seen, file: usize) -> Result<(), Cause> {
+        match (seen.object, &seen.mapping) {
+            (Object::Cwd, _) => self.image.cwd = file,
+            (Object::Root, _) => self.image.root = file,
+            (Object::Map(_), Some(range)) => {
+                let mapping = self.mapping(seen, range, file).map_err(Cause::of("reading its memory"))?;
+                self.image.mappings.push(mapping);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Descriptors, and which of them are one description (kcmp(2)).
+    pub(super) fn descriptors(&mut self, objects: &[Seen], files: &BTreeMap<Object, usize>) -> Result<(), Cause> {
+        let mut first_of: Vec<i32> = Vec::new();
+        for seen in objects {
+            let (Object::Fd(number), Some(&file)) = (seen.object, files.get(&seen.object)) else { continue };
+            let Some(descriptor) = &seen.descriptor else { continue };
+            let flags = descriptor.flags.cast_signed();
+            let mut shared = None;
+            for (index, &other) in first_of.iter().enumerate() {
+                if self.is_shared(number, other, file, index)? {
+                    shared = Some(index);
+                }
+            }
+            let description = match shared {
+                Some(index) => index,
+                None => {
+                    first_of.push(number);
+                    let description = DescriptionImage {
+                        file,
+                        flags: flags & !libc::O_CLOEXEC,
+                        position: descriptor.position,
+                        locks: locks(&descriptor.details)?,
+                        pipe: self.pipe(seen, flags).map_err(Cause::of("reading its pipe"))?,
+                    };
+                    self.image.descriptions.push(description);
+                    first_of.len() - 1
+                }
+            };
+            let cloexec = flags & libc::O_CLOEXEC != 0;
+            self.image.descriptors.push(DescriptorImage { number, description, cloexec });
+        }
+        Ok(())
+    }
+
+    fn is_shared(&self, one: i32, other: i32, file: usize, description: usize) -> Result<bool, Cause> {
+        match self.options.fault {
+            Some(Fault::SplitDescription) => return Ok(false),
+            Some(Fault::MergedDescriptions) => return Ok(self.image.descriptions[description].file == file),
+            _ => {}
+        }
+        Ok(sys::kcmp_file(self.pid, one, other).map_err(Cause::of("kcmp"))?.is_eq())
+    }
+
+    fn mapping(&self, seen: &Seen, range: &Range, file: usize) -> io::Result<MappingImage> {
+        let letter = |index: usize, letter: u8| range.permissions.as_bytes().get(index) == Some(&letter);
+        let bit = |index, sign, bit| if letter(index, sign) { bit } else { 0 };
+        let protection = bit(0, b'r', libc::PROT_READ) | bit(1, b'w', libc::PROT_WRITE) | bit(2, b'x', libc::PROT_EXEC);
+        let shared = letter(3, b's');
+        let memory = if shared { None } else { self.changed_memory(seen, range)? };
+        let (start, length, offset) = (range.start, range.length, range.offset);
+        Ok(MappingImage { start, length, protection, shared, offset, file, memory })
+    }
+
+    /// The memory of a private mapping as far as the file reaches, where the process has written to it.
+    fn changed_memory(&self, seen: &Seen, range: &Range) -> io::Result<Option<Bytes>> {
+        let rest = seen.status.size.saturating_sub(range.offset.cast_unsigned()).min(range.length);
+        let length = usize::try_from(rest).map_err(io::Error::other)?;
+        let (mut memory, mut content) = (vec![0; length], vec![0; length]);
+        let open = |path: &str| openat(self.proc, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+        File::from(open(&format!("{}/mem", self.pid))?).read_exact_at(&mut memory, range.start)?;
+        File::from(open(&seen.magic)?).read_exact_at(&mut content, range.offset.cast_unsigned())?;
+        Ok((memory != content).then(|| memory.into()))
+    }
+
+    /// What a named pipe holds, without taking it out.
+    fn pipe(&self, seen: &Seen, flags: i32) -> io::Result<Bytes> {
+        if seen.status.kind != FileKind::Fifo || flags & libc::O_PATH != 0 {
+            return Ok(Bytes::default());
+        }
+        let reading = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let from = openat(self.proc, seen.magic.as_str(), reading, Mode::empty())?;
+        let (copy, to) = pipe2(OFlag::O_CLOEXEC)?;
+        match sys::tee(from.as_fd(), to.as_fd(), PIPE_LIMIT) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Bytes::default()),
+            Err(error) => return Err(error),
+        }
+        drop(to);
+        let mut bytes = Vec::new();
+        File::from(copy).read_to_end(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// `lock:\t1: POSIX  ADVISORY  WRITE 7 00:1c:2 0 EOF` (proc_locks(5)).
+fn locks(details: &[Bytes]) -> Result<Vec<LockImage>, Cause> {
+    details.iter().map(|line| lock(&line.to_string()).ok_or_else(|| unknown(line))).collect()
+}
+
+fn unknown(line: &Bytes) -> Cause {
+    Cause::Unsupported(format!("the state {line:?}"))
+}
+
+fn lock(line: &str) -> Option<LockImage> {
+    // The text form of bytes writes the tab behind the colon as an escape.
+    let words: Vec<&str> = line.strip_prefix("lock:\\t")?.split_ascii_whitespace().collect();
+    let kind = match *words.get(1)? {
+        "POSIX" => LockKind::Posix,
+        "OFDLCK" => LockKind::Ofd,
+        "FLOCK" => LockKind::Flock,
+        "LEASE" => LockKind::Lease,
+        _ => return None,
+    };
+    let write = *words.get(3)? == "WRITE";
+    let start = words.get(6)?.parse().ok()?;
+    let length = match *words.get(7)? {
+        "EOF" => 0,
+        end => end.parse::<i64>().ok()? - start + 1,
+    };
+    Some(LockImage { kind, write, start, length })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_are_read() {
+        let line = Bytes::from("lock:\t1: OFDLCK ADVISORY  READ -1 00:1c:2 5 9");
+        let expected = LockImage { kind: LockKind::Ofd, write: false, start: 5, length: 5 };
+        assert_eq!(locks(&[line]).unwrap(), [expected]);
+        assert!(locks(&[Bytes::from("inotify wd:1")]).is_err());
+    }
+}

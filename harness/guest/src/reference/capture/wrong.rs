@@ -1,0 +1,113 @@
+//! The mistakes of a capture ([`Fault`]) that need more than a condition in place.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::fcntl::OFlag;
+use protocol::Fault;
+use protocol::observation::FileKind;
+use scenarios::Bytes;
+
+use super::super::image::{Contents, DetachedMount, MountImage, NameImage};
+use super::super::table::{below, join};
+use super::super::workshop::{Workshop, reopen};
+use super::refusal::Cause;
+use super::seen::Seen;
+use super::{Capture, entry};
+use crate::observe;
+use crate::sys;
+
+/// A file's path, taken for another.
+pub(super) fn path(
+    fault: Option<Fault>,
+    seen: &Seen,
+    mount: &DetachedMount,
+    workshop: &Workshop,
+    path: Bytes,
+) -> Result<Bytes, Cause> {
+    let wrong = match fault {
+        Some(Fault::DotNameAsRoot) => path.0.starts_with(b".").then(Bytes::default),
+        Some(Fault::OtherHardLink) => other_name(seen, mount, workshop, &path)?,
+        Some(Fault::SameInodeOtherSubvolume) => twin(seen, mount, workshop, false)?,
+        Some(Fault::SnapshotForSubvolume) => twin(seen, mount, workshop, true)?,
+        _ => None,
+    };
+    Ok(wrong.unwrap_or(path))
+}
+
+fn other_name(seen: &Seen, mount: &DetachedMount, at: &Workshop, path: &Bytes) -> Result<Option<Bytes>, Cause> {
+    let names = entry::names_of(at, seen.status.file).map_err(Cause::of("looking for other names"))?;
+    let inside = |name: &Bytes| below_root(mount, name);
+    Ok(names.iter().filter_map(inside).find(|name| name != path))
+}
+
+fn below_root(mount: &DetachedMount, name: &Bytes) -> Option<Bytes> {
+    let slash = |path: &Bytes| Bytes::from([b"/", path.as_slice()].concat());
+    below(&slash(&mount.root), &slash(name))
+}
+
+/// A file with the same inode number in another subvolume; in a snapshot of it, or of which it is one, or in neither.
+fn twin(seen: &Seen, mount: &DetachedMount, at: &Workshop, snapshot: bool) -> Result<Option<Bytes>, Cause> {
+    let proc = at.proc();
+    let uuids = |fd: BorrowedFd<'_>| {
+        let opened = reopen(proc, fd, OFlag::O_RDONLY);
+        opened.and_then(|file| sys::btrfs_subvolume_of(file.as_fd())).unwrap_or_default()
+    };
+    let own = uuids(seen.fd.as_fd());
+    let mut found = None;
+    let mut visit = |path: &Bytes, fd: BorrowedFd<'_>, kind: FileKind| {
+        let file = observe::status(fd)?.file;
+        let alike = kind == seen.status.kind && file.inode == seen.status.file.inode && file != seen.status.file;
+        if alike && found.is_none() {
+            let other = uuids(fd);
+            let related = own.1 == other.0 || own.0 == other.1;
+            if related == snapshot {
+                found = below_root(mount, path);
+            }
+        }
+        Ok(true)
+    };
+    entry::walk(at.root.as_fd(), &mut visit).map_err(Cause::of("looking for a twin"))?;
+    Ok(found)
+}
+
+/// Contents, changed.
+pub(super) fn contents(fault: Option<Fault>, contents: &mut Contents) {
+    match (fault, contents.extents.last_mut()) {
+        (Some(Fault::StaleContent), Some((_, bytes))) => bytes.0.fill(b'-'),
+        (Some(Fault::Truncated), Some(_)) => {
+            contents.size = contents.size.saturating_sub(1);
+            if let Some((_, bytes)) = contents.extents.last_mut() {
+                bytes.0.pop();
+            }
+        }
+        (Some(Fault::ModeChanged), _) => contents.mode ^= 0o111,
+        _ => {}
+    }
+}
+
+/// Once all files are known: a file is given to another mount.
+pub(super) fn after_all(capture: &mut Capture<'_>) {
+    if capture.options.fault != Some(Fault::SiblingRootName) {
+        return;
+    }
+    let mounts = capture.image.mounts.clone();
+    let places: Vec<(usize, &DetachedMount)> = mounts
+        .iter()
+        .enumerate()
+        .filter_map(|(index, mount)| match mount {
+            MountImage::Detached(mount) => Some((index, mount)),
+            _ => None,
+        })
+        .collect();
+    for file in &mut capture.image.files {
+        let Some((_, own)) = places.iter().find(|(index, _)| *index == file.mount) else { continue };
+        let other = places.iter().find(|(_, mount)| mount.base == own.base && mount.root != own.root);
+        if let (Some((other, mount)), NameImage::Live { file: id, .. }) = (other, &mut file.name)
+            && let Ok(workshop) = Workshop::enter(capture.proc, capture.table, mount.base)
+            && let Ok(fd) = super::look_at(workshop.root.as_fd(), &join(&mount.root, &file.path))
+            && let Ok(status) = observe::status(fd.as_fd())
+        {
+            (file.mount, *id) = (*other, status.file);
+        }
+    }
+}

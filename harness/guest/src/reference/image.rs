@@ -1,0 +1,227 @@
+//! What a capture keeps of a process: descriptions of its objects, which travel as JSON.
+//!
+//! Nothing in it is alive: no descriptor, no number that ends with the process. Mounts of the process's namespace are
+//! named by their IDs, because the namespace is kept; a detached mount is described so that it can be made again.
+
+use protocol::observation::{FileId, FileKind};
+use scenarios::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::sys::FileHandle;
+
+/// Everything about a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its process ID as it sees it.
+    pub process_number: i32,
+    /// Its executable, from the root of its mount namespace.
+    pub executable: Bytes,
+    /// The mounts that its objects are on.
+    pub mounts: Vec<MountImage>,
+    /// The files.
+    pub files: Vec<FileImage>,
+    /// Inodes that have lost the name that they were opened by.
+    pub inodes: Vec<InodeImage>,
+    /// Open file descriptions.
+    pub descriptions: Vec<DescriptionImage>,
+    /// Descriptors.
+    pub descriptors: Vec<DescriptorImage>,
+    /// Mappings of files, but for the executable's.
+    pub mappings: Vec<MappingImage>,
+    /// The working directory: an index into `files`.
+    pub cwd: usize,
+    /// The root directory: an index into `files`.
+    pub root: usize,
+}
+
+/// A mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountImage {
+    /// One that stands in the mountinfo of the kept namespace, by its ID there.
+    Visible {
+        /// `mnt_id`
+        id: u64,
+    },
+    /// One that has to be made again.
+    Detached(DetachedMount),
+    /// The kernel's own, for memfds.
+    Internal,
+}
+
+/// A detached mount: a bind of a part of a visible one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetachedMount {
+    /// The ID of a visible mount of the same superblock that shows the root.
+    pub base: u64,
+    /// The root, from that of the base; empty for the same.
+    pub root: Bytes,
+    /// `MOUNT_ATTR_*` bits.
+    pub attributes: u64,
+}
+
+/// A file as an object has it: a path on a mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileImage {
+    /// The first object that has it, for messages.
+    pub object: String,
+    /// An index into `mounts`.
+    pub mount: usize,
+    /// The path from the mount's root, without a slash in front, without ` (deleted)`; empty for the root itself.
+    pub path: Bytes,
+    /// What stands under this path.
+    pub name: NameImage,
+}
+
+/// What stands under a file's path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NameImage {
+    /// The file itself.
+    Live {
+        /// Which must be found there.
+        file: FileId,
+        /// What it is.
+        kind: FileKind,
+    },
+    /// The entry was removed; an index into `inodes`.
+    Removed {
+        /// The inode.
+        inode: usize,
+    },
+    /// There never was an entry (`O_TMPFILE`).
+    Never {
+        /// The inode.
+        inode: usize,
+    },
+    /// A memfd: the path is its label.
+    Memfd {
+        /// The inode.
+        inode: usize,
+        /// `F_GET_SEALS`
+        seals: i32,
+    },
+}
+
+/// An inode without the name that it was opened by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InodeImage {
+    /// The visible mount that it is put back through; 0 for a memfd.
+    pub base: u64,
+    /// Which file it was.
+    pub file: FileId,
+    /// Where to get it.
+    pub source: InodeSource,
+}
+
+/// Where an inode comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InodeSource {
+    /// It has other names and stays where it is: by its handle, or by one of the names, from the root of the base.
+    Linked {
+        /// Its handle.
+        handle: Option<FileHandle>,
+        /// One of its other names.
+        path: Option<Bytes>,
+    },
+    /// It ends with the process and is made again.
+    Kept(Box<Contents>),
+}
+
+/// All of a file but its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device number of a device node.
+    pub rdev: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Access and modification time: seconds, nanoseconds.
+    pub times: [(i64, i64); 2],
+    /// Extended attributes.
+    pub xattrs: Vec<(Bytes, Bytes)>,
+    /// The data between the holes: offset, bytes.
+    pub extents: Vec<(u64, Bytes)>,
+    /// Where a symbolic link leads.
+    pub target: Bytes,
+}
+
+/// An open file description.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescriptionImage {
+    /// An index into `files`.
+    pub file: usize,
+    /// Access mode and status flags, without close-on-exec.
+    pub flags: i32,
+    /// The position in bytes.
+    pub position: u64,
+    /// The locks that show in its fdinfo.
+    pub locks: Vec<LockImage>,
+    /// What a named pipe holds.
+    pub pipe: Bytes,
+}
+
+/// A lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockImage {
+    /// Who holds it.
+    pub kind: LockKind,
+    /// For writing.
+    pub write: bool,
+    /// First byte.
+    pub start: i64,
+    /// Length in bytes; 0 for the whole rest.
+    pub length: i64,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockKind {
+    /// The process, `fcntl(F_SETLK)`.
+    Posix,
+    /// The description, `fcntl(F_OFD_SETLK)`.
+    Ofd,
+    /// The description, flock(2).
+    Flock,
+    /// The description, `fcntl(F_SETLEASE)`.
+    Lease,
+}
+
+/// A descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescriptorImage {
+    /// Its number.
+    pub number: i32,
+    /// An index into `descriptions`.
+    pub description: usize,
+    /// Close-on-exec.
+    pub cloexec: bool,
+}
+
+/// A mapping of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappingImage {
+    /// The first address.
+    pub start: u64,
+    /// Length in bytes.
+    pub length: u64,
+    /// `PROT_*` bits.
+    pub protection: i32,
+    /// Changes go to the file.
+    pub shared: bool,
+    /// Offset in the file in bytes.
+    pub offset: i64,
+    /// An index into `files`.
+    pub file: usize,
+    /// The start of the memory, where it is not what the file holds.
+    pub memory: Option<Bytes>,
+}

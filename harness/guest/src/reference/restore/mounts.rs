@@ -1,0 +1,212 @@
+//! The mounts that files are opened on. Visible ones are there; detached ones are made again, in one of two ways that
+//! must lead to the same: by open_tree(2), never attached anywhere, or by a bind that is lazily unmounted.
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use protocol::Fault;
+use protocol::message::MountWay;
+use protocol::observation::Mount;
+use scenarios::Bytes;
+
+use super::super::image::{DetachedMount, Image, MountImage};
+use super::super::table::{Table, below, join, split};
+use super::super::workshop::{Workshop, look_at};
+use super::{Failure, Options, at, set_apart, wrong};
+use crate::sys::{self, MountAttr};
+
+const MOUNT_ATTR_RDONLY: u64 = 0x1;
+const MOUNT_ATTR_NOSUID: u64 = 0x2;
+/// `MOUNT_ATTR__ATIME`: a field, not a bit.
+const MOUNT_ATTR_ATIME_FIELD: u64 = 0x70;
+const MOUNT_ATTR_ALL: u64 = 0xf | MOUNT_ATTR_ATIME_FIELD | 0x80 | 0x20_0000;
+/// `MOUNT_ATTR_*` bits and the flag of mount(2) that each stands for.
+const FLAGS: &[(u64, libc::c_ulong)] = &[
+    (0x1, libc::MS_RDONLY),
+    (0x2, libc::MS_NOSUID),
+    (0x4, libc::MS_NODEV),
+    (0x8, libc::MS_NOEXEC),
+    (0x10, libc::MS_NOATIME),
+    (0x20, libc::MS_STRICTATIME),
+    (0x80, libc::MS_NODIRATIME),
+    // MS_NOSYMFOLLOW
+    (0x20_0000, 256),
+];
+
+/// Where the files of one mount are opened: a directory (or the one file) and a path in front of theirs.
+#[derive(Debug)]
+pub(super) struct Opener {
+    /// `O_PATH`.
+    pub(super) root: OwnedFd,
+    /// Goes before the path of each file.
+    pub(super) prefix: Bytes,
+}
+
+/// All that files are opened on.
+pub(super) struct Stage<'a> {
+    pub(super) image: &'a Image,
+    pub(super) options: Options,
+    pub(super) proc: BorrowedFd<'a>,
+    pub(super) table: Table,
+    openers: Vec<Option<Opener>>,
+    /// For each visible mount that names are put back through: its root, writable, with nothing on it.
+    benches: BTreeMap<u64, OwnedFd>,
+}
+
+impl<'a> Stage<'a> {
+    /// Makes every mount of the image.
+    pub(super) fn build(image: &'a Image, options: Options, proc: BorrowedFd<'a>) -> Result<Self, Failure> {
+        let table = Table::own(proc).map_err(at("the mount table"))?;
+        let mut stage = Stage { image, options, proc, table, openers: Vec::new(), benches: BTreeMap::new() };
+        for (index, mount) in image.mounts.iter().enumerate() {
+            let opener =
+                match mount {
+                    MountImage::Internal => None,
+                    MountImage::Visible { id } => Some(stage.visible(*id).map_err(at(format!("visible mount {id}")))?),
+                    MountImage::Detached(mount) => Some(stage.detached(index, mount).map_err(at(format!(
+                        "a detached mount of {:?} below visible mount {}",
+                        mount.root, mount.base
+                    )))?),
+                };
+            stage.openers.push(opener);
+        }
+        for inode in image.inodes.iter().filter(|inode| inode.base != 0) {
+            if !stage.benches.contains_key(&inode.base) {
+                let workshop = stage.workshop(inode.base).map_err(at("a mount to put names back through"))?;
+                let root = set_apart(&workshop.root).map_err(at("a descriptor"))?;
+                stage.benches.insert(inode.base, root);
+            }
+        }
+        Ok(stage)
+    }
+
+    pub(super) fn workshop(&self, base: u64) -> io::Result<Workshop> {
+        Workshop::enter(self.proc, &self.table, base)
+    }
+
+    /// The root of a visible mount.
+    fn visible(&self, id: u64) -> io::Result<Opener> {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "it is not in the kept namespace");
+        let mount = self.table.get(id).ok_or_else(gone)?;
+        if self.options.fault == Some(Fault::SubmountShowsCovered)
+            && let Some(covered) = wrong::covered(self, mount)?
+        {
+            return Ok(covered);
+        }
+        let root = set_apart(look_at(self.proc, &mount.mount_point)?)?;
+        if sys::statx_mount_id(root.as_fd())? == id {
+            return Ok(Opener { root, prefix: Bytes::default() });
+        }
+        Err(io::Error::other(format!("something is mounted over {}", mount.mount_point)))
+    }
+
+    /// A detached mount; it lives as long as something is open on it.
+    fn detached(&self, index: usize, right: &DetachedMount) -> io::Result<Opener> {
+        let same = |mount: &MountImage| matches!(mount, MountImage::Detached(other) if other.root == right.root);
+        if self.options.fault == Some(Fault::MergedMounts)
+            && let Some(Some(other)) =
+                self.image.mounts[..index].iter().position(same).and_then(|first| self.openers.get(first))
+        {
+            return Ok(Opener { root: set_apart(&other.root)?, prefix: other.prefix.clone() });
+        }
+        let mount = wrong::mount(self.options, right);
+        let root = set_apart(self.made(&mount)?)?;
+        wrong::traces(self, &mount)?;
+        Ok(Opener { root, prefix: wrong::prefix(&mount, right) })
+    }
+
+    fn made(&self, mount: &DetachedMount) -> io::Result<OwnedFd> {
+        let workshop = self.workshop(mount.base)?;
+        match self.options.way {
+            MountWay::Tree => by_tree(&workshop, mount),
+            MountWay::Bind => by_bind(&workshop, mount),
+        }
+    }
+
+    /// The same mount as that of the image, once more.
+    pub(super) fn another(&self, index: usize) -> io::Result<Option<Opener>> {
+        match &self.image.mounts[index] {
+            MountImage::Detached(mount) => self.detached(index, mount).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Where files of this mount are opened.
+    pub(super) fn opener(&self, mount: usize) -> Result<&Opener, Failure> {
+        let none = || io::Error::other("a mount of the kernel's own");
+        self.openers.get(mount).and_then(Option::as_ref).ok_or_else(none).map_err(at("a mount"))
+    }
+
+    /// Where names are put back for this visible mount.
+    pub(super) fn bench(&self, base: u64) -> Result<BorrowedFd<'_>, Failure> {
+        let none = || io::Error::other("no such mount");
+        self.benches.get(&base).map(AsFd::as_fd).ok_or_else(none).map_err(at("a mount to put names back through"))
+    }
+
+    /// The path of a file from the root of the mount that its name is put back through.
+    pub(super) fn path_on_bench(&self, file: usize) -> Option<Bytes> {
+        let file = &self.image.files[file];
+        match &self.image.mounts[file.mount] {
+            MountImage::Detached(mount) => Some(join(&mount.root, &file.path)),
+            MountImage::Visible { id } => Some(join(&self.table.widest(*id)?.1, &file.path)),
+            MountImage::Internal => None,
+        }
+    }
+}
+
+/// A clone of a part of the bare mount, attached nowhere.
+fn by_tree(workshop: &Workshop, mount: &DetachedMount) -> io::Result<OwnedFd> {
+    const OPEN_TREE_CLONE: libc::c_uint = 1;
+    const OPEN_TREE_CLOEXEC: libc::c_uint = libc::O_CLOEXEC.cast_unsigned();
+    let root = look_at(workshop.root.as_fd(), &mount.root)?;
+    let empty_path = libc::AT_EMPTY_PATH.cast_unsigned();
+    let tree = sys::open_tree(root.as_fd(), c"", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | empty_path)?;
+    let attr = MountAttr {
+        set: mount.attributes,
+        clear: MOUNT_ATTR_ALL & !(mount.attributes & !MOUNT_ATTR_ATIME_FIELD),
+        ..MountAttr::default()
+    };
+    sys::mount_setattr(tree.as_fd(), c"", false, attr)?;
+    Ok(tree)
+}
+
+/// A bind of a part of the bare mount onto itself, which needs no mount point of its own; unmounted at once, lazily.
+fn by_bind(workshop: &Workshop, detached: &DetachedMount) -> io::Result<OwnedFd> {
+    let at = workshop.absolute(&detached.root)?;
+    let none = None::<&CStr>;
+    mount(Some(at.as_c_str()), at.as_c_str(), none, MsFlags::MS_BIND, none)?;
+    let mut flags = libc::MS_REMOUNT | libc::MS_BIND;
+    flags |=
+        FLAGS.iter().filter(|(bit, _)| detached.attributes & bit != 0).map(|(_, flag)| flag).sum::<libc::c_ulong>();
+    if detached.attributes & MOUNT_ATTR_ATIME_FIELD == 0 {
+        flags |= libc::MS_RELATIME;
+    }
+    let none = None::<&CStr>;
+    mount(none, at.as_c_str(), none, MsFlags::from_bits_retain(flags), none)?;
+    let root = look_at(workshop.proc(), &at.to_bytes().into())?;
+    umount2(at.as_c_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
+    Ok(root)
+}
+
+/// The attributes with one of them lost.
+pub(super) fn attributes(fault: Option<Fault>, attributes: u64) -> u64 {
+    match fault {
+        Some(Fault::MountRoLost) => attributes & !MOUNT_ATTR_RDONLY,
+        Some(Fault::MountNosuidLost) => attributes & !MOUNT_ATTR_NOSUID,
+        Some(Fault::AtimePolicyLost) => attributes & !(MOUNT_ATTR_ATIME_FIELD | 0x80),
+        _ => attributes,
+    }
+}
+
+/// The rest of a mount's own mount point below that of another.
+pub(super) fn mount_point_below(parent: &Mount, mount: &Mount) -> Option<Bytes> {
+    below(&parent.mount_point, &mount.mount_point).filter(|rest| !rest.is_empty())
+}
+
+/// The directory above.
+pub(super) fn above(path: &Bytes) -> Bytes {
+    split(path).0
+}

@@ -1,0 +1,274 @@
+//! Names that are gone. An object that was opened by a name which was removed since shows that name and `(deleted)`. To
+//! get it back the name must stand in its directory at the moment of the open and be removed afterwards. So: for the moment, missing
+//! directories are made, whoever took the name steps aside, the inode gets the name (a link, where it has other
+//! names; else it is made from its contents), everything that has it is opened, and all of this is undone, with the
+//! times of the directories.
+//!
+//! All such names are put back at once, because one may be in the directory of another. Two of the same name take turns.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, RenameFlags, fcntl, openat, renameat2};
+use nix::sys::stat::{Mode, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use protocol::Fault;
+use protocol::observation::FileKind;
+use scenarios::Bytes;
+
+use super::super::image::{InodeSource, NameImage};
+use super::super::table::split;
+use super::super::workshop::look_at;
+use super::mounts::Stage;
+use super::open::{keep, linked};
+use super::{Failure, Opened, at, inode, set_apart};
+use crate::observe;
+
+/// A name that is put back: on which visible mount, and its path there.
+type Spot = (u64, Bytes);
+
+/// A thing to undo, on a directory.
+enum Undo {
+    Unlink(Bytes),
+    Rmdir(Bytes),
+    Return { from: Bytes, to: Bytes },
+}
+
+/// One turn: what was done, in its order.
+struct Turn<'a> {
+    stage: &'a Stage<'a>,
+    undo: Vec<(OwnedFd, Undo)>,
+    /// The times of the directories that were touched.
+    times: BTreeMap<Spot, (OwnedFd, [(i64, i64); 2])>,
+    /// Of each inode the name that it has for the moment.
+    named: BTreeMap<usize, (OwnedFd, Bytes)>,
+}
+
+/// Opens every file whose name is gone or never was.
+///
+/// # Errors
+/// The first thing that could not be done; what was done is undone even then.
+pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(), Failure> {
+    let mut waiting: Vec<(Spot, usize, usize)> = Vec::new();
+    for (index, file) in stage.image.files.iter().enumerate() {
+        match file.name {
+            NameImage::Removed { inode } => {
+                let path = stage.path_on_bench(index).unwrap_or_default();
+                waiting.push(((stage.image.inodes[inode].base, path), inode, index));
+            }
+            NameImage::Never { inode } => never_named(stage, index, inode, opened)?,
+            NameImage::Memfd { .. } => stage.open_memfd(index, opened)?,
+            NameImage::Live { .. } => {}
+        }
+    }
+    // Directories before what is in them.
+    waiting.sort_by_key(|((base, path), inode, _)| (*base, path.0.iter().filter(|&&b| b == b'/').count(), *inode));
+    while !waiting.is_empty() {
+        let mut taken: BTreeMap<Spot, usize> = BTreeMap::new();
+        let (now, later): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(spot, inode, _)| *taken.entry(spot.clone()).or_insert(*inode) == *inode);
+        let mut turn = Turn { stage, undo: Vec::new(), times: BTreeMap::new(), named: BTreeMap::new() };
+        let result = turn.take(&now, opened);
+        turn.end().map_err(at("putting directories back as they were"))?;
+        result?;
+        waiting = later;
+    }
+    Ok(())
+}
+
+/// A file that never had a name is made without one.
+fn never_named(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
+    let image = &stage.image.files[file];
+    let InodeSource::Kept(contents) = &stage.image.inodes[inode].source else { return Ok(()) };
+    let opener = stage.opener(image.mount)?;
+    let directory = split(&image.path).0;
+    let directory = if directory.is_empty() { b".".as_slice() } else { directory.as_slice() };
+    let mut first = None;
+    for purpose in stage.uses(file) {
+        let flags = OFlag::from_bits_retain(stage.flags(purpose));
+        let fd = match &first {
+            None => {
+                let mode = Mode::from_bits_truncate(contents.mode);
+                // With O_APPEND a write at an offset goes to the end all the same (pwrite(2)): it is set afterwards.
+                let without_append = (flags & !OFlag::O_APPEND) | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+                let made = openat(&opener.root, directory, without_append, mode).map_err(at(&image.object))?;
+                inode::fill(&made, contents).map_err(at(&image.object))?;
+                fcntl(&made, FcntlArg::F_SETFL(flags)).map_err(at(&image.object))?;
+                inode::own_times(&made, contents.times).map_err(at(&image.object))?;
+                first = Some(set_apart(&made).map_err(at(&image.object))?);
+                set_apart(made).map_err(at(&image.object))?
+            }
+            Some(first) => stage.open_again(first, flags & !OFlag::O_TMPFILE).map_err(at(&image.object))?,
+        };
+        keep(opened, purpose, fd);
+    }
+    Ok(())
+}
+
+impl Turn<'_> {
+    fn take(&mut self, now: &[(Spot, usize, usize)], opened: &mut Opened) -> Result<(), Failure> {
+        let mut spots = BTreeSet::new();
+        for (spot, inode, file) in now {
+            let object = &self.stage.image.files[*file].object;
+            if spots.insert(spot.clone()) {
+                self.name(spot, *inode).map_err(at(format!("{object}: putting its name back")))?;
+            }
+        }
+        for (spot, inode, file) in now {
+            let kind = self.kind(*inode);
+            for purpose in self.stage.uses(*file) {
+                let fd = self.stage.open(*file, purpose, kind, opened)?;
+                keep(opened, purpose, fd);
+                if self.stage.options.fault == Some(Fault::GhostCopy) {
+                    self.copy(spot, *inode).map_err(at("a mistake"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn kind(&self, inode: usize) -> FileKind {
+        match &self.stage.image.inodes[inode].source {
+            InodeSource::Kept(contents) => contents.kind,
+            InodeSource::Linked { .. } => FileKind::File,
+        }
+    }
+
+    /// Gives an inode its name.
+    fn name(&mut self, spot: &Spot, inode: usize) -> io::Result<()> {
+        let (directory, name) = split(&spot.1);
+        let directory = self.directory(spot.0, &directory)?;
+        let fault = self.stage.options.fault;
+        if fault == Some(Fault::SameName) && look_at(directory.as_fd(), &name).is_ok() {
+            return Ok(());
+        }
+        self.step_aside(&directory, &name)?;
+        let source = &self.stage.image.inodes[inode].source;
+        match (self.named.get(&inode), source) {
+            (Some((other, old)), _) => {
+                linkat(other, old.as_slice(), &directory, name.as_slice(), AtFlags::empty())?;
+            }
+            (None, InodeSource::Kept(contents)) => inode::make(self.stage.proc, directory.as_fd(), &name, contents)?,
+            (None, InodeSource::Linked { .. }) => {
+                let bench = self.stage.bench(spot.0).map_err(|failure| failure.error)?;
+                let found = linked(bench, source)?;
+                if observe::status(found.as_fd())?.file != self.stage.image.inodes[inode].file {
+                    return Err(io::Error::other("its other name leads to another file now"));
+                }
+                linkat(&found, "", &directory, name.as_slice(), AtFlags::AT_EMPTY_PATH)?;
+            }
+        }
+        if fault == Some(Fault::GhostLeft)
+            && let InodeSource::Kept(contents) = source
+        {
+            inode::make(self.stage.proc, directory.as_fd(), &".zdtm-detached-ghost".into(), contents)?;
+        }
+        let undo = if self.kind(inode) == FileKind::Directory { Undo::Rmdir } else { Undo::Unlink };
+        if fault != Some(Fault::Undeleted) {
+            self.undo.push((directory.try_clone()?, undo(name.clone())));
+        }
+        self.named.insert(inode, (directory, name));
+        Ok(())
+    }
+
+    /// A directory on the visible mount; made for the moment, with those above it, where it is missing.
+    fn directory(&mut self, base: u64, path: &Bytes) -> io::Result<OwnedFd> {
+        let stage = self.stage;
+        let mut at: OwnedFd = set_apart(stage.bench(base).map_err(|failure| failure.error)?)?;
+        let mut walked: Vec<u8> = Vec::new();
+        for name in path.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
+            let name = Bytes::from(name);
+            let next = match look_at(at.as_fd(), &name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.touch(base, &walked, &at)?;
+                    mkdirat(&at, name.as_slice(), Mode::from_bits_truncate(0o700))?;
+                    self.undo.push((at.try_clone()?, Undo::Rmdir(name.clone())));
+                    look_at(at.as_fd(), &name)?
+                }
+                found => found?,
+            };
+            if !walked.is_empty() {
+                walked.push(b'/');
+            }
+            walked.extend_from_slice(name.as_slice());
+            at = set_apart(next)?;
+        }
+        self.touch(base, &walked, &at)?;
+        Ok(at)
+    }
+
+    /// Remembers the times of a directory before it is changed.
+    fn touch(&mut self, base: u64, path: &[u8], dir: &OwnedFd) -> io::Result<()> {
+        let spot = (base, Bytes::from(path));
+        if let Entry::Vacant(place) = self.times.entry(spot) {
+            let stat = fstatat(dir, "", AtFlags::AT_EMPTY_PATH)?;
+            let times = [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)];
+            place.insert((dir.try_clone()?, times));
+        }
+        Ok(())
+    }
+
+    /// Whoever has the name now gets another one for the moment.
+    fn step_aside(&mut self, dir: &OwnedFd, name: &Bytes) -> io::Result<()> {
+        if look_at(dir.as_fd(), name).is_err() {
+            return Ok(());
+        }
+        for number in 0.. {
+            let aside = Bytes::from(format!(".zdtm-detached-{}-{number}", std::process::id()).as_str());
+            match renameat2(dir, name.as_slice(), dir, aside.as_slice(), RenameFlags::RENAME_NOREPLACE) {
+                Ok(()) => {
+                    self.undo.push((dir.try_clone()?, Undo::Return { from: aside, to: name.clone() }));
+                    return Ok(());
+                }
+                Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        unreachable!("the numbers do not end")
+    }
+
+    /// The mistake of a copy for each who opens: what stands under the name is exchanged for another one.
+    fn copy(&mut self, spot: &Spot, inode: usize) -> io::Result<()> {
+        let (directory, name) = split(&spot.1);
+        let directory = self.directory(spot.0, &directory)?;
+        if let InodeSource::Kept(contents) = &self.stage.image.inodes[inode].source {
+            unlinkat(&directory, name.as_slice(), UnlinkatFlags::NoRemoveDir)?;
+            inode::make(self.stage.proc, directory.as_fd(), &name, contents)?;
+        }
+        Ok(())
+    }
+
+    /// Undoes all, last things first, then puts the times back.
+    fn end(self) -> io::Result<()> {
+        let mut result = Ok(());
+        for (dir, undo) in self.undo.into_iter().rev() {
+            let done = undone(dir.as_fd(), &undo);
+            result = result.and(done);
+        }
+        if self.stage.options.fault == Some(Fault::ParentTouched) {
+            return result;
+        }
+        for (dir, times) in self.times.into_values() {
+            // A directory that was made for the moment is gone by now.
+            match inode::times(dir.as_fd(), &Bytes::default(), times) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => result = result.and(done),
+            }
+        }
+        result
+    }
+}
+
+fn undone(dir: BorrowedFd<'_>, undo: &Undo) -> io::Result<()> {
+    match undo {
+        Undo::Unlink(name) => unlinkat(dir, name.as_slice(), UnlinkatFlags::NoRemoveDir)?,
+        Undo::Rmdir(name) => unlinkat(dir, name.as_slice(), UnlinkatFlags::RemoveDir)?,
+        Undo::Return { from, to } => {
+            renameat2(dir, from.as_slice(), dir, to.as_slice(), RenameFlags::RENAME_NOREPLACE)?;
+        }
+    }
+    Ok(())
+}

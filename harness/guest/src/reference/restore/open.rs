@@ -1,0 +1,215 @@
+//! Opening files: each for everything that has it, on its mount, with the flags of each.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, openat};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::Mode;
+use protocol::Fault;
+use protocol::observation::FileKind;
+use scenarios::Bytes;
+
+use super::super::image::{InodeSource, MountImage, NameImage};
+use super::super::table::join;
+use super::mounts::{Opener, Stage};
+use super::{Failure, Opened, at, inode, magic, set_apart, wrong};
+use crate::observe;
+use crate::sys;
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A description, by its index.
+    Description(usize),
+    /// A mapping, by its index.
+    Mapping(usize),
+    /// The working directory.
+    Cwd,
+    /// The root directory.
+    Root,
+}
+
+impl Stage<'_> {
+    /// Everything that has this file.
+    pub(super) fn uses(&self, file: usize) -> Vec<Use> {
+        let image = self.image;
+        let descriptions = image.descriptions.iter().enumerate().filter(|(_, description)| description.file == file);
+        let mappings = image.mappings.iter().enumerate().filter(|(_, mapping)| mapping.file == file);
+        let mut uses: Vec<Use> = descriptions.map(|(index, _)| Use::Description(index)).collect();
+        uses.extend(mappings.map(|(index, _)| Use::Mapping(index)));
+        uses.extend((image.cwd == file).then_some(Use::Cwd));
+        uses.extend((image.root == file).then_some(Use::Root));
+        uses
+    }
+
+    /// Opens a file that stands under its name, and sees to it that it is the right one.
+    pub(super) fn open_live(&self, file: usize, opened: &mut Opened) -> Result<(), Failure> {
+        let NameImage::Live { file: expected, kind } = self.image.files[file].name else { return Ok(()) };
+        for purpose in self.uses(file) {
+            let fd = self.open(file, purpose, kind, opened)?;
+            let found = observe::status(fd.as_fd()).map_err(at(&self.image.files[file].object))?.file;
+            if found != expected && self.options.fault.is_none() {
+                let error = io::Error::other("another file stands under its path now");
+                return Err(Failure { what: self.image.files[file].object.clone(), error });
+            }
+            keep(opened, purpose, fd);
+        }
+        Ok(())
+    }
+
+    /// Opens whatever stands under the path of a file, for one purpose.
+    pub(super) fn open(
+        &self,
+        file: usize,
+        purpose: Use,
+        kind: FileKind,
+        opened: &mut Opened,
+    ) -> Result<OwnedFd, Failure> {
+        let object = &self.image.files[file].object;
+        let opener = self.opener_for(file, purpose)?;
+        let opener = match &opener {
+            Some(own) => own,
+            None => self.opener(self.image.files[file].mount)?,
+        };
+        let path = join(&opener.prefix, &self.image.files[file].path);
+        let flags = self.flags(purpose);
+        if kind == FileKind::Fifo && flags & libc::O_PATH == 0 {
+            let both = OFlag::O_RDWR | OFlag::O_NONBLOCK;
+            let pipe = self.open_on(opener, &path, both).map_err(at(object))?;
+            self.fill(purpose, &pipe).map_err(at(object))?;
+            opened.held.push(pipe);
+        }
+        self.open_on(opener, &path, OFlag::from_bits_retain(flags)).map_err(at(object))
+    }
+
+    fn open_on(&self, opener: &Opener, path: &Bytes, flags: OFlag) -> io::Result<OwnedFd> {
+        let flags = flags | OFlag::O_CLOEXEC;
+        let fd = if !path.is_empty() {
+            openat(&opener.root, path.as_slice(), flags, Mode::empty())?
+        } else if observe::status(opener.root.as_fd())?.kind == FileKind::Directory {
+            openat(&opener.root, ".", flags, Mode::empty())?
+        } else {
+            openat(self.proc, magic(&opener.root).as_str(), flags, Mode::empty())?
+        };
+        set_apart(fd)
+    }
+
+    /// A mount of its own for this purpose, where a mistake wants one.
+    fn opener_for(&self, file: usize, purpose: Use) -> Result<Option<Opener>, Failure> {
+        let index = self.image.files[file].mount;
+        let MountImage::Detached(mount) = &self.image.mounts[index] else { return Ok(None) };
+        let opener = match (self.options.fault, purpose) {
+            (Some(Fault::SplitMount), _) => self.another(index),
+            (Some(Fault::Attached), Use::Description(_))
+            | (Some(Fault::CwdAttached), Use::Cwd)
+            | (Some(Fault::RootAttached), Use::Root) => wrong::attached(self, mount, false),
+            (Some(Fault::OtherBind), Use::Description(_)) => wrong::attached(self, mount, true),
+            _ => Ok(None),
+        };
+        opener.map_err(at(&self.image.files[file].object))
+    }
+
+    /// The flags that a file is opened with for a purpose.
+    pub(super) fn flags(&self, purpose: Use) -> libc::c_int {
+        let index = match purpose {
+            Use::Description(index) => index,
+            Use::Mapping(index) => {
+                let mapping = &self.image.mappings[index];
+                let write = mapping.shared && mapping.protection & libc::PROT_WRITE != 0;
+                return if write { libc::O_RDWR } else { libc::O_RDONLY };
+            }
+            Use::Cwd | Use::Root => return libc::O_PATH | libc::O_DIRECTORY,
+        };
+        let flags = self.image.descriptions[index].flags;
+        let is_path = flags & libc::O_PATH != 0;
+        match self.options.fault {
+            Some(Fault::AppendLost) => flags & !libc::O_APPEND,
+            Some(Fault::AccessWidened) if !is_path && flags & (libc::O_ACCMODE | libc::O_DIRECTORY) == 0 => {
+                flags | libc::O_RDWR
+            }
+            Some(Fault::PathOpened) => flags & !libc::O_PATH,
+            Some(Fault::SymlinkFollowed) => flags & !libc::O_NOFOLLOW,
+            _ => flags,
+        }
+    }
+
+    /// Puts the bytes back into a named pipe, once.
+    fn fill(&self, purpose: Use, pipe: &OwnedFd) -> io::Result<()> {
+        let Use::Description(index) = purpose else { return Ok(()) };
+        let description = &self.image.descriptions[index];
+        // Every description of the pipe has captured the same bytes: the first one brings them back.
+        let first = self
+            .image
+            .descriptions
+            .iter()
+            .position(|other| !other.pipe.is_empty() && self.same_inode(other.file, description.file));
+        if first == Some(index) {
+            let stat = nix::sys::stat::fstat(pipe)?;
+            let count = nix::unistd::write(pipe, description.pipe.as_slice())?;
+            if count != description.pipe.0.len() {
+                return Err(io::Error::other(format!("only {count} bytes went back into the pipe")));
+            }
+            let times = [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)];
+            inode::own_times(pipe, times)?;
+        }
+        Ok(())
+    }
+
+    fn same_inode(&self, one: usize, other: usize) -> bool {
+        let file = |index: usize| match &self.image.files[index].name {
+            NameImage::Live { file, .. } => Some(*file),
+            NameImage::Removed { inode } | NameImage::Never { inode } | NameImage::Memfd { inode, .. } => {
+                self.image.inodes.get(*inode).map(|inode| inode.file)
+            }
+        };
+        file(one) == file(other)
+    }
+
+    /// A memfd: label, contents, seals. Its descriptions open it through the first one's magic link.
+    pub(super) fn open_memfd(&self, file: usize, opened: &mut Opened) -> Result<(), Failure> {
+        let image = &self.image.files[file];
+        let NameImage::Memfd { inode, seals } = image.name else { return Ok(()) };
+        let InodeSource::Kept(contents) = &self.image.inodes[inode].source else { return Ok(()) };
+        let made = || -> io::Result<OwnedFd> {
+            let label = CString::new(image.path.as_slice()).map_err(io::Error::other)?;
+            let fd = memfd_create(label.as_c_str(), MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC)?;
+            inode::fill(&fd, contents)?;
+            nix::sys::stat::fchmod(&fd, Mode::from_bits_truncate(contents.mode))?;
+            set_apart(fd)
+        };
+        let first = made().map_err(at(&image.object))?;
+        for purpose in self.uses(file) {
+            let flags = OFlag::from_bits_retain(self.flags(purpose));
+            let fd = self.open_again(&first, flags).map_err(at(&image.object))?;
+            keep(opened, purpose, fd);
+        }
+        let seals = SealFlag::from_bits_retain(seals);
+        fcntl(&first, FcntlArg::F_ADD_SEALS(seals)).map(drop).map_err(at(&image.object))
+    }
+
+    /// An open file once more, through its magic link.
+    pub(super) fn open_again(&self, fd: &OwnedFd, flags: OFlag) -> io::Result<OwnedFd> {
+        set_apart(openat(self.proc, magic(fd).as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())?)
+    }
+}
+
+/// Puts an open file where its purpose finds it.
+pub(super) fn keep(opened: &mut Opened, purpose: Use, fd: OwnedFd) {
+    match purpose {
+        Use::Description(index) => opened.descriptions[index] = Some(fd),
+        Use::Mapping(index) => opened.mappings[index] = Some(fd),
+        Use::Cwd => opened.cwd = Some(fd),
+        Use::Root => opened.root = Some(fd),
+    }
+}
+
+/// An inode by its handle, or by one of its names, on a visible mount.
+pub(super) fn linked(bench: BorrowedFd<'_>, source: &InodeSource) -> io::Result<OwnedFd> {
+    match source {
+        InodeSource::Linked { handle: Some(handle), .. } => sys::open_handle(bench, handle),
+        InodeSource::Linked { path: Some(path), .. } => super::super::workshop::look_at(bench, path),
+        _ => Err(io::Error::other("it has no other names")),
+    }
+}

@@ -1,0 +1,150 @@
+//! A private copy of the mount namespace, in which one visible mount is laid bare: nothing stands on it or above it,
+//! and it is writable. Detached mounts are made here, covered directories are reached here, names are put back here.
+//!
+//! Why a copy: a bind in the namespace itself would be seen by whoever looks, would spread to peers, and needs an
+//! unbindable or covered mount to be changed for a moment. Here all of that ends with the copy. Its mounts
+//! are private, so nothing that happens to them spreads.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{OFlag, open, openat, readlinkat};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::Mode;
+use protocol::observation::Mount;
+use scenarios::Bytes;
+
+use super::table::{Table, below};
+use crate::observe::read_file;
+
+/// The copy; this process is in it until the value is dropped. Descriptors that were opened in it stay good.
+#[derive(Debug)]
+pub struct Workshop {
+    home: OwnedFd,
+    proc: OwnedFd,
+    /// The root of the bare mount; `O_PATH` when it is no directory.
+    pub root: OwnedFd,
+    /// Its mount point here.
+    pub at: Bytes,
+}
+
+/// More mounts than this are not taken away, one by one.
+const STEP_LIMIT: usize = 1000;
+
+impl Workshop {
+    /// Enters a copy of this process's namespace with `base` laid bare. `table` is that of the namespace. The
+    /// process must have one thread; its root and working directory are the namespace's root afterwards.
+    ///
+    /// # Errors
+    /// Those of copying and unmounting.
+    pub fn enter(proc: BorrowedFd<'_>, table: &Table, base: u64) -> io::Result<Self> {
+        let home: OwnedFd = openat(proc, "self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let chain = table.chain(base);
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        match lay_bare(proc, &chain) {
+            Ok((root, at)) => Ok(Workshop { home, proc: proc.try_clone_to_owned()?, root, at }),
+            Err(error) => {
+                setns(&home, CloneFlags::CLONE_NEWNS)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The path of an open file from the root of the bare mount; none for a file that cannot be reached from there.
+    pub fn path_of(&self, fd: BorrowedFd<'_>) -> Option<Bytes> {
+        let text = readlinkat(&self.proc, format!("self/fd/{}", fd.as_raw_fd()).as_str()).ok()?;
+        below(&self.at, &text.as_os_str().into())
+    }
+
+    /// A procfs in which `self` is this process.
+    pub fn proc(&self) -> BorrowedFd<'_> {
+        self.proc.as_fd()
+    }
+
+    /// The absolute path here of a path on the bare mount.
+    ///
+    /// # Errors
+    /// A NUL in the path.
+    pub fn absolute(&self, path: &Bytes) -> io::Result<CString> {
+        let at = self.at.0.strip_suffix(b"/").unwrap_or(&self.at.0);
+        let whole = if path.is_empty() { self.at.0.clone() } else { [at, b"/", path.as_slice()].concat() };
+        CString::new(whole).map_err(io::Error::other)
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        // It can only fail when this process has several threads, and then it had not come here.
+        let _ = setns(self.home.as_fd(), CloneFlags::CLONE_NEWNS);
+    }
+}
+
+fn lay_bare(proc: BorrowedFd<'_>, chain: &super::table::Chain) -> io::Result<(OwnedFd, Bytes)> {
+    let none = None::<&CStr>;
+    mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
+    let mut steps = 0;
+    let at = loop {
+        let table = Table::own(proc)?;
+        let lost = || io::Error::new(io::ErrorKind::NotFound, "the mount is not in a copy of its namespace");
+        let base = table.find(chain).ok_or_else(lost)?;
+        let Some(in_the_way) = in_the_way(&table, base) else { break base.mount_point.clone() };
+        umount2(in_the_way.mount_point.as_os_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
+        steps += 1;
+        if steps > STEP_LIMIT {
+            return Err(io::Error::other("too many mounts stand on it"));
+        }
+    };
+    mount(none, at.as_os_str(), none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND, none)?;
+    // open_by_handle_at(2) wants a real descriptor, which for anything but a directory might do something to it.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let root = open(at.as_os_str(), flags | OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
+        .or_else(|_| open(at.as_os_str(), flags | OFlag::O_PATH, Mode::empty()))?;
+    Ok((root, at))
+}
+
+/// A mount that stands on the base, or hides it or the way to it.
+fn in_the_way<'a>(table: &'a Table, base: &Mount) -> Option<&'a Mount> {
+    let line: Vec<u64> = table.line(base.id).iter().map(|mount| mount.id).collect();
+    let hides = |mount: &&Mount| {
+        let outside = !line.contains(&mount.id) && line.contains(&mount.parent);
+        let near = below(&base.mount_point, &mount.mount_point).is_some()
+            || below(&mount.mount_point, &base.mount_point).is_some();
+        outside && near
+    };
+    table.all().iter().find(hides)
+}
+
+/// The text of a file below a procfs.
+pub(super) fn text(proc: BorrowedFd<'_>, path: &str) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&read_file(proc, path)?).into_owned())
+}
+
+/// Opens with `O_PATH`, the last name not followed; an empty path is `dir` itself.
+pub(super) fn look_at(dir: BorrowedFd<'_>, path: &Bytes) -> io::Result<OwnedFd> {
+    if path.is_empty() {
+        return dir.try_clone_to_owned();
+    }
+    Ok(openat(dir, path.as_slice(), OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// A procfs that is attached nowhere.
+pub(super) fn own_proc() -> io::Result<OwnedFd> {
+    crate::sys::fsmount(c"proc")
+}
+
+/// Makes `call` with the working directory at the root of a procfs, for calls that take a path from there only.
+pub(super) fn in_proc<T>(proc: BorrowedFd<'_>, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    nix::unistd::fchdir(proc)?;
+    let result = call();
+    nix::unistd::chdir("/")?;
+    result
+}
+
+/// A file that is open, once more, through its magic link below `proc`.
+pub(super) fn reopen(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, flags: OFlag) -> io::Result<File> {
+    let path = format!("self/fd/{}", fd.as_raw_fd());
+    Ok(openat(proc, path.as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())?.into())
+}

@@ -1,0 +1,143 @@
+//! The mistakes that the reference engine can be told to make: each is one that an implementation may make, and that
+//! the judge must catch. The engine makes each at one place; `selftest` proves that a scenario fails with the kind
+//! that stands here.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a fault is, for people and for `selftest`.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// The fault.
+    pub fault: Fault,
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// The kind of failure that it must end in, a word of the verdicts.
+    pub kind: &'static str,
+    /// What is done wrong.
+    pub text: &'static str,
+    /// Parts of the names of scenarios that are likely to catch it: tried first. A hint for speed, no claim.
+    pub likely: &'static [&'static str],
+}
+
+macro_rules! faults {
+    ($($variant:ident $name:literal $kind:literal $text:literal [$($likely:literal),*];)*) => {
+        /// A mistake, switched on by name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Fault {
+            $(#[doc = $text] $variant,)*
+        }
+
+        /// Every fault, in the order of the list.
+        pub const ALL: &[Description] = &[
+            $(Description {
+                fault: Fault::$variant, name: $name, kind: $kind, text: $text, likely: &[$($likely),*],
+            },)*
+        ];
+    };
+}
+
+faults! {
+    Attached "attached" "wrong-mount" "A file is opened on the visible mount instead of a detached one." ["subdir-bind/file"];
+    SuperblockRoot "superblock-root" "wrong-path" "The detached mount shows the root of the visible mount, not that of the bind." ["subdir-bind/file"];
+    ParentRoot "parent-root" "wrong-path" "The detached mount starts one level too high." ["subdir-bind/file"];
+    OtherBind "other-bind" "wrong-mount" "A file is opened on another, visible bind of the same directory." ["sharing/one-visible"];
+    OtherHardLink "other-hard-link" "wrong-path" "A file is opened by another of its names." ["hard-link/opened-by-the-other"];
+    SameName "same-name" "wrong-file" "For a deleted file the one that took its name is opened." ["deleted/name-taken-by-a-file"];
+    SameInodeOtherSubvolume "same-inode-other-subvolume" "wrong-file" "The file with the same inode number in another btrfs subvolume is opened." ["btrfs/same-inode-number"];
+    SnapshotForSubvolume "snapshot-for-subvolume" "wrong-file" "A file of a btrfs subvolume and that of its snapshot are taken for one another." ["btrfs/snapshot"];
+    Undeleted "undeleted" "wrong-file" "A deleted file comes back with its name." ["deleted/unlinked"];
+    DeletedLostLinks "deleted-lost-links" "wrong-file" "A deleted file with other links left comes back as a copy without any." ["hard-link/left-inside"];
+    GhostCopy "ghost-copy" "wrong-file" "Every descriptor of a deleted file gets a copy of its own." ["deleted/opened-twice"];
+    GhostLeft "ghost-left" "litter" "The file that holds the contents of a deleted one for a moment is left." ["deleted/unlinked"];
+    MountPointLeft "mount-point-left" "litter" "The directory of a temporary mount is left." ["subdir-bind/file"];
+    MountLeftVisible "mount-left-visible" "litter" "A temporary mount is left in the mount table." ["subdir-bind/file"];
+    LeakedToPeer "leaked-to-peer" "litter" "A temporary mount below a shared one spreads to a peer and stays there." ["propagation/slave-stays"];
+    ParentTouched "parent-touched" "litter" "The times of a directory are not put back." ["deleted/unlinked"];
+    SplitMount "split-mount" "wrong-mount" "Each object gets a detached mount of its own." ["sharing/one-mount"];
+    MergedMounts "merged-mounts" "wrong-mount" "Two detached mounts of one directory become one." ["sharing/two-mounts"];
+    SplitDescription "split-description" "broken-sharing" "A duplicate is opened anew." ["sharing/dup"];
+    MergedDescriptions "merged-descriptions" "broken-sharing" "Two descriptions of one file become one." ["deleted/opened-twice", "sharing/dup"];
+    PositionLost "position-lost" "wrong-flags" "The position of a descriptor is not put back." ["objects/position"];
+    AppendLost "append-lost" "wrong-flags" "A file is opened without O_APPEND." ["objects/flags@tmpfs,append"];
+    CloexecFlipped "cloexec-flipped" "wrong-flags" "Close-on-exec is the opposite." ["sharing/dup-cloexec"];
+    AccessWidened "access-widened" "wrong-flags" "A file that was open for reading is opened for writing too." ["subdir-bind/file@tmpfs,rdonly"];
+    MountRoLost "mount-ro-lost" "wrong-mount" "The detached mount is writable." ["attributes/one@tmpfs,ro"];
+    MountNosuidLost "mount-nosuid-lost" "wrong-mount" "The detached mount honours set-user-ID bits." ["attributes/one@tmpfs,nosuid"];
+    AtimePolicyLost "atime-policy-lost" "wrong-mount" "The detached mount has the default policy for access times." ["attributes/one@tmpfs,noatime"];
+    PropagationWrong "propagation-wrong" "wrong-mount" "A mount that was made private for a bind of it stays private." ["propagation/unbindable"];
+    PathOpened "path-opened" "wrong-flags" "An O_PATH descriptor becomes a real one." ["objects/path-only"];
+    SymlinkFollowed "symlink-followed" "wrong-file" "A descriptor of a symbolic link becomes one of what it points to." ["objects/path-only-symlink"];
+    DotNameAsRoot "dot-name-as-root" "wrong-file" "A name that starts with a dot is taken for the mount's root." ["resolution/odd-names"];
+    SiblingRootName "sibling-root-name" "wrong-file" "The same name below the root of another detached mount is opened." ["sharing/two-roots"];
+    DeletedSuffixLiteral "deleted-suffix-literal" "wrong-file" "A name that ends in \" (deleted)\" is taken for that of a deleted file." ["names/deleted-suffix"];
+    SubmountLost "submount-lost" "wrong-mount" "A mount that stands on the visible one is taken away for a bind and not put back." ["resolution/mounted-since"];
+    SubmountShowsCovered "submount-shows-covered" "wrong-file" "A file on a child mount is taken for the one that the child covers." ["child-mounts/control"];
+    NumberShifted "number-shifted" "lost-object" "Descriptors get other numbers." ["subdir-bind/file"];
+    CwdAttached "cwd-attached" "wrong-mount" "The working directory is on the visible mount." ["objects/cwd"];
+    RootAttached "root-attached" "wrong-mount" "The root directory is on the visible mount." ["objects/root"];
+    MapPrivateShared "map-private-shared" "wrong-flags" "Private mappings become shared ones and the reverse." ["objects/map-private"];
+    LockLost "lock-lost" "wrong-flags" "Locks are not taken again." ["objects/lock"];
+    StaleContent "stale-content" "wrong-content" "A deleted file comes back with older contents." ["deleted/unlinked"];
+    Truncated "truncated" "wrong-content" "The end of a deleted file is missing." ["deleted/unlinked"];
+    ModeChanged "mode-changed" "wrong-content" "A deleted file comes back with another mode." ["deleted/unlinked"];
+    RefusesAll "refuses-all" "dump-failed" "Every dump is refused." ["subdir-bind/file"];
+    AcceptsUnrestorable "accepts-unrestorable" "lost-object" "What cannot be restored is left out of a dump that succeeds." ["only-mount/file"];
+    KillsOnRefusal "kills-on-refusal" "harmed-by-dump" "The process is ended although the dump was refused." ["only-mount/file"];
+    LeavesStopped "leaves-stopped" "harmed-by-dump" "The process is left stopped after a refused dump." ["only-mount/file"];
+    Hangs "hangs" "hang" "The dump does not end." ["subdir-bind/file"];
+    Crashes "crashes" "crash" "The dump is ended by a signal." ["subdir-bind/file"];
+}
+
+/// Known mistakes that no scenario can show yet, and what the program language lacks for it.
+pub const NOT_EXPRESSIBLE: &[(&str, &str)] =
+    &[("in-flight-dropped", "no step sends a descriptor over a socket and leaves it there")];
+
+impl Fault {
+    /// What it is.
+    pub fn description(self) -> &'static Description {
+        ALL.iter().find(|description| description.fault == self).expect("the macro writes enum and table from one list")
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.description().name)
+    }
+}
+
+/// A word that is no fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown fault {0:?}; known are {known}", known = names())]
+pub struct UnknownFault(pub String);
+
+fn names() -> String {
+    ALL.iter().map(|description| description.name).collect::<Vec<_>>().join(", ")
+}
+
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    fn from_str(word: &str) -> Result<Self, UnknownFault> {
+        let found = ALL.iter().find(|description| description.name == word);
+        found.map(|description| description.fault).ok_or_else(|| UnknownFault(word.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_wire() {
+        for description in ALL {
+            assert_eq!(serde_json::to_string(&description.fault).unwrap(), format!("{:?}", description.name));
+            assert_eq!(description.name.parse(), Ok(description.fault));
+        }
+        let error = "attatched".parse::<Fault>().unwrap_err().to_string();
+        assert!(error.starts_with("unknown fault \"attatched\"; known are attached, superblock-root, "), "{error}");
+    }
+}

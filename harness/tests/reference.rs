@@ -1,0 +1,218 @@
+//! The reference engine on the host's own kernel: what it captures and restores is the same afterwards, for scenarios of
+//! the catalogue in both ways of making a detached mount, and for variations that are generated.
+//!
+//! Only filesystems in memory: no disks are needed. Skips are decided when the tests are listed.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use arbtest::arbitrary::{self, Unstructured};
+use harness::host::{HostAgent, HostSpec};
+use harness::image::{Settings, Store, default_cache_dir, tree};
+use harness::judge::{Context, Judgement, Verdict, judge};
+use harness::subject::{Manner, Subject};
+use libtest_mimic::{Arguments, Failed, Trial};
+use protocol::message::{Event, Flavor, Lifecycle, MountWay, Request, TrialReport, TrialRequest};
+use scenarios::{Outcome, Scenario, catalogue};
+
+/// How long the generated variations may take.
+const BUDGET_MS: u64 = 15_000;
+
+fn main() {
+    type Test = fn() -> Result<(), Failed>;
+    let tests: [(&str, Test); 2] =
+        [("both_ways_agree", both_ways_agree), ("generated_variations_come_back", generated_variations_come_back)];
+    let lack = lack_of_root();
+    let trials = tests.map(|(name, test)| match &lack {
+        Some(why) => Trial::test(name, test).with_ignored_flag(true).with_kind(why),
+        None => Trial::test(name, test),
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
+}
+
+fn lack_of_root() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("file handles need root".to_owned());
+    }
+    let mut command = Command::new("unshare");
+    let made = command.args(["-mpiu", "--fork", "true"]).stderr(Stdio::null()).status();
+    (!made.is_ok_and(|status| status.success())).then(|| "no namespaces".to_owned())
+}
+
+/// An agent and the number of its next trial.
+struct Rig {
+    agent: HostAgent,
+    next: u64,
+}
+
+impl Rig {
+    fn new() -> Result<Self, Failed> {
+        let store = Store::open(&default_cache_dir()?, &tree::locate(None)?, Settings::default())?;
+        let spec = HostSpec { agent: store.host_image(None)?.agent, blank: None };
+        Ok(Rig { agent: HostAgent::boot(&spec, soon())?, next: 1 })
+    }
+
+    fn run(&mut self, scenario: &Scenario, way: MountWay) -> Result<(Judgement, TrialReport), Failed> {
+        let manner = Manner { way, ..Manner::default() };
+        let trial = self.next;
+        self.next += 1;
+        self.agent.send(&Request::Run(TrialRequest {
+            trial,
+            program: scenarios::text::print_program_in_place(&scenario.program),
+            flavor: Flavor::Ns,
+            lifecycle: Lifecycle::DumpRestore,
+            engine: Subject::Reference(None).engine(manner),
+            action_timeout_ms: 10_000,
+            keep_logs: true,
+        }))?;
+        loop {
+            if let Event::Finished { report, .. } = self.agent.receive(soon())? {
+                let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before: self.agent.ready().tainted };
+                return Ok((judge(scenario, context, &report), *report));
+            }
+        }
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
+
+/// Every scenario whose outcome hangs on how a detached mount is made comes back in both ways.
+fn both_ways_agree() -> Result<(), Failed> {
+    let mut rig = Rig::new()?;
+    let families = ["attributes", "child-mounts", "file-bind", "sharing", "subdir-bind", "resolution"];
+    let all = catalogue::load(Path::new(catalogue::DIRECTORY)).map_err(|faults| format!("{faults:?}"))?;
+    let mut count = 0;
+    for scenario in all.iter().filter(|scenario| families.contains(&scenario.family.as_str())) {
+        let in_memory = scenario.requires.axes.iter().any(|(_, value)| value == "tmpfs");
+        if !in_memory || scenario.outcome != Outcome::Restored {
+            continue;
+        }
+        for way in [MountWay::Tree, MountWay::Bind] {
+            let (judgement, _) = rig.run(scenario, way)?;
+            if judgement.verdict != Verdict::Pass {
+                return Err(format!("{} by {way:?}: {judgement:#?}", scenario.name).into());
+            }
+        }
+        count += 1;
+    }
+    if count < 30 { Err(format!("only {count} scenarios").into()) } else { Ok(()) }
+}
+
+const NAMES: &[&str] =
+    &["f", "g", ".f", "..f", "...", "f (deleted)", "two words", "new\\nline", "\\\\040", "\\xff\\xfe", "#9", "//"];
+
+/// A program about files below `a`, a bind of a part of it on `b`, and objects on that, which is then detached.
+fn variation(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
+    let mut text = String::from("mount tmpfs a\nmkdir a/d\nmkdir a/d/e\n");
+    let root = *u.choose(&["", "d/", "d/e/"])?;
+    let names: Vec<&str> = NAMES.iter().copied().filter(|name| *name != "//").collect();
+    let mut files: Vec<String> = Vec::new();
+    for directory in ["", "d/", "d/e/"] {
+        for _ in 0..u.int_in_range(1..=3)? {
+            let path = format!("{directory}{}", u.choose(&names)?);
+            if !files.contains(&path) {
+                let _ = writeln!(text, "write \"a/{path}\" \"contents of {}\"", files.len());
+                files.push(path);
+            }
+        }
+    }
+    if u.arbitrary()? {
+        let path = format!("{}linked", u.choose(&["", "d/", "d/e/"])?);
+        let _ = writeln!(text, "link \"a/{}\" \"a/{path}\"", u.choose(&files)?);
+        files.push(path);
+    }
+    let attribute = *u.choose(&["", "nosuid", "noexec noatime", "nosymfollow nodiratime", "strictatime nodev"])?;
+    let _ = writeln!(text, "bind a/{} b {attribute}", root.trim_end_matches('/'));
+    let inside: Vec<String> = files.iter().filter_map(|path| path.strip_prefix(root)).map(str::to_owned).collect();
+    let mut count = 0;
+    for path in &inside {
+        if u.ratio(2, 3)? || count == 0 {
+            let flags = *u.choose(&["rdonly", "rdwr", "wronly append", "rdwr nonblock", "path", "rdwr cloexec"])?;
+            let _ = writeln!(text, "fd{count} = open \"b/{path}\" {flags}");
+            count += 1;
+        }
+    }
+    if u.arbitrary()? {
+        let _ = writeln!(text, "chdir b");
+    }
+    if u.arbitrary()? {
+        let _ = writeln!(text, "copy = dup fd0");
+    }
+    let early = u.arbitrary()?;
+    if early {
+        let _ = writeln!(text, "umount-lazy b");
+    }
+    changes(u, &mut files, &mut text)?;
+    if !early {
+        let _ = writeln!(text, "umount-lazy b");
+    }
+    text.push_str("assert fd0 detached\n");
+    Ok(text)
+}
+
+/// What happens to the names while the files are open.
+fn changes(u: &mut Unstructured<'_>, files: &mut Vec<String>, text: &mut String) -> arbitrary::Result<()> {
+    for number in 0..u.int_in_range(0..=4)? {
+        if files.is_empty() {
+            break;
+        }
+        let index = u.choose_index(files.len())?;
+        let path = files.remove(index);
+        match u.int_in_range(0..=3)? {
+            0 => {
+                let _ = writeln!(text, "unlink \"a/{path}\"");
+            }
+            1 => {
+                let _ = writeln!(text, "unlink \"a/{path}\"\nwrite \"a/{path}\" \"taken {number}\"");
+                files.push(path);
+            }
+            2 => {
+                let (directory, _) = path.rsplit_once('/').unwrap_or(("", ""));
+                let slash = if directory.is_empty() { "" } else { "/" };
+                let moved = format!("{directory}{slash}moved{number}");
+                let _ = writeln!(text, "rename \"a/{path}\" \"a/{moved}\"");
+                files.push(moved);
+            }
+            _ => {
+                let _ = writeln!(text, "write \"a/d/over{number}\" \"over\"\nrename \"a/d/over{number}\" \"a/{path}\"");
+                files.push(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whatever a generated program holds is there afterwards; the way of making mounts is a part of the variation.
+fn generated_variations_come_back() -> Result<(), Failed> {
+    let rig = RefCell::new(Rig::new()?);
+    let count = RefCell::new(0);
+    arbtest::arbtest(|u| {
+        let text = variation(u)?;
+        let way = if u.arbitrary()? { MountWay::Tree } else { MountWay::Bind };
+        let program = scenarios::text::program(&text);
+        let program = program.unwrap_or_else(|faults| panic!("the generator made a bad program: {faults:?}\n{text}"));
+        let scenario = Scenario {
+            name: "generated".to_owned(),
+            family: String::new(),
+            summary: String::new(),
+            requires: scenarios::scenario::Requirements::default(),
+            outcome: Outcome::Restored,
+            program,
+            file: None,
+        };
+        let (judgement, report) = rig.borrow_mut().run(&scenario, way).expect("the agent works");
+        *count.borrow_mut() += 1;
+        let told = (&judgement.verdict, &judgement.reason, &judgement.quotes, &report.leftovers);
+        assert!(judgement.verdict == Verdict::Pass, "by {way:?}: {told:?}\n{text}");
+        Ok(())
+    })
+    .size_max(512)
+    .budget_ms(BUDGET_MS);
+    let count = count.into_inner();
+    if count < 10 { Err(format!("only {count} programs").into()) } else { Ok(()) }
+}
