@@ -3,6 +3,7 @@
 //! The machine is a VM ([`main`]), or namespaces on the host's own kernel ([`host_main`]). One thread, one trial at a
 //! time. Whatever it cannot do is an event for the host, never silence.
 
+mod bare;
 mod boot;
 mod child;
 mod disks;
@@ -121,7 +122,7 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                 wire::send(&mut to_host, &Event::Awake { nonce: wake.nonce, ready })?;
             }
             Ok(Request::Bare(request)) => {
-                let (durations_us, failure) = trial::bare(&request, &mut machine);
+                let (durations_us, failure) = bare::run(&request, &mut machine);
                 wire::send(&mut to_host, &Event::Bare { trial: request.trial, durations_us, failure })?;
             }
             Ok(Request::Shutdown) | Err(wire::WireError::Closed) => return Ok(()),

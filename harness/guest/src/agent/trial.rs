@@ -23,7 +23,7 @@ use crate::observe::{Made, outside};
 pub(super) type Progress<'a> = &'a mut dyn FnMut(&str) -> Result<(), WireError>;
 
 /// The actions of a lifecycle, each followed by a look.
-fn actions(lifecycle: Lifecycle) -> &'static [Action] {
+pub(super) fn actions(lifecycle: Lifecycle) -> &'static [Action] {
     match lifecycle {
         Lifecycle::DumpRestore => &[Action::Dump, Action::Restore],
         Lifecycle::LeaveRunning => &[Action::DumpLeaveRunning],
@@ -71,41 +71,21 @@ pub(super) fn run(
     Ok(report)
 }
 
-/// Sets up the process of a trial and dumps and restores it, with no look and no comparison: how long each action took
-/// in microseconds, and what kept it from its end.
-pub(super) fn bare(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, Option<String>) {
-    let before = match Before::look() {
-        Ok(before) => before,
-        Err(error) => return (Vec::new(), Some(error.to_string())),
-    };
-    let top = format!("/t/{}", request.trial);
-    let mut disks = Disks::default();
-    let mut durations = Vec::new();
-    let failure = match prepare(request, &top, machine, &mut disks) {
-        Ok(child) => {
-            let confined = machine.confined();
-            let trial = Trial { request, top: &top, child, disks: &disks, made: Vec::new(), confined };
-            trial.act_barely(&mut durations).err()
-        }
-        Err(failure) => Some(failure.what),
-    };
-    let _ = before.clean(&top);
-    disks.detach();
-    let _ = fs::remove_dir_all(images_folder(request.trial));
-    let _ = fs::remove_dir(&top);
-    (durations, failure)
-}
-
 fn infrastructure(what: &str, error: &impl std::fmt::Display) -> SetupFailure {
     SetupFailure { line: 0, what: format!("{what}: {error}"), missing: None }
 }
 
-fn images_folder(trial: u64) -> PathBuf {
+pub(super) fn images_folder(trial: u64) -> PathBuf {
     PathBuf::from(format!("/run/images/{trial}"))
 }
 
 /// Everything that must be there before the program starts; what was attached stands in `disks` also on failure.
-fn prepare(request: &TrialRequest, top: &str, machine: &mut Machine, disks: &mut Disks) -> Result<Child, SetupFailure> {
+pub(super) fn prepare(
+    request: &TrialRequest,
+    top: &str,
+    machine: &mut Machine,
+    disks: &mut Disks,
+) -> Result<Child, SetupFailure> {
     let program = scenarios::text::program(&request.program)
         .map_err(|faults| infrastructure("the program", &crate::executor::told(&faults)))?;
     let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
@@ -137,7 +117,7 @@ pub(super) struct Trial<'a> {
     pub(super) disks: &'a [Disk],
     pub(super) made: Vec<Made>,
     /// The program has only the privileges of a user namespace.
-    confined: bool,
+    pub(super) confined: bool,
 }
 
 /// Sets up, looks, acts, looks, until the end of the lifecycle or the first action that fails.
@@ -181,38 +161,6 @@ fn action_name(action: Action) -> &'static str {
 }
 
 impl Trial<'_> {
-    /// The actions alone, timed.
-    fn act_barely(mut self, durations_us: &mut Vec<u64>) -> Result<(), String> {
-        let mut report = TrialReport::default();
-        let outcome = if self.set_up(&mut report) { self.time_actions(durations_us) } else { Err("setup".to_owned()) };
-        self.child.end();
-        outcome.map_err(|why| report.setup_failure.map_or(why, |failure| failure.what))
-    }
-
-    fn time_actions(&mut self, durations_us: &mut Vec<u64>) -> Result<(), String> {
-        let images = Images::new(images_folder(self.request.trial), self.own_root());
-        let images = images.map_err(|error| error.to_string())?;
-        let mut externals = Vec::new();
-        for &action in actions(self.request.lifecycle) {
-            let start = Instant::now();
-            let run = match action {
-                Action::Dump => self.dump(&images, false, &mut externals),
-                Action::DumpLeaveRunning => self.dump(&images, true, &mut externals),
-                Action::Restore => self.restore(&images, &externals),
-            };
-            durations_us.push(start.elapsed().as_micros().try_into().unwrap_or(u64::MAX));
-            let run = run.map_err(|error| error.to_string())?;
-            if run.end != ActionEnd::Done {
-                return Err(format!("{action:?}: {:?} {}", run.end, run.error_lines.join("; ")));
-            }
-            if action == Action::Dump {
-                let _ = self.child.wait_for_end(Duration::from_secs(5));
-                self.child.reap();
-            }
-        }
-        Ok(())
-    }
-
     /// How long the process may take to answer: it does no more than a few hundred system calls.
     pub(super) fn answer_timeout(&self) -> Duration {
         Duration::from_millis(self.request.action_timeout_ms)
@@ -228,7 +176,7 @@ impl Trial<'_> {
     }
 
     /// Has the program carried out; false when it was not.
-    fn set_up(&mut self, report: &mut TrialReport) -> bool {
+    pub(super) fn set_up(&mut self, report: &mut TrialReport) -> bool {
         let ask = Ask::SetUp {
             program: self.request.program.clone(),
             top: self.inner_top().to_owned(),
