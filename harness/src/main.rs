@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use harness::cmd::{Usage, doctor, image, list, run, selftest};
+use harness::cmd::{Usage, bench, doctor, image, list, run, selftest};
 
 /// Checkpoint and restore of files on lazily unmounted mounts: scenarios, VMs, verdicts.
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Command {
     Run(run::RunArgs),
     /// Prove that the judge catches mistakes: the reference engine with every known fault
     Selftest(selftest::SelftestArgs),
+    /// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores
+    Bench(bench::BenchArgs),
     /// List scenarios
     List(list::ListArgs),
     /// Show a scenario's program, what it needs and what it expects
@@ -57,6 +59,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Selftest(args) => selftest::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => list::show(&args),
         Command::Image(args) => {

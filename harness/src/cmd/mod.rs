@@ -1,5 +1,6 @@
 //! One small file per subcommand.
 
+pub mod bench;
 pub mod doctor;
 pub mod image;
 pub mod list;

@@ -10,7 +10,8 @@ const ENOUGH: usize = 3;
 /// What is known of a run's pace.
 #[derive(Debug)]
 pub(super) struct Pace {
-    start: Instant,
+    /// From when on trials are counted.
+    pub(super) start: Instant,
     running: Vec<String>,
     /// Machines that took the place of one that was thrown away.
     pub(super) resets: usize,

@@ -77,6 +77,8 @@ pub struct Terminal<W: Write> {
     failures: Vec<Finished>,
     bar: Option<ProgressBar>,
     pace: Pace,
+    /// The first machine is up.
+    begun: bool,
     /// When something was printed.
     printed: Instant,
 }
@@ -97,6 +99,7 @@ impl<W: Write> Terminal<W> {
             bar: None,
             pace: Pace::new(now),
             printed: now,
+            begun: false,
         }
     }
 
@@ -217,6 +220,11 @@ impl<W: Write> Reporter for Terminal<W> {
                 Ok(())
             }
             Event::MachineStarted { reset } => {
+                if !std::mem::replace(&mut self.begun, true) {
+                    // What was prepared before the first machine came up is no part of the pace.
+                    self.pace.start = Instant::now();
+                    self.printed = Instant::now();
+                }
                 self.pace.resets += usize::from(*reset);
                 self.show_pace();
                 Ok(())
