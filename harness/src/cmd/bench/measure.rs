@@ -220,7 +220,7 @@ impl<'a> Bench<'a> {
     /// What a developer waits for.
     fn one_scenario(&mut self) -> anyhow::Result<()> {
         let file = self.work.join("one.scn");
-        std::fs::write(&file, format!("# One file.\noutcome restored\n\n{PROGRAM}"))?;
+        std::fs::write(&file, format!("# One file.\noutcome restored\n\n{PROGRAM}assert fd0 link \"/f\"\n"))?;
         let mut times = Vec::new();
         for _ in 0..COPIES {
             let mut command = Command::new(std::env::current_exe()?);

@@ -84,9 +84,9 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
     let mut spec = args.machines.vm(&store, &kernel, folder.path())?;
     spec.accelerator = args.machines.accelerator(&spec)?.accelerator;
     let mut bench = Bench::new(spec, folder.path(), args)?;
-    bench.take_all()?;
+    let outcome = bench.take_all();
     write(args.format, &bench.figures, &mut io::stdout())?;
-    Ok(0)
+    outcome.map(|()| 0)
 }
 
 fn write(format: Format, figures: &[Figure], out: &mut dyn Write) -> io::Result<()> {
