@@ -13,6 +13,7 @@ pub mod epilogue;
 mod github;
 pub mod json;
 mod junit;
+mod pace;
 mod paint;
 pub mod record;
 mod table;
@@ -40,6 +41,11 @@ pub enum Event {
         trials: usize,
         /// What they have in common.
         common: Common,
+    },
+    /// A worker got a machine.
+    MachineStarted {
+        /// In place of one that was thrown away.
+        reset: bool,
     },
     /// A trial begins.
     TrialStarted {

@@ -55,7 +55,7 @@ impl Reporter for Whole {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::RunStarted { .. } => self.started = Instant::now(),
-            Event::TrialStarted { .. } => {}
+            Event::TrialStarted { .. } | Event::MachineStarted { .. } => {}
             Event::TrialFinished(finished) => {
                 self.tally.add(finished.judgement.verdict);
                 self.trials.push(TrialRecord::from(&**finished));
