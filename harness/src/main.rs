@@ -1,35 +1,9 @@
-//! The command line: an enum and a match.
+//! The program: the command line's exit status, and what it says of an error.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use harness::cmd::{Usage, bench, doctor, image, list, run, selftest};
-
-/// Checkpoint and restore of files on lazily unmounted mounts: scenarios, VMs, verdicts.
-#[derive(Parser)]
-#[command(name = "zdtm-detached", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run scenarios: checkpoint, restore, compare
-    Run(run::RunArgs),
-    /// Prove that the judge catches mistakes: the reference engine with every known fault
-    Selftest(selftest::SelftestArgs),
-    /// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores
-    Bench(bench::BenchArgs),
-    /// List scenarios
-    List(list::ListArgs),
-    /// Show a scenario's program, what it needs and what it expects
-    Show(list::ShowArgs),
-    /// List, build, verify and remove the images that VMs are made of
-    Image(image::ImageArgs),
-    /// Check what this machine has and what it lacks
-    Doctor(doctor::Args),
-}
+use clap::Parser as _;
+use harness::cmd::{Cli, Usage, dispatch};
 
 fn main() -> ExitCode {
     match dispatch(Cli::parse().command) {
@@ -53,19 +27,4 @@ fn told(error: &anyhow::Error) -> String {
         }
     }
     text
-}
-
-fn dispatch(command: Command) -> anyhow::Result<u8> {
-    match command {
-        Command::Run(args) => run::run(&args),
-        Command::Selftest(args) => selftest::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::List(args) => list::list(&args),
-        Command::Show(args) => list::show(&args),
-        Command::Image(args) => {
-            let whole = image::run(&args, run::progress(), &mut std::io::stdout())?;
-            Ok(if whole { 0 } else { 3 })
-        }
-        Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),
-    }
 }

@@ -16,6 +16,11 @@ use crate::vm::shelf::UNUSED_LIMIT;
 
 /// The images that VMs are made of: QEMU, kernels, userlands.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  zdtm-detached image list --bill      every package in them, with version and sha256
+  zdtm-detached image build 7.3        before the network goes away
+  zdtm-detached image clean            what is no longer of use")]
 pub struct ImageArgs {
     #[command(flatten)]
     store: StoreArgs,

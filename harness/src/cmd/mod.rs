@@ -1,4 +1,4 @@
-//! One small file per subcommand.
+//! The command line: an enum and a match, and one small file per subcommand.
 
 pub mod bench;
 pub mod doctor;
@@ -8,6 +8,55 @@ pub mod machines;
 pub mod run;
 pub mod select;
 pub mod selftest;
+
+use clap::{Parser, Subcommand};
+
+/// Checkpoint and restore of files on lazily unmounted mounts: scenarios, VMs, verdicts.
+#[derive(Debug, Parser)]
+#[command(name = "zdtm-detached", version)]
+pub struct Cli {
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One for each file in this folder.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run scenarios: checkpoint, restore, compare
+    Run(run::RunArgs),
+    /// Prove that the judge catches mistakes: the reference engine with every known fault
+    Selftest(selftest::SelftestArgs),
+    /// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores
+    Bench(bench::BenchArgs),
+    /// List scenarios
+    List(list::ListArgs),
+    /// Show a scenario's program, what it needs and what it expects
+    Show(list::ShowArgs),
+    /// List, build, verify and remove the images that VMs are made of
+    Image(image::ImageArgs),
+    /// Check what this machine has and what it lacks
+    Doctor(doctor::Args),
+}
+
+/// Carries a command out; the exit status.
+///
+/// # Errors
+/// What kept it from being carried out; [`Usage`] for a mistake of the user.
+pub fn dispatch(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::List(args) => list::list(&args),
+        Command::Show(args) => list::show(&args),
+        Command::Image(args) => {
+            let whole = image::run(&args, run::progress(), &mut std::io::stdout())?;
+            Ok(if whole { 0 } else { 3 })
+        }
+        Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),
+    }
+}
 
 /// A mistake of the user: told without a backtrace, exit status 2.
 #[derive(Debug, thiserror::Error)]

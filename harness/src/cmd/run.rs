@@ -65,8 +65,8 @@ pub struct RunArgs {
     /// Do not run a second time, in a fresh VM, what fails or passes unexpectedly
     #[arg(long)]
     pub no_confirm: bool,
-    /// Write a report: json=FILE; may be given more than once
-    #[arg(long, value_name = "FORMAT=FILE")]
+    /// Write reports: json=FILE, junit=FILE, tap=FILE, github=-; separated by commas, or given more than once
+    #[arg(long, value_name = "FORMAT=FILE", value_delimiter = ',')]
     pub report: Vec<Wanted>,
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
