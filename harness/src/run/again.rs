@@ -64,7 +64,7 @@ pub(super) fn blamed(first: Death, second: Attempt, task: &Task, known: impl FnO
                 "the machine died during {}, which is no fault of it: alone it is {}; {}",
                 task.trial, second.judgement.verdict, first.error
             );
-            second
+            *second
         }
         Attempt::Over(second) => {
             let died = verdict_on(&first.error);

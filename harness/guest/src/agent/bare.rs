@@ -10,7 +10,7 @@ use super::disks::Disks;
 use super::engine::Engine;
 use super::litter::Before;
 use super::machine::Machine;
-use super::trial::{Trial, actions, images_folder, prepare};
+use super::trial::{Trial, actions, images_folder, prepare, remove_top};
 
 /// How long a dumped process may take to be gone.
 const END_TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, O
     let _ = before.clean(&top);
     disks.detach();
     let _ = fs::remove_dir_all(images_folder(request.trial));
-    let _ = fs::remove_dir(&top);
+    let _ = remove_top(&top);
     (durations, failure)
 }
 

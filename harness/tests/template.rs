@@ -1,0 +1,233 @@
+//! Copies of a saved VM, in real VMs: they answer, they are as new, and what is damaged is made anew. One template for
+//! all tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use harness::image::{Progress, Settings, Step, Store, default_cache_dir, tree};
+use harness::vm::accel::{self, AcceleratorChoice};
+use harness::vm::shelf::Kept;
+use harness::vm::{Accelerator, Clones, QemuProgram, Shelf, Vm, VmSpec};
+use libtest_mimic::{Arguments, Failed, Trial};
+use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
+
+type Test = fn(&Rig) -> Result<(), Failed>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("two_runs_at_once_make_one_template", two_runs_at_once_make_one_template),
+    ("a_copy_answers_and_runs_trials", a_copy_answers_and_runs_trials),
+    ("what_one_copy_does_no_other_sees", what_one_copy_does_no_other_sees),
+    ("one_that_waits_is_as_good", one_that_waits_is_as_good),
+    ("a_damaged_template_is_made_anew", a_damaged_template_is_made_anew),
+    ("where_copies_do_not_work_machines_boot", where_copies_do_not_work_machines_boot),
+];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Each test has a core's worth of VM, and two of them change the template.
+    arguments.test_threads = Some(1);
+    let rig: &'static OnceLock<Result<Rig, String>> = Box::leak(Box::new(OnceLock::new()));
+    let test = |&(name, test): &(&'static str, Test)| {
+        Trial::test(name, move || {
+            let rig = rig.get_or_init(|| Rig::new().map_err(|error| format!("{error:#}")));
+            test(rig.as_ref()?)
+        })
+    };
+    let conclusion = libtest_mimic::run(&arguments, TESTS.iter().map(test).collect());
+    if let Some(Ok(rig)) = rig.get() {
+        let _ = fs::remove_dir_all(&rig.place);
+        let _ = fs::remove_dir_all(&rig.work);
+    }
+    conclusion.exit();
+}
+
+/// What all tests share.
+struct Rig {
+    spec: VmSpec,
+    place: PathBuf,
+    work: PathBuf,
+    /// Templates that were made.
+    made: Arc<AtomicUsize>,
+    next: AtomicUsize,
+    turn: Mutex<()>,
+}
+
+impl Rig {
+    fn new() -> anyhow::Result<Self> {
+        let tree = tree::locate(Some(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))))?;
+        let cache = default_cache_dir()?;
+        let store = Store::open(&cache, &tree, Settings::default())?;
+        let defaults = store.manifest().defaults.clone();
+        let image = store.boot_image(&defaults.kernel, &defaults.userland)?;
+        let qemu = store.qemu()?;
+        let libraries = qemu.library_path.to_string_lossy();
+        let work = tempfile::tempdir()?.keep();
+        let spec = VmSpec {
+            qemu: QemuProgram::private(&qemu.loader, &libraries, &qemu.program, &qemu.data_dir, &qemu.version),
+            accelerator: Accelerator::Tcg,
+            kernel: image.kernel,
+            initramfs: image.initramfs,
+            memory_mib: 640,
+            directory: work.join("template"),
+            extra_cmdline: String::new(),
+        };
+        let accelerator = accel::choose(AcceleratorChoice::Auto, &spec, &cache)?.accelerator;
+        let in_memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir);
+        let place = tempfile::Builder::new().prefix("zdtm-detached-test-").tempdir_in(in_memory)?.keep();
+        // The images are in use for as long as the store is.
+        std::mem::forget(store);
+        let made = Arc::new(AtomicUsize::new(0));
+        Ok(Rig {
+            spec: VmSpec { accelerator, ..spec },
+            place,
+            work,
+            made,
+            next: AtomicUsize::new(0),
+            turn: Mutex::new(()),
+        })
+    }
+
+    fn shelf(&self) -> Shelf {
+        let made = Arc::clone(&self.made);
+        let progress: Arc<dyn Progress> = Arc::new(move |step: Step<'_>| {
+            if let Step::Note { text } = step
+                && text.starts_with("template: made in")
+            {
+                made.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Shelf::at(&self.place, progress)
+    }
+
+    fn kept(&self) -> Result<Kept, Failed> {
+        Ok(self.shelf().template(&self.spec, soon())?)
+    }
+
+    fn spec(&self) -> VmSpec {
+        let number = self.next.fetch_add(1, Ordering::SeqCst);
+        VmSpec { directory: self.work.join(number.to_string()), ..self.spec.clone() }
+    }
+
+    fn copy(&self) -> Result<Vm, Failed> {
+        Ok(self.kept()?.template().copy(&self.spec(), soon())?.wake(soon())?)
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(240)
+}
+
+fn trial(vm: &mut Vm, engine: Engine, flavor: Flavor, program: &str) -> Result<TrialReport, Failed> {
+    static NUMBER: AtomicUsize = AtomicUsize::new(1);
+    let trial = NUMBER.fetch_add(1, Ordering::SeqCst) as u64;
+    let lifecycle = Lifecycle::DumpRestore;
+    let program = program.to_owned();
+    let request =
+        TrialRequest { trial, program, flavor, lifecycle, engine, action_timeout_ms: 120_000, keep_logs: true };
+    vm.send(&Request::Run(request))?;
+    loop {
+        if let Event::Finished { trial: number, report } = vm.receive(soon())?
+            && number == trial
+        {
+            return Ok(*report);
+        }
+    }
+}
+
+fn two_runs_at_once_make_one_template(rig: &Rig) -> Result<(), Failed> {
+    let _turn = rig.turn.lock();
+    let before = rig.made.load(Ordering::SeqCst);
+    let folder = rig.shelf().all()?;
+    std::thread::scope(|scope| -> Result<(), Failed> {
+        let other = scope.spawn(|| rig.kept().map(drop).map_err(|error| format!("{error:?}")));
+        rig.kept()?;
+        Ok(other.join().map_err(|_| "it panicked")??)
+    })?;
+    let expected = usize::from(folder.is_empty());
+    assert_eq!(rig.made.load(Ordering::SeqCst) - before, expected, "templates were made");
+    assert_eq!(rig.shelf().all()?.len(), 1);
+    Ok(())
+}
+
+fn a_copy_answers_and_runs_trials(rig: &Rig) -> Result<(), Failed> {
+    let kept = rig.kept()?;
+    let mut vm = kept.template().copy(&rig.spec(), soon())?.wake(soon())?;
+    let (then, now) = (kept.template().ready(), vm.ready());
+    assert_eq!((&now.kernel, &now.criu, &now.filesystems), (&then.kernel, &then.criu, &then.filesystems));
+    assert!(now.uptime_ms > then.uptime_ms, "it went on from where the template stopped: {now:?}");
+    let program = "mount ext4 a\nwrite a/f \"hello\"\nfd0 = open a/f rdwr\n";
+    for _ in 0..2 {
+        let report = trial(&mut vm, Engine::Criu, Flavor::Ns, program)?;
+        let ends: Vec<_> = report.actions.iter().map(|action| &action.end).collect();
+        assert_eq!(ends, [&ActionEnd::Done, &ActionEnd::Done], "{report:.3000?}");
+        assert_eq!(report.leftovers, Vec::<String>::new());
+    }
+    vm.shut_down(soon())?;
+    Ok(())
+}
+
+/// The program writes beside its top directory, where nothing is cleared away.
+fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
+    let kept = rig.kept()?;
+    let ram = kept.folder().join("ram");
+    let before = fs::read(&ram)?;
+    let there = |vm: &mut Vm| -> Result<bool, Failed> {
+        let report = trial(vm, Engine::Criu, Flavor::Host, "symlink \"/t\" up\nfd0 = open up/left rdonly\n")?;
+        match report.setup_failure {
+            None => Ok(true),
+            Some(failure) if failure.what.contains("os error 2)") => Ok(false),
+            Some(failure) => Err(failure.what.into()),
+        }
+    };
+    let mut first = rig.copy()?;
+    assert!(!there(&mut first)?);
+    let left = trial(&mut first, Engine::Criu, Flavor::Host, "symlink \"/t\" up\nwrite up/left \"mine\"\n")?;
+    assert_eq!(left.setup_failure, None);
+    assert!(there(&mut first)?, "this test cannot fail: the file is gone from the machine that made it");
+    let mut second = rig.copy()?;
+    assert!(!there(&mut second)?, "a file of another copy is there");
+    drop((first, second));
+    assert!(fs::read(&ram)? == before, "copies wrote to the template's memory");
+    Ok(())
+}
+
+fn one_that_waits_is_as_good(rig: &Rig) -> Result<(), Failed> {
+    let clones = Clones::new(rig.kept()?, rig.spec.clone(), &rig.work);
+    clones.keep_one_waiting();
+    let waited = clones.vm(&rig.spec().directory, soon())?;
+    assert!(waited.directory().ends_with("waiting-0"), "{:?}", waited.directory());
+    let other = clones.vm(&rig.spec().directory, soon())?;
+    assert!(!other.directory().ends_with("waiting-0"), "{:?}", other.directory());
+    assert_ne!(waited.pid(), other.pid());
+    Ok(())
+}
+
+fn a_damaged_template_is_made_anew(rig: &Rig) -> Result<(), Failed> {
+    let _turn = rig.turn.lock();
+    let folder = rig.kept()?.folder().to_owned();
+    let state = folder.join("state");
+    let mut bytes = fs::read(&state)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&state, &bytes)?;
+    let before = rig.made.load(Ordering::SeqCst);
+    rig.copy()?;
+    assert_eq!(rig.made.load(Ordering::SeqCst) - before, 1);
+    assert_ne!(fs::read(&state)?, bytes);
+    Ok(())
+}
+
+/// A copy with another size of memory is refused by QEMU.
+fn where_copies_do_not_work_machines_boot(rig: &Rig) -> Result<(), Failed> {
+    let kept = rig.kept()?;
+    let folder = kept.folder().to_owned();
+    let wrong = VmSpec { memory_mib: rig.spec.memory_mib + 64, ..rig.spec.clone() };
+    let clones = Clones::new(kept, wrong, &rig.work);
+    let vm = clones.vm(&rig.spec().directory, soon())?;
+    assert!(fs::read_to_string(vm.directory().join("qemu-command"))?.contains("-kernel"));
+    assert!(!folder.join("bill.json").exists(), "the next run would trust it");
+    Ok(())
+}
