@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::message::Lifecycle;
+
 /// What a fault is, for people and for `selftest`.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
@@ -20,10 +22,21 @@ pub struct Description {
     pub text: &'static str,
     /// Parts of the names of scenarios that are likely to catch it: tried first. A hint for speed, no claim.
     pub likely: &'static [&'static str],
+    /// What is done to the process, so that the mistake is made.
+    pub lifecycle: Lifecycle,
+}
+
+macro_rules! lifecycle {
+    () => {
+        Lifecycle::DumpRestore
+    };
+    ($variant:ident) => {
+        Lifecycle::$variant
+    };
 }
 
 macro_rules! faults {
-    ($($variant:ident $name:literal $kind:literal $text:literal [$($likely:literal),*];)*) => {
+    ($($variant:ident $name:literal $kind:literal $text:literal [$($likely:literal),*] $($lifecycle:ident)?;)*) => {
         /// A mistake, switched on by name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
@@ -35,6 +48,7 @@ macro_rules! faults {
         pub const ALL: &[Description] = &[
             $(Description {
                 fault: Fault::$variant, name: $name, kind: $kind, text: $text, likely: &[$($likely),*],
+                lifecycle: lifecycle!($($lifecycle)?),
             },)*
         ];
     };
@@ -84,6 +98,28 @@ faults! {
     StaleContent "stale-content" "wrong-content" "A deleted file comes back with older contents." ["deleted/unlinked"];
     Truncated "truncated" "wrong-content" "The end of a deleted file is missing." ["deleted/unlinked"];
     ModeChanged "mode-changed" "wrong-content" "A deleted file comes back with another mode." ["deleted/unlinked"];
+    LeftAttached "left-attached" "wrong-mount" "A mount that was made for files of a detached one is not unmounted." ["subdir-bind/file"];
+    SubmountsKept "submounts-kept" "wrong-resolution" "The detached mount has the mounts on it that the visible one has." ["resolution/mounted-since"];
+    SubmountReplaced "submount-replaced" "wrong-mount" "For a mount that was taken away for a bind the directory below it is bound." ["resolution/mounted-since-empty"];
+    BaseLeftWritable "base-left-writable" "wrong-mount" "A read-only mount that was made writable for a bind of it stays writable." ["attributes/visible-is-read-only"];
+    FileBindOtherName "file-bind-other-name" "wrong-mount" "A bind of a file is made of another name of the file." ["file-bind/two-names"];
+    RenamedNotRemoved "renamed-not-removed" "wrong-path" "A deleted directory gets its link text as its name instead of being removed." ["objects/cwd-deleted"];
+    TakerLost "taker-lost" "wrong-content" "Who took the name of a deleted file does not get it back." ["hard-link/left-and-name-taken"];
+    TakerCopied "taker-copied" "wrong-file" "Who took the name of a deleted file is put back as a copy." ["deleted/name-taken-far-down"];
+    TakerOverwritten "taker-overwritten" "wrong-content" "Who took the name of a deleted file gets other contents." ["hard-link/left-and-name-taken"];
+    TakerModeChanged "taker-mode-changed" "wrong-content" "Who took the name of a deleted file gets another mode." ["hard-link/left-and-name-taken"];
+    TakerLinked "taker-linked" "litter" "Who took the name of a deleted file keeps another one that a mount hides." ["deleted/name-taken-below-a-mount"];
+    DeviceNumberLost "device-number-lost" "wrong-file" "A deleted device node comes back with another device number." ["deleted/device"];
+    XattrsLost "xattrs-lost" "wrong-content" "A deleted file comes back without its extended attributes." ["deleted/metadata"];
+    TimeLost "time-lost" "wrong-content" "A deleted file comes back with the time of the restore." ["deleted/unlinked"];
+    MemfdEmptied "memfd-emptied" "wrong-content" "A memfd comes back empty." ["objects/not-a-detached-mount"];
+    StaleMemory "stale-memory" "wrong-content" "A private mapping holds something else than its file." ["objects/map-private"];
+    SignalBlocked "signal-blocked" "lost-object" "A signal that is blocked during the restore stays blocked." ["subdir-bind/file"];
+    PrivilegeLost "privilege-lost" "wrong-resolution" "The process comes back without CAP_DAC_OVERRIDE." ["objects/metadata"];
+    LeftInAgent "left-in-agent" "litter" "A mount is left in the namespace of the one who restores." ["subdir-bind/file"];
+    ProcessLeft "process-left" "litter" "A process that helped with the restore does not end." ["subdir-bind/file"];
+    TouchedByDump "touched-by-dump" "litter" "The dump changes the inode of a file, though nothing in it." ["subdir-bind/file"] LeaveRunning;
+    Restarted "restarted" "harmed-by-dump" "A process without detached files is ended and restored instead of left running." ["subdir-bind/control"] LeaveRunning;
     RefusesAll "refuses-all" "dump-failed" "Every dump is refused." ["subdir-bind/file"];
     AcceptsUnrestorable "accepts-unrestorable" "lost-object" "What cannot be restored is left out of a dump that succeeds." ["only-mount/file"];
     KillsOnRefusal "kills-on-refusal" "harmed-by-dump" "The process is ended although the dump was refused." ["only-mount/file"];
