@@ -132,6 +132,9 @@ faults! {
 pub const NOT_EXPRESSIBLE: &[(&str, &str)] =
     &[("in-flight-dropped", "no step sends a descriptor over a socket and leaves it there")];
 
+/// Mistakes that only `statmount(STATMOUNT_BY_FD)` shows, Linux 7.0.
+pub const NEEDS_STATMOUNT: &[Fault] = &[Fault::FileBindOtherName];
+
 impl Fault {
     /// What it is.
     pub fn description(self) -> &'static Description {

@@ -35,13 +35,23 @@ impl Walk {
         };
         self.caught |= catches(None);
         self.survives_without.retain(|&row| !catches(Some(row)));
-        let objects = report.before.iter().flat_map(|seen| &seen.inside.objects);
-        self.statmount |= objects.map(|object| &object.statmount).any(Option::is_some);
+        self.statmount |= Walk::tells_statmount(report);
+    }
+
+    /// Whether the trial's kernel has statmount(2) by descriptor.
+    pub fn tells_statmount(report: &TrialReport) -> bool {
+        let mut objects = report.before.iter().flat_map(|seen| &seen.inside.objects);
+        objects.any(|object| object.statmount.is_some())
     }
 
     /// The comparisons without which the mistake survives, and with which it does not.
     pub fn needs(&self) -> impl Iterator<Item = &'static str> {
         self.survives_without.iter().copied().filter(|_| self.caught)
+    }
+
+    /// Whether it is caught whichever comparison is left out: no more trials are needed.
+    pub fn is_settled(&self) -> bool {
+        self.caught && self.survives_without.is_empty()
     }
 
     /// Whether its trials can show what this comparison is for: not all kernels tell everything.

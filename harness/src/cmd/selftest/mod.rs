@@ -183,7 +183,7 @@ impl Course {
         Course {
             faults: faults.iter().map(record).collect(),
             subjects: faults.iter().map(|fault| Subject::Reference(Some(fault.fault)).to_string()).collect(),
-            all: args.all || args.comparisons,
+            all: args.all,
             walks: faults.iter().filter(|_| args.comparisons).map(|fault| Walk::new(fault.kind)).collect(),
             clean: Tally::default(),
             failures: Vec::new(),
@@ -233,6 +233,16 @@ impl Course {
             return None;
         };
         let fault = &mut self.faults[index];
+        if fault.not_tried.is_some() {
+            return None;
+        }
+        if let Some(report) = &over.report
+            && fault::NEEDS_STATMOUNT.iter().any(|known| known.description().name == fault.name)
+            && !Walk::tells_statmount(report)
+        {
+            fault.not_tried = Some("this kernel has no statmount(STATMOUNT_BY_FD)");
+            return Some(trial.subject.clone());
+        }
         fault.trials += 1;
         if let (Some(walk), Some(report)) = (self.walks.get_mut(index), &over.report) {
             let context = Context { lifecycle: trial.lifecycle, tainted_before: report.tainted };
@@ -246,13 +256,17 @@ impl Course {
             }
             _ => {}
         }
-        (!fault.caught_by.is_empty() && !self.all).then(|| trial.subject.clone())
+        let enough = match self.walks.get(index) {
+            Some(walk) => walk.is_settled(),
+            None => !fault.caught_by.is_empty() && !self.all,
+        };
+        enough.then(|| trial.subject.clone())
     }
 
     fn record(self) -> Record {
         let caught = self.faults.iter().filter(|fault| !fault.caught_by.is_empty()).count();
         let clean = [self.clean.passed(), self.clean.failed(), self.clean.skipped()];
-        let total = self.faults.len();
+        let total = self.faults.iter().filter(|fault| fault.not_tried.is_none()).count();
         let comparisons = self.comparisons();
         Record {
             version: record::VERSION,

@@ -24,6 +24,9 @@ pub struct FaultRecord {
     pub caught_by: Vec<String>,
     /// Trials that were run.
     pub trials: usize,
+    /// Why it was not: this kernel does not show it. Then it does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_tried: Option<&'static str>,
     /// The kinds that other scenarios failed with, and how many.
     pub other_kinds: BTreeMap<&'static str, usize>,
 }
@@ -79,6 +82,7 @@ pub fn write(format: Format, record: &Record, out: &mut dyn Write) -> io::Result
         let by = match fault.caught_by.split_first() {
             Some((first, [])) => format!("caught by {first}"),
             Some((first, more)) => format!("caught by {first} and {} more", more.len()),
+            None if fault.not_tried.is_some() => format!("not tried: {}", fault.not_tried.unwrap_or_default()),
             None => survived(fault),
         };
         writeln!(out, "{:27} {:17} {by}", fault.name, fault.kind)?;
