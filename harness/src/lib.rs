@@ -7,6 +7,7 @@
 //! - [`vm`]: QEMU, the channel to the agent
 //! - [`host`]: the agent without a VM, on the host's own kernel
 //! - [`machine`]: either of them
+//! - [`memory`]: what the host has, what a process takes
 //! - [`judge`]: observation against observation gives a verdict; expectations
 //! - [`needs`]: what a scenario needs and a trial or a machine lacks
 //! - [`run`]: workers, each with its machine
@@ -18,6 +19,7 @@ pub mod image;
 pub mod interrupt;
 pub mod judge;
 pub mod machine;
+pub mod memory;
 pub mod needs;
 pub mod report;
 pub mod run;

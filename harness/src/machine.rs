@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use protocol::message::Ready;
 use protocol::{Event, Request};
 
 use crate::host::{HostAgent, HostError, HostSpec};
-use crate::vm::{Vm, VmError, VmSpec};
+use crate::vm::{Clones, Vm, VmError, VmSpec};
 
 /// The word for it on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,8 +36,10 @@ impl FromStr for Backend {
 /// What to start.
 #[derive(Clone, Debug)]
 pub enum MachineSpec {
-    /// A VM.
+    /// A VM that boots.
     Vm(Box<VmSpec>),
+    /// A copy of one that was saved.
+    Clone(Box<VmSpec>, Arc<Clones>),
     /// An agent on the host's own kernel.
     Host(HostSpec),
 }
@@ -45,15 +48,22 @@ impl MachineSpec {
     /// By how much time limits are longer than on bare hardware.
     pub fn timeout_scale(&self) -> f64 {
         match self {
-            Self::Vm(spec) => spec.accelerator.timeout_scale(),
+            Self::Vm(spec) | Self::Clone(spec, _) => spec.accelerator.timeout_scale(),
             Self::Host(_) => 1.0,
+        }
+    }
+
+    /// Has the next machine of this kind wait, where that is possible: it is needed soon.
+    pub fn expect(&self) {
+        if let Self::Clone(_, clones) = self {
+            clones.keep_one_waiting();
         }
     }
 
     /// What a machine leaves that does not come up; the rest is in the error.
     pub fn traces(&self) -> Traces {
         match self {
-            Self::Vm(spec) => Traces::Directory(spec.directory.clone()),
+            Self::Vm(spec) | Self::Clone(spec, _) => Traces::Directory(spec.directory.clone()),
             Self::Host(_) => Traces::none(),
         }
     }
@@ -62,8 +72,8 @@ impl MachineSpec {
 /// A running machine whose agent has said that it is ready. Dropping it ends it.
 #[derive(Debug)]
 pub enum Machine {
-    /// A VM, and its directory.
-    Vm(Box<Vm>, PathBuf),
+    /// A VM.
+    Vm(Box<Vm>),
     /// An agent on the host's own kernel.
     Host(Box<HostAgent>),
 }
@@ -75,7 +85,8 @@ impl Machine {
     /// [`MachineError`]; nothing is left running.
     pub fn boot(spec: &MachineSpec, deadline: Instant) -> Result<Self, MachineError> {
         Ok(match spec {
-            MachineSpec::Vm(spec) => Self::Vm(Box::new(Vm::boot(spec, deadline)?), spec.directory.clone()),
+            MachineSpec::Vm(spec) => Self::Vm(Box::new(Vm::boot(spec, deadline)?)),
+            MachineSpec::Clone(spec, clones) => Self::Vm(Box::new(clones.vm(&spec.directory, deadline)?)),
             MachineSpec::Host(spec) => Self::Host(Box::new(HostAgent::boot(spec, deadline)?)),
         })
     }
@@ -83,7 +94,7 @@ impl Machine {
     /// What the agent found when it came up.
     pub fn ready(&self) -> &Ready {
         match self {
-            Self::Vm(vm, _) => vm.ready(),
+            Self::Vm(vm) => vm.ready(),
             Self::Host(agent) => agent.ready(),
         }
     }
@@ -94,7 +105,7 @@ impl Machine {
     /// [`MachineError`]
     pub fn send(&mut self, request: &Request) -> Result<(), MachineError> {
         match self {
-            Self::Vm(vm, _) => Ok(vm.send(request)?),
+            Self::Vm(vm) => Ok(vm.send(request)?),
             Self::Host(agent) => Ok(agent.send(request)?),
         }
     }
@@ -105,7 +116,7 @@ impl Machine {
     /// [`MachineError`]
     pub fn receive(&mut self, deadline: Instant) -> Result<Event, MachineError> {
         match self {
-            Self::Vm(vm, _) => Ok(vm.receive(deadline)?),
+            Self::Vm(vm) => Ok(vm.receive(deadline)?),
             Self::Host(agent) => Ok(agent.receive(deadline)?),
         }
     }
@@ -113,7 +124,7 @@ impl Machine {
     /// What it leaves for the artifacts of a failed trial.
     pub fn traces(&self) -> Traces {
         match self {
-            Self::Vm(_, directory) => Traces::Directory(directory.clone()),
+            Self::Vm(vm) => Traces::Directory(vm.directory().to_owned()),
             Self::Host(agent) => Traces::Said(agent.said()),
         }
     }

@@ -1,7 +1,11 @@
 //! Runs trials: one thread a machine, each takes the next trial when it is free; one place collects what became of them.
 //!
 //! A machine (a VM, or an agent on the host's own kernel) is kept from trial to trial and thrown away after anything
-//! suspicious: an unexpected failure, a message of the kernel, something left behind, a channel that broke.
+//! suspicious: an unexpected failure, a message of the kernel, something left behind, a channel that broke. What nobody
+//! expected is run a second time in a machine that no trial has touched before it is told, and so is a trial that
+//! took its machine along: the fault may be the machine's, or that of a trial before.
+
+mod again;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -19,6 +23,12 @@ use crate::machine::{Machine, MachineError, MachineSpec, Traces};
 const ACTION_TIME_LIMIT: Duration = Duration::from_secs(12);
 /// How long a machine may take to come up under KVM.
 const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// A machine is thrown away after so many trials even when nothing was suspicious: what no check names adds up in it.
+/// Under TCG a new one costs half a second, most of it for translating its code again: less than 1 % of these trials.
+const TRIALS_PER_MACHINE: u32 = 200;
+/// With so many tasks left the next machine is made ready before it is needed.
+const WORTH_PREPARING: usize = 8;
 
 /// One trial to run.
 #[derive(Clone, Debug)]
@@ -38,6 +48,11 @@ pub enum News {
     Started(Box<Task>),
     /// It is over.
     Over(Box<Over>),
+    /// A worker has a machine.
+    Machine {
+        /// In place of one that was thrown away.
+        reset: bool,
+    },
 }
 
 /// A task that is over.
@@ -80,6 +95,8 @@ pub struct Work<'a> {
     pub stop: &'a AtomicBool,
     /// Factor on all time limits.
     pub timeout_scale: f64,
+    /// What nobody expected is run again before it is told.
+    pub confirm: bool,
 }
 
 /// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last worker has stopped.
@@ -91,8 +108,9 @@ pub fn start<'scope>(
     let (sender, receiver) = channel();
     for number in 0..workers {
         let sender = sender.clone();
-        let worker = Worker { number, shared: work, running: None, traces: Traces::none(), next_trial: 1 };
-        scope.spawn(move || worker.work(&sender));
+        let traces = Traces::none();
+        let worker = Worker { number, shared: work, news: sender, running: None, machines: 0, traces, next_trial: 1 };
+        scope.spawn(move || worker.work());
     }
     receiver
 }
@@ -100,7 +118,10 @@ pub fn start<'scope>(
 struct Worker<'a> {
     number: usize,
     shared: &'a Work<'a>,
+    news: Sender<News>,
     running: Option<Running>,
+    /// How many it had.
+    machines: u32,
     /// Where to look for what a machine left that did not come up.
     traces: Traces,
     next_trial: u64,
@@ -113,18 +134,20 @@ struct Running {
     scale: f64,
     /// Its kernel's taint after the last trial.
     tainted: u64,
+    /// How many trials it was given.
+    trials: u32,
 }
 
 impl Worker<'_> {
-    fn work(mut self, news: &Sender<News>) {
+    fn work(mut self) {
         while !crate::interrupt::requested() && !self.shared.stop.load(Ordering::Relaxed) {
             let next = self.shared.tasks.lock().map(|mut tasks| tasks.pop_front()).unwrap_or_default();
             let Some(task) = next else { return };
-            if news.send(News::Started(Box::new(task.clone()))).is_err() {
+            if self.news.send(News::Started(Box::new(task.clone()))).is_err() {
                 return;
             }
             let over = self.run(task);
-            if news.send(News::Over(Box::new(over))).is_err() {
+            if self.news.send(News::Over(Box::new(over))).is_err() {
                 return;
             }
         }
@@ -132,31 +155,50 @@ impl Worker<'_> {
 
     /// Runs one task to its end.
     fn run(&mut self, task: Task) -> Over {
+        if let Some(reason) = crate::needs::unmet(&task.scenario, &task.trial) {
+            let judgement = Judgement::plain(Verdict::Unsupported, reason);
+            return Over { judgement, ..Over::not_run(task, "") };
+        }
         let start = Instant::now();
-        let result = match crate::needs::unmet(&task.scenario, &task.trial) {
-            Some(reason) => Ok((Judgement::plain(Verdict::Unsupported, reason), None)),
-            None => self.exchange(&task),
+        let over = match self.attempt(&task) {
+            Attempt::Interrupted => return Over::not_run(task, "interrupted"),
+            Attempt::Over(over) if self.shared.confirm && again::is_unexpected(&over.judgement) => {
+                again::confirmed(over, self.attempt(&task))
+            }
+            Attempt::Over(over) => over,
+            Attempt::Died { error, traces, trials_before } => {
+                again::blamed(again::Death { error, traces, trials_before }, self.attempt(&task), &task, |judgement| {
+                    (self.shared.known)(&task.trial, None, judgement)
+                })
+            }
         };
-        let seconds = start.elapsed().as_secs_f64();
+        Over { task, seconds: start.elapsed().as_secs_f64(), ..over }
+    }
+
+    /// Runs the task in the machine that is there, or in a new one. Afterwards there is none if anything was suspicious.
+    fn attempt(&mut self, task: &Task) -> Attempt {
+        let trials_before = self.running.as_ref().map_or(0, |running| running.trials);
+        let result = self.exchange(task);
         let criu = self.running.as_ref().and_then(|running| running.machine.ready().criu.clone());
         let traces = self.running.as_ref().map_or_else(|| self.traces.clone(), |running| running.machine.traces());
-        let (judgement, report) = match result {
+        match result {
             Ok((judgement, report)) => {
                 let judgement = (self.shared.known)(&task.trial, criu.as_deref(), judgement);
-                if report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
+                let worn = self.running.as_ref().is_some_and(|running| running.trials >= TRIALS_PER_MACHINE);
+                if worn || report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
                     self.running = None;
                 }
-                (judgement, report)
+                let task = task.clone();
+                Attempt::Over(Over { task, judgement, report, criu, seconds: 0.0, traces })
             }
             Err(error) => {
                 self.running = None;
-                if error.is_interrupt() {
-                    return Over::not_run(task, "interrupted");
+                match error.is_interrupt() {
+                    true => Attempt::Interrupted,
+                    false => Attempt::Died { error, traces, trials_before },
                 }
-                (Judgement::plain(Verdict::Error, error.to_string()), None)
             }
-        };
-        Over { task, judgement, report, criu, seconds, traces }
+        }
     }
 
     /// The machine that runs, or a new one.
@@ -167,7 +209,13 @@ impl Worker<'_> {
             let scale = spec.timeout_scale() * self.shared.timeout_scale;
             let machine = Machine::boot(&spec, Instant::now() + BOOT_TIME_LIMIT.mul_f64(scale))?;
             let tainted = machine.ready().tainted;
-            self.running = Some(Running { machine, scale, tainted });
+            self.running = Some(Running { machine, scale, tainted, trials: 0 });
+            // Whoever counts them may be gone; the trial's own news tell that.
+            let _ = self.news.send(News::Machine { reset: self.machines > 0 });
+            self.machines += 1;
+            if self.shared.tasks.lock().is_ok_and(|tasks| tasks.len() >= WORTH_PREPARING) {
+                spec.expect();
+            }
         }
         Ok(self.running.as_mut().expect("it was started right above"))
     }
@@ -180,6 +228,7 @@ impl Worker<'_> {
         if let Some(reason) = crate::needs::lacking(&task.scenario, running.machine.ready()) {
             return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
         }
+        running.trials += 1;
         let limit = ACTION_TIME_LIMIT.mul_f64(running.scale);
         let request = TrialRequest {
             trial: number,
@@ -196,6 +245,23 @@ impl Worker<'_> {
         running.tainted = report.tainted;
         Ok((judge(&task.scenario, context, &report), Some(report)))
     }
+}
+
+/// What came of running a task once.
+enum Attempt {
+    /// It came to its end.
+    Over(Over),
+    /// Its machine did not live to tell, or never came up.
+    Died {
+        /// Why.
+        error: MachineError,
+        /// What is left of it.
+        traces: Traces,
+        /// How many trials it had been given before.
+        trials_before: u32,
+    },
+    /// The user wants the run to end.
+    Interrupted,
 }
 
 /// Each stage may take the action's limit and a little more: the guest tells its own time-outs before ours.

@@ -12,8 +12,25 @@ use crate::{Fault, Observation};
 pub enum Request {
     /// Run one trial; answered by events and one [`Event::Finished`].
     Run(TrialRequest),
+    /// Do what the first trial would pay for: load every module, have criu find out about the kernel. For a machine
+    /// that is about to be saved; answered by [`Event::Warm`], after which the agent is silent and waits.
+    WarmUp,
+    /// The first request to a copy of a saved machine; answered by [`Event::Awake`].
+    Wake(Wake),
+    /// Set up the process of a trial and dump and restore it with nothing around: what a trial is measured against.
+    /// Answered by [`Event::Bare`].
+    Bare(TrialRequest),
     /// Switch the machine off.
     Shutdown,
+}
+
+/// What a copy of a saved machine cannot know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wake {
+    /// A number that the host has not used before: an answer that repeats it was given by this copy and now.
+    pub nonce: u64,
+    /// The time in nanoseconds since 1970: the saved machine's clock stood still.
+    pub unix_time_ns: u64,
 }
 
 /// The agent tells.
@@ -22,6 +39,27 @@ pub enum Request {
 pub enum Event {
     /// The agent is up; the first message.
     Ready(Ready),
+    /// The machine is warm.
+    Warm {
+        /// What could not be done; whatever needs it will find out by itself.
+        failed: Vec<String>,
+    },
+    /// This copy of a saved machine is alive.
+    Awake {
+        /// That of [`Wake`].
+        nonce: u64,
+        /// The machine as it is now.
+        ready: Ready,
+    },
+    /// The bare work is done.
+    Bare {
+        /// The trial's number.
+        trial: u64,
+        /// How long each action of the lifecycle took, in microseconds.
+        durations_us: Vec<u64>,
+        /// What kept it from its end.
+        failure: Option<String>,
+    },
     /// A trial reached a stage; a sign of life and where it is.
     Progress {
         /// The trial's number.

@@ -8,8 +8,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::image::{
-    Bill, Image, ImageError, ImageState, Progress, Settings, Store, default_cache_dir, progress::megabytes, tree,
+    Bill, Image, ImageError, ImageState, Progress, Removed, Settings, Store, default_cache_dir, progress::megabytes,
+    tree,
 };
+use crate::vm::Shelf;
+use crate::vm::shelf::UNUSED_LIMIT;
 
 /// The images that VMs are made of: QEMU, kernels, userlands.
 #[derive(Args, Clone, Debug)]
@@ -61,28 +64,37 @@ pub enum ImageAction {
     },
     /// Read every byte of the built images and compare it with the record
     Verify,
-    /// Remove what is no longer of use: images of an older manifest, agents, unfinished downloads
+    /// Remove what is no longer of use: images of an older manifest, agents, saved VMs unused for a day, unfinished
+    /// downloads
     Clean {
-        /// Remove every image
-        #[arg(long, conflicts_with = "older_than")]
+        /// Remove every image and saved VM
+        #[arg(long, conflicts_with_all = ["older_than", "max_size"])]
         all: bool,
-        /// Remove images that were not used for so many days
-        #[arg(long, value_name = "DAYS")]
+        /// Remove images and saved VMs that were not used for so many days
+        #[arg(long, value_name = "DAYS", conflicts_with = "max_size")]
         older_than: Option<u64>,
+        /// Remove what was used longest ago, until the rest takes no more than so many MiB
+        #[arg(long, value_name = "MIB")]
+        max_size: Option<u64>,
     },
 }
 
 impl StoreArgs {
+    /// The cache's directory.
+    ///
+    /// # Errors
+    /// Nobody names one, and there is no home.
+    pub fn cache_dir(&self) -> Result<PathBuf, ImageError> {
+        self.cache.clone().map_or_else(default_cache_dir, Ok)
+    }
+
     /// Opens the store that the flags describe.
     ///
     /// # Errors
     /// No source tree, no cache directory, or a manifest that is not good.
     pub fn open(&self, progress: Arc<dyn Progress>) -> Result<Store, ImageError> {
         let tree = tree::locate(self.tree.as_deref())?;
-        let cache = match &self.cache {
-            Some(cache) => cache.clone(),
-            None => default_cache_dir()?,
-        };
+        let cache = self.cache_dir()?;
         let settings = Settings { mirror: self.mirror.clone(), keyring: self.keyring.clone(), agent: None, progress };
         Store::open(&cache, &tree, settings)
     }
@@ -104,14 +116,21 @@ pub enum ImageCommandError {
 /// # Errors
 /// See [`ImageCommandError`].
 pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -> Result<bool, ImageCommandError> {
-    let store = args.store.open(progress)?;
+    let store = args.store.open(Arc::clone(&progress))?;
     match &args.action {
         ImageAction::List { bill } => list(&store, *bill, out)?,
         ImageAction::Build { names, refresh } => build(&store, names, *refresh, out)?,
         ImageAction::Verify => return verify(&store, out),
-        ImageAction::Clean { all, older_than } => {
-            let limit = older_than.map(|days| Duration::from_secs(days.saturating_mul(24 * 60 * 60)));
-            clean(&store, *all, limit, out)?;
+        ImageAction::Clean { all, older_than, max_size } => {
+            let shelf = Shelf::of_cache(&args.store.cache_dir()?, Arc::clone(&progress));
+            let removed = match max_size {
+                Some(mib) => shrink(&store, &shelf, mib << 20)?,
+                None => {
+                    let limit = older_than.map(|days| Duration::from_secs(days.saturating_mul(24 * 60 * 60)));
+                    clean(&store, &shelf, *all, limit)?
+                }
+            };
+            tell_removed(&removed, out)?;
         }
     }
     Ok(true)
@@ -161,9 +180,42 @@ fn verify(store: &Store, out: &mut dyn Write) -> Result<bool, ImageCommandError>
     Ok(whole)
 }
 
-fn clean(store: &Store, all: bool, limit: Option<Duration>, out: &mut dyn Write) -> Result<(), ImageCommandError> {
-    let removed = store.clean(all, limit)?;
-    for one in &removed {
+/// What is of no use any more, of images and of saved VMs. A saved VM is made again in seconds: one that nobody used for
+/// a day goes.
+fn clean(store: &Store, shelf: &Shelf, all: bool, limit: Option<Duration>) -> Result<Vec<Removed>, ImageError> {
+    // First the copies' sources: they are made of the images.
+    let mut removed = Vec::new();
+    let limit_here = if all { Duration::ZERO } else { limit.unwrap_or(UNUSED_LIMIT) };
+    for (name, size, age) in shelf.all()? {
+        if age >= limit_here {
+            removed.push(Removed { gone: shelf.remove(&name)?, name, size });
+        }
+    }
+    shelf.remove_scratch()?;
+    removed.extend(store.clean(all, limit)?);
+    Ok(removed)
+}
+
+/// Removes images and saved VMs, those that were used longest ago first, until the rest is small enough.
+fn shrink(store: &Store, shelf: &Shelf, limit: u64) -> Result<Vec<Removed>, ImageError> {
+    let images = store.kept()?.into_iter().map(|one| (one, false));
+    let mut all: Vec<_> = images.chain(shelf.all()?.into_iter().map(|one| (one, true))).collect();
+    all.sort_by_key(|((_, _, age), _)| std::cmp::Reverse(*age));
+    let mut total: u64 = all.iter().map(|((_, size, _), _)| size).sum();
+    let mut removed = Vec::new();
+    for ((name, size, _), is_template) in all {
+        if total <= limit {
+            break;
+        }
+        let gone = if is_template { shelf.remove(&name)? } else { store.remove(&name)? };
+        total -= if gone { size } else { 0 };
+        removed.push(Removed { name, size, gone });
+    }
+    Ok(removed)
+}
+
+fn tell_removed(removed: &[Removed], out: &mut dyn Write) -> Result<(), ImageCommandError> {
+    for one in removed {
         let end = if one.gone { "removed" } else { "kept, another run uses it" };
         writeln!(out, "{}: {end} ({})", one.name, megabytes(one.size))?;
     }

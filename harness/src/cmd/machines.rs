@@ -1,6 +1,7 @@
 //! From the command line to what workers run trials on: the backend, the accelerator, QEMU, the images.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,14 +12,18 @@ use scenarios::{Scenario, Step};
 
 use super::image::StoreArgs;
 use crate::host::{self, HostAgent, HostSpec};
-use crate::image::Store;
+use crate::image::{Progress, Store};
 use crate::machine::{Backend, MachineSpec};
-use crate::vm::VmSpec;
 use crate::vm::accel::{self, AcceleratorChoice, Decision};
 use crate::vm::qemu::QemuProgram;
+use crate::vm::shelf::NoTemplate;
+use crate::vm::{Clones, Shelf, VmError, VmSpec};
 
 /// How long the first agent on the host may take to come up; it takes milliseconds.
 const PROBE_TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a template may take under KVM: a boot, every module, a checkpoint.
+const TEMPLATE_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Memory of a VM.
 pub const MEMORY_MIB: u32 = 640;
@@ -35,6 +40,9 @@ pub struct MachineArgs {
     /// Accelerator of the VMs
     #[arg(long, default_value = "auto", env = "ZDTM_DETACHED_ACCEL")]
     pub accel: AcceleratorChoice,
+    /// Boot every VM instead of copying one that was saved: slower, and the same otherwise
+    #[arg(long, env = "ZDTM_DETACHED_COLD")]
+    pub cold: bool,
     /// QEMU to use: a path, or `host` for the one on PATH [default: one from Debian, in the cache]
     #[arg(long, value_name = "PATH", env = "ZDTM_DETACHED_QEMU")]
     pub qemu: Option<PathBuf>,
@@ -101,13 +109,36 @@ impl MachineArgs {
     ) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Sync + use<>> {
         let mut spec = self.vm(store, kernel, work)?;
         spec.accelerator = self.accelerator(&spec)?.accelerator;
+        let clones = if self.cold { None } else { self.clones(&spec, work)? };
         let boots = AtomicUsize::new(0);
         let (kernel, work) = (kernel.to_owned(), work.to_owned());
         Ok(move |number: usize| {
             let boot = boots.fetch_add(1, Ordering::Relaxed);
             let directory = work.join(format!("{kernel}-vm{number}-{boot}"));
-            MachineSpec::Vm(Box::new(VmSpec { directory, ..spec.clone() }))
+            let spec = Box::new(VmSpec { directory, ..spec.clone() });
+            match &clones {
+                Some(clones) => MachineSpec::Clone(spec, Arc::clone(clones)),
+                None => MachineSpec::Vm(spec),
+            }
         })
+    }
+
+    /// Copies of a VM; none where there cannot be any, with the reason on standard error.
+    fn clones(&self, spec: &VmSpec, work: &Path) -> anyhow::Result<Option<Arc<Clones>>> {
+        let limit = TEMPLATE_TIME_LIMIT.mul_f64(spec.accelerator.timeout_scale() * self.timeout_scale);
+        match self.shelf(super::run::progress())?.template(spec, Instant::now() + limit) {
+            Ok(kept) => Ok(Some(Arc::new(Clones::new(kept, spec.clone(), work)))),
+            Err(error @ NoTemplate::Vm(VmError::Interrupted)) => Err(error.into()),
+            Err(error) => {
+                eprintln!("no saved VM to copy, booting each: {error}");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Where templates are kept.
+    pub(super) fn shelf(&self, progress: Arc<dyn Progress>) -> anyhow::Result<Shelf> {
+        Ok(Shelf::of_cache(&self.store.cache_dir()?, progress))
     }
 
     /// A VM as the accelerator's probe boots it.
@@ -125,8 +156,7 @@ impl MachineArgs {
     }
 
     pub(super) fn accelerator(&self, spec: &VmSpec) -> anyhow::Result<Decision> {
-        let cache = self.store.cache.clone().map_or_else(crate::image::default_cache_dir, Ok)?;
-        Ok(accel::choose(self.accel, spec, &cache)?)
+        Ok(accel::choose(self.accel, spec, &self.store.cache_dir()?)?)
     }
 
     pub(super) fn qemu(&self, store: &Store) -> anyhow::Result<QemuProgram> {

@@ -1,5 +1,6 @@
 //! The command line: an enum and a match, and one small file per subcommand.
 
+pub mod bench;
 pub mod doctor;
 pub mod image;
 pub mod list;
@@ -26,6 +27,8 @@ pub enum Command {
     Run(run::RunArgs),
     /// Prove that the judge catches mistakes: the reference engine with every known fault
     Selftest(selftest::SelftestArgs),
+    /// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores
+    Bench(bench::BenchArgs),
     /// List scenarios
     List(list::ListArgs),
     /// Show a scenario's program, what it needs and what it expects
@@ -44,6 +47,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Selftest(args) => selftest::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => list::show(&args),
         Command::Image(args) => {

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -23,6 +24,9 @@ use crate::report::terminal::{ColourChoice, Look, Terminal};
 use crate::report::{Common, Destination, Event, Finished, Reporter, Reporters, Wanted, artifacts};
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{self, Manner, Subject};
+
+/// How often a run without news looks whether it is time for a sign of life.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Run scenarios: checkpoint, restore, compare.
 #[derive(Args, Clone, Debug)]
@@ -58,8 +62,11 @@ pub struct RunArgs {
     /// Begin no more trials after the first that fails
     #[arg(long)]
     pub fail_fast: bool,
-    /// Write a report: json=FILE; may be given more than once
-    #[arg(long, value_name = "FORMAT=FILE")]
+    /// Do not run a second time, in a fresh VM, what fails or passes unexpectedly
+    #[arg(long)]
+    pub no_confirm: bool,
+    /// Write reports: json=FILE, junit=FILE, tap=FILE, github=-; separated by commas, or given more than once
+    #[arg(long, value_name = "FORMAT=FILE", value_delimiter = ',')]
     pub report: Vec<Wanted>,
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
@@ -247,10 +254,27 @@ fn run_tasks(
     let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
         expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
     };
-    let work = Work { tasks: &queue, specs, known: &known, stop: &stop, timeout_scale: args.machines.timeout_scale };
+    let work = Work {
+        tasks: &queue,
+        specs,
+        known: &known,
+        stop: &stop,
+        timeout_scale: args.machines.timeout_scale,
+        confirm: !args.no_confirm,
+    };
     std::thread::scope(|scope| -> anyhow::Result<()> {
-        for news in crate::run::start(scope, &work, workers) {
+        let news = crate::run::start(scope, &work, workers);
+        loop {
+            let news = match news.recv_timeout(TICK) {
+                Ok(news) => news,
+                Err(RecvTimeoutError::Timeout) => {
+                    teller.terminal.tick(Instant::now()).context("writing to the terminal")?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
             match news {
+                News::Machine { reset } => teller.tell(&Event::MachineStarted { reset })?,
                 News::Started(task) => teller.tell(&Event::TrialStarted { trial: task.trial })?,
                 News::Over(over) => {
                     if teller.over(*over)? && args.fail_fast {
@@ -259,7 +283,6 @@ fn run_tasks(
                 }
             }
         }
-        Ok(())
     })?;
     let reason = if crate::interrupt::requested() { "interrupted" } else { "after a failure, --fail-fast" };
     for task in queue.into_inner().unwrap_or_default() {

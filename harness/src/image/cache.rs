@@ -22,7 +22,7 @@ use super::progress::{Progress, Step};
 /// Which image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
-    /// `qemu`, `kernel`, `userland`, `agent`, `initramfs`.
+    /// `qemu`, `kernel`, `userland`, `agent`, `initramfs`, `template`.
     pub(crate) kind: &'static str,
     /// Its name in the manifest; empty where there is only one.
     pub(crate) name: String,
@@ -66,7 +66,7 @@ pub(crate) struct Cache {
 
 impl Slot {
     /// The name of its directory; the key's first 16 digits tell a dozen images apart.
-    fn directory(&self) -> String {
+    pub(crate) fn directory(&self) -> String {
         let Slot { kind, name, key } = self;
         let key = &key[..16];
         if name.is_empty() { format!("{kind}-{key}") } else { format!("{kind}-{name}-{key}") }
@@ -316,7 +316,8 @@ fn file_name(path: &Path) -> String {
 fn size_below(path: &Path) -> u64 {
     let Ok(metadata) = path.symlink_metadata() else { return 0 };
     if !metadata.is_dir() {
-        return metadata.len();
+        // A sparse file takes less than its length.
+        return metadata.len().min(std::os::unix::fs::MetadataExt::blocks(&metadata) * 512);
     }
     list(path).map_or(0, |entries| entries.iter().map(|path| size_below(path)).sum())
 }

@@ -39,8 +39,11 @@ pub mod tree;
 mod userland;
 
 pub use bill::{Bill, Package};
+pub(crate) use bill::{FILE as BILL_FILE, Look};
 pub use bzimage::BzImageError;
+pub(crate) use cache::{Built, Cache, Entry, Slot, State};
 pub use error::ImageError;
+pub(crate) use error::{at, content};
 pub use manifest::{Manifest, ManifestError};
 pub use progress::{Progress, Step};
 pub use qemu::Qemu;

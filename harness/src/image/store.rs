@@ -275,6 +275,23 @@ impl Store {
         Ok(removed)
     }
 
+    /// Every image in the cache: its directory's name, its size in bytes, how long ago it was used.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn kept(&self) -> Result<Vec<(String, u64, Duration)>, ImageError> {
+        self.cache.images()
+    }
+
+    /// Removes the image of this directory name, unless another run uses it; true when it is gone.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn remove(&self, name: &str) -> Result<bool, ImageError> {
+        self.used.lock().expect("nobody panics with it").remove(&self.cache.root().join("images").join(name));
+        self.cache.remove(name)
+    }
+
     /// The image from the cache or, when it is missing, from its builder.
     pub(super) fn obtain<T>(
         &self,

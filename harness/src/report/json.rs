@@ -128,7 +128,7 @@ impl Reporter for Json {
                 self.started = Instant::now();
                 Ok(())
             }
-            Event::TrialStarted { .. } => self.write_when_rested(),
+            Event::TrialStarted { .. } | Event::MachineStarted { .. } => self.write_when_rested(),
             Event::TrialFinished(finished) => {
                 self.tally.add(finished.judgement.verdict);
                 self.due = true;

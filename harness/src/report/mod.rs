@@ -10,13 +10,18 @@
 pub mod artifacts;
 mod common;
 pub mod epilogue;
+mod github;
 pub mod json;
+mod junit;
+mod pace;
 mod paint;
 pub mod record;
 mod table;
+mod tap;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::io;
 use std::path::PathBuf;
@@ -36,6 +41,11 @@ pub enum Event {
         trials: usize,
         /// What they have in common.
         common: Common,
+    },
+    /// A worker got a machine.
+    MachineStarted {
+        /// In place of one that was thrown away.
+        reset: bool,
     },
     /// A trial begins.
     TrialStarted {
@@ -119,11 +129,43 @@ pub struct Format {
 }
 
 /// Every format that `--report` knows.
-pub const FORMATS: &[Format] = &[Format {
-    name: "json",
-    about: "one document with every trial, rewritten as the run goes on (docs/FORMATS.md)",
-    open: |to| Ok(Box::new(json::Json::open(to)?)),
-}];
+pub const FORMATS: &[Format] = &[
+    Format {
+        name: "json",
+        about: "one document with every trial, rewritten as the run goes on (docs/FORMATS.md)",
+        open: |to| Ok(Box::new(json::Json::open(to)?)),
+    },
+    Format {
+        name: "junit",
+        about: "XML for Jenkins, GitLab and others",
+        open: |to| Ok(Box::new(whole::Whole::open(to, junit::render)?)),
+    },
+    Format {
+        name: "tap",
+        about: "TAP 14; an expected failure is `not ok` with a TODO",
+        open: |to| Ok(Box::new(whole::Whole::open(to, tap::render)?)),
+    },
+    Format {
+        name: "github",
+        about: "annotations for GitHub Actions, and a table in the step's summary",
+        open: |to| Ok(Box::new(whole::Whole::open(to, github::render)?)),
+    },
+];
+
+/// What a family is called; a user's own files have none.
+fn family_title(family: &str) -> &str {
+    if family.is_empty() { "(own files)" } else { family }
+}
+
+/// Why a trial got its verdict, in plain text: the reason, the differences, the log.
+fn account_of(trial: &record::TrialRecord) -> String {
+    let mut text = format!("{}\n", paint::harmless(&trial.reason));
+    text.push_str(&epilogue::differences(&trial.differences, trial.more_differences, 20, 120, false));
+    for line in &trial.log {
+        text.push_str(&format!("log: {}\n", paint::harmless(line)));
+    }
+    text
+}
 
 /// A report that was asked for: `json=FILE`, `json=-`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,18 +15,12 @@ const ALWAYS: &[&str] = &["pass", "xfail", "fail", "unsupported", "error"];
 /// Short headings for a narrow terminal.
 const SHORT: &[(&str, &str)] = &[("changed-fail", "changed"), ("unsupported", "unsupp.")];
 
-/// Name of the family of scenarios that are not in the catalogue.
-const NO_FAMILY: &str = "(own files)";
-
 /// The table, each line with its newline; as wide as `width` at most, as long as names have eight columns left.
 pub(crate) fn table(families: &BTreeMap<String, Tally>, total: &Tally, width: usize, colour: bool) -> String {
     let words: Vec<&'static str> =
         total.columns().filter(|(word, count)| *count > 0 || ALWAYS.contains(word)).map(|(word, _)| word).collect();
-    let rows: Vec<(&str, &Tally)> = families
-        .iter()
-        .map(|(family, tally)| (if family.is_empty() { NO_FAMILY } else { family }, tally))
-        .chain([("total", total)])
-        .collect();
+    let rows: Vec<(&str, &Tally)> =
+        families.iter().map(|(family, tally)| (super::family_title(family), tally)).chain([("total", total)]).collect();
     let widest = rows.iter().map(|(name, _)| columns(name)).max().unwrap_or(0).max("family".len());
     let full: Vec<&str> = words.clone();
     let headings = if widest + numbers_width(&full, total) > width {

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::epilogue::account;
+use super::pace::Pace;
 use super::paint::{Colour, colour_of, harmless, paint};
 use super::table::table;
 use super::{Common, Event, Finished, Reporter};
 use crate::judge::{Group, Tally, Verdict};
+
+/// After so long without a word a log gets a line, so that nobody takes a long trial for a hang.
+pub const QUIET: Duration = Duration::from_secs(30);
 
 /// How many failures are told in full; the others are counted.
 const FAILURES: usize = 20;
@@ -71,13 +76,54 @@ pub struct Terminal<W: Write> {
     families: BTreeMap<String, Tally>,
     failures: Vec<Finished>,
     bar: Option<ProgressBar>,
+    pace: Pace,
+    /// The first machine is up.
+    begun: bool,
+    /// When something was printed.
+    printed: Instant,
 }
 
 impl<W: Write> Terminal<W> {
     /// A report that is written to `out`.
     pub fn new(out: W, look: Look) -> Self {
+        let now = Instant::now();
         let (total, families, failures) = (Tally::default(), BTreeMap::new(), Vec::new());
-        Self { out, look, trials: 0, common: Common::default(), total, families, failures, bar: None }
+        Self {
+            out,
+            look,
+            trials: 0,
+            common: Common::default(),
+            total,
+            families,
+            failures,
+            bar: None,
+            pace: Pace::new(now),
+            printed: now,
+            begun: false,
+        }
+    }
+
+    /// Time has passed without an event. Whoever reads a log without a bar gets a line when nothing was said for
+    /// [`QUIET`].
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn tick(&mut self, now: Instant) -> io::Result<()> {
+        if self.bar.is_some() || now.duration_since(self.printed) < QUIET {
+            return Ok(());
+        }
+        let line = format!("... {}\n", self.pace.told(self.total.total(), self.trials, now));
+        self.print(&line)?;
+        self.printed = now;
+        Ok(())
+    }
+
+    /// The pace, on the bar.
+    fn show_pace(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.total.total() as u64);
+            bar.set_message(self.pace.told(self.total.total(), self.trials, Instant::now()));
+        }
     }
 
     /// How many trials got which verdict so far.
@@ -87,6 +133,7 @@ impl<W: Write> Terminal<W> {
 
     /// Writes lines, the bar out of their way.
     fn print(&mut self, text: &str) -> io::Result<()> {
+        self.printed = Instant::now();
         let out = &mut self.out;
         let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
         match &self.bar {
@@ -104,8 +151,9 @@ impl<W: Write> Terminal<W> {
         self.print("\n")?;
         if self.look.bar {
             let bar = ProgressBar::with_draw_target(Some(trials as u64), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}");
+            let style = ProgressStyle::with_template("{bar:30} {wide_msg}");
             bar.set_style(style.expect("the template is a constant that is tested"));
+            bar.enable_steady_tick(Duration::from_secs(1));
             self.bar = Some(bar);
         }
         Ok(())
@@ -120,9 +168,7 @@ impl<W: Write> Terminal<W> {
             let line = self.line(finished);
             self.print(&line)?;
         }
-        if let Some(bar) = &self.bar {
-            bar.set_position(self.total.total() as u64);
-        }
+        self.show_pace();
         if verdict.group() == Group::Failed && self.failures.len() < FAILURES {
             self.failures.push(finished.clone());
         }
@@ -169,12 +215,24 @@ impl<W: Write> Reporter for Terminal<W> {
         match event {
             Event::RunStarted { trials, common } => self.started(*trials, common),
             Event::TrialStarted { trial } => {
-                if let Some(bar) = &self.bar {
-                    bar.set_message(harmless(&self.common.rest(trial)));
-                }
+                self.pace.begun(self.common.rest(trial));
+                self.show_pace();
                 Ok(())
             }
-            Event::TrialFinished(finished) => self.finished(finished),
+            Event::MachineStarted { reset } => {
+                if !std::mem::replace(&mut self.begun, true) {
+                    // What was prepared before the first machine came up is no part of the pace.
+                    self.pace.start = Instant::now();
+                    self.printed = Instant::now();
+                }
+                self.pace.resets += usize::from(*reset);
+                self.show_pace();
+                Ok(())
+            }
+            Event::TrialFinished(finished) => {
+                self.pace.over(&self.common.rest(&finished.trial));
+                self.finished(finished)
+            }
             Event::RunFinished { seconds, interrupted } => self.ended(*seconds, *interrupted),
         }
     }

@@ -26,12 +26,8 @@ pub struct Machine<'a> {
     pub memory_mib: u32,
     /// Where the memory is.
     pub memory: Memory,
-    /// `vmlinux` with a PVH entry, or a `bzImage`.
-    pub kernel: &'a Path,
-    /// A cpio archive with `/init`.
-    pub initramfs: &'a Path,
-    /// The kernel's command line.
-    pub cmdline: &'a str,
+    /// How it starts.
+    pub start: Start<'a>,
     /// The file for the serial console.
     pub console: &'a Path,
     /// The socket of the channel to the agent, inherited by QEMU.
@@ -54,6 +50,23 @@ pub enum Memory {
     },
 }
 
+/// How a machine starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// It boots a kernel.
+    Boot {
+        /// `vmlinux` with a PVH entry, or a `bzImage`.
+        kernel: &'a Path,
+        /// A cpio archive with `/init`.
+        initramfs: &'a Path,
+        /// The kernel's command line.
+        cmdline: &'a str,
+    },
+    /// It waits for QMP's `migrate-incoming` with the state of a machine that was saved. Kernel and initramfs are not
+    /// named: both are in that machine's memory.
+    Incoming,
+}
+
 impl Machine<'_> {
     /// The words after the program.
     pub fn argv(&self) -> Vec<OsString> {
@@ -61,7 +74,7 @@ impl Machine<'_> {
             surroundings(self.data_dirs),
             machine(self.accelerator),
             memory(self.memory_mib, &self.memory),
-            kernel(self.kernel, self.initramfs, self.cmdline),
+            start(self.start),
             console(self.console),
             agent(self.agent_fd),
             qmp(self.qmp_fd),
@@ -101,8 +114,13 @@ fn memory(mib: u32, memory: &Memory) -> Vec<OsString> {
     vec!["-m".into(), format!("{mib}M").into(), "-object".into(), object]
 }
 
-fn kernel(kernel: &Path, initramfs: &Path, cmdline: &str) -> Vec<OsString> {
-    vec!["-kernel".into(), kernel.into(), "-initrd".into(), initramfs.into(), "-append".into(), cmdline.into()]
+fn start(start: Start<'_>) -> Vec<OsString> {
+    match start {
+        Start::Boot { kernel, initramfs, cmdline } => {
+            vec!["-kernel".into(), kernel.into(), "-initrd".into(), initramfs.into(), "-append".into(), cmdline.into()]
+        }
+        Start::Incoming => words(["-incoming", "defer"]),
+    }
 }
 
 /// The kernel's console, into a file: what it prints is never mixed with the messages.
@@ -172,9 +190,11 @@ mod tests {
             data_dirs: &[],
             memory_mib: 512,
             memory,
-            kernel: Path::new("/c/vmlinux"),
-            initramfs: Path::new("/c/initramfs"),
-            cmdline: "console=ttyS0 panic=-1",
+            start: Start::Boot {
+                kernel: Path::new("/c/vmlinux"),
+                initramfs: Path::new("/c/initramfs"),
+                cmdline: "console=ttyS0 panic=-1",
+            },
             console: Path::new("/a/b/console"),
             agent_fd: 7,
             qmp_fd: 9,
@@ -223,6 +243,31 @@ mod tests {
         let tcg = machine(Memory::Anonymous).argv();
         let different: Vec<_> = kvm.iter().zip(&tcg).filter(|(kvm, tcg)| kvm != tcg).collect();
         assert_eq!(different, [(&OsString::from("kvm"), &OsString::from("tcg"))]);
+    }
+
+    #[test]
+    fn a_clone_differs_from_its_template_in_how_it_starts_and_in_what_becomes_of_its_memory() {
+        let file = |shared| Memory::File { path: "/dev/shm/ram".into(), shared };
+        let template = text(machine(file(true)).argv());
+        let clone = text(Machine { start: Start::Incoming, ..machine(file(false)) }.argv());
+        let differing = |of: &str, from: &str| -> String {
+            of.lines()
+                .filter(|line| !from.lines().any(|other| other == *line))
+                .map(|line| format!("{line}\n"))
+                .collect()
+        };
+        expect![[r#"
+              -object memory-backend-file,id=ram,mem-path=/dev/shm/ram,share=on,size=512M \
+              -kernel /c/vmlinux \
+              -initrd /c/initramfs \
+              -append 'console=ttyS0 panic=-1' \
+        "#]]
+        .assert_eq(&differing(&template, &clone));
+        expect![[r#"
+              -object memory-backend-file,id=ram,mem-path=/dev/shm/ram,share=off,size=512M \
+              -incoming defer \
+        "#]]
+        .assert_eq(&differing(&clone, &template));
     }
 
     #[test]

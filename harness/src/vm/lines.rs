@@ -3,8 +3,8 @@
 //! A wait that times out loses nothing: the half of a line that has come stays here for the next call. The other end
 //! is hostile: it may send anything, at any speed, or nothing.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
@@ -99,6 +99,20 @@ impl Lines {
             }
         }
         Ok(())
+    }
+
+    /// Sends bytes, and with the first of them a copy of a descriptor (unix(7), `SCM_RIGHTS`).
+    ///
+    /// # Errors
+    /// As [`Self::send`]; a socket that is full is one of them, so this is for the short messages of a conversation.
+    pub fn send_with(&mut self, bytes: &[u8], fd: BorrowedFd<'_>, deadline: Instant) -> Result<(), LineError> {
+        use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+        let fds = [fd.as_raw_fd()];
+        let control = [ControlMessage::ScmRights(&fds)];
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        let sent = sendmsg::<()>(self.stream.as_raw_fd(), &[IoSlice::new(bytes)], &control, flags, None);
+        let sent = sent.map_err(io::Error::from)?;
+        self.send(&bytes[sent..], deadline)
     }
 
     fn take_line(&mut self) -> Result<Option<Vec<u8>>, LineError> {

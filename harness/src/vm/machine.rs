@@ -1,33 +1,22 @@
 //! A VM from its start to its end: QEMU, the channel to the agent in it, its console.
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use protocol::message::Ready;
-use protocol::wire::WireError;
+use protocol::message::{Ready, Wake};
 use protocol::{Event, Request};
 
 use super::accel::Accelerator;
-use super::argv::{self, Machine, Memory};
-use super::channel::{Channel, ChannelError};
+use super::argv::{Memory, Start};
 use super::cmdline;
-use super::console::{self, Tail};
 use super::error::VmError;
-use super::process::{Process, Surroundings};
+use super::guest::Guest;
 use super::qemu::QemuProgram;
 use super::qmp::Qmp;
-
-/// How long QEMU may take to end once its sockets are closed.
-const END_TIME_LIMIT: Duration = Duration::from_secs(10);
-
-/// How much of QEMU's standard error an error quotes, in bytes from its end.
-const STDERR_QUOTED: usize = 2000;
 
 /// What to boot.
 #[derive(Clone, Debug)]
@@ -61,7 +50,14 @@ impl Vm {
     /// # Errors
     /// [`VmError`]; nothing is left running.
     pub fn boot(spec: &VmSpec, deadline: Instant) -> Result<Self, VmError> {
-        let mut guest = Guest::start(spec)?;
+        Self::boot_in(spec, Memory::Anonymous, deadline)
+    }
+
+    /// The same with this memory.
+    pub(super) fn boot_in(spec: &VmSpec, memory: Memory, deadline: Instant) -> Result<Self, VmError> {
+        let cmdline = cmdline::with(&spec.extra_cmdline);
+        let start = Start::Boot { kernel: &spec.kernel, initramfs: &spec.initramfs, cmdline: &cmdline };
+        let mut guest = Guest::start(spec, memory, start)?;
         match guest.receive("the agent's first message", deadline)? {
             Event::Ready(ready) => Ok(Self { guest, ready }),
             other => Err(VmError::Protocol {
@@ -108,6 +104,37 @@ impl Vm {
         &self.guest.files.console
     }
 
+    /// The error of an agent that sent something else than it was asked for.
+    pub(super) fn astray(&self, what: String) -> VmError {
+        VmError::Protocol { what: format!("it sent {what}"), console: self.guest.tail() }
+    }
+
+    /// Its directory.
+    pub fn directory(&self) -> &Path {
+        self.console().parent().expect("the console is a file in the directory")
+    }
+
+    /// Stops the machine for good and gives the state of its devices and processor, in QEMU's form. Its memory must be
+    /// a shared file: that is the rest of the machine.
+    ///
+    /// # Errors
+    /// [`VmError`]
+    pub(super) fn save(mut self, deadline: Instant) -> Result<Vec<u8>, VmError> {
+        let system = |source| VmError::System { what: "make a socket pair for the machine's state", source };
+        let (mut ours, theirs) = UnixStream::pair().map_err(system)?;
+        let reader = std::thread::spawn(move || {
+            let mut state = Vec::new();
+            ours.read_to_end(&mut state).map(|_| state)
+        });
+        let outcome = self.guest.save(theirs, deadline);
+        let outcome = outcome.map_err(|error| self.guest.why_no_qmp(error));
+        // With QEMU the last copy of the socket's other end goes, whatever happened, and so the reader ends.
+        drop(self);
+        let state = reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader panicked")));
+        outcome?;
+        state.map_err(|source| VmError::System { what: "read the machine's state", source })
+    }
+
     /// The process ID of QEMU.
     pub fn pid(&self) -> u32 {
         self.guest.process.pid()
@@ -132,128 +159,54 @@ impl Vm {
     }
 }
 
-/// The files of a VM.
+/// A copy of a saved machine, loaded and not yet running. Dropping it ends QEMU.
 #[derive(Debug)]
-struct Files {
-    console: PathBuf,
-    stderr: PathBuf,
+pub struct Paused {
+    guest: Guest,
 }
 
-/// QEMU and the host's ends of its sockets; the agent may not be there yet.
-#[derive(Debug)]
-struct Guest {
-    process: Process,
-    channel: Channel,
-    qmp: Control,
-    files: Files,
-}
-
-#[derive(Debug)]
-enum Control {
-    Unconnected(UnixStream),
-    Connected(Qmp),
-    Failed,
-}
-
-impl Guest {
-    fn start(spec: &VmSpec) -> Result<Self, VmError> {
-        let sockets = |source| VmError::System { what: "make a socket pair for QEMU", source };
-        let (channel, agent_end) = Channel::pair().map_err(sockets)?;
-        let (qmp, qmp_end) = Qmp::pair().map_err(sockets)?;
-        let in_directory = |name| spec.directory.join(name);
-        let files = Files { console: in_directory("console"), stderr: in_directory("qemu-stderr") };
-        let machine = Machine {
-            accelerator: spec.accelerator,
-            data_dirs: &spec.qemu.data_dirs,
-            memory_mib: spec.memory_mib,
-            memory: Memory::Anonymous,
-            kernel: &spec.kernel,
-            initramfs: &spec.initramfs,
-            cmdline: &cmdline::with(&spec.extra_cmdline),
-            console: &files.console,
-            agent_fd: agent_end.as_raw_fd(),
-            qmp_fd: qmp_end.as_raw_fd(),
-        };
-        let arguments = machine.argv();
-        std::fs::create_dir_all(&spec.directory).map_err(prepare("make the directory", &spec.directory))?;
-        let text = argv::to_text(spec.qemu.argv_prefix.iter().chain(&arguments).map(OsString::as_os_str));
-        let text_file = in_directory("qemu-command");
-        std::fs::write(&text_file, text).map_err(prepare("write", &text_file))?;
-        // An older VM's console must not be taken for this one's.
-        create(&files.console)?;
-        let surroundings = Surroundings {
-            stdout: create(&in_directory("qemu-stdout"))?,
-            stderr: create(&files.stderr)?,
-            inherited: &[agent_end.as_fd(), qmp_end.as_fd()],
-            file_limit_bytes: console::LIMIT_BYTES,
-        };
-        let mut command = spec.qemu.command();
-        command.args(arguments);
-        let program = PathBuf::from(command.get_program());
-        let process = Process::spawn(command, surroundings).map_err(prepare("start QEMU", &program))?;
-        Ok(Self { process, channel, qmp: Control::Unconnected(qmp), files })
+impl Paused {
+    /// Starts QEMU and has it take over a saved machine: its memory, which is not changed, and its state.
+    ///
+    /// # Errors
+    /// [`VmError`]; nothing is left running.
+    pub(super) fn load(spec: &VmSpec, ram: &Path, state: Arc<[u8]>, deadline: Instant) -> Result<Self, VmError> {
+        let memory = Memory::File { path: ram.to_owned(), shared: false };
+        let mut guest = Guest::start(spec, memory, Start::Incoming)?;
+        match guest.load(state, deadline) {
+            Ok(()) => Ok(Self { guest }),
+            Err(error) => Err(guest.why_no_qmp(error)),
+        }
     }
 
-    fn receive(&mut self, waiting_for: &'static str, deadline: Instant) -> Result<Event, VmError> {
+    /// Lets it run. Only its own answer to a question that nobody has asked before is a sign of life.
+    ///
+    /// # Errors
+    /// [`VmError`]; nothing is left running.
+    pub fn wake(mut self, deadline: Instant) -> Result<Vm, VmError> {
+        let resumed = self.guest.resume(deadline);
+        resumed.map_err(|error| self.guest.why_no_qmp(error))?;
+        let nonce = next_nonce();
+        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_time_ns = u64::try_from(unix_time.as_nanos()).unwrap_or(u64::MAX);
         let begin = Instant::now();
-        match self.channel.receive(deadline) {
-            Ok(Event::Broken { why }) => Err(VmError::Broken { why, console: self.tail() }),
-            Ok(event) => Ok(event),
-            Err(error) => Err(self.explain(error, waiting_for, begin)),
-        }
-    }
-
-    /// What stands behind an error of the channel: a closed one means that QEMU has ended, and how it ended tells why.
-    fn explain(&mut self, error: ChannelError, waiting_for: &'static str, begin: Instant) -> VmError {
-        if let ChannelError::Wire(WireError::Closed) = error {
-            match self.wait(Instant::now() + END_TIME_LIMIT) {
-                Ok(Some(status)) => return self.ended(status),
-                Ok(None) => {}
-                Err(error) => return error,
-            }
-        }
-        VmError::of_channel(error, waiting_for, begin.elapsed(), self.tail())
-    }
-
-    fn wait(&mut self, deadline: Instant) -> Result<Option<ExitStatus>, VmError> {
-        self.process.wait(deadline).map_err(|source| VmError::System { what: "wait for QEMU", source })
-    }
-
-    /// QEMU ends with 0 when the guest switches itself off or resets; `-no-reboot` makes a panic a reset.
-    fn ended(&self, status: ExitStatus) -> VmError {
-        let console = self.tail();
-        if status.success() {
-            return VmError::Died { console };
-        }
-        let bytes = std::fs::read(&self.files.stderr).unwrap_or_default();
-        let end = &bytes[bytes.len().saturating_sub(STDERR_QUOTED)..];
-        VmError::Qemu { status, stderr: String::from_utf8_lossy(end).trim_end().to_owned(), console }
-    }
-
-    fn qmp(&mut self, deadline: Instant) -> Result<&mut Qmp, VmError> {
-        if matches!(self.qmp, Control::Unconnected(_))
-            && let Control::Unconnected(stream) = std::mem::replace(&mut self.qmp, Control::Failed)
-        {
-            self.qmp = Control::Connected(Qmp::connect(stream, deadline)?);
-        }
-        match &mut self.qmp {
-            Control::Connected(qmp) => Ok(qmp),
-            _ => Err(VmError::System {
-                what: "use QMP",
-                source: io::Error::other("an earlier attempt to connect failed"),
+        let sent = self.guest.channel.send(&Request::Wake(Wake { nonce, unix_time_ns }));
+        sent.map_err(|error| self.guest.explain(error, "the copy of the saved machine to take a request", begin))?;
+        match self.guest.receive("the copy of the saved machine to answer", deadline)? {
+            Event::Awake { nonce: answered, ready } if answered == nonce => Ok(Vm { guest: self.guest, ready }),
+            other => Err(VmError::Protocol {
+                what: format!("its first message is {other:.200?} and not Awake with number {nonce}"),
+                console: self.guest.tail(),
             }),
         }
     }
-
-    fn tail(&self) -> Tail {
-        Tail::of(&self.files.console)
-    }
 }
 
-fn create(path: &Path) -> Result<File, VmError> {
-    File::create(path).map_err(prepare("create", path))
-}
-
-fn prepare(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> VmError {
-    move |source| VmError::Prepare { what, path: path.to_owned(), source }
+/// A number that no machine of this process has seen, nor, as time goes on, one of a process before it.
+fn next_nonce() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros());
+    let now = u64::try_from(now).unwrap_or(0);
+    LAST.fetch_max(now, Ordering::Relaxed);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }

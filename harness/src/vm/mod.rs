@@ -1,23 +1,31 @@
 //! QEMU: its command line, its process, the channel to the agent.
 //!
-//! [`Vm::boot`] starts a machine and comes back when its agent is ready; dropping the [`Vm`] ends it. The image (QEMU,
+//! [`Vm::boot`] starts a machine and comes back when its agent is ready; dropping the [`Vm`] ends it. A [`Template`] is a
+//! machine that was saved when it was ready, [`Clones`] gives out copies of it. The image (QEMU,
 //! kernel, initramfs) comes from elsewhere, what is said over the channel is the protocol's business, and no verdict
 //! is made here. Blocking calls with deadlines, no runtime: a thread per VM.
 
 pub mod accel;
 pub mod argv;
 pub mod channel;
+pub mod clones;
 pub mod cmdline;
 pub mod console;
 pub mod error;
+mod guest;
 pub mod lines;
 pub mod machine;
 pub mod process;
 pub mod qemu;
 pub mod qmp;
+pub mod shelf;
+pub mod template;
 mod wait;
 
 pub use accel::{Accelerator, AcceleratorChoice};
+pub use clones::Clones;
 pub use error::VmError;
-pub use machine::{Vm, VmSpec};
+pub use machine::{Paused, Vm, VmSpec};
 pub use qemu::{QemuError, QemuProgram};
+pub use shelf::Shelf;
+pub use template::Template;

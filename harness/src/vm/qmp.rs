@@ -1,9 +1,9 @@
 //! QMP, QEMU's control protocol: commands and answers as JSON lines.
 //!
-//! As small as its use: connect, execute, skip events. See `docs/interop/qmp-spec.rst` in QEMU's sources.
+//! As small as its use: connect, execute, skip events but those that tell how a migration goes. See `docs/interop/qmp-spec.rst` in QEMU's sources.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
@@ -66,6 +66,8 @@ struct Refusal {
 #[derive(Debug)]
 pub struct Qmp {
     lines: Lines,
+    /// The last status of a migration that an event told.
+    migration: Option<String>,
 }
 
 impl Qmp {
@@ -86,7 +88,7 @@ impl Qmp {
         let command = "qmp_capabilities";
         let lines = Lines::new(stream, LINE_LIMIT)
             .map_err(|error| QmpError::Line { command: command.to_owned(), source: error.into() })?;
-        let mut qmp = Self { lines };
+        let mut qmp = Self { lines, migration: None };
         match qmp.read(command, deadline)? {
             Line::Greeting(_) => {}
             Line::Return(said) => return Err(malformed(command, &said.to_string())),
@@ -101,10 +103,51 @@ impl Qmp {
     /// # Errors
     /// [`QmpError`]. After a time-out the answer may still come, so the connection is of no more use.
     pub fn execute(&mut self, command: &str, arguments: Value, deadline: Instant) -> Result<Value, QmpError> {
-        let mut line = json!({"execute": command, "arguments": arguments}).to_string();
-        line.push('\n');
         let failed = |source| QmpError::Line { command: command.to_owned(), source };
-        self.lines.send(line.as_bytes(), deadline).map_err(failed)?;
+        self.lines.send(&order(command, arguments), deadline).map_err(failed)?;
+        self.answer(command, deadline)
+    }
+
+    /// Gives QEMU a copy of a descriptor under a name.
+    ///
+    /// # Errors
+    /// [`QmpError`]
+    pub fn give(&mut self, name: &str, fd: BorrowedFd<'_>, deadline: Instant) -> Result<(), QmpError> {
+        let command = "getfd";
+        let failed = |source| QmpError::Line { command: command.to_owned(), source };
+        self.lines.send_with(&order(command, json!({"fdname": name})), fd, deadline).map_err(failed)?;
+        self.answer(command, deadline).map(drop)
+    }
+
+    /// Waits for the end of a migration; the capability `events` must be on.
+    ///
+    /// # Errors
+    /// [`QmpError`]; a migration that failed is a refusal.
+    pub fn wait_for_migration(&mut self, deadline: Instant) -> Result<(), QmpError> {
+        let command = "migrate";
+        loop {
+            match self.migration.as_deref() {
+                Some("completed") => return Ok(()),
+                Some(status @ ("failed" | "cancelled")) => {
+                    let status = status.to_owned();
+                    let told = self.execute("query-migrate", json!({}), deadline)?;
+                    let description = told["error-desc"].as_str().unwrap_or(&status).to_owned();
+                    let class = "GenericError".to_owned();
+                    return Err(QmpError::Refused { command: command.to_owned(), class, description });
+                }
+                _ => {}
+            }
+            if let Some(line) = self.read_one(command, deadline)? {
+                let said = match line {
+                    Line::Greeting(said) | Line::Return(said) => said.to_string(),
+                    Line::Error(refusal) => refusal.desc,
+                };
+                return Err(malformed(command, &said));
+            }
+        }
+    }
+
+    fn answer(&mut self, command: &str, deadline: Instant) -> Result<Value, QmpError> {
         match self.read(command, deadline)? {
             Line::Return(value) => Ok(value),
             Line::Error(Refusal { class, desc }) => {
@@ -117,17 +160,34 @@ impl Qmp {
     /// The next line that is no event.
     fn read(&mut self, command: &str, deadline: Instant) -> Result<Line, QmpError> {
         loop {
-            let bytes = self
-                .lines
-                .receive(deadline)
-                .map_err(|source| QmpError::Line { command: command.to_owned(), source })?;
-            let wrong = |_| malformed(command, &String::from_utf8_lossy(&bytes));
-            let value: Value = serde_json::from_slice(&bytes).map_err(wrong)?;
-            if value.get("event").is_none() {
-                return serde_json::from_value(value).map_err(wrong);
+            if let Some(line) = self.read_one(command, deadline)? {
+                return Ok(line);
             }
         }
     }
+
+    /// The next line; none when it was an event.
+    fn read_one(&mut self, command: &str, deadline: Instant) -> Result<Option<Line>, QmpError> {
+        let bytes =
+            self.lines.receive(deadline).map_err(|source| QmpError::Line { command: command.to_owned(), source })?;
+        let wrong = |_| malformed(command, &String::from_utf8_lossy(&bytes));
+        let value: Value = serde_json::from_slice(&bytes).map_err(wrong)?;
+        match value.get("event").and_then(Value::as_str) {
+            None => serde_json::from_value(value).map(Some).map_err(wrong),
+            Some(event) => {
+                if event == "MIGRATION" {
+                    self.migration = value["data"]["status"].as_str().map(str::to_owned);
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn order(command: &str, arguments: Value) -> Vec<u8> {
+    let mut line = json!({"execute": command, "arguments": arguments}).to_string();
+    line.push('\n');
+    line.into_bytes()
 }
 
 fn malformed(command: &str, said: &str) -> QmpError {
@@ -188,6 +248,64 @@ mod tests {
                 r#"{"arguments":{"id":"x"},"execute":"eject"}"#,
             ]
         );
+    }
+
+    #[test]
+    fn a_migration_is_followed_by_its_events() {
+        let (stream, peer) = qemu(&[
+            GREETING,
+            r#"{"return": {}}"#,
+            "{\"event\": \"MIGRATION\", \"data\": {\"status\": \"setup\"}}\r\n{\"return\": {}}\r\n\
+             {\"event\": \"MIGRATION\", \"data\": {\"status\": \"completed\"}}",
+        ]);
+        let mut qmp = Qmp::connect(stream, soon()).unwrap();
+        qmp.execute("migrate", json!({"uri": "fd:state"}), soon()).unwrap();
+        qmp.wait_for_migration(soon()).unwrap();
+        drop(qmp);
+        peer.join().unwrap();
+
+        let (stream, peer) = qemu(&[
+            GREETING,
+            r#"{"return": {}}"#,
+            "{\"event\": \"MIGRATION\", \"data\": {\"status\": \"failed\"}}\r\n{\"return\": {}}",
+            r#"{"return": {"status": "failed", "error-desc": "Unknown ramblock"}}"#,
+        ]);
+        let mut qmp = Qmp::connect(stream, soon()).unwrap();
+        qmp.execute("migrate", json!({"uri": "fd:state"}), soon()).unwrap();
+        let error = qmp.wait_for_migration(soon()).unwrap_err();
+        assert_eq!(error.to_string(), "migrate: QEMU says GenericError: Unknown ramblock");
+        drop(qmp);
+        peer.join().unwrap();
+    }
+
+    #[test]
+    fn a_descriptor_goes_along() {
+        use std::io::IoSliceMut;
+        use std::os::fd::{AsFd, AsRawFd};
+        let (stream, theirs) = UnixStream::pair().unwrap();
+        let peer = std::thread::spawn(move || {
+            let mut theirs = theirs;
+            theirs.write_all(format!("{GREETING}\n{{\"return\": {{}}}}\n{{\"return\": {{}}}}\n").as_bytes()).unwrap();
+            let mut got = None;
+            let (mut bytes, mut space) = ([0; 4096], nix::cmsg_space!([i32; 1]));
+            while got.is_none() {
+                let mut slices = [IoSliceMut::new(&mut bytes)];
+                let flags = nix::sys::socket::MsgFlags::empty();
+                let message =
+                    nix::sys::socket::recvmsg::<()>(theirs.as_raw_fd(), &mut slices, Some(&mut space), flags).unwrap();
+                for control in message.cmsgs().unwrap() {
+                    if let nix::sys::socket::ControlMessageOwned::ScmRights(fds) = control {
+                        got = fds.first().copied();
+                    }
+                }
+            }
+            std::fs::read_to_string(format!("/proc/self/fd/{}", got.unwrap())).unwrap()
+        });
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"mine").unwrap();
+        let mut qmp = Qmp::connect(stream, soon()).unwrap();
+        qmp.give("state", file.as_fd(), soon()).unwrap();
+        assert_eq!(peer.join().unwrap(), "mine");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The machine is a VM ([`main`]), or namespaces on the host's own kernel ([`host_main`]). One thread, one trial at a
 //! time. Whatever it cannot do is an event for the host, never silence.
 
+mod bare;
 mod boot;
 mod child;
 mod disks;
@@ -14,6 +15,7 @@ mod machine;
 mod modules;
 mod offer;
 mod trial;
+mod warm;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -96,7 +98,8 @@ enum Stop {
 fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
     let mut to_host = channel.try_clone()?;
     let mut from_host = BufReader::new(channel);
-    wire::send(&mut to_host, &Event::Ready(describe(&machine)))?;
+    let ready = describe(&machine);
+    wire::send(&mut to_host, &Event::Ready(ready.clone()))?;
     loop {
         match wire::receive(&mut from_host) {
             Ok(Request::Run(request)) => {
@@ -105,6 +108,22 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                     |stage: &str| wire::send(&mut to_host, &Event::Progress { trial: number, stage: stage.to_owned() });
                 let report = Box::new(trial::run(&request, &mut machine, &mut progress)?);
                 wire::send(&mut to_host, &Event::Finished { trial: number, report })?;
+            }
+            Ok(Request::WarmUp) => {
+                let failed = warm::warm_up(&mut machine, ready.criu.is_some());
+                wire::send(&mut to_host, &Event::Warm { failed })?;
+            }
+            Ok(Request::Wake(wake)) => {
+                if let Err(error) = warm::set_clock(&machine, wake.unix_time_ns) {
+                    wire::send(&mut to_host, &Event::Broken { why: format!("setting the clock: {error}") })?;
+                    return Err(error.into());
+                }
+                let ready = Ready { tainted: machine.tainted(), uptime_ms: uptime_ms(), ..ready.clone() };
+                wire::send(&mut to_host, &Event::Awake { nonce: wake.nonce, ready })?;
+            }
+            Ok(Request::Bare(request)) => {
+                let (durations_us, failure) = bare::run(&request, &mut machine);
+                wire::send(&mut to_host, &Event::Bare { trial: request.trial, durations_us, failure })?;
             }
             Ok(Request::Shutdown) | Err(wire::WireError::Closed) => return Ok(()),
             Err(error) => {
@@ -117,8 +136,6 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
 
 fn describe(machine: &Machine) -> Ready {
     let kernel = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
-    let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let seconds: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
     let root = File::open("/").ok();
     let statmount = root.as_ref().map(|root| crate::sys::statmount_by_fd(std::os::fd::AsFd::as_fd(root)));
     Ready {
@@ -128,6 +145,13 @@ fn describe(machine: &Machine) -> Ready {
         lacking: machine.lacking(),
         statmount_by_fd: statmount.is_some_and(|result| result.is_ok()),
         tainted: machine.tainted(),
-        uptime_ms: std::time::Duration::from_secs_f64(seconds).as_millis().try_into().unwrap_or(u64::MAX),
+        uptime_ms: uptime_ms(),
     }
+}
+
+/// Milliseconds since the kernel's start; for a copy of a saved machine without the time that it stood still.
+fn uptime_ms() -> u64 {
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    std::time::Duration::from_secs_f64(seconds).as_millis().try_into().unwrap_or(u64::MAX)
 }

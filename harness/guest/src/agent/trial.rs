@@ -23,7 +23,7 @@ use crate::observe::{Made, outside};
 pub(super) type Progress<'a> = &'a mut dyn FnMut(&str) -> Result<(), WireError>;
 
 /// The actions of a lifecycle, each followed by a look.
-fn actions(lifecycle: Lifecycle) -> &'static [Action] {
+pub(super) fn actions(lifecycle: Lifecycle) -> &'static [Action] {
     match lifecycle {
         Lifecycle::DumpRestore => &[Action::Dump, Action::Restore],
         Lifecycle::LeaveRunning => &[Action::DumpLeaveRunning],
@@ -75,12 +75,17 @@ fn infrastructure(what: &str, error: &impl std::fmt::Display) -> SetupFailure {
     SetupFailure { line: 0, what: format!("{what}: {error}"), missing: None }
 }
 
-fn images_folder(trial: u64) -> PathBuf {
+pub(super) fn images_folder(trial: u64) -> PathBuf {
     PathBuf::from(format!("/run/images/{trial}"))
 }
 
 /// Everything that must be there before the program starts; what was attached stands in `disks` also on failure.
-fn prepare(request: &TrialRequest, top: &str, machine: &mut Machine, disks: &mut Disks) -> Result<Child, SetupFailure> {
+pub(super) fn prepare(
+    request: &TrialRequest,
+    top: &str,
+    machine: &mut Machine,
+    disks: &mut Disks,
+) -> Result<Child, SetupFailure> {
     let program = scenarios::text::program(&request.program)
         .map_err(|faults| infrastructure("the program", &crate::executor::told(&faults)))?;
     let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
@@ -112,7 +117,7 @@ pub(super) struct Trial<'a> {
     pub(super) disks: &'a [Disk],
     pub(super) made: Vec<Made>,
     /// The program has only the privileges of a user namespace.
-    confined: bool,
+    pub(super) confined: bool,
 }
 
 /// Sets up, looks, acts, looks, until the end of the lifecycle or the first action that fails.
@@ -171,7 +176,7 @@ impl Trial<'_> {
     }
 
     /// Has the program carried out; false when it was not.
-    fn set_up(&mut self, report: &mut TrialReport) -> bool {
+    pub(super) fn set_up(&mut self, report: &mut TrialReport) -> bool {
         let ask = Ask::SetUp {
             program: self.request.program.clone(),
             top: self.inner_top().to_owned(),

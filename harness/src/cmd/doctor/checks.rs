@@ -8,6 +8,8 @@ use nix::sys::statvfs::statvfs;
 use super::super::machines::{MEMORY_MIB, MachineArgs, work_folder};
 use super::Check;
 use crate::image::{Image, ImageError, ImageState, Store};
+use crate::memory::available_mib;
+use crate::vm::VmSpec;
 use crate::vm::accel::{self, Accelerator, Decision};
 use crate::vm::qemu::{QemuProgram, on_path};
 
@@ -66,10 +68,26 @@ pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
     if qemu.is_err() {
         return checks;
     }
-    let decision =
-        work_folder().and_then(|folder| args.accelerator(&args.vm(store, &defaults.kernel, folder.path())?));
-    checks.push(accelerator(Some(decision.as_ref())));
+    let found = work_folder().and_then(|folder| {
+        let spec = args.vm(store, &defaults.kernel, folder.path())?;
+        let decision = args.accelerator(&spec)?;
+        Ok((VmSpec { accelerator: decision.accelerator, ..spec }, decision))
+    });
+    checks.push(accelerator(Some(found.as_ref().map(|(_, decision)| decision))));
+    if let Ok((spec, _)) = &found {
+        let quiet = std::sync::Arc::new(|_: crate::image::progress::Step<'_>| ());
+        checks.push(template(args.shelf(quiet).and_then(|shelf| Ok(shelf.look(spec)?))));
+    }
     checks
+}
+
+/// Whether VMs are copies of a saved one, or why not.
+pub(super) fn template<E: Display>(look: Result<String, E>) -> Check {
+    const NAME: &str = "saved vm";
+    match look {
+        Ok(told) => Check::ok(NAME, told),
+        Err(error) => Check::warn(NAME, error.to_string(), "every VM boots, which takes some seconds each"),
+    }
 }
 
 pub(super) fn image(name: &str, state: Result<ImageState, ImageError>) -> Check {
@@ -180,12 +198,4 @@ pub(super) fn capacity(cores: usize, available_mib: Option<u64>, vm_memory_mib: 
 
 pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// `MemAvailable` of proc_meminfo(5), in MiB.
-pub(super) fn available_mib() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib >> 10)
 }

@@ -239,7 +239,6 @@ mod tests {
 
     #[test]
     fn this_host_has_memory_and_a_shell() {
-        assert!(available_mib().unwrap() > 0);
         assert_eq!(program("sh", "").state, State::Ok);
     }
 }

@@ -119,6 +119,7 @@ fn machines(args: &SelftestArgs) -> MachineArgs {
         backend: args.backend.unwrap_or(if root { Backend::Host } else { Backend::Vm }),
         jobs: args.jobs,
         accel: AcceleratorChoice::default(),
+        cold: false,
         qemu: None,
         timeout_scale: 1.0,
         store: args.store.clone(),
@@ -208,7 +209,14 @@ impl Course {
             }
             _ => judgement,
         };
-        let work = Work { tasks: &queue, specs, known: &known, stop: &stop, timeout_scale: machines.timeout_scale };
+        let work = Work {
+            tasks: &queue,
+            specs,
+            known: &known,
+            stop: &stop,
+            timeout_scale: machines.timeout_scale,
+            confirm: false,
+        };
         std::thread::scope(|scope| {
             for news in crate::run::start(scope, &work, workers) {
                 let News::Over(over) = news else { continue };

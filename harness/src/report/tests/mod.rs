@@ -4,3 +4,4 @@ mod artifacts_folder;
 mod json_report;
 mod run;
 mod terminal_report;
+mod whole_reports;

@@ -5,7 +5,7 @@ use expect_test::expect;
 use super::run::{events, finished, tell};
 use crate::judge::{FailureKind, Judgement, Verdict};
 use crate::report::terminal::{ColourChoice, Look, Terminal, colour_wanted};
-use crate::report::{Common, Event};
+use crate::report::{Common, Event, Reporter as _};
 
 fn shown(events: &[Event], width: usize, colour: bool) -> String {
     let mut out = Vec::new();
@@ -230,4 +230,26 @@ fn a_bar_does_not_get_into_the_report() {
     let mut out = Vec::new();
     tell(&mut Terminal::new(&mut out, Look { width: 80, colour: false, bar: true }), &events());
     assert_eq!(String::from_utf8(out).unwrap(), shown(&events(), 80, false));
+}
+
+#[test]
+fn a_log_without_news_gets_a_sign_of_life() {
+    let mut out = Vec::new();
+    let mut terminal = Terminal::new(&mut out, Look { width: 80, colour: false, bar: false });
+    let trial = finished("a/slow", Judgement::plain(Verdict::Pass, "")).trial;
+    let start = std::time::Instant::now();
+    let mut say = |event| terminal.event(&event).unwrap();
+    say(Event::RunStarted { trials: 2, common: Common::of([&trial]) });
+    say(Event::MachineStarted { reset: false });
+    say(Event::TrialStarted { trial });
+    let second = std::time::Duration::from_secs(1);
+    for passed in [1, 29, 31, 32, 59, 62, 63] {
+        terminal.tick(start + passed * second).unwrap();
+    }
+    expect![[r#"
+        2 trials: flavor ns, lifecycle dump-restore, kernel 6.12, subject debian:trixie
+        ... 0/2 trials, 1 VM busy, 0 resets: a/slow
+        ... 0/2 trials, 1 VM busy, 0 resets: a/slow
+    "#]]
+    .assert_eq(&String::from_utf8(out).unwrap());
 }

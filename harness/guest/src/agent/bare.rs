@@ -1,0 +1,69 @@
+//! The bare work of a trial, timed: the same process, the same dump and restore, and no look, no comparison, no search for
+//! leftovers. What a trial costs more than this is the harness's doing.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use protocol::message::{Action, ActionEnd, TrialReport, TrialRequest};
+
+use super::disks::Disks;
+use super::engine::Engine;
+use super::litter::Before;
+use super::machine::Machine;
+use super::trial::{Trial, actions, images_folder, prepare};
+
+/// How long a dumped process may take to be gone.
+const END_TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long each action took in microseconds, and what kept the work from its end.
+pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, Option<String>) {
+    let before = match Before::look() {
+        Ok(before) => before,
+        Err(error) => return (Vec::new(), Some(error.to_string())),
+    };
+    let top = format!("/t/{}", request.trial);
+    let mut disks = Disks::default();
+    let mut durations = Vec::new();
+    let failure = match prepare(request, &top, machine, &mut disks) {
+        Ok(child) => {
+            let confined = machine.confined();
+            let mut trial = Trial { request, top: &top, child, disks: &disks, made: Vec::new(), confined };
+            let outcome = act(&mut trial, &mut durations);
+            trial.child.end();
+            outcome.err()
+        }
+        Err(failure) => Some(failure.what),
+    };
+    let _ = before.clean(&top);
+    disks.detach();
+    let _ = fs::remove_dir_all(images_folder(request.trial));
+    let _ = fs::remove_dir(&top);
+    (durations, failure)
+}
+
+fn act(trial: &mut Trial<'_>, durations_us: &mut Vec<u64>) -> Result<(), String> {
+    let mut report = TrialReport::default();
+    if !trial.set_up(&mut report) {
+        return Err(report.setup_failure.map_or_else(String::new, |failure| failure.what));
+    }
+    let mut engine =
+        Engine::new(trial.request, images_folder(trial.request.trial)).map_err(|error| error.to_string())?;
+    for &action in actions(trial.request.lifecycle) {
+        let start = Instant::now();
+        let run = match action {
+            Action::Dump => engine.dump(trial, false),
+            Action::DumpLeaveRunning => engine.dump(trial, true),
+            Action::Restore => engine.restore(trial),
+        };
+        durations_us.push(start.elapsed().as_micros().try_into().unwrap_or(u64::MAX));
+        let run = run.map_err(|error| error.to_string())?;
+        if run.end != ActionEnd::Done {
+            return Err(format!("{action:?}: {:?} {}", run.end, run.error_lines.join("; ")));
+        }
+        if action == Action::Dump {
+            let _ = trial.child.wait_for_end(END_TIME_LIMIT);
+            trial.child.reap();
+        }
+    }
+    Ok(())
+}

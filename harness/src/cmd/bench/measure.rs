@@ -1,0 +1,344 @@
+//! Takes the figures.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, MountWay, Request, TrialRequest};
+
+use super::super::run::progress;
+use super::{BenchArgs, Figure};
+use crate::memory;
+use crate::vm::shelf::Kept;
+use crate::vm::{Shelf, Vm, VmSpec};
+
+/// The least that a checkpoint has to do: one process, one file. What the harness adds weighs most here.
+const PROGRAM: &str = "write f \"hello\"\nfd0 = open f rdwr\n";
+
+/// How long anything may take under KVM; it is a limit, not a measure.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// Copies that are started for the median.
+const COPIES: usize = 5;
+
+const BARE: &str = "bare dump and restore";
+const TRIAL: &str = "trial with criu";
+const REFERENCE: &str = "trial with the reference engine";
+const COLD: &str = "cold boot to first message";
+
+/// The figures so far and what they are taken from.
+pub(super) struct Bench<'a> {
+    pub(super) figures: Vec<Figure>,
+    spec: VmSpec,
+    args: &'a BenchArgs,
+    work: PathBuf,
+    next: u64,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(spec: VmSpec, work: &Path, args: &'a BenchArgs) -> anyhow::Result<Self> {
+        Ok(Self { figures: Vec::new(), spec, args, work: work.to_owned(), next: 1 })
+    }
+
+    pub(super) fn take_all(&mut self) -> anyhow::Result<()> {
+        self.boot()?;
+        let kept = self.template()?;
+        let mut vm = self.copies(&kept)?;
+        self.warm_trials(&mut vm)?;
+        self.growth(&mut vm)?;
+        self.memory(&vm);
+        self.two(vm, &kept)?;
+        self.one_scenario()
+    }
+
+    fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.figures.push(Figure { name: name.into(), value, unit, ratio_to: None });
+    }
+
+    fn ratio(&mut self, name: impl Into<String>, value: f64, to: &str) {
+        self.figures.push(Figure { name: name.into(), value, unit: "x", ratio_to: Some(to.to_owned()) });
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + TIME_LIMIT.mul_f64(self.spec.accelerator.timeout_scale() * self.args.machines.timeout_scale)
+    }
+
+    fn spec(&mut self) -> VmSpec {
+        self.next += 1;
+        VmSpec { directory: self.work.join(format!("bench-{}", self.next)), ..self.spec.clone() }
+    }
+
+    fn boot(&mut self) -> anyhow::Result<()> {
+        let (spec, deadline) = (self.spec(), self.deadline());
+        let start = Instant::now();
+        Vm::boot(&spec, deadline)?;
+        self.figure(COLD, ms(start.elapsed()), "ms");
+        Ok(())
+    }
+
+    /// Makes one on a shelf of its own for its price, then uses the one that every run uses.
+    fn template(&mut self) -> anyhow::Result<Kept> {
+        let (spec, deadline) = (self.spec(), self.deadline());
+        let beside = Some(Path::new("/dev/shm")).filter(|path| path.is_dir()).unwrap_or(&self.work);
+        let folder = tempfile::Builder::new().prefix("zdtm-detached-bench-").tempdir_in(beside)?;
+        let shelf = Shelf::at(folder.path(), std::sync::Arc::new(crate::image::progress::silent));
+        let start = Instant::now();
+        drop(shelf.template(&spec, deadline)?);
+        let took = ms(start.elapsed());
+        let size = shelf.all()?.iter().map(|(_, size, _)| *size).sum::<u64>();
+        self.figure("template made", took, "ms");
+        self.figure("template in memory", size as f64 / f64::from(1 << 20), "MiB");
+        let (spec, deadline) = (self.spec(), self.deadline());
+        Ok(self.args.machines.shelf(progress())?.template(&spec, deadline)?)
+    }
+
+    fn copies(&mut self, kept: &Kept) -> anyhow::Result<Vm> {
+        let (mut whole, mut wake) = (Vec::new(), Vec::new());
+        let mut last = None;
+        for _ in 0..COPIES {
+            let (spec, deadline) = (self.spec(), self.deadline());
+            let start = Instant::now();
+            let paused = kept.template().copy(&spec, deadline)?;
+            let loaded = Instant::now();
+            last = Some(paused.wake(deadline)?);
+            whole.push(ms(start.elapsed()));
+            wake.push(ms(loaded.elapsed()));
+        }
+        let whole = median(&mut whole);
+        self.figure("clone to first reply", whole, "ms");
+        let cold = self.value(COLD);
+        self.ratio("clone to first reply, ratio", whole / cold, COLD);
+        self.figure("clone that waited, to first reply", median(&mut wake), "ms");
+        last.context("there is at least one copy")
+    }
+
+    fn warm_trials(&mut self, vm: &mut Vm) -> anyhow::Result<()> {
+        let first = self.trial(vm, Engine::Criu, None)?;
+        self.figure("first trial in a clone", ms(first), "ms");
+        self.bare(vm)?;
+        let (mut bare, mut trial, mut stages) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let start = Instant::now();
+        let mut in_trials = Duration::ZERO;
+        // By turns, so that a busy machine is busy for both.
+        for _ in 0..self.args.trials {
+            bare.push(ms(self.bare(vm)?));
+            let took = self.trial(vm, Engine::Criu, Some(&mut stages))?;
+            in_trials += took;
+            trial.push(ms(took));
+            self.alive(start)?;
+        }
+        let (bare, trial) = (median(&mut bare), median(&mut trial));
+        self.figure(BARE, bare, "ms");
+        self.figure(TRIAL, trial, "ms");
+        self.ratio("trial with criu, ratio", trial / bare, BARE);
+        for (stage, mut took) in stages {
+            self.figure(format!("trial with criu, stage {stage}"), median(&mut took), "ms");
+        }
+        self.figure("trials with criu, warm", f64::from(self.args.trials) / in_trials.as_secs_f64(), "1/s");
+        let (mut reference, mut stages) = (Vec::new(), BTreeMap::new());
+        self.trial(vm, engine(), None)?;
+        for _ in 0..self.args.trials {
+            reference.push(ms(self.trial(vm, engine(), Some(&mut stages))?));
+        }
+        let reference = median(&mut reference);
+        self.figure(REFERENCE, reference, "ms");
+        self.ratio("trial with the reference engine, ratio", reference / bare, BARE);
+        for (stage, mut took) in stages {
+            self.figure(format!("trial with the reference engine, stage {stage}"), median(&mut took), "ms");
+        }
+        Ok(())
+    }
+
+    /// The same work ten times and a hundred times as often, in one VM.
+    fn growth(&mut self, vm: &mut Vm) -> anyhow::Result<()> {
+        let counts: &[u32] = if self.args.long { &[10, 100, 1000] } else { &[10, 100] };
+        let mut before: Option<(String, f64)> = None;
+        for &count in counts {
+            let start = Instant::now();
+            for _ in 0..count {
+                self.trial(vm, engine(), None)?;
+            }
+            let total = ms(start.elapsed());
+            let name = format!("{count} trials with the reference engine");
+            self.figure(name.clone(), total, "ms");
+            if let Some((fewer, fewer_total)) = &before {
+                self.ratio(format!("{name}, ratio"), total / fewer_total, fewer);
+            }
+            before = Some((name, total));
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, vm: &Vm) {
+        if let Some(taken) = memory::taken(vm.pid()) {
+            self.figure(
+                "memory of a clone after all this, beyond the template",
+                taken.private_kib as f64 / 1024.0,
+                "MiB",
+            );
+            self.figure(
+                "memory of a clone after all this, with its part of the template",
+                taken.proportional_kib as f64 / 1024.0,
+                "MiB",
+            );
+        }
+    }
+
+    /// The same trials in one VM, then in two at once.
+    fn two(&mut self, mut first: Vm, kept: &Kept) -> anyhow::Result<()> {
+        let (spec, deadline) = (self.spec(), self.deadline());
+        let mut second = kept.template().copy(&spec, deadline)?.wake(deadline)?;
+        self.trial(&mut second, Engine::Criu, None)?;
+        let count = self.args.trials;
+        let numbers = self.next..;
+        self.next += 4 * u64::from(count);
+        let limit = self.deadline() - Instant::now();
+        let batch = |vm: &mut Vm, from: u64| -> anyhow::Result<()> {
+            (from..from + u64::from(count))
+                .try_for_each(|number| exchange(vm, number, Engine::Criu, limit, None).map(drop))
+        };
+        let start = Instant::now();
+        batch(&mut first, numbers.start)?;
+        let alone = start.elapsed();
+        let start = Instant::now();
+        let from = numbers.start + u64::from(count);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| batch(&mut second, from));
+            batch(&mut first, from).and(other.join().expect("it does not panic"))
+        })?;
+        let rate = f64::from(count) / alone.as_secs_f64();
+        let both = 2.0 * f64::from(count) / start.elapsed().as_secs_f64();
+        let name = "trials with criu, one VM";
+        self.figure(name, rate, "1/s");
+        self.figure("trials with criu, two VMs", both, "1/s");
+        self.ratio("trials with criu, two VMs, ratio", both / rate, name);
+        Ok(())
+    }
+
+    /// What a developer waits for.
+    fn one_scenario(&mut self) -> anyhow::Result<()> {
+        let file = self.work.join("one.scn");
+        std::fs::write(&file, format!("# One file.\noutcome restored\n\n{PROGRAM}assert fd0 link \"/f\"\n"))?;
+        let mut times = Vec::new();
+        for _ in 0..COPIES {
+            let mut command = Command::new(std::env::current_exe()?);
+            command
+                .arg("run")
+                .arg(&file)
+                .args(["-j1", "--accel", self.spec.accelerator.name(), "--keep"])
+                .arg(self.work.join("keep"));
+            let store = &self.args.machines.store;
+            let paths = [("--cache", &store.cache), ("--tree", &store.tree), ("--qemu", &self.args.machines.qemu)];
+            for (flag, path) in paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?))) {
+                command.arg(flag).arg(path);
+            }
+            let start = Instant::now();
+            let output = command.stdin(Stdio::null()).output()?;
+            times.push(ms(start.elapsed()));
+            if !output.status.success() {
+                bail!(
+                    "`run` of one scenario ended with {}:\n{}",
+                    output.status,
+                    String::from_utf8_lossy(&output.stderr)
+                );
+            }
+        }
+        self.figure("run of one scenario, from the start to its end", median(&mut times), "ms");
+        Ok(())
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn trial(&mut self, vm: &mut Vm, engine: Engine, stages: Option<&mut Stages>) -> anyhow::Result<Duration> {
+        let limit = self.deadline() - Instant::now();
+        exchange(vm, self.number(), engine, limit, stages)
+    }
+
+    fn bare(&mut self, vm: &mut Vm) -> anyhow::Result<Duration> {
+        let deadline = self.deadline();
+        vm.send(&Request::Bare(request(self.number(), Engine::Criu, deadline - Instant::now())))?;
+        match vm.receive(deadline)? {
+            Event::Bare { failure: None, durations_us, .. } => Ok(Duration::from_micros(durations_us.iter().sum())),
+            other => bail!("a bare dump and restore: {other:.500?}"),
+        }
+    }
+
+    fn alive(&self, since: Instant) -> anyhow::Result<()> {
+        if crate::interrupt::requested() {
+            bail!("interrupted after {:.1} s", since.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+
+    fn value(&self, name: &str) -> f64 {
+        self.figures.iter().find(|figure| figure.name == name).map_or(f64::NAN, |figure| figure.value)
+    }
+}
+
+/// How long each stage of a trial took, in milliseconds.
+type Stages = BTreeMap<String, Vec<f64>>;
+
+fn engine() -> Engine {
+    Engine::Reference { fault: None, without_statmount: false, way: MountWay::default() }
+}
+
+fn request(trial: u64, engine: Engine, limit: Duration) -> TrialRequest {
+    TrialRequest {
+        trial,
+        program: PROGRAM.to_owned(),
+        flavor: Flavor::Ns,
+        lifecycle: Lifecycle::DumpRestore,
+        engine,
+        action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
+        keep_logs: false,
+    }
+}
+
+/// One trial as `run` has it, without the judge; from the request to the whole report.
+fn exchange(
+    vm: &mut Vm,
+    number: u64,
+    engine: Engine,
+    limit: Duration,
+    mut stages: Option<&mut Stages>,
+) -> anyhow::Result<Duration> {
+    let start = Instant::now();
+    vm.send(&Request::Run(request(number, engine, limit)))?;
+    let mut stage = ("prepare".to_owned(), start);
+    let mut passed = |next: String, stages: &mut Option<&mut Stages>| {
+        let now = Instant::now();
+        let (name, since) = std::mem::replace(&mut stage, (next, now));
+        if let Some(stages) = stages {
+            stages.entry(name).or_default().push(ms(now - since));
+        }
+    };
+    loop {
+        match vm.receive(start + limit)? {
+            Event::Progress { stage, .. } => passed(stage, &mut stages),
+            Event::Finished { report, .. } => {
+                passed(String::new(), &mut stages);
+                let done =
+                    report.actions.len() == 2 && report.actions.iter().all(|action| action.end == ActionEnd::Done);
+                if !done || report.setup_failure.is_some() {
+                    bail!("a trial of `bench` did not come to its end: {report:.1000?}");
+                }
+                return Ok(start.elapsed());
+            }
+            other => bail!("the guest sent {other:.200?}"),
+        }
+    }
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,160 @@
+//! `bench`: this rig's own figures, each beside the bare work, measured in the same minutes on the same machine.
+//!
+//! Absolute times say what the machine is and how busy it is; only ratios say what the harness is. `measure` takes the
+//! figures, this file chooses and prints them.
+
+mod measure;
+
+use std::io::{self, Write};
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::machines::{MachineArgs, work_folder};
+use crate::machine::Backend;
+use measure::Bench;
+
+/// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+A ratio has `x` for its unit and says of what. Absolute times hold for this machine as busy as it is now.
+
+Examples:
+  zdtm-detached bench
+  zdtm-detached bench --format json --long")]
+pub struct BenchArgs {
+    /// How the figures are written
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Kernel of the manifest [default: 6.12]
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel: Option<String>,
+    /// Trials for each median
+    #[arg(long, value_name = "N", default_value = "11", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub trials: u32,
+    /// Go on to 1,000 trials in one VM, which takes some minutes
+    #[arg(long)]
+    pub long: bool,
+    /// What is measured
+    #[command(flatten)]
+    pub machines: MachineArgs,
+}
+
+/// How the figures are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A line each
+    Human,
+    /// One JSON document
+    Json,
+}
+
+/// One figure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// What was measured.
+    pub name: String,
+    /// How much.
+    pub value: f64,
+    /// `ms`, `MiB`, `1/s`; `x` for a ratio.
+    pub unit: &'static str,
+    /// For a ratio, the name of the figure that is 1.
+    pub ratio_to: Option<String>,
+}
+
+/// The JSON document.
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    figures: &'a [Figure],
+}
+
+/// Runs; the exit status.
+///
+/// # Errors
+/// What keeps a figure from being taken.
+pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
+    crate::interrupt::install()?;
+    if args.machines.backend == Backend::Host {
+        return Err(super::Usage("bench measures VMs; leave --backend away".to_owned()).into());
+    }
+    let store = args.machines.store.open(super::run::progress())?;
+    let kernel = args.kernel.clone().unwrap_or_else(|| store.manifest().defaults.kernel.clone());
+    let folder = work_folder()?;
+    let mut spec = args.machines.vm(&store, &kernel, folder.path())?;
+    spec.accelerator = args.machines.accelerator(&spec)?.accelerator;
+    let mut bench = Bench::new(spec, folder.path(), args)?;
+    let outcome = bench.take_all();
+    write(args.format, &bench.figures, &mut io::stdout())?;
+    outcome.map(|()| 0)
+}
+
+fn write(format: Format, figures: &[Figure], out: &mut dyn Write) -> io::Result<()> {
+    if format == Format::Json {
+        let text = serde_json::to_string_pretty(&Document { version: 1, figures }).expect("strings and numbers");
+        return writeln!(out, "{text}");
+    }
+    let width = figures.iter().map(|figure| figure.name.len()).max().unwrap_or(0);
+    for Figure { name, value, unit, ratio_to } in figures {
+        let to = ratio_to.as_ref().map(|to| format!("  of {to}")).unwrap_or_default();
+        let digits = if *unit == "x" { 2 } else { 1 };
+        writeln!(out, "{name:<width$}  {value:>9.digits$} {unit}{to}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn written(format: Format) -> String {
+        let figure = |name: &str, value, unit, ratio_to: Option<&str>| Figure {
+            name: name.to_owned(),
+            value,
+            unit,
+            ratio_to: ratio_to.map(str::to_owned),
+        };
+        let figures = [
+            figure("bare dump and restore", 412.34, "ms", None),
+            figure("trial, ratio", 1.234, "x", Some("bare dump and restore")),
+        ];
+        let mut out = Vec::new();
+        write(format, &figures, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn for_people() {
+        expect![[r#"
+            bare dump and restore      412.3 ms
+            trial, ratio                1.23 x  of bare dump and restore
+        "#]]
+        .assert_eq(&written(Format::Human));
+    }
+
+    #[test]
+    fn for_programs() {
+        expect![[r#"
+            {
+              "version": 1,
+              "figures": [
+                {
+                  "name": "bare dump and restore",
+                  "value": 412.34,
+                  "unit": "ms",
+                  "ratio_to": null
+                },
+                {
+                  "name": "trial, ratio",
+                  "value": 1.234,
+                  "unit": "x",
+                  "ratio_to": "bare dump and restore"
+                }
+              ]
+            }
+        "#]]
+        .assert_eq(&written(Format::Json));
+    }
+}

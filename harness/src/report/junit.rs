@@ -1,0 +1,50 @@
+//! JUnit's XML, for Jenkins, GitLab and others: a suite for each family, a case for each trial.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::record::{RunRecord, TrialRecord};
+use super::{account_of, family_title};
+
+/// The document.
+pub(super) fn render(run: &RunRecord) -> String {
+    let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
+    for trial in &run.trials {
+        let family = family_title(&trial.family);
+        suites.entry(family).or_insert_with(|| TestSuite::new(family)).add_test_case(case(trial));
+    }
+    let mut report = Report::new("zdtm-detached");
+    report.set_time(seconds(run.summary.seconds)).add_test_suites(suites.into_values());
+    report.to_string().expect("text without a zero byte can be written as XML")
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+fn case(trial: &TrialRecord) -> TestCase {
+    let status = match trial.verdict.as_str() {
+        "pass" | "xfail" => TestCaseStatus::success(),
+        "unsupported" | "not-run" => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(trial.reason.as_str());
+            status
+        }
+        verdict => {
+            let kind = if verdict == "error" { NonSuccessKind::Error } else { NonSuccessKind::Failure };
+            let mut status = TestCaseStatus::non_success(kind);
+            let word = trial.kind.map_or_else(|| verdict.to_owned(), |kind| format!("{verdict}({kind})"));
+            status.set_message(trial.reason.as_str()).set_type(word).set_description(account_of(trial));
+            status
+        }
+    };
+    let mut case = TestCase::new(trial.id.as_str(), status);
+    case.set_classname(family_title(&trial.family)).set_time(seconds(trial.seconds));
+    if trial.verdict == "xfail" {
+        // JUnit has no word for it: the case is a success, and says here that it is not a pass.
+        case.set_system_out(format!("xfail: {}", trial.reason));
+    }
+    case
+}

@@ -1,0 +1,98 @@
+//! How a run gets on, in one line: done, rate, remaining time, machines busy, resets, what is running.
+
+use std::time::{Duration, Instant};
+
+use super::paint::harmless;
+
+/// Rates and remaining times are told from so many trials on: before that they are guesses.
+const ENOUGH: usize = 3;
+
+/// What is known of a run's pace.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// From when on trials are counted.
+    pub(super) start: Instant,
+    running: Vec<String>,
+    /// Machines that took the place of one that was thrown away.
+    pub(super) resets: usize,
+}
+
+impl Pace {
+    pub(super) fn new(start: Instant) -> Self {
+        Self { start, running: Vec::new(), resets: 0 }
+    }
+
+    /// A trial begins.
+    pub(super) fn begun(&mut self, trial: String) {
+        self.running.push(trial);
+    }
+
+    /// A trial is over; one that was not begun is none of these.
+    pub(super) fn over(&mut self, trial: &str) {
+        if let Some(at) = self.running.iter().position(|running| running == trial) {
+            self.running.remove(at);
+        }
+    }
+
+    /// `12/410 trials, 3.1 trials/s, 2:08 left, 2 VMs busy, 1 reset: deleted/unlinked@ext4`
+    pub(super) fn told(&self, done: usize, all: usize, now: Instant) -> String {
+        let mut parts = vec![format!("{done}/{all} trials")];
+        let seconds = now.duration_since(self.start).as_secs_f64();
+        if done >= ENOUGH && seconds > 0.0 {
+            let rate = done as f64 / seconds;
+            let left = Duration::from_secs_f64(all.saturating_sub(done) as f64 / rate);
+            parts.push(format!("{rate:.1} trials/s"));
+            parts.push(format!("{} left", clock(left)));
+        }
+        parts.push(counted(self.running.len(), "VM busy", "VMs busy"));
+        parts.push(counted(self.resets, "reset", "resets"));
+        let running = self.running.first().map(|trial| format!(": {}", harmless(trial)));
+        format!("{}{}", parts.join(", "), running.unwrap_or_default())
+    }
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// `0:07`, `12:30`, `1:00:00`
+fn clock(duration: Duration) -> String {
+    let (minutes, seconds) = (duration.as_secs() / 60, duration.as_secs() % 60);
+    match minutes / 60 {
+        0 => format!("{minutes}:{seconds:02}"),
+        hours => format!("{hours}:{:02}:{seconds:02}", minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn a_run_from_its_start_to_its_end() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut pace = Pace::new(start);
+        let mut text = format!("{}\n", pace.told(0, 400, start));
+        pace.begun("a/one".to_owned());
+        pace.begun("a/two".to_owned());
+        text += &format!("{}\n", pace.told(0, 400, after(2)));
+        pace.over("a/one");
+        pace.over("never/begun");
+        pace.resets = 1;
+        text += &format!("{}\n", pace.told(10, 400, after(5)));
+        pace.over("a/two");
+        text += &format!("{}\n", pace.told(1, 9000, after(1)));
+        text += &format!("{}\n", pace.told(100, 9000, after(50)));
+        expect![[r#"
+            0/400 trials, 0 VMs busy, 0 resets
+            0/400 trials, 2 VMs busy, 0 resets: a/one
+            10/400 trials, 2.0 trials/s, 3:15 left, 1 VM busy, 1 reset: a/two
+            1/9000 trials, 0 VMs busy, 1 reset
+            100/9000 trials, 2.0 trials/s, 1:14:10 left, 0 VMs busy, 1 reset
+        "#]]
+        .assert_eq(&text);
+    }
+}

@@ -1,0 +1,35 @@
+//! TAP 14 (testanything.org): an expected failure is `not ok` with a TODO, so that nobody takes it for a pass.
+
+use std::fmt::Write;
+
+use super::account_of;
+use super::record::RunRecord;
+
+/// The document.
+pub(super) fn render(run: &RunRecord) -> String {
+    let mut out = format!("TAP version 14\n1..{}\n", run.trials.len());
+    for (index, trial) in run.trials.iter().enumerate() {
+        let (ok, directive) = match trial.verdict.as_str() {
+            "pass" => ("ok", String::new()),
+            "xfail" => ("not ok", format!(" # TODO {}", escaped(&trial.reason))),
+            "unsupported" | "not-run" => ("ok", format!(" # SKIP {}", escaped(&trial.reason))),
+            _ => ("not ok", String::new()),
+        };
+        let _ = writeln!(out, "{ok} {} - {}{directive}", index + 1, escaped(&trial.id));
+        if ok == "not ok" && directive.is_empty() {
+            out.push_str("  ---\n");
+            let kind = trial.kind.map_or_else(String::new, |kind| format!("({kind})"));
+            let _ = writeln!(out, "  severity: fail\n  verdict: \"{}{kind}\"\n  message: |", trial.verdict);
+            for line in account_of(trial).lines() {
+                let _ = writeln!(out, "    {line}");
+            }
+            out.push_str("  ...\n");
+        }
+    }
+    out
+}
+
+/// On one line, and no `#` that starts a directive.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('#', "\\#").replace(['\n', '\r'], " ")
+}

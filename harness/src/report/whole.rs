@@ -1,0 +1,76 @@
+//! A report that is made of the whole run at once: written at the end, or with what there is when the run breaks off.
+
+use std::fs;
+use std::io::{self, Write};
+use std::time::Instant;
+
+use super::record::{RunRecord, Summary, TrialRecord, VERSION};
+use super::{Destination, Event, Reporter};
+use crate::judge::Tally;
+
+/// A format: from a run to its text.
+pub(super) type Render = fn(&RunRecord) -> String;
+
+/// The report.
+#[derive(Debug)]
+pub(super) struct Whole {
+    to: Destination,
+    render: Render,
+    trials: Vec<TrialRecord>,
+    tally: Tally,
+    started: Instant,
+    written: bool,
+}
+
+impl Whole {
+    /// Opens the report; a file is made now, so that a wrong path shows before the run.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn open(to: Destination, render: Render) -> io::Result<Self> {
+        if let Destination::File(file) = &to {
+            fs::OpenOptions::new().create(true).append(true).open(file)?;
+        }
+        let (trials, tally) = (Vec::new(), Tally::default());
+        Ok(Self { to, render, trials, tally, started: Instant::now(), written: false })
+    }
+
+    fn write(&mut self, seconds: f64) -> io::Result<()> {
+        self.written = true;
+        let trials = std::mem::take(&mut self.trials);
+        let run = RunRecord { version: VERSION, summary: Summary::new(&self.tally, seconds), trials };
+        let text = (self.render)(&run);
+        match &self.to {
+            Destination::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(text.as_bytes())?;
+                stdout.flush()
+            }
+            Destination::File(file) => fs::write(file, text),
+        }
+    }
+}
+
+impl Reporter for Whole {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::RunStarted { .. } => self.started = Instant::now(),
+            Event::TrialStarted { .. } | Event::MachineStarted { .. } => {}
+            Event::TrialFinished(finished) => {
+                self.tally.add(finished.judgement.verdict);
+                self.trials.push(TrialRecord::from(&**finished));
+            }
+            Event::RunFinished { seconds, .. } => return self.write(*seconds),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if !self.written {
+            // Nobody is left to take the error.
+            let _ = self.write(self.started.elapsed().as_secs_f64());
+        }
+    }
+}

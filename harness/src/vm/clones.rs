@@ -1,0 +1,99 @@
+//! Copies of a template for whoever asks, one of them always waiting, and a cold boot where copies do not work.
+//!
+//! The one that waits is loaded and paused, so that a worker that throws its machine away has the next one in
+//! milliseconds. It is one for all workers: resets are rare, and it costs memory.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::error::VmError;
+use super::machine::{Paused, Vm, VmSpec};
+use super::shelf::Kept;
+
+/// How long the copy that waits may take to load; nobody waits for it meanwhile.
+const LOAD_TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// Where copies come from. Dropping it ends the one that waits.
+#[derive(Debug)]
+pub struct Clones {
+    kept: Kept,
+    spec: VmSpec,
+    /// For the directories of those that wait.
+    work: PathBuf,
+    waiting: Mutex<Option<JoinHandle<Result<Paused, VmError>>>>,
+    /// Why there are no more copies.
+    lost: Mutex<Option<String>>,
+    next: AtomicU64,
+}
+
+impl Clones {
+    /// Copies of a template that was made of `spec`; those that wait have their directories below `work`.
+    pub fn new(kept: Kept, spec: VmSpec, work: &Path) -> Self {
+        let (waiting, lost) = (Mutex::new(None), Mutex::new(None));
+        Self { kept, spec, work: work.to_owned(), waiting, lost, next: AtomicU64::new(0) }
+    }
+
+    /// A running machine as the template was. When copies turn out not to work, that is told on standard error once,
+    /// the template is made anew by the next run, and this and every further machine is booted.
+    ///
+    /// # Errors
+    /// [`VmError`]; nothing is left running.
+    pub fn vm(&self, directory: &Path, deadline: Instant) -> Result<Vm, VmError> {
+        let spec = VmSpec { directory: directory.to_owned(), ..self.spec.clone() };
+        if lock(&self.lost).is_some() {
+            return Vm::boot(&spec, deadline);
+        }
+        match self.copy(&spec, deadline) {
+            Err(VmError::Interrupted) => Err(VmError::Interrupted),
+            Err(error) => {
+                let mut lost = lock(&self.lost);
+                if lost.is_none() {
+                    eprintln!("no copies of the saved VM, booting instead: {error}");
+                    self.kept.condemn();
+                    *lost = Some(error.to_string());
+                }
+                drop(lost);
+                Vm::boot(&spec, deadline)
+            }
+            vm => vm,
+        }
+    }
+
+    fn copy(&self, spec: &VmSpec, deadline: Instant) -> Result<Vm, VmError> {
+        let waiting = lock(&self.waiting).take();
+        // One that did not come up is tried again in the open.
+        let waiting = waiting.and_then(|thread| thread.join().ok()).and_then(Result::ok);
+        let paused = match waiting {
+            Some(paused) => paused,
+            None => self.kept.template().copy(spec, deadline)?,
+        };
+        paused.wake(deadline)
+    }
+
+    /// Has a copy wait from now on until it is asked for.
+    pub fn keep_one_waiting(&self) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.is_some() || lock(&self.lost).is_some() {
+            return;
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let spec = VmSpec { directory: self.work.join(format!("waiting-{number}")), ..self.spec.clone() };
+        let template = Arc::clone(self.kept.template());
+        *waiting = Some(std::thread::spawn(move || template.copy(&spec, Instant::now() + LOAD_TIME_LIMIT)));
+    }
+}
+
+impl Drop for Clones {
+    fn drop(&mut self) {
+        if let Some(thread) = lock(&self.waiting).take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,278 @@
+//! Where templates are kept: in memory if there is room, else in the cache; one for each [`template::key`].
+//!
+//! A shelf is a cache like that of the images: made aside and put in place when it is whole, a lock for each, so that
+//! two runs make one template and nothing is removed under a running VM. What is not whole is made anew. Templates are
+//! cheap to make and large, so old ones go early.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::unistd::geteuid;
+use sha2::{Digest, Sha256};
+
+use super::error::VmError;
+use super::machine::VmSpec;
+use super::template::{self, Template};
+use crate::image::{Built, Cache, Entry, ImageError, Look, Progress, Slot, State, Step, content};
+
+/// How many templates stay when one more is made: those of a few kernels and of the subjects of a comparison.
+const KEEP: usize = 4;
+
+/// Templates that nobody used for so long go when one more is made.
+pub const UNUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What must stay free besides a guest's memory, in MiB.
+const SLACK_MIB: u64 = 256;
+
+/// The file that says whose templates a folder in memory has.
+const OWNER: &str = "cache";
+
+/// Why there is no template.
+#[derive(Debug, thiserror::Error)]
+pub enum NoTemplate {
+    /// No place has room for it.
+    #[error("no room for a saved VM of {needed_mib} MiB: {places}; free some space")]
+    NoRoom {
+        /// How much it may take.
+        needed_mib: u64,
+        /// Each place and what it has.
+        places: String,
+    },
+    /// It could not be made or put in place.
+    #[error("{0}")]
+    Failed(#[from] ImageError),
+    /// It cannot be read, or the machine cannot be described.
+    #[error("{0}")]
+    Vm(#[from] VmError),
+}
+
+/// A template in use; it stays where it is until this is dropped.
+#[derive(Debug)]
+pub struct Kept {
+    template: Arc<Template>,
+    entry: Entry,
+}
+
+impl Kept {
+    /// The template.
+    pub fn template(&self) -> &Arc<Template> {
+        &self.template
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.entry.directory
+    }
+
+    /// It does not work, whatever it looks like: the next run makes it anew.
+    pub(super) fn condemn(&self) {
+        let _ = fs::remove_file(self.entry.directory.join(crate::image::BILL_FILE));
+    }
+}
+
+/// The places for templates, the best one first.
+pub struct Shelf {
+    places: Vec<PathBuf>,
+    /// The cache's directory, for the file [`OWNER`]; none for a place of the caller's.
+    owner: Option<PathBuf>,
+    progress: Arc<dyn Progress>,
+}
+
+impl Shelf {
+    /// The shelf that belongs to a cache: on `/dev/shm`, in `XDG_RUNTIME_DIR`, in the cache itself.
+    pub fn of_cache(cache_dir: &Path, progress: Arc<dyn Progress>) -> Self {
+        let owner = std::path::absolute(cache_dir).unwrap_or_else(|_| cache_dir.to_owned());
+        let digest = Sha256::digest(owner.as_os_str().as_encoded_bytes());
+        let name =
+            format!("zdtm-detached-{}-{:02x}{:02x}{:02x}{:02x}", geteuid(), digest[0], digest[1], digest[2], digest[3]);
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+        let in_memory = [PathBuf::from("/dev/shm")].into_iter().chain(runtime).filter(|path| is_tmpfs(path));
+        let places = in_memory.map(|path| path.join(&name)).chain([owner.join("templates")]).collect();
+        Self { places, owner: Some(owner), progress }
+    }
+
+    /// A shelf in one place.
+    pub fn at(place: &Path, progress: Arc<dyn Progress>) -> Self {
+        Self { places: vec![place.to_owned()], owner: None, progress }
+    }
+
+    /// The template of a machine, made now if there is none. `spec`'s directory is that of the machine that is saved.
+    ///
+    /// # Errors
+    /// [`NoTemplate`]: boot instead.
+    pub fn template(&self, spec: &VmSpec, deadline: Instant) -> Result<Kept, NoTemplate> {
+        let slot = slot(spec)?;
+        let cache = self.open(self.place(spec, &slot)?)?;
+        let start = Instant::now();
+        let mut interrupted = false;
+        let entry = cache.obtain(&slot, false, |to, _| {
+            self.note("template: booting a VM, warming it up, saving it");
+            let made = Template::make(spec, to, deadline).map_err(|error| {
+                interrupted = matches!(error, VmError::Interrupted);
+                content("the saved VM", error.to_string())
+            })?;
+            for what in made.failed {
+                self.note(&format!("template: could not warm up: {what}"));
+            }
+            self.note(&format!("template: made in {:.1} s", start.elapsed().as_secs_f64()));
+            Ok(Some(Built { version: spec.qemu.version.clone(), packages: Vec::new() }))
+        });
+        let entry = entry.map_err(|error| match interrupted {
+            true => NoTemplate::Vm(VmError::Interrupted),
+            false => error.into(),
+        })?;
+        let template = Arc::new(Template::open(&entry.directory)?);
+        // What cannot be removed now is removed another time.
+        let _ = cache.prune(slot.kind, KEEP);
+        let _ = self.remove_unused(&cache, UNUSED_LIMIT);
+        Ok(Kept { template, entry })
+    }
+
+    /// Where the template of a machine is, or would be made; for people.
+    ///
+    /// # Errors
+    /// [`NoTemplate`]
+    pub fn look(&self, spec: &VmSpec) -> Result<String, NoTemplate> {
+        let slot = slot(spec)?;
+        let place = self.place(spec, &slot)?;
+        let at = place.display();
+        match self.open(place)?.state(&slot, Look::Quick) {
+            State::Whole(_) => Ok(format!("VMs are copies of one that is saved in {at}")),
+            State::Absent => Ok(format!("none yet: the next run saves one in {at}")),
+            State::Damaged(why) => Ok(format!("the one in {at} is damaged and will be made anew: {why}")),
+        }
+    }
+
+    /// Every template: its name, its size in bytes, how long ago it was used.
+    ///
+    /// # Errors
+    /// A place cannot be listed.
+    pub fn all(&self) -> Result<Vec<(String, u64, Duration)>, ImageError> {
+        let there = self.places.iter().filter(|place| place.is_dir());
+        Ok(there.map(|place| self.open(place)?.images()).collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// Removes a template unless it is in use; true when it is gone.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<bool, ImageError> {
+        for place in self.places.iter().filter(|place| place.join("images").join(name).is_dir()) {
+            return self.open(place)?.remove(name);
+        }
+        Ok(false)
+    }
+
+    /// Removes what killed runs left, and the shelves in memory whose cache is gone.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove_scratch(&self) -> Result<(), ImageError> {
+        for place in self.places.iter().filter(|place| place.is_dir()) {
+            self.open(place)?.remove_scratch()?;
+            for orphan in orphans(place) {
+                let cache = Cache::open(&orphan, Arc::clone(&self.progress))?;
+                let mut busy = false;
+                for (name, ..) in cache.images()? {
+                    busy |= !cache.remove(&name)?;
+                }
+                if !busy {
+                    let _ = fs::remove_dir_all(&orphan);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_unused(&self, cache: &Cache, limit: Duration) -> Result<(), ImageError> {
+        for (name, _, age) in cache.images()? {
+            if age >= limit {
+                cache.remove(&name)?;
+            }
+        }
+        self.remove_scratch()
+    }
+
+    /// The place that has the template, or the first with room for it.
+    fn place(&self, spec: &VmSpec, slot: &Slot) -> Result<&Path, NoTemplate> {
+        let has = |place: &&PathBuf| place.join("images").join(slot.directory()).is_dir() && is_ours(place);
+        if let Some(place) = self.places.iter().find(has) {
+            return Ok(place);
+        }
+        let needed_mib = u64::from(spec.memory_mib) + SLACK_MIB;
+        let mut places = Vec::new();
+        for place in &self.places {
+            match room_mib(place) {
+                Ok(free) if free >= needed_mib => return Ok(place),
+                Ok(free) => places.push(format!("{} has {free} MiB", place.display())),
+                Err(error) => places.push(format!("{}: {error}", place.display())),
+            }
+        }
+        Err(NoTemplate::NoRoom { needed_mib, places: places.join(", ") })
+    }
+
+    fn open(&self, place: &Path) -> Result<Cache, ImageError> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(place);
+        made.map_err(crate::image::at("create", place))?;
+        if !is_ours(place) {
+            return Err(content(place.display().to_string(), "belongs to somebody else; remove it"));
+        }
+        if let Some(owner) = self.owner.as_ref().filter(|owner| !place.starts_with(owner)) {
+            let file = place.join(OWNER);
+            fs::write(&file, owner.as_os_str().as_encoded_bytes()).map_err(crate::image::at("write", &file))?;
+        }
+        Cache::open(place, Arc::clone(&self.progress))
+    }
+
+    fn note(&self, text: &str) {
+        self.progress.step(Step::Note { text });
+    }
+}
+
+fn slot(spec: &VmSpec) -> Result<Slot, VmError> {
+    Ok(Slot { kind: "template", name: String::new(), key: template::key(spec)? })
+}
+
+fn is_tmpfs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|status| status.filesystem_type() == TMPFS_MAGIC)
+}
+
+/// `/dev/shm` is everybody's: a folder that another user made beforehand is not to be trusted with a machine.
+fn is_ours(place: &Path) -> bool {
+    place
+        .symlink_metadata()
+        .is_ok_and(|data| data.is_dir() && data.uid() == geteuid().as_raw() && data.mode() & 0o022 == 0)
+}
+
+/// What a file may take here, in MiB; on a tmpfs that is memory too.
+fn room_mib(place: &Path) -> io::Result<u64> {
+    let there = place.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+    let status = statfs(there)?;
+    let block = u64::try_from(status.block_size()).unwrap_or(0);
+    let free = status.blocks_available().saturating_mul(block) >> 20;
+    if !is_tmpfs(there) {
+        return Ok(free);
+    }
+    Ok(crate::memory::available_mib().map_or(free, |available| free.min(available)))
+}
+
+/// The folders beside `place` that were made for caches that are gone.
+fn orphans(place: &Path) -> Vec<PathBuf> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let prefix = format!("zdtm-detached-{}-", geteuid());
+    if !name(place).starts_with(&prefix) {
+        return Vec::new();
+    }
+    let entries = place.parent().and_then(|parent| fs::read_dir(parent).ok());
+    let beside = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+    let gone = |path: &PathBuf| {
+        let owner = fs::read_to_string(path.join(OWNER)).ok().filter(|owner| !owner.is_empty());
+        owner.is_some_and(|owner| !Path::new(&owner).exists())
+    };
+    beside.filter(|path| name(path).starts_with(&prefix) && is_ours(path)).filter(gone).collect()
+}

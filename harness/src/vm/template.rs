@@ -1,0 +1,207 @@
+//! A template: a machine that was saved when it was ready and warm. Copies of it start where it stopped.
+//!
+//! It is a folder with the memory, a sparse file that every copy maps copy-on-write, and the state of the devices and
+//! the processor (QEMU's migration stream, with `x-ignore-shared` so that the memory is no part of it). Where folders
+//! are kept, and when one is made anew, is the [`super::shelf`]'s business.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use protocol::message::Ready;
+use protocol::{Event, Request};
+use sha2::{Digest, Sha256};
+
+use super::Accelerator;
+use super::argv::{self, Machine, Memory, Start};
+use super::cmdline;
+use super::error::VmError;
+use super::machine::{Paused, Vm, VmSpec};
+
+/// Raised when templates are made otherwise than before by the same command lines.
+const FORMAT: u32 = 1;
+
+const RAM: &str = "ram";
+const STATE: &str = "state";
+const READY: &str = "ready.json";
+
+/// A saved machine in its folder.
+#[derive(Clone, Debug)]
+pub struct Template {
+    ram: PathBuf,
+    state: Arc<[u8]>,
+    ready: Ready,
+}
+
+/// What was made.
+#[derive(Debug)]
+pub struct Made {
+    /// What could not be warmed up.
+    pub failed: Vec<String>,
+}
+
+impl Template {
+    /// Boots a machine, has it warm up, saves it into the folder `to`, and ends it.
+    ///
+    /// # Errors
+    /// [`VmError`]; the folder is then of no use.
+    pub fn make(spec: &VmSpec, to: &Path, deadline: Instant) -> Result<Made, VmError> {
+        let ram = to.join(RAM);
+        let file = File::create(&ram).map_err(prepare("create", &ram))?;
+        file.set_len(u64::from(spec.memory_mib) << 20).map_err(prepare("lengthen", &ram))?;
+        drop(file);
+        let mut vm = Vm::boot_in(spec, Memory::File { path: ram, shared: true }, deadline)?;
+        vm.send(&Request::WarmUp)?;
+        let failed = match vm.receive(deadline)? {
+            Event::Warm { failed } => failed,
+            other => return Err(vm.astray(format!("{other:.200?} and not Warm"))),
+        };
+        let ready = serde_json::to_vec_pretty(vm.ready()).expect("strings and numbers have a JSON form");
+        write(&to.join(READY), &ready)?;
+        let state = vm.save(deadline)?;
+        write(&to.join(STATE), &state)?;
+        Ok(Made { failed })
+    }
+
+    /// The template in a folder.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is none of ours.
+    pub fn open(folder: &Path) -> Result<Self, VmError> {
+        let read = |name| {
+            let path = folder.join(name);
+            fs::read(&path).map_err(prepare("read", &path))
+        };
+        let ready = serde_json::from_slice(&read(READY)?);
+        let ready = ready.map_err(|error| prepare("read", &folder.join(READY))(error.into()))?;
+        Ok(Self { ram: folder.join(RAM), state: read(STATE)?.into(), ready })
+    }
+
+    /// What its agent found when it came up.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// A copy, loaded and not yet running. `spec` is what the template was made of, with another directory.
+    ///
+    /// # Errors
+    /// [`VmError`]; nothing is left running.
+    pub fn copy(&self, spec: &VmSpec, deadline: Instant) -> Result<Paused, VmError> {
+        Paused::load(spec, &self.ram, Arc::clone(&self.state), deadline)
+    }
+}
+
+/// A hash of everything that makes one template another: the program and version of QEMU, its whole command line (with
+/// accelerator, processor, memory and devices), kernel and initramfs (with userland, subject and agent), and for KVM
+/// the host's processor and kernel.
+///
+/// # Errors
+/// A file that the machine is made of cannot be looked at.
+pub fn key(spec: &VmSpec) -> Result<String, VmError> {
+    let cmdline = cmdline::with(&spec.extra_cmdline);
+    let machine = Machine {
+        accelerator: spec.accelerator,
+        data_dirs: &spec.qemu.data_dirs,
+        memory_mib: spec.memory_mib,
+        memory: Memory::Anonymous,
+        start: Start::Boot { kernel: &spec.kernel, initramfs: &spec.initramfs, cmdline: &cmdline },
+        console: Path::new("console"),
+        agent_fd: 0,
+        qmp_fd: 0,
+    };
+    let words = spec.qemu.argv_prefix.iter().cloned().chain(machine.argv());
+    let words: Vec<_> = words.collect();
+    let mut text = format!("template {FORMAT}, QEMU {}\n", spec.qemu.version);
+    text.push_str(&argv::to_text(words.iter().map(|word| word.as_os_str())));
+    let programs = spec.qemu.argv_prefix.iter().map(Path::new).filter(|path| path.is_absolute() && path.is_file());
+    for path in programs.chain([spec.kernel.as_path(), spec.initramfs.as_path()]) {
+        text.push_str(&identity(path)?);
+    }
+    if spec.accelerator == Accelerator::Kvm {
+        text.push_str(&host_processor());
+    }
+    Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A file's identity without reading it: whoever replaces it cannot keep all of these.
+fn identity(path: &Path) -> Result<String, VmError> {
+    use std::os::unix::fs::MetadataExt;
+    let data = path.metadata().map_err(prepare("look at", path))?;
+    let (dev, ino, size, mtime, ns) = (data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec());
+    Ok(format!("{} {dev} {ino} {size} {mtime}.{ns:09}\n", path.display()))
+}
+
+/// What `-cpu max` is made of under KVM.
+fn host_processor() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let all = read("/proc/cpuinfo");
+    let first = all.split("\n\n").next().unwrap_or_default();
+    let kept = |line: &&str| {
+        ["vendor_id", "cpu family", "model", "stepping", "microcode", "flags"].iter().any(|name| line.starts_with(name))
+    };
+    let lines: Vec<&str> = first.lines().filter(kept).collect();
+    format!("{}\n{}", lines.join("\n"), read("/proc/sys/kernel/osrelease"))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), VmError> {
+    fs::write(path, bytes).map_err(prepare("write", path))
+}
+
+fn prepare(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> VmError {
+    move |source| VmError::Prepare { what, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::QemuProgram;
+
+    #[test]
+    fn everything_that_makes_a_difference_is_in_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["qemu", "vmlinux", "initramfs"] {
+            fs::write(at(name), "1").unwrap();
+        }
+        let qemu = QemuProgram {
+            argv_prefix: vec![at("qemu").into()],
+            data_dirs: Vec::new(),
+            module_dir: None,
+            version: "10.0.2".to_owned(),
+        };
+        let spec = VmSpec {
+            qemu,
+            accelerator: Accelerator::Tcg,
+            kernel: at("vmlinux"),
+            initramfs: at("initramfs"),
+            memory_mib: 64,
+            directory: at("vm"),
+            extra_cmdline: String::new(),
+        };
+        let first = key(&spec).unwrap();
+        assert_eq!(first, key(&VmSpec { directory: at("other"), ..spec.clone() }).unwrap(), "the directory counts");
+        let newer = QemuProgram { version: "10.0.3".to_owned(), ..spec.qemu.clone() };
+        let elsewhere = QemuProgram { data_dirs: vec![at("share")], ..spec.qemu.clone() };
+        for (what, other) in [
+            ("QEMU's version", VmSpec { qemu: newer, ..spec.clone() }),
+            ("QEMU's firmware", VmSpec { qemu: elsewhere, ..spec.clone() }),
+            ("the accelerator", VmSpec { accelerator: Accelerator::Kvm, ..spec.clone() }),
+            ("the memory", VmSpec { memory_mib: 65, ..spec.clone() }),
+            ("the kernel", VmSpec { kernel: at("initramfs"), ..spec.clone() }),
+            ("the command line", VmSpec { extra_cmdline: "quiet".to_owned(), ..spec.clone() }),
+        ] {
+            assert_ne!(key(&other).unwrap(), first, "{what} does not count");
+        }
+        let mut last = first;
+        for name in ["qemu", "vmlinux", "initramfs"] {
+            fs::write(at(name), "12").unwrap();
+            let next = key(&spec).unwrap();
+            assert_ne!(next, last, "what {name} is does not count");
+            last = next;
+        }
+        fs::remove_file(at("vmlinux")).unwrap();
+        assert!(key(&spec).unwrap_err().to_string().contains("vmlinux"));
+    }
+}
