@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::message::Lifecycle;
+
 /// What a fault is, for people and for `selftest`.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
@@ -20,10 +22,21 @@ pub struct Description {
     pub text: &'static str,
     /// Parts of the names of scenarios that are likely to catch it: tried first. A hint for speed, no claim.
     pub likely: &'static [&'static str],
+    /// What is done to the process, so that the mistake is made.
+    pub lifecycle: Lifecycle,
+}
+
+macro_rules! lifecycle {
+    () => {
+        Lifecycle::DumpRestore
+    };
+    ($variant:ident) => {
+        Lifecycle::$variant
+    };
 }
 
 macro_rules! faults {
-    ($($variant:ident $name:literal $kind:literal $text:literal [$($likely:literal),*];)*) => {
+    ($($variant:ident $name:literal $kind:literal $text:literal [$($likely:literal),*] $($lifecycle:ident)?;)*) => {
         /// A mistake, switched on by name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
@@ -35,28 +48,29 @@ macro_rules! faults {
         pub const ALL: &[Description] = &[
             $(Description {
                 fault: Fault::$variant, name: $name, kind: $kind, text: $text, likely: &[$($likely),*],
+                lifecycle: lifecycle!($($lifecycle)?),
             },)*
         ];
     };
 }
 
 faults! {
-    Attached "attached" "wrong-mount" "A file is opened on the visible mount instead of a detached one." ["subdir-bind/file"];
-    SuperblockRoot "superblock-root" "wrong-path" "The detached mount shows the root of the visible mount, not that of the bind." ["subdir-bind/file"];
-    ParentRoot "parent-root" "wrong-path" "The detached mount starts one level too high." ["subdir-bind/file"];
+    Attached "attached" "wrong-mount" "A file is opened on the visible mount instead of a detached one." ["subdir-bind/file@tmpfs,rdwr"];
+    SuperblockRoot "superblock-root" "wrong-path" "The detached mount shows the root of the visible mount, not that of the bind." ["subdir-bind/file@tmpfs,rdwr"];
+    ParentRoot "parent-root" "wrong-path" "The detached mount starts one level too high." ["subdir-bind/file@tmpfs,rdwr"];
     OtherBind "other-bind" "wrong-mount" "A file is opened on another, visible bind of the same directory." ["sharing/one-visible"];
     OtherHardLink "other-hard-link" "wrong-path" "A file is opened by another of its names." ["hard-link/opened-by-the-other"];
     SameName "same-name" "wrong-file" "For a deleted file the one that took its name is opened." ["deleted/name-taken-by-a-file"];
     SameInodeOtherSubvolume "same-inode-other-subvolume" "wrong-file" "The file with the same inode number in another btrfs subvolume is opened." ["btrfs/same-inode-number"];
     SnapshotForSubvolume "snapshot-for-subvolume" "wrong-file" "A file of a btrfs subvolume and that of its snapshot are taken for one another." ["btrfs/snapshot"];
-    Undeleted "undeleted" "wrong-file" "A deleted file comes back with its name." ["deleted/unlinked"];
+    Undeleted "undeleted" "wrong-file" "A deleted file comes back with its name." ["deleted/unlinked@tmpfs,rdwr"];
     DeletedLostLinks "deleted-lost-links" "wrong-file" "A deleted file with other links left comes back as a copy without any." ["hard-link/left-inside"];
     GhostCopy "ghost-copy" "wrong-file" "Every descriptor of a deleted file gets a copy of its own." ["deleted/opened-twice"];
-    GhostLeft "ghost-left" "litter" "The file that holds the contents of a deleted one for a moment is left." ["deleted/unlinked"];
-    MountPointLeft "mount-point-left" "litter" "The directory of a temporary mount is left." ["subdir-bind/file"];
-    MountLeftVisible "mount-left-visible" "litter" "A temporary mount is left in the mount table." ["subdir-bind/file"];
+    GhostLeft "ghost-left" "litter" "The file that holds the contents of a deleted one for a moment is left." ["deleted/unlinked@tmpfs,rdwr"];
+    MountPointLeft "mount-point-left" "litter" "The directory of a temporary mount is left." ["subdir-bind/file@tmpfs,rdwr"];
+    MountLeftVisible "mount-left-visible" "litter" "A temporary mount is left in the mount table." ["subdir-bind/file@tmpfs,rdwr"];
     LeakedToPeer "leaked-to-peer" "litter" "A temporary mount below a shared one spreads to a peer and stays there." ["propagation/slave-stays"];
-    ParentTouched "parent-touched" "litter" "The times of a directory are not put back." ["deleted/unlinked"];
+    ParentTouched "parent-touched" "litter" "The times of a directory are not put back." ["deleted/unlinked@tmpfs,rdwr"];
     SplitMount "split-mount" "wrong-mount" "Each object gets a detached mount of its own." ["sharing/one-mount"];
     MergedMounts "merged-mounts" "wrong-mount" "Two detached mounts of one directory become one." ["sharing/two-mounts"];
     SplitDescription "split-description" "broken-sharing" "A duplicate is opened anew." ["sharing/dup"];
@@ -76,25 +90,50 @@ faults! {
     DeletedSuffixLiteral "deleted-suffix-literal" "wrong-file" "A name that ends in \" (deleted)\" is taken for that of a deleted file." ["names/deleted-suffix"];
     SubmountLost "submount-lost" "wrong-mount" "A mount that stands on the visible one is taken away for a bind and not put back." ["resolution/mounted-since"];
     SubmountShowsCovered "submount-shows-covered" "wrong-file" "A file on a child mount is taken for the one that the child covers." ["child-mounts/control"];
-    NumberShifted "number-shifted" "lost-object" "Descriptors get other numbers." ["subdir-bind/file"];
-    CwdAttached "cwd-attached" "wrong-mount" "The working directory is on the visible mount." ["objects/cwd"];
+    NumberShifted "number-shifted" "lost-object" "Descriptors get other numbers." ["subdir-bind/file@tmpfs,rdwr"];
+    CwdAttached "cwd-attached" "wrong-mount" "The working directory is on the visible mount." ["objects/cwd@tmpfs"];
     RootAttached "root-attached" "wrong-mount" "The root directory is on the visible mount." ["objects/root"];
-    MapPrivateShared "map-private-shared" "wrong-flags" "Private mappings become shared ones and the reverse." ["objects/map-private"];
+    MapPrivateShared "map-private-shared" "wrong-flags" "Private mappings become shared ones and the reverse." ["objects/map-private@tmpfs"];
     LockLost "lock-lost" "wrong-flags" "Locks are not taken again." ["objects/lock"];
-    StaleContent "stale-content" "wrong-content" "A deleted file comes back with older contents." ["deleted/unlinked"];
-    Truncated "truncated" "wrong-content" "The end of a deleted file is missing." ["deleted/unlinked"];
-    ModeChanged "mode-changed" "wrong-content" "A deleted file comes back with another mode." ["deleted/unlinked"];
-    RefusesAll "refuses-all" "dump-failed" "Every dump is refused." ["subdir-bind/file"];
-    AcceptsUnrestorable "accepts-unrestorable" "lost-object" "What cannot be restored is left out of a dump that succeeds." ["only-mount/file"];
-    KillsOnRefusal "kills-on-refusal" "harmed-by-dump" "The process is ended although the dump was refused." ["only-mount/file"];
-    LeavesStopped "leaves-stopped" "harmed-by-dump" "The process is left stopped after a refused dump." ["only-mount/file"];
-    Hangs "hangs" "hang" "The dump does not end." ["subdir-bind/file"];
-    Crashes "crashes" "crash" "The dump is ended by a signal." ["subdir-bind/file"];
+    StaleContent "stale-content" "wrong-content" "A deleted file comes back with older contents." ["deleted/unlinked@tmpfs,rdwr"];
+    Truncated "truncated" "wrong-content" "The end of a deleted file is missing." ["deleted/unlinked@tmpfs,rdwr"];
+    ModeChanged "mode-changed" "wrong-content" "A deleted file comes back with another mode." ["deleted/unlinked@tmpfs,rdwr"];
+    LeftAttached "left-attached" "wrong-mount" "A mount that was made for files of a detached one is not unmounted." ["subdir-bind/file@tmpfs,rdwr"];
+    SubmountsKept "submounts-kept" "wrong-resolution" "The detached mount has the mounts on it that the visible one has." ["resolution/mounted-since"];
+    SubmountReplaced "submount-replaced" "wrong-mount" "For a mount that was taken away for a bind the directory below it is bound." ["resolution/mounted-since-empty"];
+    BaseLeftWritable "base-left-writable" "wrong-mount" "A read-only mount that was made writable for a bind of it stays writable." ["attributes/visible-is-read-only"];
+    FileBindOtherName "file-bind-other-name" "wrong-mount" "A bind of a file is made of another name of the file." ["file-bind/two-names"];
+    RenamedNotRemoved "renamed-not-removed" "wrong-path" "A deleted directory gets its link text as its name instead of being removed." ["objects/cwd-deleted"];
+    TakerLost "taker-lost" "wrong-content" "Who took the name of a deleted file does not get it back." ["hard-link/left-and-name-taken"];
+    TakerCopied "taker-copied" "wrong-file" "Who took the name of a deleted file is put back as a copy." ["deleted/name-taken-far-down"];
+    TakerOverwritten "taker-overwritten" "wrong-content" "Who took the name of a deleted file gets other contents." ["hard-link/left-and-name-taken"];
+    TakerModeChanged "taker-mode-changed" "wrong-content" "Who took the name of a deleted file gets another mode." ["hard-link/left-and-name-taken"];
+    TakerLinked "taker-linked" "litter" "Who took the name of a deleted file keeps another one that a mount hides." ["deleted/name-taken-below-a-mount"];
+    DeviceNumberLost "device-number-lost" "wrong-file" "A deleted device node comes back with another device number." ["deleted/device"];
+    XattrsLost "xattrs-lost" "wrong-content" "A deleted file comes back without its extended attributes." ["deleted/metadata@ext4"];
+    TimeLost "time-lost" "wrong-content" "A deleted file comes back with the time of the restore." ["deleted/unlinked@tmpfs,rdwr"];
+    MemfdEmptied "memfd-emptied" "wrong-content" "A memfd comes back empty." ["objects/not-a-detached-mount"];
+    StaleMemory "stale-memory" "wrong-content" "A private mapping holds something else than its file." ["objects/map-private@tmpfs"];
+    SignalBlocked "signal-blocked" "lost-object" "A signal that is blocked during the restore stays blocked." ["subdir-bind/file@tmpfs,rdwr"];
+    PrivilegeLost "privilege-lost" "wrong-resolution" "The process comes back without CAP_DAC_OVERRIDE." ["objects/metadata"];
+    LeftInAgent "left-in-agent" "litter" "A mount is left in the namespace of the one who restores." ["subdir-bind/file@tmpfs,rdwr"];
+    ProcessLeft "process-left" "litter" "A process that helped with the restore does not end." ["subdir-bind/file@tmpfs,rdwr"];
+    TouchedByDump "touched-by-dump" "litter" "The dump changes the inode of a file, though nothing in it." ["subdir-bind/file@tmpfs,rdwr"] LeaveRunning;
+    Restarted "restarted" "harmed-by-dump" "A process without detached files is ended and restored instead of left running." ["subdir-bind/control@tmpfs"] LeaveRunning;
+    RefusesAll "refuses-all" "dump-failed" "Every dump is refused." ["subdir-bind/file@tmpfs,rdwr"];
+    AcceptsUnrestorable "accepts-unrestorable" "lost-object" "What cannot be restored is left out of a dump that succeeds." ["only-mount/file@tmpfs"];
+    KillsOnRefusal "kills-on-refusal" "harmed-by-dump" "The process is ended although the dump was refused." ["only-mount/file@tmpfs"];
+    LeavesStopped "leaves-stopped" "harmed-by-dump" "The process is left stopped after a refused dump." ["only-mount/file@tmpfs"];
+    Hangs "hangs" "hang" "The dump does not end." ["subdir-bind/file@tmpfs,rdwr"];
+    Crashes "crashes" "crash" "The dump is ended by a signal." ["subdir-bind/file@tmpfs,rdwr"];
 }
 
 /// Known mistakes that no scenario can show yet, and what the program language lacks for it.
 pub const NOT_EXPRESSIBLE: &[(&str, &str)] =
     &[("in-flight-dropped", "no step sends a descriptor over a socket and leaves it there")];
+
+/// Mistakes that only `statmount(STATMOUNT_BY_FD)` shows, Linux 7.0.
+pub const NEEDS_STATMOUNT: &[Fault] = &[Fault::FileBindOtherName];
 
 impl Fault {
     /// What it is.

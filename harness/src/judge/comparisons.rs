@@ -38,6 +38,9 @@ pub struct Comparison {
 /// The name of the comparison that takes the agent's list of leftovers for what it is.
 pub const LEFTOVERS: &str = "leftovers";
 
+/// The name of the comparison that needs `statmount(STATMOUNT_BY_FD)`, Linux 7.0.
+pub const STATMOUNT: &str = "statmount";
+
 const fn row(name: &'static str, kind: FailureKind, facts: fn(&Seen<'_>, &mut Facts)) -> Comparison {
     Comparison { name, kind, kind_if_new: kind, strict_only: false, absent: "(nothing)", facts }
 }
@@ -68,7 +71,7 @@ pub const ALL: &[Comparison] = &[
     row("getcwd", WrongPath, objects::getcwd),
     Comparison { absent: "two open file descriptions", ..row("sharing", BrokenSharing, surroundings::sharing) },
     row("mount-flags", WrongMount, objects::mount_flags),
-    row("statmount", WrongMount, objects::statmount),
+    row(STATMOUNT, WrongMount, objects::statmount),
     row("descriptor-flags", WrongFlags, objects::descriptor_flags),
     row("close-on-exec", WrongFlags, objects::close_on_exec),
     row("position", WrongFlags, objects::position),
@@ -78,23 +81,20 @@ pub const ALL: &[Comparison] = &[
     row("content", WrongContent, objects::content),
     row("file-attributes", WrongContent, objects::file_attributes),
     row("xattrs", WrongContent, objects::xattrs),
-    // A mount or a name more or less explains what lookups make of it.
+    // A mount or a name more or less, or another mount in its place, explains what lookups make of it.
     litter_if_new(row("mounts", WrongMount, surroundings::mounts)),
+    row("mount-table", WrongMount, surroundings::mount_table),
     litter_if_new(row("tree-names", WrongContent, surroundings::tree_names)),
     row("reopen", WrongResolution, objects::reopen),
     row("lookups", WrongResolution, objects::lookups),
-    row("lookup-files", WrongResolution, objects::lookup_files),
-    row("lookup-mounts", WrongResolution, objects::lookup_mounts),
-    row("mount-table", WrongMount, surroundings::mount_table),
     row("mount-options", WrongMount, surroundings::mount_options),
     row("mount-propagation", WrongMount, surroundings::mount_propagation),
     row("tree-files", WrongFile, surroundings::tree_files),
     row("tree-content", WrongContent, surroundings::tree_content),
     row("tree-attributes", WrongContent, surroundings::tree_attributes),
     row("file-times", WrongContent, surroundings::file_times),
-    row("tree-links", Litter, surroundings::tree_links),
+    row("hidden-names", Litter, surroundings::hidden_names),
     row("host-mounts", Litter, surroundings::host_mounts),
-    row("directory-shape", Litter, surroundings::directory_shape),
     row("directory-times", Litter, surroundings::directory_times),
     strict_only(row("change-times", Litter, surroundings::change_times)),
     row(LEFTOVERS, Litter, |_, _| {}),

@@ -22,6 +22,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 pub mod verdict;
+mod walk;
 mod wording;
 
 use protocol::Observation;
@@ -33,6 +34,7 @@ use course::Course;
 pub use difference::{Difference, Side};
 pub use expectations::Expectations;
 pub use verdict::{FailureKind, Group, Judgement, Tally, Trial, Verdict};
+pub use walk::Walk;
 
 /// The most differences that a judgement keeps.
 pub const DIFFERENCE_LIMIT: usize = 200;

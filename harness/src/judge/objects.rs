@@ -216,10 +216,13 @@ fn name_of(lookup: &Lookup) -> String {
     format!("lookup {} ({})", quoted(&lookup.path), wording::lookup_kind(lookup.how))
 }
 
-fn reached(lookup: &Lookup) -> Option<&Reached> {
-    match &lookup.outcome {
-        Outcome::Ok(reached) => Some(reached),
-        Outcome::Err(_) => None,
+/// What is at the end: an error, or which file on which mount.
+fn end_of(lookup: &Lookup, name: &str, subject: &Subject, facts: &mut Facts) {
+    facts.add(subject, name, outcome_of(lookup));
+    if let Outcome::Ok(reached) = &lookup.outcome {
+        facts.number(subject, format!("{name}: file"), Number::File(reached.file));
+        facts.number(subject, format!("{name}: device"), Number::Device(reached.file.device));
+        facts.number(subject, format!("{name}: mount"), Number::Mount(reached.mount.id));
     }
 }
 
@@ -227,37 +230,17 @@ pub(crate) fn reopen(seen: &Seen<'_>, facts: &mut Facts) {
     for (subject, object) in seen.objects() {
         for lookup in &object.reopen {
             let name = format!("{} {}", wording::lookup_kind(lookup.how), quoted(&lookup.path));
-            facts.add(&subject, name.clone(), outcome_of(lookup));
-            if let Some(reached) = reached(lookup) {
-                facts.number(&subject, format!("{name}: file"), Number::File(reached.file));
-                facts.number(&subject, format!("{name}: device"), Number::Device(reached.file.device));
-                facts.number(&subject, format!("{name}: mount"), Number::Mount(reached.mount.id));
-            }
+            end_of(lookup, &name, &subject, facts);
         }
     }
 }
 
+/// Where each path leads. Another mount on the way shows in a lookup that may not leave the first one; which mount is
+/// at the end follows from that, from the mount table and from where the object is.
 pub(crate) fn lookups(seen: &Seen<'_>, facts: &mut Facts) {
     for (subject, object) in seen.objects() {
         for lookup in &object.lookups {
-            facts.add(&subject, name_of(lookup), outcome_of(lookup));
-        }
-    }
-}
-
-pub(crate) fn lookup_files(seen: &Seen<'_>, facts: &mut Facts) {
-    for (subject, object) in seen.objects() {
-        for (name, reached) in object.lookups.iter().filter_map(|look| Some((name_of(look), reached(look)?))) {
-            facts.number(&subject, format!("{name}: file"), Number::File(reached.file));
-            facts.number(&subject, format!("{name}: device"), Number::Device(reached.file.device));
-        }
-    }
-}
-
-pub(crate) fn lookup_mounts(seen: &Seen<'_>, facts: &mut Facts) {
-    for (subject, object) in seen.objects() {
-        for (name, reached) in object.lookups.iter().filter_map(|look| Some((name_of(look), reached(look)?))) {
-            facts.number(&subject, format!("{name}: mount"), Number::Mount(reached.mount.id));
+            end_of(lookup, &name_of(lookup), &subject, facts);
         }
     }
 }

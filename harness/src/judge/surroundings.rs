@@ -44,6 +44,7 @@ fn place_of(facts: &mut Facts, subject: &Subject, mount: &Mount) {
     facts.text(subject, "root", quoted(&mount.root));
     facts.text(subject, "filesystem type", quoted(&mount.fs_type));
     facts.text(subject, "source", quoted(&mount.source));
+    facts.text(subject, "superblock options", quoted(&mount.super_options));
     facts.number(subject, "parent", Number::Mount(mount.parent));
     facts.number(subject, "number", Number::Mount(mount.id));
     facts.number(subject, "device", Number::Device(device(mount)));
@@ -51,7 +52,6 @@ fn place_of(facts: &mut Facts, subject: &Subject, mount: &Mount) {
 
 fn options_of(facts: &mut Facts, subject: &Subject, mount: &Mount) {
     facts.text(subject, "options", quoted(&mount.options));
-    facts.text(subject, "superblock options", quoted(&mount.super_options));
 }
 
 /// `shared:N`, `master:N`, `propagate_from:N`: the group is a number that the kernel hands out.
@@ -148,12 +148,6 @@ pub(crate) fn tree_content(seen: &Seen<'_>, facts: &mut Facts) {
     }
 }
 
-pub(crate) fn tree_links(seen: &Seen<'_>, facts: &mut Facts) {
-    for (subject, _, status) in entries(seen).filter(|(.., status)| status.kind != FileKind::Directory) {
-        facts.text(&subject, "link count", status.links.to_string());
-    }
-}
-
 /// Every status with its owner: names in the tree, and objects.
 fn statuses<'a>(seen: &Seen<'a>) -> impl Iterator<Item = (Subject, &'a FileStatus)> {
     let objects = seen.objects().filter_map(|(subject, object)| match &object.status {
@@ -163,9 +157,13 @@ fn statuses<'a>(seen: &Seen<'a>) -> impl Iterator<Item = (Subject, &'a FileStatu
     entries(seen).map(|(subject, _, status)| (subject, status)).chain(objects)
 }
 
-/// A name that was added to a directory and taken away again shows in its size on some filesystems; a directory
-/// too many shows in the link count of its parent. In proc(5) the count is that of the processes.
-pub(crate) fn directory_shape(seen: &Seen<'_>, facts: &mut Facts) {
+/// What tells of names that the tree does not show: the number of hard links of a file that has names in it; the size
+/// of a directory, which on some filesystems keeps growing with names that are gone, and its link count, which counts
+/// the directories in it. In proc(5) that is the number of processes.
+pub(crate) fn hidden_names(seen: &Seen<'_>, facts: &mut Facts) {
+    for (subject, _, status) in entries(seen).filter(|(.., status)| status.kind != FileKind::Directory) {
+        facts.text(&subject, "link count", status.links.to_string());
+    }
     let directories = statuses(seen).filter(|(_, status)| status.kind == FileKind::Directory);
     for (subject, status) in directories.filter(|(_, status)| !seen.is_made_anew(status.file.device)) {
         facts.text(&subject, "directory size", status.size.to_string());

@@ -29,7 +29,7 @@ impl Engine {
     }
 
     /// Dumps the process; it ends unless it is left running.
-    pub(super) fn dump(&mut self, trial: &Trial<'_>, leave_running: bool) -> io::Result<Run> {
+    pub(super) fn dump(&mut self, trial: &mut Trial<'_>, leave_running: bool) -> io::Result<Run> {
         match self {
             Engine::Criu(criu) => criu.dump(trial, leave_running),
             Engine::Reference(reference) => reference.dump(trial, leave_running),

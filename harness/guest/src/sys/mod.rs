@@ -14,11 +14,12 @@ pub use block::{
 };
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mount::{
-    MountAttr, filesystem_of, fsmount, mount_setattr, open_tree, statmount_by_fd, statmount_device, statx_mount_id,
+    MountAttr, attach, filesystem_of, fsmount, mount_setattr, open_tree, statmount_by_fd, statmount_device,
+    statx_mount_id,
 };
 pub use process::{
-    Visitor, clone_into_namespaces, flock, getcwd, inherit, interface_up, kcmp_file, keep_only, map_page, mapped_bytes,
-    pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
+    Visitor, clone_into_namespaces, drop_capability, flock, getcwd, inherit, interface_up, kcmp_file, keep_only,
+    map_page, mapped_bytes, pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
 };
 pub use restore::{fill_mapping, fork_as, map_at, tee};
 pub use xattr::{getxattr, listxattr, setxattr};

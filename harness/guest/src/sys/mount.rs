@@ -54,6 +54,19 @@ pub fn open_tree(dir: BorrowedFd<'_>, path: &CStr, flags: libc::c_uint) -> io::R
     check_fd(unsafe { libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), path.as_ptr(), flags) })
 }
 
+/// Attaches a tree that is attached nowhere, move_mount(2).
+///
+/// # Errors
+/// The call's.
+pub fn attach(tree: BorrowedFd<'_>, at: &CStr) -> io::Result<()> {
+    const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
+    let (from, to) = (tree.as_raw_fd(), libc::AT_FDCWD);
+    // SAFETY: both paths are NUL-terminated and outlive the call.
+    let done =
+        unsafe { libc::syscall(libc::SYS_move_mount, from, c"".as_ptr(), to, at.as_ptr(), MOVE_MOUNT_F_EMPTY_PATH) };
+    check(done).map(drop)
+}
+
 /// A new instance of a filesystem that takes no options, not attached anywhere: fsopen(2), fsconfig(2), fsmount(2).
 ///
 /// # Errors

@@ -245,3 +245,27 @@ pub fn reset_signals() {
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
+
+/// Takes one capability from this process's effective and permitted sets (capset(2)).
+///
+/// # Errors
+/// The calls'.
+pub fn drop_capability(capability: u32) -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: libc::c_int,
+    }
+    /// `_LINUX_CAPABILITY_VERSION_3`: two sets of 32 bits each.
+    const VERSION: u32 = 0x2008_0522;
+    let mut header = Header { version: VERSION, pid: 0 };
+    // Effective, permitted, inheritable; the lower and then the upper 32 capabilities.
+    let mut sets = [[0_u32; 3]; 2];
+    // SAFETY: header and sets have the layout and the size of this version.
+    check(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) })?;
+    for set in &mut sets[capability as usize / 32][..2] {
+        *set &= !(1 << (capability % 32));
+    }
+    // SAFETY: as above.
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) }).map(drop)
+}

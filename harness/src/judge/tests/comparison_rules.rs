@@ -175,8 +175,8 @@ fn another_file_is_reached() {
     check(
         |seen| both(seen, 2, |object| ok(&mut object.lookups[0].outcome).file = other),
         &expect![[r#"
-            wrong-resolution lookup-files: fd2 (descriptor 5), inside: lookup "f" (plain): file: the same file as the name a/d/f -> the same file as the name a/link
-            wrong-resolution lookup-files: fd2 (descriptor 5), outside: lookup "f" (plain): file: the same file as the name a/d/f -> the same file as the name a/link
+            wrong-resolution lookups: fd2 (descriptor 5), inside: lookup "f" (plain): file: the same file as the name a/d/f -> the same file as the name a/link
+            wrong-resolution lookups: fd2 (descriptor 5), outside: lookup "f" (plain): file: the same file as the name a/d/f -> the same file as the name a/link
         "#]],
     );
     check(

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::exit;
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
@@ -21,7 +22,7 @@ use super::super::child::NoAnswer;
 use super::super::trial::Trial;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, STREAMS};
-use crate::reference::image::Image;
+use crate::reference::image::{Image, MountImage};
 use crate::reference::{capture, restore};
 use crate::sys;
 
@@ -54,15 +55,20 @@ impl Reference {
         Reference { capture, restore: restore::Options { way, fault }, kept: None }
     }
 
-    pub(super) fn dump(&mut self, trial: &Trial<'_>, leave_running: bool) -> io::Result<Run> {
+    pub(super) fn dump(&mut self, trial: &mut Trial<'_>, leave_running: bool) -> io::Result<Run> {
         let pid = trial.child.pid();
         let namespace: OwnedFd = File::open(format!("/proc/{pid}/ns/mnt"))?.into();
         match captured(pid, &namespace, self.capture, trial.answer_timeout())? {
             Captured::Image(image) => {
                 let text = serde_json::to_string_pretty(&image)?;
+                let restart = leave_running && self.capture.fault == Some(Fault::Restarted) && !has_detached(&image);
                 self.kept = Some(Kept { image: *image, namespace });
-                if !leave_running {
+                if !leave_running || restart {
                     kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+                }
+                if restart {
+                    trial.child.end();
+                    return self.restore(trial);
                 }
                 Ok(Run { files: vec![ReportFile { name: "image.json".to_owned(), text }], ..run(ActionEnd::Done) })
             }
@@ -91,7 +97,10 @@ impl Reference {
                 Ask::Restore { image: Box::new(kept.image.clone()), made: trial.made.clone(), options: self.restore };
             let rest = deadline.saturating_duration_since(Instant::now());
             match trial.child.ask(&ask, rest) {
-                Ok(Answer::Restored) => return Ok(run(ActionEnd::Done)),
+                Ok(Answer::Restored) => {
+                    self.traces(trial)?;
+                    return Ok(run(ActionEnd::Done));
+                }
                 Ok(Answer::NotRestored(why)) => lines = vec![why],
                 Ok(_) => lines = vec!["an answer to another question".to_owned()],
                 Err(NoAnswer::TimedOut(_)) => {
@@ -107,6 +116,31 @@ impl Reference {
         }
         Ok(Run { error_lines: lines, ..run(ActionEnd::Failed(1)) })
     }
+
+    /// What the one who restores leaves around itself, by mistake.
+    fn traces(&self, trial: &Trial<'_>) -> io::Result<()> {
+        match self.restore.fault {
+            Some(Fault::LeftInAgent) => {
+                let at = format!("{}/tmp", trial.top);
+                Ok(mount(Some("tmpfs"), at.as_str(), Some("tmpfs"), MsFlags::empty(), None::<&str>)?)
+            }
+            Some(Fault::ProcessLeft) => {
+                // SAFETY: the agent has one thread.
+                let child = unsafe { sys::clone_into_namespaces(0) }?;
+                if child == 0 {
+                    loop {
+                        nix::unistd::pause();
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn has_detached(image: &Image) -> bool {
+    image.mounts.iter().any(|mount| matches!(mount, MountImage::Detached(_)))
 }
 
 fn run(end: ActionEnd) -> Run {

@@ -73,6 +73,9 @@ pub fn process(
 ) -> io::Result<Result<Image, Vec<Refusal>>> {
     let table = Table::own(proc)?;
     let objects = seen::objects(proc, pid, hidden)?;
+    if options.fault == Some(Fault::TouchedByDump) {
+        wrong::touch(proc, &objects);
+    }
     let magic = |id: &u64, path: &Bytes| {
         let fd = look_at(proc, path).ok()?;
         Some((*id, sys::filesystem_of(fd.as_fd()).ok()?.0))
@@ -180,7 +183,10 @@ impl Capture<'_> {
             if let Some(other) = group.iter().find(|seen| seen.object == Object::Exe) {
                 return Err(Cause::Unsupported(format!("a detached mount with the {} on it", other.label)));
             }
-            let place = self.place(group)?;
+            let place = match self.options.fault {
+                Some(Fault::FileBindOtherName) => wrong::place(self, group, self.place(group)?)?,
+                _ => self.place(group)?,
+            };
             (MountImage::Detached(place.clone()), Some(place))
         };
         self.mounts.insert(id, self.image.mounts.len());

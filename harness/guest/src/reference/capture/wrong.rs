@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::fcntl::OFlag;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use protocol::Fault;
-use protocol::observation::FileKind;
+use protocol::observation::{FileKind, Object};
 use scenarios::Bytes;
 
 use super::super::image::{Contents, DetachedMount, MountImage, NameImage};
@@ -70,6 +71,25 @@ fn twin(seen: &Seen, mount: &DetachedMount, at: &Workshop, snapshot: bool) -> Re
     Ok(found)
 }
 
+/// The root of a mount that is a bind of a file: another name of the file.
+pub(super) fn place(capture: &Capture<'_>, group: &[&Seen], right: DetachedMount) -> Result<DetachedMount, Cause> {
+    let bound = |seen: &&&Seen| seen.link.0 == b"/" && seen.status.kind == FileKind::File;
+    let Some(seen) = group.iter().find(bound) else { return Ok(right) };
+    let workshop = capture.workshop(right.base)?;
+    let names = entry::names_of(&workshop, seen.status.file).map_err(Cause::of("looking for other names"))?;
+    let root = names.into_iter().find(|name| *name != right.root).unwrap_or(right.root);
+    Ok(DetachedMount { root, ..right })
+}
+
+/// Every file is given the mode that it has, which moves the time of its change.
+pub(super) fn touch(proc: BorrowedFd<'_>, objects: &[Seen]) {
+    for seen in objects.iter().filter(|seen| seen.status.kind == FileKind::File && seen.object != Object::Exe) {
+        let mode = Mode::from_bits_truncate(seen.status.mode);
+        // On a read-only mount it cannot be done, and then nothing happens.
+        let _ = fchmodat(proc, seen.magic.as_str(), mode, FchmodatFlags::FollowSymlink);
+    }
+}
+
 /// Contents, changed.
 pub(super) fn contents(fault: Option<Fault>, contents: &mut Contents) {
     match (fault, contents.extents.last_mut()) {
@@ -81,6 +101,9 @@ pub(super) fn contents(fault: Option<Fault>, contents: &mut Contents) {
             }
         }
         (Some(Fault::ModeChanged), _) => contents.mode ^= 0o111,
+        (Some(Fault::DeviceNumberLost), _) if contents.rdev != 0 => contents.rdev ^= 4,
+        (Some(Fault::XattrsLost), _) => contents.xattrs.clear(),
+        (Some(Fault::TimeLost), _) => contents.times = [(0, libc::UTIME_NOW); 2],
         _ => {}
     }
 }

@@ -105,7 +105,8 @@ pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
         map(mapping, fd.as_fd(), options).map_err(at(format!("mapping at {:x}", mapping.start)))?;
     }
     drop(stage);
-    move_to(root.as_ref(), cwd.as_ref()).map_err(at("root and working directory"))
+    move_to(root.as_ref(), cwd.as_ref()).map_err(at("root and working directory"))?;
+    wrong::process(options.fault).map_err(at("a mistake"))
 }
 
 fn missing(what: &str) -> Failure {
@@ -184,7 +185,8 @@ fn map(mapping: &MappingImage, fd: BorrowedFd<'_>, options: Options) -> io::Resu
     let length = usize::try_from(mapping.length).map_err(io::Error::other)?;
     let shared = mapping.shared != (options.fault == Some(Fault::MapPrivateShared));
     sys::map_at(fd, mapping.start, length, mapping.protection, shared, mapping.offset)?;
-    if let Some(memory) = &mapping.memory {
+    let stale = wrong::memory(options.fault, mapping, fd)?;
+    if let Some(memory) = stale.as_ref().or(mapping.memory.as_ref()) {
         // SAFETY: mapped right above with this length; the memory is no longer than the file was.
         unsafe { sys::fill_mapping(mapping.start, length, mapping.protection, memory.as_slice()) }?;
     }

@@ -114,11 +114,16 @@ impl<'a> Stage<'a> {
         }
         let mount = wrong::mount(self.options, right);
         let root = set_apart(self.made(&mount)?)?;
-        wrong::traces(self, &mount)?;
+        wrong::traces(self, &mount, root.as_fd())?;
         Ok(Opener { root, prefix: wrong::prefix(&mount, right) })
     }
 
     fn made(&self, mount: &DetachedMount) -> io::Result<OwnedFd> {
+        if self.options.fault == Some(Fault::SubmountsKept)
+            && let Some(tree) = wrong::with_submounts(self, mount)?
+        {
+            return Ok(tree);
+        }
         let workshop = self.workshop(mount.base)?;
         match self.options.way {
             MountWay::Tree => by_tree(&workshop, mount),
@@ -159,11 +164,15 @@ impl<'a> Stage<'a> {
 
 /// A clone of a part of the bare mount, attached nowhere.
 fn by_tree(workshop: &Workshop, mount: &DetachedMount) -> io::Result<OwnedFd> {
-    const OPEN_TREE_CLONE: libc::c_uint = 1;
-    const OPEN_TREE_CLOEXEC: libc::c_uint = libc::O_CLOEXEC.cast_unsigned();
     let root = look_at(workshop.root.as_fd(), &mount.root)?;
-    let empty_path = libc::AT_EMPTY_PATH.cast_unsigned();
-    let tree = sys::open_tree(root.as_fd(), c"", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | empty_path)?;
+    cloned(root.as_fd(), mount, 0)
+}
+
+/// A clone of the mount that `root` is on, from there on; `more` are further flags of open_tree(2).
+pub(super) fn cloned(root: BorrowedFd<'_>, mount: &DetachedMount, more: libc::c_int) -> io::Result<OwnedFd> {
+    const OPEN_TREE_CLONE: libc::c_int = 1;
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | libc::AT_EMPTY_PATH | more;
+    let tree = sys::open_tree(root, c"", flags.cast_unsigned())?;
     let attr = MountAttr {
         set: mount.attributes,
         clear: MOUNT_ATTR_ALL & !(mount.attributes & !MOUNT_ATTR_ATIME_FIELD),

@@ -24,7 +24,7 @@ use super::super::table::split;
 use super::super::workshop::look_at;
 use super::mounts::Stage;
 use super::open::{keep, linked};
-use super::{Failure, Opened, at, inode, set_apart};
+use super::{Failure, Opened, at, inode, set_apart, wrong};
 use crate::observe;
 
 /// A name that is put back: on which visible mount, and its path there.
@@ -145,7 +145,7 @@ impl Turn<'_> {
         if fault == Some(Fault::SameName) && look_at(directory.as_fd(), &name).is_ok() {
             return Ok(());
         }
-        self.step_aside(&directory, &name)?;
+        self.step_aside(spot.0, &directory, &name)?;
         let source = &self.stage.image.inodes[inode].source;
         match (self.named.get(&inode), source) {
             (Some((other, old)), _) => {
@@ -166,9 +166,17 @@ impl Turn<'_> {
         {
             inode::make(self.stage.proc, directory.as_fd(), &".zdtm-detached-ghost".into(), contents)?;
         }
-        let undo = if self.kind(inode) == FileKind::Directory { Undo::Rmdir } else { Undo::Unlink };
-        if fault != Some(Fault::Undeleted) {
-            self.undo.push((directory.try_clone()?, undo(name.clone())));
+        let undo = match (self.kind(inode), fault) {
+            (_, Some(Fault::Undeleted)) => None,
+            (FileKind::Directory, Some(Fault::RenamedNotRemoved)) => {
+                let to = [name.as_slice(), b" (deleted)"].concat().into();
+                Some(Undo::Return { from: name.clone(), to })
+            }
+            (FileKind::Directory, _) => Some(Undo::Rmdir(name.clone())),
+            _ => Some(Undo::Unlink(name.clone())),
+        };
+        if let Some(undo) = undo {
+            self.undo.push((directory.try_clone()?, undo));
         }
         self.named.insert(inode, (directory, name));
         Ok(())
@@ -212,7 +220,7 @@ impl Turn<'_> {
     }
 
     /// Whoever has the name now gets another one for the moment.
-    fn step_aside(&mut self, dir: &OwnedFd, name: &Bytes) -> io::Result<()> {
+    fn step_aside(&mut self, base: u64, dir: &OwnedFd, name: &Bytes) -> io::Result<()> {
         if look_at(dir.as_fd(), name).is_err() {
             return Ok(());
         }
@@ -220,6 +228,10 @@ impl Turn<'_> {
             let aside = Bytes::from(format!(".zdtm-detached-{}-{number}", std::process::id()).as_str());
             match renameat2(dir, name.as_slice(), dir, aside.as_slice(), RenameFlags::RENAME_NOREPLACE) {
                 Ok(()) => {
+                    wrong::aside(self.stage, base, dir.as_fd(), &aside)?;
+                    if self.stage.options.fault == Some(Fault::TakerLost) {
+                        return Ok(());
+                    }
                     self.undo.push((dir.try_clone()?, Undo::Return { from: aside, to: name.clone() }));
                     return Ok(());
                 }

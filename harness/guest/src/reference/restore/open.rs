@@ -175,7 +175,9 @@ impl Stage<'_> {
         let made = || -> io::Result<OwnedFd> {
             let label = CString::new(image.path.as_slice()).map_err(io::Error::other)?;
             let fd = memfd_create(label.as_c_str(), MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC)?;
-            inode::fill(&fd, contents)?;
+            if self.options.fault != Some(Fault::MemfdEmptied) {
+                inode::fill(&fd, contents)?;
+            }
             nix::sys::stat::fchmod(&fd, Mode::from_bits_truncate(contents.mode))?;
             set_apart(fd)
         };

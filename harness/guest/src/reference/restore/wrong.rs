@@ -1,21 +1,25 @@
 //! The mistakes of a restore ([`Fault`]) about mounts, beyond a condition in place.
 
 use std::ffi::CStr;
-use std::io;
-use std::os::fd::AsFd;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount as mount_call, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::stat::Mode;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat};
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use protocol::Fault;
-use protocol::observation::Mount;
+use protocol::observation::{FileKind, Mount};
 use scenarios::Bytes;
 
-use super::super::image::DetachedMount;
+use super::super::image::{DetachedMount, MappingImage};
 use super::super::workshop::look_at;
-use super::mounts::{Opener, Stage, above, attributes, mount_point_below};
-use super::{Options, set_apart};
+use super::mounts::{Opener, Stage, above, attributes, cloned, mount_point_below};
+use super::{Options, inode, set_apart};
+use crate::{observe, sys};
 
 /// A detached mount that is not quite the one of the image. The paths of its files stay; see [`prefix`].
 pub(super) fn mount(options: Options, mount: &DetachedMount) -> DetachedMount {
@@ -57,7 +61,7 @@ pub(super) fn covered(stage: &Stage<'_>, mount: &Mount) -> io::Result<Option<Ope
 }
 
 /// Something is left in the namespace after a detached mount was made.
-pub(super) fn traces(stage: &Stage<'_>, mount: &DetachedMount) -> io::Result<()> {
+pub(super) fn traces(stage: &Stage<'_>, mount: &DetachedMount, root: BorrowedFd<'_>) -> io::Result<()> {
     let none = None::<&CStr>;
     let Some(base) = stage.table.get(mount.base) else { return Ok(()) };
     let at = base.mount_point.as_os_str();
@@ -70,13 +74,100 @@ pub(super) fn traces(stage: &Stage<'_>, mount: &DetachedMount) -> io::Result<()>
             mount_call(Some(at), "/.zdtm", none, MsFlags::MS_BIND, none)?;
         }
         Some(Fault::PropagationWrong) => mount_call(none, at, none, MsFlags::MS_PRIVATE, none)?,
-        Some(Fault::SubmountLost) => {
-            let child = stage.table.all().iter().find(|child| child.parent == base.id);
-            if let Some(child) = child {
-                umount2(child.mount_point.as_os_str(), MntFlags::MNT_DETACH)?;
+        Some(fault @ (Fault::SubmountLost | Fault::SubmountReplaced)) => {
+            if let Some(child) = submount(stage, base) {
+                let at = child.mount_point.as_os_str();
+                umount2(at, MntFlags::MNT_DETACH)?;
+                if fault == Fault::SubmountReplaced {
+                    mount_call(Some(at), at, none, MsFlags::MS_BIND, none)?;
+                }
             }
         }
+        Some(Fault::BaseLeftWritable) if base.options.0.split(|&byte| byte == b',').any(|word| word == b"ro") => {
+            mount_call(none, at, none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND, none)?;
+        }
+        Some(Fault::LeftAttached) => {
+            let is_directory = observe::status(root)?.kind == FileKind::Directory;
+            sys::attach(root, if is_directory { c"/.zdtm" } else { c"/.zdtm/executor" })?;
+        }
         Some(Fault::LeakedToPeer) => leak(stage, mount)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn submount<'a>(stage: &'a Stage<'_>, base: &Mount) -> Option<&'a Mount> {
+    stage.table.all().iter().find(|child| child.parent == base.id)
+}
+
+/// A clone of what is visible, with all that is mounted on it; none where something hides the mount.
+pub(super) fn with_submounts(stage: &Stage<'_>, mount: &DetachedMount) -> io::Result<Option<OwnedFd>> {
+    let Some(base) = stage.table.get(mount.base) else { return Ok(None) };
+    let root = look_at(stage.proc, &base.mount_point).and_then(|dir| look_at(dir.as_fd(), &mount.root));
+    match root {
+        Ok(root) if sys::statx_mount_id(root.as_fd())? == mount.base => {
+            cloned(root.as_fd(), mount, libc::AT_RECURSIVE).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What happens to the one who took a deleted file's name, while it is out of the way under the name `aside`.
+pub(super) fn aside(stage: &Stage<'_>, base: u64, dir: BorrowedFd<'_>, aside: &Bytes) -> io::Result<()> {
+    let name = aside.as_slice();
+    let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
+        return Ok(());
+    }
+    let times = [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)];
+    let mode = Mode::from_bits_truncate(stat.st_mode & 0o7777);
+    match stage.options.fault {
+        Some(Fault::TakerOverwritten) => {
+            let file = openat(dir, name, OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_CLOEXEC, Mode::empty())?;
+            nix::unistd::write(&file, b"not yours")?;
+            inode::own_times(&file, times)?;
+        }
+        Some(Fault::TakerModeChanged) => {
+            fchmodat(dir, name, mode ^ Mode::S_IXUSR, FchmodatFlags::FollowSymlink)?;
+        }
+        Some(Fault::TakerCopied) => {
+            let mut bytes = Vec::new();
+            let file = openat(dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+            File::from(file).read_to_end(&mut bytes)?;
+            let new = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+            unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?;
+            let mut copy = File::from(openat(dir, name, new, mode)?);
+            copy.write_all(&bytes)?;
+            inode::own_times(&copy.into(), times)?;
+        }
+        Some(Fault::TakerLinked) => {
+            let bench = stage.bench(base).map_err(|failure| failure.error)?;
+            let hidden = stage.table.get(base).and_then(|base| mount_point_below(base, submount(stage, base)?));
+            if let Some(hidden) = hidden {
+                let hidden = look_at(bench, &hidden)?;
+                linkat(dir, name, &hidden, ".zdtm-detached-link", AtFlags::empty())?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What a private mapping holds instead of its file.
+pub(super) fn memory(fault: Option<Fault>, mapping: &MappingImage, file: BorrowedFd<'_>) -> io::Result<Option<Bytes>> {
+    if fault != Some(Fault::StaleMemory) || mapping.shared {
+        return Ok(None);
+    }
+    let length = usize::try_from(observe::status(file)?.size.min(mapping.length)).map_err(io::Error::other)?;
+    Ok(Some(vec![b'-'; length].into()))
+}
+
+/// What the process has or lacks in the end.
+pub(super) fn process(fault: Option<Fault>) -> io::Result<()> {
+    const CAP_DAC_OVERRIDE: u32 = 1;
+    match fault {
+        Some(Fault::SignalBlocked) => SigSet::from(Signal::SIGUSR1).thread_block()?,
+        Some(Fault::PrivilegeLost) => sys::drop_capability(CAP_DAC_OVERRIDE)?,
         _ => {}
     }
     Ok(())

@@ -2,8 +2,10 @@
 //! time: for each there must be a scenario that fails, and with the kind that the fault declares. Without a fault
 //! everything must pass.
 
+mod record;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Write};
+use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
@@ -13,19 +15,16 @@ use protocol::Fault;
 use protocol::fault::{self, Description};
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
-use serde::Serialize;
 
 use super::image::StoreArgs;
 use super::machines::{MachineArgs, work_folder};
 use super::select::select;
-use crate::judge::{FailureKind, Judgement, Tally, Trial, Verdict};
+use crate::judge::{Context, FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparisons};
 use crate::machine::{Backend, MachineSpec};
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{Manner, Subject};
 use crate::vm::accel::AcceleratorChoice;
-
-/// The version of the JSON document.
-const VERSION: u32 = 1;
+pub use record::{ComparisonRecord, FaultRecord, Record, write};
 
 /// Prove that the judge catches mistakes.
 #[derive(Args, Clone, Debug)]
@@ -47,6 +46,10 @@ pub struct SelftestArgs {
     /// Run every fault against the whole catalogue, not only until something catches it
     #[arg(long)]
     pub all: bool,
+    /// Tell of each comparison of the judge which faults only it catches, by the scenarios that are likely to catch
+    /// them (by all of them with --all)
+    #[arg(long)]
+    pub comparisons: bool,
     /// Do without statmount(STATMOUNT_BY_FD) where the kernel has it
     #[arg(long)]
     pub without_statmount: bool,
@@ -68,40 +71,6 @@ pub enum Format {
     Human,
     /// One JSON document
     Json,
-}
-
-/// What became of one fault.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct FaultRecord {
-    /// Its name.
-    pub name: &'static str,
-    /// The kind that it must fail with.
-    pub kind: &'static str,
-    /// What it does wrong.
-    pub text: &'static str,
-    /// The scenarios that failed with this kind.
-    pub caught_by: Vec<String>,
-    /// Trials that were run.
-    pub trials: usize,
-    /// The kinds that other scenarios failed with, and how many.
-    pub other_kinds: BTreeMap<&'static str, usize>,
-}
-
-/// The whole result.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Record {
-    /// Of the document.
-    pub version: u32,
-    /// Faults that were caught.
-    pub caught: usize,
-    /// Faults that were tried.
-    pub total: usize,
-    /// Trials of the engine without a fault that passed, failed and were skipped.
-    pub clean: [usize; 3],
-    /// One for each fault.
-    pub faults: Vec<FaultRecord>,
-    /// The trials of the engine without a fault that failed: name and reason.
-    pub failures: Vec<(String, String)>,
 }
 
 /// Runs; the exit status.
@@ -130,15 +99,16 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
         Backend::Host => Box::new(machines.host_agents(&store, &scenarios)?),
         Backend::Vm => Box::new(machines.vms(&store, &kernel, folder.path())?),
     };
-    let mut course = Course::new(&faults, args.all);
+    let mut course = Course::new(&faults, args);
     course.run(tasks, &machines, &*specs)?;
     let interrupted = crate::interrupt::requested();
     let record = course.record();
     write(args.format, &record, &mut io::stdout())?;
     let survived = record.total - record.caught;
+    let dead = if args.fault.is_empty() { record.dead() } else { 0 };
     Ok(match () {
         () if interrupted => 130,
-        () if survived > 0 || record.clean[1] > 0 => 1,
+        () if survived > 0 || dead > 0 || record.clean[1] > 0 => 1,
         () => 0,
     })
 }
@@ -160,13 +130,14 @@ fn machines(args: &SelftestArgs) -> MachineArgs {
 /// the other scenarios. What a fault does not need any more is taken from the queue when it is caught.
 fn tasks(args: &SelftestArgs, kernel: &str, faults: &[&Description], scenarios: &[Scenario]) -> VecDeque<Task> {
     let manner = Manner { without_statmount: args.without_statmount, ..Manner::default() };
-    let task = |fault: Option<Fault>, scenario: &Scenario| {
-        let subject = Subject::Reference(fault);
+    let task = |fault: Option<&Description>, scenario: &Scenario| {
+        let subject = Subject::Reference(fault.map(|known| known.fault));
+        let lifecycle = fault.map(|known| known.lifecycle);
         let trial = Trial {
             scenario: scenario.name.clone(),
             family: scenario.family.clone(),
             flavor: Flavor::Ns,
-            lifecycle: Lifecycle::DumpRestore,
+            lifecycle: lifecycle.unwrap_or(Lifecycle::DumpRestore),
             kernel: kernel.to_owned(),
             subject: subject.to_string(),
         };
@@ -178,10 +149,13 @@ fn tasks(args: &SelftestArgs, kernel: &str, faults: &[&Description], scenarios: 
     let mut rest = Vec::new();
     for fault in faults {
         let (one, other): (Vec<_>, Vec<_>) = scenarios.iter().partition(|scenario| likely(fault, scenario));
-        first.extend(one.into_iter().map(|scenario| task(Some(fault.fault), scenario)));
-        rest.extend(other.into_iter().map(|scenario| task(Some(fault.fault), scenario)));
+        first.extend(one.into_iter().map(|scenario| task(Some(fault), scenario)));
+        if args.comparisons && !args.all {
+            continue;
+        }
+        rest.extend(other.into_iter().map(|scenario| task(Some(fault), scenario)));
     }
-    if args.fault.is_empty() {
+    if args.fault.is_empty() && !args.comparisons {
         first.extend(scenarios.iter().map(|scenario| task(None, scenario)));
     }
     first.extend(rest);
@@ -193,12 +167,14 @@ struct Course {
     faults: Vec<FaultRecord>,
     subjects: Vec<String>,
     all: bool,
+    /// One for each fault, when comparisons are walked through.
+    walks: Vec<Walk>,
     clean: Tally,
     failures: Vec<(String, String)>,
 }
 
 impl Course {
-    fn new(faults: &[&Description], all: bool) -> Self {
+    fn new(faults: &[&Description], args: &SelftestArgs) -> Self {
         let record = |fault: &&Description| FaultRecord {
             name: fault.name,
             kind: fault.kind,
@@ -208,7 +184,8 @@ impl Course {
         Course {
             faults: faults.iter().map(record).collect(),
             subjects: faults.iter().map(|fault| Subject::Reference(Some(fault.fault)).to_string()).collect(),
-            all,
+            all: args.all,
+            walks: faults.iter().filter(|_| args.comparisons).map(|fault| Walk::new(fault.kind)).collect(),
             clean: Tally::default(),
             failures: Vec::new(),
         }
@@ -264,7 +241,21 @@ impl Course {
             return None;
         };
         let fault = &mut self.faults[index];
+        if fault.not_tried.is_some() {
+            return None;
+        }
+        if let Some(report) = &over.report
+            && fault::NEEDS_STATMOUNT.iter().any(|known| known.description().name == fault.name)
+            && !Walk::tells_statmount(report)
+        {
+            fault.not_tried = Some("this kernel has no statmount(STATMOUNT_BY_FD)");
+            return Some(trial.subject.clone());
+        }
         fault.trials += 1;
+        if let (Some(walk), Some(report)) = (self.walks.get_mut(index), &over.report) {
+            let context = Context { lifecycle: trial.lifecycle, tainted_before: report.tainted };
+            walk.add(&over.task.scenario, context, report);
+        }
         match judgement.verdict {
             Verdict::Xfail(_) => fault.caught_by.push(trial.scenario.clone()),
             Verdict::Fail(kind) => *fault.other_kinds.entry(FailureKind::word(kind)).or_default() += 1,
@@ -273,56 +264,46 @@ impl Course {
             }
             _ => {}
         }
-        (!fault.caught_by.is_empty() && !self.all).then(|| trial.subject.clone())
+        let enough = match self.walks.get(index) {
+            Some(walk) => walk.is_settled(),
+            None => !fault.caught_by.is_empty() && !self.all,
+        };
+        enough.then(|| trial.subject.clone())
     }
 
     fn record(self) -> Record {
         let caught = self.faults.iter().filter(|fault| !fault.caught_by.is_empty()).count();
         let clean = [self.clean.passed(), self.clean.failed(), self.clean.skipped()];
-        let total = self.faults.len();
-        Record { version: VERSION, caught, total, clean, faults: self.faults, failures: self.failures }
+        let total = self.faults.iter().filter(|fault| fault.not_tried.is_none()).count();
+        let comparisons = self.comparisons();
+        Record {
+            version: record::VERSION,
+            caught,
+            total,
+            clean,
+            faults: self.faults,
+            failures: self.failures,
+            comparisons,
+        }
     }
-}
 
-/// Writes the result.
-///
-/// # Errors
-/// The writer's.
-pub fn write(format: Format, record: &Record, out: &mut dyn Write) -> io::Result<()> {
-    if format == Format::Json {
-        serde_json::to_writer_pretty(&mut *out, record)?;
-        return writeln!(out);
-    }
-    for fault in &record.faults {
-        let by = match fault.caught_by.split_first() {
-            Some((first, [])) => format!("caught by {first}"),
-            Some((first, more)) => format!("caught by {first} and {} more", more.len()),
-            None => survived(fault),
+    fn comparisons(&self) -> Vec<ComparisonRecord> {
+        let needs = |name: &'static str| {
+            let with = self.faults.iter().zip(&self.walks);
+            with.filter(|(_, walk)| walk.needs().any(|row| row == name)).map(|(fault, _)| fault.name).collect()
         };
-        writeln!(out, "{:27} {:17} {by}", fault.name, fault.kind)?;
+        let row = |name: &'static str| ComparisonRecord {
+            name,
+            needed_by: needs(name),
+            shown: self.walks.iter().any(|walk| walk.shows(name)),
+        };
+        let rows = comparisons::ALL.iter().filter(|_| !self.walks.is_empty());
+        rows.map(|comparison| row(comparison.name)).collect()
     }
-    for (name, why) in fault::NOT_EXPRESSIBLE {
-        writeln!(out, "{name:27} not tried: {why}")?;
-    }
-    for (scenario, reason) in &record.failures {
-        writeln!(out, "without a fault: {scenario}: {reason}")?;
-    }
-    writeln!(out, "\ncaught/total: {}/{}", record.caught, record.total)?;
-    let [passed, failed, skipped] = record.clean;
-    let survivors = record.total - record.caught;
-    writeln!(out, "result: {} passed, {} failed, {skipped} skipped", passed + record.caught, failed + survivors)
-}
-
-fn survived(fault: &FaultRecord) -> String {
-    let kinds: Vec<String> = fault.other_kinds.iter().map(|(kind, count)| format!("{kind} {count} times")).collect();
-    let seen = if kinds.is_empty() { "nothing was seen".to_owned() } else { format!("seen: {}", kinds.join(", ")) };
-    format!("SURVIVED {} trials; {seen}", fault.trials)
 }
 
 #[cfg(test)]
 mod tests {
-    use expect_test::expect;
-
     use super::*;
 
     #[test]
@@ -335,25 +316,5 @@ mod tests {
                 assert!(scenarios.iter().any(|scenario| scenario.name.contains(part)), "{}: {part}", fault.name);
             }
         }
-    }
-
-    #[test]
-    fn survivors_are_loud() {
-        let caught = FaultRecord { name: "a", kind: "litter", caught_by: vec!["x/y".into()], ..FaultRecord::default() };
-        let other_kinds = BTreeMap::from([("wrong-path", 2)]);
-        let survivor = FaultRecord { name: "b", kind: "hang", trials: 9, other_kinds, ..FaultRecord::default() };
-        let record =
-            Record { caught: 1, total: 2, clean: [7, 0, 1], faults: vec![caught, survivor], ..Record::default() };
-        let mut out = Vec::new();
-        write(Format::Human, &record, &mut out).expect("memory");
-        let text = String::from_utf8(out).expect("text");
-        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("not tried")).collect();
-        expect![[r"
-            a                           litter            caught by x/y
-            b                           hang              SURVIVED 9 trials; seen: wrong-path 2 times
-
-            caught/total: 1/2
-            result: 8 passed, 1 failed, 1 skipped"]]
-        .assert_eq(&lines.join("\n"));
     }
 }

@@ -1,0 +1,61 @@
+//! What each comparison is for: a mistake is known to fail with one kind, and of its trials it is told which comparison, left
+//! out, makes it survive them all. A comparison that no mistake needs is dead, or a scenario is lacking.
+
+use std::collections::BTreeSet;
+
+use protocol::message::TrialReport;
+use scenarios::Scenario;
+
+use super::comparisons::{self, STATMOUNT};
+use super::{Context, Judge, Verdict};
+
+/// The trials of one mistake, judged once with everything and once without each comparison.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    kind: &'static str,
+    caught: bool,
+    /// Without these nothing has caught it so far.
+    survives_without: BTreeSet<&'static str>,
+    statmount: bool,
+}
+
+impl Walk {
+    /// Nothing was judged yet; `kind` is the one that the mistake must fail with.
+    pub fn new(kind: &'static str) -> Self {
+        let survives_without = comparisons::ALL.iter().map(|row| row.name).collect();
+        Walk { kind, caught: false, survives_without, statmount: false }
+    }
+
+    /// One more trial. The taint of its machine does not count.
+    pub fn add(&mut self, scenario: &Scenario, context: Context, report: &TrialReport) {
+        let catches = |disabled| {
+            let context = Context { tainted_before: report.tainted, ..context };
+            let judgement = Judge { disabled }.judge(scenario, context, report);
+            matches!(judgement.verdict, Verdict::Fail(kind) if kind.word() == self.kind)
+        };
+        self.caught |= catches(None);
+        self.survives_without.retain(|&row| !catches(Some(row)));
+        self.statmount |= Walk::tells_statmount(report);
+    }
+
+    /// Whether the trial's kernel has statmount(2) by descriptor.
+    pub fn tells_statmount(report: &TrialReport) -> bool {
+        let mut objects = report.before.iter().flat_map(|seen| &seen.inside.objects);
+        objects.any(|object| object.statmount.is_some())
+    }
+
+    /// The comparisons without which the mistake survives, and with which it does not.
+    pub fn needs(&self) -> impl Iterator<Item = &'static str> {
+        self.survives_without.iter().copied().filter(|_| self.caught)
+    }
+
+    /// Whether it is caught whichever comparison is left out: no more trials are needed.
+    pub fn is_settled(&self) -> bool {
+        self.caught && self.survives_without.is_empty()
+    }
+
+    /// Whether its trials can show what this comparison is for: not all kernels tell everything.
+    pub fn shows(&self, row: &str) -> bool {
+        row != STATMOUNT || self.statmount
+    }
+}

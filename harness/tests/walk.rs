@@ -1,0 +1,55 @@
+//! Every comparison that the judge makes is needed: for each there is a known mistake that only it catches. Each mistake is made
+//! once, in the scenarios that are likely to catch it, and what was seen is judged again without each comparison.
+//!
+//! A comparison that fails here is dead, or a fault or a scenario for it is lacking. Skips are decided when the
+//! test is listed.
+
+use std::process::{Command, Stdio};
+
+use harness::judge::comparisons;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let test = match lack_of_root() {
+        Some(why) => Trial::test(NAME, every_comparison_is_needed).with_ignored_flag(true).with_kind(why),
+        None => Trial::test(NAME, every_comparison_is_needed),
+    };
+    libtest_mimic::run(&Arguments::from_args(), vec![test]).exit();
+}
+
+const NAME: &str = "every_comparison_is_needed";
+
+fn lack_of_root() -> Option<&'static str> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("file handles need root");
+    }
+    let mut command = Command::new("unshare");
+    let made = command.args(["-mpiu", "--fork", "true"]).stderr(Stdio::null()).status();
+    (!made.is_ok_and(|status| status.success())).then_some("no namespaces")
+}
+
+fn every_comparison_is_needed() -> Result<(), Failed> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
+    command.args(["selftest", "--comparisons", "--backend", "host", "--format", "json"]);
+    let output = command.stderr(Stdio::inherit()).output()?;
+    let record: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let rows = record["comparisons"].as_array().ok_or("no comparisons")?;
+    let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+    if names != comparisons::ALL.iter().map(|row| row.name).collect::<Vec<_>>() {
+        return Err(format!("not every comparison was left out once: {names:?}").into());
+    }
+    let is_dead = |row: &&serde_json::Value| {
+        let shown = row["shown"] != false || row["name"] != comparisons::STATMOUNT;
+        shown && row["needed_by"].as_array().is_none_or(Vec::is_empty)
+    };
+    let dead: Vec<_> = rows.iter().filter(is_dead).map(|row| &row["name"]).collect();
+    if !dead.is_empty() {
+        return Err(format!("without these comparisons every known mistake is still caught: {dead:?}").into());
+    }
+    match output.status.code() {
+        Some(0) => Ok(()),
+        status => {
+            Err(format!("selftest ended with {status:?}; caught {} of {}", record["caught"], record["total"]).into())
+        }
+    }
+}
