@@ -163,9 +163,9 @@ impl Worker<'_> {
         let over = match self.attempt(&task) {
             Attempt::Interrupted => return Over::not_run(task, "interrupted"),
             Attempt::Over(over) if self.shared.confirm && again::is_unexpected(&over.judgement) => {
-                again::confirmed(over, self.attempt(&task))
+                again::confirmed(*over, self.attempt(&task))
             }
-            Attempt::Over(over) => over,
+            Attempt::Over(over) => *over,
             Attempt::Died { error, traces, trials_before } => {
                 again::blamed(again::Death { error, traces, trials_before }, self.attempt(&task), &task, |judgement| {
                     (self.shared.known)(&task.trial, None, judgement)
@@ -189,7 +189,7 @@ impl Worker<'_> {
                     self.running = None;
                 }
                 let task = task.clone();
-                Attempt::Over(Over { task, judgement, report, criu, seconds: 0.0, traces })
+                Attempt::Over(Box::new(Over { task, judgement, report, criu, seconds: 0.0, traces }))
             }
             Err(error) => {
                 self.running = None;
@@ -250,7 +250,7 @@ impl Worker<'_> {
 /// What came of running a task once.
 enum Attempt {
     /// It came to its end.
-    Over(Over),
+    Over(Box<Over>),
     /// Its machine did not live to tell, or never came up.
     Died {
         /// Why.

@@ -64,7 +64,7 @@ pub(super) fn blamed(first: Death, second: Attempt, task: &Task, known: impl FnO
                 "the machine died during {}, which is no fault of it: alone it is {}; {}",
                 task.trial, second.judgement.verdict, first.error
             );
-            second
+            *second
         }
         Attempt::Over(second) => {
             let died = verdict_on(&first.error);
@@ -135,14 +135,14 @@ mod tests {
 
     #[test]
     fn what_comes_again_is_told_as_it_came() {
-        let second = Attempt::Over(over(WRONG_PATH, "and again"));
+        let second = Attempt::Over(Box::new(over(WRONG_PATH, "and again")));
         assert_eq!(told(&confirmed(over(WRONG_PATH, "first"), second)), "fail(wrong-path): first");
     }
 
     #[test]
     fn another_second_result_is_flaky() {
         let first = || over(WRONG_PATH, "the link differs");
-        let again = |verdict, reason| told(&confirmed(first(), Attempt::Over(over(verdict, reason))));
+        let again = |verdict, reason| told(&confirmed(first(), Attempt::Over(Box::new(over(verdict, reason)))));
         expect_test::expect![[r#"
             flaky(1/2): the first time fail(wrong-path): the link differs; again, in a new machine, pass
             flaky(0/2): the first time fail(wrong-path): the link differs; again, in a new machine, fail(hang): slow"#]]
@@ -185,8 +185,12 @@ mod tests {
         let verdict = |over: Over| over.judgement.verdict;
         assert_eq!(verdict(blame(0, attempt_died(Some("Kernel panic")))), Verdict::Fail(FailureKind::KernelSplat));
         assert_eq!(verdict(blame(0, attempt_died(None))), Verdict::Error, "no panic: nobody knows whose fault");
-        assert_eq!(verdict(blame(7, Attempt::Over(over(Verdict::Pass, "")))), Verdict::Pass, "used by others before");
-        let alone_both_times = blame(0, Attempt::Over(over(Verdict::Pass, "")));
+        assert_eq!(
+            verdict(blame(7, Attempt::Over(Box::new(over(Verdict::Pass, ""))))),
+            Verdict::Pass,
+            "used by others before"
+        );
+        let alone_both_times = blame(0, Attempt::Over(Box::new(over(Verdict::Pass, ""))));
         assert_eq!(alone_both_times.judgement.verdict, Verdict::Flaky { passed: 1, runs: 2 });
         assert_eq!(verdict(blame(0, Attempt::Interrupted)), Verdict::NotRun);
     }

@@ -162,10 +162,10 @@ impl Shelf {
     /// # Errors
     /// It cannot be removed.
     pub fn remove(&self, name: &str) -> Result<bool, ImageError> {
-        for place in self.places.iter().filter(|place| place.join("images").join(name).is_dir()) {
-            return self.open(place)?.remove(name);
+        match self.places.iter().find(|place| place.join("images").join(name).is_dir()) {
+            Some(place) => self.open(place)?.remove(name),
+            None => Ok(false),
         }
-        Ok(false)
     }
 
     /// Removes what killed runs left, and the shelves in memory whose cache is gone.

@@ -114,7 +114,7 @@ pub fn key(spec: &VmSpec) -> Result<String, VmError> {
     let words = spec.qemu.argv_prefix.iter().cloned().chain(machine.argv());
     let words: Vec<_> = words.collect();
     let mut text = format!("template {FORMAT}, QEMU {}\n", spec.qemu.version);
-    text.push_str(&argv::to_text(words.iter().map(|word| word.as_os_str())));
+    text.push_str(&argv::to_text(words.iter().map(std::ffi::OsString::as_os_str)));
     let programs = spec.qemu.argv_prefix.iter().map(Path::new).filter(|path| path.is_absolute() && path.is_file());
     for path in programs.chain([spec.kernel.as_path(), spec.initramfs.as_path()]) {
         text.push_str(&identity(path)?);
