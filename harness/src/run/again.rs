@@ -89,3 +89,109 @@ fn verdict_on(error: &MachineError) -> Judgement {
     };
     Judgement::plain(verdict, error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::message::{Engine, Flavor, Lifecycle};
+    use scenarios::Scenario;
+
+    use super::*;
+    use crate::judge::Trial;
+    use crate::vm::console::Tail;
+
+    const WRONG_PATH: Verdict = Verdict::Fail(FailureKind::WrongPath);
+
+    fn task() -> Task {
+        let text = "# One.\noutcome restored\n\nwrite f \"x\"\nfd0 = open f rdwr\nassert fd0 link \"/f\"\n";
+        let scenario: Scenario =
+            scenarios::text::scenarios(text.as_bytes(), "one", std::path::Path::new("one.scn")).unwrap().remove(0);
+        let trial = Trial {
+            scenario: "one".into(),
+            family: String::new(),
+            flavor: Flavor::Ns,
+            lifecycle: Lifecycle::DumpRestore,
+            kernel: "6.12".into(),
+            subject: "debian:trixie".into(),
+        };
+        Task { trial, scenario, engine: Engine::Criu }
+    }
+
+    fn over(verdict: Verdict, reason: &str) -> Over {
+        Over { judgement: Judgement::plain(verdict, reason), ..Over::not_run(task(), "") }
+    }
+
+    fn told(over: &Over) -> String {
+        format!("{}: {}", over.judgement.verdict, over.judgement.reason)
+    }
+
+    fn died(panic: Option<&str>) -> MachineError {
+        let console = Tail { path: "c".into(), lines: Vec::new(), panic: panic.map(str::to_owned), full: false };
+        VmError::Died { console }.into()
+    }
+
+    fn attempt_died(panic: Option<&str>) -> Attempt {
+        Attempt::Died { error: died(panic), traces: Traces::none(), trials_before: 0 }
+    }
+
+    #[test]
+    fn what_comes_again_is_told_as_it_came() {
+        let second = Attempt::Over(Box::new(over(WRONG_PATH, "and again")));
+        assert_eq!(told(&confirmed(over(WRONG_PATH, "first"), second)), "fail(wrong-path): first");
+    }
+
+    #[test]
+    fn another_second_result_is_flaky() {
+        let first = || over(WRONG_PATH, "the link differs");
+        let again = |verdict, reason| told(&confirmed(first(), Attempt::Over(Box::new(over(verdict, reason)))));
+        expect_test::expect![[r#"
+            flaky(1/2): the first time fail(wrong-path): the link differs; again, in a new machine, pass
+            flaky(0/2): the first time fail(wrong-path): the link differs; again, in a new machine, fail(hang): slow"#]]
+        .assert_eq(&format!("{}\n{}", again(Verdict::Pass, ""), again(Verdict::Fail(FailureKind::Hang), "slow")));
+    }
+
+    #[test]
+    fn a_second_run_without_an_end_changes_nothing_but_is_told() {
+        let first = || over(WRONG_PATH, "the link differs");
+        assert_eq!(
+            told(&confirmed(first(), Attempt::Interrupted)),
+            "fail(wrong-path): the link differs (not confirmed: interrupted)"
+        );
+        let died = told(&confirmed(first(), attempt_died(None)));
+        assert!(
+            died.starts_with(
+                "fail(wrong-path): the link differs (not confirmed: the second time the VM: the guest died"
+            ),
+            "{died}"
+        );
+    }
+
+    #[test]
+    fn only_what_somebody_will_look_into_is_run_again() {
+        let unexpected = |verdict| is_unexpected(&Judgement::plain(verdict, ""));
+        assert!(
+            unexpected(WRONG_PATH) && unexpected(Verdict::Xpass) && unexpected(Verdict::ChangedFail(FailureKind::Hang))
+        );
+        assert!(
+            !unexpected(Verdict::Pass) && !unexpected(Verdict::Xfail(FailureKind::Hang)) && !unexpected(Verdict::Error)
+        );
+    }
+
+    #[test]
+    fn a_trial_is_blamed_for_the_second_machine_that_it_kills() {
+        let blame = |trials_before, second| {
+            let death = Death { error: died(Some("Kernel panic")), traces: Traces::none(), trials_before };
+            blamed(death, second, &task(), |judgement| judgement)
+        };
+        let verdict = |over: Over| over.judgement.verdict;
+        assert_eq!(verdict(blame(0, attempt_died(Some("Kernel panic")))), Verdict::Fail(FailureKind::KernelSplat));
+        assert_eq!(verdict(blame(0, attempt_died(None))), Verdict::Error, "no panic: nobody knows whose fault");
+        assert_eq!(
+            verdict(blame(7, Attempt::Over(Box::new(over(Verdict::Pass, ""))))),
+            Verdict::Pass,
+            "used by others before"
+        );
+        let alone_both_times = blame(0, Attempt::Over(Box::new(over(Verdict::Pass, ""))));
+        assert_eq!(alone_both_times.judgement.verdict, Verdict::Flaky { passed: 1, runs: 2 });
+        assert_eq!(verdict(blame(0, Attempt::Interrupted)), Verdict::NotRun);
+    }
+}

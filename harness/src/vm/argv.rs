@@ -253,7 +253,7 @@ mod tests {
         let differing = |of: &str, from: &str| -> String {
             of.lines()
                 .filter(|line| !from.lines().any(|other| other == *line))
-                .map(|line| format!("{line}\n"))
+                .map(|line| format!("{}\n", line.trim()))
                 .collect()
         };
         expect![[r#"

@@ -1,7 +1,7 @@
 //! Copies of a template for whoever asks, one of them always waiting, and a cold boot where copies do not work.
 //!
-//! The one that waits is loaded and paused, so that a worker that throws its machine away has the next one in
-//! milliseconds. It is one for all workers: resets are rare, and it costs memory.
+//! The one that waits is awake and idle, so that a worker that throws its machine away has the next one at once. It is
+//! one for all workers: resets are rare, and it costs memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,11 +10,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::error::VmError;
-use super::machine::{Paused, Vm, VmSpec};
+use super::machine::{Vm, VmSpec};
 use super::shelf::Kept;
 
-/// How long the copy that waits may take to load; nobody waits for it meanwhile.
-const LOAD_TIME_LIMIT: Duration = Duration::from_secs(60);
+/// How long the copy that waits may take to come up; nobody waits for it meanwhile.
+const WAKE_TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where copies come from. Dropping it ends the one that waits.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Clones {
     spec: VmSpec,
     /// For the directories of those that wait.
     work: PathBuf,
-    waiting: Mutex<Option<JoinHandle<Result<Paused, VmError>>>>,
+    waiting: Mutex<Option<JoinHandle<Result<Vm, VmError>>>>,
     /// Why there are no more copies.
     lost: Mutex<Option<String>>,
     next: AtomicU64,
@@ -66,11 +66,10 @@ impl Clones {
         let waiting = lock(&self.waiting).take();
         // One that did not come up is tried again in the open.
         let waiting = waiting.and_then(|thread| thread.join().ok()).and_then(Result::ok);
-        let paused = match waiting {
-            Some(paused) => paused,
-            None => self.kept.template().copy(spec, deadline)?,
-        };
-        paused.wake(deadline)
+        match waiting {
+            Some(vm) => Ok(vm),
+            None => self.kept.template().copy(spec, deadline)?.wake(deadline),
+        }
     }
 
     /// Has a copy wait from now on until it is asked for.
@@ -82,7 +81,8 @@ impl Clones {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let spec = VmSpec { directory: self.work.join(format!("waiting-{number}")), ..self.spec.clone() };
         let template = Arc::clone(self.kept.template());
-        *waiting = Some(std::thread::spawn(move || template.copy(&spec, Instant::now() + LOAD_TIME_LIMIT)));
+        let deadline = Instant::now() + WAKE_TIME_LIMIT;
+        *waiting = Some(std::thread::spawn(move || template.copy(&spec, deadline)?.wake(deadline)));
     }
 }
 
