@@ -7,7 +7,7 @@ use protocol::message::TrialReport;
 use scenarios::Scenario;
 
 use super::comparisons::{self, STATMOUNT};
-use super::{Context, Judge, Verdict};
+use super::{Context, Judge, Judgement, Verdict};
 
 /// The trials of one mistake, judged once with everything and once without each comparison.
 #[derive(Clone, Debug)]
@@ -28,13 +28,20 @@ impl Walk {
 
     /// One more trial. The taint of its machine does not count.
     pub fn add(&mut self, scenario: &Scenario, context: Context, report: &TrialReport) {
-        let catches = |disabled| {
-            let context = Context { tainted_before: report.tainted, ..context };
-            let judgement = Judge { disabled }.judge(scenario, context, report);
-            matches!(judgement.verdict, Verdict::Fail(kind) if kind.word() == self.kind)
+        let context = Context { tainted_before: report.tainted, ..context };
+        let judged = |disabled| Judge { disabled }.judge(scenario, context, report);
+        let is_catch =
+            |judgement: &Judgement| matches!(judgement.verdict, Verdict::Fail(kind) if kind.word() == self.kind);
+        let whole = judged(None);
+        // A comparison that sees no difference cannot have a say, and is not judged without.
+        let has_a_say = |row: &str| {
+            whole.more_differences > 0 || whole.differences.iter().any(|difference| difference.comparison == row)
         };
-        self.caught |= catches(None);
-        self.survives_without.retain(|&row| !catches(Some(row)));
+        let catches_without = |row| is_catch(&if has_a_say(row) { judged(Some(row)) } else { whole.clone() });
+        let caught = is_catch(&whole);
+        let survives = self.survives_without.iter().copied().filter(|&row| !catches_without(row)).collect();
+        self.caught |= caught;
+        self.survives_without = survives;
         self.statmount |= Walk::tells_statmount(report);
     }
 

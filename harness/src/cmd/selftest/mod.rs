@@ -167,6 +167,8 @@ struct Course {
     faults: Vec<FaultRecord>,
     subjects: Vec<String>,
     all: bool,
+    /// Every fault is tried: what no fault needs is told.
+    every: bool,
     /// One for each fault, when comparisons are walked through.
     walks: Vec<Walk>,
     clean: Tally,
@@ -185,6 +187,7 @@ impl Course {
             faults: faults.iter().map(record).collect(),
             subjects: faults.iter().map(|fault| Subject::Reference(Some(fault.fault)).to_string()).collect(),
             all: args.all,
+            every: args.fault.is_empty(),
             walks: faults.iter().filter(|_| args.comparisons).map(|fault| Walk::new(fault.kind)).collect(),
             clean: Tally::default(),
             failures: Vec::new(),
@@ -298,7 +301,7 @@ impl Course {
             shown: self.walks.iter().any(|walk| walk.shows(name)),
         };
         let rows = comparisons::ALL.iter().filter(|_| !self.walks.is_empty());
-        rows.map(|comparison| row(comparison.name)).collect()
+        rows.map(|comparison| row(comparison.name)).filter(|row| self.every || !row.needed_by.is_empty()).collect()
     }
 }
 
