@@ -2,7 +2,7 @@
 //! `Documentation/driver-api/early-userspace/buffer-format.rst` of the kernel describes it.
 //!
 //! A writer of our own and no crate, because it is one header and some padding, and because everything that could
-//! differ from one build to the next (times, owners, inode numbers, order) is fixed here. [`files_below`] reads what was
+//! differ from one build to the next (times, owners, inode numbers, order) is fixed here. `files_below` reads what was
 //! written here and nothing else.
 //! Any number of finished segments can be concatenated: the kernel unpacks one after the other, later files win.
 

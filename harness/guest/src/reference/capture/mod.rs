@@ -6,7 +6,7 @@
 //! - [`seen`]: what objects there are
 //! - [`place`]: where a detached mount can be made again
 //! - [`entry`]: through which directory entry a file is open
-//! - [`inode`]: files that have lost their names
+//! - `inode`: files that have lost their names
 //! - [`refusal`]: why something cannot be captured
 //!
 //! The process must not run meanwhile. Here it waits for the agent; who captures others must stop them first.

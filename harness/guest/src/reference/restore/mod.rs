@@ -1,9 +1,9 @@
 //! Restore: from an image to the same objects in this process, which must be a fresh one in the kept mount namespace.
 //!
 //! - [`mounts`]: detached mounts are made again, visible ones found
-//! - [`names`]: names that are gone are put back for the moment of the open
-//! - [`open`]: files are opened, on the right mount, with the right flags
-//! - [`inode`]: files that ended with the process are made again
+//! - `names`: names that are gone are put back for the moment of the open
+//! - `open`: files are opened, on the right mount, with the right flags
+//! - `inode`: files that ended with the process are made again
 //!
 //! The order is: mounts, files (each for everything that has it), then descriptors get their numbers, mappings their
 //! addresses, locks are taken, and last of all root and working directory change. Everything that is opened on the way
