@@ -229,7 +229,8 @@ impl<'a> Teller<'a> {
         self.tell(event)?;
         let interrupted = crate::interrupt::requested();
         let mut status = self.terminal.tally().exit_status(interrupted);
-        for complaint in if whole && !interrupted { self.uses.idle() } else { Vec::new() } {
+        let whole = whole && self.terminal.tally().of("not-run") == 0;
+        for complaint in if whole { self.uses.idle() } else { Vec::new() } {
             eprintln!("error: {complaint}");
             status = status.max(1);
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::message::TrialReport;
+use protocol::message::{Lifecycle, TrialReport};
 use scenarios::Scenario;
 
 use super::comparisons::{self, STATMOUNT};
@@ -27,8 +27,8 @@ impl Walk {
     }
 
     /// One more trial. The taint of its machine does not count.
-    pub fn add(&mut self, scenario: &Scenario, context: Context, report: &TrialReport) {
-        let context = Context { tainted_before: report.tainted, ..context };
+    pub fn add(&mut self, scenario: &Scenario, lifecycle: Lifecycle, report: &TrialReport) {
+        let context = Context { lifecycle, tainted_before: report.tainted };
         let judged = |disabled| Judge { disabled }.judge(scenario, context, report);
         let is_catch =
             |judgement: &Judgement| matches!(judgement.verdict, Verdict::Fail(kind) if kind.word() == self.kind);

@@ -23,17 +23,19 @@ pub(super) fn is_unexpected(judgement: &Judgement) -> bool {
 
 /// An unexpected result and what came of the second run.
 pub(super) fn confirmed(first: Over, second: Attempt) -> Over {
-    let unconfirmed = |mut first: Over, why: &str| {
-        let reason = &mut first.judgement.reason;
-        *reason = if reason.is_empty() { why.to_owned() } else { format!("{reason} ({why})") };
-        first
-    };
     match second {
         Attempt::Over(second) if second.judgement.verdict == first.judgement.verdict => first,
         Attempt::Over(second) => flaky(first, &second.judgement),
-        Attempt::Died { error, .. } => unconfirmed(first, &format!("not confirmed: the second time {error}")),
-        Attempt::Interrupted => unconfirmed(first, "not confirmed: interrupted"),
+        Attempt::Died { error, .. } => with_note(first, &format!("not confirmed: the second time {error}")),
+        Attempt::Interrupted => with_note(first, "not confirmed: interrupted"),
     }
+}
+
+/// The same result, with something to say besides.
+fn with_note(mut over: Over, note: &str) -> Over {
+    let reason = &mut over.judgement.reason;
+    *reason = if reason.is_empty() { note.to_owned() } else { format!("{reason} ({note})") };
+    over
 }
 
 /// Two results that are not the same. What explains the first one stays with it.
@@ -58,13 +60,11 @@ pub(super) fn blamed(first: Death, second: Attempt, task: &Task, known: impl FnO
             let judgement = known(verdict_on(&error));
             Over { judgement, traces, ..Over::not_run(task.clone(), "") }
         }
-        // In a machine that others had used before, the fault may be theirs: the run alone counts.
+        // In a machine that others had used before, the fault may be theirs: the run alone counts, and tells of it.
         Attempt::Over(second) if first.trials_before > 0 => {
-            eprintln!(
-                "the machine died during {}, which is no fault of it: alone it is {}; {}",
-                task.trial, second.judgement.verdict, first.error
-            );
-            *second
+            let why = format!("a machine that others had used before died during it: {}", first.error);
+            eprintln!("{}: {why}", task.trial);
+            with_note(*second, &why)
         }
         Attempt::Over(second) => {
             let died = verdict_on(&first.error);
@@ -185,10 +185,10 @@ mod tests {
         let verdict = |over: Over| over.judgement.verdict;
         assert_eq!(verdict(blame(0, attempt_died(Some("Kernel panic")))), Verdict::Fail(FailureKind::KernelSplat));
         assert_eq!(verdict(blame(0, attempt_died(None))), Verdict::Error, "no panic: nobody knows whose fault");
-        assert_eq!(
-            verdict(blame(7, Attempt::Over(Box::new(over(Verdict::Pass, ""))))),
-            Verdict::Pass,
-            "used by others before"
+        let after_others = told(&blame(7, Attempt::Over(Box::new(over(Verdict::Pass, "")))));
+        assert!(
+            after_others.starts_with("pass: a machine that others had used before died during it"),
+            "{after_others}"
         );
         let alone_both_times = blame(0, Attempt::Over(Box::new(over(Verdict::Pass, ""))));
         assert_eq!(alone_both_times.judgement.verdict, Verdict::Flaky { passed: 1, runs: 2 });

@@ -19,7 +19,7 @@ use scenarios::Scenario;
 use super::image::StoreArgs;
 use super::machines::{MachineArgs, work_folder};
 use super::select::select;
-use crate::judge::{Context, FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparisons};
+use crate::judge::{FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparisons};
 use crate::machine::{Backend, MachineSpec};
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{Manner, Subject};
@@ -256,8 +256,7 @@ impl Course {
         }
         fault.trials += 1;
         if let (Some(walk), Some(report)) = (self.walks.get_mut(index), &over.report) {
-            let context = Context { lifecycle: trial.lifecycle, tainted_before: report.tainted };
-            walk.add(&over.task.scenario, context, report);
+            walk.add(&over.task.scenario, trial.lifecycle, report);
         }
         match judgement.verdict {
             Verdict::Xfail(_) => fault.caught_by.push(trial.scenario.clone()),

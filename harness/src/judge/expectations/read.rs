@@ -115,19 +115,29 @@ fn reason(text: Spanned<String>) -> Result<String, Complaint> {
     Ok(text.into_inner())
 }
 
+/// The keys that both kinds of entry have; the optional ones in the order of `docs/FORMATS.md`. (They cannot be a struct
+/// of their own: serde's `flatten` loses the places of the values.)
+fn scope(scenario: Spanned<OneOrMore>, optional: [Option<Spanned<OneOrMore>>; 6]) -> Result<Scope, Complaint> {
+    let [except, flavors, lifecycles, kernel, subject, criu] = optional;
+    Ok(Scope {
+        scenario: each(Some(scenario), any)?,
+        except: each(except, any)?,
+        flavor: each(flavors, flavor)?,
+        lifecycle: each(lifecycles, lifecycle)?,
+        kernel: each(kernel, str::parse)?,
+        subject: each(subject, any)?,
+        criu: each(criu, str::parse)?,
+    })
+}
+
 impl RawExpectation {
     fn read(self, line: usize) -> Result<Expectation, Complaint> {
         let kind = self.kind.get_ref().parse::<FailureKind>();
         Ok(Expectation {
-            scope: Scope {
-                scenario: each(Some(self.scenario), any)?,
-                except: each(self.except, any)?,
-                flavor: each(self.flavor, flavor)?,
-                lifecycle: each(self.lifecycle, lifecycle)?,
-                kernel: each(self.kernel, str::parse)?,
-                subject: each(self.subject, any)?,
-                criu: each(self.criu, str::parse)?,
-            },
+            scope: scope(
+                self.scenario,
+                [self.except, self.flavor, self.lifecycle, self.kernel, self.subject, self.criu],
+            )?,
             kind: kind.map_err(|error| (self.kind.span(), error.to_string()))?,
             reason: reason(self.reason)?,
             link: self.link,
@@ -150,15 +160,10 @@ impl RawDefect {
             }
         };
         Ok(Defect {
-            scope: Scope {
-                scenario: each(Some(self.scenario), any)?,
-                except: each(self.except, any)?,
-                flavor: each(self.flavor, flavor)?,
-                lifecycle: each(self.lifecycle, lifecycle)?,
-                kernel: each(self.kernel, str::parse)?,
-                subject: each(self.subject, any)?,
-                criu: each(self.criu, str::parse)?,
-            },
+            scope: scope(
+                self.scenario,
+                [self.except, self.flavor, self.lifecycle, self.kernel, self.subject, self.criu],
+            )?,
             comparison: each(Some(self.comparison), comparison)?,
             object: each(self.object, any)?,
             change,

@@ -1,12 +1,11 @@
 //! The reference engine on the host's own kernel: what it captures and restores is the same afterwards, for scenarios of
 //! the catalogue in both ways of making a detached mount, and for variations that are generated.
 //!
-//! Only filesystems in memory: no disks are needed. Skips are decided when the tests are listed.
+//! Only filesystems in memory: no disks are needed.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use arbtest::arbitrary::{self, Unstructured};
@@ -14,33 +13,12 @@ use harness::host::{HostAgent, HostSpec};
 use harness::image::{Settings, Store, default_cache_dir, tree};
 use harness::judge::{Context, Judgement, Verdict, judge};
 use harness::subject::{Manner, Subject};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Failed;
 use protocol::message::{Event, Flavor, Lifecycle, MountWay, Request, TrialReport, TrialRequest};
 use scenarios::{Outcome, Scenario, catalogue};
 
 /// How long the generated variations may take.
 const BUDGET_MS: u64 = 15_000;
-
-fn main() {
-    type Test = fn() -> Result<(), Failed>;
-    let tests: [(&str, Test); 2] =
-        [("both_ways_agree", both_ways_agree), ("generated_variations_come_back", generated_variations_come_back)];
-    let lack = lack_of_root();
-    let trials = tests.map(|(name, test)| match &lack {
-        Some(why) => Trial::test(name, test).with_ignored_flag(true).with_kind(why),
-        None => Trial::test(name, test),
-    });
-    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
-}
-
-fn lack_of_root() -> Option<String> {
-    if !nix::unistd::geteuid().is_root() {
-        return Some("file handles need root".to_owned());
-    }
-    let mut command = Command::new("unshare");
-    let made = command.args(["-mpiu", "--fork", "true"]).stderr(Stdio::null()).status();
-    (!made.is_ok_and(|status| status.success())).then(|| "no namespaces".to_owned())
-}
 
 /// An agent and the number of its next trial.
 struct Rig {
@@ -82,7 +60,7 @@ fn soon() -> Instant {
 }
 
 /// Every scenario whose outcome hangs on how a detached mount is made comes back in both ways.
-fn both_ways_agree() -> Result<(), Failed> {
+pub(crate) fn both_ways_agree() -> Result<(), Failed> {
     let mut rig = Rig::new()?;
     let families = ["attributes", "child-mounts", "file-bind", "sharing", "subdir-bind", "resolution"];
     let all = catalogue::load(Path::new(catalogue::DIRECTORY)).map_err(|faults| format!("{faults:?}"))?;
@@ -188,7 +166,7 @@ fn changes(u: &mut Unstructured<'_>, files: &mut Vec<String>, text: &mut String)
 }
 
 /// Whatever a generated program holds is there afterwards; the way of making mounts is a part of the variation.
-fn generated_variations_come_back() -> Result<(), Failed> {
+pub(crate) fn generated_variations_come_back() -> Result<(), Failed> {
     let rig = RefCell::new(Rig::new()?);
     let count = RefCell::new(0);
     arbtest::arbtest(|u| {

@@ -1,34 +1,14 @@
 //! Every comparison that the judge makes is needed: for each there is a known mistake that only it catches. Each mistake is made
 //! once, in the scenarios that are likely to catch it, and what was seen is judged again without each comparison.
 //!
-//! A comparison that fails here is dead, or a fault or a scenario for it is lacking. Skips are decided when the
-//! test is listed.
+//! A comparison that fails here is dead, or a fault or a scenario for it is lacking.
 
 use std::process::{Command, Stdio};
 
 use harness::judge::comparisons;
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Failed;
 
-fn main() {
-    let test = match lack_of_root() {
-        Some(why) => Trial::test(NAME, every_comparison_is_needed).with_ignored_flag(true).with_kind(why),
-        None => Trial::test(NAME, every_comparison_is_needed),
-    };
-    libtest_mimic::run(&Arguments::from_args(), vec![test]).exit();
-}
-
-const NAME: &str = "every_comparison_is_needed";
-
-fn lack_of_root() -> Option<&'static str> {
-    if !nix::unistd::geteuid().is_root() {
-        return Some("file handles need root");
-    }
-    let mut command = Command::new("unshare");
-    let made = command.args(["-mpiu", "--fork", "true"]).stderr(Stdio::null()).status();
-    (!made.is_ok_and(|status| status.success())).then_some("no namespaces")
-}
-
-fn every_comparison_is_needed() -> Result<(), Failed> {
+pub(crate) fn every_comparison_is_needed() -> Result<(), Failed> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
     command.args(["selftest", "--comparisons", "--backend", "host", "--format", "json"]);
     let output = command.stderr(Stdio::inherit()).output()?;

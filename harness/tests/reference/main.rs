@@ -1,0 +1,34 @@
+//! The reference engine on the host's own kernel. Skips are decided when the tests are listed.
+
+mod same;
+mod walk;
+
+use std::process::{Command, Stdio};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Test = fn() -> Result<(), Failed>;
+
+const TESTS: [(&str, Test); 3] = [
+    ("both_ways_agree", same::both_ways_agree),
+    ("generated_variations_come_back", same::generated_variations_come_back),
+    ("every_comparison_is_needed", walk::every_comparison_is_needed),
+];
+
+fn main() {
+    let lack = lack_of_root();
+    let trials = TESTS.map(|(name, test)| match lack {
+        Some(why) => Trial::test(name, test).with_ignored_flag(true).with_kind(why),
+        None => Trial::test(name, test),
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
+}
+
+fn lack_of_root() -> Option<&'static str> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("file handles need root");
+    }
+    let mut command = Command::new("unshare");
+    let made = command.args(["-mpiu", "--fork", "true"]).stderr(Stdio::null()).status();
+    (!made.is_ok_and(|status| status.success())).then_some("no namespaces")
+}
