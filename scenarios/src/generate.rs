@@ -69,7 +69,7 @@ pub fn program(u: &mut Unstructured<'_>) -> Result<Program> {
 /// Those of the source of bytes; running out of them is none.
 pub fn step(u: &mut Unstructured<'_>, form: &'static Form, checker: &Checker) -> Result<Option<Step>> {
     let objects: Vec<_> = checker.open_objects().cloned().collect();
-    for _ in 0..4 {
+    for _ in 0..12 {
         let name = if form.makes { Some(ObjectName(format!("fd{}", u.int_in_range(0..=999)?))) } else { None };
         let slots: Result<Vec<_>> = form.arguments.iter().map(|argument| slot(u, argument, &objects)).collect();
         let step = form.step(name, slots?);

@@ -29,6 +29,19 @@ enum ObjectKind {
         memory: bool,
     },
     Mapping,
+    /// One end of a pair; whether the other end has a name too.
+    Socket {
+        peer: bool,
+    },
+    /// Sent and not received.
+    InFlight,
+}
+
+impl ObjectKind {
+    /// Whether kcmp(2) can tell its open file description from others.
+    fn has_description(self) -> bool {
+        matches!(self, ObjectKind::Descriptor { .. } | ObjectKind::Socket { .. } | ObjectKind::InFlight)
+    }
 }
 
 #[derive(Clone)]
@@ -119,6 +132,11 @@ impl Objects {
         {
             known.closed_at.get_or_insert(index);
         }
+        if let Step::Peer { of, .. } = step
+            && let Some(Known { kind: ObjectKind::Socket { peer }, .. }) = self.known.get_mut(of)
+        {
+            *peer = true;
+        }
         faults
     }
 
@@ -147,6 +165,9 @@ impl Objects {
             }
             Step::Memfd { .. } => ObjectKind::Descriptor { path_only: false, reads: true, writes: true, memory: true },
             Step::Dup { of, .. } => self.known.get(of).map_or(ObjectKind::Mapping, |known| known.kind),
+            Step::Socketpair { .. } => ObjectKind::Socket { peer: false },
+            Step::Peer { .. } => ObjectKind::Socket { peer: true },
+            Step::Send { .. } => ObjectKind::InFlight,
             _ => ObjectKind::Mapping,
         }
     }
@@ -162,11 +183,15 @@ impl Objects {
             Step::WriteTo { object, .. } => (object, "written", false, true),
             Step::Lock { object, .. } => (object, "locked", false, false),
             Step::Close { object } => (object, "closed", false, false),
+            Step::Send { over, object, .. } => {
+                return self.socket(over).or_else(|| self.unsendable(object, Part::Argument { argument: 1, nth: 0 }));
+            }
+            Step::Peer { of, .. } => return self.socket(of).or_else(|| self.named_peer(of)),
             Step::Assert { object, claim: Claim::Position(_) } => (object, "asked for its position", false, false),
             Step::Assert { object, claim: Claim::SameDescription { other, .. } } => {
                 for (argument, name) in [object, other].into_iter().enumerate() {
                     if let Some(Known { kind, .. }) = self.known.get(name)
-                        && !matches!(kind, ObjectKind::Descriptor { .. })
+                        && !kind.has_description()
                     {
                         let argument = if argument == 0 { 0 } else { self.last_object(step) };
                         let what = format!("`{}` is no descriptor", name.0);
@@ -186,9 +211,37 @@ impl Objects {
             ObjectKind::Descriptor { reads: false, .. } if reads => format!("`{name}` is not open for reading"),
             ObjectKind::Descriptor { writes: false, .. } if writes => format!("`{name}` is not open for writing"),
             ObjectKind::Descriptor { .. } => return None,
+            ObjectKind::InFlight if matches!(step, Step::Assert { .. }) => return None,
+            ObjectKind::InFlight => format!("`{name}` is in flight and cannot be {what}"),
+            ObjectKind::Socket { .. } => format!("`{name}` is a socket and cannot be {what}"),
             _ => format!("`{name}` is no descriptor and cannot be {what}"),
         };
         Some(Fault::new(part, what))
+    }
+
+    /// That this object is no socket.
+    fn socket(&self, name: &ObjectName) -> Option<Fault> {
+        let is_socket = matches!(self.known.get(name)?.kind, ObjectKind::Socket { .. });
+        let fault = Fault::new(Part::Argument { argument: 0, nth: 0 }, format!("`{}` is no socket", name.0));
+        (!is_socket).then(|| fault.hint("`NAME = socketpair` makes two that are connected"))
+    }
+
+    /// That the other end of a socket has a name already.
+    fn named_peer(&self, name: &ObjectName) -> Option<Fault> {
+        let named = self.known.get(name)?.kind == ObjectKind::Socket { peer: true };
+        let what = format!("the other end of `{}` has a name already", name.0);
+        named.then(|| Fault::new(Part::Argument { argument: 0, nth: 0 }, what))
+    }
+
+    /// That this object cannot be sent.
+    fn unsendable(&self, name: &ObjectName, part: Part) -> Option<Fault> {
+        let why = match self.known.get(name)?.kind {
+            ObjectKind::Descriptor { .. } => return None,
+            ObjectKind::Socket { .. } => "is a socket",
+            ObjectKind::InFlight => "is in flight",
+            _ => "is no descriptor",
+        };
+        Some(Fault::new(part, format!("`{}` {why} and cannot be sent", name.0)))
     }
 
     fn last_object(&self, step: &Step) -> usize {

@@ -273,6 +273,27 @@ pub(super) static FORMS: &[Form] = &[
         build: |a| Step::Map { name: a.name(), of: a.object(), shared: a.word::<Shared>().0, write: a.switch() },
     },
     Form {
+        verb: "socketpair",
+        makes: true,
+        arguments: &[],
+        help: "Two connected Unix sockets of type `SOCK_SEQPACKET`, socketpair(2); the first one has the name.",
+        build: |a| Step::Socketpair { name: a.name() },
+    },
+    Form {
+        verb: "peer",
+        makes: true,
+        arguments: &[object("SOCKET")],
+        help: "A name for the other end of a socket pair.",
+        build: |a| Step::Peer { name: a.name(), of: a.object() },
+    },
+    Form {
+        verb: "send",
+        makes: true,
+        arguments: &[object("SOCKET"), object("OBJECT")],
+        help: "A message with the descriptor in it, `SCM_RIGHTS`; nobody receives it. NAME is the descriptor in flight.",
+        build: |a| Step::Send { name: a.name(), over: a.object(), object: a.object() },
+    },
+    Form {
         verb: "seek",
         makes: false,
         arguments: &[object("OBJECT"), number("OFFSET", OFFSET)],
