@@ -89,6 +89,19 @@ impl Objects {
         }
     }
 
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &ObjectName> {
+        self.open().filter(|name| matches!(self.known[*name].kind, ObjectKind::Socket { .. }))
+    }
+
+    /// The object is there and a socket.
+    pub(super) fn socket(&self, name: &ObjectName, part: Part) -> Result<(), Fault> {
+        match self.known(name, part)?.kind {
+            ObjectKind::Socket { .. } => Ok(()),
+            _ => Err(Fault::new(part, format!("`{}` is no socket", name.0))
+                .hint("`NAME = socketpair` makes two that are connected")),
+        }
+    }
+
     /// The depth that a path with this base starts from.
     pub(super) fn base(&self, name: &ObjectName, path: &[u8], part: Part) -> Result<usize, Fault> {
         let known = self.known(name, part)?;
@@ -183,10 +196,8 @@ impl Objects {
             Step::WriteTo { object, .. } => (object, "written", false, true),
             Step::Lock { object, .. } => (object, "locked", false, false),
             Step::Close { object } => (object, "closed", false, false),
-            Step::Send { over, object, .. } => {
-                return self.socket(over).or_else(|| self.unsendable(object, Part::Argument { argument: 1, nth: 0 }));
-            }
-            Step::Peer { of, .. } => return self.socket(of).or_else(|| self.named_peer(of)),
+            Step::Send { object, .. } => return self.unsendable(object),
+            Step::Peer { of, .. } => return self.named_peer(of),
             Step::Assert { object, claim: Claim::Position(_) } => (object, "asked for its position", false, false),
             Step::Assert { object, claim: Claim::SameDescription { other, .. } } => {
                 for (argument, name) in [object, other].into_iter().enumerate() {
@@ -219,13 +230,6 @@ impl Objects {
         Some(Fault::new(part, what))
     }
 
-    /// That this object is no socket.
-    fn socket(&self, name: &ObjectName) -> Option<Fault> {
-        let is_socket = matches!(self.known.get(name)?.kind, ObjectKind::Socket { .. });
-        let fault = Fault::new(Part::Argument { argument: 0, nth: 0 }, format!("`{}` is no socket", name.0));
-        (!is_socket).then(|| fault.hint("`NAME = socketpair` makes two that are connected"))
-    }
-
     /// That the other end of a socket has a name already.
     fn named_peer(&self, name: &ObjectName) -> Option<Fault> {
         let named = self.known.get(name)?.kind == ObjectKind::Socket { peer: true };
@@ -234,13 +238,14 @@ impl Objects {
     }
 
     /// That this object cannot be sent.
-    fn unsendable(&self, name: &ObjectName, part: Part) -> Option<Fault> {
+    fn unsendable(&self, name: &ObjectName) -> Option<Fault> {
         let why = match self.known.get(name)?.kind {
             ObjectKind::Descriptor { .. } => return None,
             ObjectKind::Socket { .. } => "is a socket",
             ObjectKind::InFlight => "is in flight",
             _ => "is no descriptor",
         };
+        let part = Part::Argument { argument: 1, nth: 0 };
         Some(Fault::new(part, format!("`{}` {why} and cannot be sent", name.0)))
     }
 

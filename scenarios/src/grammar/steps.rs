@@ -1,7 +1,7 @@
 //! The forms of all steps but `assert`.
 
 use super::words::{ForWriting, Shared, words};
-use super::{Argument, Count, Form, Kind, argument, choice, flags, label, number, object, place, switch, text};
+use super::{Argument, Count, Form, Kind, SOCKET, argument, choice, flags, label, number, object, place, switch, text};
 use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation, Step};
 
 const ATTRIBUTES: Argument = flags("ATTRIBUTE", words::<MountAttribute>);
@@ -282,14 +282,14 @@ pub(super) static FORMS: &[Form] = &[
     Form {
         verb: "peer",
         makes: true,
-        arguments: &[object("SOCKET")],
+        arguments: &[SOCKET],
         help: "A name for the other end of a socket pair.",
         build: |a| Step::Peer { name: a.name(), of: a.object() },
     },
     Form {
         verb: "send",
         makes: true,
-        arguments: &[object("SOCKET"), object("OBJECT")],
+        arguments: &[SOCKET, object("OBJECT")],
         help: "A message with the descriptor in it, `SCM_RIGHTS`; nobody receives it. NAME is the descriptor in flight.",
         build: |a| Step::Send { name: a.name(), over: a.object(), object: a.object() },
     },
