@@ -102,7 +102,7 @@ fn split_and_merged_descriptions() {
         "#]],
     );
     check(
-        |seen| seen.shared_descriptions.push((3, 5)),
+        |seen| seen.shared_descriptions.push((Object::Fd(3), Object::Fd(5))),
         &expect![[r#"
             broken-sharing sharing: descriptors 3 and 5, outside: two open file descriptions -> one open file description
         "#]],
