@@ -1,7 +1,7 @@
 //! `run`: the main job. Prepares what is missing, runs the chosen trials, prints the table.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
@@ -15,13 +15,14 @@ use scenarios::Scenario;
 
 use super::machines::{MachineArgs, work_folder};
 use super::select::select;
+use super::telling::TellingArgs;
 use crate::image::{Progress, progress};
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::{Backend, MachineSpec};
-use crate::report::terminal::{ColourChoice, Look, Terminal};
-use crate::report::{Common, Destination, Event, Finished, Reporter, Reporters, Wanted, artifacts};
+use crate::report::terminal::{Detail, Terminal};
+use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{self, Manner, Subject};
 
@@ -65,15 +66,12 @@ pub struct RunArgs {
     /// Do not run a second time, in a fresh VM, what fails or passes unexpectedly
     #[arg(long)]
     pub no_confirm: bool,
-    /// Write reports: json=FILE, junit=FILE, tap=FILE, github=-; separated by commas, or given more than once
-    #[arg(long, value_name = "FORMAT=FILE", value_delimiter = ',')]
-    pub report: Vec<Wanted>,
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
     pub keep: PathBuf,
-    /// Colours: on a terminal, always, or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: ColourChoice,
+    /// How results are told
+    #[command(flatten)]
+    pub telling: TellingArgs,
     /// What trials run on
     #[command(flatten)]
     pub machines: MachineArgs,
@@ -178,15 +176,8 @@ struct Teller<'a> {
 }
 
 impl<'a> Teller<'a> {
-    /// The terminal's report stands on standard error when another one takes standard output.
     fn new(args: &'a RunArgs, expectations: &'a Expectations) -> anyhow::Result<Self> {
-        let mut reporters = Reporters::default();
-        for wanted in &args.report {
-            reporters.add(wanted.open()?);
-        }
-        let taken = args.report.iter().any(|wanted| wanted.to == Destination::Stdout);
-        let out: Box<dyn Write> = if taken { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-        let terminal = Terminal::new(out, Look::detect(args.color, taken));
+        let (terminal, reporters) = args.telling.open(Detail::Lines)?;
         Ok(Self { terminal, reporters, uses: Uses::new(expectations), keep: &args.keep, unwritten: Vec::new() })
     }
 
@@ -207,12 +198,13 @@ impl<'a> Teller<'a> {
     fn over(&mut self, over: Over) -> anyhow::Result<bool> {
         let criu = over.criu.as_deref().and_then(Version::find);
         self.uses.note(&over.task.trial, criu.as_ref(), &over.judgement);
-        let Over { task: Task { trial, scenario, .. }, judgement, report, seconds, traces, .. } = over;
+        let Over { task: Task { trial, scenario, .. }, judgement, report, criu, seconds, traces } = over;
         let failed = judgement.verdict.group() == Group::Failed;
         let file = scenario.file.clone().filter(|_| trial.family.is_empty());
-        let mut finished = Finished { trial, file, judgement, seconds, artifacts: None };
+        let program = scenarios::text::print_scenario(&scenario);
+        let mut finished =
+            Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()) };
         if failed {
-            let program = scenarios::text::print_scenario(&scenario);
             let files = traces.files();
             let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
             match artifacts::write(self.keep, &finished, &program, report.as_ref(), &extras) {
