@@ -1,6 +1,7 @@
 //! The command line: an enum and a match, and one small file per subcommand.
 
 pub mod bench;
+pub mod bless;
 pub mod doctor;
 pub mod generate;
 pub mod image;
@@ -30,6 +31,8 @@ pub enum Command {
     Run(run::RunArgs),
     /// Merge saved results, and write them in other formats
     Report(report::ReportArgs),
+    /// Record in the file of known failures what results prove
+    Bless(bless::BlessArgs),
     /// Prove that the judge catches mistakes: the reference engine with every known fault
     Selftest(selftest::SelftestArgs),
     /// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores
@@ -61,6 +64,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
             let whole = image::run(&args, run::progress(), &mut std::io::stdout())?;
             Ok(if whole { 0 } else { 3 })
         }
+        Command::Bless(args) => bless::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),
