@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod image;
 pub mod list;
 pub mod machines;
+pub mod plan;
 pub mod run;
 pub mod select;
 pub mod selftest;
