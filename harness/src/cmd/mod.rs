@@ -7,6 +7,7 @@ pub mod generate;
 pub mod image;
 pub mod list;
 pub mod machines;
+pub mod plan;
 pub mod report;
 pub mod run;
 pub mod select;

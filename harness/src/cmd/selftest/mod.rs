@@ -22,7 +22,7 @@ use super::select::select;
 use crate::judge::{FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparisons};
 use crate::machine::{Backend, MachineSpec};
 use crate::run::{News, Over, Task, Work};
-use crate::subject::{Manner, Subject};
+use crate::subject::{Manner, Parts, Subject};
 use crate::vm::accel::AcceleratorChoice;
 pub use record::{ComparisonRecord, FaultRecord, Record, write};
 
@@ -97,7 +97,7 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     let folder = work_folder()?;
     let specs: Box<dyn Fn(usize) -> MachineSpec + Sync> = match machines.backend {
         Backend::Host => Box::new(machines.host_agents(&store, &scenarios)?),
-        Backend::Vm => Box::new(machines.vms(&store, &kernel, folder.path())?),
+        Backend::Vm => Box::new(machines.vms(&store, &kernel, &Parts::plain(&store), folder.path())?),
     };
     let mut course = Course::new(&faults, args);
     course.run(tasks, &machines, &*specs)?;
