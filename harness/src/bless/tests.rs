@@ -83,9 +83,12 @@ fn what_is_as_recorded_changes_nothing() {
         seen("deleted/e", "6.12", Verdict::Error),
         seen("own", "6.12", Verdict::Fail(HANG)),
     ];
-    check(&all, expect![[r#"
+    check(
+        &all,
+        expect![[r#"
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -151,7 +154,9 @@ fn another_kind_stands_before_the_entry_that_matched() {
 
 #[test]
 fn what_passes_leaves_the_entry_only_where_it_passed() {
-    check(&[seen("deleted/x", "7.3", Verdict::Xpass)], expect![[r#"
+    check(
+        &[seen("deleted/x", "7.3", Verdict::Xpass)],
+        expect![[r#"
         passes: deleted/x
         - subject  = "debian:trixie"
         - kind     = "dump-failed"
@@ -192,7 +197,8 @@ fn what_passes_leaves_the_entry_only_where_it_passed() {
         + flavor = "ns"
         + lifecycle = "dump-restore"
         + kernel = ["6.1", "6.12"]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -210,16 +216,21 @@ fn a_name_in_a_list_goes_out_of_the_list_and_an_empty_entry_goes() {
             }
         }
     }
-    check(&all, expect![[r#"
+    check(
+        &all,
+        expect![[r#"
         passes: names/odd
         - scenario = ["names/odd", "names/dot"]
         + scenario = "names/dot"
-    "#]]);
+    "#]],
+    );
     let dot = all
         .iter()
         .map(|one| Seen { trial: Trial { scenario: "names/dot".to_owned(), ..one.trial.clone() }, ..one.clone() });
     let both: Vec<Seen> = all.iter().cloned().chain(dot).collect();
-    check(&both, expect![[r#"
+    check(
+        &both,
+        expect![[r#"
         passes: names/dot, names/odd
         - [[expect]]
         - scenario = ["names/odd", "names/dot"]
@@ -227,7 +238,8 @@ fn a_name_in_a_list_goes_out_of_the_list_and_an_empty_entry_goes() {
         - kernel = "6.12.."
         - kind = "wrong-path"
         - reason = "loses the name"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

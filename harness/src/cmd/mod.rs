@@ -12,6 +12,7 @@ pub mod report;
 pub mod run;
 pub mod select;
 pub mod selftest;
+pub mod share;
 pub mod telling;
 
 use clap::{Parser, Subcommand};

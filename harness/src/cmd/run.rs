@@ -1,6 +1,6 @@
 //! `run`: the main job. Prepares what is missing, runs the chosen trials, prints the table.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,7 @@ use protocol::message::MountWay;
 use super::machines::{MachineArgs, work_folder};
 use super::plan::{self, Axes};
 use super::select::select;
+use super::share::{Share, ShareArgs};
 use super::telling::TellingArgs;
 use crate::image::{Progress, progress};
 use crate::judge::expectations::uses::Uses;
@@ -38,7 +39,9 @@ Examples:
   zdtm-detached run ./mine.scn                         a scenario of your own
   zdtm-detached run --subject src:../criu              a CRIU source tree, built first
   zdtm-detached run --subject debian:sid --subject git:../criu@master --kernel 6.12 --kernel 7.3
-  zdtm-detached run --report json=report.json          with a report for programs
+  zdtm-detached run --report json=report.json,html=report.html
+  zdtm-detached run --resume report.json               go on with a run that was broken off
+  zdtm-detached run --shard 2/4                        the second of four parts, for four machines
 
 Exit status: 0 as expected, 1 something failed, 2 wrong usage, 3 infrastructure, 4 nothing ran, 130 interrupted.")]
 pub struct RunArgs {
@@ -62,9 +65,15 @@ pub struct RunArgs {
     /// Begin no more trials after the first that fails
     #[arg(long)]
     pub fail_fast: bool,
-    /// Do not run a second time, in a fresh VM, what fails or passes unexpectedly
-    #[arg(long)]
-    pub no_confirm: bool,
+    /// Run each trial so often; what does not always come to the same is flaky
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Run what fails or passes unexpectedly so often again, each time in a fresh VM; another result makes it flaky
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub retries: u32,
+    /// Which of the trials are run
+    #[command(flatten)]
+    pub share: ShareArgs,
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
     pub keep: PathBuf,
@@ -115,20 +124,34 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
             pools.push((kernel, subject, args.axes.tasks(kernel, subject, args.manner(), &scenarios)));
         }
     }
+    let planned = pools.iter().flat_map(|(.., tasks)| tasks).cloned().collect();
+    let Share { tasks: mine, finished } = args.share.of(planned)?;
+    let mine: HashSet<&Trial> = mine.iter().map(|task| &task.trial).collect();
+    for (.., tasks) in &mut pools {
+        tasks.retain(|task| mine.contains(&task.trial));
+    }
     let parts = subjects.iter().map(|subject| Ok((subject, subject.prepare(&store)?)));
     let parts: HashMap<&Subject, Parts> = parts.collect::<anyhow::Result<_>>()?;
     let mut teller = Teller::new(args, &expectations)?;
-    let trials = || pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial);
-    teller.tell(&Event::RunStarted { trials: trials().count(), common: Common::of(trials()) })?;
+    let known = finished.iter().map(|finished| &finished.trial);
+    let trials: Vec<&Trial> = known.chain(pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial)).collect();
+    teller.tell(&Event::RunStarted { trials: trials.len(), common: Common::of(trials) })?;
+    for finished in finished {
+        teller.tell(&Event::TrialFinished(Box::new(finished)))?;
+    }
     let start = Instant::now();
     let folder = work_folder()?;
     for (number, (kernel, subject, tasks)) in pools.into_iter().enumerate() {
+        if tasks.is_empty() {
+            continue;
+        }
         let work = folder.path().join(number.to_string());
         let specs = args.machines.specs(&store, &scenarios, kernel, &parts[subject], &work)?;
         run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
     }
     let interrupted = crate::interrupt::requested();
-    teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, args.what.is_empty())
+    let whole = args.what.is_empty() && args.share.is_all();
+    teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
 
 /// Everybody who is told of the run's events.
@@ -219,7 +242,8 @@ fn run_tasks(
         known: &known,
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
-        confirm: !args.no_confirm,
+        retries: args.retries,
+        repeat: args.repeat,
     };
     std::thread::scope(|scope| -> anyhow::Result<()> {
         let news = crate::run::start(scope, &work, workers);
