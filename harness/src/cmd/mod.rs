@@ -8,12 +8,14 @@ pub mod image;
 pub mod list;
 pub mod machines;
 pub mod plan;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod select;
 pub mod selftest;
 pub mod share;
 pub mod telling;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -31,6 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Run scenarios: checkpoint, restore, compare
     Run(run::RunArgs),
+    /// Run a trial of an earlier run once more, exactly as it was
+    Replay(replay::ReplayArgs),
     /// Merge saved results, and write them in other formats
     Report(report::ReportArgs),
     /// Record in the file of known failures what results prove
@@ -67,6 +71,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
             Ok(if whole { 0 } else { 3 })
         }
         Command::Bless(args) => bless::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),
