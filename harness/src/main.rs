@@ -9,6 +9,9 @@ fn main() -> ExitCode {
     match dispatch(Cli::parse().command) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
+            if harness::interrupt::requested() {
+                return ExitCode::from(130);
+            }
             eprintln!("error: {}", told(&error));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 3 })
         }

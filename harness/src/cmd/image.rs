@@ -235,6 +235,7 @@ fn find<'a>(store: &'a Store, word: &str) -> Result<Image<'a>, ImageError> {
         Image::Qemu => word == "qemu",
         Image::Kernel(name) => word == name || word.strip_prefix("kernel:") == Some(name),
         Image::Userland(name) => word == name || word.strip_prefix("userland:") == Some(name),
+        Image::BuildRoot => word == "build-root",
     };
     store.images().into_iter().find(fits).ok_or_else(|| {
         let known: Vec<_> = store.images().into_iter().map(|image| image.to_string().replace(' ', ":")).collect();
@@ -274,7 +275,11 @@ mod tests {
             kernel 6.1       not built
             kernel 6.12      not built
             kernel 7.3       not built
+            userland bookworm not built
+            userland experimental not built
+            userland sid     not built
             userland trixie  not built
+            build root       not built
             all well: true
         "#]]
         .assert_eq(&said(cache.path(), &["list", "--bill"]));
@@ -286,7 +291,7 @@ mod tests {
     fn names_are_checked_before_anything_is_built() {
         let cache = tempfile::tempdir().unwrap();
         expect_test::expect![[r#"
-            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:trixie
+            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, build:root
         "#]]
         .assert_eq(&said(cache.path(), &["build", "6.12", "5.10"]));
     }

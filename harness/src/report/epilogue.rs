@@ -15,7 +15,7 @@ const LOG_LINES: usize = 8;
 
 /// The account of one failed trial, several lines, ending with a newline.
 pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
-    let Finished { trial, judgement, artifacts, .. } = finished;
+    let Finished { trial, judgement, .. } = finished;
     let mut out = String::new();
     let verdict = paint(colour, colour_of(judgement.verdict), &judgement.verdict.to_string());
     let _ = writeln!(out, "{verdict}  {}", harmless(&trial.to_string()));
@@ -34,17 +34,14 @@ pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
     let mut next = |what: &str, text: &str| {
         let _ = writeln!(out, "  {} {text}", paint(colour, Colour::Dim, &format!("{what:<10}")));
     };
-    if let Some(folder) = artifacts {
-        next("artifacts:", &harmless(&folder.display().to_string()));
-    }
     for (what, command) in commands(finished) {
         next(what, &harmless(&command));
     }
     out
 }
 
-/// The commands that a failure ends with. Those for replaying, shrinking and a shell belong here.
-fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
+/// The commands that a failure ends with. Those for shrinking and a shell belong here.
+pub(super) fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
     let trial = &finished.trial;
     let name = match &finished.file {
         Some(file) => quoted(&file.display().to_string()),
@@ -60,7 +57,12 @@ fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
         lifecycle_word(trial.lifecycle),
         quoted(&trial.subject)
     );
-    vec![("again:", again), ("program:", format!("zdtm-detached show {name}"))]
+    let replay = finished
+        .artifacts
+        .as_ref()
+        .map(|folder| ("replay:", format!("zdtm-detached replay {}", quoted(&folder.display().to_string()))));
+    let program = ("program:", format!("zdtm-detached show {name}"));
+    replay.into_iter().chain([("again:", again), program]).collect()
 }
 
 /// A word for a shell: in quotes unless it is plain.
@@ -135,7 +137,7 @@ fn pair(expected: &str, got: &str, width: usize, colour: bool) -> String {
 }
 
 /// How many characters are the same at the start; never in the middle of an escape, which stands for one byte.
-fn first_difference(expected: &str, got: &str) -> usize {
+pub(super) fn first_difference(expected: &str, got: &str) -> usize {
     let same = expected.chars().zip(got.chars()).take_while(|(one, other)| one == other).count();
     let common: Vec<char> = expected.chars().take(same).collect();
     let mut at = 0;

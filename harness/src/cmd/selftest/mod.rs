@@ -23,7 +23,7 @@ use crate::judge::verdict::lifecycle_word;
 use crate::judge::{FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparisons};
 use crate::machine::{Backend, MachineSpec};
 use crate::run::{News, Over, Task, Work};
-use crate::subject::{Manner, Subject};
+use crate::subject::{Manner, Parts, Subject};
 use crate::vm::accel::AcceleratorChoice;
 pub use record::{ComparisonRecord, FaultRecord, Record, write};
 
@@ -98,7 +98,7 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     let folder = work_folder()?;
     let specs: Box<dyn Fn(usize) -> MachineSpec + Sync> = match machines.backend {
         Backend::Host => Box::new(machines.host_agents(&store, &scenarios)?),
-        Backend::Vm => Box::new(machines.vms(&store, &kernel, folder.path())?),
+        Backend::Vm => Box::new(machines.vms(&store, &kernel, &Parts::plain(&store), folder.path())?),
     };
     let mut course = Course::new(&faults, args);
     course.run(tasks, &machines, &*specs)?;
@@ -220,7 +220,8 @@ impl Course {
             known: &known,
             stop: &stop,
             timeout_scale: machines.timeout_scale,
-            confirm: false,
+            retries: 0,
+            repeat: 1,
         };
         std::thread::scope(|scope| {
             for news in crate::run::start(scope, &work, workers) {
