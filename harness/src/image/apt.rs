@@ -113,12 +113,13 @@ impl Apt {
         Ok(())
     }
 
-    /// Downloads a source package into a directory; its hashes stand in the signed index.
-    pub(crate) fn source(&self, package: &str, directory: &Path) -> Result<(), ImageError> {
+    /// Downloads a source package, or its upstream tarball alone, into a directory; the hashes stand in the signed index.
+    pub(crate) fn source(&self, package: &str, upstream_only: bool, directory: &Path) -> Result<(), ImageError> {
         std::fs::create_dir_all(directory).map_err(at("create", directory))?;
         let what = format!("downloading the sources of {package} in {} from {}", self.suites(), self.mirror);
         let mut command = self.command("apt-get");
-        command.current_dir(directory).args(["-qq", "--download-only", "source", "--", package]);
+        command.current_dir(directory).args(["-qq", "--download-only"]);
+        command.args(upstream_only.then_some("--tar-only")).args(["source", "--", package]);
         host::run(&mut command, &what, "apt", advise).map(drop)
     }
 

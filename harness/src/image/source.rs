@@ -10,7 +10,7 @@ use super::bill::{Bill, Package, sha256};
 use super::cache::Cache;
 use super::error::{ImageError, content};
 use super::glob;
-use super::progress::{Progress, doing, megabytes};
+use super::progress::{Progress, Step, doing, megabytes};
 
 /// Where packages come from; finds mirror and keyring only when something must be built.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Source {
 }
 
 impl Source {
-    /// Downloads a source package into a directory.
+    /// Downloads a source package into a directory; its upstream tarball alone where the mirror has no more.
     pub(crate) fn fetch_source(
         &self,
         cache: &Cache,
@@ -101,8 +101,19 @@ impl Source {
         let apt = Apt::with_sources(&place, &work.join("apt"), &suites, &archive, &lines)?;
         self.update(&apt, lists, progress, &format!("source {package}: reading the source lists of {suite}"))?;
         let downloads = work.join("downloads");
-        doing(progress, &format!("source {package}: downloading"), || apt.source(package, &downloads))?;
-        Ok(downloads)
+        let text = format!("source {package}: downloading");
+        let Err(error) = doing(progress, &text, || apt.source(package, false, &downloads)) else {
+            return Ok(downloads);
+        };
+        // Some mirrors have pruned what is Debian's own; what upstream released is worth having alone.
+        match apt.source(package, true, &downloads) {
+            Ok(()) => {
+                let text = format!("source {package}: upstream's release without Debian's patches: {error}");
+                progress.step(Step::Note { text: &text });
+                Ok(downloads)
+            }
+            Err(_) => Err(error),
+        }
     }
 
     /// Fetches the lists, once in this run.

@@ -33,7 +33,8 @@ impl Store {
         doing(self.cache.progress(), &format!("source {}: unpacking", package.title), || {
             fs::create_dir_all(to).map_err(at("create", to))?;
             unpack(&package.upstream, &root, to, &["--strip-components=1"])?;
-            unpack(&package.debian, &root, to, &[])?;
+            let Some(debian) = &package.debian else { return Ok(()) };
+            unpack(debian, &root, to, &[])?;
             let folder = to.join("debian/patches");
             let series = fs::read_to_string(folder.join("series")).unwrap_or_default();
             patches(&series).iter().try_for_each(|name| stage::apply(&folder.join(name), to, &root))
@@ -42,12 +43,13 @@ impl Store {
     }
 }
 
-/// What a `.dsc` names.
+/// What was downloaded.
 struct Package {
     title: String,
     version: String,
     upstream: PathBuf,
-    debian: PathBuf,
+    /// Not every mirror has it.
+    debian: Option<PathBuf>,
 }
 
 impl Package {
@@ -57,24 +59,30 @@ impl Package {
         for entry in fs::read_dir(folder).map_err(at("list", folder))? {
             names.push(entry.map_err(at("list", folder))?.file_name().to_string_lossy().into_owned());
         }
-        let wrong = |why: &str| content(format!("the source package ({})", names.join(", ")), why.to_owned());
-        let dsc = names.iter().find(|name| name.ends_with(".dsc")).ok_or_else(|| wrong("has no .dsc file"))?;
-        let text = fs::read_to_string(folder.join(dsc)).map_err(at("read", folder))?;
-        let field = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-        if field("Format:") != Some("3.0 (quilt)") {
-            return Err(wrong("is not of format 3.0 (quilt): unpack it with dpkg-source"));
-        }
-        let one = |part: &str| match names
-            .iter()
-            .filter(|name| name.contains(part) && !name.ends_with(".asc"))
-            .collect::<Vec<_>>()[..]
-        {
-            [one] => Ok(folder.join(one)),
-            _ => Err(wrong(&format!("does not have exactly one {part}: unpack it with dpkg-source"))),
+        let wrong = |why: String| content(format!("the source package ({})", names.join(", ")), why);
+        let one = |part: &str| {
+            let fits = |name: &&String| name.contains(part) && !name.ends_with(".asc");
+            match names.iter().filter(fits).collect::<Vec<_>>()[..] {
+                [one] => Ok(one),
+                _ => Err(wrong(format!("does not have exactly one {part}: unpack it with dpkg-source"))),
+            }
         };
-        let version = field("Version:").unwrap_or_default().to_owned();
-        let title = format!("{} {version}", field("Source:").unwrap_or_default());
-        Ok(Package { title, version, upstream: one(".orig")?, debian: one(".debian.tar.")? })
+        let upstream = one(".orig")?;
+        let Some(dsc) = names.iter().find(|name| name.ends_with(".dsc")) else {
+            let (title, _) = upstream.split_once(".orig").unwrap_or_default();
+            let (_, version) = title.split_once('_').unwrap_or_default();
+            let (title, version) = (title.replace('_', " "), version.to_owned());
+            return Ok(Package { title, version, upstream: folder.join(upstream), debian: None });
+        };
+        let text = fs::read_to_string(folder.join(dsc)).map_err(at("read", folder))?;
+        let field = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim).unwrap_or_default();
+        if field("Format:") != "3.0 (quilt)" {
+            return Err(wrong("is not of format 3.0 (quilt): unpack it with dpkg-source".to_owned()));
+        }
+        let debian = Some(folder.join(one(".debian.tar.")?));
+        let version = field("Version:").to_owned();
+        let title = format!("{} {version}", field("Source:"));
+        Ok(Package { title, version, upstream: folder.join(upstream), debian })
     }
 }
 
@@ -118,13 +126,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         assert!(Package::find(folder.path()).is_err());
-        write("criu_4.1.1-1.dsc", "Format: 3.0 (quilt)\nSource: criu\nVersion: 4.1.1-1\n");
         write("criu_4.1.1.orig.tar.xz", "");
+        let package = Package::find(folder.path()).unwrap();
+        assert_eq!((package.title.as_str(), package.version.as_str(), package.debian), ("criu 4.1.1", "4.1.1", None));
+        write("criu_4.1.1-1.dsc", "Format: 3.0 (quilt)\nSource: criu\nVersion: 4.1.1-1\n");
         write("criu_4.1.1-1.debian.tar.xz", "");
         let package = Package::find(folder.path()).unwrap();
         assert_eq!((package.title.as_str(), package.version.as_str()), ("criu 4.1.1-1", "4.1.1-1"));
         write("criu_4.1.1.orig-more.tar.xz", "");
         assert!(Package::find(folder.path()).err().unwrap().to_string().contains("exactly one .orig"));
+        fs::remove_file(folder.path().join("criu_4.1.1.orig-more.tar.xz")).unwrap();
         write("criu_4.1.1-1.dsc", "Format: 1.0\n");
         assert!(Package::find(folder.path()).err().unwrap().to_string().contains("3.0 (quilt)"));
     }
