@@ -39,6 +39,7 @@ fn text(path: &Path) -> String {
 fn words(line: &str) -> Vec<String> {
     let line = line.split(" #").next().unwrap_or_default();
     let line = line.split("   ").next().unwrap_or_default();
+    let line = line.split(" > ").next().unwrap_or_default();
     line.split_whitespace().map(|word| word.trim_matches('\'').to_owned()).collect()
 }
 

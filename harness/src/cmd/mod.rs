@@ -1,14 +1,19 @@
 //! The command line: an enum and a match, and one small file per subcommand.
 
 pub mod bench;
+pub mod bless;
 pub mod doctor;
+pub mod generate;
 pub mod image;
 pub mod list;
 pub mod machines;
 pub mod plan;
+pub mod report;
 pub mod run;
 pub mod select;
 pub mod selftest;
+pub mod share;
+pub mod telling;
 
 use clap::{Parser, Subcommand};
 
@@ -26,6 +31,10 @@ pub struct Cli {
 pub enum Command {
     /// Run scenarios: checkpoint, restore, compare
     Run(run::RunArgs),
+    /// Merge saved results, and write them in other formats
+    Report(report::ReportArgs),
+    /// Record in the file of known failures what results prove
+    Bless(bless::BlessArgs),
     /// Prove that the judge catches mistakes: the reference engine with every known fault
     Selftest(selftest::SelftestArgs),
     /// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores
@@ -38,6 +47,8 @@ pub enum Command {
     Image(image::ImageArgs),
     /// Check what this machine has and what it lacks
     Doctor(doctor::Args),
+    /// Write completions for a shell, or man pages
+    Generate(generate::GenerateArgs),
 }
 
 /// Carries a command out; the exit status.
@@ -55,6 +66,9 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
             let whole = image::run(&args, run::progress(), &mut std::io::stdout())?;
             Ok(if whole { 0 } else { 3 })
         }
+        Command::Bless(args) => bless::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Generate(args) => generate::run(&args),
         Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),
     }
 }

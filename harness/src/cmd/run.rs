@@ -1,7 +1,7 @@
 //! `run`: the main job. Prepares what is missing, runs the chosen trials, prints the table.
 
-use std::collections::{HashMap, VecDeque};
-use std::io::{self, Write};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
@@ -15,13 +15,15 @@ use protocol::message::MountWay;
 use super::machines::{MachineArgs, work_folder};
 use super::plan::{self, Axes};
 use super::select::select;
+use super::share::{Share, ShareArgs};
+use super::telling::TellingArgs;
 use crate::image::{Progress, progress};
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::MachineSpec;
-use crate::report::terminal::{ColourChoice, Look, Terminal};
-use crate::report::{Common, Destination, Event, Finished, Reporter, Reporters, Wanted, artifacts};
+use crate::report::terminal::{Detail, Terminal};
+use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{self, Manner, Parts, Subject};
 
@@ -37,7 +39,9 @@ Examples:
   zdtm-detached run ./mine.scn                         a scenario of your own
   zdtm-detached run --subject src:../criu              a CRIU source tree, built first
   zdtm-detached run --subject debian:sid --subject git:../criu@master --kernel 6.12 --kernel 7.3
-  zdtm-detached run --report json=report.json          with a report for programs
+  zdtm-detached run --report json=report.json,html=report.html
+  zdtm-detached run --resume report.json               go on with a run that was broken off
+  zdtm-detached run --shard 2/4                        the second of four parts, for four machines
 
 Exit status: 0 as expected, 1 something failed, 2 wrong usage, 3 infrastructure, 4 nothing ran, 130 interrupted.")]
 pub struct RunArgs {
@@ -61,18 +65,21 @@ pub struct RunArgs {
     /// Begin no more trials after the first that fails
     #[arg(long)]
     pub fail_fast: bool,
-    /// Do not run a second time, in a fresh VM, what fails or passes unexpectedly
-    #[arg(long)]
-    pub no_confirm: bool,
-    /// Write reports: json=FILE, junit=FILE, tap=FILE, github=-; separated by commas, or given more than once
-    #[arg(long, value_name = "FORMAT=FILE", value_delimiter = ',')]
-    pub report: Vec<Wanted>,
+    /// Run each trial so often; what does not always come to the same is flaky
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Run what fails or passes unexpectedly so often again, each time in a fresh VM; another result makes it flaky
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub retries: u32,
+    /// Which of the trials are run
+    #[command(flatten)]
+    pub share: ShareArgs,
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
     pub keep: PathBuf,
-    /// Colours: on a terminal, always, or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: ColourChoice,
+    /// How results are told
+    #[command(flatten)]
+    pub telling: TellingArgs,
     /// What trials run on
     #[command(flatten)]
     pub machines: MachineArgs,
@@ -117,20 +124,34 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
             pools.push((kernel, subject, args.axes.tasks(kernel, subject, args.manner(), &scenarios)));
         }
     }
+    let planned = pools.iter().flat_map(|(.., tasks)| tasks).cloned().collect();
+    let Share { tasks: mine, finished } = args.share.of(planned)?;
+    let mine: HashSet<&Trial> = mine.iter().map(|task| &task.trial).collect();
+    for (.., tasks) in &mut pools {
+        tasks.retain(|task| mine.contains(&task.trial));
+    }
     let parts = subjects.iter().map(|subject| Ok((subject, subject.prepare(&store)?)));
     let parts: HashMap<&Subject, Parts> = parts.collect::<anyhow::Result<_>>()?;
     let mut teller = Teller::new(args, &expectations)?;
-    let trials = || pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial);
-    teller.tell(&Event::RunStarted { trials: trials().count(), common: Common::of(trials()) })?;
+    let known = finished.iter().map(|finished| &finished.trial);
+    let trials: Vec<&Trial> = known.chain(pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial)).collect();
+    teller.tell(&Event::RunStarted { trials: trials.len(), common: Common::of(trials) })?;
+    for finished in finished {
+        teller.tell(&Event::TrialFinished(Box::new(finished)))?;
+    }
     let start = Instant::now();
     let folder = work_folder()?;
     for (number, (kernel, subject, tasks)) in pools.into_iter().enumerate() {
+        if tasks.is_empty() {
+            continue;
+        }
         let work = folder.path().join(number.to_string());
         let specs = args.machines.specs(&store, &scenarios, kernel, &parts[subject], &work)?;
         run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
     }
     let interrupted = crate::interrupt::requested();
-    teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, args.what.is_empty())
+    let whole = args.what.is_empty() && args.share.is_all();
+    teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
 
 /// Everybody who is told of the run's events.
@@ -144,15 +165,8 @@ struct Teller<'a> {
 }
 
 impl<'a> Teller<'a> {
-    /// The terminal's report stands on standard error when another one takes standard output.
     fn new(args: &'a RunArgs, expectations: &'a Expectations) -> anyhow::Result<Self> {
-        let mut reporters = Reporters::default();
-        for wanted in &args.report {
-            reporters.add(wanted.open()?);
-        }
-        let taken = args.report.iter().any(|wanted| wanted.to == Destination::Stdout);
-        let out: Box<dyn Write> = if taken { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-        let terminal = Terminal::new(out, Look::detect(args.color, taken));
+        let (terminal, reporters) = args.telling.open(Detail::Lines)?;
         Ok(Self { terminal, reporters, uses: Uses::new(expectations), keep: &args.keep, unwritten: Vec::new() })
     }
 
@@ -173,12 +187,13 @@ impl<'a> Teller<'a> {
     fn over(&mut self, over: Over) -> anyhow::Result<bool> {
         let criu = over.criu.as_deref().and_then(Version::find);
         self.uses.note(&over.task.trial, criu.as_ref(), &over.judgement);
-        let Over { task: Task { trial, scenario, .. }, judgement, report, seconds, traces, .. } = over;
+        let Over { task: Task { trial, scenario, .. }, judgement, report, criu, seconds, traces } = over;
         let failed = judgement.verdict.group() == Group::Failed;
         let file = scenario.file.clone().filter(|_| trial.family.is_empty());
-        let mut finished = Finished { trial, file, judgement, seconds, artifacts: None };
+        let program = scenarios::text::print_scenario(&scenario);
+        let mut finished =
+            Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()) };
         if failed {
-            let program = scenarios::text::print_scenario(&scenario);
             let files = traces.files();
             let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
             match artifacts::write(self.keep, &finished, &program, report.as_ref(), &extras) {
@@ -227,7 +242,8 @@ fn run_tasks(
         known: &known,
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
-        confirm: !args.no_confirm,
+        retries: args.retries,
+        repeat: args.repeat,
     };
     std::thread::scope(|scope| -> anyhow::Result<()> {
         let news = crate::run::start(scope, &work, workers);

@@ -171,6 +171,22 @@ impl Verdict {
         }
     }
 
+    /// The verdict that a report tells by its word, the kind of a failure, and the runs of a flaky one.
+    pub fn from_parts(word: &str, kind: Option<FailureKind>, runs: Option<(u32, u32)>) -> Option<Self> {
+        match (word, kind, runs) {
+            ("pass", ..) => Some(Self::Pass),
+            ("fail", Some(kind), _) => Some(Self::Fail(kind)),
+            ("xfail", Some(kind), _) => Some(Self::Xfail(kind)),
+            ("xpass", ..) => Some(Self::Xpass),
+            ("changed-fail", Some(kind), _) => Some(Self::ChangedFail(kind)),
+            ("unsupported", ..) => Some(Self::Unsupported),
+            ("error", ..) => Some(Self::Error),
+            ("not-run", ..) => Some(Self::NotRun),
+            ("flaky", _, Some((passed, runs))) => Some(Self::Flaky { passed, runs }),
+            _ => None,
+        }
+    }
+
     /// The kind of a failure, expected or not.
     pub const fn kind(self) -> Option<FailureKind> {
         match self {

@@ -44,7 +44,7 @@ pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
 }
 
 /// The commands that a failure ends with. Those for replaying, shrinking and a shell belong here.
-fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
+pub(super) fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
     let trial = &finished.trial;
     let name = match &finished.file {
         Some(file) => quoted(&file.display().to_string()),
@@ -135,7 +135,7 @@ fn pair(expected: &str, got: &str, width: usize, colour: bool) -> String {
 }
 
 /// How many characters are the same at the start; never in the middle of an escape, which stands for one byte.
-fn first_difference(expected: &str, got: &str) -> usize {
+pub(super) fn first_difference(expected: &str, got: &str) -> usize {
     let same = expected.chars().zip(got.chars()).take_while(|(one, other)| one == other).count();
     let common: Vec<char> = expected.chars().take(same).collect();
     let mut at = 0;

@@ -11,8 +11,10 @@ pub mod artifacts;
 mod common;
 pub mod epilogue;
 mod github;
+mod html;
 pub mod json;
 mod junit;
+pub mod merge;
 mod pace;
 mod paint;
 pub mod record;
@@ -76,6 +78,10 @@ pub struct Finished {
     pub seconds: f64,
     /// The folder with everything about it, if one was written.
     pub artifacts: Option<PathBuf>,
+    /// What the guest's criu calls its version, if there is one.
+    pub criu: Option<String>,
+    /// The program, variables filled in.
+    pub program: Option<String>,
 }
 
 /// Makes something of the events.
@@ -144,6 +150,11 @@ pub const FORMATS: &[Format] = &[
         name: "tap",
         about: "TAP 14; an expected failure is `not ok` with a TODO",
         open: |to| Ok(Box::new(whole::Whole::open(to, tap::render)?)),
+    },
+    Format {
+        name: "html",
+        about: "one page that needs no network: the matrix, filters, each failure side by side",
+        open: |to| Ok(Box::new(whole::Whole::open(to, html::render)?)),
     },
     Format {
         name: "github",

@@ -6,7 +6,8 @@ use protocol::message::{Flavor, Lifecycle};
 use serde::{Deserialize, Serialize};
 
 use super::Finished;
-use crate::judge::{Difference, FailureKind, Tally};
+use crate::judge::verdict::words;
+use crate::judge::{Difference, FailureKind, Group, Judgement, Tally, Trial, Verdict};
 
 /// The version of the shape.
 pub const VERSION: u32 = 1;
@@ -78,11 +79,76 @@ pub struct TrialRecord {
     pub seconds: f64,
     /// The folder with everything about it.
     pub artifacts: Option<PathBuf>,
+    /// How many runs of it passed, and how many there were; only of a flaky one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<(u32, u32)>,
+    /// The version of criu, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criu: Option<String>,
+    /// The file of a scenario that is not in the catalogue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// The program of a trial that failed, variables filled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+}
+
+/// A record whose verdict this version does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{id}: unknown verdict {verdict:?} with kind {kind:?}; known are {known}", known = words(Verdict::WORDS.iter().copied()))]
+pub struct UnknownVerdict {
+    id: String,
+    verdict: String,
+    kind: Option<FailureKind>,
+}
+
+impl TrialRecord {
+    /// The verdict, from its word, its kind and its runs.
+    ///
+    /// # Errors
+    /// The word is none, or lacks its kind.
+    pub fn verdict(&self) -> Result<Verdict, UnknownVerdict> {
+        Verdict::from_parts(&self.verdict, self.kind, self.runs).ok_or_else(|| UnknownVerdict {
+            id: self.id.clone(),
+            verdict: self.verdict.clone(),
+            kind: self.kind,
+        })
+    }
+}
+
+impl TryFrom<TrialRecord> for Finished {
+    type Error = UnknownVerdict;
+
+    fn try_from(record: TrialRecord) -> Result<Self, UnknownVerdict> {
+        let verdict = record.verdict()?;
+        Ok(Self {
+            trial: Trial {
+                scenario: record.scenario,
+                family: record.family,
+                flavor: record.flavor,
+                lifecycle: record.lifecycle,
+                kernel: record.kernel,
+                subject: record.subject,
+            },
+            file: record.file,
+            judgement: Judgement {
+                verdict,
+                reason: record.reason,
+                differences: record.differences,
+                more_differences: record.more_differences,
+                quotes: record.log,
+            },
+            seconds: record.seconds,
+            artifacts: record.artifacts,
+            criu: record.criu,
+            program: record.program,
+        })
+    }
 }
 
 impl From<&Finished> for TrialRecord {
     fn from(finished: &Finished) -> Self {
-        let Finished { trial, judgement, seconds, artifacts, .. } = finished;
+        let Finished { trial, file, judgement, seconds, artifacts, criu, program } = finished;
         Self {
             id: trial.to_string(),
             scenario: trial.scenario.clone(),
@@ -99,6 +165,13 @@ impl From<&Finished> for TrialRecord {
             log: judgement.quotes.clone(),
             seconds: rounded(*seconds),
             artifacts: artifacts.clone(),
+            runs: match judgement.verdict {
+                Verdict::Flaky { passed, runs } => Some((passed, runs)),
+                _ => None,
+            },
+            criu: criu.clone(),
+            file: file.clone(),
+            program: program.clone().filter(|_| judgement.verdict.group() == Group::Failed),
         }
     }
 }

@@ -31,6 +31,18 @@ pub enum ColourChoice {
     Never,
 }
 
+/// How much is said of each trial: `--quiet`, `--verbose`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Only what failed, and the table.
+    Failures,
+    /// A line for each trial.
+    #[default]
+    Lines,
+    /// Under each line why it is not a plain pass, also when that was expected.
+    Reasons,
+}
+
 /// How the report looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
@@ -40,19 +52,22 @@ pub struct Look {
     pub colour: bool,
     /// With a progress bar on standard error.
     pub bar: bool,
+    /// How much is said.
+    pub detail: Detail,
 }
 
 impl Look {
     /// What fits standard output, or standard error. `NO_COLOR` counts when it is set to anything but nothing
     /// (no-color.org).
-    pub fn detect(choice: ColourChoice, on_stderr: bool) -> Self {
+    pub fn detect(choice: ColourChoice, detail: Detail, on_stderr: bool) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let (terminal, screen) = match on_stderr {
             true => (io::stderr().is_terminal(), console::Term::stderr()),
             false => (io::stdout().is_terminal(), console::Term::stdout()),
         };
         let width = if terminal { screen.size().1.into() } else { 80 };
-        Self { width, colour: colour_wanted(choice, no_colour, terminal), bar: terminal && io::stderr().is_terminal() }
+        let colour = colour_wanted(choice, no_colour, terminal);
+        Self { width, colour, bar: terminal && io::stderr().is_terminal(), detail }
     }
 }
 
@@ -164,7 +179,11 @@ impl<W: Write> Terminal<W> {
         self.total.add(verdict);
         self.families.entry(finished.trial.family.clone()).or_default().add(verdict);
         // What was not run is counted, not listed: after a Ctrl-C nobody wants four hundred lines.
-        if verdict != Verdict::NotRun {
+        let told = match self.look.detail {
+            Detail::Failures => verdict.group() == Group::Failed,
+            Detail::Lines | Detail::Reasons => verdict != Verdict::NotRun,
+        };
+        if told {
             let line = self.line(finished);
             self.print(&line)?;
         }
@@ -182,7 +201,10 @@ impl<W: Write> Terminal<W> {
         let verdict = format!("{:<18}", judgement.verdict);
         let verdict = paint(self.look.colour, colour_of(judgement.verdict), &verdict);
         // Failures are told at the end; these are not.
-        let quiet = judgement.verdict == Verdict::Unsupported;
+        let quiet = match self.look.detail {
+            Detail::Reasons => judgement.verdict.group() != Group::Failed && !judgement.reason.is_empty(),
+            Detail::Failures | Detail::Lines => judgement.verdict == Verdict::Unsupported,
+        };
         let why = if quiet { format!(": {}", harmless(&judgement.reason)) } else { String::new() };
         let time = paint(self.look.colour, Colour::Dim, &format!("{seconds:.1} s"));
         let count = self.total.total();

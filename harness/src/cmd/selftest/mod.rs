@@ -218,7 +218,8 @@ impl Course {
             known: &known,
             stop: &stop,
             timeout_scale: machines.timeout_scale,
-            confirm: false,
+            retries: 0,
+            repeat: 1,
         };
         std::thread::scope(|scope| {
             for news in crate::run::start(scope, &work, workers) {

@@ -108,7 +108,7 @@ fn wanted_reports() {
     assert_eq!("json=-".parse::<Wanted>().unwrap().to, Destination::Stdout);
     expect![[r#""json" is no report; write FORMAT=FILE, or FORMAT=- for standard output, as in json=report.json"#]]
         .assert_eq(&error("json"));
-    expect![[r#"unknown report format "yaml"; known are json, junit, tap, github"#]].assert_eq(&error("yaml=x"));
+    expect![[r#"unknown report format "yaml"; known are json, junit, tap, html, github"#]].assert_eq(&error("yaml=x"));
     let wanted: Wanted = "json=/nowhere/r.json".parse().unwrap();
     let refusal = wanted.open().err().unwrap().to_string();
     assert!(refusal.starts_with("cannot write the json report to /nowhere/r.json: No such file"), "{refusal}");

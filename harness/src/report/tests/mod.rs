@@ -1,7 +1,9 @@
 //! Tests of the reports: what people and programs read.
 
 mod artifacts_folder;
+mod html_report;
 mod json_report;
+mod merged_results;
 mod run;
 mod terminal_report;
 mod whole_reports;

@@ -21,6 +21,8 @@ pub(crate) fn finished(scenario: &str, judgement: Judgement) -> Finished {
         judgement,
         seconds: 0.4211,
         artifacts: None,
+        criu: None,
+        program: None,
     }
 }
 

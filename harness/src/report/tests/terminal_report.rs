@@ -4,12 +4,12 @@ use expect_test::expect;
 
 use super::run::{events, finished, tell};
 use crate::judge::{FailureKind, Judgement, Verdict};
-use crate::report::terminal::{ColourChoice, Look, Terminal, colour_wanted};
+use crate::report::terminal::{ColourChoice, Detail, Look, Terminal, colour_wanted};
 use crate::report::{Common, Event, Reporter as _};
 
 fn shown(events: &[Event], width: usize, colour: bool) -> String {
     let mut out = Vec::new();
-    tell(&mut Terminal::new(&mut out, Look { width, colour, bar: false }), events);
+    tell(&mut Terminal::new(&mut out, Look { width, colour, bar: false, detail: Detail::Lines }), events);
     String::from_utf8(out).unwrap()
 }
 
@@ -228,14 +228,14 @@ fn who_wants_colours() {
 #[test]
 fn a_bar_does_not_get_into_the_report() {
     let mut out = Vec::new();
-    tell(&mut Terminal::new(&mut out, Look { width: 80, colour: false, bar: true }), &events());
+    tell(&mut Terminal::new(&mut out, Look { width: 80, colour: false, bar: true, detail: Detail::Lines }), &events());
     assert_eq!(String::from_utf8(out).unwrap(), shown(&events(), 80, false));
 }
 
 #[test]
 fn a_log_without_news_gets_a_sign_of_life() {
     let mut out = Vec::new();
-    let mut terminal = Terminal::new(&mut out, Look { width: 80, colour: false, bar: false });
+    let mut terminal = Terminal::new(&mut out, Look { width: 80, colour: false, bar: false, detail: Detail::Lines });
     let trial = finished("a/slow", Judgement::plain(Verdict::Pass, "")).trial;
     let start = std::time::Instant::now();
     let mut say = |event| terminal.event(&event).unwrap();

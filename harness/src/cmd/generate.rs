@@ -1,0 +1,62 @@
+//! `generate`: completions for shells, and man pages, from the same description as `--help`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, CommandFactory as _, Subcommand};
+use clap_complete::Shell;
+
+use super::Cli;
+
+/// Write completions for a shell, or man pages.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  zdtm-detached generate completions bash > ~/.local/share/bash-completion/completions/zdtm-detached
+  zdtm-detached generate man --to ~/.local/share/man/man1")]
+pub struct GenerateArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    /// Completions, on standard output
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Man pages: one on standard output, or one for each command into a folder
+    Man {
+        /// The folder; it is made when missing
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+}
+
+/// Writes it; the exit status.
+///
+/// # Errors
+/// It cannot be written.
+pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
+    let mut command = Cli::command();
+    match &args.what {
+        What::Completions { shell } => {
+            let name = command.get_name().to_owned();
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut command, name, &mut text);
+            io::Write::write_all(&mut io::stdout(), &text).context("writing the completions to standard output")?;
+        }
+        What::Man { to: None } => {
+            clap_mangen::Man::new(command).render(&mut io::stdout()).context("writing the page to standard output")?;
+        }
+        What::Man { to: Some(folder) } => pages(command, folder)?,
+    }
+    Ok(0)
+}
+
+fn pages(command: clap::Command, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    clap_mangen::generate_to(command, folder).with_context(|| format!("writing man pages to {}", folder.display()))
+}

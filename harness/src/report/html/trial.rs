@@ -1,0 +1,105 @@
+//! One trial: its line, and behind it what differs, the log, the program and both observations.
+
+use maud::{Markup, html};
+
+use super::super::epilogue::first_difference;
+use super::super::paint::harmless;
+use super::super::{Finished, epilogue, family_title};
+use super::{DIMENSIONS, Dimension, TrialRecord, sides};
+use crate::judge::{Difference, Group};
+
+/// The trial; what has nothing to say is one line. The first that failed is open, so that a reader sees what there is.
+pub(super) fn trial(trial: &TrialRecord, varying: &[&Dimension], first: bool) -> Markup {
+    let verdict = trial.verdict().map_or_else(|_| trial.verdict.clone(), |verdict| verdict.to_string());
+    let kind = trial.kind.map(|kind| kind.to_string()).unwrap_or_default();
+    let dimensions: Vec<String> = DIMENSIONS.iter().map(|(_, read)| read(trial)).collect();
+    let own: Vec<String> = varying.iter().map(|(_, read)| read(trial)).collect();
+    let open = first && failed(trial);
+    let line = html! {
+        span.verdict.(trial.verdict) { (verdict) } " "
+        span.name { (harmless(&trial.scenario)) } " "
+        span.rest { (own.join(" ")) }
+        span.seconds { (format!("{:.1} s", trial.seconds)) }
+    };
+    let plain = trial.reason.is_empty() && trial.differences.is_empty() && trial.log.is_empty();
+    html! {
+        article.trial data-verdict=(trial.verdict) data-kind=(kind) data-family=(family_title(&trial.family))
+            data-kernel=(dimensions[0]) data-subject=(dimensions[1])
+            data-flavor=(dimensions[2]) data-lifecycle=(dimensions[3]) {
+            @if plain { div.line { (line) } } @else { details open[open] { summary { (line) } (account(trial)) } }
+        }
+    }
+}
+
+fn failed(trial: &TrialRecord) -> bool {
+    trial.verdict().is_ok_and(|verdict| verdict.group() == Group::Failed)
+}
+
+fn account(trial: &TrialRecord) -> Markup {
+    html! {
+        div.account {
+            @if !trial.reason.is_empty() { p.reason { (harmless(&trial.reason)) } }
+            @if !trial.differences.is_empty() { (differences(trial)) }
+            @if !trial.log.is_empty() {
+                h3 { "Log" }
+                pre.log { @for line in &trial.log { (harmless(line.trim_end())) "\n" } }
+            }
+            @if let Some(program) = &trial.program {
+                h3 { "Program" }
+                pre.program { @for line in program.lines() { (harmless(line)) "\n" } }
+            }
+            @if failed(trial) { (sides::sides(trial)) (commands(trial)) }
+        }
+    }
+}
+
+/// Each difference: what was expected beside what was got, both marked from the first character that differs.
+fn differences(trial: &TrialRecord) -> Markup {
+    html! {
+        h3 { "What differs" }
+        div.scroll { table.differences {
+            thead { tr { th { "where" } th { "expected" } th { "got" } } }
+            tbody {
+                @for difference in &trial.differences { (row(difference)) }
+                @if trial.more_differences > 0 { tr { td colspan="3" { "... and " (trial.more_differences) " more" } } }
+            }
+        } }
+    }
+}
+
+fn row(difference: &Difference) -> Markup {
+    let (expected, got) = (harmless(&difference.expected), harmless(&difference.got));
+    html! {
+        tr.known[difference.known.is_some()] {
+            td {
+                (harmless(&difference.to_string())) " "
+                span.kind { (difference.kind.to_string()) }
+                @if let Some(why) = &difference.known { span.why { "known: " (harmless(why)) } }
+            }
+            td.text { (marked(&expected, &got)) }
+            td.text { (marked(&got, &expected)) }
+        }
+    }
+}
+
+/// The text, marked from where it is not the other one's.
+pub(super) fn marked(text: &str, other: &str) -> Markup {
+    let at = first_difference(text, other);
+    let same: String = text.chars().take(at).collect();
+    let rest: String = text.chars().skip(at).collect();
+    html! { (same) @if text != other { mark { @if rest.is_empty() { "\u{2007}" } @else { (rest) } } } @else { (rest) } }
+}
+
+/// What to type next.
+fn commands(trial: &TrialRecord) -> Markup {
+    let commands = Finished::try_from(trial.clone()).map(|finished| epilogue::commands(&finished)).unwrap_or_default();
+    html! {
+        h3 { "Next" }
+        dl.commands {
+            @for (what, command) in &commands { dt { (what) } dd { code { (harmless(command)) } } }
+            @if let Some(folder) = &trial.artifacts {
+                dt { "artifacts:" } dd { code { (harmless(&folder.display().to_string())) } }
+            }
+        }
+    }
+}

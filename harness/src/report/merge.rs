@@ -1,0 +1,126 @@
+//! Several results as one: shards of a run, or the same trials in several runs.
+//!
+//! A trial that is in several results keeps its latest one, except that one which passed in some and failed in others is
+//! flaky, and one that was never begun gives way to one that was.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::record::{RunRecord, Summary, TrialRecord, UnknownVerdict, VERSION};
+use crate::judge::{Tally, Verdict};
+
+/// Why a result cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultError {
+    /// It cannot be read.
+    #[error("cannot read the results in {}: {source}", .file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no result.
+    #[error("{} is no JSON report of a run: {why}; `run --report json=FILE` writes one", .file.display())]
+    Shape {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, with line and column.
+        why: String,
+    },
+    /// It is one of another version.
+    #[error("{} has version {version}, and this program reads {VERSION}; read it with the zdtm-detached that wrote it", .file.display())]
+    Version {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        version: u64,
+    },
+}
+
+/// Reads a JSON report. Paths of artifacts that only exist seen from the report's own folder are made to exist.
+///
+/// # Errors
+/// It cannot be read, or is no such report.
+pub fn read(file: &Path) -> Result<RunRecord, ResultError> {
+    let owned = || file.to_owned();
+    let shape = |why: String| ResultError::Shape { file: owned(), why };
+    let text = fs::read_to_string(file).map_err(|source| ResultError::Read { file: owned(), source })?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| shape(error.to_string()))?;
+    let version = value.get("version").and_then(serde_json::Value::as_u64);
+    match version.ok_or_else(|| shape("it has no version".to_owned()))? {
+        version if version == u64::from(VERSION) => {}
+        version => return Err(ResultError::Version { file: owned(), version }),
+    }
+    // From the text again: it knows lines.
+    let mut run: RunRecord = serde_json::from_str(&text).map_err(|error| shape(error.to_string()))?;
+    for trial in &mut run.trials {
+        trial.verdict().map_err(|error: UnknownVerdict| shape(error.to_string()))?;
+        let beside = |path: &PathBuf| file.parent().map(|folder| folder.join(path)).filter(|path| path.exists());
+        if let Some(path) = trial.artifacts.as_ref().filter(|path| !path.exists()).and_then(beside) {
+            trial.artifacts = Some(path);
+        }
+    }
+    Ok(run)
+}
+
+/// One run of several, in the order in which trials first come up.
+pub fn merge(runs: Vec<RunRecord>) -> RunRecord {
+    let seconds = runs.iter().map(|run| run.summary.seconds).sum();
+    let mut order: Vec<String> = Vec::new();
+    let mut results: HashMap<String, Vec<TrialRecord>> = HashMap::new();
+    for trial in runs.into_iter().flat_map(|run| run.trials) {
+        let of_trial = results.entry(trial.id.clone()).or_default();
+        if of_trial.is_empty() {
+            order.push(trial.id.clone());
+        }
+        of_trial.push(trial);
+    }
+    let trials: Vec<TrialRecord> = order.iter().filter_map(|id| results.remove(id)).filter_map(settle).collect();
+    RunRecord { version: VERSION, summary: Summary::new(&tally(&trials), seconds), trials }
+}
+
+/// How many got which verdict.
+pub(super) fn tally(trials: &[TrialRecord]) -> Tally {
+    let mut tally = Tally::default();
+    for verdict in trials.iter().filter_map(|trial| trial.verdict().ok()) {
+        tally.add(verdict);
+    }
+    tally
+}
+
+/// What several results of one trial come to.
+fn settle(mut results: Vec<TrialRecord>) -> Option<TrialRecord> {
+    let (passed, runs) = results
+        .iter()
+        .filter_map(|trial| trial.verdict().ok())
+        .map(runs)
+        .fold((0, 0), |(passed, runs), (more_passed, more_runs)| (passed + more_passed, runs + more_runs));
+    // The latest that says something about the subject.
+    let telling = results.iter().rposition(|trial| trial.verdict().is_ok_and(|verdict| self::runs(verdict).1 > 0));
+    let latest = telling.unwrap_or(results.len().checked_sub(1)?);
+    // What failed tells more of a flaky trial than what passed.
+    let flaky = passed > 0 && passed < runs;
+    let failed = results.iter().rposition(|trial| {
+        flaky && trial.verdict().is_ok_and(|verdict| self::runs(verdict).0 == 0 && self::runs(verdict).1 > 0)
+    });
+    let mut trial = results.swap_remove(failed.unwrap_or(latest));
+    if flaky {
+        let was = trial.kind.map_or_else(String::new, |kind| format!("{kind}: "));
+        trial.reason = format!("passed in {passed} of {runs} runs; {was}{}", trial.reason);
+        (trial.verdict, trial.kind, trial.runs) = ("flaky".to_owned(), None, Some((passed, runs)));
+    }
+    Some(trial)
+}
+
+/// How often it passed, and how often it ran; nothing of what says nothing about the subject.
+fn runs(verdict: Verdict) -> (u32, u32) {
+    match verdict {
+        Verdict::Pass | Verdict::Xpass => (1, 1),
+        Verdict::Fail(_) | Verdict::Xfail(_) | Verdict::ChangedFail(_) => (0, 1),
+        Verdict::Flaky { passed, runs } => (passed, runs),
+        Verdict::Unsupported | Verdict::Error | Verdict::NotRun => (0, 0),
+    }
+}
