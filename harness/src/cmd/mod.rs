@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod bless;
 pub mod doctor;
+pub mod gate;
 pub mod generate;
 pub mod image;
 pub mod list;
@@ -31,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Run scenarios: checkpoint, restore, compare
     Run(run::RunArgs),
+    /// Compare two subjects: what got worse, what got better
+    Gate(gate::GateArgs),
     /// Merge saved results, and write them in other formats
     Report(report::ReportArgs),
     /// Record in the file of known failures what results prove
@@ -58,6 +61,7 @@ pub enum Command {
 pub fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Gate(args) => gate::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::List(args) => list::list(&args),
