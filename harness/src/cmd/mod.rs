@@ -1,6 +1,7 @@
 //! The command line: an enum and a match, and one small file per subcommand.
 
 pub mod bench;
+pub mod bisect_step;
 pub mod bless;
 pub mod doctor;
 pub mod gate;
@@ -34,6 +35,8 @@ pub enum Command {
     Run(run::RunArgs),
     /// Compare two subjects: what got worse, what got better
     Gate(gate::GateArgs),
+    /// Test the CRIU tree of this directory as one step of `git bisect run`
+    BisectStep(bisect_step::BisectStepArgs),
     /// Merge saved results, and write them in other formats
     Report(report::ReportArgs),
     /// Record in the file of known failures what results prove
@@ -61,6 +64,7 @@ pub enum Command {
 pub fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::BisectStep(args) => Ok(bisect_step::run(&args)),
         Command::Gate(args) => gate::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Bench(args) => bench::run(&args),

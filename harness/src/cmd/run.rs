@@ -20,7 +20,7 @@ use super::telling::TellingArgs;
 use crate::image::{Progress, progress};
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
-use crate::judge::{Expectations, Group, Judgement, Trial};
+use crate::judge::{Expectations, Group, Judgement, Trial, Verdict};
 use crate::machine::MachineSpec;
 use crate::report::record::digest;
 use crate::report::terminal::{Detail, Terminal};
@@ -101,11 +101,30 @@ pub fn progress() -> Arc<dyn Progress> {
     })
 }
 
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The exit status.
+    pub status: u8,
+    /// How many trials there were.
+    pub trials: usize,
+    /// The verdicts of those that failed.
+    pub failed: Vec<Verdict>,
+}
+
 /// Runs; the exit status.
 ///
 /// # Errors
 /// What keeps any trial from running.
 pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    ended(args).map(|ended| ended.status)
+}
+
+/// Runs, and tells besides what failed.
+///
+/// # Errors
+/// What keeps any trial from running.
+pub fn ended(args: &RunArgs) -> anyhow::Result<Ended> {
     crate::interrupt::install().context("installing the signal handlers")?;
     let store = args.machines.store.open(progress())?;
     let subjects = plan::subjects(&args.subject, &args.patch, &store)?;
@@ -117,7 +136,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
     if scenarios.is_empty() {
         eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.what.join(" "));
         println!("result: 0 passed, 0 failed, 0 skipped");
-        return Ok(4);
+        return Ok(Ended { status: 4, trials: 0, failed: Vec::new() });
     }
     let mut pools = Vec::new();
     for kernel in &kernels {
@@ -163,12 +182,21 @@ struct Teller<'a> {
     keep: &'a Path,
     /// What could not be written; the run goes on without it.
     unwritten: Vec<String>,
+    /// What failed.
+    failed: Vec<Verdict>,
 }
 
 impl<'a> Teller<'a> {
     fn new(args: &'a RunArgs, expectations: &'a Expectations) -> anyhow::Result<Self> {
         let (terminal, reporters) = args.telling.open(Detail::Lines)?;
-        Ok(Self { terminal, reporters, uses: Uses::new(expectations), keep: &args.keep, unwritten: Vec::new() })
+        Ok(Self {
+            terminal,
+            reporters,
+            uses: Uses::new(expectations),
+            keep: &args.keep,
+            unwritten: Vec::new(),
+            failed: Vec::new(),
+        })
     }
 
     fn tell(&mut self, event: &Event) -> anyhow::Result<()> {
@@ -196,6 +224,7 @@ impl<'a> Teller<'a> {
         let mut finished =
             Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()), digest };
         if failed {
+            self.failed.push(finished.judgement.verdict);
             let files = traces.files();
             let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
             match artifacts::write(self.keep, &finished, &program, report.as_ref(), &extras) {
@@ -208,7 +237,7 @@ impl<'a> Teller<'a> {
     }
 
     /// The end of the run, and its exit status. Only a whole run can tell which known defects do not show any more.
-    fn end(mut self, event: &Event, whole: bool) -> anyhow::Result<u8> {
+    fn end(mut self, event: &Event, whole: bool) -> anyhow::Result<Ended> {
         self.tell(event)?;
         let interrupted = crate::interrupt::requested();
         let mut status = self.terminal.tally().exit_status(interrupted);
@@ -220,7 +249,9 @@ impl<'a> Teller<'a> {
         for what in &self.unwritten {
             eprintln!("error: {what}");
         }
-        Ok(if status == 0 && !self.unwritten.is_empty() { 3 } else { status })
+        let status = if status == 0 && !self.unwritten.is_empty() { 3 } else { status };
+        let tally = self.terminal.tally();
+        Ok(Ended { status, trials: tally.passed() + tally.failed(), failed: self.failed })
     }
 }
 
