@@ -3,17 +3,22 @@
 //! git takes 0 for a good revision, 1 to 127 for a bad one, 125 for one that cannot be tested, and ends the bisection
 //! at anything from 128. So nothing but a verdict may end with a number below 128: a full disk is no bad revision.
 
+use std::cell::RefCell;
+use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
 
 use super::machines::MachineArgs;
 use super::plan::Axes;
-use super::run::{Ended, RunArgs};
+use super::run::{self, Chosen, RunArgs};
+use super::select::select;
 use super::share::ShareArgs;
 use super::telling::TellingArgs;
 use crate::image::{ImageError, Sources, Tree};
-use crate::judge::{FailureKind, Verdict};
+use crate::judge::{FailureKind, Group, Verdict};
+use crate::report::{Event, Reporter};
 use crate::subject::Subject;
 
 /// Ends the bisection.
@@ -75,22 +80,7 @@ pub enum OnHang {
 
 /// Runs; the exit status. Errors are told here: their status is another one than elsewhere.
 pub fn run(args: &BisectStepArgs) -> u8 {
-    let result = super::run::ended(&RunArgs {
-        what: args.what.clone(),
-        subject: vec![Subject::Sources(Sources { tree: Tree::Folder(args.src.clone()), patches: args.patch.clone() })],
-        patch: Vec::new(),
-        without_statmount: false,
-        bind_mounts: false,
-        axes: args.axes.clone(),
-        fail_fast: true,
-        repeat: 1,
-        retries: 1,
-        share: ShareArgs::default(),
-        keep: args.keep.clone(),
-        telling: TellingArgs::default(),
-        machines: args.machines.clone(),
-    });
-    let (status, why) = match result {
+    let (status, why) = match step(args) {
         _ if crate::interrupt::requested() => (INTERRUPTED, "interrupted".to_owned()),
         Ok(ended) => verdict(&ended, args),
         Err(error) => {
@@ -107,6 +97,57 @@ pub fn run(args: &BisectStepArgs) -> u8 {
     };
     eprintln!("bisect-step: {word}: {why}");
     status
+}
+
+/// What came of the trials.
+#[derive(Clone, Debug, Default)]
+struct Ended {
+    /// How many came to a verdict.
+    trials: usize,
+    /// The verdicts of those that failed.
+    failed: Vec<Verdict>,
+}
+
+/// Takes note of what fails.
+struct Listener(Rc<RefCell<Ended>>);
+
+impl Reporter for Listener {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        if let Event::TrialFinished(finished) = event {
+            let verdict = finished.judgement.verdict;
+            let mut ended = self.0.borrow_mut();
+            ended.trials += usize::from(verdict.group() != Group::Skipped);
+            ended.failed.extend((verdict.group() == Group::Failed).then_some(verdict));
+        }
+        Ok(())
+    }
+}
+
+/// Builds and runs, until something fails.
+fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
+    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let scenarios = select(&args.what, &tree)?;
+    let ended = Rc::new(RefCell::new(Ended::default()));
+    let listener: Option<Box<dyn Reporter>> = Some(Box::new(Listener(Rc::clone(&ended))));
+    let run_args = RunArgs {
+        what: args.what.clone(),
+        subject: vec![Subject::Sources(Sources { tree: Tree::Folder(args.src.clone()), patches: args.patch.clone() })],
+        patch: Vec::new(),
+        without_statmount: false,
+        bind_mounts: false,
+        axes: args.axes.clone(),
+        fail_fast: true,
+        repeat: 1,
+        retries: 1,
+        share: ShareArgs::default(),
+        watch: false,
+        keep: args.keep.clone(),
+        telling: TellingArgs::default(),
+        machines: args.machines.clone(),
+    };
+    run::chosen(&run_args, Chosen { scenarios, whole: false, listener })?;
+    let ended = ended.borrow().clone();
+    Ok(ended)
 }
 
 /// What the failures make of the revision. One that is for sure decides; what says nothing about it comes last.
@@ -148,7 +189,7 @@ mod tests {
 
     fn status(options: &[&str], failed: &[Verdict]) -> u8 {
         let line = Line::parse_from(["bisect-step"].iter().chain(options));
-        verdict(&Ended { status: 1, trials: 3, failed: failed.to_vec() }, &line.args).0
+        verdict(&Ended { trials: 3, failed: failed.to_vec() }, &line.args).0
     }
 
     const FAIL: Verdict = Verdict::Fail(FailureKind::WrongPath);
@@ -173,6 +214,6 @@ mod tests {
     #[test]
     fn nothing_that_ran_says_nothing() {
         let line = Line::parse_from(["bisect-step"]);
-        assert_eq!(verdict(&Ended { status: 4, trials: 0, failed: Vec::new() }, &line.args).0, 125);
+        assert_eq!(verdict(&Ended::default(), &line.args).0, 125);
     }
 }

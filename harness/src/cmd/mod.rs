@@ -10,12 +10,14 @@ pub mod image;
 pub mod list;
 pub mod machines;
 pub mod plan;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod select;
 pub mod selftest;
 pub mod share;
 pub mod telling;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -37,6 +39,8 @@ pub enum Command {
     Gate(gate::GateArgs),
     /// Test the CRIU tree of this directory as one step of `git bisect run`
     BisectStep(bisect_step::BisectStepArgs),
+    /// Run a trial of an earlier run once more, exactly as it was
+    Replay(replay::ReplayArgs),
     /// Merge saved results, and write them in other formats
     Report(report::ReportArgs),
     /// Record in the file of known failures what results prove
@@ -75,6 +79,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
             Ok(if whole { 0 } else { 3 })
         }
         Command::Bless(args) => bless::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use protocol::message::MountWay;
+use scenarios::Scenario;
 
 use super::machines::{MachineArgs, work_folder};
 use super::plan::{self, Axes};
@@ -20,7 +21,7 @@ use super::telling::TellingArgs;
 use crate::image::{Progress, progress};
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
-use crate::judge::{Expectations, Group, Judgement, Trial, Verdict};
+use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::MachineSpec;
 use crate::report::record::digest;
 use crate::report::terminal::{Detail, Terminal};
@@ -42,6 +43,7 @@ Examples:
   zdtm-detached run --subject debian:sid --subject git:../criu@master --kernel 6.12 --kernel 7.3
   zdtm-detached run --report json=report.json,html=report.html
   zdtm-detached run --resume report.json               go on with a run that was broken off
+  zdtm-detached run ./mine.scn --watch                 again whenever the file changes
   zdtm-detached run --shard 2/4                        the second of four parts, for four machines
 
 Exit status: 0 as expected, 1 something failed, 2 wrong usage, 3 infrastructure, 4 nothing ran, 130 interrupted.")]
@@ -75,6 +77,9 @@ pub struct RunArgs {
     /// Which of the trials are run
     #[command(flatten)]
     pub share: ShareArgs,
+    /// Run again whenever a scenario file, the file of known failures or the subject's program or sources change
+    #[arg(long)]
+    pub watch: bool,
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
     pub keep: PathBuf,
@@ -87,7 +92,7 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    fn manner(&self) -> Manner {
+    pub(super) fn manner(&self) -> Manner {
         let way = if self.bind_mounts { MountWay::Bind } else { MountWay::Tree };
         Manner { without_statmount: self.without_statmount, way }
     }
@@ -101,42 +106,44 @@ pub fn progress() -> Arc<dyn Progress> {
     })
 }
 
-/// What came of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// The exit status.
-    pub status: u8,
-    /// How many trials there were.
-    pub trials: usize,
-    /// The verdicts of those that failed.
-    pub failed: Vec<Verdict>,
-}
-
 /// Runs; the exit status.
 ///
 /// # Errors
 /// What keeps any trial from running.
 pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    ended(args).map(|ended| ended.status)
+    if args.watch { super::watch::run(args) } else { once(args) }
 }
 
-/// Runs, and tells besides what failed.
-///
-/// # Errors
-/// What keeps any trial from running.
-pub fn ended(args: &RunArgs) -> anyhow::Result<Ended> {
+/// Runs what the command line chooses; the exit status.
+pub(super) fn once(args: &RunArgs) -> anyhow::Result<u8> {
+    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let scenarios = select(&args.what, &tree)?;
+    chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener: None })
+}
+
+/// What is run.
+pub(super) struct Chosen {
+    /// The scenarios.
+    pub(super) scenarios: Vec<Scenario>,
+    /// They are the whole catalogue.
+    pub(super) whole: bool,
+    /// Somebody else who is told.
+    pub(super) listener: Option<Box<dyn Reporter>>,
+}
+
+/// Runs these scenarios; the exit status.
+pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chosen) -> anyhow::Result<u8> {
     crate::interrupt::install().context("installing the signal handlers")?;
     let store = args.machines.store.open(progress())?;
     let subjects = plan::subjects(&args.subject, &args.patch, &store)?;
     let kernels = args.axes.kernels(args.machines.backend, &store)?;
     plan::check_backend(args.machines.backend, &subjects)?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let scenarios = select(&args.what, &tree)?;
     let expectations = plan::expectations(&tree)?;
     if scenarios.is_empty() {
         eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.what.join(" "));
         println!("result: 0 passed, 0 failed, 0 skipped");
-        return Ok(Ended { status: 4, trials: 0, failed: Vec::new() });
+        return Ok(4);
     }
     let mut pools = Vec::new();
     for kernel in &kernels {
@@ -153,6 +160,9 @@ pub fn ended(args: &RunArgs) -> anyhow::Result<Ended> {
     let parts = subjects.iter().map(|subject| Ok((subject, subject.prepare(&store)?)));
     let parts: HashMap<&Subject, Parts> = parts.collect::<anyhow::Result<_>>()?;
     let mut teller = Teller::new(args, &expectations)?;
+    if let Some(listener) = listener {
+        teller.reporters.add(listener);
+    }
     let known = finished.iter().map(|finished| &finished.trial);
     let trials: Vec<&Trial> = known.chain(pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial)).collect();
     teller.tell(&Event::RunStarted { trials: trials.len(), common: Common::of(trials) })?;
@@ -170,7 +180,7 @@ pub fn ended(args: &RunArgs) -> anyhow::Result<Ended> {
         run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
     }
     let interrupted = crate::interrupt::requested();
-    let whole = args.what.is_empty() && args.share.is_all();
+    let whole = whole && args.share.is_all();
     teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
 
@@ -182,21 +192,12 @@ struct Teller<'a> {
     keep: &'a Path,
     /// What could not be written; the run goes on without it.
     unwritten: Vec<String>,
-    /// What failed.
-    failed: Vec<Verdict>,
 }
 
 impl<'a> Teller<'a> {
     fn new(args: &'a RunArgs, expectations: &'a Expectations) -> anyhow::Result<Self> {
         let (terminal, reporters) = args.telling.open(Detail::Lines)?;
-        Ok(Self {
-            terminal,
-            reporters,
-            uses: Uses::new(expectations),
-            keep: &args.keep,
-            unwritten: Vec::new(),
-            failed: Vec::new(),
-        })
+        Ok(Self { terminal, reporters, uses: Uses::new(expectations), keep: &args.keep, unwritten: Vec::new() })
     }
 
     fn tell(&mut self, event: &Event) -> anyhow::Result<()> {
@@ -224,7 +225,6 @@ impl<'a> Teller<'a> {
         let mut finished =
             Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()), digest };
         if failed {
-            self.failed.push(finished.judgement.verdict);
             let files = traces.files();
             let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
             match artifacts::write(self.keep, &finished, &program, report.as_ref(), &extras) {
@@ -237,7 +237,7 @@ impl<'a> Teller<'a> {
     }
 
     /// The end of the run, and its exit status. Only a whole run can tell which known defects do not show any more.
-    fn end(mut self, event: &Event, whole: bool) -> anyhow::Result<Ended> {
+    fn end(mut self, event: &Event, whole: bool) -> anyhow::Result<u8> {
         self.tell(event)?;
         let interrupted = crate::interrupt::requested();
         let mut status = self.terminal.tally().exit_status(interrupted);
@@ -249,9 +249,7 @@ impl<'a> Teller<'a> {
         for what in &self.unwritten {
             eprintln!("error: {what}");
         }
-        let status = if status == 0 && !self.unwritten.is_empty() { 3 } else { status };
-        let tally = self.terminal.tally();
-        Ok(Ended { status, trials: tally.passed() + tally.failed(), failed: self.failed })
+        Ok(if status == 0 && !self.unwritten.is_empty() { 3 } else { status })
     }
 }
 
