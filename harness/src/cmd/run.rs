@@ -23,6 +23,7 @@ use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::MachineSpec;
+use crate::report::record::digest;
 use crate::report::terminal::{Detail, Terminal};
 use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
 use crate::run::{News, Over, Task, Work};
@@ -220,8 +221,9 @@ impl<'a> Teller<'a> {
         let failed = judgement.verdict.group() == Group::Failed;
         let file = scenario.file.clone().filter(|_| trial.family.is_empty());
         let program = scenarios::text::print_scenario(&scenario);
+        let digest = Some(digest(&program));
         let mut finished =
-            Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()) };
+            Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()), digest };
         if failed {
             let files = traces.files();
             let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();

@@ -65,6 +65,11 @@ pub(super) fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
     replay.into_iter().chain([("again:", again), program]).collect()
 }
 
+/// Text from a guest as a line that plays no tricks on a terminal.
+pub fn plain(text: &str) -> String {
+    harmless(text)
+}
+
 /// A word for a shell: in quotes unless it is plain.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@+,=%".contains(c);

@@ -82,6 +82,8 @@ pub struct Finished {
     pub criu: Option<String>,
     /// The program, variables filled in.
     pub program: Option<String>,
+    /// [`record::digest`] of the program.
+    pub digest: Option<String>,
 }
 
 /// Makes something of the events.
