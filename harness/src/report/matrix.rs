@@ -145,6 +145,7 @@ mod tests {
             names    1s
             total    1p 1f 1s
             p pass, x xfail, f failed (fail, xpass, changed-fail, flaky), e error, s skipped
-        "#]].assert_eq(&matrix(&["debian:trixie", "src:../criu", "path:/usr/sbin/criu"]).table(30, false));
+        "#]]
+        .assert_eq(&matrix(&["debian:trixie", "src:../criu", "path:/usr/sbin/criu"]).table(30, false));
     }
 }
