@@ -21,6 +21,7 @@ pub mod judge;
 pub mod machine;
 pub mod memory;
 pub mod needs;
+pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod subject;
