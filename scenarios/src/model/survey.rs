@@ -1,13 +1,13 @@
 //! What there is to choose from: the names that a program can reach at one moment, its mounts and its objects. For the
 //! generator.
 
-use super::files::{Kind, Type};
+use super::files::{Kind, Sb, Type};
 use super::mounts::Path;
 use super::objects::Held;
 use super::predict::MountKey;
 use super::{Model, mounts::Mnt};
 use crate::Bytes;
-use crate::program::{ObjectName, Place};
+use crate::program::{Filesystem, ObjectName, Place};
 
 /// What a name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +65,10 @@ pub struct Survey {
     pub entries: Vec<Entry>,
     /// The mounts that the program made, those covered by others left out.
     pub mounts: Vec<MountPoint>,
-    /// Directories that descriptors name and that no path leads to any more.
-    pub detached_directories: Vec<ObjectName>,
+    /// Directories that descriptors name.
+    pub directories: Vec<ObjectName>,
+    /// Where block devices were mounted, and their filesystems.
+    pub disks: Vec<(Place, Filesystem)>,
     /// Whether any object is on a mount that is in nobody's mountinfo.
     pub has_detached: bool,
 }
@@ -84,17 +86,30 @@ impl Model {
         for (name, held) in &self.objects {
             let (Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number)) = held else { continue };
             let path = self.descriptions[*number].path;
-            if self.files.type_of(path.den) == Type::Internal || self.mounts.get(path.mnt).attached {
+            if self.files.type_of(path.den) == Type::Internal {
                 continue;
             }
-            survey.has_detached = true;
+            let detached = !self.mounts.get(path.mnt).attached;
+            survey.has_detached |= detached;
             if matches!(held, Held::Descriptor(_)) && self.files.is_directory(path.den) {
-                survey.detached_directories.push(name.clone());
-                self.list(path, Some(name), &mut Vec::new(), &mut survey);
+                survey.directories.push(name.clone());
+                if detached {
+                    self.list(path, Some(name), &mut Vec::new(), &mut survey);
+                }
             }
         }
+        survey.disks = self.disks.iter().filter_map(|(place, (sb, _))| Some((place.clone(), self.disk(*sb)?))).collect();
         survey.has_detached |= [self.cwd, self.root].iter().any(|path| !self.mounts.get(path.mnt).attached);
         survey
+    }
+
+    fn disk(&self, sb: Sb) -> Option<Filesystem> {
+        match self.files.superblock(sb).kind {
+            Type::Ext4 => Some(Filesystem::Ext4),
+            Type::Xfs => Some(Filesystem::Xfs),
+            Type::Btrfs => Some(Filesystem::Btrfs),
+            _ => None,
+        }
     }
 
     fn list(&self, at: Path, base: Option<&ObjectName>, prefix: &mut Vec<u8>, survey: &mut Survey) {
