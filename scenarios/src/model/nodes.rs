@@ -67,6 +67,9 @@ fn for_change(model: &mut Model, at: &Place) -> Result<Path> {
     if matches!(model.files.inode(ino).kind, Kind::Symlink(_) | Kind::Socket) {
         return unknown("changing a symbolic link or a socket");
     }
+    if model.is_stub(path.den) {
+        return unknown("changing the place of a subvolume in a snapshot");
+    }
     overlay::copy_up(model, path)?;
     Ok(path)
 }

@@ -175,9 +175,8 @@ impl Model {
     fn reached(&self, path: Path) -> Reached {
         let ino = self.inode_at(path);
         let row = self.files.inode(ino);
-        let stub = row.opaque && row.volume.is_some() && row.layer_of.is_none();
         Reached {
-            file: (!row.uncertain && !stub).then_some(FileKey(ino)),
+            file: (!row.uncertain && !self.is_stub(path.den)).then_some(FileKey(ino)),
             kind: kind_of(&row.kind),
             mount: MountKey(path.mnt),
             state: self.mount_state(path),
