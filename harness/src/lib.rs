@@ -1,5 +1,6 @@
 //! The host side of zdtm-detached: from a scenario to a verdict.
 //!
+//! - [`mod@bless`]: from results to the file of known failures
 //! - [`cmd`]: one small file per subcommand
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs, in the cache
 //! - [`interrupt`](mod@interrupt): Ctrl-C, in two stages
@@ -13,6 +14,7 @@
 //! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format
 
+pub mod bless;
 pub mod cmd;
 pub mod host;
 pub mod image;

@@ -95,8 +95,10 @@ pub struct Work<'a> {
     pub stop: &'a AtomicBool,
     /// Factor on all time limits.
     pub timeout_scale: f64,
-    /// What nobody expected is run again before it is told.
-    pub confirm: bool,
+    /// How often what nobody expected is run again, each time in a new machine, before it is told.
+    pub retries: u32,
+    /// How often each trial is run; at least once.
+    pub repeat: u32,
 }
 
 /// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last worker has stopped.
@@ -160,19 +162,30 @@ impl Worker<'_> {
             return Over { judgement, ..Over::not_run(task, "") };
         }
         let start = Instant::now();
-        let over = match self.attempt(&task) {
-            Attempt::Interrupted => return Over::not_run(task, "interrupted"),
-            Attempt::Over(over) if self.shared.confirm && again::is_unexpected(&over.judgement) => {
-                again::confirmed(*over, self.attempt(&task))
+        let mut over = self.confirmed(&task);
+        for _ in 1..self.shared.repeat {
+            if over.judgement.verdict == Verdict::NotRun {
+                break;
+            }
+            over = again::both(over, self.confirmed(&task));
+        }
+        Over { task, seconds: start.elapsed().as_secs_f64(), ..over }
+    }
+
+    /// Runs a task once, and once more what nobody expected.
+    fn confirmed(&mut self, task: &Task) -> Over {
+        match self.attempt(task) {
+            Attempt::Interrupted => Over::not_run(task.clone(), "interrupted"),
+            Attempt::Over(over) if again::is_unexpected(&over.judgement) => {
+                again::confirmed(*over, self.shared.retries, || self.attempt(task))
             }
             Attempt::Over(over) => *over,
             Attempt::Died { error, traces, trials_before } => {
-                again::blamed(again::Death { error, traces, trials_before }, self.attempt(&task), &task, |judgement| {
+                again::blamed(again::Death { error, traces, trials_before }, self.attempt(task), task, |judgement| {
                     (self.shared.known)(&task.trial, None, judgement)
                 })
             }
-        };
-        Over { task, seconds: start.elapsed().as_secs_f64(), ..over }
+        }
     }
 
     /// Runs the task in the machine that is there, or in a new one. Afterwards there is none if anything was suspicious.

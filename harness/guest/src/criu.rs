@@ -21,6 +21,11 @@ use crate::sys;
 
 /// Where the userland has it.
 const PROGRAM: &str = "/usr/sbin/criu";
+/// A criu of the user's, which goes before the userland's: itself, its loader unless it is static, its libraries
+/// (crate `harness`, module `image::criu`).
+const OWN: &str = "/subject/criu";
+const OWN_LOADER: &str = "/subject/ld.so";
+const OWN_LIBRARIES: &str = "/subject/lib";
 /// More of a log than this is not sent: its end is where the error stands.
 const LOG_LIMIT: usize = 1 << 20;
 /// No more error lines than this.
@@ -57,9 +62,23 @@ pub struct Run {
 
 /// The version that `criu --version` names; none without a criu that starts.
 pub fn version() -> Option<String> {
-    let output = Command::new(PROGRAM).arg("--version").output().ok()?;
+    let output = program().arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().next().and_then(|line| line.strip_prefix("Version: ")).map(|version| version.trim().to_owned())
+}
+
+/// The criu that is tested, to be given its arguments.
+fn program() -> Command {
+    if !Path::new(OWN).exists() {
+        return Command::new(PROGRAM);
+    }
+    if !Path::new(OWN_LOADER).exists() {
+        return Command::new(OWN);
+    }
+    // Not by LD_LIBRARY_PATH: what criu starts is the userland's and takes the userland's libraries.
+    let mut command = Command::new(OWN_LOADER);
+    command.args(["--library-path", OWN_LIBRARIES, OWN]);
+    command
 }
 
 impl Images {
@@ -129,7 +148,7 @@ impl Images {
     }
 
     fn command(&self, action: &str) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = program();
         command.arg(action).arg("--images-dir").arg(&self.folder).arg("--log-file").arg(format!("{action}.log"));
         command.args(["-v4", "--manage-cgroups=ignore", "--file-locks"]);
         command.current_dir(&self.folder).stdin(Stdio::null()).process_group(0);
@@ -147,8 +166,7 @@ impl Images {
         let output = File::create(&printed)?;
         command.stdout(output.try_clone()?).stderr(output);
         sys::inherit(&mut command, inherited);
-        let mut process =
-            command.spawn().map_err(|error| io::Error::new(error.kind(), format!("{PROGRAM}: {error}")))?;
+        let mut process = command.spawn().map_err(|error| io::Error::new(error.kind(), format!("criu: {error}")))?;
         let pid = i32::try_from(process.id()).map_err(io::Error::other)?;
         let pidfd = sys::pidfd_open(pid)?;
         let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];

@@ -49,7 +49,11 @@ pub enum ListFormat {
 }
 
 impl TreeArgs {
-    fn locate(&self) -> Result<PathBuf, crate::image::ImageError> {
+    /// The source tree.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn locate(&self) -> Result<PathBuf, crate::image::ImageError> {
         crate::image::tree::locate(self.tree.as_deref())
     }
 }

@@ -14,6 +14,7 @@ use super::image::StoreArgs;
 use crate::host::{self, HostAgent, HostSpec};
 use crate::image::{Progress, Store};
 use crate::machine::{Backend, MachineSpec};
+use crate::subject::Parts;
 use crate::vm::accel::{self, AcceleratorChoice, Decision};
 use crate::vm::qemu::QemuProgram;
 use crate::vm::shelf::NoTemplate;
@@ -97,7 +98,25 @@ impl MachineArgs {
         Ok(move |_: usize| MachineSpec::Host(spec.clone()))
     }
 
-    /// VMs of one kernel, each with a folder of its own below `work`.
+    /// What workers start: VMs of this kernel with these parts, or the agent on the host.
+    ///
+    /// # Errors
+    /// See [`MachineArgs::host_agents`] and [`MachineArgs::vms`].
+    pub fn specs(
+        &self,
+        store: &Store,
+        scenarios: &[Scenario],
+        kernel: &str,
+        parts: &Parts,
+        work: &Path,
+    ) -> anyhow::Result<Box<dyn Fn(usize) -> MachineSpec + Sync>> {
+        Ok(match self.backend {
+            Backend::Host => Box::new(self.host_agents(store, scenarios)?),
+            Backend::Vm => Box::new(self.vms(store, kernel, parts, work)?),
+        })
+    }
+
+    /// VMs of one kernel and one subject, each with a folder of its own below `work`.
     ///
     /// # Errors
     /// The images cannot be built, there is no QEMU, or the wanted accelerator does not work.
@@ -105,9 +124,10 @@ impl MachineArgs {
         &self,
         store: &Store,
         kernel: &str,
+        parts: &Parts,
         work: &Path,
     ) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Sync + use<>> {
-        let mut spec = self.vm(store, kernel, work)?;
+        let mut spec = self.vm(store, kernel, parts, work)?;
         spec.accelerator = self.accelerator(&spec)?.accelerator;
         let clones = if self.cold { None } else { self.clones(&spec, work)? };
         let boots = AtomicUsize::new(0);
@@ -142,8 +162,8 @@ impl MachineArgs {
     }
 
     /// A VM as the accelerator's probe boots it.
-    pub(super) fn vm(&self, store: &Store, kernel: &str, work: &Path) -> anyhow::Result<VmSpec> {
-        let image = store.boot_image(kernel, &store.manifest().defaults.userland)?;
+    pub(super) fn vm(&self, store: &Store, kernel: &str, parts: &Parts, work: &Path) -> anyhow::Result<VmSpec> {
+        let image = store.boot_image(kernel, &parts.userland, parts.criu.as_ref())?;
         Ok(VmSpec {
             qemu: self.qemu(store)?,
             accelerator: accel::Accelerator::Tcg,

@@ -8,6 +8,7 @@ use super::Usage;
 use super::telling::TellingArgs;
 use crate::judge::Trial;
 use crate::report::merge::{ResultError, merge, read};
+use crate::report::record::RunRecord;
 use crate::report::terminal::Detail;
 use crate::report::{Common, Event, Finished, Reporter};
 
@@ -38,8 +39,7 @@ pub struct ReportArgs {
 /// # Errors
 /// Results that cannot be read, a report that cannot be written.
 pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
-    let runs = files(&args.results)?.iter().map(|file| read(file)).collect::<Result<Vec<_>, ResultError>>();
-    let run = merge(runs.map_err(|error| Usage(error.to_string()))?);
+    let run = merge(read_all(&args.results)?);
     let finished: Vec<Finished> = run.trials.into_iter().map(Finished::try_from).collect::<Result<_, _>>()?;
     let trials = || finished.iter().map(|finished| -> &Trial { &finished.trial });
     let started = Event::RunStarted { trials: finished.len(), common: Common::of(trials()) };
@@ -51,6 +51,12 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
         terminal.event(&event)?;
     }
     Ok(terminal.tally().exit_status(false))
+}
+
+/// Every report that is meant.
+pub(super) fn read_all(given: &[PathBuf]) -> Result<Vec<RunRecord>, Usage> {
+    let runs = files(given)?.iter().map(|file| read(file)).collect::<Result<Vec<_>, ResultError>>();
+    runs.map_err(|error| Usage(error.to_string()))
 }
 
 /// The files that are meant: those of a folder are its `*.json`, by name.

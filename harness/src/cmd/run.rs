@@ -1,6 +1,6 @@
 //! `run`: the main job. Prepares what is missing, runs the chosen trials, prints the table.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,21 +10,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use protocol::message::{Flavor, Lifecycle, MountWay};
+use protocol::message::MountWay;
 use scenarios::Scenario;
 
 use super::machines::{MachineArgs, work_folder};
+use super::plan::{self, Axes};
 use super::select::select;
+use super::share::{Share, ShareArgs};
 use super::telling::TellingArgs;
 use crate::image::{Progress, progress};
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
-use crate::machine::{Backend, MachineSpec};
+use crate::machine::MachineSpec;
+use crate::report::record::digest;
 use crate::report::terminal::{Detail, Terminal};
 use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
 use crate::run::{News, Over, Task, Work};
-use crate::subject::{self, Manner, Subject};
+use crate::subject::{self, Manner, Parts, Subject};
 
 /// How often a run without news looks whether it is time for a sign of life.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,36 +39,47 @@ Examples:
   zdtm-detached run                                    the whole catalogue, on the default kernel
   zdtm-detached run 'deleted/*' --kernel 7.3           some scenarios, on another kernel
   zdtm-detached run ./mine.scn                         a scenario of your own
-  zdtm-detached run --report json=report.json          with a report for programs
+  zdtm-detached run --subject src:../criu              a CRIU source tree, built first
+  zdtm-detached run --subject debian:sid --subject git:../criu@master --kernel 6.12 --kernel 7.3
+  zdtm-detached run --report json=report.json,html=report.html
+  zdtm-detached run --resume report.json               go on with a run that was broken off
+  zdtm-detached run ./mine.scn --watch                 again whenever the file changes
+  zdtm-detached run --shard 2/4                        the second of four parts, for four machines
 
 Exit status: 0 as expected, 1 something failed, 2 wrong usage, 3 infrastructure, 4 nothing ran, 130 interrupted.")]
 pub struct RunArgs {
     /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all when none is given
     pub what: Vec<String>,
-    /// Kernel of the manifest; may be given more than once [default: 6.12]
-    #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
-    pub kernel: Vec<String>,
-    /// What is tested: debian:trixie, reference, or reference+fault:NAME
-    #[arg(long, value_name = "SUBJECT", default_value = subject::DEBIAN, env = "ZDTM_DETACHED_SUBJECT")]
-    pub subject: Subject,
+    /// What is tested; may be given more than once [default: debian:trixie]
+    #[arg(long, value_name = "SUBJECT", env = "ZDTM_DETACHED_SUBJECT", long_help = subject::HELP)]
+    pub subject: Vec<Subject>,
+    /// Patch on top of every src: and git: subject; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub patch: Vec<PathBuf>,
     /// Subject reference: do without statmount(STATMOUNT_BY_FD) where the kernel has it
     #[arg(long)]
     pub without_statmount: bool,
     /// Subject reference: make detached mounts by a bind and a lazy unmount, not by open_tree
     #[arg(long)]
     pub bind_mounts: bool,
-    /// Namespaces of the process: ns or host; may be given more than once [default: ns]
-    #[arg(long, value_parser = flavor)]
-    pub flavor: Vec<Flavor>,
-    /// What is done to the process: dump-restore or leave-running; may be given more than once [default: dump-restore]
-    #[arg(long, value_parser = lifecycle)]
-    pub lifecycle: Vec<Lifecycle>,
+    /// Kernel, flavor, lifecycle
+    #[command(flatten)]
+    pub axes: Axes,
     /// Begin no more trials after the first that fails
     #[arg(long)]
     pub fail_fast: bool,
-    /// Do not run a second time, in a fresh VM, what fails or passes unexpectedly
+    /// Run each trial so often; what does not always come to the same is flaky
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Run what fails or passes unexpectedly so often again, each time in a fresh VM; another result makes it flaky
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub retries: u32,
+    /// Which of the trials are run
+    #[command(flatten)]
+    pub share: ShareArgs,
+    /// Run again whenever a scenario file, the file of known failures or the subject's program or sources change
     #[arg(long)]
-    pub no_confirm: bool,
+    pub watch: bool,
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
     pub keep: PathBuf,
@@ -77,19 +91,10 @@ pub struct RunArgs {
     pub machines: MachineArgs,
 }
 
-fn flavor(word: &str) -> Result<Flavor, String> {
-    match word {
-        "ns" => Ok(Flavor::Ns),
-        "host" => Ok(Flavor::Host),
-        _ => Err("known are ns and host".to_owned()),
-    }
-}
-
-fn lifecycle(word: &str) -> Result<Lifecycle, String> {
-    match word {
-        "dump-restore" => Ok(Lifecycle::DumpRestore),
-        "leave-running" => Ok(Lifecycle::LeaveRunning),
-        _ => Err("known are dump-restore and leave-running".to_owned()),
+impl RunArgs {
+    pub(super) fn manner(&self) -> Manner {
+        let way = if self.bind_mounts { MountWay::Bind } else { MountWay::Tree };
+        Manner { without_statmount: self.without_statmount, way }
     }
 }
 
@@ -106,63 +111,77 @@ pub fn progress() -> Arc<dyn Progress> {
 /// # Errors
 /// What keeps any trial from running.
 pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    check_backend(args)?;
-    crate::interrupt::install().context("installing the signal handlers")?;
-    let store = args.machines.store.open(progress())?;
+    if args.watch { super::watch::run(args) } else { once(args) }
+}
+
+/// Runs what the command line chooses; the exit status.
+pub(super) fn once(args: &RunArgs) -> anyhow::Result<u8> {
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let scenarios = select(&args.what, &tree)?;
-    let expectations = expectations(&tree)?;
+    chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener: None })
+}
+
+/// What is run.
+pub(super) struct Chosen {
+    /// The scenarios.
+    pub(super) scenarios: Vec<Scenario>,
+    /// They are the whole catalogue.
+    pub(super) whole: bool,
+    /// Somebody else who is told.
+    pub(super) listener: Option<Box<dyn Reporter>>,
+}
+
+/// Runs these scenarios; the exit status.
+pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chosen) -> anyhow::Result<u8> {
+    crate::interrupt::install().context("installing the signal handlers")?;
+    let store = args.machines.store.open(progress())?;
+    let subjects = plan::subjects(&args.subject, &args.patch, &store)?;
+    let kernels = args.axes.kernels(args.machines.backend, &store)?;
+    plan::check_backend(args.machines.backend, &subjects)?;
+    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let expectations = plan::expectations(&tree)?;
     if scenarios.is_empty() {
         eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.what.join(" "));
         println!("result: 0 passed, 0 failed, 0 skipped");
         return Ok(4);
     }
-    let kernels = match args.machines.backend {
-        Backend::Host => vec![crate::host::kernel_name()],
-        Backend::Vm if args.kernel.is_empty() => vec![store.manifest().defaults.kernel.clone()],
-        Backend::Vm => args.kernel.clone(),
-    };
-    let known = &store.manifest().kernel;
-    if let Some(kernel) = args.kernel.iter().find(|&kernel| !known.contains_key(kernel)) {
-        let known: Vec<&str> = known.keys().map(String::as_str).collect();
-        let what = format!("there is no kernel {kernel}; vm-images/images.toml has {}", known.join(", "));
-        return Err(super::Usage(what).into());
+    let mut pools = Vec::new();
+    for kernel in &kernels {
+        for subject in &subjects {
+            pools.push((kernel, subject, args.axes.tasks(kernel, subject, args.manner(), &scenarios)));
+        }
     }
-    let plan: Vec<(String, Vec<Task>)> =
-        kernels.iter().map(|kernel| (kernel.clone(), tasks(args, kernel, &scenarios))).collect();
+    let planned = pools.iter().flat_map(|(.., tasks)| tasks).cloned().collect();
+    let Share { tasks: mine, finished } = args.share.of(planned)?;
+    let mine: HashSet<&Trial> = mine.iter().map(|task| &task.trial).collect();
+    for (.., tasks) in &mut pools {
+        tasks.retain(|task| mine.contains(&task.trial));
+    }
+    let parts = subjects.iter().map(|subject| Ok((subject, subject.prepare(&store)?)));
+    let parts: HashMap<&Subject, Parts> = parts.collect::<anyhow::Result<_>>()?;
     let mut teller = Teller::new(args, &expectations)?;
-    let trials = || plan.iter().flat_map(|(_, tasks)| tasks).map(|task| &task.trial);
-    teller.tell(&Event::RunStarted { trials: trials().count(), common: Common::of(trials()) })?;
+    if let Some(listener) = listener {
+        teller.reporters.add(listener);
+    }
+    let known = finished.iter().map(|finished| &finished.trial);
+    let trials: Vec<&Trial> = known.chain(pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial)).collect();
+    teller.tell(&Event::RunStarted { trials: trials.len(), common: Common::of(trials) })?;
+    for finished in finished {
+        teller.tell(&Event::TrialFinished(Box::new(finished)))?;
+    }
     let start = Instant::now();
-    let mut folder = None;
-    for (kernel, tasks) in plan {
-        let specs: Box<dyn Fn(usize) -> MachineSpec + Sync> = match args.machines.backend {
-            Backend::Host => Box::new(args.machines.host_agents(&store, &scenarios)?),
-            Backend::Vm => {
-                if folder.is_none() {
-                    folder = Some(work_folder()?);
-                }
-                let folder = folder.as_ref().expect("it was made right above");
-                Box::new(args.machines.vms(&store, &kernel, folder.path())?)
-            }
-        };
+    let folder = work_folder()?;
+    for (number, (kernel, subject, tasks)) in pools.into_iter().enumerate() {
+        if tasks.is_empty() {
+            continue;
+        }
+        let work = folder.path().join(number.to_string());
+        let specs = args.machines.specs(&store, &scenarios, kernel, &parts[subject], &work)?;
         run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
     }
     let interrupted = crate::interrupt::requested();
-    teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, args.what.is_empty())
-}
-
-/// What is known to fail; an entry that names no scenario is a mistake in the file.
-fn expectations(tree: &Path) -> anyhow::Result<Expectations> {
-    let expectations = Expectations::load(&tree.join("scenarios/expectations.toml"))
-        .map_err(|error| super::Usage(error.to_string()))?;
-    let catalogue = select(&[], tree)?;
-    let stale = expectations.stale(catalogue.iter().map(|scenario| scenario.name.as_str()));
-    if stale.is_empty() {
-        return Ok(expectations);
-    }
-    let lines: Vec<String> = stale.iter().map(ToString::to_string).collect();
-    Err(super::Usage(lines.join("\n")).into())
+    let whole = whole && args.share.is_all();
+    teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
 
 /// Everybody who is told of the run's events.
@@ -202,8 +221,9 @@ impl<'a> Teller<'a> {
         let failed = judgement.verdict.group() == Group::Failed;
         let file = scenario.file.clone().filter(|_| trial.family.is_empty());
         let program = scenarios::text::print_scenario(&scenario);
+        let digest = Some(digest(&program));
         let mut finished =
-            Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()) };
+            Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()), digest };
         if failed {
             let files = traces.files();
             let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
@@ -253,7 +273,8 @@ fn run_tasks(
         known: &known,
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
-        confirm: !args.no_confirm,
+        retries: args.retries,
+        repeat: args.repeat,
     };
     std::thread::scope(|scope| -> anyhow::Result<()> {
         let news = crate::run::start(scope, &work, workers);
@@ -282,47 +303,4 @@ fn run_tasks(
         teller.over(Over::not_run(task, reason))?;
     }
     Ok(())
-}
-
-/// What the backend cannot do is a mistake of the user.
-fn check_backend(args: &RunArgs) -> Result<(), super::Usage> {
-    let subject = args.subject;
-    let mistake = match args.machines.backend {
-        Backend::Vm => return Ok(()),
-        Backend::Host if subject == Subject::Debian => format!(
-            "--backend host is for --subject {} only, not for {subject}: criu acts on the whole machine (it freezes, \
-             kills and traces processes, and loads modules), so it gets one of its own; leave --backend away",
-            subject::REFERENCE
-        ),
-        Backend::Host if !args.kernel.is_empty() => {
-            "--backend host uses this machine's own kernel; --kernel needs a VM".to_owned()
-        }
-        Backend::Host => return Ok(()),
-    };
-    Err(super::Usage(mistake))
-}
-
-/// Every combination of scenario, flavor and lifecycle on this kernel.
-fn tasks(args: &RunArgs, kernel: &str, scenarios: &[Scenario]) -> Vec<Task> {
-    let flavors = if args.flavor.is_empty() { &[Flavor::Ns][..] } else { &args.flavor };
-    let lifecycles = if args.lifecycle.is_empty() { &[Lifecycle::DumpRestore][..] } else { &args.lifecycle };
-    let mut tasks = Vec::new();
-    for scenario in scenarios {
-        for &flavor in flavors {
-            for &lifecycle in lifecycles {
-                let trial = Trial {
-                    scenario: scenario.name.clone(),
-                    family: scenario.family.clone(),
-                    flavor,
-                    lifecycle,
-                    kernel: kernel.to_owned(),
-                    subject: args.subject.to_string(),
-                };
-                let way = if args.bind_mounts { MountWay::Bind } else { MountWay::Tree };
-                let engine = args.subject.engine(Manner { without_statmount: args.without_statmount, way });
-                tasks.push(Task { trial, scenario: scenario.clone(), engine });
-            }
-        }
-    }
-    tasks
 }

@@ -78,16 +78,16 @@ impl Bill {
         while let Some(current) = todo.pop() {
             for entry in fs::read_dir(&current).map_err(at("list", &current))? {
                 let path = entry.map_err(at("list", &current))?.path();
-                if path.is_dir() {
+                let metadata = path.symlink_metadata().map_err(at("look at", &path))?;
+                if metadata.is_dir() {
                     todo.push(path);
                     continue;
                 }
-                let metadata = path.metadata().map_err(at("look at", &path))?;
                 let name = path.strip_prefix(directory).expect("it was listed below it");
                 files.push(FileRecord {
                     path: name.to_string_lossy().into_owned(),
                     size: metadata.len(),
-                    sha256: sha256_of_file(&path)?,
+                    sha256: sha256_of_entry(&path, &metadata)?,
                     mtime_ns: nanoseconds(metadata.modified().map_err(at("look at", &path))?),
                 });
             }
@@ -123,7 +123,7 @@ impl Bill {
     pub(crate) fn check(&self, directory: &Path, look: Look) -> Result<(), String> {
         for record in &self.files {
             let path = directory.join(&record.path);
-            let metadata = match path.metadata() {
+            let metadata = match path.symlink_metadata() {
                 Ok(metadata) => metadata,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Err(format!("{} is missing", record.path));
@@ -137,11 +137,11 @@ impl Bill {
             if same_time && look == Look::Quick {
                 continue;
             }
-            let got = sha256_of_file(&path).map_err(|error| error.to_string())?;
+            let got = sha256_of_entry(&path, &metadata).map_err(|error| error.to_string())?;
             if got != record.sha256 {
                 return Err(format!("{} has changed: its sha256 is {got} instead of {}", record.path, record.sha256));
             }
-            if !same_time {
+            if !same_time && metadata.is_file() {
                 // Not worth an error: without it the file is hashed again next time.
                 let time = UNIX_EPOCH + Duration::from_nanos(record.mtime_ns);
                 let _ = File::options().write(true).open(&path).and_then(|file| file.set_modified(time));
@@ -175,6 +175,15 @@ fn nanoseconds(time: SystemTime) -> u64 {
 /// SHA-256, hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// SHA-256 of a file's content, or of the target of a symbolic link, which stays itself: it may lead out of the image.
+fn sha256_of_entry(path: &Path, metadata: &fs::Metadata) -> Result<String, ImageError> {
+    if metadata.is_symlink() {
+        let target = fs::read_link(path).map_err(at("read", path))?;
+        return Ok(sha256(target.as_os_str().as_encoded_bytes()));
+    }
+    sha256_of_file(path)
 }
 
 /// SHA-256 of a file's content, hexadecimal.

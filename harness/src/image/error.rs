@@ -106,6 +106,27 @@ pub enum ImageError {
     /// A library or program is missing.
     #[error(transparent)]
     Needed(#[from] NeededError),
+    /// What is to be tested cannot be made; the fault is its own.
+    #[error("{what}: {why}")]
+    Subject {
+        /// The program, the sources or the patch.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// criu's sources need a namespace to be built in, and there can be none.
+    #[error(
+        "criu is built in namespaces of its own, and this system gives none: {said}\nStart as root, let users have \
+         namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
+         kernel.apparmor_restrict_unprivileged_userns), or build criu yourself and name it as path:FILE"
+    )]
+    NoNamespaces {
+        /// What was tried and how it failed.
+        said: String,
+    },
+    /// The user wants the run to end.
+    #[error("interrupted")]
+    Interrupted,
     /// An image was damaged and could not be built anew.
     #[error("{damage}; building it anew failed: {error}")]
     Rebuild {

@@ -55,6 +55,8 @@ pub struct Manifest {
     pub module_groups: Vec<ModuleGroup>,
     /// Userlands by the name that users type.
     pub userland: BTreeMap<String, UserlandEntry>,
+    /// Where criu's sources are built.
+    pub build: BuildEntry,
     /// Empty filesystems in every userland, by name.
     #[serde(default)]
     pub blank: BTreeMap<String, BlankEntry>,
@@ -130,6 +132,22 @@ pub struct UserlandEntry {
     pub binaries: Vec<String>,
 }
 
+/// A tree with a compiler and what criu's sources need besides.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildEntry {
+    /// Debian suites; packages come from the first one where it has them.
+    pub suites: Vec<String>,
+    /// Packages to unpack, with all they depend on.
+    pub packages: Vec<String>,
+    /// Patterns of packages that are left out although something depends on them.
+    #[serde(default)]
+    pub skip: Vec<String>,
+    /// Symbolic links that no package has: the target by the path relative to the root.
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
+}
+
 /// An empty filesystem.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -184,6 +202,11 @@ impl Manifest {
             words(&format!("{key}.suites"), &userland.suites)?;
             words(&format!("{key}.packages"), &userland.packages)?;
             paths(&format!("{key}.binaries"), &userland.binaries)?;
+        }
+        words("build.suites", &self.build.suites)?;
+        words("build.packages", &self.build.packages)?;
+        if !self.build.links.is_empty() {
+            paths("build.links", &self.build.links.keys().cloned().collect::<Vec<_>>())?;
         }
         for (at, group) in self.module_groups.iter().enumerate() {
             words(&format!("module-group[{at}].name"), std::slice::from_ref(&group.name))?;

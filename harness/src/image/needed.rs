@@ -1,8 +1,8 @@
 //! Which files a program needs to start: its ELF interpreter and, transitively, the libraries of its `DT_NEEDED`
 //! entries. Used for the userland's binaries, for QEMU, and for programs built on the host that go into a guest.
 //!
-//! The search is that of ld.so(8) without `ld.so.cache`: `DT_RPATH`/`DT_RUNPATH` with `$ORIGIN`, then the given
-//! directories in order. Not for what a program opens with dlopen(3): nothing in the file says so.
+//! The search is that of ld.so(8): `DT_RPATH` or `DT_RUNPATH`, `LD_LIBRARY_PATH` between the two, then `ld.so.cache` where
+//! there is one ([`super::ld_cache`]), then the given directories in order. Not for what a program opens with dlopen(3): nothing in the file says so.
 //!
 //! Symbolic links are resolved inside the root that is searched, never on the host, so a tree unpacked from packages
 //! can be walked without chroot(2).
@@ -84,10 +84,38 @@ pub struct Needed {
 pub const DEBIAN_LIBRARY_DIRECTORIES: [&str; 6] =
     ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib"];
 
+/// Where libraries are looked for besides where the files that need them say.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// `LD_LIBRARY_PATH`, for programs of this host.
+    pub first: Vec<PathBuf>,
+    /// What `ld.so.cache` says: the path by a library's name.
+    pub cache: BTreeMap<String, PathBuf>,
+    /// Directories, in their order.
+    pub directories: Vec<PathBuf>,
+}
+
+/// What a search came to.
+#[derive(Debug)]
+pub struct Found {
+    /// Each path once, sorted by path.
+    pub files: Vec<Needed>,
+    /// A [`NeededError::NoLibrary`] for each library that is nowhere.
+    pub missing: Vec<NeededError>,
+}
+
+/// A file whose needs are still to be looked at.
+struct Todo {
+    path: PathBuf,
+    source: PathBuf,
+    /// `DT_RPATH` of those that led here: it holds for everything below them.
+    inherited: Vec<PathBuf>,
+}
+
 /// Everything that the files need, themselves included, each path once, sorted by path.
 ///
-/// `root` is the directory that stands for `/` (`/` itself for the host's own programs), `files` and
-/// `library_directories` are relative to it. A script or a static program needs nothing but itself.
+/// `root` is the directory that stands for `/`, `files` and `library_directories` are relative to it. A script or a
+/// static program needs nothing but itself.
 ///
 /// # Errors
 /// A file or library that is missing (named, with who needs it), unreadable or broken.
@@ -96,55 +124,115 @@ pub fn walk(
     files: &[impl AsRef<Path>],
     library_directories: &[impl AsRef<Path>],
 ) -> Result<Vec<Needed>, NeededError> {
+    let directories = library_directories.iter().map(|directory| directory.as_ref().to_path_buf()).collect();
+    let found = search(root, files, &Places { directories, ..Places::default() })?;
+    match found.missing.into_iter().next() {
+        Some(missing) => Err(missing),
+        None => Ok(found.files),
+    }
+}
+
+/// The same for a root with an `ld.so.cache`, and with everything that is missing and not only the first.
+///
+/// # Errors
+/// A file that is missing, unreadable or broken.
+pub fn search(root: &Path, files: &[impl AsRef<Path>], places: &Places) -> Result<Found, NeededError> {
+    let start = files.iter().map(|file| {
+        let path = relative(file.as_ref());
+        match resolve(root, &path) {
+            Some(source) => Ok((path, source)),
+            None => Err(NeededError::NoFile { file: path, root: root.to_path_buf() }),
+        }
+    });
+    search_from(root, start.collect::<Result<_, _>>()?, places)
+}
+
+/// The same for files that need not be in the root: the path that each would have there, and where it is.
+///
+/// # Errors
+/// A file that is missing, unreadable or broken.
+pub fn search_from(root: &Path, start: Vec<(PathBuf, PathBuf)>, places: &Places) -> Result<Found, NeededError> {
     let mut found: BTreeMap<PathBuf, Needed> = BTreeMap::new();
     let mut known: BTreeSet<String> = BTreeSet::new();
-    let mut queue: VecDeque<PathBuf> = VecDeque::new();
-    let mut add = |path: PathBuf, source: PathBuf, role: Role, queue: &mut VecDeque<PathBuf>| {
+    let mut missing = Vec::new();
+    let mut queue: VecDeque<Todo> = VecDeque::new();
+    let mut add = |path: PathBuf, source: PathBuf, role: Role, inherited: &[PathBuf], queue: &mut VecDeque<Todo>| {
         if !found.contains_key(&path) {
-            queue.push_back(path.clone());
+            queue.push_back(Todo { path: path.clone(), source: source.clone(), inherited: inherited.to_vec() });
             found.insert(path.clone(), Needed { path, source, role });
         }
     };
-    for file in files {
-        let path = relative(file.as_ref());
-        let source =
-            resolve(root, &path).ok_or_else(|| NeededError::NoFile { file: path.clone(), root: root.to_path_buf() })?;
-        add(path, source, Role::Start, &mut queue);
+    for (path, source) in start {
+        add(path, source, Role::Start, &[], &mut queue);
     }
-    while let Some(path) = queue.pop_front() {
-        let source = resolve(root, &path).expect("it was resolved when it was queued");
+    while let Some(Todo { path, source, inherited }) = queue.pop_front() {
         let links = links(&source)?;
-        if let Some(interpreter) = links.interpreter {
-            let wanted = relative(&interpreter);
-            let real = resolve(root, &wanted)
-                .ok_or_else(|| NeededError::NoFile { file: wanted.clone(), root: root.to_path_buf() })?;
+        if let Some(interpreter) = &links.interpreter {
+            let wanted = relative(interpreter);
+            let nowhere = || NeededError::NoFile { file: wanted.clone(), root: root.to_path_buf() };
+            let real = resolve(root, &wanted).ok_or_else(nowhere)?;
             // The interpreter is also in DT_NEEDED of some libraries, and is loaded already.
             known.extend(wanted.file_name().map(|name| name.to_string_lossy().into_owned()));
-            add(wanted, real, Role::Interpreter, &mut queue);
+            add(wanted, real, Role::Interpreter, &[], &mut queue);
         }
+        let (order, inherited) = order(&links, &path, inherited, places);
         for library in links.needed {
             if !known.insert(library.clone()) {
                 continue;
             }
-            let mut directories = run_path(&links.run_path, &path);
-            directories.extend(library_directories.iter().map(|directory| directory.as_ref().to_path_buf()));
-            let hit = directories.iter().map(|directory| relative(directory).join(&library)).find_map(|candidate| {
-                let source = resolve(root, &candidate)?;
-                Some((candidate, source))
-            });
-            let Some((wanted, real)) = hit else {
-                let directories: Vec<_> = directories.iter().map(|path| path.display().to_string()).collect();
-                return Err(NeededError::NoLibrary {
+            match locate(root, &library, &order, places) {
+                Some((wanted, real)) => add(wanted, real, Role::Library, &inherited, &mut queue),
+                None => missing.push(NeededError::NoLibrary {
                     library,
-                    by: path,
-                    directories: directories.join(", "),
+                    by: path.clone(),
+                    directories: words(order.iter().chain(&places.directories)),
                     root: root.to_path_buf(),
-                });
-            };
-            add(wanted, real, Role::Library, &mut queue);
+                }),
+            }
         }
     }
-    Ok(found.into_values().collect())
+    Ok(Found { files: found.into_values().collect(), missing })
+}
+
+fn words<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> String {
+    paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The directories that a file itself names for its libraries, and what those below it inherit: a `DT_RUNPATH` makes
+/// every `DT_RPATH` void, its own and the inherited ones.
+fn order(links: &Links, path: &Path, inherited: Vec<PathBuf>, places: &Places) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let lib = places.directories.first().cloned().unwrap_or_default();
+    if !links.run_path.is_empty() {
+        let own = run_path(&links.run_path, path, &lib);
+        return (places.first.iter().cloned().chain(own).collect(), inherited);
+    }
+    let mut all = run_path(&links.old_run_path, path, &lib);
+    all.extend(inherited);
+    (all.iter().chain(&places.first).cloned().collect(), all)
+}
+
+/// Where a library is: the path by which it is found, and the file.
+fn locate(root: &Path, library: &str, own: &[PathBuf], places: &Places) -> Option<(PathBuf, PathBuf)> {
+    let at = |candidate: PathBuf| {
+        let source = resolve(root, &candidate)?;
+        is_for_amd64(&source).then_some((candidate, source))
+    };
+    if library.contains('/') {
+        return at(relative(Path::new(library)));
+    }
+    let inside = |directory: &PathBuf| at(relative(directory).join(library));
+    own.iter()
+        .find_map(inside)
+        .or_else(|| at(relative(places.cache.get(library)?)))
+        .or_else(|| places.directories.iter().find_map(inside))
+}
+
+/// The loader passes over files of another machine, as in `/lib32`.
+fn is_for_amd64(path: &Path) -> bool {
+    let mut head = [0; 20];
+    let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head));
+    // Something else is told when it is read as a whole.
+    read.is_err() || !head.starts_with(&elf::ELFMAG) || (head[4] == elf::ELFCLASS64.0 && head[18..] == [62, 0])
 }
 
 /// The regular file that a path inside `root` leads to; symbolic links, absolute ones too, stay inside.
@@ -191,13 +279,17 @@ fn relative(path: &Path) -> PathBuf {
     path.strip_prefix("/").unwrap_or(path).to_path_buf()
 }
 
-/// `DT_RUNPATH` as directories relative to the root; `$ORIGIN` is the directory of the file that has it.
-fn run_path(run_path: &str, file: &Path) -> Vec<PathBuf> {
+/// A run path as directories relative to the root; `$ORIGIN` is the directory of the file that has it, `$LIB` the first
+/// directory for libraries (ld.so(8)).
+fn run_path(run_path: &str, file: &Path, lib: &Path) -> Vec<PathBuf> {
     let origin = file.parent().unwrap_or(Path::new("")).display().to_string();
+    let lib = lib.display().to_string();
+    let values = [("${ORIGIN}", &origin), ("$ORIGIN", &origin), ("${LIB}", &lib), ("$LIB", &lib)];
     run_path
         .split(':')
         .filter(|directory| !directory.is_empty())
-        .map(|directory| PathBuf::from(directory.replace("${ORIGIN}", &origin).replace("$ORIGIN", &origin)))
+        .map(|directory| values.iter().fold(directory.to_owned(), |text, (token, value)| text.replace(token, value)))
+        .map(PathBuf::from)
         .collect()
 }
 
@@ -206,7 +298,10 @@ fn run_path(run_path: &str, file: &Path) -> Vec<PathBuf> {
 struct Links {
     interpreter: Option<PathBuf>,
     needed: Vec<String>,
+    /// `DT_RUNPATH`
     run_path: String,
+    /// `DT_RPATH`
+    old_run_path: String,
 }
 
 fn links(path: &Path) -> Result<Links, NeededError> {
@@ -239,7 +334,8 @@ fn elf_links(bytes: &[u8]) -> object::read::Result<Links> {
             let text = || entry.string(endian, strings).map(|text| String::from_utf8_lossy(text).into_owned());
             match entry.tag(endian) {
                 elf::DT_NEEDED => links.needed.push(text()?),
-                elf::DT_RPATH | elf::DT_RUNPATH => links.run_path = text()?,
+                elf::DT_RUNPATH => links.run_path = text()?,
+                elf::DT_RPATH => links.old_run_path = text()?,
                 _ => {}
             }
         }
@@ -248,119 +344,5 @@ fn elf_links(bytes: &[u8]) -> object::read::Result<Links> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    /// The smallest ELF file that has what the walk looks at.
-    fn program(interpreter: &str, needed: &[&str], run_path: &str) -> Vec<u8> {
-        let mut strings = vec![0];
-        let mut dynamic: Vec<(u64, u64)> = Vec::new();
-        let mut string = |tag: u64, text: &str, dynamic: &mut Vec<(u64, u64)>| {
-            dynamic.push((tag, strings.len() as u64));
-            strings.extend(text.bytes().chain([0]));
-        };
-        needed.iter().for_each(|name| string(1, name, &mut dynamic));
-        string(29, run_path, &mut dynamic);
-        let start = 64 + 3 * 56;
-        let strings_at = start + (dynamic.len() as u64 + 3) * 16;
-        dynamic.extend([(5, strings_at), (10, strings.len() as u64), (0, 0)]);
-        let interpreter_at = strings_at + strings.len() as u64;
-        let total = interpreter_at + interpreter.len() as u64 + 1;
-        let mut out = b"\x7fELF\x02\x01\x01".to_vec();
-        out.resize(16, 0);
-        out.extend([3, 0, 62, 0, 1, 0, 0, 0]);
-        for word in [0u64, 64, 0] {
-            out.extend(word.to_le_bytes());
-        }
-        out.extend([0, 0, 0, 0, 64, 0, 56, 0, 3, 0, 64, 0, 0, 0, 0, 0]);
-        let interpreter_type = if interpreter.is_empty() { 0 } else { 3 };
-        let segments = [
-            (1u32, 0, total),
-            (2, start, strings_at - start),
-            (interpreter_type, interpreter_at, interpreter.len() as u64 + 1),
-        ];
-        for (kind, at, size) in segments {
-            out.extend(kind.to_le_bytes());
-            out.extend(4u32.to_le_bytes());
-            for word in [at, at, at, size, size, 8] {
-                out.extend(word.to_le_bytes());
-            }
-        }
-        for (tag, value) in dynamic {
-            out.extend(tag.to_le_bytes());
-            out.extend(value.to_le_bytes());
-        }
-        out.extend(&strings);
-        out.extend(interpreter.bytes().chain([0]));
-        out
-    }
-
-    fn tree() -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        let at = |path: &str| root.path().join(path);
-        for directory in ["usr/bin", "usr/lib/x86_64-linux-gnu/private", "usr/lib64"] {
-            fs::create_dir_all(at(directory)).unwrap();
-        }
-        symlink("/usr/lib", at("lib")).unwrap();
-        symlink("usr/lib64", at("lib64")).unwrap();
-        let interpreter = "/lib64/ld.so.2";
-        fs::write(at("usr/bin/p"), program(interpreter, &["liba.so.1", "libc.so.6"], "")).unwrap();
-        fs::write(at("usr/bin/script"), "#!/bin/sh\n").unwrap();
-        fs::write(at("usr/lib/x86_64-linux-gnu/ld.so.2"), program("", &[], "")).unwrap();
-        symlink("/lib/x86_64-linux-gnu/ld.so.2", at("usr/lib64/ld.so.2")).unwrap();
-        let library = at("usr/lib/x86_64-linux-gnu");
-        fs::write(library.join("libc.so.6"), program("", &["ld.so.2"], "")).unwrap();
-        fs::write(library.join("liba.so.1.2.3"), program("", &["libb.so.1", "libc.so.6"], "$ORIGIN/private")).unwrap();
-        symlink("liba.so.1.2.3", library.join("liba.so.1")).unwrap();
-        fs::write(library.join("private/libb.so.1"), program("", &[], "")).unwrap();
-        root
-    }
-
-    #[test]
-    fn interpreter_and_libraries_are_found_through_links() {
-        let root = tree();
-        let needed = walk(root.path(), &["usr/bin/p", "usr/bin/script"], &DEBIAN_LIBRARY_DIRECTORIES).unwrap();
-        let lines: Vec<String> = needed
-            .iter()
-            .map(|one| {
-                let source = one.source.strip_prefix(root.path()).unwrap();
-                format!("{:?} {} = {}\n", one.role, one.path.display(), source.display())
-            })
-            .collect();
-        expect_test::expect![[r#"
-            Library lib/x86_64-linux-gnu/liba.so.1 = usr/lib/x86_64-linux-gnu/liba.so.1.2.3
-            Library lib/x86_64-linux-gnu/libc.so.6 = usr/lib/x86_64-linux-gnu/libc.so.6
-            Library lib/x86_64-linux-gnu/private/libb.so.1 = usr/lib/x86_64-linux-gnu/private/libb.so.1
-            Interpreter lib64/ld.so.2 = usr/lib/x86_64-linux-gnu/ld.so.2
-            Start usr/bin/p = usr/bin/p
-            Start usr/bin/script = usr/bin/script
-        "#]]
-        .assert_eq(&lines.concat());
-    }
-
-    #[test]
-    fn what_is_missing_is_named_with_who_needs_it() {
-        let root = tree();
-        fs::remove_file(root.path().join("usr/lib/x86_64-linux-gnu/private/libb.so.1")).unwrap();
-        let error = walk(root.path(), &["usr/bin/p"], &["usr/lib/x86_64-linux-gnu"]).unwrap_err().to_string();
-        assert!(error.starts_with(
-            "usr/lib/x86_64-linux-gnu/liba.so.1 needs the library libb.so.1, \
-             which is in none of usr/lib/x86_64-linux-gnu/private, usr/lib/x86_64-linux-gnu of "
-        ));
-        let error = walk(root.path(), &["usr/bin/q"], &["usr/lib"]).unwrap_err().to_string();
-        assert!(error.starts_with("usr/bin/q is not in "), "{error}");
-    }
-
-    #[test]
-    fn broken_files_and_link_loops_are_errors() {
-        let root = tree();
-        fs::write(root.path().join("usr/bin/p"), b"\x7fELF\x02\x01\x01 and no more").unwrap();
-        assert!(matches!(walk(root.path(), &["usr/bin/p"], &["lib"]), Err(NeededError::Elf { .. })));
-        symlink("loop", root.path().join("loop")).unwrap();
-        assert_eq!(resolve(root.path(), Path::new("loop")), None);
-        assert_eq!(resolve(root.path(), Path::new("../../../etc/passwd")), None);
-    }
-}
+#[path = "needed_tests.rs"]
+mod tests;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::bill::{Bill, Look, Package, sha256};
 use super::cache::{Built, Cache, Entry, Slot, State};
+use super::criu::{self, Criu};
 use super::error::{ImageError, at};
 use super::manifest::{KernelEntry, Manifest, UserlandEntry};
 use super::progress::{Progress, doing, silent};
@@ -78,6 +78,8 @@ pub enum Image<'a> {
     Kernel(&'a str),
     /// The userland of this name.
     Userland(&'a str),
+    /// Where criu's sources are built.
+    BuildRoot,
 }
 
 impl fmt::Display for Image<'_> {
@@ -86,6 +88,7 @@ impl fmt::Display for Image<'_> {
             Self::Qemu => f.pad("qemu"),
             Self::Kernel(name) => f.pad(&format!("kernel {name}")),
             Self::Userland(name) => f.pad(&format!("userland {name}")),
+            Self::BuildRoot => f.pad("build root"),
         }
     }
 }
@@ -101,26 +104,15 @@ pub enum ImageState {
     Damaged(String),
 }
 
-/// What was taken out of the cache, or could not be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Removed {
-    /// The image's directory name.
-    pub name: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// False when another run uses it.
-    pub gone: bool,
-}
-
 /// The images of a source tree in a cache.
 pub struct Store {
     pub(super) cache: Cache,
     tree: PathBuf,
     manifest: Manifest,
-    source: Source,
+    pub(super) source: Source,
     agent: Option<PathBuf>,
     /// Images that were given out, by directory: their locks keep them from being removed.
-    used: Mutex<BTreeMap<PathBuf, Entry>>,
+    pub(super) used: Mutex<BTreeMap<PathBuf, Entry>>,
 }
 
 /// The cache's place when nobody names one: `zdtm-detached` below `XDG_CACHE_HOME` or `~/.cache`.
@@ -167,12 +159,12 @@ impl Store {
         self.obtain(Image::Qemu, false, Qemu::of)
     }
 
-    /// What boots this kernel with this userland, built when it is missing. The agent is built anew when its sources
-    /// have changed.
+    /// What boots this kernel with this userland, built when it is missing, and with a criu in the place of the
+    /// userland's own if there is one. The agent is built anew when its sources have changed.
     ///
     /// # Errors
     /// The manifest does not have them; something is missing and cannot be built.
-    pub fn boot_image(&self, kernel: &str, userland: &str) -> Result<BootImage, ImageError> {
+    pub fn boot_image(&self, kernel: &str, userland: &str, criu: Option<&Criu>) -> Result<BootImage, ImageError> {
         self.known(Image::Kernel(kernel))?;
         self.known(Image::Userland(userland))?;
         let (kernel, kernel_bill) =
@@ -180,8 +172,12 @@ impl Store {
         let (userland, userland_bill) =
             self.obtain(Image::Userland(userland), false, |entry| (entry.directory.clone(), entry.bill.clone()))?;
         let (agent, agent_key) = self.agent()?;
-        let segments = [userland.join(userland::SEGMENT), kernel.join(kernel::MODULES), agent.join(agent::SEGMENT)];
-        let key = sha256([kernel_bill.content_key(), userland_bill.content_key(), agent_key].concat().as_bytes());
+        let mut segments = vec![userland.join(userland::SEGMENT), kernel.join(kernel::MODULES)];
+        segments.extend(criu.map(|criu| criu.segment.clone()));
+        segments.push(agent.join(agent::SEGMENT));
+        let criu_key = criu.map_or("", |criu| &criu.key).to_owned();
+        let keys = [kernel_bill.content_key(), userland_bill.content_key(), criu_key, agent_key];
+        let key = sha256(keys.concat().as_bytes());
         let slot = Slot { kind: "initramfs", name: String::new(), key: key.clone() };
         let build = |to: &Path, _: Option<&Bill>| concatenate(&segments, &to.join(INITRAMFS)).map(Some);
         let directory = self.take(&slot, false, build, |entry| entry.directory.clone())?;
@@ -250,46 +246,7 @@ impl Store {
     pub fn images(&self) -> Vec<Image<'_>> {
         let kernels = self.manifest.kernel.keys().map(|name| Image::Kernel(name));
         let userlands = self.manifest.userland.keys().map(|name| Image::Userland(name));
-        std::iter::once(Image::Qemu).chain(kernels).chain(userlands).collect()
-    }
-
-    /// Removes images from the cache: all of them, those not used for a time, or, with neither, those that the
-    /// manifest and the sources as they are now have no use for.
-    ///
-    /// # Errors
-    /// The filesystem's.
-    pub fn clean(&self, all: bool, older_than: Option<Duration>) -> Result<Vec<Removed>, ImageError> {
-        self.used.lock().expect("nobody panics with it").clear();
-        let current: Vec<Slot> = self.images().into_iter().map(|image| self.slot(image)).collect::<Result<_, _>>()?;
-        let mut removed = Vec::new();
-        for (name, size, age) in self.cache.images()? {
-            let goes = match older_than {
-                Some(limit) => age >= limit,
-                None => all || !current.iter().any(|slot| self.cache.is(&name, slot)),
-            };
-            if goes {
-                removed.push(Removed { gone: self.cache.remove(&name)?, name, size });
-            }
-        }
-        self.cache.remove_scratch()?;
-        Ok(removed)
-    }
-
-    /// Every image in the cache: its directory's name, its size in bytes, how long ago it was used.
-    ///
-    /// # Errors
-    /// The filesystem's.
-    pub fn kept(&self) -> Result<Vec<(String, u64, Duration)>, ImageError> {
-        self.cache.images()
-    }
-
-    /// Removes the image of this directory name, unless another run uses it; true when it is gone.
-    ///
-    /// # Errors
-    /// The filesystem's.
-    pub fn remove(&self, name: &str) -> Result<bool, ImageError> {
-        self.used.lock().expect("nobody panics with it").remove(&self.cache.root().join("images").join(name));
-        self.cache.remove(name)
+        std::iter::once(Image::Qemu).chain(kernels).chain(userlands).chain([Image::BuildRoot]).collect()
     }
 
     /// The image from the cache or, when it is missing, from its builder.
@@ -337,6 +294,10 @@ impl Store {
                 let entry = self.userland(name)?;
                 (&entry.suites, [entry.packages.clone(), entry.tools.clone()].concat(), &entry.skip, &Vec::new())
             }
+            Image::BuildRoot => {
+                let entry = &self.manifest.build;
+                (&entry.suites, entry.packages.clone(), &entry.skip, &Vec::new())
+            }
         };
         let order = Order { title, suites, packages, skip, keep };
         let work = to.with_file_name("work");
@@ -345,12 +306,13 @@ impl Store {
             Image::Qemu => qemu::build(unpacked, &self.manifest.qemu, to),
             Image::Kernel(_) => kernel::build(unpacked, &self.manifest.module_groups, to),
             Image::Userland(name) => userland::build(unpacked, self.userland(name)?, &self.manifest, to),
+            Image::BuildRoot => criu::build_root(unpacked, &self.manifest.build.links, to),
         })
         .map(Some)
     }
 
     /// What an image is asked for to be: everything of the manifest that its builder reads.
-    fn slot(&self, image: Image<'_>) -> Result<Slot, ImageError> {
+    pub(super) fn slot(&self, image: Image<'_>) -> Result<Slot, ImageError> {
         fn key(what: impl Serialize) -> String {
             let text = serde_json::to_string(&(BUILDERS, what)).expect("strings and numbers have a JSON form");
             sha256(text.as_bytes())
@@ -359,6 +321,7 @@ impl Store {
             Image::Qemu => ("qemu", "", key(&self.manifest.qemu)),
             Image::Kernel(name) => ("kernel", name, key((self.kernel(name)?, &self.manifest.module_groups))),
             Image::Userland(name) => ("userland", name, key((self.userland(name)?, &self.manifest.blank))),
+            Image::BuildRoot => ("build-root", "", key(&self.manifest.build)),
         };
         Ok(Slot { kind, name: name.to_owned(), key })
     }

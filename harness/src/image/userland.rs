@@ -107,7 +107,7 @@ fn blank_filesystem(root: &Path, name: &str, blank: &BlankEntry, copy: u32) -> R
 }
 
 /// A program of the unpacked tree, to be given its arguments.
-fn through_loader(root: &Path, program: &Path) -> Result<Command, ImageError> {
+pub(super) fn through_loader(root: &Path, program: &Path) -> Result<Command, ImageError> {
     let files = needed::walk(root, &[program], &DEBIAN_LIBRARY_DIRECTORIES)?;
     let source = |role| files.iter().find(|file| file.role == role).map(|file| &file.source);
     let (Some(loader), Some(program)) = (source(needed::Role::Interpreter), source(needed::Role::Start)) else {

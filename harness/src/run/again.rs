@@ -21,13 +21,45 @@ pub(super) fn is_unexpected(judgement: &Judgement) -> bool {
     matches!(judgement.verdict, Verdict::Fail(_) | Verdict::ChangedFail(_) | Verdict::Xpass)
 }
 
-/// An unexpected result and what came of the second run.
-pub(super) fn confirmed(first: Over, second: Attempt) -> Over {
-    match second {
-        Attempt::Over(second) if second.judgement.verdict == first.judgement.verdict => first,
-        Attempt::Over(second) => flaky(first, &second.judgement),
-        Attempt::Died { error, .. } => with_note(first, &format!("not confirmed: the second time {error}")),
-        Attempt::Interrupted => with_note(first, "not confirmed: interrupted"),
+/// An unexpected result and what came of up to `retries` further runs; the first that is not the same ends them.
+pub(super) fn confirmed(first: Over, retries: u32, mut again: impl FnMut() -> Attempt) -> Over {
+    for same in 1..=retries {
+        match again() {
+            Attempt::Over(second) if second.judgement.verdict == first.judgement.verdict => {}
+            Attempt::Over(second) => return flaky(first, same, &second.judgement),
+            Attempt::Died { error, .. } => {
+                return with_note(first, &format!("not confirmed: the second time {error}"));
+            }
+            Attempt::Interrupted => return with_note(first, "not confirmed: interrupted"),
+        }
+    }
+    first
+}
+
+/// What two results of a trial that is run more than once come to; the first may be of several runs already.
+pub(super) fn both(first: Over, second: Over) -> Over {
+    let (one, other) = (first.judgement.verdict, second.judgement.verdict);
+    if other == Verdict::NotRun || (one == other && !matches!(one, Verdict::Flaky { .. })) {
+        return first;
+    }
+    let (passed, runs) = (runs(one).0 + runs(other).0, runs(one).1 + runs(other).1);
+    // What failed tells more.
+    let (telling, silent) =
+        if other.group() == Group::Failed && one.group() != Group::Failed { (second, first) } else { (first, second) };
+    let was = telling.judgement.verdict;
+    let reason = match was {
+        Verdict::Flaky { .. } => telling.judgement.reason.clone(),
+        _ => format!("once {}, once {}", told(&telling.judgement), told(&silent.judgement)),
+    };
+    let verdict = Verdict::Flaky { passed, runs };
+    Over { judgement: Judgement { verdict, reason, ..telling.judgement }, ..telling }
+}
+
+/// How often it passed, and how often it ran.
+fn runs(verdict: Verdict) -> (u32, u32) {
+    match verdict {
+        Verdict::Flaky { passed, runs } => (passed, runs),
+        verdict => (u32::from(verdict.group() == Group::Passed), 1),
     }
 }
 
@@ -38,16 +70,20 @@ fn with_note(mut over: Over, note: &str) -> Over {
     over
 }
 
-/// Two results that are not the same. What explains the first one stays with it.
-fn flaky(first: Over, second: &Judgement) -> Over {
-    let told = |judgement: &Judgement| match judgement.reason.as_str() {
+/// Verdict and reason.
+fn told(judgement: &Judgement) -> String {
+    match judgement.reason.as_str() {
         "" => judgement.verdict.to_string(),
         reason => format!("{}: {reason}", judgement.verdict),
-    };
-    let reason = format!("the first time {}; again, in a new machine, {}", told(&first.judgement), told(second));
-    let passed =
-        [first.judgement.verdict, second.verdict].into_iter().filter(|verdict| verdict.group() == Group::Passed);
-    let verdict = Verdict::Flaky { passed: passed.count().try_into().unwrap_or(0), runs: 2 };
+    }
+}
+
+/// A result that came `same` times, and then another. What explains the first one stays with it.
+fn flaky(first: Over, same: u32, second: &Judgement) -> Over {
+    let times = if same == 1 { "the first time".to_owned() } else { format!("{same} times") };
+    let reason = format!("{times} {}; again, in a new machine, {}", told(&first.judgement), told(second));
+    let passed = runs(first.judgement.verdict).0 * same + runs(second.verdict).0;
+    let verdict = Verdict::Flaky { passed, runs: same + 1 };
     Over { judgement: Judgement { verdict, reason, ..first.judgement }, ..first }
 }
 
@@ -69,7 +105,7 @@ pub(super) fn blamed(first: Death, second: Attempt, task: &Task, known: impl FnO
         Attempt::Over(second) => {
             let died = verdict_on(&first.error);
             let first = Over { judgement: died, traces: first.traces, ..Over::not_run(task.clone(), "") };
-            let flaky = flaky(first, &second.judgement);
+            let flaky = flaky(first, 1, &second.judgement);
             Over { report: second.report, criu: second.criu, ..flaky }
         }
     }
@@ -124,6 +160,12 @@ mod tests {
         format!("{}: {}", over.judgement.verdict, over.judgement.reason)
     }
 
+    fn again(verdicts: &[Verdict]) -> String {
+        let mut next = verdicts.iter();
+        let more = || Attempt::Over(Box::new(over(*next.next().expect("no more runs than asked for"), "")));
+        told(&confirmed(over(WRONG_PATH, "first"), 3, more))
+    }
+
     fn died(panic: Option<&str>) -> MachineError {
         let console = Tail { path: "c".into(), lines: Vec::new(), panic: panic.map(str::to_owned), full: false };
         VmError::Died { console }.into()
@@ -136,13 +178,15 @@ mod tests {
     #[test]
     fn what_comes_again_is_told_as_it_came() {
         let second = Attempt::Over(Box::new(over(WRONG_PATH, "and again")));
-        assert_eq!(told(&confirmed(over(WRONG_PATH, "first"), second)), "fail(wrong-path): first");
+        let mut second = Some(second);
+        let over = confirmed(over(WRONG_PATH, "first"), 1, || second.take().expect("one more run is enough"));
+        assert_eq!(told(&over), "fail(wrong-path): first");
     }
 
     #[test]
     fn another_second_result_is_flaky() {
         let first = || over(WRONG_PATH, "the link differs");
-        let again = |verdict, reason| told(&confirmed(first(), Attempt::Over(Box::new(over(verdict, reason)))));
+        let again = |verdict, reason| told(&confirmed(first(), 1, || Attempt::Over(Box::new(over(verdict, reason)))));
         expect_test::expect![[r#"
             flaky(1/2): the first time fail(wrong-path): the link differs; again, in a new machine, pass
             flaky(0/2): the first time fail(wrong-path): the link differs; again, in a new machine, fail(hang): slow"#]]
@@ -150,13 +194,41 @@ mod tests {
     }
 
     #[test]
+    fn retries_end_with_the_first_other_result() {
+        assert_eq!(again(&[WRONG_PATH, WRONG_PATH, WRONG_PATH]), "fail(wrong-path): first");
+        assert_eq!(
+            again(&[WRONG_PATH, Verdict::Pass]),
+            "flaky(1/3): 2 times fail(wrong-path): first; again, in a new machine, pass"
+        );
+    }
+
+    #[test]
+    fn a_trial_that_is_repeated_must_always_come_to_the_same() {
+        let sum = |verdicts: &[Verdict]| {
+            let mut all = verdicts.iter().map(|verdict| over(*verdict, "why"));
+            let first = all.next().expect("there is one");
+            told(&all.fold(first, both))
+        };
+        assert_eq!(sum(&[Verdict::Pass, Verdict::Pass]), "pass: why");
+        assert_eq!(
+            sum(&[Verdict::Pass, WRONG_PATH, Verdict::Pass]),
+            "flaky(2/3): once fail(wrong-path): why, once pass: why"
+        );
+        assert_eq!(
+            sum(&[WRONG_PATH, Verdict::Fail(FailureKind::Hang)]),
+            "flaky(0/2): once fail(wrong-path): why, once fail(hang): why"
+        );
+        assert_eq!(sum(&[WRONG_PATH, Verdict::NotRun]), "fail(wrong-path): why");
+    }
+
+    #[test]
     fn a_second_run_without_an_end_changes_nothing_but_is_told() {
         let first = || over(WRONG_PATH, "the link differs");
         assert_eq!(
-            told(&confirmed(first(), Attempt::Interrupted)),
+            told(&confirmed(first(), 1, || Attempt::Interrupted)),
             "fail(wrong-path): the link differs (not confirmed: interrupted)"
         );
-        let died = told(&confirmed(first(), attempt_died(None)));
+        let died = told(&confirmed(first(), 1, || attempt_died(None)));
         assert!(
             died.starts_with(
                 "fail(wrong-path): the link differs (not confirmed: the second time the VM: the guest died"

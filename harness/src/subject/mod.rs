@@ -1,22 +1,53 @@
 //! What is tested: a CRIU build, or the reference engine, with or without a mistake.
+//!
+//! - [`prepare`]: from a subject to what is in the VM besides the kernel
+
+pub mod prepare;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use protocol::Fault;
 use protocol::fault::UnknownFault;
 use protocol::message::{Engine, MountWay};
 
-/// The criu of the userland's Debian suite.
+use crate::image::{Sources, Tree};
+
+pub use prepare::Parts;
+
+/// The criu of the default userland's Debian suite.
 pub const DEBIAN: &str = "debian:trixie";
 /// The reference engine, a part of the agent.
 pub const REFERENCE: &str = "reference";
+/// Every form of a subject, for messages and help texts.
+pub const FORMS: &str =
+    "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME";
+
+/// Every form with an example, for `--help`.
+pub const HELP: &str = "\
+What is tested; may be given more than once [default: debian:trixie]
+
+debian:sid              the criu of a Debian suite: bookworm, trixie, sid, experimental
+path:/usr/sbin/criu     a criu of this machine, carried into the VM with the libraries it needs
+src:../criu             a CRIU source tree, built here as it is
+git:../criu@v4.1        a revision of a local repository, built here
+src:../criu+patch:x.diff   with a patch on top, as --patch does for all
+reference               the reference engine, without CRIU
+reference+fault:NAME    the same with a known mistake";
+
+/// Stands before each patch in a subject's text.
+const PATCH: &str = "+patch:";
 
 /// A subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// `debian:trixie`
-    Debian,
+    /// `debian:SUITE`: that suite's package.
+    Debian(String),
+    /// `path:FILE`: a program of this host.
+    Path(PathBuf),
+    /// `src:DIR`, `git:DIR@REV`, with `+patch:FILE` for each patch: sources that are built here.
+    Sources(Sources),
     /// `reference`, `reference+fault:NAME`
     Reference(Option<Fault>),
 }
@@ -34,8 +65,19 @@ pub struct Manner {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownSubject {
     /// No such subject.
-    #[error("unknown subject {0:?}; known are {DEBIAN}, {REFERENCE} and {REFERENCE}+fault:NAME")]
+    #[error("unknown subject {0:?}; known are {FORMS}")]
     Subject(String),
+    /// The part behind the colon is missing or incomplete.
+    #[error("{word:?} is incomplete: write {form}")]
+    Incomplete {
+        /// What was written.
+        word: String,
+        /// What is wanted.
+        form: &'static str,
+    },
+    /// A patch on something that is not built here.
+    #[error("{0:?}: a patch goes on top of sources only, src:DIR or git:DIR@REV")]
+    Patch(String),
     /// No such fault.
     #[error("{0}")]
     Fault(#[from] UnknownFault),
@@ -45,19 +87,56 @@ impl FromStr for Subject {
     type Err = UnknownSubject;
 
     fn from_str(word: &str) -> Result<Self, UnknownSubject> {
-        match (word, word.strip_prefix("reference+fault:")) {
-            (DEBIAN, _) => Ok(Self::Debian),
-            (REFERENCE, _) => Ok(Self::Reference(None)),
-            (_, Some(fault)) => Ok(Self::Reference(Some(fault.parse()?))),
-            _ => Err(UnknownSubject::Subject(word.to_owned())),
+        let unknown = || UnknownSubject::Subject(word.to_owned());
+        if word == REFERENCE {
+            return Ok(Self::Reference(None));
         }
+        if let Some(fault) = word.strip_prefix("reference+fault:") {
+            return Ok(Self::Reference(Some(fault.parse()?)));
+        }
+        let mut parts = word.split(PATCH);
+        let (kind, rest) = parts.next().and_then(|first| first.split_once(':')).ok_or_else(unknown)?;
+        let patches: Vec<PathBuf> = parts.map(PathBuf::from).collect();
+        let complete = |good: bool, form| {
+            let word = word.to_owned();
+            if good { Ok(()) } else { Err(UnknownSubject::Incomplete { word, form }) }
+        };
+        complete(patches.iter().all(|patch| !patch.as_os_str().is_empty()), "a file behind +patch:")?;
+        let plain = |subject| {
+            let refused = || UnknownSubject::Patch(word.to_owned());
+            if patches.is_empty() { Ok(subject) } else { Err(refused()) }
+        };
+        let tree = match kind {
+            "debian" => {
+                complete(!rest.is_empty(), "debian:SUITE, as in debian:sid")?;
+                return plain(Self::Debian(rest.to_owned()));
+            }
+            "path" => {
+                complete(!rest.is_empty(), "path:FILE, as in path:/usr/local/sbin/criu")?;
+                return plain(Self::Path(rest.into()));
+            }
+            "src" => {
+                complete(!rest.is_empty(), "src:DIR, as in src:../criu")?;
+                Tree::Folder(rest.into())
+            }
+            "git" => {
+                let form = "git:DIR@REV, as in git:../criu@v4.1";
+                let (repository, revision) = rest.split_once('@').unwrap_or_default();
+                complete(!repository.is_empty() && !revision.is_empty(), form)?;
+                Tree::Revision { repository: repository.into(), revision: revision.to_owned() }
+            }
+            _ => return Err(unknown()),
+        };
+        Ok(Self::Sources(Sources { tree, patches }))
     }
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Debian => f.write_str(DEBIAN),
+            Self::Debian(suite) => write!(f, "debian:{suite}"),
+            Self::Path(file) => write!(f, "path:{}", file.display()),
+            Self::Sources(sources) => sources.fmt(f),
             Self::Reference(None) => f.write_str(REFERENCE),
             Self::Reference(Some(fault)) => write!(f, "{REFERENCE}+fault:{fault}"),
         }
@@ -65,12 +144,32 @@ impl fmt::Display for Subject {
 }
 
 impl Subject {
-    /// What the guest is told.
-    pub fn engine(self, manner: Manner) -> Engine {
+    /// The subject with these patches on top.
+    ///
+    /// # Errors
+    /// It is not built here.
+    pub fn patched(self, more: &[PathBuf]) -> Result<Self, UnknownSubject> {
         match self {
-            Self::Debian => Engine::Criu,
+            subject if more.is_empty() => Ok(subject),
+            Self::Sources(mut sources) => {
+                sources.patches.extend_from_slice(more);
+                Ok(Self::Sources(sources))
+            }
+            other => Err(UnknownSubject::Patch(other.to_string())),
+        }
+    }
+
+    /// Whether it is the reference engine, which needs no VM.
+    pub fn is_reference(&self) -> bool {
+        matches!(self, Self::Reference(_))
+    }
+
+    /// What the guest is told.
+    pub fn engine(&self, manner: Manner) -> Engine {
+        match self {
+            Self::Debian(_) | Self::Path(_) | Self::Sources(_) => Engine::Criu,
             Self::Reference(fault) => {
-                Engine::Reference { fault, without_statmount: manner.without_statmount, way: manner.way }
+                Engine::Reference { fault: *fault, without_statmount: manner.without_statmount, way: manner.way }
             }
         }
     }
@@ -78,20 +177,69 @@ impl Subject {
 
 #[cfg(test)]
 mod tests {
+    use expect_test::expect;
+
     use super::*;
 
     #[test]
     fn words_and_subjects_are_the_same() {
-        for word in ["debian:trixie", "reference", "reference+fault:dot-name-as-root"] {
+        for word in [
+            "debian:trixie",
+            "debian:sid",
+            "path:/usr/local/sbin/criu",
+            "src:.",
+            "src:../criu+patch:a.patch+patch:b.patch",
+            "git:/src/criu@main@{yesterday}",
+            "git:.@HEAD~1+patch:x",
+            "reference",
+            "reference+fault:dot-name-as-root",
+        ] {
             assert_eq!(word.parse::<Subject>().unwrap().to_string(), word);
         }
     }
 
     #[test]
-    fn unknown_words_name_the_known_ones() {
-        let error = |word: &str| word.parse::<Subject>().unwrap_err().to_string();
-        assert!(error("debian:sid").contains("known are debian:trixie, reference and reference+fault:NAME"));
-        assert!(error("reference+fault:x").starts_with("unknown fault \"x\"; known are attached,"));
-        assert!(error("reference+fault").starts_with("unknown subject"));
+    fn wrong_words_say_what_is_possible() {
+        let words = [
+            "criu",
+            "docker:x",
+            "reference+fault",
+            "git:.",
+            "git:@main",
+            "src:",
+            "src:a+patch:",
+            "path:a+patch:b",
+            "debian:",
+            "reference+patch:a",
+        ];
+        let told: String = words.map(|word| format!("{}\n", word.parse::<Subject>().unwrap_err())).concat();
+        expect![[r#"
+            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME
+            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME
+            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME
+            "git:." is incomplete: write git:DIR@REV, as in git:../criu@v4.1
+            "git:@main" is incomplete: write git:DIR@REV, as in git:../criu@v4.1
+            "src:" is incomplete: write src:DIR, as in src:../criu
+            "src:a+patch:" is incomplete: write a file behind +patch:
+            "path:a+patch:b": a patch goes on top of sources only, src:DIR or git:DIR@REV
+            "debian:" is incomplete: write debian:SUITE, as in debian:sid
+            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME
+        "#]].assert_eq(&told);
+        assert!(
+            "reference+fault:x"
+                .parse::<Subject>()
+                .unwrap_err()
+                .to_string()
+                .starts_with("unknown fault \"x\"; known are attached,")
+        );
+    }
+
+    #[test]
+    fn patches_go_on_sources_only() {
+        let patches = [PathBuf::from("x.patch")];
+        let patched =
+            |word: &str| word.parse::<Subject>().unwrap().patched(&patches).map(|subject| subject.to_string());
+        assert_eq!(patched("src:."), Ok("src:.+patch:x.patch".to_owned()));
+        assert!(patched("debian:trixie").is_err() && patched("reference").is_err());
     }
 }

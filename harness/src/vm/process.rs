@@ -80,6 +80,21 @@ impl Process {
         Ok(self.status)
     }
 
+    /// Waits until the child ends by itself; none, and the child is killed, when `interrupt` becomes readable.
+    ///
+    /// # Errors
+    /// The child cannot be waited for.
+    pub fn wait_or_interrupt(&mut self, interrupt: Option<BorrowedFd>) -> io::Result<Option<ExitStatus>> {
+        /// Longer than anything takes, and short enough for every clock.
+        const LONG: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
+        if self.status.is_some() {
+            return Ok(self.status);
+        }
+        let wake = wait::readable(self.ended.as_fd(), interrupt, Instant::now() + LONG)?;
+        let status = self.kill()?;
+        Ok((wake == Wake::Ready).then_some(status))
+    }
+
     /// Kills the whole group, reaps the child, tells how it ended.
     ///
     /// # Errors

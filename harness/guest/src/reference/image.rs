@@ -84,10 +84,12 @@ pub enum NameImage {
         /// What it is.
         kind: FileKind,
     },
-    /// The entry was removed; an index into `inodes`.
+    /// The entry was removed.
     Removed {
-        /// The inode.
+        /// The inode: an index into `inodes`.
         inode: usize,
+        /// So many of the directories above were removed too, whoever has their names now. Only a directory shows them.
+        gone: usize,
     },
     /// There never was an entry (`O_TMPFILE`).
     Never {
@@ -100,6 +102,11 @@ pub enum NameImage {
         inode: usize,
         /// `F_GET_SEALS`
         seals: i32,
+    },
+    /// A socket: there is no path.
+    Socket {
+        /// Which.
+        file: FileId,
     },
 }
 
@@ -167,6 +174,26 @@ pub struct DescriptionImage {
     pub locks: Vec<LockImage>,
     /// What a named pipe holds.
     pub pipe: Bytes,
+    /// What only sockets have.
+    pub socket: Option<SocketImage>,
+}
+
+/// A Unix socket of type `SOCK_SEQPACKET` that is connected to another of the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketImage {
+    /// The other end: an index into `descriptions`.
+    pub peer: usize,
+    /// The messages that wait in it, the oldest first.
+    pub queue: Vec<MessageImage>,
+}
+
+/// A message that nobody has received yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageImage {
+    /// What it says.
+    pub bytes: Bytes,
+    /// The descriptors in it: indices into `descriptions`.
+    pub descriptions: Vec<usize>,
 }
 
 /// A lock.

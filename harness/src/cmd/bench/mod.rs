@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::machines::{MachineArgs, work_folder};
 use crate::machine::Backend;
+use crate::subject::Parts;
 use measure::Bench;
 
 /// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores.
@@ -81,7 +82,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
     let store = args.machines.store.open(super::run::progress())?;
     let kernel = args.kernel.clone().unwrap_or_else(|| store.manifest().defaults.kernel.clone());
     let folder = work_folder()?;
-    let mut spec = args.machines.vm(&store, &kernel, folder.path())?;
+    let mut spec = args.machines.vm(&store, &kernel, &Parts::plain(&store), folder.path())?;
     spec.accelerator = args.machines.accelerator(&spec)?.accelerator;
     let mut bench = Bench::new(spec, folder.path(), args)?;
     let outcome = bench.take_all();

@@ -9,6 +9,7 @@ use super::super::machines::{MEMORY_MIB, MachineArgs, work_folder};
 use super::Check;
 use crate::image::{Image, ImageError, ImageState, Store};
 use crate::memory::available_mib;
+use crate::subject::Parts;
 use crate::vm::VmSpec;
 use crate::vm::accel::{self, Accelerator, Decision};
 use crate::vm::qemu::{QemuProgram, on_path};
@@ -54,6 +55,7 @@ pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
             Image::Qemu => args.qemu.is_none(),
             Image::Kernel(name) => name == defaults.kernel,
             Image::Userland(name) => name == defaults.userland,
+            Image::BuildRoot => false,
         };
         let state = store.state(image, false);
         whole &= !needed || matches!(state, Ok(ImageState::Built(_)));
@@ -69,7 +71,7 @@ pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
         return checks;
     }
     let found = work_folder().and_then(|folder| {
-        let spec = args.vm(store, &defaults.kernel, folder.path())?;
+        let spec = args.vm(store, &defaults.kernel, &Parts::plain(store), folder.path())?;
         let decision = args.accelerator(&spec)?;
         Ok((VmSpec { accelerator: decision.accelerator, ..spec }, decision))
     });

@@ -6,12 +6,14 @@
 //! - [`seen`]: what objects there are
 //! - [`place`]: where a detached mount can be made again
 //! - [`entry`]: through which directory entry a file is open
+//! - [`flight`]: sockets, and descriptors in their queues
 //! - `inode`: files that have lost their names
 //! - [`refusal`]: why something cannot be captured
 //!
 //! The process must not run meanwhile. Here it waits for the agent; who captures others must stop them first.
 
 pub mod entry;
+pub mod flight;
 mod inode;
 pub mod place;
 pub mod refusal;
@@ -214,6 +216,10 @@ impl Capture<'_> {
             Some(base) => self.removed(seen, base, &join(&mount.root, &path), workshop)?,
             None => NameImage::Live { file: seen.status.file, kind: seen.status.kind },
         };
+        if path.is_empty() && seen.status.kind != FileKind::Directory && is_nofollow(seen) {
+            // It is opened through a magic link, which the flag forbids to follow.
+            return Err(Cause::Unsupported("O_NOFOLLOW on the root of a bind of a file".to_owned()));
+        }
         let path = wrong::path(self.options.fault, seen, mount, workshop, path)?;
         Ok(self.file(seen, path, name))
     }
@@ -233,7 +239,12 @@ impl Capture<'_> {
 
     /// A file on a visible mount or on one of the kernel's own.
     fn other_file(&mut self, seen: &Seen) -> Result<usize, Cause> {
-        let Some(mount) = self.table().get(seen.mount) else { return self.memfd(seen) };
+        let Some(mount) = self.table().get(seen.mount) else {
+            return match &seen.socket {
+                Some(socket) => self.socket(seen, socket),
+                None => self.memfd(seen),
+            };
+        };
         let found = look_at(self.proc, &seen.link)
             .and_then(|fd| Ok((observe::status(fd.as_fd())?.file, sys::statx_mount_id(fd.as_fd())?)));
         let stands_there = |wanted: &Bytes| below(&mount.mount_point, wanted).ok_or(Cause::Covered);
@@ -284,6 +295,10 @@ impl Capture<'_> {
 
 fn refuse(seen: &Seen, cause: Cause) -> Refusal {
     Refusal { label: seen.label.clone(), link: seen.link.clone(), cause }
+}
+
+fn is_nofollow(seen: &Seen) -> bool {
+    seen.descriptor.as_ref().is_some_and(|descriptor| descriptor.flags.cast_signed() & libc::O_NOFOLLOW != 0)
 }
 
 /// A link text as a path below the root that it starts from.

@@ -1,0 +1,219 @@
+//! From results to the file of known failures: what the results prove is written, everything else stays as it is,
+//! comments, reasons and links included.
+//!
+//! - A failure that nothing records, or that another entry records with another kind, gets an entry of its own, for
+//!   exactly the flavors, lifecycles, kernels and versions of criu in which it was seen, before the one that matched.
+//! - What passes although a failure is recorded is taken out of that entry; where the entry also speaks of kernels,
+//!   flavors or lifecycles in which nobody ran it, it keeps these.
+//! - What is flaky, unsupported, an error or not run proves nothing.
+//!
+//! An entry is only ever looked up with the judge's own rules ([`Expectations::find`]), and the new text is read again and
+//! applied to the results: what would not come out as expected is an error, and nothing is written.
+
+mod entry;
+mod group;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::judge::expectations::{Expectation, ExpectationsError};
+use crate::judge::range::Version;
+use crate::judge::{Expectations, FailureKind, Judgement, Trial, Verdict};
+use entry::{Edit, edited};
+use group::Where;
+
+/// A result: what was seen, whatever was expected.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Which trial.
+    pub trial: Trial,
+    /// The version of criu, where there is one.
+    pub criu: Option<String>,
+    /// As it was told, expectations applied.
+    pub verdict: Verdict,
+    /// Why, for the reason of a new entry.
+    pub why: String,
+}
+
+/// What is to be said of a new entry.
+#[derive(Clone, Debug, Default)]
+pub struct Note {
+    /// Its reason; what was seen when there is none.
+    pub reason: Option<String>,
+    /// Where it is discussed.
+    pub link: Option<String>,
+}
+
+/// The new text.
+#[derive(Clone, Debug)]
+pub struct Blessed {
+    /// Of the whole file.
+    pub text: String,
+    /// What was changed, a line each; empty when all is as recorded.
+    pub changes: Vec<String>,
+}
+
+/// Why nothing can be written.
+#[derive(Debug, thiserror::Error)]
+pub enum BlessError {
+    /// The file itself is wrong.
+    #[error(transparent)]
+    File(#[from] ExpectationsError),
+    /// An entry cannot be narrowed without loss.
+    #[error(
+        "{file}:{line}: {scenario} passes now with {subject}, but the entry speaks of other subjects as well ({patterns}): narrow it by hand"
+    )]
+    Subjects {
+        /// The file.
+        file: String,
+        /// The entry's line.
+        line: usize,
+        /// Which scenario.
+        scenario: String,
+        /// With which subject.
+        subject: String,
+        /// What the entry says.
+        patterns: String,
+    },
+    /// The results contradict each other, or an entry stands in the way.
+    #[error(
+        "{trial}: with the new entries this would be {got}; nothing was written. Its results may contradict each other: bless one run at a time"
+    )]
+    Contradiction {
+        /// Which trial.
+        trial: String,
+        /// What it would be.
+        got: Verdict,
+    },
+}
+
+/// What a result says about the subject.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Raw {
+    Passed,
+    Failed(FailureKind),
+}
+
+fn raw(verdict: Verdict) -> Option<Raw> {
+    match verdict {
+        Verdict::Pass | Verdict::Xpass => Some(Raw::Passed),
+        Verdict::Fail(kind) | Verdict::Xfail(kind) | Verdict::ChangedFail(kind) => Some(Raw::Failed(kind)),
+        Verdict::Unsupported | Verdict::Error | Verdict::NotRun | Verdict::Flaky { .. } => None,
+    }
+}
+
+/// The text of the file `file` with what the results prove. `kernels` are all that there are, for an entry that speaks of
+/// every kernel and must be narrowed to those on which nobody saw it pass.
+///
+/// # Errors
+/// The file is wrong, an entry cannot be narrowed, or the results contradict each other.
+pub fn bless(text: &str, file: &Path, seen: &[Seen], kernels: &[String], note: &Note) -> Result<Blessed, BlessError> {
+    let expectations = Expectations::parse(text, file)?;
+    let mut edits: Vec<Edit> = Vec::new();
+    let mut changes = Vec::new();
+    for ((line, kind), failures) in failures(&expectations, seen) {
+        for group in group::groups(&failures) {
+            let why = note.reason.clone().unwrap_or_else(|| why(seen, &group));
+            changes.push(format!("{kind}: {}", group.scenarios.join(", ")));
+            edits.push(Edit::Insert { before: line, text: entry::new(&group, kind, &why, note.link.as_deref()) });
+        }
+    }
+    for (line, passes) in passes(&expectations, seen) {
+        let entry = expectations.entries().iter().find(|entry| entry.line == line).expect("it was found there");
+        check_subjects(file, entry, &passes)?;
+        let groups = group::groups(&passes);
+        changes.extend(groups.iter().map(|group| format!("passes: {}", group.scenarios.join(", "))));
+        let gone = groups.iter().flat_map(|group| group.scenarios.clone()).collect();
+        let rest = groups.iter().flat_map(|group| group::rest(entry, group, kernels)).collect();
+        edits.push(Edit::Narrow { line, gone, rest });
+    }
+    let text = edited(text, edits);
+    prove(&Expectations::parse(&text, file)?, seen)?;
+    Ok(Blessed { text, changes })
+}
+
+/// A trial's place among scenarios, flavors, lifecycles, kernels, subjects and versions of criu.
+type Places = BTreeMap<String, BTreeSet<Where>>;
+
+/// Failures that are not recorded so, by the entry that they must stand before (none for the end) and their kind.
+fn failures(expectations: &Expectations, seen: &[Seen]) -> BTreeMap<(Option<usize>, FailureKind), Places> {
+    let mut all: BTreeMap<(Option<usize>, FailureKind), Places> = BTreeMap::new();
+    for one in seen.iter().filter(|one| !one.trial.family.is_empty()) {
+        let Some(Raw::Failed(kind)) = raw(one.verdict) else { continue };
+        let entry = entry_of(expectations, one);
+        // A failure that known defects explain, or the entry that applies records.
+        if entry.map_or(matches!(one.verdict, Verdict::Xfail(_)), |entry| entry.kind == kind) {
+            continue;
+        }
+        let places = all.entry((entry.map(|entry| entry.line), kind)).or_default();
+        places.entry(one.trial.scenario.clone()).or_default().insert(Where::of(one));
+    }
+    all
+}
+
+/// What passes, by the entry that says it fails.
+fn passes(expectations: &Expectations, seen: &[Seen]) -> BTreeMap<usize, Places> {
+    let mut all: BTreeMap<usize, Places> = BTreeMap::new();
+    for one in seen.iter().filter(|one| raw(one.verdict) == Some(Raw::Passed)) {
+        let Some(entry) = entry_of(expectations, one) else { continue };
+        let places = all.entry(entry.line).or_default();
+        places.entry(one.trial.scenario.clone()).or_default().insert(Where::of(one));
+    }
+    all
+}
+
+fn entry_of<'a>(expectations: &'a Expectations, seen: &Seen) -> Option<&'a Expectation> {
+    expectations.find(&seen.trial, seen.criu.as_deref().and_then(Version::find).as_ref())
+}
+
+/// An entry about several subjects cannot be narrowed by one of them: `*` has no complement.
+fn check_subjects(file: &Path, entry: &Expectation, passes: &Places) -> Result<(), BlessError> {
+    for (scenario, places) in passes {
+        for place in places {
+            let patterns = &entry.scope.subject;
+            if patterns.iter().any(|pattern| *pattern != place.subject) || patterns.is_empty() {
+                return Err(BlessError::Subjects {
+                    file: file.display().to_string(),
+                    line: entry.line,
+                    scenario: scenario.clone(),
+                    subject: place.subject.clone(),
+                    patterns: if patterns.is_empty() { "all".to_owned() } else { patterns.join(", ") },
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What was seen of the first trial of the group.
+fn why(seen: &[Seen], group: &group::Group) -> String {
+    let first = seen.iter().find(|one| {
+        one.trial.scenario == group.scenarios[0] && group.places.contains(&Where::of(one)) && !one.why.is_empty()
+    });
+    let why = first.map_or_else(|| "cause not established".to_owned(), |one| one.why.clone());
+    // What an earlier state of the file said of it is no part of what was seen.
+    let cut = [" (known: ", " (expected "].iter().filter_map(|mark| why.find(mark)).min().unwrap_or(why.len());
+    why[..cut].to_owned()
+}
+
+/// With the new entries, every result must be as expected.
+fn prove(new: &Expectations, seen: &[Seen]) -> Result<(), BlessError> {
+    for one in seen {
+        let defect = matches!(one.verdict, Verdict::Xfail(_));
+        let verdict = match raw(one.verdict) {
+            None => continue,
+            Some(Raw::Passed) => Verdict::Pass,
+            // The differences are not here any more: a failure that a defect explains stays explained.
+            Some(Raw::Failed(kind)) if defect && entry_of(new, one).is_none() => Verdict::Xfail(kind),
+            Some(Raw::Failed(kind)) => Verdict::Fail(kind),
+        };
+        let criu = one.criu.as_deref().and_then(Version::find);
+        let got = new.apply(&one.trial, criu.as_ref(), Judgement::plain(verdict, "")).verdict;
+        if !one.trial.family.is_empty() && !matches!(got, Verdict::Pass | Verdict::Xfail(_)) {
+            return Err(BlessError::Contradiction { trial: one.trial.to_string(), got });
+        }
+    }
+    Ok(())
+}

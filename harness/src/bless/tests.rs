@@ -1,0 +1,271 @@
+//! What results make of the file of known failures.
+
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use protocol::message::{Flavor, Lifecycle};
+
+use super::{Note, Seen, bless};
+use crate::judge::{FailureKind, Trial, Verdict};
+
+const FILE: &str = "\
+# The head of the file.
+
+# About the first entry.
+[[expect]]
+scenario = \"deleted/*\" # all of them
+subject  = \"debian:trixie\"
+kind     = \"dump-failed\"
+reason   = \"not supported\"
+link     = \"https://example.org/1\"
+
+# The general one.
+[[expect]]
+scenario = [\"names/odd\", \"names/dot\"]
+subject = \"debian:trixie\"
+kernel = \"6.12..\"
+kind = \"wrong-path\"
+reason = \"loses the name\"
+";
+
+fn seen(scenario: &str, kernel: &str, verdict: Verdict) -> Seen {
+    Seen {
+        trial: Trial {
+            scenario: scenario.to_owned(),
+            family: scenario.split_once('/').map_or("", |(family, _)| family).to_owned(),
+            flavor: Flavor::Ns,
+            lifecycle: Lifecycle::DumpRestore,
+            kernel: kernel.to_owned(),
+            subject: "debian:trixie".to_owned(),
+        },
+        criu: Some("Version: 4.1.1".to_owned()),
+        verdict,
+        why: "fd0: link differs (known: old)".to_owned(),
+    }
+}
+
+fn kernels() -> Vec<String> {
+    ["6.1", "6.12", "7.3"].map(str::to_owned).to_vec()
+}
+
+fn check(seen: &[Seen], expected: Expect) {
+    let text = match bless(FILE, Path::new("e.toml"), seen, &kernels(), &Note::default()) {
+        Err(error) => format!("error: {error}\n"),
+        Ok(blessed) => {
+            // The lines that are not in both.
+            let (old, new): (Vec<&str>, Vec<&str>) = (FILE.lines().collect(), blessed.text.lines().collect());
+            let same = old.iter().zip(&new).take_while(|(one, other)| one == other).count();
+            let tail = old[same..].iter().rev().zip(new[same..].iter().rev()).take_while(|(one, other)| one == other);
+            let tail = tail.count();
+            let part = |lines: &[&str], sign: &str| -> String {
+                lines[same..lines.len() - tail]
+                    .iter()
+                    .map(|line| format!("{sign} {line}").trim_end().to_owned() + "\n")
+                    .collect()
+            };
+            format!("{}\n{}{}", blessed.changes.join("\n"), part(&old, "-"), part(&new, "+"))
+        }
+    };
+    expected.assert_eq(&text);
+}
+
+const DUMP: FailureKind = FailureKind::DumpFailed;
+const HANG: FailureKind = FailureKind::Hang;
+
+#[test]
+fn what_is_as_recorded_changes_nothing() {
+    let all = [
+        seen("deleted/x", "6.12", Verdict::Xfail(DUMP)),
+        seen("names/other", "6.12", Verdict::Pass),
+        seen("names/odd", "6.1", Verdict::Pass),
+        seen("names/defect", "6.12", Verdict::Xfail(FailureKind::WrongContent)),
+        seen("deleted/f", "6.12", Verdict::Flaky { passed: 1, runs: 2 }),
+        seen("deleted/e", "6.12", Verdict::Error),
+        seen("own", "6.12", Verdict::Fail(HANG)),
+    ];
+    check(
+        &all,
+        expect![[r#"
+
+    "#]],
+    );
+}
+
+#[test]
+fn a_new_failure_is_recorded_exactly_where_it_was_seen() {
+    let all = [
+        seen("names/new", "6.12", Verdict::Fail(HANG)),
+        seen("names/new", "7.3", Verdict::Fail(HANG)),
+        seen("names/newer", "6.12", Verdict::Fail(HANG)),
+        seen("names/newer", "7.3", Verdict::Fail(HANG)),
+        seen("names/third", "7.3", Verdict::Fail(HANG)),
+    ];
+    check(
+        &all,
+        expect![[r#"
+            hang: names/new, names/newer
+            hang: names/third
+            +
+            + [[expect]]
+            + scenario = ["names/new", "names/newer"]
+            + flavor = "ns"
+            + lifecycle = "dump-restore"
+            + kernel = ["6.12", "7.3"]
+            + subject = "debian:trixie"
+            + criu = "4.1.1"
+            + kind = "hang"
+            + reason = "fd0: link differs"
+            +
+            + [[expect]]
+            + scenario = "names/third"
+            + flavor = "ns"
+            + lifecycle = "dump-restore"
+            + kernel = "7.3"
+            + subject = "debian:trixie"
+            + criu = "4.1.1"
+            + kind = "hang"
+            + reason = "fd0: link differs"
+        "#]],
+    );
+}
+
+#[test]
+fn another_kind_stands_before_the_entry_that_matched() {
+    check(
+        &[
+            seen("names/odd", "6.12", Verdict::ChangedFail(HANG)),
+            seen("names/dot", "6.12", Verdict::Xfail(FailureKind::WrongPath)),
+        ],
+        expect![[r#"
+            hang: names/odd
+            + [[expect]]
+            + scenario = "names/odd"
+            + flavor = "ns"
+            + lifecycle = "dump-restore"
+            + kernel = "6.12"
+            + subject = "debian:trixie"
+            + criu = "4.1.1"
+            + kind = "hang"
+            + reason = "fd0: link differs"
+            +
+        "#]],
+    );
+}
+
+#[test]
+fn what_passes_leaves_the_entry_only_where_it_passed() {
+    check(
+        &[seen("deleted/x", "7.3", Verdict::Xpass)],
+        expect![[r#"
+        passes: deleted/x
+        - subject  = "debian:trixie"
+        - kind     = "dump-failed"
+        - reason   = "not supported"
+        - link     = "https://example.org/1"
+        + except = "deleted/x"
+        + subject = "debian:trixie"
+        + kind = "dump-failed"
+        + reason = "not supported"
+        + link = "https://example.org/1"
+        +
+        + [[expect]]
+        + scenario = "deleted/x"
+        + subject  = "debian:trixie"
+        + kind     = "dump-failed"
+        + reason   = "not supported"
+        + link     = "https://example.org/1"
+        + flavor = "host"
+        + lifecycle = ["dump-restore", "leave-running"]
+        + kernel = ["6.1", "6.12", "7.3"]
+        +
+        + [[expect]]
+        + scenario = "deleted/x"
+        + subject  = "debian:trixie"
+        + kind     = "dump-failed"
+        + reason   = "not supported"
+        + link     = "https://example.org/1"
+        + flavor = "ns"
+        + lifecycle = "leave-running"
+        + kernel = ["6.1", "6.12", "7.3"]
+        +
+        + [[expect]]
+        + scenario = "deleted/x"
+        + subject  = "debian:trixie"
+        + kind     = "dump-failed"
+        + reason   = "not supported"
+        + link     = "https://example.org/1"
+        + flavor = "ns"
+        + lifecycle = "dump-restore"
+        + kernel = ["6.1", "6.12"]
+    "#]],
+    );
+}
+
+#[test]
+fn a_name_in_a_list_goes_out_of_the_list_and_an_empty_entry_goes() {
+    let passed = |scenario, flavor, lifecycle, kernel| {
+        let mut one = seen(scenario, kernel, Verdict::Xpass);
+        (one.trial.flavor, one.trial.lifecycle) = (flavor, lifecycle);
+        one
+    };
+    let mut all = Vec::new();
+    for flavor in [Flavor::Ns, Flavor::Host] {
+        for lifecycle in [Lifecycle::DumpRestore, Lifecycle::LeaveRunning] {
+            for kernel in ["6.12", "7.3"] {
+                all.push(passed("names/odd", flavor, lifecycle, kernel));
+            }
+        }
+    }
+    check(
+        &all,
+        expect![[r#"
+        passes: names/odd
+        - scenario = ["names/odd", "names/dot"]
+        + scenario = "names/dot"
+    "#]],
+    );
+    let dot = all
+        .iter()
+        .map(|one| Seen { trial: Trial { scenario: "names/dot".to_owned(), ..one.trial.clone() }, ..one.clone() });
+    let both: Vec<Seen> = all.iter().cloned().chain(dot).collect();
+    check(
+        &both,
+        expect![[r#"
+        passes: names/dot, names/odd
+        - [[expect]]
+        - scenario = ["names/odd", "names/dot"]
+        - subject = "debian:trixie"
+        - kernel = "6.12.."
+        - kind = "wrong-path"
+        - reason = "loses the name"
+    "#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_said_is_refused_and_nothing_is_lost() {
+    let any_subject = FILE.replace("debian:trixie", "debian:*");
+    let error = bless(
+        &any_subject,
+        Path::new("e.toml"),
+        &[seen("names/odd", "6.12", Verdict::Xpass)],
+        &kernels(),
+        &Note::default(),
+    );
+    expect!["e.toml:12: names/odd passes now with debian:trixie, but the entry speaks of other subjects as well (debian:*): narrow it by hand"].assert_eq(&error.unwrap_err().to_string());
+    check(
+        &[seen("names/new", "6.12", Verdict::Fail(HANG)), seen("names/new", "6.12", Verdict::Fail(DUMP))],
+        expect![[r#"
+            error: names/new/ns/dump-restore/6.12/debian:trixie: with the new entries this would be changed-fail(hang); nothing was written. Its results may contradict each other: bless one run at a time
+        "#]],
+    );
+    let error = bless("[[expect]]\nkind = 3\n", Path::new("e.toml"), &[], &kernels(), &Note::default());
+    assert!(error.unwrap_err().to_string().starts_with("e.toml:"));
+}
+
+#[test]
+fn a_reason_and_a_link_of_ones_own() {
+    let note = Note { reason: Some("a \"quoted\" reason".to_owned()), link: Some("https://example.org/2".to_owned()) };
+    let new = bless("", Path::new("e.toml"), &[seen("a/b", "6.12", Verdict::Fail(HANG))], &kernels(), &note).unwrap();
+    assert!(new.text.contains("reason = 'a \"quoted\" reason'\nlink = \"https://example.org/2\"\n"), "{}", new.text);
+}

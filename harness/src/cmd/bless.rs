@@ -1,0 +1,85 @@
+//! `bless`: the file of known failures made to say what results prove.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::Usage;
+use super::list::TreeArgs;
+use super::report::read_all;
+use crate::bless::{Note, Seen, bless};
+use crate::image::Manifest;
+use crate::judge::Verdict;
+use crate::report::Finished;
+use crate::report::merge::merge;
+use crate::report::record::TrialRecord;
+
+/// Record in the file of known failures what results prove.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  zdtm-detached bless report.json --dry-run
+  zdtm-detached bless report.json --reason 'criu loses the lock' --link https://example.org/123
+
+Exit status: 0 written or nothing to write, 2 a wrong file or results that contradict each other.")]
+pub struct BlessArgs {
+    /// JSON reports, or folders that hold some
+    #[arg(required = true, value_name = "RESULTS")]
+    pub results: Vec<PathBuf>,
+    /// Why new entries fail [default: what was seen]
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Where that is discussed
+    #[arg(long, value_name = "URL")]
+    pub link: Option<String>,
+    /// Print what would change, and write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// The file [default: scenarios/expectations.toml of the source tree]
+    #[arg(long, value_name = "FILE")]
+    pub expectations: Option<PathBuf>,
+    #[command(flatten)]
+    tree: TreeArgs,
+}
+
+/// Blesses; the exit status.
+///
+/// # Errors
+/// Results or a file that cannot be read or written, or what they prove cannot be said.
+pub fn run(args: &BlessArgs) -> anyhow::Result<u8> {
+    let trials = merge(read_all(&args.results)?).trials;
+    let tree = args.tree.locate()?;
+    let file = args.expectations.clone().unwrap_or_else(|| tree.join("scenarios/expectations.toml"));
+    let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let kernels: Vec<String> = Manifest::read(&tree.join("vm-images/images.toml"))?.kernel.keys().cloned().collect();
+    let proves_nothing = trials.iter().filter(|trial| trial.verdict().is_ok_and(says_nothing)).count();
+    let seen: Vec<Seen> = trials.into_iter().map(seen).collect::<Result<_, _>>()?;
+    let note = Note { reason: args.reason.clone(), link: args.link.clone() };
+    let blessed = bless(&text, &file, &seen, &kernels, &note).map_err(|error| Usage(error.to_string()))?;
+    for change in &blessed.changes {
+        println!("{change}");
+    }
+    if proves_nothing > 0 {
+        println!("{proves_nothing} results prove nothing: flaky, unsupported, an error or not run");
+    }
+    match (blessed.changes.is_empty(), args.dry_run) {
+        (true, _) => println!("{} says all that {} results prove", file.display(), seen.len()),
+        (false, true) => println!("{} would change (--dry-run)", file.display()),
+        (false, false) => {
+            std::fs::write(&file, blessed.text).with_context(|| format!("writing {}", file.display()))?;
+            println!("{} is written; read the new reasons, and say the cause where it is known", file.display());
+        }
+    }
+    Ok(0)
+}
+
+fn says_nothing(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Unsupported | Verdict::Error | Verdict::NotRun | Verdict::Flaky { .. })
+}
+
+fn seen(record: TrialRecord) -> anyhow::Result<Seen> {
+    let finished = Finished::try_from(record)?;
+    let Finished { trial, criu, judgement, .. } = finished;
+    Ok(Seen { trial, criu, verdict: judgement.verdict, why: judgement.reason })
+}

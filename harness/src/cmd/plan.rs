@@ -1,0 +1,149 @@
+//! From the command line to trials: which kernels, which subjects, which combinations; what is known about them.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use protocol::message::{Flavor, Lifecycle};
+use scenarios::Scenario;
+
+use super::Usage;
+use super::select::select;
+use crate::image::Store;
+use crate::judge::{Expectations, Trial};
+use crate::machine::Backend;
+use crate::run::Task;
+use crate::subject::{self, Manner, Subject};
+
+/// What a trial is besides its scenario and its subject.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Axes {
+    /// Kernel of the manifest; may be given more than once [default: 6.12]
+    #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
+    pub kernel: Vec<String>,
+    /// Namespaces of the process: ns or host; may be given more than once [default: ns]
+    #[arg(long, value_parser = flavor)]
+    pub flavor: Vec<Flavor>,
+    /// What is done to the process: dump-restore or leave-running; may be given more than once [default: dump-restore]
+    #[arg(long, value_parser = lifecycle)]
+    pub lifecycle: Vec<Lifecycle>,
+}
+
+fn flavor(word: &str) -> Result<Flavor, String> {
+    match word {
+        "ns" => Ok(Flavor::Ns),
+        "host" => Ok(Flavor::Host),
+        _ => Err("known are ns and host".to_owned()),
+    }
+}
+
+fn lifecycle(word: &str) -> Result<Lifecycle, String> {
+    match word {
+        "dump-restore" => Ok(Lifecycle::DumpRestore),
+        "leave-running" => Ok(Lifecycle::LeaveRunning),
+        _ => Err("known are dump-restore and leave-running".to_owned()),
+    }
+}
+
+impl Axes {
+    /// The kernels by name, each once.
+    ///
+    /// # Errors
+    /// [`Usage`] for one that is not there, and for any with the host's own.
+    pub fn kernels(&self, backend: Backend, store: &Store) -> Result<Vec<String>, Usage> {
+        let known = &store.manifest().kernel;
+        if backend == Backend::Host {
+            if !self.kernel.is_empty() {
+                let what = "--backend host uses this machine's own kernel; --kernel needs a VM";
+                return Err(Usage(what.to_owned()));
+            }
+            return Ok(vec![crate::host::kernel_name()]);
+        }
+        if let Some(kernel) = self.kernel.iter().find(|&kernel| !known.contains_key(kernel)) {
+            let known: Vec<&str> = known.keys().map(String::as_str).collect();
+            return Err(Usage(format!("there is no kernel {kernel}; vm-images/images.toml has {}", known.join(", "))));
+        }
+        let default = std::slice::from_ref(&store.manifest().defaults.kernel);
+        Ok(each_once(if self.kernel.is_empty() { default } else { &self.kernel }))
+    }
+
+    /// Every combination of scenario, flavor and lifecycle on this kernel.
+    pub fn tasks(&self, kernel: &str, subject: &Subject, manner: Manner, scenarios: &[Scenario]) -> Vec<Task> {
+        let flavors = if self.flavor.is_empty() { &[Flavor::Ns][..] } else { &self.flavor };
+        let lifecycles = if self.lifecycle.is_empty() { &[Lifecycle::DumpRestore][..] } else { &self.lifecycle };
+        let mut tasks = Vec::new();
+        for scenario in scenarios {
+            for &flavor in flavors {
+                for &lifecycle in lifecycles {
+                    let trial = Trial {
+                        scenario: scenario.name.clone(),
+                        family: scenario.family.clone(),
+                        flavor,
+                        lifecycle,
+                        kernel: kernel.to_owned(),
+                        subject: subject.to_string(),
+                    };
+                    tasks.push(Task { trial, scenario: scenario.clone(), engine: subject.engine(manner) });
+                }
+            }
+        }
+        tasks
+    }
+}
+
+/// The subjects of a command line, each once, patched; the default one when there is none.
+///
+/// # Errors
+/// [`Usage`]: a patch on what takes none, a file or suite that is not there.
+pub fn subjects(given: &[Subject], patches: &[PathBuf], store: &Store) -> Result<Vec<Subject>, Usage> {
+    let default = [Subject::Debian(store.manifest().defaults.userland.clone())];
+    let given = if given.is_empty() { &default[..] } else { given };
+    let patched = given.iter().map(|subject| subject.clone().patched(patches));
+    let subjects: Vec<Subject> =
+        patched.collect::<Result<_, _>>().map_err(|error| Usage(format!("--patch: {error}")))?;
+    match subjects.iter().find_map(|subject| subject.mistake(store)) {
+        Some(mistake) => Err(Usage(mistake)),
+        None => Ok(each_once(&subjects)),
+    }
+}
+
+fn each_once<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
+    let mut once: Vec<T> = Vec::new();
+    for one in all {
+        if !once.contains(one) {
+            once.push(one.clone());
+        }
+    }
+    once
+}
+
+/// What the backend cannot do is a mistake of the user.
+///
+/// # Errors
+/// [`Usage`]
+pub fn check_backend(backend: Backend, subjects: &[Subject]) -> Result<(), Usage> {
+    let Some(subject) = subjects.iter().find(|subject| !subject.is_reference()) else { return Ok(()) };
+    if backend == Backend::Vm {
+        return Ok(());
+    }
+    Err(Usage(format!(
+        "--backend host is for --subject {} only, not for {subject}: criu acts on the whole machine (it freezes, \
+         kills and traces processes, and loads modules), so it gets one of its own; leave --backend away",
+        subject::REFERENCE
+    )))
+}
+
+/// What is known to fail; an entry that names no scenario is a mistake in the file.
+///
+/// # Errors
+/// [`Usage`] for the mistake.
+pub fn expectations(tree: &Path) -> anyhow::Result<Expectations> {
+    let expectations =
+        Expectations::load(&tree.join("scenarios/expectations.toml")).map_err(|error| Usage(error.to_string()))?;
+    let catalogue = select(&[], tree)?;
+    let stale = expectations.stale(catalogue.iter().map(|scenario| scenario.name.as_str()));
+    if stale.is_empty() {
+        return Ok(expectations);
+    }
+    let lines: Vec<String> = stale.iter().map(ToString::to_string).collect();
+    Err(Usage(lines.join("\n")).into())
+}

@@ -1,0 +1,171 @@
+//! criu out of its sources, in the build root.
+//!
+//! Each source folder has a build tree in the cache that is kept: what changed is written into it, what did not keeps
+//! its times, so `make` does no more than it must. Where that fails once, the tree is made anew: a build that is broken
+//! only because of what was there before is nobody's concern.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::error::{ImageError, at};
+use super::room::Room;
+use super::stage::{self, SourceFile, Stage};
+
+/// What `make` is told: criu alone, without its Python tools, and with warnings being no errors, because older sources
+/// meet a newer compiler here.
+const TARGET: [&str; 2] = ["WERROR=0", "criu"];
+
+/// Where the program is in a tree.
+const PROGRAM: &str = "criu/criu";
+
+/// How many lines of a failed build are told, from the first error on.
+const LINES: usize = 30;
+
+/// A build tree in the cache; its lock is held.
+pub(super) struct Workshop<'a> {
+    /// The unpacked build root.
+    pub(super) root: &'a Path,
+    /// The build tree's directory.
+    pub(super) directory: PathBuf,
+}
+
+impl Workshop<'_> {
+    /// Builds; the program.
+    pub(super) fn build(&self, what: &str, stage: &Stage) -> Result<PathBuf, ImageError> {
+        let fresh = !self.tree().exists();
+        let made = self.attempt(stage)?;
+        if made
+            || (!fresh && {
+                self.clear()?;
+                self.attempt(stage)?
+            })
+        {
+            return Ok(self.tree().join(PROGRAM));
+        }
+        let log = self.log();
+        let text = fs::read(&log).map_err(at("read", &log))?;
+        Err(ImageError::Subject { what: what.to_owned(), why: failure(&String::from_utf8_lossy(&text), &log) })
+    }
+
+    fn attempt(&self, stage: &Stage) -> Result<bool, ImageError> {
+        self.synchronise(stage)?;
+        let program = self.tree().join(PROGRAM);
+        let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
+        let words = [&["make", &jobs], &TARGET[..]].concat();
+        let tree = self.tree();
+        let made = Room { root: self.root, folder: &tree }.run(&words, &self.log())?;
+        Ok(made && program.is_file())
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.directory.join("tree")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.join("make.log")
+    }
+
+    fn clear(&self) -> Result<(), ImageError> {
+        fs::remove_dir_all(self.tree()).map_err(at("remove", &self.tree()))
+    }
+
+    /// Writes what is new or changed, removes what is gone; what a build made stays.
+    fn synchronise(&self, stage: &Stage) -> Result<(), ImageError> {
+        let (tree, list) = (self.tree(), self.directory.join("sources"));
+        fs::create_dir_all(&tree).map_err(at("create", &tree))?;
+        let name = |file: &SourceFile| file.path.to_string_lossy().into_owned();
+        let now: BTreeSet<String> = stage.files.iter().map(name).collect();
+        let before = fs::read_to_string(&list).unwrap_or_default();
+        for gone in before.lines().filter(|path| !now.contains(*path)) {
+            let path = tree.join(gone);
+            if path.symlink_metadata().is_ok() {
+                fs::remove_file(&path).map_err(at("remove", &path))?;
+            }
+        }
+        // First the list: a file that is in it and not yet there is no harm, the reverse would stay for ever.
+        let lines: Vec<&str> = now.iter().map(String::as_str).collect();
+        fs::write(&list, lines.join("\n")).map_err(at("write", &list))?;
+        for file in stage.files.iter().filter(|file| !is_there(file, &tree)) {
+            stage::write(file, &tree)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the tree has this file already.
+fn is_there(file: &SourceFile, tree: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let path = tree.join(&file.path);
+    let Ok(metadata) = path.symlink_metadata() else { return false };
+    if metadata.is_symlink() || file.link {
+        let target = fs::read_link(&path).map(|target| target.into_os_string().into_encoded_bytes());
+        return file.link && target.is_ok_and(|target| target == file.content);
+    }
+    let executable = metadata.permissions().mode() & 0o111 != 0;
+    metadata.is_file()
+        && executable == file.executable
+        && metadata.len() == file.content.len() as u64
+        && fs::read(&path).is_ok_and(|content| content == file.content)
+}
+
+/// What a failed `make` said, from the first error on, and where the rest is.
+fn failure(text: &str, log: &Path) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_error = |line: &&str| {
+        [" error: ", "*** ", "undefined reference", "No such file", "cannot "].iter().any(|sign| line.contains(sign))
+    };
+    let first = lines.iter().position(|line| is_error(&line)).unwrap_or(lines.len().saturating_sub(LINES));
+    let first = first.saturating_sub(2);
+    let told: Vec<String> = lines.iter().skip(first).take(LINES).map(|line| format!("\n  | {line}")).collect();
+    let more = lines.len().saturating_sub(first + LINES);
+    let more = if more == 0 { String::new() } else { format!("\n  ... and {more} more lines") };
+    format!("does not build; make said (all of it is in {}):{}{more}", log.display(), told.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(files: &[(&str, &str)]) -> Stage {
+        let file = |&(path, text): &(&str, &str)| SourceFile {
+            path: path.into(),
+            executable: false,
+            content: text.into(),
+            link: false,
+        };
+        Stage { files: files.iter().map(file).collect() }
+    }
+
+    #[test]
+    fn what_did_not_change_keeps_its_time_and_what_is_gone_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let workshop = Workshop { root: Path::new("/"), directory: directory.path().to_path_buf() };
+        workshop.synchronise(&stage(&[("a.c", "1"), ("d/b.c", "1"), ("gone.c", "1")])).unwrap();
+        fs::write(workshop.tree().join("a.o"), "object").unwrap();
+        let old = std::time::SystemTime::UNIX_EPOCH;
+        for name in ["a.c", "d/b.c"] {
+            fs::File::options().write(true).open(workshop.tree().join(name)).unwrap().set_modified(old).unwrap();
+        }
+        workshop.synchronise(&stage(&[("a.c", "1"), ("d/b.c", "2")])).unwrap();
+        let time = |name| workshop.tree().join(name).metadata().unwrap().modified().unwrap();
+        assert_eq!(time("a.c"), old);
+        assert!(time("d/b.c") > old);
+        assert_eq!(fs::read_to_string(workshop.tree().join("d/b.c")).unwrap(), "2");
+        assert!(workshop.tree().join("a.o").exists() && !workshop.tree().join("gone.c").exists());
+    }
+
+    #[test]
+    fn a_failure_is_told_from_the_first_error_on() {
+        let text =
+            "  CC a.o\n  CC b.o\nIn function f:\nb.c:3:5: error: no such thing\n  CC c.o\nmake: *** [b.o] Error 1\n";
+        expect_test::expect![[r#"
+            does not build; make said (all of it is in /c/make.log):
+              |   CC b.o
+              | In function f:
+              | b.c:3:5: error: no such thing
+              |   CC c.o
+              | make: *** [b.o] Error 1"#]]
+        .assert_eq(&failure(text, Path::new("/c/make.log")));
+    }
+}

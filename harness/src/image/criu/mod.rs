@@ -1,0 +1,213 @@
+//! A criu of the user's: a program of this host, or sources that are built here.
+//!
+//! Either becomes an image with one segment of an initramfs, addressed by its content: the same program, or the same
+//! sources in the same build root, are made once.
+//!
+//! - [`carry`]: a program with its libraries
+//! - [`stage`]: the sources as they are to be built
+//! - [`build`]: `make`, in a tree that is kept
+//! - [`debian`]: Debian's source package as such sources
+//! - [`room`]: the build root as a place to run programs in
+
+mod build;
+mod carry;
+mod debian;
+mod room;
+mod stage;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::bill::{Bill, sha256};
+use super::cache::{Built, Slot};
+use super::error::{ImageError, at};
+use super::progress::doing;
+use super::source::Unpacked;
+use super::store::{Image, Store};
+use build::Workshop;
+use stage::Stage;
+
+/// The version of what is made here, as in `store`.
+const BUILDER: u32 = 1;
+
+/// How many of them are kept: two sides of a comparison, and the steps of a bisection to go back to.
+const KEEP: usize = 24;
+
+/// The directory of the unpacked build root in its image.
+const ROOT: &str = "root";
+
+/// Where criu's sources are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Tree {
+    /// A folder, as it is.
+    Folder(PathBuf),
+    /// A revision of a repository.
+    Revision {
+        /// Its folder.
+        repository: PathBuf,
+        /// What git takes for one.
+        revision: String,
+    },
+}
+
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "src:{}", folder.display()),
+            Self::Revision { repository, revision } => write!(f, "git:{}@{revision}", repository.display()),
+        }
+    }
+}
+
+/// Sources to be built.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sources {
+    /// Where they are.
+    pub tree: Tree,
+    /// Files to apply on top, in this order (patch(1), `-p1`).
+    pub patches: Vec<PathBuf>,
+}
+
+/// A criu to take the place of a userland's own. It stays in the cache as long as the [`Store`] that gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Criu {
+    pub(super) segment: PathBuf,
+    pub(super) key: String,
+    /// The version that it tells: `4.1.1`.
+    pub version: String,
+}
+
+/// Such an image in the cache, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptCriu {
+    /// Its version and what it was made of.
+    pub title: String,
+    /// In bytes.
+    pub size: u64,
+    /// How long ago it was used.
+    pub age: Duration,
+}
+
+impl Store {
+    /// A criu that was built on this host, with the libraries that it needs.
+    ///
+    /// # Errors
+    /// [`ImageError::Subject`] when it is no program for a guest: no criu, a script, libraries missing.
+    pub fn carried_criu(&self, program: &Path) -> Result<Criu, ImageError> {
+        let files = carry::of_host(program)?;
+        let slot = criu_slot(&carry::key(&files)?);
+        let title = format!("path:{}", absolute(program).display());
+        self.criu(&slot, |to| {
+            let version = doing(self.cache.progress(), &format!("{title}: packing"), || carry::pack(&files, to))?;
+            Ok(built(&version, &title))
+        })
+    }
+
+    /// A criu out of sources, built when it is missing.
+    ///
+    /// # Errors
+    /// [`ImageError::Subject`] when the sources are at fault: they do not build, a patch does not apply.
+    pub fn built_criu(&self, sources: &Sources) -> Result<Criu, ImageError> {
+        let (root, root_key) =
+            self.obtain(Image::BuildRoot, false, |entry| (entry.directory.join(ROOT), entry.bill.content_key()))?;
+        let tmp = self.cache.root().join("tmp");
+        let scratch =
+            tempfile::Builder::new().prefix("sources.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;
+        let stage = Stage::of(sources, &root, scratch.path())?;
+        drop(scratch);
+        let slot = criu_slot(&sha256(format!("{root_key} {}", stage.key()).as_bytes()));
+        let title = sources.to_string();
+        self.criu(&slot, |to| {
+            let folder = match &sources.tree {
+                Tree::Folder(folder) => folder,
+                Tree::Revision { repository, .. } => repository,
+            };
+            let key = sha256(format!("{root_key} {}", absolute(folder).display()).as_bytes());
+            let name = format!("build-tree-{}", &key[..16]);
+            let lock = self.cache.lock_by_name(&name)?;
+            // The lock's time says when the tree was used last, as for images.
+            let _ = lock.set_modified(SystemTime::now());
+            let workshop = Workshop { root: &root, directory: self.cache.root().join("images").join(name) };
+            doing(self.cache.progress(), &format!("{title}: building"), || {
+                let program = workshop.build(&title, &stage)?;
+                let version = carry::pack(&carry::of_tree(&root, &program)?, to)?;
+                Ok(built(&version, &title))
+            })
+        })
+    }
+
+    /// The criu images in the cache, the one used last first.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn kept_criu(&self) -> Result<Vec<KeptCriu>, ImageError> {
+        let mut all = Vec::new();
+        for (name, size, age) in self.cache.images()? {
+            if name.starts_with("criu-")
+                && let Ok(bill) = Bill::read(&self.cache.root().join("images").join(&name))
+            {
+                all.push(KeptCriu { title: bill.version, size, age });
+            }
+        }
+        all.sort_by_key(|one| one.age);
+        Ok(all)
+    }
+
+    fn criu(&self, slot: &Slot, build: impl FnOnce(&Path) -> Result<Built, ImageError>) -> Result<Criu, ImageError> {
+        let criu = self.take(
+            slot,
+            false,
+            |to, _| build(to).map(Some),
+            |entry| Criu {
+                segment: entry.directory.join(carry::SEGMENT),
+                key: entry.bill.content_key(),
+                version: entry.bill.version.split_whitespace().nth(1).unwrap_or_default().to_owned(),
+            },
+        )?;
+        self.cache.prune("criu", KEEP)?;
+        Ok(criu)
+    }
+}
+
+impl fmt::Display for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tree.fmt(f)?;
+        self.patches.iter().try_for_each(|patch| write!(f, "+patch:{}", patch.display()))
+    }
+}
+
+fn criu_slot(key: &str) -> Slot {
+    Slot { kind: "criu", name: String::new(), key: sha256(format!("{BUILDER} {key}").as_bytes()) }
+}
+
+fn built(version: &str, title: &str) -> Built {
+    Built { version: format!("criu {version} of {title}"), packages: Vec::new() }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// Fills the directory with the build root of the unpacked packages.
+pub(super) fn build_root(
+    unpacked: Unpacked,
+    links: &std::collections::BTreeMap<String, String>,
+    to: &Path,
+) -> Result<Built, ImageError> {
+    let root = to.join(ROOT);
+    std::fs::rename(&unpacked.root, &root).map_err(at("move", &unpacked.root))?;
+    for name in room::MOUNT_POINTS {
+        let path = root.join(name);
+        std::fs::create_dir_all(&path).map_err(at("create", &path))?;
+    }
+    for (name, target) in links {
+        let path = root.join(name);
+        if path.symlink_metadata().is_err() {
+            std::os::unix::fs::symlink(target, &path).map_err(at("create", &path))?;
+        }
+    }
+    let gcc = unpacked.packages.iter().find(|package| package.name == "gcc");
+    let version = gcc.map_or_else(|| "unknown".to_owned(), |package| package.version.clone());
+    Ok(Built { version: format!("gcc {version}"), packages: unpacked.packages })
+}

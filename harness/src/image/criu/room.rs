@@ -1,0 +1,79 @@
+//! A tree of unpacked packages as a place to work in: its programs see it as `/`, and one folder of the host as `/build`.
+//!
+//! Namespaces make it one, by the programs `unshare`, `mount` and `chroot` of the host: mounts that nobody else sees,
+//! and a PID namespace whose end ends every process in it. Root needs no more; everybody else gets a user namespace in
+//! which they are root, where the kernel lets them have one.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::super::error::{ImageError, at};
+use super::super::host;
+use crate::interrupt;
+use crate::vm::process::{Process, Surroundings};
+
+/// Run by `sh` in the namespaces: mounts what programs expect, then becomes the program. Arguments: the tree, the
+/// folder, the program and its arguments.
+const SCRIPT: &str = r#"
+root=$1 folder=$2
+shift 2
+mount --rbind /proc "$root/proc" && mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/tmp" &&
+    mount --bind "$folder" "$root/build" || exit 125
+exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/tmp LC_ALL=C \
+    sh -c 'cd /build && exec "$@"' sh "$@"
+"#;
+
+/// The directories that the script mounts on.
+pub(super) const MOUNT_POINTS: [&str; 4] = ["proc", "dev", "tmp", "build"];
+
+/// A tree to work in.
+pub(super) struct Room<'a> {
+    /// The unpacked packages.
+    pub(super) root: &'a Path,
+    /// What is `/build` in it.
+    pub(super) folder: &'a Path,
+}
+
+impl Room<'_> {
+    /// Runs a program of the tree in the folder; true when it succeeds. What it says goes to `log`.
+    ///
+    /// # Errors
+    /// There can be no namespaces; somebody wants this process to end.
+    pub(super) fn run(&self, program: &[&str], log: &Path) -> Result<bool, ImageError> {
+        let mut command = Command::new("unshare");
+        command.args(namespaces()?).args(["--mount", "--pid", "--fork", "--kill-child"]);
+        command.args(["sh", "-c", SCRIPT, "sh"]).arg(self.root).arg(self.folder).args(program);
+        let output = File::create(log).map_err(at("create", log))?;
+        let another = output.try_clone().map_err(at("write", log))?;
+        let surroundings = Surroundings { stdout: another, stderr: output, inherited: &[], file_limit_bytes: u64::MAX };
+        let mut process = Process::spawn(command, surroundings).map_err(no_unshare)?;
+        match process.wait_or_interrupt(interrupt::fd()).map_err(at("wait for a program in", self.root))? {
+            Some(status) => Ok(status.success()),
+            None => Err(ImageError::Interrupted),
+        }
+    }
+}
+
+/// What `unshare` is told besides: root makes the namespaces as it is, everybody else in a user namespace.
+fn namespaces() -> Result<&'static [&'static str], ImageError> {
+    let works = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(arguments).args(["--mount", "--pid", "--fork", "true"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().map(|status| status.success()).map_err(no_unshare)
+    };
+    const USER: &[&str] = &["--user", "--map-root-user"];
+    if nix::unistd::geteuid().is_root() && works(&[])? {
+        return Ok(&[]);
+    }
+    if works(USER)? {
+        return Ok(USER);
+    }
+    let said = host::run(Command::new("unshare").args(USER).arg("true"), "unshare", "util-linux", host::no_advice);
+    Err(ImageError::NoNamespaces { said: said.err().map_or_else(String::new, |error| error.to_string()) })
+}
+
+fn no_unshare(error: std::io::Error) -> ImageError {
+    ImageError::NoProgram { program: "unshare".into(), package: "util-linux", error }
+}
