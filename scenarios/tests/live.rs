@@ -107,14 +107,26 @@ fn every_pair_of_kinds_is_reached() {
 fn terms_are_kept() {
     let terms = Terms { steps: 12, disks: false, own_root: false, privileged: false, assertions: false };
     let refused = [
-        "assert", "mount-again", "subvolume", "snapshot", "delete-subvolume", "pivot-root", "mknod", "chown", "map", "setxattr",
+        "assert",
+        "mount-again",
+        "subvolume",
+        "snapshot",
+        "delete-subvolume",
+        "pivot-root",
+        "mknod",
+        "chown",
+        "map",
+        "setxattr",
     ];
     for seed in 0..300 {
         let bytes = noise(seed, 4096);
         let program = live::program(&mut Unstructured::new(&bytes), &terms).unwrap();
         assert!(program.steps.len() <= 12, "{}", text::print_program(&program));
         let filesystems = program.filesystems();
-        assert!(filesystems.iter().all(|name| ["tmpfs", "ramfs", "overlay"].contains(&name.as_str())), "{filesystems:?}");
+        assert!(
+            filesystems.iter().all(|name| ["tmpfs", "ramfs", "overlay"].contains(&name.as_str())),
+            "{filesystems:?}"
+        );
         assert!(verbs(&program).iter().all(|verb| !refused.contains(verb)), "{}", text::print_program(&program));
     }
 }
@@ -150,7 +162,11 @@ fn mutants_of_text_are_programs_of_limited_length() {
         let read = text::program(std::str::from_utf8(&mutant).unwrap()).unwrap();
         assert!(live::lives(&read));
         *lengths.entry(read.steps.len()).or_insert(0) += 1;
-        assert_eq!(mutant, live::mutate_text(one.as_bytes(), other.as_bytes(), seed, 300), "the same seed, the same mutant");
+        assert_eq!(
+            mutant,
+            live::mutate_text(one.as_bytes(), other.as_bytes(), seed, 300),
+            "the same seed, the same mutant"
+        );
     }
     assert!(lengths.len() > 5, "{lengths:?}");
     let from_noise = live::mutate_text(b"\xff\xfe no program", b"", 7, 4096);

@@ -450,4 +450,3 @@ enum Reached {
     There(Path),
     Made(Path),
 }
-
