@@ -21,7 +21,7 @@ fn generated(seed: u64) -> Program {
         state.to_le_bytes()
     };
     let bytes: Vec<u8> = std::iter::repeat_with(next).take(512).flatten().collect();
-    live::program(&mut Unstructured::new(&bytes), &Terms::default()).unwrap()
+    live::program(&mut Unstructured::new(&bytes), &Terms::default()).expect("noise is never refused")
 }
 
 fn program(steps: &str) -> Program {

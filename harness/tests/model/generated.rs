@@ -135,7 +135,7 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
 }
 
 /// The executor tells an error by its number.
-fn is(failure: &SetupFailure, errno: &str) -> bool {
+pub(crate) fn is(failure: &SetupFailure, errno: &str) -> bool {
     let number = failure.what.rsplit_once("(os error ").and_then(|(_, rest)| rest.strip_suffix(')')?.parse().ok());
     number.is_some_and(|number| format!("{:?}", nix::errno::Errno::from_raw(number)) == errno)
 }

@@ -2,6 +2,7 @@
 //! tests are listed.
 
 mod catalogue;
+mod document;
 mod generated;
 #[path = "../rig/mod.rs"]
 mod rig;
@@ -12,8 +13,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 3] = [
+const TESTS: [(&str, Test); 4] = [
     ("the_catalogue_is_as_predicted", catalogue::is_as_predicted),
+    ("the_document_is_right", document::is_right),
     ("generated_programs_are_as_predicted", generated::are_as_predicted),
     ("what_the_model_refuses_the_kernel_refuses", generated::refusals_are_the_kernels),
 ];

@@ -130,7 +130,7 @@ fn changed(u: &mut Unstructured<'_>, mut steps: Vec<Step>) -> Result<Vec<Step>> 
     let new = match (&old, alike.is_empty()) {
         (Item::Word(_), _) => {
             let crate::grammar::Kind::Word(words) = parts.form.arguments[slot].kind else { return Ok(steps) };
-            Item::Word(*u.choose(&words())?)
+            Item::Word(u.choose(&words())?)
         }
         (Item::Number(number), _) => Item::Number((number + u.int_in_range(0..=4)? - 2).max(0)),
         (_, false) => (*u.choose(&alike)?).clone(),

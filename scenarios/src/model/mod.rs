@@ -9,10 +9,11 @@
 //! The process has a mount namespace and a root of its own (flavor `ns`) and the privileges of root.
 //!
 //! - [`Model::step`] carries a step out or says why the kernel would not
-//! - [`Model::predict`] says what is seen when all steps are done
+//! - [`Model::predict`] says what is seen when all steps are done, [`Model::holds`] whether an assertion holds
 
 mod binding;
 mod btrfs;
+mod claims;
 mod content;
 mod files;
 mod link;

@@ -315,13 +315,13 @@ impl Mounts {
             let Some(index) = candidates.iter().position(|&mnt| !stays(mnt)) else { break };
             gone.push(candidates.remove(index));
         }
-        for &mnt in gone.iter().filter(|mnt| !own.contains(mnt)) {
-            let on = self.get(mnt).on;
-            let topper = self.at(self.root_of(mnt)).filter(|topper| !gone.contains(topper));
-            if let Some(topper) = topper {
-                self.get_mut(topper).on = on;
+        // What covered one that is gone covers what is below that (`restore_mounts`).
+        for mnt in self.all().filter(|mnt| !gone.contains(mnt)).collect::<Vec<_>>() {
+            let mut on = self.get(mnt).on;
+            while let Some(parent) = on.filter(|on| gone.contains(&on.mnt) && !own.contains(&on.mnt)) {
+                on = self.get(parent.mnt).on;
             }
-            self.get_mut(mnt).on = None;
+            self.get_mut(mnt).on = on;
         }
         for &mnt in &gone {
             let row = self.get_mut(mnt);

@@ -132,13 +132,23 @@ impl Model {
         if kind.is_kernels() && access.create {
             return unknown("what the kernel's own filesystems allow");
         }
-        if access.direct && !(row.kind == Kind::File && matches!(kind, Type::Ext4 | Type::Xfs | Type::Btrfs)) {
+        if access.direct && row.kind != Kind::File {
             return unknown("whether this can be opened past the page cache");
         }
+        self.may_open_new(path, access)?;
         if self.is_leased(ino) && (writes || self.want_write(path.mnt).is_ok()) {
             return unknown("a lease that is broken by this");
         }
         Ok(())
+    }
+
+    /// The same for a file that was just made.
+    pub(super) fn may_open_new(&self, path: Path, access: Access) -> Result<()> {
+        match self.files.type_of(path.den) {
+            Type::Ext4 | Type::Xfs | Type::Btrfs => Ok(()),
+            _ if access.direct => unknown("whether this can be opened past the page cache"),
+            _ => Ok(()),
+        }
     }
 
     /// Without `O_NONBLOCK` an open waits for the other end, fifo(7).

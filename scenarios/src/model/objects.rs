@@ -353,7 +353,7 @@ impl Model {
     pub(super) fn open_path(&mut self, at: &Place, access: Access) -> Result<Path> {
         let path = match self.reach(at, access)? {
             Reached::There(path) => path,
-            Reached::Made(path) => return Ok(path),
+            Reached::Made(path) => return self.may_open_new(path, access).map(|()| path),
         };
         let ino = self.inode_at(path);
         if access.create {

@@ -100,7 +100,7 @@ pub(super) fn mount(model: &mut Model, layers: &Layers, work: Option<Path>) -> S
     let root_inode = model.files.dentry(root).inode;
     model.files.inode_mut(root_inode).layer =
         Some(if all.len() > 1 { Layer::Merged } else { lower_of(model, all[0].0) });
-    merge(model, sb, root, &all);
+    merge(model, root, &all);
     for (den, upper) in all.iter().copied().chain(work.map(|path| (path.den, true))) {
         claim(model, den, sb, upper);
     }
@@ -112,7 +112,7 @@ fn lower_of(model: &Model, den: Den) -> Layer {
 }
 
 /// Fills a directory of the overlay from those of the layers, topmost first.
-fn merge(model: &mut Model, sb: Sb, into: Den, from: &[(Den, bool)]) {
+fn merge(model: &mut Model, into: Den, from: &[(Den, bool)]) {
     let mut names: Vec<Vec<u8>> =
         from.iter().flat_map(|(den, _)| model.files.inode_of(*den).children.keys().cloned()).collect();
     names.sort();
@@ -142,7 +142,7 @@ fn merge(model: &mut Model, sb: Sb, into: Den, from: &[(Den, bool)]) {
         row.content = real.content;
         row.uncertain = real.kind != Kind::Directory && real.links > 1;
         if !directories.is_empty() {
-            merge(model, sb, den, &directories);
+            merge(model, den, &directories);
         }
     }
 }

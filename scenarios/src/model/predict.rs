@@ -168,7 +168,7 @@ impl Model {
         }
     }
 
-    fn reached(&self, path: Path) -> Reached {
+    pub(super) fn reached(&self, path: Path) -> Reached {
         let ino = self.inode_at(path);
         let row = self.files.inode(ino);
         Reached {
