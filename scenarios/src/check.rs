@@ -136,6 +136,11 @@ impl Checker {
         self.objects.open()
     }
 
+    /// Those of them that are sockets.
+    pub fn sockets(&self) -> impl Iterator<Item = &ObjectName> {
+        self.objects.sockets()
+    }
+
     /// The faults of the next step. Its effects are taken over as far as they make sense.
     pub fn step(&mut self, step: &Step) -> Vec<Fault> {
         let index = self.steps;
@@ -165,7 +170,10 @@ impl Checker {
 
     fn item(&self, argument: &Argument, item: &Item, before: &[Item], part: Part) -> Result<(), Fault> {
         match item {
-            Item::Object(name) => self.objects.known(name, part).map(|_| ()),
+            Item::Object(name) => match argument.kind {
+                Kind::Socket => self.objects.socket(name, part),
+                _ => self.objects.known(name, part).map(|_| ()),
+            },
             Item::Place(place) => places::check(place, &self.objects, part),
             Item::Number(number) => match argument.kind {
                 Kind::Number(from, to) if !(from..=to).contains(number) => {

@@ -68,10 +68,19 @@ pub fn program(u: &mut Unstructured<'_>) -> Result<Program> {
 /// # Errors
 /// Those of the source of bytes; running out of them is none.
 pub fn step(u: &mut Unstructured<'_>, form: &'static Form, checker: &Checker) -> Result<Option<Step>> {
-    let objects: Vec<_> = checker.open_objects().cloned().collect();
+    let all: Vec<_> = checker.open_objects().cloned().collect();
+    let sockets: Vec<_> = checker.sockets().cloned().collect();
     for _ in 0..4 {
         let name = if form.makes { Some(ObjectName(format!("fd{}", u.int_in_range(0..=999)?))) } else { None };
-        let slots: Result<Vec<_>> = form.arguments.iter().map(|argument| slot(u, argument, &objects)).collect();
+        let slots: Result<Vec<_>> = form
+            .arguments
+            .iter()
+            .map(|argument| match argument.kind {
+                // Without one the checker refuses whatever it is.
+                Kind::Socket if !sockets.is_empty() => slot(u, argument, &sockets),
+                _ => slot(u, argument, &all),
+            })
+            .collect();
         let step = form.step(name, slots?);
         if checker.clone().step(&step).is_empty() {
             return Ok(Some(step));
@@ -154,7 +163,7 @@ fn slot(u: &mut Unstructured<'_>, argument: &Argument, objects: &[ObjectName]) -
 
 fn item(u: &mut Unstructured<'_>, argument: &Argument, objects: &[ObjectName]) -> Result<Item> {
     Ok(match argument.kind {
-        Kind::Object => Item::Object(u.choose(objects)?.clone()),
+        Kind::Object | Kind::Socket => Item::Object(u.choose(objects)?.clone()),
         Kind::Place => Item::Place(place(u, objects)?),
         Kind::Text | Kind::Label => Item::Text(text(u)?),
         Kind::Number(from, to) => {

@@ -244,6 +244,13 @@ pub enum Step {
     Memfd { name: ObjectName, label: Bytes },
     /// `NAME = map OBJECT private|shared [write]`: one page of it, mmap(2).
     Map { name: ObjectName, of: ObjectName, shared: bool, write: bool },
+    /// `NAME = socketpair`: two connected Unix sockets of type `SOCK_SEQPACKET`, socketpair(2); the first one.
+    Socketpair { name: ObjectName },
+    /// `NAME = peer SOCKET`: the name of the other one.
+    Peer { name: ObjectName, of: ObjectName },
+    /// `NAME = send SOCKET OBJECT`: a message of one byte with the descriptor in it (`SCM_RIGHTS`, unix(7)), which stays in
+    /// the queue of the other socket; the object made is the descriptor in flight.
+    Send { name: ObjectName, over: ObjectName, object: ObjectName },
     /// `seek OBJECT OFFSET`: lseek(2) from the start.
     Seek { object: ObjectName, offset: u64 },
     /// `read OBJECT LENGTH`: must give that many bytes.

@@ -94,6 +94,7 @@ faults! {
     CwdAttached "cwd-attached" "wrong-mount" "The working directory is on the visible mount." ["objects/cwd@tmpfs"];
     RootAttached "root-attached" "wrong-mount" "The root directory is on the visible mount." ["objects/root"];
     MapPrivateShared "map-private-shared" "wrong-flags" "Private mappings become shared ones and the reverse." ["objects/map-private@tmpfs"];
+    InFlightDropped "in-flight-dropped" "lost-object" "A message comes back without the descriptor that was in it." ["in-flight/closed"];
     LockLost "lock-lost" "wrong-flags" "Locks are not taken again." ["objects/lock"];
     StaleContent "stale-content" "wrong-content" "A deleted file comes back with older contents." ["deleted/unlinked@tmpfs,rdwr"];
     Truncated "truncated" "wrong-content" "The end of a deleted file is missing." ["deleted/unlinked@tmpfs,rdwr"];
@@ -127,10 +128,6 @@ faults! {
     Hangs "hangs" "hang" "The dump does not end." ["subdir-bind/file@tmpfs,rdwr"];
     Crashes "crashes" "crash" "The dump is ended by a signal." ["subdir-bind/file@tmpfs,rdwr"];
 }
-
-/// Known mistakes that no scenario can show yet, and what the program language lacks for it.
-pub const NOT_EXPRESSIBLE: &[(&str, &str)] =
-    &[("in-flight-dropped", "no step sends a descriptor over a socket and leaves it there")];
 
 /// Mistakes that only `statmount(STATMOUNT_BY_FD)` shows, Linux 7.0.
 pub const NEEDS_STATMOUNT: &[Fault] = &[Fault::FileBindOtherName];

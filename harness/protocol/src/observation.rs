@@ -14,8 +14,8 @@ pub struct Observation {
     pub inside: View,
     /// What the agent sees of them.
     pub outside: View,
-    /// Pairs of descriptors that are one open file description, smaller number first (kcmp(2), `KCMP_FILE`).
-    pub shared_descriptions: Vec<(i32, i32)>,
+    /// Pairs of objects that are one open file description, each in its order (kcmp(2), `KCMP_FILE`).
+    pub shared_descriptions: Vec<(Object, Object)>,
     /// The mount table of the process, in the kernel's order (proc_pid_mountinfo(5)).
     pub mounts: Vec<Mount>,
     /// The mount table of the agent's own namespace; what a trial adds here has leaked.
@@ -39,6 +39,13 @@ pub struct View {
 pub enum Object {
     /// A descriptor, by its number.
     Fd(i32),
+    /// A descriptor in flight: it was sent over a Unix socket (`SCM_RIGHTS`, unix(7)) and not received yet.
+    InFlight {
+        /// The number of the descriptor whose queue it is in.
+        socket: i32,
+        /// The how many-th in this queue, from 0, over all messages.
+        nth: u32,
+    },
     /// The working directory.
     Cwd,
     /// The root directory.
@@ -66,6 +73,8 @@ pub struct ObjectView {
     pub descriptor: Option<Descriptor>,
     /// What only mappings have.
     pub mapping: Option<Mapping>,
+    /// What only Unix sockets have: the messages that nobody has received yet, the oldest first.
+    pub queue: Option<Outcome<Vec<Message>>>,
     /// `fstat(2)`.
     pub status: Outcome<FileStatus>,
     /// `fstatvfs(3)`.
@@ -133,6 +142,15 @@ pub struct Descriptor {
     pub flags: u32,
     /// The remaining lines (locks, epoll, inotify, fanotify), without `pos`, `flags`, `mnt_id` and `ino`.
     pub details: Vec<Bytes>,
+}
+
+/// A message in the queue of a socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// What it says.
+    pub bytes: Bytes,
+    /// How many descriptors are in it; each is an object, [`Object::InFlight`].
+    pub descriptors: u32,
 }
 
 /// A mapping, proc_pid_maps(5).

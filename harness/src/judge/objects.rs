@@ -182,6 +182,18 @@ pub(crate) fn content(seen: &Seen<'_>, facts: &mut Facts) {
             facts.text(&subject, "content", wording::outcome(content, wording::content));
         }
     }
+    for (subject, object) in seen.objects() {
+        match &object.queue {
+            Some(Outcome::Ok(messages)) => {
+                for (index, message) in messages.iter().enumerate() {
+                    let text = format!("{} ({} descriptors)", quoted(&message.bytes), message.descriptors);
+                    facts.text(&subject, format!("message {}", index + 1), text);
+                }
+            }
+            Some(Outcome::Err(errno)) => facts.text(&subject, "queue", errno),
+            None => {}
+        }
+    }
     for (subject, _, status) in with_status(seen).filter(|(.., status)| status.kind != FileKind::Directory) {
         facts.text(&subject, "size", status.size.to_string());
     }

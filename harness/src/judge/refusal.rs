@@ -18,6 +18,8 @@ pub(crate) fn names_one(lines: &[String], objects: &[&ObjectView]) -> bool {
 fn names(line: &str, object: &ObjectView) -> bool {
     let by_kind = match object.object {
         Object::Fd(number) => labelled(line, &["fd", "descriptor"], number.unsigned_abs().into()),
+        // A criu that peeks has it under a number of its own: the socket's names it, too.
+        Object::InFlight { socket, .. } => labelled(line, &["fd", "descriptor"], socket.unsigned_abs().into()),
         Object::Cwd => ["cwd", "working directory"].iter().any(|word| stands_alone(line, word)),
         Object::Root => ["fs root", "root directory", "chroot"].iter().any(|word| stands_alone(line, word)),
         Object::Exe => ["exe", "executable"].iter().any(|word| stands_alone(line, word)),

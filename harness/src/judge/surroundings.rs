@@ -2,7 +2,7 @@
 //!
 //! Each function makes the facts of one comparison; the table in [`super::comparisons`] says which.
 
-use protocol::observation::{FileKind, FileStatus, Mount, Outcome, TreeEntry};
+use protocol::observation::{FileKind, FileStatus, Mount, Object, Outcome, TreeEntry};
 
 use super::facts::{Facts, Number, Subject, Value};
 use super::seen::{Seen, device};
@@ -11,7 +11,11 @@ use super::wording::quoted;
 
 pub(crate) fn sharing(seen: &Seen<'_>, facts: &mut Facts) {
     for (one, other) in &seen.observation.shared_descriptions {
-        facts.text(&Subject::Sharing, format!("descriptors {one} and {other}"), "one open file description");
+        let what = match (one, other) {
+            (Object::Fd(one), Object::Fd(other)) => format!("descriptors {one} and {other}"),
+            _ => format!("{} and {}", wording::kernel_name(*one), wording::kernel_name(*other)),
+        };
+        facts.text(&Subject::Sharing, what, "one open file description");
     }
 }
 

@@ -124,15 +124,21 @@ pub(crate) fn lookup_kind(kind: LookupKind) -> &'static str {
     }
 }
 
-/// What an object is called: by its name in the program, and by what the kernel calls it where that differs.
-pub(crate) fn object(view: &ObjectView) -> String {
-    let kernel = match view.object {
+/// What the kernel calls an object.
+pub(crate) fn kernel_name(object: Object) -> String {
+    match object {
         Object::Fd(number) => format!("descriptor {number}"),
+        Object::InFlight { socket, nth } => format!("number {} in flight to descriptor {socket}", nth + 1),
         Object::Cwd => "cwd".to_owned(),
         Object::Root => "root".to_owned(),
         Object::Exe => "exe".to_owned(),
         Object::Map(start) => format!("mapping {start:#x}"),
-    };
+    }
+}
+
+/// What an object is called: by its name in the program, and by what the kernel calls it where that differs.
+pub(crate) fn object(view: &ObjectView) -> String {
+    let kernel = kernel_name(view.object);
     match &view.name {
         Some(name) if *name != kernel => format!("{name} ({kernel})"),
         _ => kernel,

@@ -62,7 +62,7 @@ fn soon() -> Instant {
 /// Every scenario whose outcome hangs on how a detached mount is made comes back in both ways.
 pub(crate) fn both_ways_agree() -> Result<(), Failed> {
     let mut rig = Rig::new()?;
-    let families = ["attributes", "child-mounts", "file-bind", "sharing", "subdir-bind", "resolution"];
+    let families = ["attributes", "child-mounts", "file-bind", "in-flight", "sharing", "subdir-bind", "resolution"];
     let all = catalogue::load(Path::new(catalogue::DIRECTORY)).map_err(|faults| format!("{faults:?}"))?;
     let mut count = 0;
     for scenario in all.iter().filter(|scenario| families.contains(&scenario.family.as_str())) {
@@ -121,6 +121,9 @@ fn variation(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     if u.arbitrary()? {
         let _ = writeln!(text, "copy = dup fd0");
     }
+    if u.arbitrary()? {
+        sent(u, count, &mut text)?;
+    }
     let early = u.arbitrary()?;
     if early {
         let _ = writeln!(text, "umount-lazy b");
@@ -131,6 +134,18 @@ fn variation(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     }
     text.push_str("assert fd0 detached\n");
     Ok(text)
+}
+
+/// Some of the objects are sent; the last one may be closed then.
+fn sent(u: &mut Unstructured<'_>, count: usize, text: &mut String) -> arbitrary::Result<()> {
+    text.push_str("near = socketpair\nfar = peer near\n");
+    for number in 0..u.int_in_range(1..=3)? {
+        let _ = writeln!(text, "m{number} = send {} fd{}", u.choose(&["near", "far"])?, u.choose_index(count)?);
+    }
+    if count > 1 && u.arbitrary()? {
+        let _ = writeln!(text, "close fd{}", count - 1);
+    }
+    Ok(())
 }
 
 /// What happens to the names while the files are open.

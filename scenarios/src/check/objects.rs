@@ -29,6 +29,19 @@ enum ObjectKind {
         memory: bool,
     },
     Mapping,
+    /// One end of a pair; whether the other end has a name too.
+    Socket {
+        peer: bool,
+    },
+    /// Sent and not received.
+    InFlight,
+}
+
+impl ObjectKind {
+    /// Whether kcmp(2) can tell its open file description from others.
+    fn has_description(self) -> bool {
+        matches!(self, ObjectKind::Descriptor { .. } | ObjectKind::Socket { .. } | ObjectKind::InFlight)
+    }
 }
 
 #[derive(Clone)]
@@ -76,6 +89,19 @@ impl Objects {
         }
     }
 
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &ObjectName> {
+        self.open().filter(|name| matches!(self.known[*name].kind, ObjectKind::Socket { .. }))
+    }
+
+    /// The object is there and a socket.
+    pub(super) fn socket(&self, name: &ObjectName, part: Part) -> Result<(), Fault> {
+        match self.known(name, part)?.kind {
+            ObjectKind::Socket { .. } => Ok(()),
+            _ => Err(Fault::new(part, format!("`{}` is no socket", name.0))
+                .hint("`NAME = socketpair` makes two that are connected")),
+        }
+    }
+
     /// The depth that a path with this base starts from.
     pub(super) fn base(&self, name: &ObjectName, path: &[u8], part: Part) -> Result<usize, Fault> {
         let known = self.known(name, part)?;
@@ -119,6 +145,11 @@ impl Objects {
         {
             known.closed_at.get_or_insert(index);
         }
+        if let Step::Peer { of, .. } = step
+            && let Some(Known { kind: ObjectKind::Socket { peer }, .. }) = self.known.get_mut(of)
+        {
+            *peer = true;
+        }
         faults
     }
 
@@ -147,6 +178,9 @@ impl Objects {
             }
             Step::Memfd { .. } => ObjectKind::Descriptor { path_only: false, reads: true, writes: true, memory: true },
             Step::Dup { of, .. } => self.known.get(of).map_or(ObjectKind::Mapping, |known| known.kind),
+            Step::Socketpair { .. } => ObjectKind::Socket { peer: false },
+            Step::Peer { .. } => ObjectKind::Socket { peer: true },
+            Step::Send { .. } => ObjectKind::InFlight,
             _ => ObjectKind::Mapping,
         }
     }
@@ -162,11 +196,13 @@ impl Objects {
             Step::WriteTo { object, .. } => (object, "written", false, true),
             Step::Lock { object, .. } => (object, "locked", false, false),
             Step::Close { object } => (object, "closed", false, false),
+            Step::Send { object, .. } => return self.unsendable(object),
+            Step::Peer { of, .. } => return self.named_peer(of),
             Step::Assert { object, claim: Claim::Position(_) } => (object, "asked for its position", false, false),
             Step::Assert { object, claim: Claim::SameDescription { other, .. } } => {
                 for (argument, name) in [object, other].into_iter().enumerate() {
                     if let Some(Known { kind, .. }) = self.known.get(name)
-                        && !matches!(kind, ObjectKind::Descriptor { .. })
+                        && !kind.has_description()
                     {
                         let argument = if argument == 0 { 0 } else { self.last_object(step) };
                         let what = format!("`{}` is no descriptor", name.0);
@@ -186,9 +222,31 @@ impl Objects {
             ObjectKind::Descriptor { reads: false, .. } if reads => format!("`{name}` is not open for reading"),
             ObjectKind::Descriptor { writes: false, .. } if writes => format!("`{name}` is not open for writing"),
             ObjectKind::Descriptor { .. } => return None,
+            ObjectKind::InFlight if matches!(step, Step::Assert { .. }) => return None,
+            ObjectKind::InFlight => format!("`{name}` is in flight and cannot be {what}"),
+            ObjectKind::Socket { .. } => format!("`{name}` is a socket and cannot be {what}"),
             _ => format!("`{name}` is no descriptor and cannot be {what}"),
         };
         Some(Fault::new(part, what))
+    }
+
+    /// That the other end of a socket has a name already.
+    fn named_peer(&self, name: &ObjectName) -> Option<Fault> {
+        let named = self.known.get(name)?.kind == ObjectKind::Socket { peer: true };
+        let what = format!("the other end of `{}` has a name already", name.0);
+        named.then(|| Fault::new(Part::Argument { argument: 0, nth: 0 }, what))
+    }
+
+    /// That this object cannot be sent.
+    fn unsendable(&self, name: &ObjectName) -> Option<Fault> {
+        let why = match self.known.get(name)?.kind {
+            ObjectKind::Descriptor { .. } => return None,
+            ObjectKind::Socket { .. } => "is a socket",
+            ObjectKind::InFlight => "is in flight",
+            _ => "is no descriptor",
+        };
+        let part = Part::Argument { argument: 1, nth: 0 };
+        Some(Fault::new(part, format!("`{}` {why} and cannot be sent", name.0)))
     }
 
     fn last_object(&self, step: &Step) -> usize {

@@ -111,6 +111,9 @@ fn parts(step: &Step) -> (&'static str, Option<&ObjectName>, Slots) {
         | Step::Dup { .. }
         | Step::Memfd { .. }
         | Step::Map { .. }
+        | Step::Socketpair { .. }
+        | Step::Peer { .. }
+        | Step::Send { .. }
         | Step::Seek { .. }
         | Step::Read { .. }
         | Step::WriteTo { .. }
@@ -130,6 +133,9 @@ fn object_parts(step: &Step) -> (&'static str, Option<&ObjectName>, Slots) {
         Step::Map { name, of, shared, write } => {
             ("map", Some(name), vec![object(of), words(&[Shared(*shared)]), switch(*write, "write")])
         }
+        Step::Socketpair { name } => ("socketpair", Some(name), Vec::new()),
+        Step::Peer { name, of } => ("peer", Some(name), vec![object(of)]),
+        Step::Send { name, over, object: of } => ("send", Some(name), vec![object(over), object(of)]),
         Step::Seek { object: of, offset } => ("seek", None, vec![object(of), number(*offset)]),
         Step::Read { object: of, length } => ("read", None, vec![object(of), number(*length)]),
         Step::WriteTo { object: of, bytes } => ("write-to", None, vec![object(of), text(bytes)]),

@@ -30,7 +30,7 @@ pub(super) static FORMS: &[Form] = &[
         verb: "assert",
         makes: false,
         arguments: &[object("OBJECT"), literal("internal")],
-        help: "It is on a mount of the kernel's own (memfd).",
+        help: "It is on a mount of the kernel's own (memfd, socket).",
         build: |a| assert(a, |_| Claim::Internal),
     },
     Form {

@@ -53,6 +53,8 @@ pub struct Argument {
 pub enum Kind {
     /// The name of an object that exists.
     Object,
+    /// The name of a socket that exists.
+    Socket,
     /// A path.
     Place,
     /// Bytes, always printed in quotes.
@@ -85,7 +87,7 @@ pub enum Count {
 /// One value of an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// For [`Kind::Object`].
+    /// For [`Kind::Object`] and [`Kind::Socket`].
     Object(ObjectName),
     /// For [`Kind::Place`].
     Place(Place),
@@ -183,6 +185,9 @@ const fn argument(label: &'static str, kind: Kind, count: Count) -> Argument {
 const fn object(label: &'static str) -> Argument {
     argument(label, Kind::Object, Count::One)
 }
+
+/// An object that must be a socket.
+const SOCKET: Argument = argument("SOCKET", Kind::Socket, Count::One);
 
 const fn place(label: &'static str) -> Argument {
     argument(label, Kind::Place, Count::One)

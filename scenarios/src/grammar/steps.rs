@@ -1,7 +1,7 @@
 //! The forms of all steps but `assert`.
 
 use super::words::{ForWriting, Shared, words};
-use super::{Argument, Count, Form, Kind, argument, choice, flags, label, number, object, place, switch, text};
+use super::{Argument, Count, Form, Kind, SOCKET, argument, choice, flags, label, number, object, place, switch, text};
 use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation, Step};
 
 const ATTRIBUTES: Argument = flags("ATTRIBUTE", words::<MountAttribute>);
@@ -271,6 +271,27 @@ pub(super) static FORMS: &[Form] = &[
         arguments: &[object("OBJECT"), choice("SHARING", words::<Shared>), switch("write")],
         help: "The first page of a file in memory, mmap(2); SHARING is `private` or `shared`.",
         build: |a| Step::Map { name: a.name(), of: a.object(), shared: a.word::<Shared>().0, write: a.switch() },
+    },
+    Form {
+        verb: "socketpair",
+        makes: true,
+        arguments: &[],
+        help: "Two connected Unix sockets of type `SOCK_SEQPACKET`, socketpair(2); the first one has the name.",
+        build: |a| Step::Socketpair { name: a.name() },
+    },
+    Form {
+        verb: "peer",
+        makes: true,
+        arguments: &[SOCKET],
+        help: "A name for the other end of a socket pair.",
+        build: |a| Step::Peer { name: a.name(), of: a.object() },
+    },
+    Form {
+        verb: "send",
+        makes: true,
+        arguments: &[SOCKET, object("OBJECT")],
+        help: "A message with the descriptor in it, `SCM_RIGHTS`; nobody receives it. NAME is the descriptor in flight.",
+        build: |a| Step::Send { name: a.name(), over: a.object(), object: a.object() },
     },
     Form {
         verb: "seek",

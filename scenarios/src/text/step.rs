@@ -210,7 +210,7 @@ fn item(argument: &Argument, word: &Word) -> Result<Item, Mistake> {
     }
     let text = word.plain().ok_or_else(unfit)?;
     match argument.kind {
-        Kind::Object => object(word).map(Item::Object),
+        Kind::Object | Kind::Socket => object(word).map(Item::Object),
         Kind::Number(from, to) => match text.parse::<i128>() {
             Ok(number) if (from..=to).contains(&number) && !text.starts_with('+') => Ok(Item::Number(number)),
             Ok(_) => Err(Mistake::new(word.span, format!("`{text}` is out of range"))

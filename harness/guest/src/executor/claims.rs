@@ -124,11 +124,5 @@ fn relation(words: &str, other: &ObjectName, holds: bool, not: bool) -> Result<(
 
 /// kcmp(2) on this very process.
 fn same_description(one: &ObjectView, other: &ObjectView) -> bool {
-    use protocol::observation::Object;
-    match (one.object, other.object) {
-        (Object::Fd(one), Object::Fd(other)) => {
-            crate::sys::kcmp_file(std::process::id().cast_signed(), one, other).is_ok_and(std::cmp::Ordering::is_eq)
-        }
-        _ => false,
-    }
+    crate::observe::inside::same_description(one.object, other.object).unwrap_or(false)
 }

@@ -203,6 +203,9 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::Dup { .. }
         | S::Memfd { .. }
         | S::Map { .. }
+        | S::Socketpair { .. }
+        | S::Peer { .. }
+        | S::Send { .. }
         | S::Seek { .. }
         | S::Read { .. }
         | S::WriteTo { .. }

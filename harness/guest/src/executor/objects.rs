@@ -5,6 +5,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 use nix::unistd::{Whence, lseek, read, write};
 use scenarios::Step;
@@ -36,6 +37,20 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         Step::Map { name, of, shared, write } => {
             let start = sys::map_page(world.borrow(of)?, *shared, *write)?;
             world.keep_mapping(name, start);
+            Ok(())
+        }
+        Step::Socketpair { name } => {
+            let (family, kind) = (AddressFamily::Unix, SockType::SeqPacket);
+            let (one, other) = socketpair(family, kind, None, SockFlag::empty())?;
+            world.keep_pair(name, one, other);
+            Ok(())
+        }
+        Step::Peer { name, of } => world.name_peer(name, of),
+        Step::Send { name, over, object } => {
+            let (receiver, nth) = world.next_message(over)?;
+            let byte = b'a' + u8::try_from(nth % 26).map_err(io::Error::other)?;
+            sys::send_descriptors(world.borrow(over)?, &[byte], &[world.descriptor(object)?])?;
+            world.keep_in_flight(name, receiver, nth);
             Ok(())
         }
         Step::Seek { object, offset } => {

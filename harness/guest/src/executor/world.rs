@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
@@ -25,6 +25,8 @@ pub(super) struct World {
     /// A procfs that is attached nowhere: it works wherever the program moves its root.
     proc: OwnedFd,
     objects: BTreeMap<ObjectName, Object>,
+    /// Of each socket the other end and how many messages were sent to it.
+    peers: BTreeMap<RawFd, (RawFd, u32)>,
     /// Loop devices that no `mount` step has taken yet.
     free_disks: Vec<u32>,
     /// The disk that was mounted at a place.
@@ -71,7 +73,7 @@ impl World {
         let top_path = top.trim_end_matches('/').to_owned();
         let objects = [("cwd", Object::Cwd), ("root", Object::Root), ("exe", Object::Exe)];
         let objects = objects.map(|(name, object)| (ObjectName(name.to_owned()), object)).into();
-        Ok(World { top_path, top: top_fd, proc, objects, free_disks, disks: BTreeMap::new() })
+        Ok(World { top_path, top: top_fd, proc, objects, peers: BTreeMap::new(), free_disks, disks: BTreeMap::new() })
     }
 
     /// Ends the setup: what is left is the program's, and the top directory's path.
@@ -147,13 +149,38 @@ impl World {
 
     /// Gives an object to the program.
     pub(super) fn keep(&mut self, name: &ObjectName, fd: OwnedFd) {
-        use std::os::fd::IntoRawFd as _;
         self.objects.insert(name.clone(), Object::Fd(fd.into_raw_fd()));
     }
 
     /// Gives a mapping to the program.
     pub(super) fn keep_mapping(&mut self, name: &ObjectName, start: u64) {
         self.objects.insert(name.clone(), Object::Map(start));
+    }
+
+    /// Gives two connected sockets to the program, the first one under a name.
+    pub(super) fn keep_pair(&mut self, name: &ObjectName, one: OwnedFd, other: OwnedFd) {
+        let (first, second) = (one.as_raw_fd(), other.into_raw_fd());
+        self.keep(name, one);
+        self.peers.extend([(first, (second, 0)), (second, (first, 0))]);
+    }
+
+    /// Gives a name to the other end of a socket.
+    pub(super) fn name_peer(&mut self, name: &ObjectName, of: &ObjectName) -> io::Result<()> {
+        let (peer, _) = self.next_message(of)?;
+        self.objects.insert(name.clone(), Object::Fd(peer));
+        Ok(())
+    }
+
+    /// Where the next message over a socket goes, and the how many-th it is there.
+    pub(super) fn next_message(&self, over: &ObjectName) -> io::Result<(RawFd, u32)> {
+        let no_socket = || io::Error::other(format!("{over} is no socket"));
+        self.peers.get(&self.descriptor(over)?).copied().ok_or_else(no_socket)
+    }
+
+    /// A descriptor was sent to `socket`, in a message of its own.
+    pub(super) fn keep_in_flight(&mut self, name: &ObjectName, socket: RawFd, nth: u32) {
+        self.objects.insert(name.clone(), Object::InFlight { socket, nth });
+        self.peers.values_mut().filter(|(peer, _)| *peer == socket).for_each(|(_, sent)| *sent += 1);
     }
 
     /// Takes a descriptor away from the program; it closes when dropped.

@@ -11,6 +11,7 @@ use nix::sys::stat::Mode;
 use protocol::observation::{Descriptor, FileKind, Mapping, MountRef, MountState, Object, ObjectView, Outcome, View};
 use scenarios::Bytes;
 
+use super::flight::Flights;
 use super::lookups;
 use super::object::{self, Made, MountTables, errno_name, link_text, outcome, path_fd, read_file};
 use super::{fdinfo, mountinfo};
@@ -21,10 +22,16 @@ pub(super) struct Look {
     /// The root of a procfs.
     pub(super) proc: OwnedFd,
     /// `self` or a process ID.
-    pub(super) base: String,
+    base: String,
+    /// Its ID.
+    pid: i32,
     /// The process looks at itself.
-    pub(super) inside: bool,
-    pub(super) tables: MountTables,
+    inside: bool,
+    tables: MountTables,
+    /// The numbers of its descriptors, without those of this very look.
+    numbers: Vec<i32>,
+    /// What is in the queues of its sockets.
+    flights: Flights,
 }
 
 /// Looks at this process. It needs no `/proc` in its tree: it mounts one that is attached nowhere for the time of the look.
@@ -32,10 +39,13 @@ pub(super) struct Look {
 /// # Errors
 /// What makes any look impossible: no procfs, no mountinfo.
 pub fn look(made: &[Made], hidden: &[i32]) -> io::Result<View> {
+    own_look(hidden)?.view(made)
+}
+
+fn own_look(hidden: &[i32]) -> io::Result<Look> {
     let proc = sys::fsmount(c"proc")?;
     let own = mount_ids(proc.as_fd(), "self")?;
-    let look = Look { proc, base: "self".to_owned(), inside: true, tables: MountTables { own, other: Vec::new() } };
-    look.view(made, hidden)
+    Look::new(proc, None, MountTables { own, other: Vec::new() }, hidden)
 }
 
 /// One plain lookup of this process from one of its objects.
@@ -43,11 +53,19 @@ pub fn look(made: &[Made], hidden: &[i32]) -> io::Result<View> {
 /// # Errors
 /// What makes any look impossible, and an object that cannot be looked up from.
 pub fn look_up(object: Object, path: &Bytes) -> io::Result<Outcome<protocol::observation::Reached>> {
-    let proc = sys::fsmount(c"proc")?;
-    let own = mount_ids(proc.as_fd(), "self")?;
-    let look = Look { proc, base: "self".to_owned(), inside: true, tables: MountTables { own, other: Vec::new() } };
+    let look = own_look(&[])?;
     let fd = path_fd(look.proc.as_fd(), &look.magic_link(object))?;
     Ok(lookups::plain(look.proc.as_fd(), fd.as_fd(), path, &look.tables))
+}
+
+/// Whether two objects of this process are one open file description.
+///
+/// # Errors
+/// What makes any look impossible, kcmp(2)'s, and an object that is no descriptor.
+pub fn same_description(one: Object, other: Object) -> io::Result<bool> {
+    let look = own_look(&[])?;
+    let number = |object| look.number_of(object).ok_or_else(|| io::Error::other("no descriptor"));
+    Ok(sys::kcmp_file(number(one)?, number(other)?)?.is_eq())
 }
 
 /// The mount IDs in a process's mountinfo.
@@ -58,28 +76,35 @@ pub(super) fn mount_ids(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<u64>
 }
 
 impl Look {
-    /// Every object: the descriptors that are there (but for the `hidden` ones), cwd, root, exe, the program's mappings.
-    pub(super) fn view(&self, made: &[Made], hidden: &[i32]) -> io::Result<View> {
-        let mut objects: BTreeSet<Object> = self.descriptors(hidden)?.into_iter().map(Object::Fd).collect();
+    /// Begins a look at the process `pid`, or at this one; its descriptors are those that are there, but for `hidden`.
+    pub(super) fn new(proc: OwnedFd, pid: Option<i32>, tables: MountTables, hidden: &[i32]) -> io::Result<Self> {
+        let base = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
+        let numbers = numbers(proc.as_fd(), &base, pid.is_none(), hidden)?;
+        let (inside, pid) = (pid.is_none(), pid.unwrap_or_else(own_pid));
+        let flights = Flights::of(proc.as_fd(), &base, pid, &numbers)?;
+        Ok(Look { proc, base, pid, inside, tables, numbers, flights })
+    }
+
+    /// Every object: descriptors, what is in flight, cwd, root, exe, the program's mappings.
+    pub(super) fn view(&self, made: &[Made]) -> io::Result<View> {
+        let mut objects: BTreeSet<Object> = self.with_description().collect();
         objects.extend([Object::Cwd, Object::Root, Object::Exe]);
         objects.extend(made.iter().map(|made| made.object).filter(|object| matches!(object, Object::Map(_))));
         let name = |object| made.iter().find(|made| made.object == object).map(|made| made.name.clone());
         Ok(View { objects: objects.into_iter().map(|object| self.object(object, name(object))).collect() })
     }
 
-    /// The numbers of the descriptors, without those of this very look.
-    pub(super) fn descriptors(&self, hidden: &[i32]) -> io::Result<Vec<i32>> {
-        let path = format!("{}/fd", self.base);
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut dir = Dir::openat(self.proc.as_fd(), path.as_str(), flags, Mode::empty())?;
-        let own = [dir.as_raw_fd(), self.proc.as_raw_fd()];
-        let mut numbers = Vec::new();
-        for entry in dir.iter() {
-            let entry = entry?;
-            let number = entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
-            numbers.extend(number.filter(|number| !(hidden.contains(number) || self.inside && own.contains(number))));
+    /// The objects that are open file descriptions.
+    pub(super) fn with_description(&self) -> impl Iterator<Item = Object> {
+        self.numbers.iter().copied().map(Object::Fd).chain(self.flights.objects())
+    }
+
+    /// Whose descriptor an object is, and its number there: what is in flight is held by this process for the moment.
+    pub(super) fn number_of(&self, object: Object) -> Option<sys::DescriptorOf> {
+        match object {
+            Object::Fd(number) => Some((self.pid, number)),
+            _ => self.flights.get(object).map(|fd| (own_pid(), fd.as_raw_fd())),
         }
-        Ok(numbers)
     }
 
     /// The magic link of an object.
@@ -87,6 +112,9 @@ impl Look {
         let base = &self.base;
         match object {
             Object::Fd(number) => format!("{base}/fd/{number}"),
+            Object::InFlight { .. } => {
+                format!("self/fd/{}", self.flights.get(object).map_or(-1, |fd| fd.as_raw_fd()))
+            }
             Object::Cwd => format!("{base}/cwd"),
             Object::Root => format!("{base}/root"),
             Object::Exe => format!("{base}/exe"),
@@ -107,10 +135,8 @@ impl Look {
         let filesystem = on_fd().and_then(object::filesystem);
         let kind = status.as_ref().map_or(FileKind::Other, |status| status.kind);
         let size = status.as_ref().map_or(0, |status| status.size);
-        let descriptor = match object {
-            Object::Fd(number) => self.descriptor(number).ok(),
-            _ => None,
-        };
+        let is_description = matches!(object, Object::Fd(_) | Object::InFlight { .. });
+        let descriptor = if is_description { self.descriptor(&path).ok() } else { None };
         let id = match &descriptor {
             Some((_, id)) => Ok(*id),
             None => on_fd().and_then(|fd| object::mount_id(&fd)),
@@ -132,9 +158,13 @@ impl Look {
             statmount: on_fd().ok().and_then(object::statmount),
             content: (kind == FileKind::File && object != Object::Exe).then(|| outcome(object::content(proc, &path))),
             xattrs: outcome(on_fd().and_then(|fd| object::xattrs(proc, &format!("self/fd/{}", fd.as_raw_fd())))),
-            reopen: match (self.inside, object) {
-                (true, Object::Fd(_)) => lookups::reopened(proc, &path, kind, &self.tables),
-                _ => Vec::new(),
+            queue: match object {
+                Object::Fd(number) => self.flights.queue(number),
+                _ => None,
+            },
+            reopen: match self.inside && is_description {
+                true => lookups::reopened(proc, &path, kind, &self.tables),
+                false => Vec::new(),
             },
             lookups: match on_fd() {
                 Ok(fd) if self.inside && directory => lookups::resolutions(proc, fd, &self.tables),
@@ -146,8 +176,9 @@ impl Look {
         }
     }
 
-    fn descriptor(&self, number: i32) -> io::Result<(Descriptor, u64)> {
-        let text = read_file(self.proc.as_fd(), &format!("{}/fdinfo/{number}", self.base))?;
+    /// What fdinfo says of the descriptor with this magic link.
+    fn descriptor(&self, magic_link: &str) -> io::Result<(Descriptor, u64)> {
+        let text = read_file(self.proc.as_fd(), &magic_link.replace("/fd/", "/fdinfo/"))?;
         fdinfo::parse(&text).map_err(io::Error::other)
     }
 
@@ -168,6 +199,24 @@ impl Look {
         let sha256 = memory.map(|memory| object::hash(&mut memory.as_slice()).map(|content| content.sha256));
         Ok(Mapping { length: end - start, permissions, offset, sha256: sha256.transpose()? })
     }
+}
+
+fn own_pid() -> i32 {
+    std::process::id().cast_signed()
+}
+
+/// The numbers of the descriptors of a process; without those of this very look when it is `own`.
+fn numbers(proc: BorrowedFd<'_>, base: &str, own: bool, hidden: &[i32]) -> io::Result<Vec<i32>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut dir = Dir::openat(proc, format!("{base}/fd").as_str(), flags, Mode::empty())?;
+    let look = [dir.as_raw_fd(), proc.as_raw_fd()];
+    let mut numbers = Vec::new();
+    for entry in dir.iter() {
+        let entry = entry?;
+        let number = entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
+        numbers.extend(number.filter(|number| !(hidden.contains(number) || own && look.contains(number))));
+    }
+    Ok(numbers)
 }
 
 /// The working directory as getcwd(2) gives it; the raw call's answer, `(unreachable)` and all.

@@ -4,6 +4,7 @@
 //! agent. What could not be read is reported with its errno, never left out.
 
 pub mod fdinfo;
+mod flight;
 pub mod inside;
 mod lookups;
 pub mod mountinfo;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use protocol::observation::{Mount, ProcessState, View};
+use protocol::observation::{Mount, Object, ProcessState, View};
 
 use super::inside::{Look, mount_ids, mounted_proc};
 use super::object::{Made, MountTables, read_file};
@@ -19,8 +19,8 @@ use crate::sys::{self, Visitor};
 pub struct Outside {
     /// The objects.
     pub view: View,
-    /// Pairs of descriptors that are one open file description.
-    pub shared_descriptions: Vec<(i32, i32)>,
+    /// Pairs of objects that are one open file description.
+    pub shared_descriptions: Vec<(Object, Object)>,
     /// The process's mount table.
     pub mounts: Vec<Mount>,
     /// The agent's own.
@@ -44,9 +44,9 @@ pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
     let host_mounts = mount_table(proc.as_fd(), "self")?;
     let tables =
         MountTables { own: mounts.iter().map(|mount| mount.id).collect(), other: mount_ids(proc.as_fd(), "self")? };
-    let look = Look { proc, base, inside: false, tables };
-    let view = look.view(made, &STREAMS)?;
-    let shared_descriptions = shared(pid, &look.descriptors(&STREAMS)?)?;
+    let look = Look::new(proc, Some(pid), tables, &STREAMS)?;
+    let view = look.view(made)?;
+    let shared_descriptions = shared(&look)?;
     let process = process_state(look.proc.as_fd(), pid)?;
     let root = super::object::path_fd(look.proc.as_fd(), &format!("{}/root", visitor.pid()))?;
     let tree = tree::walk(root.as_fd(), top)?;
@@ -73,17 +73,19 @@ pub fn own_mounts() -> io::Result<Vec<Mount>> {
     mount_table(mounted_proc()?.as_fd(), "self")
 }
 
-/// All pairs of descriptors that share a description: sorted by the kernel's order, equals stand side by side.
-fn shared(pid: i32, numbers: &[i32]) -> io::Result<Vec<(i32, i32)>> {
+/// All pairs of objects that share a description.
+fn shared(look: &Look) -> io::Result<Vec<(Object, Object)>> {
+    let numbered = |object| look.number_of(object).map(|number| (object, number));
+    let mut all: Vec<(Object, sys::DescriptorOf)> = look.with_description().filter_map(numbered).collect();
+    all.sort_unstable();
     let mut pairs = Vec::new();
-    for (index, &one) in numbers.iter().enumerate() {
-        for &other in &numbers[index + 1..] {
-            if sys::kcmp_file(pid, one, other)?.is_eq() {
-                pairs.push((one.min(other), one.max(other)));
+    for (index, &(one, number)) in all.iter().enumerate() {
+        for &(other, other_number) in &all[index + 1..] {
+            if sys::kcmp_file(number, other_number)?.is_eq() {
+                pairs.push((one, other));
             }
         }
     }
-    pairs.sort_unstable();
     Ok(pairs)
 }
 

@@ -101,6 +101,11 @@ pub enum NameImage {
         /// `F_GET_SEALS`
         seals: i32,
     },
+    /// A socket: there is no path.
+    Socket {
+        /// Which.
+        file: FileId,
+    },
 }
 
 /// An inode without the name that it was opened by.
@@ -167,6 +172,26 @@ pub struct DescriptionImage {
     pub locks: Vec<LockImage>,
     /// What a named pipe holds.
     pub pipe: Bytes,
+    /// What only sockets have.
+    pub socket: Option<SocketImage>,
+}
+
+/// A Unix socket of type `SOCK_SEQPACKET` that is connected to another of the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketImage {
+    /// The other end: an index into `descriptions`.
+    pub peer: usize,
+    /// The messages that wait in it, the oldest first.
+    pub queue: Vec<MessageImage>,
+}
+
+/// A message that nobody has received yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageImage {
+    /// What it says.
+    pub bytes: Bytes,
+    /// The descriptors in it: indices into `descriptions`.
+    pub descriptions: Vec<usize>,
 }
 
 /// A lock.

@@ -6,6 +6,7 @@ mod handle;
 mod mount;
 mod process;
 mod restore;
+mod socket;
 mod xattr;
 
 pub use block::{
@@ -18,10 +19,11 @@ pub use mount::{
     statx_mount_id,
 };
 pub use process::{
-    Visitor, clone_into_namespaces, drop_capability, flock, getcwd, inherit, interface_up, kcmp_file, keep_only,
-    map_page, mapped_bytes, pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
+    DescriptorOf, Visitor, clone_into_namespaces, drop_capability, flock, getcwd, inherit, interface_up, kcmp_file,
+    keep_only, map_page, mapped_bytes, pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
 };
 pub use restore::{fill_mapping, fork_as, map_at, tee};
+pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr, setxattr};
 
 use std::io;

@@ -96,14 +96,17 @@ pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, fd: libc::c_int) -> io::Result<OwnedFd
     check_fd(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
 }
 
+/// A descriptor of a process: its number there.
+pub type DescriptorOf = (libc::pid_t, libc::c_int);
+
 /// kcmp(2) with `KCMP_FILE`: an order of open file descriptions in which equal means the same one.
 ///
 /// # Errors
 /// The call's.
-pub fn kcmp_file(pid: libc::pid_t, one: libc::c_int, other: libc::c_int) -> io::Result<Ordering> {
+pub fn kcmp_file(one: DescriptorOf, other: DescriptorOf) -> io::Result<Ordering> {
     const KCMP_FILE: libc::c_int = 0;
     // SAFETY: no pointers.
-    let order = check(unsafe { libc::syscall(libc::SYS_kcmp, pid, pid, KCMP_FILE, one, other) })?;
+    let order = check(unsafe { libc::syscall(libc::SYS_kcmp, one.0, other.0, KCMP_FILE, one.1, other.1) })?;
     match order {
         0 => Ok(Ordering::Equal),
         1 => Ok(Ordering::Less),

@@ -98,11 +98,12 @@ fn split_and_merged_descriptions() {
     check(
         |seen| seen.shared_descriptions.clear(),
         &expect![[r#"
+            broken-sharing sharing: descriptor 3 and number 1 in flight to descriptor 6, outside: one open file description -> two open file descriptions
             broken-sharing sharing: descriptors 3 and 4, outside: one open file description -> two open file descriptions
         "#]],
     );
     check(
-        |seen| seen.shared_descriptions.push((3, 5)),
+        |seen| seen.shared_descriptions.push((Object::Fd(3), Object::Fd(5))),
         &expect![[r#"
             broken-sharing sharing: descriptors 3 and 5, outside: two open file descriptions -> one open file description
         "#]],
@@ -194,8 +195,8 @@ fn number_shifted() {
         |seen| both(seen, 2, |object| object.object = Object::Fd(6)),
         &expect![[r#"
             lost-object objects: fd2 (descriptor 5), inside: object: fd2 (descriptor 5) -> (nothing)
+            lost-object objects: far (descriptor 6), inside: name: far -> fd2
             lost-object objects: fd2 (descriptor 5), outside: object: fd2 (descriptor 5) -> (nothing)
-            lost-object objects: fd2 (descriptor 6), inside: object: (nothing) -> fd2 (descriptor 6)
         "#]],
     );
 }

@@ -95,6 +95,7 @@ fn file_object(world: World, fd: i32, details: Vec<Bytes>) -> ObjectView {
         mount: mount.clone(),
         descriptor: Some(Descriptor { position: 3, flags: 0o2_100_002, details }),
         mapping: None,
+        queue: None,
         status: Outcome::Ok(status(file, FileKind::File)),
         filesystem: Outcome::Ok(FilesystemStatus { magic: EXT4_MAGIC, flags: 0x1020 }),
         statmount: Some(Outcome::Ok(StatMount {
@@ -144,6 +145,17 @@ fn directory_object(world: World, object: Object, name: &str) -> ObjectView {
     }
 }
 
+/// The descriptor in the message that waits in descriptor 6.
+const IN_FLIGHT: Object = Object::InFlight { socket: 6, nth: 0 };
+
+/// A socket with two messages, of which one has a descriptor in it. For the rest it is a file: what is on a mount of the
+/// kernel's own has no lasting times.
+fn socket_object(world: World) -> ObjectView {
+    let message = |bytes: &str, descriptors| Message { bytes: bytes.into(), descriptors };
+    let queue = Some(Outcome::Ok(vec![message("a", 1), message("bc", 0)]));
+    ObjectView { object: Object::Fd(6), name: Some("far".into()), queue, ..file_object(world, 6, vec![]) }
+}
+
 fn mapping_object(world: World) -> ObjectView {
     ObjectView {
         object: Object::Map(0x7f00_0000_0000),
@@ -168,6 +180,8 @@ pub(crate) fn observation(shift: u64) -> Observation {
             directory_object(world, Object::Fd(5), "fd2"),
             directory_object(world, Object::Cwd, "cwd"),
             mapping_object(world),
+            socket_object(world),
+            ObjectView { object: IN_FLIGHT, name: Some("m0".into()), ..file_object(world, 7, vec![]) },
         ],
     };
     let entry = |path: &str, file: FileId, kind: FileKind| TreeEntry {
@@ -192,7 +206,7 @@ pub(crate) fn observation(shift: u64) -> Observation {
     Observation {
         inside,
         outside: view,
-        shared_descriptions: vec![(3, 4)],
+        shared_descriptions: vec![(Object::Fd(3), Object::Fd(4)), (Object::Fd(3), IN_FLIGHT)],
         mounts: rows(),
         host_mounts: rows(),
         tree: vec![

@@ -6,12 +6,14 @@
 //! - [`seen`]: what objects there are
 //! - [`place`]: where a detached mount can be made again
 //! - [`entry`]: through which directory entry a file is open
+//! - [`flight`]: sockets, and descriptors in their queues
 //! - `inode`: files that have lost their names
 //! - [`refusal`]: why something cannot be captured
 //!
 //! The process must not run meanwhile. Here it waits for the agent; who captures others must stop them first.
 
 pub mod entry;
+pub mod flight;
 mod inode;
 pub mod place;
 pub mod refusal;
@@ -233,7 +235,12 @@ impl Capture<'_> {
 
     /// A file on a visible mount or on one of the kernel's own.
     fn other_file(&mut self, seen: &Seen) -> Result<usize, Cause> {
-        let Some(mount) = self.table().get(seen.mount) else { return self.memfd(seen) };
+        let Some(mount) = self.table().get(seen.mount) else {
+            return match &seen.socket {
+                Some(socket) => self.socket(seen, socket),
+                None => self.memfd(seen),
+            };
+        };
         let found = look_at(self.proc, &seen.link)
             .and_then(|fd| Ok((observe::status(fd.as_fd())?.file, sys::statx_mount_id(fd.as_fd())?)));
         let stands_there = |wanted: &Bytes| below(&mount.mount_point, wanted).ok_or(Cause::Covered);

@@ -46,6 +46,9 @@ pub enum Cause {
     /// In no table of ours.
     #[error("it is on a mount of another namespace")]
     Elsewhere,
+    /// A socket to somebody else.
+    #[error("the socket is not connected to another one of the process")]
+    PeerElsewhere,
     /// A kind of object that this engine does not know.
     #[error("{0} is not supported")]
     Unsupported(String),

@@ -10,6 +10,7 @@ use protocol::observation::{Descriptor, FileStatus, Object};
 use scenarios::Bytes;
 
 use super::super::workshop::text;
+use super::flight::{self, Socket};
 use crate::observe::{self, fdinfo, link_text, path_fd, read_file};
 use crate::sys;
 
@@ -38,6 +39,10 @@ pub struct Seen {
     pub descriptor: Option<Descriptor>,
     /// What only mappings have.
     pub mapping: Option<Range>,
+    /// What only Unix sockets have.
+    pub socket: Option<Socket>,
+    /// Of a descriptor in flight the one of this process, which the magic link leads to.
+    pub held: Option<OwnedFd>,
 }
 
 /// A mapping's line in `maps`.
@@ -53,7 +58,7 @@ pub struct Range {
     pub offset: i64,
 }
 
-/// Descriptors, working directory, root, executable and file mappings of a process, in this order. `hidden` are
+/// Descriptors, those in flight behind the socket that they wait in, working directory, root, executable and file mappings of a process, in this order. `hidden` are
 /// descriptors that are not the program's.
 ///
 /// # Errors
@@ -62,7 +67,10 @@ pub fn objects(proc: BorrowedFd<'_>, pid: i32, hidden: &[i32]) -> io::Result<Vec
     let base = pid.to_string();
     let mut found = Vec::new();
     let mut look = |label: String, object, magic: String, mapping| -> io::Result<()> {
-        found.push(see(proc, &base, label, object, magic, mapping)?);
+        let mut seen = see(proc, label, object, magic, mapping)?;
+        let in_flight = flight::look(proc, pid, &mut seen)?;
+        found.push(seen);
+        found.extend(in_flight);
         Ok(())
     };
     for number in numbers(proc, &base)? {
@@ -83,9 +91,9 @@ pub fn objects(proc: BorrowedFd<'_>, pid: i32, hidden: &[i32]) -> io::Result<Vec
     Ok(found)
 }
 
-fn see(
+/// What there is to see of an object through its magic link.
+pub(super) fn see(
     proc: BorrowedFd<'_>,
-    base: &str,
     label: String,
     object: Object,
     magic: String,
@@ -97,14 +105,29 @@ fn see(
     let status = observe::status(fd.as_fd()).map_err(named)?;
     let (magic_number, mount_flags) = sys::filesystem_of(fd.as_fd()).map_err(named)?;
     let (descriptor, mount) = match object {
-        Object::Fd(number) => {
-            let text = read_file(proc, &format!("{base}/fdinfo/{number}")).map_err(named)?;
+        Object::Fd(_) | Object::InFlight { .. } => {
+            let text = read_file(proc, &magic.replace("/fd/", "/fdinfo/")).map_err(named)?;
             let (descriptor, mount) = fdinfo::parse(&text).map_err(|what| named(io::Error::other(what)))?;
             (Some(descriptor), mount)
         }
         _ => (None, sys::statx_mount_id(fd.as_fd()).map_err(named)?),
     };
-    Ok(Seen { label, object, magic, fd, link, mount, status, magic_number, mount_flags, descriptor, mapping })
+    let (socket, held) = (None, None);
+    Ok(Seen {
+        label,
+        object,
+        magic,
+        fd,
+        link,
+        mount,
+        status,
+        magic_number,
+        mount_flags,
+        descriptor,
+        mapping,
+        socket,
+        held,
+    })
 }
 
 fn numbers(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<i32>> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{OFlag, openat};
@@ -37,12 +37,17 @@ impl Capture<'_> {
         Ok(())
     }
 
-    /// Descriptors, and which of them are one description (kcmp(2)).
+    /// Descriptors, also those in flight, and which of them are one description (kcmp(2)).
     pub(super) fn descriptors(&mut self, objects: &[Seen], files: &BTreeMap<Object, usize>) -> Result<(), Cause> {
-        let mut first_of: Vec<i32> = Vec::new();
+        let mut first_of: Vec<sys::DescriptorOf> = Vec::new();
+        let mut descriptions = BTreeMap::new();
         for seen in objects {
-            let (Object::Fd(number), Some(&file)) = (seen.object, files.get(&seen.object)) else { continue };
-            let Some(descriptor) = &seen.descriptor else { continue };
+            let (Some(descriptor), Some(&file)) = (&seen.descriptor, files.get(&seen.object)) else { continue };
+            let number = match (seen.object, &seen.held) {
+                (Object::Fd(number), _) => (self.pid, number),
+                (_, Some(held)) => (std::process::id().cast_signed(), held.as_raw_fd()),
+                _ => continue,
+            };
             let flags = descriptor.flags.cast_signed();
             let mut shared = None;
             for (index, &other) in first_of.iter().enumerate() {
@@ -58,26 +63,37 @@ impl Capture<'_> {
                         file,
                         flags: flags & !libc::O_CLOEXEC,
                         position: descriptor.position,
-                        locks: locks(&descriptor.details)?,
+                        // A socket has none; it counts what is in flight there.
+                        locks: if seen.socket.is_some() { Vec::new() } else { locks(&descriptor.details)? },
                         pipe: self.pipe(seen, flags).map_err(Cause::of("reading its pipe"))?,
+                        socket: None,
                     };
                     self.image.descriptions.push(description);
                     first_of.len() - 1
                 }
             };
-            let cloexec = flags & libc::O_CLOEXEC != 0;
-            self.image.descriptors.push(DescriptorImage { number, description, cloexec });
+            descriptions.insert(seen.object, description);
+            if let Object::Fd(number) = seen.object {
+                let cloexec = flags & libc::O_CLOEXEC != 0;
+                self.image.descriptors.push(DescriptorImage { number, description, cloexec });
+            }
         }
-        Ok(())
+        self.sockets(objects, &descriptions)
     }
 
-    fn is_shared(&self, one: i32, other: i32, file: usize, description: usize) -> Result<bool, Cause> {
+    fn is_shared(
+        &self,
+        one: sys::DescriptorOf,
+        other: sys::DescriptorOf,
+        file: usize,
+        description: usize,
+    ) -> Result<bool, Cause> {
         match self.options.fault {
             Some(Fault::SplitDescription) => return Ok(false),
             Some(Fault::MergedDescriptions) => return Ok(self.image.descriptions[description].file == file),
             _ => {}
         }
-        Ok(sys::kcmp_file(self.pid, one, other).map_err(Cause::of("kcmp"))?.is_eq())
+        Ok(sys::kcmp_file(one, other).map_err(Cause::of("kcmp"))?.is_eq())
     }
 
     fn mapping(&self, seen: &Seen, range: &Range, file: usize) -> io::Result<MappingImage> {

@@ -3,12 +3,14 @@
 //! - [`mounts`]: detached mounts are made again, visible ones found
 //! - `names`: names that are gone are put back for the moment of the open
 //! - `open`: files are opened, on the right mount, with the right flags
+//! - `flight`: sockets, and descriptors in their queues
 //! - `inode`: files that ended with the process are made again
 //!
 //! The order is: mounts, files (each for everything that has it), then descriptors get their numbers, mappings their
 //! addresses, locks are taken, and last of all root and working directory change. Everything that is opened on the way
 //! stands at high numbers and is closed at the end.
 
+mod flight;
 mod inode;
 pub mod mounts;
 mod names;
@@ -97,7 +99,9 @@ pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
             stage.open_live(index, &mut opened)?;
         }
     }
+    flight::pairs(image, &mut opened)?;
     let Opened { descriptions, mappings, cwd, root, held } = opened;
+    flight::fill(image, options, &descriptions)?;
     number(image, options, descriptions)?;
     drop(held);
     for (mapping, fd) in image.mappings.iter().zip(mappings) {
@@ -125,7 +129,10 @@ fn number(image: &Image, options: Options, descriptions: Vec<Option<OwnedFd>>) -
             give_number(fd.as_fd(), number, cloexec).map_err(at(format!("fd {number}")))?;
         }
         let number = image.descriptors.iter().find(|descriptor| descriptor.description == index);
-        let label = || format!("the state of fd {}", number.map_or(-1, |descriptor| descriptor.number));
+        let label = || match number {
+            Some(descriptor) => format!("the state of fd {}", descriptor.number),
+            None => "the state of a descriptor in flight".to_owned(),
+        };
         settle(description, fd.as_fd(), options).map_err(|error| at::<io::Error>(label())(error))?;
     }
     // POSIX locks go when any descriptor of the file is closed: taken when ours are.

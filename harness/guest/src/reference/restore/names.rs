@@ -61,7 +61,7 @@ pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(),
             }
             NameImage::Never { inode } => never_named(stage, index, inode, opened)?,
             NameImage::Memfd { .. } => stage.open_memfd(index, opened)?,
-            NameImage::Live { .. } => {}
+            NameImage::Live { .. } | NameImage::Socket { .. } => {}
         }
     }
     // Directories before what is in them.

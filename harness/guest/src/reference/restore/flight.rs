@@ -1,0 +1,49 @@
+//! Sockets and what is in flight in them: pairs are made anew and every message is sent again, over the other end.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use protocol::Fault;
+
+use super::super::image::{Image, SocketImage};
+use super::{Failure, Opened, Options, at, missing, set_apart};
+use crate::sys;
+
+/// Makes the sockets of an image.
+pub(super) fn pairs(image: &Image, opened: &mut Opened) -> Result<(), Failure> {
+    for (index, socket) in sockets(image).filter(|(index, socket)| *index < socket.peer) {
+        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::empty())
+            .map_err(at("a pair of sockets"))?;
+        for (end, fd) in [(index, one), (socket.peer, other)] {
+            let flags = OFlag::from_bits_retain(image.descriptions[end].flags);
+            fcntl(&fd, FcntlArg::F_SETFL(flags)).map_err(at("the flags of a socket"))?;
+            opened.descriptions[end] = Some(set_apart(fd).map_err(at("a descriptor"))?);
+        }
+    }
+    Ok(())
+}
+
+/// Fills the queues; everything that is sent is open.
+pub(super) fn fill(image: &Image, options: Options, descriptions: &[Option<OwnedFd>]) -> Result<(), Failure> {
+    let open = |index: usize| descriptions.get(index).and_then(Option::as_ref).ok_or_else(|| missing("a description"));
+    for (_, socket) in sockets(image) {
+        let over = open(socket.peer)?;
+        for message in &socket.queue {
+            let sent = message.descriptions.iter().map(|&index| open(index).map(AsRawFd::as_raw_fd));
+            let mut sent = sent.collect::<Result<Vec<RawFd>, Failure>>()?;
+            if options.fault == Some(Fault::InFlightDropped) {
+                sent.clear();
+            }
+            sys::send_descriptors(over.as_fd(), message.bytes.as_slice(), &sent)
+                .map_err(at::<io::Error>("a message in flight"))?;
+        }
+    }
+    Ok(())
+}
+
+fn sockets(image: &Image) -> impl Iterator<Item = (usize, &SocketImage)> {
+    let all = image.descriptions.iter().enumerate();
+    all.filter_map(|(index, description)| Some((index, description.socket.as_ref()?)))
+}
