@@ -11,6 +11,8 @@
 //! - [`check`]: is a program meaningful?
 //! - [`diagnostic`]: what is wrong, where, and what would be right
 //! - [`catalogue`]: all scenarios below a directory; filters
+//! - [`model`]: what a program does to mounts and names, and what must be seen then
+//! - [`live`]: programs that are carried out to their end, and others made from them
 //! - [`generate`]: arbitrary well-formed programs
 //! - [`fuzz`]: the properties that the fuzz targets test
 
@@ -21,6 +23,8 @@ pub mod diagnostic;
 pub mod fuzz;
 pub mod generate;
 pub mod grammar;
+pub mod live;
+pub mod model;
 pub mod program;
 pub mod scenario;
 pub mod text;

@@ -1,5 +1,7 @@
 //! The reference engine on the host's own kernel. Skips are decided when the tests are listed.
 
+#[path = "../rig/mod.rs"]
+mod rig;
 mod same;
 mod walk;
 

@@ -1,0 +1,32 @@
+//! The model of mounts and names against the host's own kernel: what it predicts is what is seen. Skips are decided when the
+//! tests are listed.
+
+mod catalogue;
+#[path = "../rig/mod.rs"]
+mod rig;
+
+use std::process::{Command, Stdio};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Test = fn() -> Result<(), Failed>;
+
+const TESTS: [(&str, Test); 1] = [("the_catalogue_is_as_predicted", catalogue::is_as_predicted)];
+
+fn main() {
+    let lack = lack_of_root();
+    let trials = TESTS.map(|(name, test)| match lack {
+        Some(why) => Trial::test(name, test).with_ignored_flag(true).with_kind(why),
+        None => Trial::test(name, test),
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
+}
+
+fn lack_of_root() -> Option<&'static str> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("disks need root");
+    }
+    let mut command = Command::new("unshare");
+    let made = command.args(["-mpiu", "--fork", "true"]).stderr(Stdio::null()).status();
+    (!made.is_ok_and(|status| status.success())).then_some("no namespaces")
+}
