@@ -215,7 +215,8 @@ impl Comparison {
         for (index, (one, one_view)) in matched.iter().enumerate() {
             for (other, other_view) in &matched[index + 1..] {
                 let (Some(a), Some(b)) = (one.description, other.description) else { continue };
-                let (Object::Fd(x), Object::Fd(y)) = (one_view.object, other_view.object) else { continue };
+                let (x, y) = (one_view.object, other_view.object);
+                let (Object::Fd(_), Object::Fd(_)) = (x, y) else { continue };
                 let pair = (x.min(y), x.max(y));
                 let seen = observation.shared_descriptions.contains(&pair);
                 self.same(&one.name, &format!("one description with {}", other.name), Some(a == b), &seen);

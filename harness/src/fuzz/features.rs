@@ -57,7 +57,8 @@ mod tests {
     fn only_what_is_new_counts() {
         let mut all = Features::default();
         assert!(all.is_empty());
-        let log = "(00.01) Dumping path for 3 fd via self 12 [/d/f]\n(00.02) Dumping path for 4 fd via self 13 [/x]\nWarn\n";
+        let log =
+            "(00.01) Dumping path for 3 fd via self 12 [/d/f]\n(00.02) Dumping path for 4 fd via self 13 [/x]\nWarn\n";
         assert_eq!(all.add(log_lines(log)), 2);
         assert_eq!(all.add(log_lines(log)), 0);
         assert_eq!(all.len(), 2);

@@ -69,9 +69,15 @@ pub fn plain(text: &str) -> String {
         let before = out.chars().next_back();
         let begins_word = before.is_none_or(|c| !c.is_alphanumeric());
         let (sign, end) = match c {
-            '"' | '\'' if rest[1..].contains(c) && begins_word => ("\"...\"", 1 + rest[1..].find(c).map_or(0, |at| at + 1)),
-            '/' if begins_word => ("/...", rest.find(|c: char| c.is_whitespace() || ",;:)]'\"".contains(c)).unwrap_or(rest.len())),
-            '0' if rest.starts_with("0x") => ("N", 2 + rest[2..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - 2)),
+            '"' | '\'' if rest[1..].contains(c) && begins_word => {
+                ("\"...\"", 1 + rest[1..].find(c).map_or(0, |at| at + 1))
+            }
+            '/' if begins_word => {
+                ("/...", rest.find(|c: char| c.is_whitespace() || ",;:)]'\"".contains(c)).unwrap_or(rest.len()))
+            }
+            '0' if rest.starts_with("0x") => {
+                ("N", 2 + rest[2..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - 2))
+            }
             c if c.is_ascii_digit() => ("N", rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())),
             c => {
                 out.push(c);

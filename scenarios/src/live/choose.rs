@@ -80,7 +80,9 @@ impl Choice<'_> {
         entry.place.base.is_some()
             || self.survey.mounts.iter().any(|mount| {
                 let root = mount.place.path.as_slice();
-                mount.place.base.is_none() && path.starts_with(root) && matches!(path.get(root.len()), None | Some(b'/'))
+                mount.place.base.is_none()
+                    && path.starts_with(root)
+                    && matches!(path.get(root.len()), None | Some(b'/'))
             })
     }
 
@@ -128,16 +130,23 @@ impl Choice<'_> {
                 2 => vec![F::Wronly],
                 _ => vec![F::Path],
             },
-            EntryKind::Directory => {
-                u.choose(&[&[F::Directory][..], &[], &[F::Path], &[F::Path, F::Directory], &[F::Rdwr, F::Tmpfile]])?
-                    .to_vec()
-            }
+            EntryKind::Directory => u
+                .choose(&[&[F::Directory][..], &[], &[F::Path], &[F::Path, F::Directory], &[F::Rdwr, F::Tmpfile]])?
+                .to_vec(),
             EntryKind::Symlink => u.choose(&[&[F::Path, F::Nofollow][..], &[], &[F::Rdwr]])?.to_vec(),
             EntryKind::Special => u.choose(&[&[F::Rdwr][..], &[F::Nonblock], &[F::Path], &[F::Wronly]])?.to_vec(),
         };
         if u.ratio(1, 4)? {
             let more = [
-                F::Cloexec, F::Append, F::Nonblock, F::Sync, F::Noatime, F::Nofollow, F::Truncate, F::Exclusive, F::Direct,
+                F::Cloexec,
+                F::Append,
+                F::Nonblock,
+                F::Sync,
+                F::Noatime,
+                F::Nofollow,
+                F::Truncate,
+                F::Exclusive,
+                F::Direct,
             ];
             flags.push(*u.choose(&more)?);
         }

@@ -170,7 +170,8 @@ fn spliced(u: &mut Unstructured<'_>, one: &[Step], other: &Program) -> Result<Ve
 /// The step with `-2` after each name of an object that is taken.
 fn renamed(step: &Step, taken: &[ObjectName]) -> Step {
     let mut parts = apart(step);
-    let other = |name: &ObjectName| if taken.contains(name) { ObjectName(format!("{}-2", name.0)) } else { name.clone() };
+    let other =
+        |name: &ObjectName| if taken.contains(name) { ObjectName(format!("{}-2", name.0)) } else { name.clone() };
     parts.name = parts.name.as_ref().map(other);
     for item in parts.slots.iter_mut().flatten() {
         match item {

@@ -77,9 +77,7 @@ fn needs(kind: &str) -> &'static [Wish] {
         "overlay" => &[MOUNT, MKDIR, MKDIR],
         "bind" | "rbind" => &[MKDIR, WRITE],
         "move" | "umount" | "umount-lazy" | "remount" | "propagation" | "pivot-root" => &[MOUNT],
-        "append" | "truncate" | "link" | "rename" | "unlink" | "open" | "chmod" | "chown" | "touch" => {
-            &[WRITE]
-        }
+        "append" | "truncate" | "link" | "rename" | "unlink" | "open" | "chmod" | "chown" | "touch" => &[WRITE],
         "setxattr" => &[MOUNT, WRITE],
         "rmdir" | "chdir" | "chroot" => &[MKDIR],
         "subvolume" => &[BTRFS],

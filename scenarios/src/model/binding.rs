@@ -54,7 +54,10 @@ pub(super) fn move_mount(model: &mut Model, from: &Place, to: &Place) -> Result<
         return unknown("moving a root");
     }
     let in_namespace = row.attached && model.mounts.get(at.mnt).attached;
-    if !in_namespace || source.den != row.root || model.files.is_directory(at.den) != model.files.is_directory(source.den) {
+    if !in_namespace
+        || source.den != row.root
+        || model.files.is_directory(at.den) != model.files.is_directory(source.den)
+    {
         return errno("EINVAL");
     }
     if parent.is_some_and(|on| model.mounts.get(on.mnt).shared.is_some()) {

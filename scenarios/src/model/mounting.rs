@@ -74,7 +74,12 @@ fn type_of(filesystem: Filesystem) -> Type {
     }
 }
 
-pub(super) fn mount(model: &mut Model, filesystem: Filesystem, place: &Place, attributes: &[MountAttribute]) -> Result<()> {
+pub(super) fn mount(
+    model: &mut Model,
+    filesystem: Filesystem,
+    place: &Place,
+    attributes: &[MountAttribute],
+) -> Result<()> {
     let at = mount_point(model, place, false)?;
     let kind = type_of(filesystem);
     let node = if filesystem.needs_disk() { Some(device_folder(model)?) } else { None };

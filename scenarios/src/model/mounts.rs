@@ -241,8 +241,7 @@ impl Mounts {
                 continue;
             }
             done.push(peers);
-            let wanted: Vec<Wanted> =
-                masters.iter().map(|(shared, _)| (Some(self.new_group()), *shared)).collect();
+            let wanted: Vec<Wanted> = masters.iter().map(|(shared, _)| (Some(self.new_group()), *shared)).collect();
             let before = copies.len();
             for peer in self.members(peers) {
                 copies.extend(self.propagate_to(peer, den, tree, &wanted, files));

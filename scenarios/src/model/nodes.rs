@@ -27,12 +27,7 @@ pub(super) fn truncate(model: &mut Model, at: &Place, length: u64) -> Result<()>
     edit(model, at, access, |content| content.truncate(length))
 }
 
-fn edit(
-    model: &mut Model,
-    at: &Place,
-    access: Access,
-    change: impl FnOnce(&mut super::Content),
-) -> Result<()> {
+fn edit(model: &mut Model, at: &Place, access: Access, change: impl FnOnce(&mut super::Content)) -> Result<()> {
     // Whether a fifo or a device takes it is not worth knowing.
     if let Ok(path) = model.find(at)
         && !matches!(model.files.inode_of(path.den).kind, Kind::File | Kind::Directory | Kind::Symlink(_))

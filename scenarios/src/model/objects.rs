@@ -436,4 +436,3 @@ enum Reached {
     There(Path),
     Made(Path),
 }
-

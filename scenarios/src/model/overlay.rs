@@ -28,9 +28,12 @@ pub(super) fn layer(model: &Model, place: &Place) -> Result<Path> {
         return errno("ENOTDIR");
     }
     let row = model.files.inode_of(found.den);
-    if row.opaque || row.layer_of.is_some() || row.dead || row.foreign || row.volume.is_some_and(|volume| {
-        model.files.inode(volume).volume_read_only
-    }) {
+    if row.opaque
+        || row.layer_of.is_some()
+        || row.dead
+        || row.foreign
+        || row.volume.is_some_and(|volume| model.files.inode(volume).volume_read_only)
+    {
         return unknown("a layer that another overlay has, or that was removed");
     }
     match model.files.type_of(found.den) {
@@ -50,7 +53,8 @@ pub(super) fn layers(model: &Model, lower: Vec<Path>, upper: Option<(Path, Path)
             return unknown("a work directory with something in it");
         }
     }
-    let all: Vec<Path> = lower.iter().copied().chain(upper.into_iter().flat_map(|(upper, work)| [upper, work])).collect();
+    let all: Vec<Path> =
+        lower.iter().copied().chain(upper.into_iter().flat_map(|(upper, work)| [upper, work])).collect();
     for (index, one) in all.iter().enumerate() {
         for other in &all[index + 1..] {
             if model.files.is_below(one.den, other.den) || model.files.is_below(other.den, one.den) {
@@ -85,7 +89,8 @@ pub(super) fn mount(model: &mut Model, layers: &Layers, work: Option<Path>) -> S
         .chain(layers.lower.iter().map(|path| (path.den, false)))
         .collect();
     let root_inode = model.files.dentry(root).inode;
-    model.files.inode_mut(root_inode).layer = Some(if all.len() > 1 { Layer::Merged } else { lower_of(model, all[0].0) });
+    model.files.inode_mut(root_inode).layer =
+        Some(if all.len() > 1 { Layer::Merged } else { lower_of(model, all[0].0) });
     merge(model, sb, root, &all);
     for (den, upper) in all.iter().copied().chain(work.map(|path| (path.den, true))) {
         claim(model, den, sb, upper);

@@ -98,7 +98,8 @@ impl Model {
                 }
             }
         }
-        survey.disks = self.disks.iter().filter_map(|(place, (sb, _))| Some((place.clone(), self.disk(*sb)?))).collect();
+        survey.disks =
+            self.disks.iter().filter_map(|(place, (sb, _))| Some((place.clone(), self.disk(*sb)?))).collect();
         survey.has_detached |= [self.cwd, self.root].iter().any(|path| !self.mounts.get(path.mnt).attached);
         survey
     }
