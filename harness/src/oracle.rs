@@ -30,7 +30,7 @@ pub struct Agreement {
     pub differences: Vec<String>,
 }
 
-/// Holds every prediction against what was seen. `names` has the program's name of each object by its number there.
+/// Holds every prediction against what was seen before anything was done to the process.
 pub fn compare(prediction: &Prediction, observation: &Observation) -> Agreement {
     let mut comparison = Comparison::default();
     let mut matched = Vec::new();
@@ -215,9 +215,7 @@ impl Comparison {
         for (index, (one, one_view)) in matched.iter().enumerate() {
             for (other, other_view) in &matched[index + 1..] {
                 let (Some(a), Some(b)) = (one.description, other.description) else { continue };
-                let (x, y) = (one_view.object, other_view.object);
-                let (Object::Fd(_), Object::Fd(_)) = (x, y) else { continue };
-                let pair = (x.min(y), x.max(y));
+                let pair = (one_view.object.min(other_view.object), one_view.object.max(other_view.object));
                 let seen = observation.shared_descriptions.contains(&pair);
                 self.same(&one.name, &format!("one description with {}", other.name), Some(a == b), &seen);
             }
@@ -248,7 +246,6 @@ fn kind_of(kind: ObjectKind) -> FileKind {
         ObjectKind::Fifo => FileKind::Fifo,
         ObjectKind::CharDevice => FileKind::CharDevice,
         ObjectKind::BlockDevice => FileKind::BlockDevice,
-        ObjectKind::Socket => FileKind::Socket,
     }
 }
 

@@ -87,7 +87,7 @@ fn what_is_as_recorded_changes_nothing() {
         &all,
         expect![[r#"
 
-    "#]],
+        "#]],
     );
 }
 

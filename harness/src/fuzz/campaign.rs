@@ -9,13 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::message::{Engine, MountWay};
+use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario};
 
 use super::buckets::{Bucket, Filed};
 use super::draw::{self, Wanted};
 use super::features::log_lines;
 use super::signature::{Signature, plain};
-use super::smaller::{Budget, smaller};
 use super::state::{CORPUS, State, StateError};
 use crate::judge::{FailureKind, Trial, Verdict};
 use crate::run::{News, Over, Task, Work, Worker};
@@ -251,13 +251,20 @@ impl<'a> Campaign<'a> {
 
     fn shrink(&self, worker: &mut Worker<'_>, signature: &Signature, scenario: &Scenario) {
         let until = Instant::now() + SHRINK.mul_f64(self.work.timeout_scale);
-        let budget = Budget { until, programs: SHRINK_PROGRAMS };
-        let found = smaller(&scenario.program, budget, &mut |program| {
+        let mut shrinker = Shrinker::new(&scenario.program);
+        for _ in 0..SHRINK_PROGRAMS {
+            if Instant::now() >= until || crate::interrupt::requested() {
+                break;
+            }
+            let Some(program) = shrinker.propose() else { break };
             let task = self.task(Scenario { program: program.clone(), ..scenario.clone() });
             let mut shows = false;
             worker.run_all(vec![task], &mut |over| shows = failure(&over).as_ref() == Some(signature));
-            shows
-        });
+            if shows {
+                shrinker.accept(program);
+            }
+        }
+        let found = shrinker.best().clone();
         let size = steps(&found);
         let text = scenarios::text::print_scenario(&Scenario { program: found, ..scenario.clone() });
         self.lock().state.buckets.shrunk(signature, text, size);

@@ -17,7 +17,6 @@ pub mod draw;
 pub mod features;
 pub mod page;
 pub mod signature;
-mod smaller;
 pub mod state;
 
 pub use campaign::{Campaign, Settings};

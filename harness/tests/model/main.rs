@@ -2,6 +2,7 @@
 //! tests are listed.
 
 mod catalogue;
+mod generated;
 #[path = "../rig/mod.rs"]
 mod rig;
 
@@ -11,7 +12,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 1] = [("the_catalogue_is_as_predicted", catalogue::is_as_predicted)];
+const TESTS: [(&str, Test); 3] = [
+    ("the_catalogue_is_as_predicted", catalogue::is_as_predicted),
+    ("generated_programs_are_as_predicted", generated::are_as_predicted),
+    ("what_the_model_refuses_the_kernel_refuses", generated::refusals_are_the_kernels),
+];
 
 fn main() {
     let lack = lack_of_root();

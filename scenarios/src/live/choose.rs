@@ -28,6 +28,7 @@ pub(super) struct Choice<'a> {
     pub(super) survey: &'a Survey,
     pub(super) swarm: &'a Swarm,
     pub(super) objects: Vec<ObjectName>,
+    pub(super) sockets: Vec<ObjectName>,
 }
 
 pub(super) fn step(
@@ -39,11 +40,13 @@ pub(super) fn step(
 ) -> Result<Option<Step>> {
     let reserved = ["cwd", "root", "exe"];
     let objects = growth.checker.open_objects().filter(|name| !reserved.contains(&name.0.as_str())).cloned().collect();
-    let choice = Choice { survey, swarm, objects };
+    let sockets = growth.checker.sockets().cloned().collect();
+    let choice = Choice { survey, swarm, objects, sockets };
     match wish.kind {
         "mount" | "mount-again" | "overlay" | "bind" | "rbind" | "move" | "remount" | "propagation" | "umount"
         | "umount-lazy" | "pivot-root" => mounting::step(u, &choice, wish),
         "open" => choice.open(u, growth, wish),
+        "socketpair" | "peer" | "send" => choice.of_socket(u, growth, wish.kind),
         "dup" | "map" | "seek" | "read" | "write-to" | "read-entries" | "lock" | "close" | "memfd" => {
             choice.of_object(u, growth, wish.kind)
         }
@@ -185,6 +188,21 @@ impl Choice<'_> {
             }
             _ => Step::Close { object },
         }))
+    }
+
+    fn of_socket(&self, u: &mut Unstructured<'_>, growth: &mut Growth, kind: &str) -> Result<Option<Step>> {
+        if kind == "socketpair" {
+            return Ok(Some(Step::Socketpair { name: growth.name("s") }));
+        }
+        if self.sockets.is_empty() {
+            return Ok(None);
+        }
+        let socket = u.choose(&self.sockets)?.clone();
+        if kind == "peer" {
+            return Ok(Some(Step::Peer { name: growth.name("s"), of: socket }));
+        }
+        let object = u.choose(&self.objects)?.clone();
+        Ok(Some(Step::Send { name: growth.name("sent"), over: socket, object }))
     }
 
     fn of_name(&self, u: &mut Unstructured<'_>, kind: &str) -> Result<Option<Step>> {

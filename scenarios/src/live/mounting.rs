@@ -133,7 +133,7 @@ fn overlay(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>
         }
     }
     let (mut upper, mut work) = (None, None);
-    if u.ratio(3, 4)? {
+    if lower.len() < 2 || u.ratio(3, 4)? {
         let Some(entry) = choice.entry(u, fits)? else { return Ok(None) };
         let path = entry.place.path.as_slice();
         let parent = path.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |slash| &path[..slash]);

@@ -42,6 +42,10 @@ fn wish(
     if depth == 0 {
         return Ok(false);
     }
+    // Device nodes and layers are found from the root of the process.
+    if matches!(wish_for.kind, "mount-again" | "overlay" | "subvolume") && growth.model.survey().root_moved {
+        growth.add(&Step::Chroot { at: Place { base: None, path: Bytes::from(".") } });
+    }
     for &need in needs(wish_for.kind) {
         wish(u, growth, swarm, need, length, depth - 1)?;
     }

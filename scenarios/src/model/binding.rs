@@ -25,6 +25,10 @@ pub(super) fn bind(
     if matches!(model.files.inode_of(source.den).kind, Kind::Symlink(_)) {
         return unknown("a bind of a symbolic link");
     }
+    // `attach_recursive_mnt` wants to be able to mount something on the root.
+    if !is_rooted(model, source.den) {
+        return errno("ENOENT");
+    }
     if model.is_kernel_file(source) {
         return unknown("a bind of a part of the kernel's own filesystems");
     }
@@ -72,6 +76,9 @@ pub(super) fn move_mount(model: &mut Model, from: &Place, to: &Place) -> Result<
     }
     if at == model.top {
         return unknown("a mount over the top directory");
+    }
+    if !is_rooted(model, source.den) {
+        return errno("ENOENT");
     }
     model.mounts.get_mut(source.mnt).on = None;
     model.mounts.attach(source.mnt, at, &model.files);

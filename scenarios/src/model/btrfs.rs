@@ -139,6 +139,12 @@ fn holds_volume(model: &Model, den: Den, volume: Ino) -> bool {
 }
 
 impl Model {
+    /// The place where a subvolume was when a snapshot was taken of the one around it.
+    pub(super) fn is_stub(&self, den: Den) -> bool {
+        let row = self.files.inode_of(den);
+        row.opaque && row.volume.is_some() && row.layer_of.is_none()
+    }
+
     /// Does anybody hold a file below a name, or is something mounted there or shows it?
     pub(super) fn is_used_below(&self, den: Den) -> bool {
         let files = &self.files;

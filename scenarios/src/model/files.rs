@@ -60,7 +60,6 @@ pub(super) enum Kind {
     Symlink(Vec<u8>),
     Fifo,
     Device(DeviceKind, u32, u32),
-    Socket,
 }
 
 /// Where an inode of an overlay has its content.

@@ -132,7 +132,7 @@ impl Model {
             objects: BTreeMap::new(),
             descriptions: Vec::new(),
             internal: None,
-            singles: vec![(Type::Proc, proc_sb)],
+            singles: Vec::new(),
             disks: BTreeMap::new(),
         }
     }

@@ -85,7 +85,7 @@ pub(super) fn mount(
     let node = if filesystem.needs_disk() { Some(device_folder(model)?) } else { None };
     let known = model.singles.iter().find(|(single, _)| *single == kind).map(|(_, sb)| *sb);
     let sb = known.unwrap_or_else(|| model.files.add_superblock(kind));
-    if matches!(kind, Type::Proc | Type::Sysfs | Type::Mqueue) && known.is_none() {
+    if matches!(kind, Type::Sysfs | Type::Mqueue) && known.is_none() {
         model.singles.push((kind, sb));
     }
     let root = model.files.superblock(sb).root;

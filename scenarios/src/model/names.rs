@@ -149,6 +149,9 @@ pub(super) fn rename(model: &mut Model, old: &Place, new: &Place) -> Result<()> 
     if target_ino == Some(source_ino) {
         return Ok(());
     }
+    if model.is_stub(source) {
+        return unknown("moving the place of a subvolume in a snapshot");
+    }
     may_rename(model, (&from, &to), source, target)?;
     overlay::may_rename(model, source)?;
     overlay::copy_up(model, Path { den: source, ..from.at })?;

@@ -59,8 +59,11 @@ fn for_change(model: &mut Model, at: &Place) -> Result<Path> {
     model.want_write(path.mnt)?;
     let ino = model.inode_at(path);
     model.may_change(ino)?;
-    if matches!(model.files.inode(ino).kind, Kind::Symlink(_) | Kind::Socket) {
-        return unknown("changing a symbolic link or a socket");
+    if matches!(model.files.inode(ino).kind, Kind::Symlink(_)) {
+        return unknown("changing a symbolic link");
+    }
+    if model.is_stub(path.den) {
+        return unknown("changing the place of a subvolume in a snapshot");
     }
     overlay::copy_up(model, path)?;
     Ok(path)
@@ -112,7 +115,6 @@ impl Model {
         match &row.kind {
             Kind::Directory if writes => return errno("EISDIR"),
             Kind::Symlink(_) => return errno("ELOOP"),
-            Kind::Socket => return errno("ENXIO"),
             Kind::Device(..) if self.mounts.get(path.mnt).nodev => return errno("EACCES"),
             Kind::Device(DeviceKind::Char, 1, 3 | 5) => return Ok(()),
             Kind::Device(..) => return unknown("what this device does"),

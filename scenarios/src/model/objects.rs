@@ -181,11 +181,25 @@ pub(super) fn map(model: &mut Model, name: &ObjectName, of: &ObjectName, shared_
     }
 }
 
+pub(super) fn socket(model: &mut Model, name: &ObjectName) -> Result<()> {
+    model.objects.insert(name.clone(), Held::Socket);
+    Ok(())
+}
+
+pub(super) fn send(model: &mut Model, name: &ObjectName, over: &ObjectName, object: &ObjectName) -> Result<()> {
+    if model.objects.get(over) != Some(&Held::Socket) {
+        return Err(Refusal::Fails("the object is no socket"));
+    }
+    let description = model.descriptor(object)?;
+    model.objects.insert(name.clone(), Held::InFlight(description));
+    Ok(())
+}
+
 pub(super) fn seek(model: &mut Model, object: &ObjectName, offset: u64) -> Result<()> {
     let number = model.descriptor(object)?;
     let path = model.descriptions[number].path;
     let position = match model.files.inode_of(path.den).kind {
-        Kind::Fifo | Kind::Socket => return errno("ESPIPE"),
+        Kind::Fifo => return errno("ESPIPE"),
         Kind::File if offset < OFFSET_LIMIT => Some(offset),
         Kind::Directory if offset == 0 => Some(0),
         _ => return unknown("which positions there are"),

@@ -44,6 +44,10 @@ pub(super) fn layer(model: &Model, place: &Place) -> Result<Path> {
 
 /// Checks the layers, which are found already.
 pub(super) fn layers(model: &Model, lower: Vec<Path>, upper: Option<(Path, Path)>) -> Result<Layers> {
+    // One layer alone is no overlay (`ovl_get_lowerstack`).
+    if upper.is_none() && lower.len() < 2 {
+        return errno("EINVAL");
+    }
     if let Some((upper, work)) = upper {
         if upper.mnt != work.mnt {
             return errno("EINVAL");
@@ -60,6 +64,11 @@ pub(super) fn layers(model: &Model, lower: Vec<Path>, upper: Option<(Path, Path)
             if model.files.is_below(one.den, other.den) || model.files.is_below(other.den, one.den) {
                 return unknown("layers that overlap");
             }
+        }
+        // `clone_private_mount`
+        let mount = model.mounts.get(one.mnt);
+        if mount.unbindable || !mount.attached {
+            return errno("EINVAL");
         }
         if crosses(model, one.den) {
             return unknown("a subvolume or a mount point in a layer");

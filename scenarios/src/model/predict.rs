@@ -51,8 +51,6 @@ pub enum ObjectKind {
     CharDevice,
     /// Block device
     BlockDevice,
-    /// Socket
-    Socket,
 }
 
 /// Everything that the model says about a program's end. In every field none means that the model does not know.
@@ -134,8 +132,6 @@ impl Model {
             if !matches!(held, Held::Mapping(_)) {
                 seen.description = Some(*number);
                 seen.position = description.position;
-            }
-            if matches!(held, Held::Descriptor(_)) {
                 seen.reopen = self.reopen(description.path);
             }
             objects.push(seen);
@@ -175,9 +171,8 @@ impl Model {
     fn reached(&self, path: Path) -> Reached {
         let ino = self.inode_at(path);
         let row = self.files.inode(ino);
-        let stub = row.opaque && row.volume.is_some() && row.layer_of.is_none();
         Reached {
-            file: (!row.uncertain && !stub).then_some(FileKey(ino)),
+            file: (!row.uncertain && !self.is_stub(path.den)).then_some(FileKey(ino)),
             kind: kind_of(&row.kind),
             mount: MountKey(path.mnt),
             state: self.mount_state(path),
@@ -268,6 +263,5 @@ fn kind_of(kind: &Kind) -> ObjectKind {
         Kind::Fifo => ObjectKind::Fifo,
         Kind::Device(DeviceKind::Char, ..) => ObjectKind::CharDevice,
         Kind::Device(DeviceKind::Block, ..) => ObjectKind::BlockDevice,
-        Kind::Socket => ObjectKind::Socket,
     }
 }

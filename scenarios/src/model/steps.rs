@@ -46,6 +46,8 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::Dup { name, of, .. } => objects::dup(model, name, of),
         Step::Memfd { name, label } => objects::memfd(model, name, label.as_slice()),
         Step::Map { name, of, shared, write } => objects::map(model, name, of, *shared && *write),
+        Step::Socketpair { name } | Step::Peer { name, .. } => objects::socket(model, name),
+        Step::Send { name, over, object } => objects::send(model, name, over, object),
         Step::Seek { object, offset } => objects::seek(model, object, *offset),
         Step::Read { object, length } => objects::read(model, object, *length),
         Step::WriteTo { object, bytes } => objects::write(model, object, bytes.as_slice()),

@@ -69,6 +69,8 @@ pub struct Survey {
     pub directories: Vec<ObjectName>,
     /// Where block devices were mounted, and their filesystems.
     pub disks: Vec<(Place, Filesystem)>,
+    /// The root of the process is not the top directory: disks and layers are looked for elsewhere.
+    pub root_moved: bool,
     /// Whether any object is on a mount that is in nobody's mountinfo.
     pub has_detached: bool,
 }
@@ -81,7 +83,7 @@ const ENTRY_LIMIT: usize = 200;
 impl Model {
     /// What there is.
     pub fn survey(&self) -> Survey {
-        let mut survey = Survey::default();
+        let mut survey = Survey { root_moved: self.root != self.top, ..Survey::default() };
         self.list(self.top, None, &mut Vec::new(), &mut survey);
         for (name, held) in &self.objects {
             let (Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number)) = held else { continue };

@@ -62,6 +62,8 @@ pub(super) struct Walk<'a> {
     how: How,
     at: Path,
     root: Path,
+    /// The kernel has looked for the root in this walk: at its start, or at a `..` on the way.
+    root_known: bool,
     left: VecDeque<Vec<u8>>,
     links: usize,
 }
@@ -69,8 +71,9 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub(super) fn new(model: &'a Model, from: Path, text: &[u8], how: How) -> Self {
         // Restricted lookups start at their own root.
-        let root = if matches!(how, How::Beneath | How::InRoot) { from } else { model.root };
-        Walk { model, how, at: from, root, left: parts(text), links: 0 }
+        let root_known = matches!(how, How::Beneath | How::InRoot);
+        let root = if root_known { from } else { model.root };
+        Walk { model, how, at: from, root, root_known, left: parts(text), links: 0 }
     }
 
     /// To the end; a symbolic link there is followed unless `follow` says no.
@@ -123,9 +126,11 @@ impl<'a> Walk<'a> {
         if target.starts_with(b"/") {
             match self.how {
                 How::Beneath => return errno("EXDEV"),
-                How::NoXdev if self.at.mnt != self.root.mnt => return errno("EXDEV"),
+                // `nd_jump_root` compares with a root that may not be known yet.
+                How::NoXdev if !self.root_known || self.at.mnt != self.root.mnt => return errno("EXDEV"),
                 _ => self.at = self.root,
             }
+            self.root_known = true;
         }
         let mut parts = parts(target);
         parts.append(&mut self.left);
@@ -136,6 +141,7 @@ impl<'a> Walk<'a> {
     /// `follow_dotdot`, then down again through what is mounted there.
     fn up(&mut self) -> Result<()> {
         let model = self.model;
+        self.root_known = true;
         let parent = match self.above() {
             None if self.how == How::Beneath => return errno("EXDEV"),
             None => self.at,
