@@ -1,7 +1,6 @@
 //! One trial: a top directory, disks, the executor, the actions of the lifecycle with a look after each, the clean-up.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
