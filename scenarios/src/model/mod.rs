@@ -26,6 +26,7 @@ mod objects;
 mod overlay;
 mod places;
 mod predict;
+mod restorable;
 mod steps;
 mod survey;
 mod walk;
