@@ -21,9 +21,9 @@ use super::plan::{self, Axes};
 use super::run::progress;
 use crate::fuzz::draw::Wanted;
 use crate::fuzz::page::{duration, page};
-use crate::fuzz::{Campaign, Settings, Signature, State, buckets};
+use crate::fuzz::{Campaign, Seen, Settings, Signature, State, buckets};
 use crate::judge::range::Version;
-use crate::judge::{Judgement, Trial};
+use crate::judge::{Judgement, Trial, Verdict};
 use crate::machine::Backend;
 use crate::run::Work;
 use crate::subject::{self, Manner, Subject};
@@ -165,6 +165,12 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let batch = if args.pack > 1 { args.pack * 2 } else { 16 };
     let wanted = Wanted { terms, controls: args.controls };
     let engine = subject.engine(Manner::default());
+    let seen = Seen::default();
+    for bucket in state.buckets.iter() {
+        if let Ok(kind) = bucket.verdict.trim_start_matches("fail(").trim_end_matches(')').parse() {
+            seen.add(&bucket.signature, Verdict::Fail(kind));
+        }
+    }
     let settings = Settings {
         folder: args.state.clone(),
         time: args.time,
@@ -176,6 +182,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         engine,
         trial,
         known,
+        seen: &seen,
     };
     // Programs of every filesystem may come up.
     let catalogue = super::select::select(&[], &tree)?;
@@ -183,7 +190,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let stop = AtomicBool::new(false);
     let queue = Mutex::new(VecDeque::new());
     let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
-        expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement)
+        seen.expect(expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement))
     };
     let work = Work {
         tasks: &queue,

@@ -75,6 +75,11 @@ impl Buckets {
         }
     }
 
+    /// Whether there is this finding.
+    pub fn has(&self, signature: &Signature) -> bool {
+        self.all.contains_key(signature)
+    }
+
     /// All, by signature.
     pub fn iter(&self) -> impl Iterator<Item = &Bucket> {
         self.all.values()

@@ -17,7 +17,7 @@ use super::draw::{self, Wanted};
 use super::features::log_lines;
 use super::signature::{Signature, plain};
 use super::state::{CORPUS, State, StateError};
-use crate::judge::{FailureKind, Trial, Verdict};
+use crate::judge::{FailureKind, Judgement, Trial, Verdict};
 use crate::run::{News, Over, Task, Work, Worker};
 
 /// A finding is not shrunk for longer, under KVM.
@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// What a campaign is to do.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct Settings<'a> {
     /// The folder of its state.
     pub folder: PathBuf,
     /// It ends after so long, or never by itself.
@@ -52,11 +52,38 @@ pub struct Settings {
     pub trial: Trial,
     /// Findings that are known: counted only.
     pub known: BTreeSet<Signature>,
+    /// What was seen, for whoever decides what is expected.
+    pub seen: &'a Seen,
+}
+
+/// Findings that need no second look: whoever runs the programs takes them as expected, so that they cost no more than a
+/// pass, neither a confirmation nor a fresh machine nor a pack that is split.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<BTreeSet<Signature>>);
+
+impl Seen {
+    /// One more. What harms a machine is never taken as expected.
+    pub fn add(&self, signature: &Signature, verdict: Verdict) {
+        let harmless = match verdict {
+            Verdict::Fail(kind) => !matches!(kind, FailureKind::Hang | FailureKind::Crash | FailureKind::KernelSplat),
+            _ => false,
+        };
+        if harmless {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(signature.clone());
+        }
+    }
+
+    /// A judgement in the light of what was seen.
+    pub fn expect(&self, judgement: Judgement) -> Judgement {
+        let Verdict::Fail(kind) = judgement.verdict else { return judgement };
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&Signature::of(&judgement));
+        if seen { Judgement { verdict: Verdict::Xfail(kind), ..judgement } } else { judgement }
+    }
 }
 
 /// A campaign under way.
 pub struct Campaign<'a> {
-    settings: &'a Settings,
+    settings: &'a Settings<'a>,
     work: &'a Work<'a>,
     shared: Mutex<Shared>,
     start: Instant,
@@ -81,7 +108,7 @@ struct Failure {
 
 impl<'a> Campaign<'a> {
     /// A campaign that begins, or goes on. `corpus` are programs to begin with.
-    pub fn new(settings: &'a Settings, work: &'a Work<'a>, state: State, corpus: Vec<Program>) -> Self {
+    pub fn new(settings: &'a Settings<'a>, work: &'a Work<'a>, state: State, corpus: Vec<Program>) -> Self {
         let before = state.seconds;
         let shared = Mutex::new(Shared { state, corpus, saved: Instant::now(), unsaved: None });
         Self { settings, work, shared, start: Instant::now(), before, over: AtomicBool::new(false) }
@@ -145,7 +172,11 @@ impl<'a> Campaign<'a> {
             let mut failures = Vec::new();
             worker.run_all(tasks, &mut |over| failures.extend(self.note(over)));
             for failure in failures {
-                self.look_into(&mut worker, failure);
+                if self.over.load(Ordering::Relaxed) || crate::interrupt::requested() {
+                    self.file_as_it_is(failure);
+                } else {
+                    self.look_into(&mut worker, failure);
+                }
             }
             self.save();
         }
@@ -202,6 +233,14 @@ impl<'a> Campaign<'a> {
             *shared.state.known.entry(signature.0).or_default() += 1;
             return None;
         }
+        if matches!(over.judgement.verdict, Verdict::Xfail(_)) {
+            drop(shared);
+            match self.lock().state.buckets.has(&signature) {
+                true => drop(self.file(signature, &over)),
+                false => *self.lock().state.known.entry(signature.0).or_default() += 1,
+            }
+            return None;
+        }
         Some(Failure { signature, over })
     }
 
@@ -211,24 +250,12 @@ impl<'a> Campaign<'a> {
         if over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed) && self.nobody_can(worker, &scenario) {
             let mut shared = self.lock();
             *shared.state.known.entry("(the reference engine refuses it as well)".to_owned()).or_default() += 1;
+            if matches!(self.settings.engine, Engine::Reference { .. }) {
+                self.settings.seen.add(&signature, over.judgement.verdict);
+            }
             return;
         }
-        let filed = {
-            let mut shared = self.lock();
-            let first_seconds = self.before + self.start.elapsed().as_secs_f64();
-            shared.state.buckets.file(Bucket {
-                signature: signature.clone(),
-                count: 1,
-                program: scenarios::text::print_scenario(&scenario),
-                steps: steps(&scenario.program),
-                verdict: over.judgement.verdict.to_string(),
-                reason: over.judgement.reason.clone(),
-                first_seconds,
-                trial: over.task.trial.to_string(),
-                shrunk: false,
-            })
-        };
-        if filed == Filed::New {
+        if self.file(signature.clone(), &over) == Filed::New {
             self.save_now();
             self.shrink(worker, &signature, &scenario);
             if self.settings.first {
@@ -236,6 +263,30 @@ impl<'a> Campaign<'a> {
                 self.work.stop.store(true, Ordering::Relaxed);
             }
         }
+    }
+
+    /// The campaign is over: nobody looks into it any more. What nobody may be able to restore is left out.
+    fn file_as_it_is(&self, Failure { signature, over }: Failure) {
+        if over.judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) {
+            self.file(signature, &over);
+        }
+    }
+
+    fn file(&self, signature: Signature, over: &Over) -> Filed {
+        let scenario = &over.task.scenario;
+        let first_seconds = self.before + self.start.elapsed().as_secs_f64();
+        self.settings.seen.add(&signature, over.judgement.verdict);
+        self.lock().state.buckets.file(Bucket {
+            signature,
+            count: 1,
+            program: scenarios::text::print_scenario(scenario),
+            steps: steps(&scenario.program),
+            verdict: over.judgement.verdict.to_string(),
+            reason: over.judgement.reason.clone(),
+            first_seconds,
+            trial: over.task.trial.to_string(),
+            shrunk: false,
+        })
     }
 
     /// Whether the reference engine refuses a program, too.
@@ -300,7 +351,13 @@ fn steps(program: &Program) -> usize {
 fn failure(over: &Over) -> Option<Signature> {
     let setup = over.report.as_ref().and_then(|report| report.setup_failure.as_ref());
     match over.judgement.verdict {
-        Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported | Verdict::NotRun => None,
+        Verdict::Xfail(_)
+            if over.judgement.differences.iter().all(|difference| difference.known.is_some())
+                && !over.judgement.differences.is_empty() =>
+        {
+            None
+        }
+        Verdict::Pass | Verdict::Unsupported | Verdict::NotRun => None,
         Verdict::Error if setup.is_some_and(|failure| failure.line > 0) => {
             let what = setup.map_or("", |failure| failure.what.as_str());
             Some(Signature(format!("model step {}", plain(what))))

@@ -19,6 +19,6 @@ pub mod page;
 pub mod signature;
 pub mod state;
 
-pub use campaign::{Campaign, Settings};
+pub use campaign::{Campaign, Seen, Settings};
 pub use signature::Signature;
 pub use state::State;

@@ -2,12 +2,12 @@
 
 use super::Model;
 use super::files::{Den, Type};
-use super::mounts::Mnt;
+use super::mounts::{Mnt, Path};
 use super::objects::Held;
 
 impl Model {
-    /// Whether every detached mount that an object is on could be made again: some mount of the namespace that can be bound shows
-    /// its root. False also where the model cannot tell.
+    /// Whether every object could be made again: of a detached mount, some mount of the namespace that can be bound shows the
+    /// root; what is on a visible mount is not covered by another one. False also where the model cannot tell.
     pub fn is_restorable(&self) -> bool {
         let held = self.objects.values().filter_map(|held| match held {
             Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number) => {
@@ -18,8 +18,31 @@ impl Model {
         let all = held.chain([self.cwd, self.root]);
         all.filter(|path| self.files.type_of(path.den) != Type::Internal).all(|path| {
             let mount = self.mounts.get(path.mnt);
-            mount.attached || self.is_shown(path.mnt)
+            if mount.attached { self.is_bare(path) } else { self.is_shown(path.mnt) }
         })
+    }
+
+    /// Whether nothing is mounted over a place, or over any directory on the way to it from the root.
+    fn is_bare(&self, mut path: Path) -> bool {
+        let covered = |path: Path| self.mounts.down(path) != path;
+        if covered(path) {
+            return false;
+        }
+        while path != self.root && path != self.top {
+            let mount = self.mounts.get(path.mnt);
+            if path.den == mount.root {
+                match mount.on.filter(|on| self.mounts.at(*on) == Some(path.mnt)) {
+                    Some(on) => path = on,
+                    None => return false,
+                }
+            } else {
+                path.den = self.files.dentry(path.den).parent;
+                if covered(path) {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Whether the root of a mount is below, or is, the root of one that is attached, by names that are all there.

@@ -4,10 +4,7 @@ use crate::judge::comparisons::{ALL, Mode, compare};
 
 use super::fixture;
 
-fn twice<T>(
-    make: impl Fn(&mut arbitrary::Unstructured<'_>, u64) -> arbitrary::Result<T>,
-    check: impl Fn(T, T),
-) {
+fn twice<T>(make: impl Fn(&mut arbitrary::Unstructured<'_>, u64) -> arbitrary::Result<T>, check: impl Fn(T, T)) {
     arbtest::arbtest(|u| {
         let bytes: [u8; 64] = u.arbitrary()?;
         let of = |shift| make(&mut arbitrary::Unstructured::new(&bytes), shift);
