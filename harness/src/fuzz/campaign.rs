@@ -234,11 +234,14 @@ impl<'a> Campaign<'a> {
             return None;
         }
         if matches!(over.judgement.verdict, Verdict::Xfail(_)) {
-            drop(shared);
-            match self.lock().state.buckets.has(&signature) {
-                true => drop(self.file(signature, &over)),
-                false => *self.lock().state.known.entry(signature.0).or_default() += 1,
+            // Not in a condition: a lock that is taken there is held to the end of it.
+            let is_finding = shared.state.buckets.has(&signature);
+            if !is_finding {
+                *shared.state.known.entry(signature.0).or_default() += 1;
+                return None;
             }
+            drop(shared);
+            self.file(signature, &over);
             return None;
         }
         Some(Failure { signature, over })
