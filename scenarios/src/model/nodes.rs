@@ -116,6 +116,7 @@ impl Model {
             Kind::Directory if writes => return errno("EISDIR"),
             Kind::Symlink(_) => return errno("ELOOP"),
             Kind::Device(..) if self.mounts.get(path.mnt).nodev => return errno("EACCES"),
+            Kind::Device(..) | Kind::Fifo if access.direct => return unknown("what is opened past which cache"),
             Kind::Device(DeviceKind::Char, 1, 3 | 5) => return Ok(()),
             Kind::Device(..) => return unknown("what this device does"),
             Kind::Fifo => return self.may_open_fifo(ino, access),
