@@ -27,7 +27,8 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 fn program(seed: u64) -> Program {
-    live::program(&mut Unstructured::new(&noise(seed, 4096)), &Terms::default()).unwrap()
+    live::program(&mut Unstructured::new(&noise(seed, 4096)), &Terms::default())
+        .expect("running out of bytes is no error")
 }
 
 #[test]

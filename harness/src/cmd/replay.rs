@@ -69,6 +69,7 @@ struct Saved {
 /// A folder that holds no trial, or what keeps the trial from running.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let mut run_args = RunArgs {
+        pack: 0,
         what: Vec::new(),
         subject: args.subject.clone(),
         patch: Vec::new(),

@@ -27,6 +27,7 @@ mod opening;
 mod overlay;
 mod places;
 mod predict;
+mod restorable;
 mod steps;
 mod survey;
 mod walk;

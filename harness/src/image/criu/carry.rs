@@ -14,7 +14,7 @@ use super::super::cpio::Segment;
 use super::super::error::{ImageError, at};
 use super::super::host;
 use super::super::ld_cache;
-use super::super::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed, Places, Role};
+use super::super::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed, NeededError, Places, Role};
 
 /// The segment's file name.
 pub(super) const SEGMENT: &str = "criu.cpio";
@@ -57,9 +57,15 @@ fn files(root: &Path, program: &Path, places: Places) -> Result<Vec<Needed>, Ima
     let relative = program.strip_prefix("/").unwrap_or(program).to_path_buf();
     let found = needed::search_from(root, vec![(relative, program.to_path_buf())], &Places { directories, ..places })?;
     if !found.missing.is_empty() {
-        let lines: Vec<String> = found.missing.iter().map(|missing| format!("\n  {missing}")).collect();
-        let libraries = if lines.len() == 1 { "a library is" } else { "libraries are" };
-        return refuse(format!("{libraries} missing; install what has them:{}", lines.concat()));
+        let line = |missing: &NeededError| match missing {
+            NeededError::NoLibrary { library, by, .. } => format!("\n  {library}, needed by /{}", by.display()),
+            other => format!("\n  {other}"),
+        };
+        let lines: String = found.missing.iter().map(line).collect();
+        return refuse(format!(
+            "these libraries are neither in its run path, nor in LD_LIBRARY_PATH, nor known to this system's loader; \
+             install them or name their directory:{lines}"
+        ));
     }
     Ok(found.files)
 }
