@@ -11,6 +11,7 @@
 //! - [`machine`]: either of them
 //! - [`memory`]: what the host has, what a process takes
 //! - [`judge`]: observation against observation gives a verdict; expectations
+//! - [`oracle`]: the model's predictions against an observation
 //! - [`needs`]: what a scenario needs and a trial or a machine lacks
 //! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format

@@ -23,7 +23,7 @@ const BUDGET_MS: u64 = 15_000;
 fn run(rig: &mut Rig, scenario: &Scenario, way: MountWay) -> Result<(Judgement, TrialReport), Failed> {
     let manner = Manner { way, ..Manner::default() };
     let report = rig.run(&scenario.program, Lifecycle::DumpRestore, manner)?;
-    let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before: rig.agent.ready().tainted };
+    let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before: rig.machine.ready().tainted };
     Ok((judge(scenario, context, &report), report))
 }
 

@@ -1,30 +1,44 @@
-//! An agent on the host's own kernel, for tests that run many programs.
+//! A machine for tests that run many programs: an agent on the host's own kernel, or, with `ZDTM_DETACHED_TEST_KERNEL=6.1`, a VM
+//! with that kernel.
 
 use std::time::{Duration, Instant};
 
-use harness::host::{self, HostAgent, HostSpec};
+use harness::host::{self, HostSpec};
 use harness::image::{Settings, Store, default_cache_dir, tree};
+use harness::machine::{Machine, MachineSpec};
 use harness::subject::{Manner, Subject};
+use harness::vm::{Accelerator, QemuProgram, VmSpec};
 use libtest_mimic::Failed;
 use protocol::message::{Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
 use scenarios::Program;
 
-/// Where the blank filesystems come from.
+/// Where the blank filesystems come from, and a VM's programs.
 const USERLAND: &str = "trixie";
+/// Names a kernel of the manifest.
+const KERNEL: &str = "ZDTM_DETACHED_TEST_KERNEL";
 
-/// An agent and the number of its next trial.
+/// A machine and the number of its next trial.
 pub(crate) struct Rig {
-    pub(crate) agent: HostAgent,
+    pub(crate) machine: Machine,
     next: u64,
+    /// Where a VM's files are.
+    _directory: tempfile::TempDir,
 }
 
 impl Rig {
-    /// An agent; with `disks` it has blank filesystems, where this user may use them.
+    /// A machine; with `disks` it has blank filesystems, where this user may use them.
     pub(crate) fn new(disks: bool) -> Result<Self, Failed> {
         let store = Store::open(&default_cache_dir()?, &tree::locate(None)?, Settings::default())?;
-        let image = store.host_image((disks && host::is_root()).then_some(USERLAND))?;
-        let spec = HostSpec { agent: image.agent, blank: image.blank };
-        Ok(Rig { agent: HostAgent::boot(&spec, soon())?, next: 1 })
+        let directory = tempfile::tempdir()?;
+        let spec = match std::env::var(KERNEL) {
+            Ok(kernel) => vm(&store, &kernel, directory.path())?,
+            Err(_) => {
+                let image = store.host_image((disks && host::is_root()).then_some(USERLAND))?;
+                MachineSpec::Host(HostSpec { agent: image.agent, blank: image.blank })
+            }
+        };
+        let machine = Machine::boot(&spec, soon())?;
+        Ok(Rig { machine, next: 1, _directory: directory })
     }
 
     /// One trial by the reference engine.
@@ -36,7 +50,7 @@ impl Rig {
     ) -> Result<TrialReport, Failed> {
         let trial = self.next;
         self.next += 1;
-        self.agent.send(&Request::Run(TrialRequest {
+        self.machine.send(&Request::Run(TrialRequest {
             trial,
             program: scenarios::text::print_program_in_place(program),
             flavor: Flavor::Ns,
@@ -46,13 +60,28 @@ impl Rig {
             keep_logs: true,
         }))?;
         loop {
-            if let Event::Finished { report, .. } = self.agent.receive(soon())? {
+            if let Event::Finished { report, .. } = self.machine.receive(soon())? {
                 return Ok(*report);
             }
         }
     }
 }
 
+fn vm(store: &Store, kernel: &str, directory: &std::path::Path) -> Result<MachineSpec, Failed> {
+    let image = store.boot_image(kernel, USERLAND, None)?;
+    let qemu = store.qemu()?;
+    let libraries = qemu.library_path.to_string_lossy();
+    Ok(MachineSpec::Vm(Box::new(VmSpec {
+        qemu: QemuProgram::private(&qemu.loader, &libraries, &qemu.program, &qemu.data_dir, &qemu.version),
+        accelerator: Accelerator::Tcg,
+        kernel: image.kernel,
+        initramfs: image.initramfs,
+        memory_mib: 640,
+        directory: directory.join("vm"),
+        extra_cmdline: String::new(),
+    })))
+}
+
 fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(30)
+    Instant::now() + Duration::from_secs(120)
 }

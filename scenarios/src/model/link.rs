@@ -29,8 +29,8 @@ impl Model {
                 continue;
             }
             if self.files.is_root(at.den) {
-                // Renamed out of what the mount shows.
-                return (names, End::Elsewhere);
+                // Renamed out of what the mount shows: no name is left of the path.
+                return (Vec::new(), End::Elsewhere);
             }
             let row = self.files.dentry(at.den);
             names.push(row.name.as_slice());

@@ -23,6 +23,7 @@ mod mounts;
 mod names;
 mod nodes;
 mod objects;
+mod opening;
 mod overlay;
 mod places;
 mod predict;

@@ -2,8 +2,8 @@
 
 use super::files::{Kind, Type};
 use super::mounts::Path;
-use super::objects::Access;
-use super::{Model, Result, errno, names, overlay, unknown};
+use super::opening::Access;
+use super::{Model, Result, names, overlay, unknown};
 use crate::program::{DeviceKind, Place};
 
 /// Offsets beyond this are not the same for all filesystems.
@@ -104,67 +104,4 @@ pub(super) fn setxattr(model: &mut Model, at: &Place, name: &[u8], value: &[u8])
         return unknown("whether there can be this attribute");
     }
     for_change(model, at).map(drop)
-}
-
-impl Model {
-    /// What stands in the way of opening an inode that is there (`may_open`, `do_dentry_open`).
-    pub(super) fn may_open(&self, path: Path, access: Access) -> Result<()> {
-        let ino = self.inode_at(path);
-        let row = self.files.inode(ino);
-        let writes = access.writes;
-        match &row.kind {
-            Kind::Directory if writes => return errno("EISDIR"),
-            Kind::Symlink(_) => return errno("ELOOP"),
-            Kind::Device(..) if self.mounts.get(path.mnt).nodev => return errno("EACCES"),
-            Kind::Device(DeviceKind::Char, 1, 3 | 5) => return Ok(()),
-            Kind::Device(..) => return unknown("what this device does"),
-            Kind::Fifo => return self.may_open_fifo(ino, access),
-            Kind::Directory | Kind::File => {}
-        }
-        if access.directory && row.kind != Kind::Directory {
-            return errno("ENOTDIR");
-        }
-        if writes {
-            self.want_write(path.mnt)?;
-            self.may_change(ino)?;
-        }
-        let kind = self.files.type_of(path.den);
-        if kind.is_kernels() && access.create {
-            return unknown("what the kernel's own filesystems allow");
-        }
-        if access.direct && row.kind != Kind::File {
-            return unknown("whether this can be opened past the page cache");
-        }
-        self.may_open_new(path, access)?;
-        if self.is_leased(ino) && (writes || self.want_write(path.mnt).is_ok()) {
-            return unknown("a lease that is broken by this");
-        }
-        Ok(())
-    }
-
-    /// The same for a file that was just made.
-    pub(super) fn may_open_new(&self, path: Path, access: Access) -> Result<()> {
-        match self.files.type_of(path.den) {
-            Type::Ext4 | Type::Xfs | Type::Btrfs => Ok(()),
-            _ if access.direct => unknown("whether this can be opened past the page cache"),
-            _ => Ok(()),
-        }
-    }
-
-    /// Without `O_NONBLOCK` an open waits for the other end, fifo(7).
-    fn may_open_fifo(&self, ino: super::files::Ino, access: Access) -> Result<()> {
-        if access.directory {
-            return errno("ENOTDIR");
-        }
-        let ends = self.descriptions_of(ino);
-        let reader = ends.iter().any(|&index| self.descriptions[index].reads);
-        let writer = ends.iter().any(|&index| self.descriptions[index].writes);
-        match (access.reads, access.writes) {
-            (true, true) => Ok(()),
-            (true, false) if access.nonblock || writer => Ok(()),
-            (false, true) if reader => Ok(()),
-            (false, true) if access.nonblock => errno("ENXIO"),
-            _ => unknown("an open that waits for ever"),
-        }
-    }
 }

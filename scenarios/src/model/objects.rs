@@ -3,8 +3,8 @@
 use super::files::{Ino, Kind, Type};
 use super::mounts::Path;
 use super::nodes::OFFSET_LIMIT;
-use super::walk::{Last, Parent};
-use super::{Model, Refusal, Result, errno, overlay, unknown};
+use super::opening::{Access, tmpfile};
+use super::{Model, Refusal, Result, errno, unknown};
 use crate::program::{ObjectName, OpenFlag, Place};
 
 /// What an object's name stands for.
@@ -33,37 +33,6 @@ pub(super) struct Description {
     pub(super) position: Option<u64>,
     /// Bytes in a pipe stay in the inode, but only while it is open.
     untouched: bool,
-}
-
-/// How something is opened.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Access {
-    pub(super) reads: bool,
-    pub(super) writes: bool,
-    pub(super) create: bool,
-    pub(super) exclusive: bool,
-    pub(super) truncate: bool,
-    pub(super) nofollow: bool,
-    pub(super) directory: bool,
-    pub(super) nonblock: bool,
-    pub(super) direct: bool,
-}
-
-impl Access {
-    fn of(flags: &[OpenFlag]) -> Self {
-        let has = |flag| flags.contains(&flag);
-        Access {
-            reads: !has(OpenFlag::Wronly),
-            writes: has(OpenFlag::Wronly) || has(OpenFlag::Rdwr),
-            create: has(OpenFlag::Create),
-            exclusive: has(OpenFlag::Exclusive),
-            truncate: has(OpenFlag::Truncate),
-            nofollow: has(OpenFlag::Nofollow),
-            directory: has(OpenFlag::Directory),
-            nonblock: has(OpenFlag::Nonblock),
-            direct: has(OpenFlag::Direct),
-        }
-    }
 }
 
 pub(super) fn open(model: &mut Model, name: &ObjectName, at: &Place, flags: &[OpenFlag]) -> Result<()> {
@@ -95,31 +64,6 @@ pub(super) fn open(model: &mut Model, name: &ObjectName, at: &Place, flags: &[Op
         },
     );
     Ok(())
-}
-
-fn tmpfile(model: &mut Model, at: &Place, access: Access) -> Result<Path> {
-    let directory = model.find(at)?;
-    if !model.files.is_directory(directory.den) {
-        return errno("ENOTDIR");
-    }
-    model.want_write(directory.mnt)?;
-    let kind = model.files.type_of(directory.den);
-    let known = matches!(kind, Type::Tmpfs | Type::Ramfs | Type::Ext4 | Type::Xfs | Type::Btrfs);
-    let row = model.files.inode_of(directory.den);
-    if !known || row.dead || row.opaque || access.direct && kind == Type::Tmpfs {
-        return unknown("files without a name there");
-    }
-    if access.direct && kind == Type::Ramfs {
-        return errno("EINVAL");
-    }
-    model.may_change(model.inode_at(directory))?;
-    let (sb, volume) = (row.sb, row.volume);
-    let inode = model.files.add_inode(sb, Kind::File);
-    let row = model.files.inode_mut(inode);
-    (row.links, row.linkable, row.volume) = (0, !access.exclusive, volume);
-    let den = model.files.add_loose(directory.den, b"#", inode);
-    model.files.dentry_mut(den).numbered = true;
-    Ok(Path { den, ..directory })
 }
 
 pub(super) fn dup(model: &mut Model, name: &ObjectName, of: &ObjectName) -> Result<()> {
@@ -349,93 +293,6 @@ impl Model {
         of_objects.map(|index| self.descriptions[index].path).chain([self.cwd, self.root, self.exe, self.top])
     }
 
-    /// The file that an open reaches, made or emptied when that is asked for (`path_openat`).
-    pub(super) fn open_path(&mut self, at: &Place, access: Access) -> Result<Path> {
-        let path = match self.reach(at, access)? {
-            Reached::There(path) => path,
-            Reached::Made(path) => return self.may_open_new(path, access).map(|()| path),
-        };
-        let ino = self.inode_at(path);
-        if access.create {
-            self.may_create_over(path, access)?;
-        }
-        self.may_open(path, access)?;
-        if access.writes && self.files.inode(ino).kind == Kind::File {
-            overlay::copy_up(self, path)?;
-            if access.truncate {
-                self.changed(ino);
-                self.files.inode_mut(ino).content.truncate(0);
-            }
-        }
-        Ok(path)
-    }
-
-    fn may_create_over(&self, path: Path, access: Access) -> Result<()> {
-        let row = self.files.inode_of(path.den);
-        if access.exclusive {
-            return errno("EEXIST");
-        }
-        if row.kind == Kind::Directory {
-            return errno("EISDIR");
-        }
-        // `may_create_in_sticky`: a setting of the machine says what becomes of files of others (proc_sys_fs(5)).
-        let parent = self.files.inode_of(self.files.dentry(path.den).parent);
-        if parent.mode & 0o1000 != 0 && row.uid != 0 {
-            return unknown("a file of another user in a directory like /tmp");
-        }
-        Ok(())
-    }
-
-    fn reach(&mut self, at: &Place, access: Access) -> Result<Reached> {
-        if !access.create {
-            let path = if access.nofollow { self.find_link(at)? } else { self.find(at)? };
-            if access.directory && !self.files.is_directory(path.den) {
-                return errno("ENOTDIR");
-            }
-            return Ok(Reached::There(path));
-        }
-        if at.path.is_empty() {
-            return self.find(at).map(Reached::There);
-        }
-        let mut parent = self.find_parent(at)?;
-        for _ in 0..40 {
-            let Parent { at, last, slash } = parent;
-            let Last::Name(name) = last else { return errno("EISDIR") };
-            if slash {
-                return errno("EISDIR");
-            }
-            let Some(den) = self.child(at.den, &name)? else { return self.create(at, &name).map(Reached::Made) };
-            let found = self.mounts.down(Path { den, ..at });
-            let Kind::Symlink(target) = self.files.inode_of(found.den).kind.clone() else {
-                return Ok(Reached::There(found));
-            };
-            if access.exclusive {
-                return errno("EEXIST");
-            }
-            if access.nofollow || self.mounts.get(found.mnt).nosymfollow {
-                return errno("ELOOP");
-            }
-            let from = if target.starts_with(b"/") { self.root } else { at };
-            parent = self.look_up_parent(from, &target)?;
-        }
-        errno("ELOOP")
-    }
-
-    fn create(&mut self, at: Path, name: &[u8]) -> Result<Path> {
-        if name.len() > 255 {
-            return errno("ENAMETOOLONG");
-        }
-        let directory = self.inode_at(at);
-        if self.files.inode(directory).dead {
-            return errno("ENOENT");
-        }
-        self.want_write(at.mnt)?;
-        self.may_change(directory)?;
-        overlay::copy_up(self, at)?;
-        self.changed(directory);
-        Ok(Path { den: self.files.make(at.den, name, Kind::File), ..at })
-    }
-
     /// A mount that somebody has a regular file open for writing on cannot become read-only.
     pub(super) fn has_writers(&self, mnt: super::mounts::Mnt) -> bool {
         (0..self.descriptions.len()).filter(|&index| self.is_held(index)).any(|index| {
@@ -444,9 +301,4 @@ impl Model {
             description.writes && description.path.mnt == mnt && self.files.inode(ino).kind == Kind::File
         })
     }
-}
-
-enum Reached {
-    There(Path),
-    Made(Path),
 }
