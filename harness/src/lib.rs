@@ -23,6 +23,7 @@ pub mod judge;
 pub mod machine;
 pub mod memory;
 pub mod needs;
+pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod subject;

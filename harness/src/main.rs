@@ -3,10 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use harness::cmd::{Cli, Usage, dispatch};
+use harness::cmd::{Cli, Usage, bisect_step, dispatch};
 
 fn main() -> ExitCode {
-    match dispatch(Cli::parse().command) {
+    let line = Cli::try_parse().unwrap_or_else(|error| {
+        // For git a status of 2 would be a bad revision.
+        let bisecting = error.use_stderr() && std::env::args().nth(1).is_some_and(|word| word == "bisect-step");
+        let _ = error.print();
+        std::process::exit(if bisecting { bisect_step::ABORT.into() } else { error.exit_code() })
+    });
+    match dispatch(line.command) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             if harness::interrupt::requested() {

@@ -11,6 +11,7 @@ use crate::image::{
     Bill, Image, ImageError, ImageState, Progress, Removed, Settings, Store, default_cache_dir, progress::megabytes,
     tree,
 };
+use crate::subject::Subject;
 use crate::vm::Shelf;
 use crate::vm::shelf::UNUSED_LIMIT;
 
@@ -20,6 +21,8 @@ use crate::vm::shelf::UNUSED_LIMIT;
 Examples:
   zdtm-detached image list --bill      every package in them, with version and sha256
   zdtm-detached image build 7.3        before the network goes away
+  zdtm-detached image build --subject src:../criu     a CRIU source tree
+  zdtm-detached image source criu --to criu-debian    the sources of Debian's criu
   zdtm-detached image clean            what is no longer of use")]
 pub struct ImageArgs {
     #[command(flatten)]
@@ -56,11 +59,25 @@ pub enum ImageAction {
     },
     /// Build images; all of them when none is named
     Build {
-        /// `qemu`, or a name of the manifest: `6.12`, `trixie`, `kernel:6.12`
+        /// `qemu`, `build-root`, or a name of the manifest: `6.12`, `trixie`, `kernel:6.12`
         names: Vec<String>,
+        /// What runs with this subject need; may be given more than once
+        #[arg(long, value_name = "SUBJECT")]
+        subject: Vec<Subject>,
         /// Ask the archive for newer packages
         #[arg(long)]
         refresh: bool,
+    },
+    /// Unpack a Debian source package, with Debian's patches applied
+    Source {
+        /// The package
+        package: String,
+        /// Where to: a directory that is new or empty
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Debian suite [default: the first of `build.suites` in the manifest]
+        #[arg(long, value_name = "SUITE")]
+        suite: Option<String>,
     },
     /// Read every byte of the built images and compare it with the record
     Verify,
@@ -106,6 +123,9 @@ pub enum ImageCommandError {
     /// An image could not be built, looked at or removed.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A subject that cannot be.
+    #[error("{0}")]
+    Subject(String),
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -119,7 +139,17 @@ pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -
     let store = args.store.open(Arc::clone(&progress))?;
     match &args.action {
         ImageAction::List { bill } => list(&store, *bill, out)?,
-        ImageAction::Build { names, refresh } => build(&store, names, *refresh, out)?,
+        ImageAction::Build { names, subject, refresh } => {
+            if subject.is_empty() || !names.is_empty() {
+                build(&store, names, *refresh, out)?;
+            }
+            build_subjects(&store, subject, *refresh, out)?;
+        }
+        ImageAction::Source { package, to, suite } => {
+            let suite = suite.as_deref().unwrap_or(&store.manifest().build.suites[0]);
+            let version = store.debian_source(package, suite, to)?;
+            writeln!(out, "{package} {version} ({suite}) is in {0}; --subject src:{0} builds it", to.display())?;
+        }
         ImageAction::Verify => return verify(&store, out),
         ImageAction::Clean { all, older_than, max_size } => {
             let shelf = Shelf::of_cache(&args.store.cache_dir()?, Arc::clone(&progress));
@@ -143,10 +173,14 @@ fn list(store: &Store, with_bill: bool, out: &mut dyn Write) -> Result<(), Image
             ImageState::NotBuilt => ("not built".to_owned(), None),
             ImageState::Damaged(why) => (format!("damaged: {why}"), None),
         };
-        writeln!(out, "{:<16} {state}", image.to_string())?;
+        writeln!(out, "{:<21} {state}", image.to_string())?;
         for package in bill.iter().filter(|_| with_bill).flat_map(|bill| &bill.packages) {
             writeln!(out, "    {} {} ({}) {}", package.name, package.version, package.suite, package.sha256)?;
         }
+    }
+    for criu in store.kept_criu()? {
+        let hours = criu.age.as_secs() / 3600;
+        writeln!(out, "{:<21} {} ({}, used {hours} h ago)", "subject", criu.title, megabytes(criu.size))?;
     }
     Ok(())
 }
@@ -159,7 +193,27 @@ fn build(store: &Store, names: &[String], refresh: bool, out: &mut dyn Write) ->
     };
     for image in images {
         let bill = store.build(image, refresh)?;
-        writeln!(out, "{:<16} {}", image.to_string(), describe(&bill))?;
+        writeln!(out, "{:<21} {}", image.to_string(), describe(&bill))?;
+    }
+    Ok(())
+}
+
+/// What the subjects need besides QEMU and kernels.
+fn build_subjects(
+    store: &Store,
+    subjects: &[Subject],
+    refresh: bool,
+    out: &mut dyn Write,
+) -> Result<(), ImageCommandError> {
+    for subject in subjects {
+        if let Some(mistake) = subject.mistake(store) {
+            return Err(ImageCommandError::Subject(mistake));
+        }
+        let parts = subject.prepare(store)?;
+        let userland = Image::Userland(&parts.userland);
+        let bill = store.build(userland, refresh)?;
+        let version = parts.criu.map_or(bill.version, |criu| format!("criu {}", criu.version));
+        writeln!(out, "{subject}: {version}")?;
     }
     Ok(())
 }
@@ -175,7 +229,7 @@ fn verify(store: &Store, out: &mut dyn Write) -> Result<bool, ImageCommandError>
                 format!("damaged: {why}; it is built anew when it is needed, or by `image build`")
             }
         };
-        writeln!(out, "{:<16} {said}", image.to_string())?;
+        writeln!(out, "{:<21} {said}", image.to_string())?;
     }
     Ok(whole)
 }
@@ -271,15 +325,15 @@ mod tests {
     fn an_empty_cache_is_listed_verified_and_cleaned_without_a_network() {
         let cache = tempfile::tempdir().unwrap();
         expect_test::expect![[r#"
-            qemu             not built
-            kernel 6.1       not built
-            kernel 6.12      not built
-            kernel 7.3       not built
-            userland bookworm not built
+            qemu                  not built
+            kernel 6.1            not built
+            kernel 6.12           not built
+            kernel 7.3            not built
+            userland bookworm     not built
             userland experimental not built
-            userland sid     not built
-            userland trixie  not built
-            build root       not built
+            userland sid          not built
+            userland trixie       not built
+            build root            not built
             all well: true
         "#]]
         .assert_eq(&said(cache.path(), &["list", "--bill"]));
@@ -306,7 +360,7 @@ mod tests {
         std::fs::create_dir(&directory).unwrap();
         std::fs::write(directory.join("qemu"), "half").unwrap();
         let told = said(cache.path(), &["verify"]);
-        assert!(told.contains("qemu             damaged: bill.json is missing; "), "{told}");
+        assert!(told.contains("qemu                  damaged: bill.json is missing; "), "{told}");
         assert!(told.ends_with("all well: false\n"), "{told}");
         assert_eq!(said(cache.path(), &["clean"]), "nothing to remove\nall well: true\n");
         assert!(said(cache.path(), &["clean", "--all"]).contains(": removed (0.0 MB)"));

@@ -1,19 +1,23 @@
 //! The command line: an enum and a match, and one small file per subcommand.
 
 pub mod bench;
+pub mod bisect_step;
 pub mod bless;
 pub mod doctor;
+pub mod gate;
 pub mod generate;
 pub mod image;
 pub mod list;
 pub mod machines;
 pub mod plan;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod select;
 pub mod selftest;
 pub mod share;
 pub mod telling;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -31,6 +35,12 @@ pub struct Cli {
 pub enum Command {
     /// Run scenarios: checkpoint, restore, compare
     Run(run::RunArgs),
+    /// Compare two subjects: what got worse, what got better
+    Gate(gate::GateArgs),
+    /// Test the CRIU tree of this directory as one step of `git bisect run`
+    BisectStep(bisect_step::BisectStepArgs),
+    /// Run a trial of an earlier run once more, exactly as it was
+    Replay(replay::ReplayArgs),
     /// Merge saved results, and write them in other formats
     Report(report::ReportArgs),
     /// Record in the file of known failures what results prove
@@ -58,6 +68,8 @@ pub enum Command {
 pub fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::BisectStep(args) => Ok(bisect_step::run(&args)),
+        Command::Gate(args) => gate::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::List(args) => list::list(&args),
@@ -67,6 +79,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
             Ok(if whole { 0 } else { 3 })
         }
         Command::Bless(args) => bless::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),

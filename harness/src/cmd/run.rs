@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use protocol::message::MountWay;
+use scenarios::Scenario;
 
 use super::machines::{MachineArgs, work_folder};
 use super::plan::{self, Axes};
@@ -22,6 +23,7 @@ use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::MachineSpec;
+use crate::report::record::digest;
 use crate::report::terminal::{Detail, Terminal};
 use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
 use crate::run::{News, Over, Task, Work};
@@ -41,6 +43,7 @@ Examples:
   zdtm-detached run --subject debian:sid --subject git:../criu@master --kernel 6.12 --kernel 7.3
   zdtm-detached run --report json=report.json,html=report.html
   zdtm-detached run --resume report.json               go on with a run that was broken off
+  zdtm-detached run ./mine.scn --watch                 again whenever the file changes
   zdtm-detached run --shard 2/4                        the second of four parts, for four machines
 
 Exit status: 0 as expected, 1 something failed, 2 wrong usage, 3 infrastructure, 4 nothing ran, 130 interrupted.")]
@@ -77,6 +80,9 @@ pub struct RunArgs {
     /// Which of the trials are run
     #[command(flatten)]
     pub share: ShareArgs,
+    /// Run again whenever a scenario file, the file of known failures or the subject's program or sources change
+    #[arg(long)]
+    pub watch: bool,
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
     pub keep: PathBuf,
@@ -103,7 +109,7 @@ fn pack(word: &str) -> Result<usize, String> {
 }
 
 impl RunArgs {
-    fn manner(&self) -> Manner {
+    pub(super) fn manner(&self) -> Manner {
         let way = if self.bind_mounts { MountWay::Bind } else { MountWay::Tree };
         Manner { without_statmount: self.without_statmount, way }
     }
@@ -122,13 +128,34 @@ pub fn progress() -> Arc<dyn Progress> {
 /// # Errors
 /// What keeps any trial from running.
 pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    if args.watch { super::watch::run(args) } else { once(args) }
+}
+
+/// Runs what the command line chooses; the exit status.
+pub(super) fn once(args: &RunArgs) -> anyhow::Result<u8> {
+    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let scenarios = select(&args.what, &tree)?;
+    chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener: None })
+}
+
+/// What is run.
+pub(super) struct Chosen {
+    /// The scenarios.
+    pub(super) scenarios: Vec<Scenario>,
+    /// They are the whole catalogue.
+    pub(super) whole: bool,
+    /// Somebody else who is told.
+    pub(super) listener: Option<Box<dyn Reporter>>,
+}
+
+/// Runs these scenarios; the exit status.
+pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chosen) -> anyhow::Result<u8> {
     crate::interrupt::install().context("installing the signal handlers")?;
     let store = args.machines.store.open(progress())?;
     let subjects = plan::subjects(&args.subject, &args.patch, &store)?;
     let kernels = args.axes.kernels(args.machines.backend, &store)?;
     plan::check_backend(args.machines.backend, &subjects)?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let scenarios = select(&args.what, &tree)?;
     let expectations = plan::expectations(&tree)?;
     if scenarios.is_empty() {
         eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.what.join(" "));
@@ -150,6 +177,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let parts = subjects.iter().map(|subject| Ok((subject, subject.prepare(&store)?)));
     let parts: HashMap<&Subject, Parts> = parts.collect::<anyhow::Result<_>>()?;
     let mut teller = Teller::new(args, &expectations)?;
+    if let Some(listener) = listener {
+        teller.reporters.add(listener);
+    }
     let known = finished.iter().map(|finished| &finished.trial);
     let trials: Vec<&Trial> = known.chain(pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial)).collect();
     teller.tell(&Event::RunStarted { trials: trials.len(), common: Common::of(trials) })?;
@@ -167,7 +197,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
         run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
     }
     let interrupted = crate::interrupt::requested();
-    let whole = args.what.is_empty() && args.share.is_all();
+    let whole = whole && args.share.is_all();
     teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
 
@@ -208,8 +238,9 @@ impl<'a> Teller<'a> {
         let failed = judgement.verdict.group() == Group::Failed;
         let file = scenario.file.clone().filter(|_| trial.family.is_empty());
         let program = scenarios::text::print_scenario(&scenario);
+        let digest = Some(digest(&program));
         let mut finished =
-            Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()) };
+            Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()), digest };
         if failed {
             let files = traces.files();
             let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();

@@ -4,16 +4,15 @@ use std::path::Path;
 
 use scenarios::Scenario;
 use scenarios::catalogue::{self, Filter};
+use scenarios::diagnostic::Diagnostic;
+
+use super::Usage;
 
 /// The scenarios that the words choose: of the catalogue by name, and files by path.
 ///
 /// # Errors
 /// A file that cannot be read or is no scenario.
 pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
-    let told = |faults: Vec<scenarios::diagnostic::Diagnostic>| {
-        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        super::Usage(text.join("\n"))
-    };
     let (files, filters): (Vec<&String>, Vec<&String>) = what.iter().partition(|word| word.ends_with(".scn"));
     let mut chosen = Vec::new();
     if files.is_empty() || !filters.is_empty() {
@@ -27,10 +26,23 @@ pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
             |name: &str| every || names.iter().any(|one| *one == name) || patterns.iter().any(|one| one.matches(name));
         chosen.extend(all.iter().filter(|scenario| meant(&scenario.name)).cloned());
     }
-    for file in files {
-        chosen.extend(catalogue::load_file(Path::new(file)).map_err(told)?);
-    }
+    chosen.extend(self::files(&files)?);
     Ok(chosen)
+}
+
+/// The scenarios in files.
+///
+/// # Errors
+/// [`Usage`]: a file that cannot be read or is no scenario.
+pub fn files<F: AsRef<Path>>(files: &[F]) -> Result<Vec<Scenario>, Usage> {
+    let each = files.iter().map(|file| catalogue::load_file(file.as_ref()).map_err(told));
+    Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// What is wrong with them, each with its place.
+fn told(faults: Vec<Diagnostic>) -> Usage {
+    let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    Usage(text.join("\n"))
 }
 
 #[cfg(test)]

@@ -197,6 +197,7 @@ mod tests {
             artifacts: None,
             criu: None,
             program: None,
+            digest: None,
         };
         let trials = verdicts.into_iter().enumerate().map(|pair| TrialRecord::from(&finished(pair))).collect();
         let run = RunRecord { version: VERSION, summary: Summary::new(&Tally::default(), 4.0), trials };

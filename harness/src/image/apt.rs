@@ -36,11 +36,22 @@ impl Apt {
     /// Prepares an apt for these suites: package lists in `lists`, which lasts, everything else in `scratch`, which
     /// is gone when the image is built.
     pub(crate) fn new(lists: &Path, scratch: &Path, suites: &[String], archive: &Archive) -> Result<Apt, ImageError> {
+        Apt::with_sources(lists, scratch, suites, archive, &archive.sources(suites))
+    }
+
+    /// The same with these lines as the source list.
+    pub(crate) fn with_sources(
+        lists: &Path,
+        scratch: &Path,
+        suites: &[String],
+        archive: &Archive,
+        lines: &str,
+    ) -> Result<Apt, ImageError> {
         for directory in [lists.join("partial"), scratch.join("archives/partial"), scratch.join("state")] {
             std::fs::create_dir_all(&directory).map_err(at("create", &directory))?;
         }
         let sources = scratch.join("sources.list");
-        std::fs::write(&sources, archive.sources(suites)).map_err(at("write", &sources))?;
+        std::fs::write(&sources, lines).map_err(at("write", &sources))?;
         let config = scratch.join("apt.conf");
         std::fs::write(&config, configuration(lists, scratch)?).map_err(at("write", &config))?;
         Ok(Apt { config, suites: suites.to_vec(), mirror: archive.mirror.clone() })
@@ -100,6 +111,16 @@ impl Apt {
             }
         }
         Ok(())
+    }
+
+    /// Downloads a source package, or its upstream tarball alone, into a directory; the hashes stand in the signed index.
+    pub(crate) fn source(&self, package: &str, upstream_only: bool, directory: &Path) -> Result<(), ImageError> {
+        std::fs::create_dir_all(directory).map_err(at("create", directory))?;
+        let what = format!("downloading the sources of {package} in {} from {}", self.suites(), self.mirror);
+        let mut command = self.command("apt-get");
+        command.current_dir(directory).args(["-qq", "--download-only"]);
+        command.args(upstream_only.then_some("--tar-only")).args(["source", "--", package]);
+        host::run(&mut command, &what, "apt", advise).map(drop)
     }
 
     fn suites(&self) -> String {
@@ -225,9 +246,13 @@ fn advise(output: &str) -> &'static str {
         " The disk is full: make room or set ZDTM_DETACHED_CACHE to a larger one."
     } else if said(&["NO_PUBKEY", "is not signed", "not available: ", "BADSIG", "EXPKEYSIG"]) {
         " The suite is not signed by a key of the keyring: update debian-archive-keyring or name one with --keyring."
-    } else if said(&["Unable to locate package", "has no installation candidate", "is not available, but is referred"])
-    {
-        " The suite does not have the package: correct vm-images/images.toml."
+    } else if said(&[
+        "Unable to locate package",
+        "Unable to find a source package",
+        "has no installation candidate",
+        "is not available, but is referred",
+    ]) {
+        " The suite does not have the package: correct its name, in vm-images/images.toml if it stands there."
     } else if said(&["does not have a Release file", "404  Not Found"]) {
         " The mirror does not have this suite or file: name another with --mirror or ZDTM_DETACHED_MIRROR."
     } else {

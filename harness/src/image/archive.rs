@@ -39,13 +39,17 @@ impl Archive {
 
     /// Lines for a source list: these suites, the main component, binary packages for amd64 and nothing else.
     pub(crate) fn sources(&self, suites: &[String]) -> String {
+        self.lines(suites, "deb [arch=amd64 lang=none target=Packages")
+    }
+
+    /// The same for source packages.
+    pub(crate) fn source_packages(&self, suites: &[String]) -> String {
+        self.lines(suites, "deb-src [lang=none target=Sources")
+    }
+
+    fn lines(&self, suites: &[String], start: &str) -> String {
         let Archive { mirror, keyring } = self;
-        let line = |suite| {
-            format!(
-                "deb [arch=amd64 lang=none target=Packages signed-by={}] {mirror} {suite} main\n",
-                keyring.display()
-            )
-        };
+        let line = |suite| format!("{start} signed-by={}] {mirror} {suite} main\n", keyring.display());
         suites.iter().map(line).collect()
     }
 }
@@ -128,5 +132,9 @@ mod tests {
             deb [arch=amd64 lang=none target=Packages signed-by=/k.gpg] http://m.example/debian trixie main
         "#]]
         .assert_eq(&archive.sources(&["trixie".into()]));
+        expect_test::expect![[r#"
+            deb-src [lang=none target=Sources signed-by=/k.gpg] http://m.example/debian sid main
+        "#]]
+        .assert_eq(&archive.source_packages(&["sid".into()]));
     }
 }

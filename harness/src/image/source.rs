@@ -10,7 +10,7 @@ use super::bill::{Bill, Package, sha256};
 use super::cache::Cache;
 use super::error::{ImageError, content};
 use super::glob;
-use super::progress::{doing, megabytes};
+use super::progress::{Progress, Step, doing, megabytes};
 
 /// Where packages come from; finds mirror and keyring only when something must be built.
 #[derive(Debug)]
@@ -63,13 +63,7 @@ impl Source {
         // Held to the end: package lists must not change between resolving and downloading.
         let _lock = cache.lock_by_name(&lists)?;
         let apt = Apt::new(&cache.root().join("apt").join(&lists), &work.join("apt"), suites, &archive)?;
-        let mut updated = self.updated.lock().expect("nobody panics with it");
-        if !updated.contains(&lists) {
-            let text = format!("{title}: reading the package lists of {}", suites.join(", "));
-            doing(progress, &text, || apt.update())?;
-            updated.insert(lists);
-        }
-        drop(updated);
+        self.update(&apt, lists, progress, &format!("{title}: reading the package lists of {}", suites.join(", ")))?;
         let debs = doing(progress, &format!("{title}: resolving packages"), || resolve(&apt, order))?;
         let packages: Vec<Package> = debs.iter().map(|deb| deb.package.clone()).collect();
         if former.is_some_and(|bill| bill.packages == packages) {
@@ -85,6 +79,51 @@ impl Source {
         doing(progress, &text, || apt.download(&debs, &downloads))?;
         doing(progress, &format!("{title}: unpacking"), || apt::unpack(&debs, &downloads, &root))?;
         Ok(Some(Unpacked { root, packages }))
+    }
+}
+
+impl Source {
+    /// Downloads a source package into a directory; its upstream tarball alone where the mirror has no more.
+    pub(crate) fn fetch_source(
+        &self,
+        cache: &Cache,
+        package: &str,
+        suite: &str,
+        work: &Path,
+    ) -> Result<PathBuf, ImageError> {
+        let suites = [suite.to_owned()];
+        let progress = cache.progress();
+        let archive = Archive::find(self.mirror.as_deref(), self.keyring.as_deref())?;
+        let lines = archive.source_packages(&suites);
+        let lists = format!("apt-src-{suite}-{}", &sha256(lines.as_bytes())[..16]);
+        let _lock = cache.lock_by_name(&lists)?;
+        let place = cache.root().join("apt").join(&lists);
+        let apt = Apt::with_sources(&place, &work.join("apt"), &suites, &archive, &lines)?;
+        self.update(&apt, lists, progress, &format!("source {package}: reading the source lists of {suite}"))?;
+        let downloads = work.join("downloads");
+        let text = format!("source {package}: downloading");
+        let Err(error) = doing(progress, &text, || apt.source(package, false, &downloads)) else {
+            return Ok(downloads);
+        };
+        // Some mirrors have pruned what is Debian's own; what upstream released is worth having alone.
+        match apt.source(package, true, &downloads) {
+            Ok(()) => {
+                let text = format!("source {package}: upstream's release without Debian's patches: {error}");
+                progress.step(Step::Note { text: &text });
+                Ok(downloads)
+            }
+            Err(_) => Err(error),
+        }
+    }
+
+    /// Fetches the lists, once in this run.
+    fn update(&self, apt: &Apt, lists: String, progress: &dyn Progress, text: &str) -> Result<(), ImageError> {
+        let mut updated = self.updated.lock().expect("nobody panics with it");
+        if !updated.contains(&lists) {
+            doing(progress, text, || apt.update())?;
+            updated.insert(lists);
+        }
+        Ok(())
     }
 }
 

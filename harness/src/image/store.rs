@@ -109,7 +109,7 @@ pub struct Store {
     pub(super) cache: Cache,
     tree: PathBuf,
     manifest: Manifest,
-    source: Source,
+    pub(super) source: Source,
     agent: Option<PathBuf>,
     /// Images that were given out, by directory: their locks keep them from being removed.
     pub(super) used: Mutex<BTreeMap<PathBuf, Entry>>,

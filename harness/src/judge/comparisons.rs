@@ -103,7 +103,7 @@ pub const ALL: &[Comparison] = &[
 /// What is in an observation and deliberately not compared after a restore, and why.
 pub const NOT_COMPARED: &[(&str, &str)] = &[
     ("st_dev, st_ino, mnt_id, peer groups", "handed out by the kernel; compared as a partition"),
-    ("inode number in a link text", "`pipe:[N]`, `#N (deleted)`: the file's own inode number"),
+    ("inode number in a link text", "`pipe:[N]`, `socket:[N]`, `#N (deleted)`: the file's own inode number"),
     ("change times", "no program can set them; compared in strict mode"),
     ("process number in the agent's namespace", "handed out by the kernel; compared in strict mode"),
     ("owner of a lock, number of a pidfd's process", "the process number as the reader's namespace has it"),

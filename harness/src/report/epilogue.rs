@@ -15,7 +15,7 @@ const LOG_LINES: usize = 8;
 
 /// The account of one failed trial, several lines, ending with a newline.
 pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
-    let Finished { trial, judgement, artifacts, .. } = finished;
+    let Finished { trial, judgement, .. } = finished;
     let mut out = String::new();
     let verdict = paint(colour, colour_of(judgement.verdict), &judgement.verdict.to_string());
     let _ = writeln!(out, "{verdict}  {}", harmless(&trial.to_string()));
@@ -34,16 +34,13 @@ pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
     let mut next = |what: &str, text: &str| {
         let _ = writeln!(out, "  {} {text}", paint(colour, Colour::Dim, &format!("{what:<10}")));
     };
-    if let Some(folder) = artifacts {
-        next("artifacts:", &harmless(&folder.display().to_string()));
-    }
     for (what, command) in commands(finished) {
         next(what, &harmless(&command));
     }
     out
 }
 
-/// The commands that a failure ends with. Those for replaying, shrinking and a shell belong here.
+/// The commands that a failure ends with. Those for shrinking and a shell belong here.
 pub(super) fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
     let trial = &finished.trial;
     let name = match &finished.file {
@@ -60,7 +57,17 @@ pub(super) fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
         lifecycle_word(trial.lifecycle),
         quoted(&trial.subject)
     );
-    vec![("again:", again), ("program:", format!("zdtm-detached show {name}"))]
+    let replay = finished
+        .artifacts
+        .as_ref()
+        .map(|folder| ("replay:", format!("zdtm-detached replay {}", quoted(&folder.display().to_string()))));
+    let program = ("program:", format!("zdtm-detached show {name}"));
+    replay.into_iter().chain([("again:", again), program]).collect()
+}
+
+/// Text from a guest as a line that plays no tricks on a terminal.
+pub fn plain(text: &str) -> String {
+    harmless(text)
 }
 
 /// A word for a shell: in quotes unless it is plain.

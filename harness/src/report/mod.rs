@@ -14,6 +14,7 @@ mod github;
 mod html;
 pub mod json;
 mod junit;
+mod matrix;
 pub mod merge;
 mod pace;
 mod paint;
@@ -82,6 +83,8 @@ pub struct Finished {
     pub criu: Option<String>,
     /// The program, variables filled in.
     pub program: Option<String>,
+    /// [`record::digest`] of the program.
+    pub digest: Option<String>,
 }
 
 /// Makes something of the events.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use protocol::message::{Flavor, Lifecycle};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::Finished;
 use crate::judge::verdict::words;
@@ -91,6 +92,9 @@ pub struct TrialRecord {
     /// The program of a trial that failed, variables filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// [`digest`] of the program, whatever became of the trial: tells whether two results are of the same one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// A record whose verdict this version does not know.
@@ -142,13 +146,14 @@ impl TryFrom<TrialRecord> for Finished {
             artifacts: record.artifacts,
             criu: record.criu,
             program: record.program,
+            digest: record.digest,
         })
     }
 }
 
 impl From<&Finished> for TrialRecord {
     fn from(finished: &Finished) -> Self {
-        let Finished { trial, file, judgement, seconds, artifacts, criu, program } = finished;
+        let Finished { trial, file, judgement, seconds, artifacts, criu, program, digest } = finished;
         Self {
             id: trial.to_string(),
             scenario: trial.scenario.clone(),
@@ -172,8 +177,14 @@ impl From<&Finished> for TrialRecord {
             criu: criu.clone(),
             file: file.clone(),
             program: program.clone().filter(|_| judgement.verdict.group() == Group::Failed),
+            digest: digest.clone(),
         }
     }
+}
+
+/// The first 16 digits of the SHA-256 of a program's text.
+pub fn digest(program: &str) -> String {
+    Sha256::digest(program).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// To milliseconds: more digits mean nothing.

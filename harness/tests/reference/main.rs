@@ -1,6 +1,8 @@
 //! The reference engine on the host's own kernel. Skips are decided when the tests are listed.
 
 mod packed;
+#[path = "../rig/mod.rs"]
+mod rig;
 mod same;
 mod walk;
 

@@ -133,7 +133,7 @@ impl Look {
         match object {
             Object::Fd(number) => format!("{base}/fd/{number}"),
             Object::InFlight { .. } => {
-                format!("self/fd/{}", self.flights.get(object).map_or(-1, |fd| fd.as_raw_fd()))
+                format!("self/fd/{}", self.flights.get(object).map_or(-1, AsRawFd::as_raw_fd))
             }
             Object::Cwd => format!("{base}/cwd"),
             Object::Root => format!("{base}/root"),

@@ -84,10 +84,12 @@ pub enum NameImage {
         /// What it is.
         kind: FileKind,
     },
-    /// The entry was removed; an index into `inodes`.
+    /// The entry was removed.
     Removed {
-        /// The inode.
+        /// The inode: an index into `inodes`.
         inode: usize,
+        /// So many of the directories above were removed too, whoever has their names now. Only a directory shows them.
+        gone: usize,
     },
     /// There never was an entry (`O_TMPFILE`).
     Never {

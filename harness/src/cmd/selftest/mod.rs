@@ -1,6 +1,6 @@
 //! `selftest`: proves that the judge catches mistakes. The reference engine runs with every fault that it knows, one at a
 //! time: for each there must be a scenario that fails, and with the kind that the fault declares. Without a fault
-//! everything must pass.
+//! everything must pass, restored as well as left running.
 
 mod record;
 
@@ -19,6 +19,7 @@ use scenarios::Scenario;
 use super::image::StoreArgs;
 use super::machines::{MachineArgs, work_folder};
 use super::select::select;
+use crate::judge::verdict::lifecycle_word;
 use crate::judge::{FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparisons};
 use crate::machine::{Backend, MachineSpec};
 use crate::run::{News, Over, Task, Work};
@@ -130,14 +131,13 @@ fn machines(args: &SelftestArgs) -> MachineArgs {
 /// the other scenarios. What a fault does not need any more is taken from the queue when it is caught.
 fn tasks(args: &SelftestArgs, kernel: &str, faults: &[&Description], scenarios: &[Scenario]) -> VecDeque<Task> {
     let manner = Manner { without_statmount: args.without_statmount, ..Manner::default() };
-    let task = |fault: Option<&Description>, scenario: &Scenario| {
+    let task = |fault: Option<&Description>, lifecycle: Lifecycle, scenario: &Scenario| {
         let subject = Subject::Reference(fault.map(|known| known.fault));
-        let lifecycle = fault.map(|known| known.lifecycle);
         let trial = Trial {
             scenario: scenario.name.clone(),
             family: scenario.family.clone(),
             flavor: Flavor::Ns,
-            lifecycle: lifecycle.unwrap_or(Lifecycle::DumpRestore),
+            lifecycle,
             kernel: kernel.to_owned(),
             subject: subject.to_string(),
         };
@@ -149,14 +149,16 @@ fn tasks(args: &SelftestArgs, kernel: &str, faults: &[&Description], scenarios: 
     let mut rest = Vec::new();
     for fault in faults {
         let (one, other): (Vec<_>, Vec<_>) = scenarios.iter().partition(|scenario| likely(fault, scenario));
-        first.extend(one.into_iter().map(|scenario| task(Some(fault), scenario)));
+        first.extend(one.into_iter().map(|scenario| task(Some(fault), fault.lifecycle, scenario)));
         if args.comparisons && !args.all {
             continue;
         }
-        rest.extend(other.into_iter().map(|scenario| task(Some(fault), scenario)));
+        rest.extend(other.into_iter().map(|scenario| task(Some(fault), fault.lifecycle, scenario)));
     }
     if args.fault.is_empty() && !args.comparisons {
-        first.extend(scenarios.iter().map(|scenario| task(None, scenario)));
+        for lifecycle in [Lifecycle::DumpRestore, Lifecycle::LeaveRunning] {
+            first.extend(scenarios.iter().map(|scenario| task(None, lifecycle, scenario)));
+        }
     }
     first.extend(rest);
     first
@@ -241,7 +243,9 @@ impl Course {
         let Some(index) = self.subjects.iter().position(|subject| *subject == trial.subject) else {
             self.clean.add(judgement.verdict);
             if !matches!(judgement.verdict, Verdict::Pass | Verdict::Unsupported | Verdict::NotRun) {
-                self.failures.push((trial.scenario.clone(), format!("{}: {}", judgement.verdict, judgement.reason)));
+                let how = lifecycle_word(trial.lifecycle);
+                let reason = format!("{how}: {}: {}", judgement.verdict, judgement.reason);
+                self.failures.push((trial.scenario.clone(), reason));
             }
             return None;
         };

@@ -6,10 +6,12 @@
 //! - [`carry`]: a program with its libraries
 //! - [`stage`]: the sources as they are to be built
 //! - [`build`]: `make`, in a tree that is kept
+//! - [`debian`]: Debian's source package as such sources
 //! - [`room`]: the build root as a place to run programs in
 
 mod build;
 mod carry;
+mod debian;
 mod room;
 mod stage;
 

@@ -205,7 +205,7 @@ fn archive(repository: &Path, revision: &str, to: &Path) -> Result<(), ImageErro
 }
 
 /// Applies a patch with the build root's `patch`, which names files and hunks.
-fn apply(patch: &Path, tree: &Path, root: &Path) -> Result<(), ImageError> {
+pub(super) fn apply(patch: &Path, tree: &Path, root: &Path) -> Result<(), ImageError> {
     let input = fs::File::open(patch).map_err(at("open", patch))?;
     let mut command = through_loader(root, Path::new("usr/bin/patch"))?;
     command.args(["-p1", "--batch", "--forward", "--no-backup-if-mismatch", "--reject-file=-", "-d"]).arg(tree);

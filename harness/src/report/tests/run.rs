@@ -21,6 +21,7 @@ pub(crate) fn finished(scenario: &str, judgement: Judgement) -> Finished {
         judgement,
         seconds: 0.4211,
         artifacts: None,
+        digest: None,
         criu: None,
         program: None,
     }

@@ -50,7 +50,7 @@ fn plain_and_80_columns_wide() {
             ... and 7 more differences
           log:
             (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}
-          artifacts: results/deleted_x-1a2b3c4d
+          replay:    zdtm-detached replay results/deleted_x-1a2b3c4d
           again:     zdtm-detached run 'deleted/un'\''linked@ext4' --flavor ns --lifecycle dump-restore --kernel 6.12 --subject debian:trixie
           program:   zdtm-detached show 'deleted/un'\''linked@ext4'
 
@@ -106,7 +106,7 @@ fn plain_and_200_columns_wide() {
             ... and 7 more differences
           log:
             (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}
-          artifacts: results/deleted_x-1a2b3c4d
+          replay:    zdtm-detached replay results/deleted_x-1a2b3c4d
           again:     zdtm-detached run 'deleted/un'\''linked@ext4' --flavor ns --lifecycle dump-restore --kernel 6.12 --subject debian:trixie
           program:   zdtm-detached show 'deleted/un'\''linked@ext4'
 

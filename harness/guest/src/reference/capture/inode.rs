@@ -15,7 +15,7 @@ use scenarios::Bytes;
 
 use super::super::image::{Contents, InodeImage, InodeSource, NameImage};
 use super::super::table::split;
-use super::super::workshop::Workshop;
+use super::super::workshop::{Workshop, look_at};
 use super::refusal::Cause;
 use super::seen::Seen;
 use super::{Capture, entry, wrong};
@@ -39,11 +39,15 @@ impl Capture<'_> {
         if seen.status.links > 0 && seen.status.kind != FileKind::Directory && !lost {
             let source = linked(seen, workshop)?;
             let inode = self.inode(InodeImage { base, file: seen.status.file, source });
-            return Ok(NameImage::Removed { inode });
+            return Ok(NameImage::Removed { inode, gone: 0 });
         }
         let inode = self.kept_inode(seen, base)?;
         let never = self.never_named(seen, inode, &split(path).1);
-        Ok(if never { NameImage::Never { inode } } else { NameImage::Removed { inode } })
+        if never {
+            return Ok(NameImage::Never { inode });
+        }
+        let gone = gone_above(seen, path, workshop).map_err(Cause::of("looking at the directories above"))?;
+        Ok(NameImage::Removed { inode, gone })
     }
 
     /// Whether the file was made without a name. The kernel shows such a file as `#INODE`, which may also be the name of
@@ -135,6 +139,24 @@ impl Capture<'_> {
 /// Labels of a security module are its own business; it gives a new file the right one.
 fn without_labels(xattrs: Vec<(Bytes, Bytes)>) -> Vec<(Bytes, Bytes)> {
     xattrs.into_iter().filter(|(name, _)| !name.0.starts_with(b"security.selinux")).collect()
+}
+
+/// How many of the directories above a removed one are not those that stand in its path now. `path` is from the root of the
+/// base. What is above a file nobody can see.
+fn gone_above(seen: &Seen, path: &Bytes, workshop: &Workshop) -> io::Result<usize> {
+    if seen.status.kind != FileKind::Directory {
+        return Ok(0);
+    }
+    let (mut at, mut above, mut gone) = (seen.fd.try_clone()?, split(path).0, 0);
+    while !above.is_empty() {
+        at = openat(&at, "..", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        let now = look_at(workshop.root.as_fd(), &above).and_then(|fd| observe::status(fd.as_fd()));
+        if now.is_ok_and(|now| observe::status(at.as_fd()).is_ok_and(|then| then.file == now.file)) {
+            break;
+        }
+        (above, gone) = (split(&above).0, gone + 1);
+    }
+    Ok(gone)
 }
 
 /// By which the inode can be had again: a handle that leads to it from here, else one of its names.

@@ -216,6 +216,10 @@ impl Capture<'_> {
             Some(base) => self.removed(seen, base, &join(&mount.root, &path), workshop)?,
             None => NameImage::Live { file: seen.status.file, kind: seen.status.kind },
         };
+        if path.is_empty() && seen.status.kind != FileKind::Directory && is_nofollow(seen) {
+            // It is opened through a magic link, which the flag forbids to follow.
+            return Err(Cause::Unsupported("O_NOFOLLOW on the root of a bind of a file".to_owned()));
+        }
         let path = wrong::path(self.options.fault, seen, mount, workshop, path)?;
         Ok(self.file(seen, path, name))
     }
@@ -291,6 +295,10 @@ impl Capture<'_> {
 
 fn refuse(seen: &Seen, cause: Cause) -> Refusal {
     Refusal { label: seen.label.clone(), link: seen.link.clone(), cause }
+}
+
+fn is_nofollow(seen: &Seen) -> bool {
+    seen.descriptor.as_ref().is_some_and(|descriptor| descriptor.flags.cast_signed() & libc::O_NOFOLLOW != 0)
 }
 
 /// A link text as a path below the root that it starts from.

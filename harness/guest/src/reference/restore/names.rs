@@ -20,7 +20,7 @@ use protocol::observation::FileKind;
 use scenarios::Bytes;
 
 use super::super::image::{InodeSource, NameImage};
-use super::super::table::split;
+use super::super::table::{join, split};
 use super::super::workshop::look_at;
 use super::mounts::Stage;
 use super::open::{keep, linked};
@@ -29,6 +29,15 @@ use crate::observe;
 
 /// A name that is put back: on which visible mount, and its path there.
 type Spot = (u64, Bytes);
+
+/// A file whose name is to be put back.
+struct Waiting {
+    spot: Spot,
+    inode: usize,
+    file: usize,
+    /// So many of the directories above are gone as well.
+    gone: usize,
+}
 
 /// A thing to undo, on a directory.
 enum Undo {
@@ -45,6 +54,8 @@ struct Turn<'a> {
     times: BTreeMap<Spot, (OwnedFd, [(i64, i64); 2])>,
     /// Of each inode the name that it has for the moment.
     named: BTreeMap<usize, (OwnedFd, Bytes)>,
+    /// The directories that stand there for the moment only.
+    made: BTreeSet<Spot>,
 }
 
 /// Opens every file whose name is gone or never was.
@@ -52,12 +63,13 @@ struct Turn<'a> {
 /// # Errors
 /// The first thing that could not be done; what was done is undone even then.
 pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(), Failure> {
-    let mut waiting: Vec<(Spot, usize, usize)> = Vec::new();
+    let mut waiting: Vec<Waiting> = Vec::new();
     for (index, file) in stage.image.files.iter().enumerate() {
         match file.name {
-            NameImage::Removed { inode } => {
+            NameImage::Removed { inode, gone } => {
                 let path = stage.path_on_bench(index).unwrap_or_default();
-                waiting.push(((stage.image.inodes[inode].base, path), inode, index));
+                let spot = (stage.image.inodes[inode].base, path);
+                waiting.push(Waiting { spot, inode, file: index, gone });
             }
             NameImage::Never { inode } => never_named(stage, index, inode, opened)?,
             NameImage::Memfd { .. } => stage.open_memfd(index, opened)?,
@@ -65,12 +77,14 @@ pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(),
         }
     }
     // Directories before what is in them.
-    waiting.sort_by_key(|((base, path), inode, _)| (*base, path.0.iter().filter(|&&b| b == b'/').count(), *inode));
+    let depth = |path: &Bytes| path.0.iter().filter(|&&byte| byte == b'/').count();
+    waiting.sort_by_key(|name| (name.spot.0, depth(&name.spot.1), name.inode));
     while !waiting.is_empty() {
         let mut taken: BTreeMap<Spot, usize> = BTreeMap::new();
         let (now, later): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(spot, inode, _)| *taken.entry(spot.clone()).or_insert(*inode) == *inode);
-        let mut turn = Turn { stage, undo: Vec::new(), times: BTreeMap::new(), named: BTreeMap::new() };
+            waiting.into_iter().partition(|name| *taken.entry(name.spot.clone()).or_insert(name.inode) == name.inode);
+        let mut turn =
+            Turn { stage, undo: Vec::new(), times: BTreeMap::new(), named: BTreeMap::new(), made: BTreeSet::new() };
         let result = turn.take(&now, opened);
         turn.end().map_err(at("putting directories back as they were"))?;
         result?;
@@ -109,15 +123,15 @@ fn never_named(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened
 }
 
 impl Turn<'_> {
-    fn take(&mut self, now: &[(Spot, usize, usize)], opened: &mut Opened) -> Result<(), Failure> {
+    fn take(&mut self, now: &[Waiting], opened: &mut Opened) -> Result<(), Failure> {
         let mut spots = BTreeSet::new();
-        for (spot, inode, file) in now {
+        for Waiting { spot, inode, file, gone } in now {
             let object = &self.stage.image.files[*file].object;
             if spots.insert(spot.clone()) {
-                self.name(spot, *inode).map_err(at(format!("{object}: putting its name back")))?;
+                self.name(spot, *inode, *gone).map_err(at(format!("{object}: putting its name back")))?;
             }
         }
-        for (spot, inode, file) in now {
+        for Waiting { spot, inode, file, .. } in now {
             let kind = self.kind(*inode);
             for purpose in self.stage.uses(*file) {
                 let fd = self.stage.open(*file, purpose, kind, opened)?;
@@ -138,9 +152,9 @@ impl Turn<'_> {
     }
 
     /// Gives an inode its name.
-    fn name(&mut self, spot: &Spot, inode: usize) -> io::Result<()> {
+    fn name(&mut self, spot: &Spot, inode: usize, gone: usize) -> io::Result<()> {
         let (directory, name) = split(&spot.1);
-        let directory = self.directory(spot.0, &directory)?;
+        let directory = self.directory(spot.0, &directory, gone)?;
         let fault = self.stage.options.fault;
         if fault == Some(Fault::SameName) && look_at(directory.as_fd(), &name).is_ok() {
             return Ok(());
@@ -178,30 +192,37 @@ impl Turn<'_> {
         if let Some(undo) = undo {
             self.undo.push((directory.try_clone()?, undo));
         }
+        if self.kind(inode) == FileKind::Directory {
+            self.made.insert(spot.clone());
+        }
         self.named.insert(inode, (directory, name));
         Ok(())
     }
 
-    /// A directory on the visible mount; made for the moment, with those above it, where it is missing.
-    fn directory(&mut self, base: u64, path: &Bytes) -> io::Result<OwnedFd> {
+    /// A directory on the visible mount; made for the moment, with those above it, where it is missing, and where it is one
+    /// of the last `gone`: who has the name of such a one steps aside.
+    fn directory(&mut self, base: u64, path: &Bytes, gone: usize) -> io::Result<OwnedFd> {
         let stage = self.stage;
         let mut at: OwnedFd = set_apart(stage.bench(base).map_err(|failure| failure.error)?)?;
         let mut walked: Vec<u8> = Vec::new();
-        for name in path.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-            let name = Bytes::from(name);
-            let next = match look_at(at.as_fd(), &name) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let names: Vec<Bytes> =
+            path.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).map(Bytes::from).collect();
+        for (index, name) in names.iter().enumerate() {
+            let spot = (base, join(&walked.as_slice().into(), name));
+            let is_gone = index + gone >= names.len() && !self.made.contains(&spot);
+            let next = match look_at(at.as_fd(), name) {
+                Ok(found) if !is_gone => found,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {
                     self.touch(base, &walked, &at)?;
+                    self.step_aside(base, &at, name)?;
                     mkdirat(&at, name.as_slice(), Mode::from_bits_truncate(0o700))?;
                     self.undo.push((at.try_clone()?, Undo::Rmdir(name.clone())));
-                    look_at(at.as_fd(), &name)?
+                    self.made.insert(spot.clone());
+                    look_at(at.as_fd(), name)?
                 }
-                found => found?,
             };
-            if !walked.is_empty() {
-                walked.push(b'/');
-            }
-            walked.extend_from_slice(name.as_slice());
+            walked = spot.1.0;
             at = set_apart(next)?;
         }
         self.touch(base, &walked, &at)?;
@@ -245,7 +266,7 @@ impl Turn<'_> {
     /// The mistake of a copy for each who opens: what stands under the name is exchanged for another one.
     fn copy(&mut self, spot: &Spot, inode: usize) -> io::Result<()> {
         let (directory, name) = split(&spot.1);
-        let directory = self.directory(spot.0, &directory)?;
+        let directory = self.directory(spot.0, &directory, 0)?;
         if let InodeSource::Kept(contents) = &self.stage.image.inodes[inode].source {
             unlinkat(&directory, name.as_slice(), UnlinkatFlags::NoRemoveDir)?;
             inode::make(self.stage.proc, directory.as_fd(), &name, contents)?;

@@ -1,0 +1,220 @@
+//! `bisect-step`: one step of `git bisect run`.
+//!
+//! git takes 0 for a good revision, 1 to 127 for a bad one, 125 for one that cannot be tested, and ends the bisection
+//! at anything from 128. So nothing but a verdict may end with a number below 128: a full disk is no bad revision.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use clap::{Args, ValueEnum};
+
+use super::machines::MachineArgs;
+use super::plan::Axes;
+use super::run::{self, Chosen, RunArgs};
+use super::select::select;
+use super::share::ShareArgs;
+use super::telling::TellingArgs;
+use crate::image::{ImageError, Sources, Tree};
+use crate::judge::{FailureKind, Group, Verdict};
+use crate::report::{Event, Reporter};
+use crate::subject::Subject;
+
+/// Ends the bisection.
+pub const ABORT: u8 = 255;
+/// This revision cannot be tested.
+const SKIP: u8 = 125;
+const INTERRUPTED: u8 = 130;
+
+/// Test the CRIU tree of this directory as one step of `git bisect run`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  zdtm-detached bisect-step 'sharing/control*'
+  zdtm-detached bisect-step deleted/control --on-hang skip --src ../criu
+
+In a CRIU repository:
+  git bisect start BAD GOOD && git bisect run zdtm-detached bisect-step 'sharing/control*'
+
+Good is a revision with which all chosen trials end as expected. One that does not build is skipped.
+
+Exit status: 0 good, 1 (or --bad-exit) bad, 125 cannot be tested, 255 infrastructure or wrong usage (ends the
+bisection), 130 interrupted.")]
+pub struct BisectStepArgs {
+    /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all when none is given
+    pub what: Vec<String>,
+    /// The tree
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub src: PathBuf,
+    /// Patch on top of every revision; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub patch: Vec<PathBuf>,
+    /// Kernel, flavor, lifecycle
+    #[command(flatten)]
+    pub axes: Axes,
+    /// What a revision is with which something hangs, and nothing else fails
+    #[arg(long, value_enum, default_value = "bad")]
+    pub on_hang: OnHang,
+    /// Exit status for a bad revision
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=124))]
+    pub bad_exit: u8,
+    /// Folder for the artifacts of failed trials
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir().join("zdtm-results"))]
+    pub keep: PathBuf,
+    /// What trials run on
+    #[command(flatten)]
+    pub machines: MachineArgs,
+}
+
+/// What a hang means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnHang {
+    /// The revision is bad
+    Bad,
+    /// The revision cannot be tested
+    Skip,
+    /// The bisection ends
+    Abort,
+}
+
+/// Runs; the exit status. Errors are told here: their status is another one than elsewhere.
+pub fn run(args: &BisectStepArgs) -> u8 {
+    let (status, why) = match step(args) {
+        _ if crate::interrupt::requested() => (INTERRUPTED, "interrupted".to_owned()),
+        Ok(ended) => verdict(&ended, args),
+        Err(error) => {
+            let subject = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ImageError::Subject { .. })));
+            (if subject { SKIP } else { ABORT }, format!("{error:#}"))
+        }
+    };
+    let word = match status {
+        0 => "good",
+        SKIP => "cannot be tested",
+        ABORT => "cannot go on",
+        INTERRUPTED => "ended",
+        _ => "bad",
+    };
+    eprintln!("bisect-step: {word}: {why}");
+    status
+}
+
+/// What came of the trials.
+#[derive(Clone, Debug, Default)]
+struct Ended {
+    /// How many came to a verdict.
+    trials: usize,
+    /// The verdicts of those that failed.
+    failed: Vec<Verdict>,
+}
+
+/// Takes note of what fails.
+struct Listener(Rc<RefCell<Ended>>);
+
+impl Reporter for Listener {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        if let Event::TrialFinished(finished) = event {
+            let verdict = finished.judgement.verdict;
+            let mut ended = self.0.borrow_mut();
+            ended.trials += usize::from(verdict.group() != Group::Skipped);
+            ended.failed.extend((verdict.group() == Group::Failed).then_some(verdict));
+        }
+        Ok(())
+    }
+}
+
+/// Builds and runs, until something fails.
+fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
+    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let scenarios = select(&args.what, &tree)?;
+    let ended = Rc::new(RefCell::new(Ended::default()));
+    let listener: Option<Box<dyn Reporter>> = Some(Box::new(Listener(Rc::clone(&ended))));
+    let run_args = RunArgs {
+        what: args.what.clone(),
+        subject: vec![Subject::Sources(Sources { tree: Tree::Folder(args.src.clone()), patches: args.patch.clone() })],
+        patch: Vec::new(),
+        without_statmount: false,
+        bind_mounts: false,
+        axes: args.axes.clone(),
+        fail_fast: true,
+        repeat: 1,
+        pack: 0,
+        retries: 1,
+        share: ShareArgs::default(),
+        watch: false,
+        keep: args.keep.clone(),
+        telling: TellingArgs::default(),
+        machines: args.machines.clone(),
+    };
+    run::chosen(&run_args, Chosen { scenarios, whole: false, listener })?;
+    let ended = ended.borrow().clone();
+    Ok(ended)
+}
+
+/// What the failures make of the revision. One that is for sure decides; what says nothing about it comes last.
+fn verdict(ended: &Ended, args: &BisectStepArgs) -> (u8, String) {
+    let first = |fits: &dyn Fn(Verdict) -> bool| ended.failed.iter().copied().find(|verdict| fits(*verdict));
+    let hang = |verdict: Verdict| verdict.kind() == Some(FailureKind::Hang);
+    if let Some(sure) = first(&|verdict| !hang(verdict) && !matches!(verdict, Verdict::Error | Verdict::Flaky { .. })) {
+        return (args.bad_exit, sure.to_string());
+    }
+    if let Some(error) = first(&|verdict| verdict == Verdict::Error) {
+        return (ABORT, format!("{error}: the harness is at fault, not the revision"));
+    }
+    if let Some(hang) = first(&hang) {
+        let status = match args.on_hang {
+            OnHang::Bad => args.bad_exit,
+            OnHang::Skip => SKIP,
+            OnHang::Abort => ABORT,
+        };
+        return (status, hang.to_string());
+    }
+    match ended.failed.first() {
+        Some(flaky) => (SKIP, format!("{flaky}: not always the same")),
+        None if ended.trials == 0 => (SKIP, "no trial ran".to_owned()),
+        None => (0, format!("{} trials as expected", ended.trials)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: BisectStepArgs,
+    }
+
+    fn status(options: &[&str], failed: &[Verdict]) -> u8 {
+        let line = Line::parse_from(["bisect-step"].iter().chain(options));
+        verdict(&Ended { trials: 3, failed: failed.to_vec() }, &line.args).0
+    }
+
+    const FAIL: Verdict = Verdict::Fail(FailureKind::WrongPath);
+    const HANG: Verdict = Verdict::ChangedFail(FailureKind::Hang);
+    const FLAKY: Verdict = Verdict::Flaky { passed: 1, runs: 2 };
+
+    #[test]
+    fn each_verdict_has_its_meaning_for_git() {
+        assert_eq!(status(&[], &[]), 0);
+        assert_eq!(status(&[], &[FLAKY, Verdict::Error, FAIL]), 1);
+        assert_eq!(status(&["--bad-exit", "7"], &[Verdict::Xpass]), 7);
+        assert_eq!(status(&[], &[FLAKY]), 125);
+        assert_eq!(status(&[], &[FLAKY, Verdict::Error]), 255);
+    }
+
+    #[test]
+    fn a_hang_means_what_the_user_says() {
+        assert_eq!(["bad", "skip", "abort"].map(|word| status(&["--on-hang", word], &[HANG])), [1, 125, 255]);
+        assert_eq!(status(&["--on-hang", "skip"], &[HANG, FAIL]), 1);
+    }
+
+    #[test]
+    fn nothing_that_ran_says_nothing() {
+        let line = Line::parse_from(["bisect-step"]);
+        assert_eq!(verdict(&Ended::default(), &line.args).0, 125);
+    }
+}

@@ -1,0 +1,189 @@
+//! `gate`: does this candidate make anything worse, or better, than the base?
+//!
+//! Both run the same trials; what is not the same is run again before it is told.
+//!
+//! - [`compare`]: what the runs of a trial come to
+//! - [`order`]: which trials come first
+//! - [`side`]: running both
+//! - [`saved`]: a base that was run before
+//! - [`tell`]: for people and for programs
+
+mod compare;
+mod order;
+mod rounds;
+mod saved;
+mod side;
+mod tell;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use super::Usage;
+use super::machines::{MachineArgs, work_folder};
+use super::plan::{self, Axes};
+use super::run::progress;
+use super::select::select;
+use crate::report::terminal::ColourChoice;
+use crate::run::Task;
+use crate::subject::{self, Manner, Subject, UnknownSubject};
+use rounds::{Course, Runner};
+use saved::Saved;
+use tell::{Document, Sides};
+
+/// Compare two subjects: what got worse, what got better.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  zdtm-detached gate --base debian:trixie --candidate src:../criu           is this tree worse than Debian's criu?
+  zdtm-detached gate --base git:../criu@master --candidate src:../criu      what does my change do?
+  zdtm-detached gate --base src:../criu --candidate src:../criu --patch fix.patch '*/control*'
+  zdtm-detached gate --base git:../criu@v4.1 --candidate src:../criu --budget 10 --format json
+  zdtm-detached gate --base base.json --candidate src:../criu               against the report of an earlier run
+
+Known failures play no part: what fails with both in the same way is the same.
+
+Exit status: 0 nothing is worse, 1 something is, 2 wrong usage, 3 undecided or infrastructure, 4 nothing ran, 130
+interrupted.")]
+pub struct GateArgs {
+    /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all when none is given
+    pub what: Vec<String>,
+    /// What the candidate is compared with: a subject, or the JSON report of a run (FILE.json)
+    #[arg(long, value_name = "SUBJECT|FILE.json")]
+    pub base: Base,
+    /// What is tested; the forms are those of `run --subject`
+    #[arg(long, value_name = "SUBJECT", long_help = subject::HELP)]
+    pub candidate: Subject,
+    /// Patch on top of the candidate; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub patch: Vec<PathBuf>,
+    /// Kernel, flavor, lifecycle
+    #[command(flatten)]
+    pub axes: Axes,
+    /// Run every trial so often with each; what does not always come to the same is flaky
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub repeat: u32,
+    /// Begin no trial after so many minutes, counted from the first one; the most telling come first
+    #[arg(long, value_name = "MINUTES", value_parser = minutes)]
+    pub budget: Option<Duration>,
+    /// Exit with 1 also where a trial fails in another way than before
+    #[arg(long)]
+    pub strict: bool,
+    /// How the result is told
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Folder for the artifacts of what differs
+    #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
+    pub keep: PathBuf,
+    /// Colours: on a terminal, always, or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColourChoice,
+    /// What trials run on; two VMs at least, one for each side
+    #[command(flatten)]
+    pub machines: MachineArgs,
+}
+
+/// How the result is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Human,
+    /// One JSON document (docs/FORMATS.md)
+    Json,
+}
+
+/// What the candidate is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// A subject, run beside the candidate.
+    Subject(Subject),
+    /// The JSON report of a run.
+    Saved(PathBuf),
+}
+
+impl FromStr for Base {
+    type Err = UnknownSubject;
+
+    fn from_str(word: &str) -> Result<Self, UnknownSubject> {
+        match word.ends_with(".json") && !word.contains(':') {
+            true => Ok(Self::Saved(word.into())),
+            false => word.parse().map(Self::Subject),
+        }
+    }
+}
+
+fn minutes(word: &str) -> Result<Duration, String> {
+    let minutes = word.parse().ok().filter(|minutes: &f64| (0.0..=100_000.0).contains(minutes));
+    minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0)).ok_or_else(|| "a number of minutes".to_owned())
+}
+
+/// Runs; the exit status.
+///
+/// # Errors
+/// What keeps any trial from running.
+pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
+    crate::interrupt::install().context("installing the signal handlers")?;
+    let store = args.machines.store.open(progress())?;
+    let candidate = plan::subjects(std::slice::from_ref(&args.candidate), &args.patch, &store)?.remove(0);
+    let mut subjects = vec![candidate.clone()];
+    if let Base::Subject(base) = &args.base {
+        subjects.extend(plan::subjects(std::slice::from_ref(base), &[], &store)?);
+    }
+    plan::check_backend(args.machines.backend, &subjects)?;
+    let kernels = args.axes.kernels(args.machines.backend, &store)?;
+    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let scenarios = select(&args.what, &tree)?;
+    let expectations = plan::expectations(&tree)?;
+    if scenarios.is_empty() {
+        eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.what.join(" "));
+        return Ok(4);
+    }
+    let tasks = |subject: &Subject, kernel: &str| {
+        order::telling_first(args.axes.tasks(kernel, subject, Manner::default(), &scenarios))
+    };
+    let all: Vec<Task> = kernels.iter().flat_map(|kernel| tasks(&candidate, kernel)).collect();
+    let saved = match &args.base {
+        Base::Saved(file) => Some(Saved::of(file, &all)?),
+        Base::Subject(_) => None,
+    };
+    // The base first: where it does not build there is nothing to compare with.
+    let base_parts = subjects.get(1).map(|base| base.prepare(&store)).transpose().context("the base")?;
+    let parts = candidate.prepare(&store).context("the candidate")?;
+    let start = Instant::now();
+    let folder = work_folder()?;
+    let mut course = Course::new(all, saved.as_ref());
+    for (number, kernel) in kernels.iter().enumerate() {
+        let specs = |side: &str, parts| {
+            let work = folder.path().join(format!("{number}-{side}"));
+            args.machines.specs(&store, &scenarios, kernel, parts, &work)
+        };
+        let base_specs = base_parts.as_ref().map(|parts| specs("base", parts)).transpose()?;
+        let specs = specs("candidate", &parts)?;
+        let left = u32::try_from(kernels.len() - number).unwrap_or(u32::MAX);
+        let runner = Runner {
+            args,
+            expectations: &expectations,
+            candidate: (tasks(&candidate, kernel), specs),
+            base: base_specs.map(|specs| (tasks(&subjects[1], kernel), specs)),
+            // What earlier kernels left of the budget is shared by the later ones.
+            budget: args.budget.map(|budget| budget.saturating_sub(start.elapsed()) / left),
+        };
+        course.run(&runner);
+    }
+    let sides = Sides {
+        base: saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject)),
+        candidate: candidate.to_string(),
+    };
+    let document = Document::new(sides, course.end(), start.elapsed());
+    document.write(args)?;
+    Ok(document.exit_status(args.strict))
+}
+
+impl From<UnknownSubject> for Usage {
+    fn from(error: UnknownSubject) -> Self {
+        Self(error.to_string())
+    }
+}

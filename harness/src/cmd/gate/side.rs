@@ -1,0 +1,140 @@
+//! Runs trials with both subjects at the same time, each side on machines of its own.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use super::compare::Seen;
+use super::saved::key;
+use crate::judge::range::Version;
+use crate::judge::{Expectations, Judgement, Trial, Verdict};
+use crate::machine::MachineSpec;
+use crate::report::record::digest;
+use crate::report::{Finished, artifacts};
+use crate::run::{News, Over, Task, Work};
+
+/// How often a deadline is looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Describes a side's machines.
+pub(super) type Specs = Box<dyn Fn(usize) -> MachineSpec + Sync>;
+
+/// One of the two.
+pub(super) struct Side<'a> {
+    pub(super) specs: &'a (dyn Fn(usize) -> MachineSpec + Sync),
+    pub(super) tasks: Vec<Task>,
+    pub(super) workers: usize,
+}
+
+/// What holds for all of them.
+pub(super) struct Rig<'a> {
+    pub(super) expectations: &'a Expectations,
+    pub(super) timeout_scale: f64,
+    /// No trial is begun after it.
+    pub(super) deadline: Option<Instant>,
+    /// Where artifacts of failures go; nowhere in a first round, whose failures are mostly those of both sides.
+    pub(super) keep: Option<&'a Path>,
+}
+
+/// A run of a trial on the side of this number.
+pub(super) struct Told {
+    pub(super) side: usize,
+    pub(super) key: String,
+    pub(super) seen: Seen,
+}
+
+impl Rig<'_> {
+    /// Runs the tasks of all sides; `tell` gets each run as it ends. What was not begun is told of nowhere.
+    pub(super) fn run(&self, sides: Vec<Side<'_>>, tell: &mut dyn FnMut(Told)) {
+        // What the judge said before expectations: machines are thrown away by what is expected, gates go by what is.
+        let raw: Mutex<HashMap<String, Judgement>> = Mutex::default();
+        let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
+            raw.lock().expect("nobody panics with it").insert(trial.to_string(), judgement.clone());
+            self.expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
+        };
+        let stop = AtomicBool::new(false);
+        let (specs, queues): (Vec<_>, Vec<_>) =
+            sides.into_iter().map(|side| ((side.specs, side.workers), Mutex::new(VecDeque::from(side.tasks)))).unzip();
+        let works: Vec<(Work<'_>, usize)> = specs
+            .iter()
+            .zip(&queues)
+            .map(|((specs, workers), tasks)| {
+                let timeout_scale = self.timeout_scale;
+                (
+                    Work {
+                        tasks,
+                        specs: *specs,
+                        known: &known,
+                        stop: &stop,
+                        timeout_scale,
+                        retries: 0,
+                        repeat: 1,
+                        pack: 0,
+                    },
+                    *workers,
+                )
+            })
+            .collect();
+        std::thread::scope(|scope| {
+            let (sender, news) = channel();
+            for (side, (work, workers)) in works.iter().enumerate() {
+                let receiver = crate::run::start(scope, work, *workers);
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    for one in receiver {
+                        if let News::Over(over) = one {
+                            // The other end lasts as long as this scope.
+                            let _ = sender.send((side, over));
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            loop {
+                if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                let (side, over) = match news.recv_timeout(TICK) {
+                    Ok(over) => over,
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                };
+                let judged = raw.lock().expect("nobody panics with it").remove(&over.task.trial.to_string());
+                let key = key(&over.task);
+                if over.judgement.verdict == Verdict::NotRun {
+                    continue;
+                }
+                let judgement = match over.judgement.verdict {
+                    // Not the judge's word: what came of several machines, or of none.
+                    Verdict::Flaky { .. } | Verdict::Unsupported | Verdict::Error => over.judgement.clone(),
+                    _ => judged.unwrap_or_else(|| over.judgement.clone()),
+                };
+                self.keep(*over, &judgement);
+                tell(Told { side, key, seen: Seen::of(judgement) });
+            }
+        });
+    }
+
+    fn keep(&self, over: Over, judgement: &Judgement) {
+        let (Some(folder), Verdict::Fail(_)) = (self.keep, judgement.verdict) else { return };
+        let program = scenarios::text::print_scenario(&over.task.scenario);
+        let finished = Finished {
+            trial: over.task.trial,
+            file: over.task.scenario.file.filter(|_| !over.task.scenario.name.contains('/')),
+            judgement: judgement.clone(),
+            seconds: over.seconds,
+            artifacts: None,
+            criu: over.criu,
+            digest: Some(digest(&program)),
+            program: Some(program.clone()),
+        };
+        let files = over.traces.files();
+        let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
+        if let Err(error) = artifacts::write(folder, &finished, &program, over.report.as_ref(), &extras) {
+            eprintln!("error: {error}");
+        }
+    }
+}
