@@ -51,16 +51,31 @@ fn main() {
         None => true,
     };
     let scenarios: Vec<&str> = CASES.iter().map(|(scenario, ..)| *scenario).filter(|name| chosen(name)).collect();
-    let run: &'static Run = Box::leak(Box::new(Run { scenarios, done: OnceLock::new() }));
+    let run: &'static Run = Box::leak(Box::new(Run { scenarios, pack: "off", done: OnceLock::new() }));
     let test = |&(scenario, verdict, kind): &(&'static str, &'static str, Option<&'static str>)| {
         Trial::test(scenario, move || run.check(scenario, verdict, kind))
     };
-    libtest_mimic::run(&arguments, CASES.iter().map(test).collect()).exit();
+    let packed = Trial::test("packed_controls", packed_controls);
+    libtest_mimic::run(&arguments, CASES.iter().map(test).chain([packed]).collect()).exit();
+}
+
+/// Controls in one process get the verdicts that they get alone, those that cannot share one among them.
+fn packed_controls() -> Result<(), Failed> {
+    let controls = || CASES.iter().filter(|(scenario, ..)| scenario.contains("/control"));
+    let scenarios = controls().map(|(scenario, ..)| *scenario).collect();
+    let run = Run { scenarios, pack: "auto", done: OnceLock::new() };
+    controls().try_for_each(|(scenario, verdict, kind)| run.check(scenario, verdict, *kind))?;
+    let done = run.done.get_or_init(|| run.go()).as_ref()?;
+    let shares = |trial: &Value| done.trials.iter().filter(|other| other["seconds"] == trial["seconds"]).count();
+    let most = done.trials.iter().map(shares).max().unwrap_or_default();
+    if most < 4 { Err(format!("at most {most} programs shared a process\n{}", done.told).into()) } else { Ok(()) }
 }
 
 /// The one run of all chosen scenarios.
 struct Run {
     scenarios: Vec<&'static str>,
+    /// What `--pack` is given.
+    pack: &'static str,
     done: OnceLock<Result<Done, String>>,
 }
 
@@ -94,6 +109,7 @@ impl Run {
         let output = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"))
             .arg("run")
             .args(&self.scenarios)
+            .args(["--pack", self.pack])
             .args(["--report", &format!("json={}", report.display()), "--keep"])
             .arg(keep.path())
             .output()

@@ -139,6 +139,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         axes: args.axes.clone(),
         fail_fast: true,
         repeat: 1,
+        pack: 0,
         retries: 1,
         share: ShareArgs::default(),
         watch: false,

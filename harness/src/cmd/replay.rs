@@ -78,6 +78,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         axes: args.axes.clone(),
         fail_fast: false,
         repeat: args.repeat,
+        pack: 0,
         retries: 0,
         share: ShareArgs::default(),
         keep: args.keep.clone(),

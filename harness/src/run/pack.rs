@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use protocol::message::{Engine, Event, PackReport, PackRequest, Request, TrialReport};
+use protocol::message::{Engine, Event, Lifecycle, PackReport, PackRequest, Request, TrialReport};
 use scenarios::Outcome;
 
 use super::sharing::{self, Needs, Room};
@@ -97,7 +97,9 @@ impl Worker<'_> {
         let anywhere = requires.flavors.is_empty() || requires.flavors.iter().any(|flavor| flavor == "host");
         let unmet = crate::needs::unmet(&task.scenario, &task.trial).is_some();
         let off = self.shared.pack < 2 || self.shared.repeat > 1;
-        if off || task.scenario.outcome != Outcome::Restored || !anywhere || unmet {
+        // What a dump does to a process that goes on hangs on all that the process has.
+        let whole = task.trial.lifecycle != Lifecycle::DumpRestore;
+        if off || whole || task.scenario.outcome != Outcome::Restored || !anywhere || unmet {
             return None;
         }
         let ready = self.machine().ok()?.machine.ready();

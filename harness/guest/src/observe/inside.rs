@@ -61,7 +61,7 @@ pub fn look_at(objects: impl Iterator<Item = Object>, made: &[Made], first: i32)
 fn own_look(hidden: &[i32]) -> io::Result<Look> {
     let proc = sys::fsmount(c"proc")?;
     let own = mount_ids(proc.as_fd(), "self")?;
-    Look::new(proc, None, MountTables { own, other: Vec::new() }, hidden)
+    Look::new(proc, None, MountTables::new(own, []), hidden)
 }
 
 /// One plain lookup of this process from one of its objects.
@@ -85,7 +85,7 @@ pub fn same_description(one: Object, other: Object) -> io::Result<bool> {
 }
 
 /// The mount IDs in a process's mountinfo.
-pub(super) fn mount_ids(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<u64>> {
+fn mount_ids(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<u64>> {
     let text = read_file(proc, &format!("{base}/mountinfo"))?;
     let mounts = mountinfo::parse(&text).map_err(io::Error::other)?;
     Ok(mounts.iter().map(|mount| mount.id).collect())
@@ -165,9 +165,8 @@ impl Look {
             Some((_, id)) => Ok(*id),
             None => on_fd().and_then(|fd| object::mount_id(&fd)),
         };
-        let magic = filesystem.as_ref().ok().map(|filesystem| filesystem.magic);
-        let state = |&id: &u64| self.tables.state(id, magic, &link);
-        let mount = MountRef { state: id.as_ref().map_or(MountState::Detached, state), id: id.unwrap_or(0) };
+        let state = id.as_ref().map_or(MountState::Detached, |&id| self.tables.state(id, on_fd().ok(), &link));
+        let mount = MountRef { state, id: id.unwrap_or(0) };
         let directory = kind == FileKind::Directory && !on_fd().is_ok_and(lookups::is_kernel_filesystem);
         ObjectView {
             object,

@@ -126,8 +126,7 @@ fn reached(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &MountTables) -> io
     use std::os::fd::AsRawFd as _;
     let link = link_text(proc, &format!("self/fd/{}", fd.as_raw_fd()))?;
     let sys::Identity { file, mode, mount: id } = sys::identity(fd)?;
-    let magic = sys::filesystem_of(fd).ok().map(|(magic, _)| magic);
-    let state = tables.state(id, magic, &link);
+    let state = tables.state(id, Some(fd), &link);
     Ok(Reached { file, kind: file_kind(mode), mount: MountRef { id, state }, link })
 }
 

@@ -1,5 +1,7 @@
 //! What both sides read of one object: status, filesystem, mount, content, extended attributes.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -125,18 +127,29 @@ pub(crate) fn is_internal(magic: u64, link: &Bytes) -> bool {
     }
 }
 
-/// Where mounts can be seen: the IDs of the process's table, and of the observer's when that is another one.
+/// Where mounts can be seen: in the process's table, and in the observer's when that is another one.
 pub(super) struct MountTables {
-    pub(super) own: Vec<u64>,
-    pub(super) other: Vec<u64>,
+    own: BTreeSet<u64>,
+    other: BTreeSet<u64>,
+    /// `f_type` of the mounts that are not in the first table, asked once for each.
+    magic_numbers: RefCell<BTreeMap<u64, Option<u64>>>,
 }
 
 impl MountTables {
-    /// The state of the mount `id` that holds an object with this magic number and link text.
-    pub(super) fn state(&self, id: u64, magic: Option<u64>, link: &Bytes) -> MountState {
+    /// Tables with these mount IDs.
+    pub(super) fn new(own: impl IntoIterator<Item = u64>, other: impl IntoIterator<Item = u64>) -> Self {
+        let (own, other) = (own.into_iter().collect(), other.into_iter().collect());
+        MountTables { own, other, magic_numbers: RefCell::default() }
+    }
+
+    /// The state of the mount `id` that holds an object with this link text, which `fd` leads to if anything does.
+    pub(super) fn state(&self, id: u64, fd: Option<BorrowedFd<'_>>, link: &Bytes) -> MountState {
         if self.own.contains(&id) {
-            MountState::Visible
-        } else if magic.is_some_and(|magic| is_internal(magic, link)) {
+            return MountState::Visible;
+        }
+        let ask = || Some(sys::filesystem_of(fd?).ok()?.0);
+        let magic = *self.magic_numbers.borrow_mut().entry(id).or_insert_with(ask);
+        if magic.is_some_and(|magic| is_internal(magic, link)) {
             MountState::Internal
         } else if self.other.contains(&id) {
             MountState::Elsewhere

@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use protocol::observation::{Mount, Object, ProcessState, TreeEntry, View};
 
-use super::inside::{Look, mount_ids, mounted_proc};
+use super::inside::{Look, mounted_proc};
 use super::object::{Made, MountTables, read_file};
 use super::{mountinfo, tree};
 use crate::executor::STREAMS;
@@ -46,8 +46,8 @@ pub fn look(pid: i32, made: &[Made], top: &str, tops: &[String]) -> io::Result<O
     let visitor = visitor(proc.as_fd(), &base)?;
     let mounts = mount_table(proc.as_fd(), &visitor.pid().to_string())?;
     let host_mounts = mount_table(proc.as_fd(), "self")?;
-    let tables =
-        MountTables { own: mounts.iter().map(|mount| mount.id).collect(), other: mount_ids(proc.as_fd(), "self")? };
+    let ids = |mounts: &[Mount]| mounts.iter().map(|mount| mount.id).collect::<Vec<_>>();
+    let tables = MountTables::new(ids(&mounts), ids(&host_mounts));
     let look = Look::new(proc, Some(pid), tables, &STREAMS)?;
     let view = look.view(made);
     let shared_descriptions = shared(&look)?;
