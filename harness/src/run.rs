@@ -4,8 +4,14 @@
 //! suspicious: an unexpected failure, a message of the kernel, something left behind, a channel that broke. What nobody
 //! expected is run a second time in a machine that no trial has touched before it is told, and so is a trial that
 //! took its machine along: the fault may be the machine's, or that of a trial before.
+//!
+//! - [`sharing`]: which programs can be carried out in one process
+//! - `pack`: many programs in one process
+//! - `again`: what two runs of one trial come to
 
 mod again;
+mod pack;
+pub mod sharing;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -27,6 +33,8 @@ const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
 /// A machine is thrown away after so many trials even when nothing was suspicious: what no check names adds up in it.
 /// Under TCG a new one costs half a second, most of it for translating its code again: less than 1 % of these trials.
 const TRIALS_PER_MACHINE: u32 = 200;
+/// So many programs share a process where nobody says how many: with more of them it takes hardly less for each.
+pub const PACK: usize = 32;
 /// With so many tasks left the next machine is made ready before it is needed.
 const WORTH_PREPARING: usize = 8;
 
@@ -99,6 +107,8 @@ pub struct Work<'a> {
     pub retries: u32,
     /// How often each trial is run; at least once.
     pub repeat: u32,
+    /// How many programs may share a process; fewer than two for none.
+    pub pack: usize,
 }
 
 /// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last worker has stopped.
@@ -110,14 +120,14 @@ pub fn start<'scope>(
     let (sender, receiver) = channel();
     for number in 0..workers {
         let sender = sender.clone();
-        let traces = Traces::none();
-        let worker = Worker { number, shared: work, news: sender, running: None, machines: 0, traces, next_trial: 1 };
+        let worker = Worker::new(number, work, sender);
         scope.spawn(move || worker.work());
     }
     receiver
 }
 
-struct Worker<'a> {
+/// One machine at a time, and who gives it work.
+pub struct Worker<'a> {
     number: usize,
     shared: &'a Work<'a>,
     news: Sender<News>,
@@ -140,19 +150,44 @@ struct Running {
     trials: u32,
 }
 
+impl<'a> Worker<'a> {
+    /// A worker without a machine yet; `news` is told of machines and of tasks that begin.
+    pub fn new(number: usize, shared: &'a Work<'a>, news: Sender<News>) -> Self {
+        Worker { number, shared, news, running: None, machines: 0, traces: Traces::none(), next_trial: 1 }
+    }
+}
+
 impl Worker<'_> {
     fn work(mut self) {
-        while !crate::interrupt::requested() && !self.shared.stop.load(Ordering::Relaxed) {
-            let next = self.shared.tasks.lock().map(|mut tasks| tasks.pop_front()).unwrap_or_default();
-            let Some(task) = next else { return };
-            if self.news.send(News::Started(Box::new(task.clone()))).is_err() {
+        let news = self.news.clone();
+        let mut deaf = false;
+        while !deaf && !self.is_stopped() {
+            let tasks = self.take();
+            if tasks.is_empty() {
                 return;
             }
-            let over = self.run(task);
-            if self.news.send(News::Over(Box::new(over))).is_err() {
-                return;
-            }
+            self.run_all(tasks, &mut |over| deaf |= news.send(News::Over(Box::new(over))).is_err());
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        crate::interrupt::requested() || self.shared.stop.load(Ordering::Relaxed)
+    }
+
+    /// The next task, and where it may be packed others that may be with it, wherever they stand.
+    fn take(&mut self) -> Vec<Task> {
+        let next = self.shared.tasks.lock().map(|mut tasks| tasks.pop_front()).unwrap_or_default();
+        let Some(first) = next else { return Vec::new() };
+        if self.needs(&first).is_none() {
+            return vec![first];
+        }
+        // Others wait meanwhile: to them an empty queue is the end.
+        let shared = self.shared;
+        let Ok(mut queue) = shared.tasks.lock() else { return vec![first] };
+        let all = std::iter::once(first).chain(queue.drain(..)).collect();
+        let (pack, rest) = self.fitting(all);
+        queue.extend(rest);
+        pack
     }
 
     /// Runs one task to its end.
@@ -197,8 +232,8 @@ impl Worker<'_> {
         match result {
             Ok((judgement, report)) => {
                 let judgement = (self.shared.known)(&task.trial, criu.as_deref(), judgement);
-                let worn = self.running.as_ref().is_some_and(|running| running.trials >= TRIALS_PER_MACHINE);
-                if worn || report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
+                self.throw_away_when_worn();
+                if report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
                     self.running = None;
                 }
                 let task = task.clone();
@@ -211,6 +246,12 @@ impl Worker<'_> {
                     false => Attempt::Died { error, traces, trials_before },
                 }
             }
+        }
+    }
+
+    fn throw_away_when_worn(&mut self) {
+        if self.running.as_ref().is_some_and(|running| running.trials >= TRIALS_PER_MACHINE) {
+            self.running = None;
         }
     }
 

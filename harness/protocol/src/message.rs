@@ -12,6 +12,8 @@ use crate::{Fault, Observation};
 pub enum Request {
     /// Run one trial; answered by events and one [`Event::Finished`].
     Run(TrialRequest),
+    /// Run many programs in one process: one dump, one restore; answered by events and one [`Event::PackFinished`].
+    RunPack(PackRequest),
     /// Do what the first trial would pay for: load every module, have criu find out about the kernel. For a machine
     /// that is about to be saved; answered by [`Event::Warm`], after which the agent is silent and waits.
     WarmUp,
@@ -74,6 +76,13 @@ pub enum Event {
         /// What was seen.
         report: Box<TrialReport>,
     },
+    /// A pack is over.
+    PackFinished {
+        /// Its number, that of [`PackRequest::trial`].
+        trial: u64,
+        /// What was seen.
+        report: Box<PackReport>,
+    },
     /// The agent cannot go on; the machine is of no more use.
     Broken {
         /// What was tried and why it failed.
@@ -118,6 +127,34 @@ pub struct TrialRequest {
     pub action_timeout_ms: u64,
     /// Send the logs even when all is well.
     pub keep_logs: bool,
+}
+
+/// Many programs for one process. All else is as for a trial of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackRequest {
+    /// Number, chosen by the host, in every event of this pack.
+    pub trial: u64,
+    /// The programs as text, variables filled in; each gets a top directory of its own.
+    pub programs: Vec<String>,
+    /// In which namespaces the process runs.
+    pub flavor: Flavor,
+    /// What is done to it.
+    pub lifecycle: Lifecycle,
+    /// What does it.
+    pub engine: Engine,
+    /// How long one action of the lifecycle may take, in milliseconds.
+    pub action_timeout_ms: u64,
+}
+
+/// What was seen of a pack, taken apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackReport {
+    /// What belongs to no program alone: the process, its root, other mounts and names, the agent's mounts, error lines,
+    /// what was left behind, the kernel's log.
+    pub frame: TrialReport,
+    /// What belongs to each program, in the order of the request, told as if it had been alone: paths from its top
+    /// directory, descriptors from 3. A pack that ends early has nothing in here that could pass.
+    pub programs: Vec<TrialReport>,
 }
 
 /// In which namespaces the process under test runs.

@@ -74,6 +74,9 @@ pub struct RunArgs {
     /// Run what fails or passes unexpectedly so often again, each time in a fresh VM; another result makes it flaky
     #[arg(long, value_name = "N", default_value = "1")]
     pub retries: u32,
+    /// Programs that may share a process and a checkpoint: a number, auto, or off; what does not pass runs alone
+    #[arg(long, value_name = "N", default_value = "off", value_parser = pack)]
+    pub pack: usize,
     /// Which of the trials are run
     #[command(flatten)]
     pub share: ShareArgs,
@@ -89,6 +92,20 @@ pub struct RunArgs {
     /// What trials run on
     #[command(flatten)]
     pub machines: MachineArgs,
+}
+
+/// More than this takes longer for each program, not shorter.
+const PACK_LIMIT: usize = 64;
+
+fn pack(word: &str) -> Result<usize, String> {
+    match word {
+        "off" => Ok(0),
+        "auto" => Ok(crate::run::PACK),
+        _ => {
+            let size = word.parse().ok().filter(|size| (2..=PACK_LIMIT).contains(size));
+            size.ok_or_else(|| format!("known are off, auto, and a number from 2 to {PACK_LIMIT}"))
+        }
+    }
 }
 
 impl RunArgs {
@@ -261,7 +278,7 @@ fn run_tasks(
     expectations: &Expectations,
     teller: &mut Teller<'_>,
 ) -> anyhow::Result<()> {
-    let workers = args.machines.workers(tasks.len());
+    let (workers, trials) = (args.machines.workers(tasks.len()), tasks.len());
     let queue = Mutex::new(VecDeque::from(tasks));
     let stop = AtomicBool::new(false);
     let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
@@ -275,6 +292,8 @@ fn run_tasks(
         timeout_scale: args.machines.timeout_scale,
         retries: args.retries,
         repeat: args.repeat,
+        // Every worker gets its part also where that makes smaller packs.
+        pack: args.pack.min(trials.div_ceil(workers)),
     };
     std::thread::scope(|scope| -> anyhow::Result<()> {
         let news = crate::run::start(scope, &work, workers);

@@ -24,7 +24,10 @@ impl Pace {
 
     /// A trial begins.
     pub(super) fn begun(&mut self, trial: String) {
-        self.running.push(trial);
+        // A trial that ran in vain among others begins once more, alone.
+        if !self.running.contains(&trial) {
+            self.running.push(trial);
+        }
     }
 
     /// A trial is over; one that was not begun is none of these.

@@ -10,7 +10,8 @@ use super::disks::Disks;
 use super::engine::Engine;
 use super::litter::Before;
 use super::machine::Machine;
-use super::trial::{Trial, actions, images_folder, prepare, remove_top};
+use super::prepare::{prepare, remove_top};
+use super::trial::{Trial, actions, images_folder};
 
 /// How long a dumped process may take to be gone.
 const END_TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -24,10 +25,10 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, O
     let top = format!("/t/{}", request.trial);
     let mut disks = Disks::default();
     let mut durations = Vec::new();
-    let failure = match prepare(request, &top, machine, &mut disks) {
-        Ok(child) => {
-            let confined = machine.confined();
-            let mut trial = Trial { request, top: &top, child, disks: &disks, made: Vec::new(), confined };
+    let programs = std::slice::from_ref(&request.program);
+    let failure = match prepare(request, programs, false, &top, machine, &mut disks) {
+        Ok((child, plots)) => {
+            let mut trial = Trial::new(request, &top, child, &disks, plots, machine.confined());
             let outcome = act(&mut trial, &mut durations);
             trial.child.end();
             outcome.err()
@@ -42,8 +43,9 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, O
 }
 
 fn act(trial: &mut Trial<'_>, durations_us: &mut Vec<u64>) -> Result<(), String> {
-    let mut report = TrialReport::default();
+    let mut report = [TrialReport::default()];
     if !trial.set_up(&mut report) {
+        let [report] = report;
         return Err(report.setup_failure.map_or_else(String::new, |failure| failure.what));
     }
     let mut engine =

@@ -87,7 +87,11 @@ impl Disks {
         for (number, filesystem) in filesystems.iter().enumerate() {
             let fs_type = filesystem.to_string();
             let index = used.entry(fs_type.clone()).or_default();
-            let blank = format!("/blank/{fs_type}-{index}");
+            let mut blank = format!("/blank/{fs_type}-{index}");
+            if !is_known_by_number(*filesystem) && !fs::exists(&blank)? {
+                // A pack has more disks than there are blanks; this filesystem does not mind one that is there twice.
+                blank = format!("/blank/{fs_type}-0");
+            }
             *index += 1;
             let backing = PathBuf::from(format!("/run/disks/{number}"));
             let device = unpack(&blank, &backing)

@@ -14,6 +14,8 @@ mod litter;
 mod machine;
 mod modules;
 mod offer;
+mod pack;
+mod prepare;
 mod trial;
 mod warm;
 
@@ -108,6 +110,13 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                     |stage: &str| wire::send(&mut to_host, &Event::Progress { trial: number, stage: stage.to_owned() });
                 let report = Box::new(trial::run(&request, &mut machine, &mut progress)?);
                 wire::send(&mut to_host, &Event::Finished { trial: number, report })?;
+            }
+            Ok(Request::RunPack(pack)) => {
+                let number = pack.trial;
+                let mut progress =
+                    |stage: &str| wire::send(&mut to_host, &Event::Progress { trial: number, stage: stage.to_owned() });
+                let report = Box::new(pack::run(pack, &mut machine, &mut progress)?);
+                wire::send(&mut to_host, &Event::PackFinished { trial: number, report })?;
             }
             Ok(Request::WarmUp) => {
                 let failed = warm::warm_up(&mut machine, ready.criu.is_some());

@@ -5,18 +5,19 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::mount::{MsFlags, mount};
 use protocol::Observation;
 use protocol::message::{Action, ActionEnd, ActionReport, Flavor, Lifecycle, SetupFailure, TrialReport, TrialRequest};
 use protocol::wire::WireError;
 
 use super::child::Child;
-use super::disks::{self, Disk, Disks};
+use super::disks::{Disk, Disks};
 use super::engine::Engine;
 use super::litter::Before;
 use super::machine::Machine;
+use super::prepare::{inner_top, prepare, remove_top};
 use crate::criu::Run;
-use crate::executor::{Answer, Ask};
+use crate::executor::{Answer, Ask, Grown, Plot};
+use crate::observe::parts::{Part, Parts};
 use crate::observe::{Made, outside};
 
 /// Tells the host where the trial is.
@@ -36,29 +37,41 @@ pub(super) fn run(
     machine: &mut Machine,
     progress: Progress<'_>,
 ) -> Result<TrialReport, WireError> {
-    let mut report = TrialReport::default();
+    let mut report = [TrialReport::default()];
+    run_all(request, std::slice::from_ref(&request.program), machine, &mut report, progress)?;
+    let [report] = report;
+    Ok(report)
+}
+
+/// Runs one program, or those of a pack. What was seen comes into `reports`: one for a program that is alone; for a pack
+/// that of the frame and one for each program.
+pub(super) fn run_all(
+    request: &TrialRequest,
+    programs: &[String],
+    machine: &mut Machine,
+    reports: &mut [TrialReport],
+    progress: Progress<'_>,
+) -> Result<(), WireError> {
     let world = Before::look().and_then(|before| Ok((before, machine.kernel_log()?)));
     let (before, kernel_log) = match world {
         Ok(world) => world,
         Err(error) => {
-            report.setup_failure = Some(infrastructure("looking at the machine before the trial", &error));
-            return Ok(report);
+            reports[0].setup_failure = Some(infrastructure("looking at the machine before the trial", &error));
+            return Ok(());
         }
     };
     let top = format!("/t/{}", request.trial);
     let mut disks = Disks::default();
-    match prepare(request, &top, machine, &mut disks) {
-        Ok(child) => {
-            let confined = machine.confined();
-            lead(
-                Trial { request, top: &top, child, disks: &disks, made: Vec::new(), confined },
-                &mut report,
-                progress,
-            )?;
+    let packed = reports.len() > programs.len();
+    match prepare(request, programs, packed, &top, machine, &mut disks) {
+        Ok((child, plots)) => {
+            let trial = Trial::new(request, &top, child, &disks, plots, machine.confined());
+            lead(trial, reports, progress)?;
         }
-        Err(failure) => report.setup_failure = Some(failure),
+        Err(failure) => reports[0].setup_failure = Some(failure),
     }
     progress("clean-up")?;
+    let report = &mut reports[0];
     match before.clean(&top) {
         Ok(leftovers) => report.leftovers = leftovers,
         Err(error) => report.leftovers.push(format!("looking for leftovers: {error}")),
@@ -68,63 +81,16 @@ pub(super) fn run(
     report.leftovers.extend(remove_top(&top).err().map(|error| format!("{top}: {error}")));
     report.kernel_log = kernel_log.lines();
     report.tainted = machine.tainted();
-    Ok(report)
+    Ok(())
 }
 
-fn infrastructure(what: &str, error: &impl std::fmt::Display) -> SetupFailure {
+/// What is no step's fault.
+pub(super) fn infrastructure(what: &str, error: &impl std::fmt::Display) -> SetupFailure {
     SetupFailure { line: 0, what: format!("{what}: {error}"), missing: None }
 }
 
 pub(super) fn images_folder(trial: u64) -> PathBuf {
     PathBuf::from(format!("/run/images/{trial}"))
-}
-
-/// Everything that must be there before the program starts; what was attached stands in `disks` also on failure.
-pub(super) fn prepare(
-    request: &TrialRequest,
-    top: &str,
-    machine: &mut Machine,
-    disks: &mut Disks,
-) -> Result<Child, SetupFailure> {
-    let program = scenarios::text::program(&request.program)
-        .map_err(|faults| infrastructure("the program", &crate::executor::told(&faults)))?;
-    let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
-    for group in program.filesystems() {
-        machine.provide(&group)?;
-    }
-    let may_add = machine.may_add_loop_devices();
-    disks.attach(&disks::needed(&program), may_add).map_err(failed("attaching disks"))?;
-    make_top(top).map_err(failed("making the top directory"))?;
-    Child::start(request.flavor, top).map_err(failed("starting the executor"))
-}
-
-/// The executor's one file: every trial's program is a hard link to it.
-const EXECUTOR: &str = "/t/.executor";
-
-/// A folder of the agent's tmpfs as a mount of its own, with the executor in the harness's own corner. It has a `/tmp`,
-/// as most roots do: where there is none, criu makes and removes a directory in the root (`cr_pivot_root`,
-/// criu/mount.c) and so moves its time.
-///
-/// Not a tmpfs of its own, because the executor would have to be copied to it: a copy has other pages, and TCG keeps
-/// translated code by page. That took 100 ms of each trial, and hundreds of MiB of each VM in the end.
-fn make_top(top: &str) -> io::Result<()> {
-    for folder in ["", "/.zdtm", "/proc", "/tmp"] {
-        fs::create_dir(format!("{top}{folder}"))?;
-    }
-    if !fs::exists(EXECUTOR)? {
-        fs::copy("/proc/self/exe", EXECUTOR)?;
-    }
-    fs::hard_link(EXECUTOR, format!("{top}/.zdtm/executor"))?;
-    let none = None::<&str>;
-    Ok(mount(Some(top), top, none, MsFlags::MS_BIND, none)?)
-}
-
-/// Removes it; it may not have been made.
-pub(super) fn remove_top(top: &str) -> io::Result<()> {
-    match fs::remove_dir_all(top) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
 }
 
 /// A trial whose process is there.
@@ -133,23 +99,27 @@ pub(super) struct Trial<'a> {
     pub(super) top: &'a str,
     pub(super) child: Child,
     pub(super) disks: &'a [Disk],
+    plots: Vec<Plot>,
+    /// What the programs made.
     pub(super) made: Vec<Made>,
+    /// Who is who in a pack; none for a program that is alone.
+    parts: Option<Parts>,
     /// The program has only the privileges of a user namespace.
-    pub(super) confined: bool,
+    confined: bool,
 }
 
 /// Sets up, looks, acts, looks, until the end of the lifecycle or the first action that fails.
-fn lead(mut trial: Trial<'_>, report: &mut TrialReport, progress: Progress<'_>) -> Result<(), WireError> {
+fn lead(mut trial: Trial<'_>, reports: &mut [TrialReport], progress: Progress<'_>) -> Result<(), WireError> {
     progress("setup")?;
-    if !trial.set_up(report) {
+    if !trial.set_up(reports) {
         trial.child.end();
         return Ok(());
     }
     progress("observe")?;
     match trial.observe() {
-        Ok(observation) => report.before = Some(observation),
+        Ok(seen) => reports.iter_mut().zip(seen).for_each(|(report, seen)| report.before = Some(seen)),
         Err(why) => {
-            report.setup_failure = Some(SetupFailure { line: 0, what: why, missing: None });
+            reports[0].setup_failure = Some(SetupFailure { line: 0, what: why, missing: None });
             trial.child.end();
             return Ok(());
         }
@@ -158,14 +128,12 @@ fn lead(mut trial: Trial<'_>, report: &mut TrialReport, progress: Progress<'_>) 
         Ok(mut engine) => {
             for &action in actions(trial.request.lifecycle) {
                 progress(action_name(action))?;
-                let done = trial.act(action, &mut engine, report);
-                report.actions.push(done);
-                if report.actions.last().is_some_and(|done| done.end != ActionEnd::Done) {
+                if trial.act(action, &mut engine, reports) != ActionEnd::Done {
                     break;
                 }
             }
         }
-        Err(error) => report.setup_failure = Some(infrastructure("making a folder for images", &error)),
+        Err(error) => reports[0].setup_failure = Some(infrastructure("making a folder for images", &error)),
     }
     trial.child.end();
     Ok(())
@@ -178,8 +146,20 @@ fn action_name(action: Action) -> &'static str {
     }
 }
 
-impl Trial<'_> {
-    /// How long the process may take to answer: it does no more than a few hundred system calls.
+impl<'a> Trial<'a> {
+    /// A trial whose programs are not carried out yet.
+    pub(super) fn new(
+        request: &'a TrialRequest,
+        top: &'a str,
+        child: Child,
+        disks: &'a [Disk],
+        plots: Vec<Plot>,
+        confined: bool,
+    ) -> Self {
+        Trial { request, top, child, disks, plots, made: Vec::new(), parts: None, confined }
+    }
+
+    /// How long the process may take to answer: it does no more than a few hundred system calls for each program.
     pub(super) fn answer_timeout(&self) -> Duration {
         Duration::from_millis(self.request.action_timeout_ms)
     }
@@ -188,47 +168,55 @@ impl Trial<'_> {
         self.request.flavor != Flavor::Host
     }
 
-    /// The top directory as the process sees it.
-    fn inner_top(&self) -> &str {
-        if self.own_root() { "/" } else { self.top }
-    }
-
-    /// Has the program carried out; false when it was not.
-    pub(super) fn set_up(&mut self, report: &mut TrialReport) -> bool {
-        let ask = Ask::SetUp {
-            program: self.request.program.clone(),
-            top: self.inner_top().to_owned(),
-            disks: self.disks.iter().map(Disk::minor).collect(),
-            confined: self.confined,
+    /// Has the programs carried out; false when one was not, or not as it says, in a pack.
+    pub(super) fn set_up(&mut self, reports: &mut [TrialReport]) -> bool {
+        let ask = Ask::SetUp { plots: self.plots.clone(), confined: self.confined };
+        let timeout = self.answer_timeout();
+        let grown = match self.child.ask(&ask, timeout) {
+            Ok(Answer::SetUp(grown)) => grown,
+            Ok(Answer::Blind(why)) => return fail(reports, "the executor", &why),
+            Ok(_) => return fail(reports, "the executor", &"an answer to another question"),
+            Err(error) => return fail(reports, "carrying out the program", &error),
         };
-        let timeout = self.answer_timeout();
-        match self.child.ask(&ask, timeout) {
-            Ok(Answer::SetUp { made, failure, failed_assertions }) => {
-                self.made = made;
-                report.failed_assertions = failed_assertions;
-                report.setup_failure = failure;
-            }
-            Ok(Answer::Blind(why)) => report.setup_failure = Some(infrastructure("the executor", &why)),
-            Ok(_) => {
-                report.setup_failure = Some(infrastructure("the executor", &"an answer to another question"));
-            }
-            Err(error) => report.setup_failure = Some(infrastructure("carrying out the program", &error)),
+        self.made = grown.iter().flat_map(|grown| grown.made.clone()).collect();
+        if reports.len() > 1 {
+            self.parts = Some(self.who_is_who(&grown));
         }
-        report.setup_failure.is_none()
+        let mut done = !grown.is_empty();
+        // Of a pack, the first report is the frame's.
+        let own = reports.len().min(2) - 1;
+        for (report, grown) in reports[own..].iter_mut().zip(grown) {
+            done &= grown.failure.is_none() && (own == 0 || grown.failed_assertions.is_empty());
+            report.failed_assertions = grown.failed_assertions;
+            report.setup_failure = grown.failure;
+        }
+        done
     }
 
-    /// The look from both sides; the error says which side could not see.
-    fn observe(&mut self) -> Result<Observation, String> {
+    fn who_is_who(&self, grown: &[Grown]) -> Parts {
+        let part = |(plot, grown): (&Plot, &Grown)| Part {
+            top: plot.top.clone(),
+            first_descriptor: grown.first_descriptor,
+            made: grown.made.clone(),
+        };
+        let alone = inner_top(self.request.flavor, self.top).trim_end_matches('/').to_owned();
+        Parts { parts: self.plots.iter().zip(grown).map(part).collect(), alone }
+    }
+
+    /// The look from both sides, one for each report; the error says which side could not see.
+    fn observe(&mut self) -> Result<Vec<Observation>, String> {
         let timeout = self.answer_timeout();
-        let inside = match self.child.ask(&Ask::Look, timeout) {
-            Ok(Answer::Seen(view)) => view,
+        let tops = self.parts.as_ref().map_or_else(Vec::new, Parts::tops);
+        let (inside, seen_tops) = match self.child.ask(&Ask::Look { tops: tops.clone() }, timeout) {
+            Ok(Answer::Seen { view, tops }) => (view, tops),
             Ok(Answer::Blind(why)) => return Err(why),
             Ok(_) => return Err("an answer to another question".to_owned()),
             Err(error) => return Err(format!("looking from inside: {error}")),
         };
-        let outside = outside::look(self.child.pid(), &self.made, self.inner_top())
+        let top = inner_top(self.request.flavor, self.top);
+        let outside = outside::look(self.child.pid(), &self.made, top, &tops)
             .map_err(|error| format!("looking from outside: {error}"))?;
-        Ok(Observation {
+        let whole = Observation {
             inside,
             outside: outside.view,
             shared_descriptions: outside.shared_descriptions,
@@ -236,10 +224,15 @@ impl Trial<'_> {
             host_mounts: outside.host_mounts,
             tree: outside.tree,
             process: outside.process,
+        };
+        Ok(match &self.parts {
+            Some(parts) => parts.split(whole, seen_tops, outside.trees),
+            None => vec![whole],
         })
     }
 
-    fn act(&mut self, action: Action, engine: &mut Engine, report: &mut TrialReport) -> ActionReport {
+    /// Does it and looks; how it ended.
+    fn act(&mut self, action: Action, engine: &mut Engine, reports: &mut [TrialReport]) -> ActionEnd {
         let start = Instant::now();
         let run = match action {
             Action::Dump => engine.dump(self, false),
@@ -254,16 +247,9 @@ impl Trial<'_> {
         });
         let done = run.end == ActionEnd::Done;
         if !done || self.request.keep_logs {
-            report.files.extend(run.files);
+            reports[0].files.extend(run.files);
         }
-        let mut result = ActionReport {
-            action,
-            end: run.end,
-            error_lines: run.error_lines,
-            duration_ms,
-            after: None,
-            unobservable: None,
-        };
+        let (mut after, mut unobservable) = (Vec::new(), None);
         // After a dump that worked there is no process, after a restore that failed neither.
         let expected = match action {
             Action::Dump => !done,
@@ -272,14 +258,32 @@ impl Trial<'_> {
         };
         if expected {
             match self.observe() {
-                Ok(observation) => result.after = Some(observation),
-                Err(why) => result.unobservable = Some(why),
+                Ok(seen) => after = seen,
+                Err(why) => unobservable = Some(why),
             }
         } else if action == Action::Dump && !self.child.wait_for_end(Duration::from_secs(5)).unwrap_or(false) {
-            result.unobservable = Some("the dump succeeded but the process is still there".to_owned());
+            unobservable = Some("the dump succeeded but the process is still there".to_owned());
         } else {
             self.child.reap();
         }
-        result
+        let mut after = after.into_iter();
+        let mut error_lines = Some(run.error_lines);
+        for report in reports {
+            report.actions.push(ActionReport {
+                action,
+                end: run.end.clone(),
+                error_lines: error_lines.take().unwrap_or_default(),
+                duration_ms,
+                after: after.next(),
+                unobservable: unobservable.clone(),
+            });
+        }
+        run.end
     }
+}
+
+/// Nothing was carried out.
+fn fail(reports: &mut [TrialReport], what: &str, error: &impl std::fmt::Display) -> bool {
+    reports[0].setup_failure = Some(infrastructure(what, error));
+    false
 }

@@ -9,6 +9,7 @@ mod names;
 mod objects;
 mod world;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::mem::ManuallyDrop;
@@ -16,9 +17,9 @@ use std::os::fd::FromRawFd;
 use std::process::ExitCode;
 
 use protocol::message::{FailedAssertion, SetupFailure};
-use protocol::observation::View;
+use protocol::observation::{ObjectView, View};
 use protocol::wire;
-use scenarios::program::Line;
+use scenarios::program::{Claim, Line};
 use scenarios::{Program, Step};
 use serde::{Deserialize, Serialize};
 
@@ -30,22 +31,48 @@ use world::World;
 /// The standard streams are the pipes to the agent: the harness's, not the program's.
 pub const STREAMS: [i32; 3] = [0, 1, 2];
 
+/// A program and where it is carried out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plot {
+    /// The program's text.
+    pub program: String,
+    /// The top directory: `/` for one that is alone in a root of its own.
+    pub top: String,
+    /// The minors of the loop devices for the program's block filesystems, in the order of their `mount` steps.
+    pub disks: Vec<u32>,
+}
+
+/// What came of carrying out a program.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Grown {
+    /// What it made.
+    pub made: Vec<Made>,
+    /// Its descriptors have this number or a higher one, below that of the next program.
+    pub first_descriptor: i32,
+    /// The step that failed, if one did.
+    pub failure: Option<SetupFailure>,
+    /// The `assert` lines that do not hold.
+    pub failed_assertions: Vec<FailedAssertion>,
+}
+
+/// The first number behind [`STREAMS`].
+pub const FIRST_DESCRIPTOR: i32 = 3;
+
 /// What the agent asks of the executor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Ask {
-    /// Carry out a program; the first message, once.
+    /// Carry out programs; the first message, once.
     SetUp {
-        /// The program's text.
-        program: String,
-        /// The top directory: `/` in a root of its own.
-        top: String,
-        /// The minors of the loop devices for the program's block filesystems, in the order of their `mount` steps.
-        disks: Vec<u32>,
+        /// One, or those of a pack.
+        plots: Vec<Plot>,
         /// There are only the privileges of a user namespace: a step that may not be is unsupported, not wrong.
         confined: bool,
     },
     /// Look at yourself.
-    Look,
+    Look {
+        /// The top directories of a pack: each is looked at as if it were the working directory.
+        tops: Vec<String>,
+    },
     /// Become the process of an image; the first message, once.
     Restore {
         /// What it had.
@@ -60,17 +87,15 @@ pub enum Ask {
 /// What the executor answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
-    /// The program was carried out.
-    SetUp {
-        /// What it made.
-        made: Vec<Made>,
-        /// The step that failed, if one did.
-        failure: Option<SetupFailure>,
-        /// The `assert` lines that do not hold.
-        failed_assertions: Vec<FailedAssertion>,
-    },
+    /// The programs were carried out, up to the first that could not be.
+    SetUp(Vec<Grown>),
     /// What it sees.
-    Seen(View),
+    Seen {
+        /// Its objects.
+        view: View,
+        /// The top directories that were asked for.
+        tops: Vec<ObjectView>,
+    },
     /// Why it could not look.
     Blind(String),
     /// It is the process of the image.
@@ -92,15 +117,13 @@ pub fn main() -> ExitCode {
     let mut made = Vec::new();
     loop {
         let answer = match wire::receive::<Ask>(&mut input) {
-            Ok(Ask::SetUp { program, top, disks, confined }) => {
-                let answer = set_up(&program, &top, &disks, confined);
-                if let Answer::SetUp { made: names, .. } = &answer {
-                    made.clone_from(names);
-                }
-                answer
+            Ok(Ask::SetUp { plots, confined }) => {
+                let grown = set_up(&plots, confined);
+                made = grown.iter().flat_map(|grown| grown.made.clone()).collect();
+                Answer::SetUp(grown)
             }
-            Ok(Ask::Look) => match inside::look(&made, &STREAMS) {
-                Ok(view) => Answer::Seen(view),
+            Ok(Ask::Look { tops }) => match inside::look(&made, &tops, &STREAMS) {
+                Ok((view, tops)) => Answer::Seen { view, tops },
                 Err(error) => Answer::Blind(format!("cannot look at myself: {error}")),
             },
             Ok(Ask::Restore { image, made: names, options }) => {
@@ -127,31 +150,38 @@ pub(crate) fn told(faults: &[scenarios::Diagnostic]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn set_up(text: &str, top: &str, disks: &[u32], confined: bool) -> Answer {
-    let mut world = match World::new(top, disks) {
-        Ok(world) => world,
-        Err(error) => {
-            return failed(SetupFailure { line: 0, what: format!("top directory {top}: {error}"), missing: None });
+/// Carries out programs one after the other, up to the first that cannot be.
+fn set_up(plots: &[Plot], confined: bool) -> Vec<Grown> {
+    let mut all = Vec::new();
+    let mut first_descriptor = FIRST_DESCRIPTOR;
+    for plot in plots {
+        let mut grown = Grown { first_descriptor, ..Grown::default() };
+        match grow(plot, confined, &mut grown) {
+            Ok(next) => first_descriptor = next,
+            Err(failure) => grown.failure = Some(failure),
         }
-    };
-    let program = match scenarios::text::program(text) {
-        Ok(program) => program,
-        Err(faults) => {
-            return failed(SetupFailure { line: 0, what: format!("program text: {}", told(&faults)), missing: None });
+        let ends = grown.failure.is_some();
+        all.push(grown);
+        if ends {
+            break;
         }
-    };
-    if let Err(failure) = run(&mut world, &program, confined) {
-        return failed(failure);
     }
-    let (made, top) = (world.made(), world.into_top());
-    match assertions(&program, &made, &top) {
-        Ok(failed_assertions) => Answer::SetUp { made, failure: None, failed_assertions },
-        Err(error) => failed(SetupFailure { line: 0, what: format!("checking assertions: {error}"), missing: None }),
-    }
+    all
 }
 
-fn failed(failure: SetupFailure) -> Answer {
-    Answer::SetUp { made: Vec::new(), failure: Some(failure), failed_assertions: Vec::new() }
+/// Carries out one; the number from which the next one's descriptors are.
+fn grow(plot: &Plot, confined: bool, grown: &mut Grown) -> Result<i32, SetupFailure> {
+    let failure = |what: String| SetupFailure { line: 0, what, missing: None };
+    let mut world = World::new(&plot.top, &plot.disks, grown.first_descriptor)
+        .map_err(|error| failure(format!("top directory {}: {error}", plot.top)))?;
+    let program = scenarios::text::program(&plot.program)
+        .map_err(|faults| failure(format!("program text: {}", told(&faults))))?;
+    run(&mut world, &program, confined)?;
+    grown.made = world.made();
+    let (next, top) = (world.next_descriptor(), world.into_top());
+    grown.failed_assertions =
+        assertions(&program, grown, &top).map_err(|error| failure(format!("checking assertions: {error}")))?;
+    Ok(next)
 }
 
 fn run(world: &mut World, program: &Program, confined: bool) -> Result<(), SetupFailure> {
@@ -220,13 +250,15 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
     }
 }
 
-fn assertions(program: &Program, made: &[Made], top: &str) -> io::Result<Vec<FailedAssertion>> {
+fn assertions(program: &Program, grown: &Grown, top: &str) -> io::Result<Vec<FailedAssertion>> {
     let asserts = || program.steps.iter().filter(|line| matches!(line.step, Step::Assert { .. }));
     if asserts().next().is_none() {
         return Ok(Vec::new());
     }
-    let view = inside::look(made, &STREAMS)?;
     let mut failed = Vec::new();
+    let named: BTreeSet<&str> = asserts().flat_map(|line| named_by(&line.step)).collect();
+    let wanted = grown.made.iter().filter(|made| named.contains(made.name.as_str())).map(|made| made.object);
+    let view = inside::look_at(wanted, &grown.made, grown.first_descriptor)?;
     for Line { number, step } in asserts() {
         if let Step::Assert { object, claim } = step
             && let Err((expected, got)) = claims::check(&view, top, object, claim)
@@ -235,4 +267,21 @@ fn assertions(program: &Program, made: &[Made], top: &str) -> io::Result<Vec<Fai
         }
     }
     Ok(failed)
+}
+
+/// The objects that an `assert` line is about.
+fn named_by(step: &Step) -> impl Iterator<Item = &str> {
+    let (object, other) = match step {
+        Step::Assert { object, claim } => {
+            let other = match claim {
+                Claim::SameFile { other, .. }
+                | Claim::SameMount { other, .. }
+                | Claim::SameDescription { other, .. } => Some(other),
+                _ => None,
+            };
+            (Some(object), other)
+        }
+        _ => (None, None),
+    };
+    object.into_iter().chain(other).map(|name| name.0.as_str())
 }

@@ -18,21 +18,18 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
     match step {
         Step::Open { name, at, flags } => {
             let fd = open(world, at, flags)?;
-            world.keep(name, fd);
-            Ok(())
+            world.keep(name, fd)
         }
         Step::Dup { name, of, cloexec } => {
             let lowest = 0;
             let command = if *cloexec { FcntlArg::F_DUPFD_CLOEXEC(lowest) } else { FcntlArg::F_DUPFD(lowest) };
             let number = fcntl(world.borrow(of)?, command)?;
             // SAFETY: the kernel just made this descriptor for us.
-            world.keep(name, unsafe { OwnedFd::from_raw_fd(number) });
-            Ok(())
+            world.keep(name, unsafe { OwnedFd::from_raw_fd(number) })
         }
         Step::Memfd { name, label } => {
             let fd = memfd_create(label.as_slice(), MFdFlags::empty())?;
-            world.keep(name, fd);
-            Ok(())
+            world.keep(name, fd)
         }
         Step::Map { name, of, shared, write } => {
             let start = sys::map_page(world.borrow(of)?, *shared, *write)?;
@@ -42,8 +39,7 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         Step::Socketpair { name } => {
             let (family, kind) = (AddressFamily::Unix, SockType::SeqPacket);
             let (one, other) = socketpair(family, kind, None, SockFlag::empty())?;
-            world.keep_pair(name, one, other);
-            Ok(())
+            world.keep_pair(name, one, other)
         }
         Step::Peer { name, of } => world.name_peer(name, of),
         Step::Send { name, over, object } => {

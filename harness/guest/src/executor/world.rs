@@ -25,6 +25,8 @@ pub(super) struct World {
     /// A procfs that is attached nowhere: it works wherever the program moves its root.
     proc: OwnedFd,
     objects: BTreeMap<ObjectName, Object>,
+    /// The program's descriptors start here; those below are of programs before it.
+    first_descriptor: RawFd,
     /// Of each socket the other end and how many messages were sent to it.
     peers: BTreeMap<RawFd, (RawFd, u32)>,
     /// Loop devices that no `mount` step has taken yet.
@@ -66,14 +68,15 @@ fn set_apart(fd: &OwnedFd) -> io::Result<OwnedFd> {
 }
 
 impl World {
-    pub(super) fn new(top: &str, disks: &[u32]) -> io::Result<Self> {
+    pub(super) fn new(top: &str, disks: &[u32], first_descriptor: RawFd) -> io::Result<Self> {
         let top_fd = set_apart(&open(top, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)?;
         let proc = set_apart(&sys::fsmount(c"proc")?)?;
         let free_disks = disks.iter().rev().copied().collect();
         let top_path = top.trim_end_matches('/').to_owned();
         let objects = [("cwd", Object::Cwd), ("root", Object::Root), ("exe", Object::Exe)];
         let objects = objects.map(|(name, object)| (ObjectName(name.to_owned()), object)).into();
-        Ok(World { top_path, top: top_fd, proc, objects, peers: BTreeMap::new(), free_disks, disks: BTreeMap::new() })
+        let (peers, disks) = (BTreeMap::new(), BTreeMap::new());
+        Ok(World { top_path, top: top_fd, proc, objects, first_descriptor, peers, free_disks, disks })
     }
 
     /// Ends the setup: what is left is the program's, and the top directory's path.
@@ -84,6 +87,25 @@ impl World {
     /// The objects that the program made, without those that were there from the start.
     pub(super) fn made(&self) -> Vec<Made> {
         self.objects.iter().map(|(name, &object)| Made { name: name.0.clone(), object }).collect()
+    }
+
+    /// The lowest number behind all of the program's descriptors.
+    pub(super) fn next_descriptor(&self) -> RawFd {
+        let numbers = self.objects.values().filter_map(|object| match object {
+            Object::Fd(number) => Some(*number),
+            _ => None,
+        });
+        numbers.chain(self.peers.keys().copied()).max().map_or(self.first_descriptor, |last| last + 1)
+    }
+
+    /// The descriptor under a number of this program's: the one that it would have had alone, counted from the first.
+    fn among_own(&self, fd: OwnedFd) -> io::Result<RawFd> {
+        if fd.as_raw_fd() >= self.first_descriptor {
+            return Ok(fd.into_raw_fd());
+        }
+        let cloexec = fcntl(&fd, FcntlArg::F_GETFD)? & libc::FD_CLOEXEC != 0;
+        let first = self.first_descriptor;
+        Ok(fcntl(&fd, if cloexec { FcntlArg::F_DUPFD_CLOEXEC(first) } else { FcntlArg::F_DUPFD(first) })?)
     }
 
     /// Where `place` is.
@@ -148,8 +170,10 @@ impl World {
     }
 
     /// Gives an object to the program.
-    pub(super) fn keep(&mut self, name: &ObjectName, fd: OwnedFd) {
-        self.objects.insert(name.clone(), Object::Fd(fd.into_raw_fd()));
+    pub(super) fn keep(&mut self, name: &ObjectName, fd: OwnedFd) -> io::Result<()> {
+        let number = self.among_own(fd)?;
+        self.objects.insert(name.clone(), Object::Fd(number));
+        Ok(())
     }
 
     /// Gives a mapping to the program.
@@ -158,10 +182,11 @@ impl World {
     }
 
     /// Gives two connected sockets to the program, the first one under a name.
-    pub(super) fn keep_pair(&mut self, name: &ObjectName, one: OwnedFd, other: OwnedFd) {
-        let (first, second) = (one.as_raw_fd(), other.into_raw_fd());
-        self.keep(name, one);
+    pub(super) fn keep_pair(&mut self, name: &ObjectName, one: OwnedFd, other: OwnedFd) -> io::Result<()> {
+        let (first, second) = (self.among_own(one)?, self.among_own(other)?);
+        self.objects.insert(name.clone(), Object::Fd(first));
         self.peers.extend([(first, (second, 0)), (second, (first, 0))]);
+        Ok(())
     }
 
     /// Gives a name to the other end of a socket.

@@ -34,12 +34,28 @@ pub(super) struct Look {
     flights: Flights,
 }
 
-/// Looks at this process. It needs no `/proc` in its tree: it mounts one that is attached nowhere for the time of the look.
+/// Looks at this process, and at the directories `tops` as if each were its working directory. It needs no `/proc` in its
+/// tree: it mounts one that is attached nowhere for the time of the look.
 ///
 /// # Errors
-/// What makes any look impossible: no procfs, no mountinfo.
-pub fn look(made: &[Made], hidden: &[i32]) -> io::Result<View> {
-    own_look(hidden)?.view(made)
+/// What makes any look impossible: no procfs, no mountinfo, no such directory.
+pub fn look(made: &[Made], tops: &[String], hidden: &[i32]) -> io::Result<(View, Vec<ObjectView>)> {
+    let look = own_look(hidden)?;
+    let top = |path: &String| {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = nix::fcntl::open(path.as_str(), flags, Mode::empty())?;
+        Ok(look.seen_at(Object::Cwd, Some("cwd".to_owned()), &format!("self/fd/{}", directory.as_raw_fd())))
+    };
+    Ok((look.view(made), tops.iter().map(top).collect::<io::Result<_>>()?))
+}
+
+/// Looks at some of this process's objects, among those that `made` has; descriptors below `first` are of others.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_at(objects: impl Iterator<Item = Object>, made: &[Made], first: i32) -> io::Result<View> {
+    let others: Vec<i32> = (0..first).collect();
+    Ok(own_look(&others)?.view_of(objects.collect(), made))
 }
 
 fn own_look(hidden: &[i32]) -> io::Result<Look> {
@@ -86,12 +102,16 @@ impl Look {
     }
 
     /// Every object: descriptors, what is in flight, cwd, root, exe, the program's mappings.
-    pub(super) fn view(&self, made: &[Made]) -> io::Result<View> {
+    pub(super) fn view(&self, made: &[Made]) -> View {
         let mut objects: BTreeSet<Object> = self.with_description().collect();
         objects.extend([Object::Cwd, Object::Root, Object::Exe]);
         objects.extend(made.iter().map(|made| made.object).filter(|object| matches!(object, Object::Map(_))));
+        self.view_of(objects, made)
+    }
+
+    fn view_of(&self, objects: BTreeSet<Object>, made: &[Made]) -> View {
         let name = |object| made.iter().find(|made| made.object == object).map(|made| made.name.clone());
-        Ok(View { objects: objects.into_iter().map(|object| self.object(object, name(object))).collect() })
+        View { objects: objects.into_iter().map(|object| self.object(object, name(object))).collect() }
     }
 
     /// The objects that are open file descriptions.
@@ -123,11 +143,15 @@ impl Look {
     }
 
     fn object(&self, object: Object, name: Option<String>) -> ObjectView {
+        self.seen_at(object, name, &self.magic_link(object))
+    }
+
+    /// An object by a magic link below the procfs.
+    fn seen_at(&self, object: Object, name: Option<String>, path: &str) -> ObjectView {
         let proc = self.proc.as_fd();
-        let path = self.magic_link(object);
         let link =
-            link_text(proc, &path).unwrap_or_else(|error| Bytes::from(format!("?{}", errno_name(&error)).as_str()));
-        let fd = path_fd(proc, &path);
+            link_text(proc, path).unwrap_or_else(|error| Bytes::from(format!("?{}", errno_name(&error)).as_str()));
+        let fd = path_fd(proc, path);
         let fd = fd.as_ref().map(AsFd::as_fd);
         let copy_error = |error: &io::Error| io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO));
         let on_fd = || fd.map_err(copy_error);
@@ -136,7 +160,7 @@ impl Look {
         let kind = status.as_ref().map_or(FileKind::Other, |status| status.kind);
         let size = status.as_ref().map_or(0, |status| status.size);
         let is_description = matches!(object, Object::Fd(_) | Object::InFlight { .. });
-        let descriptor = if is_description { self.descriptor(&path).ok() } else { None };
+        let descriptor = if is_description { self.descriptor(path).ok() } else { None };
         let id = match &descriptor {
             Some((_, id)) => Ok(*id),
             None => on_fd().and_then(|fd| object::mount_id(&fd)),
@@ -156,14 +180,14 @@ impl Look {
                 _ => None,
             },
             statmount: on_fd().ok().and_then(object::statmount),
-            content: (kind == FileKind::File && object != Object::Exe).then(|| outcome(object::content(proc, &path))),
+            content: (kind == FileKind::File && object != Object::Exe).then(|| outcome(object::content(proc, path))),
             xattrs: outcome(on_fd().and_then(|fd| object::xattrs(proc, &format!("self/fd/{}", fd.as_raw_fd())))),
             queue: match object {
                 Object::Fd(number) => self.flights.queue(number),
                 _ => None,
             },
             reopen: match self.inside && is_description {
-                true => lookups::reopened(proc, &path, kind, &self.tables),
+                true => lookups::reopened(proc, path, kind, &self.tables),
                 false => Vec::new(),
             },
             lookups: match on_fd() {

@@ -10,6 +10,7 @@ mod lookups;
 pub mod mountinfo;
 mod object;
 pub mod outside;
+pub mod parts;
 mod tree;
 
 pub use object::{Made, digest, errno_name};

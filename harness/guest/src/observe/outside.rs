@@ -1,12 +1,13 @@
 //! What the agent sees of a process, and of the world around it.
 
+use std::cmp::Ordering;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use protocol::observation::{Mount, Object, ProcessState, View};
+use protocol::observation::{Mount, Object, ProcessState, TreeEntry, View};
 
 use super::inside::{Look, mount_ids, mounted_proc};
 use super::object::{Made, MountTables, read_file};
@@ -26,16 +27,19 @@ pub struct Outside {
     /// The agent's own.
     pub host_mounts: Vec<Mount>,
     /// The names below the top directory.
-    pub tree: Vec<protocol::observation::TreeEntry>,
+    pub tree: Vec<TreeEntry>,
+    /// The names below each of the other directories that were asked for.
+    pub trees: Vec<Vec<TreeEntry>>,
     /// The process's state.
     pub process: ProcessState,
 }
 
-/// Looks at the process `pid`, whose program's top directory is `top` below the root of its mount namespace.
+/// Looks at the process `pid`, whose program's top directory is `top` below the root of its mount namespace; those of a
+/// pack's programs are `tops`.
 ///
 /// # Errors
 /// What makes the look impossible, above all that there is no such process.
-pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
+pub fn look(pid: i32, made: &[Made], top: &str, tops: &[String]) -> io::Result<Outside> {
     let proc = mounted_proc()?;
     let base = pid.to_string();
     settle(proc.as_fd(), pid)?;
@@ -45,12 +49,13 @@ pub fn look(pid: i32, made: &[Made], top: &str) -> io::Result<Outside> {
     let tables =
         MountTables { own: mounts.iter().map(|mount| mount.id).collect(), other: mount_ids(proc.as_fd(), "self")? };
     let look = Look::new(proc, Some(pid), tables, &STREAMS)?;
-    let view = look.view(made)?;
+    let view = look.view(made);
     let shared_descriptions = shared(&look)?;
     let process = process_state(look.proc.as_fd(), pid)?;
     let root = super::object::path_fd(look.proc.as_fd(), &format!("{}/root", visitor.pid()))?;
     let tree = tree::walk(root.as_fd(), top)?;
-    Ok(Outside { view, shared_descriptions, mounts, host_mounts, tree, process })
+    let trees = tops.iter().map(|top| tree::walk(root.as_fd(), top)).collect::<io::Result<_>>()?;
+    Ok(Outside { view, shared_descriptions, mounts, host_mounts, tree, trees, process })
 }
 
 fn mount_table(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<Mount>> {
@@ -73,20 +78,26 @@ pub fn own_mounts() -> io::Result<Vec<Mount>> {
     mount_table(mounted_proc()?.as_fd(), "self")
 }
 
-/// All pairs of objects that share a description.
+/// All pairs of objects that share a description: in the kernel's order those that do stand side by side.
 fn shared(look: &Look) -> io::Result<Vec<(Object, Object)>> {
     let numbered = |object| look.number_of(object).map(|number| (object, number));
     let mut all: Vec<(Object, sys::DescriptorOf)> = look.with_description().filter_map(numbered).collect();
-    all.sort_unstable();
+    let mut failed = None;
+    let mut order = |one: sys::DescriptorOf, other| {
+        sys::kcmp_file(one, other).unwrap_or_else(|error| {
+            failed = Some(error);
+            Ordering::Equal
+        })
+    };
+    all.sort_by(|(_, one), (_, other)| order(*one, *other));
     let mut pairs = Vec::new();
-    for (index, &(one, number)) in all.iter().enumerate() {
-        for &(other, other_number) in &all[index + 1..] {
-            if sys::kcmp_file(number, other_number)?.is_eq() {
-                pairs.push((one, other));
-            }
+    for same in all.chunk_by(|(_, one), (_, other)| order(*one, *other).is_eq()) {
+        for (index, &(one, _)) in same.iter().enumerate() {
+            pairs.extend(same[index + 1..].iter().map(|&(other, _)| (one.min(other), one.max(other))));
         }
     }
-    Ok(pairs)
+    pairs.sort_unstable();
+    failed.map_or(Ok(pairs), Err)
 }
 
 /// A process that has just answered is on its way to its next read(2); on another core it may still be seen running.

@@ -222,6 +222,7 @@ impl Course {
             timeout_scale: machines.timeout_scale,
             retries: 0,
             repeat: 1,
+            pack: 0,
         };
         std::thread::scope(|scope| {
             for news in crate::run::start(scope, &work, workers) {

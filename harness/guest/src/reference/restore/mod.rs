@@ -22,6 +22,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Whence, dup2_raw, fchdir, lseek};
 use protocol::Fault;
 use protocol::message::MountWay;
@@ -84,6 +85,7 @@ pub(super) struct Opened {
 /// # Errors
 /// The first thing that could not be done. The process is of no use then, but nothing is left behind on filesystems.
 pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
+    let limit = MoreDescriptors::allow().map_err(at("the limit of descriptors"))?;
     let proc = own_proc().and_then(set_apart).map_err(at("a procfs"))?;
     let stage = Stage::build(image, options, proc.as_fd())?;
     let mut opened = Opened {
@@ -109,8 +111,27 @@ pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
         map(mapping, fd.as_fd(), options).map_err(at(format!("mapping at {:x}", mapping.start)))?;
     }
     drop(stage);
+    drop(limit);
     move_to(root.as_ref(), cwd.as_ref()).map_err(at("root and working directory"))?;
     wrong::process(options.fault).map_err(at("a mistake"))
+}
+
+/// A higher limit of open descriptors, as long as it lives: the mounts of many programs are open all at once.
+struct MoreDescriptors(u64, u64);
+
+impl MoreDescriptors {
+    fn allow() -> io::Result<Self> {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        Ok(MoreDescriptors(soft, hard))
+    }
+}
+
+impl Drop for MoreDescriptors {
+    fn drop(&mut self) {
+        // Lowering a limit is always allowed.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, self.0, self.1);
+    }
 }
 
 fn missing(what: &str) -> Failure {

@@ -1,0 +1,96 @@
+//! Before the programs start: filesystems, disks, top directories, the executor's process.
+
+use std::fs;
+use std::io;
+
+use nix::mount::{MsFlags, mount};
+use protocol::message::{Flavor, SetupFailure, TrialRequest};
+
+use super::child::Child;
+use super::disks::{self, Disk, Disks};
+use super::machine::Machine;
+use super::trial::infrastructure;
+use crate::executor::Plot;
+
+/// Everything that must be there before the programs start, and where each is carried out, in a `packed` process
+/// below a directory of its own; what was attached stands in `disks` also on failure.
+pub(super) fn prepare(
+    request: &TrialRequest,
+    programs: &[String],
+    packed: bool,
+    top: &str,
+    machine: &mut Machine,
+    disks: &mut Disks,
+) -> Result<(Child, Vec<Plot>), SetupFailure> {
+    let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
+    let mut needed = Vec::new();
+    let mut ends = Vec::new();
+    for program in programs {
+        let program = scenarios::text::program(program)
+            .map_err(|faults| infrastructure("the program", &crate::executor::told(&faults)))?;
+        for filesystem in program.filesystems() {
+            machine.provide(&filesystem)?;
+        }
+        needed.extend(disks::needed(&program));
+        ends.push(needed.len());
+    }
+    disks.attach(&needed, machine.may_add_loop_devices()).map_err(failed("attaching disks"))?;
+    make_top(top).map_err(failed("making the top directory"))?;
+    let inner = inner_top(request.flavor, top);
+    let mut first = 0;
+    let mut plots = Vec::new();
+    for (index, (program, end)) in programs.iter().zip(ends).enumerate() {
+        let minors = disks[first..end].iter().map(Disk::minor).collect();
+        first = end;
+        let own = if packed { format!("{CORNER}/{index}") } else { String::new() };
+        if !own.is_empty() {
+            make_folders(&format!("{top}{own}")).map_err(failed("making a program's top directory"))?;
+        }
+        let whole = format!("{}{own}", inner.trim_end_matches('/'));
+        let place = if whole.is_empty() { "/".to_owned() } else { whole };
+        plots.push(Plot { program: program.clone(), top: place, disks: minors });
+    }
+    let child = Child::start(request.flavor, top).map_err(failed("starting the executor"))?;
+    Ok((child, plots))
+}
+
+/// The top directory as the process sees it.
+pub(super) fn inner_top(flavor: Flavor, top: &str) -> &str {
+    if flavor == Flavor::Host { top } else { "/" }
+}
+
+/// The harness's own corner in a top directory, which no look goes into: the executor, and the top directories of a pack.
+const CORNER: &str = "/.zdtm";
+
+/// The executor's one file: every trial's program is a hard link to it.
+const EXECUTOR: &str = "/t/.executor";
+
+/// A folder of the agent's tmpfs as a mount of its own, with the executor in the harness's own corner. It has a `/tmp`,
+/// as most roots do: where there is none, criu makes and removes a directory in the root (`cr_pivot_root`,
+/// criu/mount.c) and so moves its time.
+///
+/// Not a tmpfs of its own, because the executor would have to be copied to it: a copy has other pages, and TCG keeps
+/// translated code by page. That took 100 ms of each trial, and hundreds of MiB of each VM in the end.
+fn make_top(top: &str) -> io::Result<()> {
+    make_folders(top)?;
+    fs::create_dir(format!("{top}{CORNER}"))?;
+    if !fs::exists(EXECUTOR)? {
+        fs::copy("/proc/self/exe", EXECUTOR)?;
+    }
+    fs::hard_link(EXECUTOR, format!("{top}{CORNER}/executor"))?;
+    let none = None::<&str>;
+    Ok(mount(Some(top), top, none, MsFlags::MS_BIND, none)?)
+}
+
+/// What a program finds in its top directory.
+fn make_folders(top: &str) -> io::Result<()> {
+    ["", "/proc", "/tmp"].iter().try_for_each(|folder| fs::create_dir(format!("{top}{folder}")))
+}
+
+/// Removes it; it may not have been made.
+pub(super) fn remove_top(top: &str) -> io::Result<()> {
+    match fs::remove_dir_all(top) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,162 @@
+//! What of an observation belongs to which program of a pack, told as if the program had been alone: paths from its top
+//! directory, descriptors from the first number on. A judge that compares two such parts finds what it would find in two
+//! observations of the program alone; what is no program's is in the *frame*.
+//!
+//! Not here: looking. This only takes apart what was seen.
+
+use protocol::Observation;
+use protocol::observation::{Lookup, Mount, MountState, Object, ObjectView, Outcome, TreeEntry, View};
+use scenarios::Bytes;
+
+use super::Made;
+use crate::executor::FIRST_DESCRIPTOR;
+
+/// One program of a pack.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its top directory, without a slash at the end.
+    pub top: String,
+    /// Its descriptors have this number or a higher one, below that of the next part.
+    pub first_descriptor: i32,
+    /// What it made.
+    pub made: Vec<Made>,
+}
+
+/// All programs of a pack.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// In the order of their descriptors.
+    pub parts: Vec<Part>,
+    /// The top directory that a program has when it is alone, without a slash at the end.
+    pub alone: String,
+}
+
+impl Parts {
+    /// The top directories.
+    pub fn tops(&self) -> Vec<String> {
+        self.parts.iter().map(|part| part.top.clone()).collect()
+    }
+
+    /// The frame, then each program's part. `tops` are the top directories as the process sees them, `trees` the names
+    /// below them, both in the order of the parts.
+    pub fn split(&self, whole: Observation, tops: Vec<ObjectView>, trees: Vec<Vec<TreeEntry>>) -> Vec<Observation> {
+        let mut frame = Observation {
+            inside: self.of_nobody(&whole.inside),
+            outside: self.of_nobody(&whole.outside),
+            shared_descriptions: Vec::new(),
+            mounts: Vec::new(),
+            ..whole
+        };
+        let mut parts: Vec<Observation> = Vec::new();
+        for (index, (top, tree)) in tops.into_iter().zip(trees).enumerate() {
+            let mut part = Observation { tree, process: frame.process.clone(), ..Observation::default() };
+            part.inside.objects.push(self.told(index, top));
+            // Something to compare also where a program has no objects of its own.
+            part.outside.objects.extend(frame.outside.objects.iter().find(|view| view.object == Object::Cwd).cloned());
+            parts.push(part);
+        }
+        for (object, side) in [(whole.inside, true), (whole.outside, false)].into_iter().flat_map(sided) {
+            if let Some((index, own)) = self.owner(object.object) {
+                let view = self.told(index, ObjectView { object: own, ..object });
+                let part = &mut parts[index];
+                if side { &mut part.inside } else { &mut part.outside }.objects.push(view);
+            }
+        }
+        for (one, other) in whole.shared_descriptions {
+            match (self.owner(one), self.owner(other)) {
+                (Some((index, one)), Some((same, other))) if index == same => {
+                    parts[index].shared_descriptions.push((one, other));
+                }
+                _ => frame.shared_descriptions.push((one, other)),
+            }
+        }
+        for mount in whole.mounts {
+            match self.owner_of_path(&mount.mount_point) {
+                Some(index) => parts[index].mounts.push(self.told_mount(index, mount)),
+                None => {
+                    // The mount that all stand on is what theirs have for a parent.
+                    if mount.mount_point.0 == b"/" || mount.mount_point.0 == self.alone.as_bytes() {
+                        parts.iter_mut().for_each(|part| part.mounts.push(mount.clone()));
+                    }
+                    frame.mounts.push(mount);
+                }
+            }
+        }
+        for part in &mut parts {
+            part.inside.objects.sort_by_key(|view| view.object);
+            part.outside.objects.sort_by_key(|view| view.object);
+        }
+        std::iter::once(frame).chain(parts).collect()
+    }
+
+    fn of_nobody(&self, view: &View) -> View {
+        View { objects: view.objects.iter().filter(|view| self.owner(view.object).is_none()).cloned().collect() }
+    }
+
+    /// Whose an object is, and what it is called there.
+    fn owner(&self, object: Object) -> Option<(usize, Object)> {
+        let of = |number: i32| {
+            let index = self.parts.iter().rposition(|part| part.first_descriptor <= number)?;
+            Some((index, number - self.parts[index].first_descriptor + FIRST_DESCRIPTOR))
+        };
+        match object {
+            Object::Fd(number) => of(number).map(|(index, number)| (index, Object::Fd(number))),
+            Object::InFlight { socket, nth } => {
+                of(socket).map(|(index, socket)| (index, Object::InFlight { socket, nth }))
+            }
+            Object::Map(_) => {
+                let made = |part: &Part| part.made.iter().any(|made| made.object == object);
+                Some((self.parts.iter().position(made)?, object))
+            }
+            Object::Cwd | Object::Root | Object::Exe => None,
+        }
+    }
+
+    fn owner_of_path(&self, path: &Bytes) -> Option<usize> {
+        self.parts.iter().position(|part| below(&part.top, path).is_some())
+    }
+
+    /// A path as the program has it when it is alone.
+    fn told_path(&self, index: usize, path: &Bytes) -> Bytes {
+        match below(&self.parts[index].top, path) {
+            Some(rest) if rest.is_empty() && self.alone.is_empty() => "/".into(),
+            Some(rest) => [self.alone.as_bytes(), rest].concat().into(),
+            None => path.clone(),
+        }
+    }
+
+    fn told_mount(&self, index: usize, mount: Mount) -> Mount {
+        Mount { mount_point: self.told_path(index, &mount.mount_point), ..mount }
+    }
+
+    fn told(&self, index: usize, mut view: ObjectView) -> ObjectView {
+        if view.mount.state == MountState::Visible {
+            view.link = self.told_path(index, &view.link);
+        }
+        view.reopen = self.told_lookups(index, view.reopen);
+        view.lookups = self.told_lookups(index, view.lookups);
+        view
+    }
+
+    fn told_lookups(&self, index: usize, mut lookups: Vec<Lookup>) -> Vec<Lookup> {
+        for lookup in &mut lookups {
+            if let Outcome::Ok(reached) = &mut lookup.outcome
+                && reached.mount.state == MountState::Visible
+            {
+                reached.link = self.told_path(index, &reached.link);
+            }
+        }
+        lookups
+    }
+}
+
+fn sided((view, side): (View, bool)) -> impl Iterator<Item = (ObjectView, bool)> {
+    view.objects.into_iter().map(move |object| (object, side))
+}
+
+/// What of a path is behind the top directory, with the slash; none for one that is not below it.
+fn below<'a>(top: &str, path: &'a Bytes) -> Option<&'a [u8]> {
+    let rest = path.0.strip_prefix(top.as_bytes())?;
+    // A deleted directory's link text goes on behind its name.
+    (rest.is_empty() || rest.starts_with(b"/") || rest == b" (deleted)").then_some(rest)
+}

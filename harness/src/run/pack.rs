@@ -1,0 +1,219 @@
+//! Packs: many programs in one process, one dump, one restore. For trials that are expected to pass.
+//!
+//! A pack passes when each of its programs does, judged as if it had been alone, and so does the *frame*: what is no
+//! program's, such as the process, its root and the agent's mounts. Anything else says nothing about any program: the
+//! pack is split, down to programs that are alone, and those run as trials that nobody packed, with all that belongs to it. So
+//! a pack only ever says "passed" (or: failed by known differences alone), and says it for all.
+
+use std::time::Instant;
+
+use protocol::message::{Engine, Event, PackReport, PackRequest, Request, TrialReport};
+use scenarios::Outcome;
+
+use super::sharing::{self, Needs, Room};
+use super::{ACTION_TIME_LIMIT, News, Over, Task, Worker};
+use crate::judge::{Context, FailureKind, Judgement, Verdict, judge};
+use crate::machine::{Machine, MachineError, Traces};
+
+/// So many more programs take an action's time limit once more.
+const PROGRAMS_PER_LIMIT: u32 = 16;
+
+/// Disks of one process: in a VM, and where loop devices are shared with the whole machine.
+const DISKS: (usize, usize) = (12, 2);
+
+/// What became of a pack.
+enum Packed {
+    /// All is fine.
+    Passed(Vec<Over>),
+    /// These did not even come about; the others may.
+    Without(Vec<usize>),
+    /// Something is not as it must be.
+    Failed,
+}
+
+impl Worker<'_> {
+    /// Runs tasks, as many as possible in one process, and tells each when it is over; the verdicts are those of tasks
+    /// that run alone. What was not begun when the run was stopped is told as not run.
+    pub fn run_all(&mut self, tasks: Vec<Task>, tell: &mut dyn FnMut(Over)) {
+        let mut waiting = vec![tasks];
+        while let Some(tasks) = waiting.pop() {
+            if self.is_stopped() {
+                let why = if crate::interrupt::requested() { "interrupted" } else { "stopped after a failure" };
+                tasks.into_iter().for_each(|task| tell(Over::not_run(task, why)));
+                continue;
+            }
+            let (pack, rest) = self.fitting(tasks);
+            waiting.extend((!rest.is_empty()).then_some(rest));
+            // The first stands for all: one machine is busy.
+            if let Some(first) = pack.first() {
+                let _ = self.news.send(News::Started(Box::new(first.clone())));
+            }
+            if pack.len() < 2 {
+                pack.into_iter().for_each(|task| tell(self.run(task)));
+                continue;
+            }
+            match self.pack(&pack) {
+                Packed::Passed(overs) => overs.into_iter().for_each(&mut *tell),
+                Packed::Without(which) => waiting.extend(without(pack, &which)),
+                Packed::Failed => waiting.extend(halves(pack)),
+            }
+        }
+    }
+
+    /// The tasks that can be in one pack, up to the limit, and the others; when the first must be alone, it is.
+    pub(super) fn fitting(&mut self, tasks: Vec<Task>) -> (Vec<Task>, Vec<Task>) {
+        let (mut pack, mut rest): (Vec<Task>, Vec<Task>) = (Vec::new(), Vec::new());
+        let mut needs = Some(Needs::default());
+        for task in tasks {
+            let Some(so_far) = needs.filter(|_| pack.is_empty() || pack.len() < self.shared.pack) else {
+                rest.push(task);
+                continue;
+            };
+            let with = pack.first().is_none_or(|first| alike(first, &task)).then(|| self.needs(&task)).flatten();
+            match with.map(|more| so_far.and(more)).filter(|sum| sum.fit(self.room(&task))) {
+                Some(sum) => needs = Some(sum),
+                None if pack.is_empty() => needs = None,
+                None => {
+                    rest.push(task);
+                    continue;
+                }
+            }
+            pack.push(task);
+        }
+        (pack, rest)
+    }
+
+    fn room(&self, task: &Task) -> Room {
+        let on_host = self.running.as_ref().is_some_and(|running| matches!(running.machine, Machine::Host(_)));
+        // criu touches the process's /tmp when it dumps a mount that others stand on, which is everybody's in a pack.
+        Room { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested: task.engine != Engine::Criu }
+    }
+
+    /// What a task needs in a pack; none for one that must be alone: it may not share a process, cannot run here, or is not
+    /// expected to pass.
+    pub(super) fn needs(&mut self, task: &Task) -> Option<Needs> {
+        let requires = &task.scenario.requires;
+        let needs = sharing::needs(&task.scenario.program)?;
+        let anywhere = requires.flavors.is_empty() || requires.flavors.iter().any(|flavor| flavor == "host");
+        let unmet = crate::needs::unmet(&task.scenario, &task.trial).is_some();
+        let off = self.shared.pack < 2 || self.shared.repeat > 1;
+        if off || task.scenario.outcome != Outcome::Restored || !anywhere || unmet {
+            return None;
+        }
+        let ready = self.machine().ok()?.machine.ready();
+        let lacking = crate::needs::lacking(&task.scenario, ready).is_some();
+        let criu = ready.criu.clone();
+        let pass = (self.shared.known)(&task.trial, criu.as_deref(), Judgement::plain(Verdict::Pass, ""));
+        (!lacking && pass.verdict == Verdict::Pass).then_some(needs)
+    }
+
+    /// Runs the tasks in one process, once.
+    fn pack(&mut self, tasks: &[Task]) -> Packed {
+        let start = Instant::now();
+        let Ok((report, tainted_before)) = self.exchange_pack(tasks) else {
+            self.running = None;
+            return Packed::Failed;
+        };
+        let criu = self.running.as_ref().and_then(|running| running.machine.ready().criu.clone());
+        let context = Context { lifecycle: tasks[0].trial.lifecycle, tainted_before };
+        let frame = judge(&tasks[0].scenario, context, &report.frame);
+        let clean = report.frame.leftovers.is_empty() && report.frame.kernel_log.is_empty();
+        let not_made: Vec<usize> = report
+            .programs
+            .iter()
+            .enumerate()
+            .filter(|(_, report)| has_not_come_about(report))
+            .map(|(at, _)| at)
+            .collect();
+        if clean && !not_made.is_empty() {
+            return Packed::Without(not_made);
+        }
+        let judgements: Vec<Judgement> = tasks
+            .iter()
+            .zip(&report.programs)
+            .map(|(task, report)| {
+                (self.shared.known)(&task.trial, criu.as_deref(), judge(&task.scenario, context, report))
+            })
+            .collect();
+        let fine = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_));
+        let complete = judgements.len() == tasks.len();
+        if !(clean && complete && frame.verdict == Verdict::Pass && judgements.iter().all(fine)) {
+            // A refusal that left all as it was is no reason to distrust the machine.
+            if !clean || frame.verdict != Verdict::Fail(FailureKind::DumpFailed) {
+                self.running = None;
+            }
+            return Packed::Failed;
+        }
+        self.throw_away_when_worn();
+        let share = start.elapsed().as_secs_f64() / tasks.len() as f64;
+        let over = |((task, judgement), report): ((&Task, Judgement), TrialReport)| Over {
+            task: task.clone(),
+            judgement,
+            report: Some(report),
+            criu: criu.clone(),
+            seconds: share,
+            traces: Traces::none(),
+        };
+        Packed::Passed(tasks.iter().zip(judgements).zip(report.programs).map(over).collect())
+    }
+
+    /// What the guest tells, and the kernel's taint before.
+    fn exchange_pack(&mut self, tasks: &[Task]) -> Result<(PackReport, u64), MachineError> {
+        let number = self.next_trial;
+        self.next_trial += 1;
+        let running = self.machine()?;
+        running.trials += 1;
+        let programs = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        let limit = ACTION_TIME_LIMIT.mul_f64(running.scale);
+        let limit = limit + limit * programs / PROGRAMS_PER_LIMIT;
+        let first = &tasks[0];
+        let request = PackRequest {
+            trial: number,
+            programs: tasks
+                .iter()
+                .map(|task| scenarios::text::print_program_in_place(&task.scenario.program))
+                .collect(),
+            flavor: first.trial.flavor,
+            lifecycle: first.trial.lifecycle,
+            engine: first.engine.clone(),
+            action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
+        };
+        running.machine.send(&Request::RunPack(request))?;
+        let report = loop {
+            match running.machine.receive(Instant::now() + limit * 2)? {
+                Event::PackFinished { trial, report } if trial == number => break *report,
+                _ => {}
+            }
+        };
+        let before = std::mem::replace(&mut running.tainted, report.frame.tainted);
+        Ok((report, before))
+    }
+}
+
+/// Whether two tasks are the same trial but for the scenario.
+fn alike(one: &Task, other: &Task) -> bool {
+    let (a, b) = (&one.trial, &other.trial);
+    one.engine == other.engine
+        && (a.flavor, a.lifecycle, &a.kernel, &a.subject) == (b.flavor, b.lifecycle, &b.kernel, &b.subject)
+}
+
+/// The program could not be carried out, or not as it says: that has nothing to do with the others.
+fn has_not_come_about(report: &TrialReport) -> bool {
+    report.setup_failure.is_some() || !report.failed_assertions.is_empty()
+}
+
+/// Those that did not come about alone, and before them the rest once more.
+fn without(tasks: Vec<Task>, which: &[usize]) -> Vec<Vec<Task>> {
+    let (mut alone, mut rest) = (Vec::new(), Vec::new());
+    for (index, task) in tasks.into_iter().enumerate() {
+        if which.contains(&index) { alone.push(vec![task]) } else { rest.push(task) }
+    }
+    alone.push(rest);
+    alone
+}
+
+/// The second half below the first on the stack.
+fn halves(mut tasks: Vec<Task>) -> [Vec<Task>; 2] {
+    let second = tasks.split_off(tasks.len() / 2);
+    [second, tasks]
+}

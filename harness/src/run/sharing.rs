@@ -1,0 +1,198 @@
+//! Which programs can be carried out side by side in one process, each below a top directory of its own, so that each
+//! behaves as it would alone. Decided by looking at the program; in doubt it runs alone, which is never wrong.
+//!
+//! What one process has only once (root, working directory, POSIX locks, signals of leases) no two programs may use. What
+//! one kernel or namespace has only once (the superblock of `/proc`, of queues) would show one program's mount to
+//! the other. And no path may lead out of the top directory, or lead elsewhere there than in a root of its own.
+
+use scenarios::grammar::{self, Item};
+use scenarios::program::{Filesystem, LockKind, Place};
+use scenarios::{Bytes, Program, Step};
+
+/// Blank filesystems of each kind that a kernel knows by its number and mounts only once.
+const BLANKS: usize = 4;
+
+/// What programs that share a process need together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Block devices.
+    pub disks: usize,
+    /// Those with xfs.
+    pub xfs: usize,
+    /// Those with btrfs.
+    pub btrfs: usize,
+    /// Descriptors, at most.
+    pub descriptors: usize,
+    /// Mounts stand on other mounts of the program.
+    pub nested: bool,
+}
+
+/// How much there is of it for one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Block devices.
+    pub disks: usize,
+    /// Programs whose mounts stand on each other are let in.
+    pub nested: bool,
+}
+
+/// The executor's own descriptors are behind these.
+const DESCRIPTORS: usize = 800;
+
+impl Needs {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Needs) -> Needs {
+        Needs {
+            disks: self.disks + other.disks,
+            xfs: self.xfs + other.xfs,
+            btrfs: self.btrfs + other.btrfs,
+            descriptors: self.descriptors + other.descriptors,
+            nested: self.nested || other.nested,
+        }
+    }
+
+    /// Whether there is room for it.
+    pub fn fit(self, room: Room) -> bool {
+        self.disks <= room.disks
+            && self.xfs <= BLANKS
+            && self.btrfs <= BLANKS
+            && self.descriptors <= DESCRIPTORS
+            && (room.nested || !self.nested)
+    }
+}
+
+/// What a program needs that may share a process; none for one that must be alone.
+pub fn needs(program: &Program) -> Option<Needs> {
+    let mut needs = Needs::default();
+    let mut mount_points: Vec<&Place> = Vec::new();
+    for line in &program.steps {
+        if !shares(&line.step) {
+            return None;
+        }
+        needs = needs.and(of_step(&line.step));
+        if let Some(at) = mount_point(&line.step) {
+            needs.nested |= mount_points.iter().any(|point| at.base.is_some() || is_below(&point.path, &at.path));
+            mount_points.push(at);
+        }
+    }
+    Some(needs)
+}
+
+fn of_step(step: &Step) -> Needs {
+    let mut needs = Needs::default();
+    match step {
+        Step::Mount { filesystem, .. } if filesystem.needs_disk() => {
+            needs.disks = 1;
+            needs.xfs = usize::from(*filesystem == Filesystem::Xfs);
+            needs.btrfs = usize::from(*filesystem == Filesystem::Btrfs);
+        }
+        Step::Open { .. } | Step::Dup { .. } | Step::Memfd { .. } => needs.descriptors = 1,
+        Step::Socketpair { .. } => needs.descriptors = 2,
+        _ => {}
+    }
+    needs
+}
+
+/// Whether the step means below a top directory among others what it means alone.
+fn shares(step: &Step) -> bool {
+    let kind = match step {
+        Step::Chdir { .. } | Step::Chroot { .. } | Step::PivotRoot { .. } => false,
+        // One superblock for all in a PID, network or IPC namespace.
+        Step::Mount { filesystem, .. } => {
+            !matches!(filesystem, Filesystem::Proc | Filesystem::Sysfs | Filesystem::Mqueue)
+        }
+        Step::Lock { kind, .. } => matches!(kind, LockKind::Ofd | LockKind::Flock),
+        // It leads elsewhere from another depth.
+        Step::Symlink { target, .. } => !target.0.starts_with(b"/") && !has(target, b".."),
+        _ => true,
+    };
+    kind && grammar::apart(step).slots.iter().flatten().all(|item| match item {
+        Item::Place(place) => stays_inside(place),
+        Item::Object(name) => !matches!(name.0.as_str(), "cwd" | "root" | "exe"),
+        _ => true,
+    })
+}
+
+fn stays_inside(place: &Place) -> bool {
+    let inside = !has(&place.path, b"..") && !has(&place.path, b".");
+    let first = place.path.0.split(|&byte| byte == b'/').next().unwrap_or_default();
+    // The top directory itself is a mount only for a program that is alone; the names are those of a whole root.
+    let ours = place.base.is_some() || ![b"" as &[u8], b"proc", b"tmp", b"dev", b".zdtm"].contains(&first);
+    inside && ours
+}
+
+fn has(path: &Bytes, component: &[u8]) -> bool {
+    path.0.split(|&byte| byte == b'/').any(|name| name == component)
+}
+
+/// Where a step puts a mount.
+fn mount_point(step: &Step) -> Option<&Place> {
+    match step {
+        Step::Mount { at, .. } | Step::MountAgain { at, .. } | Step::Overlay { at, .. } => Some(at),
+        Step::Bind { to, .. } | Step::Move { to, .. } => Some(to),
+        _ => None,
+    }
+}
+
+fn is_below(above: &Bytes, path: &Bytes) -> bool {
+    path.0.strip_prefix(above.as_slice()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Option<Needs> {
+        needs(&scenarios::text::program(text).expect("a good program"))
+    }
+
+    #[test]
+    fn what_stays_below_its_top_directory_may_share() {
+        let text = "mount ext4 a\nmkdir a/d\nwrite a/d/f \"x\"\nbind a/d b\nfd0 = open b/f rdwr\nlock fd0 flock write\n\
+                    umount-lazy b\nassert fd0 detached\n";
+        assert_eq!(of(text), Some(Needs { disks: 1, descriptors: 1, ..Needs::default() }));
+    }
+
+    #[test]
+    fn what_a_process_has_once_is_not_shared() {
+        let head = "mount tmpfs a\nmkdir a/d\nwrite a/f \"x\"\nfd0 = open a/f rdwr\n";
+        assert!(of(head).is_some());
+        for line in [
+            "chdir a",
+            "chroot a",
+            "lock fd0 posix write",
+            "lock fd0 lease read",
+            "mount proc p",
+            "mount sysfs p",
+            "mount mqueue p",
+            "symlink \"/a/f\" l",
+            "symlink \"../../f\" a/d/l",
+            "mkdir tmp/x",
+            "mkdir proc/x",
+            "mkdir dev",
+            "mkdir a/../b",
+            "assert cwd visible",
+        ] {
+            assert_eq!(of(&format!("{head}{line}\n")), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn mounts_on_mounts_are_told() {
+        let nested = |text: &str| of(text).expect("it may share").nested;
+        assert!(nested("mount tmpfs a\nmount tmpfs a/m\n"));
+        assert!(nested("mount tmpfs a\nbind a a\n"));
+        assert!(!nested("mount tmpfs a\nbind a ab\n"));
+    }
+
+    #[test]
+    fn there_is_room_for_so_much() {
+        let room = Room { disks: 6, nested: false };
+        let one = Needs { disks: 1, xfs: 1, ..Needs::default() };
+        let many = |count: usize| (0..count).fold(Needs::default(), |sum, _| sum.and(one));
+        assert!(many(4).fit(room) && !many(5).fit(room), "no more than there are blanks");
+        let ext4 = Needs { disks: 7, ..Needs::default() };
+        assert!(!ext4.fit(room) && !Needs { nested: true, ..Needs::default() }.fit(room));
+    }
+}
