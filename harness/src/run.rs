@@ -279,7 +279,7 @@ impl Worker<'_> {
         let number = self.next_trial;
         self.next_trial += 1;
         let running = self.machine()?;
-        if let Some(reason) = crate::needs::lacking(&task.scenario, running.machine.ready()) {
+        if let Some(reason) = crate::needs::lacking(&task.scenario, task.trial.lifecycle, running.machine.ready()) {
             return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
         }
         running.trials += 1;

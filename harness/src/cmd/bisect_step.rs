@@ -139,6 +139,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         fail_fast: true,
         repeat: 1,
         retries: 1,
+        pack: 0,
         share: ShareArgs::default(),
         watch: false,
         keep: args.keep.clone(),

@@ -78,6 +78,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         fail_fast: false,
         repeat: args.repeat,
         retries: 0,
+        pack: 0,
         share: ShareArgs::default(),
         keep: args.keep.clone(),
         watch: false,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Finished;
 use super::paint::{Colour, colour_of, columns, harmless, paint};
 use crate::host::KERNEL_PREFIX;
-use crate::judge::verdict::{flavor_word, lifecycle_word};
+use crate::judge::verdict::flavor_word;
 use crate::judge::{Difference, Side};
 
 /// How many differences of one trial are shown; the artifacts have all.
@@ -54,7 +54,7 @@ pub(super) fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
     let again = format!(
         "zdtm-detached run {name} --flavor {} --lifecycle {} {machine} --subject {}",
         flavor_word(trial.flavor),
-        lifecycle_word(trial.lifecycle),
+        trial.lifecycle.word(),
         quoted(&trial.subject)
     );
     let replay = finished

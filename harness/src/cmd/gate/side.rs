@@ -64,7 +64,16 @@ impl Rig<'_> {
             .map(|((specs, workers), tasks)| {
                 let timeout_scale = self.timeout_scale;
                 (
-                    Work { tasks, specs: *specs, known: &known, stop: &stop, timeout_scale, retries: 0, repeat: 1 },
+                    Work {
+                        tasks,
+                        specs: *specs,
+                        known: &known,
+                        stop: &stop,
+                        timeout_scale,
+                        retries: 0,
+                        repeat: 1,
+                        pack: 0,
+                    },
                     *workers,
                 )
             })
