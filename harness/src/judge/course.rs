@@ -41,7 +41,7 @@ impl Course<'_> {
     pub(super) fn restored(&self, lifecycle: Lifecycle) -> Result<Judgement, Silence> {
         let mut seen = self.report.actions.iter();
         let mut differences = Vec::new();
-        // Numbers are as the last restore made them; all else is held against the first look.
+        // A restore is held against the first look; what must change nothing at all, against the last one.
         let mut base = self.before;
         for &expected in lifecycle.actions() {
             let action = next(&mut seen, expected)?;
@@ -49,7 +49,7 @@ impl Course<'_> {
                 Step::Went(more) => add(&mut differences, more),
                 ended @ Step::Ended { .. } => return nothing_after(seen.next(), self.end(ended, &differences)),
             }
-            base = action.after.as_ref().filter(|_| expected.restores()).unwrap_or(base);
+            base = action.after.as_ref().unwrap_or(base);
         }
         nothing_after(seen.next(), self.weigh(differences, None))
     }
@@ -64,17 +64,20 @@ impl Course<'_> {
             ));
         }
         let mut seen = self.report.actions.iter();
-        let mut differences = Vec::new();
+        let (mut differences, mut base) = (Vec::new(), self.before);
         for &expected in lifecycle.actions() {
             let action = next(&mut seen, expected)?;
             let judgement = match (&action.end, expected) {
-                (ActionEnd::Failed(_), _) if !expected.is_spoilt() => self.refusal(action, &detached, differences)?,
+                (ActionEnd::Failed(_), _) if !expected.is_spoilt() => {
+                    self.refusal(action, base, &detached, differences)?
+                }
                 (ActionEnd::Done, Action::Dump | Action::DumpLeaveRunning | Action::DumpLeaveStopped) => {
                     return self.accepted(lifecycle, why);
                 }
-                _ => match self.step(action, self.before)? {
+                _ => match self.step(action, base)? {
                     Step::Went(more) => {
                         add(&mut differences, more);
+                        base = action.after.as_ref().unwrap_or(base);
                         continue;
                     }
                     ended @ Step::Ended { .. } => self.end(ended, &differences),
@@ -89,10 +92,11 @@ impl Course<'_> {
     fn refusal(
         &self,
         dump: &ActionReport,
+        base: &Observation,
         detached: &[&ObjectView],
         differences: Vec<Difference>,
     ) -> Result<Judgement, Silence> {
-        if let Some(harm) = self.harm(dump, self.before)? {
+        if let Some(harm) = self.harm(dump, base)? {
             return Ok(self.end(harm, &differences));
         }
         if refusal::names_one(&dump.error_lines, detached) {
@@ -118,7 +122,7 @@ impl Course<'_> {
         Ok(Judgement { verdict: Verdict::Fail(FailureKind::LostObject), reason, ..course })
     }
 
-    /// What became of one action, and of the look after it. `base` is the last look that has the process's numbers.
+    /// What became of one action, and of the look after it. `base` is the look before it.
     fn step(&self, action: &ActionReport, base: &Observation) -> Result<Step, Silence> {
         let did = action.action.word();
         if action.action.is_spoilt() && action.action.ended_well(&action.end) {
