@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use crate::lifecycle::{Action, Lifecycle};
+use crate::shell::{FromShell, ShellRequest, ToShell};
 use crate::{Fault, Observation};
 
 /// The host asks.
@@ -23,6 +24,10 @@ pub enum Request {
     /// Set up the process of a trial and dump and restore it with nothing around: what a trial is measured against.
     /// Answered by [`Event::Bare`].
     Bare(TrialRequest),
+    /// Lead a trial to some moment and start a shell there; answered by [`Event::FromShell`].
+    Shell(Box<ShellRequest>),
+    /// For the shell that runs; without one it is not heard.
+    ToShell(ToShell),
     /// Switch the machine off.
     Shutdown,
 }
@@ -84,6 +89,8 @@ pub enum Event {
         /// What was seen.
         report: Box<PackReport>,
     },
+    /// The shell speaks.
+    FromShell(FromShell),
     /// The agent cannot go on; the machine is of no more use.
     Broken {
         /// What was tried and why it failed.

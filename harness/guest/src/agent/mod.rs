@@ -16,6 +16,8 @@ mod modules;
 mod offer;
 mod pack;
 mod prepare;
+mod relay;
+mod shell;
 mod trial;
 mod warm;
 
@@ -134,6 +136,9 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                 let (durations_us, failure) = bare::run(&request, &mut machine);
                 wire::send(&mut to_host, &Event::Bare { trial: request.trial, durations_us, failure })?;
             }
+            Ok(Request::Shell(request)) => shell::run(&request, &mut machine, &mut from_host, &mut to_host)?,
+            // It was typed when the shell had ended already.
+            Ok(Request::ToShell(_)) => {}
             Ok(Request::Shutdown) | Err(wire::WireError::Closed) => return Ok(()),
             Err(error) => {
                 wire::send(&mut to_host, &Event::Broken { why: error.to_string() })?;

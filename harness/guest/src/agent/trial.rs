@@ -216,7 +216,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Does it and looks; whether the lifecycle can go on.
-    fn act(&mut self, action: Action, engine: &mut Engine, reports: &mut [TrialReport]) -> bool {
+    pub(super) fn act(&mut self, action: Action, engine: &mut Engine, reports: &mut [TrialReport]) -> bool {
         let start = Instant::now();
         let run = engine.act(action, self);
         let duration_ms = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
