@@ -6,6 +6,7 @@
 //! - [`interrupt`](mod@interrupt): Ctrl-C, in two stages
 //! - [`subject`]: what is tested
 //! - [`vm`]: QEMU, the channel to the agent
+//! - [`mod@fuzz`]: campaigns with generated programs
 //! - [`host`]: the agent without a VM, on the host's own kernel
 //! - [`machine`]: either of them
 //! - [`memory`]: what the host has, what a process takes
@@ -16,6 +17,7 @@
 
 pub mod bless;
 pub mod cmd;
+pub mod fuzz;
 pub mod host;
 pub mod image;
 pub mod interrupt;
@@ -23,6 +25,7 @@ pub mod judge;
 pub mod machine;
 pub mod memory;
 pub mod needs;
+pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod subject;

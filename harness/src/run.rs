@@ -72,7 +72,7 @@ pub struct Over {
     pub judgement: Judgement,
     /// What the guest told; none when it told nothing.
     pub report: Option<TrialReport>,
-    /// The guest's criu version, where it said one.
+    /// The subject's criu version, where it is one and the guest said it.
     pub criu: Option<String>,
     /// Duration in seconds.
     pub seconds: f64,
@@ -227,7 +227,9 @@ impl Worker<'_> {
     fn attempt(&mut self, task: &Task) -> Attempt {
         let trials_before = self.running.as_ref().map_or(0, |running| running.trials);
         let result = self.exchange(task);
-        let criu = self.running.as_ref().and_then(|running| running.machine.ready().criu.clone());
+        // The guest has a criu in any case; what is known of its versions is nothing about another engine.
+        let is_criu = matches!(task.engine, Engine::Criu);
+        let criu = self.running.as_ref().filter(|_| is_criu).and_then(|running| running.machine.ready().criu.clone());
         let traces = self.running.as_ref().map_or_else(|| self.traces.clone(), |running| running.machine.traces());
         match result {
             Ok((judgement, report)) => {

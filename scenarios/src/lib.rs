@@ -11,7 +11,10 @@
 //! - [`check`]: is a program meaningful?
 //! - [`diagnostic`]: what is wrong, where, and what would be right
 //! - [`catalogue`]: all scenarios below a directory; filters
+//! - [`model`]: what a program does to mounts and names, and what must be seen then
+//! - [`live`]: programs that are carried out to their end, and others made from them
 //! - [`generate`]: arbitrary well-formed programs
+//! - [`shrink`](mod@shrink): from a program that shows something to a short one that still does
 //! - [`fuzz`]: the properties that the fuzz targets test
 
 pub mod bytes;
@@ -21,8 +24,11 @@ pub mod diagnostic;
 pub mod fuzz;
 pub mod generate;
 pub mod grammar;
+pub mod live;
+pub mod model;
 pub mod program;
 pub mod scenario;
+pub mod shrink;
 pub mod text;
 
 pub use bytes::Bytes;

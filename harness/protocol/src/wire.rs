@@ -62,11 +62,16 @@ pub fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<T, WireError> {
         error: error.to_string(),
         start: String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned(),
     };
-    let envelope: Envelope<serde_json::Value> = serde_json::from_slice(line).map_err(malformed)?;
-    if envelope.v != VERSION {
-        return Err(WireError::Version(envelope.v));
+    let envelope: Result<Envelope<T>, _> = serde_json::from_slice(line);
+    match envelope {
+        Ok(Envelope { v: VERSION, m }) => Ok(m),
+        Ok(Envelope { v, .. }) => Err(WireError::Version(v)),
+        // A message of another version may have any form.
+        Err(error) => match serde_json::from_slice::<Envelope<serde::de::IgnoredAny>>(line) {
+            Ok(Envelope { v, .. }) if v != VERSION => Err(WireError::Version(v)),
+            _ => Err(malformed(error)),
+        },
     }
-    serde_json::from_value(envelope.m).map_err(malformed)
 }
 
 /// Writes one message and flushes.

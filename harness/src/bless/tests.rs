@@ -63,7 +63,8 @@ fn check(seen: &[Seen], expected: Expect) {
                     .map(|line| format!("{sign} {line}").trim_end().to_owned() + "\n")
                     .collect()
             };
-            format!("{}\n{}{}", blessed.changes.join("\n"), part(&old, "-"), part(&new, "+"))
+            let changes = if blessed.changes.is_empty() { "nothing".to_owned() } else { blessed.changes.join("\n") };
+            format!("{changes}\n{}{}", part(&old, "-"), part(&new, "+"))
         }
     };
     expected.assert_eq(&text);
@@ -86,8 +87,8 @@ fn what_is_as_recorded_changes_nothing() {
     check(
         &all,
         expect![[r#"
-
-    "#]],
+            nothing
+        "#]],
     );
 }
 

@@ -130,6 +130,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
     let ended = Rc::new(RefCell::new(Ended::default()));
     let listener: Option<Box<dyn Reporter>> = Some(Box::new(Listener(Rc::clone(&ended))));
     let run_args = RunArgs {
+        pack: 0,
         what: args.what.clone(),
         subject: vec![Subject::Sources(Sources { tree: Tree::Folder(args.src.clone()), patches: args.patch.clone() })],
         patch: Vec::new(),
@@ -139,7 +140,6 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         fail_fast: true,
         repeat: 1,
         retries: 1,
-        pack: 0,
         share: ShareArgs::default(),
         watch: false,
         keep: args.keep.clone(),

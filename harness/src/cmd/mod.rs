@@ -4,6 +4,7 @@ pub mod bench;
 pub mod bisect_step;
 pub mod bless;
 pub mod doctor;
+pub mod fuzz;
 pub mod gate;
 pub mod generate;
 pub mod image;
@@ -51,6 +52,8 @@ pub enum Command {
     Bless(bless::BlessArgs),
     /// Prove that the judge catches mistakes: the reference engine with every known fault
     Selftest(selftest::SelftestArgs),
+    /// Find what nobody wrote down: run generated programs, for hours, unattended
+    Fuzz(fuzz::FuzzArgs),
     /// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores
     Bench(bench::BenchArgs),
     /// List scenarios
@@ -75,6 +78,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::BisectStep(args) => Ok(bisect_step::run(&args)),
         Command::Gate(args) => gate::run(&args),
         Command::Selftest(args) => selftest::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => list::show(&args),

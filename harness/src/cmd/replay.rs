@@ -59,6 +59,7 @@ pub struct ReplayArgs {
 /// A folder that holds no trial, or what keeps the trial from running.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let mut run_args = RunArgs {
+        pack: 0,
         what: Vec::new(),
         subject: args.subject.clone(),
         patch: Vec::new(),
@@ -68,7 +69,6 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         fail_fast: false,
         repeat: args.repeat,
         retries: 0,
-        pack: 0,
         share: ShareArgs::default(),
         keep: args.keep.clone(),
         watch: false,

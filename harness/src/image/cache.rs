@@ -256,7 +256,11 @@ impl Cache {
         if gone.exists() {
             fs::remove_dir_all(&gone).map_err(at("remove", &gone))?;
         }
-        fs::rename(&path, &gone).map_err(at("move away", &path))?;
+        match fs::rename(&path, &gone) {
+            // Another run was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+            renamed => renamed.map_err(at("move away", &path))?,
+        }
         fs::remove_dir_all(&gone).map_err(at("remove", &gone))?;
         Ok(true)
     }

@@ -1,8 +1,8 @@
 //! Which files a program needs to start: its ELF interpreter and, transitively, the libraries of its `DT_NEEDED`
 //! entries. Used for the userland's binaries, for QEMU, and for programs built on the host that go into a guest.
 //!
-//! The search is that of ld.so(8) without `LD_LIBRARY_PATH`: `DT_RPATH` or `DT_RUNPATH`, then `ld.so.cache` where there
-//! is one ([`super::ld_cache`]), then the given directories in order. Not for what a program opens with dlopen(3): nothing in the file says so.
+//! The search is that of ld.so(8): `DT_RPATH` or `DT_RUNPATH`, `LD_LIBRARY_PATH` between the two, then `ld.so.cache` where
+//! there is one ([`super::ld_cache`]), then the given directories in order. Not for what a program opens with dlopen(3): nothing in the file says so.
 //!
 //! Symbolic links are resolved inside the root that is searched, never on the host, so a tree unpacked from packages
 //! can be walked without chroot(2).
@@ -87,6 +87,8 @@ pub const DEBIAN_LIBRARY_DIRECTORIES: [&str; 6] =
 /// Where libraries are looked for besides where the files that need them say.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
+    /// `LD_LIBRARY_PATH`, for programs of this host.
+    pub first: Vec<PathBuf>,
     /// What `ld.so.cache` says: the path by a library's name.
     pub cache: BTreeMap<String, PathBuf>,
     /// Directories, in their order.
@@ -123,7 +125,7 @@ pub fn walk(
     library_directories: &[impl AsRef<Path>],
 ) -> Result<Vec<Needed>, NeededError> {
     let directories = library_directories.iter().map(|directory| directory.as_ref().to_path_buf()).collect();
-    let found = search(root, files, &Places { cache: BTreeMap::new(), directories })?;
+    let found = search(root, files, &Places { directories, ..Places::default() })?;
     match found.missing.into_iter().next() {
         Some(missing) => Err(missing),
         None => Ok(found.files),
@@ -201,11 +203,12 @@ fn words<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> String {
 fn order(links: &Links, path: &Path, inherited: Vec<PathBuf>, places: &Places) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let lib = places.directories.first().cloned().unwrap_or_default();
     if !links.run_path.is_empty() {
-        return (run_path(&links.run_path, path, &lib), inherited);
+        let own = run_path(&links.run_path, path, &lib);
+        return (places.first.iter().cloned().chain(own).collect(), inherited);
     }
     let mut all = run_path(&links.old_run_path, path, &lib);
     all.extend(inherited);
-    (all.clone(), all)
+    (all.iter().chain(&places.first).cloned().collect(), all)
 }
 
 /// Where a library is: the path by which it is found, and the file.

@@ -117,7 +117,7 @@ fn place(root: &Path, path: &str, bytes: &[u8]) {
 }
 
 /// The libraries that a program of this kind of run path is given, in a root with an `ld.so.cache`.
-fn libraries(tag: u64, run_path: &str) -> String {
+fn libraries(tag: u64, run_path: &str, first: &[&str]) -> String {
     let root = tempfile::tempdir().unwrap();
     let put = |path: &str, bytes: &[u8]| place(root.path(), path, bytes);
     put("p", &with_run_path("", &["liba.so"], run_path, tag));
@@ -126,16 +126,20 @@ fn libraries(tag: u64, run_path: &str) -> String {
         put(path, &program("", &[], ""));
     }
     let cache = [("libb.so".to_owned(), PathBuf::from("/cached/libb.so"))].into();
-    let found = search(root.path(), &["p"], &Places { cache, directories: vec!["default".into()] }).unwrap();
+    let first = first.iter().map(PathBuf::from).collect();
+    let places = Places { first, cache, directories: vec!["default".into()] };
+    let found = search(root.path(), &["p"], &places).unwrap();
     let names: Vec<String> = found.files.iter().map(|file| file.path.display().to_string()).collect();
     format!("{} missing {}", names.join(" "), found.missing.len())
 }
 
 #[test]
 fn run_paths_come_before_the_cache_and_the_old_kind_is_inherited() {
-    assert_eq!(libraries(29, "$ORIGIN/own"), "cached/libb.so own/liba.so p missing 0");
-    assert_eq!(libraries(15, "/own"), "own/liba.so own/libb.so p missing 0");
-    assert_eq!(libraries(29, "/nowhere"), "p missing 1");
+    assert_eq!(libraries(29, "$ORIGIN/own", &[]), "cached/libb.so own/liba.so p missing 0");
+    assert_eq!(libraries(15, "/own", &[]), "own/liba.so own/libb.so p missing 0");
+    assert_eq!(libraries(29, "/nowhere", &[]), "p missing 1");
+    assert_eq!(libraries(29, "/own", &["/cached"]), "cached/liba.so p missing 0");
+    assert_eq!(libraries(15, "/own", &["/cached"]), "own/liba.so own/libb.so p missing 0");
 }
 
 #[test]

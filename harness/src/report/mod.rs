@@ -14,6 +14,7 @@ mod github;
 mod html;
 pub mod json;
 mod junit;
+mod matrix;
 pub mod merge;
 mod pace;
 mod paint;

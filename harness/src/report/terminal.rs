@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::epilogue::account;
+use super::matrix::Matrix;
 use super::pace::Pace;
 use super::paint::{Colour, colour_of, harmless, paint};
 use super::table::table;
@@ -89,6 +90,7 @@ pub struct Terminal<W: Write> {
     common: Common,
     total: Tally,
     families: BTreeMap<String, Tally>,
+    matrix: Matrix,
     failures: Vec<Finished>,
     bar: Option<ProgressBar>,
     pace: Pace,
@@ -110,6 +112,7 @@ impl<W: Write> Terminal<W> {
             common: Common::default(),
             total,
             families,
+            matrix: Matrix::default(),
             failures,
             bar: None,
             pace: Pace::new(now),
@@ -178,6 +181,7 @@ impl<W: Write> Terminal<W> {
         let verdict = finished.judgement.verdict;
         self.total.add(verdict);
         self.families.entry(finished.trial.family.clone()).or_default().add(verdict);
+        self.matrix.add(&finished.trial, verdict);
         // What was not run is counted, not listed: after a Ctrl-C nobody wants four hundred lines.
         let told = match self.look.detail {
             Detail::Failures => verdict.group() == Group::Failed,
@@ -217,6 +221,10 @@ impl<W: Write> Terminal<W> {
         }
         let Look { width, colour, .. } = self.look;
         let mut text = format!("\n{}", table(&self.families, &self.total, width, colour));
+        let matrix = self.matrix.table(width, colour);
+        if !matrix.is_empty() {
+            text.push_str(&format!("\n{matrix}"));
+        }
         for failure in &self.failures {
             text.push_str(&format!("\n{}", account(failure, width, colour)));
         }

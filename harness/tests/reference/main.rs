@@ -1,5 +1,8 @@
 //! The reference engine on the host's own kernel. Skips are decided when the tests are listed.
 
+mod packed;
+#[path = "../rig/mod.rs"]
+mod rig;
 mod same;
 mod walk;
 
@@ -9,9 +12,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 3] = [
+const TESTS: [(&str, Test); 4] = [
     ("both_ways_agree", same::both_ways_agree),
     ("generated_variations_come_back", same::generated_variations_come_back),
+    ("packed_and_unpacked_verdicts_are_the_same", packed::packed_and_unpacked_verdicts_are_the_same),
     ("every_comparison_is_needed", walk::every_comparison_is_needed),
 ];
 

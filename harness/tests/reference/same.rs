@@ -6,62 +6,30 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use arbtest::arbitrary::{self, Unstructured};
-use harness::host::{HostAgent, HostSpec};
-use harness::image::{Settings, Store, default_cache_dir, tree};
 use harness::judge::{Context, Judgement, Verdict, judge};
-use harness::subject::{Manner, Subject};
+use harness::subject::Manner;
 use libtest_mimic::Failed;
-use protocol::message::{Event, Flavor, Lifecycle, MountWay, Request, TrialReport, TrialRequest};
+use protocol::message::{Lifecycle, MountWay, TrialReport};
 use scenarios::{Outcome, Scenario, catalogue};
+
+use crate::rig::Rig;
 
 /// How long the generated variations may take.
 const BUDGET_MS: u64 = 15_000;
 
-/// An agent and the number of its next trial.
-struct Rig {
-    agent: HostAgent,
-    next: u64,
-}
-
-impl Rig {
-    fn new() -> Result<Self, Failed> {
-        let store = Store::open(&default_cache_dir()?, &tree::locate(None)?, Settings::default())?;
-        let spec = HostSpec { agent: store.host_image(None)?.agent, blank: None };
-        Ok(Rig { agent: HostAgent::boot(&spec, soon())?, next: 1 })
-    }
-
-    fn run(&mut self, scenario: &Scenario, way: MountWay) -> Result<(Judgement, TrialReport), Failed> {
-        let manner = Manner { way, ..Manner::default() };
-        let trial = self.next;
-        self.next += 1;
-        self.agent.send(&Request::Run(TrialRequest {
-            trial,
-            program: scenarios::text::print_program_in_place(&scenario.program),
-            flavor: Flavor::Ns,
-            lifecycle: Lifecycle::DumpRestore,
-            engine: Subject::Reference(None).engine(manner),
-            action_timeout_ms: 10_000,
-            keep_logs: true,
-        }))?;
-        loop {
-            if let Event::Finished { report, .. } = self.agent.receive(soon())? {
-                let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before: self.agent.ready().tainted };
-                return Ok((judge(scenario, context, &report), *report));
-            }
-        }
-    }
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(30)
+/// One trial, judged.
+fn run(rig: &mut Rig, scenario: &Scenario, way: MountWay) -> Result<(Judgement, TrialReport), Failed> {
+    let manner = Manner { way, ..Manner::default() };
+    let report = rig.run(&scenario.program, Lifecycle::DumpRestore, manner)?;
+    let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before: rig.agent.ready().tainted };
+    Ok((judge(scenario, context, &report), report))
 }
 
 /// Every scenario whose outcome hangs on how a detached mount is made comes back in both ways.
 pub(crate) fn both_ways_agree() -> Result<(), Failed> {
-    let mut rig = Rig::new()?;
+    let mut rig = Rig::new(false)?;
     let families = ["attributes", "child-mounts", "file-bind", "in-flight", "sharing", "subdir-bind", "resolution"];
     let all = catalogue::load(Path::new(catalogue::DIRECTORY)).map_err(|faults| format!("{faults:?}"))?;
     let mut count = 0;
@@ -71,7 +39,7 @@ pub(crate) fn both_ways_agree() -> Result<(), Failed> {
             continue;
         }
         for way in [MountWay::Tree, MountWay::Bind] {
-            let (judgement, _) = rig.run(scenario, way)?;
+            let (judgement, _) = run(&mut rig, scenario, way)?;
             if judgement.verdict != Verdict::Pass {
                 return Err(format!("{} by {way:?}: {judgement:#?}", scenario.name).into());
             }
@@ -182,7 +150,7 @@ fn changes(u: &mut Unstructured<'_>, files: &mut Vec<String>, text: &mut String)
 
 /// Whatever a generated program holds is there afterwards; the way of making mounts is a part of the variation.
 pub(crate) fn generated_variations_come_back() -> Result<(), Failed> {
-    let rig = RefCell::new(Rig::new()?);
+    let rig = RefCell::new(Rig::new(false)?);
     let count = RefCell::new(0);
     arbtest::arbtest(|u| {
         let text = variation(u)?;
@@ -198,7 +166,7 @@ pub(crate) fn generated_variations_come_back() -> Result<(), Failed> {
             program,
             file: None,
         };
-        let (judgement, report) = rig.borrow_mut().run(&scenario, way).expect("the agent works");
+        let (judgement, report) = run(&mut rig.borrow_mut(), &scenario, way).expect("the agent works");
         *count.borrow_mut() += 1;
         let told = (&judgement.verdict, &judgement.reason, &judgement.quotes, &report.leftovers);
         assert!(judgement.verdict == Verdict::Pass, "by {way:?}: {told:?}\n{text}");

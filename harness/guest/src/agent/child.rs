@@ -118,11 +118,15 @@ impl Child {
     pub(super) fn ask(&mut self, ask: &Ask, timeout: Duration) -> Result<Answer, NoAnswer> {
         wire::send(&mut self.commands, ask)?;
         let deadline = Instant::now() + timeout;
+        // An answer may be long: no part of it is searched twice.
+        let mut searched = 0;
         loop {
-            if let Some(newline) = self.partial.iter().position(|&byte| byte == b'\n') {
-                let line: Vec<u8> = self.partial.drain(..=newline).collect();
+            let newline = self.partial[searched..].iter().position(|&byte| byte == b'\n');
+            if let Some(newline) = newline {
+                let line: Vec<u8> = self.partial.drain(..=searched + newline).collect();
                 return Ok(wire::decode(&line)?);
             }
+            searched = self.partial.len();
             let rest = deadline.saturating_duration_since(Instant::now());
             if rest.is_zero() {
                 return Err(NoAnswer::TimedOut(timeout));

@@ -11,7 +11,8 @@ use nix::sys::stat::Mode;
 use protocol::observation::{FileKind, Lookup, LookupKind, MountRef, Outcome, Reached};
 use scenarios::Bytes;
 
-use super::object::{self, MountTables, link_text, outcome, status};
+use super::object::{MountTables, file_kind, link_text, outcome};
+use crate::sys;
 
 /// No more paths than this are looked up from one directory; programs are small.
 const PATH_LIMIT: usize = 96;
@@ -86,7 +87,7 @@ pub(super) fn is_kernel_filesystem(fd: BorrowedFd<'_>) -> bool {
     const PROC: u64 = 0x9fa0;
     const SYSFS: u64 = 0x6265_6572;
     const DEVPTS: u64 = 0x1cd1;
-    object::filesystem(fd).is_ok_and(|filesystem| [PROC, SYSFS, DEVPTS].contains(&filesystem.magic))
+    sys::filesystem_of(fd).is_ok_and(|(magic, _)| [PROC, SYSFS, DEVPTS].contains(&magic))
 }
 
 fn look_up(
@@ -124,11 +125,10 @@ fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
 fn reached(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &MountTables) -> io::Result<Reached> {
     use std::os::fd::AsRawFd as _;
     let link = link_text(proc, &format!("self/fd/{}", fd.as_raw_fd()))?;
-    let status = status(fd)?;
-    let id = object::mount_id(&fd)?;
-    let magic = object::filesystem(fd).ok().map(|filesystem| filesystem.magic);
+    let sys::Identity { file, mode, mount: id } = sys::identity(fd)?;
+    let magic = sys::filesystem_of(fd).ok().map(|(magic, _)| magic);
     let state = tables.state(id, magic, &link);
-    Ok(Reached { file: status.file, kind: status.kind, mount: MountRef { id, state }, link })
+    Ok(Reached { file, kind: file_kind(mode), mount: MountRef { id, state }, link })
 }
 
 /// Opens a file again through its magic link `path` below `proc`, once for each access mode. Only regular files and

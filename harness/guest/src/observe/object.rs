@@ -80,7 +80,8 @@ pub(super) fn file_status(stat: &FileStat) -> FileStatus {
     }
 }
 
-fn file_kind(mode: u32) -> FileKind {
+/// What is in the mode.
+pub(super) fn file_kind(mode: u32) -> FileKind {
     match SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) {
         SFlag::S_IFREG => FileKind::File,
         SFlag::S_IFDIR => FileKind::Directory,
@@ -160,7 +161,8 @@ pub(super) fn content(dir: BorrowedFd<'_>, path: &str) -> io::Result<Content> {
 pub(super) fn hash(reader: &mut impl Read) -> io::Result<Content> {
     let mut digest = Sha256::new();
     let (mut length, mut head) = (0u64, Vec::new());
-    let mut buffer = vec![0; 64 << 10];
+    // Programs' files are small.
+    let mut buffer = [0; 4 << 10];
     loop {
         let count = reader.read(&mut buffer)?;
         if count == 0 {

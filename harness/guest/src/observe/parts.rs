@@ -160,3 +160,153 @@ fn below<'a>(top: &str, path: &'a Bytes) -> Option<&'a [u8]> {
     // A deleted directory's link text goes on behind its name.
     (rest.is_empty() || rest.starts_with(b"/") || rest == b" (deleted)").then_some(rest)
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::observation::{FileId, FileKind, LookupKind};
+    use protocol::observation::{FilesystemStatus, MountRef, Reached};
+
+    use super::*;
+
+    fn object(object: Object, link: &str, state: MountState) -> ObjectView {
+        ObjectView {
+            object,
+            name: None,
+            link: link.into(),
+            getcwd: None,
+            mount: MountRef { id: 1, state },
+            descriptor: None,
+            mapping: None,
+            status: Outcome::Err("EIO".to_owned()),
+            filesystem: Outcome::Ok(FilesystemStatus { magic: 0, flags: 0 }),
+            statmount: None,
+            content: None,
+            xattrs: Outcome::Ok(Vec::new()),
+            queue: None,
+            reopen: Vec::new(),
+            lookups: vec![Lookup {
+                path: "..".into(),
+                how: LookupKind::Plain,
+                outcome: Outcome::Ok(Reached {
+                    file: FileId { device: 1, inode: 1 },
+                    kind: FileKind::Directory,
+                    link: link.into(),
+                    mount: MountRef { id: 1, state },
+                }),
+            }],
+        }
+    }
+
+    fn mount(at: &str) -> Mount {
+        Mount {
+            id: 1,
+            parent: 0,
+            major: 0,
+            minor: 1,
+            root: "/".into(),
+            mount_point: at.into(),
+            options: "rw".into(),
+            propagation: Vec::new(),
+            fs_type: "tmpfs".into(),
+            source: "tmpfs".into(),
+            super_options: "rw".into(),
+        }
+    }
+
+    /// Two programs with two descriptors each; the first one has one in flight, too.
+    fn split(alone: &str) -> Vec<Observation> {
+        use MountState::{Detached, Visible};
+        let top = |index: usize| format!("{alone}/.zdtm/{index}");
+        let part = |index, first| Part { top: top(index), first_descriptor: first, made: Vec::new() };
+        let parts = Parts { parts: vec![part(0, 3), part(1, 6)], alone: alone.to_owned() };
+        let fd = |number, link: String, state| object(Object::Fd(number), &link, state);
+        let inside = View {
+            objects: vec![
+                fd(3, format!("{}/f", top(0)), Visible),
+                fd(5, "/f".to_owned(), Detached),
+                object(Object::InFlight { socket: 5, nth: 0 }, "/g", Detached),
+                fd(6, format!("{}/a/f (deleted)", top(1)), Visible),
+                fd(8, format!("{}/f", top(0)), Detached),
+                object(Object::Cwd, "/", Visible),
+                object(Object::Root, "/", Visible),
+            ],
+        };
+        let whole = Observation {
+            outside: inside.clone(),
+            inside,
+            shared_descriptions: vec![(Object::Fd(6), Object::Fd(8)), (Object::Fd(3), Object::Fd(6))],
+            mounts: vec![mount("/"), mount("/proc"), mount(&format!("{}/a", top(0))), mount(&top(1))],
+            ..Observation::default()
+        };
+        let tops = vec![object(Object::Cwd, &top(0), Visible), object(Object::Cwd, &top(1), Visible)];
+        parts.split(whole, tops, vec![Vec::new(), Vec::new()])
+    }
+
+    fn told(observation: &Observation) -> String {
+        let object = |view: &ObjectView| format!("{:?} {}", view.object, view.link);
+        let objects = |view: &View| view.objects.iter().map(object).collect::<Vec<_>>().join(", ");
+        let reached = |lookup: &Lookup| match &lookup.outcome {
+            Outcome::Ok(reached) => reached.link.to_string(),
+            Outcome::Err(error) => error.clone(),
+        };
+        let lookups: Vec<String> =
+            observation.inside.objects.iter().flat_map(|view| view.lookups.iter().map(reached)).collect();
+        let mounts: Vec<String> = observation.mounts.iter().map(|mount| mount.mount_point.to_string()).collect();
+        format!(
+            "inside: {}\nlookups: {}\noutside: {}\nshared: {:?}\nmounts: {}\n",
+            objects(&observation.inside),
+            lookups.join(", "),
+            objects(&observation.outside),
+            observation.shared_descriptions,
+            mounts.join(", ")
+        )
+    }
+
+    #[test]
+    fn each_is_told_as_if_it_were_alone() {
+        let all: Vec<String> = split("").iter().map(told).collect();
+        expect_test::expect![[r#"
+            inside: Cwd /, Root /
+            lookups: /, /
+            outside: Cwd /, Root /
+            shared: [(Fd(3), Fd(6))]
+            mounts: /, /proc
+
+            inside: Fd(3) /f, Fd(5) /f, InFlight { socket: 5, nth: 0 } /g, Cwd /
+            lookups: /f, /f, /g, /
+            outside: Fd(3) /f, Fd(5) /f, InFlight { socket: 5, nth: 0 } /g, Cwd /
+            shared: []
+            mounts: /, /a
+
+            inside: Fd(3) /a/f (deleted), Fd(5) /.zdtm/0/f, Cwd /
+            lookups: /a/f (deleted), /.zdtm/0/f, /
+            outside: Fd(3) /a/f (deleted), Fd(5) /.zdtm/0/f, Cwd /
+            shared: [(Fd(3), Fd(5))]
+            mounts: /, /
+        "#]]
+        .assert_eq(&all.join("\n"));
+    }
+
+    #[test]
+    fn where_roots_are_shared_the_top_directory_is_the_trials() {
+        let first = &split("/t/1")[1];
+        expect_test::expect![[r#"
+            inside: Fd(3) /t/1/f, Fd(5) /f, InFlight { socket: 5, nth: 0 } /g, Cwd /t/1
+            lookups: /t/1/f, /f, /g, /t/1
+            outside: Fd(3) /t/1/f, Fd(5) /f, InFlight { socket: 5, nth: 0 } /g, Cwd /
+            shared: []
+            mounts: /, /t/1/a
+        "#]]
+        .assert_eq(&told(first));
+    }
+
+    #[test]
+    fn nothing_is_lost_and_nothing_is_told_twice() {
+        let all = split("");
+        let count = |object: fn(&Object) -> bool| {
+            all.iter().flat_map(|part| &part.inside.objects).filter(|view| object(&view.object)).count()
+        };
+        assert_eq!(count(|object| matches!(object, Object::Fd(_))), 4);
+        assert_eq!(count(|object| matches!(object, Object::InFlight { .. })), 1);
+    }
+}

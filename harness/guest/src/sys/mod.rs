@@ -15,8 +15,8 @@ pub use block::{
 };
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mount::{
-    MountAttr, attach, filesystem_of, fsmount, mount_setattr, open_tree, statmount_by_fd, statmount_device,
-    statx_mount_id,
+    Identity, MountAttr, attach, filesystem_of, fsmount, identity, mount_setattr, open_tree, statmount_by_fd,
+    statmount_device, statx_mount_id,
 };
 pub use process::{
     DescriptorOf, Visitor, clone_into_namespaces, drop_capability, flock, getcwd, inherit, interface_up, kcmp_file,

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use protocol::observation::StatMount;
+use protocol::observation::{FileId, StatMount};
 
 use super::{check, check_fd};
 
@@ -99,21 +99,42 @@ pub fn filesystem_of(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
     Ok((words[0], words[FLAGS] & !ST_VALID))
 }
 
-/// The mount ID of an open file, as in mountinfo (`STATX_MNT_ID`, statx(2), Linux 5.8).
+/// What tells an open file from all others, in one call.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Device and inode.
+    pub file: FileId,
+    /// Type and permission bits, inode(7).
+    pub mode: u32,
+    /// The mount, as in mountinfo.
+    pub mount: u64,
+}
+
+/// Who an open file is, and on which mount (`STATX_MNT_ID`, statx(2), Linux 5.8).
 ///
 /// # Errors
-/// The call's; `Unsupported` where the kernel does not tell.
-pub fn statx_mount_id(fd: BorrowedFd<'_>) -> io::Result<u64> {
+/// The call's; `Unsupported` where the kernel does not tell the mount.
+pub fn identity(fd: BorrowedFd<'_>) -> io::Result<Identity> {
     // SAFETY: all-zero bytes are a valid `statx`.
     let mut buffer: libc::statx = unsafe { std::mem::zeroed() };
+    let wanted = libc::STATX_MNT_ID | libc::STATX_INO | libc::STATX_TYPE | libc::STATX_MODE;
     // SAFETY: an empty path with AT_EMPTY_PATH, a buffer of the right type.
-    let result =
-        unsafe { libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_MNT_ID, &raw mut buffer) };
+    let result = unsafe { libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, wanted, &raw mut buffer) };
     check(result.into())?;
     if buffer.stx_mask & libc::STATX_MNT_ID == 0 {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    Ok(buffer.stx_mnt_id)
+    let device = libc::makedev(buffer.stx_dev_major, buffer.stx_dev_minor);
+    let file = FileId { device, inode: buffer.stx_ino };
+    Ok(Identity { file, mode: buffer.stx_mode.into(), mount: buffer.stx_mnt_id })
+}
+
+/// The mount ID of an open file.
+///
+/// # Errors
+/// As [`identity`].
+pub fn statx_mount_id(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    identity(fd).map(|identity| identity.mount)
 }
 
 /// `struct mnt_id_req` of `linux/mount.h`, second published size.

@@ -5,10 +5,18 @@ use std::io;
 
 /// The most that the kernel gives for a list of names or a value (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`), in bytes.
 const XATTR_MAX: usize = 64 << 10;
+/// Nearly all of them fit into this.
+const USUAL: usize = 256;
 
-fn filled(length: libc::ssize_t, mut buffer: Vec<u8>) -> io::Result<Vec<u8>> {
-    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
-    buffer.truncate(length);
+/// What a call writes into a buffer; with a larger one when the first is too small.
+fn filled(call: impl Fn(&mut [u8]) -> libc::ssize_t) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; USUAL];
+    let mut length = call(&mut buffer);
+    if length < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ERANGE) {
+        buffer.resize(XATTR_MAX, 0);
+        length = call(&mut buffer);
+    }
+    buffer.truncate(usize::try_from(length).map_err(|_| io::Error::last_os_error())?);
     Ok(buffer)
 }
 
@@ -17,10 +25,8 @@ fn filled(length: libc::ssize_t, mut buffer: Vec<u8>) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The call's.
 pub fn listxattr(path: &CStr) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; XATTR_MAX];
     // SAFETY: `path` ends in NUL, the buffer is as long as we say.
-    let length = unsafe { libc::listxattr(path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
-    filled(length, buffer)
+    filled(|buffer| unsafe { libc::listxattr(path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) })
 }
 
 /// getxattr(2): one value.
@@ -28,10 +34,8 @@ pub fn listxattr(path: &CStr) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The call's.
 pub fn getxattr(path: &CStr, name: &CStr) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; XATTR_MAX];
     // SAFETY: both strings end in NUL, the buffer is as long as we say.
-    let length = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
-    filled(length, buffer)
+    filled(|buffer| unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) })
 }
 
 /// setxattr(2): makes or replaces one value.

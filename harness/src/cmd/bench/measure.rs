@@ -32,7 +32,7 @@ const COLD: &str = "cold boot to first message";
 pub(super) struct Bench<'a> {
     pub(super) figures: Vec<Figure>,
     spec: VmSpec,
-    args: &'a BenchArgs,
+    pub(super) args: &'a BenchArgs,
     work: PathBuf,
     next: u64,
 }
@@ -53,7 +53,7 @@ impl<'a> Bench<'a> {
         self.one_scenario()
     }
 
-    fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+    pub(super) fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
         self.figures.push(Figure { name: name.into(), value, unit, ratio_to: None });
     }
 

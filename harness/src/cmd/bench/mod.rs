@@ -4,6 +4,7 @@
 //! figures, this file chooses and prints them.
 
 mod measure;
+mod packed;
 
 use std::io::{self, Write};
 
@@ -33,6 +34,9 @@ pub struct BenchArgs {
     /// Trials for each median
     #[arg(long, value_name = "N", default_value = "11", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub trials: u32,
+    /// Only how many programs a second go through packs
+    #[arg(long)]
+    pub packed: bool,
     /// Go on to 1,000 trials in one VM, which takes some minutes
     #[arg(long)]
     pub long: bool,
@@ -85,7 +89,8 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
     let mut spec = args.machines.vm(&store, &kernel, &Parts::plain(&store), folder.path())?;
     spec.accelerator = args.machines.accelerator(&spec)?.accelerator;
     let mut bench = Bench::new(spec, folder.path(), args)?;
-    let outcome = bench.take_all();
+    let source = packed::Source { store: &store, kernel: &kernel, work: folder.path() };
+    let outcome = if args.packed { Ok(()) } else { bench.take_all() }.and_then(|()| bench.packed(&source));
     write(args.format, &bench.figures, &mut io::stdout())?;
     outcome.map(|()| 0)
 }

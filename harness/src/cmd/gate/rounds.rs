@@ -212,7 +212,7 @@ fn tell_progress(done: usize, count: usize, what: &str, pair: &Pair, key: &str, 
             return;
         }
     }
-    if done % EVERY == 0 || done == count {
+    if done.is_multiple_of(EVERY) || done == count {
         eprintln!("[{done}/{count}] {what}");
     }
 }

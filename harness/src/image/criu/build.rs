@@ -112,10 +112,10 @@ fn is_there(file: &SourceFile, tree: &Path) -> bool {
 /// What a failed `make` said, from the first error on, and where the rest is.
 fn failure(text: &str, log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let is_error = |line: &&str| {
-        [" error: ", "*** ", "undefined reference", "No such file", "cannot "].iter().any(|sign| line.contains(sign))
-    };
-    let first = lines.iter().position(|line| is_error(&line)).unwrap_or(lines.len().saturating_sub(LINES));
+    // What the compiler says before what make says of it; make itself asks for many a thing that need not be there.
+    const SIGNS: [&[&str]; 2] = [&[" error: ", "undefined reference"], &["No rule to make target", "*** "]];
+    let first = |signs: &&[&str]| lines.iter().position(|line| signs.iter().any(|sign| line.contains(sign)));
+    let first = SIGNS.iter().find_map(first).unwrap_or(lines.len().saturating_sub(LINES));
     let first = first.saturating_sub(2);
     let told: Vec<String> = lines.iter().skip(first).take(LINES).map(|line| format!("\n  | {line}")).collect();
     let more = lines.len().saturating_sub(first + LINES);

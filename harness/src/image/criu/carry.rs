@@ -14,7 +14,7 @@ use super::super::cpio::Segment;
 use super::super::error::{ImageError, at};
 use super::super::host;
 use super::super::ld_cache;
-use super::super::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed, Places, Role};
+use super::super::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed, NeededError, Places, Role};
 
 /// The segment's file name.
 pub(super) const SEGMENT: &str = "criu.cpio";
@@ -29,19 +29,17 @@ const LIBRARIES: &str = "lib";
 pub(super) fn of_host(program: &Path) -> Result<Vec<Needed>, ImageError> {
     let cache = ld_cache::parse(&fs::read("/etc/ld.so.cache").unwrap_or_default());
     let real = fs::canonicalize(program).map_err(at("find", program))?;
-    files(Path::new("/"), &real, cache)
+    let first = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let first = std::env::split_paths(&first).filter(|path| path.is_absolute()).collect();
+    files(Path::new("/"), &real, Places { first, cache, ..Places::default() })
 }
 
 /// The files that a program which was built in a tree of unpacked packages needs.
 pub(super) fn of_tree(root: &Path, program: &Path) -> Result<Vec<Needed>, ImageError> {
-    files(root, program, [].into())
+    files(root, program, Places::default())
 }
 
-fn files(
-    root: &Path,
-    program: &Path,
-    cache: std::collections::BTreeMap<String, PathBuf>,
-) -> Result<Vec<Needed>, ImageError> {
+fn files(root: &Path, program: &Path, places: Places) -> Result<Vec<Needed>, ImageError> {
     let what = || program.display().to_string();
     let refuse = |why: String| Err(ImageError::Subject { what: what(), why });
     let mut head = [0; 20];
@@ -57,11 +55,17 @@ fn files(
     }
     let directories = DEBIAN_LIBRARY_DIRECTORIES.iter().map(PathBuf::from).collect();
     let relative = program.strip_prefix("/").unwrap_or(program).to_path_buf();
-    let found = needed::search_from(root, vec![(relative, program.to_path_buf())], &Places { cache, directories })?;
+    let found = needed::search_from(root, vec![(relative, program.to_path_buf())], &Places { directories, ..places })?;
     if !found.missing.is_empty() {
-        let lines: Vec<String> = found.missing.iter().map(|missing| format!("\n  {missing}")).collect();
-        let libraries = if lines.len() == 1 { "a library is" } else { "libraries are" };
-        return refuse(format!("{libraries} missing; install what has them:{}", lines.concat()));
+        let line = |missing: &NeededError| match missing {
+            NeededError::NoLibrary { library, by, .. } => format!("\n  {library}, needed by /{}", by.display()),
+            other => format!("\n  {other}"),
+        };
+        let lines: String = found.missing.iter().map(line).collect();
+        return refuse(format!(
+            "these libraries are neither in its run path, nor in LD_LIBRARY_PATH, nor known to this system's loader; \
+             install them or name their directory:{lines}"
+        ));
     }
     Ok(found.files)
 }
@@ -114,4 +118,38 @@ fn version(directory: &Path) -> Result<String, ImageError> {
         what: "the new criu".into(),
         why: format!("is no criu: `--version` says {said:?}, without a line `Version: ...`"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(program: &Path) -> String {
+        let to = tempfile::tempdir().unwrap();
+        let result = of_host(program).and_then(|files| pack(&files, to.path()));
+        result.expect_err("it is no criu").to_string()
+    }
+
+    #[test]
+    fn what_is_no_criu_is_refused() {
+        let script = tempfile::NamedTempFile::new().unwrap();
+        fs::write(script.path(), "#!/bin/sh\nexec criu \"$@\"\n").unwrap();
+        assert!(refused(script.path()).contains("is no program for amd64"));
+        assert!(refused(Path::new("/nowhere/criu")).starts_with("cannot find /nowhere/criu"));
+        let error = refused(Path::new("/bin/sh"));
+        assert!(error.starts_with("the new criu: "), "{error}");
+    }
+
+    #[test]
+    fn a_program_of_this_host_starts_from_its_copies_alone() {
+        let to = tempfile::tempdir().unwrap();
+        let files = of_host(Path::new("/bin/cat")).unwrap();
+        // It tells no version of criu, but it does start.
+        let error = pack(&files, to.path()).unwrap_err().to_string();
+        assert!(error.contains("is no criu: `--version` says \"cat "), "{error}");
+        let segment = fs::read(to.path().join(SEGMENT)).unwrap();
+        let names = super::super::super::cpio::files_below(&segment, "subject/").unwrap();
+        let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        assert!(names.contains(&"criu") && names.contains(&"ld.so") && names.contains(&"lib/libc.so.6"), "{names:?}");
+    }
 }

@@ -45,8 +45,13 @@ impl Defect {
     /// Whether it is what made this difference, in a trial of its scope.
     pub(super) fn explains(&self, difference: &Difference) -> bool {
         let object = difference.object.as_deref().unwrap_or_default();
+        let meant = self.object.is_empty() || self.object.iter().any(|pattern| wildcard(pattern, object));
+        meant && self.explains_anywhere(difference)
+    }
+
+    /// Whether it makes such differences, on whatever object.
+    pub(super) fn explains_anywhere(&self, difference: &Difference) -> bool {
         self.comparison.contains(&difference.comparison)
-            && (self.object.is_empty() || self.object.iter().any(|pattern| wildcard(pattern, object)))
             && match &self.change {
                 Change::Any => true,
                 Change::Rewritten { expected, got } => expected.captures(&difference.expected).is_some_and(|found| {

@@ -18,6 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::course::summary;
+use super::difference::Difference;
 use super::range::Version;
 use super::verdict::{FailureKind, Judgement, Trial, Verdict};
 use defect::Defect;
@@ -128,37 +129,17 @@ impl Expectations {
         Judgement { verdict, reason, ..judgement }
     }
 
-    /// Marks the differences that known defects explain. Where all are, the failure is an expected one; otherwise the
-    /// first of the others decides. A failure that is not one of differences stays what it is, and so does one with
-    /// more differences than are kept: nobody can say that all of them are known.
-    fn explain(&self, trial: &Trial, criu: Option<&Version>, mut judgement: Judgement) -> Judgement {
-        let of_differences = judgement.differences.first().map(|first| Verdict::Fail(first.kind));
-        if of_differences != Some(judgement.verdict) || judgement.more_differences > 0 {
-            return judgement;
-        }
-        let defects: Vec<&Defect> = self.defects.iter().filter(|defect| defect.scope.has(trial, criu)).collect();
-        for difference in &mut judgement.differences {
-            let cause = defects.iter().find(|defect| defect.explains(difference));
-            difference.known = cause.map(|defect| reason_of(&defect.reason, defect.link.as_deref()));
-        }
-        judgement.differences.sort_by_key(|difference| difference.known.is_some());
-        let unknown = judgement.differences.iter().filter(|difference| difference.known.is_none()).count();
-        let Some(first) = judgement.differences.first() else { return judgement };
-        if unknown > 0 {
-            judgement.reason = summary(first, unknown);
-            judgement.verdict = Verdict::Fail(first.kind);
-        } else {
-            let mut causes: Vec<&str> = Vec::new();
-            for cause in judgement.differences.iter().filter_map(|difference| difference.known.as_deref()) {
-                if !causes.contains(&cause) {
-                    causes.push(cause);
-                }
-            }
-            let seen = summary(first, judgement.differences.len());
-            judgement.reason = format!("{seen} (known: {})", causes.join("; "));
-            judgement.verdict = Verdict::Xfail(first.kind);
-        }
-        judgement
+    /// What a judgement of a generated program is: known defects count in whatever scenario and on whatever object they were
+    /// recorded, recorded failures of scenarios say nothing.
+    pub fn apply_anywhere(&self, trial: &Trial, criu: Option<&Version>, judgement: Judgement) -> Judgement {
+        let defects = self.defects.iter().filter(|defect| defect.scope.has_place(trial, criu));
+        explained(&defects.collect::<Vec<_>>(), Defect::explains_anywhere, judgement)
+    }
+
+    /// [`explained`] by the defects of the trial's scope.
+    fn explain(&self, trial: &Trial, criu: Option<&Version>, judgement: Judgement) -> Judgement {
+        let defects = self.defects.iter().filter(|defect| defect.scope.has(trial, criu));
+        explained(&defects.collect::<Vec<_>>(), Defect::explains, judgement)
     }
 
     /// A complaint for each entry that matches no scenario of the whole catalogue: it is stale or misspelt.
@@ -188,4 +169,36 @@ impl Expectations {
 /// A reason with the place where it is discussed.
 fn reason_of(reason: &str, link: Option<&str>) -> String {
     link.map_or_else(|| reason.to_owned(), |link| format!("{reason}, {link}"))
+}
+
+/// Marks the differences that known defects explain. Where all are, the failure is an expected one; otherwise the
+/// first of the others decides. A failure that is not one of differences stays what it is, and so does one with
+/// more differences than are kept: nobody can say that all of them are known.
+fn explained(defects: &[&Defect], explains: fn(&Defect, &Difference) -> bool, mut judgement: Judgement) -> Judgement {
+    let of_differences = judgement.differences.first().map(|first| Verdict::Fail(first.kind));
+    if of_differences != Some(judgement.verdict) || judgement.more_differences > 0 {
+        return judgement;
+    }
+    for difference in &mut judgement.differences {
+        let cause = defects.iter().find(|defect| explains(defect, difference));
+        difference.known = cause.map(|defect| reason_of(&defect.reason, defect.link.as_deref()));
+    }
+    judgement.differences.sort_by_key(|difference| difference.known.is_some());
+    let unknown = judgement.differences.iter().filter(|difference| difference.known.is_none()).count();
+    let Some(first) = judgement.differences.first() else { return judgement };
+    if unknown > 0 {
+        judgement.reason = summary(first, unknown);
+        judgement.verdict = Verdict::Fail(first.kind);
+    } else {
+        let mut causes: Vec<&str> = Vec::new();
+        for cause in judgement.differences.iter().filter_map(|difference| difference.known.as_deref()) {
+            if !causes.contains(&cause) {
+                causes.push(cause);
+            }
+        }
+        let seen = summary(first, judgement.differences.len());
+        judgement.reason = format!("{seen} (known: {})", causes.join("; "));
+        judgement.verdict = Verdict::Xfail(first.kind);
+    }
+    judgement
 }

@@ -26,15 +26,18 @@ impl Scope {
     /// Whether a trial of a subject with this version of CRIU is in it. A user's own file, which has no family, never
     /// is: what is recorded is about the catalogue.
     pub(super) fn has(&self, trial: &Trial, criu: Option<&Version>) -> bool {
+        !trial.family.is_empty() && self.names(&trial.scenario) && self.has_place(trial, criu)
+    }
+
+    /// Whether trials that run as this one does are in it, whatever their scenario.
+    pub(super) fn has_place(&self, trial: &Trial, criu: Option<&Version>) -> bool {
         let any = |patterns: &[String], text: &str| {
             patterns.is_empty() || patterns.iter().any(|pattern| wildcard(pattern, text))
         };
         let within = |ranges: &[Range], version: Option<&Version>| {
             ranges.is_empty() || version.is_some_and(|version| ranges.iter().any(|range| range.contains(version)))
         };
-        !trial.family.is_empty()
-            && self.names(&trial.scenario)
-            && any(&self.flavor, flavor_word(trial.flavor))
+        any(&self.flavor, flavor_word(trial.flavor))
             && any(&self.lifecycle, trial.lifecycle.word())
             && any(&self.subject, &trial.subject)
             && within(&self.kernel, Version::find(&trial.kernel).as_ref())

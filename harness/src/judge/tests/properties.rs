@@ -4,13 +4,10 @@ use crate::judge::comparisons::{ALL, Mode, compare};
 
 use super::fixture;
 
-fn twice<T>(
-    make: impl Fn(&mut arbtest::arbitrary::Unstructured<'_>, u64) -> arbtest::arbitrary::Result<T>,
-    check: impl Fn(T, T),
-) {
+fn twice<T>(make: impl Fn(&mut arbitrary::Unstructured<'_>, u64) -> arbitrary::Result<T>, check: impl Fn(T, T)) {
     arbtest::arbtest(|u| {
         let bytes: [u8; 64] = u.arbitrary()?;
-        let of = |shift| make(&mut arbtest::arbitrary::Unstructured::new(&bytes), shift);
+        let of = |shift| make(&mut arbitrary::Unstructured::new(&bytes), shift);
         let (one, other) = (of(0)?, of(1 + u64::from(bytes[63] % 7))?);
         check(one, other);
         Ok(())

@@ -1,0 +1,118 @@
+//! How many programs a second go through packs, judged and all: the catalogue's controls, which pass with any subject.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::channel;
+use std::sync::{Barrier, Mutex};
+use std::time::Instant;
+
+use anyhow::bail;
+use scenarios::Scenario;
+
+use super::super::plan::{self, Axes};
+use super::super::select::select;
+use super::Bench;
+use crate::image::Store;
+use crate::judge::range::Version;
+use crate::judge::{Group, Judgement, Trial};
+use crate::machine::MachineSpec;
+use crate::run::{PACK, Task, Work, Worker, sharing};
+use crate::subject::{Manner, Parts, Subject};
+
+/// Every worker does the same work so often.
+const ROUNDS: usize = 4;
+
+/// What the figures are taken with.
+pub(super) struct Source<'a> {
+    pub(super) store: &'a Store,
+    pub(super) kernel: &'a str,
+    pub(super) work: &'a Path,
+}
+
+impl Bench<'_> {
+    pub(super) fn packed(&mut self, source: &Source<'_>) -> anyhow::Result<()> {
+        let tree = crate::image::tree::locate(self.args.machines.store.tree.as_deref())?;
+        let mut controls = select(&["*/control*".to_owned()], &tree)?;
+        controls.retain(|scenario| sharing::needs(&scenario.program).is_some_and(|needs| !needs.nested));
+        let machines = &self.args.machines;
+        let parts = Parts::plain(source.store);
+        let vms = machines.vms(source.store, source.kernel, &parts, &source.work.join("packed"))?;
+        let debian = Subject::Debian(source.store.manifest().defaults.userland.clone());
+        let criu = tasks(source.kernel, &debian, &controls);
+        let cores = machines.workers(usize::MAX);
+        let one = self.rate(&vms, &criu, 1, &tree)?;
+        self.figure("packed programs with criu, one VM", one, "1/s");
+        if cores > 1 {
+            let all = self.rate(&vms, &criu, cores, &tree)?;
+            self.figure(format!("packed programs with criu, {cores} VMs"), all, "1/s");
+        }
+        let reference = tasks(source.kernel, &Subject::Reference(None), &controls);
+        let all = self.rate(&vms, &reference, cores, &tree)?;
+        self.figure(format!("packed programs with the reference engine, {cores} VMs"), all, "1/s");
+        let in_memory: Vec<Scenario> = controls
+            .into_iter()
+            .filter(|scenario| sharing::needs(&scenario.program).is_some_and(|needs| needs.disks == 0))
+            .collect();
+        let kernel = crate::host::kernel_name();
+        let agents = machines.host_agents(source.store, &in_memory)?;
+        let reference = tasks(&kernel, &Subject::Reference(None), &in_memory);
+        let all = self.rate(&agents, &reference, cores, &tree)?;
+        self.figure(format!("packed programs with the reference engine, {cores} agents on the host"), all, "1/s");
+        Ok(())
+    }
+
+    /// Programs a second, by so many workers at once, each with a machine that is warm.
+    fn rate(
+        &self,
+        specs: &(dyn Fn(usize) -> MachineSpec + Sync),
+        tasks: &[Task],
+        workers: usize,
+        tree: &Path,
+    ) -> anyhow::Result<f64> {
+        let expectations = plan::expectations(tree)?;
+        let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
+            expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
+        };
+        let (queue, stop) = (Mutex::new(VecDeque::new()), AtomicBool::new(false));
+        let timeout_scale = self.args.machines.timeout_scale;
+        let work =
+            Work { tasks: &queue, specs, known: &known, stop: &stop, timeout_scale, retries: 0, repeat: 1, pack: PACK };
+        let ready = Barrier::new(workers);
+        let rounds = &|number: usize| -> Result<f64, String> {
+            let (news, _heard) = channel();
+            let mut worker = Worker::new(number, &work, news);
+            let mut failed = Vec::new();
+            let mut round = |failed: &mut Vec<String>| {
+                worker.run_all(tasks.to_vec(), &mut |over| {
+                    if over.judgement.verdict.group() != Group::Passed {
+                        failed
+                            .push(format!("{}: {} {}", over.task.trial, over.judgement.verdict, over.judgement.reason));
+                    }
+                });
+            };
+            round(&mut failed);
+            ready.wait();
+            let start = Instant::now();
+            (0..ROUNDS).for_each(|_| round(&mut failed));
+            let seconds = start.elapsed().as_secs_f64();
+            failed.first().map_or(Ok((ROUNDS * tasks.len()) as f64 / seconds), |first| Err(first.clone()))
+        };
+        let rates: Vec<Result<f64, String>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..workers).map(|number| scope.spawn(move || rounds(number))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
+        });
+        let mut sum = 0.0;
+        for rate in rates {
+            match rate {
+                Ok(rate) => sum += rate,
+                Err(why) => bail!("a control did not pass: {why}"),
+            }
+        }
+        Ok(sum)
+    }
+}
+
+fn tasks(kernel: &str, subject: &Subject, scenarios: &[Scenario]) -> Vec<Task> {
+    Axes::default().tasks(kernel, subject, Manner::default(), scenarios)
+}

@@ -1,0 +1,69 @@
+//! Which programs a campaign runs: the N-th of a seed is always the same, as long as the corpus is.
+
+use arbitrary::Unstructured;
+use scenarios::live::{self, Terms};
+use scenarios::program::Step;
+use scenarios::scenario::Requirements;
+use scenarios::{Outcome, Program, Scenario};
+
+/// How many bytes a program is drawn from.
+const BYTES: usize = 4096;
+/// A program that is no use is drawn again so often.
+const TRIES: usize = 20;
+
+/// What is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What the machine can do.
+    pub terms: Terms,
+    /// Nothing is on a detached mount: what a criu can restore that knows nothing of them.
+    pub controls: bool,
+}
+
+/// The program with this number, from nothing or from two earlier ones; none when nothing of use came in a few tries.
+pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wanted: &Wanted) -> Option<Program> {
+    let mut random = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut bytes = [0; BYTES];
+    for _ in 0..TRIES {
+        random.fill(&mut bytes);
+        let mut u = Unstructured::new(&bytes);
+        let drawn = match parents {
+            Some((one, other)) => live::mutate(&mut u, one, other, &wanted.terms),
+            None => live::program(&mut u, &wanted.terms),
+        };
+        let Ok(program) = drawn else { continue };
+        let program = if wanted.controls { control(&mut u, &program, &wanted.terms) } else { program };
+        if is_of_use(&program, wanted) {
+            return Some(program);
+        }
+    }
+    None
+}
+
+/// The program without its lazy unmounts.
+fn control(u: &mut Unstructured<'_>, program: &Program, terms: &Terms) -> Program {
+    let mut without = program.clone();
+    without.steps.retain(|line| !matches!(line.step, Step::Unmount { lazy: true, .. }));
+    let without = live::repair(&without);
+    if terms.assertions { live::assert(u, &without).unwrap_or(without) } else { without }
+}
+
+/// Whether it can be restored, and holds something to look at.
+fn is_of_use(program: &Program, wanted: &Wanted) -> bool {
+    let Ok(model) = scenarios::model::Model::run(program) else { return false };
+    let opens = program.steps.iter().any(|line| matches!(line.step, Step::Open { .. } | Step::Chdir { .. }));
+    opens && model.is_restorable() && wanted.controls != model.survey().has_detached
+}
+
+/// A scenario of a program: it must come back.
+pub fn scenario(number: u64, program: Program) -> Scenario {
+    Scenario {
+        name: format!("fuzz/{number}"),
+        family: "fuzz".to_owned(),
+        summary: "Generated.".to_owned(),
+        requires: Requirements::default(),
+        outcome: Outcome::Restored,
+        program,
+        file: None,
+    }
+}

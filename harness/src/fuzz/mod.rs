@@ -1,0 +1,24 @@
+//! Campaigns: programs that nobody wrote, for hours, unattended.
+//!
+//! Programs are drawn with the model at hand ([`scenarios::live`]), or made from earlier ones that showed something new; they
+//! run in packs. A failure that comes again in a fresh machine is filed by its [`Signature`]; the first of each is made
+//! as small as it gets. After every batch all is on disk.
+//!
+//! - [`campaign`]: the loop
+//! - [`draw`]: which programs
+//! - [`signature`], [`buckets`]: what a finding is
+//! - [`features`]: what is new
+//! - [`state`]: what outlives a kill
+//! - [`page`]: how it went, for a browser
+
+pub mod buckets;
+pub mod campaign;
+pub mod draw;
+pub mod features;
+pub mod page;
+pub mod signature;
+pub mod state;
+
+pub use campaign::{Campaign, Seen, Settings};
+pub use signature::Signature;
+pub use state::State;

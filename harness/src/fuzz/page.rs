@@ -1,0 +1,143 @@
+//! The page of a campaign: programs, features and findings over time, and each finding with its program. Nothing from
+//! elsewhere, no scripts.
+
+use std::fmt::Write as _;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::buckets::Bucket;
+use super::state::{Point, State};
+
+const STYLE: &str = include_str!("page.css");
+/// Of a plot, in its own units.
+const SIZE: (f64, f64) = (320.0, 120.0);
+
+/// The page.
+pub fn page(state: &State) -> String {
+    let rate = if state.seconds > 0.0 { state.programs as f64 / state.seconds } else { 0.0 };
+    let mut buckets: Vec<&Bucket> = state.buckets.iter().collect();
+    buckets.sort_by(|one, other| one.first_seconds.total_cmp(&other.first_seconds));
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "zdtm-detached fuzz: " (buckets.len()) " findings" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "zdtm-detached fuzz" }
+                p.what { (state.what) ", seed " (state.seed) }
+                dl {
+                    (number("programs", &state.programs.to_string()))
+                    (number("programs/s", &format!("{rate:.1}")))
+                    (number("time", &duration(state.seconds)))
+                    (number("features", &state.features.len().to_string()))
+                    (number("findings", &buckets.len().to_string()))
+                    (number("resets", &state.resets.to_string()))
+                    (number("flaky", &state.flaky.to_string()))
+                    (number("unusable", &state.unusable.to_string()))
+                }
+                div.plots {
+                    (plot("programs", &state.history, |point| point.programs as f64))
+                    (plot("features", &state.history, |point| point.features as f64))
+                    (plot("findings", &state.history, |point| point.buckets as f64))
+                }
+                h2 { "Findings" }
+                @if buckets.is_empty() { p { "None yet." } }
+                @for bucket in buckets { (finding(bucket)) }
+                @if !state.known.is_empty() {
+                    h2 { "Known" }
+                    table { @for (signature, count) in &state.known { tr { td.count { (count) } td { (signature) } } } }
+                }
+            }
+        }
+    };
+    page.into_string() + "\n"
+}
+
+fn number(name: &str, value: &str) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+/// `2 h 03 min`, `4 min 05 s`, `6 s`
+pub fn duration(seconds: f64) -> String {
+    let all = seconds.max(0.0) as u64;
+    match (all / 3600, all / 60 % 60, all % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
+    }
+}
+
+fn finding(bucket: &Bucket) -> Markup {
+    html! {
+        details {
+            summary {
+                span.count { (bucket.count) " x" } " "
+                strong { (bucket.signature) }
+                span.when { " " (bucket.steps) " steps, after " (duration(bucket.first_seconds)) }
+            }
+            p { (bucket.verdict) ": " (bucket.reason) }
+            pre { (bucket.program) }
+        }
+    }
+}
+
+/// One value over time.
+fn plot(name: &str, history: &[Point], read: fn(&Point) -> f64) -> Markup {
+    let end = history.last().map_or(1.0, |point| point.seconds.max(1.0));
+    let most = history.iter().map(read).fold(1.0, f64::max);
+    let mut line = String::from("0,120");
+    for point in history {
+        let (x, y) = (point.seconds / end * SIZE.0, SIZE.1 - read(point) / most * SIZE.1);
+        let _ = write!(line, " {x:.1},{y:.1}");
+    }
+    html! {
+        figure {
+            figcaption { (name) span.most { (format!("{most:.0}")) } }
+            svg viewBox="0 -2 320 124" preserveAspectRatio="none" role="img" aria-label=(format!("{name} over time, up to {most:.0}")) {
+                polyline points=(line) {}
+            }
+            p.axis { span { "0" } span { (duration(end)) } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::Signature;
+
+    #[test]
+    fn everything_is_in_the_page_and_nothing_acts() {
+        let mut state = State::new("reference on host-6.18".to_owned(), 3);
+        (state.programs, state.seconds) = (600, 60.0);
+        state.note();
+        state.buckets.file(Bucket {
+            signature: Signature("wrong-path descriptor link".to_owned()),
+            count: 4,
+            program: "write f \"<script>\"".to_owned(),
+            steps: 1,
+            verdict: "fail(wrong-path)".to_owned(),
+            reason: "it <differs>".to_owned(),
+            first_seconds: 3725.0,
+            trial: "t".to_owned(),
+            shrunk: true,
+        });
+        let page = page(&state);
+        for text in [
+            "reference on host-6.18",
+            "<dd>10.0</dd>",
+            "4 x",
+            "after 1 h 02 min",
+            "&lt;script&gt;",
+            "it &lt;differs&gt;",
+        ] {
+            assert!(page.contains(text), "{text}");
+        }
+        assert!(!page.contains("<script") && !page.contains("http"));
+        assert!(page.contains("points=\"0,120 320.0,0.0\""));
+    }
+}

@@ -1,0 +1,260 @@
+//! The model of mounts and names against what the kernel showed: every prediction is held against the observation before
+//! the dump. Where they differ one of them is wrong, and `docs/KERNEL.md` says who was, the times it happened.
+//!
+//! Numbers of the kernel are never compared: that two files are one inode, or two objects on one mount, is compared as a
+//! partition over everything that was seen at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use protocol::Observation;
+use protocol::observation::{FileKind, LookupKind, MountState, Object, ObjectView, Outcome, Reached};
+use scenarios::Bytes;
+use scenarios::model::{self, Errno, FileKey, How, MountKey, ObjectKind, Prediction, Seen};
+use sha2::{Digest, Sha256};
+
+/// The observer reads no more of a file than this.
+const CONTENT_LIMIT: usize = 4 << 20;
+/// What the observer shows of a content.
+const HEAD: usize = 64;
+
+/// What came of a comparison.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Agreement {
+    /// Predictions that were held against something.
+    pub known: usize,
+    /// Things that were seen and about which the model says that it does not know.
+    pub unknown: usize,
+    /// Where model and kernel differ: what, predicted, seen.
+    pub differences: Vec<String>,
+}
+
+/// Holds every prediction against what was seen before anything was done to the process.
+pub fn compare(prediction: &Prediction, observation: &Observation) -> Agreement {
+    let mut comparison = Comparison::default();
+    let mut matched = Vec::new();
+    for seen in &prediction.objects {
+        let view = observation.inside.objects.iter().find(|view| is(view, &seen.name));
+        match view {
+            Some(view) => {
+                comparison.object(seen, view);
+                matched.push((seen, view));
+            }
+            None => comparison.differ(&seen.name, "object", &"there", &"not there"),
+        }
+    }
+    for view in &observation.inside.objects {
+        let expected = matched.iter().any(|(_, other)| other.object == view.object);
+        let socket = matches!(&view.status, Outcome::Ok(status) if status.kind == FileKind::Socket);
+        if !expected && !socket {
+            comparison.differ(&format!("{:?}", view.object), "object", &"none", &view.link);
+        }
+    }
+    comparison.descriptions(&matched, observation);
+    comparison.agreement
+}
+
+fn is(view: &ObjectView, name: &str) -> bool {
+    match name {
+        "cwd" => view.object == Object::Cwd,
+        "root" => view.object == Object::Root,
+        "exe" => view.object == Object::Exe,
+        name => view.name.as_deref() == Some(name),
+    }
+}
+
+/// One side's keys are the other's numbers, one to one.
+#[derive(Debug)]
+struct Pairs<A, B>(HashMap<A, B>, HashMap<B, A>);
+
+impl<A, B> Default for Pairs<A, B> {
+    fn default() -> Self {
+        Pairs(HashMap::new(), HashMap::new())
+    }
+}
+
+impl<A: Copy + Eq + Hash, B: Copy + Eq + Hash> Pairs<A, B> {
+    fn agree(&mut self, one: A, other: B) -> bool {
+        *self.0.entry(one).or_insert(other) == other && *self.1.entry(other).or_insert(one) == one
+    }
+}
+
+#[derive(Default)]
+struct Comparison {
+    agreement: Agreement,
+    files: Pairs<FileKey, (u64, u64)>,
+    mounts: Pairs<MountKey, u64>,
+}
+
+impl Comparison {
+    fn differ(&mut self, object: &str, what: &str, predicted: &dyn Debug, seen: &dyn Debug) {
+        self.agreement.differences.push(format!("{object}: {what}: predicted {predicted:?}, seen {seen:?}"));
+    }
+
+    fn same<T: Debug + PartialEq>(&mut self, object: &str, what: &str, predicted: Option<T>, seen: &T) {
+        match predicted {
+            None => self.agreement.unknown += 1,
+            Some(predicted) => {
+                self.agreement.known += 1;
+                if predicted != *seen {
+                    self.differ(object, what, &predicted, seen);
+                }
+            }
+        }
+    }
+
+    fn object(&mut self, seen: &Seen, view: &ObjectView) {
+        let name = seen.name.as_str();
+        self.same(name, "link", seen.link.clone(), &view.link);
+        self.same(name, "mount state", Some(state_of(seen.state)), &view.mount.state);
+        self.mount(name, "mount", seen.mount, view.mount.id);
+        if let Some(getcwd) = &view.getcwd {
+            let predicted = seen.getcwd.clone().map(outcome_of);
+            self.same(name, "getcwd", predicted, getcwd);
+        }
+        let Outcome::Ok(status) = &view.status else {
+            return self.differ(name, "status", &"there", &"not there");
+        };
+        self.same(name, "kind", Some(kind_of(seen.kind)), &status.kind);
+        self.same(name, "links", seen.links, &status.links);
+        self.file(name, "file", seen.file, (status.file.device, status.file.inode));
+        if let Some(descriptor) = &view.descriptor {
+            self.same(name, "position", seen.position, &descriptor.position);
+        }
+        self.content(seen, view);
+        for (index, lookup) in view.reopen.iter().enumerate() {
+            let predicted = seen.reopen.get(index).cloned().flatten();
+            self.reached(name, &format!("{:?}", lookup.how), predicted.as_ref(), &lookup.outcome);
+        }
+        self.lookups(seen, view);
+    }
+
+    fn content(&mut self, seen: &Seen, view: &ObjectView) {
+        let Some(content) = &view.content else { return };
+        let Some(predicted) = &seen.content else {
+            self.agreement.unknown += 1;
+            return;
+        };
+        let Outcome::Ok(content) = content else {
+            return self.differ(&seen.name, "content", &predicted.head(HEAD), content);
+        };
+        let bytes = predicted.head(CONTENT_LIMIT);
+        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.agreement.known += 1;
+        if content.length != bytes.len() as u64 || content.sha256 != digest {
+            let head = Bytes::from(predicted.head(HEAD));
+            self.differ(&seen.name, "content", &(head, bytes.len()), &(&content.head, content.length));
+        }
+    }
+
+    fn lookups(&mut self, seen: &Seen, view: &ObjectView) {
+        let mut predicted: BTreeMap<(Bytes, LookupKind), _> = seen
+            .lookups
+            .iter()
+            .map(|lookup| ((lookup.path.clone(), how_of(lookup.how)), lookup.outcome.as_ref()))
+            .collect();
+        for lookup in &view.lookups {
+            let what = format!("{:?} {:?}", lookup.how, lookup.path);
+            match predicted.remove(&(lookup.path.clone(), lookup.how)) {
+                Some(outcome) => self.reached(&seen.name, &what, outcome, &lookup.outcome),
+                None if seen.complete => self.differ(&seen.name, &what, &"no such name", &lookup.outcome),
+                None => self.agreement.unknown += 1,
+            }
+        }
+        let mut left: Vec<_> = predicted.into_keys().map(|(path, _)| path).collect();
+        left.sort();
+        left.dedup();
+        // Names that the model does not know can push others over the observer's limit.
+        if !left.is_empty() && seen.complete {
+            self.differ(&seen.name, "lookups", &left, &"not looked up");
+        }
+    }
+
+    fn reached(
+        &mut self,
+        object: &str,
+        what: &str,
+        predicted: Option<&Result<model::Reached, Errno>>,
+        seen: &Outcome<Reached>,
+    ) {
+        match (predicted, seen) {
+            (None, _) => self.agreement.unknown += 1,
+            (Some(Ok(predicted)), Outcome::Ok(seen)) => {
+                self.same(object, &format!("{what}: link"), predicted.link.clone(), &seen.link);
+                self.same(object, &format!("{what}: kind"), Some(kind_of(predicted.kind)), &seen.kind);
+                self.same(object, &format!("{what}: state"), Some(state_of(predicted.state)), &seen.mount.state);
+                self.mount(object, &format!("{what}: mount"), predicted.mount, seen.mount.id);
+                self.file(object, &format!("{what}: file"), predicted.file, (seen.file.device, seen.file.inode));
+            }
+            (Some(Err(predicted)), Outcome::Err(seen)) => self.same(object, what, Some((*predicted).to_owned()), seen),
+            (Some(predicted), seen) => self.differ(object, what, predicted, seen),
+        }
+    }
+
+    fn mount(&mut self, object: &str, what: &str, predicted: MountKey, seen: u64) {
+        self.agreement.known += 1;
+        if !self.mounts.agree(predicted, seen) {
+            self.differ(object, what, &predicted, &(seen, "another mount elsewhere"));
+        }
+    }
+
+    fn file(&mut self, object: &str, what: &str, predicted: Option<FileKey>, seen: (u64, u64)) {
+        let Some(predicted) = predicted else {
+            self.agreement.unknown += 1;
+            return;
+        };
+        self.agreement.known += 1;
+        if !self.files.agree(predicted, seen) {
+            self.differ(object, what, &predicted, &(seen, "another file elsewhere"));
+        }
+    }
+
+    /// Which descriptors are one open file description.
+    fn descriptions(&mut self, matched: &[(&Seen, &ObjectView)], observation: &Observation) {
+        for (index, (one, one_view)) in matched.iter().enumerate() {
+            for (other, other_view) in &matched[index + 1..] {
+                let (Some(a), Some(b)) = (one.description, other.description) else { continue };
+                let pair = (one_view.object.min(other_view.object), one_view.object.max(other_view.object));
+                let seen = observation.shared_descriptions.contains(&pair);
+                self.same(&one.name, &format!("one description with {}", other.name), Some(a == b), &seen);
+            }
+        }
+    }
+}
+
+fn outcome_of(result: Result<Bytes, Errno>) -> Outcome<Bytes> {
+    match result {
+        Ok(text) => Outcome::Ok(text),
+        Err(errno) => Outcome::Err(errno.to_owned()),
+    }
+}
+
+fn state_of(state: model::MountState) -> MountState {
+    match state {
+        model::MountState::Visible => MountState::Visible,
+        model::MountState::Detached => MountState::Detached,
+        model::MountState::Internal => MountState::Internal,
+    }
+}
+
+fn kind_of(kind: ObjectKind) -> FileKind {
+    match kind {
+        ObjectKind::File => FileKind::File,
+        ObjectKind::Directory => FileKind::Directory,
+        ObjectKind::Symlink => FileKind::Symlink,
+        ObjectKind::Fifo => FileKind::Fifo,
+        ObjectKind::CharDevice => FileKind::CharDevice,
+        ObjectKind::BlockDevice => FileKind::BlockDevice,
+    }
+}
+
+fn how_of(how: How) -> LookupKind {
+    match how {
+        How::Plain => LookupKind::Plain,
+        How::Nofollow => LookupKind::Nofollow,
+        How::Beneath => LookupKind::Beneath,
+        How::InRoot => LookupKind::InRoot,
+        How::NoXdev => LookupKind::NoXdev,
+    }
+}

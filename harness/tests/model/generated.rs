@@ -1,0 +1,141 @@
+//! Generated programs, carried out by the model and by the kernel. Each accepts what the other accepts, and what is seen
+//! afterwards is what was predicted.
+//!
+//! `ZDTM_DETACHED_TEST_SEED` starts at another program, `ZDTM_DETACHED_TEST_SECONDS` goes on for longer.
+
+use std::time::{Duration, Instant};
+
+use arbtest::arbitrary::{self, Unstructured};
+use harness::oracle::{self, Agreement};
+use harness::subject::Manner;
+use libtest_mimic::Failed;
+use protocol::message::{Lifecycle, SetupFailure};
+use scenarios::live::{self, Swarm, Terms};
+use scenarios::model::{Model, Refusal};
+use scenarios::program::Line;
+use scenarios::{Program, Step, text};
+
+use crate::rig::Rig;
+
+const SECONDS: u64 = 20;
+/// What the model may not know, in per mille of all that is seen.
+const UNKNOWN_LIMIT: usize = 60;
+/// So many differences are shown.
+const SHOWN: usize = 12;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn noise(seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(next).take(512).flatten().collect()
+}
+
+/// Seeds, until the time is over.
+fn seeds() -> impl Iterator<Item = u64> {
+    let deadline = Instant::now() + Duration::from_secs(setting("ZDTM_DETACHED_TEST_SECONDS", SECONDS));
+    (setting("ZDTM_DETACHED_TEST_SEED", 0)..).take_while(move |_| Instant::now() < deadline)
+}
+
+fn told(differences: &[String]) -> Failed {
+    let shown: Vec<_> = differences.iter().take(SHOWN).map(String::as_str).collect();
+    format!("{} programs differ:\n{}", differences.len(), shown.join("\n\n")).into()
+}
+
+pub(crate) fn are_as_predicted() -> Result<(), Failed> {
+    let mut rig = Rig::new(true)?;
+    let (mut sum, mut wrong, mut ran) = (Agreement::default(), Vec::new(), 0);
+    for seed in seeds() {
+        // Disks cost time: one program in four has them.
+        let terms = Terms { disks: seed % 4 == 0, ..Terms::default() };
+        let program = live::program(&mut Unstructured::new(&noise(seed)), &terms)?;
+        let printed = text::print_program(&program);
+        let model = Model::run(&program).map_err(|(index, refusal)| format!("step {index}: {refusal}\n{printed}"))?;
+        let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
+        ran += 1;
+        let Some(before) = report.before else {
+            wrong.push(format!("seed {seed}: {:?}\n{printed}", report.setup_failure));
+            continue;
+        };
+        let agreement = oracle::compare(&model.predict(), &before);
+        sum.known += agreement.known;
+        sum.unknown += agreement.unknown;
+        let asserted = report.failed_assertions.iter().map(|failed| format!("assert, line {}", failed.line));
+        let differences: Vec<String> = agreement.differences.into_iter().chain(asserted).take(8).collect();
+        if !differences.is_empty() {
+            wrong.push(format!("seed {seed}: {}\n{printed}", differences.join("\n  ")));
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(told(&wrong));
+    }
+    println!("{ran} programs, {} predictions, {} unknown", sum.known, sum.unknown);
+    if ran < 20 || sum.unknown * 1000 > sum.known * UNKNOWN_LIMIT {
+        return Err(format!("{ran} programs, {} predictions, {} unknown", sum.known, sum.unknown).into());
+    }
+    Ok(())
+}
+
+/// A program, and a step that the model refuses after it, with the error.
+fn refused(u: &mut Unstructured<'_>, terms: &Terms) -> arbitrary::Result<Option<(Program, &'static str)>> {
+    let mut program = live::repair(&live::program(u, terms)?);
+    let other = live::program_of(u, terms, &Swarm::all(terms))?;
+    let mut model = Model::run(&program).expect("a repaired program lives");
+    let mut checker = scenarios::check::Checker::new();
+    for line in &program.steps {
+        checker.step(&line.step);
+    }
+    for line in &other.steps {
+        if matches!(line.step, Step::Assert { .. }) || !checker.clone().step(&line.step).is_empty() {
+            continue;
+        }
+        let number = program.steps.len() + 1;
+        let mut next = model.clone();
+        match next.step(&line.step) {
+            Ok(()) => {
+                checker.step(&line.step);
+                model = next;
+                program.steps.push(Line { number, step: line.step.clone() });
+            }
+            Err(Refusal::Errno(errno)) => {
+                program.steps.push(Line { number, step: line.step.clone() });
+                return Ok(Some((program, errno)));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
+    let mut rig = Rig::new(true)?;
+    let (mut wrong, mut errnos) = (Vec::new(), std::collections::BTreeMap::new());
+    for seed in seeds() {
+        let terms = Terms { disks: seed % 4 == 0, assertions: false, steps: 12, ..Terms::default() };
+        let Some((program, errno)) = refused(&mut Unstructured::new(&noise(!seed)), &terms)? else { continue };
+        let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
+        *errnos.entry(errno).or_insert(0) += 1;
+        let failure = report.setup_failure.as_ref();
+        if !failure.is_some_and(|failure| failure.line == program.steps.len() && is(failure, errno)) {
+            wrong.push(format!("seed {seed}: {errno}, but {failure:?}\n{}", text::print_program(&program)));
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(told(&wrong));
+    }
+    println!("{errnos:?}");
+    if errnos.len() < 4 { Err(format!("only {errnos:?}").into()) } else { Ok(()) }
+}
+
+/// The executor tells an error by its number.
+pub(crate) fn is(failure: &SetupFailure, errno: &str) -> bool {
+    let number = failure.what.rsplit_once("(os error ").and_then(|(_, rest)| rest.strip_suffix(')')?.parse().ok());
+    number.is_some_and(|number| format!("{:?}", nix::errno::Errno::from_raw(number)) == errno)
+}

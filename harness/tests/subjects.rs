@@ -1,0 +1,158 @@
+//! CRIU from source, as its maintainers use it: built, gated against a patched twin, taken through steps of a bisection.
+//!
+//! The sources are Debian's, fetched once into the target folder. Builds and saved VMs are in the cache by content, so
+//! only the first run of these tests builds. They take turns: each uses every core.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+/// Files come back at position 0 instead of where they were.
+const POSITION_LOST: (&str, &str) = ("lseek(fd, rfi->rfe->pos, SEEK_SET) < 0", "lseek(fd, 0, SEEK_SET) < 0");
+/// Does not build.
+const NO_C: (&str, &str) = ("lseek(fd, rfi->rfe->pos, SEEK_SET) < 0", "lseek(fd, rfi->nonsense, SEEK_SET) < 0");
+
+/// Controls that see a position: one that passes on stock CRIU, and one that does not.
+const CONTROLS: &str = "sharing/control*";
+
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn zdtm(arguments: &[&str]) -> Output {
+    let keep = Path::new(env!("CARGO_TARGET_TMPDIR")).join("results");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
+    command.args(arguments);
+    if matches!(arguments[0], "gate" | "bisect-step" | "run") {
+        command.arg("--keep").arg(keep);
+    }
+    command.output().expect("the program under test was built with the test")
+}
+
+fn told(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+/// Debian's criu sources.
+fn sources() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("criu-source");
+    if !folder.join("Makefile.versions").is_file() {
+        let _ = std::fs::remove_dir_all(&folder);
+        let output = zdtm(&["image", "source", "criu", "--to", folder.to_str().expect("cargo's paths are UTF-8")]);
+        assert!(output.status.success(), "{}", told(&output));
+    }
+    folder
+}
+
+/// A patch that makes the first of the texts the second, in the file that opens restored files.
+fn patch(name: &str, (from, to): (&str, &str)) -> PathBuf {
+    let text = std::fs::read_to_string(sources().join("criu/files-reg.c")).expect("criu has this file");
+    let lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| line.contains(from)).expect("criu restores positions there");
+    let hunk: String = (at - 3..=at + 3)
+        .map(|number| match number == at {
+            true => format!("-{}\n+{}\n", lines[at], lines[at].replace(from, to)),
+            false => format!(" {}\n", lines[number]),
+        })
+        .collect();
+    let head = format!("--- a/criu/files-reg.c\n+++ b/criu/files-reg.c\n@@ -{0},7 +{0},7 @@\n", at - 2);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&file, head + &hunk).expect("the target folder is ours");
+    file
+}
+
+fn subject(patch: Option<&Path>) -> String {
+    let patch = patch.map_or_else(String::new, |patch| format!("+patch:{}", patch.display()));
+    format!("src:{}{patch}", sources().display())
+}
+
+/// Gates and gives the exit status and the document.
+fn gate(base: &str, candidate: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let fixed = ["gate", "--base", base, "--candidate", candidate, "--format", "json"];
+    let output = zdtm(&[&fixed, more].concat());
+    let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{}", told(&output)));
+    (output.status.code(), document)
+}
+
+fn names(document: &Value, group: &str) -> Vec<String> {
+    let entries = document[group].as_array().expect("every group is a list");
+    entries.iter().map(|entry| entry["scenario"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn a_patch_that_loses_positions_is_worse_and_its_reverse_better() {
+    let _turn = turn();
+    let bad = subject(Some(&patch("position-lost.patch", POSITION_LOST)));
+    let (status, document) = gate(&subject(None), &bad, &[CONTROLS]);
+    assert_eq!(status, Some(1), "{document:#}");
+    assert_eq!(names(&document, "worse"), ["sharing/control@ext4"]);
+    assert_eq!(names(&document, "different"), ["sharing/control@tmpfs"]);
+    let first = &document["worse"][0]["candidate"]["differences"][0];
+    assert_eq!(first["comparison"], "position", "{document:#}");
+    assert_eq!((&first["expected"], &first["got"]), (&"3".into(), &"0".into()), "{document:#}");
+    let (status, document) = gate(&bad, &subject(None), &["sharing/control@ext4"]);
+    assert_eq!(status, Some(0), "{document:#}");
+    assert_eq!(names(&document, "better"), ["sharing/control@ext4"]);
+}
+
+#[test]
+fn a_tree_against_itself_is_the_same_also_from_a_saved_report() {
+    let _turn = turn();
+    let clean = subject(None);
+    let (status, document) = gate(&clean, &clean, &[CONTROLS]);
+    assert_eq!((status, &document["same"]), (Some(0), &2.into()), "{document:#}");
+    let saved = Path::new(env!("CARGO_TARGET_TMPDIR")).join("base.json");
+    let report = format!("json={}", saved.display());
+    let output = zdtm(&["run", CONTROLS, "--subject", &clean, "--report", &report]);
+    assert_eq!(output.status.code(), Some(0), "stock sources end as expected: {}", told(&output));
+    let saved = saved.to_str().expect("cargo's paths are UTF-8");
+    let (status, document) = gate(saved, &clean, &[CONTROLS]);
+    assert_eq!((status, &document["same"]), (Some(0), &2.into()), "{document:#}");
+    let output = zdtm(&["gate", "--base", saved, "--candidate", &clean, CONTROLS, "--kernel", "7.3"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(
+        told(&output).contains("it has no result of sharing/control@ext4/ns/dump-restore/7.3"),
+        "{}",
+        told(&output)
+    );
+}
+
+#[test]
+fn steps_of_a_bisection_end_as_git_wants() {
+    let _turn = turn();
+    let source = sources();
+    let step = |more: &[&str]| {
+        let source = source.to_str().expect("cargo's paths are UTF-8");
+        zdtm(&[&["bisect-step", "sharing/control@ext4", "--src", source], more].concat())
+    };
+    let with = |patch: &Path| step(&["--patch", patch.to_str().expect("cargo's paths are UTF-8")]);
+    let good = step(&[]);
+    assert_eq!(good.status.code(), Some(0), "{}", told(&good));
+    let bad = with(&patch("position-lost.patch", POSITION_LOST));
+    assert_eq!(bad.status.code(), Some(1), "{}", told(&bad));
+    let broken = with(&patch("no-c.patch", NO_C));
+    assert_eq!(broken.status.code(), Some(125), "{}", told(&broken));
+    assert!(told(&broken).contains("has no member named") && told(&broken).contains("nonsense"), "{}", told(&broken));
+    let wrong = step(&["--kernel", "5.10"]);
+    assert_eq!(wrong.status.code(), Some(255), "{}", told(&wrong));
+    let unknown = step(&["--no-such-option"]);
+    assert_eq!(unknown.status.code(), Some(255), "{}", told(&unknown));
+}
+
+#[test]
+fn a_patch_that_does_not_apply_names_file_and_hunk() {
+    let _turn = turn();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale.patch");
+    let text = "--- a/criu/files-reg.c\n+++ b/criu/files-reg.c\n@@ -1,3 +1,3 @@\n no such\n-line\n+here\n at all\n";
+    std::fs::write(&file, text).expect("the target folder is ours");
+    let output = zdtm(&["image", "build", "--subject", &subject(Some(&file))]);
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    let told = told(&output);
+    assert!(told.contains("stale.patch does not apply") || told.contains("stale.patch: does not apply"), "{told}");
+    assert!(told.contains("patching file criu/files-reg.c") && told.contains("Hunk #1 FAILED at 1."), "{told}");
+}

@@ -1,0 +1,90 @@
+//! Assertions of what the model predicts: the program says itself what must hold.
+
+use arbitrary::{Result, Unstructured};
+
+use super::Growth;
+use crate::Bytes;
+use crate::model::{How, Lookup, MountState, Seen};
+use crate::program::{Claim, ObjectName, Step};
+
+/// No longer content is written out.
+const CONTENT_LIMIT: usize = 64;
+
+/// For each object where it is, and a few more.
+pub(super) fn add(u: &mut Unstructured<'_>, growth: &mut Growth) -> Result<()> {
+    let prediction = growth.model.predict();
+    for seen in &prediction.objects {
+        let made = !matches!(seen.name.as_str(), "cwd" | "root" | "exe");
+        if made || seen.state == MountState::Detached && u.arbitrary()? {
+            assert(growth, seen, state(seen));
+            if let Some(claim) = seen.link.clone().filter(|_| seen.state != MountState::Internal).map(Claim::Link) {
+                assert(growth, seen, claim);
+            }
+        }
+    }
+    if prediction.objects.is_empty() {
+        return Ok(());
+    }
+    for _ in 0..u.int_in_range(0..=4)? {
+        let seen = u.choose(&prediction.objects)?;
+        let other = u.choose(&prediction.objects)?;
+        if let Some(claim) = claim(u, seen, other)? {
+            assert(growth, seen, claim);
+        }
+    }
+    if growth.program.steps.iter().all(|line| !matches!(line.step, Step::Assert { .. })) {
+        assert(growth, &prediction.objects[0], state(&prediction.objects[0]));
+    }
+    Ok(())
+}
+
+fn assert(growth: &mut Growth, seen: &Seen, claim: Claim) {
+    growth.add(&Step::Assert { object: ObjectName(seen.name.clone()), claim });
+}
+
+fn state(seen: &Seen) -> Claim {
+    match seen.state {
+        MountState::Visible => Claim::Visible,
+        MountState::Detached => Claim::Detached,
+        MountState::Internal => Claim::Internal,
+    }
+}
+
+fn claim(u: &mut Unstructured<'_>, seen: &Seen, other: &Seen) -> Result<Option<Claim>> {
+    let name = ObjectName(other.name.clone());
+    Ok(match u.int_in_range(0..=6)? {
+        0 => seen.links.map(Claim::Links),
+        1 => seen.content.as_ref().and_then(|content| {
+            let short = content.length() <= CONTENT_LIMIT as u64;
+            short.then(|| Claim::Content(Bytes(content.head(CONTENT_LIMIT))))
+        }),
+        2 if seen.description.is_some() => seen.position.map(Claim::Position),
+        3 => match (seen.file, other.file) {
+            (Some(one), Some(two)) => Some(Claim::SameFile { other: name, not: one != two }),
+            _ => None,
+        },
+        4 => Some(Claim::SameMount { other: name, not: seen.mount != other.mount }),
+        5 => match (seen.description, other.description) {
+            (Some(one), Some(two)) if seen.name != other.name => {
+                Some(Claim::SameDescription { other: name, not: one != two })
+            }
+            _ => None,
+        },
+        _ => lookup(u, seen)?,
+    })
+}
+
+fn lookup(u: &mut Unstructured<'_>, seen: &Seen) -> Result<Option<Claim>> {
+    let plain: Vec<&Lookup> =
+        seen.lookups.iter().filter(|lookup| lookup.how == How::Plain && lookup.path.as_slice() != b".").collect();
+    if plain.is_empty() {
+        return Ok(None);
+    }
+    let lookup = u.choose(&plain)?;
+    let path = lookup.path.clone();
+    Ok(match &lookup.outcome {
+        Some(Err(errno)) => Some(Claim::LookupFails { path, errno: (*errno).to_owned() }),
+        Some(Ok(reached)) => reached.link.clone().map(|link| Claim::LookupReaches { path, link }),
+        None => None,
+    })
+}

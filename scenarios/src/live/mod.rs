@@ -1,0 +1,156 @@
+//! Programs that live: the checker accepts them, and every step is carried out, by the model and by the kernel. They are drawn
+//! from the bytes of an [`Unstructured`], with the model at hand: only what exists is opened, only what is mounted is
+//! unmounted, and what is about to be detached is held first. Most end with an object on a detached mount.
+//!
+//! - [`program`] makes one; [`Terms`] say what the machine at hand allows
+//! - [`Swarm`]: each program has only some kinds of steps, filesystems and names, so that they meet more often
+//! - [`mutate`]: one program from another, for libFuzzer's custom mutator
+//! - [`repair`]: what is left of a program when the steps that cannot be done are dropped
+//!
+//! For programs that are only *spelled* well, and for properties of the text form, there is [`crate::generate`].
+
+mod choose;
+mod claims;
+mod mounting;
+mod mutate;
+mod needs;
+mod swarm;
+
+use arbitrary::{Result, Unstructured};
+
+pub use mutate::{mutate, mutate_text};
+pub use swarm::{KINDS, Swarm};
+
+use crate::check::{Checker, STEP_LIMIT};
+use crate::model::Model;
+use crate::program::{Line, ObjectName};
+use crate::{Program, Step};
+
+/// What the machine that programs are for can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// No program gets longer, its assertions not counted.
+    pub steps: usize,
+    /// There are disks for ext4, xfs and btrfs.
+    pub disks: bool,
+    /// The process has a root of its own, so that it can change it.
+    pub own_root: bool,
+    /// The process has the privileges of the machine's root: device nodes, files of others, mappings.
+    pub privileged: bool,
+    /// The program ends in assertions of what the model predicts.
+    pub assertions: bool,
+}
+
+impl Default for Terms {
+    /// A VM, or the host as root.
+    fn default() -> Self {
+        Terms { steps: 32, disks: true, own_root: true, privileged: true, assertions: true }
+    }
+}
+
+/// A program under way.
+#[derive(Clone, Default)]
+pub(crate) struct Growth {
+    pub(crate) model: Model,
+    checker: Checker,
+    program: Program,
+    made: usize,
+}
+
+impl Growth {
+    /// Adds a step when checker and model have nothing against it.
+    pub(crate) fn add(&mut self, step: &Step) -> bool {
+        if self.program.steps.len() >= STEP_LIMIT {
+            return false;
+        }
+        let mut checker = self.checker.clone();
+        if !checker.step(step).is_empty() {
+            return false;
+        }
+        let mut model = self.model.clone();
+        if model.step(step).is_err() {
+            return false;
+        }
+        (self.model, self.checker) = (model, checker);
+        self.program.steps.push(Line { number: self.program.steps.len() + 1, step: step.clone() });
+        true
+    }
+
+    /// A name for a new object.
+    pub(crate) fn name(&mut self, stem: &str) -> ObjectName {
+        self.made += 1;
+        ObjectName(format!("{stem}{}", self.made - 1))
+    }
+
+    fn len(&self) -> usize {
+        self.program.steps.len()
+    }
+}
+
+/// A program with a swarm of its own.
+///
+/// # Errors
+/// Those of the source of bytes; running out of them is none.
+pub fn program(u: &mut Unstructured<'_>, terms: &Terms) -> Result<Program> {
+    let swarm = Swarm::draw(u, terms)?;
+    program_of(u, terms, &swarm)
+}
+
+/// A program of these kinds of steps, filesystems and names; what they need comes along.
+///
+/// # Errors
+/// Those of the source of bytes; running out of them is none.
+pub fn program_of(u: &mut Unstructured<'_>, terms: &Terms, swarm: &Swarm) -> Result<Program> {
+    let mut growth = Growth::default();
+    let most = terms.steps.saturating_sub(needs::ENDING_STEPS).max(1);
+    // The smaller of two: short programs more often.
+    let length = u.int_in_range(1..=most)?.min(u.int_in_range(1..=most)?);
+    let mut tries = 0;
+    while growth.len() < length && tries < 4 * most {
+        tries += 1;
+        let kind = swarm.kind(u)?;
+        needs::step(u, &mut growth, swarm, kind, length)?;
+    }
+    if !u.ratio(1, 16)? {
+        needs::ending(u, &mut growth, swarm)?;
+    }
+    if terms.assertions {
+        claims::add(u, &mut growth)?;
+    }
+    Ok(growth.program)
+}
+
+/// What is left of a program when every step is dropped that the checker or the model refuses. Assertions are not kept: they
+/// said what was true of another program.
+pub fn repair(program: &Program) -> Program {
+    let mut growth = Growth::default();
+    for line in &program.steps {
+        if !matches!(line.step, Step::Assert { .. }) {
+            growth.add(&line.step);
+        }
+    }
+    growth.program
+}
+
+/// Assertions of what the model predicts, after all steps of a program; a few for each object, most of all where it is.
+///
+/// # Errors
+/// Those of the source of bytes; running out of them is none.
+pub fn assert(u: &mut Unstructured<'_>, program: &Program) -> Result<Program> {
+    let mut growth = Growth::default();
+    for line in &program.steps {
+        growth.add(&line.step);
+    }
+    claims::add(u, &mut growth)?;
+    Ok(growth.program)
+}
+
+/// Is every step of this program accepted, by the checker and by the model?
+pub fn lives(program: &Program) -> bool {
+    crate::check::program(program).is_empty() && Model::run(program).is_ok()
+}
+
+/// Does the program hold anything on a mount that is in nobody's mountinfo?
+pub fn is_detached(program: &Program) -> bool {
+    Model::run(program).is_ok_and(|model| model.survey().has_detached)
+}

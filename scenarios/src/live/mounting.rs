@@ -1,0 +1,164 @@
+//! Steps that change mounts, with arguments of what there is.
+
+use arbitrary::{Result, Unstructured};
+
+use super::choose::{Choice, Wish, below};
+use crate::Bytes;
+use crate::model::{Entry, EntryKind, MountPoint};
+use crate::program::{Filesystem, MountAttribute, Place, Propagation, Step};
+
+pub(super) fn step(u: &mut Unstructured<'_>, choice: &Choice<'_>, wish: Wish) -> Result<Option<Step>> {
+    let mounted = |u: &mut Unstructured<'_>| -> Result<Option<&MountPoint>> {
+        let mounts = &choice.survey.mounts;
+        if mounts.is_empty() { Ok(None) } else { u.choose(mounts).map(Some) }
+    };
+    Ok(Some(match wish.kind {
+        "mount" => {
+            let filesystem = match wish.filesystem {
+                Some(filesystem) => filesystem,
+                None => choice.swarm.filesystem(u)?,
+            };
+            Step::Mount { filesystem, at: target(u, choice)?, attributes: attributes(u)? }
+        }
+        "mount-again" => return again(u, choice),
+        "overlay" => return overlay(u, choice),
+        "bind" | "rbind" => {
+            let Some(from) = choice.entry(u, |entry| entry.kind != EntryKind::Symlink && entry.attached)? else {
+                return Ok(None);
+            };
+            let recursive = wish.kind == "rbind";
+            let to = match from.kind {
+                EntryKind::Directory => target(u, choice)?,
+                _ => file_target(u, choice)?,
+            };
+            Step::Bind { from: from.place.clone(), to, recursive, attributes: attributes(u)? }
+        }
+        "move" => {
+            let Some(mount) = mounted(u)? else { return Ok(None) };
+            Step::Move { from: mount.place.clone(), to: target(u, choice)? }
+        }
+        "remount" => {
+            let Some(mount) = mounted(u)? else { return Ok(None) };
+            let mut attributes = attributes(u)?;
+            if attributes.is_empty() {
+                attributes.push(MountAttribute::Nosuid);
+            }
+            Step::Remount { at: mount.place.clone(), attributes }
+        }
+        "propagation" => {
+            let at = match mounted(u)? {
+                Some(mount) if !u.ratio(1, 8)? => mount.place.clone(),
+                _ => Place { base: None, path: Bytes::from(".") },
+            };
+            use Propagation::{Private, Shared, Slave, Unbindable};
+            let kind = *u.choose(&[Shared, Shared, Shared, Slave, Slave, Private, Unbindable])?;
+            Step::Propagate { at, kind, recursive: u.ratio(1, 4)? }
+        }
+        "umount" => {
+            let idle: Vec<_> = choice.survey.mounts.iter().filter(|mount| mount.objects == 0).collect();
+            if idle.is_empty() {
+                return Ok(None);
+            }
+            Step::Unmount { at: u.choose(&idle)?.place.clone(), lazy: false }
+        }
+        "umount-lazy" => {
+            let Some(any) = mounted(u)? else { return Ok(None) };
+            let held: Vec<_> = choice.survey.mounts.iter().filter(|mount| mount.objects > 0).collect();
+            let mount = if !held.is_empty() && u.ratio(7, 8)? { *u.choose(&held)? } else { any };
+            Step::Unmount { at: mount.place.clone(), lazy: true }
+        }
+        _ => return pivot(u, choice),
+    }))
+}
+
+/// Where something is mounted: a directory that is there, or a new name.
+fn target(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Place> {
+    let there = |entry: &Entry| entry.kind == EntryKind::Directory && entry.attached;
+    match choice.entry(u, there)? {
+        Some(entry) if u.ratio(1, 2)? => Ok(entry.place.clone()),
+        _ if u.ratio(2, 3)? => Ok(Place { base: None, path: Bytes::from(choice.swarm.name(u)?) }),
+        _ => choice.fresh(u),
+    }
+}
+
+fn file_target(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Place> {
+    match choice.entry(u, |entry| entry.kind == EntryKind::File && entry.attached)? {
+        Some(entry) if u.ratio(1, 3)? => Ok(entry.place.clone()),
+        _ => Ok(Place { base: None, path: Bytes::from(choice.swarm.name(u)?) }),
+    }
+}
+
+/// Few attributes, and most often none: a read-only mount stands in the way of everything else.
+fn attributes(u: &mut Unstructured<'_>) -> Result<Vec<MountAttribute>> {
+    use MountAttribute as A;
+    let mut out = Vec::new();
+    let all = [A::Nosuid, A::Nodev, A::Noexec, A::Noatime, A::Nodiratime, A::Relatime, A::Strictatime, A::Nosymfollow];
+    if u.ratio(1, 6)? {
+        out.push(*u.choose(&all)?);
+    }
+    if u.ratio(1, 12)? {
+        out.push(A::Ro);
+    }
+    Ok(out)
+}
+
+fn again(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
+    let of = &choice.survey.disks;
+    if of.is_empty() {
+        return Ok(None);
+    }
+    let (of, filesystem) = u.choose(of)?.clone();
+    let subvolumes = choice.survey.entries.iter().filter(|entry| entry.is_subvolume && !entry.is_mount);
+    let subvolumes = subvolumes.filter_map(|entry| {
+        let inside = entry.place.path.as_slice().strip_prefix(of.path.as_slice())?.strip_prefix(b"/")?;
+        (entry.place.base == of.base).then(|| Bytes::from(inside))
+    });
+    let subvolumes: Vec<Bytes> = subvolumes.collect();
+    let subvolume = match filesystem {
+        Filesystem::Btrfs if !subvolumes.is_empty() && u.ratio(2, 3)? => Some(u.choose(&subvolumes)?.clone()),
+        _ => None,
+    };
+    Ok(Some(Step::MountAgain { of, at: target(u, choice)?, subvolume, attributes: attributes(u)? }))
+}
+
+fn overlay(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
+    let fits = |entry: &Entry| {
+        entry.kind == EntryKind::Directory && entry.attached && entry.place.base.is_none() && !entry.is_layer
+    };
+    let mut lower: Vec<Place> = Vec::new();
+    for _ in 0..u.int_in_range(1..=2)? {
+        let Some(entry) = choice.entry(u, fits)? else { return Ok(None) };
+        if !lower.contains(&entry.place) {
+            lower.push(entry.place.clone());
+        }
+    }
+    let (mut upper, mut work) = (None, None);
+    if lower.len() < 2 || u.ratio(3, 4)? {
+        let Some(entry) = choice.entry(u, fits)? else { return Ok(None) };
+        let path = entry.place.path.as_slice();
+        let parent = path.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |slash| &path[..slash]);
+        let parent = Place { base: None, path: Bytes::from(parent) };
+        upper = Some(below(&parent, b"upper"));
+        work = Some(below(&parent, b"work"));
+    }
+    let nfs_export = upper.is_some() && u.ratio(1, 8)?;
+    Ok(Some(Step::Overlay { at: target(u, choice)?, lower, upper, work, nfs_export, attributes: Vec::new() }))
+}
+
+fn pivot(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
+    let mounts: Vec<_> = choice.survey.mounts.iter().filter(|mount| mount.place.base.is_none()).collect();
+    if mounts.is_empty() {
+        return Ok(None);
+    }
+    let new_root = u.choose(&mounts)?.place.clone();
+    let inside = |entry: &Entry| {
+        let rest = entry.place.path.as_slice().strip_prefix(new_root.path.as_slice());
+        entry.kind == EntryKind::Directory && rest.is_some_and(|rest| rest.starts_with(b"/"))
+    };
+    let put_old = choice.entry(u, inside)?.map(|entry| entry.place.clone());
+    let put_old = match put_old {
+        Some(put_old) if u.ratio(3, 4)? => put_old,
+        _ => new_root.clone(),
+    };
+    Ok(Some(Step::PivotRoot { new_root, put_old }))
+}

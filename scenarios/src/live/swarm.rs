@@ -1,0 +1,166 @@
+//! What one program is made of: a random part of all kinds of steps, filesystems and names.
+
+use arbitrary::{Result, Unstructured};
+
+use super::Terms;
+use crate::program::Filesystem;
+
+/// Every kind of step that is no assertion, by its verb, and how often it is chosen against the others.
+pub const KINDS: &[(&str, u32)] = &[
+    ("mount", 6),
+    ("mount-again", 3),
+    ("overlay", 3),
+    ("bind", 12),
+    ("rbind", 4),
+    ("move", 4),
+    ("remount", 3),
+    ("propagation", 5),
+    ("umount", 3),
+    ("umount-lazy", 8),
+    ("pivot-root", 1),
+    ("mkdir", 8),
+    ("write", 10),
+    ("append", 2),
+    ("truncate", 2),
+    ("symlink", 4),
+    ("link", 5),
+    ("rename", 7),
+    ("unlink", 6),
+    ("rmdir", 4),
+    ("mkfifo", 2),
+    ("mknod", 2),
+    ("chmod", 1),
+    ("chown", 1),
+    ("setxattr", 1),
+    ("touch", 1),
+    ("subvolume", 3),
+    ("snapshot", 3),
+    ("delete-subvolume", 2),
+    ("open", 20),
+    ("dup", 3),
+    ("memfd", 1),
+    ("map", 3),
+    ("socketpair", 1),
+    ("peer", 1),
+    ("send", 3),
+    ("seek", 2),
+    ("read", 2),
+    ("write-to", 3),
+    ("read-entries", 1),
+    ("lock", 2),
+    ("close", 3),
+    ("chdir", 3),
+    ("chroot", 1),
+];
+
+/// Names: plain ones first, then those that are often taken for something else.
+pub(super) const NAMES: &[&[u8]] = &[
+    b"a",
+    b"b",
+    b"d",
+    b"f",
+    b"g",
+    b"n",
+    b".f",
+    b"..f",
+    b"...",
+    b"f (deleted)",
+    b"two words",
+    b"new\nline",
+    b"\\040",
+    b"//deleted",
+    b"\xff\xfe",
+    b"#9",
+    "größe".as_bytes(),
+];
+
+const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
+const KERNELS: &[Filesystem] = &[Filesystem::Proc, Filesystem::Sysfs, Filesystem::Devpts, Filesystem::Mqueue];
+const DISKS: &[Filesystem] = &[Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs];
+
+/// What a program may be made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swarm {
+    kinds: Vec<(&'static str, u32)>,
+    filesystems: Vec<Filesystem>,
+    names: Vec<&'static [u8]>,
+    pub(super) terms: Terms,
+}
+
+impl Swarm {
+    /// Everything that the terms allow.
+    pub fn all(terms: &Terms) -> Self {
+        let mut filesystems = MEMORY.to_vec();
+        if terms.disks {
+            filesystems.extend(DISKS);
+        }
+        if terms.privileged {
+            filesystems.extend(KERNELS);
+        }
+        let names = NAMES.iter().flat_map(|name| name.split(|&byte| byte == b'/').filter(|part| !part.is_empty()));
+        let fits = |kind: &str| match kind {
+            "pivot-root" => terms.own_root,
+            "mount-again" | "subvolume" | "snapshot" | "delete-subvolume" => terms.disks,
+            "mknod" | "chown" | "map" | "setxattr" => terms.privileged,
+            _ => true,
+        };
+        let kinds = KINDS.iter().copied().filter(|(kind, _)| fits(kind)).collect();
+        Swarm { kinds, filesystems, names: names.collect(), terms: *terms }
+    }
+
+    /// A random part of everything: about half of it, and never nothing.
+    ///
+    /// # Errors
+    /// Those of the source of bytes; running out of them is none.
+    pub fn draw(u: &mut Unstructured<'_>, terms: &Terms) -> Result<Self> {
+        let mut swarm = Swarm::all(terms);
+        draw(u, &mut swarm.kinds)?;
+        draw(u, &mut swarm.filesystems)?;
+        draw(u, &mut swarm.names)?;
+        Ok(swarm)
+    }
+
+    /// Of these kinds of steps only, each as likely as the others.
+    #[must_use]
+    pub fn only(mut self, kinds: &[&str]) -> Self {
+        self.kinds.retain(|(kind, _)| kinds.contains(kind));
+        self.kinds.iter_mut().for_each(|(_, weight)| *weight = 1);
+        self
+    }
+
+    pub(super) fn kind(&self, u: &mut Unstructured<'_>) -> Result<&'static str> {
+        let sum: u32 = self.kinds.iter().map(|(_, weight)| weight).sum();
+        let mut at = u.int_in_range(0..=sum.max(1) - 1)?;
+        for (kind, weight) in &self.kinds {
+            if at < *weight {
+                return Ok(kind);
+            }
+            at -= weight;
+        }
+        Ok("open")
+    }
+
+    pub(super) fn filesystem(&self, u: &mut Unstructured<'_>) -> Result<Filesystem> {
+        // tmpfs is where nothing is in the way.
+        if u.ratio(1, 3)? { Ok(Filesystem::Tmpfs) } else { u.choose(&self.filesystems).copied() }
+    }
+
+    pub(super) fn name(&self, u: &mut Unstructured<'_>) -> Result<&'static [u8]> {
+        u.choose(&self.names).copied()
+    }
+}
+
+fn draw<T: Clone>(u: &mut Unstructured<'_>, all: &mut Vec<T>) -> Result<()> {
+    let first = all[0].clone();
+    let mut kept = Vec::new();
+    for one in all.drain(..) {
+        if u.arbitrary()? {
+            kept.push(one);
+        }
+    }
+    if kept.is_empty() {
+        kept.push(first);
+    }
+    *all = kept;
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Locks and leases (fs/locks.c), as far as one process can be in its own way.
+
+use super::files::{Ino, Kind, Lock};
+use super::objects::Held;
+use super::{Model, Result, errno, unknown};
+use crate::program::{LockKind, ObjectName};
+
+pub(super) fn lock(model: &mut Model, object: &ObjectName, kind: LockKind, write: bool) -> Result<()> {
+    let number = model.descriptor(object)?;
+    let description = &model.descriptions[number];
+    let path = description.path;
+    let ino = model.inode_at(path);
+    if model.files.inode(ino).kind != Kind::File {
+        return unknown("locks of anything but regular files");
+    }
+    let owner = match kind {
+        LockKind::Posix => None,
+        _ => Some(number),
+    };
+    match kind {
+        LockKind::Posix | LockKind::Ofd if write && !description.writes || !write && !description.reads => {
+            return errno("EBADF");
+        }
+        LockKind::Lease => return lease(model, number, ino, write),
+        _ => {}
+    }
+    let same_list = |other: LockKind| (other == LockKind::Flock) == (kind == LockKind::Flock);
+    let row = model.files.inode_mut(ino);
+    let conflicts = |lock: &Lock| {
+        lock.kind != LockKind::Lease && same_list(lock.kind) && lock.owner != owner && (lock.write || write)
+    };
+    if row.locks.iter().any(conflicts) {
+        return errno("EAGAIN");
+    }
+    row.locks.retain(|lock| !same_list(lock.kind) || lock.owner != owner || lock.kind == LockKind::Lease);
+    row.locks.push(Lock { kind, owner, write });
+    Ok(())
+}
+
+/// Whoever breaks a lease has its holder killed by a signal. The harness opens every object again for reading and for
+/// writing, so only a read lease on a read-only mount lives.
+fn lease(model: &mut Model, number: usize, ino: Ino, write: bool) -> Result<()> {
+    if write {
+        return unknown("a lease that is broken by looking at it");
+    }
+    let harmless = |model: &Model, index: usize| {
+        let description = &model.descriptions[index];
+        model.want_write(description.path.mnt).is_err() && !description.writes
+    };
+    let all = model.descriptions_of(ino);
+    if model.descriptions[number].writes || !all.iter().all(|&index| harmless(model, index)) {
+        return unknown("a lease that is broken by looking at it");
+    }
+    model.files.inode_mut(ino).locks.push(Lock { kind: LockKind::Lease, owner: Some(number), write });
+    Ok(())
+}
+
+impl Model {
+    pub(super) fn is_leased(&self, ino: Ino) -> bool {
+        self.files.inode(ino).locks.iter().any(|lock| lock.kind == LockKind::Lease)
+    }
+
+    /// The open file descriptions of an inode that somebody holds.
+    pub(super) fn descriptions_of(&self, ino: Ino) -> Vec<usize> {
+        (0..self.descriptions.len())
+            .filter(|&index| self.is_held(index) && self.inode_at(self.descriptions[index].path) == ino)
+            .collect()
+    }
+
+    /// A descriptor of this inode was closed: POSIX locks go with whichever it was (fcntl(2)).
+    pub(super) fn closed(&mut self, ino: Ino) {
+        self.files.inode_mut(ino).locks.retain(|lock| lock.kind != LockKind::Posix);
+    }
+
+    pub(super) fn is_held(&self, number: usize) -> bool {
+        self.objects.values().any(|held| match held {
+            Held::Descriptor(other) | Held::Mapping(other) | Held::InFlight(other) => *other == number,
+            Held::Socket => false,
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! A mount-and-name tree in memory: it carries a program's steps out as the kernel would and says what must be seen
+//! afterwards.
+//!
+//! It is for the generator, which must know what exists before it chooses, and for one of the oracles: what the model says
+//! and what the kernel shows must agree. `docs/KERNEL.md` has the rules that were found by comparing them, each with a
+//! program. It is *not* a file system: times, owners, attributes and block counts are left out, and it never guesses.
+//! What it cannot know it says is unknown ([`Refusal::Unknown`] for a step, none for a prediction).
+//!
+//! The process has a mount namespace and a root of its own (flavor `ns`) and the privileges of root.
+//!
+//! - [`Model::step`] carries a step out or says why the kernel would not
+//! - [`Model::predict`] says what is seen when all steps are done, [`Model::holds`] whether an assertion holds
+
+mod binding;
+mod btrfs;
+mod claims;
+mod content;
+mod files;
+mod link;
+mod locks;
+mod mounting;
+mod mounts;
+mod names;
+mod nodes;
+mod objects;
+mod overlay;
+mod places;
+mod predict;
+mod restorable;
+mod steps;
+mod survey;
+mod walk;
+
+use std::collections::BTreeMap;
+
+pub use content::Content;
+pub use predict::{FileKey, Lookup, MountKey, MountState, ObjectKind, Prediction, Reached, Seen};
+pub use survey::{Entry, EntryKind, MountPoint, Survey};
+pub use walk::How;
+
+use crate::program::{ObjectName, Place};
+use crate::{Program, Step};
+use files::{Den, Files, Kind, Sb, Type};
+use mounts::{Mnt, Mounts, Path};
+use objects::{Description, Held};
+
+/// The name of an error, errno(3): `ENOENT`.
+pub type Errno = &'static str;
+
+/// Why a step is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The kernel refuses it.
+    #[error("{0}")]
+    Errno(Errno),
+    /// It fails, but not by an error of the kernel: a read that gets too little.
+    #[error("it fails: {0}")]
+    Fails(&'static str),
+    /// The model does not know what would happen.
+    #[error("the model does not know: {0}")]
+    Unknown(&'static str),
+}
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+fn errno<T>(name: Errno) -> Result<T> {
+    Err(Refusal::Errno(name))
+}
+
+fn unknown<T>(why: &'static str) -> Result<T> {
+    Err(Refusal::Unknown(why))
+}
+
+/// The state of a process that carries out a program, and of everything that it can reach.
+#[derive(Clone, Debug)]
+pub struct Model {
+    files: Files,
+    mounts: Mounts,
+    /// Where paths of the program start, whatever becomes of the root.
+    top: Path,
+    root: Path,
+    cwd: Path,
+    exe: Path,
+    objects: BTreeMap<ObjectName, Held>,
+    descriptions: Vec<Description>,
+    /// The mount of memfds, made when there is one.
+    internal: Option<Mnt>,
+    /// Filesystems that are one for the whole machine or namespace.
+    singles: Vec<(Type, Sb)>,
+    /// Disks by the place that `mount` named: superblock, the folder with the device's node.
+    disks: BTreeMap<Place, (Sb, Den)>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Model {
+    /// Before the first step: a root with `proc` mounted, an empty `tmp`, and the harness's own corner.
+    pub fn new() -> Self {
+        let mut files = Files::default();
+        let mut mounts = Mounts::default();
+        // Below every root there is the kernel's own, with the same root directory; nobody gets there.
+        let base = files.add_superblock(Type::Tmpfs);
+        let base_root = files.superblock(base).root;
+        let below = mounts.add(base, base_root);
+        mounts.get_mut(below).attached = true;
+        // The top directory is a bind of a folder: its `..` must stay in it.
+        let memory = files.add_superblock(Type::Tmpfs);
+        let memory_root = files.superblock(memory).root;
+        let folder = files.make(memory_root, b"top", Kind::Directory);
+        let corner = files.make(folder, b".zdtm", Kind::Directory);
+        let executor = files.make(corner, b"executor", Kind::File);
+        files.make(folder, b"tmp", Kind::Directory);
+        let proc_point = files.make(folder, b"proc", Kind::Directory);
+        let executor_inode = files.dentry(executor).inode;
+        files.inode_mut(executor_inode).opaque = true;
+        let top = mounts.add(memory, folder);
+        mounts.attach(top, Path { mnt: below, den: base_root }, &files);
+        let proc_sb = files.add_superblock(Type::Proc);
+        let proc_mount = mounts.add(proc_sb, files.superblock(proc_sb).root);
+        mounts.attach(proc_mount, Path { mnt: top, den: proc_point }, &files);
+        let top = Path { mnt: top, den: folder };
+        Model {
+            files,
+            mounts,
+            top,
+            root: top,
+            cwd: top,
+            exe: Path { den: executor, ..top },
+            objects: BTreeMap::new(),
+            descriptions: Vec::new(),
+            internal: None,
+            singles: Vec::new(),
+            disks: BTreeMap::new(),
+        }
+    }
+
+    /// Carries out all steps of a program; assertions say nothing to it.
+    ///
+    /// # Errors
+    /// The index of the first step that is not carried out, and why.
+    pub fn run(program: &Program) -> std::result::Result<Model, (usize, Refusal)> {
+        let mut model = Model::new();
+        for (index, line) in program.steps.iter().enumerate() {
+            model.step(&line.step).map_err(|refusal| (index, refusal))?;
+        }
+        Ok(model)
+    }
+
+    /// Carries out one step. A step that is refused changes nothing that matters: it may have made a mount point.
+    ///
+    /// # Errors
+    /// Why the kernel, or the model, refuses it.
+    pub fn step(&mut self, step: &Step) -> Result<()> {
+        steps::carry_out(self, step)
+    }
+}

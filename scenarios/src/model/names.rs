@@ -1,0 +1,212 @@
+//! Steps that make, move and remove names (fs/namei.c).
+
+use super::files::{Kind, Type};
+use super::mounts::Path;
+use super::walk::{Last, Parent};
+use super::{Model, Result, errno, overlay, unknown};
+use crate::program::Place;
+
+pub(super) fn make(model: &mut Model, at: &Place, kind: Kind) -> Result<Path> {
+    let free = model.find_free(at, kind == Kind::Directory)?;
+    overlay::copy_up(model, free.at)?;
+    let directory = model.inode_at(free.at);
+    model.changed(directory);
+    let den = model.files.make(free.at.den, &free.name, kind);
+    Ok(Path { den, ..free.at })
+}
+
+pub(super) fn symlink(model: &mut Model, target: &[u8], at: &Place) -> Result<()> {
+    let kind = model.find_free(at, false).map(|free| model.files.type_of(free.at.den))?;
+    match kind {
+        // XFS_SYMLINK_MAXLEN
+        Type::Xfs if target.len() >= 1024 => return errno("ENAMETOOLONG"),
+        Type::Btrfs | Type::Overlay | Type::Ramfs if target.len() >= 1024 => {
+            return unknown("how long a symbolic link may be");
+        }
+        _ => {}
+    }
+    make(model, at, Kind::Symlink(target.to_vec())).map(drop)
+}
+
+pub(super) fn link(model: &mut Model, old: &Place, new: &Place) -> Result<()> {
+    let from = if old.path.is_empty() { model.find(old)? } else { model.find_link(old)? };
+    let to = model.find_free(new, false)?;
+    if from.mnt != to.at.mnt {
+        return errno("EXDEV");
+    }
+    let ino = model.inode_at(from);
+    let row = model.files.inode(ino);
+    let directory = model.files.inode_of(to.at.den);
+    if row.kind == Kind::Directory {
+        return errno("EPERM");
+    }
+    if row.opaque && model.files.type_of(from.den) == Type::Overlay {
+        return unknown("what became of the layer");
+    }
+    if row.volume != directory.volume {
+        return errno("EXDEV");
+    }
+    if model.files.superblock(row.sb).kind == Type::Overlay && model.files.is_removed(from.den) {
+        return unknown("a new name for a deleted file of an overlay");
+    }
+    if row.links == 0 && !row.linkable {
+        return errno("ENOENT");
+    }
+    overlay::copy_up(model, from)?;
+    overlay::copy_up(model, to.at)?;
+    let directory = model.inode_at(to.at);
+    model.changed(directory);
+    model.changed(ino);
+    model.files.add_name(to.at.den, &to.name, ino);
+    let row = model.files.inode_mut(ino);
+    row.links += 1;
+    row.linkable = false;
+    Ok(())
+}
+
+pub(super) fn unlink(model: &mut Model, at: &Place) -> Result<()> {
+    let Parent { at, last, slash } = model.find_parent(at)?;
+    let Last::Name(name) = last else { return errno("EISDIR") };
+    model.want_write(at.mnt)?;
+    let Some(den) = model.child(at.den, &name)? else { return errno("ENOENT") };
+    if slash {
+        return errno(if model.files.is_directory(den) { "EISDIR" } else { "ENOTDIR" });
+    }
+    model.may_change(model.inode_at(at))?;
+    if model.files.is_directory(den) {
+        return errno("EISDIR");
+    }
+    if model.mounts.is_mount_point(den) {
+        return errno("EBUSY");
+    }
+    overlay::copy_up(model, at)?;
+    remove(model, at, Path { den, ..at });
+    Ok(())
+}
+
+pub(super) fn rmdir(model: &mut Model, at: &Place) -> Result<()> {
+    let Parent { at, last, .. } = model.find_parent(at)?;
+    let name = match last {
+        Last::Name(name) => name,
+        Last::Dot => return errno("EINVAL"),
+        Last::DotDot => return errno("ENOTEMPTY"),
+    };
+    model.want_write(at.mnt)?;
+    let Some(den) = model.child(at.den, &name)? else { return errno("ENOENT") };
+    model.may_change(model.inode_at(at))?;
+    if !model.files.is_directory(den) {
+        return errno("ENOTDIR");
+    }
+    if model.mounts.is_mount_point(den) {
+        return errno("EBUSY");
+    }
+    empty(model, den)?;
+    overlay::copy_up(model, at)?;
+    remove(model, at, Path { den, ..at });
+    Ok(())
+}
+
+/// That a directory can be removed.
+fn empty(model: &Model, den: super::files::Den) -> Result<()> {
+    let row = model.files.inode_of(den);
+    if row.opaque {
+        return unknown("whether this directory is empty");
+    }
+    if !row.children.is_empty() || row.foreign { errno("ENOTEMPTY") } else { Ok(()) }
+}
+
+fn remove(model: &mut Model, at: Path, what: Path) {
+    let (directory, ino) = (model.inode_at(at), model.inode_at(what));
+    model.changed(directory);
+    model.changed(ino);
+    model.files.remove(what.den);
+}
+
+pub(super) fn rename(model: &mut Model, old: &Place, new: &Place) -> Result<()> {
+    let (from, to) = (model.find_parent(old)?, model.find_parent(new)?);
+    if from.at.mnt != to.at.mnt {
+        return errno("EXDEV");
+    }
+    let (Last::Name(old_name), Last::Name(new_name)) = (&from.last, &to.last) else { return errno("EBUSY") };
+    model.want_write(from.at.mnt)?;
+    let Some(source) = model.child(from.at.den, old_name)? else { return errno("ENOENT") };
+    if new_name.len() > 255 {
+        return errno("ENAMETOOLONG");
+    }
+    let target = model.child(to.at.den, new_name)?;
+    let files = &model.files;
+    let is_directory = files.is_directory(source);
+    if !is_directory && (from.slash || to.slash) {
+        return errno("ENOTDIR");
+    }
+    if files.is_below(to.at.den, source) {
+        return errno("EINVAL");
+    }
+    if target.is_some_and(|target| files.is_below(from.at.den, target)) {
+        return errno("ENOTEMPTY");
+    }
+    let (source_ino, target_ino) = (files.dentry(source).inode, target.map(|den| files.dentry(den).inode));
+    if target_ino == Some(source_ino) {
+        return Ok(());
+    }
+    if model.is_stub(source) {
+        return unknown("moving the place of a subvolume in a snapshot");
+    }
+    may_rename(model, (&from, &to), source, target)?;
+    overlay::may_rename(model, source)?;
+    overlay::copy_up(model, Path { den: source, ..from.at })?;
+    overlay::copy_up(model, from.at)?;
+    overlay::copy_up(model, to.at)?;
+    if let Some(target) = target {
+        remove(model, to.at, Path { den: target, ..to.at });
+    }
+    for ino in [model.inode_at(from.at), model.inode_at(to.at)] {
+        model.changed(ino);
+    }
+    model.files.rename(source, to.at.den, new_name);
+    Ok(())
+}
+
+/// `vfs_rename`'s checks.
+fn may_rename(
+    model: &Model,
+    (from, to): (&Parent, &Parent),
+    source: super::files::Den,
+    target: Option<super::files::Den>,
+) -> Result<()> {
+    let files = &model.files;
+    let is_directory = files.is_directory(source);
+    model.may_change(model.inode_at(from.at))?;
+    model.may_change(model.inode_at(to.at))?;
+    if files.inode_of(to.at.den).dead {
+        return errno("ENOENT");
+    }
+    if let Some(target) = target {
+        match (is_directory, files.is_directory(target)) {
+            (true, false) => return errno("ENOTDIR"),
+            (false, true) => return errno("EISDIR"),
+            _ => {}
+        }
+    }
+    let source_row = files.inode_of(source);
+    let is_volume = source_row.volume == Some(files.dentry(source).inode);
+    if is_directory && from.at.den != to.at.den && is_volume && source_row.volume_read_only {
+        return errno("EROFS");
+    }
+    if model.mounts.is_mount_point(source) || target.is_some_and(|target| model.mounts.is_mount_point(target)) {
+        return errno("EBUSY");
+    }
+    if files.inode_of(from.at.den).volume != files.inode_of(to.at.den).volume && !is_volume {
+        return errno("EXDEV");
+    }
+    match target {
+        Some(target) if is_directory => {
+            let row = files.inode_of(target);
+            if row.volume == Some(files.dentry(target).inode) {
+                return unknown("a subvolume in the way of a rename");
+            }
+            empty(model, target)
+        }
+        _ => Ok(()),
+    }
+}

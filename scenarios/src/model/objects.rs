@@ -1,0 +1,452 @@
+//! Steps that make objects and change their state.
+
+use super::files::{Ino, Kind, Type};
+use super::mounts::Path;
+use super::nodes::OFFSET_LIMIT;
+use super::walk::{Last, Parent};
+use super::{Model, Refusal, Result, errno, overlay, unknown};
+use crate::program::{ObjectName, OpenFlag, Place};
+
+/// What an object's name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// A descriptor, with the number of its open file description.
+    Descriptor(usize),
+    /// A mapping; it holds the description that it was made from.
+    Mapping(usize),
+    /// A descriptor in a socket's queue.
+    InFlight(usize),
+    /// One end of a socket pair.
+    Socket,
+}
+
+/// An open file description.
+#[derive(Clone, Debug)]
+pub(super) struct Description {
+    pub(super) path: Path,
+    pub(super) reads: bool,
+    pub(super) writes: bool,
+    pub(super) path_only: bool,
+    append: bool,
+    direct: bool,
+    /// In bytes; none where it is a number of the filesystem's.
+    pub(super) position: Option<u64>,
+    /// Bytes in a pipe stay in the inode, but only while it is open.
+    untouched: bool,
+}
+
+/// How something is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Access {
+    pub(super) reads: bool,
+    pub(super) writes: bool,
+    pub(super) create: bool,
+    pub(super) exclusive: bool,
+    pub(super) truncate: bool,
+    pub(super) nofollow: bool,
+    pub(super) directory: bool,
+    pub(super) nonblock: bool,
+    pub(super) direct: bool,
+}
+
+impl Access {
+    fn of(flags: &[OpenFlag]) -> Self {
+        let has = |flag| flags.contains(&flag);
+        Access {
+            reads: !has(OpenFlag::Wronly),
+            writes: has(OpenFlag::Wronly) || has(OpenFlag::Rdwr),
+            create: has(OpenFlag::Create),
+            exclusive: has(OpenFlag::Exclusive),
+            truncate: has(OpenFlag::Truncate),
+            nofollow: has(OpenFlag::Nofollow),
+            directory: has(OpenFlag::Directory),
+            nonblock: has(OpenFlag::Nonblock),
+            direct: has(OpenFlag::Direct),
+        }
+    }
+}
+
+pub(super) fn open(model: &mut Model, name: &ObjectName, at: &Place, flags: &[OpenFlag]) -> Result<()> {
+    let has = |flag| flags.contains(&flag);
+    let access = Access::of(flags);
+    let path_only = has(OpenFlag::Path);
+    let path = if path_only {
+        let path = if access.nofollow { model.find_link(at)? } else { model.find(at)? };
+        if access.directory && !model.files.is_directory(path.den) {
+            return errno("ENOTDIR");
+        }
+        path
+    } else if has(OpenFlag::Tmpfile) {
+        tmpfile(model, at, access)?
+    } else {
+        model.open_path(at, access)?
+    };
+    model.keep(
+        name,
+        Description {
+            path,
+            reads: access.reads && !path_only,
+            writes: access.writes,
+            path_only,
+            append: has(OpenFlag::Append),
+            direct: access.direct,
+            position: Some(0),
+            untouched: true,
+        },
+    );
+    Ok(())
+}
+
+fn tmpfile(model: &mut Model, at: &Place, access: Access) -> Result<Path> {
+    let directory = model.find(at)?;
+    if !model.files.is_directory(directory.den) {
+        return errno("ENOTDIR");
+    }
+    model.want_write(directory.mnt)?;
+    let kind = model.files.type_of(directory.den);
+    let known = matches!(kind, Type::Tmpfs | Type::Ramfs | Type::Ext4 | Type::Xfs | Type::Btrfs);
+    let row = model.files.inode_of(directory.den);
+    if !known || row.dead || row.opaque || access.direct && kind == Type::Tmpfs {
+        return unknown("files without a name there");
+    }
+    if access.direct && kind == Type::Ramfs {
+        return errno("EINVAL");
+    }
+    model.may_change(model.inode_at(directory))?;
+    let (sb, volume) = (row.sb, row.volume);
+    let inode = model.files.add_inode(sb, Kind::File);
+    let row = model.files.inode_mut(inode);
+    (row.links, row.linkable, row.volume) = (0, !access.exclusive, volume);
+    let den = model.files.add_loose(directory.den, b"#", inode);
+    model.files.dentry_mut(den).numbered = true;
+    Ok(Path { den, ..directory })
+}
+
+pub(super) fn dup(model: &mut Model, name: &ObjectName, of: &ObjectName) -> Result<()> {
+    let description = model.descriptor(of)?;
+    model.objects.insert(name.clone(), Held::Descriptor(description));
+    Ok(())
+}
+
+pub(super) fn memfd(model: &mut Model, name: &ObjectName, label: &[u8]) -> Result<()> {
+    let mnt = match model.internal {
+        Some(mnt) => mnt,
+        None => {
+            let sb = model.files.add_superblock(Type::Internal);
+            let root = model.files.superblock(sb).root;
+            *model.internal.insert(model.mounts.add(sb, root))
+        }
+    };
+    let row = model.mounts.get(mnt);
+    let (sb, root) = (row.sb, row.root);
+    let inode = model.files.add_inode(sb, Kind::File);
+    model.files.inode_mut(inode).links = 0;
+    // The text that `simple_dname` makes (fs/d_path.c).
+    let text = [b"/memfd:", label, b" (deleted)"].concat();
+    let den = model.files.add_loose(root, &text, inode);
+    let path = Path { mnt, den };
+    let position = Some(0);
+    let description = Description {
+        path,
+        reads: true,
+        writes: true,
+        path_only: false,
+        append: false,
+        direct: false,
+        position,
+        untouched: true,
+    };
+    model.keep(name, description);
+    Ok(())
+}
+
+pub(super) fn map(model: &mut Model, name: &ObjectName, of: &ObjectName, shared_write: bool) -> Result<()> {
+    let number = model.descriptor(of)?;
+    let description = &model.descriptions[number];
+    if description.path_only {
+        return errno("EBADF");
+    }
+    if !description.reads || shared_write && !description.writes {
+        return errno("EACCES");
+    }
+    let path = description.path;
+    match model.files.inode_of(path.den).kind {
+        Kind::File if model.files.type_of(path.den).is_kernels() => unknown("mapping a file of the kernel's"),
+        Kind::File => {
+            model.objects.insert(name.clone(), Held::Mapping(number));
+            Ok(())
+        }
+        Kind::Device(..) => unknown("mapping a device"),
+        _ => errno("ENODEV"),
+    }
+}
+
+pub(super) fn socket(model: &mut Model, name: &ObjectName) -> Result<()> {
+    model.objects.insert(name.clone(), Held::Socket);
+    Ok(())
+}
+
+pub(super) fn send(model: &mut Model, name: &ObjectName, over: &ObjectName, object: &ObjectName) -> Result<()> {
+    if model.objects.get(over) != Some(&Held::Socket) {
+        return Err(Refusal::Fails("the object is no socket"));
+    }
+    let description = model.descriptor(object)?;
+    model.objects.insert(name.clone(), Held::InFlight(description));
+    Ok(())
+}
+
+pub(super) fn seek(model: &mut Model, object: &ObjectName, offset: u64) -> Result<()> {
+    let number = model.descriptor(object)?;
+    let path = model.descriptions[number].path;
+    let position = match model.files.inode_of(path.den).kind {
+        Kind::Fifo => return errno("ESPIPE"),
+        Kind::File if offset < OFFSET_LIMIT => Some(offset),
+        Kind::Directory if offset == 0 => Some(0),
+        _ => return unknown("which positions there are"),
+    };
+    let description = &mut model.descriptions[number];
+    description.position = position;
+    description.untouched &= offset == 0;
+    Ok(())
+}
+
+pub(super) fn read(model: &mut Model, object: &ObjectName, length: u64) -> Result<()> {
+    let number = model.descriptor(object)?;
+    if length == 0 {
+        return Ok(());
+    }
+    let description = &model.descriptions[number];
+    let row = model.files.inode_of(description.path.den);
+    if !description.reads {
+        return errno("EBADF");
+    }
+    match row.kind {
+        Kind::Directory => errno("EISDIR"),
+        Kind::File if description.direct || row.opaque => unknown("reading past the page cache, or an unknown file"),
+        Kind::File => {
+            let Some(position) = description.position else { return unknown("the position") };
+            if position.checked_add(length).is_none_or(|end| end > row.content.length()) {
+                return Err(Refusal::Fails("the file ends too early"));
+            }
+            model.descriptions[number].position = Some(position + length);
+            Ok(())
+        }
+        Kind::Fifo if row.content.length() >= length => {
+            let rest = row.content.length() - length;
+            let ino = model.inode_at(model.descriptions[number].path);
+            model.files.inode_mut(ino).content.truncate(rest);
+            Ok(())
+        }
+        Kind::Device(_, 1, 3) => Err(Refusal::Fails("the file ends too early")),
+        Kind::Device(_, 1, 5) => Ok(()),
+        _ => unknown("a read that may wait for ever"),
+    }
+}
+
+pub(super) fn write(model: &mut Model, object: &ObjectName, bytes: &[u8]) -> Result<()> {
+    const PIPE_LIMIT: u64 = 4096;
+    let number = model.descriptor(object)?;
+    let description = &model.descriptions[number];
+    if !description.writes {
+        return errno("EBADF");
+    }
+    let path = description.path;
+    let ino = model.inode_at(path);
+    let row = model.files.inode(ino);
+    let count = bytes.len() as u64;
+    match row.kind {
+        Kind::File if description.direct && count > 0 => unknown("writing past the page cache"),
+        Kind::File => {
+            let position = if description.append { Some(row.content.length()) } else { description.position };
+            let Some(position) = position.filter(|position| *position < OFFSET_LIMIT) else {
+                return unknown("the position");
+            };
+            if count > 0 {
+                model.descriptions[number].position = Some(position + count);
+                model.changed(ino);
+                model.files.inode_mut(ino).content.write(position, bytes);
+            }
+            Ok(())
+        }
+        Kind::Fifo => {
+            let reader = model.descriptions_of(ino).iter().any(|&index| model.descriptions[index].reads);
+            let length = row.content.length();
+            if !reader || length + count > PIPE_LIMIT {
+                return unknown("writing to a pipe that nobody reads, or that is full");
+            }
+            model.files.inode_mut(ino).content.truncate(length + count);
+            Ok(())
+        }
+        Kind::Device(..) => Ok(()),
+        _ => unknown("writing to this"),
+    }
+}
+
+pub(super) fn read_entries(model: &mut Model, object: &ObjectName) -> Result<()> {
+    let number = model.descriptor(object)?;
+    let description = &model.descriptions[number];
+    let row = model.files.inode_of(description.path.den);
+    if !description.reads {
+        return errno("EBADF");
+    }
+    if row.kind != Kind::Directory {
+        return errno("ENOTDIR");
+    }
+    if row.dead {
+        return errno("ENOENT");
+    }
+    if !description.untouched || row.opaque {
+        return unknown("how many entries are left");
+    }
+    // `.` and `..` fit in any case.
+    let description = &mut model.descriptions[number];
+    (description.position, description.untouched) = (None, false);
+    Ok(())
+}
+
+pub(super) fn close(model: &mut Model, object: &ObjectName) -> Result<()> {
+    let number = model.descriptor(object)?;
+    let ino = model.inode_at(model.descriptions[number].path);
+    let path_only = model.descriptions[number].path_only;
+    model.objects.remove(object);
+    if !path_only {
+        model.closed(ino);
+    }
+    if !model.is_held(number) {
+        let row = model.files.inode_mut(ino);
+        row.locks.retain(|lock| lock.owner != Some(number));
+        if row.kind == Kind::Fifo && model.descriptions_of(ino).is_empty() {
+            model.files.inode_mut(ino).content.truncate(0);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn chdir(model: &mut Model, at: &Place) -> Result<()> {
+    model.cwd = directory(model, at)?;
+    Ok(())
+}
+
+pub(super) fn chroot(model: &mut Model, at: &Place) -> Result<()> {
+    model.root = directory(model, at)?;
+    Ok(())
+}
+
+fn directory(model: &Model, at: &Place) -> Result<Path> {
+    let path = model.find(at)?;
+    if model.files.is_directory(path.den) { Ok(path) } else { errno("ENOTDIR") }
+}
+
+impl Model {
+    pub(super) fn keep(&mut self, name: &ObjectName, description: Description) {
+        self.descriptions.push(description);
+        self.objects.insert(name.clone(), Held::Descriptor(self.descriptions.len() - 1));
+    }
+
+    /// Every file that the process holds.
+    pub(super) fn held(&self) -> impl Iterator<Item = Path> {
+        let of_objects = (0..self.descriptions.len()).filter(|&index| self.is_held(index));
+        of_objects.map(|index| self.descriptions[index].path).chain([self.cwd, self.root, self.exe, self.top])
+    }
+
+    /// The file that an open reaches, made or emptied when that is asked for (`path_openat`).
+    pub(super) fn open_path(&mut self, at: &Place, access: Access) -> Result<Path> {
+        let path = match self.reach(at, access)? {
+            Reached::There(path) => path,
+            Reached::Made(path) => return self.may_open_new(path, access).map(|()| path),
+        };
+        let ino = self.inode_at(path);
+        if access.create {
+            self.may_create_over(path, access)?;
+        }
+        self.may_open(path, access)?;
+        if access.writes && self.files.inode(ino).kind == Kind::File {
+            overlay::copy_up(self, path)?;
+            if access.truncate {
+                self.changed(ino);
+                self.files.inode_mut(ino).content.truncate(0);
+            }
+        }
+        Ok(path)
+    }
+
+    fn may_create_over(&self, path: Path, access: Access) -> Result<()> {
+        let row = self.files.inode_of(path.den);
+        if access.exclusive {
+            return errno("EEXIST");
+        }
+        if row.kind == Kind::Directory {
+            return errno("EISDIR");
+        }
+        // `may_create_in_sticky`: a setting of the machine says what becomes of files of others (proc_sys_fs(5)).
+        let parent = self.files.inode_of(self.files.dentry(path.den).parent);
+        if parent.mode & 0o1000 != 0 && row.uid != 0 {
+            return unknown("a file of another user in a directory like /tmp");
+        }
+        Ok(())
+    }
+
+    fn reach(&mut self, at: &Place, access: Access) -> Result<Reached> {
+        if !access.create {
+            let path = if access.nofollow { self.find_link(at)? } else { self.find(at)? };
+            if access.directory && !self.files.is_directory(path.den) {
+                return errno("ENOTDIR");
+            }
+            return Ok(Reached::There(path));
+        }
+        if at.path.is_empty() {
+            return self.find(at).map(Reached::There);
+        }
+        let mut parent = self.find_parent(at)?;
+        for _ in 0..40 {
+            let Parent { at, last, slash } = parent;
+            let Last::Name(name) = last else { return errno("EISDIR") };
+            if slash {
+                return errno("EISDIR");
+            }
+            let Some(den) = self.child(at.den, &name)? else { return self.create(at, &name).map(Reached::Made) };
+            let found = self.mounts.down(Path { den, ..at });
+            let Kind::Symlink(target) = self.files.inode_of(found.den).kind.clone() else {
+                return Ok(Reached::There(found));
+            };
+            if access.exclusive {
+                return errno("EEXIST");
+            }
+            if access.nofollow || self.mounts.get(found.mnt).nosymfollow {
+                return errno("ELOOP");
+            }
+            let from = if target.starts_with(b"/") { self.root } else { at };
+            parent = self.look_up_parent(from, &target)?;
+        }
+        errno("ELOOP")
+    }
+
+    fn create(&mut self, at: Path, name: &[u8]) -> Result<Path> {
+        if name.len() > 255 {
+            return errno("ENAMETOOLONG");
+        }
+        let directory = self.inode_at(at);
+        if self.files.inode(directory).dead {
+            return errno("ENOENT");
+        }
+        self.want_write(at.mnt)?;
+        self.may_change(directory)?;
+        overlay::copy_up(self, at)?;
+        self.changed(directory);
+        Ok(Path { den: self.files.make(at.den, name, Kind::File), ..at })
+    }
+
+    /// A mount that somebody has a regular file open for writing on cannot become read-only.
+    pub(super) fn has_writers(&self, mnt: super::mounts::Mnt) -> bool {
+        (0..self.descriptions.len()).filter(|&index| self.is_held(index)).any(|index| {
+            let description = &self.descriptions[index];
+            let ino: Ino = self.inode_at(description.path);
+            description.writes && description.path.mnt == mnt && self.files.inode(ino).kind == Kind::File
+        })
+    }
+}
+
+enum Reached {
+    There(Path),
+    Made(Path),
+}

@@ -1,0 +1,267 @@
+//! What must be seen of the objects: the observer's own list (`guest/src/observe`), answered by the model.
+
+use std::collections::BTreeSet;
+
+use super::content::Content;
+use super::files::{Ino, Kind, Type};
+use super::mounts::{Mnt, Path};
+use super::objects::{Access, Held};
+use super::walk::How;
+use super::{Errno, Model, Refusal};
+use crate::Bytes;
+
+/// The observer looks up no more paths than this from one directory.
+const PATH_LIMIT: usize = 96;
+/// The observer's nested paths reach this deep.
+const DEPTH_LIMIT: usize = 4;
+/// The harness's own corner.
+const CORNER: &[u8] = b".zdtm";
+
+/// A file's identity: two are one inode when they are equal. No number of the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileKey(Ino);
+
+/// A mount's identity: two are one mount when they are equal. No number of the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MountKey(pub(super) Mnt);
+
+/// Where a mount can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountState {
+    /// In the mountinfo of the process.
+    Visible,
+    /// Not there.
+    Detached,
+    /// A mount of the kernel's own.
+    Internal,
+}
+
+/// The type of a file, inode(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// Regular file
+    File,
+    /// Directory
+    Directory,
+    /// Symbolic link
+    Symlink,
+    /// Named pipe
+    Fifo,
+    /// Character device
+    CharDevice,
+    /// Block device
+    BlockDevice,
+}
+
+/// Everything that the model says about a program's end. In every field none means that the model does not know.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// One for each object, `cwd`, `root` and `exe` among them; sockets are left out.
+    pub objects: Vec<Seen>,
+}
+
+/// What is seen of one object.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its name in the program.
+    pub name: String,
+    /// The text of its magic link.
+    pub link: Option<Bytes>,
+    /// What getcwd(2) gives, for `cwd`.
+    pub getcwd: Option<Result<Bytes, Errno>>,
+    /// Where its mount is to be seen.
+    pub state: MountState,
+    /// Its mount.
+    pub mount: MountKey,
+    /// Its inode.
+    pub file: Option<FileKey>,
+    /// What it is.
+    pub kind: ObjectKind,
+    /// `st_nlink`.
+    pub links: Option<u64>,
+    /// What it holds, of a regular file.
+    pub content: Option<Content>,
+    /// Its open file description, of a descriptor: two are one when the numbers are equal.
+    pub description: Option<usize>,
+    /// The file offset of a descriptor, in bytes.
+    pub position: Option<u64>,
+    /// Opening it again for reading, for writing, for both; of descriptors of files and directories.
+    pub reopen: Vec<Option<Result<Reached, Errno>>>,
+    /// Lookups from it, of a directory.
+    pub lookups: Vec<Lookup>,
+    /// The lookups are those that the observer makes, all of them.
+    pub complete: bool,
+}
+
+/// A lookup from a directory.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// The path.
+    pub path: Bytes,
+    /// The way it is looked up.
+    pub how: How,
+    /// Where it leads.
+    pub outcome: Option<Result<Reached, Errno>>,
+}
+
+/// What a lookup leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The inode.
+    pub file: Option<FileKey>,
+    /// What it is.
+    pub kind: ObjectKind,
+    /// The mount.
+    pub mount: MountKey,
+    /// Where that is to be seen.
+    pub state: MountState,
+    /// The text of its magic link.
+    pub link: Option<Bytes>,
+}
+
+impl Model {
+    /// What is seen when the program is at this point.
+    pub fn predict(&self) -> Prediction {
+        let mut objects = vec![self.seen("cwd", self.cwd), self.seen("root", self.root), self.seen("exe", self.exe)];
+        objects[0].getcwd = self.getcwd().map(|text| text.map(Bytes::from));
+        objects[2].content = None;
+        for (name, held) in &self.objects {
+            let (Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number)) = held else { continue };
+            let description = &self.descriptions[*number];
+            let mut seen = self.seen(&name.0, description.path);
+            if !matches!(held, Held::Mapping(_)) {
+                seen.description = Some(*number);
+                seen.position = description.position;
+                seen.reopen = self.reopen(description.path);
+            }
+            objects.push(seen);
+        }
+        Prediction { objects }
+    }
+
+    fn seen(&self, name: &str, path: Path) -> Seen {
+        let reached = self.reached(path);
+        let ino = self.inode_at(path);
+        let row = self.files.inode(ino);
+        let looks = row.kind == Kind::Directory && !self.files.type_of(path.den).is_not_looked_into();
+        let (lookups, complete) = if looks { self.lookups(path) } else { (Vec::new(), true) };
+        let content = match row.layer {
+            _ if row.kind != Kind::File || row.opaque || self.files.type_of(path.den).is_kernels() => None,
+            Some(super::files::Layer::Lower(real)) => Some(self.files.inode(real).content.clone()),
+            _ => Some(row.content.clone()),
+        };
+        Seen {
+            name: name.to_owned(),
+            link: reached.link,
+            getcwd: None,
+            state: reached.state,
+            mount: reached.mount,
+            file: reached.file,
+            kind: reached.kind,
+            links: self.files.links(ino),
+            content,
+            description: None,
+            position: None,
+            reopen: Vec::new(),
+            lookups,
+            complete,
+        }
+    }
+
+    pub(super) fn reached(&self, path: Path) -> Reached {
+        let ino = self.inode_at(path);
+        let row = self.files.inode(ino);
+        Reached {
+            file: (!row.uncertain && !self.is_stub(path.den)).then_some(FileKey(ino)),
+            kind: kind_of(&row.kind),
+            mount: MountKey(path.mnt),
+            state: self.mount_state(path),
+            link: self.link(path).map(Bytes::from),
+        }
+    }
+
+    /// One lookup with `openat(O_PATH)`; none where the model does not know.
+    fn outcome(&self, found: Result<Path, Refusal>) -> Option<Result<Reached, Errno>> {
+        match found {
+            Ok(path) => Some(Ok(self.reached(path))),
+            Err(Refusal::Errno(errno)) => Some(Err(errno)),
+            Err(_) => None,
+        }
+    }
+
+    fn reopen(&self, path: Path) -> Vec<Option<Result<Reached, Errno>>> {
+        if !matches!(self.files.inode_of(path.den).kind, Kind::File | Kind::Directory) {
+            return Vec::new();
+        }
+        let modes = [(true, false), (false, true), (true, true)];
+        let opened = |(reads, writes)| {
+            let access = Access { reads, writes, nonblock: true, ..Access::default() };
+            // An overlay copies up when it is opened for writing: that is the observer's doing, and harmless.
+            self.outcome(self.may_open(path, access).map(|()| path))
+        };
+        if self.files.type_of(path.den) == Type::Overlay || self.files.type_of(path.den).is_kernels() {
+            return vec![None; 3];
+        }
+        modes.into_iter().map(opened).collect()
+    }
+
+    fn lookups(&self, from: Path) -> (Vec<Lookup>, bool) {
+        let mut paths = BTreeSet::new();
+        let complete = self.collect(from, &mut Vec::new(), &mut paths);
+        let fixed = [".", "..", "../..", "no-such-name", "no-such-name/.."].map(|path| path.as_bytes().to_vec());
+        let mut out = Vec::new();
+        for path in fixed.into_iter().chain(paths) {
+            for how in How::ALL {
+                let outcome = self.outcome(self.look_up(from, &path, how));
+                out.push(Lookup { path: path.clone().into(), how, outcome });
+            }
+        }
+        (out, complete)
+    }
+
+    /// Every name below a directory, and `..` of every directory there; false when there may be others.
+    fn collect(&self, at: Path, prefix: &mut Vec<u8>, paths: &mut BTreeSet<Vec<u8>>) -> bool {
+        let row = self.files.inode_of(at.den);
+        if row.opaque {
+            return false;
+        }
+        let mut complete = !row.foreign;
+        let depth = prefix.split(|&byte| byte == b'/').count();
+        for (name, &den) in &row.children {
+            if paths.len() >= PATH_LIMIT {
+                return complete;
+            }
+            if prefix.is_empty() && name == CORNER {
+                continue;
+            }
+            let length = prefix.len();
+            if !prefix.is_empty() {
+                prefix.push(b'/');
+            }
+            prefix.extend_from_slice(name);
+            paths.insert(prefix.clone());
+            let child = self.mounts.down(Path { den, ..at });
+            if self.files.is_directory(child.den) && !self.files.type_of(child.den).is_not_looked_into() {
+                paths.insert([prefix.as_slice(), b"/.."].concat());
+                let own = self.files.inode_of(child.den).children.contains_key(CORNER);
+                if depth < DEPTH_LIMIT && !own {
+                    complete &= self.collect(child, prefix, paths);
+                }
+            }
+            prefix.truncate(length);
+        }
+        complete
+    }
+}
+
+fn kind_of(kind: &Kind) -> ObjectKind {
+    use crate::program::DeviceKind;
+    match kind {
+        Kind::File => ObjectKind::File,
+        Kind::Directory => ObjectKind::Directory,
+        Kind::Symlink(_) => ObjectKind::Symlink,
+        Kind::Fifo => ObjectKind::Fifo,
+        Kind::Device(DeviceKind::Char, ..) => ObjectKind::CharDevice,
+        Kind::Device(DeviceKind::Block, ..) => ObjectKind::BlockDevice,
+    }
+}

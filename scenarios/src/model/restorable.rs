@@ -1,0 +1,69 @@
+//! Can anybody restore what a program holds?
+
+use super::Model;
+use super::files::{Den, Type};
+use super::mounts::{Mnt, Path};
+use super::objects::Held;
+
+impl Model {
+    /// Whether every object could be made again: of a detached mount, some mount of the namespace that can be bound shows the
+    /// root; what is on a visible mount is not covered by another one. False also where the model cannot tell.
+    pub fn is_restorable(&self) -> bool {
+        let held = self.objects.values().filter_map(|held| match held {
+            Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number) => {
+                Some(self.descriptions[*number].path)
+            }
+            _ => None,
+        });
+        let all = held.chain([self.cwd, self.root]);
+        all.filter(|path| self.files.type_of(path.den) != Type::Internal).all(|path| {
+            let mount = self.mounts.get(path.mnt);
+            if mount.attached { self.is_bare(path) } else { self.is_shown(path.mnt) }
+        })
+    }
+
+    /// Whether nothing is mounted over a place, or over any directory on the way to it from the root.
+    fn is_bare(&self, mut path: Path) -> bool {
+        let covered = |path: Path| self.mounts.down(path) != path;
+        if covered(path) {
+            return false;
+        }
+        while path != self.root && path != self.top {
+            let mount = self.mounts.get(path.mnt);
+            if path.den == mount.root {
+                match mount.on.filter(|on| self.mounts.at(*on) == Some(path.mnt)) {
+                    Some(on) => path = on,
+                    None => return false,
+                }
+            } else {
+                path.den = self.files.dentry(path.den).parent;
+                if covered(path) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether the root of a mount is below, or is, the root of one that is attached, by names that are all there.
+    fn is_shown(&self, mnt: Mnt) -> bool {
+        let lost = self.mounts.get(mnt);
+        let shown = |root: Den| {
+            let others = self.mounts.all().map(|other| self.mounts.get(other));
+            others
+                .into_iter()
+                .any(|other| other.attached && !other.unbindable && other.root == root && other.sb == lost.sb)
+        };
+        let mut at = lost.root;
+        loop {
+            if shown(at) {
+                return true;
+            }
+            let dentry = self.files.dentry(at);
+            if dentry.parent == at || !dentry.hashed {
+                return false;
+            }
+            at = dentry.parent;
+        }
+    }
+}

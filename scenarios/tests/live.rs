@@ -1,0 +1,176 @@
+//! Generated programs live: checker and model accept every step; every kind of step is reached, and every pair of kinds.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use arbtest::arbitrary::Unstructured;
+use scenarios::grammar::{apart, forms};
+use scenarios::live::{self, KINDS, Swarm, Terms};
+use scenarios::{Program, Step, check, fuzz, text};
+
+/// Pairs of which the second cannot come after the first, with the reason.
+const IMPOSSIBLE: &[(&str, &str, &str)] = &[];
+
+fn verbs(program: &Program) -> Vec<&'static str> {
+    program.steps.iter().map(|line| apart(&line.step).form.verb).collect()
+}
+
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(next).take(length / 8).flatten().collect()
+}
+
+fn program(seed: u64) -> Program {
+    live::program(&mut Unstructured::new(&noise(seed, 4096)), &Terms::default())
+        .expect("running out of bytes is no error")
+}
+
+#[test]
+fn what_is_generated_lives() {
+    arbtest::arbtest(|u| {
+        let program = live::program(u, &Terms::default())?;
+        assert!(live::lives(&program), "{:?}\n{}", check::program(&program), text::print_program(&program));
+        Ok(())
+    })
+    .size_max(4096)
+    .budget_ms(4_000);
+}
+
+#[test]
+fn most_end_with_an_object_on_a_detached_mount() {
+    let all = 400;
+    let detached = (0..all).filter(|seed| live::is_detached(&program(*seed))).count();
+    assert!(detached * 100 > 90 * usize::try_from(all).unwrap(), "{detached} of {all}");
+}
+
+#[test]
+fn short_ones_are_more_frequent() {
+    let mut lengths: Vec<usize> = (0..400)
+        .map(|seed| program(seed).steps.iter().filter(|line| !matches!(line.step, Step::Assert { .. })).count())
+        .collect();
+    lengths.sort_unstable();
+    let median = lengths[lengths.len() / 2];
+    assert!((4..=16).contains(&median), "{median}");
+    assert!(*lengths.last().unwrap() <= Terms::default().steps, "{lengths:?}");
+}
+
+#[test]
+fn every_kind_of_step_and_every_claim_is_reached() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..3_000 {
+        seen.extend(program(seed).steps.iter().map(|line| apart(&line.step).form.head()));
+    }
+    let missing: Vec<_> = forms().map(scenarios::grammar::Form::head).filter(|head| !seen.contains(head)).collect();
+    assert!(missing.is_empty(), "never made: {missing:?}");
+    let verbs: BTreeSet<_> = forms().map(|form| form.verb).filter(|verb| *verb != "assert").collect();
+    assert_eq!(verbs, KINDS.iter().map(|(kind, _)| *kind).collect());
+}
+
+#[test]
+fn every_pair_of_kinds_is_reached() {
+    let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
+    let mut missing: BTreeSet<(&str, &str)> =
+        kinds.iter().flat_map(|&one| kinds.iter().map(move |&other| (one, other))).collect();
+    let take = |program: &Program, missing: &mut BTreeSet<(&str, &str)>| {
+        let verbs = verbs(program);
+        for (index, one) in verbs.iter().enumerate() {
+            for other in &verbs[index + 1..] {
+                missing.remove(&(*one, *other));
+            }
+        }
+    };
+    for seed in 0..2_000 {
+        take(&program(seed), &mut missing);
+    }
+    // What chance has not brought together yet is asked for.
+    let terms = Terms { assertions: false, ..Terms::default() };
+    for (one, other) in missing.clone() {
+        let swarm = Swarm::all(&terms).only(&[one, other]);
+        for seed in 0..200 {
+            if !missing.contains(&(one, other)) {
+                break;
+            }
+            let bytes = noise(seed, 4096);
+            take(&live::program_of(&mut Unstructured::new(&bytes), &terms, &swarm).unwrap(), &mut missing);
+        }
+    }
+    let impossible: BTreeSet<_> = IMPOSSIBLE.iter().map(|(one, other, _)| (*one, *other)).collect();
+    assert_eq!(missing, impossible);
+}
+
+#[test]
+fn terms_are_kept() {
+    let terms = Terms { steps: 12, disks: false, own_root: false, privileged: false, assertions: false };
+    let refused = [
+        "assert",
+        "mount-again",
+        "subvolume",
+        "snapshot",
+        "delete-subvolume",
+        "pivot-root",
+        "mknod",
+        "chown",
+        "map",
+        "setxattr",
+    ];
+    for seed in 0..300 {
+        let bytes = noise(seed, 4096);
+        let program = live::program(&mut Unstructured::new(&bytes), &terms).unwrap();
+        assert!(program.steps.len() <= 12, "{}", text::print_program(&program));
+        let filesystems = program.filesystems();
+        assert!(
+            filesystems.iter().all(|name| ["tmpfs", "ramfs", "overlay"].contains(&name.as_str())),
+            "{filesystems:?}"
+        );
+        assert!(verbs(&program).iter().all(|verb| !refused.contains(verb)), "{}", text::print_program(&program));
+    }
+}
+
+#[test]
+fn mutants_live_and_differ() {
+    let counts = RefCell::new((0, 0));
+    arbtest::arbtest(|u| {
+        let (seed, other) = (u.arbitrary::<u16>()?, u.arbitrary::<u16>()?);
+        let (one, other) = (program(seed.into()), program(other.into()));
+        let mutant = live::mutate(u, &one, &other, &Terms::default())?;
+        assert!(live::lives(&mutant), "{:?}\n{}", check::program(&mutant), text::print_program(&mutant));
+        let mut counts = counts.borrow_mut();
+        counts.0 += 1;
+        counts.1 += usize::from(live::repair(&mutant) != live::repair(&one));
+        Ok(())
+    })
+    .size_min(512)
+    .size_max(4096)
+    .budget_ms(4_000);
+    let (all, different) = counts.into_inner();
+    assert!(different * 10 > all * 8, "{different} of {all}");
+}
+
+#[test]
+fn mutants_of_text_are_programs_of_limited_length() {
+    let mut lengths = BTreeMap::new();
+    for seed in 0..200 {
+        let one = text::print_program(&live::repair(&program(seed)));
+        let other = text::print_program(&live::repair(&program(seed + 1)));
+        let mutant = live::mutate_text(one.as_bytes(), other.as_bytes(), seed, 300);
+        assert!(mutant.len() <= 300);
+        let read = text::program(std::str::from_utf8(&mutant).unwrap()).unwrap();
+        assert!(live::lives(&read));
+        *lengths.entry(read.steps.len()).or_insert(0) += 1;
+        assert_eq!(
+            mutant,
+            live::mutate_text(one.as_bytes(), other.as_bytes(), seed, 300),
+            "the same seed, the same mutant"
+        );
+    }
+    assert!(lengths.len() > 5, "{lengths:?}");
+    let from_noise = live::mutate_text(b"\xff\xfe no program", b"", 7, 4096);
+    assert!(!from_noise.is_empty());
+    fuzz::program_text(&from_noise);
+}

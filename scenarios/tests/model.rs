@@ -1,0 +1,89 @@
+//! The model without a kernel: the catalogue's assertions, and the rules of `docs/KERNEL.md`. That the kernel is of the same
+//! opinion is the business of the harness's test `model`.
+
+use std::path::Path;
+
+use scenarios::model::{Model, Refusal};
+use scenarios::program::Line;
+use scenarios::{Program, Step, catalogue, text};
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/KERNEL.md");
+
+/// The assertions that do not hold, and those about which the model does not know.
+fn broken(model: &Model, program: &Program) -> (Vec<String>, usize) {
+    let (mut broken, mut unknown) = (Vec::new(), 0);
+    for Line { step, .. } in &program.steps {
+        let Step::Assert { object, claim } = step else { continue };
+        match model.holds(object, claim) {
+            Some(true) => {}
+            Some(false) => broken.push(step.to_string()),
+            None => {
+                eprintln!("unknown: {step}");
+                unknown += 1;
+            }
+        }
+    }
+    (broken, unknown)
+}
+
+#[test]
+fn the_catalogues_assertions_hold() {
+    let (mut asserted, mut all_unknown) = (0, 0);
+    for scenario in catalogue::load(Path::new(catalogue::DIRECTORY)).unwrap() {
+        let program = &scenario.program;
+        let model = Model::run(program)
+            .unwrap_or_else(|(index, refusal)| panic!("{}: {}: {refusal}", scenario.name, program.steps[index].step));
+        let (broken, unknown) = broken(&model, program);
+        assert!(broken.is_empty(), "{}: {broken:?}", scenario.name);
+        asserted += program.steps.iter().filter(|line| matches!(line.step, Step::Assert { .. })).count();
+        all_unknown += unknown;
+    }
+    assert!(asserted > 1_000, "{asserted}");
+    assert_eq!(all_unknown, 0, "of {asserted}");
+}
+
+#[test]
+fn the_rules_of_the_document_are_the_models() {
+    let document = std::fs::read_to_string(DOCUMENT).unwrap();
+    let programs: Vec<&str> = document.split("```scn\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let rules = document.lines().filter(|line| line.starts_with("**")).count();
+    assert_eq!(programs.len(), rules, "each rule has a program");
+    for source in programs {
+        let program = text::program(source).unwrap_or_else(|faults| panic!("{}\n{source}", faults[0]));
+        let refused = source.lines().find_map(|line| line.strip_prefix("# refused: "));
+        match (Model::run(&program), refused) {
+            (Ok(model), None) => {
+                let asserts = program.steps.iter().filter(|line| matches!(line.step, Step::Assert { .. })).count();
+                assert!(asserts > 0, "{source}");
+                assert_eq!(broken(&model, &program), (Vec::new(), 0), "{source}");
+            }
+            (Err((index, refusal)), Some(errno)) => {
+                assert_eq!(index, program.steps.len() - 1, "{refusal}:\n{source}");
+                assert!(matches!(refusal, Refusal::Errno(other) if other == errno), "{refusal}:\n{source}");
+            }
+            (Ok(_), Some(errno)) => panic!("{errno} expected:\n{source}"),
+            (Err((index, refusal)), None) => panic!("{}: {refusal}\n{source}", program.steps[index].step),
+        }
+    }
+}
+
+/// A chain of mounts that cover each other, partly gone: what is left is mounted on what is left.
+#[test]
+fn what_covered_a_mount_that_is_gone_falls_through() {
+    let source = r"
+        propagation . shared
+        bind tmp tmp
+        bind tmp tmp
+        bind proc tmp
+        bind tmp tmp
+        umount tmp
+        umount-lazy tmp
+        fd0 = open tmp path
+        fd1 = open proc path
+        assert fd0 same-file fd1
+        assert fd0 visible
+    ";
+    let program = text::program(source).unwrap();
+    let model = Model::run(&program).unwrap();
+    assert_eq!(broken(&model, &program), (Vec::new(), 0));
+}
