@@ -19,6 +19,7 @@ pub mod select;
 pub mod selftest;
 pub mod share;
 pub mod shell;
+pub mod shrink;
 pub mod telling;
 mod watch;
 
@@ -46,6 +47,8 @@ pub enum Command {
     Replay(replay::ReplayArgs),
     /// Open a shell in a VM, beside the process of a trial
     Shell(shell::ShellArgs),
+    /// Find a short program that fails in the same way as a scenario
+    Shrink(shrink::ShrinkArgs),
     /// Merge saved results, and write them in other formats
     Report(report::ReportArgs),
     /// Record in the file of known failures what results prove
@@ -89,6 +92,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Bless(args) => bless::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Shell(args) => shell::run(&args),
+        Command::Shrink(args) => shrink::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),

@@ -106,6 +106,18 @@ pub fn subjects(given: &[Subject], patches: &[PathBuf], store: &Store) -> Result
     }
 }
 
+/// The one value of an axis, for what is about one trial or one machine.
+///
+/// # Errors
+/// [`Usage`]: there are more.
+pub fn single<T: Clone>(flag: &str, given: &[T], default: Option<T>) -> Result<T, Usage> {
+    match (given, default) {
+        ([one], _) => Ok(one.clone()),
+        ([], Some(default)) => Ok(default),
+        _ => Err(Usage(format!("{flag} may stand once only: this command takes one"))),
+    }
+}
+
 fn each_once<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
     let mut once: Vec<T> = Vec::new();
     for one in all {

@@ -19,7 +19,7 @@ use scenarios::Scenario;
 use super::Usage;
 use super::machines::{MachineArgs, work_folder};
 use super::one::{One, as_it_was, one};
-use super::plan::{self, Axes};
+use super::plan::{self, Axes, single};
 use crate::judge::Trial;
 use crate::machine::Backend;
 use crate::report::epilogue::plain;
@@ -90,10 +90,10 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
     let store = args.machines.store.open(super::run::progress())?;
     let subjects = plan::subjects(&subject, &[], &store)?;
     let kernels = axes.kernels(Backend::Vm, &store)?;
-    let kernel = only("--kernel", &kernels)?.expect("there is a default");
-    let subject = only("--subject", &subjects)?.expect("there is a default");
-    let flavor = *only("--flavor", &axes.flavor)?.unwrap_or(&Flavor::Ns);
-    let lifecycle = *only("--lifecycle", &axes.lifecycle)?.unwrap_or(&Lifecycle::DumpRestore);
+    let kernel = &single("--kernel", &kernels, None)?;
+    let subject = single("--subject", &subjects, None)?;
+    let flavor = single("--flavor", &axes.flavor, Some(Flavor::Ns))?;
+    let lifecycle = single("--lifecycle", &axes.lifecycle, Some(Lifecycle::DumpRestore))?;
     let scenario = meant.map(|meant| meant.scenario);
     if let Some(scenario) = &scenario {
         check(
@@ -124,14 +124,6 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
         keep_logs: false,
     });
     session(&spec, trial, args.at, limit)
-}
-
-fn only<'a, T>(flag: &str, given: &'a [T]) -> Result<Option<&'a T>, Usage> {
-    match given {
-        [] => Ok(None),
-        [one] => Ok(Some(one)),
-        _ => Err(Usage(format!("{flag} may stand once only: there is one VM"))),
-    }
 }
 
 fn check(scenario: &Scenario, trial: Trial) -> Result<(), Usage> {
