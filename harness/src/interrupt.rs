@@ -33,6 +33,7 @@ struct Pipe {
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 static GROUPS: [AtomicI32; GROUP_LIMIT] = [const { AtomicI32::new(0) }; GROUP_LIMIT];
 static PIPE: OnceLock<Pipe> = OnceLock::new();
+static TERMINAL: OnceLock<libc::termios> = OnceLock::new();
 
 /// Installs the handlers for SIGINT and SIGTERM. A second call changes nothing.
 ///
@@ -57,6 +58,12 @@ pub fn fd() -> Option<BorrowedFd<'static>> {
     PIPE.get().map(|pipe| pipe.poll_end.as_fd())
 }
 
+/// Has the second signal put the terminal at standard input back to these settings, as somebody is about to change them.
+pub(crate) fn put_back_terminal(settings: libc::termios) {
+    // Who came first knew what it was like in the beginning.
+    let _ = TERMINAL.set(settings);
+}
+
 /// The handler: async-signal-safe calls only, signal-safety(7).
 extern "C" fn on_signal(_signal: c_int) {
     let errno = Errno::last_raw();
@@ -64,6 +71,9 @@ extern "C" fn on_signal(_signal: c_int) {
         wake();
     } else {
         kill_groups();
+        if let Some(settings) = TERMINAL.get() {
+            sys::set_terminal(settings);
+        }
         sys::exit_now(EXIT_STATUS);
     }
     Errno::set_raw(errno);

@@ -1,12 +1,13 @@
 //! What a scenario needs of a trial and of a machine, looked at before it runs: what is not there makes the trial
 //! `unsupported`, with the reason.
 
-use protocol::message::Ready;
+use protocol::message::{Action, Lifecycle, Ready};
 use scenarios::Scenario;
 
 use crate::judge::Trial;
 use crate::judge::range::Version;
-use crate::judge::verdict::{flavor_word, lifecycle_word};
+use crate::judge::verdict::flavor_word;
+use crate::subject::REFERENCE;
 
 /// Why the scenario cannot be run as this trial, from its `requires` lines; none when it can.
 pub fn unmet(scenario: &Scenario, trial: &Trial) -> Option<String> {
@@ -16,7 +17,7 @@ pub fn unmet(scenario: &Scenario, trial: &Trial) -> Option<String> {
         (!met).then(|| format!("the scenario requires {what} {}, this is {word}", words.join(" or ")))
     };
     one_of("flavor", &requires.flavors, flavor_word(trial.flavor))
-        .or_else(|| one_of("lifecycle", &requires.lifecycles, lifecycle_word(trial.lifecycle)))
+        .or_else(|| one_of("lifecycle", &requires.lifecycles, trial.lifecycle.word()))
         .or_else(|| {
             let release = Version::find(&trial.kernel)?.release();
             let too_old = requires.kernel_from.is_some_and(|from| release < from);
@@ -26,10 +27,23 @@ pub fn unmet(scenario: &Scenario, trial: &Trial) -> Option<String> {
             let range = format!("{}..{}", end(requires.kernel_from), end(requires.kernel_to));
             (too_old || too_new).then(|| format!("the scenario requires kernel {range}, this is {}", trial.kernel))
         })
+        .or_else(|| beyond(trial))
 }
 
-/// What the scenario needs and this machine lacks; none when it has all.
-pub fn lacking(scenario: &Scenario, ready: &Ready) -> Option<String> {
+/// What the engine cannot do: the reference engine knows no more than to dump, to leave running, and to restore.
+fn beyond(trial: &Trial) -> Option<String> {
+    let known = [Action::Dump, Action::DumpLeaveRunning, Action::Restore];
+    let other = trial.lifecycle.actions().iter().find(|action| !known.contains(action))?;
+    let is_reference = trial.subject.starts_with(REFERENCE);
+    is_reference.then(|| format!("the reference engine has no {}, which {} needs", other.word(), trial.lifecycle))
+}
+
+/// What the scenario or the lifecycle needs and this machine lacks; none when it has all.
+pub fn lacking(scenario: &Scenario, lifecycle: Lifecycle, ready: &Ready) -> Option<String> {
+    if lifecycle.actions().contains(&Action::PreDump) && !ready.soft_dirty {
+        let why = "does not tell which pages were written to (CONFIG_MEM_SOFT_DIRTY)";
+        return Some(format!("kernel {} {why}, which a pre-dump needs", ready.kernel));
+    }
     let filesystems = scenario.program.filesystems();
     let missing = filesystems.iter().find(|name| !ready.filesystems.contains(name))?;
     Some(match ready.lacking.get(missing.as_str()) {
@@ -41,10 +55,12 @@ pub fn lacking(scenario: &Scenario, ready: &Ready) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use protocol::message::{Flavor, Lifecycle};
+    use protocol::message::Flavor;
     use scenarios::text;
 
     use super::*;
+
+    const CYCLE: Lifecycle = Lifecycle::DumpRestore;
 
     fn scenario(head: &str) -> Scenario {
         let text = format!(
@@ -53,16 +69,49 @@ mod tests {
         text::scenarios(text.as_bytes(), "names/x", std::path::Path::new("x.scn")).expect("a good scenario").remove(0)
     }
 
-    fn told(head: &str, kernel: &str) -> String {
-        let trial = Trial {
+    fn trial(subject: &str, lifecycle: Lifecycle, kernel: &str) -> Trial {
+        Trial {
             scenario: "x".into(),
             family: String::new(),
             flavor: Flavor::Ns,
-            lifecycle: Lifecycle::DumpRestore,
+            lifecycle,
             kernel: kernel.into(),
-            subject: "reference".into(),
+            subject: subject.into(),
+        }
+    }
+
+    fn told(head: &str, kernel: &str) -> String {
+        unmet(&scenario(head), &trial("reference", Lifecycle::DumpRestore, kernel)).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_reference_engine_dumps_and_restores_and_no_more() {
+        let told = |subject, lifecycle| unmet(&scenario(""), &trial(subject, lifecycle, "6.12")).unwrap_or_default();
+        for lifecycle in [Lifecycle::ThreeTimes, Lifecycle::LeaveRunning, Lifecycle::LeaveRunningDump] {
+            assert_eq!(told("reference+fault:attached", lifecycle), "");
+        }
+        expect!["the reference engine has no pre-dump, which pre-dump needs"]
+            .assert_eq(&told("reference", Lifecycle::PreDump));
+        expect!["the reference engine has no compat-restore, which compat-mode needs"]
+            .assert_eq(&told("reference+fault:attached", Lifecycle::CompatMode));
+        assert_eq!(told("debian:trixie", Lifecycle::PreDump), "");
+    }
+
+    #[test]
+    fn a_pre_dump_needs_soft_dirty_bits() {
+        let ready = |soft_dirty| Ready {
+            kernel: "6.12.5".into(),
+            filesystems: vec!["ext4".to_owned()],
+            soft_dirty,
+            ..Ready::default()
         };
-        unmet(&scenario(head), &trial).unwrap_or_default()
+        let told = |lifecycle, soft_dirty| lacking(&scenario(""), lifecycle, &ready(soft_dirty)).unwrap_or_default();
+        assert_eq!(told(Lifecycle::PreDump, true), "");
+        assert_eq!(told(Lifecycle::ThreeTimes, false), "");
+        expect![
+            "kernel 6.12.5 does not tell which pages were written to (CONFIG_MEM_SOFT_DIRTY), which a pre-dump needs"
+        ]
+        .assert_eq(&told(Lifecycle::PreDump, false));
     }
 
     #[test]
@@ -84,11 +133,11 @@ mod tests {
             filesystems: filesystems.iter().map(|name| (*name).to_owned()).collect(),
             ..Ready::default()
         };
-        assert_eq!(lacking(&scenario(""), &ready(&["ext4", "tmpfs"])), None);
+        assert_eq!(lacking(&scenario(""), CYCLE, &ready(&["ext4", "tmpfs"])), None);
         expect!["kernel 6.12.5 has no filesystem ext4 here"]
-            .assert_eq(&lacking(&scenario(""), &ready(&["tmpfs"])).unwrap_or_default());
+            .assert_eq(&lacking(&scenario(""), CYCLE, &ready(&["tmpfs"])).unwrap_or_default());
         let confined = Ready { lacking: [("ext4".to_owned(), "only root may".to_owned())].into(), ..ready(&["tmpfs"]) };
         expect!["no filesystem ext4 here: only root may"]
-            .assert_eq(&lacking(&scenario(""), &confined).unwrap_or_default());
+            .assert_eq(&lacking(&scenario(""), CYCLE, &confined).unwrap_or_default());
     }
 }

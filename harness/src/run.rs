@@ -26,9 +26,9 @@ use crate::judge::{Context, Judgement, Trial, Verdict, judge};
 use crate::machine::{Machine, MachineError, MachineSpec, Traces};
 
 /// How long one action of a lifecycle may take under KVM; other accelerators scale it.
-const ACTION_TIME_LIMIT: Duration = Duration::from_secs(12);
+pub(crate) const ACTION_TIME_LIMIT: Duration = Duration::from_secs(12);
 /// How long a machine may take to come up under KVM.
-const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// A machine is thrown away after so many trials even when nothing was suspicious: what no check names adds up in it.
 /// Under TCG a new one costs half a second, most of it for translating its code again: less than 1 % of these trials.
@@ -281,7 +281,7 @@ impl Worker<'_> {
         let number = self.next_trial;
         self.next_trial += 1;
         let running = self.machine()?;
-        if let Some(reason) = crate::needs::lacking(&task.scenario, running.machine.ready()) {
+        if let Some(reason) = crate::needs::lacking(&task.scenario, task.trial.lifecycle, running.machine.ready()) {
             return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
         }
         running.trials += 1;

@@ -76,6 +76,12 @@ pub(crate) fn handle_stop_signals(handler: extern "C" fn(c_int)) -> io::Result<(
     Ok(())
 }
 
+/// Settings of the terminal at standard input; async-signal-safe, and nothing can be done about a failure.
+pub(crate) fn set_terminal(settings: &libc::termios) {
+    // SAFETY: the pointer is to a live termios. tcsetattr(3) is async-signal-safe, signal-safety(7).
+    unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, settings) };
+}
+
 /// Ends this process at once, from a signal handler too; no destructor runs, _exit(2).
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit is async-signal-safe and takes no memory.

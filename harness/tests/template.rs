@@ -61,7 +61,7 @@ impl Rig {
         let cache = default_cache_dir()?;
         let store = Store::open(&cache, &tree, Settings::default())?;
         let defaults = store.manifest().defaults.clone();
-        let image = store.boot_image(&defaults.kernel, &defaults.userland, None)?;
+        let image = store.boot_image(&defaults.kernel, &defaults.userland, None, None)?;
         let qemu = store.qemu()?;
         let libraries = qemu.library_path.to_string_lossy();
         let work = tempfile::tempdir()?.keep();

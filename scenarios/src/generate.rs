@@ -118,7 +118,7 @@ pub fn scenario(u: &mut Unstructured<'_>) -> Result<Scenario> {
             kernel_from,
             kernel_to,
             flavors: if u.arbitrary()? { vec!["ns".to_owned()] } else { vec!["ns".to_owned(), "userns".to_owned()] },
-            lifecycles: list(u, &["dump-restore", "leave-running"])?,
+            lifecycles: list(u, &crate::LIFECYCLES)?,
         },
         outcome,
         program: program(u)?,

@@ -35,4 +35,4 @@ pub use bytes::Bytes;
 pub use catalogue::Filter;
 pub use diagnostic::Diagnostic;
 pub use program::{Program, Step};
-pub use scenario::{Outcome, Scenario};
+pub use scenario::{LIFECYCLES, Outcome, Scenario};

@@ -23,6 +23,19 @@ pub struct Scenario {
     pub file: Option<PathBuf>,
 }
 
+/// The words that `requires lifecycle=` takes: what can be done to the process between two looks.
+pub const LIFECYCLES: [&str; 9] = [
+    "dump-restore",
+    "leave-running",
+    "three-times",
+    "leave-running-dump",
+    "leave-stopped",
+    "pre-dump",
+    "compat-mode",
+    "failed-dump",
+    "killed-dump",
+];
+
 /// What a scenario needs; decided before it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirements {

@@ -4,18 +4,21 @@
 //! filesystems on block devices, which criu takes from outside (`--external mnt[...]`).
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use protocol::message::{ActionEnd, ReportFile};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+use protocol::message::{Action, ActionEnd, ReportFile};
 
 use crate::sys;
 
@@ -28,14 +31,20 @@ const OWN_LOADER: &str = "/subject/ld.so";
 const OWN_LIBRARIES: &str = "/subject/lib";
 /// More of a log than this is not sent: its end is where the error stands.
 const LOG_LIMIT: usize = 1 << 20;
+/// Room for the images that come before those of the memory, and for not all of the memory.
+const NO_ROOM: &str = "size=64k,mode=0700";
 /// No more error lines than this.
 const ERROR_LINE_LIMIT: usize = 20;
 
-/// A set of images of one process, in a folder of its own.
+/// The images of one process, each dump's in a folder of its own.
 pub struct Images {
     folder: PathBuf,
     /// Whether the process has a mount namespace of its own.
     own_mounts: bool,
+    /// The number of the last dump, and with it the name of its folder.
+    last: usize,
+    /// The last dump was a pre-dump: the next saves only what changed since.
+    incremental: bool,
 }
 
 /// A mount that criu takes from outside.
@@ -88,34 +97,77 @@ impl Images {
     /// Those of making the folder.
     pub fn new(folder: PathBuf, own_mounts: bool) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
-        Ok(Images { folder, own_mounts })
+        Ok(Images { folder, own_mounts, last: 0, incremental: false })
     }
 
-    /// `criu dump`.
+    /// The folder of a dump.
+    fn folder(&self, number: usize) -> PathBuf {
+        self.folder.join(number.to_string())
+    }
+
+    /// `criu dump` or `criu pre-dump`, into a new folder.
     ///
     /// # Errors
     /// Those of starting it.
-    pub fn dump(&self, pid: i32, leave_running: bool, externals: &[External], timeout: Duration) -> io::Result<Run> {
-        let mut command = self.command("dump");
+    pub fn dump(&mut self, pid: i32, action: Action, externals: &[External], timeout: Duration) -> io::Result<Run> {
+        self.last += 1;
+        let folder = self.folder(self.last);
+        fs::create_dir(&folder)?;
+        let name = if action == Action::PreDump { "pre-dump" } else { "dump" };
+        let mut command = self.command(name);
         command.args(["--tree", &pid.to_string(), "--link-remap"]);
-        if leave_running {
-            command.arg("--leave-running");
+        match action {
+            Action::DumpLeaveRunning => _ = command.arg("--leave-running"),
+            Action::DumpLeaveStopped => _ = command.arg("--leave-stopped"),
+            _ => {}
         }
+        if self.incremental {
+            command.arg("--prev-images-dir").arg(format!("../{}", self.last - 1));
+        }
+        if self.incremental || action == Action::PreDump {
+            command.arg("--track-mem");
+        }
+        self.incremental = action == Action::PreDump;
         for external in externals {
             let mut argument = OsString::from("mnt[");
             argument.push(&external.mount_point);
             argument.push(format!("]:{}", external.key));
             command.arg("--external").arg(argument);
         }
-        self.run(command, "dump", &[], timeout)
+        match action {
+            Action::FailedDump => self.run_without_room(command, timeout),
+            Action::KilledDump => self.run_and_kill(command, timeout),
+            _ => self.run(command, name, &[], None, timeout),
+        }
     }
 
-    /// `criu restore`; on success the new process's ID. `root` is where the root of its mount namespace is made from.
+    /// Dumps into a filesystem that is full before the memory is saved; the log gets through.
+    fn run_without_room(&self, mut command: Command, timeout: Duration) -> io::Result<Run> {
+        let small = self.folder(self.last).join("small");
+        fs::create_dir(&small)?;
+        mount(Some("small"), &small, Some("tmpfs"), MsFlags::empty(), Some(NO_ROOM))?;
+        command.arg("--images-dir").arg(&small).arg("--work-dir").arg(self.folder(self.last));
+        let run = self.run(command, "dump", &[], None, timeout);
+        umount2(&small, MntFlags::MNT_DETACH)?;
+        run
+    }
+
+    /// Dumps with a pipe for the file of the memory's pages, and kills criu when the first of them come: the
+    /// process is under criu's control then, and the pipe takes no more than 64 KiB.
+    fn run_and_kill(&self, command: Command, timeout: Duration) -> io::Result<Run> {
+        let pages = self.folder(self.last).join("pages-1.img");
+        mkfifo(&pages, Mode::S_IRWXU)?;
+        let pipe = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&pages)?;
+        self.run(command, "dump", &[], Some(pipe.as_fd()), timeout)
+    }
+
+    /// `criu restore` from the last dump; on success the new process's ID. `root` is where the root of its mount namespace is made from.
     ///
     /// # Errors
     /// Those of starting it.
     pub fn restore(
         &self,
+        action: Action,
         root: &Path,
         pipes: [(&OwnedFd, u64); 2],
         externals: &[External],
@@ -123,6 +175,9 @@ impl Images {
     ) -> io::Result<(Run, Option<i32>)> {
         let mut command = self.command("restore");
         command.args(["--restore-detached", "--pidfile", "restored.pid"]);
+        if action == Action::CompatRestore {
+            command.arg("--mntns-compat-mode");
+        }
         if self.own_mounts {
             command.arg("--root").arg(root);
         }
@@ -138,50 +193,52 @@ impl Images {
             command.arg("--inherit-fd").arg(format!("fd[{number}]:pipe:[{inode}]"));
             inherited.push((fd, number));
         }
-        let pid_file = self.folder.join("restored.pid");
-        if pid_file.exists() {
-            fs::remove_file(&pid_file)?;
-        }
-        let run = self.run(command, "restore", &inherited, timeout)?;
+        let pid_file = self.folder(self.last).join("restored.pid");
+        let run = self.run(command, "restore", &inherited, None, timeout)?;
         let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
         Ok((run, pid))
     }
 
     fn command(&self, action: &str) -> Command {
         let mut command = program();
-        command.arg(action).arg("--images-dir").arg(&self.folder).arg("--log-file").arg(format!("{action}.log"));
+        let folder = self.folder(self.last);
+        command.arg(action).arg("--images-dir").arg(&folder).arg("--log-file").arg(format!("{action}.log"));
         command.args(["-v4", "--manage-cgroups=ignore", "--file-locks"]);
-        command.current_dir(&self.folder).stdin(Stdio::null()).process_group(0);
+        command.current_dir(folder).stdin(Stdio::null()).process_group(0);
         command
     }
 
+    /// Runs criu to its end, or kills it when there is something to be read from `trap`.
     fn run(
         &self,
         mut command: Command,
         name: &str,
         inherited: &[(&OwnedFd, i32)],
+        trap: Option<BorrowedFd<'_>>,
         timeout: Duration,
     ) -> io::Result<Run> {
-        let printed = self.folder.join(format!("{name}.out"));
+        let folder = self.folder(self.last);
+        let printed = folder.join(format!("{name}.out"));
         let output = File::create(&printed)?;
         command.stdout(output.try_clone()?).stderr(output);
         sys::inherit(&mut command, inherited);
         let mut process = command.spawn().map_err(|error| io::Error::new(error.kind(), format!("criu: {error}")))?;
         let pid = i32::try_from(process.id()).map_err(io::Error::other)?;
         let pidfd = sys::pidfd_open(pid)?;
-        let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-        let ended = poll(&mut polled, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX))? > 0;
-        if !ended {
+        let mut polled = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        polled.extend(trap.map(|trap| PollFd::new(trap, PollFlags::POLLIN)));
+        let in_time = poll(&mut polled, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX))? > 0;
+        if !polled[0].any().unwrap_or(false) {
             let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let status = process.wait()?;
-        let end = match (ended, status.code(), status.signal()) {
+        let end = match (in_time, status.code(), status.signal()) {
             (false, ..) => ActionEnd::TimedOut,
             (true, Some(0), _) => ActionEnd::Done,
             (true, Some(code), _) => ActionEnd::Failed(code),
             (true, None, signal) => ActionEnd::Killed(signal.unwrap_or(0)),
         };
-        let log = read_end(&self.folder.join(format!("{name}.log")));
+        let log = read_end(&folder.join(format!("{name}.log")));
         let printed = read_end(&printed);
         let mut error_lines = error_lines(&log);
         if error_lines.is_empty() {

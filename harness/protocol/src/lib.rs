@@ -2,14 +2,18 @@
 //!
 //! - [`observation`]: everything that can be seen about a program's objects at one moment
 //! - [`message`]: requests, events and the report of a trial
+//! - [`lifecycle`]: what is done to a process between two observations
 //! - [`fault`]: the mistakes that the reference engine can be told to make
+//! - [`shell`]: a shell beside the process of a trial
 //! - [`blank`]: empty filesystems in a sparse form
 //! - [`wire`]: one JSON object a line, with a version and a size limit
 
 pub mod blank;
 pub mod fault;
+pub mod lifecycle;
 pub mod message;
 pub mod observation;
+pub mod shell;
 pub mod wire;
 
 pub use fault::Fault;

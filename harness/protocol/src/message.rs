@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::lifecycle::{Action, Lifecycle};
+use crate::shell::{FromShell, ShellRequest, ToShell};
 use crate::{Fault, Observation};
 
 /// The host asks.
@@ -22,6 +24,10 @@ pub enum Request {
     /// Set up the process of a trial and dump and restore it with nothing around: what a trial is measured against.
     /// Answered by [`Event::Bare`].
     Bare(TrialRequest),
+    /// Lead a trial to some moment and start a shell there; answered by [`Event::FromShell`].
+    Shell(Box<ShellRequest>),
+    /// For the shell that runs; without one it is not heard.
+    ToShell(ToShell),
     /// Switch the machine off.
     Shutdown,
 }
@@ -83,6 +89,8 @@ pub enum Event {
         /// What was seen.
         report: Box<PackReport>,
     },
+    /// The shell speaks.
+    FromShell(FromShell),
     /// The agent cannot go on; the machine is of no more use.
     Broken {
         /// What was tried and why it failed.
@@ -104,6 +112,9 @@ pub struct Ready {
     pub lacking: BTreeMap<String, String>,
     /// `statmount(STATMOUNT_BY_FD)` works.
     pub statmount_by_fd: bool,
+    /// The kernel can tell which pages were written to, `CONFIG_MEM_SOFT_DIRTY`: pre-dumps need it.
+    #[serde(default)]
+    pub soft_dirty: bool,
     /// `/proc/sys/kernel/tainted`.
     pub tainted: u64,
     /// Milliseconds from the kernel's start to this message.
@@ -167,16 +178,6 @@ pub enum Flavor {
     Ns,
     /// The same below a new user namespace.
     Userns,
-}
-
-/// What is done to the process between observations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Lifecycle {
-    /// Dump, restore.
-    DumpRestore,
-    /// Dump and leave running.
-    LeaveRunning,
 }
 
 /// What dumps and restores.
@@ -265,18 +266,6 @@ pub struct ActionReport {
     pub after: Option<Observation>,
     /// Why the process could not be observed although it should be there.
     pub unobservable: Option<String>,
-}
-
-/// A thing done to the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Checkpoint; the process ends.
-    Dump,
-    /// Checkpoint; the process goes on.
-    DumpLeaveRunning,
-    /// Restore.
-    Restore,
 }
 
 /// How an action ended.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use protocol::message::Lifecycle;
+
 use super::{Places, Seen};
 use crate::judge::expectations::Expectation;
 use crate::judge::range::Version;
-use crate::judge::verdict::{flavor_word, lifecycle_word};
+use crate::judge::verdict::flavor_word;
 
 /// Where a trial of a scenario ran.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +30,7 @@ impl Where {
         let number = |text: &str| Version::find(text).map(|version| version.to_string());
         Self {
             flavor: flavor_word(seen.trial.flavor).to_owned(),
-            lifecycle: lifecycle_word(seen.trial.lifecycle).to_owned(),
+            lifecycle: seen.trial.lifecycle.word().to_owned(),
             kernel: number(&seen.trial.kernel).unwrap_or_else(|| seen.trial.kernel.clone()),
             subject: seen.trial.subject.clone(),
             criu: seen.criu.as_deref().and_then(number),
@@ -96,7 +98,8 @@ pub(super) fn rest(entry: &Expectation, group: &Group, kernels: &[String]) -> Ve
             || version.is_some_and(|version| scope.kernel.iter().any(|range| range.contains(&version)))
     };
     let flavors = listed(&scope.flavor, &["ns", "host"]);
-    let lifecycles = listed(&scope.lifecycle, &["dump-restore", "leave-running"]);
+    let all: Vec<&str> = Lifecycle::ALL.iter().map(|lifecycle| lifecycle.word()).collect();
+    let lifecycles = listed(&scope.lifecycle, &all);
     let kernels: Vec<String> = kernels.iter().filter(|kernel| within(kernel)).cloned().collect();
     let seen_flavors = group.values(|place| Some(&place.flavor));
     let seen_lifecycles = group.values(|place| Some(&place.lifecycle));

@@ -123,9 +123,9 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let subjects = plan::subjects(std::slice::from_ref(&args.subject), &args.patch, &store)?;
     let subject = &subjects[0];
     plan::check_backend(args.machines.backend, &subjects)?;
-    let kernel = one("--kernel", &args.axes.kernels(args.machines.backend, &store)?, None)?;
-    let flavor = one("--flavor", &args.axes.flavor, Some(Flavor::Ns))?;
-    let lifecycle = one("--lifecycle", &args.axes.lifecycle, Some(Lifecycle::DumpRestore))?;
+    let kernel = plan::single("--kernel", &args.axes.kernels(args.machines.backend, &store)?, None)?;
+    let flavor = plan::single("--flavor", &args.axes.flavor, Some(Flavor::Ns))?;
+    let lifecycle = plan::single("--lifecycle", &args.axes.lifecycle, Some(Lifecycle::DumpRestore))?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let expectations = plan::expectations(&tree)?;
     let known = match &args.known {
@@ -210,15 +210,6 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         () if state.buckets.is_empty() => 0,
         () => 1,
     })
-}
-
-/// One value of an axis: a campaign is about one.
-fn one<T: Clone>(flag: &str, given: &[T], default: Option<T>) -> Result<T, Usage> {
-    match (given, default) {
-        ([one], _) => Ok(one.clone()),
-        ([], Some(default)) => Ok(default),
-        _ => Err(Usage(format!("{flag}: a campaign takes one; run one campaign for each"))),
-    }
 }
 
 /// Programs of the scenario files in a folder and below it.

@@ -59,7 +59,7 @@ pub enum ImageAction {
     },
     /// Build images; all of them when none is named
     Build {
-        /// `qemu`, `build-root`, or a name of the manifest: `6.12`, `trixie`, `kernel:6.12`
+        /// `qemu`, `build-root`, `tools`, or a name of the manifest: `6.12`, `trixie`, `kernel:6.12`
         names: Vec<String>,
         /// What runs with this subject need; may be given more than once
         #[arg(long, value_name = "SUBJECT")]
@@ -290,6 +290,7 @@ fn find<'a>(store: &'a Store, word: &str) -> Result<Image<'a>, ImageError> {
         Image::Kernel(name) => word == name || word.strip_prefix("kernel:") == Some(name),
         Image::Userland(name) => word == name || word.strip_prefix("userland:") == Some(name),
         Image::BuildRoot => word == "build-root",
+        Image::Tools => word == "tools",
     };
     store.images().into_iter().find(fits).ok_or_else(|| {
         let known: Vec<_> = store.images().into_iter().map(|image| image.to_string().replace(' ', ":")).collect();

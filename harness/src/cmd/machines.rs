@@ -163,7 +163,7 @@ impl MachineArgs {
 
     /// A VM as the accelerator's probe boots it.
     pub(super) fn vm(&self, store: &Store, kernel: &str, parts: &Parts, work: &Path) -> anyhow::Result<VmSpec> {
-        let image = store.boot_image(kernel, &parts.userland, parts.criu.as_ref())?;
+        let image = store.boot_image(kernel, &parts.userland, parts.criu.as_ref(), parts.tools.as_ref())?;
         Ok(VmSpec {
             qemu: self.qemu(store)?,
             accelerator: accel::Accelerator::Tcg,

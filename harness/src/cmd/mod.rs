@@ -10,6 +10,7 @@ pub mod generate;
 pub mod image;
 pub mod list;
 pub mod machines;
+mod one;
 pub mod plan;
 pub mod replay;
 pub mod report;
@@ -17,6 +18,8 @@ pub mod run;
 pub mod select;
 pub mod selftest;
 pub mod share;
+pub mod shell;
+pub mod shrink;
 pub mod telling;
 mod watch;
 
@@ -42,6 +45,10 @@ pub enum Command {
     BisectStep(bisect_step::BisectStepArgs),
     /// Run a trial of an earlier run once more, exactly as it was
     Replay(replay::ReplayArgs),
+    /// Open a shell in a VM, beside the process of a trial
+    Shell(shell::ShellArgs),
+    /// Find a short program that fails in the same way as a scenario
+    Shrink(shrink::ShrinkArgs),
     /// Merge saved results, and write them in other formats
     Report(report::ReportArgs),
     /// Record in the file of known failures what results prove
@@ -84,6 +91,8 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         }
         Command::Bless(args) => bless::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Shell(args) => shell::run(&args),
+        Command::Shrink(args) => shrink::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),

@@ -23,8 +23,8 @@ pub struct Axes {
     /// Namespaces of the process: ns or host; may be given more than once [default: ns]
     #[arg(long, value_parser = flavor)]
     pub flavor: Vec<Flavor>,
-    /// What is done to the process: dump-restore or leave-running; may be given more than once [default: dump-restore]
-    #[arg(long, value_parser = lifecycle)]
+    /// What is done to the process: dump-restore, leave-running or another, see --help; may be given more than once
+    #[arg(long, value_parser = str::parse::<Lifecycle>, long_help = lifecycles())]
     pub lifecycle: Vec<Lifecycle>,
 }
 
@@ -36,12 +36,12 @@ fn flavor(word: &str) -> Result<Flavor, String> {
     }
 }
 
-fn lifecycle(word: &str) -> Result<Lifecycle, String> {
-    match word {
-        "dump-restore" => Ok(Lifecycle::DumpRestore),
-        "leave-running" => Ok(Lifecycle::LeaveRunning),
-        _ => Err("known are dump-restore and leave-running".to_owned()),
-    }
+/// Each lifecycle with what it is.
+fn lifecycles() -> String {
+    let width = Lifecycle::ALL.iter().map(|lifecycle| lifecycle.word().len()).max().unwrap_or_default();
+    let line = |lifecycle: &Lifecycle| format!("\n  {lifecycle:width$}  {}", lifecycle.text());
+    let all: String = Lifecycle::ALL.iter().map(line).collect();
+    format!("What is done to the process; may be given more than once [default: dump-restore]{all}")
 }
 
 impl Axes {
@@ -103,6 +103,18 @@ pub fn subjects(given: &[Subject], patches: &[PathBuf], store: &Store) -> Result
     match subjects.iter().find_map(|subject| subject.mistake(store)) {
         Some(mistake) => Err(Usage(mistake)),
         None => Ok(each_once(&subjects)),
+    }
+}
+
+/// The one value of an axis, for what is about one trial or one machine.
+///
+/// # Errors
+/// [`Usage`]: there are more.
+pub fn single<T: Clone>(flag: &str, given: &[T], default: Option<T>) -> Result<T, Usage> {
+    match (given, default) {
+        ([one], _) => Ok(one.clone()),
+        ([], Some(default)) => Ok(default),
+        _ => Err(Usage(format!("{flag} may stand once only: this command takes one"))),
     }
 }
 

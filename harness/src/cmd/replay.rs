@@ -1,25 +1,21 @@
 //! `replay`: one trial of an earlier run once more, exactly as it was: the saved program, the same kernel, subject, flavor
 //! and lifecycle, in a machine that nothing has touched.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 
 use clap::Args;
 use protocol::message::MountWay;
-use scenarios::Scenario;
 
 use super::Usage;
 use super::machines::MachineArgs;
+use super::one;
 use super::plan::Axes;
 use super::run::{self, Chosen, RunArgs};
 use super::share::ShareArgs;
 use super::telling::TellingArgs;
-use crate::host::KERNEL_PREFIX;
 use crate::judge::Verdict;
-use crate::machine::Backend;
-use crate::report::record::TrialRecord;
 use crate::report::{Event, Reporter};
 
 /// Run a trial of an earlier run once more, exactly as it was.
@@ -57,12 +53,6 @@ pub struct ReplayArgs {
     pub machines: MachineArgs,
 }
 
-/// A trial as it was saved.
-struct Saved {
-    scenario: Scenario,
-    record: TrialRecord,
-}
-
 /// Replays; the exit status.
 ///
 /// # Errors
@@ -87,7 +77,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         machines: args.machines.clone(),
     };
     debug_assert_eq!(run_args.manner().way, MountWay::Tree);
-    let Some(folder) = folder(&args.what) else {
+    let Some(folder) = one::folder(&args.what) else {
         if args.what.extension().is_none_or(|extension| extension != "scn") {
             let what = args.what.display();
             return Err(Usage(format!(
@@ -98,8 +88,9 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         let scenarios = super::select::files(&[&args.what])?;
         return run::chosen(&run_args, Chosen { scenarios, whole: false, listener: None });
     };
-    let Saved { scenario, record } = saved(&folder)?;
-    as_it_was(&mut run_args, &record)?;
+    let (scenario, record) = one::saved(&folder)?;
+    let RunArgs { subject, axes, machines, .. } = &mut run_args;
+    one::as_it_was(&record, subject, axes, &mut machines.backend)?;
     let (sender, receiver) = channel();
     let listener = Some(Box::new(Listener(sender)) as Box<dyn Reporter>);
     let status = run::chosen(&run_args, Chosen { scenarios: vec![scenario], whole: false, listener })?;
@@ -109,55 +100,6 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         eprintln!("{same}: it was {was}, and is {now}");
     }
     Ok(status)
-}
-
-/// The folder of a trial that is meant; none for a scenario file.
-fn folder(what: &Path) -> Option<PathBuf> {
-    if what.is_dir() {
-        return Some(what.to_owned());
-    }
-    let beside = what.parent().filter(|folder| folder.join("verdict.json").is_file());
-    beside.map(Path::to_owned)
-}
-
-fn saved(folder: &Path) -> Result<Saved, Usage> {
-    let file = folder.join("verdict.json");
-    let wrong = |why: &dyn std::fmt::Display| {
-        Usage(format!("{} is no folder of a trial: {}: {why}", folder.display(), file.display()))
-    };
-    let text = fs::read_to_string(&file).map_err(|error: io::Error| wrong(&error))?;
-    let record: TrialRecord = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
-    let mut scenarios = super::select::files(&[&folder.join("program.scn")])?;
-    if scenarios.len() != 1 {
-        return Err(Usage(format!(
-            "{}: not one scenario but {}",
-            folder.join("program.scn").display(),
-            scenarios.len()
-        )));
-    }
-    let mut scenario = scenarios.remove(0);
-    scenario.name.clone_from(&record.scenario);
-    scenario.family.clone_from(&record.family);
-    Ok(Saved { scenario, record })
-}
-
-/// What the command line leaves open is as it was.
-fn as_it_was(args: &mut RunArgs, record: &TrialRecord) -> Result<(), Usage> {
-    if args.subject.is_empty() {
-        args.subject = vec![record.subject.parse().map_err(|error| Usage(format!("the saved subject: {error}")))?];
-    }
-    if record.kernel.starts_with(KERNEL_PREFIX) {
-        args.machines.backend = Backend::Host;
-    } else if args.axes.kernel.is_empty() {
-        args.axes.kernel = vec![record.kernel.clone()];
-    }
-    if args.axes.flavor.is_empty() {
-        args.axes.flavor = vec![record.flavor];
-    }
-    if args.axes.lifecycle.is_empty() {
-        args.axes.lifecycle = vec![record.lifecycle];
-    }
-    Ok(())
 }
 
 /// Hears what became of the trial.

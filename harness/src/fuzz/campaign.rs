@@ -345,7 +345,7 @@ impl<'a> Campaign<'a> {
 }
 
 /// Steps that do something.
-fn steps(program: &Program) -> usize {
+pub(crate) fn steps(program: &Program) -> usize {
     program.steps.iter().filter(|line| !matches!(line.step, scenarios::Step::Assert { .. })).count()
 }
 

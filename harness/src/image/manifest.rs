@@ -57,6 +57,8 @@ pub struct Manifest {
     pub userland: BTreeMap<String, UserlandEntry>,
     /// Where criu's sources are built.
     pub build: BuildEntry,
+    /// What machines for people have besides.
+    pub tools: ToolsEntry,
     /// Empty filesystems in every userland, by name.
     #[serde(default)]
     pub blank: BTreeMap<String, BlankEntry>,
@@ -148,6 +150,21 @@ pub struct BuildEntry {
     pub links: BTreeMap<String, String>,
 }
 
+/// Tools for people.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolsEntry {
+    /// Debian suites; packages come from the first one where it has them.
+    pub suites: Vec<String>,
+    /// Packages to unpack, with all they depend on.
+    pub packages: Vec<String>,
+    /// Patterns of packages that are left out although something depends on them.
+    #[serde(default)]
+    pub skip: Vec<String>,
+    /// A static busybox, relative to the root or to its `usr`.
+    pub program: String,
+}
+
 /// An empty filesystem.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -205,6 +222,9 @@ impl Manifest {
         }
         words("build.suites", &self.build.suites)?;
         words("build.packages", &self.build.packages)?;
+        words("tools.suites", &self.tools.suites)?;
+        words("tools.packages", &self.tools.packages)?;
+        paths("tools.program", std::slice::from_ref(&self.tools.program))?;
         if !self.build.links.is_empty() {
             paths("build.links", &self.build.links.keys().cloned().collect::<Vec<_>>())?;
         }

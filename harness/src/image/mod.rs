@@ -38,6 +38,7 @@ mod source;
 mod store;
 mod store_host;
 mod store_removal;
+mod tools;
 pub mod tree;
 mod userland;
 
@@ -54,4 +55,5 @@ pub use qemu::Qemu;
 pub use store::{BootImage, Image, ImageState, Settings, Store, default_cache_dir};
 pub use store_host::HostImage;
 pub use store_removal::Removed;
+pub use tools::Tools;
 pub use userland::add_files;

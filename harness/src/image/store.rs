@@ -15,6 +15,7 @@ use super::manifest::{KernelEntry, Manifest, UserlandEntry};
 use super::progress::{Progress, doing, silent};
 use super::qemu::{self, Qemu};
 use super::source::{Order, Source};
+use super::tools::{self, Tools};
 use super::tree::MANIFEST;
 use super::{agent, kernel, userland};
 
@@ -80,6 +81,8 @@ pub enum Image<'a> {
     Userland(&'a str),
     /// Where criu's sources are built.
     BuildRoot,
+    /// What machines for people have besides.
+    Tools,
 }
 
 impl fmt::Display for Image<'_> {
@@ -89,6 +92,7 @@ impl fmt::Display for Image<'_> {
             Self::Kernel(name) => f.pad(&format!("kernel {name}")),
             Self::Userland(name) => f.pad(&format!("userland {name}")),
             Self::BuildRoot => f.pad("build root"),
+            Self::Tools => f.pad("tools"),
         }
     }
 }
@@ -159,12 +163,28 @@ impl Store {
         self.obtain(Image::Qemu, false, Qemu::of)
     }
 
-    /// What boots this kernel with this userland, built when it is missing, and with a criu in the place of the
-    /// userland's own if there is one. The agent is built anew when its sources have changed.
+    /// The tools for people, built when they are missing.
+    ///
+    /// # Errors
+    /// They are missing and cannot be built.
+    pub fn tools(&self) -> Result<Tools, ImageError> {
+        let take = |entry: &Entry| (entry.directory.join(tools::SEGMENT), entry.bill.content_key());
+        let (segment, key) = self.obtain(Image::Tools, false, take)?;
+        Ok(Tools { segment, key })
+    }
+
+    /// What boots this kernel with this userland, built when it is missing, with a criu in the place of the userland's
+    /// own if there is one, and with tools for people. The agent is built anew when its sources have changed.
     ///
     /// # Errors
     /// The manifest does not have them; something is missing and cannot be built.
-    pub fn boot_image(&self, kernel: &str, userland: &str, criu: Option<&Criu>) -> Result<BootImage, ImageError> {
+    pub fn boot_image(
+        &self,
+        kernel: &str,
+        userland: &str,
+        criu: Option<&Criu>,
+        tools: Option<&Tools>,
+    ) -> Result<BootImage, ImageError> {
         self.known(Image::Kernel(kernel))?;
         self.known(Image::Userland(userland))?;
         let (kernel, kernel_bill) =
@@ -174,9 +194,11 @@ impl Store {
         let (agent, agent_key) = self.agent()?;
         let mut segments = vec![userland.join(userland::SEGMENT), kernel.join(kernel::MODULES)];
         segments.extend(criu.map(|criu| criu.segment.clone()));
+        segments.extend(tools.map(|tools| tools.segment.clone()));
         segments.push(agent.join(agent::SEGMENT));
         let criu_key = criu.map_or("", |criu| &criu.key).to_owned();
-        let keys = [kernel_bill.content_key(), userland_bill.content_key(), criu_key, agent_key];
+        let tools_key = tools.map_or("", |tools| &tools.key).to_owned();
+        let keys = [kernel_bill.content_key(), userland_bill.content_key(), criu_key, tools_key, agent_key];
         let key = sha256(keys.concat().as_bytes());
         let slot = Slot { kind: "initramfs", name: String::new(), key: key.clone() };
         let build = |to: &Path, _: Option<&Bill>| concatenate(&segments, &to.join(INITRAMFS)).map(Some);
@@ -246,7 +268,7 @@ impl Store {
     pub fn images(&self) -> Vec<Image<'_>> {
         let kernels = self.manifest.kernel.keys().map(|name| Image::Kernel(name));
         let userlands = self.manifest.userland.keys().map(|name| Image::Userland(name));
-        std::iter::once(Image::Qemu).chain(kernels).chain(userlands).chain([Image::BuildRoot]).collect()
+        std::iter::once(Image::Qemu).chain(kernels).chain(userlands).chain([Image::BuildRoot, Image::Tools]).collect()
     }
 
     /// The image from the cache or, when it is missing, from its builder.
@@ -298,6 +320,10 @@ impl Store {
                 let entry = &self.manifest.build;
                 (&entry.suites, entry.packages.clone(), &entry.skip, &Vec::new())
             }
+            Image::Tools => {
+                let entry = &self.manifest.tools;
+                (&entry.suites, entry.packages.clone(), &entry.skip, &Vec::new())
+            }
         };
         let order = Order { title, suites, packages, skip, keep };
         let work = to.with_file_name("work");
@@ -307,6 +333,7 @@ impl Store {
             Image::Kernel(_) => kernel::build(unpacked, &self.manifest.module_groups, to),
             Image::Userland(name) => userland::build(unpacked, self.userland(name)?, &self.manifest, to),
             Image::BuildRoot => criu::build_root(unpacked, &self.manifest.build.links, to),
+            Image::Tools => tools::build(&unpacked, &self.manifest.tools, to),
         })
         .map(Some)
     }
@@ -322,6 +349,7 @@ impl Store {
             Image::Kernel(name) => ("kernel", name, key((self.kernel(name)?, &self.manifest.module_groups))),
             Image::Userland(name) => ("userland", name, key((self.userland(name)?, &self.manifest.blank))),
             Image::BuildRoot => ("build-root", "", key(&self.manifest.build)),
+            Image::Tools => ("tools", "", key(&self.manifest.tools)),
         };
         Ok(Slot { kind, name: name.to_owned(), key })
     }

@@ -5,6 +5,7 @@
 
 use protocol::Observation;
 use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, TrialReport};
+use protocol::observation::ObjectView;
 
 use super::comparisons::{self, Mode};
 use super::difference::Difference;
@@ -14,11 +15,17 @@ use super::{DIFFERENCE_LIMIT, Judge, refusal};
 /// Something that had to be in the report is not.
 pub(super) struct Silence(pub(super) String);
 
-/// The actions of a lifecycle, in order.
-fn actions(lifecycle: Lifecycle) -> &'static [Action] {
-    match lifecycle {
-        Lifecycle::DumpRestore => &[Action::Dump, Action::Restore],
-        Lifecycle::LeaveRunning => &[Action::DumpLeaveRunning],
+/// What one action came to.
+enum Step {
+    /// It ended as it must; what differs in the look after it.
+    Went(Vec<Difference>),
+    /// It did not, or did harm: the trial's end.
+    Ended { kind: FailureKind, reason: String, differences: Vec<Difference> },
+}
+
+impl Step {
+    fn ended(kind: FailureKind, reason: String) -> Result<Step, Silence> {
+        Ok(Step::Ended { kind, reason, differences: Vec::new() })
     }
 }
 
@@ -30,21 +37,25 @@ pub(super) struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// Every action must succeed, and all be the same after each.
+    /// Every action must end as it is meant to, and all be the same after each.
     pub(super) fn restored(&self, lifecycle: Lifecycle) -> Result<Judgement, Silence> {
         let mut seen = self.report.actions.iter();
-        for expected in actions(lifecycle) {
-            let action =
-                seen.next().ok_or_else(|| Silence(format!("the agent did not report the {}", word(*expected))))?;
-            in_order(action, *expected)?;
-            if let Some(failure) = self.failure(action)? {
-                return nothing_after(seen.next(), failure);
+        let mut differences = Vec::new();
+        // A restore is held against the first look; what must change nothing at all, against the last one.
+        let mut base = self.before;
+        for &expected in lifecycle.actions() {
+            let action = next(&mut seen, expected)?;
+            match self.step(action, base)? {
+                Step::Went(more) => add(&mut differences, more),
+                ended @ Step::Ended { .. } => return nothing_after(seen.next(), self.end(ended, &differences)),
             }
+            base = action.after.as_ref().unwrap_or(base);
         }
-        nothing_after(seen.next(), self.weigh(Vec::new(), None))
+        nothing_after(seen.next(), self.weigh(differences, None))
     }
 
-    /// The dump must fail, name the object, and change nothing.
+    /// The first dump that nobody spoils must fail, name the object, and change nothing. A pre-dump, which looks at memory
+    /// only, may do either.
     pub(super) fn refused(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
         let detached = refusal::detached(self.before);
         if detached.is_empty() {
@@ -52,29 +63,48 @@ impl Course<'_> {
                 "nothing is detached, so there is nothing to refuse: the scenario proves nothing".into(),
             ));
         }
-        let expected = actions(lifecycle)[0];
         let mut seen = self.report.actions.iter();
-        let dump = seen.next().ok_or_else(|| Silence(format!("the agent did not report the {}", word(expected))))?;
-        in_order(dump, expected)?;
-        match dump.end {
-            ActionEnd::Failed(_) => {}
-            ActionEnd::Done => return self.accepted(lifecycle, why),
-            ActionEnd::Killed(_) | ActionEnd::TimedOut => {
-                let failure = self.failure(dump)?.ok_or_else(|| Silence("no end of the dump".into()))?;
-                return nothing_after(seen.next(), failure);
-            }
+        let (mut differences, mut base) = (Vec::new(), self.before);
+        for &expected in lifecycle.actions() {
+            let action = next(&mut seen, expected)?;
+            let judgement = match (&action.end, expected) {
+                (ActionEnd::Failed(_), _) if !expected.is_spoilt() => {
+                    self.refusal(action, base, &detached, differences)?
+                }
+                (ActionEnd::Done, Action::Dump | Action::DumpLeaveRunning | Action::DumpLeaveStopped) => {
+                    return self.accepted(lifecycle, why);
+                }
+                _ => match self.step(action, base)? {
+                    Step::Went(more) => {
+                        add(&mut differences, more);
+                        base = action.after.as_ref().unwrap_or(base);
+                        continue;
+                    }
+                    ended @ Step::Ended { .. } => self.end(ended, &differences),
+                },
+            };
+            return nothing_after(seen.next(), judgement);
         }
-        let harm = self.harm(dump)?;
-        let judgement = if let Some(harm) = harm {
-            harm
-        } else if refusal::names_one(&dump.error_lines, &detached) {
-            self.weigh(Vec::new(), None)
-        } else {
-            let said = dump.error_lines.first().map_or("(no error line)", String::as_str);
-            let reason = format!("the refusal does not name the descriptor: {}", said.trim());
-            self.weigh(Vec::new(), Some((FailureKind::DumpFailed, reason)))
-        };
-        nothing_after(seen.next(), judgement)
+        Err(Silence("the lifecycle has no dump that could be refused".into()))
+    }
+
+    /// What a dump that refused is worth.
+    fn refusal(
+        &self,
+        dump: &ActionReport,
+        base: &Observation,
+        detached: &[&ObjectView],
+        differences: Vec<Difference>,
+    ) -> Result<Judgement, Silence> {
+        if let Some(harm) = self.harm(dump, base)? {
+            return Ok(self.end(harm, &differences));
+        }
+        if refusal::names_one(&dump.error_lines, detached) {
+            return Ok(self.weigh(differences, None));
+        }
+        let said = dump.error_lines.first().map_or("(no error line)", String::as_str);
+        let reason = format!("the refusal does not name the descriptor: {}", said.trim());
+        Ok(self.end(Step::Ended { kind: FailureKind::DumpFailed, reason, differences: Vec::new() }, &differences))
     }
 
     /// A dump that accepts what nobody can restore is wrong even when the restore happens to look right: it does
@@ -92,57 +122,82 @@ impl Course<'_> {
         Ok(Judgement { verdict: Verdict::Fail(FailureKind::LostObject), reason, ..course })
     }
 
-    /// What is wrong with one action and the look after it; none when all is well.
-    fn failure(&self, action: &ActionReport) -> Result<Option<Judgement>, Silence> {
-        let did = word(action.action);
-        let failed = |kind, reason: String| Ok(Some(self.weigh(Vec::new(), Some((kind, reason)))));
+    /// What became of one action, and of the look after it. `base` is the look before it.
+    fn step(&self, action: &ActionReport, base: &Observation) -> Result<Step, Silence> {
+        let did = action.action.word();
+        if action.action.is_spoilt() && action.action.ended_well(&action.end) {
+            return self.spoilt(action, base);
+        }
         match (&action.end, action.action) {
             (ActionEnd::TimedOut, _) => {
-                failed(FailureKind::Hang, format!("the {did} did not end within {} ms", action.duration_ms))
+                Step::ended(FailureKind::Hang, format!("the {did} did not end within {} ms", action.duration_ms))
             }
             (ActionEnd::Killed(signal), _) => {
-                failed(FailureKind::Crash, format!("the {did} was ended by signal {signal}"))
+                Step::ended(FailureKind::Crash, format!("the {did} was ended by signal {signal}"))
             }
-            (ActionEnd::Failed(status), Action::Restore) => {
-                failed(FailureKind::RestoreFailed, first_error(action, *status))
+            (ActionEnd::Failed(status), Action::Restore | Action::CompatRestore) => {
+                Step::ended(FailureKind::RestoreFailed, first_error(action, *status))
             }
-            (ActionEnd::Failed(status), Action::Dump | Action::DumpLeaveRunning) => match self.harm(action)? {
-                Some(harm) => Ok(Some(harm)),
-                None => failed(FailureKind::DumpFailed, first_error(action, *status)),
+            (ActionEnd::Failed(status), _) => match self.harm(action, base)? {
+                Some(harm) => Ok(harm),
+                None => Step::ended(FailureKind::DumpFailed, first_error(action, *status)),
             },
             (ActionEnd::Done, Action::Dump) => match (&action.after, &action.unobservable) {
-                (None, None) => Ok(None),
+                (None, None) => Ok(Step::Went(Vec::new())),
                 _ => Err(Silence("the agent saw a process after a dump that should have ended it".into())),
             },
-            (ActionEnd::Done, Action::DumpLeaveRunning) => match look(action)? {
-                Err(why) => failed(FailureKind::HarmedByDump, format!("the process is gone after the {did}: {why}")),
-                Ok(after) => Ok(self.differing(after, Mode::Strict)),
-            },
-            (ActionEnd::Done, Action::Restore) => match look(action)? {
-                Err(why) => failed(FailureKind::LostObject, format!("the {did} says it succeeded, but: {why}")),
-                Ok(after) => Ok(self.differing(after, Mode::Relational)),
+            (ActionEnd::Done, Action::FailedDump) => {
+                let reason = format!("the {did} says it succeeded, though there was no room for its images");
+                Step::ended(FailureKind::LostObject, reason)
+            }
+            (ActionEnd::Done, Action::KilledDump) => {
+                Err(Silence("the dump that was to be killed came to its end before".into()))
+            }
+            (ActionEnd::Done, Action::DumpLeaveRunning | Action::DumpLeaveStopped | Action::PreDump) => {
+                match look(action)? {
+                    Err(why) => {
+                        Step::ended(FailureKind::HarmedByDump, format!("the process is gone after the {did}: {why}"))
+                    }
+                    Ok(after) => Ok(Step::Went(self.differing(base, after, Mode::Strict))),
+                }
+            }
+            (ActionEnd::Done, Action::Restore | Action::CompatRestore) => match look(action)? {
+                Err(why) => Step::ended(FailureKind::LostObject, format!("the {did} says it succeeded, but: {why}")),
+                Ok(after) => Ok(Step::Went(self.differing(self.before, after, Mode::Relational))),
             },
         }
     }
 
-    /// What a failed dump did to the process; none when it is unharmed and nothing was left behind.
-    fn harm(&self, dump: &ActionReport) -> Result<Option<Judgement>, Silence> {
+    /// A dump that the harness had fail: whatever it changed is harm.
+    fn spoilt(&self, dump: &ActionReport, base: &Observation) -> Result<Step, Silence> {
         let after = match look(dump)? {
             Ok(after) => after,
             Err(why) => {
-                let reason = format!("the dump failed and the process is gone: {why}");
-                return Ok(Some(self.weigh(Vec::new(), Some((FailureKind::HarmedByDump, reason)))));
+                let reason = format!("the process is gone after the {}: {why}", dump.action.word());
+                return Step::ended(FailureKind::HarmedByDump, reason);
             }
         };
-        let differences = comparisons::compare(self.before, after, Mode::Strict, self.judge.disabled);
-        let all: Vec<Difference> = differences.into_iter().chain(self.leftovers()).collect();
-        let Some(first) = all.first() else { return Ok(None) };
-        let reason = format!("the dump failed and did not leave all as it was: {}", summary(first, all.len()));
-        Ok(Some(cut(all, Verdict::Fail(FailureKind::HarmedByDump), reason)))
+        let mut differences = self.differing(base, after, Mode::Strict);
+        differences.iter_mut().for_each(|difference| difference.kind = FailureKind::HarmedByDump);
+        Ok(Step::Went(differences))
     }
 
-    fn differing(&self, after: &Observation, mode: Mode) -> Option<Judgement> {
-        let mut differences = comparisons::compare(self.before, after, mode, self.judge.disabled);
+    /// What a failed dump did to the process; none when it is unharmed and nothing was left behind.
+    fn harm(&self, dump: &ActionReport, base: &Observation) -> Result<Option<Step>, Silence> {
+        let kind = FailureKind::HarmedByDump;
+        let after = match look(dump)? {
+            Ok(after) => after,
+            Err(why) => return Step::ended(kind, format!("the dump failed and the process is gone: {why}")).map(Some),
+        };
+        let differences = comparisons::compare(base, after, Mode::Strict, self.judge.disabled);
+        let all: Vec<Difference> = differences.iter().cloned().chain(self.leftovers()).collect();
+        let Some(first) = all.first() else { return Ok(None) };
+        let reason = format!("the dump failed and did not leave all as it was: {}", summary(first, all.len()));
+        Ok(Some(Step::Ended { kind, reason, differences }))
+    }
+
+    fn differing(&self, base: &Observation, after: &Observation, mode: Mode) -> Vec<Difference> {
+        let mut differences = comparisons::compare(base, after, mode, self.judge.disabled);
         if mode == Mode::Strict {
             // Whatever changed in a process that should just go on is harm; only litter keeps its name.
             for difference in differences.iter_mut().filter(|difference| difference.kind != FailureKind::Litter) {
@@ -150,7 +205,18 @@ impl Course<'_> {
             }
             differences.sort_by_key(|difference| difference.kind == FailureKind::Litter);
         }
-        (!differences.is_empty()).then(|| self.weigh(differences, None))
+        differences
+    }
+
+    /// The verdict of a step that ended the trial. What differed before is told in short: it does not decide, and must not be
+    /// taken for what does.
+    fn end(&self, step: Step, earlier: &[Difference]) -> Judgement {
+        let (kind, reason, differences) = match step {
+            Step::Ended { kind, reason, differences } => (kind, reason, differences),
+            Step::Went(differences) => return self.weigh(differences, None),
+        };
+        let before = earlier.first().map(|first| format!("; before that, {}", summary(first, earlier.len())));
+        self.weigh(differences, Some((kind, reason + &before.unwrap_or_default())))
     }
 
     fn leftovers(&self) -> impl Iterator<Item = Difference> {
@@ -166,15 +232,16 @@ impl Course<'_> {
             Some((kind, reason)) => (Verdict::Fail(kind), reason),
             None => (Verdict::Pass, String::new()),
         };
-        cut(differences, verdict, reason)
+        let more_differences = differences.len().saturating_sub(DIFFERENCE_LIMIT);
+        differences.truncate(DIFFERENCE_LIMIT);
+        Judgement { differences, more_differences, ..Judgement::plain(verdict, reason) }
     }
 }
 
-/// A judgement that keeps no more differences than it may.
-fn cut(mut differences: Vec<Difference>, verdict: Verdict, reason: String) -> Judgement {
-    let more_differences = differences.len().saturating_sub(DIFFERENCE_LIMIT);
-    differences.truncate(DIFFERENCE_LIMIT);
-    Judgement { differences, more_differences, ..Judgement::plain(verdict, reason) }
+/// What is the same after several actions is told once.
+fn add(differences: &mut Vec<Difference>, more: Vec<Difference>) {
+    let new: Vec<Difference> = more.into_iter().filter(|difference| !differences.contains(difference)).collect();
+    differences.extend(new);
 }
 
 /// The first difference on one line, and how many there are besides.
@@ -192,37 +259,34 @@ fn look(action: &ActionReport) -> Result<Result<&Observation, &str>, Silence> {
     match (&action.after, &action.unobservable) {
         (Some(after), None) => Ok(Ok(after)),
         (None, Some(why)) => Ok(Err(why)),
-        (None, None) => Err(Silence(format!("the agent sent no observation from after the {}", word(action.action)))),
+        (None, None) => Err(Silence(format!("the agent sent no observation from after the {}", action.action.word()))),
         (Some(_), Some(why)) => Err(Silence(format!("the agent sent an observation and says there is none: {why}"))),
     }
 }
 
-fn in_order(action: &ActionReport, expected: Action) -> Result<(), Silence> {
-    if action.action == expected {
-        return Ok(());
+/// The report of the action that is due.
+fn next<'a>(seen: &mut impl Iterator<Item = &'a ActionReport>, expected: Action) -> Result<&'a ActionReport, Silence> {
+    let due = expected.word();
+    match seen.next() {
+        None => Err(Silence(format!("the agent did not report the {due}"))),
+        Some(action) if action.action == expected => Ok(action),
+        Some(action) => {
+            Err(Silence(format!("the agent reported the {} where the {due} was due", action.action.word())))
+        }
     }
-    Err(Silence(format!("the agent reported the {} where the {} was due", word(action.action), word(expected))))
 }
 
 /// A course that ended here must not have gone on.
 fn nothing_after(next: Option<&ActionReport>, judgement: Judgement) -> Result<Judgement, Silence> {
     match next {
         None => Ok(judgement),
-        Some(action) => Err(Silence(format!("the agent reported the {} after the trial's end", word(action.action)))),
-    }
-}
-
-fn word(action: Action) -> &'static str {
-    match action {
-        Action::Dump => "dump",
-        Action::DumpLeaveRunning => "dump with leave-running",
-        Action::Restore => "restore",
+        Some(action) => Err(Silence(format!("the agent reported the {} after the trial's end", action.action.word()))),
     }
 }
 
 fn first_error(action: &ActionReport, status: i32) -> String {
     match action.error_lines.first() {
         Some(line) => line.trim().to_owned(),
-        None => format!("the {} ended with status {status} and no error line", word(action.action)),
+        None => format!("the {} ended with status {status} and no error line", action.action.word()),
     }
 }

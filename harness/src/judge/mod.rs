@@ -68,7 +68,9 @@ impl Judge {
     pub fn judge(&self, scenario: &Scenario, context: Context, report: &TrialReport) -> Judgement {
         let mut judgement = self.without_quotes(scenario, context, report);
         if !matches!(judgement.verdict, Verdict::Pass | Verdict::Unsupported) {
-            let lines = report.actions.iter().flat_map(|action| &action.error_lines);
+            // What a dump that the harness spoilt complains of is no news.
+            let meant = report.actions.iter().filter(|action| !action.action.is_spoilt());
+            let lines = meant.flat_map(|action| &action.error_lines);
             let kernel = report.kernel_log.iter().filter(|line| splat::is_splat(line));
             judgement.quotes = lines.chain(kernel).take(QUOTE_LIMIT).cloned().collect();
         }

@@ -236,7 +236,7 @@ impl fmt::Display for Trial {
     /// The id: `deleted/unlinked@ext4/ns/dump-restore/6.12/debian:trixie`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Trial { scenario, flavor, lifecycle, kernel, subject, .. } = self;
-        write!(f, "{scenario}/{}/{}/{kernel}/{subject}", flavor_word(*flavor), lifecycle_word(*lifecycle))
+        write!(f, "{scenario}/{}/{lifecycle}/{kernel}/{subject}", flavor_word(*flavor))
     }
 }
 
@@ -246,14 +246,6 @@ pub const fn flavor_word(flavor: Flavor) -> &'static str {
         Flavor::Host => "host",
         Flavor::Ns => "ns",
         Flavor::Userns => "userns",
-    }
-}
-
-/// The lifecycle's word on the command line and in ids.
-pub const fn lifecycle_word(lifecycle: Lifecycle) -> &'static str {
-    match lifecycle {
-        Lifecycle::DumpRestore => "dump-restore",
-        Lifecycle::LeaveRunning => "leave-running",
     }
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use protocol::message::{Action, TrialReport};
+use protocol::message::TrialReport;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -98,13 +98,8 @@ fn sent(report: &TrialReport, put: &impl Fn(&str, &[u8]) -> Result<(), Artifacts
         put("before.json", &pretty(before))?;
     }
     for (index, action) in report.actions.iter().enumerate() {
-        let word = match action.action {
-            Action::Dump => "dump",
-            Action::DumpLeaveRunning => "dump-leave-running",
-            Action::Restore => "restore",
-        };
         if let Some(after) = &action.after {
-            put(&format!("after-{}-{word}.json", index + 1), &pretty(after))?;
+            put(&format!("after-{}-{}.json", index + 1, action.action.word()), &pretty(after))?;
         }
     }
     if !report.kernel_log.is_empty() {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::judge::Trial;
-use crate::judge::verdict::{flavor_word, lifecycle_word};
+use crate::judge::verdict::flavor_word;
 
 /// The parts of the trials' ids that are the same in all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Common {
 fn parts(trial: &Trial) -> [(&'static str, &str); 4] {
     [
         ("flavor", flavor_word(trial.flavor)),
-        ("lifecycle", lifecycle_word(trial.lifecycle)),
+        ("lifecycle", trial.lifecycle.word()),
         ("kernel", &trial.kernel),
         ("subject", &trial.subject),
     ]

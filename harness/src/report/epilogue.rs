@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Finished;
 use super::paint::{Colour, colour_of, columns, harmless, paint};
 use crate::host::KERNEL_PREFIX;
-use crate::judge::verdict::{flavor_word, lifecycle_word};
+use crate::judge::verdict::flavor_word;
 use crate::judge::{Difference, Side};
 
 /// How many differences of one trial are shown; the artifacts have all.
@@ -40,7 +40,7 @@ pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
     out
 }
 
-/// The commands that a failure ends with. Those for shrinking and a shell belong here.
+/// The commands that a failure ends with.
 pub(super) fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
     let trial = &finished.trial;
     let name = match &finished.file {
@@ -54,15 +54,17 @@ pub(super) fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
     let again = format!(
         "zdtm-detached run {name} --flavor {} --lifecycle {} {machine} --subject {}",
         flavor_word(trial.flavor),
-        lifecycle_word(trial.lifecycle),
+        trial.lifecycle.word(),
         quoted(&trial.subject)
     );
-    let replay = finished
-        .artifacts
-        .as_ref()
-        .map(|folder| ("replay:", format!("zdtm-detached replay {}", quoted(&folder.display().to_string()))));
+    let folder = finished.artifacts.as_ref().map(|folder| quoted(&folder.display().to_string()));
+    let in_vm = !trial.kernel.starts_with(KERNEL_PREFIX);
+    let all = [("replay:", "replay"), ("shrink:", "shrink"), ("shell:", "shell")];
+    let possible = all.into_iter().filter(|(_, command)| in_vm || *command != "shell");
+    let with_folder =
+        possible.filter_map(|(what, command)| Some((what, format!("zdtm-detached {command} {}", folder.as_ref()?))));
     let program = ("program:", format!("zdtm-detached show {name}"));
-    replay.into_iter().chain([("again:", again), program]).collect()
+    with_folder.chain([("again:", again), program]).collect()
 }
 
 /// Text from a guest as a line that plays no tricks on a terminal.
@@ -71,7 +73,7 @@ pub fn plain(text: &str) -> String {
 }
 
 /// A word for a shell: in quotes unless it is plain.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@+,=%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

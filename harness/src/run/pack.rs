@@ -103,7 +103,7 @@ impl Worker<'_> {
             return None;
         }
         let ready = self.machine().ok()?.machine.ready();
-        let lacking = crate::needs::lacking(&task.scenario, ready).is_some();
+        let lacking = crate::needs::lacking(&task.scenario, task.trial.lifecycle, ready).is_some();
         let criu = ready.criu.clone();
         let pass = (self.shared.known)(&task.trial, criu.as_deref(), Judgement::plain(Verdict::Pass, ""));
         (!lacking && pass.verdict == Verdict::Pass).then_some(needs)

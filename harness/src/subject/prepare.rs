@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Subject;
-use crate::image::{Criu, ImageError, Store, Tree};
+use crate::image::{Criu, ImageError, Store, Tools, Tree};
 
 /// What is in a VM besides the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,12 +12,14 @@ pub struct Parts {
     pub userland: String,
     /// What takes the place of its criu.
     pub criu: Option<Criu>,
+    /// Tools for people.
+    pub tools: Option<Tools>,
 }
 
 impl Parts {
     /// The default userland as it is.
     pub fn plain(store: &Store) -> Self {
-        Self { userland: store.manifest().defaults.userland.clone(), criu: None }
+        Self { userland: store.manifest().defaults.userland.clone(), criu: None, tools: None }
     }
 }
 

@@ -4,7 +4,7 @@
 //! for a listener. QEMU alone holds the other end: when it is gone, the channel is closed.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -64,6 +64,11 @@ impl Channel {
     /// [`ChannelError`]
     pub fn send(&mut self, request: &Request) -> Result<(), ChannelError> {
         Ok(self.lines.send(&wire::encode(request)?, Instant::now() + SEND_TIME_LIMIT)?)
+    }
+
+    /// Readable when something has come; messages that are here already do not show.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.lines.as_fd()
     }
 
     /// The next event. One that is already here is given out even when the deadline is over.

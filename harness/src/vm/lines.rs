@@ -56,6 +56,11 @@ impl Lines {
         Ok(Self { stream, buffer: Vec::new(), start: 0, scanned: 0, limit })
     }
 
+    /// The socket, to be waited for together with others.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
     /// The next line without its newline. Lines that are already here come before any error.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A VM from its start to its end: QEMU, the channel to the agent in it, its console.
 
 use std::io::{self, Read as _};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,6 +90,11 @@ impl Vm {
     /// VM is of no more use.
     pub fn receive(&mut self, deadline: Instant) -> Result<Event, VmError> {
         self.guest.receive("the agent's next event", deadline)
+    }
+
+    /// The channel, to be waited for together with others. [`Vm::receive`] until it times out takes all that is there.
+    pub fn channel_fd(&self) -> BorrowedFd<'_> {
+        self.guest.channel.as_fd()
     }
 
     /// QEMU's control channel; the first call connects it.

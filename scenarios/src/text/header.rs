@@ -2,9 +2,9 @@
 
 use super::lexer::{Word, is_variable};
 use super::{Mistake, Span};
-use crate::Outcome;
 use crate::grammar::words;
 use crate::program::Filesystem;
+use crate::{LIFECYCLES, Outcome};
 
 /// Everything that stands before the steps.
 #[derive(Default)]
@@ -88,7 +88,7 @@ impl Header {
                 ("with", _) => self.fixed(name, values, part.span)?,
                 (_, "kernel") => self.kernels(values, part.span)?,
                 (_, "flavor") => self.flavors = list(values, part.span, &FLAVORS)?,
-                (_, "lifecycle") => self.lifecycles = list(values, part.span, &[])?,
+                (_, "lifecycle") => self.lifecycles = list(values, part.span, &LIFECYCLES)?,
                 _ => self.axis(name, values, part.span, number)?,
             }
         }

@@ -4,14 +4,14 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use protocol::message::{Action, ActionEnd, TrialReport, TrialRequest};
+use protocol::message::{Action, TrialReport, TrialRequest};
 
 use super::disks::Disks;
 use super::engine::Engine;
 use super::litter::Before;
 use super::machine::Machine;
 use super::prepare::{prepare, remove_top};
-use super::trial::{Trial, actions, images_folder};
+use super::trial::{Trial, images_folder};
 
 /// How long a dumped process may take to be gone.
 const END_TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -50,16 +50,12 @@ fn act(trial: &mut Trial<'_>, durations_us: &mut Vec<u64>) -> Result<(), String>
     }
     let mut engine =
         Engine::new(trial.request, images_folder(trial.request.trial)).map_err(|error| error.to_string())?;
-    for &action in actions(trial.request.lifecycle) {
+    for &action in trial.request.lifecycle.actions() {
         let start = Instant::now();
-        let run = match action {
-            Action::Dump => engine.dump(trial, false),
-            Action::DumpLeaveRunning => engine.dump(trial, true),
-            Action::Restore => engine.restore(trial),
-        };
+        let run = engine.act(action, trial);
         durations_us.push(start.elapsed().as_micros().try_into().unwrap_or(u64::MAX));
         let run = run.map_err(|error| error.to_string())?;
-        if run.end != ActionEnd::Done {
+        if !action.ended_well(&run.end) {
             return Err(format!("{action:?}: {:?} {}", run.end, run.error_lines.join("; ")));
         }
         if action == Action::Dump {

@@ -13,8 +13,9 @@ use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
-use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, pipe2};
 use protocol::message::Flavor;
 use protocol::wire;
@@ -158,6 +159,36 @@ impl Child {
         Ok(count > 0)
     }
 
+    /// Waits until the process is stopped, as somebody has left it, and has it go on.
+    pub(super) fn resume(&self, timeout: Duration) -> io::Result<()> {
+        let mut child_signal = SigSet::empty();
+        child_signal.add(Signal::SIGCHLD);
+        child_signal.thread_block()?;
+        let stopped = self.wait_for_stop(&child_signal, Instant::now() + timeout);
+        child_signal.thread_unblock()?;
+        if !stopped? {
+            return Err(io::Error::other("the process runs, though it was to be left stopped"));
+        }
+        Ok(kill(self.pid, Signal::SIGCONT)?)
+    }
+
+    /// With the signal that tells it blocked: none can be missed between a look and the wait.
+    fn wait_for_stop(&self, child_signal: &SigSet, deadline: Instant) -> io::Result<bool> {
+        let signals = SignalFd::with_flags(child_signal, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        loop {
+            let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
+            if let WaitStatus::Stopped(..) = waitid(Id::Pid(self.pid), flags)? {
+                return Ok(true);
+            }
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let mut polled = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut polled, PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX))? == 0 {
+                return Ok(false);
+            }
+            signals.read_signal()?;
+        }
+    }
+
     /// Takes the exit status of an ended process and says it in words.
     pub(super) fn reap(&self) -> String {
         match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
@@ -170,7 +201,7 @@ impl Child {
 
     /// Ends the process, and with it what lives in its PID namespace.
     pub(super) fn end(&self) {
-        let _ = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
+        let _ = kill(self.pid, Signal::SIGKILL);
         let _ = self.wait_for_end(Duration::from_secs(5));
         let _ = self.reap();
     }

@@ -6,7 +6,7 @@ mod reference;
 use std::io;
 use std::path::PathBuf;
 
-use protocol::message::{self, Flavor, TrialRequest};
+use protocol::message::{self, Action, Flavor, TrialRequest};
 
 use super::trial::Trial;
 use crate::criu::Run;
@@ -28,19 +28,17 @@ impl Engine {
         })
     }
 
-    /// Dumps the process; it ends unless it is left running.
-    pub(super) fn dump(&mut self, trial: &mut Trial<'_>, leave_running: bool) -> io::Result<Run> {
-        match self {
-            Engine::Criu(criu) => criu.dump(trial, leave_running),
-            Engine::Reference(reference) => reference.dump(trial, leave_running),
-        }
-    }
-
-    /// Restores it.
-    pub(super) fn restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
-        match self {
-            Engine::Criu(criu) => criu.restore(trial),
-            Engine::Reference(reference) => reference.restore(trial),
+    /// Does it, to the end; it says itself how it ended.
+    pub(super) fn act(&mut self, action: Action, trial: &mut Trial<'_>) -> io::Result<Run> {
+        match (self, action) {
+            (Engine::Criu(criu), Action::Restore | Action::CompatRestore) => criu.restore(trial, action),
+            (Engine::Criu(criu), _) => criu.dump(trial, action),
+            (Engine::Reference(reference), Action::Dump) => reference.dump(trial, false),
+            (Engine::Reference(reference), Action::DumpLeaveRunning) => reference.dump(trial, true),
+            (Engine::Reference(reference), Action::Restore) => reference.restore(trial),
+            (Engine::Reference(_), _) => {
+                Err(io::Error::other(format!("the reference engine has no {}", action.word())))
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ mod modules;
 mod offer;
 mod pack;
 mod prepare;
+mod relay;
+mod shell;
 mod trial;
 mod warm;
 
@@ -134,6 +136,9 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                 let (durations_us, failure) = bare::run(&request, &mut machine);
                 wire::send(&mut to_host, &Event::Bare { trial: request.trial, durations_us, failure })?;
             }
+            Ok(Request::Shell(request)) => shell::run(&request, &mut machine, &mut from_host, &mut to_host)?,
+            // It was typed when the shell had ended already.
+            Ok(Request::ToShell(_)) => {}
             Ok(Request::Shutdown) | Err(wire::WireError::Closed) => return Ok(()),
             Err(error) => {
                 wire::send(&mut to_host, &Event::Broken { why: error.to_string() })?;
@@ -153,9 +158,21 @@ fn describe(machine: &Machine) -> Ready {
         filesystems: machine.filesystems(),
         lacking: machine.lacking(),
         statmount_by_fd: statmount.is_some_and(|result| result.is_ok()),
+        soft_dirty: soft_dirty(),
         tainted: machine.tainted(),
         uptime_ms: uptime_ms(),
     }
+}
+
+/// Whether a page that was just written to is marked so: bit 55 of its entry (Documentation/admin-guide/mm/pagemap.rst).
+fn soft_dirty() -> bool {
+    use std::os::unix::fs::FileExt;
+    let Ok(Some(page_size)) = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE) else { return false };
+    let written = std::hint::black_box(vec![1_u8; 1]);
+    let page = written.as_ptr().addr() as u64 / page_size.unsigned_abs();
+    let mut entry = [0; 8];
+    let read = File::open("/proc/self/pagemap").and_then(|pagemap| pagemap.read_exact_at(&mut entry, page * 8));
+    read.is_ok() && u64::from_ne_bytes(entry) & (1 << 55) != 0
 }
 
 /// Milliseconds since the kernel's start; for a copy of a saved machine without the time that it stood still.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use protocol::Observation;
-use protocol::message::{Action, ActionEnd, ActionReport, Flavor, Lifecycle, SetupFailure, TrialReport, TrialRequest};
+use protocol::message::{Action, ActionEnd, ActionReport, Flavor, SetupFailure, TrialReport, TrialRequest};
 use protocol::wire::WireError;
 
 use super::child::Child;
@@ -21,14 +21,6 @@ use crate::observe::{Made, outside};
 
 /// Tells the host where the trial is.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(&str) -> Result<(), WireError>;
-
-/// The actions of a lifecycle, each followed by a look.
-pub(super) fn actions(lifecycle: Lifecycle) -> &'static [Action] {
-    match lifecycle {
-        Lifecycle::DumpRestore => &[Action::Dump, Action::Restore],
-        Lifecycle::LeaveRunning => &[Action::DumpLeaveRunning],
-    }
-}
 
 /// Runs a trial to its end, whatever that is. The only error is that the host cannot be told.
 pub(super) fn run(
@@ -125,9 +117,9 @@ fn lead(mut trial: Trial<'_>, reports: &mut [TrialReport], progress: Progress<'_
     }
     match Engine::new(trial.request, images_folder(trial.request.trial)) {
         Ok(mut engine) => {
-            for &action in actions(trial.request.lifecycle) {
-                progress(action_name(action))?;
-                if trial.act(action, &mut engine, reports) != ActionEnd::Done {
+            for &action in trial.request.lifecycle.actions() {
+                progress(action.word())?;
+                if !trial.act(action, &mut engine, reports) {
                     break;
                 }
             }
@@ -136,13 +128,6 @@ fn lead(mut trial: Trial<'_>, reports: &mut [TrialReport], progress: Progress<'_
     }
     trial.child.end();
     Ok(())
-}
-
-fn action_name(action: Action) -> &'static str {
-    match action {
-        Action::Dump | Action::DumpLeaveRunning => "dump",
-        Action::Restore => "restore",
-    }
 }
 
 impl<'a> Trial<'a> {
@@ -230,41 +215,32 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// Does it and looks; how it ended.
-    fn act(&mut self, action: Action, engine: &mut Engine, reports: &mut [TrialReport]) -> ActionEnd {
+    /// Does it and looks; whether the lifecycle can go on.
+    pub(super) fn act(&mut self, action: Action, engine: &mut Engine, reports: &mut [TrialReport]) -> bool {
         let start = Instant::now();
-        let run = match action {
-            Action::Dump => engine.dump(self, false),
-            Action::DumpLeaveRunning => engine.dump(self, true),
-            Action::Restore => engine.restore(self),
-        };
+        let run = engine.act(action, self);
         let duration_ms = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         let run = run.unwrap_or_else(|error| Run {
             end: ActionEnd::Failed(-1),
             error_lines: vec![format!("the agent: {error}")],
             files: Vec::new(),
         });
-        let done = run.end == ActionEnd::Done;
-        if !done || self.request.keep_logs {
+        let well = action.ended_well(&run.end);
+        if !well || self.request.keep_logs {
             reports[0].files.extend(run.files);
         }
         let (mut after, mut unobservable) = (Vec::new(), None);
-        // After a dump that worked there is no process, after a restore that failed neither.
-        let expected = match action {
-            Action::Dump => !done,
-            Action::DumpLeaveRunning => true,
-            Action::Restore => done,
-        };
-        if expected {
+        if action.has_process(&run.end) {
             match self.observe() {
                 Ok(seen) => after = seen,
                 Err(why) => unobservable = Some(why),
             }
-        } else if action == Action::Dump && !self.child.wait_for_end(Duration::from_secs(5)).unwrap_or(false) {
+        } else if !action.restores() && !self.child.wait_for_end(Duration::from_secs(5)).unwrap_or(false) {
             unobservable = Some("the dump succeeded but the process is still there".to_owned());
         } else {
             self.child.reap();
         }
+        let goes_on = well && unobservable.is_none();
         let mut after = after.into_iter();
         let mut error_lines = Some(run.error_lines);
         for report in reports {
@@ -277,7 +253,7 @@ impl<'a> Trial<'a> {
                 unobservable: unobservable.clone(),
             });
         }
-        run.end
+        goes_on
     }
 }
 

@@ -204,6 +204,16 @@ pub fn set_lease(fd: BorrowedFd<'_>, write: bool) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, kind) }.into()).map(drop)
 }
 
+/// The size of a terminal's window, `TIOCSWINSZ` (ioctl_tty(2)).
+///
+/// # Errors
+/// The call's.
+pub fn set_window_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the pointer is to a live winsize.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }.into()).map(drop)
+}
+
 /// Gives descriptors to a command under the numbers named with them; they must not be among the standard streams.
 pub fn inherit(command: &mut std::process::Command, descriptors: &[(&OwnedFd, libc::c_int)]) {
     use std::os::unix::process::CommandExt as _;

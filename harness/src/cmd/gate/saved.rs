@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Usage;
 use super::compare::Seen;
-use crate::judge::verdict::{flavor_word, lifecycle_word};
+use crate::judge::verdict::flavor_word;
 use crate::report::Finished;
 use crate::report::merge::read;
 use crate::report::record::digest;
@@ -25,7 +25,7 @@ pub(super) struct Saved {
 /// A trial without its subject: what both sides have in common.
 pub(super) fn key(task: &Task) -> String {
     let trial = &task.trial;
-    format!("{}/{}/{}/{}", trial.scenario, flavor_word(trial.flavor), lifecycle_word(trial.lifecycle), trial.kernel)
+    format!("{}/{}/{}/{}", trial.scenario, flavor_word(trial.flavor), trial.lifecycle.word(), trial.kernel)
 }
 
 impl Saved {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::compare::{Change, Seen, ever, sign};
 use super::rounds::{End, Pair};
 use super::{Format, GateArgs};
-use crate::judge::verdict::{flavor_word, lifecycle_word};
+use crate::judge::verdict::flavor_word;
 use crate::judge::{Difference, FailureKind, Verdict};
 use crate::report::terminal::{Detail, Look};
 use crate::report::{artifacts, epilogue};
@@ -139,7 +139,7 @@ impl Document {
 
     fn add(&mut self, pair: &Pair, end: End) {
         let trial = &pair.trial;
-        let (flavor, lifecycle) = (flavor_word(trial.flavor), lifecycle_word(trial.lifecycle));
+        let (flavor, lifecycle) = (flavor_word(trial.flavor), trial.lifecycle.word());
         let id = format!("{}/{flavor}/{lifecycle}/{}", trial.scenario, trial.kernel);
         let entry = |why| Entry {
             id: id.clone(),

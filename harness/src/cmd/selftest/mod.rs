@@ -19,7 +19,6 @@ use scenarios::Scenario;
 use super::image::StoreArgs;
 use super::machines::{MachineArgs, work_folder};
 use super::select::select;
-use crate::judge::verdict::lifecycle_word;
 use crate::judge::{FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparisons};
 use crate::machine::{Backend, MachineSpec};
 use crate::run::{News, Over, Task, Work};
@@ -243,7 +242,7 @@ impl Course {
         let Some(index) = self.subjects.iter().position(|subject| *subject == trial.subject) else {
             self.clean.add(judgement.verdict);
             if !matches!(judgement.verdict, Verdict::Pass | Verdict::Unsupported | Verdict::NotRun) {
-                let how = lifecycle_word(trial.lifecycle);
+                let how = trial.lifecycle.word();
                 let reason = format!("{how}: {}: {}", judgement.verdict, judgement.reason);
                 self.failures.push((trial.scenario.clone(), reason));
             }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::super::comparisons;
-use super::super::verdict::{FailureKind, flavor_word, lifecycle_word, words};
+use super::super::verdict::{FailureKind, flavor_word, words};
 use super::defect::{Change, Defect};
 use super::scope::Scope;
 use super::{Expectation, Expectations, ExpectationsError};
@@ -80,7 +80,6 @@ fn each<T, E: ToString>(
 }
 
 const FLAVORS: &[Flavor] = &[Flavor::Host, Flavor::Ns, Flavor::Userns];
-const LIFECYCLES: &[Lifecycle] = &[Lifecycle::DumpRestore, Lifecycle::LeaveRunning];
 
 fn known(what: &str, text: &str, all: &[&str]) -> Result<String, String> {
     if all.contains(&text) {
@@ -99,8 +98,7 @@ fn flavor(text: &str) -> Result<String, String> {
 }
 
 fn lifecycle(text: &str) -> Result<String, String> {
-    let all: Vec<&str> = LIFECYCLES.iter().map(|lifecycle| lifecycle_word(*lifecycle)).collect();
-    known("lifecycle", text, &all)
+    text.parse().map(|lifecycle: Lifecycle| lifecycle.word().to_owned())
 }
 
 fn comparison(text: &str) -> Result<String, String> {

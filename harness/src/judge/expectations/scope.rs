@@ -1,7 +1,7 @@
 //! Which trials an entry is about.
 
 use super::super::range::{Range, Version};
-use super::super::verdict::{Trial, flavor_word, lifecycle_word};
+use super::super::verdict::{Trial, flavor_word};
 
 /// Which trials an entry is about; an empty list stands for all.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Scope {
             ranges.is_empty() || version.is_some_and(|version| ranges.iter().any(|range| range.contains(version)))
         };
         any(&self.flavor, flavor_word(trial.flavor))
-            && any(&self.lifecycle, lifecycle_word(trial.lifecycle))
+            && any(&self.lifecycle, trial.lifecycle.word())
             && any(&self.subject, &trial.subject)
             && within(&self.kernel, Version::find(&trial.kernel).as_ref())
             && within(&self.criu, criu)

@@ -3,6 +3,7 @@
 mod comparison_rules;
 mod expectation_rules;
 mod fixture;
+mod lifecycle_rules;
 mod mutation;
 mod properties;
 mod trial_rules;

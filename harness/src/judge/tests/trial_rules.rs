@@ -70,7 +70,7 @@ fn a_report_that_contradicts_itself_is_an_error() {
     twice.actions.push(twice.actions[1].clone());
     expect!["error: the agent reported the restore after the trial's end [0]"].assert_eq(&cycle_of(&twice));
     let wrong = action(Action::DumpLeaveRunning, ActionEnd::Done, Some(observation(0)));
-    expect!["error: the agent reported the dump with leave-running where the dump was due [0]"]
+    expect!["error: the agent reported the dump-leave-running where the dump was due [0]"]
         .assert_eq(&cycle_of(&report(vec![wrong])));
     let mut empty = cycle(Default::default());
     empty.before = Some(Default::default());

@@ -1,7 +1,7 @@
 //! The words, the counting, the exit status, and that the documentation has them all.
 
 use crate::judge::comparisons::ALL;
-use crate::judge::verdict::{flavor_word, lifecycle_word};
+use crate::judge::verdict::flavor_word;
 use crate::judge::{FailureKind, Tally, Trial, Verdict};
 use protocol::message::{Flavor, Lifecycle};
 
@@ -59,8 +59,9 @@ fn words_are_the_same_everywhere() {
     for flavor in [Flavor::Host, Flavor::Ns, Flavor::Userns] {
         assert_eq!(serde_json::to_value(flavor).unwrap(), flavor_word(flavor));
     }
-    for lifecycle in [Lifecycle::DumpRestore, Lifecycle::LeaveRunning] {
-        assert_eq!(serde_json::to_value(lifecycle).unwrap(), lifecycle_word(lifecycle));
+    for lifecycle in Lifecycle::ALL {
+        let row = format!("| `{lifecycle}` | {} |", lifecycle.text());
+        assert!(FORMATS.contains(&row), "docs/FORMATS.md lacks: {row}");
     }
     for word in Verdict::WORDS {
         assert!(FORMATS.contains(&format!("| `{word}` |")), "{word} is not in docs/FORMATS.md");

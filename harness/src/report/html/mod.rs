@@ -72,7 +72,7 @@ const DIMENSIONS: &[Dimension] = &[
     ("kernel", |trial| trial.kernel.clone()),
     ("subject", |trial| trial.subject.clone()),
     ("flavor", |trial| crate::judge::verdict::flavor_word(trial.flavor).to_owned()),
-    ("lifecycle", |trial| crate::judge::verdict::lifecycle_word(trial.lifecycle).to_owned()),
+    ("lifecycle", |trial| trial.lifecycle.word().to_owned()),
 ];
 
 /// The dimensions in which the trials differ.

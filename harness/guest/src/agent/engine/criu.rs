@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use protocol::message::ActionEnd;
+use protocol::message::{Action, ActionEnd};
 
 use super::super::child::pipe_inode;
 use super::super::trial::Trial;
@@ -23,18 +23,22 @@ impl Criu {
         Ok(Criu { images: Images::new(folder, own_mounts)?, externals: Vec::new() })
     }
 
-    pub(super) fn dump(&mut self, trial: &Trial<'_>, leave_running: bool) -> io::Result<Run> {
+    pub(super) fn dump(&mut self, trial: &Trial<'_>, action: Action) -> io::Result<Run> {
         if trial.own_root() {
             self.externals = externals(trial)?;
         }
-        self.images.dump(trial.child.pid(), leave_running, &self.externals, trial.answer_timeout())
+        let run = self.images.dump(trial.child.pid(), action, &self.externals, trial.answer_timeout())?;
+        if (action, &run.end) == (Action::DumpLeaveStopped, &ActionEnd::Done) {
+            trial.child.resume(trial.answer_timeout())?;
+        }
+        Ok(run)
     }
 
-    pub(super) fn restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
+    pub(super) fn restore(&mut self, trial: &mut Trial<'_>, action: Action) -> io::Result<Run> {
         let staged = stage(trial, &self.externals)?;
         let (input, output) = trial.child.streams();
         let pipes = [(input, pipe_inode(input)?), (output, pipe_inode(output)?)];
-        let result = self.images.restore(Path::new(trial.top), pipes, &self.externals, trial.answer_timeout());
+        let result = self.images.restore(action, Path::new(trial.top), pipes, &self.externals, trial.answer_timeout());
         for path in staged.iter().rev() {
             umount2(path, MntFlags::MNT_DETACH)?;
         }

@@ -1,0 +1,173 @@
+//! What is done to the process between two looks: lifecycles, and the actions that they are made of.
+//!
+//! This is the one place that knows them all. The agent carries the actions out one by one, with a look after each;
+//! the judge knows from here what each must come to; users know the words.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::ActionEnd;
+
+macro_rules! lifecycles {
+    ($($variant:ident $word:literal $text:literal [$($action:ident),*];)*) => {
+        /// What is done to the process between observations. The words are those of the command line and of trials' names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Lifecycle {
+            $(#[doc = $text] $variant,)*
+        }
+
+        impl Lifecycle {
+            /// Every lifecycle, in the order of the documentation.
+            pub const ALL: &[Lifecycle] = &[$(Lifecycle::$variant,)*];
+
+            /// The word on the command line and in ids.
+            pub const fn word(self) -> &'static str {
+                match self { $(Lifecycle::$variant => $word,)* }
+            }
+
+            /// What it is, for people.
+            pub const fn text(self) -> &'static str {
+                match self { $(Lifecycle::$variant => $text,)* }
+            }
+
+            /// What is done, in this order, with a look after each.
+            pub const fn actions(self) -> &'static [Action] {
+                match self { $(Lifecycle::$variant => &[$(Action::$action,)*],)* }
+            }
+        }
+    };
+}
+
+lifecycles! {
+    DumpRestore "dump-restore" "Dump, restore." [Dump, Restore];
+    LeaveRunning "leave-running" "Dump, and leave the process running." [DumpLeaveRunning];
+    ThreeTimes "three-times" "Dump and restore, three times over." [Dump, Restore, Dump, Restore, Dump, Restore];
+    LeaveRunningDump "leave-running-dump" "Dump and leave running; then dump and restore." [DumpLeaveRunning, Dump, Restore];
+    LeaveStopped "leave-stopped" "Dump and leave stopped; SIGCONT has the process go on." [DumpLeaveStopped];
+    PreDump "pre-dump" "Two pre-dumps of the memory, a dump of what changed since, restore." [PreDump, PreDump, Dump, Restore];
+    CompatMode "compat-mode" "Dump, restore with criu's older mount engine." [Dump, CompatRestore];
+    FailedDump "failed-dump" "A dump that finds its disk full; then dump and restore." [FailedDump, Dump, Restore];
+    KilledDump "killed-dump" "A dump that is killed while it saves memory; then dump and restore." [KilledDump, Dump, Restore];
+}
+
+impl fmt::Display for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl FromStr for Lifecycle {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().copied().find(|lifecycle| lifecycle.word() == word);
+        let known = || Self::ALL.iter().map(|lifecycle| lifecycle.word()).collect::<Vec<_>>().join(", ");
+        found.ok_or_else(|| format!("unknown lifecycle {word:?}; known are {}", known()))
+    }
+}
+
+/// A thing done to the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Checkpoint; the process ends.
+    Dump,
+    /// Checkpoint; the process goes on.
+    DumpLeaveRunning,
+    /// Checkpoint; the process is stopped, and the agent has it go on.
+    DumpLeaveStopped,
+    /// The memory alone; the process goes on. The next dump saves only what changed since.
+    PreDump,
+    /// A dump into a filesystem without room for the images: it must fail.
+    FailedDump,
+    /// A dump that gets SIGKILL while it saves memory.
+    KilledDump,
+    /// Restore.
+    Restore,
+    /// Restore with `--mntns-compat-mode`.
+    CompatRestore,
+}
+
+impl Action {
+    /// What a killed dump is ended by: signal(7), the same on every architecture.
+    pub const SIGKILL: i32 = 9;
+
+    /// The word in reports and file names.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Action::Dump => "dump",
+            Action::DumpLeaveRunning => "dump-leave-running",
+            Action::DumpLeaveStopped => "dump-leave-stopped",
+            Action::PreDump => "pre-dump",
+            Action::FailedDump => "failed-dump",
+            Action::KilledDump => "killed-dump",
+            Action::Restore => "restore",
+            Action::CompatRestore => "compat-restore",
+        }
+    }
+
+    /// There is a new process afterwards, with other numbers.
+    pub const fn restores(self) -> bool {
+        matches!(self, Action::Restore | Action::CompatRestore)
+    }
+
+    /// The harness itself sees to it that this dump does not succeed.
+    pub const fn is_spoilt(self) -> bool {
+        matches!(self, Action::FailedDump | Action::KilledDump)
+    }
+
+    /// Whether it ended as it must, so that the lifecycle can go on. A spoilt dump may also refuse before it is spoilt.
+    pub fn ended_well(self, end: &ActionEnd) -> bool {
+        match self {
+            Action::FailedDump => matches!(end, ActionEnd::Failed(_)),
+            Action::KilledDump => matches!(end, ActionEnd::Failed(_) | ActionEnd::Killed(Self::SIGKILL)),
+            _ => *end == ActionEnd::Done,
+        }
+    }
+
+    /// Whether there must be a process after this end.
+    pub fn has_process(self, end: &ActionEnd) -> bool {
+        let done = *end == ActionEnd::Done;
+        match self {
+            Action::Dump | Action::FailedDump | Action::KilledDump => !done,
+            Action::DumpLeaveRunning | Action::DumpLeaveStopped | Action::PreDump => true,
+            Action::Restore | Action::CompatRestore => done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_and_written_alike() {
+        for &lifecycle in Lifecycle::ALL {
+            assert_eq!(lifecycle.word().parse(), Ok(lifecycle));
+            assert_eq!(serde_json::to_value(lifecycle).unwrap(), lifecycle.word());
+            for action in lifecycle.actions() {
+                assert_eq!(serde_json::to_value(action).unwrap(), action.word());
+            }
+        }
+        assert_eq!(Lifecycle::ALL.iter().map(|lifecycle| lifecycle.word()).collect::<Vec<_>>(), scenarios::LIFECYCLES);
+        let error = "leave".parse::<Lifecycle>().unwrap_err();
+        assert!(error.starts_with("unknown lifecycle \"leave\"; known are dump-restore, leave-running, "), "{error}");
+    }
+
+    #[test]
+    fn a_restore_comes_after_a_dump_that_ended_the_process() {
+        for lifecycle in Lifecycle::ALL {
+            let mut there = true;
+            for action in lifecycle.actions() {
+                assert_ne!(there, action.restores(), "{lifecycle}: {}", action.word());
+                let end = if action.is_spoilt() { ActionEnd::Failed(1) } else { ActionEnd::Done };
+                assert!(action.ended_well(&end), "{lifecycle}: {}", action.word());
+                there = action.has_process(&end);
+            }
+            assert!(there, "{lifecycle}");
+        }
+    }
+}

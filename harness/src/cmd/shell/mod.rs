@@ -1,0 +1,157 @@
+//! `shell`: a shell in a VM, beside the process of a trial as it is at some moment.
+//!
+//! - `relay`: what is typed goes there, what is written comes here
+//! - `terminal`: the user's terminal while a shell has it
+
+mod relay;
+mod terminal;
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use protocol::message::{Flavor, Lifecycle, TrialRequest};
+use protocol::shell::{FromShell, Moment, ShellRequest};
+use protocol::{Event, Request};
+use scenarios::Scenario;
+
+use super::Usage;
+use super::machines::{MachineArgs, work_folder};
+use super::one::{One, as_it_was, one};
+use super::plan::{self, Axes, single};
+use crate::judge::Trial;
+use crate::machine::Backend;
+use crate::report::epilogue::plain;
+use crate::run::{ACTION_TIME_LIMIT, BOOT_TIME_LIMIT};
+use crate::subject::{Manner, Parts, Subject};
+use crate::vm::{Vm, VmSpec};
+
+/// Open a shell in a VM, beside the process of a trial as it is at some moment.
+///
+/// The shell has busybox's commands and is told what is where: $PID is the process, `enter [COMMAND]` goes into its namespaces,
+/// $TOP is its top directory, $IMAGES has a folder for each dump with criu's logs. It ends with `exit`, and the VM with it.
+/// Without a scenario there is just a shell. With a pipe instead of a terminal it reads commands from there.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  zdtm-detached shell                                       a shell, and nothing else
+  zdtm-detached shell zdtm-results/deleted_unlinked...      the process of a failed trial, as it is in the end
+  zdtm-detached shell deleted/unlinked@ext4,rdwr --at setup before it is dumped
+  zdtm-detached shell ./mine.scn --at dumped                after the dump: its images, or the process if it failed
+  echo 'ls -l /proc/$PID/fd' | zdtm-detached shell ./mine.scn
+
+Exit status: that of the shell; 2 wrong usage, 3 infrastructure, 130 interrupted.")]
+pub struct ShellArgs {
+    /// A folder of artifacts, a scenario file, or a scenario's name
+    pub what: Option<String>,
+    /// When: setup (before the dump), dumped, restored; where the dump or the restore fails, then
+    #[arg(long, value_name = "MOMENT", default_value = "restored", value_parser = moment)]
+    pub at: Moment,
+    /// What dumps and restores [default: debian:trixie, or what it was]
+    #[arg(long, value_name = "SUBJECT", env = "ZDTM_DETACHED_SUBJECT")]
+    pub subject: Option<Subject>,
+    /// Kernel, flavor, lifecycle, one of each
+    #[command(flatten)]
+    pub axes: Axes,
+    /// The VM
+    #[command(flatten)]
+    pub machines: MachineArgs,
+}
+
+fn moment(word: &str) -> Result<Moment, String> {
+    match word {
+        "setup" => Ok(Moment::Setup),
+        "dumped" => Ok(Moment::Dumped),
+        "restored" => Ok(Moment::Restored),
+        _ => Err("known are setup, dumped and restored".to_owned()),
+    }
+}
+
+/// Opens a shell; its exit status.
+///
+/// # Errors
+/// A word that means no scenario, or what keeps the VM from coming up or breaks it.
+pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
+    crate::interrupt::install().context("installing the signal handlers")?;
+    if args.machines.backend == Backend::Host {
+        return Err(Usage("a shell needs a VM: leave --backend away".to_owned()).into());
+    }
+    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let meant = args.what.as_deref().map(|word| one(word, &tree)).transpose()?;
+    let (mut subject, mut axes) = (Vec::from_iter(args.subject.clone()), args.axes.clone());
+    if let Some(One { saved: Some(record), .. }) = &meant {
+        let mut backend = Backend::Vm;
+        as_it_was(record, &mut subject, &mut axes, &mut backend)?;
+        if backend == Backend::Host {
+            eprintln!("the trial ran on the kernel of a machine; the shell is in a VM");
+        }
+    }
+    let store = args.machines.store.open(super::run::progress())?;
+    let subjects = plan::subjects(&subject, &[], &store)?;
+    let kernels = axes.kernels(Backend::Vm, &store)?;
+    let kernel = &single("--kernel", &kernels, None)?;
+    let subject = single("--subject", &subjects, None)?;
+    let flavor = single("--flavor", &axes.flavor, Some(Flavor::Ns))?;
+    let lifecycle = single("--lifecycle", &axes.lifecycle, Some(Lifecycle::DumpRestore))?;
+    let scenario = meant.map(|meant| meant.scenario);
+    if let Some(scenario) = &scenario {
+        check(
+            scenario,
+            Trial {
+                scenario: scenario.name.clone(),
+                family: scenario.family.clone(),
+                flavor,
+                lifecycle,
+                kernel: kernel.clone(),
+                subject: subject.to_string(),
+            },
+        )?;
+    }
+    let parts = Parts { tools: Some(store.tools()?), ..subject.prepare(&store)? };
+    let folder = work_folder()?;
+    let mut spec = args.machines.vm(&store, kernel, &parts, folder.path())?;
+    spec.accelerator = args.machines.accelerator(&spec)?.accelerator;
+    let scale = spec.accelerator.timeout_scale() * args.machines.timeout_scale;
+    let limit = ACTION_TIME_LIMIT.mul_f64(scale);
+    let trial = scenario.map(|scenario| TrialRequest {
+        trial: 1,
+        program: scenarios::text::print_program_in_place(&scenario.program),
+        flavor,
+        lifecycle,
+        engine: subject.engine(Manner::default()),
+        action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
+        keep_logs: false,
+    });
+    session(&spec, trial, args.at, limit)
+}
+
+fn check(scenario: &Scenario, trial: Trial) -> Result<(), Usage> {
+    crate::needs::unmet(scenario, &trial).map_or(Ok(()), |reason| Err(Usage(reason)))
+}
+
+/// Boots the VM, has the trial led to its moment, and hands the user over.
+fn session(spec: &VmSpec, trial: Option<TrialRequest>, at: Moment, limit: Duration) -> anyhow::Result<u8> {
+    let boot_limit = BOOT_TIME_LIMIT.mul_f64(limit.as_secs_f64() / ACTION_TIME_LIMIT.as_secs_f64());
+    let mut vm = Vm::boot(spec, Instant::now() + boot_limit)?;
+    let terminal = (std::io::stdin().is_terminal() && std::io::stdout().is_terminal()).then(terminal::describe);
+    let interactive = terminal.is_some();
+    vm.send(&Request::Shell(Box::new(ShellRequest { trial, at, terminal })))?;
+    loop {
+        match vm.receive(Instant::now() + limit * 2)? {
+            Event::FromShell(FromShell::Ready(said)) => {
+                for line in said {
+                    eprintln!("{}", plain(&line));
+                }
+                break;
+            }
+            Event::Progress { stage, .. } => eprintln!("{}...", plain(&stage)),
+            Event::Broken { why } => anyhow::bail!("the agent in the VM: {why}"),
+            _ => {}
+        }
+    }
+    let raw = interactive.then(terminal::Raw::new).transpose().context("setting up the terminal")?;
+    let status = relay::relay(&mut vm, interactive);
+    drop(raw);
+    status
+}

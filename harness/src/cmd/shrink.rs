@@ -1,0 +1,311 @@
+//! `shrink`: from a scenario that fails to a short one that fails in the same way. What is proposed is the business of
+//! `scenarios::shrink`; here each proposal is run.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use arbitrary::Unstructured;
+use clap::Args;
+use protocol::message::{Engine, Flavor, Lifecycle};
+use scenarios::check::Checker;
+use scenarios::program::Line;
+use scenarios::shrink::Shrinker;
+use scenarios::{Program, Scenario, Step, live, text};
+
+use super::machines::{MachineArgs, work_folder};
+use super::one::{One, as_it_was, one};
+use super::plan::{self, Axes, single};
+use crate::fuzz::campaign::{Seen, steps};
+use crate::fuzz::signature::Signature;
+use crate::judge::range::Version;
+use crate::judge::{Expectations, Judgement, Trial};
+use crate::machine::MachineSpec;
+use crate::report::epilogue::{plain, quoted};
+use crate::run::{News, Over, Task, Work, Worker};
+use crate::subject::{Manner, Subject};
+
+/// How often assertions that do not hold are dropped before it is given up.
+const ASSERTION_ROUNDS: usize = 3;
+
+/// Find a short program that fails in the same way as a scenario.
+///
+/// Leaves out steps and simplifies arguments as long as the kind of the failure, what differs first and in which comparison
+/// stay the same. Candidates run in a warm VM, the result once more in a fresh one.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  zdtm-detached shrink zdtm-results/deleted_unlinked@ext4_ns_dump-restore_6.12_debian_trixie-0a1b2c3d
+  zdtm-detached shrink ./mine.scn --kernel 7.3 -o short.scn
+  zdtm-detached shrink ./mine.scn --subject src:../criu --budget 60
+
+Exit status: 0 a program that fails was written, 1 the scenario does not fail or the result is not confirmed, 2 wrong
+usage, 3 infrastructure, 130 interrupted.")]
+pub struct ShrinkArgs {
+    /// A folder of artifacts, a scenario file, or a scenario's name
+    pub what: String,
+    /// What is tested [default: debian:trixie, or what it was]
+    #[arg(long, value_name = "SUBJECT", env = "ZDTM_DETACHED_SUBJECT")]
+    pub subject: Option<Subject>,
+    /// Kernel, flavor, lifecycle, one of each
+    #[command(flatten)]
+    pub axes: Axes,
+    /// Try no longer than this
+    #[arg(long, value_name = "SECONDS", default_value = "600")]
+    pub budget: u64,
+    /// Try no more programs than this
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub trials: usize,
+    /// Where the short program goes [default: FILE.min.scn; in the folder of artifacts]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What programs run on
+    #[command(flatten)]
+    pub machines: MachineArgs,
+}
+
+/// Shrinks; the exit status.
+///
+/// # Errors
+/// A word that means no scenario, or what keeps programs from running.
+pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
+    crate::interrupt::install().context("installing the signal handlers")?;
+    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let One { scenario, saved, folder } = one(&args.what, &tree)?;
+    let (mut subject, mut axes, mut machines) =
+        (Vec::from_iter(args.subject.clone()), args.axes.clone(), args.machines.clone());
+    if let Some(record) = &saved {
+        as_it_was(record, &mut subject, &mut axes, &mut machines.backend)?;
+    }
+    let store = machines.store.open(super::run::progress())?;
+    let subject = single("--subject", &plan::subjects(&subject, &[], &store)?, None)?;
+    plan::check_backend(machines.backend, std::slice::from_ref(&subject))?;
+    let trial = Trial {
+        scenario: scenario.name.clone(),
+        family: scenario.family.clone(),
+        flavor: single("--flavor", &axes.flavor, Some(Flavor::Ns))?,
+        lifecycle: single("--lifecycle", &axes.lifecycle, Some(Lifecycle::DumpRestore))?,
+        kernel: single("--kernel", &axes.kernels(machines.backend, &store)?, None)?,
+        subject: subject.to_string(),
+    };
+    let expectations = plan::expectations(&tree)?;
+    let parts = subject.prepare(&store)?;
+    let work = work_folder()?;
+    let all = std::slice::from_ref(&scenario);
+    let specs = machines.specs(&store, all, &trial.kernel, &parts, &work.path().join("shrink"))?;
+    let output = args.output.clone().unwrap_or_else(|| beside(&scenario, folder.as_deref()));
+    let rig = Rig {
+        expectations: &expectations,
+        specs: &*specs,
+        timeout_scale: machines.timeout_scale,
+        engine: subject.engine(Manner::default()),
+        trial,
+        scenario: &scenario,
+        seen: Seen::default(),
+    };
+    rig.shrink(args, &output)
+}
+
+/// `mine.scn` becomes `mine.min.scn`; a scenario of the catalogue goes to the working directory.
+fn beside(scenario: &Scenario, folder: Option<&Path>) -> PathBuf {
+    match (folder, &scenario.file) {
+        (Some(folder), _) => folder.join("program.min.scn"),
+        (None, Some(file)) if scenario.family.is_empty() => file.with_extension("min.scn"),
+        _ => PathBuf::from(format!("{}.min.scn", scenario.name.replace(['/', ',', '@'], "-"))),
+    }
+}
+
+/// What candidates are run with.
+struct Rig<'a> {
+    expectations: &'a Expectations,
+    specs: &'a (dyn Fn(usize) -> MachineSpec + Sync),
+    timeout_scale: f64,
+    engine: Engine,
+    trial: Trial,
+    scenario: &'a Scenario,
+    seen: Seen,
+}
+
+impl Rig<'_> {
+    fn shrink(&self, args: &ShrinkArgs, output: &Path) -> anyhow::Result<u8> {
+        let start = Instant::now();
+        let program = &self.scenario.program;
+        let (found, wanted, tried) = match self.with_worker(|run| self.look(run, args, start)) {
+            Ok(found) => found,
+            Err(status) => return Ok(status),
+        };
+        let (before, after) = (steps(program), steps(&found));
+        // The one worker is gone, and its machine with it: the next one is as new.
+        let asserted = self.with_worker(|run| self.asserted(run, &found, &wanted));
+        let mut short = self.scenario_of(asserted.clone().unwrap_or(found));
+        short.summary = format!("{wanted}: shrunk from {}", self.scenario.name);
+        let text = text::print_scenario(&short);
+        std::fs::write(output, &text).with_context(|| format!("writing the program to {}", output.display()))?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{before} -> {after} steps, {tried} programs, {seconds:.0} s: {}\n", output.display());
+        print!("{}", plain_lines(&text));
+        println!("\nreplay: {}", self.command(output));
+        match asserted {
+            Some(_) => eprintln!("confirmed in a fresh machine: {wanted}"),
+            None => eprintln!("not confirmed in a fresh machine, where it must show: {wanted}"),
+        }
+        Ok(match () {
+            () if crate::interrupt::requested() => 130,
+            () if asserted.is_some() => 0,
+            () => 1,
+        })
+    }
+
+    /// Runs the scenario as it is, then smaller ones, as long as the budget lasts: the smallest, what it shows, and how many
+    /// were run. Or the exit status where there is nothing to shrink.
+    fn look(
+        &self,
+        run: &mut dyn FnMut(&Program) -> Option<Over>,
+        args: &ShrinkArgs,
+        start: Instant,
+    ) -> Result<(Program, Signature, usize), u8> {
+        let first = run(&self.scenario.program);
+        let judgement = first.map(|over| over.judgement);
+        let Some(judgement) = judgement.filter(|judgement| judgement.verdict.kind().is_some()) else {
+            let interrupted = crate::interrupt::requested();
+            eprintln!("{} does not fail here: there is nothing to shrink", self.trial);
+            return Err(if interrupted { 130 } else { 1 });
+        };
+        let wanted = Signature::of(&judgement);
+        eprintln!("{}: {}", judgement.verdict, plain(&judgement.reason));
+        self.seen.add(&wanted, judgement.verdict);
+        let until = start + Duration::from_secs(args.budget);
+        let mut shrinker = Shrinker::new(&self.scenario.program);
+        let mut tried = 0;
+        while tried < args.trials && Instant::now() < until && !crate::interrupt::requested() {
+            let Some(candidate) = shrinker.propose() else { break };
+            tried += 1;
+            if !run(&candidate).is_some_and(|over| shows(&over.judgement, &wanted)) {
+                continue;
+            }
+            let before = steps(shrinker.best());
+            shrinker.accept(candidate);
+            let seconds = start.elapsed().as_secs_f64();
+            let after = steps(shrinker.best());
+            let what =
+                if after < before { format!("{before} -> {after} steps") } else { format!("{after} steps, simpler") };
+            println!("{what}  (program {tried}, {seconds:.0} s)");
+        }
+        Ok((shrinker.best().clone(), wanted, tried))
+    }
+
+    /// The program with assertions that hold: of the scenario's own those that are left, and what the model predicts. None where
+    /// it does not show any more what it must.
+    fn asserted(
+        &self,
+        run: &mut dyn FnMut(&Program) -> Option<Over>,
+        program: &Program,
+        wanted: &Signature,
+    ) -> Option<Program> {
+        let mut asserted = with_assertions(&self.scenario.program, program);
+        for _ in 0..ASSERTION_ROUNDS {
+            let over = run(&asserted)?;
+            let failed: Vec<usize> = match &over.report {
+                Some(report) => report.failed_assertions.iter().map(|claim| claim.line).collect(),
+                None => return None,
+            };
+            if failed.is_empty() {
+                return shows(&over.judgement, wanted).then_some(asserted);
+            }
+            asserted.steps.retain(|line| !failed.contains(&line.number));
+            asserted = numbered(asserted);
+        }
+        None
+    }
+
+    /// A worker with a machine of its own for as long as `work` lasts. It is given a way to run a program once.
+    fn with_worker<T>(&self, work: impl FnOnce(&mut dyn FnMut(&Program) -> Option<Over>) -> T) -> T {
+        let (queue, stop) = (Mutex::new(VecDeque::new()), AtomicBool::new(false));
+        // What is looked for is what is expected here: the machine may serve the next candidate.
+        let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
+            let version = criu.and_then(Version::find);
+            self.seen.expect(self.expectations.apply_anywhere(trial, version.as_ref(), judgement))
+        };
+        let shared = Work {
+            tasks: &queue,
+            specs: self.specs,
+            known: &known,
+            stop: &stop,
+            timeout_scale: self.timeout_scale,
+            retries: 0,
+            repeat: 1,
+            pack: 0,
+        };
+        let (news, _deaf): (_, Receiver<News>) = channel();
+        let mut worker = Worker::new(0, &shared, news);
+        work(&mut |program| {
+            let scenario = self.scenario_of(program.clone());
+            let task = Task { trial: self.trial.clone(), scenario, engine: self.engine.clone() };
+            let mut result = None;
+            worker.run_all(vec![task], &mut |over| result = Some(over));
+            result
+        })
+    }
+
+    /// The scenario with another program, whose axes are filled in.
+    fn scenario_of(&self, program: Program) -> Scenario {
+        let mut scenario = Scenario { program, ..self.scenario.clone() };
+        scenario.requires.axes.clear();
+        scenario
+    }
+
+    fn command(&self, output: &Path) -> String {
+        let Trial { flavor, lifecycle, kernel, subject, .. } = &self.trial;
+        let machine = match kernel.strip_prefix(crate::host::KERNEL_PREFIX) {
+            Some(_) => "--backend host".to_owned(),
+            None => format!("--kernel {}", quoted(kernel)),
+        };
+        let flavor = crate::judge::verdict::flavor_word(*flavor);
+        let file = match output.is_absolute() || output.starts_with(".") {
+            true => output.to_owned(),
+            false => Path::new(".").join(output),
+        };
+        format!(
+            "zdtm-detached run {} --flavor {flavor} --lifecycle {lifecycle} {machine} --subject {}",
+            quoted(&file.display().to_string()),
+            quoted(subject)
+        )
+    }
+}
+
+fn shows(judgement: &Judgement, wanted: &Signature) -> bool {
+    judgement.verdict.kind().is_some() && Signature::of(judgement) == *wanted
+}
+
+/// A program with the assertions of a longer one that it can have, and those of the model.
+fn with_assertions(longer: &Program, program: &Program) -> Program {
+    let mut checker = Checker::new();
+    for line in &program.steps {
+        checker.step(&line.step);
+    }
+    let predicted = live::assert(&mut Unstructured::new(&[0; 4096]), program).unwrap_or_default();
+    let mut asserted = program.clone();
+    for line in longer.steps.iter().chain(&predicted.steps) {
+        let is_new = asserted.steps.iter().all(|other| other.step != line.step);
+        let mut next = checker.clone();
+        if matches!(line.step, Step::Assert { .. }) && is_new && next.step(&line.step).is_empty() {
+            checker = next;
+            asserted.steps.push(line.clone());
+        }
+    }
+    numbered(asserted)
+}
+
+/// Each step on a line of its own: what failed is told by its line.
+fn numbered(program: Program) -> Program {
+    let line = |(index, line): (usize, Line)| Line { number: index + 1, ..line };
+    Program { steps: program.steps.into_iter().enumerate().map(line).collect() }
+}
+
+fn plain_lines(text: &str) -> String {
+    text.lines().map(|line| format!("  {}\n", plain(line))).collect()
+}

@@ -1,0 +1,190 @@
+//! Each lifecycle: what passes, what each of its actions must come to, and what the later looks are held against.
+
+use expect_test::expect;
+use protocol::Observation;
+use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, TrialReport};
+
+use super::fixture::*;
+use crate::judge::{Verdict, judge};
+
+const NAMED: &str = "(00.1) Error (criu/files-reg.c:1): Can't lookup mount=58 for fd=3 path=/f";
+
+/// A report in which every action ends as it must. Each restore hands out other numbers.
+fn faithful(lifecycle: Lifecycle) -> TrialReport {
+    let mut seen = observation(0);
+    let mut shift = 0;
+    let actions = lifecycle.actions().iter().map(|&one| {
+        if one.restores() {
+            shift += 3;
+            seen = restored(observation(shift));
+        }
+        let end = match one {
+            Action::FailedDump => ActionEnd::Failed(1),
+            Action::KilledDump => ActionEnd::Killed(Action::SIGKILL),
+            _ => ActionEnd::Done,
+        };
+        let after = one.has_process(&end).then(|| seen.clone());
+        action(one, end, after)
+    });
+    report(actions.collect())
+}
+
+fn told(lifecycle: Lifecycle, report: &TrialReport) -> String {
+    let judgement = judge(&scenario(), context(lifecycle), report);
+    format!("{}: {} [{}]", judgement.verdict, judgement.reason, judgement.differences.len())
+}
+
+/// The faithful report with another end of action `index`, and nothing after it.
+fn broken(lifecycle: Lifecycle, index: usize, end: ActionEnd, after: Option<Observation>) -> String {
+    let mut report = faithful(lifecycle);
+    let which = report.actions[index].action;
+    report.actions.truncate(index);
+    report.actions.push(action(which, end, after));
+    told(lifecycle, &report)
+}
+
+fn changed(report: &mut TrialReport, index: usize, change: impl Fn(&mut Observation)) {
+    change(report.actions[index].after.as_mut().expect("there is a look after this action"));
+}
+
+fn stopped(seen: &mut Observation) {
+    seen.process.state = "T".into();
+}
+
+fn littered(seen: &mut Observation) {
+    let mut name = seen.tree[3].clone();
+    name.path = "a/d/link_remap.1".into();
+    seen.tree.push(name);
+}
+
+#[test]
+fn a_faithful_course_passes_in_every_lifecycle() {
+    for &lifecycle in Lifecycle::ALL {
+        assert_eq!(told(lifecycle, &faithful(lifecycle)), "pass:  [0]", "{lifecycle}");
+    }
+}
+
+#[test]
+fn every_look_counts() {
+    for &lifecycle in Lifecycle::ALL {
+        for (index, ActionReport { after, .. }) in faithful(lifecycle).actions.iter().enumerate() {
+            if after.is_some() {
+                let mut report = faithful(lifecycle);
+                changed(&mut report, index, stopped);
+                let verdict = judge(&scenario(), context(lifecycle), &report).verdict;
+                assert!(matches!(verdict, Verdict::Fail(_)), "{lifecycle}, action {index}: {verdict}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_action_must_be_told_and_end_well() {
+    for &lifecycle in Lifecycle::ALL {
+        for index in 0..lifecycle.actions().len() {
+            let mut silent = faithful(lifecycle);
+            silent.actions.truncate(index);
+            let verdict = judge(&scenario(), context(lifecycle), &silent).verdict;
+            assert_eq!(verdict, Verdict::Error, "{lifecycle}, action {index} is not told");
+            let hung = broken(lifecycle, index, ActionEnd::TimedOut, None);
+            assert!(hung.starts_with("fail(hang)"), "{lifecycle}, action {index}: {hung}");
+            let crashed = broken(lifecycle, index, ActionEnd::Killed(11), None);
+            assert!(crashed.starts_with("fail(crash)"), "{lifecycle}, action {index}: {crashed}");
+        }
+    }
+}
+
+#[test]
+fn a_later_dump_that_fails_is_held_against_the_numbers_of_the_last_restore() {
+    let cycle = Lifecycle::ThreeTimes;
+    let unharmed = faithful(cycle).actions[1].after.clone();
+    expect!["fail(dump-failed): the dump ended with status 1 and no error line [0]"].assert_eq(&broken(
+        cycle,
+        2,
+        ActionEnd::Failed(1),
+        unharmed,
+    ));
+    let restarted = broken(cycle, 2, ActionEnd::Failed(1), Some(restored(observation(9))));
+    assert!(restarted.starts_with("fail(harmed-by-dump): the dump failed and did not"), "{restarted}");
+}
+
+#[test]
+fn what_several_restores_changed_alike_is_told_once_and_the_last_is_held_against_the_first_look() {
+    let cycle = Lifecycle::ThreeTimes;
+    let mut report = faithful(cycle);
+    for index in [1, 3, 5] {
+        changed(&mut report, index, stopped);
+    }
+    expect!["fail(lost-object): the process, outside: state: expected S, got T [1]"].assert_eq(&told(cycle, &report));
+    let mut report = faithful(cycle);
+    changed(&mut report, 1, stopped);
+    changed(&mut report, 5, littered);
+    expect!["fail(lost-object): the process, outside: state: expected S, got T (and 1 more) [2]"]
+        .assert_eq(&told(cycle, &report));
+    report.actions.truncate(3);
+    let failed = action(Action::Restore, ActionEnd::Failed(1), None);
+    report.actions.push(failed);
+    expect!["fail(restore-failed): the restore ended with status 1 and no error line; before that, the process, outside: state: expected S, got T [0]"].assert_eq(&told(cycle, &report));
+}
+
+#[test]
+fn a_dump_that_was_spoilt_must_fail_and_change_nothing() {
+    for cycle in [Lifecycle::FailedDump, Lifecycle::KilledDump] {
+        let mut report = faithful(cycle);
+        changed(&mut report, 0, littered);
+        let harmed = told(cycle, &report);
+        assert_eq!(
+            harmed,
+            "fail(harmed-by-dump): a/d/link_remap.1, tree: name: expected (nothing), got regular file [1]"
+        );
+        let mut report = faithful(cycle);
+        report.actions[0].end = ActionEnd::Failed(1);
+        report.actions[0].error_lines = vec!["no space".into()];
+        assert_eq!(told(cycle, &report), "pass:  [0]", "a dump may refuse before it is spoilt");
+        changed(&mut report, 2, stopped);
+        assert_eq!(judge(&scenario(), context(cycle), &report).quotes, [""; 0]);
+        let mut gone = action(cycle.actions()[0], ActionEnd::Failed(1), None);
+        gone.unobservable = Some("it exited".into());
+        let gone = told(cycle, &super::fixture::report(vec![gone]));
+        let did = cycle.actions()[0].word();
+        assert_eq!(gone, format!("fail(harmed-by-dump): the process is gone after the {did}: it exited [0]"));
+    }
+    let done = |cycle| broken(cycle, 0, ActionEnd::Done, None);
+    expect!["fail(lost-object): the failed-dump says it succeeded, though there was no room for its images [0]"]
+        .assert_eq(&done(Lifecycle::FailedDump));
+    expect!["error: the dump that was to be killed came to its end before [0]"].assert_eq(&done(Lifecycle::KilledDump));
+}
+
+#[test]
+fn the_first_dump_that_nobody_spoils_must_refuse() {
+    for &lifecycle in Lifecycle::ALL {
+        let of = |report: &TrialReport| {
+            let judgement = judge(&refused(), context(lifecycle), report);
+            format!("{}: {}", judgement.verdict, judgement.reason)
+        };
+        let mut report = faithful(lifecycle);
+        assert!(of(&report).starts_with("fail(lost-object): the dump accepted"), "{lifecycle}: {}", of(&report));
+        let real = |one: &ActionReport| !one.action.is_spoilt() && one.action != Action::PreDump;
+        let index = report.actions.iter().position(real).expect("there is a dump");
+        let mut refusal = action(lifecycle.actions()[index], ActionEnd::Failed(1), Some(observation(0)));
+        refusal.error_lines = vec![NAMED.into()];
+        report.actions.truncate(index);
+        report.actions.push(refusal);
+        assert_eq!(of(&report), "pass: ", "{lifecycle}");
+        for before in 0..index {
+            let mut harmed = report.clone();
+            changed(&mut harmed, before, stopped);
+            assert!(of(&harmed).starts_with("fail(harmed-by-dump)"), "{lifecycle}: {}", of(&harmed));
+        }
+        report.actions[index].error_lines = vec!["Dumping FAILED.".into()];
+        assert!(
+            of(&report).starts_with("fail(dump-failed): the refusal does not name"),
+            "{lifecycle}: {}",
+            of(&report)
+        );
+    }
+    let mut early = action(Action::PreDump, ActionEnd::Failed(1), Some(observation(0)));
+    early.error_lines = vec![NAMED.into()];
+    let judgement = judge(&refused(), context(Lifecycle::PreDump), &report(vec![early]));
+    assert_eq!(judgement.verdict, Verdict::Pass, "a pre-dump may refuse, too");
+}

@@ -1,0 +1,146 @@
+//! The developer's desk, through the binary as users call it: lifecycles with stock criu, a shell beside a process, a long
+//! program made short.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::pty::{OpenptyResult, Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::tcgetattr;
+use nix::unistd::Pid;
+use protocol::message::Lifecycle;
+use serde_json::Value;
+
+fn zdtm(arguments: &[&str], folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
+    command.args(arguments).args(["--tree", concat!(env!("CARGO_MANIFEST_DIR"), "/..")]).current_dir(folder);
+    command
+}
+
+fn told(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn stock_criu_in_every_lifecycle() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = zdtm(&["run", "subdir-bind/control@ext4", "only-mount/file@tmpfs"], folder.path());
+    for lifecycle in Lifecycle::ALL {
+        command.args(["--lifecycle", lifecycle.word()]);
+    }
+    let output = command.args(["--report", "json=report.json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.path().join("report.json")).unwrap()).unwrap();
+    let trials = report["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 2 * Lifecycle::ALL.len());
+    for trial in trials {
+        let harmed = trial["scenario"] == "subdir-bind/control@ext4" && trial["lifecycle"] == "killed-dump";
+        assert_eq!(trial["verdict"], if harmed { "xfail" } else { "pass" }, "{trial:#}");
+    }
+}
+
+#[test]
+fn a_shell_reads_commands_from_a_pipe_beside_the_process_of_a_failed_dump() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["shell", "deleted/unlinked@ext4,rdwr", "--at", "dumped"];
+    let mut shell = zdtm(&arguments, folder.path());
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let commands = "readlink /proc/$PID/fd/3; grep -c 'Dumping FAILED' $IMAGES/1/dump.log; ls $TOP; enter readlink /proc/1/fd/3\n\
+                    echo oops >&2; exit 7\n";
+    shell.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    let output = shell.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", told(&output));
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(seen, "/f (deleted)\n1\na\nb\nproc\ntmp\n/f (deleted)\n", "{}", told(&output));
+    let said = String::from_utf8_lossy(&output.stderr);
+    for line in ["dump: failed with status 1", "Can't lookup mount=", "the process; enter [COMMAND]", "\noops\n"] {
+        assert!(said.contains(line), "{line:?} is not in:\n{said}");
+    }
+}
+
+/// A program at a terminal of 33 lines.
+struct Seat {
+    child: Child,
+    master: File,
+    slave: OwnedFd,
+    seen: String,
+}
+
+impl Seat {
+    fn new(mut command: Command) -> Self {
+        let size = Winsize { ws_row: 33, ws_col: 101, ws_xpixel: 0, ws_ypixel: 0 };
+        let OpenptyResult { master, slave } = openpty(Some(&size), None).unwrap();
+        let end = || Stdio::from(slave.try_clone().unwrap());
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        Self { child, master: master.into(), slave, seen: String::new() }
+    }
+
+    /// Reads until `text` comes.
+    fn wait_for(&mut self, text: &str) {
+        let mut chunk = [0; 4096];
+        while !self.seen.contains(text) {
+            let count = self.master.read(&mut chunk).unwrap();
+            self.seen.push_str(&String::from_utf8_lossy(&chunk[..count]));
+        }
+        let end = self.seen.find(text).unwrap() + text.len();
+        self.seen.drain(..end);
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_shell_has_the_terminal_and_gives_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut seat = Seat::new(zdtm(&["shell"], folder.path()));
+    let before = tcgetattr(&seat.slave).unwrap();
+    seat.wait_for("guest:/# ");
+    assert_ne!(tcgetattr(&seat.slave).unwrap(), before, "the terminal is raw");
+    seat.type_in("stty size; sleep 1000\r");
+    seat.wait_for("33 101");
+    seat.type_in("\x03");
+    seat.wait_for("guest:/# ");
+    let resized =
+        Command::new("stty").args(["rows", "40", "cols", "90"]).stdin(seat.slave.try_clone().unwrap()).status();
+    assert!(resized.unwrap().success());
+    kill(Pid::from_raw(seat.child.id().try_into().unwrap()), Signal::SIGWINCH).unwrap();
+    seat.type_in("stty size\r");
+    seat.wait_for("40 90");
+    seat.type_in("exit 3\r");
+    assert_eq!(seat.child.wait().unwrap().code(), Some(3));
+    assert_eq!(tcgetattr(&seat.slave).unwrap(), before);
+}
+
+/// The reference engine that takes the wrong root for the root of a detached mount, on this machine's own kernel.
+const FAULTY: [&str; 4] = ["--backend", "host", "--subject", "reference+fault:superblock-root"];
+
+#[test]
+fn a_long_scenario_becomes_a_short_one_that_fails_in_the_same_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [&["shrink", "in-flight/two-mounts@tmpfs", "-o", "short.scn"][..], &FAULTY].concat();
+    let output = zdtm(&arguments, folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let last = said.lines().find(|line| line.ends_with(": short.scn")).expect("a line that sums up");
+    let steps: usize = last.split_whitespace().nth(2).unwrap().parse().unwrap();
+    assert!(last.starts_with("16 -> ") && steps <= 8, "{last}");
+    let replay = zdtm(&[&["run", "./short.scn"][..], &FAULTY].concat(), folder.path()).output().unwrap();
+    assert!(told(&replay).contains("fail(wrong-path)"), "{}", told(&replay));
+}
+
+#[test]
+fn what_does_not_fail_is_not_shrunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["shrink", "in-flight/two-mounts@tmpfs", "--backend", "host", "--subject", "reference"];
+    let output = zdtm(&arguments, folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(told(&output).contains("does not fail here"), "{}", told(&output));
+    let ambiguous = zdtm(&["shrink", "in-flight/two-mounts"], folder.path()).output().unwrap();
+    assert_eq!(ambiguous.status.code(), Some(2), "{}", told(&ambiguous));
+}
