@@ -1,6 +1,8 @@
 //! The developer's desk, through the binary as users call it: lifecycles with stock criu, a shell beside a process, a long
 //! program made short.
 
+#![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

@@ -130,7 +130,6 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
     let ended = Rc::new(RefCell::new(Ended::default()));
     let listener: Option<Box<dyn Reporter>> = Some(Box::new(Listener(Rc::clone(&ended))));
     let run_args = RunArgs {
-        pack: 0,
         what: args.what.clone(),
         subject: vec![Subject::Sources(Sources { tree: Tree::Folder(args.src.clone()), patches: args.patch.clone() })],
         patch: Vec::new(),

@@ -59,7 +59,6 @@ pub struct ReplayArgs {
 /// A folder that holds no trial, or what keeps the trial from running.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let mut run_args = RunArgs {
-        pack: 0,
         what: Vec::new(),
         subject: args.subject.clone(),
         patch: Vec::new(),

@@ -176,8 +176,8 @@ impl Shell {
 
     /// Tells the host some of the output that is there: a shell that never stops talking must still be heard.
     fn speak(&mut self, to_host: &mut File) -> Result<(), RelayError> {
-        let streams: [(_, fn(Bytes) -> FromShell); 2] =
-            [(&mut self.output, FromShell::Output), (&mut self.errors, FromShell::Errors)];
+        type Message = fn(Bytes) -> FromShell;
+        let streams: [(_, Message); 2] = [(&mut self.output, FromShell::Output), (&mut self.errors, FromShell::Errors)];
         for (stream, message) in streams {
             let Some(output) = stream else { continue };
             let mut chunk = vec![0; CHUNK];
