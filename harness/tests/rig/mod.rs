@@ -68,7 +68,7 @@ impl Rig {
 }
 
 fn vm(store: &Store, kernel: &str, directory: &std::path::Path) -> Result<MachineSpec, Failed> {
-    let image = store.boot_image(kernel, USERLAND, None)?;
+    let image = store.boot_image(kernel, USERLAND, None, None)?;
     let qemu = store.qemu()?;
     let libraries = qemu.library_path.to_string_lossy();
     Ok(MachineSpec::Vm(Box::new(VmSpec {
