@@ -15,19 +15,8 @@ fn verbs(program: &Program) -> Vec<&'static str> {
     program.steps.iter().map(|line| apart(&line.step).form.verb).collect()
 }
 
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    std::iter::repeat_with(next).take(length / 8).flatten().collect()
-}
-
 fn program(seed: u64) -> Program {
-    live::program(&mut Unstructured::new(&noise(seed, 4096)), &Terms::default())
+    live::program(&mut Unstructured::new(&live::noise(seed)), &Terms::default())
         .expect("running out of bytes is no error")
 }
 
@@ -96,7 +85,7 @@ fn every_pair_of_kinds_is_reached() {
             if !missing.contains(&(one, other)) {
                 break;
             }
-            let bytes = noise(seed, 4096);
+            let bytes = live::noise(seed);
             take(&live::program_of(&mut Unstructured::new(&bytes), &terms, &swarm).unwrap(), &mut missing);
         }
     }
@@ -120,7 +109,7 @@ fn terms_are_kept() {
         "setxattr",
     ];
     for seed in 0..300 {
-        let bytes = noise(seed, 4096);
+        let bytes = live::noise(seed);
         let program = live::program(&mut Unstructured::new(&bytes), &terms).unwrap();
         assert!(program.steps.len() <= 12, "{}", text::print_program(&program));
         let filesystems = program.filesystems();

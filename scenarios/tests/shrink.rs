@@ -13,15 +13,7 @@ use scenarios::{Program, Step, check, text};
 const BUDGET: usize = 2_000;
 
 fn generated(seed: u64) -> Program {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let bytes: Vec<u8> = std::iter::repeat_with(next).take(512).flatten().collect();
-    live::program(&mut Unstructured::new(&bytes), &Terms::default()).expect("noise is never refused")
+    live::program(&mut Unstructured::new(&live::noise(seed)), &Terms::default()).expect("noise is never refused")
 }
 
 fn program(steps: &str) -> Program {

@@ -19,23 +19,12 @@ use crate::rig::Rig;
 
 const SECONDS: u64 = 20;
 /// What the model may not know, in per mille of all that is seen.
-const UNKNOWN_LIMIT: usize = 60;
+const UNKNOWN_LIMIT: usize = 25;
 /// So many differences are shown.
 const SHOWN: usize = 12;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-fn noise(seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    std::iter::repeat_with(next).take(512).flatten().collect()
 }
 
 /// Seeds, until the time is over.
@@ -55,7 +44,7 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
     for seed in seeds() {
         // Disks cost time: one program in four has them.
         let terms = Terms { disks: seed % 4 == 0, ..Terms::default() };
-        let program = live::program(&mut Unstructured::new(&noise(seed)), &terms)?;
+        let program = live::program(&mut Unstructured::new(&live::noise(seed)), &terms)?;
         let printed = text::print_program(&program);
         let model = Model::run(&program).map_err(|(index, refusal)| format!("step {index}: {refusal}\n{printed}"))?;
         let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
@@ -119,7 +108,7 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
     let (mut wrong, mut errnos) = (Vec::new(), std::collections::BTreeMap::new());
     for seed in seeds() {
         let terms = Terms { disks: seed % 4 == 0, assertions: false, steps: 12, ..Terms::default() };
-        let Some((program, errno)) = refused(&mut Unstructured::new(&noise(!seed)), &terms)? else { continue };
+        let Some((program, errno)) = refused(&mut Unstructured::new(&live::noise(!seed)), &terms)? else { continue };
         let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
         *errnos.entry(errno).or_insert(0) += 1;
         let failure = report.setup_failure.as_ref();

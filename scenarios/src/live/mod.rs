@@ -18,7 +18,7 @@ mod swarm;
 
 use arbitrary::{Result, Unstructured};
 
-pub use mutate::{mutate, mutate_text};
+pub use mutate::{mutate, mutate_text, noise};
 pub use swarm::{KINDS, Swarm};
 
 use crate::check::{Checker, STEP_LIMIT};

@@ -55,8 +55,8 @@ pub fn mutate_text(data: &[u8], other: &[u8], seed: u64, limit: usize) -> Vec<u8
     }
 }
 
-/// Bytes of a seed, splitmix64.
-fn noise(mut seed: u64) -> Vec<u8> {
+/// Bytes of a seed (splitmix64), as many as a program needs: for those who have a number and no fuzzer.
+pub fn noise(mut seed: u64) -> Vec<u8> {
     let mut next = || {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = seed;

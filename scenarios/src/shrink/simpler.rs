@@ -84,7 +84,7 @@ fn simpler_overlay(step: &Step) -> Vec<Step> {
         nfs_export,
         attributes: Vec::new(),
     };
-    let mut out = Vec::new();
+    let mut out = vec![Step::Mount { filesystem: Filesystem::Tmpfs, at: at.clone(), attributes: Vec::new() }];
     if nfs_export || !attributes.is_empty() {
         out.push(with(lower.clone(), true, false));
     }
