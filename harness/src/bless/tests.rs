@@ -158,47 +158,47 @@ fn what_passes_leaves_the_entry_only_where_it_passed() {
     check(
         &[seen("deleted/x", "7.3", Verdict::Xpass)],
         expect![[r#"
-        passes: deleted/x
-        - subject  = "debian:trixie"
-        - kind     = "dump-failed"
-        - reason   = "not supported"
-        - link     = "https://example.org/1"
-        + except = "deleted/x"
-        + subject = "debian:trixie"
-        + kind = "dump-failed"
-        + reason = "not supported"
-        + link = "https://example.org/1"
-        +
-        + [[expect]]
-        + scenario = "deleted/x"
-        + subject  = "debian:trixie"
-        + kind     = "dump-failed"
-        + reason   = "not supported"
-        + link     = "https://example.org/1"
-        + flavor = "host"
-        + lifecycle = ["dump-restore", "leave-running"]
-        + kernel = ["6.1", "6.12", "7.3"]
-        +
-        + [[expect]]
-        + scenario = "deleted/x"
-        + subject  = "debian:trixie"
-        + kind     = "dump-failed"
-        + reason   = "not supported"
-        + link     = "https://example.org/1"
-        + flavor = "ns"
-        + lifecycle = "leave-running"
-        + kernel = ["6.1", "6.12", "7.3"]
-        +
-        + [[expect]]
-        + scenario = "deleted/x"
-        + subject  = "debian:trixie"
-        + kind     = "dump-failed"
-        + reason   = "not supported"
-        + link     = "https://example.org/1"
-        + flavor = "ns"
-        + lifecycle = "dump-restore"
-        + kernel = ["6.1", "6.12"]
-    "#]],
+            passes: deleted/x
+            - subject  = "debian:trixie"
+            - kind     = "dump-failed"
+            - reason   = "not supported"
+            - link     = "https://example.org/1"
+            + except = "deleted/x"
+            + subject = "debian:trixie"
+            + kind = "dump-failed"
+            + reason = "not supported"
+            + link = "https://example.org/1"
+            +
+            + [[expect]]
+            + scenario = "deleted/x"
+            + subject  = "debian:trixie"
+            + kind     = "dump-failed"
+            + reason   = "not supported"
+            + link     = "https://example.org/1"
+            + flavor = "host"
+            + lifecycle = ["compat-mode", "dump-restore", "failed-dump", "killed-dump", "leave-running", "leave-running-dump", "leave-stopped", "pre-dump", "three-times"]
+            + kernel = ["6.1", "6.12", "7.3"]
+            +
+            + [[expect]]
+            + scenario = "deleted/x"
+            + subject  = "debian:trixie"
+            + kind     = "dump-failed"
+            + reason   = "not supported"
+            + link     = "https://example.org/1"
+            + flavor = "ns"
+            + lifecycle = ["compat-mode", "failed-dump", "killed-dump", "leave-running", "leave-running-dump", "leave-stopped", "pre-dump", "three-times"]
+            + kernel = ["6.1", "6.12", "7.3"]
+            +
+            + [[expect]]
+            + scenario = "deleted/x"
+            + subject  = "debian:trixie"
+            + kind     = "dump-failed"
+            + reason   = "not supported"
+            + link     = "https://example.org/1"
+            + flavor = "ns"
+            + lifecycle = "dump-restore"
+            + kernel = ["6.1", "6.12"]
+        "#]],
     );
 }
 

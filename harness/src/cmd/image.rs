@@ -335,6 +335,7 @@ mod tests {
             userland sid          not built
             userland trixie       not built
             build root            not built
+            tools                 not built
             all well: true
         "#]]
         .assert_eq(&said(cache.path(), &["list", "--bill"]));
@@ -346,7 +347,7 @@ mod tests {
     fn names_are_checked_before_anything_is_built() {
         let cache = tempfile::tempdir().unwrap();
         expect_test::expect![[r#"
-            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, build:root
+            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, build:root, tools
         "#]]
         .assert_eq(&said(cache.path(), &["build", "6.12", "5.10"]));
     }

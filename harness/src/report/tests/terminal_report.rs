@@ -51,6 +51,8 @@ fn plain_and_80_columns_wide() {
           log:
             (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}
           replay:    zdtm-detached replay results/deleted_x-1a2b3c4d
+          shrink:    zdtm-detached shrink results/deleted_x-1a2b3c4d
+          shell:     zdtm-detached shell results/deleted_x-1a2b3c4d
           again:     zdtm-detached run 'deleted/un'\''linked@ext4' --flavor ns --lifecycle dump-restore --kernel 6.12 --subject debian:trixie
           program:   zdtm-detached show 'deleted/un'\''linked@ext4'
 
@@ -107,6 +109,8 @@ fn plain_and_200_columns_wide() {
           log:
             (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}
           replay:    zdtm-detached replay results/deleted_x-1a2b3c4d
+          shrink:    zdtm-detached shrink results/deleted_x-1a2b3c4d
+          shell:     zdtm-detached shell results/deleted_x-1a2b3c4d
           again:     zdtm-detached run 'deleted/un'\''linked@ext4' --flavor ns --lifecycle dump-restore --kernel 6.12 --subject debian:trixie
           program:   zdtm-detached show 'deleted/un'\''linked@ext4'
 
