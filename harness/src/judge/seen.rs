@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Observation;
-use protocol::observation::{Mount, MountState, ObjectView, Outcome};
+use protocol::observation::{FileId, FileKind, FileStatus, Mount, MountState, ObjectView, Outcome};
 use scenarios::Bytes;
 
 use super::difference::Side;
@@ -32,6 +32,32 @@ pub(crate) struct Seen<'a> {
     /// The mounts of the process and of the agent, each with its place in the stack on its mount point.
     pub(crate) mounts: Vec<(Subject, &'a Mount)>,
     made_anew: BTreeSet<u64>,
+    stubs: BTreeSet<FileId>,
+}
+
+/// The inode number of the empty directory that stands in a btrfs snapshot where the snapshotted subvolume had another one
+/// (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`, include/uapi/linux/btrfs_tree.h). The kernel makes it up whenever it is looked up,
+/// with the time of that moment (`new_simple_dir`, fs/btrfs/inode.c).
+const BTRFS_STUB: u64 = 2;
+/// `BTRFS_SUPER_MAGIC`, include/uapi/linux/magic.h.
+const BTRFS_MAGIC: u64 = 0x9123_683e;
+
+/// The stubs in an observation: by the filesystem where it is told; of names in the tree by the device, which on btrfs is no
+/// mount's, and on other filesystems that give a directory this number (ext4 its root) is.
+fn stubs(observation: &Observation, mounts: &[(Subject, &Mount)]) -> BTreeSet<FileId> {
+    let is_stub = |status: &&FileStatus| status.kind == FileKind::Directory && status.file.inode == BTRFS_STUB;
+    let devices: BTreeSet<u64> = mounts.iter().map(|(_, mount)| device(mount)).collect();
+    let tree = observation.tree.iter().filter_map(|entry| match &entry.status {
+        Outcome::Ok(status) => Some(status),
+        Outcome::Err(_) => None,
+    });
+    let tree = tree.filter(|status| !devices.contains(&status.file.device));
+    let objects = observation.inside.objects.iter().chain(&observation.outside.objects);
+    let objects = objects.filter_map(|object| match (&object.status, &object.filesystem) {
+        (Outcome::Ok(status), Outcome::Ok(filesystem)) if filesystem.magic == BTRFS_MAGIC => Some(status),
+        _ => None,
+    });
+    tree.chain(objects).filter(is_stub).map(|status| status.file).collect()
 }
 
 impl<'a> Seen<'a> {
@@ -55,7 +81,8 @@ impl<'a> Seen<'a> {
                 made_anew.insert(status.file.device);
             }
         }
-        Self { observation, mounts, made_anew }
+        let stubs = stubs(observation, &mounts);
+        Self { observation, mounts, made_anew, stubs }
     }
 
     /// Every object from either side.
@@ -70,6 +97,11 @@ impl<'a> Seen<'a> {
     /// Whether the filesystem on this device is one that holds no files of its own, only the kernel's.
     pub(crate) fn is_made_anew(&self, device: u64) -> bool {
         self.made_anew.contains(&device)
+    }
+
+    /// Whether this is a directory that btrfs makes up: its times are those of the look.
+    pub(crate) fn is_stub(&self, file: FileId) -> bool {
+        self.stubs.contains(&file)
     }
 
     /// Whether this name is overlayfs's own scratch directory, `work` in the `workdir=` of a mount: every whiteout is made

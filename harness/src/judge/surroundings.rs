@@ -176,7 +176,8 @@ pub(crate) fn hidden_names(seen: &Seen<'_>, facts: &mut Facts) {
 }
 
 fn times(seen: &Seen<'_>, facts: &mut Facts, directories: bool) {
-    for (subject, status) in statuses(seen).filter(|(_, s)| (s.kind == FileKind::Directory) == directories) {
+    let meant = |status: &FileStatus| (status.kind == FileKind::Directory) == directories && !seen.is_stub(status.file);
+    for (subject, status) in statuses(seen).filter(|(_, status)| meant(status)) {
         let lasting = !seen.is_made_anew(status.file.device) && !seen.is_overlay_scratch(&subject);
         facts.add(&subject, "modification time", Value::Time { stamp: status.mtime, lasting });
     }
@@ -191,7 +192,7 @@ pub(crate) fn directory_times(seen: &Seen<'_>, facts: &mut Facts) {
 }
 
 pub(crate) fn change_times(seen: &Seen<'_>, facts: &mut Facts) {
-    for (subject, status) in statuses(seen) {
+    for (subject, status) in statuses(seen).filter(|(_, status)| !seen.is_stub(status.file)) {
         facts.add(&subject, "change time", Value::Time { stamp: status.ctime, lasting: true });
     }
 }
