@@ -21,7 +21,7 @@ use crate::run::{PACK, Task, Work, Worker, sharing};
 use crate::subject::{Manner, Parts, Subject};
 
 /// Every worker does the same work so often.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 3;
 
 /// What the figures are taken with.
 pub(super) struct Source<'a> {
