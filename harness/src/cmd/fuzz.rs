@@ -16,7 +16,7 @@ use scenarios::live::Terms;
 use serde::Serialize;
 
 use super::Usage;
-use super::machines::{MachineArgs, work_folder};
+use super::machines::MachineArgs;
 use super::plan::{self, Axes};
 use super::run::progress;
 use crate::fuzz::draw::Wanted;
@@ -158,7 +158,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         .into());
     }
     let parts = subject.prepare(&store)?;
-    let folder = work_folder()?;
+    let folder = args.machines.work_folder()?;
     let own = args.machines.backend == Backend::Vm || crate::host::is_root();
     let terms = Terms { own_root: flavor != Flavor::Host, privileged: own, disks: own, ..Terms::default() };
     let workers = args.machines.workers(usize::MAX);
@@ -186,7 +186,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     };
     // Programs of every filesystem may come up.
     let catalogue = super::select::select(&[], &tree)?;
-    let specs = args.machines.specs(&store, &catalogue, &kernel, &parts, &folder.path().join("fuzz"))?;
+    let specs = args.machines.specs(&store, &catalogue, &kernel, &parts, &folder.join("fuzz"))?;
     let stop = AtomicBool::new(false);
     let queue = Mutex::new(VecDeque::new());
     let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {

@@ -116,6 +116,17 @@ impl MachineArgs {
         })
     }
 
+    /// A folder for what these machines need; agents on the host need none, so that nothing of them can be left there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn work_folder(&self) -> anyhow::Result<WorkFolder> {
+        Ok(WorkFolder(match self.backend {
+            Backend::Host => None,
+            Backend::Vm => Some(work_folder()?),
+        }))
+    }
+
     /// VMs of one kernel and one subject, each with a folder of its own below `work`.
     ///
     /// # Errors
@@ -186,6 +197,17 @@ impl MachineArgs {
         let private = store.qemu()?;
         let libraries = private.library_path.to_string_lossy();
         Ok(QemuProgram::private(&private.loader, &libraries, &private.program, &private.data_dir, &private.version))
+    }
+}
+
+/// A folder for the files of machines, gone when it is dropped; or none.
+#[derive(Debug)]
+pub struct WorkFolder(Option<tempfile::TempDir>);
+
+impl WorkFolder {
+    /// A name in it; not made.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.as_ref().map_or_else(|| PathBuf::from(name), |folder| folder.path().join(name))
     }
 }
 

@@ -25,8 +25,8 @@ use crate::report::{Event, Reporter};
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
-  zdtm-detached replay zdtm-results/deleted_unlinked@ext4_ns_dump-restore_6.12_debian_trixie-0a1b2c3d
-  zdtm-detached replay zdtm-results/deleted_unlinked@ext4_ns_dump-restore_6.12_debian_trixie-0a1b2c3d --repeat 5
+  zdtm-detached replay zdtm-results/deleted_unlinked-0a1b2c3d
+  zdtm-detached replay zdtm-results/deleted_unlinked-0a1b2c3d --repeat 5
   zdtm-detached replay ./mine.scn --kernel 7.3
 
 Exit status: as that of `run`.")]

@@ -13,7 +13,7 @@ use clap::Args;
 use protocol::message::MountWay;
 use scenarios::Scenario;
 
-use super::machines::{MachineArgs, work_folder};
+use super::machines::MachineArgs;
 use super::plan::{self, Axes};
 use super::select::select;
 use super::share::{Share, ShareArgs};
@@ -187,12 +187,12 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chos
         teller.tell(&Event::TrialFinished(Box::new(finished)))?;
     }
     let start = Instant::now();
-    let folder = work_folder()?;
+    let folder = args.machines.work_folder()?;
     for (number, (kernel, subject, tasks)) in pools.into_iter().enumerate() {
         if tasks.is_empty() {
             continue;
         }
-        let work = folder.path().join(number.to_string());
+        let work = folder.join(&number.to_string());
         let specs = args.machines.specs(&store, &scenarios, kernel, &parts[subject], &work)?;
         run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
     }

@@ -17,7 +17,7 @@ use scenarios::program::Line;
 use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario, Step, live, text};
 
-use super::machines::{MachineArgs, work_folder};
+use super::machines::MachineArgs;
 use super::one::{One, as_it_was, one};
 use super::plan::{self, Axes, single};
 use crate::fuzz::campaign::{Seen, steps};
@@ -94,9 +94,9 @@ pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
     };
     let expectations = plan::expectations(&tree)?;
     let parts = subject.prepare(&store)?;
-    let work = work_folder()?;
+    let work = machines.work_folder()?;
     let all = std::slice::from_ref(&scenario);
-    let specs = machines.specs(&store, all, &trial.kernel, &parts, &work.path().join("shrink"))?;
+    let specs = machines.specs(&store, all, &trial.kernel, &parts, &work.join("shrink"))?;
     let output = args.output.clone().unwrap_or_else(|| beside(&scenario, folder.as_deref()));
     let rig = Rig {
         expectations: &expectations,
