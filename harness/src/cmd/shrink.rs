@@ -39,7 +39,7 @@ const ASSERTION_ROUNDS: usize = 3;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
-  zdtm-detached shrink zdtm-results/deleted_unlinked@ext4_ns_dump-restore_6.12_debian_trixie-0a1b2c3d
+  zdtm-detached shrink zdtm-results/deleted_unlinked-0a1b2c3d
   zdtm-detached shrink ./mine.scn --kernel 7.3 -o short.scn
   zdtm-detached shrink ./mine.scn --subject src:../criu --budget 60
 
