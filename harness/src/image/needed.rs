@@ -2,7 +2,7 @@
 //! entries. Used for the userland's binaries, for QEMU, and for programs built on the host that go into a guest.
 //!
 //! The search is that of ld.so(8): `DT_RPATH` or `DT_RUNPATH`, `LD_LIBRARY_PATH` between the two, then `ld.so.cache` where
-//! there is one ([`super::ld_cache`]), then the given directories in order. Not for what a program opens with dlopen(3): nothing in the file says so.
+//! there is one (`ld_cache`), then the given directories in order. Not for what a program opens with dlopen(3): nothing in the file says so.
 //!
 //! Symbolic links are resolved inside the root that is searched, never on the host, so a tree unpacked from packages
 //! can be walked without chroot(2).

@@ -42,11 +42,12 @@ const BTRFS_STUB: u64 = 2;
 /// `BTRFS_SUPER_MAGIC`, include/uapi/linux/magic.h.
 const BTRFS_MAGIC: u64 = 0x9123_683e;
 
-/// The stubs in an observation: by the filesystem where it is told; of names in the tree by the device, which on btrfs is no
-/// mount's, and on other filesystems that give a directory this number (ext4 its root) is.
+/// The stubs in an observation: by the filesystem where it is told; of names in the tree by the device, which is that of
+/// no other filesystem's mount (ext4 gives its root directory this number, too).
 fn stubs(observation: &Observation, mounts: &[(Subject, &Mount)]) -> BTreeSet<FileId> {
     let is_stub = |status: &&FileStatus| status.kind == FileKind::Directory && status.file.inode == BTRFS_STUB;
-    let devices: BTreeSet<u64> = mounts.iter().map(|(_, mount)| device(mount)).collect();
+    let others = mounts.iter().filter(|(_, mount)| mount.fs_type.0 != b"btrfs");
+    let devices: BTreeSet<u64> = others.map(|(_, mount)| device(mount)).collect();
     let tree = observation.tree.iter().filter_map(|entry| match &entry.status {
         Outcome::Ok(status) => Some(status),
         Outcome::Err(_) => None,

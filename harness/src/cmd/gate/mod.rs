@@ -2,11 +2,11 @@
 //!
 //! Both run the same trials; what is not the same is run again before it is told.
 //!
-//! - [`compare`]: what the runs of a trial come to
-//! - [`order`]: which trials come first
-//! - [`side`]: running both
-//! - [`saved`]: a base that was run before
-//! - [`tell`]: for people and for programs
+//! - `compare`: what the runs of a trial come to
+//! - `order`: which trials come first
+//! - `side`: running both
+//! - `saved`: a base that was run before
+//! - `tell`: for people and for programs
 
 mod compare;
 mod order;
