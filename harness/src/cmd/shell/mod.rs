@@ -133,9 +133,10 @@ fn check(scenario: &Scenario, trial: Trial) -> Result<(), Usage> {
 /// Boots the VM, has the trial led to its moment, and hands the user over.
 fn session(spec: &VmSpec, trial: Option<TrialRequest>, at: Moment, limit: Duration) -> anyhow::Result<u8> {
     let boot_limit = BOOT_TIME_LIMIT.mul_f64(limit.as_secs_f64() / ACTION_TIME_LIMIT.as_secs_f64());
-    let mut vm = Vm::boot(spec, Instant::now() + boot_limit)?;
     let terminal = (std::io::stdin().is_terminal() && std::io::stdout().is_terminal()).then(terminal::describe);
-    let interactive = terminal.is_some();
+    let window = terminal.as_ref().map(|_| terminal::Window::watch()).transpose();
+    let window = window.context("watching the terminal's size")?;
+    let mut vm = Vm::boot(spec, Instant::now() + boot_limit)?;
     vm.send(&Request::Shell(Box::new(ShellRequest { trial, at, terminal })))?;
     loop {
         match vm.receive(Instant::now() + limit * 2)? {
@@ -150,8 +151,8 @@ fn session(spec: &VmSpec, trial: Option<TrialRequest>, at: Moment, limit: Durati
             _ => {}
         }
     }
-    let raw = interactive.then(terminal::Raw::new).transpose().context("setting up the terminal")?;
-    let status = relay::relay(&mut vm, interactive);
+    let raw = window.as_ref().map(|_| terminal::Raw::new()).transpose().context("setting up the terminal")?;
+    let status = relay::relay(&mut vm, window.as_ref());
     drop(raw);
     status
 }

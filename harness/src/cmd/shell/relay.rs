@@ -19,18 +19,17 @@ use crate::vm::{Vm, VmError};
 const CHUNK: usize = 16 << 10;
 
 /// Until the shell ends; its exit status.
-pub(super) fn relay(vm: &mut Vm, interactive: bool) -> anyhow::Result<u8> {
-    let window = interactive.then(Window::watch).transpose().context("watching the terminal's size")?;
+pub(super) fn relay(vm: &mut Vm, window: Option<&Window>) -> anyhow::Result<u8> {
     let mut input = Some(io::stdin());
     loop {
         if let Some(status) = hear(vm)? {
             return Ok(status);
         }
-        let (typed, resized) = wait(vm, input.as_ref(), window.as_ref())?;
+        let (typed, resized) = wait(vm, input.as_ref(), window)?;
         if interrupt::requested() {
             return Ok(130);
         }
-        if let Some(window) = window.as_ref().filter(|_| resized) {
+        if let Some(window) = window.filter(|_| resized) {
             window.seen()?;
             vm.send(&Request::ToShell(ToShell::Resize(size())))?;
         }

@@ -51,6 +51,7 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// Before any thread is started: one that does not block the signal would take it, and ignore it.
     pub(super) fn watch() -> io::Result<Self> {
         let mut changes = SigSet::empty();
         changes.add(Signal::SIGWINCH);
