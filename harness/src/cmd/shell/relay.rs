@@ -21,6 +21,7 @@ const CHUNK: usize = 16 << 10;
 /// Until the shell ends; its exit status.
 pub(super) fn relay(vm: &mut Vm, window: Option<&Window>) -> anyhow::Result<u8> {
     let mut input = Some(io::stdin());
+    let mut told = size();
     loop {
         if let Some(status) = hear(vm)? {
             return Ok(status);
@@ -29,9 +30,16 @@ pub(super) fn relay(vm: &mut Vm, window: Option<&Window>) -> anyhow::Result<u8> 
         if interrupt::requested() {
             return Ok(130);
         }
-        if let Some(window) = window.filter(|_| resized) {
-            window.seen()?;
-            vm.send(&Request::ToShell(ToShell::Resize(size())))?;
+        if let Some(window) = window {
+            if resized {
+                window.seen()?;
+            }
+            // Also without the signal, which another thread may have taken: what is typed next must meet the new size.
+            let now = size();
+            if now != told {
+                vm.send(&Request::ToShell(ToShell::Resize(now)))?;
+                told = now;
+            }
         }
         if let Some(stdin) = input.as_ref().filter(|_| typed) {
             let mut chunk = vec![0; CHUNK];
