@@ -227,9 +227,7 @@ impl Worker<'_> {
     fn attempt(&mut self, task: &Task) -> Attempt {
         let trials_before = self.running.as_ref().map_or(0, |running| running.trials);
         let result = self.exchange(task);
-        // The guest has a criu in any case; what is known of its versions is nothing about another engine.
-        let is_criu = matches!(task.engine, Engine::Criu);
-        let criu = self.running.as_ref().filter(|_| is_criu).and_then(|running| running.machine.ready().criu.clone());
+        let criu = self.criu(task);
         let traces = self.running.as_ref().map_or_else(|| self.traces.clone(), |running| running.machine.traces());
         match result {
             Ok((judgement, report)) => {
@@ -249,6 +247,13 @@ impl Worker<'_> {
                 }
             }
         }
+    }
+
+    /// The version of criu that a task runs. The guest has a criu in any case; what is known of its versions is nothing about
+    /// another engine.
+    fn criu(&self, task: &Task) -> Option<String> {
+        let running = self.running.as_ref().filter(|_| task.engine == Engine::Criu);
+        running.and_then(|running| running.machine.ready().criu.clone())
     }
 
     fn throw_away_when_worn(&mut self) {

@@ -104,7 +104,7 @@ impl Worker<'_> {
         }
         let ready = self.machine().ok()?.machine.ready();
         let lacking = crate::needs::lacking(&task.scenario, task.trial.lifecycle, ready).is_some();
-        let criu = ready.criu.clone();
+        let criu = self.criu(task);
         let pass = (self.shared.known)(&task.trial, criu.as_deref(), Judgement::plain(Verdict::Pass, ""));
         (!lacking && pass.verdict == Verdict::Pass).then_some(needs)
     }
@@ -116,7 +116,7 @@ impl Worker<'_> {
             self.running = None;
             return Packed::Failed;
         };
-        let criu = self.running.as_ref().and_then(|running| running.machine.ready().criu.clone());
+        let criu = self.criu(&tasks[0]);
         let context = Context { lifecycle: tasks[0].trial.lifecycle, tainted_before };
         let frame = judge(&tasks[0].scenario, context, &report.frame);
         let clean = report.frame.leftovers.is_empty() && report.frame.kernel_log.is_empty();
