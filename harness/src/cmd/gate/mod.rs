@@ -6,11 +6,13 @@
 //! - `order`: which trials come first
 //! - `side`: running both
 //! - `saved`: a base that was run before
-//! - `tell`: for people and for programs
+//! - `runs`: two runs that are over, for `report --against`
+//! - `tell`: what is told of a pair
 
 mod compare;
 mod order;
 mod rounds;
+pub(super) mod runs;
 mod saved;
 mod side;
 mod tell;
@@ -27,12 +29,14 @@ use super::machines::{MachineArgs, work_folder};
 use super::plan::{self, Axes};
 use super::run::progress;
 use super::select::select;
-use crate::report::terminal::ColourChoice;
+use super::telling::comparisons;
+use crate::report::Wanted;
+use crate::report::comparison::Comparison;
+use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::run::Task;
 use crate::subject::{self, Manner, Subject, UnknownSubject};
 use rounds::{Course, Runner};
 use saved::Saved;
-use tell::{Document, Sides};
 
 /// Compare two subjects: what got worse, what got better.
 #[derive(Args, Clone, Debug)]
@@ -75,6 +79,9 @@ pub struct GateArgs {
     /// How the result is told
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
+    /// Write the result to files, too: json=FILE, html=FILE; separated by commas, or given more than once
+    #[arg(long, value_name = "FORMAT=FILE", value_delimiter = ',')]
+    pub report: Vec<Wanted>,
     /// Folder for the artifacts of what differs
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
     pub keep: PathBuf,
@@ -126,6 +133,7 @@ fn minutes(word: &str) -> Result<Duration, String> {
 /// What keeps any trial from running.
 pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     crate::interrupt::install().context("installing the signal handlers")?;
+    let reports = comparisons(&args.report)?;
     let store = args.machines.store.open(progress())?;
     let candidate = plan::subjects(std::slice::from_ref(&args.candidate), &args.patch, &store)?.remove(0);
     let mut subjects = vec![candidate.clone()];
@@ -173,13 +181,18 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
         };
         course.run(&runner);
     }
-    let sides = Sides {
-        base: saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject)),
-        candidate: candidate.to_string(),
+    let base = saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject));
+    let mut comparison = Comparison::new(base, candidate.to_string(), start.elapsed().as_secs_f64());
+    comparison.interrupted = crate::interrupt::requested();
+    for (pair, end) in course.end() {
+        tell::add(&mut comparison, &pair, end, Some(&args.keep));
+    }
+    let text = match args.format {
+        Format::Json => comparison.json(),
+        Format::Human => comparison.text(Look::detect(args.color, Detail::Lines, reports.take_stdout())),
     };
-    let document = Document::new(sides, course.end(), start.elapsed());
-    document.write(args)?;
-    Ok(document.exit_status(args.strict))
+    reports.write(&comparison, &text)?;
+    Ok(comparison.exit_status(args.strict))
 }
 
 impl From<UnknownSubject> for Usage {
