@@ -223,21 +223,3 @@ pub(super) fn apply(patch: &Path, tree: &Path, root: &Path) -> Result<(), ImageE
         why: format!("does not apply to the sources (patch -p1):{}", lines.concat()),
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_relative_folder_is_listed_also_where_a_folder_in_it_has_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("criu/criu")).unwrap();
-        fs::write(folder.path().join("criu/Makefile.versions"), "").unwrap();
-        fs::write(folder.path().join("criu/criu/a.c"), "").unwrap();
-        let up: PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
-        let relative = up.join(folder.path().strip_prefix("/").unwrap()).join("criu");
-        let scratch = tempfile::tempdir().unwrap();
-        let names = listed(&relative, scratch.path()).unwrap();
-        assert_eq!(names, [PathBuf::from("Makefile.versions"), PathBuf::from("criu/a.c")]);
-    }
-}
