@@ -8,7 +8,10 @@ use scenarios::{Outcome, Scenario};
 
 use super::select::select;
 
-/// List scenarios.
+/// List scenarios: names, and what each is about.
+///
+/// A name is FAMILY/SCENARIO, with @ and what was chosen where a scenario is there for several filesystems or modes. Any
+/// part of it chooses trials in the other commands.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*@ext4' --format json")]
 pub struct ListArgs {
@@ -30,6 +33,9 @@ pub struct TreeArgs {
 }
 
 /// Show a scenario's program, what it needs and what it expects.
+///
+/// The program is printed with its choices filled in, as it runs. Put into a file that ends in .scn it is a scenario of
+/// your own (docs/AUTHORING.md).
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  zdtm-detached show deleted/unlinked@ext4\n  zdtm-detached show ./mine.scn")]
 pub struct ShowArgs {

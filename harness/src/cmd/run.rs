@@ -33,6 +33,13 @@ use crate::subject::{self, Manner, Parts, Subject};
 const TICK: Duration = Duration::from_secs(1);
 
 /// Run scenarios: checkpoint, restore, compare.
+///
+/// Prepares what is missing (QEMU, a kernel, the subject), starts a VM for each core, and runs every chosen scenario in every
+/// combination of kernel, subject, flavor and lifecycle. Each trial is a process that is observed, checkpointed, restored
+/// and observed again. It passes when nothing differs, or when nobody can restore it and the dump refused it cleanly.
+///
+/// What is known to fail (scenarios/expectations.toml) is an xfail and does not fail the run. What fails otherwise is run once
+/// more in a fresh VM, told with its first difference, and kept in a folder for `replay`, `shell` and `shrink`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:

@@ -39,6 +39,9 @@ use rounds::{Course, Runner};
 use saved::Saved;
 
 /// Compare two subjects: what got worse, what got better.
+///
+/// Runs the same trials with both at the same time. What is not the same is run again, up to three times, before it is
+/// called worse, better or differently bad; what does not come to the same each time is flaky or undecided.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -49,6 +52,7 @@ Examples:
   zdtm-detached gate --base base.json --candidate src:../criu               against the report of an earlier run
 
 Known failures play no part: what fails with both in the same way is the same.
+To compare runs that are over: report --against.
 
 Exit status: 0 nothing is worse, 1 something is, 2 wrong usage, 3 undecided or infrastructure, 4 nothing ran, 130
 interrupted.")]
@@ -59,7 +63,7 @@ pub struct GateArgs {
     #[arg(long, value_name = "SUBJECT|FILE.json")]
     pub base: Base,
     /// What is tested; the forms are those of `run --subject`
-    #[arg(long, value_name = "SUBJECT", long_help = subject::HELP)]
+    #[arg(long, value_name = "SUBJECT", long_help = candidate_help())]
     pub candidate: Subject,
     /// Patch on top of the candidate; may be given more than once
     #[arg(long, value_name = "FILE")]
@@ -91,6 +95,11 @@ pub struct GateArgs {
     /// What trials run on; two VMs at least, one for each side
     #[command(flatten)]
     pub machines: MachineArgs,
+}
+
+/// The forms of a subject, for one that must be given, and once.
+fn candidate_help() -> String {
+    subject::HELP.replace("; may be given more than once [default: debian:trixie]", "")
 }
 
 /// How the result is told.
