@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use harness::cmd::select::NoMatch;
 use harness::cmd::{Cli, Usage, bisect_step, dispatch, settings};
 
 fn main() -> ExitCode {
@@ -28,7 +29,11 @@ fn main() -> ExitCode {
                 return ExitCode::from(130);
             }
             eprintln!("error: {}", told(&error));
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 3 })
+            ExitCode::from(match () {
+                () if error.is::<Usage>() => 2,
+                () if error.is::<NoMatch>() => 4,
+                () => 3,
+            })
         }
     }
 }

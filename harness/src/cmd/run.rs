@@ -15,7 +15,7 @@ use scenarios::Scenario;
 
 use super::machines::MachineArgs;
 use super::plan::{self, Axes};
-use super::select::select;
+use super::select::{NoMatch, select};
 use super::share::{Share, ShareArgs};
 use super::telling::TellingArgs;
 use crate::image::{Progress, progress};
@@ -28,6 +28,9 @@ use crate::report::terminal::{Detail, Terminal};
 use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{self, Manner, Parts, Subject};
+
+/// The last line of a run in which nothing ran.
+const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped";
 
 /// How often a run without news looks whether it is time for a sign of life.
 const TICK: Duration = Duration::from_secs(1);
@@ -141,7 +144,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
 /// Runs what the command line chooses; the exit status.
 pub(super) fn once(args: &RunArgs) -> anyhow::Result<u8> {
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let scenarios = select(&args.what, &tree)?;
+    let scenarios = select(&args.what, &tree).inspect_err(|error| {
+        if error.is::<NoMatch>() {
+            println!("{NOTHING}");
+        }
+    })?;
     chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener: None })
 }
 
@@ -165,8 +172,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chos
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let expectations = plan::expectations(&tree)?;
     if scenarios.is_empty() {
-        eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.what.join(" "));
-        println!("result: 0 passed, 0 failed, 0 skipped");
+        println!("{NOTHING}");
         return Ok(4);
     }
     let mut pools = Vec::new();
