@@ -23,6 +23,7 @@ use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::MachineSpec;
+use crate::report::aside::say;
 use crate::report::record::digest;
 use crate::report::terminal::{Detail, Terminal};
 use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
@@ -128,7 +129,7 @@ impl RunArgs {
 /// Tells on standard error what is being prepared.
 pub fn progress() -> Arc<dyn Progress> {
     Arc::new(|step: progress::Step<'_>| match step {
-        progress::Step::Start { text } | progress::Step::Note { text } => eprintln!("{text}"),
+        progress::Step::Start { text } | progress::Step::Note { text } => say(text),
         progress::Step::End { .. } => {}
     })
 }

@@ -104,9 +104,13 @@ mod tests {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             select(&words, tree).expect_err("it chooses nothing").to_string()
         };
-        expect_test::expect!["no scenario matches deleted/unlnked; did you mean deleted/unlinked?; `zdtm-detached list` shows all names"].assert_eq(&told(&["deleted/unlnked"]));
+        expect_test::expect![
+            "no scenario matches deleted/unlnked; did you mean deleted/unlinked?; `zdtm-detached list` shows all names"
+        ]
+        .assert_eq(&told(&["deleted/unlnked"]));
         expect_test::expect!["no scenario matches delted/unlinked@ext4,rdwr; did you mean deleted/unlinked@ext4,rdwr or deleted/unlinked@xfs,rdwr?; `zdtm-detached list` shows all names"].assert_eq(&told(&["overlay/control", "delted/unlinked@ext4,rdwr"]));
-        expect_test::expect!["no scenario matches no such name; `zdtm-detached list` shows all names"].assert_eq(&told(&["no such name"]));
+        expect_test::expect!["no scenario matches no such name; `zdtm-detached list` shows all names"]
+            .assert_eq(&told(&["no such name"]));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! - [`artifacts`]: the folder of a failed trial
 
 pub mod artifacts;
+pub mod aside;
 mod common;
 pub mod comparison;
 pub mod epilogue;
