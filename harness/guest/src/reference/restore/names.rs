@@ -83,8 +83,7 @@ pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(),
         let mut taken: BTreeMap<Spot, usize> = BTreeMap::new();
         let (now, later): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|name| *taken.entry(name.spot.clone()).or_insert(name.inode) == name.inode);
-        let mut turn =
-            Turn { stage, undo: Vec::new(), times: BTreeMap::new(), named: BTreeMap::new(), made: BTreeSet::new() };
+        let mut turn = Turn::new(stage);
         let result = turn.take(&now, opened);
         turn.end().map_err(at("putting directories back as they were"))?;
         result?;
@@ -93,12 +92,22 @@ pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(),
     Ok(())
 }
 
-/// A file that never had a name is made without one.
+/// A file that never had a name is made without one. The directory that it was made in is there for the moment.
 fn never_named(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
+    let object = &stage.image.files[file].object;
+    let directory = split(&stage.path_on_bench(file).unwrap_or_default()).0;
+    let mut turn = Turn::new(stage);
+    let result = turn.directory(stage.image.inodes[inode].base, &directory, 0).map_err(at(object));
+    let result = result.and_then(|_| opened_unnamed(stage, file, inode, opened));
+    turn.end().map_err(at("putting directories back as they were"))?;
+    result
+}
+
+fn opened_unnamed(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
     let image = &stage.image.files[file];
     let InodeSource::Kept(contents) = &stage.image.inodes[inode].source else { return Ok(()) };
     let opener = stage.opener(image.mount)?;
-    let directory = split(&image.path).0;
+    let directory = join(&opener.prefix, &split(&image.path).0);
     let directory = if directory.is_empty() { b".".as_slice() } else { directory.as_slice() };
     let mut first = None;
     for purpose in stage.uses(file) {
@@ -122,7 +131,11 @@ fn never_named(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened
     Ok(())
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    fn new(stage: &'a Stage<'a>) -> Self {
+        Turn { stage, undo: Vec::new(), times: BTreeMap::new(), named: BTreeMap::new(), made: BTreeSet::new() }
+    }
+
     fn take(&mut self, now: &[Waiting], opened: &mut Opened) -> Result<(), Failure> {
         let mut spots = BTreeSet::new();
         for Waiting { spot, inode, file, gone } in now {
