@@ -18,6 +18,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("fd0 = open tmp rdwr tmpfile\nmount tmpfs tmp ro", OVER_IT),
     ("write \"tmp/f (deleted)\" \"\"\nfd0 = open \"tmp/f (deleted)\" rdwr\nbind tmp tmp", OVER_IT),
     ("write \"f (deleted)\" \"\"\nwrite g \"\"\nfd0 = open \"f (deleted)\" rdwr\nbind g \"f (deleted)\"", OVER_IT),
+    ("fd0 = open tmp rdwr tmpfile\nlink fd0: b", "it was opened with O_TMPFILE and has got a name since"),
     ("mount tmpfs a\nmkdir a/d\nbind a/d b\nfd0 = open b directory\numount-lazy b\nrmdir a/d", "cannot be reached"),
 ];
 
@@ -38,6 +39,9 @@ pub(crate) fn what_cannot_come_back_is_refused() -> Result<(), Failed> {
 const RESTORED: &[&str] = &[
     "mkdir d\nfd0 = open d rdwr tmpfile\nwrite-to fd0 \"x\"\nrmdir d",
     "mount tmpfs a\nmkdir a/d\nbind a b\nfd0 = open b/d rdwr tmpfile\nwrite-to fd0 \"x\"\nrmdir b/d\numount-lazy b",
+    "write a \"\"\nbind a a\nfd0 = open a nofollow\nfd1 = open a nofollow path\nfd2 = open a rdwr\numount-lazy a",
+    "write f \"\"\nfd0 = open f\nmount tmpfs tmp\nunlink f\nmove tmp f",
+    "mount tmpfs n\nmount tmpfs n/b\nrbind n a\nmove n/b a\nfd1 = open n\numount-lazy n",
 ];
 
 /// Each of them comes back.

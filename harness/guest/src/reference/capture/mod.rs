@@ -213,10 +213,6 @@ impl Capture<'_> {
             Some(base) => self.removed(seen, base, &join(&mount.root, &path), workshop)?,
             None => NameImage::Live { file: seen.status.file, kind: seen.status.kind },
         };
-        if path.is_empty() && seen.status.kind != FileKind::Directory && is_nofollow(seen) {
-            // It is opened through a magic link, which the flag forbids to follow.
-            return Err(Cause::Unsupported("O_NOFOLLOW on the root of a bind of a file".to_owned()));
-        }
         let path = wrong::path(self.options.fault, seen, mount, workshop, path)?;
         Ok(self.file(seen, path, name))
     }
@@ -321,10 +317,6 @@ fn refuse(seen: &Seen, cause: Cause) -> Refusal {
 fn is_at(workshop: &Workshop, path: &Bytes, seen: &Seen) -> bool {
     let found = look_at(workshop.root.as_fd(), path).and_then(|fd| observe::status(fd.as_fd()));
     found.is_ok_and(|found| found.file == seen.status.file)
-}
-
-fn is_nofollow(seen: &Seen) -> bool {
-    seen.descriptor.as_ref().is_some_and(|descriptor| descriptor.flags.cast_signed() & libc::O_NOFOLLOW != 0)
 }
 
 /// A link text as a path below the root that it starts from.

@@ -21,7 +21,7 @@ use scenarios::Bytes;
 
 use super::super::image::{InodeSource, NameImage};
 use super::super::table::{join, split};
-use super::super::workshop::look_at;
+use super::super::workshop::{Away, look_at};
 use super::mounts::Stage;
 use super::open::{keep, linked};
 use super::{Failure, Opened, at, inode, set_apart, wrong};
@@ -260,7 +260,7 @@ impl<'a> Turn<'a> {
         }
         for number in 0.. {
             let aside = Bytes::from(format!(".zdtm-detached-{}-{number}", std::process::id()).as_str());
-            match renameat2(dir, name.as_slice(), dir, aside.as_slice(), RenameFlags::RENAME_NOREPLACE) {
+            match moved(self.stage.proc, dir.as_fd(), name, &aside) {
                 Ok(()) => {
                     wrong::aside(self.stage, base, dir.as_fd(), &aside)?;
                     if self.stage.options.fault == Some(Fault::TakerLost) {
@@ -291,7 +291,7 @@ impl<'a> Turn<'a> {
     fn end(self) -> io::Result<()> {
         let mut result = Ok(());
         for (dir, undo) in self.undo.into_iter().rev() {
-            let done = undone(dir.as_fd(), &undo);
+            let done = undone(self.stage.proc, dir.as_fd(), &undo);
             result = result.and(done);
         }
         if self.stage.options.fault == Some(Fault::ParentTouched) {
@@ -308,13 +308,23 @@ impl<'a> Turn<'a> {
     }
 }
 
-fn undone(dir: BorrowedFd<'_>, undo: &Undo) -> io::Result<()> {
+/// Gives a name to what has another one. A mount point moves only where nothing is mounted on it.
+fn moved(proc: BorrowedFd<'_>, dir: BorrowedFd<'_>, from: &Bytes, to: &Bytes) -> Result<(), Errno> {
+    let rename = || renameat2(dir, from.as_slice(), dir, to.as_slice(), RenameFlags::RENAME_NOREPLACE);
+    match rename() {
+        Err(Errno::EBUSY) => {
+            let _away = Away::where_nothing_is_mounted(proc).map_err(|_| Errno::EBUSY)?;
+            rename()
+        }
+        result => result,
+    }
+}
+
+fn undone(proc: BorrowedFd<'_>, dir: BorrowedFd<'_>, undo: &Undo) -> io::Result<()> {
     match undo {
         Undo::Unlink(name) => unlinkat(dir, name.as_slice(), UnlinkatFlags::NoRemoveDir)?,
         Undo::Rmdir(name) => unlinkat(dir, name.as_slice(), UnlinkatFlags::RemoveDir)?,
-        Undo::Return { from, to } => {
-            renameat2(dir, from.as_slice(), dir, to.as_slice(), RenameFlags::RENAME_NOREPLACE)?;
-        }
+        Undo::Return { from, to } => moved(proc, dir, from, to)?,
     }
     Ok(())
 }
