@@ -18,6 +18,8 @@ const TRIES: usize = 20;
 pub struct Wanted {
     /// What the machine can do.
     pub terms: Terms,
+    /// So many of 256 programs may use disks, which few can at a time.
+    pub disks: u8,
     /// Nothing is on a detached mount: what a criu can restore that knows nothing of them.
     pub controls: bool,
 }
@@ -27,7 +29,9 @@ pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wa
     let mut random = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut bytes = [0; BYTES];
     // Alone in a process a program takes ten times as long as among others.
-    let wanted = &Wanted { terms: Terms { shares: random.u8(..) >= ALONE, ..wanted.terms }, ..*wanted };
+    let shares = random.u8(..) >= ALONE;
+    let disks = wanted.terms.disks && random.u8(..) < wanted.disks;
+    let wanted = &Wanted { terms: Terms { shares, disks, ..wanted.terms }, ..*wanted };
     for _ in 0..TRIES {
         random.fill(&mut bytes);
         let mut u = Unstructured::new(&bytes);

@@ -56,7 +56,7 @@ pub(super) struct Capture<'a> {
     pid: i32,
     table: &'a Table,
     options: Options,
-    /// `f_type` of each visible mount.
+    /// `f_type` of each visible mount that is not covered.
     magic_numbers: BTreeMap<u64, u64>,
     /// Removed files that visible mounts have for their roots.
     removed_roots: BTreeSet<FileId>,
@@ -81,16 +81,15 @@ pub fn process(
     if options.fault == Some(Fault::TouchedByDump) {
         wrong::touch(proc, &objects);
     }
-    let magic = |id: &u64, path: &Bytes| {
-        let fd = look_at(proc, path).ok()?;
-        Some((*id, sys::filesystem_of(fd.as_fd()).ok()?.0))
+    let root_of = |mount: &Mount| {
+        let fd = look_at(proc, &mount.mount_point).ok()?;
+        sys::statx_mount_id(fd.as_fd()).is_ok_and(|id| id == mount.id).then_some(fd)
     };
-    let magic_numbers = table.all().iter().filter_map(|mount| magic(&mount.id, &mount.mount_point)).collect();
+    let magic = |mount: &Mount| Some((mount.id, sys::filesystem_of(root_of(mount)?.as_fd()).ok()?.0));
+    let magic_numbers = table.all().iter().filter_map(magic).collect();
     let removed_root = |mount: &Mount| {
-        let is_removed = mount.root.0.ends_with(b"//deleted");
-        let fd = is_removed.then(|| look_at(proc, &mount.mount_point).ok()).flatten()?;
-        let is_it = sys::statx_mount_id(fd.as_fd()).is_ok_and(|id| id == mount.id);
-        Some(observe::status(fd.as_fd()).ok().filter(|_| is_it)?.file)
+        let fd = if mount.root.0.ends_with(b"//deleted") { root_of(mount) } else { None };
+        Some(observe::status(fd?.as_fd()).ok()?.file)
     };
     let removed_roots = table.all().iter().filter_map(removed_root).collect();
     let image = Image {
