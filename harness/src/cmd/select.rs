@@ -11,7 +11,7 @@ use super::Usage;
 /// A word that chooses nothing; exit status 4. Nothing is run then, also where other words choose something: what was
 /// meant would be missing without a sign.
 #[derive(Debug, thiserror::Error)]
-#[error("no scenario matches {word}{}; `zdtm-detached list` shows all names", instead(.near))]
+#[error("no scenario matches {word}; {}`zdtm-detached list` shows all names", instead(.near))]
 pub struct NoMatch {
     word: String,
     /// Names that look like it.
@@ -19,7 +19,7 @@ pub struct NoMatch {
 }
 
 fn instead(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) }
+    if near.is_empty() { String::new() } else { format!("did you mean {}? ", near.join(" or ")) }
 }
 
 /// How many names are proposed for one that is none.
@@ -105,10 +105,10 @@ mod tests {
             select(&words, tree).expect_err("it chooses nothing").to_string()
         };
         expect_test::expect![
-            "no scenario matches deleted/unlnked; did you mean deleted/unlinked?; `zdtm-detached list` shows all names"
+            "no scenario matches deleted/unlnked; did you mean deleted/unlinked? `zdtm-detached list` shows all names"
         ]
         .assert_eq(&told(&["deleted/unlnked"]));
-        expect_test::expect!["no scenario matches delted/unlinked@ext4,rdwr; did you mean deleted/unlinked@ext4,rdwr or deleted/unlinked@xfs,rdwr?; `zdtm-detached list` shows all names"].assert_eq(&told(&["overlay/control", "delted/unlinked@ext4,rdwr"]));
+        expect_test::expect!["no scenario matches delted/unlinked@ext4,rdwr; did you mean deleted/unlinked@ext4,rdwr or deleted/unlinked@xfs,rdwr? `zdtm-detached list` shows all names"].assert_eq(&told(&["overlay/control", "delted/unlinked@ext4,rdwr"]));
         expect_test::expect!["no scenario matches no such name; `zdtm-detached list` shows all names"]
             .assert_eq(&told(&["no such name"]));
     }
