@@ -26,6 +26,8 @@ use crate::run::{News, Over, Task, Work, Worker};
 const SHRINK: Duration = Duration::from_secs(20);
 /// And not with more programs.
 const SHRINK_PROGRAMS: usize = 300;
+/// So many programs are drawn at once as long as each second batch has a finding.
+const SMALLEST_BATCH: usize = 4;
 /// The state is saved so often, and at the end.
 const SAVE: Duration = Duration::from_secs(2);
 /// How often whoever watches is told.
@@ -44,7 +46,7 @@ pub struct Settings<'a> {
     pub first: bool,
     /// How many machines.
     pub workers: usize,
-    /// How many programs are drawn at once.
+    /// How many programs are drawn at once, at most.
     pub batch: usize,
     /// What programs are like.
     pub wanted: Wanted,
@@ -167,13 +169,17 @@ impl<'a> Campaign<'a> {
     fn work(&self, number: usize, news: Sender<News>) {
         let mut worker = Worker::new(number, self.work, news);
         let trial = &self.settings.trials[number % self.settings.trials.len()];
+        let mut batch = SMALLEST_BATCH.min(self.settings.batch);
         while !self.over.load(Ordering::Relaxed) && !crate::interrupt::requested() {
-            let tasks = self.draw(trial);
+            let tasks = self.draw(trial, batch);
             if tasks.is_empty() {
                 break;
             }
             let mut failures = Vec::new();
             worker.run_all(tasks, &mut |over| failures.extend(self.note(over)));
+            // Much that is new at once is soon old.
+            batch = if failures.is_empty() { batch * 2 } else { batch / 2 };
+            batch = batch.clamp(SMALLEST_BATCH.min(self.settings.batch), self.settings.batch);
             for failure in failures {
                 if self.over.load(Ordering::Relaxed) || crate::interrupt::requested() {
                     self.file_as_it_is(failure);
@@ -186,11 +192,11 @@ impl<'a> Campaign<'a> {
     }
 
     /// The next programs. Every second one has parents, as soon as there are some.
-    fn draw(&self, trial: &Trial) -> Vec<Task> {
+    fn draw(&self, trial: &Trial, batch: usize) -> Vec<Task> {
         let (seed, numbers, parents) = {
             let mut shared = self.lock();
             let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
-            let count = left.min(self.settings.batch as u64);
+            let count = left.min(batch as u64);
             let from = shared.state.next;
             shared.state.next += count;
             let seed = shared.state.seed;
