@@ -12,6 +12,7 @@ use harness::judge::{Context, Judgement, Verdict, judge};
 use harness::subject::Manner;
 use libtest_mimic::Failed;
 use protocol::message::{Lifecycle, MountWay, TrialReport};
+use scenarios::scenario::Requirements;
 use scenarios::{Outcome, Scenario, catalogue};
 
 use crate::rig::Rig;
@@ -19,8 +20,22 @@ use crate::rig::Rig;
 /// How long the generated variations may take.
 const BUDGET_MS: u64 = 15_000;
 
+/// A program that should come back, from its text.
+pub(crate) fn scenario(text: &str) -> Result<Scenario, Failed> {
+    let program = scenarios::text::program(text).map_err(|faults| format!("a bad program: {faults:?}\n{text}"))?;
+    Ok(Scenario {
+        name: "generated".to_owned(),
+        family: String::new(),
+        summary: String::new(),
+        requires: Requirements::default(),
+        outcome: Outcome::Restored,
+        program,
+        file: None,
+    })
+}
+
 /// One trial, judged.
-fn run(rig: &mut Rig, scenario: &Scenario, way: MountWay) -> Result<(Judgement, TrialReport), Failed> {
+pub(crate) fn run(rig: &mut Rig, scenario: &Scenario, way: MountWay) -> Result<(Judgement, TrialReport), Failed> {
     let manner = Manner { way, ..Manner::default() };
     let report = rig.run(&scenario.program, Lifecycle::DumpRestore, manner)?;
     let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before: rig.machine.ready().tainted };
@@ -155,17 +170,7 @@ pub(crate) fn generated_variations_come_back() -> Result<(), Failed> {
     arbtest::arbtest(|u| {
         let text = variation(u)?;
         let way = if u.arbitrary()? { MountWay::Tree } else { MountWay::Bind };
-        let program = scenarios::text::program(&text);
-        let program = program.unwrap_or_else(|faults| panic!("the generator made a bad program: {faults:?}\n{text}"));
-        let scenario = Scenario {
-            name: "generated".to_owned(),
-            family: String::new(),
-            summary: String::new(),
-            requires: scenarios::scenario::Requirements::default(),
-            outcome: Outcome::Restored,
-            program,
-            file: None,
-        };
+        let scenario = scenario(&text).expect("the generator makes good programs");
         let (judgement, report) = run(&mut rig.borrow_mut(), &scenario, way).expect("the agent works");
         *count.borrow_mut() += 1;
         let told = (&judgement.verdict, &judgement.reason, &judgement.quotes, &report.leftovers);

@@ -27,6 +27,8 @@ pub(super) struct Description {
     pub(super) reads: bool,
     pub(super) writes: bool,
     pub(super) path_only: bool,
+    /// Made by this open, without a name.
+    pub(super) unnamed: bool,
     append: bool,
     direct: bool,
     /// In bytes; none where it is a number of the filesystem's.
@@ -57,6 +59,7 @@ pub(super) fn open(model: &mut Model, name: &ObjectName, at: &Place, flags: &[Op
             reads: access.reads && !path_only,
             writes: access.writes,
             path_only,
+            unnamed: has(OpenFlag::Tmpfile) && !path_only,
             append: has(OpenFlag::Append),
             direct: access.direct,
             position: Some(0),
@@ -95,6 +98,7 @@ pub(super) fn memfd(model: &mut Model, name: &ObjectName, label: &[u8]) -> Resul
         reads: true,
         writes: true,
         path_only: false,
+        unnamed: false,
         append: false,
         direct: false,
         position,

@@ -7,15 +7,21 @@ use super::objects::Held;
 
 impl Model {
     /// Whether every object could be made again: of a detached mount, some mount of the namespace that can be bound shows the
-    /// root; what is on a visible mount is not covered by another one. False also where the model cannot tell.
+    /// root; what is on a visible mount is not covered by another one; what was made without a name has none. False also where
+    /// the model cannot tell.
     pub fn is_restorable(&self) -> bool {
         let held = self.objects.values().filter_map(|held| match held {
             Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number) => {
-                Some(self.descriptions[*number].path)
+                Some(&self.descriptions[*number])
             }
             _ => None,
         });
-        let all = held.chain([self.cwd, self.root]);
+        let held: Vec<_> = held.collect();
+        // No other open gives a descriptor that flag.
+        if held.iter().any(|one| one.unnamed && self.files.inode_of(one.path.den).links > 0) {
+            return false;
+        }
+        let all = held.iter().map(|one| one.path).chain([self.cwd, self.root]);
         all.filter(|path| self.files.type_of(path.den) != Type::Internal).all(|path| {
             let mount = self.mounts.get(path.mnt);
             if mount.attached { self.is_bare(path) } else { self.is_shown(path.mnt) }

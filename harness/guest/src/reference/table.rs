@@ -63,6 +63,20 @@ impl Table {
         self.mounts.iter().find(|mount| self.chain(mount.id) == *chain)
     }
 
+    /// A mount that stands on this one, or hides it or the way to it, and that is not hidden itself; the topmost first.
+    pub fn in_the_way(&self, base: &Mount) -> Option<&Mount> {
+        let mut line = self.line(base.id);
+        line.reverse();
+        line.iter().enumerate().find_map(|(index, parent)| {
+            let hides = |mount: &&Mount| match line.get(index + 1) {
+                None => true,
+                Some(next) => mount.id != next.id && below(&mount.mount_point, &next.mount_point).is_some(),
+            };
+            let on_it = self.mounts.iter().filter(|mount| mount.parent == parent.id && mount.id != parent.id);
+            on_it.filter(hides).min_by_key(|mount| mount.mount_point.0.len())
+        })
+    }
+
     /// The mounts of a superblock, those that show most of it first.
     pub fn of_device(&self, (major, minor): (u32, u32)) -> Vec<&Mount> {
         let mut found: Vec<&Mount> =

@@ -14,16 +14,77 @@ use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
-use protocol::observation::Mount;
 use scenarios::Bytes;
 
-use super::table::{Table, below};
+use super::table::{Chain, Table, below};
 use crate::observe::read_file;
+
+/// The way back to the namespace that this process was in; it goes back when the value is dropped. Its root and working
+/// directory are the namespace's root then.
+#[derive(Debug)]
+pub struct Away {
+    home: OwnedFd,
+}
+
+impl Away {
+    /// From now on in a copy of the namespace, whose mounts are private.
+    fn in_a_copy(proc: BorrowedFd<'_>) -> io::Result<Self> {
+        let away = Away { home: namespace(proc)? };
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        let none = None::<&CStr>;
+        mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
+        Ok(away)
+    }
+
+    /// In a copy with nothing mounted but its root. There a name can be moved that is a mount point elsewhere
+    /// (`is_local_mountpoint` in fs/namespace.c).
+    ///
+    /// # Errors
+    /// Those of copying and unmounting.
+    pub fn where_nothing_is_mounted(proc: BorrowedFd<'_>) -> io::Result<Self> {
+        let away = Away::in_a_copy(proc)?;
+        let table = Table::own(proc)?;
+        let top = table.all().iter().find(|mount| table.get(mount.parent).is_none_or(|parent| parent.id == mount.id));
+        let none = || io::Error::new(io::ErrorKind::NotFound, "no mount at the root");
+        clear(proc, &table.chain(top.ok_or_else(none)?.id))?;
+        Ok(away)
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        // It can only fail when this process has several threads, and then it had not come here.
+        let _ = setns(self.home.as_fd(), CloneFlags::CLONE_NEWNS);
+    }
+}
+
+fn namespace(proc: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(openat(proc, "self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// A place in a copy of the namespace that is kept.
+#[derive(Debug)]
+pub struct Spot {
+    namespace: OwnedFd,
+    path: CString,
+}
+
+impl Spot {
+    /// Opens what is there.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open(&self, proc: BorrowedFd<'_>, flags: OFlag) -> io::Result<OwnedFd> {
+        let _away = Away { home: namespace(proc)? };
+        setns(&self.namespace, CloneFlags::CLONE_NEWNS)?;
+        Ok(open(self.path.as_c_str(), flags, Mode::empty())?)
+    }
+}
 
 /// The copy; this process is in it until the value is dropped. Descriptors that were opened in it stay good.
 #[derive(Debug)]
 pub struct Workshop {
-    home: OwnedFd,
+    _away: Away,
     proc: OwnedFd,
     /// The root of the bare mount; `O_PATH` when it is no directory.
     pub root: OwnedFd,
@@ -41,16 +102,18 @@ impl Workshop {
     /// # Errors
     /// Those of copying and unmounting.
     pub fn enter(proc: BorrowedFd<'_>, table: &Table, base: u64) -> io::Result<Self> {
-        let home: OwnedFd = openat(proc, "self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         let chain = table.chain(base);
-        unshare(CloneFlags::CLONE_NEWNS)?;
-        match lay_bare(proc, &chain) {
-            Ok((root, at)) => Ok(Workshop { home, proc: proc.try_clone_to_owned()?, root, at }),
-            Err(error) => {
-                setns(&home, CloneFlags::CLONE_NEWNS)?;
-                Err(error)
-            }
-        }
+        let away = Away::in_a_copy(proc)?;
+        let (root, at) = lay_bare(proc, &chain)?;
+        Ok(Workshop { _away: away, proc: proc.try_clone_to_owned()?, root, at })
+    }
+
+    /// A path here, for later.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn keep(&self, path: CString) -> io::Result<Spot> {
+        Ok(Spot { namespace: namespace(self.proc())?, path })
     }
 
     /// The path of an open file from the root of the bare mount; none for a file that cannot be reached from there.
@@ -75,46 +138,27 @@ impl Workshop {
     }
 }
 
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        // It can only fail when this process has several threads, and then it had not come here.
-        let _ = setns(self.home.as_fd(), CloneFlags::CLONE_NEWNS);
-    }
-}
-
-fn lay_bare(proc: BorrowedFd<'_>, chain: &super::table::Chain) -> io::Result<(OwnedFd, Bytes)> {
-    let none = None::<&CStr>;
-    mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
-    let mut steps = 0;
-    let at = loop {
+/// Takes away every mount that stands on one, or hides it or the way to it; where it is then.
+fn clear(proc: BorrowedFd<'_>, chain: &Chain) -> io::Result<Bytes> {
+    for _ in 0..STEP_LIMIT {
         let table = Table::own(proc)?;
         let lost = || io::Error::new(io::ErrorKind::NotFound, "the mount is not in a copy of its namespace");
         let base = table.find(chain).ok_or_else(lost)?;
-        let Some(in_the_way) = in_the_way(&table, base) else { break base.mount_point.clone() };
+        let Some(in_the_way) = table.in_the_way(base) else { return Ok(base.mount_point.clone()) };
         umount2(in_the_way.mount_point.as_os_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
-        steps += 1;
-        if steps > STEP_LIMIT {
-            return Err(io::Error::other("too many mounts stand on it"));
-        }
-    };
+    }
+    Err(io::Error::other("too many mounts stand on it"))
+}
+
+fn lay_bare(proc: BorrowedFd<'_>, chain: &Chain) -> io::Result<(OwnedFd, Bytes)> {
+    let at = clear(proc, chain)?;
+    let none = None::<&CStr>;
     mount(none, at.as_os_str(), none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND, none)?;
     // open_by_handle_at(2) wants a real descriptor, which for anything but a directory might do something to it.
     let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let root = open(at.as_os_str(), flags | OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
         .or_else(|_| open(at.as_os_str(), flags | OFlag::O_PATH, Mode::empty()))?;
     Ok((root, at))
-}
-
-/// A mount that stands on the base, or hides it or the way to it.
-fn in_the_way<'a>(table: &'a Table, base: &Mount) -> Option<&'a Mount> {
-    let line: Vec<u64> = table.line(base.id).iter().map(|mount| mount.id).collect();
-    let hides = |mount: &&Mount| {
-        let outside = !line.contains(&mount.id) && line.contains(&mount.parent);
-        let near = below(&base.mount_point, &mount.mount_point).is_some()
-            || below(&mount.mount_point, &base.mount_point).is_some();
-        outside && near
-    };
-    table.all().iter().find(hides)
 }
 
 /// The text of a file below a procfs.

@@ -37,6 +37,9 @@ impl Capture<'_> {
         writable(workshop, path).map_err(Cause::CannotBeMadeAgain)?;
         let lost = matches!(self.options.fault, Some(Fault::DeletedLostLinks | Fault::DeletedSuffixLiteral));
         if seen.status.links > 0 && seen.status.kind != FileKind::Directory && !lost {
+            if was_unnamed(seen) {
+                return Err(Cause::NamedSince);
+            }
             let source = linked(seen, workshop)?;
             let inode = self.inode(InodeImage { base, file: seen.status.file, source });
             return Ok(NameImage::Removed { inode, gone: 0 });
@@ -53,8 +56,7 @@ impl Capture<'_> {
     /// Whether the file was made without a name. The kernel shows such a file as `#INODE`, which may also be the name of
     /// a file, so the flag that it was opened with decides; or that another descriptor of it has the flag.
     fn never_named(&self, seen: &Seen, inode: usize, name: &Bytes) -> bool {
-        let made_so = |flags: u32| flags.cast_signed() & libc::O_TMPFILE == libc::O_TMPFILE;
-        let flag = seen.descriptor.as_ref().is_some_and(|descriptor| made_so(descriptor.flags));
+        let flag = was_unnamed(seen);
         let other = || self.image.files.iter().any(|file| file.name == NameImage::Never { inode });
         name.0 == format!("#{}", seen.status.file.inode).into_bytes() && (flag || other())
     }
@@ -134,6 +136,12 @@ impl Capture<'_> {
         let seals = file.and_then(|file| fcntl(file, FcntlArg::F_GET_SEALS));
         seals.map_err(|error| Cause::Call("F_GET_SEALS", error.into()))
     }
+}
+
+/// Whether it was opened with `O_TMPFILE`.
+fn was_unnamed(seen: &Seen) -> bool {
+    let made_so = |flags: u32| flags.cast_signed() & libc::O_TMPFILE == libc::O_TMPFILE;
+    seen.descriptor.as_ref().is_some_and(|descriptor| made_so(descriptor.flags))
 }
 
 /// Labels of a security module are its own business; it gives a new file the right one.

@@ -25,12 +25,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use protocol::Fault;
 use protocol::observation::{FileKind, Object};
 use scenarios::Bytes;
 
 use super::image::{DetachedMount, FileImage, Image, InodeImage, MountImage, NameImage};
-use super::table::{Table, below, join};
+use super::table::{Table, below, join, split};
 use super::workshop::{Workshop, look_at, text};
 use crate::observe;
 use crate::sys;
@@ -199,13 +200,9 @@ impl Capture<'_> {
     /// A file on a detached mount, by its path from the mount's root.
     fn detached_file(&mut self, seen: &Seen, mount: &DetachedMount, workshop: &Workshop) -> Result<usize, Cause> {
         let path = without_slash(&seen.link);
-        let live = |path: &Bytes| {
-            let found =
-                look_at(workshop.root.as_fd(), &join(&mount.root, path)).and_then(|fd| observe::status(fd.as_fd()));
-            found.is_ok_and(|found| found.file == seen.status.file)
-        };
         let stripped: Option<Bytes> = path.0.strip_suffix(DELETED).map(Bytes::from);
-        let is_live = live(&path) && self.is_under(seen, &path, stripped.as_ref(), workshop)?;
+        let is_live = is_at(workshop, &join(&mount.root, &path), seen)
+            && self.is_under(seen, &path, stripped.as_ref(), workshop)?;
         let (path, name) = match stripped {
             _ if is_live && self.options.fault != Some(Fault::DeletedSuffixLiteral) => (path, None),
             Some(stripped) => (stripped, Some(mount.base)),
@@ -216,10 +213,6 @@ impl Capture<'_> {
             Some(base) => self.removed(seen, base, &join(&mount.root, &path), workshop)?,
             None => NameImage::Live { file: seen.status.file, kind: seen.status.kind },
         };
-        if path.is_empty() && seen.status.kind != FileKind::Directory && is_nofollow(seen) {
-            // It is opened through a magic link, which the flag forbids to follow.
-            return Err(Cause::Unsupported("O_NOFOLLOW on the root of a bind of a file".to_owned()));
-        }
         let path = wrong::path(self.options.fault, seen, mount, workshop, path)?;
         Ok(self.file(seen, path, name))
     }
@@ -257,11 +250,34 @@ impl Capture<'_> {
         }
         let stripped: Bytes = seen.link.0.strip_suffix(DELETED).ok_or(Cause::Covered)?.into();
         let path = stands_there(&stripped)?;
+        if !self.is_bare(&stripped, seen.mount) {
+            return Err(Cause::Covered);
+        }
         let (base, prefix) = self.table().widest(mount.id).ok_or(Cause::Covered)?;
         let (base, below_base) = (base.id, join(&prefix, &path));
         let workshop = self.workshop(base)?;
+        let unstripped = join(&prefix, &stands_there(&seen.link)?);
+        if is_at(&workshop, &unstripped, seen) {
+            // It is there under its whole name, out of sight below something that is mounted over that.
+            return Err(Cause::Covered);
+        }
         let name = self.removed(seen, base, &below_base, &workshop)?;
         Ok(self.file(seen, path, name))
+    }
+
+    /// Whether the nearest directory above a path that is there is on this mount: whether a name that is put back
+    /// under that path can be reached on it.
+    fn is_bare(&self, path: &Bytes, mount: u64) -> bool {
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let mut directory = split(path).0;
+        loop {
+            let at = if directory.is_empty() { b"/".as_slice() } else { directory.as_slice() };
+            match openat2(self.proc, at, how) {
+                Ok(fd) => return sys::statx_mount_id(fd.as_fd()).is_ok_and(|id| id == mount),
+                Err(_) if directory.is_empty() => return false,
+                Err(_) => directory = split(&directory).0,
+            }
+        }
     }
 
     fn memfd(&mut self, seen: &Seen) -> Result<usize, Cause> {
@@ -297,8 +313,10 @@ fn refuse(seen: &Seen, cause: Cause) -> Refusal {
     Refusal { label: seen.label.clone(), link: seen.link.clone(), cause }
 }
 
-fn is_nofollow(seen: &Seen) -> bool {
-    seen.descriptor.as_ref().is_some_and(|descriptor| descriptor.flags.cast_signed() & libc::O_NOFOLLOW != 0)
+/// Whether this path on the bare mount leads to the object.
+fn is_at(workshop: &Workshop, path: &Bytes, seen: &Seen) -> bool {
+    let found = look_at(workshop.root.as_fd(), path).and_then(|fd| observe::status(fd.as_fd()));
+    found.is_ok_and(|found| found.file == seen.status.file)
 }
 
 /// A link text as a path below the root that it starts from.

@@ -34,6 +34,9 @@ pub enum Cause {
     /// Its remaining names are out of reach.
     #[error("its name is gone, and none of its other names can be reached")]
     OtherNamesNotReachable,
+    /// The flag of the descriptor comes with a new file only.
+    #[error("it was opened with O_TMPFILE and has got a name since: no other open gives that flag")]
+    NamedSince,
     /// It would have to be made again where nothing can be made.
     #[error("it is deleted and would have to be made again, but its directory cannot be written: {0}")]
     CannotBeMadeAgain(io::Error),

@@ -9,12 +9,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use protocol::Fault;
 use protocol::message::MountWay;
-use protocol::observation::Mount;
+use protocol::observation::{FileKind, Mount};
 use scenarios::Bytes;
 
-use super::super::image::{DetachedMount, Image, MountImage};
+use super::super::image::{DetachedMount, FileImage, Image, MountImage, NameImage};
 use super::super::table::{Table, below, join, split};
-use super::super::workshop::{Workshop, look_at};
+use super::super::workshop::{Spot, Workshop, look_at};
 use super::{Failure, Options, at, set_apart, wrong};
 use crate::sys::{self, MountAttr};
 
@@ -43,6 +43,14 @@ pub(super) struct Opener {
     pub(super) root: OwnedFd,
     /// Goes before the path of each file.
     pub(super) prefix: Bytes,
+    /// Where the root of the mount has a path; only where one is needed.
+    pub(super) path: Option<Spot>,
+}
+
+impl Opener {
+    pub(super) fn new(root: OwnedFd, prefix: Bytes) -> Self {
+        Opener { root, prefix, path: None }
+    }
 }
 
 /// All that files are opened on.
@@ -98,7 +106,7 @@ impl<'a> Stage<'a> {
         }
         let root = set_apart(look_at(self.proc, &mount.mount_point)?)?;
         if sys::statx_mount_id(root.as_fd())? == id {
-            return Ok(Opener { root, prefix: Bytes::default() });
+            return Ok(Opener::new(root, Bytes::default()));
         }
         Err(io::Error::other(format!("something is mounted over {}", mount.mount_point)))
     }
@@ -110,25 +118,51 @@ impl<'a> Stage<'a> {
             && let Some(Some(other)) =
                 self.image.mounts[..index].iter().position(same).and_then(|first| self.openers.get(first))
         {
-            return Ok(Opener { root: set_apart(&other.root)?, prefix: other.prefix.clone() });
+            return Ok(Opener::new(set_apart(&other.root)?, other.prefix.clone()));
         }
         let mount = wrong::mount(self.options, right);
-        let root = set_apart(self.made(&mount)?)?;
+        let (root, path) = self.made(&mount, self.needs_path(index))?;
+        let root = set_apart(root)?;
         wrong::traces(self, &mount, root.as_fd())?;
-        Ok(Opener { root, prefix: wrong::prefix(&mount, right) })
+        Ok(Opener { root, prefix: wrong::prefix(&mount, right), path })
     }
 
-    fn made(&self, mount: &DetachedMount) -> io::Result<OwnedFd> {
+    /// A mount of a file with something open that `O_NOFOLLOW` forbids to open through a magic link.
+    fn needs_path(&self, index: usize) -> bool {
+        let is_root = |file: &FileImage| {
+            let directory = matches!(file.name, NameImage::Live { kind: FileKind::Directory, .. });
+            file.mount == index && file.path.is_empty() && !directory
+        };
+        let mut descriptions = self.image.descriptions.iter();
+        descriptions.any(|one| one.flags & libc::O_NOFOLLOW != 0 && is_root(&self.image.files[one.file]))
+    }
+
+    /// The mount; when it `stays`, attached in a copy of the namespace, with its place there.
+    fn made(&self, mount: &DetachedMount, stays: bool) -> io::Result<(OwnedFd, Option<Spot>)> {
         if self.options.fault == Some(Fault::SubmountsKept)
             && let Some(tree) = wrong::with_submounts(self, mount)?
         {
-            return Ok(tree);
+            return Ok((tree, None));
         }
         let workshop = self.workshop(mount.base)?;
-        match self.options.way {
-            MountWay::Tree => by_tree(&workshop, mount),
-            MountWay::Bind => by_bind(&workshop, mount),
-        }
+        let at = workshop.absolute(&mount.root)?;
+        let root = match self.options.way {
+            MountWay::Tree => {
+                let root = by_tree(&workshop, mount)?;
+                if stays {
+                    sys::attach(root.as_fd(), &at)?;
+                }
+                root
+            }
+            MountWay::Bind => {
+                let root = by_bind(&workshop, mount, &at)?;
+                if !stays {
+                    umount2(at.as_c_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
+                }
+                root
+            }
+        };
+        Ok((root, stays.then(|| workshop.keep(at)).transpose()?))
     }
 
     /// The same mount as that of the image, once more.
@@ -182,11 +216,10 @@ pub(super) fn cloned(root: BorrowedFd<'_>, mount: &DetachedMount, more: libc::c_
     Ok(tree)
 }
 
-/// A bind of a part of the bare mount onto itself, which needs no mount point of its own; unmounted at once, lazily.
-fn by_bind(workshop: &Workshop, detached: &DetachedMount) -> io::Result<OwnedFd> {
-    let at = workshop.absolute(&detached.root)?;
+/// A bind of a part of the bare mount onto itself, at `at`, which needs no mount point of its own.
+fn by_bind(workshop: &Workshop, detached: &DetachedMount, at: &CStr) -> io::Result<OwnedFd> {
     let none = None::<&CStr>;
-    mount(Some(at.as_c_str()), at.as_c_str(), none, MsFlags::MS_BIND, none)?;
+    mount(Some(at), at, none, MsFlags::MS_BIND, none)?;
     let mut flags = libc::MS_REMOUNT | libc::MS_BIND;
     flags |=
         FLAGS.iter().filter(|(bit, _)| detached.attributes & bit != 0).map(|(_, flag)| flag).sum::<libc::c_ulong>();
@@ -194,10 +227,8 @@ fn by_bind(workshop: &Workshop, detached: &DetachedMount) -> io::Result<OwnedFd>
         flags |= libc::MS_RELATIME;
     }
     let none = None::<&CStr>;
-    mount(none, at.as_c_str(), none, MsFlags::from_bits_retain(flags), none)?;
-    let root = look_at(workshop.proc(), &at.to_bytes().into())?;
-    umount2(at.as_c_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
-    Ok(root)
+    mount(none, at, none, MsFlags::from_bits_retain(flags), none)?;
+    look_at(workshop.proc(), &at.to_bytes().into())
 }
 
 /// The attributes with one of them lost.

@@ -21,7 +21,7 @@ use scenarios::Bytes;
 
 use super::super::image::{InodeSource, NameImage};
 use super::super::table::{join, split};
-use super::super::workshop::look_at;
+use super::super::workshop::{Away, look_at};
 use super::mounts::Stage;
 use super::open::{keep, linked};
 use super::{Failure, Opened, at, inode, set_apart, wrong};
@@ -83,8 +83,7 @@ pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(),
         let mut taken: BTreeMap<Spot, usize> = BTreeMap::new();
         let (now, later): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|name| *taken.entry(name.spot.clone()).or_insert(name.inode) == name.inode);
-        let mut turn =
-            Turn { stage, undo: Vec::new(), times: BTreeMap::new(), named: BTreeMap::new(), made: BTreeSet::new() };
+        let mut turn = Turn::new(stage);
         let result = turn.take(&now, opened);
         turn.end().map_err(at("putting directories back as they were"))?;
         result?;
@@ -93,12 +92,22 @@ pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(),
     Ok(())
 }
 
-/// A file that never had a name is made without one.
+/// A file that never had a name is made without one. The directory that it was made in is there for the moment.
 fn never_named(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
+    let object = &stage.image.files[file].object;
+    let directory = split(&stage.path_on_bench(file).unwrap_or_default()).0;
+    let mut turn = Turn::new(stage);
+    let result = turn.directory(stage.image.inodes[inode].base, &directory, 0).map_err(at(object));
+    let result = result.and_then(|_| opened_unnamed(stage, file, inode, opened));
+    turn.end().map_err(at("putting directories back as they were"))?;
+    result
+}
+
+fn opened_unnamed(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
     let image = &stage.image.files[file];
     let InodeSource::Kept(contents) = &stage.image.inodes[inode].source else { return Ok(()) };
     let opener = stage.opener(image.mount)?;
-    let directory = split(&image.path).0;
+    let directory = join(&opener.prefix, &split(&image.path).0);
     let directory = if directory.is_empty() { b".".as_slice() } else { directory.as_slice() };
     let mut first = None;
     for purpose in stage.uses(file) {
@@ -122,7 +131,11 @@ fn never_named(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened
     Ok(())
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    fn new(stage: &'a Stage<'a>) -> Self {
+        Turn { stage, undo: Vec::new(), times: BTreeMap::new(), named: BTreeMap::new(), made: BTreeSet::new() }
+    }
+
     fn take(&mut self, now: &[Waiting], opened: &mut Opened) -> Result<(), Failure> {
         let mut spots = BTreeSet::new();
         for Waiting { spot, inode, file, gone } in now {
@@ -247,7 +260,7 @@ impl Turn<'_> {
         }
         for number in 0.. {
             let aside = Bytes::from(format!(".zdtm-detached-{}-{number}", std::process::id()).as_str());
-            match renameat2(dir, name.as_slice(), dir, aside.as_slice(), RenameFlags::RENAME_NOREPLACE) {
+            match moved(self.stage.proc, dir.as_fd(), name, &aside) {
                 Ok(()) => {
                     wrong::aside(self.stage, base, dir.as_fd(), &aside)?;
                     if self.stage.options.fault == Some(Fault::TakerLost) {
@@ -278,7 +291,7 @@ impl Turn<'_> {
     fn end(self) -> io::Result<()> {
         let mut result = Ok(());
         for (dir, undo) in self.undo.into_iter().rev() {
-            let done = undone(dir.as_fd(), &undo);
+            let done = undone(self.stage.proc, dir.as_fd(), &undo);
             result = result.and(done);
         }
         if self.stage.options.fault == Some(Fault::ParentTouched) {
@@ -295,13 +308,23 @@ impl Turn<'_> {
     }
 }
 
-fn undone(dir: BorrowedFd<'_>, undo: &Undo) -> io::Result<()> {
+/// Gives a name to what has another one. A mount point moves only where nothing is mounted on it.
+fn moved(proc: BorrowedFd<'_>, dir: BorrowedFd<'_>, from: &Bytes, to: &Bytes) -> Result<(), Errno> {
+    let rename = || renameat2(dir, from.as_slice(), dir, to.as_slice(), RenameFlags::RENAME_NOREPLACE);
+    match rename() {
+        Err(Errno::EBUSY) => {
+            let _away = Away::where_nothing_is_mounted(proc).map_err(|_| Errno::EBUSY)?;
+            rename()
+        }
+        result => result,
+    }
+}
+
+fn undone(proc: BorrowedFd<'_>, dir: BorrowedFd<'_>, undo: &Undo) -> io::Result<()> {
     match undo {
         Undo::Unlink(name) => unlinkat(dir, name.as_slice(), UnlinkatFlags::NoRemoveDir)?,
         Undo::Rmdir(name) => unlinkat(dir, name.as_slice(), UnlinkatFlags::RemoveDir)?,
-        Undo::Return { from, to } => {
-            renameat2(dir, from.as_slice(), dir, to.as_slice(), RenameFlags::RENAME_NOREPLACE)?;
-        }
+        Undo::Return { from, to } => moved(proc, dir, from, to)?,
     }
     Ok(())
 }

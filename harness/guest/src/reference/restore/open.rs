@@ -90,6 +90,8 @@ impl Stage<'_> {
             openat(&opener.root, path.as_slice(), flags, Mode::empty())?
         } else if observe::status(opener.root.as_fd())?.kind == FileKind::Directory {
             openat(&opener.root, ".", flags, Mode::empty())?
+        } else if let Some(path) = opener.path.as_ref().filter(|_| flags.contains(OFlag::O_NOFOLLOW)) {
+            path.open(self.proc, flags)?
         } else {
             openat(self.proc, magic(&opener.root).as_str(), flags, Mode::empty())?
         };

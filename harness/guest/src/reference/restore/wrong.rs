@@ -42,14 +42,14 @@ pub(super) fn attached(stage: &Stage<'_>, mount: &DetachedMount, same_root: bool
     let Some(base) = stage.table.get(mount.base) else { return Ok(None) };
     if !same_root {
         let root = set_apart(look_at(stage.proc, &base.mount_point)?)?;
-        return Ok(Some(Opener { root, prefix: mount.root.clone() }));
+        return Ok(Some(Opener::new(root, mount.root.clone())));
     }
     let whole: Bytes =
         [base.root.0.strip_suffix(b"/").unwrap_or(&base.root.0), b"/", mount.root.as_slice()].concat().into();
     let others = stage.table.of_device((base.major, base.minor));
     let Some(other) = others.iter().find(|other| other.root == whole) else { return Ok(None) };
     let root = set_apart(look_at(stage.proc, &other.mount_point)?)?;
-    Ok(Some(Opener { root, prefix: Bytes::default() }))
+    Ok(Some(Opener::new(root, Bytes::default())))
 }
 
 /// What a visible mount covers on its parent, where there is something.
@@ -57,7 +57,7 @@ pub(super) fn covered(stage: &Stage<'_>, mount: &Mount) -> io::Result<Option<Ope
     let Some(parent) = stage.table.get(mount.parent) else { return Ok(None) };
     let Some(below) = mount_point_below(parent, mount) else { return Ok(None) };
     let workshop = stage.workshop(parent.id)?;
-    Ok(Some(Opener { root: set_apart(look_at(workshop.root.as_fd(), &below)?)?, prefix: Bytes::default() }))
+    Ok(Some(Opener::new(set_apart(look_at(workshop.root.as_fd(), &below)?)?, Bytes::default())))
 }
 
 /// Something is left in the namespace after a detached mount was made.

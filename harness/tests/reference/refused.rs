@@ -1,0 +1,59 @@
+//! What the reference engine cannot bring back it refuses, with the cause; it never makes something that looks like it.
+
+use harness::judge::{FailureKind, Verdict};
+use libtest_mimic::Failed;
+use protocol::message::MountWay;
+
+use crate::rig::Rig;
+use crate::same::{run, scenario};
+
+const OVER_IT: &str = "something else is mounted over it there";
+
+/// Programs, and what stands in the refusal.
+const REFUSED: &[(&str, &str)] = &[
+    ("mkdir d\nwrite d/f \"\"\nfd0 = open d/f rdwr\nmount tmpfs d", OVER_IT),
+    ("mkdir d\nwrite d/f \"\"\nfd0 = open d/f rdwr\nunlink d/f\nmount tmpfs d", OVER_IT),
+    ("mkdir d\nmkdir d/e\nfd0 = open d/e directory\nrmdir d/e\nmount tmpfs d", OVER_IT),
+    ("fd0 = open tmp rdwr tmpfile\nmount tmpfs tmp", OVER_IT),
+    ("fd0 = open tmp rdwr tmpfile\nmount tmpfs tmp ro", OVER_IT),
+    ("write \"tmp/f (deleted)\" \"\"\nfd0 = open \"tmp/f (deleted)\" rdwr\nbind tmp tmp", OVER_IT),
+    ("write \"f (deleted)\" \"\"\nwrite g \"\"\nfd0 = open \"f (deleted)\" rdwr\nbind g \"f (deleted)\"", OVER_IT),
+    ("fd0 = open tmp rdwr tmpfile\nlink fd0: b", "it was opened with O_TMPFILE and has got a name since"),
+    ("mount tmpfs a\nmkdir a/d\nbind a/d b\nfd0 = open b directory\numount-lazy b\nrmdir a/d", "cannot be reached"),
+];
+
+/// Each of them is refused with its cause, and the process goes on unharmed.
+pub(crate) fn what_cannot_come_back_is_refused() -> Result<(), Failed> {
+    let mut rig = Rig::new(false)?;
+    for (text, cause) in REFUSED {
+        let (judgement, report) = run(&mut rig, &scenario(text)?, MountWay::Tree)?;
+        let mut told = report.actions.iter().flat_map(|action| &action.error_lines);
+        if judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) || !told.any(|line| line.contains(cause)) {
+            return Err(format!("{judgement:#?}\n{text}").into());
+        }
+    }
+    Ok(())
+}
+
+/// Programs of which it was said that they cannot come back, and which can.
+const RESTORED: &[&str] = &[
+    "mkdir d\nfd0 = open d rdwr tmpfile\nwrite-to fd0 \"x\"\nrmdir d",
+    "mount tmpfs a\nmkdir a/d\nbind a b\nfd0 = open b/d rdwr tmpfile\nwrite-to fd0 \"x\"\nrmdir b/d\numount-lazy b",
+    "write a \"\"\nbind a a\nfd0 = open a nofollow\nfd1 = open a nofollow path\nfd2 = open a rdwr\numount-lazy a",
+    "write f \"\"\nfd0 = open f\nmount tmpfs tmp\nunlink f\nmove tmp f",
+    "mount tmpfs n\nmount tmpfs n/b\nrbind n a\nmove n/b a\nfd1 = open n\numount-lazy n",
+];
+
+/// Each of them comes back.
+pub(crate) fn what_can_come_back_does() -> Result<(), Failed> {
+    let mut rig = Rig::new(false)?;
+    for text in RESTORED {
+        for way in [MountWay::Tree, MountWay::Bind] {
+            let (judgement, _) = run(&mut rig, &scenario(text)?, way)?;
+            if judgement.verdict != Verdict::Pass {
+                return Err(format!("by {way:?}: {judgement:#?}\n{text}").into());
+            }
+        }
+    }
+    Ok(())
+}
