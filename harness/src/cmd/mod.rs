@@ -67,7 +67,7 @@ pub enum Command {
     Image(image::ImageArgs),
     /// Check what this machine has and what it lacks
     Doctor(doctor::Args),
-    /// Write completions for a shell, or man pages
+    /// Write completions for a shell, man pages, or what the fuzz targets begin with
     Generate(generate::GenerateArgs),
 }
 

@@ -100,10 +100,7 @@ fn without_lazy_unmounts(program: &Program) -> Program {
 /// What is to be told of a program that did not pass; none when nothing is.
 fn told(over: &Over, program: &Program, wanted: &Wanted) -> Option<String> {
     let judgement = &over.judgement;
-    let setup = over.report.as_ref().and_then(|report| report.setup_failure.as_ref());
-    if matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported | Verdict::NotRun)
-        || setup.is_some()
-    {
+    if matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported | Verdict::NotRun) {
         return None;
     }
     let signature = Signature::of(judgement);

@@ -16,6 +16,7 @@ pub mod criu;
 pub mod judge;
 pub mod kernel;
 pub mod messages;
+mod samples;
 pub mod seeds;
 pub mod texts;
 mod warm;
