@@ -122,4 +122,18 @@ mod tests {
         criu_log(b"(00.01) Error (a.c:1): x\n() Error (\n   2: Error (b)  \n(00.1) (00.2) Error (c\nWarn\n");
         criu_log("Error (a\n".repeat(50).as_bytes());
     }
+
+    #[test]
+    fn the_seeds_have_the_properties() {
+        let targets: [(&str, fn(&[u8])); 3] = [("mountinfo", mountinfo), ("fdinfo", fdinfo), ("criu_log", criu_log)];
+        for (target, check) in targets {
+            let folder = format!("{}/../../fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let text = std::fs::read(entry.unwrap().path()).unwrap();
+                check(&text);
+                assert!(target != "mountinfo" || mountinfo::parse(&text).is_ok());
+                assert!(target != "fdinfo" || fdinfo::parse(&text).is_ok());
+            }
+        }
+    }
 }
