@@ -14,6 +14,7 @@
 //! - [`model`]: what a program does to mounts and names, and what must be seen then
 //! - [`live`]: programs that are carried out to their end, and others made from them
 //! - [`generate`]: arbitrary well-formed programs
+//! - [`sharing`]: programs that can be carried out side by side
 //! - [`shrink`](mod@shrink): from a program that shows something to a short one that still does
 //! - [`fuzz`]: the properties that the fuzz targets test
 
@@ -28,6 +29,7 @@ pub mod live;
 pub mod model;
 pub mod program;
 pub mod scenario;
+pub mod sharing;
 pub mod shrink;
 pub mod text;
 

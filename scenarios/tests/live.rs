@@ -95,7 +95,7 @@ fn every_pair_of_kinds_is_reached() {
 
 #[test]
 fn terms_are_kept() {
-    let terms = Terms { steps: 12, disks: false, own_root: false, privileged: false, assertions: false };
+    let terms = Terms { steps: 12, disks: false, own_root: false, privileged: false, assertions: false, shares: false };
     let refused = [
         "assert",
         "mount-again",

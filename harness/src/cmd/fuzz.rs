@@ -163,7 +163,8 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let terms = Terms { own_root: flavor != Flavor::Host, privileged: own, disks: own, ..Terms::default() };
     let workers = args.machines.workers(usize::MAX);
     let batch = if args.pack > 1 { args.pack * 2 } else { 16 };
-    let wanted = Wanted { terms, controls: args.controls };
+    let disks = if args.machines.backend == Backend::Vm { 64 } else { 16 };
+    let wanted = Wanted { terms, disks, controls: args.controls };
     let engine = subject.engine(Manner::default());
     let seen = Seen::default();
     for bucket in state.buckets.iter() {

@@ -287,7 +287,8 @@ fn with_assertions(longer: &Program, program: &Program) -> Program {
     for line in &program.steps {
         checker.step(&line.step);
     }
-    let predicted = live::assert(&mut Unstructured::new(&[0; 4096]), program).unwrap_or_default();
+    let predicted =
+        live::assert(&mut Unstructured::new(&[0; 4096]), program, &live::Terms::default()).unwrap_or_default();
     let mut asserted = program.clone();
     for line in longer.steps.iter().chain(&predicted.steps) {
         let is_new = asserted.steps.iter().all(|other| other.step != line.step);

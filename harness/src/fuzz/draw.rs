@@ -8,6 +8,8 @@ use scenarios::{Outcome, Program, Scenario};
 
 /// How many bytes a program is drawn from.
 const BYTES: usize = 4096;
+/// So many of 256 may need a process of their own.
+const ALONE: u8 = 16;
 /// A program that is no use is drawn again so often.
 const TRIES: usize = 20;
 
@@ -16,6 +18,8 @@ const TRIES: usize = 20;
 pub struct Wanted {
     /// What the machine can do.
     pub terms: Terms,
+    /// So many of 256 programs may use disks, which few can at a time.
+    pub disks: u8,
     /// Nothing is on a detached mount: what a criu can restore that knows nothing of them.
     pub controls: bool,
 }
@@ -24,6 +28,10 @@ pub struct Wanted {
 pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wanted: &Wanted) -> Option<Program> {
     let mut random = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut bytes = [0; BYTES];
+    // Alone in a process a program takes ten times as long as among others.
+    let shares = random.u8(..) >= ALONE;
+    let disks = wanted.terms.disks && random.u8(..) < wanted.disks;
+    let wanted = &Wanted { terms: Terms { shares, disks, ..wanted.terms }, ..*wanted };
     for _ in 0..TRIES {
         random.fill(&mut bytes);
         let mut u = Unstructured::new(&bytes);
@@ -44,8 +52,8 @@ pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wa
 fn control(u: &mut Unstructured<'_>, program: &Program, terms: &Terms) -> Program {
     let mut without = program.clone();
     without.steps.retain(|line| !matches!(line.step, Step::Unmount { lazy: true, .. }));
-    let without = live::repair(&without);
-    if terms.assertions { live::assert(u, &without).unwrap_or(without) } else { without }
+    let without = live::repair_within(&without, terms);
+    if terms.assertions { live::assert(u, &without, terms).unwrap_or(without) } else { without }
 }
 
 /// Whether it can be restored, and holds something to look at.

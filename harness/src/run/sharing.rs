@@ -1,12 +1,8 @@
-//! Which programs can be carried out side by side in one process, each below a top directory of its own, so that each
-//! behaves as it would alone. Decided by looking at the program; in doubt it runs alone, which is never wrong.
-//!
-//! What one process has only once (root, working directory, POSIX locks, signals of leases) no two programs may use. What
-//! one kernel or namespace has only once (the superblock of `/proc`, of queues) would show one program's mount to
-//! the other. And no path may lead out of the top directory, or lead elsewhere there than in a root of its own.
+//! How many programs fit into one process: those of which every step [may be shared](scenarios::sharing), as long as there are
+//! disks, blank filesystems and descriptors.
 
-use scenarios::grammar::{self, Item};
-use scenarios::program::{Filesystem, LockKind, Place};
+use scenarios::program::{Filesystem, Place};
+use scenarios::sharing::is_shareable;
 use scenarios::{Bytes, Program, Step};
 
 /// Blank filesystems of each kind that a kernel knows by its number and mounts only once.
@@ -67,7 +63,7 @@ pub fn needs(program: &Program) -> Option<Needs> {
     let mut needs = Needs::default();
     let mut mount_points: Vec<&Place> = Vec::new();
     for line in &program.steps {
-        if !shares(&line.step) {
+        if !is_shareable(&line.step) {
             return None;
         }
         needs = needs.and(of_step(&line.step));
@@ -92,38 +88,6 @@ fn of_step(step: &Step) -> Needs {
         _ => {}
     }
     needs
-}
-
-/// Whether the step means below a top directory among others what it means alone.
-fn shares(step: &Step) -> bool {
-    let kind = match step {
-        Step::Chdir { .. } | Step::Chroot { .. } | Step::PivotRoot { .. } => false,
-        // One superblock for all in a PID, network or IPC namespace.
-        Step::Mount { filesystem, .. } => {
-            !matches!(filesystem, Filesystem::Proc | Filesystem::Sysfs | Filesystem::Mqueue)
-        }
-        Step::Lock { kind, .. } => matches!(kind, LockKind::Ofd | LockKind::Flock),
-        // It leads elsewhere from another depth.
-        Step::Symlink { target, .. } => !target.0.starts_with(b"/") && !has(target, b".."),
-        _ => true,
-    };
-    kind && grammar::apart(step).slots.iter().flatten().all(|item| match item {
-        Item::Place(place) => stays_inside(place),
-        Item::Object(name) => !matches!(name.0.as_str(), "cwd" | "root" | "exe"),
-        _ => true,
-    })
-}
-
-fn stays_inside(place: &Place) -> bool {
-    let inside = !has(&place.path, b"..") && !has(&place.path, b".");
-    let first = place.path.0.split(|&byte| byte == b'/').next().unwrap_or_default();
-    // The top directory itself is a mount only for a program that is alone; the names are those of a whole root.
-    let ours = place.base.is_some() || ![b"" as &[u8], b"proc", b"tmp", b"dev", b".zdtm"].contains(&first);
-    inside && ours
-}
-
-fn has(path: &Bytes, component: &[u8]) -> bool {
-    path.0.split(|&byte| byte == b'/').any(|name| name == component)
 }
 
 /// Where a step puts a mount.

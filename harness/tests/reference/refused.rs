@@ -19,6 +19,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("write \"tmp/f (deleted)\" \"\"\nfd0 = open \"tmp/f (deleted)\" rdwr\nbind tmp tmp", OVER_IT),
     ("write \"f (deleted)\" \"\"\nwrite g \"\"\nfd0 = open \"f (deleted)\" rdwr\nbind g \"f (deleted)\"", OVER_IT),
     ("fd0 = open tmp rdwr tmpfile\nlink fd0: b", "it was opened with O_TMPFILE and has got a name since"),
+    ("bind tmp g\nfd0 = open tmp\nrmdir tmp", "a visible mount still has it or its directory for its root"),
+    ("bind tmp g\nmkdir tmp/d\nfd0 = open tmp/d\nrmdir tmp/d\nrmdir tmp", "a visible mount still has it"),
     ("mount tmpfs a\nmkdir a/d\nbind a/d b\nfd0 = open b directory\numount-lazy b\nrmdir a/d", "cannot be reached"),
 ];
 
@@ -39,7 +41,8 @@ pub(crate) fn what_cannot_come_back_is_refused() -> Result<(), Failed> {
 const RESTORED: &[&str] = &[
     "mkdir d\nfd0 = open d rdwr tmpfile\nwrite-to fd0 \"x\"\nrmdir d",
     "mount tmpfs a\nmkdir a/d\nbind a b\nfd0 = open b/d rdwr tmpfile\nwrite-to fd0 \"x\"\nrmdir b/d\numount-lazy b",
-    "write a \"\"\nbind a a\nfd0 = open a nofollow\nfd1 = open a nofollow path\nfd2 = open a rdwr\numount-lazy a",
+    "write a \"\"\nbind a a\nfd0 = open a nofollow\nfd1 = open a nofollow path\nfd2 = memfd \"m\"\numount-lazy a",
+    "write a \"\"\nbind a a\nfd0 = open a nofollow",
     "write f \"\"\nfd0 = open f\nmount tmpfs tmp\nunlink f\nmove tmp f",
     "mount tmpfs n\nmount tmpfs n/b\nrbind n a\nmove n/b a\nfd1 = open n\numount-lazy n",
 ];

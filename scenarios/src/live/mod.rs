@@ -24,6 +24,7 @@ pub use swarm::{KINDS, Swarm};
 use crate::check::{Checker, STEP_LIMIT};
 use crate::model::Model;
 use crate::program::{Line, ObjectName};
+use crate::sharing::is_shareable;
 use crate::{Program, Step};
 
 /// What the machine that programs are for can do.
@@ -39,12 +40,14 @@ pub struct Terms {
     pub privileged: bool,
     /// The program ends in assertions of what the model predicts.
     pub assertions: bool,
+    /// Others are carried out beside it in the same process ([`crate::sharing`]).
+    pub shares: bool,
 }
 
 impl Default for Terms {
     /// A VM, or the host as root.
     fn default() -> Self {
-        Terms { steps: 32, disks: true, own_root: true, privileged: true, assertions: true }
+        Terms { steps: 32, disks: true, own_root: true, privileged: true, assertions: true, shares: false }
     }
 }
 
@@ -55,12 +58,17 @@ pub(crate) struct Growth {
     checker: Checker,
     program: Program,
     made: usize,
+    shares: bool,
 }
 
 impl Growth {
+    pub(crate) fn new(terms: &Terms) -> Self {
+        Growth { shares: terms.shares, ..Growth::default() }
+    }
+
     /// Adds a step when checker and model have nothing against it.
     pub(crate) fn add(&mut self, step: &Step) -> bool {
-        if self.program.steps.len() >= STEP_LIMIT {
+        if self.program.steps.len() >= STEP_LIMIT || self.shares && !is_shareable(step) {
             return false;
         }
         let mut checker = self.checker.clone();
@@ -101,7 +109,7 @@ pub fn program(u: &mut Unstructured<'_>, terms: &Terms) -> Result<Program> {
 /// # Errors
 /// Those of the source of bytes; running out of them is none.
 pub fn program_of(u: &mut Unstructured<'_>, terms: &Terms, swarm: &Swarm) -> Result<Program> {
-    let mut growth = Growth::default();
+    let mut growth = Growth::new(terms);
     let most = terms.steps.saturating_sub(needs::ENDING_STEPS).max(1);
     // The smaller of two: short programs more often.
     let length = u.int_in_range(1..=most)?.min(u.int_in_range(1..=most)?);
@@ -123,7 +131,15 @@ pub fn program_of(u: &mut Unstructured<'_>, terms: &Terms, swarm: &Swarm) -> Res
 /// What is left of a program when every step is dropped that the checker or the model refuses. Assertions are not kept: they
 /// said what was true of another program.
 pub fn repair(program: &Program) -> Program {
-    let mut growth = Growth::default();
+    repaired(Growth::default(), program)
+}
+
+/// The same, and without the steps that the terms forbid to share a process.
+pub fn repair_within(program: &Program, terms: &Terms) -> Program {
+    repaired(Growth::new(terms), program)
+}
+
+fn repaired(mut growth: Growth, program: &Program) -> Program {
     for line in &program.steps {
         if !matches!(line.step, Step::Assert { .. }) {
             growth.add(&line.step);
@@ -136,8 +152,8 @@ pub fn repair(program: &Program) -> Program {
 ///
 /// # Errors
 /// Those of the source of bytes; running out of them is none.
-pub fn assert(u: &mut Unstructured<'_>, program: &Program) -> Result<Program> {
-    let mut growth = Growth::default();
+pub fn assert(u: &mut Unstructured<'_>, program: &Program, terms: &Terms) -> Result<Program> {
+    let mut growth = Growth::new(terms);
     for line in &program.steps {
         growth.add(&line.step);
     }

@@ -3,7 +3,7 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::{Growth, Swarm, Terms, assert, needs, repair};
+use super::{Growth, Swarm, Terms, assert, needs, repair, repair_within};
 use crate::grammar::{Item, apart};
 use crate::program::{Line, ObjectName, Place};
 use crate::{Program, Step};
@@ -16,7 +16,7 @@ const TRIES: usize = 4;
 /// # Errors
 /// Those of the source of bytes; running out of them is none.
 pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, terms: &Terms) -> Result<Program> {
-    let before = repair(program);
+    let before = repair_within(program, terms);
     let mut after = before.clone();
     for _ in 0..TRIES {
         let steps: Vec<Step> = before.steps.iter().map(|line| line.step.clone()).collect();
@@ -27,13 +27,13 @@ pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, term
             7 | 8 => changed(u, steps)?,
             _ => spliced(u, &steps, &repair(other))?,
         };
-        after = repair(&of(steps));
+        after = repair_within(&of(steps), terms);
         after.steps.truncate(terms.steps);
         if after != before && !after.steps.is_empty() {
             break;
         }
     }
-    if terms.assertions { assert(u, &after) } else { Ok(after) }
+    if terms.assertions { assert(u, &after, terms) } else { Ok(after) }
 }
 
 /// The first steps of one program and the last of another, as one that lives.
@@ -67,7 +67,7 @@ fn of(steps: Vec<Step>) -> Program {
 /// A step that fits at a place in between, with what it needs.
 fn inserted(u: &mut Unstructured<'_>, steps: Vec<Step>, terms: &Terms) -> Result<Vec<Step>> {
     let at = u.int_in_range(0..=steps.len())?;
-    let mut growth = Growth::default();
+    let mut growth = Growth::new(terms);
     for step in &steps[..at] {
         growth.add(step);
     }

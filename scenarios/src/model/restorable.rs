@@ -1,7 +1,7 @@
 //! Can anybody restore what a program holds?
 
 use super::Model;
-use super::files::{Den, Type};
+use super::files::{Den, Ino, Type};
 use super::mounts::{Mnt, Path};
 use super::objects::Held;
 
@@ -23,9 +23,36 @@ impl Model {
         }
         let all = held.iter().map(|one| one.path).chain([self.cwd, self.root]);
         all.filter(|path| self.files.type_of(path.den) != Type::Internal).all(|path| {
+            if self.is_lost(path.den) {
+                return false;
+            }
             let mount = self.mounts.get(path.mnt);
             if mount.attached { self.is_bare(path) } else { self.is_shown(path.mnt) }
         })
+    }
+
+    /// Whether it, or a directory above it, is removed for good: it is the root of a deleted subvolume, or of a mount, so
+    /// that a new one in its place would not be the same.
+    fn is_lost(&self, mut den: Den) -> bool {
+        let roots: Vec<Ino> = self
+            .mounts
+            .all()
+            .map(|mnt| self.mounts.get(mnt))
+            .filter(|mount| mount.attached)
+            .map(|mount| self.files.dentry(mount.root).inode)
+            .collect();
+        loop {
+            let dentry = self.files.dentry(den);
+            if dentry.hashed || dentry.parent == den {
+                return false;
+            }
+            let gone = self.files.inode_of(den).links == 0 || self.files.inode_of(den).dead;
+            let is_root = roots.contains(&dentry.inode) || self.files.inode_of(den).volume == Some(dentry.inode);
+            if gone && is_root {
+                return true;
+            }
+            den = dentry.parent;
+        }
     }
 
     /// Whether nothing is mounted over a place, or over any directory on the way to it from the root.

@@ -62,21 +62,38 @@ fn namespace(proc: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(openat(proc, "self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// A place in a copy of the namespace that is kept.
+/// A path, in a copy of the namespace that is kept or in this one.
 #[derive(Debug)]
 pub struct Spot {
-    namespace: OwnedFd,
+    namespace: Option<OwnedFd>,
     path: CString,
 }
 
 impl Spot {
+    /// In a copy.
+    pub fn kept(namespace: OwnedFd, path: CString) -> Self {
+        Spot { namespace: Some(namespace), path }
+    }
+
+    /// In this namespace.
+    ///
+    /// # Errors
+    /// A NUL in the path.
+    pub fn here(path: &Bytes) -> io::Result<Self> {
+        Ok(Spot { namespace: None, path: CString::new(path.as_slice()).map_err(io::Error::other)? })
+    }
+
     /// Opens what is there.
     ///
     /// # Errors
     /// Those of open(2).
     pub fn open(&self, proc: BorrowedFd<'_>, flags: OFlag) -> io::Result<OwnedFd> {
-        let _away = Away { home: namespace(proc)? };
-        setns(&self.namespace, CloneFlags::CLONE_NEWNS)?;
+        let there = |kept: &OwnedFd| -> io::Result<Away> {
+            let away = Away { home: namespace(proc)? };
+            setns(kept, CloneFlags::CLONE_NEWNS)?;
+            Ok(away)
+        };
+        let _away = self.namespace.as_ref().map(there).transpose()?;
         Ok(open(self.path.as_c_str(), flags, Mode::empty())?)
     }
 }
@@ -108,12 +125,12 @@ impl Workshop {
         Ok(Workshop { _away: away, proc: proc.try_clone_to_owned()?, root, at })
     }
 
-    /// A path here, for later.
+    /// The copy itself: with it a mount that stands here stays.
     ///
     /// # Errors
     /// Those of open(2).
-    pub fn keep(&self, path: CString) -> io::Result<Spot> {
-        Ok(Spot { namespace: namespace(self.proc())?, path })
+    pub fn namespace(&self) -> io::Result<OwnedFd> {
+        namespace(self.proc())
     }
 
     /// The path of an open file from the root of the bare mount; none for a file that cannot be reached from there.

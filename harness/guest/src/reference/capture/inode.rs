@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, openat};
@@ -44,12 +44,18 @@ impl Capture<'_> {
             let inode = self.inode(InodeImage { base, file: seen.status.file, source });
             return Ok(NameImage::Removed { inode, gone: 0 });
         }
+        if self.removed_roots.contains(&seen.status.file) {
+            return Err(Cause::RootElsewhere);
+        }
+        if is_of_lost_subvolume(seen, path, workshop) {
+            return Err(Cause::SubvolumeGone);
+        }
         let inode = self.kept_inode(seen, base)?;
         let never = self.never_named(seen, inode, &split(path).1);
         if never {
             return Ok(NameImage::Never { inode });
         }
-        let gone = gone_above(seen, path, workshop).map_err(Cause::of("looking at the directories above"))?;
+        let gone = self.gone_above(seen, path, workshop)?;
         Ok(NameImage::Removed { inode, gone })
     }
 
@@ -70,6 +76,31 @@ impl Capture<'_> {
         wrong::contents(self.options.fault, &mut contents);
         let source = InodeSource::Kept(Box::new(contents));
         Ok(self.inode(InodeImage { base, file: seen.status.file, source }))
+    }
+
+    /// How many of the directories above a removed one are not those that stand in its path now. `path` is from the root
+    /// of the base. What is above a file nobody can see.
+    fn gone_above(&self, seen: &Seen, path: &Bytes, workshop: &Workshop) -> Result<usize, Cause> {
+        if seen.status.kind != FileKind::Directory {
+            return Ok(0);
+        }
+        let failed = || Cause::of("looking at the directories above");
+        let file = |fd: OwnedFd| Ok(observe::status(fd.as_fd())?.file);
+        let mut at = seen.fd.try_clone().map_err(failed())?;
+        let (mut above, mut gone) = (split(path).0, 0);
+        while !above.is_empty() {
+            let up = openat(&at, "..", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+            at = up.map_err(|error| failed()(error.into()))?;
+            let then = at.try_clone().and_then(file).map_err(failed())?;
+            if look_at(workshop.root.as_fd(), &above).and_then(file).is_ok_and(|now| now == then) {
+                break;
+            }
+            if self.removed_roots.contains(&then) {
+                return Err(Cause::RootElsewhere);
+            }
+            (above, gone) = (split(&above).0, gone + 1);
+        }
+        Ok(gone)
     }
 
     fn contents(&self, seen: &Seen) -> Result<Contents, Cause> {
@@ -149,22 +180,18 @@ fn without_labels(xattrs: Vec<(Bytes, Bytes)>) -> Vec<(Bytes, Bytes)> {
     xattrs.into_iter().filter(|(name, _)| !name.0.starts_with(b"security.selinux")).collect()
 }
 
-/// How many of the directories above a removed one are not those that stand in its path now. `path` is from the root of the
-/// base. What is above a file nobody can see.
-fn gone_above(seen: &Seen, path: &Bytes, workshop: &Workshop) -> io::Result<usize> {
-    if seen.status.kind != FileKind::Directory {
-        return Ok(0);
-    }
-    let (mut at, mut above, mut gone) = (seen.fd.try_clone()?, split(path).0, 0);
-    while !above.is_empty() {
-        at = openat(&at, "..", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-        let now = look_at(workshop.root.as_fd(), &above).and_then(|fd| observe::status(fd.as_fd()));
-        if now.is_ok_and(|now| observe::status(at.as_fd()).is_ok_and(|then| then.file == now.file)) {
-            break;
+/// Files of a btrfs subvolume have a device number of their own, which goes with it.
+fn is_of_lost_subvolume(seen: &Seen, path: &Bytes, workshop: &Workshop) -> bool {
+    const BTRFS: u64 = 0x9123_683e;
+    let mut directory = path.clone();
+    let nearest = loop {
+        directory = split(&directory).0;
+        match look_at(workshop.root.as_fd(), &directory).and_then(|fd| observe::status(fd.as_fd())) {
+            Err(_) if !directory.is_empty() => {}
+            found => break found,
         }
-        (above, gone) = (split(&above).0, gone + 1);
-    }
-    Ok(gone)
+    };
+    seen.magic_number == BTRFS && nearest.is_ok_and(|nearest| nearest.file.device != seen.status.file.device)
 }
 
 /// By which the inode can be had again: a handle that leads to it from here, else one of its names.

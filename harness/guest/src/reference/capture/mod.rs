@@ -21,13 +21,13 @@ pub mod seen;
 mod state;
 mod wrong;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use protocol::Fault;
-use protocol::observation::{FileKind, Object};
+use protocol::observation::{FileId, FileKind, Mount, Object};
 use scenarios::Bytes;
 
 use super::image::{DetachedMount, FileImage, Image, InodeImage, MountImage, NameImage};
@@ -56,8 +56,10 @@ pub(super) struct Capture<'a> {
     pid: i32,
     table: &'a Table,
     options: Options,
-    /// `f_type` of each visible mount.
+    /// `f_type` of each visible mount that is not covered.
     magic_numbers: BTreeMap<u64, u64>,
+    /// Removed files that visible mounts have for their roots.
+    removed_roots: BTreeSet<FileId>,
     image: Image,
     /// The index in `image.mounts` of each mount.
     mounts: BTreeMap<u64, usize>,
@@ -79,11 +81,17 @@ pub fn process(
     if options.fault == Some(Fault::TouchedByDump) {
         wrong::touch(proc, &objects);
     }
-    let magic = |id: &u64, path: &Bytes| {
-        let fd = look_at(proc, path).ok()?;
-        Some((*id, sys::filesystem_of(fd.as_fd()).ok()?.0))
+    let root_of = |mount: &Mount| {
+        let fd = look_at(proc, &mount.mount_point).ok()?;
+        sys::statx_mount_id(fd.as_fd()).is_ok_and(|id| id == mount.id).then_some(fd)
     };
-    let magic_numbers = table.all().iter().filter_map(|mount| magic(&mount.id, &mount.mount_point)).collect();
+    let magic = |mount: &Mount| Some((mount.id, sys::filesystem_of(root_of(mount)?.as_fd()).ok()?.0));
+    let magic_numbers = table.all().iter().filter_map(magic).collect();
+    let removed_root = |mount: &Mount| {
+        let fd = if mount.root.0.ends_with(b"//deleted") { root_of(mount) } else { None };
+        Some(observe::status(fd?.as_fd()).ok()?.file)
+    };
+    let removed_roots = table.all().iter().filter_map(removed_root).collect();
     let image = Image {
         process_number: number_inside(proc, pid)?,
         executable: Bytes::default(),
@@ -96,7 +104,8 @@ pub fn process(
         cwd: 0,
         root: 0,
     };
-    let capture = Capture { proc, pid, table: &table, options, magic_numbers, image, mounts: BTreeMap::new() };
+    let mounts = BTreeMap::new();
+    let capture = Capture { proc, pid, table: &table, options, magic_numbers, removed_roots, image, mounts };
     Ok(capture.run(&objects))
 }
 

@@ -72,7 +72,8 @@ impl Capture<'_> {
         if !found.is_empty() {
             return found;
         }
-        let alike = |mount: &&Mount| self.magic_numbers.get(&mount.id) == Some(&seen.magic_number);
+        let alike =
+            |mount: &&Mount| self.magic_numbers.get(&mount.id).is_none_or(|number| *number == seen.magic_number);
         let mut found: Vec<&Mount> = self.table.all().iter().filter(alike).collect();
         found.sort_by_key(|mount| (mount.root.0.len(), mount.id));
         found

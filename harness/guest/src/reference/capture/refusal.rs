@@ -34,6 +34,12 @@ pub enum Cause {
     /// Its remaining names are out of reach.
     #[error("its name is gone, and none of its other names can be reached")]
     OtherNamesNotReachable,
+    /// It would be another one.
+    #[error("it is deleted, and a visible mount still has it or its directory for its root")]
+    RootElsewhere,
+    /// The subvolume would be another one.
+    #[error("its btrfs subvolume is deleted")]
+    SubvolumeGone,
     /// The flag of the descriptor comes with a new file only.
     #[error("it was opened with O_TMPFILE and has got a name since: no other open gives that flag")]
     NamedSince,

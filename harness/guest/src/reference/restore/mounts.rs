@@ -43,7 +43,7 @@ pub(super) struct Opener {
     pub(super) root: OwnedFd,
     /// Goes before the path of each file.
     pub(super) prefix: Bytes,
-    /// Where the root of the mount has a path; only where one is needed.
+    /// Where the root of the mount has a path.
     pub(super) path: Option<Spot>,
 }
 
@@ -106,7 +106,8 @@ impl<'a> Stage<'a> {
         }
         let root = set_apart(look_at(self.proc, &mount.mount_point)?)?;
         if sys::statx_mount_id(root.as_fd())? == id {
-            return Ok(Opener::new(root, Bytes::default()));
+            let path = Some(Spot::here(&mount.mount_point)?);
+            return Ok(Opener { root, prefix: Bytes::default(), path });
         }
         Err(io::Error::other(format!("something is mounted over {}", mount.mount_point)))
     }
@@ -162,7 +163,8 @@ impl<'a> Stage<'a> {
                 root
             }
         };
-        Ok((root, stays.then(|| workshop.keep(at)).transpose()?))
+        let namespace = || set_apart(workshop.namespace()?);
+        Ok((root, stays.then(namespace).transpose()?.map(|namespace| Spot::kept(namespace, at))))
     }
 
     /// The same mount as that of the image, once more.
