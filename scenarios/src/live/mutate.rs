@@ -44,7 +44,7 @@ pub fn splice(u: &mut Unstructured<'_>, one: &Program, other: &Program, terms: &
     let steps: Vec<Step> = repair(one).steps.into_iter().map(|line| line.step).collect();
     let mut after = repair(&of(spliced(u, &steps, &repair(other))?));
     after.steps.truncate(terms.steps);
-    if terms.assertions { assert(u, &after) } else { Ok(after) }
+    if terms.assertions { assert(u, &after, terms) } else { Ok(after) }
 }
 
 /// Bytes of a seed (splitmix64), as many as a program needs: for those who have a number and no fuzzer.
