@@ -37,7 +37,8 @@ cargo build --locked --package fuzz --profile "$profile" --target "$host" "${fea
 folder=${CARGO_TARGET_DIR:-target}/$host/$([ "$profile" = dev ] && echo debug || echo "$profile")
 for target in $targets; do
   case $target in
-    program_text | model_and_kernel | criu) dictionary=program seeds=(scenarios/catalogue) ;;
+    program_text) dictionary=program seeds=(scenarios/catalogue fuzz/seeds/program_text) ;;
+    model_and_kernel | criu) dictionary=program seeds=(scenarios/catalogue) ;;
     expectations) dictionary=$target seeds=(fuzz/seeds/expectations scenarios/expectations.toml) ;;
     *) dictionary=$target seeds=(fuzz/seeds/"$target") ;;
   esac

@@ -86,6 +86,14 @@ fn the_seeds_have_the_properties() -> Result<(), Failed> {
                     return Err(format!("{} is no message", path.display()).into());
                 }
             }
+            Some("program_text") => {
+                scenarios::fuzz::program_text(&bytes);
+                if !scenarios::text::scenarios(&bytes, "fuzz/input", Path::new("input.scn"))
+                    .is_ok_and(|all| !all.is_empty())
+                {
+                    return Err(format!("{} is no scenario", path.display()).into());
+                }
+            }
             Some("criu_log") => texts::criu_log(&bytes),
             Some("expectations") => texts::expectations(&bytes),
             Some("judge") => judge::judge(&bytes),

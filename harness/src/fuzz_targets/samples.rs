@@ -1,5 +1,18 @@
 //! Text as Linux and criu wrote it, with names that are easily misread.
 
+/// Every line that a header can have.
+pub(super) const SCENARIO: &str = r#"# Every part of a header: "größe".
+with fs=tmpfs x=v1.0
+requires kernel=6.1..6.12 flavor=ns|userns lifecycle=dump-restore|pre-dump
+outcome refused "a \"quoted\" reason"
+
+mount $fs "a b\xff"
+fd0 = open "a b\xff" directory
+assert fd0 visible
+"#;
+/// A lower bound alone.
+pub(super) const SCENARIO_FROM: &str = "# From one release on.\nrequires fs=tmpfs|ext4 kernel=6.12..\noutcome restored\n\nmount $fs a\nassert cwd visible\n";
+
 /// Mounts of several kinds.
 pub(super) const MOUNTINFO: &str = r"63 43 0:39 / /top rw,relatime - tmpfs none rw
 64 63 0:40 / /top/a\040b rw,relatime - tmpfs so\040urce rw,size=1024k

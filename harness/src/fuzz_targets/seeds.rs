@@ -29,6 +29,8 @@ pub fn files() -> Vec<(PathBuf, Vec<u8>)> {
 /// The seeds: target, name, bytes.
 fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
     let texts = [
+        ("program_text", "every-header", samples::SCENARIO),
+        ("program_text", "from-a-release", samples::SCENARIO_FROM),
         ("mountinfo", "mounts", samples::MOUNTINFO),
         ("mountinfo", "every-field", samples::MOUNT),
         ("fdinfo", "file", samples::FDINFO_FILE),
@@ -73,11 +75,13 @@ fn report(lifecycle: Lifecycle) -> TrialReport {
         after: (action != Action::Dump).then(|| restored(smaller(1))),
         unobservable: None,
     };
+    let file = ReportFile { name: "../criu-dump.log".to_owned(), text: "Error (a.c:1): b".to_owned() };
     TrialReport {
         before: Some(smaller(0)),
         actions: lifecycle.actions().iter().map(action).collect(),
         kernel_log: vec!["a warning".to_owned()],
-        files: vec![ReportFile { name: "../criu-dump.log".to_owned(), text: samples::DUMP_LOG.to_owned() }],
+        // Twice, so that neither may take the other's place.
+        files: vec![file.clone(), file],
         ..TrialReport::default()
     }
 }
