@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_seeds_have_the_properties() {
-        let targets: [(&str, fn(&[u8])); 3] = [("mountinfo", mountinfo), ("fdinfo", fdinfo), ("criu_log", criu_log)];
+        type Check = fn(&[u8]);
+        let targets: [(&str, Check); 3] = [("mountinfo", mountinfo), ("fdinfo", fdinfo), ("criu_log", criu_log)];
         for (target, check) in targets {
             let folder = format!("{}/../../fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
             for entry in std::fs::read_dir(folder).unwrap() {
