@@ -14,8 +14,8 @@ use scenarios::{Program, Scenario};
 
 use super::buckets::{Bucket, Filed};
 use super::draw::{self, Wanted};
-use super::features::log_lines;
-use super::signature::{Signature, plain};
+use super::features;
+use super::signature::Signature;
 use super::state::{CORPUS, State, StateError};
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
 use crate::run::{News, Over, Task, Work, Worker};
@@ -48,8 +48,8 @@ pub struct Settings<'a> {
     pub wanted: Wanted,
     /// What runs them.
     pub engine: Engine,
-    /// The trial's other parts.
-    pub trial: Trial,
+    /// The trial's other parts: each worker has one of these, in turn.
+    pub trials: Vec<Trial>,
     /// Findings that are known: counted only.
     pub known: BTreeSet<Signature>,
     /// What was seen, for whoever decides what is expected.
@@ -164,8 +164,9 @@ impl<'a> Campaign<'a> {
 
     fn work(&self, number: usize, news: Sender<News>) {
         let mut worker = Worker::new(number, self.work, news);
+        let trial = &self.settings.trials[number % self.settings.trials.len()];
         while !self.over.load(Ordering::Relaxed) && !crate::interrupt::requested() {
-            let tasks = self.draw();
+            let tasks = self.draw(trial);
             if tasks.is_empty() {
                 break;
             }
@@ -183,7 +184,7 @@ impl<'a> Campaign<'a> {
     }
 
     /// The next programs. Every second one has parents, as soon as there are some.
-    fn draw(&self) -> Vec<Task> {
+    fn draw(&self, trial: &Trial) -> Vec<Task> {
         let (seed, numbers, parents) = {
             let mut shared = self.lock();
             let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
@@ -202,17 +203,17 @@ impl<'a> Campaign<'a> {
             draw::program(seed, number, parents, &self.settings.wanted)
         };
         let drawn = numbers.zip(parents).filter_map(|(number, parents)| Some((number, program(number, parents)?)));
-        drawn.map(|(number, program)| self.task(draw::scenario(number, program))).collect()
+        drawn.map(|(number, program)| self.task(draw::scenario(number, program), trial)).collect()
     }
 
-    fn task(&self, scenario: Scenario) -> Task {
-        let trial = Trial { scenario: scenario.name.clone(), ..self.settings.trial.clone() };
+    fn task(&self, scenario: Scenario, trial: &Trial) -> Task {
+        let trial = Trial { scenario: scenario.name.clone(), ..trial.clone() };
         Task { trial, scenario, engine: self.settings.engine.clone() }
     }
 
     /// Takes note of a program that ran; a failure is to be looked into.
     fn note(&self, over: Over) -> Option<Failure> {
-        let failure = failure(&over);
+        let failure = Signature::found(&over);
         let mut shared = self.lock();
         match over.judgement.verdict {
             Verdict::NotRun => return None,
@@ -222,7 +223,7 @@ impl<'a> Campaign<'a> {
         if matches!(over.judgement.verdict, Verdict::Flaky { .. }) {
             shared.state.flaky += 1;
         }
-        if shared.state.features.add(features(&over)) > 0 {
+        if shared.state.features.add(features::of(&over)) > 0 {
             if shared.corpus.len() >= CORPUS {
                 shared.corpus.remove(0);
             }
@@ -249,8 +250,7 @@ impl<'a> Campaign<'a> {
 
     /// Files a failure, unless the reference engine says that nobody can do it; the first of its kind is made smaller.
     fn look_into(&self, worker: &mut Worker<'_>, Failure { signature, over }: Failure) {
-        let scenario = over.task.scenario.clone();
-        if over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed) && self.nobody_can(worker, &scenario) {
+        if over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed) && self.nobody_can(worker, &over.task) {
             let mut shared = self.lock();
             *shared.state.known.entry("(the reference engine refuses it as well)".to_owned()).or_default() += 1;
             if matches!(self.settings.engine, Engine::Reference { .. }) {
@@ -260,7 +260,7 @@ impl<'a> Campaign<'a> {
         }
         if self.file(signature.clone(), &over) == Filed::New {
             self.save_now();
-            self.shrink(worker, &signature, &scenario);
+            self.shrink(worker, &signature, &over.task);
             if self.settings.first {
                 self.over.store(true, Ordering::Relaxed);
                 self.work.stop.store(true, Ordering::Relaxed);
@@ -293,9 +293,9 @@ impl<'a> Campaign<'a> {
     }
 
     /// Whether the reference engine refuses a program, too.
-    fn nobody_can(&self, worker: &mut Worker<'_>, scenario: &Scenario) -> bool {
+    fn nobody_can(&self, worker: &mut Worker<'_>, task: &Task) -> bool {
         let engine = Engine::Reference { fault: None, without_statmount: false, way: MountWay::Tree };
-        let task = Task { engine, ..self.task(scenario.clone()) };
+        let task = Task { engine, ..task.clone() };
         let mut refused = false;
         worker.run_all(vec![task], &mut |over| {
             refused = over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
@@ -303,7 +303,8 @@ impl<'a> Campaign<'a> {
         refused
     }
 
-    fn shrink(&self, worker: &mut Worker<'_>, signature: &Signature, scenario: &Scenario) {
+    fn shrink(&self, worker: &mut Worker<'_>, signature: &Signature, task: &Task) {
+        let scenario = &task.scenario;
         let until = Instant::now() + SHRINK.mul_f64(self.work.timeout_scale);
         let mut shrinker = Shrinker::new(&scenario.program);
         for _ in 0..SHRINK_PROGRAMS {
@@ -311,9 +312,10 @@ impl<'a> Campaign<'a> {
                 break;
             }
             let Some(program) = shrinker.propose() else { break };
-            let task = self.task(Scenario { program: program.clone(), ..scenario.clone() });
+            let scenario = Scenario { program: program.clone(), ..scenario.clone() };
+            let task = Task { scenario, ..task.clone() };
             let mut shows = false;
-            worker.run_all(vec![task], &mut |over| shows = failure(&over).as_ref() == Some(signature));
+            worker.run_all(vec![task], &mut |over| shows = Signature::found(&over).as_ref() == Some(signature));
             if shows {
                 shrinker.accept(program);
             }
@@ -347,54 +349,4 @@ impl<'a> Campaign<'a> {
 /// Steps that do something.
 pub(crate) fn steps(program: &Program) -> usize {
     program.steps.iter().filter(|line| !matches!(line.step, scenarios::Step::Assert { .. })).count()
-}
-
-/// What a program that did not pass is filed under; none for one that did, or that this machine cannot run. A program that did
-/// not come about as the model says is a failure of the model, and one to look into.
-fn failure(over: &Over) -> Option<Signature> {
-    let setup = over.report.as_ref().and_then(|report| report.setup_failure.as_ref());
-    match over.judgement.verdict {
-        Verdict::Xfail(_)
-            if over.judgement.differences.iter().all(|difference| difference.known.is_some())
-                && !over.judgement.differences.is_empty() =>
-        {
-            None
-        }
-        Verdict::Pass | Verdict::Unsupported | Verdict::NotRun => None,
-        Verdict::Error if setup.is_some_and(|failure| failure.line > 0) => {
-            let what = setup.map_or("", |failure| failure.what.as_str());
-            Some(Signature(format!("model step {}", plain(what))))
-        }
-        Verdict::Error if over.report.as_ref().is_some_and(|report| !report.failed_assertions.is_empty()) => {
-            Some(Signature(format!("model {}", plain(&over.judgement.reason))))
-        }
-        _ => Some(Signature::of(&over.judgement)),
-    }
-}
-
-/// What a program showed.
-fn features(over: &Over) -> Vec<String> {
-    let mut all = vec![format!("verdict {}", over.judgement.verdict)];
-    all.extend(over.judgement.quotes.iter().map(|line| format!("error {}", plain(line))));
-    let Some(report) = &over.report else { return all };
-    for file in &report.files {
-        all.extend(log_lines(&file.text));
-    }
-    let objects = report.before.iter().flat_map(|before| &before.inside.objects);
-    let mut sorts = BTreeSet::new();
-    for object in objects {
-        let kind = match &object.status {
-            protocol::observation::Outcome::Ok(status) => format!("{:?} links {}", status.kind, status.links.min(3)),
-            protocol::observation::Outcome::Err(error) => error.clone(),
-        };
-        let deleted = object.link.0.ends_with(b" (deleted)");
-        let magic = match &object.filesystem {
-            protocol::observation::Outcome::Ok(filesystem) => format!("{:x} {:x}", filesystem.magic, filesystem.flags),
-            protocol::observation::Outcome::Err(error) => error.clone(),
-        };
-        let flags = object.descriptor.as_ref().map_or(0, |descriptor| descriptor.flags);
-        sorts.insert(format!("object {kind} {:?} {magic} deleted {deleted} flags {flags:o}", object.mount.state));
-    }
-    all.extend(sorts);
-    all
 }

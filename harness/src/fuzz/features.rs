@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use protocol::observation::Outcome;
 use serde::{Deserialize, Serialize};
 
 use super::signature::plain;
+use crate::run::Over;
 
 /// More features than this are not kept: something that changes each time has got into one.
 const LIMIT: usize = 20_000;
@@ -38,6 +40,33 @@ impl Features {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// What a program showed.
+pub fn of(over: &Over) -> Vec<String> {
+    let mut all = vec![format!("verdict {}", over.judgement.verdict)];
+    all.extend(over.judgement.quotes.iter().map(|line| format!("error {}", plain(line))));
+    let Some(report) = &over.report else { return all };
+    for file in &report.files {
+        all.extend(log_lines(&file.text));
+    }
+    let objects = report.before.iter().flat_map(|before| &before.inside.objects);
+    let mut sorts = BTreeSet::new();
+    for object in objects {
+        let kind = match &object.status {
+            Outcome::Ok(status) => format!("{:?} links {}", status.kind, status.links.min(3)),
+            Outcome::Err(error) => error.clone(),
+        };
+        let deleted = object.link.0.ends_with(b" (deleted)");
+        let magic = match &object.filesystem {
+            Outcome::Ok(filesystem) => format!("{:x} {:x}", filesystem.magic, filesystem.flags),
+            Outcome::Err(error) => error.clone(),
+        };
+        let flags = object.descriptor.as_ref().map_or(0, |descriptor| descriptor.flags);
+        sorts.insert(format!("object {kind} {:?} {magic} deleted {deleted} flags {flags:o}", object.mount.state));
+    }
+    all.extend(sorts);
+    all
 }
 
 /// The lines of a criu log as features: without times, numbers and paths.

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::{Difference, Judgement, Side, Verdict};
+use crate::run::Over;
 
 /// A line like `wrong-path descriptor link` or `dump-failed Error (criu/mount.c:N): Can't lookup mount=N`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,6 +27,29 @@ impl Signature {
             None => plain(&judgement.reason),
         };
         Self(format!("{what} {detail}").trim_end().to_owned())
+    }
+
+    /// What a program that did not pass is filed under; none for one that did, or that this machine cannot run. A program that did
+    /// not come about as the model says is a failure of the model, and one to look into.
+    pub fn found(over: &Over) -> Option<Self> {
+        let setup = over.report.as_ref().and_then(|report| report.setup_failure.as_ref());
+        match over.judgement.verdict {
+            Verdict::Xfail(_)
+                if over.judgement.differences.iter().all(|difference| difference.known.is_some())
+                    && !over.judgement.differences.is_empty() =>
+            {
+                None
+            }
+            Verdict::Pass | Verdict::Unsupported | Verdict::NotRun => None,
+            Verdict::Error if setup.is_some_and(|failure| failure.line > 0) => {
+                let what = setup.map_or("", |failure| failure.what.as_str());
+                Some(Signature(format!("model step {}", plain(what))))
+            }
+            Verdict::Error if over.report.as_ref().is_some_and(|report| !report.failed_assertions.is_empty()) => {
+                Some(Signature(format!("model {}", plain(&over.judgement.reason))))
+            }
+            _ => Some(Signature::of(&over.judgement)),
+        }
     }
 
     /// A name for a file: letters, digits and dashes.

@@ -2,6 +2,7 @@
 //! time: for each there must be a scenario that fails, and with the kind that the fault declares. Without a fault
 //! everything must pass, restored as well as left running.
 
+mod planted;
 mod record;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -32,6 +33,7 @@ pub use record::{ComparisonRecord, FaultRecord, Record, write};
 Examples:
   zdtm-detached selftest                               every fault, and the engine without one
   zdtm-detached selftest undeleted ghost-left --all    two faults, with every scenario that catches them
+  zdtm-detached selftest --fuzz                        campaigns that know no scenario: does each find its fault?
 
 Exit status: 0 all caught, 1 a fault survived or the engine without one failed, 3 infrastructure, 130 interrupted.")]
 pub struct SelftestArgs {
@@ -50,6 +52,10 @@ pub struct SelftestArgs {
     /// them (by all of them with --all)
     #[arg(long)]
     pub comparisons: bool,
+    /// Let a campaign look for each fault, without the catalogue, for a minute at most: how long it took, how many
+    /// steps the program has that shows it
+    #[arg(long, conflicts_with_all = ["all", "comparisons", "without_statmount"])]
+    pub fuzz: bool,
     /// Do without statmount(STATMOUNT_BY_FD) where the kernel has it
     #[arg(long)]
     pub without_statmount: bool,
@@ -79,6 +85,9 @@ pub enum Format {
 /// What keeps any trial from running.
 pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     crate::interrupt::install().context("installing the signal handlers")?;
+    if args.fuzz {
+        return planted::run(args);
+    }
     let store = args.store.open(super::run::progress())?;
     let tree = crate::image::tree::locate(args.store.tree.as_deref())?;
     let scenarios = select(&[], &tree)?;

@@ -1,37 +1,32 @@
 //! `fuzz`: a campaign.
 
+mod view;
+
 use std::collections::{BTreeSet, VecDeque};
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget};
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Program;
 use scenarios::live::Terms;
-use serde::Serialize;
 
 use super::Usage;
 use super::machines::MachineArgs;
 use super::plan::{self, Axes};
 use super::run::progress;
 use crate::fuzz::draw::Wanted;
-use crate::fuzz::page::{duration, page};
-use crate::fuzz::{Campaign, Seen, Settings, Signature, State, buckets};
+use crate::fuzz::{Campaign, Seen, Settings, State, buckets};
 use crate::judge::range::Version;
+use crate::judge::verdict::flavor_word;
 use crate::judge::{Judgement, Trial, Verdict};
 use crate::machine::Backend;
 use crate::run::Work;
 use crate::subject::{self, Manner, Subject};
-
-/// A log gets a line so often.
-const HEARTBEAT: Duration = Duration::from_secs(30);
-/// The page is written so often.
-const PAGE: Duration = Duration::from_secs(10);
+use view::View;
 
 /// Find what nobody wrote down: run generated programs, for hours, unattended.
 #[derive(Args, Clone, Debug)]
@@ -39,6 +34,7 @@ const PAGE: Duration = Duration::from_secs(10);
 Examples:
   zdtm-detached fuzz --subject src:../criu --time 8h
   zdtm-detached fuzz --controls --time 30m                       Debian's criu, ordinary files only
+  zdtm-detached fuzz --kernel 6.12 --kernel 7.3 --time 8h        a VM with each, side by side
   zdtm-detached fuzz --subject reference --backend host          the engine on this machine's own kernel: fast
   zdtm-detached fuzz --subject reference+fault:undeleted --backend host --first --time 1m
 
@@ -53,7 +49,7 @@ pub struct FuzzArgs {
     /// Patch on top of a src: or git: subject; may be given more than once
     #[arg(long, value_name = "FILE")]
     pub patch: Vec<PathBuf>,
-    /// Kernel, flavor, lifecycle: one of each
+    /// Kernels, which share the machines; one flavor, one lifecycle
     #[command(flatten)]
     pub axes: Axes,
     /// End after this time: 90s, 30m, 8h [default: never]
@@ -123,7 +119,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let subjects = plan::subjects(std::slice::from_ref(&args.subject), &args.patch, &store)?;
     let subject = &subjects[0];
     plan::check_backend(args.machines.backend, &subjects)?;
-    let kernel = plan::single("--kernel", &args.axes.kernels(args.machines.backend, &store)?, None)?;
+    let kernels = args.axes.kernels(args.machines.backend, &store)?;
     let flavor = plan::single("--flavor", &args.axes.flavor, Some(Flavor::Ns))?;
     let lifecycle = plan::single("--lifecycle", &args.axes.lifecycle, Some(Lifecycle::DumpRestore))?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
@@ -133,7 +129,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         None => BTreeSet::new(),
     };
     let corpus = args.corpus.as_deref().map(corpus).transpose()?.unwrap_or_default();
-    let trial = Trial {
+    let trial = |kernel: &String| Trial {
         scenario: String::new(),
         family: "fuzz".to_owned(),
         flavor,
@@ -141,11 +137,9 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         kernel: kernel.clone(),
         subject: subject.to_string(),
     };
+    let trials: Vec<Trial> = kernels.iter().map(trial).collect();
     let controls = if args.controls { ", controls" } else { "" };
-    let what = format!(
-        "{subject} on {kernel}, {}{controls}",
-        &trial.to_string()[1..].split('/').take(2).collect::<Vec<_>>().join(" ")
-    );
+    let what = format!("{subject} on {}, {} {}{controls}", kernels.join(" and "), flavor_word(flavor), lifecycle);
     let state = State::load(&args.state, &what).map_err(|error| Usage(error.to_string()))?;
     let goes_on = state.is_some();
     let state = state.unwrap_or_else(|| State::new(what, args.seed.unwrap_or(1)));
@@ -161,7 +155,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let folder = args.machines.work_folder()?;
     let own = args.machines.backend == Backend::Vm || crate::host::is_root();
     let terms = Terms { own_root: flavor != Flavor::Host, privileged: own, disks: own, ..Terms::default() };
-    let workers = args.machines.workers(usize::MAX);
+    let workers = args.machines.workers(usize::MAX).max(kernels.len());
     let batch = if args.pack > 1 { args.pack * 2 } else { 16 };
     let disks = if args.machines.backend == Backend::Vm { 64 } else { 16 };
     let wanted = Wanted { terms, disks, controls: args.controls };
@@ -181,13 +175,17 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         batch,
         wanted,
         engine,
-        trial,
+        trials,
         known,
         seen: &seen,
     };
     // Programs of every filesystem may come up.
     let catalogue = super::select::select(&[], &tree)?;
-    let specs = args.machines.specs(&store, &catalogue, &kernel, &parts, &folder.join("fuzz"))?;
+    let of_kernel = |kernel: &String| {
+        args.machines.specs(&store, &catalogue, kernel, &parts, &folder.join(&format!("fuzz-{kernel}")))
+    };
+    let specs: Vec<_> = kernels.iter().map(of_kernel).collect::<Result<_, _>>()?;
+    let specs = |worker: usize| specs[worker % specs.len()](worker);
     let stop = AtomicBool::new(false);
     let queue = Mutex::new(VecDeque::new());
     let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
@@ -195,7 +193,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     };
     let work = Work {
         tasks: &queue,
-        specs: &*specs,
+        specs: &specs,
         known: &known,
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
@@ -220,154 +218,4 @@ fn corpus(folder: &Path) -> Result<Vec<Program>, Usage> {
         Usage(format!("--corpus {}: {first}", folder.display()))
     })?;
     Ok(all.into_iter().map(|scenario| scenario.program).collect())
-}
-
-/// Who is told, and how.
-struct View<'a> {
-    args: &'a FuzzArgs,
-    bar: Option<ProgressBar>,
-    start: (Instant, u64),
-    told: Instant,
-    paged: Option<Instant>,
-    buckets: BTreeSet<Signature>,
-    last: Option<Instant>,
-}
-
-impl<'a> View<'a> {
-    fn new(args: &'a FuzzArgs, state: &State, goes_on: bool) -> Self {
-        let how =
-            if goes_on { format!("goes on after {} programs", state.programs) } else { format!("seed {}", state.seed) };
-        eprintln!("{}; {how}; {}/", state.what, args.state.display());
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
-        let buckets = state.buckets.iter().map(|bucket| bucket.signature.clone()).collect();
-        let now = Instant::now();
-        Self { args, bar, start: (now, state.programs), told: now, paged: None, buckets, last: None }
-    }
-
-    fn show(&mut self, state: &State) {
-        for bucket in state.buckets.iter().filter(|bucket| !self.buckets.contains(&bucket.signature)) {
-            let line = format!("finding: {} ({} steps)", bucket.signature, bucket.steps);
-            match &self.bar {
-                Some(bar) => bar.println(line),
-                None => eprintln!("{line}"),
-            }
-            self.last = Some(Instant::now());
-        }
-        self.buckets.extend(state.buckets.iter().map(|bucket| bucket.signature.clone()));
-        let line = self.line(state);
-        if let Some(bar) = &self.bar {
-            bar.set_message(line);
-        } else if self.told.elapsed() >= HEARTBEAT {
-            self.told = Instant::now();
-            eprintln!("{line}");
-        }
-        if self.paged.is_none_or(|paged| paged.elapsed() >= PAGE) {
-            self.paged = Some(Instant::now());
-            // The page is for looking at; whoever needs it is told at the end if it cannot be written.
-            let _ = std::fs::write(self.args.state.join("index.html"), page(state));
-        }
-    }
-
-    fn line(&self, state: &State) -> String {
-        let (start, before) = self.start;
-        let rate = (state.programs - before) as f64 / start.elapsed().as_secs_f64().max(0.001);
-        let last = self
-            .last
-            .map_or_else(String::new, |last| format!(", the last {} ago", duration(last.elapsed().as_secs_f64())));
-        format!(
-            "{} programs, {rate:.1}/s, {} features, {} findings{last}, {} known, {} resets",
-            state.programs,
-            state.features.len(),
-            state.buckets.len(),
-            state.known.values().sum::<u64>(),
-            state.resets
-        )
-    }
-
-    fn end(&mut self, state: &State) -> anyhow::Result<()> {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-        let file = self.args.state.join("index.html");
-        std::fs::write(&file, page(state)).with_context(|| format!("writing {}", file.display()))?;
-        let mut out = std::io::stdout().lock();
-        match self.args.format {
-            FuzzFormat::Json => {
-                serde_json::to_writer(&mut out, &Document::of(state))?;
-                writeln!(out)?;
-            }
-            FuzzFormat::Human => {
-                for bucket in state.buckets.iter() {
-                    let file = self.args.state.join(format!("findings/{}.scn", bucket.signature.file_name()));
-                    writeln!(
-                        out,
-                        "{:>6} x  {}\n          {} steps: {}",
-                        bucket.count,
-                        bucket.signature,
-                        bucket.steps,
-                        file.display()
-                    )?;
-                }
-                for (signature, count) in &state.known {
-                    writeln!(out, "{count:>6} x  known: {signature}")?;
-                }
-                writeln!(out, "{}", self.line(state))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `--format json`
-#[derive(Serialize)]
-struct Document<'a> {
-    version: u32,
-    programs: u64,
-    seconds: f64,
-    programs_per_second: f64,
-    features: usize,
-    resets: u64,
-    flaky: u64,
-    unusable: u64,
-    buckets: Vec<Row<'a>>,
-    known: &'a std::collections::BTreeMap<String, u64>,
-}
-
-#[derive(Serialize)]
-struct Row<'a> {
-    signature: &'a Signature,
-    count: u64,
-    steps: usize,
-    verdict: &'a str,
-    reason: &'a str,
-    program: &'a str,
-}
-
-impl<'a> Document<'a> {
-    fn of(state: &'a State) -> Self {
-        let row = |bucket: &'a buckets::Bucket| Row {
-            signature: &bucket.signature,
-            count: bucket.count,
-            steps: bucket.steps,
-            verdict: &bucket.verdict,
-            reason: &bucket.reason,
-            program: &bucket.program,
-        };
-        Self {
-            version: 1,
-            programs: state.programs,
-            seconds: state.seconds,
-            programs_per_second: state.programs as f64 / state.seconds.max(0.001),
-            features: state.features.len(),
-            resets: state.resets,
-            flaky: state.flaky,
-            unusable: state.unusable,
-            buckets: state.buckets.iter().map(row).collect(),
-            known: &state.known,
-        }
-    }
 }

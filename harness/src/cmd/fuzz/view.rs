@@ -1,0 +1,170 @@
+//! What a campaign tells: a line on a terminal, a heartbeat in a log, the page, and the end.
+
+use std::collections::BTreeSet;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use serde::Serialize;
+
+use super::{FuzzArgs, FuzzFormat};
+use crate::fuzz::page::{duration, page};
+use crate::fuzz::{Signature, State, buckets};
+
+/// A log gets a line so often.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// The page is written so often.
+const PAGE: Duration = Duration::from_secs(10);
+
+/// Who is told, and how.
+pub(super) struct View<'a> {
+    args: &'a FuzzArgs,
+    bar: Option<ProgressBar>,
+    start: (Instant, u64),
+    told: Instant,
+    paged: Option<Instant>,
+    buckets: BTreeSet<Signature>,
+    last: Option<Instant>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(args: &'a FuzzArgs, state: &State, goes_on: bool) -> Self {
+        let how =
+            if goes_on { format!("goes on after {} programs", state.programs) } else { format!("seed {}", state.seed) };
+        eprintln!("{}; {how}; {}/", state.what, args.state.display());
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        let buckets = state.buckets.iter().map(|bucket| bucket.signature.clone()).collect();
+        let now = Instant::now();
+        Self { args, bar, start: (now, state.programs), told: now, paged: None, buckets, last: None }
+    }
+
+    pub(super) fn show(&mut self, state: &State) {
+        for bucket in state.buckets.iter().filter(|bucket| !self.buckets.contains(&bucket.signature)) {
+            let line = format!("finding: {} ({} steps)", bucket.signature, bucket.steps);
+            match &self.bar {
+                Some(bar) => bar.println(line),
+                None => eprintln!("{line}"),
+            }
+            self.last = Some(Instant::now());
+        }
+        self.buckets.extend(state.buckets.iter().map(|bucket| bucket.signature.clone()));
+        let line = self.line(state);
+        if let Some(bar) = &self.bar {
+            bar.set_message(line);
+        } else if self.told.elapsed() >= HEARTBEAT {
+            self.told = Instant::now();
+            eprintln!("{line}");
+        }
+        if self.paged.is_none_or(|paged| paged.elapsed() >= PAGE) {
+            self.paged = Some(Instant::now());
+            // The page is for looking at; whoever needs it is told at the end if it cannot be written.
+            let _ = std::fs::write(self.args.state.join("index.html"), page(state));
+        }
+    }
+
+    fn line(&self, state: &State) -> String {
+        let (start, before) = self.start;
+        let rate = (state.programs - before) as f64 / start.elapsed().as_secs_f64().max(0.001);
+        let last = self
+            .last
+            .map_or_else(String::new, |last| format!(", the last {} ago", duration(last.elapsed().as_secs_f64())));
+        format!(
+            "{} programs, {rate:.1}/s, {} features, {} findings{last}, {} known, {} resets",
+            state.programs,
+            state.features.len(),
+            state.buckets.len(),
+            state.known.values().sum::<u64>(),
+            state.resets
+        )
+    }
+
+    pub(super) fn end(&mut self, state: &State) -> anyhow::Result<()> {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        let file = self.args.state.join("index.html");
+        std::fs::write(&file, page(state)).with_context(|| format!("writing {}", file.display()))?;
+        let mut out = std::io::stdout().lock();
+        match self.args.format {
+            FuzzFormat::Json => {
+                serde_json::to_writer(&mut out, &Document::of(state))?;
+                writeln!(out)?;
+            }
+            FuzzFormat::Human => {
+                for bucket in state.buckets.iter() {
+                    let file = self.args.state.join(format!("findings/{}.scn", bucket.signature.file_name()));
+                    writeln!(
+                        out,
+                        "{:>6} x  {}\n          {} steps: {}",
+                        bucket.count,
+                        bucket.signature,
+                        bucket.steps,
+                        file.display()
+                    )?;
+                }
+                for (signature, count) in &state.known {
+                    writeln!(out, "{count:>6} x  known: {signature}")?;
+                }
+                writeln!(out, "{}", self.line(state))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `--format json`
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    programs: u64,
+    seconds: f64,
+    programs_per_second: f64,
+    features: usize,
+    resets: u64,
+    flaky: u64,
+    unusable: u64,
+    buckets: Vec<Row<'a>>,
+    known: &'a std::collections::BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    signature: &'a Signature,
+    count: u64,
+    steps: usize,
+    first_seconds: f64,
+    verdict: &'a str,
+    reason: &'a str,
+    program: &'a str,
+}
+
+impl<'a> Document<'a> {
+    fn of(state: &'a State) -> Self {
+        let row = |bucket: &'a buckets::Bucket| Row {
+            signature: &bucket.signature,
+            count: bucket.count,
+            steps: bucket.steps,
+            first_seconds: bucket.first_seconds,
+            verdict: &bucket.verdict,
+            reason: &bucket.reason,
+            program: &bucket.program,
+        };
+        Self {
+            version: 1,
+            programs: state.programs,
+            seconds: state.seconds,
+            programs_per_second: state.programs as f64 / state.seconds.max(0.001),
+            features: state.features.len(),
+            resets: state.resets,
+            flaky: state.flaky,
+            unusable: state.unusable,
+            buckets: state.buckets.iter().map(row).collect(),
+            known: &state.known,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `selftest --fuzz`: a campaign for each fault, which knows nothing of the catalogue. It must find the fault within a minute and
+//! hand over a short program, one that the engine without the fault passes. Each is the command that a user would type.
+
+use std::io::{self, Write as _};
+use std::process::Command;
+
+use anyhow::Context as _;
+use protocol::fault::{self, Description};
+use serde::{Deserialize, Serialize};
+
+use super::{Format, SelftestArgs, machines};
+use crate::machine::Backend;
+
+/// A campaign has so long.
+const TIME: &str = "60s";
+/// It begins with this number.
+const SEED: &str = "1";
+/// A finding may have so many steps.
+const STEPS: usize = 8;
+
+/// What `fuzz --format json` says, as far as it is needed here.
+#[derive(Deserialize)]
+struct Told {
+    programs: u64,
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    first_seconds: f64,
+    signature: String,
+    steps: usize,
+    program: String,
+}
+
+/// What became of one fault.
+#[derive(Debug, Default, Serialize)]
+struct Row {
+    fault: &'static str,
+    /// Until the finding; it is made smaller after that.
+    seconds: Option<f64>,
+    programs: u64,
+    /// Of the smallest program.
+    steps: Option<usize>,
+    signature: Option<String>,
+    program: Option<String>,
+}
+
+impl Row {
+    fn is_good(&self) -> bool {
+        self.steps.is_some_and(|steps| steps <= STEPS)
+    }
+}
+
+/// Runs the campaigns one after the other; the exit status.
+///
+/// # Errors
+/// A campaign could not be run, or the table not be written.
+pub(super) fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
+    let faults: Vec<&Description> =
+        fault::ALL.iter().filter(|known| args.fault.is_empty() || args.fault.contains(&known.fault)).collect();
+    let mut rows = Vec::new();
+    let mut out = io::stdout();
+    for fault in faults {
+        if crate::interrupt::requested() {
+            return Ok(130);
+        }
+        let row = campaign(args, fault)?;
+        if args.format == Format::Human {
+            writeln!(out, "{}", line(&row))?;
+        }
+        rows.push(row);
+    }
+    let good = rows.iter().filter(|row| row.is_good()).count();
+    match args.format {
+        Format::Human => writeln!(out, "{good} of {} found, in at most {STEPS} steps each", rows.len())?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?,
+    }
+    Ok(u8::from(good < rows.len()))
+}
+
+fn line(row: &Row) -> String {
+    let Row { fault, programs, .. } = row;
+    match (row.seconds, row.steps, &row.signature) {
+        (Some(seconds), Some(steps), Some(signature)) => {
+            let long = if row.is_good() { "" } else { "  TOO LONG" };
+            format!("{fault:<26} {seconds:>5.1} s  {programs:>6} programs  {steps:>2} steps  {signature}{long}")
+        }
+        _ => format!("{fault:<26}     -    {programs:>6} programs  NOT FOUND"),
+    }
+}
+
+fn campaign(args: &SelftestArgs, fault: &'static Description) -> anyhow::Result<Row> {
+    let folder = tempfile::Builder::new().prefix("zdtm-detached-").tempdir().context("making a folder")?;
+    let subject = format!("reference+fault:{}", fault.name);
+    let mut command = command(args, fault, "fuzz", &subject)?;
+    command.args(["--seed", SEED, "--time", TIME, "--first", "--format", "json", "--state"]).arg(folder.path());
+    let output = command.output().context("running a campaign")?;
+    let told: Told = serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("the campaign for {subject} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr))
+    })?;
+    let mut row = Row { fault: fault.name, programs: told.programs, ..Row::default() };
+    for bucket in told.buckets {
+        let file = folder.path().join("found.scn");
+        std::fs::write(&file, &bucket.program).with_context(|| format!("writing {}", file.display()))?;
+        let clean = self::command(args, fault, "run", "reference")?.arg(&file).output().context("running a finding")?;
+        if clean.status.success() && row.steps.is_none_or(|steps| bucket.steps < steps) {
+            row.seconds = Some(bucket.first_seconds);
+            row.steps = Some(bucket.steps);
+            row.signature = Some(bucket.signature);
+            row.program = Some(bucket.program);
+        }
+    }
+    Ok(row)
+}
+
+/// This program, on the machines that the fault is looked for on.
+fn command(args: &SelftestArgs, fault: &Description, name: &str, subject: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("the name of this program")?);
+    let backend = if machines(args).backend == Backend::Host { "host" } else { "vm" };
+    command.args([name, "--subject", subject, "--backend", backend, "--lifecycle", fault.lifecycle.word()]);
+    for (flag, value) in [("--kernel", args.kernel.clone()), ("-j", args.jobs.map(|jobs| jobs.to_string()))] {
+        command.args(value.iter().flat_map(|value| [flag, value]));
+    }
+    Ok(command)
+}
