@@ -6,7 +6,7 @@ with fs=tmpfs x=v1.0
 requires kernel=6.1..6.12 flavor=ns|userns lifecycle=dump-restore|pre-dump
 outcome refused "a \"quoted\" reason"
 
-mount $fs "a b\xff"
+mount tmpfs "a b\xff"
 fd0 = open "a b\xff" directory
 assert fd0 visible
 "#;
