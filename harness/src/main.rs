@@ -2,14 +2,24 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use harness::cmd::{Cli, Usage, bisect_step, dispatch};
+use clap::{CommandFactory as _, FromArgMatches as _};
+use harness::cmd::select::NoMatch;
+use harness::cmd::{Cli, Usage, bisect_step, dispatch, settings};
 
 fn main() -> ExitCode {
-    let line = Cli::try_parse().unwrap_or_else(|error| {
-        // For git a status of 2 would be a bad revision.
-        let bisecting = error.use_stderr() && std::env::args().nth(1).is_some_and(|word| word == "bisect-step");
+    // For git a status of 2 would be a bad revision.
+    let bisecting = || std::env::args().nth(1).is_some_and(|word| word == "bisect-step");
+    let line = match settings::apply(Cli::command()) {
+        Ok(line) => line,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(if bisecting() { bisect_step::ABORT } else { 2 });
+        }
+    };
+    let parsed = line.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let line = parsed.unwrap_or_else(|error| {
         let _ = error.print();
+        let bisecting = error.use_stderr() && bisecting();
         std::process::exit(if bisecting { bisect_step::ABORT.into() } else { error.exit_code() })
     });
     match dispatch(line.command) {
@@ -19,7 +29,11 @@ fn main() -> ExitCode {
                 return ExitCode::from(130);
             }
             eprintln!("error: {}", told(&error));
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 3 })
+            ExitCode::from(match () {
+                () if error.is::<Usage>() => 2,
+                () if error.is::<NoMatch>() => 4,
+                () => 3,
+            })
         }
     }
 }

@@ -1,7 +1,12 @@
 //! The developer's desk, through the binary as users call it: lifecycles with stock criu, a shell beside a process, a long
-//! program made short.
+//! program made short, a run that is broken off.
 
 #![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
+
+#[path = "desk/broken_off.rs"]
+mod broken_off;
+#[path = "host/left.rs"]
+mod left;
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -1,7 +1,8 @@
 //! CRIU from source, as its maintainers use it: built, gated against a patched twin, taken through steps of a bisection.
 //!
-//! The sources are Debian's, fetched once into the target folder. Builds and saved VMs are in the cache by content, so
-//! only the first run of these tests builds. They take turns: each uses every core.
+//! The sources are Debian's, fetched once into the target folder; most tests name them as somebody who stands beside them
+//! does. Builds and saved VMs are in the cache by content, so only the first run of these tests builds. They take turns:
+//! each uses every core.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -17,6 +18,9 @@ const NO_C: (&str, &str) = ("lseek(fd, rfi->rfe->pos, SEEK_SET) < 0", "lseek(fd,
 /// Controls that see a position: one that passes on stock CRIU, and one that does not.
 const CONTROLS: &str = "sharing/control*";
 
+/// The folder of the sources, which have a folder of that name in them.
+const SOURCES: &str = "criu";
+
 static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
@@ -26,7 +30,7 @@ fn turn() -> MutexGuard<'static, ()> {
 fn zdtm(arguments: &[&str]) -> Output {
     let keep = Path::new(env!("CARGO_TARGET_TMPDIR")).join("results");
     let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
-    command.args(arguments);
+    command.args(arguments).current_dir(env!("CARGO_TARGET_TMPDIR"));
     if matches!(arguments[0], "gate" | "bisect-step" | "run") {
         command.arg("--keep").arg(keep);
     }
@@ -40,7 +44,7 @@ fn told(output: &Output) -> String {
 
 /// Debian's criu sources.
 fn sources() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("criu-source");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(SOURCES);
     if !folder.join("Makefile.versions").is_file() {
         let _ = std::fs::remove_dir_all(&folder);
         let output = zdtm(&["image", "source", "criu", "--to", folder.to_str().expect("cargo's paths are UTF-8")]);
@@ -68,7 +72,8 @@ fn patch(name: &str, (from, to): (&str, &str)) -> PathBuf {
 
 fn subject(patch: Option<&Path>) -> String {
     let patch = patch.map_or_else(String::new, |patch| format!("+patch:{}", patch.display()));
-    format!("src:{}{patch}", sources().display())
+    sources();
+    format!("src:{SOURCES}{patch}")
 }
 
 /// Gates and gives the exit status and the document.

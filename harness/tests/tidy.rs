@@ -73,6 +73,16 @@ fn every_command_has_an_example() {
 }
 
 #[test]
+fn the_help_of_every_command_says_more_than_its_line_in_the_list() {
+    let short = ["fuzz", "bench", "generate"];
+    for command in Cli::command().get_subcommands().filter(|command| !short.contains(&command.get_name())) {
+        let text = |text: Option<&clap::builder::StyledStr>| text.map(ToString::to_string).unwrap_or_default();
+        let (line, help) = (text(command.get_about()), text(command.get_long_about()));
+        assert!(help.len() > 2 * line.len(), "`{} --help` explains nothing: {help:?}", command.get_name());
+    }
+}
+
+#[test]
 fn every_example_is_understood() {
     for command in Cli::command().get_subcommands() {
         let help = command.clone().render_long_help().to_string();

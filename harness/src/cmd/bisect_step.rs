@@ -28,6 +28,10 @@ const SKIP: u8 = 125;
 const INTERRUPTED: u8 = 130;
 
 /// Test the CRIU tree of this directory as one step of `git bisect run`.
+///
+/// Builds the tree as it is checked out, runs the chosen trials with it, and ends with the status that git understands. A
+/// revision is good when all of them end as expected; choose trials that tell good from bad, few of them. One that does
+/// not build is skipped.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -36,8 +40,6 @@ Examples:
 
 In a CRIU repository:
   git bisect start BAD GOOD && git bisect run zdtm-detached bisect-step 'sharing/control*'
-
-Good is a revision with which all chosen trials end as expected. One that does not build is skipped.
 
 Exit status: 0 good, 1 (or --bad-exit) bad, 125 cannot be tested, 255 infrastructure or wrong usage (ends the
 bisection), 130 interrupted.")]

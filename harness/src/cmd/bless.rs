@@ -16,6 +16,11 @@ use crate::report::merge::merge;
 use crate::report::record::TrialRecord;
 
 /// Record in the file of known failures what results prove.
+///
+/// Rewrites scenarios/expectations.toml so that these results are as expected, and nothing else in it: a new failure gets
+/// an entry for exactly the kernels, subjects and so on in which it was seen, and what passes is taken out. Flaky trials,
+/// errors and what did not run prove nothing. Look at the difference before you commit it: an entry says that a failure
+/// is CRIU's.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:

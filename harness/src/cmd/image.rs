@@ -15,7 +15,11 @@ use crate::subject::Subject;
 use crate::vm::Shelf;
 use crate::vm::shelf::UNUSED_LIMIT;
 
-/// The images that VMs are made of: QEMU, kernels, userlands.
+/// List, build, verify and remove the images that VMs are made of.
+///
+/// QEMU, kernels and userlands come from Debian packages, verified by apt's signatures, and are unpacked into the cache;
+/// nothing is installed. Other commands build what they need: this one is for doing it beforehand, for looking, and for
+/// clearing up.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:

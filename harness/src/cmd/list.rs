@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use scenarios::{Outcome, Scenario};
 
-use super::select::select;
+use super::Usage;
+use super::select::{NoMatch, select};
 
-/// List scenarios.
+/// List scenarios: names, and what each is about.
+///
+/// A name is FAMILY/SCENARIO, with @ and what was chosen where a scenario is there for several filesystems or modes. Any
+/// part of it chooses trials in the other commands.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*@ext4' --format json")]
 pub struct ListArgs {
@@ -30,6 +34,9 @@ pub struct TreeArgs {
 }
 
 /// Show a scenario's program, what it needs and what it expects.
+///
+/// The program is printed with its choices filled in, as it runs. Put into a file that ends in .scn it is a scenario of
+/// your own (docs/AUTHORING.md).
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  zdtm-detached show deleted/unlinked@ext4\n  zdtm-detached show ./mine.scn")]
 pub struct ShowArgs {
@@ -65,12 +72,18 @@ fn outcome(scenario: &Scenario) -> String {
     }
 }
 
-/// Lists; the exit status, 4 when nothing matches.
+/// Lists; the exit status.
 ///
 /// # Errors
-/// A catalogue that cannot be read, an output that cannot be written.
+/// [`NoMatch`], a catalogue that cannot be read, an output that cannot be written.
 pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
-    let chosen = select(&args.filter, &args.tree.locate()?)?;
+    let chosen = match select(&args.filter, &args.tree.locate()?) {
+        Err(error) if error.is::<NoMatch>() && matches!(args.format, ListFormat::Json) => {
+            println!("[]");
+            return Err(error);
+        }
+        chosen => chosen?,
+    };
     let mut out = io::stdout().lock();
     match args.format {
         ListFormat::Human => {
@@ -82,10 +95,6 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
             let rows: Vec<_> = chosen.iter().map(row).collect();
             writeln!(out, "{:#}", serde_json::Value::from(rows))?;
         }
-    }
-    if chosen.is_empty() {
-        eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.filter.join(" "));
-        return Ok(4);
     }
     Ok(0)
 }
@@ -103,17 +112,19 @@ fn row(scenario: &Scenario) -> serde_json::Value {
     })
 }
 
-/// Shows one scenario; the exit status, 4 when there is none.
+/// Shows one scenario; the exit status.
 ///
 /// # Errors
 /// As for [`list`].
 pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
     let found = select(std::slice::from_ref(&args.what), &args.tree.locate()?)?;
-    let exact = found.iter().find(|scenario| scenario.name == args.what);
-    let Some(scenario) = exact.or(found.first()) else {
-        eprintln!("there is no scenario {:?}; `zdtm-detached list` shows all names", args.what);
-        return Ok(4);
+    let [scenario, others @ ..] = &found[..] else {
+        return Err(Usage(format!("{} holds no scenario", args.what)).into());
     };
+    if !others.is_empty() {
+        let more = format!("`zdtm-detached list '{}'` shows their names", args.what);
+        eprintln!("this is {}, and there are {} more; {more}", scenario.name, others.len());
+    }
     print!("{}", scenarios::text::print_scenario(scenario));
     Ok(0)
 }

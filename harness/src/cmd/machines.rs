@@ -14,6 +14,7 @@ use super::image::StoreArgs;
 use crate::host::{self, HostAgent, HostSpec};
 use crate::image::{Progress, Store};
 use crate::machine::{Backend, MachineSpec};
+use crate::report::aside::say;
 use crate::subject::Parts;
 use crate::vm::accel::{self, AcceleratorChoice, Decision};
 use crate::vm::qemu::QemuProgram;
@@ -94,7 +95,7 @@ impl MachineArgs {
             true => "as root",
             false => "in a user namespace: no block devices, device nodes, other users or mappings",
         };
-        eprintln!("on this machine's own kernel {}, {rights}", probe.ready().kernel);
+        say(&format!("on this machine's own kernel {}, {rights}", probe.ready().kernel));
         Ok(move |_: usize| MachineSpec::Host(spec.clone()))
     }
 
@@ -161,7 +162,7 @@ impl MachineArgs {
             Ok(kept) => Ok(Some(Arc::new(Clones::new(kept, spec.clone(), work)))),
             Err(error @ NoTemplate::Vm(VmError::Interrupted)) => Err(error.into()),
             Err(error) => {
-                eprintln!("no saved VM to copy, booting each: {error}");
+                say(&format!("no saved VM to copy, booting each: {error}"));
                 Ok(None)
             }
         }

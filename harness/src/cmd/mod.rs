@@ -17,6 +17,7 @@ pub mod report;
 pub mod run;
 pub mod select;
 pub mod selftest;
+pub mod settings;
 pub mod share;
 pub mod shell;
 pub mod shrink;
@@ -34,40 +35,26 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// One for each file in this folder.
+/// One for each file in this folder. What a command is for stands at its arguments: a text here would hide that one in the
+/// command's own help.
+#[allow(missing_docs, reason = "see above")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run scenarios: checkpoint, restore, compare
     Run(run::RunArgs),
-    /// Compare two subjects: what got worse, what got better
     Gate(gate::GateArgs),
-    /// Test the CRIU tree of this directory as one step of `git bisect run`
     BisectStep(bisect_step::BisectStepArgs),
-    /// Run a trial of an earlier run once more, exactly as it was
     Replay(replay::ReplayArgs),
-    /// Open a shell in a VM, beside the process of a trial
     Shell(shell::ShellArgs),
-    /// Find a short program that fails in the same way as a scenario
     Shrink(shrink::ShrinkArgs),
-    /// Merge saved results, and write them in other formats
     Report(report::ReportArgs),
-    /// Record in the file of known failures what results prove
     Bless(bless::BlessArgs),
-    /// Prove that the judge catches mistakes: the reference engine with every known fault
     Selftest(selftest::SelftestArgs),
-    /// Find what nobody wrote down: run generated programs, for hours, unattended
     Fuzz(fuzz::FuzzArgs),
-    /// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores
     Bench(bench::BenchArgs),
-    /// List scenarios
     List(list::ListArgs),
-    /// Show a scenario's program, what it needs and what it expects
     Show(list::ShowArgs),
-    /// List, build, verify and remove the images that VMs are made of
     Image(image::ImageArgs),
-    /// Check what this machine has and what it lacks
     Doctor(doctor::Args),
-    /// Write completions for a shell, man pages, or what the fuzz targets begin with
     Generate(generate::GenerateArgs),
 }
 

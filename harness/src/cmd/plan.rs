@@ -53,7 +53,8 @@ impl Axes {
         let known = &store.manifest().kernel;
         if backend == Backend::Host {
             if !self.kernel.is_empty() {
-                let what = "--backend host uses this machine's own kernel; --kernel needs a VM";
+                let what = "--backend host uses this machine's own kernel; --kernel (or ZDTM_DETACHED_KERNEL, or kernel in \
+                            zdtm-detached.toml) needs a VM";
                 return Err(Usage(what.to_owned()));
             }
             return Ok(vec![crate::host::kernel_name()]);

@@ -1,34 +1,48 @@
-//! `report`: saved results once more: merged, in other formats.
+//! `report`: saved results once more: merged, in other formats, or held against those of another run.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Usage;
-use super::telling::TellingArgs;
+use super::gate::runs::{SavedSide, compare_runs};
+use super::telling::{TellingArgs, comparisons};
 use crate::judge::Trial;
 use crate::report::merge::{ResultError, merge, read};
 use crate::report::record::RunRecord;
-use crate::report::terminal::Detail;
+use crate::report::terminal::{Detail, Look};
 use crate::report::{Common, Event, Finished, Reporter};
 
-/// Merge saved results, and write them in other formats.
+/// Merge saved results, compare them, and write them in other formats.
 ///
 /// Takes what `run --report json=FILE` wrote: the shards of a run, or several runs of the same trials. A trial that
 /// passed in some results and failed in others becomes flaky; otherwise its latest result counts, and one that was never
 /// begun gives way to one that was.
+///
+/// With `--against` nothing is merged: the results are compared with those of another run, in the words of `gate`. What
+/// each has only one of, its subject or its kernel, may be another one; several reports of a side are several runs of
+/// its trials. Nothing is run again, so what comes and goes shows as worse or better unless there are several.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   zdtm-detached report shard-*.json                               the table of all shards
   zdtm-detached report report.json --report html=report.html      one page that needs no network
   zdtm-detached report results/ --report json=merged.json,junit=junit.xml
+  zdtm-detached report --against yesterday.json today.json        what got worse, what got better
+  zdtm-detached report --against old.json new.json --report html=changes.html
 
-Exit status: as that of the run that the results come to.")]
+Exit status: as that of the run that the results come to; with --against as that of gate: 0 nothing is worse, 1 something
+is, 2 wrong usage, 3 undecided, 4 no trial is in both.")]
 pub struct ReportArgs {
     /// JSON reports, or folders that hold some
     #[arg(required = true, value_name = "RESULTS")]
     pub results: Vec<PathBuf>,
+    /// Compare with this JSON report, or folder of reports, as `gate` does; may be given more than once
+    #[arg(long, value_name = "BASE.json")]
+    pub against: Vec<PathBuf>,
+    /// With --against: exit with 1 also where a trial fails in another way than before
+    #[arg(long, requires = "against")]
+    pub strict: bool,
     /// How results are told
     #[command(flatten)]
     pub telling: TellingArgs,
@@ -39,6 +53,9 @@ pub struct ReportArgs {
 /// # Errors
 /// Results that cannot be read, a report that cannot be written.
 pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
+    if !args.against.is_empty() {
+        return compare(args);
+    }
     let run = merge(read_all(&args.results)?);
     let finished: Vec<Finished> = run.trials.into_iter().map(Finished::try_from).collect::<Result<_, _>>()?;
     let trials = || finished.iter().map(|finished| -> &Trial { &finished.trial });
@@ -51,6 +68,20 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
         terminal.event(&event)?;
     }
     Ok(terminal.tally().exit_status(false))
+}
+
+/// Holds the results against others; the exit status of a gate.
+fn compare(args: &ReportArgs) -> anyhow::Result<u8> {
+    let reports = comparisons(&args.telling.report)?;
+    let side = |paths: &[PathBuf]| {
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        Ok::<_, Usage>(SavedSide { name: names.join(", "), runs: read_all(paths)? })
+    };
+    let comparison = compare_runs(side(&args.against)?, side(&args.results)?)?;
+    let detail = if args.telling.verbose { Detail::Reasons } else { Detail::Failures };
+    let text = comparison.text(Look::detect(args.telling.color, detail, reports.take_stdout()));
+    reports.write(&comparison, &text)?;
+    Ok(comparison.exit_status(args.strict))
 }
 
 /// Every report that is meant.

@@ -15,7 +15,7 @@ use scenarios::Scenario;
 
 use super::machines::MachineArgs;
 use super::plan::{self, Axes};
-use super::select::select;
+use super::select::{NoMatch, select};
 use super::share::{Share, ShareArgs};
 use super::telling::TellingArgs;
 use crate::image::{Progress, progress};
@@ -23,16 +23,27 @@ use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::MachineSpec;
+use crate::report::aside::say;
 use crate::report::record::digest;
 use crate::report::terminal::{Detail, Terminal};
 use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{self, Manner, Parts, Subject};
 
+/// The last line of a run in which nothing ran.
+const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped";
+
 /// How often a run without news looks whether it is time for a sign of life.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Run scenarios: checkpoint, restore, compare.
+///
+/// Prepares what is missing (QEMU, a kernel, the subject), starts a VM for each core, and runs every chosen scenario in every
+/// combination of kernel, subject, flavor and lifecycle. Each trial is a process that is observed, checkpointed, restored
+/// and observed again. It passes when nothing differs, or when nobody can restore it and the dump refused it cleanly.
+///
+/// What is known to fail (scenarios/expectations.toml) is an xfail and does not fail the run. What fails otherwise is run once
+/// more in a fresh VM, told with its first difference, and kept in a folder for `replay`, `shell` and `shrink`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -118,7 +129,7 @@ impl RunArgs {
 /// Tells on standard error what is being prepared.
 pub fn progress() -> Arc<dyn Progress> {
     Arc::new(|step: progress::Step<'_>| match step {
-        progress::Step::Start { text } | progress::Step::Note { text } => eprintln!("{text}"),
+        progress::Step::Start { text } | progress::Step::Note { text } => say(text),
         progress::Step::End { .. } => {}
     })
 }
@@ -134,7 +145,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
 /// Runs what the command line chooses; the exit status.
 pub(super) fn once(args: &RunArgs) -> anyhow::Result<u8> {
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let scenarios = select(&args.what, &tree)?;
+    let scenarios = select(&args.what, &tree).inspect_err(|error| {
+        if error.is::<NoMatch>() {
+            println!("{NOTHING}");
+        }
+    })?;
     chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener: None })
 }
 
@@ -158,8 +173,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chos
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let expectations = plan::expectations(&tree)?;
     if scenarios.is_empty() {
-        eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.what.join(" "));
-        println!("result: 0 passed, 0 failed, 0 skipped");
+        println!("{NOTHING}");
         return Ok(4);
     }
     let mut pools = Vec::new();

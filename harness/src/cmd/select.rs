@@ -8,10 +8,29 @@ use scenarios::diagnostic::Diagnostic;
 
 use super::Usage;
 
+/// A word that chooses nothing; exit status 4. Nothing is run then, also where other words choose something: what was
+/// meant would be missing without a sign.
+#[derive(Debug, thiserror::Error)]
+#[error("no scenario matches {word}; {}`zdtm-detached list` shows all names", instead(.near))]
+pub struct NoMatch {
+    word: String,
+    /// Names that look like it.
+    near: Vec<String>,
+}
+
+fn instead(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("did you mean {}? ", near.join(" or ")) }
+}
+
+/// How many names are proposed for one that is none.
+const NEAR: usize = 2;
+/// How much of a word must be right for that, from 0 to 1.
+const ALIKE: f64 = 0.7;
+
 /// The scenarios that the words choose: of the catalogue by name, and files by path.
 ///
 /// # Errors
-/// A file that cannot be read or is no scenario.
+/// [`NoMatch`]; a file that cannot be read or is no scenario.
 pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
     let (files, filters): (Vec<&String>, Vec<&String>) = what.iter().partition(|word| word.ends_with(".scn"));
     let mut chosen = Vec::new();
@@ -20,14 +39,37 @@ pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
         // A whole name means that one scenario, also where it is a part of other names.
         let is_name = |word: &&String| all.iter().any(|scenario| scenario.name == **word);
         let (names, patterns): (Vec<&String>, Vec<&String>) = filters.into_iter().partition(is_name);
+        let words = patterns.clone();
         let patterns: Vec<Filter> = patterns.into_iter().map(Filter::new).collect();
         let every = names.is_empty() && patterns.is_empty();
+        let idle = |(_, filter): &(&String, &Filter)| !all.iter().any(|scenario| filter.matches(&scenario.name));
+        if let Some((word, _)) = words.into_iter().zip(&patterns).find(idle) {
+            return Err(NoMatch { word: word.clone(), near: near(word, &all) }.into());
+        }
         let meant =
             |name: &str| every || names.iter().any(|one| *one == name) || patterns.iter().any(|one| one.matches(name));
         chosen.extend(all.iter().filter(|scenario| meant(&scenario.name)).cloned());
     }
     chosen.extend(self::files(&files)?);
     Ok(chosen)
+}
+
+/// Names that look like the word: as a whole, or without what stands behind the @.
+fn near(word: &str, all: &[Scenario]) -> Vec<String> {
+    let short = |name: &str| name.split('@').next().unwrap_or_default().to_owned();
+    let mut names: Vec<String> = Vec::new();
+    for scenario in all {
+        let name = if word.contains('@') { scenario.name.clone() } else { short(&scenario.name) };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let word = word.trim_matches('*');
+    let likeness = |name: &String| strsim::normalized_damerau_levenshtein(word, name);
+    let mut alike: Vec<(f64, String)> = names.into_iter().map(|name| (likeness(&name), name)).collect();
+    alike.retain(|(likeness, _)| *likeness >= ALIKE);
+    alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    alike.into_iter().take(NEAR).map(|(_, name)| name).collect()
 }
 
 /// The scenarios in files.
@@ -56,11 +98,26 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_chooses_nothing_is_told_with_what_looks_like_it() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a directory of the tree");
+        let told = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            select(&words, tree).expect_err("it chooses nothing").to_string()
+        };
+        expect_test::expect![
+            "no scenario matches deleted/unlnked; did you mean deleted/unlinked? `zdtm-detached list` shows all names"
+        ]
+        .assert_eq(&told(&["deleted/unlnked"]));
+        expect_test::expect!["no scenario matches delted/unlinked@ext4,rdwr; did you mean deleted/unlinked@ext4,rdwr or deleted/unlinked@xfs,rdwr? `zdtm-detached list` shows all names"].assert_eq(&told(&["overlay/control", "delted/unlinked@ext4,rdwr"]));
+        expect_test::expect!["no scenario matches no such name; `zdtm-detached list` shows all names"]
+            .assert_eq(&told(&["no such name"]));
+    }
+
+    #[test]
     fn a_whole_name_means_one_and_a_part_means_all() {
         assert_eq!(names(&["overlay/control"]), ["overlay/control"]);
         assert_eq!(names(&["overlay/contro"]), ["overlay/control", "overlay/control-copied-up"]);
         assert_eq!(names(&["overlay/control*up"]), ["overlay/control-copied-up"]);
-        assert_eq!(names(&["no such name"]), [""; 0]);
         assert!(names(&[]).len() > 400);
     }
 }

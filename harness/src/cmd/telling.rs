@@ -1,9 +1,12 @@
 //! How a run's results are told: reports, colours, how much. Shared by the commands that have results.
 
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 
 use clap::Args;
 
+use super::Usage;
+use crate::report::comparison::Comparison;
 use crate::report::terminal::{ColourChoice, Detail, Look, Terminal};
 use crate::report::{Destination, Reporters, Wanted};
 
@@ -42,5 +45,51 @@ impl TellingArgs {
             _ => usual,
         };
         Ok((Terminal::new(out, Look::detect(self.color, detail, taken)), reporters))
+    }
+}
+
+/// Where a comparison goes besides the terminal.
+pub struct Comparisons<'a>(&'a [Wanted]);
+
+/// Opens the reports of a comparison; what cannot be written is found out now and not after an hour.
+///
+/// # Errors
+/// [`Usage`]: a format that is for one run only, or a file that cannot be written.
+pub fn comparisons(wanted: &[Wanted]) -> Result<Comparisons<'_>, Usage> {
+    for wanted in wanted {
+        if !Comparison::FORMATS.contains(&wanted.format()) {
+            let known = Comparison::FORMATS.join(" or ");
+            return Err(Usage(format!("--report {}: a comparison is written as {known}", wanted.format())));
+        }
+        if let Destination::File(file) = &wanted.to {
+            // What it holds stays until there is something better: it may be what is to be read.
+            OpenOptions::new().create(true).append(true).open(file).map_err(|error| {
+                Usage(format!("cannot write the {} report to {}: {error}", wanted.format(), file.display()))
+            })?;
+        }
+    }
+    Ok(Comparisons(wanted))
+}
+
+impl Comparisons<'_> {
+    /// Whether one goes to standard output; then the text stands on standard error.
+    pub fn take_stdout(&self) -> bool {
+        self.0.iter().any(|wanted| wanted.to == Destination::Stdout)
+    }
+
+    /// Writes them, and the text for whoever called.
+    ///
+    /// # Errors
+    /// What cannot be written.
+    pub fn write(self, comparison: &Comparison, text: &str) -> io::Result<()> {
+        let taken = self.take_stdout();
+        for wanted in self.0 {
+            let text = comparison.in_format(wanted.format()).expect("only formats that it has were opened");
+            match &wanted.to {
+                Destination::File(file) => fs::write(file, text)?,
+                Destination::Stdout => io::stdout().lock().write_all(text.as_bytes())?,
+            }
+        }
+        if taken { io::stderr().write_all(text.as_bytes()) } else { io::stdout().lock().write_all(text.as_bytes()) }
     }
 }

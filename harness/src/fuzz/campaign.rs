@@ -8,7 +8,9 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arbitrary::Unstructured;
 use protocol::message::{Engine, MountWay};
+use scenarios::live::{self, Terms};
 use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario};
 
@@ -320,7 +322,16 @@ impl<'a> Campaign<'a> {
                 shrinker.accept(program);
             }
         }
-        let found = shrinker.best().clone();
+        let mut found = shrinker.best().clone();
+        // With what the model says of it, it is a scenario.
+        if let Ok(program) = live::assert(&mut Unstructured::new(&[0; 4096]), &found, &Terms::default()) {
+            let scenario = Scenario { program: program.clone(), ..scenario.clone() };
+            worker.run_all(vec![Task { scenario, ..task.clone() }], &mut |over| {
+                if Signature::found(&over).as_ref() == Some(signature) {
+                    found = program.clone();
+                }
+            });
+        }
         let size = steps(&found);
         let text = scenarios::text::print_scenario(&Scenario { program: found, ..scenario.clone() });
         self.lock().state.buckets.shrunk(signature, text, size);

@@ -8,7 +8,9 @@
 //! - [`artifacts`]: the folder of a failed trial
 
 pub mod artifacts;
+pub mod aside;
 mod common;
+pub mod comparison;
 pub mod epilogue;
 mod github;
 mod html;
@@ -223,6 +225,11 @@ impl FromStr for Wanted {
 }
 
 impl Wanted {
+    /// The format's name.
+    pub fn format(&self) -> &'static str {
+        FORMATS[self.format].name
+    }
+
     /// Opens the report; a file that cannot be written is found out now and not after an hour.
     ///
     /// # Errors

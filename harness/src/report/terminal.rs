@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::aside;
 use super::epilogue::account;
 use super::matrix::Matrix;
 use super::pace::Pace;
@@ -172,6 +173,8 @@ impl<W: Write> Terminal<W> {
             let style = ProgressStyle::with_template("{bar:30} {wide_msg}");
             bar.set_style(style.expect("the template is a constant that is tested"));
             bar.enable_steady_tick(Duration::from_secs(1));
+            bar.set_message("preparing");
+            aside::bar(Some(bar.clone()));
             self.bar = Some(bar);
         }
         Ok(())
@@ -202,7 +205,7 @@ impl<W: Write> Terminal<W> {
     fn line(&self, finished: &Finished) -> String {
         let Finished { trial, judgement, seconds, .. } = finished;
         let digits = self.trials.to_string().len();
-        let verdict = format!("{:<18}", judgement.verdict);
+        let verdict = format!("{:<21}", judgement.verdict);
         let verdict = paint(self.look.colour, colour_of(judgement.verdict), &verdict);
         // Failures are told at the end; these are not.
         let quiet = match self.look.detail {
@@ -217,6 +220,7 @@ impl<W: Write> Terminal<W> {
 
     fn ended(&mut self, seconds: f64, interrupted: bool) -> io::Result<()> {
         if let Some(bar) = self.bar.take() {
+            aside::bar(None);
             bar.finish_and_clear();
         }
         let Look { width, colour, .. } = self.look;

@@ -42,7 +42,16 @@ pub(super) fn all(args: &MachineArgs) -> Vec<Check> {
         Ok(store) => all.extend(of_store(args, &store)),
         Err(error) => all.push(Check::failed_with_advice("images", error)),
     }
+    all.push(settings(super::super::settings::file().as_deref()));
     all
+}
+
+/// The file of settings; what is wrong in it ends every command before it begins.
+pub(super) fn settings(file: Option<&Path>) -> Check {
+    match file.map(|file| file.canonicalize().unwrap_or_else(|_| file.to_owned())) {
+        Some(file) => Check::ok("settings", file.display().to_string()),
+        None => Check::ok("settings", "no zdtm-detached.toml here or in the source tree"),
+    }
 }
 
 /// The images, and what comes out of them. Nothing is built here: what is not there yet is said to be so.

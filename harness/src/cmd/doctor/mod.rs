@@ -17,9 +17,10 @@ pub const USABLE: u8 = 0;
 /// Exit status when a check failed.
 pub const UNUSABLE: u8 = 3;
 
-/// Tell whether this machine can run trials, and what to do if not.
+/// Check what this machine has and what it lacks.
 ///
-/// Prints one line for each check. Exits with 0 when nothing fails and with 3 otherwise.
+/// Prints one line for each check, with what to do where something is missing. Exits with 0 when nothing fails and with 3
+/// otherwise.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  zdtm-detached doctor\n  zdtm-detached doctor --format json --qemu host")]
 pub struct Args {

@@ -6,11 +6,13 @@
 //! - `order`: which trials come first
 //! - `side`: running both
 //! - `saved`: a base that was run before
-//! - `tell`: for people and for programs
+//! - `runs`: two runs that are over, for `report --against`
+//! - `tell`: what is told of a pair
 
 mod compare;
 mod order;
 mod rounds;
+pub(super) mod runs;
 mod saved;
 mod side;
 mod tell;
@@ -27,14 +29,19 @@ use super::machines::{MachineArgs, work_folder};
 use super::plan::{self, Axes};
 use super::run::progress;
 use super::select::select;
-use crate::report::terminal::ColourChoice;
+use super::telling::comparisons;
+use crate::report::Wanted;
+use crate::report::comparison::Comparison;
+use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::run::Task;
 use crate::subject::{self, Manner, Subject, UnknownSubject};
 use rounds::{Course, Runner};
 use saved::Saved;
-use tell::{Document, Sides};
 
 /// Compare two subjects: what got worse, what got better.
+///
+/// Runs the same trials with both at the same time. What is not the same is run again, up to three times, before it is
+/// called worse, better or differently bad; what does not come to the same each time is flaky or undecided.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -45,6 +52,7 @@ Examples:
   zdtm-detached gate --base base.json --candidate src:../criu               against the report of an earlier run
 
 Known failures play no part: what fails with both in the same way is the same.
+To compare runs that are over: report --against.
 
 Exit status: 0 nothing is worse, 1 something is, 2 wrong usage, 3 undecided or infrastructure, 4 nothing ran, 130
 interrupted.")]
@@ -55,7 +63,7 @@ pub struct GateArgs {
     #[arg(long, value_name = "SUBJECT|FILE.json")]
     pub base: Base,
     /// What is tested; the forms are those of `run --subject`
-    #[arg(long, value_name = "SUBJECT", long_help = subject::HELP)]
+    #[arg(long, value_name = "SUBJECT", long_help = candidate_help())]
     pub candidate: Subject,
     /// Patch on top of the candidate; may be given more than once
     #[arg(long, value_name = "FILE")]
@@ -75,6 +83,9 @@ pub struct GateArgs {
     /// How the result is told
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
+    /// Write the result to files, too: json=FILE, html=FILE; separated by commas, or given more than once
+    #[arg(long, value_name = "FORMAT=FILE", value_delimiter = ',')]
+    pub report: Vec<Wanted>,
     /// Folder for the artifacts of what differs
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
     pub keep: PathBuf,
@@ -84,6 +95,11 @@ pub struct GateArgs {
     /// What trials run on; two VMs at least, one for each side
     #[command(flatten)]
     pub machines: MachineArgs,
+}
+
+/// The forms of a subject, for one that must be given, and once.
+fn candidate_help() -> String {
+    subject::HELP.replace("; may be given more than once [default: debian:trixie]", "")
 }
 
 /// How the result is told.
@@ -126,6 +142,7 @@ fn minutes(word: &str) -> Result<Duration, String> {
 /// What keeps any trial from running.
 pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     crate::interrupt::install().context("installing the signal handlers")?;
+    let reports = comparisons(&args.report)?;
     let store = args.machines.store.open(progress())?;
     let candidate = plan::subjects(std::slice::from_ref(&args.candidate), &args.patch, &store)?.remove(0);
     let mut subjects = vec![candidate.clone()];
@@ -137,10 +154,6 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let scenarios = select(&args.what, &tree)?;
     let expectations = plan::expectations(&tree)?;
-    if scenarios.is_empty() {
-        eprintln!("no scenario matches {}; `zdtm-detached list` shows all names", args.what.join(" "));
-        return Ok(4);
-    }
     let tasks = |subject: &Subject, kernel: &str| {
         order::telling_first(args.axes.tasks(kernel, subject, Manner::default(), &scenarios))
     };
@@ -173,13 +186,18 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
         };
         course.run(&runner);
     }
-    let sides = Sides {
-        base: saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject)),
-        candidate: candidate.to_string(),
+    let base = saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject));
+    let mut comparison = Comparison::new(base, candidate.to_string(), start.elapsed().as_secs_f64());
+    comparison.interrupted = crate::interrupt::requested();
+    for (pair, end) in course.end() {
+        tell::add(&mut comparison, &pair, end, Some(&args.keep));
+    }
+    let text = match args.format {
+        Format::Json => comparison.json(),
+        Format::Human => comparison.text(Look::detect(args.color, Detail::Lines, reports.take_stdout())),
     };
-    let document = Document::new(sides, course.end(), start.elapsed());
-    document.write(args)?;
-    Ok(document.exit_status(args.strict))
+    reports.write(&comparison, &text)?;
+    Ok(comparison.exit_status(args.strict))
 }
 
 impl From<UnknownSubject> for Usage {

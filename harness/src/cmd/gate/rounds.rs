@@ -2,6 +2,7 @@
 //! to be.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::GateArgs;
@@ -20,10 +21,14 @@ const FIRST: f64 = 0.75;
 /// The runs of one trial with both.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
+    /// The trial without its subject, or what else the two sides do not have in common.
+    pub(super) id: String,
     /// The candidate's.
     pub(super) trial: Trial,
     pub(super) base: Vec<Seen>,
     pub(super) candidate: Vec<Seen>,
+    /// The folder of the candidate's failure, where it is known.
+    pub(super) artifacts: Option<PathBuf>,
     /// How many runs of each were of the first rounds.
     first: (usize, usize),
 }
@@ -59,6 +64,18 @@ pub(super) struct Runner<'a> {
 }
 
 impl Pair {
+    /// Of runs that are over.
+    pub(super) fn of_runs(
+        id: String,
+        trial: Trial,
+        base: Vec<Seen>,
+        candidate: Vec<Seen>,
+        artifacts: Option<PathBuf>,
+    ) -> Self {
+        let first = (base.len(), candidate.len());
+        Self { id, trial, base, candidate, artifacts, first }
+    }
+
     fn change(&self) -> Change {
         compare(&self.base, &self.candidate)
     }
@@ -87,7 +104,7 @@ impl Pair {
     }
 
     /// `base pass in 2 of 2 runs, candidate pass in 1 of 3`, and what else was said.
-    fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         let unknown = self.base.iter().chain(&self.candidate).find(|one| one.is_unknown());
         let count = |seen: &[Seen]| {
             let passed = seen.iter().filter(|one| matches!(one.outcome, super::compare::Outcome::Pass)).count();
@@ -106,7 +123,7 @@ impl Course {
         let pair = |task: Task| {
             let key = key(&task);
             let base: Vec<Seen> = saved.and_then(|saved| saved.seen.get(&key).cloned()).into_iter().collect();
-            (key, Pair { trial: task.trial, first: (base.len(), 0), base, candidate: Vec::new() })
+            (key.clone(), Pair::of_runs(key, task.trial, base, Vec::new(), None))
         };
         let order = tasks.iter().map(key).collect();
         Self { order, pairs: tasks.into_iter().map(pair).collect(), saved: saved.is_some() }

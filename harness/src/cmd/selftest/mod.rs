@@ -27,7 +27,10 @@ use crate::subject::{Manner, Parts, Subject};
 use crate::vm::accel::AcceleratorChoice;
 pub use record::{ComparisonRecord, FaultRecord, Record, write};
 
-/// Prove that the judge catches mistakes.
+/// Prove that the judge catches mistakes: the reference engine with every known fault.
+///
+/// The reference engine restores without CRIU. Here it gets one mistake after the other built in, and in each case a
+/// scenario has to fail with the kind that the mistake declares. Without a mistake everything has to pass.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:

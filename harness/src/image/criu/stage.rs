@@ -41,7 +41,13 @@ impl Stage {
     /// Collects the sources and applies the patches. `scratch` is an empty directory for it; `root` has the program
     /// `patch`.
     pub(super) fn of(sources: &Sources, root: &Path, scratch: &Path) -> Result<Stage, ImageError> {
+        let none = || ImageError::Subject {
+            what: sources.tree.to_string(),
+            why: "is no source tree of criu: it has no Makefile.versions".into(),
+        };
         let mut files = match &sources.tree {
+            // Before it is read: somebody may have named a whole disk.
+            Tree::Folder(folder) if !folder.join("Makefile.versions").is_file() => return Err(none()),
             Tree::Folder(folder) => read_all(folder, &listed(folder, scratch)?)?,
             Tree::Revision { repository, revision } => {
                 let tree = scratch.join("revision");
@@ -50,10 +56,7 @@ impl Stage {
             }
         };
         if !files.iter().any(|file| file.path == Path::new("Makefile.versions")) {
-            return Err(ImageError::Subject {
-                what: sources.tree.to_string(),
-                why: "is no source tree of criu: it has no Makefile.versions".into(),
-            });
+            return Err(none());
         }
         if !sources.patches.is_empty() {
             let tree = scratch.join("patched");
@@ -93,7 +96,9 @@ fn listed(folder: &Path, scratch: &Path) -> Result<Vec<PathBuf>, ImageError> {
         if !made.is_ok_and(|output| output.status.success()) {
             return plain(folder);
         }
-        git.env("GIT_DIR", &empty).env("GIT_WORK_TREE", folder);
+        // Absolute: git would read it from the folder that it has gone to.
+        let whole = folder.canonicalize().map_err(at("find", folder))?;
+        git.env("GIT_DIR", &empty).env("GIT_WORK_TREE", whole);
         git.args(["ls-files", "-z", "--others", "--exclude-per-directory=.gitignore"]);
     }
     match git.output() {

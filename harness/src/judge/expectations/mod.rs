@@ -17,6 +17,8 @@ pub mod uses;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub(crate) use read::place;
+
 use super::course::summary;
 use super::difference::Difference;
 use super::range::Version;

@@ -197,7 +197,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Expectations, Expectation
 }
 
 /// Line and column in characters, both from 1, of a byte in a text.
-fn place(text: &str, at: usize) -> (usize, usize) {
+pub(crate) fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

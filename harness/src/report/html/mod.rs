@@ -2,6 +2,7 @@
 //!
 //! Everything is in the page when it is written: without scripts it is complete, only the filters are gone.
 
+pub(super) mod comparison;
 mod matrix;
 mod sides;
 mod trial;
@@ -17,32 +18,38 @@ const SCRIPT: &str = include_str!("page.js");
 /// The page.
 pub(super) fn render(run: &RunRecord) -> String {
     let tally = tally(&run.trials);
+    let title = format!("{} passed, {} failed", run.summary.passed, run.summary.failed);
+    let head = html! {
+        p.result { (tally.to_string()) ", " (format!("{:.1} s", run.summary.seconds)) }
+        p.common { (common(&run.trials)) }
+    };
+    let body = html! {
+        (matrix::matrix(&run.trials))
+        (filters(&run.trials))
+        section #trials aria-label="Trials" {
+            @let varying = varying(&run.trials);
+            @for (number, trial) in in_order(&run.trials).into_iter().enumerate() {
+                (trial::trial(trial, &varying, number == 0))
+            }
+        }
+    };
+    page(&title, &head, &body)
+}
+
+/// A page with its style and its filters' script.
+fn page(title: &str, head: &Markup, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "zdtm-detached: " (run.summary.passed) " passed, " (run.summary.failed) " failed" }
+                title { "zdtm-detached: " (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                header {
-                    h1 { "zdtm-detached" }
-                    p.result { (tally.to_string()) ", " (format!("{:.1} s", run.summary.seconds)) }
-                    p.common { (common(&run.trials)) }
-                }
-                main {
-                    (matrix::matrix(&run.trials))
-                    (filters(&run.trials))
-                    section #trials aria-label="Trials" {
-                        @let varying = varying(&run.trials);
-                        @for (number, trial) in in_order(&run.trials).into_iter().enumerate() {
-                            (trial::trial(trial, &varying, number == 0))
-                        }
-                    }
-                    p #nothing hidden { "No trial matches the filters." }
-                }
+                header { h1 { "zdtm-detached" } (head) }
+                main { (body) p #nothing hidden { "No trial matches the filters." } }
                 script { (PreEscaped(SCRIPT)) }
             }
         }
@@ -108,16 +115,20 @@ fn filters(trials: &[TrialRecord]) -> Markup {
     let mut kinds = values(trials, |trial| trial.kind.map(|kind| kind.to_string()).unwrap_or_default());
     kinds.retain(|kind| !kind.is_empty());
     kinds.sort();
-    let choices = |name: &str, values: &[String]| {
-        html! {
-            label { (name) " "
-                select name=(name) {
-                    option value="" { "all" }
-                    @for value in values { option value=(value) { (value) } }
-                }
-            }
-        }
-    };
+    let mut choices: Vec<Choice> = Vec::new();
+    if kinds.len() > 1 {
+        choices.push(("kind", kinds));
+    }
+    choices.extend(varying(trials).into_iter().map(|(name, read)| (*name, values(trials, *read))));
+    choices.push(("family", values(trials, |trial| super::family_title(&trial.family).to_owned())));
+    form(&verdicts, &choices, trials.len())
+}
+
+/// What can be chosen by, and its values.
+type Choice = (&'static str, Vec<String>);
+
+/// The filters, for so many trials.
+fn form(verdicts: &[String], choices: &[Choice], count: usize) -> Markup {
     html! {
         form #filters aria-label="Filters" {
             label.words { "find "
@@ -125,18 +136,20 @@ fn filters(trials: &[TrialRecord]) -> Markup {
             }
             fieldset {
                 legend { "verdict" }
-                @for verdict in &verdicts {
+                @for verdict in verdicts {
                     label { input type="checkbox" name="verdict" value=(verdict) checked; " " span.verdict.(verdict) { (verdict) } }
                 }
             }
-            @if kinds.len() > 1 { (choices("kind", &kinds)) }
-            @for (name, read) in DIMENSIONS {
-                @let values = values(trials, *read);
-                @if values.len() > 1 { (choices(name, &values)) }
+            @for (name, values) in choices {
+                label { (name) " "
+                    select name=(name) {
+                        option value="" { "all" }
+                        @for value in values { option value=(value) { (value) } }
+                    }
+                }
             }
-            (choices("family", &values(trials, |trial| super::family_title(&trial.family).to_owned())))
             button type="reset" { "all trials" }
-            output #count aria-live="polite" { (trials.len()) " of " (trials.len()) }
+            output #count aria-live="polite" { (count) " of " (count) }
         }
     }
 }

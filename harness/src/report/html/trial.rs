@@ -39,7 +39,10 @@ fn account(trial: &TrialRecord) -> Markup {
     html! {
         div.account {
             @if !trial.reason.is_empty() { p.reason { (harmless(&trial.reason)) } }
-            @if !trial.differences.is_empty() { (differences(trial)) }
+            @if !trial.differences.is_empty() {
+                h3 { "What differs" }
+                (differences(&trial.differences, trial.more_differences))
+            }
             @if !trial.log.is_empty() {
                 h3 { "Log" }
                 pre.log { @for line in &trial.log { (harmless(line.trim_end())) "\n" } }
@@ -54,14 +57,13 @@ fn account(trial: &TrialRecord) -> Markup {
 }
 
 /// Each difference: what was expected beside what was got, both marked from the first character that differs.
-fn differences(trial: &TrialRecord) -> Markup {
+pub(super) fn differences(all: &[Difference], more: usize) -> Markup {
     html! {
-        h3 { "What differs" }
         div.scroll { table.differences {
             thead { tr { th { "where" } th { "expected" } th { "got" } } }
             tbody {
-                @for difference in &trial.differences { (row(difference)) }
-                @if trial.more_differences > 0 { tr { td colspan="3" { "... and " (trial.more_differences) " more" } } }
+                @for difference in all { (row(difference)) }
+                @if more > 0 { tr { td colspan="3" { "... and " (more) " more" } } }
             }
         } }
     }

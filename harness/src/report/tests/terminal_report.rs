@@ -17,12 +17,12 @@ fn shown(events: &[Event], width: usize, colour: bool) -> String {
 fn plain_and_80_columns_wide() {
     expect![[r#"
         6 trials: flavor ns, lifecycle dump-restore, kernel 6.12, subject debian:trixie
-        [1/6] pass               attributes/ro@tmpfs  0.4 s
-        [2/6] xfail(dump-failed) attributes/nosuid@tmpfs  0.4 s
-        [3/6] fail(wrong-path)   deleted/un'linked@ext4  0.4 s
-        [4/6] unsupported        deleted/all@btrfs  0.4 s: no btrfs here: mount btrfs on a: ENODEV
-        [5/6] xpass              deleted/fixed@xfs  0.4 s
-        [6/6] error              own  0.4 s
+        [1/6] pass                  attributes/ro@tmpfs  0.4 s
+        [2/6] xfail(dump-failed)    attributes/nosuid@tmpfs  0.4 s
+        [3/6] fail(wrong-path)      deleted/un'linked@ext4  0.4 s
+        [4/6] unsupported           deleted/all@btrfs  0.4 s: no btrfs here: mount btrfs on a: ENODEV
+        [5/6] xpass                 deleted/fixed@xfs  0.4 s
+        [6/6] error                 own  0.4 s
 
         family       pass  xfail  fail  xpass  unsupported  error
         (own files)     0      0     0      0            0      1
@@ -75,12 +75,12 @@ fn plain_and_80_columns_wide() {
 fn plain_and_200_columns_wide() {
     expect![[r#"
         6 trials: flavor ns, lifecycle dump-restore, kernel 6.12, subject debian:trixie
-        [1/6] pass               attributes/ro@tmpfs  0.4 s
-        [2/6] xfail(dump-failed) attributes/nosuid@tmpfs  0.4 s
-        [3/6] fail(wrong-path)   deleted/un'linked@ext4  0.4 s
-        [4/6] unsupported        deleted/all@btrfs  0.4 s: no btrfs here: mount btrfs on a: ENODEV
-        [5/6] xpass              deleted/fixed@xfs  0.4 s
-        [6/6] error              own  0.4 s
+        [1/6] pass                  attributes/ro@tmpfs  0.4 s
+        [2/6] xfail(dump-failed)    attributes/nosuid@tmpfs  0.4 s
+        [3/6] fail(wrong-path)      deleted/un'linked@ext4  0.4 s
+        [4/6] unsupported           deleted/all@btrfs  0.4 s: no btrfs here: mount btrfs on a: ENODEV
+        [5/6] xpass                 deleted/fixed@xfs  0.4 s
+        [6/6] error                 own  0.4 s
 
         family       pass  xfail  fail  xpass  unsupported  error
         (own files)     0      0     0      0            0      1
@@ -139,12 +139,12 @@ fn colour_changes_nothing_else() {
     let lines: Vec<String> = line(80).lines().take(15).map(str::to_owned).collect();
     expect![[r#"
         6 trials: flavor ns, lifecycle dump-restore, kernel 6.12, subject debian:trixie
-        [1/6] <ESC>[32mpass              <ESC>[0m attributes/ro@tmpfs  <ESC>[2m0.4 s<ESC>[0m
-        [2/6] <ESC>[33mxfail(dump-failed)<ESC>[0m attributes/nosuid@tmpfs  <ESC>[2m0.4 s<ESC>[0m
-        [3/6] <ESC>[1;31mfail(wrong-path)  <ESC>[0m deleted/un'linked@ext4  <ESC>[2m0.4 s<ESC>[0m
-        [4/6] <ESC>[33munsupported       <ESC>[0m deleted/all@btrfs  <ESC>[2m0.4 s<ESC>[0m: no btrfs here: mount btrfs on a: ENODEV
-        [5/6] <ESC>[1;31mxpass             <ESC>[0m deleted/fixed@xfs  <ESC>[2m0.4 s<ESC>[0m
-        [6/6] <ESC>[1;31merror             <ESC>[0m own  <ESC>[2m0.4 s<ESC>[0m
+        [1/6] <ESC>[32mpass                 <ESC>[0m attributes/ro@tmpfs  <ESC>[2m0.4 s<ESC>[0m
+        [2/6] <ESC>[33mxfail(dump-failed)   <ESC>[0m attributes/nosuid@tmpfs  <ESC>[2m0.4 s<ESC>[0m
+        [3/6] <ESC>[1;31mfail(wrong-path)     <ESC>[0m deleted/un'linked@ext4  <ESC>[2m0.4 s<ESC>[0m
+        [4/6] <ESC>[33munsupported          <ESC>[0m deleted/all@btrfs  <ESC>[2m0.4 s<ESC>[0m: no btrfs here: mount btrfs on a: ENODEV
+        [5/6] <ESC>[1;31mxpass                <ESC>[0m deleted/fixed@xfs  <ESC>[2m0.4 s<ESC>[0m
+        [6/6] <ESC>[1;31merror                <ESC>[0m own  <ESC>[2m0.4 s<ESC>[0m
 
         <ESC>[1mfamily       pass  xfail  fail  xpass  unsupported  error<ESC>[0m
         (own files)  <ESC>[2m   0<ESC>[0m  <ESC>[2m    0<ESC>[0m  <ESC>[2m   0<ESC>[0m  <ESC>[2m    0<ESC>[0m  <ESC>[2m          0<ESC>[0m      1

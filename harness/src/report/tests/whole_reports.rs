@@ -5,7 +5,8 @@ use std::fs;
 use expect_test::{Expect, expect};
 
 use super::run::events;
-use crate::report::{Event, Wanted};
+use crate::report::record::RunRecord;
+use crate::report::{Event, Wanted, github};
 
 /// The text of a report of the run in which everything happens.
 fn written(format: &str, events: &[Event]) -> String {
@@ -13,7 +14,8 @@ fn written(format: &str, events: &[Event]) -> String {
     let file = folder.path().join("report");
     let wanted: Wanted = format!("{format}={}", file.display()).parse().unwrap();
     let mut report = wanted.open().unwrap();
-    assert_eq!(fs::read_to_string(&file).unwrap(), "");
+    let begun = fs::read_to_string(&file).unwrap();
+    assert!(begun.is_empty() || format == "json", "{begun}");
     for event in events {
         report.event(event).unwrap();
     }
@@ -30,54 +32,54 @@ fn junit() {
     check(
         "junit",
         expect![[r#"
-        <?xml version="1.0" encoding="UTF-8"?>
-        <testsuites name="zdtm-detached" tests="6" failures="2" errors="1" time="12.340">
-            <testsuite name="(own files)" tests="1" disabled="0" errors="1" failures="0">
-                <testcase name="own/ns/dump-restore/6.12/debian:trixie" classname="(own files)" time="0.421">
-                    <error message="the agent did not report the dump" type="error">the agent did not report the dump
-        </error>
-                </testcase>
-            </testsuite>
-            <testsuite name="attributes" tests="2" disabled="0" errors="0" failures="0">
-                <testcase name="attributes/ro@tmpfs/ns/dump-restore/6.12/debian:trixie" classname="attributes" time="0.421">
-                </testcase>
-                <testcase name="attributes/nosuid@tmpfs/ns/dump-restore/6.12/debian:trixie" classname="attributes" time="0.421">
-                    <system-out>xfail: Dumping FAILED. (known: not supported)</system-out>
-                </testcase>
-            </testsuite>
-            <testsuite name="deleted" tests="3" disabled="1" errors="0" failures="2">
-                <testcase name="deleted/un&apos;linked@ext4/ns/dump-restore/6.12/debian:trixie" classname="deleted" time="0.421">
-                    <failure message="fd0 (descriptor 3), inside: link: expected &quot;/f (deleted)&quot;, got &quot;/d/f&quot; (and 4 more)" type="fail(wrong-path)">fd0 (descriptor 3), inside: link: expected &quot;/f (deleted)&quot;, got &quot;/d/f&quot; (and 4 more)
-          fd0 (descriptor 3), inside and outside: link [wrong-path]
-            expected  &quot;/f (deleted)&quot;
-            got       &quot;/d/f&quot;
-                        ^
-          fd0 (descriptor 3), inside: lookup &quot;\xff&quot; (plain) [wrong-path]
-            expected  &quot;/a\xff&quot;
-            got       &quot;/a\xfe&quot;
-                         ^
-          fd0 (descriptor 3), inside: lookup &quot;größe/日本&quot; (plain) [wrong-path]
-            expected  &quot;/größe/日本/x&quot;
-            got       &quot;/größe/日本/y&quot;
-                                   ^
-          fd0 (descriptor 3), outside: lookup &quot;long&quot; (beneath) [wrong-path]
-            expected  ...ory/directory/directory/directory//expected&quot;
-            got       ...ory/directory/directory/directory//got&quot;
-                                                            ^
-            ... and 7 more differences
-        log: (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}
-        </failure>
-                </testcase>
-                <testcase name="deleted/all@btrfs/ns/dump-restore/6.12/debian:trixie" classname="deleted" time="0.421">
-                    <skipped message="no btrfs here: mount btrfs on a: ENODEV"/>
-                </testcase>
-                <testcase name="deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie" classname="deleted" time="0.421">
-                    <failure message="it passes now, but expectations.toml:2 expects dump-failed" type="xpass">it passes now, but expectations.toml:2 expects dump-failed
-        </failure>
-                </testcase>
-            </testsuite>
-        </testsuites>
-    "#]],
+            <?xml version="1.0" encoding="UTF-8"?>
+            <testsuites name="zdtm-detached" tests="6" failures="2" errors="1" time="12.340">
+                <testsuite name="(own files)" tests="1" skipped="0" errors="1" failures="0">
+                    <testcase name="own/ns/dump-restore/6.12/debian:trixie" classname="(own files)" time="0.421">
+                        <error message="the agent did not report the dump" type="error">the agent did not report the dump
+            </error>
+                    </testcase>
+                </testsuite>
+                <testsuite name="attributes" tests="2" skipped="0" errors="0" failures="0">
+                    <testcase name="attributes/ro@tmpfs/ns/dump-restore/6.12/debian:trixie" classname="attributes" time="0.421">
+                    </testcase>
+                    <testcase name="attributes/nosuid@tmpfs/ns/dump-restore/6.12/debian:trixie" classname="attributes" time="0.421">
+                        <system-out>xfail: Dumping FAILED. (known: not supported)</system-out>
+                    </testcase>
+                </testsuite>
+                <testsuite name="deleted" tests="3" skipped="1" errors="0" failures="2">
+                    <testcase name="deleted/un&apos;linked@ext4/ns/dump-restore/6.12/debian:trixie" classname="deleted" time="0.421">
+                        <failure message="fd0 (descriptor 3), inside: link: expected &quot;/f (deleted)&quot;, got &quot;/d/f&quot; (and 4 more)" type="fail(wrong-path)">fd0 (descriptor 3), inside: link: expected &quot;/f (deleted)&quot;, got &quot;/d/f&quot; (and 4 more)
+              fd0 (descriptor 3), inside and outside: link [wrong-path]
+                expected  &quot;/f (deleted)&quot;
+                got       &quot;/d/f&quot;
+                            ^
+              fd0 (descriptor 3), inside: lookup &quot;\xff&quot; (plain) [wrong-path]
+                expected  &quot;/a\xff&quot;
+                got       &quot;/a\xfe&quot;
+                             ^
+              fd0 (descriptor 3), inside: lookup &quot;größe/日本&quot; (plain) [wrong-path]
+                expected  &quot;/größe/日本/x&quot;
+                got       &quot;/größe/日本/y&quot;
+                                       ^
+              fd0 (descriptor 3), outside: lookup &quot;long&quot; (beneath) [wrong-path]
+                expected  ...ory/directory/directory/directory//expected&quot;
+                got       ...ory/directory/directory/directory//got&quot;
+                                                                ^
+                ... and 7 more differences
+            log: (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}
+            </failure>
+                    </testcase>
+                    <testcase name="deleted/all@btrfs/ns/dump-restore/6.12/debian:trixie" classname="deleted" time="0.421">
+                        <skipped message="no btrfs here: mount btrfs on a: ENODEV"/>
+                    </testcase>
+                    <testcase name="deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie" classname="deleted" time="0.421">
+                        <failure message="it passes now, but expectations.toml:2 expects dump-failed" type="xpass">it passes now, but expectations.toml:2 expects dump-failed
+            </failure>
+                    </testcase>
+                </testsuite>
+            </testsuites>
+        "#]],
     );
 }
 
@@ -134,17 +136,34 @@ fn tap() {
     );
 }
 
+/// The run in which everything happens, as it is read back.
+fn record() -> RunRecord {
+    serde_json::from_str(&written("json", &events())).unwrap()
+}
+
+// Not through the door of the others: that one adds to the summary of whatever machine runs the tests.
 #[test]
 fn github() {
-    check(
-        "github",
-        expect![[r#"
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("summary.md");
+    fs::write(&file, "Another step.\n").unwrap();
+    expect![[r#"
         ::error title=fail(wrong-path) deleted/un'linked@ext4/ns/dump-restore/6.12/debian%3Atrixie::fd0 (descriptor 3), inside: link: expected "/f (deleted)", got "/d/f" (and 4 more)%0A  fd0 (descriptor 3), inside and outside: link [wrong-path]%0A    expected  "/f (deleted)"%0A    got       "/d/f"%0A                ^%0A  fd0 (descriptor 3), inside: lookup "\xff" (plain) [wrong-path]%0A    expected  "/a\xff"%0A    got       "/a\xfe"%0A                 ^%0A  fd0 (descriptor 3), inside: lookup "größe/日本" (plain) [wrong-path]%0A    expected  "/größe/日本/x"%0A    got       "/größe/日本/y"%0A                           ^%0A  fd0 (descriptor 3), outside: lookup "long" (beneath) [wrong-path]%0A    expected  ...ory/directory/directory/directory//expected"%0A    got       ...ory/directory/directory/directory//got"%0A                                                    ^%0A    ... and 7 more differences%0Alog: (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}%0A
         ::error title=xpass deleted/fixed@xfs/ns/dump-restore/6.12/debian%3Atrixie::it passes now, but expectations.toml:2 expects dump-failed%0A
         ::error title=error own/ns/dump-restore/6.12/debian%3Atrixie::the agent did not report the dump%0A
         ::notice title=zdtm-detached::2 passed, 3 failed, 1 skipped
-    "#]],
-    );
+    "#]].assert_eq(&github::told(&record(), Some(&file)));
+    expect![[r#"
+        Another step.
+        ### zdtm-detached: 2 passed, 3 failed, 1 skipped
+
+        | trial | verdict | why |
+        | --- | --- | --- |
+        | `deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie` | fail(wrong-path) | fd0 (descriptor 3), inside: link: expected "/f (deleted)", got "/d/f" (and 4 more) |
+        | `deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie` | xpass | it passes now, but expectations.toml:2 expects dump-failed |
+        | `own/ns/dump-restore/6.12/debian:trixie` | error | the agent did not report the dump |
+    "#]].assert_eq(&fs::read_to_string(&file).unwrap());
+    github::told(&record(), None);
 }
 
 #[test]

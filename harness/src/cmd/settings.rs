@@ -1,0 +1,209 @@
+//! `zdtm-detached.toml`: what a user would otherwise type every time.
+//!
+//! A key is the name of an environment variable without `ZDTM_DETACHED_`, in small letters with `-`: every flag that has such
+//! a variable can stand in the file, and no other. A value becomes the flag's default, so flags come before the environment,
+//! and both before the file. A key or value that is none is refused with its place.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use clap::{Arg, ArgAction, Command};
+use toml::{Spanned, Value};
+
+use super::Usage;
+use crate::judge::expectations::place;
+use crate::judge::verdict::words;
+
+/// The file's name.
+pub const FILE: &str = "zdtm-detached.toml";
+/// What the variables begin with.
+const PREFIX: &str = "ZDTM_DETACHED_";
+
+/// The file that is read: that of the working directory, else that of the source tree.
+pub fn file() -> Option<PathBuf> {
+    let named = std::env::var_os("ZDTM_DETACHED_TREE").map(PathBuf::from);
+    let tree = crate::image::tree::locate(named.as_deref()).ok();
+    let tree = tree.map(|tree| tree.join(FILE));
+    std::iter::once(PathBuf::from(FILE)).chain(tree).find(|file| file.is_file())
+}
+
+/// The command line with what the file says, if there is one, as defaults.
+///
+/// # Errors
+/// [`Usage`]: the file cannot be read, or has a key or a value that is none.
+pub fn apply(line: Command) -> Result<Command, Usage> {
+    let Some(file) = file() else { return Ok(line) };
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(line),
+        Err(error) => return Err(Usage(format!("cannot read the settings in {}: {error}", file.display()))),
+    };
+    with(line, &text, &file)
+}
+
+type Complaint = (Range<usize>, String);
+
+/// The same with the file's text.
+fn with(line: Command, text: &str, file: &Path) -> Result<Command, Usage> {
+    let refuse = |(span, what): Complaint| {
+        let (line, column) = place(text, span.start);
+        Usage(format!("{}:{line}:{column}: {what}", file.display()))
+    };
+    let table: BTreeMap<Spanned<String>, Spanned<Value>> = toml::from_str(text)
+        .map_err(|error| refuse((error.span().unwrap_or_default(), error.message().replace('\n', " "))))?;
+    let known = keys(&line);
+    let mut settings = BTreeMap::new();
+    for (key, value) in &table {
+        let Some(flags) = known.get(key.get_ref()) else {
+            let known = words(known.keys().map(String::as_str));
+            return Err(refuse((key.span(), format!("unknown key {:?}; known are {known}", key.get_ref()))));
+        };
+        let values = values(flags, value.get_ref()).map_err(|what| refuse((value.span(), what)))?;
+        settings.insert(key.get_ref().clone(), values);
+    }
+    Ok(defaulted(line, &settings))
+}
+
+/// Every flag with a variable, of every command, by key.
+fn keys(line: &Command) -> BTreeMap<String, Vec<Arg>> {
+    let mut keys: BTreeMap<String, Vec<Arg>> = BTreeMap::new();
+    for arg in line.get_arguments() {
+        if let Some(key) = key(arg) {
+            keys.entry(key).or_default().push(arg.clone());
+        }
+    }
+    for (key, args) in line.get_subcommands().flat_map(self::keys) {
+        keys.entry(key).or_default().extend(args);
+    }
+    keys
+}
+
+fn key(arg: &Arg) -> Option<String> {
+    let name = arg.get_env()?.to_str()?.strip_prefix(PREFIX)?;
+    Some(name.to_lowercase().replace('_', "-"))
+}
+
+fn several(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Append)
+}
+
+/// The words of a value, tried on each flag that gets them.
+fn values(flags: &[Arg], value: &Value) -> Result<Vec<String>, String> {
+    let word = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Float(number) => Ok(number.to_string()),
+        other => Err(format!("a text or a number is expected, and this is {}", told(other))),
+    };
+    if flags.iter().any(|flag| matches!(flag.get_action(), ArgAction::SetTrue)) {
+        return match value {
+            Value::Boolean(wanted) => Ok(wanted.then(|| "true".to_owned()).into_iter().collect()),
+            other => Err(format!("true or false is expected, and this is {}", told(other))),
+        };
+    }
+    let words = match value {
+        Value::Array(all) if flags.iter().any(several) => all.iter().map(word).collect::<Result<Vec<_>, _>>()?,
+        one => vec![word(one)?],
+    };
+    flags.iter().try_for_each(|flag| attempt(flag, &words))?;
+    Ok(words)
+}
+
+/// Whether a flag takes these words, in a command that has this flag alone, whatever else it goes with.
+fn attempt(flag: &Arg, words: &[String]) -> Result<(), String> {
+    let parser = flag.get_value_parser().clone();
+    let alone = Arg::new("value").long("value").value_parser(parser).action(ArgAction::Append);
+    let alone = Command::new("zdtm-detached").no_binary_name(true).arg(alone);
+    alone.try_get_matches_from(words.iter().map(|word| format!("--value={word}"))).map(drop).map_err(|error| {
+        let text = error.to_string();
+        let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        lines.join(" ").replace("error: ", "").replace(" for '--value <value>'", "")
+    })
+}
+
+fn told(value: &Value) -> String {
+    format!("of type {}", value.type_str())
+}
+
+/// The command and those below it with these defaults. A flag that takes one value gets it only where there is one.
+fn defaulted(command: Command, settings: &BTreeMap<String, Vec<String>>) -> Command {
+    command
+        .mut_args(|arg| match key(&arg).and_then(|key| settings.get(&key)) {
+            // The command line lasts as long as the program, and so may its words.
+            Some(words) if words.len() == 1 || several(&arg) => {
+                arg.default_values(words.iter().map(|word| &*word.clone().leak()))
+            }
+            _ => arg,
+        })
+        .mut_subcommands(|command| defaulted(command, settings))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, FromArgMatches as _};
+    use expect_test::expect;
+
+    use super::super::{Cli, Command as Chosen};
+    use super::*;
+
+    fn line(text: &str) -> Result<Command, String> {
+        with(Cli::command(), text, Path::new(FILE)).map_err(|error| error.to_string())
+    }
+
+    fn run(text: &str, words: &[&str]) -> super::super::run::RunArgs {
+        let words = ["zdtm-detached", "run"].iter().chain(words);
+        let matches = line(text).unwrap().try_get_matches_from(words).unwrap();
+        match Cli::from_arg_matches(&matches).unwrap().command {
+            Chosen::Run(args) => args,
+            _ => panic!("run was typed"),
+        }
+    }
+
+    #[test]
+    fn the_file_stands_behind_flags() {
+        let text = "kernel = [\"6.12\", \"7.3\"]\nsubject = 'reference'\njobs = 3\ncold = true\ntimeout-scale = 2.5\n";
+        let args = run(text, &["--kernel", "6.1"]);
+        assert_eq!(args.axes.kernel, ["6.1"]);
+        assert!(args.subject[0].is_reference());
+        assert_eq!((args.machines.jobs, args.machines.cold, args.machines.timeout_scale), (Some(3), true, 2.5));
+        assert_eq!(run(text, &[]).axes.kernel, ["6.12", "7.3"]);
+        assert!(!run("cold = false", &[]).machines.cold);
+        let all = "cache = '/c'\ntree = '/t'\nmirror = 'm'\nkeyring = 'k'\nqemu = 'host'\nbackend = 'host'\naccel = 'tcg'\nshard = '1/2'";
+        assert_eq!(run(all, &[]).machines.store.cache, Some(PathBuf::from("/c")));
+    }
+
+    #[test]
+    fn the_file_does_not_change_what_goes_together() {
+        // `--durations` needs `--shard` on the command line; a file's does not stand for it, and forbids nothing.
+        assert!(run("shard = '1/2'", &["--resume", "r.json"]).share.shard.is_some());
+        line("subject = 'reference'").unwrap().debug_assert();
+    }
+
+    #[test]
+    fn what_is_none_is_refused_with_its_place() {
+        let wrong = [
+            "kernl = '6.12'",
+            "cold = 'yes'",
+            "\njobs =  0",
+            "accel = 'fast'",
+            "subject = ['reference', 'woody']",
+            "kernel = { a = 1 }",
+            "jobs = [1, 2]",
+            "kernel = '6.12",
+        ];
+        let told: Vec<String> =
+            wrong.iter().map(|text| line(text).err().unwrap_or_else(|| panic!("{text} is not refused"))).collect();
+        expect![[r#"
+            zdtm-detached.toml:1:1: unknown key "kernl"; known are accel, backend, cache, cold, jobs, kernel, keyring, mirror, qemu, shard, subject, timeout-scale, tree
+            zdtm-detached.toml:1:8: true or false is expected, and this is of type string
+            zdtm-detached.toml:2:9: invalid value '0': a number from 1
+            zdtm-detached.toml:1:9: invalid value 'fast' [possible values: auto, kvm, tcg]
+            zdtm-detached.toml:1:11: invalid value 'woody': unknown subject "woody"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME
+            zdtm-detached.toml:1:10: a text or a number is expected, and this is of type table
+            zdtm-detached.toml:1:8: a text or a number is expected, and this is of type array
+            zdtm-detached.toml:1:15: invalid literal string, expected `'`
+        "#]].assert_eq(&(told.join("\n") + "\n"));
+    }
+}

@@ -1,0 +1,23 @@
+//! Lines on standard error beside a report: what is being prepared, what does not work as well as it could.
+//!
+//! A progress bar stands on standard error, too. Its screen is one for the whole process, so is what is known of it here:
+//! whoever has something to say need not know who draws.
+
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::ProgressBar;
+
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Says a line, the bar out of its way.
+pub fn say(line: &str) {
+    match &*BAR.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(bar) => bar.suspend(|| eprintln!("{line}")),
+        None => eprintln!("{line}"),
+    }
+}
+
+/// From now on this bar is drawn, or none.
+pub(super) fn bar(bar: Option<ProgressBar>) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}

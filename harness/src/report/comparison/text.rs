@@ -1,0 +1,73 @@
+//! A comparison for people.
+
+use std::fmt::Write as _;
+
+use super::{Comparison, Entry, Told};
+use crate::report::epilogue;
+use crate::report::terminal::{Detail, Look};
+
+/// How many trials of each list are told in full, unless all are wanted.
+const TRIALS: usize = 20;
+/// How many differences of each.
+const DIFFERENCES: usize = 3;
+/// How many names of trials that were left out.
+const NAMES: usize = 5;
+
+impl Comparison {
+    /// The text, ending with a newline. With [`Detail::Reasons`] nothing is cut short.
+    pub fn text(&self, look: Look) -> String {
+        let limit = |usual| if look.detail == Detail::Reasons { usize::MAX } else { usual };
+        let mut out = format!("base       {}\ncandidate  {}\n", self.base, self.candidate);
+        for (title, entries) in self.groups() {
+            if entries.is_empty() {
+                continue;
+            }
+            let _ = writeln!(out, "\n{title}: {}", entries.len());
+            for entry in entries.iter().take(limit(TRIALS)) {
+                one(entry, limit(DIFFERENCES), look, &mut out);
+            }
+            let more = entries.len().saturating_sub(limit(TRIALS));
+            if more > 0 {
+                let _ = writeln!(out, "  ... and {more} more; the JSON document has all");
+            }
+        }
+        if !self.left_out.is_empty() {
+            let names: Vec<&str> = self.left_out.iter().take(limit(NAMES)).map(String::as_str).collect();
+            let more = self.left_out.len() - names.len();
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            let why = if self.interrupted { "interrupted" } else { self.why_left_out };
+            let _ = writeln!(out, "\nleft out, {why}: {}\n  {}{more}", self.left_out.len(), names.join("\n  "));
+        }
+        let [same, sum] = self.sum();
+        let _ = writeln!(out, "\n{same}\n{sum}");
+        out
+    }
+}
+
+fn one(entry: &Entry, limit: usize, look: Look, out: &mut String) {
+    let Entry { id, base, candidate, why, artifacts, .. } = entry;
+    let _ = writeln!(out, "  {id}");
+    if let Some(why) = why {
+        let _ = writeln!(out, "    {why}");
+    }
+    for (name, told) in [("base", base), ("candidate", candidate)] {
+        let _ = writeln!(out, "    {name:<9}  {}", epilogue::plain(&line(told)));
+    }
+    // What the base does and the candidate does not is what got better; otherwise the candidate's is of interest.
+    let (told, whose) = if candidate.differences.is_empty() { (base, "base") } else { (candidate, "candidate") };
+    if !told.differences.is_empty() {
+        let _ = writeln!(out, "    the {whose}'s, after against before:");
+        let text = epilogue::differences(&told.differences, 0, limit, look.width.saturating_sub(4), look.colour);
+        text.lines().for_each(|line| {
+            let _ = writeln!(out, "    {line}");
+        });
+    }
+    if let Some(folder) = artifacts {
+        let _ = writeln!(out, "    artifacts: {}", folder.display());
+    }
+}
+
+fn line(told: &Told) -> String {
+    let reason = if told.reason.is_empty() { String::new() } else { format!(": {}", told.reason) };
+    format!("{}{reason}", told.verdict())
+}

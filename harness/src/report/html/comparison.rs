@@ -1,0 +1,85 @@
+//! A comparison as a page: what got worse first, each trial with what both sides did.
+
+use maud::{Markup, html};
+
+use super::super::comparison::{Comparison, Entry, Told};
+use super::super::family_title;
+use super::super::paint::harmless;
+use super::{form, page, trial};
+
+/// The words that choose a list, in the order of its titles.
+const WORDS: [&str; 5] = ["worse", "better", "different", "flaky", "undecided"];
+
+/// The page.
+pub(in crate::report) fn render(comparison: &Comparison) -> String {
+    let [same, sum] = comparison.sum();
+    let title = format!("{} worse, {} better", comparison.worse.len(), comparison.better.len());
+    let head = html! {
+        p.result { (sum) }
+        p.common { (same) }
+        dl.commands {
+            dt { "base" } dd { code { (harmless(&comparison.base)) } }
+            dt { "candidate" } dd { code { (harmless(&comparison.candidate)) } }
+        }
+    };
+    let lists: Vec<_> = WORDS.into_iter().zip(comparison.groups()).filter(|(_, (_, list))| !list.is_empty()).collect();
+    let words: Vec<String> = lists.iter().map(|(word, _)| (*word).to_owned()).collect();
+    let mut families: Vec<String> = Vec::new();
+    for entry in lists.iter().flat_map(|(_, (_, list))| list.iter()) {
+        let family = family_title(&entry.family).to_owned();
+        if !families.contains(&family) {
+            families.push(family);
+        }
+    }
+    families.sort();
+    let count = lists.iter().map(|(_, (_, list))| list.len()).sum();
+    let body = html! {
+        (form(&words, &[("family", families)], count))
+        section #trials aria-label="Trials" {
+            @for (number, (word, (title, entries))) in lists.iter().enumerate() {
+                h2 { (title) ": " (entries.len()) }
+                @for (place, entry) in entries.iter().enumerate() { (one(word, entry, number + place == 0)) }
+            }
+        }
+        @if !comparison.left_out.is_empty() {
+            h2 { "left out, " (comparison.why_left_out) ": " (comparison.left_out.len()) }
+            details { summary { "their names" } pre { @for id in &comparison.left_out { (harmless(id)) "\n" } } }
+        }
+    };
+    page(&title, &head, &body)
+}
+
+fn one(word: &str, entry: &Entry, open: bool) -> Markup {
+    let Entry { id, base, candidate, why, artifacts, .. } = entry;
+    html! {
+        article.trial data-verdict=(word) data-family=(family_title(&entry.family)) {
+            details open[open] {
+                summary {
+                    span.verdict.(word) { (word) } " "
+                    span.name { (harmless(id)) } " "
+                    span.rest { (base.verdict()) " \u{2192} " (candidate.verdict()) }
+                }
+                div.account {
+                    @if let Some(why) = why { p.reason { (harmless(why)) } }
+                    (side("base", base))
+                    (side("candidate", candidate))
+                    @if let Some(folder) = artifacts {
+                        h3 { "Artifacts" }
+                        p.reason { code { (harmless(&folder.display().to_string())) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn side(name: &str, told: &Told) -> Markup {
+    html! {
+        h3 { (name) }
+        p.reason { span.verdict.(told.verdict) { (told.verdict()) } @if !told.reason.is_empty() { ": " (harmless(&told.reason)) } }
+        @if !told.differences.is_empty() {
+            p.common { "After against before, without what the other side has, too:" }
+            (trial::differences(&told.differences, 0))
+        }
+    }
+}
