@@ -7,6 +7,7 @@
 //! - [`subject`]: what is tested
 //! - [`vm`]: QEMU, the channel to the agent
 //! - [`mod@fuzz`]: campaigns with generated programs
+//! - [`fuzz_targets`]: the properties that the targets of cargo-fuzz test
 //! - [`host`]: the agent without a VM, on the host's own kernel
 //! - [`machine`]: either of them
 //! - [`memory`]: what the host has, what a process takes
@@ -19,6 +20,7 @@
 pub mod bless;
 pub mod cmd;
 pub mod fuzz;
+pub mod fuzz_targets;
 pub mod host;
 pub mod image;
 pub mod interrupt;

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use protocol::Observation;
+use protocol::message::SetupFailure;
 use protocol::observation::{FileKind, LookupKind, MountState, Object, ObjectView, Outcome, Reached};
 use scenarios::Bytes;
 use scenarios::model::{self, Errno, FileKey, How, MountKey, ObjectKind, Prediction, Seen};
@@ -28,6 +29,12 @@ pub struct Agreement {
     pub unknown: usize,
     /// Where model and kernel differ: what, predicted, seen.
     pub differences: Vec<String>,
+}
+
+/// Whether a step failed with this error: the executor tells it by its number.
+pub fn is_errno(failure: &SetupFailure, errno: Errno) -> bool {
+    let number = failure.what.rsplit_once("(os error ").and_then(|(_, rest)| rest.strip_suffix(')')?.parse().ok());
+    number.is_some_and(|number| format!("{:?}", nix::errno::Errno::from_raw(number)) == errno)
 }
 
 /// Holds every prediction against what was seen before anything was done to the process.

@@ -1,17 +1,38 @@
 //! What the fuzz targets call: one function each, which panics when a property does not hold.
+//!
+//! - [`program_text`], [`round_trip`]: what is said of any text
+//! - [`scenario`]: an input as a scenario, for targets that carry programs out
+//! - [`mutate`], [`cross`]: libFuzzer's hooks, so that its inputs stay programs
+//! - [`dictionary`]: the words of the language
 
+mod hooks;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::{Program, Scenario, text};
+use crate::grammar::{Kind, forms};
+use crate::model::Model;
+use crate::scenario::Requirements;
+use crate::{Outcome, Program, Scenario, text};
+
+pub use hooks::{cross, mutate};
+
+/// The name of an input, where a scenario needs one.
+const NAME: &str = "fuzz/input";
 
 /// Text parses or is refused; what parses is printed and parses to the same again, and printing that gives the same
-/// text.
+/// text. The model takes or refuses every program that the checker takes.
 ///
 /// # Panics
 /// When one of these does not hold.
 pub fn program_text(data: &[u8]) {
-    match text::scenarios(data, "fuzz/input", Path::new("input.scn")) {
-        Ok(scenarios) => scenarios.iter().for_each(round_trip),
+    match text::scenarios(data, NAME, Path::new("input.scn")) {
+        Ok(scenarios) => {
+            scenarios.iter().for_each(round_trip);
+            if let Some(model) = scenarios.first().and_then(|scenario| Model::run(&scenario.program).ok()) {
+                model.predict();
+            }
+        }
         Err(diagnostics) => {
             assert!(!diagnostics.is_empty(), "a refusal says why");
             for diagnostic in diagnostics {
@@ -43,4 +64,54 @@ pub fn round_trip(scenario: &Scenario) {
 fn without_lines(scenario: &Scenario) -> Scenario {
     let steps = scenario.program.steps.iter().cloned().map(|line| crate::program::Line { number: 0, ..line });
     Scenario { program: Program { steps: steps.collect() }, ..scenario.clone() }
+}
+
+/// An input as a scenario: the first one of a scenario file, or one around steps without a header. None when it is neither.
+pub fn scenario(data: &[u8]) -> Option<Scenario> {
+    if let Ok(scenarios) = text::scenarios(data, NAME, Path::new("input.scn")) {
+        return scenarios.into_iter().next();
+    }
+    Some(around(text::program(std::str::from_utf8(data).ok()?).ok()?))
+}
+
+/// A scenario of a program: it must come back.
+fn around(program: Program) -> Scenario {
+    Scenario {
+        name: NAME.to_owned(),
+        family: "fuzz".to_owned(),
+        summary: "Generated.".to_owned(),
+        requires: Requirements { flavors: vec!["ns".to_owned()], ..Requirements::default() },
+        outcome: Outcome::Restored,
+        program,
+        file: None,
+    }
+}
+
+/// Every word of the language, for libFuzzer's `-dict`.
+pub fn dictionary() -> BTreeSet<String> {
+    let header = [
+        "with ",
+        "requires ",
+        "outcome restored",
+        "outcome refused \"",
+        "fs=",
+        "kernel=",
+        "flavor=",
+        "lifecycle=",
+        "$fs",
+    ];
+    let signs = ["\"", "\\x00", "\\n", "/", "..", ":", " = ", "#", "|", "\n"];
+    let mut words: BTreeSet<String> = header.iter().chain(&signs).map(|word| (*word).to_owned()).collect();
+    for form in forms() {
+        words.insert(form.head());
+        for argument in form.arguments {
+            words.extend(argument.key.map(|key| format!("{key}=")));
+            match argument.kind {
+                Kind::Word(all) => words.extend(all().into_iter().map(str::to_owned)),
+                Kind::Literal(word) => _ = words.insert(word.to_owned()),
+                _ => {}
+            }
+        }
+    }
+    words
 }

@@ -141,25 +141,64 @@ fn mutants_live_and_differ() {
     assert!(different * 10 > all * 8, "{different} of {all}");
 }
 
+/// One call of libFuzzer's hook, whose own mutator puts a sign in front.
+fn hooked(text: &[u8], seed: u32, max: usize) -> Vec<u8> {
+    fn bytes(data: &mut [u8], size: usize, max: usize) -> usize {
+        let size = (size + 1).min(max);
+        data.copy_within(..size - 1, 1);
+        data[0] = b'!';
+        size
+    }
+    let mut data = text.to_vec();
+    data.resize(max.max(text.len()), 0);
+    let size = fuzz::mutate(&mut data, text.len(), max, seed, bytes);
+    data.truncate(size);
+    data
+}
+
 #[test]
 fn mutants_of_text_are_programs_of_limited_length() {
-    let mut lengths = BTreeMap::new();
-    for seed in 0..200 {
-        let one = text::print_program(&live::repair(&program(seed)));
-        let other = text::print_program(&live::repair(&program(seed + 1)));
-        let mutant = live::mutate_text(one.as_bytes(), other.as_bytes(), seed, 300);
-        assert!(mutant.len() <= 300);
-        let read = text::program(std::str::from_utf8(&mutant).unwrap()).unwrap();
-        assert!(live::lives(&read));
+    let (mut lengths, mut living, mut all) = (BTreeMap::new(), 0, 0);
+    for seed in 0..400 {
+        let one = text::print_program(&program(seed));
+        let number = u32::try_from(seed).unwrap();
+        let mutant = hooked(one.as_bytes(), number, 600);
+        assert!(mutant.len() <= 600);
+        assert_eq!(mutant, hooked(one.as_bytes(), number, 600), "the same seed, the same mutant");
+        if mutant.starts_with(b"!") {
+            assert_eq!(number % 8, 0, "libFuzzer's own mutator is asked now and then");
+            continue;
+        }
+        let read = fuzz::scenario(&mutant).unwrap().program;
+        all += 1;
+        living += usize::from(live::lives(&read));
         *lengths.entry(read.steps.len()).or_insert(0) += 1;
-        assert_eq!(
-            mutant,
-            live::mutate_text(one.as_bytes(), other.as_bytes(), seed, 300),
-            "the same seed, the same mutant"
-        );
     }
     assert!(lengths.len() > 5, "{lengths:?}");
-    let from_noise = live::mutate_text(b"\xff\xfe no program", b"", 7, 4096);
-    assert!(!from_noise.is_empty());
-    fuzz::program_text(&from_noise);
+    assert!(living < all && living * 10 > all * 8, "{living} of {all} live");
+}
+
+#[test]
+fn mutants_of_what_is_no_program_are_programs() {
+    for seed in 1..8 {
+        let mutant = hooked(b"\xff\xfe no program", seed, 4096);
+        assert!(fuzz::scenario(&mutant).is_some_and(|scenario| !scenario.program.steps.is_empty()), "{seed}");
+        fuzz::program_text(&mutant);
+    }
+}
+
+#[test]
+fn a_cross_lives_and_has_steps_of_both() {
+    let (one, other) = ("mkdir one\nwrite one/f \"x\"\n", "mkdir other\nwrite other/f \"x\"\n");
+    let mut both = 0;
+    for seed in 0..100 {
+        let mut out = [0; 4096];
+        let size = fuzz::cross(one.as_bytes(), other.as_bytes(), &mut out, seed);
+        let scenario = fuzz::scenario(&out[..size]).unwrap();
+        assert!(live::lives(&scenario.program));
+        let printed = text::print_program(&scenario.program);
+        both += usize::from(printed.contains("mkdir one") && printed.contains("mkdir other"));
+    }
+    assert!(both > 5, "{both}");
+    assert_eq!(fuzz::cross(b"?", b"?", &mut [0; 64], 1), 0);
 }

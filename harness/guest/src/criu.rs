@@ -34,7 +34,7 @@ const LOG_LIMIT: usize = 1 << 20;
 /// Room for the images that come before those of the memory, and for not all of the memory.
 const NO_ROOM: &str = "size=64k,mode=0700";
 /// No more error lines than this.
-const ERROR_LINE_LIMIT: usize = 20;
+pub(crate) const ERROR_LINE_LIMIT: usize = 20;
 
 /// The images of one process, each dump's in a folder of its own.
 pub struct Images {

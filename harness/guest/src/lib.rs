@@ -5,6 +5,7 @@
 //! - [`observe`]: the look at a process, from inside and from outside
 //! - [`criu`]: dump and restore through the `criu` command line
 //! - [`reference`](mod@reference): the known way out for files on detached mounts, without CRIU
+//! - [`fuzz`]: the properties that the fuzz targets test
 //! - [`sys`]: system calls that no crate wraps; the only unsafe code
 //!
 //! The guest only tells what it saw. What that means is judged on the host.
@@ -12,6 +13,7 @@
 pub mod agent;
 pub mod criu;
 pub mod executor;
+pub mod fuzz;
 pub mod observe;
 pub mod reference;
 pub mod sys;

@@ -6,10 +6,12 @@
 //! - [`fault`]: the mistakes that the reference engine can be told to make
 //! - [`shell`]: a shell beside the process of a trial
 //! - [`blank`]: empty filesystems in a sparse form
+//! - [`fuzz`]: the properties that the fuzz targets test
 //! - [`wire`]: one JSON object a line, with a version and a size limit
 
 pub mod blank;
 pub mod fault;
+pub mod fuzz;
 pub mod lifecycle;
 pub mod message;
 pub mod observation;

@@ -65,6 +65,9 @@ fn place(table: &mut Table, group: &Group) {
 
 /// The text with the edits, from its end to its beginning, so that lines stay where they are looked for.
 pub(super) fn edited(old: &str, mut edits: Vec<Edit>) -> String {
+    if edits.is_empty() {
+        return old.to_owned();
+    }
     let mut lines: Vec<String> = old.lines().map(str::to_owned).collect();
     let line_of = |edit: &Edit| match edit {
         Edit::Insert { before, .. } => before.unwrap_or(usize::MAX),

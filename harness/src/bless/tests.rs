@@ -93,6 +93,14 @@ fn what_is_as_recorded_changes_nothing() {
 }
 
 #[test]
+fn a_file_of_which_nothing_new_is_known_keeps_every_character() {
+    for text in ["", "\n\n", "# no newline at the end", "# carriage return\r\n"] {
+        let blessed = bless(text, Path::new("expectations.toml"), &[], &kernels(), &Note::default()).unwrap();
+        assert_eq!((blessed.text.as_str(), blessed.changes.len()), (text, 0));
+    }
+}
+
+#[test]
 fn a_new_failure_is_recorded_exactly_where_it_was_seen() {
     let all = [
         seen("names/new", "6.12", Verdict::Fail(HANG)),

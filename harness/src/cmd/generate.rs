@@ -1,4 +1,4 @@
-//! `generate`: completions for shells, and man pages, from the same description as `--help`.
+//! `generate`: completions for shells and man pages, from the same description as `--help`; seeds of the fuzz targets.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,13 @@ use clap_complete::Shell;
 
 use super::Cli;
 
-/// Write completions for a shell, or man pages.
+/// Write completions for a shell, man pages, or what the fuzz targets begin with.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   zdtm-detached generate completions bash > ~/.local/share/bash-completion/completions/zdtm-detached
-  zdtm-detached generate man --to ~/.local/share/man/man1")]
+  zdtm-detached generate man --to ~/.local/share/man/man1
+  zdtm-detached generate seeds --to fuzz")]
 pub struct GenerateArgs {
     #[command(subcommand)]
     what: What,
@@ -32,6 +33,12 @@ enum What {
         /// The folder; it is made when missing
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
+    },
+    /// Seeds and dictionaries of the fuzz targets (docs/FUZZING.md), into the folders seeds/ and dictionaries/
+    Seeds {
+        /// The folder with these two; files of other names in it are left alone
+        #[arg(long, value_name = "DIR", default_value = "fuzz")]
+        to: PathBuf,
     },
 }
 
@@ -52,6 +59,7 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
             clap_mangen::Man::new(command).render(&mut io::stdout()).context("writing the page to standard output")?;
         }
         What::Man { to: Some(folder) } => pages(command, folder)?,
+        What::Seeds { to } => seeds(to)?,
     }
     Ok(0)
 }
@@ -59,4 +67,14 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
 fn pages(command: clap::Command, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
     clap_mangen::generate_to(command, folder).with_context(|| format!("writing man pages to {}", folder.display()))
+}
+
+fn seeds(to: &Path) -> anyhow::Result<()> {
+    for (path, bytes) in crate::fuzz_targets::seeds::files() {
+        let path = to.join(path);
+        let folder = path.parent().unwrap_or(to);
+        std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+        std::fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
 }

@@ -7,7 +7,6 @@ use protocol::message::Lifecycle;
 use scenarios::model::Model;
 use scenarios::text;
 
-use super::generated::is;
 use crate::rig::Rig;
 
 const DOCUMENT: &str = include_str!("../../../docs/KERNEL.md");
@@ -22,7 +21,7 @@ pub(crate) fn is_right() -> Result<(), Failed> {
         let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
         let last = program.steps.last().map_or(0, |line| line.number);
         match (&report.setup_failure, refused, &report.before) {
-            (Some(failure), Some(errno), _) if failure.line == last && is(failure, errno) => {}
+            (Some(failure), Some(errno), _) if failure.line == last && oracle::is_errno(failure, errno) => {}
             (None, None, Some(before)) => {
                 let model =
                     Model::run(&program).map_err(|(index, refusal)| format!("step {index}: {refusal}\n{source}"))?;

@@ -10,7 +10,7 @@ use arbtest::arbitrary::{self, Unstructured};
 use harness::oracle::{self, Agreement};
 use harness::subject::Manner;
 use libtest_mimic::Failed;
-use protocol::message::{Lifecycle, SetupFailure};
+use protocol::message::Lifecycle;
 use scenarios::live::{self, Swarm, Terms};
 use scenarios::model::{Model, Refusal};
 use scenarios::program::Line;
@@ -117,7 +117,7 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
         let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
         *errnos.entry(errno).or_insert(0) += 1;
         let failure = report.setup_failure.as_ref();
-        if !failure.is_some_and(|failure| failure.line == program.steps.len() && is(failure, errno)) {
+        if !failure.is_some_and(|failure| failure.line == program.steps.len() && oracle::is_errno(failure, errno)) {
             wrong.push(format!("seed {seed}: {errno}, but {failure:?}\n{}", text::print_program(&program)));
         }
     }
@@ -126,10 +126,4 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
     }
     println!("{errnos:?}");
     if errnos.len() < 4 { Err(format!("only {errnos:?}").into()) } else { Ok(()) }
-}
-
-/// The executor tells an error by its number.
-pub(crate) fn is(failure: &SetupFailure, errno: &str) -> bool {
-    let number = failure.what.rsplit_once("(os error ").and_then(|(_, rest)| rest.strip_suffix(')')?.parse().ok());
-    number.is_some_and(|number| format!("{:?}", nix::errno::Errno::from_raw(number)) == errno)
 }

@@ -4,7 +4,7 @@
 //!
 //! - [`program`] makes one; [`Terms`] say what the machine at hand allows
 //! - [`Swarm`]: each program has only some kinds of steps, filesystems and names, so that they meet more often
-//! - [`mutate`]: one program from another, for libFuzzer's custom mutator
+//! - [`mutate`], [`splice`]: one program from another, or from two
 //! - [`repair`]: what is left of a program when the steps that cannot be done are dropped
 //!
 //! For programs that are only *spelled* well, and for properties of the text form, there is [`crate::generate`].
@@ -18,7 +18,7 @@ mod swarm;
 
 use arbitrary::{Result, Unstructured};
 
-pub use mutate::{mutate, mutate_text, noise};
+pub use mutate::{mutate, noise, splice};
 pub use swarm::{KINDS, Swarm};
 
 use crate::check::{Checker, STEP_LIMIT};

@@ -6,7 +6,7 @@ use arbitrary::{Result, Unstructured};
 use super::{Growth, Swarm, Terms, assert, needs, repair, repair_within};
 use crate::grammar::{Item, apart};
 use crate::program::{Line, ObjectName, Place};
-use crate::{Program, Step, text};
+use crate::{Program, Step};
 
 /// A mutation is tried so often until something came of it.
 const TRIES: usize = 4;
@@ -36,23 +36,15 @@ pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, term
     if terms.assertions { assert(u, &after, terms) } else { Ok(after) }
 }
 
-/// The hook of libFuzzer's custom mutator: text in, text out, no longer than `limit` bytes. What is no program counts as an
-/// empty one, and so the result is a program always.
-pub fn mutate_text(data: &[u8], other: &[u8], seed: u64, limit: usize) -> Vec<u8> {
-    let read = |data: &[u8]| {
-        let text = std::str::from_utf8(data).ok();
-        text.and_then(|text| text::program(text).ok()).unwrap_or_default()
-    };
-    let bytes = noise(seed);
-    let mut u = Unstructured::new(&bytes);
-    let terms = Terms { assertions: false, ..Terms::default() };
-    let mut program = mutate(&mut u, &read(data), &read(other), &terms).unwrap_or_default();
-    loop {
-        let printed = text::print_program(&program).into_bytes();
-        if printed.len() <= limit || program.steps.pop().is_none() {
-            return if printed.len() <= limit { printed } else { Vec::new() };
-        }
-    }
+/// The first steps of one program and the last of another, as one that lives.
+///
+/// # Errors
+/// Those of the source of bytes; running out of them is none.
+pub fn splice(u: &mut Unstructured<'_>, one: &Program, other: &Program, terms: &Terms) -> Result<Program> {
+    let steps: Vec<Step> = repair(one).steps.into_iter().map(|line| line.step).collect();
+    let mut after = repair(&of(spliced(u, &steps, &repair(other))?));
+    after.steps.truncate(terms.steps);
+    if terms.assertions { assert(u, &after, terms) } else { Ok(after) }
 }
 
 /// Bytes of a seed (splitmix64), as many as a program needs: for those who have a number and no fuzzer.

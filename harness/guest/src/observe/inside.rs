@@ -1,6 +1,6 @@
 //! What the process sees of itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -12,6 +12,7 @@ use protocol::observation::{Descriptor, FileKind, Mapping, MountRef, MountState,
 use scenarios::Bytes;
 
 use super::flight::Flights;
+use super::locks::PosixLocks;
 use super::lookups;
 use super::object::{self, Made, MountTables, errno_name, link_text, outcome, path_fd, read_file};
 use super::{fdinfo, mountinfo};
@@ -32,6 +33,10 @@ pub(super) struct Look {
     numbers: Vec<i32>,
     /// What is in the queues of its sockets.
     flights: Flights,
+    /// What fdinfo says of its descriptors, read before anything is closed.
+    descriptors: BTreeMap<i32, (Descriptor, u64)>,
+    /// The last to be dropped: whatever the look holds may be of a locked file.
+    _locks: PosixLocks,
 }
 
 /// Looks at this process, and at the directories `tops` as if each were its working directory. It needs no `/proc` in its
@@ -97,8 +102,12 @@ impl Look {
         let base = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
         let numbers = numbers(proc.as_fd(), &base, pid.is_none(), hidden)?;
         let (inside, pid) = (pid.is_none(), pid.unwrap_or_else(own_pid));
+        let read = |&number: &i32| Some((number, descriptor(proc.as_fd(), &format!("{base}/fd/{number}")).ok()?));
+        let descriptors: BTreeMap<_, _> = numbers.iter().filter_map(read).collect();
+        let seen = descriptors.iter().map(|(&number, (descriptor, _))| (number, descriptor));
+        let _locks = if inside { PosixLocks::of(seen) } else { PosixLocks::default() };
         let flights = Flights::of(proc.as_fd(), &base, pid, &numbers)?;
-        Ok(Look { proc, base, pid, inside, tables, numbers, flights })
+        Ok(Look { proc, base, pid, inside, tables, numbers, flights, descriptors, _locks })
     }
 
     /// Every object: descriptors, what is in flight, cwd, root, exe, the program's mappings.
@@ -160,7 +169,11 @@ impl Look {
         let kind = status.as_ref().map_or(FileKind::Other, |status| status.kind);
         let size = status.as_ref().map_or(0, |status| status.size);
         let is_description = matches!(object, Object::Fd(_) | Object::InFlight { .. });
-        let descriptor = if is_description { self.descriptor(path).ok() } else { None };
+        let descriptor = match object {
+            Object::Fd(number) => self.descriptors.get(&number).cloned(),
+            Object::InFlight { .. } => descriptor(proc, path).ok(),
+            _ => None,
+        };
         let id = match &descriptor {
             Some((_, id)) => Ok(*id),
             None => on_fd().and_then(|fd| object::mount_id(&fd)),
@@ -199,12 +212,6 @@ impl Look {
         }
     }
 
-    /// What fdinfo says of the descriptor with this magic link.
-    fn descriptor(&self, magic_link: &str) -> io::Result<(Descriptor, u64)> {
-        let text = read_file(self.proc.as_fd(), &magic_link.replace("/fd/", "/fdinfo/"))?;
-        fdinfo::parse(&text).map_err(io::Error::other)
-    }
-
     /// The line of `maps` that starts at this address, and from inside the memory's digest.
     fn mapping(&self, start: u64, file_size: u64) -> io::Result<Mapping> {
         let text = read_file(self.proc.as_fd(), &format!("{}/maps", self.base))?;
@@ -222,6 +229,12 @@ impl Look {
         let sha256 = memory.map(|memory| object::hash(&mut memory.as_slice()).map(|content| content.sha256));
         Ok(Mapping { length: end - start, permissions, offset, sha256: sha256.transpose()? })
     }
+}
+
+/// What fdinfo says of the descriptor with this magic link.
+fn descriptor(proc: BorrowedFd<'_>, magic_link: &str) -> io::Result<(Descriptor, u64)> {
+    let text = read_file(proc, &magic_link.replace("/fd/", "/fdinfo/"))?;
+    fdinfo::parse(&text).map_err(io::Error::other)
 }
 
 fn own_pid() -> i32 {

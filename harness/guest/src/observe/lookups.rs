@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 use protocol::observation::{FileKind, Lookup, LookupKind, MountRef, Outcome, Reached};
 use scenarios::Bytes;
 
-use super::object::{MountTables, file_kind, link_text, outcome};
+use super::object::{MountTables, file_kind, link_text, outcome, path_fd};
 use crate::sys;
 
 /// No more paths than this are looked up from one directory; programs are small.
@@ -84,11 +84,18 @@ fn is_own(dir: BorrowedFd<'_>) -> bool {
 
 /// proc, sysfs and their kind: endless and never still.
 pub(super) fn is_kernel_filesystem(fd: BorrowedFd<'_>) -> bool {
-    const PROC: u64 = 0x9fa0;
-    const SYSFS: u64 = 0x6265_6572;
-    const DEVPTS: u64 = 0x1cd1;
-    sys::filesystem_of(fd).is_ok_and(|(magic, _)| [PROC, SYSFS, DEVPTS].contains(&magic))
+    on(fd, &[PROC, SYSFS, DEVPTS])
 }
+
+/// On one of these filesystems, by magic number (statfs(2)).
+fn on(fd: BorrowedFd<'_>, filesystems: &[u64]) -> bool {
+    sys::filesystem_of(fd).is_ok_and(|(magic, _)| filesystems.contains(&magic))
+}
+
+const PROC: u64 = 0x9fa0;
+const SYSFS: u64 = 0x6265_6572;
+const DEVPTS: u64 = 0x1cd1;
+const OVERLAYFS: u64 = 0x794c_7630;
 
 fn look_up(
     proc: BorrowedFd<'_>,
@@ -131,14 +138,20 @@ fn reached(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &MountTables) -> io
 }
 
 /// Opens a file again through its magic link `path` below `proc`, once for each access mode. Only regular files and
-/// directories: opening a fifo or a device does something to it.
+/// directories: opening a fifo or a device does something to it. Nor for writing on an overlay, which would copy the file
+/// into its upper layer (Documentation/filesystems/overlayfs.rst).
 pub(super) fn reopened(proc: BorrowedFd<'_>, path: &str, kind: FileKind, tables: &MountTables) -> Vec<Lookup> {
     let modes = [
         (LookupKind::ReopenRead, OFlag::O_RDONLY),
         (LookupKind::ReopenWrite, OFlag::O_WRONLY),
         (LookupKind::ReopenReadWrite, OFlag::O_RDWR),
     ];
-    let modes = if matches!(kind, FileKind::File | FileKind::Directory) { &modes[..] } else { &[] };
+    let is_overlay = || path_fd(proc, path).is_ok_and(|fd| on(fd.as_fd(), &[OVERLAYFS]));
+    let modes = match kind {
+        FileKind::File if is_overlay() => &modes[..1],
+        FileKind::File | FileKind::Directory => &modes[..],
+        _ => &[],
+    };
     let opened = |mode: OFlag| -> io::Result<Reached> {
         let fd = openat(proc, path, mode | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?;
         reached(proc, fd.as_fd(), tables)

@@ -6,6 +6,7 @@
 pub mod fdinfo;
 mod flight;
 pub mod inside;
+mod locks;
 mod lookups;
 pub mod mountinfo;
 mod object;

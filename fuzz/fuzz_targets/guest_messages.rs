@@ -1,0 +1,4 @@
+//! What a hostile guest sends.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| harness::fuzz_targets::messages::messages(data));

@@ -1,0 +1,128 @@
+//! The one machine of a fuzz target's process: made before the first input, kept from input to input, gone with the process.
+//!
+//! libFuzzer calls the target in the main thread and ends it with exit(3), which drops what that thread has. A finding ends it
+//! by abort(3), which drops nothing: so [`finding`] ends the machine first.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::channel;
+
+use anyhow::Context as _;
+use protocol::message::{Engine, Flavor, Lifecycle};
+use scenarios::scenario::Requirements;
+use scenarios::{Outcome, Program, Scenario};
+
+use crate::cmd::machines::{MachineArgs, WorkFolder};
+use crate::cmd::plan;
+use crate::image::Store;
+use crate::judge::{Judgement, Trial};
+use crate::run::{Over, Task, Work, Worker};
+use crate::subject::Subject;
+
+thread_local! {
+    static WARM: RefCell<Option<Warm>> = const { RefCell::new(None) };
+}
+
+/// What runs the programs.
+pub(super) struct Warm {
+    worker: Worker<'static>,
+    trial: Trial,
+    engine: Engine,
+    // After the worker: its machine has files there.
+    _folder: WorkFolder,
+}
+
+/// What the judge's word is in the light of what is known.
+pub(super) type Known = Box<dyn Fn(&Trial, Option<&str>, Judgement) -> Judgement + Sync>;
+
+impl Warm {
+    /// Makes what the subject needs and boots the machine.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub(super) fn new(
+        machines: &MachineArgs,
+        store: &Store,
+        subject: &Subject,
+        kernel: String,
+        known: Known,
+    ) -> anyhow::Result<Self> {
+        plan::check_backend(machines.backend, std::slice::from_ref(subject))?;
+        let parts = subject.prepare(store)?;
+        let folder = machines.work_folder()?;
+        let tree = crate::image::tree::locate(machines.store.tree.as_deref())?;
+        // Programs of every filesystem may come up.
+        let catalogue = crate::cmd::select::select(&[], &tree)?;
+        let specs = machines.specs(store, &catalogue, &kernel, &parts, &folder.join("target"))?;
+        // One for the process, and so for as long as it lives.
+        let work: &'static Work<'static> = Box::leak(Box::new(Work {
+            tasks: Box::leak(Box::new(Mutex::new(VecDeque::new()))),
+            specs: Box::leak(specs),
+            known: Box::leak(known),
+            stop: Box::leak(Box::new(AtomicBool::new(false))),
+            timeout_scale: machines.timeout_scale,
+            retries: 1,
+            repeat: 1,
+            pack: 0,
+        }));
+        let trial = Trial {
+            scenario: "fuzz/input".to_owned(),
+            family: "fuzz".to_owned(),
+            flavor: Flavor::Ns,
+            lifecycle: Lifecycle::DumpRestore,
+            kernel,
+            subject: subject.to_string(),
+        };
+        let engine = subject.engine(crate::subject::Manner::default());
+        let mut warm = Self { worker: Worker::new(0, work, channel().0), trial, engine, _folder: folder };
+        let over = warm.run(&Program::default(), None, None);
+        over.report.with_context(|| format!("the machine runs nothing: {}", over.judgement.reason))?;
+        Ok(warm)
+    }
+
+    /// Runs a program, with another lifecycle or by another engine where one is given.
+    pub(super) fn run(&mut self, program: &Program, lifecycle: Option<Lifecycle>, engine: Option<Engine>) -> Over {
+        let scenario = Scenario {
+            name: self.trial.scenario.clone(),
+            family: self.trial.family.clone(),
+            summary: "An input of a fuzz target.".to_owned(),
+            requires: Requirements::default(),
+            outcome: Outcome::Restored,
+            program: program.clone(),
+            file: None,
+        };
+        let lifecycle = lifecycle.unwrap_or(self.trial.lifecycle);
+        let trial = Trial { lifecycle, ..self.trial.clone() };
+        let task = Task { trial, scenario, engine: engine.unwrap_or_else(|| self.engine.clone()) };
+        let mut last = None;
+        self.worker.run_all(vec![task], &mut |over| last = Some(over));
+        last.expect("a worker tells what became of its task")
+    }
+}
+
+/// Makes the machine, or ends the process and says what it lacks.
+pub(super) fn make(warm: impl FnOnce() -> anyhow::Result<Warm>) {
+    match warm() {
+        Ok(warm) => WARM.with(|place| *place.borrow_mut() = Some(warm)),
+        Err(error) => {
+            eprintln!("this target cannot run here: {error:#}");
+            std::process::exit(3);
+        }
+    }
+}
+
+/// Does something with the machine.
+///
+/// # Panics
+/// There is none.
+pub(super) fn with<T>(does: impl FnOnce(&mut Warm) -> T) -> T {
+    WARM.with(|place| does(place.borrow_mut().as_mut().expect("the target's `init` made it")))
+}
+
+/// Ends the machine and panics, which is how libFuzzer is told.
+pub(super) fn finding(program: &Program, what: &str) -> ! {
+    drop(WARM.with(RefCell::take));
+    panic!("{what}\n---\n{}---", scenarios::text::print_program(program));
+}
