@@ -21,6 +21,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("fd0 = open tmp rdwr tmpfile\nlink fd0: b", "it was opened with O_TMPFILE and has got a name since"),
     ("bind tmp g\nfd0 = open tmp\nrmdir tmp", "a visible mount still has it or its directory for its root"),
     ("bind tmp g\nmkdir tmp/d\nfd0 = open tmp/d\nrmdir tmp/d\nrmdir tmp", "a visible mount still has it"),
+    ("mount tmpfs a\nwrite a/f \"\"\nbind a b\nfd0 = open b/f\npivot-root b b", OVER_IT),
     ("mount tmpfs a\nmkdir a/d\nbind a/d b\nfd0 = open b directory\numount-lazy b\nrmdir a/d", "cannot be reached"),
 ];
 

@@ -24,8 +24,19 @@ impl Table {
     /// # Errors
     /// Those of reading `self/mountinfo`.
     pub fn own(proc: BorrowedFd<'_>) -> io::Result<Self> {
-        let mounts = mountinfo::parse(&read_file(proc, "self/mountinfo")?).map_err(io::Error::other)?;
-        Ok(Table { mounts })
+        Self::read(proc, "self/mountinfo")
+    }
+
+    /// The mounts that another process sees below its root.
+    ///
+    /// # Errors
+    /// Those of reading its `mountinfo`.
+    pub fn of(proc: BorrowedFd<'_>, pid: i32) -> io::Result<Self> {
+        Self::read(proc, &format!("{pid}/mountinfo"))
+    }
+
+    fn read(proc: BorrowedFd<'_>, path: &str) -> io::Result<Self> {
+        Ok(Table { mounts: mountinfo::parse(&read_file(proc, path)?).map_err(io::Error::other)? })
     }
 
     /// The mount with this ID.

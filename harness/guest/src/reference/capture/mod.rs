@@ -58,6 +58,8 @@ pub(super) struct Capture<'a> {
     options: Options,
     /// `f_type` of each visible mount that is not covered.
     magic_numbers: BTreeMap<u64, u64>,
+    /// The mounts that the process itself sees.
+    theirs: BTreeSet<u64>,
     /// Removed files that visible mounts have for their roots.
     removed_roots: BTreeSet<FileId>,
     image: Image,
@@ -104,8 +106,9 @@ pub fn process(
         cwd: 0,
         root: 0,
     };
+    let theirs = Table::of(proc, pid)?.all().iter().map(|mount| mount.id).collect();
     let mounts = BTreeMap::new();
-    let capture = Capture { proc, pid, table: &table, options, magic_numbers, removed_roots, image, mounts };
+    let capture = Capture { proc, pid, table: &table, options, magic_numbers, theirs, removed_roots, image, mounts };
     Ok(capture.run(&objects))
 }
 
@@ -191,6 +194,9 @@ impl Capture<'_> {
             (MountImage::Visible { id }, None)
         } else if is_internal(group[0]) {
             (MountImage::Internal, None)
+        } else if self.theirs.contains(&id) {
+            // Its root is not that of the namespace any more, which covers it.
+            return Err(Cause::Covered);
         } else {
             if let Some(other) = group.iter().find(|seen| seen.object == Object::Exe) {
                 return Err(Cause::Unsupported(format!("a detached mount with the {} on it", other.label)));

@@ -52,9 +52,6 @@ pub enum Cause {
     /// Something else covers it.
     #[error("it is on a visible mount, but something else is mounted over it there")]
     Covered,
-    /// In no table of ours.
-    #[error("it is on a mount of another namespace")]
-    Elsewhere,
     /// A socket to somebody else.
     #[error("the socket is not connected to another one of the process")]
     PeerElsewhere,
