@@ -45,6 +45,7 @@ const RESTORED: &[&str] = &[
     "write a \"\"\nbind a a\nfd0 = open a nofollow\nfd1 = open a nofollow path\nfd2 = memfd \"m\"\numount-lazy a",
     "write a \"\"\nbind a a\nfd0 = open a nofollow",
     "write f \"\"\nfd0 = open f\nmount tmpfs tmp\nunlink f\nmove tmp f",
+    "mount tmpfs a\nbind a a\nbind a a\nbind a b\nfd0 = open b\numount-lazy b\nmkdir d\nfd1 = open d\nrmdir d",
     "mount tmpfs n\nmount tmpfs n/b\nrbind n a\nmove n/b a\nfd1 = open n\numount-lazy n",
 ];
 

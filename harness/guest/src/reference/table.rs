@@ -65,16 +65,17 @@ impl Table {
 
     /// See [`Chain`].
     pub fn chain(&self, id: u64) -> Chain {
-        let link = |mount: &&Mount| (mount.mount_point.clone(), mount.root.clone(), mount.major, mount.minor);
-        self.line(id).iter().map(link).collect()
+        self.line(id).into_iter().map(link).collect()
     }
 
     /// The mount that the chain leads to.
     pub fn find(&self, chain: &Chain) -> Option<&Mount> {
-        self.mounts.iter().find(|mount| self.chain(mount.id) == *chain)
+        let last = chain.first()?;
+        let alike = |mount: &&Mount| mount.mount_point == last.0 && link(mount) == *last;
+        self.mounts.iter().filter(alike).find(|mount| self.chain(mount.id) == *chain)
     }
 
-    /// A mount that stands on this one, or hides it or the way to it, and that is not hidden itself; the topmost first.
+    /// A mount that stands on this one, or hides it or the way to it, and that its path leads to.
     pub fn in_the_way(&self, base: &Mount) -> Option<&Mount> {
         let mut line = self.line(base.id);
         line.reverse();
@@ -84,8 +85,30 @@ impl Table {
                 Some(next) => mount.id != next.id && below(&mount.mount_point, &next.mount_point).is_some(),
             };
             let on_it = self.mounts.iter().filter(|mount| mount.parent == parent.id && mount.id != parent.id);
-            on_it.filter(hides).min_by_key(|mount| mount.mount_point.0.len())
+            on_it.filter(hides).min_by_key(|mount| mount.mount_point.0.len()).map(|mount| self.topmost(mount))
         })
+    }
+
+    /// What a path to a mount point leads to: the last of those that stand on each other's root there.
+    fn topmost<'a>(&'a self, mut mount: &'a Mount) -> &'a Mount {
+        let on_its_root = |below: &Mount, mount: &Mount| {
+            mount.parent == below.id && mount.id != below.id && mount.mount_point == below.mount_point
+        };
+        while let Some(next) = self.mounts.iter().find(|next| on_its_root(mount, next)) {
+            mount = next;
+        }
+        mount
+    }
+
+    /// Takes out a mount and all that stands on it.
+    pub fn remove(&mut self, id: u64) {
+        let mut gone = vec![id];
+        while let Some(id) = gone.pop() {
+            let (on_it, rest) = std::mem::take(&mut self.mounts).into_iter().partition(|mount| mount.parent == id);
+            self.mounts = rest;
+            gone.extend(on_it.iter().map(|mount: &Mount| mount.id));
+            self.mounts.retain(|mount| mount.id != id);
+        }
     }
 
     /// The mounts of a superblock, those that show most of it first.
@@ -103,6 +126,10 @@ impl Table {
         let bases = self.of_device((mount.major, mount.minor));
         bases.into_iter().find_map(|base| Some((base, below(&base.root, &mount.root)?)))
     }
+}
+
+fn link(mount: &Mount) -> (Bytes, Bytes, u32, u32) {
+    (mount.mount_point.clone(), mount.root.clone(), mount.major, mount.minor)
 }
 
 /// The rest of a path below another, without a slash in front; none when it is not below. Both are absolute.

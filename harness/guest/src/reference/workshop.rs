@@ -109,9 +109,6 @@ pub struct Workshop {
     pub at: Bytes,
 }
 
-/// More mounts than this are not taken away, one by one.
-const STEP_LIMIT: usize = 1000;
-
 impl Workshop {
     /// Enters a copy of this process's namespace with `base` laid bare. `table` is that of the namespace. The
     /// process must have one thread; its root and working directory are the namespace's root afterwards.
@@ -157,14 +154,14 @@ impl Workshop {
 
 /// Takes away every mount that stands on one, or hides it or the way to it; where it is then.
 fn clear(proc: BorrowedFd<'_>, chain: &Chain) -> io::Result<Bytes> {
-    for _ in 0..STEP_LIMIT {
-        let table = Table::own(proc)?;
-        let lost = || io::Error::new(io::ErrorKind::NotFound, "the mount is not in a copy of its namespace");
-        let base = table.find(chain).ok_or_else(lost)?;
-        let Some(in_the_way) = table.in_the_way(base) else { return Ok(base.mount_point.clone()) };
+    let mut table = Table::own(proc)?;
+    let lost = || io::Error::new(io::ErrorKind::NotFound, "the mount is not in a copy of its namespace");
+    let base = table.find(chain).ok_or_else(lost)?.clone();
+    while let Some(in_the_way) = table.in_the_way(&base).cloned() {
         umount2(in_the_way.mount_point.as_os_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
+        table.remove(in_the_way.id);
     }
-    Err(io::Error::other("too many mounts stand on it"))
+    Ok(base.mount_point)
 }
 
 fn lay_bare(proc: BorrowedFd<'_>, chain: &Chain) -> io::Result<(OwnedFd, Bytes)> {
