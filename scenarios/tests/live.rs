@@ -95,7 +95,8 @@ fn every_pair_of_kinds_is_reached() {
 
 #[test]
 fn terms_are_kept() {
-    let terms = Terms { steps: 12, disks: false, own_root: false, privileged: false, assertions: false, shares: false };
+    let terms =
+        Terms { steps: 12, disks: false, own_root: false, privileged: false, assertions: false, ..Terms::default() };
     let refused = [
         "assert",
         "mount-again",

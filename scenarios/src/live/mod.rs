@@ -15,11 +15,13 @@ mod mounting;
 mod mutate;
 mod needs;
 mod swarm;
+mod without;
 
 use arbitrary::{Result, Unstructured};
 
 pub use mutate::{mutate, noise, splice};
 pub use swarm::{KINDS, Swarm};
+pub use without::Without;
 
 use crate::check::{Checker, STEP_LIMIT};
 use crate::model::Model;
@@ -42,12 +44,22 @@ pub struct Terms {
     pub assertions: bool,
     /// Others are carried out beside it in the same process ([`crate::sharing`]).
     pub shares: bool,
+    /// What no program has.
+    pub without: Without,
 }
 
 impl Default for Terms {
     /// A VM, or the host as root.
     fn default() -> Self {
-        Terms { steps: 32, disks: true, own_root: true, privileged: true, assertions: true, shares: false }
+        Terms {
+            steps: 32,
+            disks: true,
+            own_root: true,
+            privileged: true,
+            assertions: true,
+            shares: false,
+            without: Without::default(),
+        }
     }
 }
 
@@ -59,16 +71,18 @@ pub(crate) struct Growth {
     program: Program,
     made: usize,
     shares: bool,
+    without: Without,
 }
 
 impl Growth {
     pub(crate) fn new(terms: &Terms) -> Self {
-        Growth { shares: terms.shares, ..Growth::default() }
+        Growth { shares: terms.shares, without: terms.without, ..Growth::default() }
     }
 
     /// Adds a step when checker and model have nothing against it.
     pub(crate) fn add(&mut self, step: &Step) -> bool {
-        if self.program.steps.len() >= STEP_LIMIT || self.shares && !is_shareable(step) {
+        let forbidden = self.shares && !is_shareable(step) || self.without.forbids(step);
+        if self.program.steps.len() >= STEP_LIMIT || forbidden {
             return false;
         }
         let mut checker = self.checker.clone();

@@ -74,6 +74,9 @@ pub(super) const NAMES: &[&[u8]] = &[
     "größe".as_bytes(),
 ];
 
+/// So many of them are plain.
+const PLAIN_NAMES: usize = 6;
+
 const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
 const KERNELS: &[Filesystem] = &[Filesystem::Proc, Filesystem::Sysfs, Filesystem::Devpts, Filesystem::Mqueue];
 const DISKS: &[Filesystem] = &[Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs];
@@ -97,7 +100,8 @@ impl Swarm {
         if terms.privileged {
             filesystems.extend(KERNELS);
         }
-        let names = NAMES.iter().flat_map(|name| name.split(|&byte| byte == b'/').filter(|part| !part.is_empty()));
+        let names = if terms.without.odd_names() { &NAMES[..PLAIN_NAMES] } else { NAMES };
+        let names = names.iter().flat_map(|name| name.split(|&byte| byte == b'/').filter(|part| !part.is_empty()));
         let fits = |kind: &str| match kind {
             "pivot-root" => terms.own_root,
             "mount-again" | "subvolume" | "snapshot" | "delete-subvolume" => terms.disks,

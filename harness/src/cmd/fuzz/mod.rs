@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Program;
-use scenarios::live::Terms;
+use scenarios::live::{Terms, Without};
 
 use super::Usage;
 use super::machines::MachineArgs;
@@ -34,6 +34,7 @@ use view::View;
 Examples:
   zdtm-detached fuzz --subject src:../criu --time 8h
   zdtm-detached fuzz --controls --time 30m                       Debian's criu, ordinary files only
+  zdtm-detached fuzz --controls --without overlay,ramfs          and nothing of what it is known not to do
   zdtm-detached fuzz --kernel 6.12 --kernel 7.3 --time 8h        a VM with each, side by side
   zdtm-detached fuzz --subject reference --backend host          the engine on this machine's own kernel: fast
   zdtm-detached fuzz --subject reference+fault:undeleted --backend host --first --time 1m
@@ -67,6 +68,10 @@ pub struct FuzzArgs {
     /// Only programs with nothing on detached mounts
     #[arg(long)]
     pub controls: bool,
+    /// Steps, filesystems and `odd-names` that no program has, with commas in between: what the engine is known not to
+    /// do would only cost time
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    pub without: Without,
     /// Programs to begin with: scenario files in a folder, the catalogue for instance
     #[arg(long, value_name = "DIR")]
     pub corpus: Option<PathBuf>,
@@ -154,7 +159,13 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let parts = subject.prepare(&store)?;
     let folder = args.machines.work_folder()?;
     let own = args.machines.backend == Backend::Vm || crate::host::is_root();
-    let terms = Terms { own_root: flavor != Flavor::Host, privileged: own, disks: own, ..Terms::default() };
+    let terms = Terms {
+        own_root: flavor != Flavor::Host,
+        privileged: own,
+        disks: own,
+        without: args.without,
+        ..Terms::default()
+    };
     let workers = args.machines.workers(usize::MAX).max(kernels.len());
     let batch = if args.pack > 1 { args.pack * 2 } else { 16 };
     let disks = if args.machines.backend == Backend::Vm { 64 } else { 16 };

@@ -1,0 +1,100 @@
+//! What no program is to have, for engines that are known not to do it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::KINDS;
+use crate::Step;
+use crate::grammar::apart;
+use crate::program::Filesystem;
+
+const FILESYSTEMS: [Filesystem; 9] = [
+    Filesystem::Tmpfs,
+    Filesystem::Ramfs,
+    Filesystem::Ext4,
+    Filesystem::Xfs,
+    Filesystem::Btrfs,
+    Filesystem::Proc,
+    Filesystem::Sysfs,
+    Filesystem::Devpts,
+    Filesystem::Mqueue,
+];
+
+/// Names that are often taken for something else.
+const ODD_NAMES: &str = "odd-names";
+
+/// Kinds of steps, by their verbs, filesystems, and [`ODD_NAMES`]: a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without(u64);
+
+impl Without {
+    /// Whether a program without these cannot have this step.
+    pub fn forbids(self, step: &Step) -> bool {
+        let filesystem = match step {
+            Step::Mount { filesystem, .. } => Some(filesystem.to_string()),
+            _ => None,
+        };
+        self.has(apart(step).form.verb) || filesystem.is_some_and(|word| self.has(&word))
+    }
+
+    /// Whether only plain names are used.
+    pub fn odd_names(self) -> bool {
+        self.has(ODD_NAMES)
+    }
+
+    fn has(self, word: &str) -> bool {
+        words().position(|other| other == word).is_some_and(|bit| self.0 & 1 << bit != 0)
+    }
+}
+
+fn words() -> impl Iterator<Item = String> {
+    KINDS
+        .iter()
+        .map(|(kind, _)| (*kind).to_owned())
+        .chain(FILESYSTEMS.iter().map(ToString::to_string))
+        .chain([ODD_NAMES.to_owned()])
+}
+
+impl FromStr for Without {
+    type Err = String;
+
+    /// Words with commas in between: `overlay,ramfs`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut bits = 0;
+        for word in text.split(',').filter(|word| !word.is_empty()) {
+            let bit = words().position(|other| other == word).ok_or_else(|| {
+                let all: Vec<String> = words().collect();
+                format!("`{word}` is not one of {}", all.join(", "))
+            })?;
+            bits |= 1 << bit;
+        }
+        Ok(Without(bits))
+    }
+}
+
+impl fmt::Display for Without {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chosen: Vec<String> = words().filter(|word| self.has(word)).collect();
+        f.write_str(&chosen.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_and_filesystems_are_named() {
+        let without: Without = "overlay,ramfs".parse().expect("good words");
+        assert_eq!(without.to_string(), "overlay,ramfs");
+        let forbidden = |text: &str| {
+            let program = crate::text::program(text).expect("a good program");
+            program.steps.iter().any(|line| without.forbids(&line.step))
+        };
+        assert!(forbidden("mount ramfs a\n"));
+        assert!(forbidden("mkdir l\nmkdir u\nmkdir w\noverlay o lower=l upper=u work=w\n"));
+        assert!(!forbidden("mount tmpfs a\nwrite a/f \"ramfs\"\n"));
+        assert!("overlays".parse::<Without>().expect_err("no such step").contains("`overlays` is not one of"));
+        assert!(words().count() <= 64);
+    }
+}
