@@ -23,7 +23,7 @@ const FILESYSTEMS: [Filesystem; 9] = [
 /// Names that are often taken for something else.
 const ODD_NAMES: &str = "odd-names";
 
-/// Kinds of steps, by their verbs, filesystems, and [`ODD_NAMES`]: a bit for each.
+/// Kinds of steps, by their verbs, filesystems, and `odd-names`: a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Without(u64);
 
