@@ -168,7 +168,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     };
     let workers = args.machines.workers(usize::MAX).max(kernels.len());
     let batch = if args.pack > 1 { args.pack * 2 } else { 16 };
-    let disks = if args.machines.backend == Backend::Vm { 64 } else { 16 };
+    let disks = if args.machines.backend == Backend::Vm { 64 } else { 32 };
     let wanted = Wanted { terms, disks, controls: args.controls };
     let engine = subject.engine(Manner::default());
     let seen = Seen::default();
