@@ -9,7 +9,7 @@ use scenarios::{Outcome, Program, Scenario};
 /// How many bytes a program is drawn from.
 const BYTES: usize = 4096;
 /// So many of 256 may need a process of their own.
-const ALONE: u8 = 16;
+const ALONE: u8 = 24;
 /// A program that is no use is drawn again so often.
 const TRIES: usize = 20;
 

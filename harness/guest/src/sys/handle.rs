@@ -72,52 +72,65 @@ const FAN_CLOEXEC: libc::c_uint = 1;
 const FAN_NONBLOCK: libc::c_uint = 2;
 const FAN_REPORT_DFID_NAME: libc::c_uint = 0xc00;
 const FAN_MARK_ADD: libc::c_uint = 1;
+const FAN_MARK_REMOVE: libc::c_uint = 2;
 const FAN_OPEN: u64 = 0x20;
 /// `FAN_EVENT_INFO_TYPE_DFID_NAME`
 const INFO_DIRECTORY_AND_NAME: u8 = 2;
 
-/// A watch on one file that tells which directory entry an open of it goes through (`FAN_REPORT_DFID_NAME`, Linux 5.9).
+/// Tells through which directory entry a file is opened (`FAN_REPORT_DFID_NAME`, Linux 5.9). One for many files: to let go of
+/// it takes the kernel a grace period (`fsnotify_destroy_group` in fs/notify/group.c).
 #[derive(Debug)]
 pub struct EntryWatch {
     group: File,
 }
 
 impl EntryWatch {
-    /// Watches the file that `path` below `dir` leads to.
+    /// Watches nothing yet.
     ///
     /// # Errors
-    /// The calls'; `EOPNOTSUPP`, `ENODEV` or `EXDEV` where the filesystem cannot be watched so.
-    pub fn new(dir: BorrowedFd<'_>, path: &CStr) -> io::Result<Self> {
+    /// Those of `fanotify_init`.
+    pub fn new() -> io::Result<Self> {
         let flags = FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME;
         let event_flags = libc::O_RDONLY | libc::O_CLOEXEC;
         // SAFETY: no pointers.
         let group = check_fd(unsafe { libc::syscall(libc::SYS_fanotify_init, flags, event_flags) })?;
+        Ok(EntryWatch { group: group.into() })
+    }
+
+    /// Whether the file that `path` below `dir` leads to can be watched; from now on it is.
+    pub fn begin(&self, dir: BorrowedFd<'_>, path: &CStr) -> bool {
+        self.mark(FAN_MARK_ADD, dir, path).is_ok()
+    }
+
+    /// The directory and the name of the entry that the file was opened by since; none when it was not opened, or
+    /// when the entry is not known. It is watched no longer.
+    ///
+    /// # Errors
+    /// Those of reading, and of the call.
+    pub fn end(&self, dir: BorrowedFd<'_>, path: &CStr) -> io::Result<Option<(FileHandle, Vec<u8>)>> {
+        let mut buffer = [0; 4096];
+        let entry = match (&self.group).read(&mut buffer) {
+            Ok(length) => Ok(entry_of(&buffer[..length])),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.mark(FAN_MARK_REMOVE, dir, path)?;
+        entry
+    }
+
+    fn mark(&self, how: libc::c_uint, dir: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
         // SAFETY: `path` ends in NUL.
         check(unsafe {
             libc::syscall(
                 libc::SYS_fanotify_mark,
-                group.as_raw_fd(),
-                FAN_MARK_ADD,
+                self.group.as_raw_fd(),
+                how,
                 FAN_OPEN,
                 dir.as_raw_fd(),
                 path.as_ptr(),
             )
-        })?;
-        Ok(EntryWatch { group: group.into() })
-    }
-
-    /// The directory and the name of the entry that the file was opened by since; none when it was not opened, or
-    /// when the entry is not known.
-    ///
-    /// # Errors
-    /// Those of reading.
-    pub fn entry(mut self) -> io::Result<Option<(FileHandle, Vec<u8>)>> {
-        let mut buffer = [0; 4096];
-        match self.group.read(&mut buffer) {
-            Ok(length) => Ok(entry_of(&buffer[..length])),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
+        })
+        .map(drop)
     }
 }
 

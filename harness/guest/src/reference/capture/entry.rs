@@ -39,11 +39,17 @@ const WALK_LIMIT: usize = 100_000;
 ///
 /// # Errors
 /// Those of a call that should not fail.
-pub fn entry_of(proc: BorrowedFd<'_>, seen: &Seen, workshop: &Workshop) -> io::Result<Option<Entry>> {
+pub fn entry_of(
+    watch: Option<&EntryWatch>,
+    proc: BorrowedFd<'_>,
+    seen: &Seen,
+    workshop: &Workshop,
+) -> io::Result<Option<Entry>> {
     if !may_be_opened(seen) {
         return Ok(None);
     }
-    if let Some((handle, name)) = told(proc, seen)?
+    if let Some(watch) = watch
+        && let Some((handle, name)) = told(watch, proc, seen)?
         && let Some(directory) = directory_of(&handle, workshop)?
     {
         return Ok(Some(Entry { directory, name: name.into() }));
@@ -68,11 +74,14 @@ fn open_once(proc: BorrowedFd<'_>, seen: &Seen) -> io::Result<()> {
     Ok(())
 }
 
-fn told(proc: BorrowedFd<'_>, seen: &Seen) -> io::Result<Option<(FileHandle, Vec<u8>)>> {
+fn told(watch: &EntryWatch, proc: BorrowedFd<'_>, seen: &Seen) -> io::Result<Option<(FileHandle, Vec<u8>)>> {
     let magic = CString::new(seen.magic.as_str()).map_err(io::Error::other)?;
-    let Ok(watch) = EntryWatch::new(proc, &magic) else { return Ok(None) };
-    open_once(proc, seen)?;
-    watch.entry()
+    if !watch.begin(proc, &magic) {
+        return Ok(None);
+    }
+    let opened = open_once(proc, seen);
+    let entry = watch.end(proc, &magic);
+    opened.and(entry)
 }
 
 /// The directory with this handle; by opening it, or where that may not be by looking at all.

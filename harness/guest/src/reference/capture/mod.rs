@@ -21,6 +21,7 @@ pub mod seen;
 mod state;
 mod wrong;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -34,7 +35,7 @@ use super::image::{DetachedMount, FileImage, Image, InodeImage, MountImage, Name
 use super::table::{Table, below, join, split};
 use super::workshop::{Workshop, look_at, text};
 use crate::observe;
-use crate::sys;
+use crate::sys::{self, EntryWatch};
 use refusal::{Cause, Refusal};
 use seen::Seen;
 
@@ -65,6 +66,8 @@ pub(super) struct Capture<'a> {
     image: Image,
     /// The index in `image.mounts` of each mount.
     mounts: BTreeMap<u64, usize>,
+    /// Made when it is first needed; none where the kernel has none.
+    watch: OnceCell<Option<EntryWatch>>,
 }
 
 /// Captures the process `pid`. `proc` is a procfs in which it and this process are; `hidden` are descriptors that are
@@ -108,7 +111,9 @@ pub fn process(
     };
     let theirs = Table::of(proc, pid)?.all().iter().map(|mount| mount.id).collect();
     let mounts = BTreeMap::new();
-    let capture = Capture { proc, pid, table: &table, options, magic_numbers, theirs, removed_roots, image, mounts };
+    let watch = OnceCell::new();
+    let capture =
+        Capture { proc, pid, table: &table, options, magic_numbers, theirs, removed_roots, image, mounts, watch };
     Ok(capture.run(&objects))
 }
 
@@ -238,11 +243,16 @@ impl Capture<'_> {
         if stripped.is_none() || seen.status.kind == FileKind::Directory || seen.status.links < 2 {
             return Ok(true);
         }
-        let entry = entry::entry_of(self.proc, seen, at).map_err(Cause::of("finding its directory entry"))?;
+        let entry =
+            entry::entry_of(self.watch(), self.proc, seen, at).map_err(Cause::of("finding its directory entry"))?;
         match entry {
             Some(entry) => Ok(path.0.ends_with(entry.name.as_slice())),
             None => Err(Cause::Ambiguous("a name that ends in \" (deleted)\"".to_owned())),
         }
+    }
+
+    fn watch(&self) -> Option<&EntryWatch> {
+        self.watch.get_or_init(|| EntryWatch::new().ok()).as_ref()
     }
 
     /// A file on a visible mount or on one of the kernel's own.

@@ -101,7 +101,8 @@ impl Capture<'_> {
 
     /// From the entry of a file as many steps up as its path has; without an entry by the only name that fits.
     fn root_of_file(&self, seen: &Seen, workshop: &Workshop) -> Result<Bytes, Cause> {
-        let entry = entry::entry_of(self.proc, seen, workshop).map_err(Cause::of("finding its directory entry"))?;
+        let entry = entry::entry_of(self.watch(), self.proc, seen, workshop)
+            .map_err(Cause::of("finding its directory entry"))?;
         let Some(Entry { directory, name }) = entry else { return root_by_name(seen, workshop) };
         if !belongs(seen, &directory, &name) {
             return Err(Cause::NoVisibleMount);
