@@ -13,7 +13,7 @@ use std::path::Path;
 use crate::grammar::{Kind, forms};
 use crate::model::Model;
 use crate::scenario::Requirements;
-use crate::{Outcome, Program, Scenario, text};
+use crate::{Program, Scenario, text};
 
 pub use hooks::{cross, mutate};
 
@@ -76,15 +76,8 @@ pub fn scenario(data: &[u8]) -> Option<Scenario> {
 
 /// A scenario of a program: it must come back.
 fn around(program: Program) -> Scenario {
-    Scenario {
-        name: NAME.to_owned(),
-        family: "fuzz".to_owned(),
-        summary: "Generated.".to_owned(),
-        requires: Requirements { flavors: vec!["ns".to_owned()], ..Requirements::default() },
-        outcome: Outcome::Restored,
-        program,
-        file: None,
-    }
+    let requires = Requirements { flavors: vec!["ns".to_owned()], ..Requirements::default() };
+    Scenario { requires, ..Scenario::generated(NAME, program) }
 }
 
 /// Every word of the language, for libFuzzer's `-dict`.

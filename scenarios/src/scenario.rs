@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Program;
+use crate::{Program, Step};
 
 /// One point of the catalogue: a file with all its axes fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,24 @@ pub struct Scenario {
     pub program: Program,
     /// Where it was read from; none when it came from memory.
     pub file: Option<PathBuf>,
+}
+
+impl Scenario {
+    /// A program that nobody wrote down, which must come back.
+    /// What its steps need it requires.
+    pub fn generated(name: impl Into<String>, program: Program) -> Self {
+        let pivots = program.steps.iter().any(|line| matches!(line.step, Step::PivotRoot { .. }));
+        let flavors = if pivots { vec!["ns".to_owned(), "userns".to_owned()] } else { Vec::new() };
+        Scenario {
+            name: name.into(),
+            family: "fuzz".to_owned(),
+            summary: "Generated.".to_owned(),
+            requires: Requirements { flavors, ..Requirements::default() },
+            outcome: Outcome::Restored,
+            program,
+            file: None,
+        }
+    }
 }
 
 /// The words that `requires lifecycle=` takes: what can be done to the process between two looks.

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use arbtest::arbitrary::Unstructured;
 use scenarios::grammar::{apart, forms};
 use scenarios::live::{self, KINDS, Swarm, Terms};
-use scenarios::{Program, Step, check, fuzz, text};
+use scenarios::{Program, Scenario, Step, check, fuzz, text};
 
 /// Pairs of which the second cannot come after the first, with the reason.
 const IMPOSSIBLE: &[(&str, &str, &str)] = &[];
@@ -202,4 +203,14 @@ fn a_cross_lives_and_has_steps_of_both() {
     }
     assert!(both > 5, "{both}");
     assert_eq!(fuzz::cross(b"?", b"?", &mut [0; 64], 1), 0);
+}
+
+#[test]
+fn a_generated_program_with_assertions_is_a_scenario() {
+    let steps = "mount tmpfs a\nbind a b\nfd0 = open b\npivot-root b a\n";
+    let plain = text::program(steps).expect("a good program");
+    let asserted = live::assert(&mut Unstructured::new(&[0; 4096]), &plain, &Terms::default()).expect("enough bytes");
+    let printed = text::print_scenario(&Scenario::generated("fuzz/1", asserted));
+    let read = text::scenarios(printed.as_bytes(), "found", Path::new("found.scn"));
+    assert!(read.is_ok(), "{read:?}\n{printed}");
 }

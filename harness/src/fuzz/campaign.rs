@@ -211,7 +211,9 @@ impl<'a> Campaign<'a> {
             draw::program(seed, number, parents, &self.settings.wanted)
         };
         let drawn = numbers.zip(parents).filter_map(|(number, parents)| Some((number, program(number, parents)?)));
-        drawn.map(|(number, program)| self.task(draw::scenario(number, program), trial)).collect()
+        drawn
+            .map(|(number, program)| self.task(Scenario::generated(format!("fuzz/{number}"), program), trial))
+            .collect()
     }
 
     fn task(&self, scenario: Scenario, trial: &Trial) -> Task {

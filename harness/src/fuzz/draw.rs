@@ -1,10 +1,9 @@
 //! Which programs a campaign runs: the N-th of a seed is always the same, as long as the corpus is.
 
 use arbitrary::Unstructured;
+use scenarios::Program;
 use scenarios::live::{self, Terms};
 use scenarios::program::Step;
-use scenarios::scenario::Requirements;
-use scenarios::{Outcome, Program, Scenario};
 
 /// How many bytes a program is drawn from.
 const BYTES: usize = 4096;
@@ -61,17 +60,4 @@ fn is_of_use(program: &Program, wanted: &Wanted) -> bool {
     let Ok(model) = scenarios::model::Model::run(program) else { return false };
     let opens = program.steps.iter().any(|line| matches!(line.step, Step::Open { .. } | Step::Chdir { .. }));
     opens && model.is_restorable() && wanted.controls != model.survey().has_detached
-}
-
-/// A scenario of a program: it must come back.
-pub fn scenario(number: u64, program: Program) -> Scenario {
-    Scenario {
-        name: format!("fuzz/{number}"),
-        family: "fuzz".to_owned(),
-        summary: "Generated.".to_owned(),
-        requires: Requirements::default(),
-        outcome: Outcome::Restored,
-        program,
-        file: None,
-    }
 }

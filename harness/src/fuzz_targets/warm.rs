@@ -11,8 +11,7 @@ use std::sync::mpsc::channel;
 
 use anyhow::Context as _;
 use protocol::message::{Engine, Flavor, Lifecycle};
-use scenarios::scenario::Requirements;
-use scenarios::{Outcome, Program, Scenario};
+use scenarios::{Program, Scenario};
 
 use crate::cmd::machines::{MachineArgs, WorkFolder};
 use crate::cmd::plan;
@@ -84,15 +83,7 @@ impl Warm {
 
     /// Runs a program, with another lifecycle or by another engine where one is given.
     pub(super) fn run(&mut self, program: &Program, lifecycle: Option<Lifecycle>, engine: Option<Engine>) -> Over {
-        let scenario = Scenario {
-            name: self.trial.scenario.clone(),
-            family: self.trial.family.clone(),
-            summary: "An input of a fuzz target.".to_owned(),
-            requires: Requirements::default(),
-            outcome: Outcome::Restored,
-            program: program.clone(),
-            file: None,
-        };
+        let scenario = Scenario::generated(self.trial.scenario.clone(), program.clone());
         let lifecycle = lifecycle.unwrap_or(self.trial.lifecycle);
         let trial = Trial { lifecycle, ..self.trial.clone() };
         let task = Task { trial, scenario, engine: engine.unwrap_or_else(|| self.engine.clone()) };
@@ -116,7 +107,7 @@ pub(super) fn make(warm: impl FnOnce() -> anyhow::Result<Warm>) {
 /// Does something with the machine.
 ///
 /// # Panics
-/// There is none.
+/// Before [`make`].
 pub(super) fn with<T>(does: impl FnOnce(&mut Warm) -> T) -> T {
     WARM.with(|place| does(place.borrow_mut().as_mut().expect("the target's `init` made it")))
 }

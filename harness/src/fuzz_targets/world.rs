@@ -215,6 +215,7 @@ pub(crate) fn observation(shift: u64) -> Observation {
             entry("a/link", world.file(1, 5), FileKind::Symlink),
             entry("a/same", world.file(1, 5), FileKind::Symlink),
             entry("a2", world.file(1, 2), FileKind::Directory),
+            entry("d2", world.file(1, 0), FileKind::Directory),
             entry("top2", world.file(0, 7), FileKind::Directory),
         ],
         process: ProcessState {

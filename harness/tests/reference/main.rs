@@ -1,6 +1,7 @@
 //! The reference engine on the host's own kernel. Skips are decided when the tests are listed.
 
 mod packed;
+mod planted;
 mod refused;
 #[path = "../rig/mod.rs"]
 mod rig;
@@ -13,12 +14,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 6] = [
+const TESTS: [(&str, Test); 7] = [
     ("both_ways_agree", same::both_ways_agree),
     ("generated_variations_come_back", same::generated_variations_come_back),
     ("what_cannot_come_back_is_refused", refused::what_cannot_come_back_is_refused),
     ("what_can_come_back_does", refused::what_can_come_back_does),
     ("packed_and_unpacked_verdicts_are_the_same", packed::packed_and_unpacked_verdicts_are_the_same),
+    ("a_campaign_finds_a_mistake", planted::a_campaign_finds_a_mistake),
     ("every_comparison_is_needed", walk::every_comparison_is_needed),
 ];
 

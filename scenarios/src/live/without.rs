@@ -5,20 +5,8 @@ use std::str::FromStr;
 
 use super::KINDS;
 use crate::Step;
-use crate::grammar::apart;
+use crate::grammar::{apart, word, words};
 use crate::program::Filesystem;
-
-const FILESYSTEMS: [Filesystem; 9] = [
-    Filesystem::Tmpfs,
-    Filesystem::Ramfs,
-    Filesystem::Ext4,
-    Filesystem::Xfs,
-    Filesystem::Btrfs,
-    Filesystem::Proc,
-    Filesystem::Sysfs,
-    Filesystem::Devpts,
-    Filesystem::Mqueue,
-];
 
 /// Names that are often taken for something else.
 const ODD_NAMES: &str = "odd-names";
@@ -31,10 +19,10 @@ impl Without {
     /// Whether a program without these cannot have this step.
     pub fn forbids(self, step: &Step) -> bool {
         let filesystem = match step {
-            Step::Mount { filesystem, .. } => Some(filesystem.to_string()),
+            Step::Mount { filesystem, .. } => Some(word(*filesystem)),
             _ => None,
         };
-        self.has(apart(step).form.verb) || filesystem.is_some_and(|word| self.has(&word))
+        self.has(apart(step).form.verb) || filesystem.is_some_and(|filesystem| self.has(filesystem))
     }
 
     /// Whether only plain names are used.
@@ -43,16 +31,13 @@ impl Without {
     }
 
     fn has(self, word: &str) -> bool {
-        words().position(|other| other == word).is_some_and(|bit| self.0 & 1 << bit != 0)
+        vocabulary().position(|other| other == word).is_some_and(|bit| self.0 & 1 << bit != 0)
     }
 }
 
-fn words() -> impl Iterator<Item = String> {
-    KINDS
-        .iter()
-        .map(|(kind, _)| (*kind).to_owned())
-        .chain(FILESYSTEMS.iter().map(ToString::to_string))
-        .chain([ODD_NAMES.to_owned()])
+/// Every word, in the order of its bit.
+fn vocabulary() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(kind, _)| *kind).chain(words::<Filesystem>()).chain([ODD_NAMES])
 }
 
 impl FromStr for Without {
@@ -62,8 +47,8 @@ impl FromStr for Without {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut bits = 0;
         for word in text.split(',').filter(|word| !word.is_empty()) {
-            let bit = words().position(|other| other == word).ok_or_else(|| {
-                let all: Vec<String> = words().collect();
+            let bit = vocabulary().position(|other| other == word).ok_or_else(|| {
+                let all: Vec<&str> = vocabulary().collect();
                 format!("`{word}` is not one of {}", all.join(", "))
             })?;
             bits |= 1 << bit;
@@ -74,7 +59,7 @@ impl FromStr for Without {
 
 impl fmt::Display for Without {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let chosen: Vec<String> = words().filter(|word| self.has(word)).collect();
+        let chosen: Vec<&str> = vocabulary().filter(|word| self.has(word)).collect();
         f.write_str(&chosen.join(","))
     }
 }
@@ -95,6 +80,6 @@ mod tests {
         assert!(forbidden("mkdir l\nmkdir u\nmkdir w\noverlay o lower=l upper=u work=w\n"));
         assert!(!forbidden("mount tmpfs a\nwrite a/f \"ramfs\"\n"));
         assert!("overlays".parse::<Without>().expect_err("no such step").contains("`overlays` is not one of"));
-        assert!(words().count() <= 64);
+        assert!(vocabulary().count() <= 64);
     }
 }

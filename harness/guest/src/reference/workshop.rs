@@ -62,17 +62,17 @@ fn namespace(proc: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(openat(proc, "self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// A path, in a copy of the namespace that is kept or in this one.
+/// A path to the root of a mount, in a copy of the namespace that is kept or in this one.
 #[derive(Debug)]
-pub struct Spot {
+pub struct RootPath {
     namespace: Option<OwnedFd>,
     path: CString,
 }
 
-impl Spot {
+impl RootPath {
     /// In a copy.
     pub fn kept(namespace: OwnedFd, path: CString) -> Self {
-        Spot { namespace: Some(namespace), path }
+        RootPath { namespace: Some(namespace), path }
     }
 
     /// In this namespace.
@@ -80,7 +80,7 @@ impl Spot {
     /// # Errors
     /// A NUL in the path.
     pub fn here(path: &Bytes) -> io::Result<Self> {
-        Ok(Spot { namespace: None, path: CString::new(path.as_slice()).map_err(io::Error::other)? })
+        Ok(RootPath { namespace: None, path: CString::new(path.as_slice()).map_err(io::Error::other)? })
     }
 
     /// Opens what is there.

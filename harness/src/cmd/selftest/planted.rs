@@ -93,7 +93,7 @@ fn line(row: &Row) -> String {
 fn campaign(args: &SelftestArgs, fault: &'static Description) -> anyhow::Result<Row> {
     let folder = tempfile::Builder::new().prefix("zdtm-detached-").tempdir().context("making a folder")?;
     let subject = format!("reference+fault:{}", fault.name);
-    let mut command = command(args, fault, "fuzz", &subject)?;
+    let mut command = this_program(args, fault, "fuzz", &subject)?;
     command.args(["--seed", SEED, "--time", TIME, "--first", "--format", "json", "--state"]).arg(folder.path());
     let output = command.output().context("running a campaign")?;
     let told: Told = serde_json::from_slice(&output.stdout).with_context(|| {
@@ -103,7 +103,7 @@ fn campaign(args: &SelftestArgs, fault: &'static Description) -> anyhow::Result<
     for bucket in told.buckets {
         let file = folder.path().join("found.scn");
         std::fs::write(&file, &bucket.program).with_context(|| format!("writing {}", file.display()))?;
-        let clean = self::command(args, fault, "run", "reference")?.arg(&file).output().context("running a finding")?;
+        let clean = this_program(args, fault, "run", "reference")?.arg(&file).output().context("running a finding")?;
         if clean.status.success() && row.steps.is_none_or(|steps| bucket.steps < steps) {
             row.seconds = Some(bucket.first_seconds);
             row.steps = Some(bucket.steps);
@@ -115,7 +115,7 @@ fn campaign(args: &SelftestArgs, fault: &'static Description) -> anyhow::Result<
 }
 
 /// This program, on the machines that the fault is looked for on.
-fn command(args: &SelftestArgs, fault: &Description, name: &str, subject: &str) -> anyhow::Result<Command> {
+fn this_program(args: &SelftestArgs, fault: &Description, name: &str, subject: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("the name of this program")?);
     let backend = if machines(args).backend == Backend::Host { "host" } else { "vm" };
     command.args([name, "--subject", subject, "--backend", backend, "--lifecycle", fault.lifecycle.word()]);

@@ -14,7 +14,7 @@ use scenarios::Bytes;
 
 use super::super::image::{DetachedMount, FileImage, Image, MountImage, NameImage};
 use super::super::table::{Table, below, join, split};
-use super::super::workshop::{Spot, Workshop, look_at};
+use super::super::workshop::{RootPath, Workshop, look_at};
 use super::{Failure, Options, at, set_apart, wrong};
 use crate::sys::{self, MountAttr};
 
@@ -44,7 +44,7 @@ pub(super) struct Opener {
     /// Goes before the path of each file.
     pub(super) prefix: Bytes,
     /// Where the root of the mount has a path.
-    pub(super) path: Option<Spot>,
+    pub(super) path: Option<RootPath>,
 }
 
 impl Opener {
@@ -106,7 +106,7 @@ impl<'a> Stage<'a> {
         }
         let root = set_apart(look_at(self.proc, &mount.mount_point)?)?;
         if sys::statx_mount_id(root.as_fd())? == id {
-            let path = Some(Spot::here(&mount.mount_point)?);
+            let path = Some(RootPath::here(&mount.mount_point)?);
             return Ok(Opener { root, prefix: Bytes::default(), path });
         }
         Err(io::Error::other(format!("something is mounted over {}", mount.mount_point)))
@@ -139,7 +139,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The mount; when it `stays`, attached in a copy of the namespace, with its place there.
-    fn made(&self, mount: &DetachedMount, stays: bool) -> io::Result<(OwnedFd, Option<Spot>)> {
+    fn made(&self, mount: &DetachedMount, stays: bool) -> io::Result<(OwnedFd, Option<RootPath>)> {
         if self.options.fault == Some(Fault::SubmountsKept)
             && let Some(tree) = wrong::with_submounts(self, mount)?
         {
@@ -164,7 +164,7 @@ impl<'a> Stage<'a> {
             }
         };
         let namespace = || set_apart(workshop.namespace()?);
-        Ok((root, stays.then(namespace).transpose()?.map(|namespace| Spot::kept(namespace, at))))
+        Ok((root, stays.then(namespace).transpose()?.map(|namespace| RootPath::kept(namespace, at))))
     }
 
     /// The same mount as that of the image, once more.
