@@ -1,22 +1,15 @@
 //! How many programs fit into one process: those of which every step [may be shared](scenarios::sharing), as long as there are
-//! disks, blank filesystems and descriptors.
+//! disks and descriptors.
 
-use scenarios::program::{Filesystem, Place};
+use scenarios::program::Place;
 use scenarios::sharing::is_shareable;
 use scenarios::{Bytes, Program, Step};
-
-/// Blank filesystems of each kind that a kernel knows by its number and mounts only once.
-const BLANKS: usize = 4;
 
 /// What programs that share a process need together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Block devices.
     pub disks: usize,
-    /// Those with xfs.
-    pub xfs: usize,
-    /// Those with btrfs.
-    pub btrfs: usize,
     /// Descriptors, at most.
     pub descriptors: usize,
     /// Mounts stand on other mounts of the program.
@@ -41,8 +34,6 @@ impl Needs {
     pub fn and(self, other: Needs) -> Needs {
         Needs {
             disks: self.disks + other.disks,
-            xfs: self.xfs + other.xfs,
-            btrfs: self.btrfs + other.btrfs,
             descriptors: self.descriptors + other.descriptors,
             nested: self.nested || other.nested,
         }
@@ -50,11 +41,7 @@ impl Needs {
 
     /// Whether there is room for it.
     pub fn fit(self, room: Room) -> bool {
-        self.disks <= room.disks
-            && self.xfs <= BLANKS
-            && self.btrfs <= BLANKS
-            && self.descriptors <= DESCRIPTORS
-            && (room.nested || !self.nested)
+        self.disks <= room.disks && self.descriptors <= DESCRIPTORS && (room.nested || !self.nested)
     }
 }
 
@@ -78,11 +65,7 @@ pub fn needs(program: &Program) -> Option<Needs> {
 fn of_step(step: &Step) -> Needs {
     let mut needs = Needs::default();
     match step {
-        Step::Mount { filesystem, .. } if filesystem.needs_disk() => {
-            needs.disks = 1;
-            needs.xfs = usize::from(*filesystem == Filesystem::Xfs);
-            needs.btrfs = usize::from(*filesystem == Filesystem::Btrfs);
-        }
+        Step::Mount { filesystem, .. } if filesystem.needs_disk() => needs.disks = 1,
         Step::Open { .. } | Step::Dup { .. } | Step::Memfd { .. } => needs.descriptors = 1,
         Step::Socketpair { .. } => needs.descriptors = 2,
         _ => {}
@@ -153,10 +136,8 @@ mod tests {
     #[test]
     fn there_is_room_for_so_much() {
         let room = Room { disks: 6, nested: false };
-        let one = Needs { disks: 1, xfs: 1, ..Needs::default() };
-        let many = |count: usize| (0..count).fold(Needs::default(), |sum, _| sum.and(one));
-        assert!(many(4).fit(room) && !many(5).fit(room), "no more than there are blanks");
-        let ext4 = Needs { disks: 7, ..Needs::default() };
-        assert!(!ext4.fit(room) && !Needs { nested: true, ..Needs::default() }.fit(room));
+        let disks = |disks| Needs { disks, ..Needs::default() };
+        assert!(disks(3).and(disks(3)).fit(room) && !disks(7).fit(room));
+        assert!(!Needs { nested: true, ..Needs::default() }.fit(room));
     }
 }

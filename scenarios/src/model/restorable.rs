@@ -23,12 +23,18 @@ impl Model {
         }
         let all = held.iter().map(|one| one.path).chain([self.cwd, self.root]);
         all.filter(|path| self.files.type_of(path.den) != Type::Internal).all(|path| {
-            if self.is_lost(path.den) {
+            if self.is_lost(path.den) || self.is_forsaken(path.den) {
                 return false;
             }
             let mount = self.mounts.get(path.mnt);
             if mount.attached { self.is_bare(path) } else { self.is_shown(path.mnt) }
         })
+    }
+
+    /// Whether it was removed from an overlay of which a layer was changed since: what a new name and its removal leave in
+    /// the upper layer then, nobody promises.
+    fn is_forsaken(&self, den: Den) -> bool {
+        self.files.type_of(den) == Type::Overlay && self.files.is_removed(den) && self.files.inode_of(den).opaque
     }
 
     /// Whether it, or a directory above it, is removed for good: it is the root of a deleted subvolume, or of a mount, so

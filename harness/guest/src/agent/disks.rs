@@ -10,11 +10,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use protocol::blank;
 use scenarios::program::Filesystem;
 use scenarios::{Program, Step};
 
+use super::fsid;
 use crate::sys::{self, LoopDevice};
 
 /// One block device of a trial.
@@ -29,25 +29,15 @@ pub(super) struct Disk {
 /// How long a device may still be used after its trial.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Filesystems that a kernel does not mount twice: it knows them by the number that their mkfs gave them, and every
-/// trial has the same ones.
-fn is_known_by_number(filesystem: Filesystem) -> bool {
-    matches!(filesystem, Filesystem::Xfs | Filesystem::Btrfs)
-}
-
 /// The disks of a trial.
 #[derive(Debug, Default)]
-pub(super) struct Disks {
-    disks: Vec<Disk>,
-    /// Keeps other agents on the same kernel from using the same numbers; gone with this process at the latest.
-    turn: Option<Flock<File>>,
-}
+pub(super) struct Disks(Vec<Disk>);
 
 impl Deref for Disks {
     type Target = [Disk];
 
     fn deref(&self) -> &[Disk] {
-        &self.disks
+        &self.0
     }
 }
 
@@ -78,33 +68,32 @@ impl Disks {
     /// What was tried and why it failed.
     pub(super) fn attach(&mut self, filesystems: &[Filesystem], may_add: bool) -> io::Result<()> {
         fs::create_dir_all("/run/disks")?;
-        if filesystems.iter().copied().any(is_known_by_number) {
-            // One inode for the whole kernel, whichever cache an agent comes from.
-            let kernel_wide = File::open("/sys/block")?;
-            self.turn = Some(Flock::lock(kernel_wide, FlockArg::LockExclusive).map_err(|(_, error)| error)?);
-        }
         let mut used: BTreeMap<String, usize> = BTreeMap::new();
         for (number, filesystem) in filesystems.iter().enumerate() {
             let fs_type = filesystem.to_string();
             let index = used.entry(fs_type.clone()).or_default();
             let mut blank = format!("/blank/{fs_type}-{index}");
-            if !is_known_by_number(*filesystem) && !fs::exists(&blank)? {
-                // A pack has more disks than there are blanks; this filesystem does not mind one that is there twice.
-                blank = format!("/blank/{fs_type}-0");
+            if !fs::exists(&blank)? {
+                // There are more disks than blanks: from the first again.
+                (*index, blank) = (0, format!("/blank/{fs_type}-0"));
             }
             *index += 1;
             let backing = PathBuf::from(format!("/run/disks/{number}"));
             let device = unpack(&blank, &backing)
+                .and_then(|file| match filesystem {
+                    Filesystem::Btrfs => fsid::renew(&file).map(|()| file),
+                    _ => Ok(file),
+                })
                 .and_then(|file| LoopDevice::attach(&file, may_add))
                 .map_err(|error| io::Error::new(error.kind(), format!("a disk from {blank}: {error}")))?;
-            self.disks.push(Disk { fs_type, device, backing });
+            self.0.push(Disk { fs_type, device, backing });
         }
         Ok(())
     }
 
     /// Takes the disks away again; what is still used is told.
     pub(super) fn detach(self) -> Vec<String> {
-        self.disks.into_iter().filter_map(Disk::detach).collect()
+        self.0.into_iter().filter_map(Disk::detach).collect()
     }
 }
 
@@ -114,7 +103,7 @@ impl Disk {
         if fs_type == "btrfs"
             && let Ok(path) = CString::new(path.as_str())
         {
-            // The kernel remembers the device by its UUID, which the next trial's disk has too.
+            // The kernel would remember it for ever.
             let _ = sys::btrfs_forget_device(&path);
         }
         let detached = device.detach(PATIENCE);

@@ -8,6 +8,7 @@ mod boot;
 mod child;
 mod disks;
 mod engine;
+mod fsid;
 mod host;
 mod kernel_log;
 mod litter;

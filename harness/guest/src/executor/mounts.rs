@@ -54,8 +54,13 @@ fn mount_new(world: &mut World, filesystem: Filesystem, at: &Place, attributes: 
     } else {
         CString::new(fs_type).map_err(io::Error::other)?
     };
-    // A mount of POSIX queues and of devpts is made like any other; their defaults are what containers use.
-    let data = (filesystem == Filesystem::Devpts).then_some(b"newinstance,ptmxmode=0666".as_slice());
+    let data: Option<&[u8]> = match filesystem {
+        // What containers use.
+        Filesystem::Devpts => Some(b"newinstance,ptmxmode=0666"),
+        // Every disk comes from the same few blank filesystems, and a kernel knows this one by its number (xfs(5)).
+        Filesystem::Xfs => Some(b"nouuid"),
+        _ => None,
+    };
     // ro belongs to this mount, not to the superblock: a bind of it may be writable.
     mount_at(world, at, &source, fs_type, MsFlags::empty(), data)?;
     if attributes.is_empty() { Ok(()) } else { set_attributes(world, at, attributes) }

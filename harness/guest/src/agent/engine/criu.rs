@@ -83,7 +83,12 @@ fn stage(trial: &Trial<'_>, externals: &[External]) -> io::Result<Vec<PathBuf>> 
             continue;
         }
         fs::create_dir_all(&stage)?;
-        let data = (disk.fs_type == "btrfs").then_some("subvolid=5");
+        let data = match disk.fs_type.as_str() {
+            "btrfs" => Some("subvolid=5"),
+            // As the program mounted it.
+            "xfs" => Some("nouuid"),
+            _ => None,
+        };
         mount(Some(disk.path().as_str()), &stage, Some(disk.fs_type.as_str()), MsFlags::empty(), data)?;
         staged.push(stage);
     }

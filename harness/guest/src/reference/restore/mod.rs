@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{Whence, dup2_raw, fchdir, lseek};
+use nix::unistd::{dup2_raw, fchdir};
 use protocol::Fault;
 use protocol::message::MountWay;
 
@@ -112,6 +112,7 @@ pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
     }
     drop(stage);
     drop(limit);
+    lock(image, options)?;
     move_to(root.as_ref(), cwd.as_ref()).map_err(at("root and working directory"))?;
     wrong::process(options.fault).map_err(at("a mistake"))
 }
@@ -138,7 +139,7 @@ fn missing(what: &str) -> Failure {
     Failure { what: what.to_owned(), error: io::Error::other("its file was not opened") }
 }
 
-/// Descriptors get their numbers, descriptions their positions and locks.
+/// Descriptors get their numbers, descriptions those locks that are theirs.
 fn number(image: &Image, options: Options, descriptions: Vec<Option<OwnedFd>>) -> Result<(), Failure> {
     let shift = i32::from(options.fault == Some(Fault::NumberShifted));
     for (index, (description, fd)) in image.descriptions.iter().zip(descriptions).enumerate() {
@@ -156,11 +157,19 @@ fn number(image: &Image, options: Options, descriptions: Vec<Option<OwnedFd>>) -
         };
         settle(description, fd.as_fd(), options).map_err(|error| at::<io::Error>(label())(error))?;
     }
-    // POSIX locks go when any descriptor of the file is closed: taken when ours are.
+    Ok(())
+}
+
+/// The locks that go when the process closes any descriptor of the file (fcntl(2)): all of ours are closed by now.
+fn lock(image: &Image, options: Options) -> Result<(), Failure> {
+    if options.fault == Some(Fault::LockLost) {
+        return Ok(());
+    }
+    let shift = i32::from(options.fault == Some(Fault::NumberShifted));
     for (index, description) in image.descriptions.iter().enumerate() {
         let descriptor = image.descriptors.iter().find(|descriptor| descriptor.description == index);
-        let Some(descriptor) = descriptor.filter(|_| options.fault != Some(Fault::LockLost)) else { continue };
-        // SAFETY: this descriptor was given its number right above.
+        let Some(descriptor) = descriptor else { continue };
+        // SAFETY: [`number`] gave the description this number.
         let fd = unsafe { BorrowedFd::borrow_raw(descriptor.number + shift) };
         for lock in description.locks.iter().filter(|lock| lock.kind == LockKind::Posix) {
             take(lock, fd).map_err(at(format!("the lock of fd {}", descriptor.number)))?;
@@ -179,13 +188,10 @@ fn give_number(fd: BorrowedFd<'_>, number: RawFd, cloexec: bool) -> io::Result<(
     Ok(())
 }
 
-/// Position, and the locks that belong to the description.
+/// The locks that belong to the description.
 fn settle(description: &DescriptionImage, fd: BorrowedFd<'_>, options: Options) -> io::Result<()> {
     if description.flags & libc::O_PATH != 0 {
         return Ok(());
-    }
-    if options.fault != Some(Fault::PositionLost) && description.position != 0 {
-        lseek(fd, description.position.cast_signed(), Whence::SeekSet)?;
     }
     let locks = description.locks.iter().filter(|lock| lock.kind != LockKind::Posix);
     locks.filter(|_| options.fault != Some(Fault::LockLost)).try_for_each(|lock| take(lock, fd))

@@ -23,7 +23,7 @@ use super::super::image::{InodeSource, NameImage};
 use super::super::table::{join, split};
 use super::super::workshop::{Away, look_at};
 use super::mounts::Stage;
-use super::open::{keep, linked};
+use super::open::linked;
 use super::{Failure, Opened, at, inode, set_apart, wrong};
 use crate::observe;
 
@@ -126,7 +126,7 @@ fn opened_unnamed(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Ope
             }
             Some(first) => stage.open_again(first, flags & !OFlag::O_TMPFILE).map_err(at(&image.object))?,
         };
-        keep(opened, purpose, fd);
+        stage.keep(opened, purpose, fd)?;
     }
     Ok(())
 }
@@ -148,7 +148,7 @@ impl<'a> Turn<'a> {
             let kind = self.kind(*inode);
             for purpose in self.stage.uses(*file) {
                 let fd = self.stage.open(*file, purpose, kind, opened)?;
-                keep(opened, purpose, fd);
+                self.stage.keep(opened, purpose, fd)?;
                 if self.stage.options.fault == Some(Fault::GhostCopy) {
                     self.copy(spot, *inode).map_err(at("a mistake"))?;
                 }

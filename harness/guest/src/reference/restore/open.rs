@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
+use nix::unistd::{Whence, lseek};
 use protocol::Fault;
 use protocol::observation::FileKind;
 use scenarios::Bytes;
 
-use super::super::image::{InodeSource, MountImage, NameImage};
+use super::super::image::{DescriptionImage, InodeSource, MountImage, NameImage};
 use super::super::table::join;
 use super::mounts::{Opener, Stage};
 use super::{Failure, Opened, at, inode, magic, set_apart, wrong};
@@ -54,7 +55,7 @@ impl Stage<'_> {
                 let error = io::Error::other("another file stands under its path now");
                 return Err(Failure { what: self.image.files[file].object.clone(), error });
             }
-            keep(opened, purpose, fd);
+            self.keep(opened, purpose, fd)?;
         }
         Ok(())
     }
@@ -187,7 +188,7 @@ impl Stage<'_> {
         for purpose in self.uses(file) {
             let flags = OFlag::from_bits_retain(self.flags(purpose));
             let fd = self.open_again(&first, flags).map_err(at(&image.object))?;
-            keep(opened, purpose, fd);
+            self.keep(opened, purpose, fd)?;
         }
         let seals = SealFlag::from_bits_retain(seals);
         fcntl(&first, FcntlArg::F_ADD_SEALS(seals)).map(drop).map_err(at(&image.object))
@@ -197,15 +198,24 @@ impl Stage<'_> {
     pub(super) fn open_again(&self, fd: &OwnedFd, flags: OFlag) -> io::Result<OwnedFd> {
         set_apart(openat(self.proc, magic(fd).as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())?)
     }
-}
 
-/// Puts an open file where its purpose finds it.
-pub(super) fn keep(opened: &mut Opened, purpose: Use, fd: OwnedFd) {
-    match purpose {
-        Use::Description(index) => opened.descriptions[index] = Some(fd),
-        Use::Mapping(index) => opened.mappings[index] = Some(fd),
-        Use::Cwd => opened.cwd = Some(fd),
-        Use::Root => opened.root = Some(fd),
+    /// Puts an open file where its purpose finds it, at its position: a removed directory may not take one any more.
+    pub(super) fn keep(&self, opened: &mut Opened, purpose: Use, fd: OwnedFd) -> Result<(), Failure> {
+        match purpose {
+            Use::Description(index) => {
+                let DescriptionImage { flags, position, file, .. } = self.image.descriptions[index];
+                if flags & libc::O_PATH == 0 && position != 0 && self.options.fault != Some(Fault::PositionLost) {
+                    let object = &self.image.files[file].object;
+                    lseek(&fd, position.cast_signed(), Whence::SeekSet)
+                        .map_err(at(format!("{object}: its position")))?;
+                }
+                opened.descriptions[index] = Some(fd);
+            }
+            Use::Mapping(index) => opened.mappings[index] = Some(fd),
+            Use::Cwd => opened.cwd = Some(fd),
+            Use::Root => opened.root = Some(fd),
+        }
+        Ok(())
     }
 }
 
