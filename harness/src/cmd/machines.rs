@@ -36,7 +36,8 @@ pub struct MachineArgs {
     /// On what: vm, or host for namespaces on this machine's own kernel, which is fast and for subject reference only
     #[arg(long, value_name = "BACKEND", default_value = "vm", env = "ZDTM_DETACHED_BACKEND")]
     pub backend: Backend,
-    /// VMs, or agents on the host, that run at the same time [default: one for each core]
+    /// VMs, or agents on the host, that run at the same time [default: a VM for each core, or two agents, which often
+    /// wait for the kernel]
     #[arg(short = 'j', value_name = "VMS", env = "ZDTM_DETACHED_JOBS", value_parser = jobs)]
     pub jobs: Option<usize>,
     /// Accelerator of the VMs
@@ -71,7 +72,8 @@ impl MachineArgs {
     /// How many machines run at the same time.
     pub fn workers(&self, trials: usize) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        self.jobs.unwrap_or(cores).clamp(1, trials.max(1))
+        let each = if self.backend == Backend::Host { 2 } else { 1 };
+        self.jobs.unwrap_or(cores * each).clamp(1, trials.max(1))
     }
 
     /// The agent on the host, with blank filesystems when a program needs them and may mount them. A first one is

@@ -9,6 +9,9 @@ use scenarios::program::Step;
 const BYTES: usize = 4096;
 /// So many of 256 may need a process of their own.
 const ALONE: u8 = 24;
+/// So many of 256 may be as long as the terms allow; the others have no more than `SHORT` steps and what ends them.
+const LONG: u8 = 48;
+const SHORT: usize = 12;
 /// A program that is no use is drawn again so often.
 const TRIES: usize = 20;
 
@@ -30,7 +33,8 @@ pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wa
     // Alone in a process a program takes ten times as long as among others.
     let shares = random.u8(..) >= ALONE;
     let disks = wanted.terms.disks && random.u8(..) < wanted.disks;
-    let wanted = &Wanted { terms: Terms { shares, disks, ..wanted.terms }, ..*wanted };
+    let steps = if random.u8(..) < LONG { wanted.terms.steps } else { wanted.terms.steps.min(SHORT) };
+    let wanted = &Wanted { terms: Terms { steps, shares, disks, ..wanted.terms }, ..*wanted };
     for _ in 0..TRIES {
         random.fill(&mut bytes);
         let mut u = Unstructured::new(&bytes);

@@ -53,7 +53,10 @@ pub(crate) fn build(tree: &Path, to: &Path) -> Result<Built, ImageError> {
     let mut command = Command::new(cargo);
     command.current_dir(tree).args(["build", "--quiet", "-p", "guest", "--profile", "guest", "--target", TARGET]);
     command.arg("--target-dir").arg(&target_dir);
-    command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static");
+    command.env(
+        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
+        "-C target-feature=+crt-static -C relocation-model=static",
+    );
     // These would win over the setting above, or lint instead of build.
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
         command.env_remove(variable);

@@ -138,7 +138,7 @@ fn sheet(observation: &Observation) -> FactSheet {
 struct Comparer<'a> {
     before: &'a FactSheet,
     after: &'a FactSheet,
-    partition: Partition,
+    partition: Partition<'a>,
     mode: Mode,
 }
 
@@ -206,8 +206,8 @@ impl Comparer<'_> {
             return (old != new).then(|| (old.text(), new.text()));
         }
         let (expected, got) = self.partition.classes(index, place)?;
-        let name = |(comparison, first): &Spot| {
-            if (*comparison, first) == (index, place) {
+        let name = |(comparison, first): Spot<'_>| {
+            if (comparison, first) == (index, place) {
                 return format!("a {} of its own", old.noun());
             }
             let (subject, what) = first;

@@ -128,6 +128,7 @@ impl Value {
             (Self::Present(_), Self::Present(_)) | (Self::Number(_), Self::Number(_)) => true,
             (Self::Time { lasting: false, .. }, Self::Time { .. }) => true,
             (Self::Numbered { masked, .. }, Self::Numbered { masked: later, .. }) if masked == later => true,
+            (Self::Text(text), Self::Text(later)) => text == later,
             _ => self.text() == after.text(),
         }
     }
@@ -143,12 +144,12 @@ pub(crate) struct Facts(pub(crate) BTreeMap<Place, Value>);
 impl Facts {
     /// Adds a fact; a second one at the same place gets a number of its own, so that none hides another.
     pub(crate) fn add(&mut self, subject: &Subject, what: impl Into<String>, value: Value) {
-        let what = what.into();
-        let mut place = (subject.clone(), what.clone());
-        let mut count = 1;
-        while self.0.contains_key(&place) {
-            count += 1;
-            place.1 = format!("{what} #{count}");
+        let mut place = (subject.clone(), what.into());
+        if self.0.contains_key(&place) {
+            let what = place.1;
+            let names = (2..).map(|count| format!("{what} #{count}"));
+            let mut free = names.map(|name| (subject.clone(), name)).filter(|place| !self.0.contains_key(place));
+            place = free.next().expect("they do not end");
         }
         self.0.insert(place, value);
     }
@@ -206,20 +207,20 @@ impl FactSheet {
 }
 
 /// A place in one of the comparisons, by the comparison's index.
-pub(crate) type Spot = (usize, Place);
+pub(crate) type Spot<'a> = (usize, &'a Place);
 
 /// Which places have the same number, in two observations side by side.
 #[derive(Debug)]
-pub(crate) struct Partition {
-    before: BTreeMap<Spot, Spot>,
-    after: BTreeMap<Spot, Spot>,
+pub(crate) struct Partition<'a> {
+    before: BTreeMap<Spot<'a>, Spot<'a>>,
+    after: BTreeMap<Spot<'a>, Spot<'a>>,
 }
 
-impl Partition {
+impl<'a> Partition<'a> {
     /// Classes over the places that hold a number of the same sort in both observations: what is lost or new is
     /// reported once, as such, and does not disturb the rest.
-    pub(crate) fn new(before: &FactSheet, after: &FactSheet) -> Self {
-        let mut common: Vec<(usize, &Place, Number, Number)> = Vec::new();
+    pub(crate) fn new(before: &'a FactSheet, after: &FactSheet) -> Self {
+        let mut common: Vec<(usize, &'a Place, Number, Number)> = Vec::new();
         for (comparison, (left, right)) in before.by_comparison.iter().zip(&after.by_comparison).enumerate() {
             for (place, value) in &left.0 {
                 let Value::Number(old) = value else { continue };
@@ -230,13 +231,13 @@ impl Partition {
             }
         }
         common.sort_by_key(|(comparison, place, ..)| (&place.0, *comparison, &place.1));
-        let classes = |number: fn(&(usize, &Place, Number, Number)) -> Number| {
+        let classes = |number: fn(&(usize, &'a Place, Number, Number)) -> Number| {
             let mut first = BTreeMap::new();
             let mut classes = BTreeMap::new();
             for item in &common {
-                let here = (item.0, item.1.clone());
-                let class = first.entry(number(item)).or_insert_with(|| here.clone());
-                classes.insert(here, class.clone());
+                let here = (item.0, item.1);
+                let class = first.entry(number(item)).or_insert(here);
+                classes.insert(here, *class);
             }
             classes
         };
@@ -244,8 +245,8 @@ impl Partition {
     }
 
     /// The first places with the same number before and after; none when there is no number on either side.
-    pub(crate) fn classes(&self, comparison: usize, place: &Place) -> Option<(&Spot, &Spot)> {
-        let here = (comparison, place.clone());
-        Some((self.before.get(&here)?, self.after.get(&here)?))
+    pub(crate) fn classes(&self, comparison: usize, place: &Place) -> Option<(Spot<'a>, Spot<'a>)> {
+        let of = |classes: &BTreeMap<Spot<'a>, Spot<'a>>| classes.get(&(comparison, place)).copied();
+        Some((of(&self.before)?, of(&self.after)?))
     }
 }

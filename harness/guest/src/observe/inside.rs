@@ -22,6 +22,8 @@ use crate::sys;
 pub(super) struct Look {
     /// The root of a procfs.
     pub(super) proc: OwnedFd,
+    /// This process's `/proc/PID/fd`, of the same procfs.
+    links: OwnedFd,
     /// `self` or a process ID.
     base: String,
     /// Its ID.
@@ -76,7 +78,7 @@ fn own_look(hidden: &[i32]) -> io::Result<Look> {
 pub fn look_up(object: Object, path: &Bytes) -> io::Result<Outcome<protocol::observation::Reached>> {
     let look = own_look(&[])?;
     let fd = path_fd(look.proc.as_fd(), &look.magic_link(object))?;
-    Ok(lookups::plain(look.proc.as_fd(), fd.as_fd(), path, &look.tables))
+    Ok(lookups::plain(look.links.as_fd(), fd.as_fd(), path, &look.tables))
 }
 
 /// Whether two objects of this process are one open file description.
@@ -107,7 +109,8 @@ impl Look {
         let seen = descriptors.iter().map(|(&number, (descriptor, _))| (number, descriptor));
         let _locks = if inside { PosixLocks::of(seen) } else { PosixLocks::default() };
         let flights = Flights::of(proc.as_fd(), &base, pid, &numbers)?;
-        Ok(Look { proc, base, pid, inside, tables, numbers, flights, descriptors, _locks })
+        let links = path_fd(proc.as_fd(), "self/fd")?;
+        Ok(Look { proc, links, base, pid, inside, tables, numbers, flights, descriptors, _locks })
     }
 
     /// Every object: descriptors, what is in flight, cwd, root, exe, the program's mappings.
@@ -199,11 +202,11 @@ impl Look {
                 _ => None,
             },
             reopen: match self.inside && is_description {
-                true => lookups::reopened(proc, path, kind, &self.tables),
+                true => lookups::reopened(proc, self.links.as_fd(), path, kind, &self.tables),
                 false => Vec::new(),
             },
             lookups: match on_fd() {
-                Ok(fd) if self.inside && directory => lookups::resolutions(proc, fd, &self.tables),
+                Ok(fd) if self.inside && directory => lookups::resolutions(self.links.as_fd(), fd, &self.tables),
                 _ => Vec::new(),
             },
             link,

@@ -21,8 +21,8 @@ const CORNER: &str = ".zdtm";
 /// Nested paths reach this deep.
 const DEPTH_LIMIT: usize = 4;
 
-/// The lookups from the directory that `fd` names. `proc` is a `/proc` in which `self` is this process.
-pub(super) fn resolutions(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &MountTables) -> Vec<Lookup> {
+/// The lookups from the directory that `fd` names. `links` is this process's `/proc/PID/fd`.
+pub(super) fn resolutions(links: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &MountTables) -> Vec<Lookup> {
     let mut paths = BTreeSet::new();
     collect(fd, &mut Vec::new(), &mut paths);
     let fixed = [".", "..", "../..", "no-such-name", "no-such-name/.."].map(Bytes::from);
@@ -31,7 +31,7 @@ pub(super) fn resolutions(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &Mou
         for how in
             [LookupKind::Plain, LookupKind::Nofollow, LookupKind::Beneath, LookupKind::InRoot, LookupKind::NoXdev]
         {
-            let reached = look_up(proc, fd, &path, how, tables);
+            let reached = look_up(links, fd, &path, how, tables);
             out.push(Lookup { path: path.clone(), how, outcome: outcome(reached) });
         }
     }
@@ -39,8 +39,8 @@ pub(super) fn resolutions(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &Mou
 }
 
 /// One lookup with `openat(O_PATH)`.
-pub(super) fn plain(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Bytes, tables: &MountTables) -> Outcome<Reached> {
-    outcome(look_up(proc, fd, path, LookupKind::Plain, tables))
+pub(super) fn plain(links: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Bytes, tables: &MountTables) -> Outcome<Reached> {
+    outcome(look_up(links, fd, path, LookupKind::Plain, tables))
 }
 
 /// Every name below `fd`, and `..` of every directory there. What cannot be read is not descended into: the lookups
@@ -98,7 +98,7 @@ const DEVPTS: u64 = 0x1cd1;
 const OVERLAYFS: u64 = 0x794c_7630;
 
 fn look_up(
-    proc: BorrowedFd<'_>,
+    links: BorrowedFd<'_>,
     fd: BorrowedFd<'_>,
     path: &Bytes,
     how: LookupKind,
@@ -113,7 +113,7 @@ fn look_up(
         LookupKind::NoXdev => restricted(ResolveFlag::RESOLVE_NO_XDEV),
         _ => openat(fd, path.as_slice(), flags, Mode::empty()),
     };
-    reached(proc, found?.as_fd(), tables)
+    reached(links, found?.as_fd(), tables)
 }
 
 /// A restricted lookup of `..` gives EAGAIN when something was renamed or mounted meanwhile, anywhere (openat2(2)).
@@ -129,9 +129,9 @@ fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
 }
 
 /// Who is at the end of a lookup.
-fn reached(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &MountTables) -> io::Result<Reached> {
+fn reached(links: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &MountTables) -> io::Result<Reached> {
     use std::os::fd::AsRawFd as _;
-    let link = link_text(proc, &format!("self/fd/{}", fd.as_raw_fd()))?;
+    let link = link_text(links, &fd.as_raw_fd().to_string())?;
     let sys::Identity { file, mode, mount: id } = sys::identity(fd)?;
     let state = tables.state(id, Some(fd), &link);
     Ok(Reached { file, kind: file_kind(mode), mount: MountRef { id, state }, link })
@@ -140,7 +140,13 @@ fn reached(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, tables: &MountTables) -> io
 /// Opens a file again through its magic link `path` below `proc`, once for each access mode. Only regular files and
 /// directories: opening a fifo or a device does something to it. Nor for writing on an overlay, which would copy the file
 /// into its upper layer (Documentation/filesystems/overlayfs.rst).
-pub(super) fn reopened(proc: BorrowedFd<'_>, path: &str, kind: FileKind, tables: &MountTables) -> Vec<Lookup> {
+pub(super) fn reopened(
+    proc: BorrowedFd<'_>,
+    links: BorrowedFd<'_>,
+    path: &str,
+    kind: FileKind,
+    tables: &MountTables,
+) -> Vec<Lookup> {
     let modes = [
         (LookupKind::ReopenRead, OFlag::O_RDONLY),
         (LookupKind::ReopenWrite, OFlag::O_WRONLY),
@@ -154,7 +160,7 @@ pub(super) fn reopened(proc: BorrowedFd<'_>, path: &str, kind: FileKind, tables:
     };
     let opened = |mode: OFlag| -> io::Result<Reached> {
         let fd = openat(proc, path, mode | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?;
-        reached(proc, fd.as_fd(), tables)
+        reached(links, fd.as_fd(), tables)
     };
     modes.iter().map(|&(how, mode)| Lookup { path: Bytes::default(), how, outcome: outcome(opened(mode)) }).collect()
 }

@@ -65,7 +65,7 @@ pub struct SelftestArgs {
     /// For people or for programs
     #[arg(long, default_value = "human")]
     pub format: Format,
-    /// Machines that run at the same time [default: one for each core]
+    /// Machines that run at the same time [default: a VM for each core, or two agents]
     #[arg(short = 'j', value_name = "N", env = "ZDTM_DETACHED_JOBS")]
     pub jobs: Option<usize>,
     /// Images and where they come from
