@@ -108,7 +108,7 @@ pub struct RunArgs {
 /// More than this takes longer for each program, not shorter.
 const PACK_LIMIT: usize = 64;
 
-fn pack(word: &str) -> Result<usize, String> {
+pub(super) fn pack(word: &str) -> Result<usize, String> {
     match word {
         "off" => Ok(0),
         "auto" => Ok(crate::run::PACK),

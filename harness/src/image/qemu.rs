@@ -59,6 +59,9 @@ impl Qemu {
     }
 }
 
+/// Where Debian puts QEMU's modules. Some versions (7.2) have TCG in one.
+const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
+
 /// Where things are in the image's directory.
 fn layout(directory: &Path, version: String) -> Qemu {
     Qemu {
@@ -88,15 +91,23 @@ pub(crate) fn build(unpacked: Unpacked, entry: &QemuEntry, to: &Path) -> Result<
         copy(&file.source, &target)?;
     }
     for pattern in &entry.data {
-        copy_data(&root, pattern, &qemu.data_dir)?;
+        if copy_data(&root, pattern, &qemu.data_dir)? == 0 {
+            let what = format!("the pattern {pattern} of qemu.data");
+            return Err(content(what, "fits no file; correct the manifest"));
+        }
+    }
+    if root.join(MODULES).is_dir() {
+        let to = qemu.library_path.join("qemu");
+        std::fs::create_dir_all(&to).map_err(at("create", &to))?;
+        copy_data(&root, &format!("{MODULES}/accel-*.so"), &to)?;
     }
     let said = host::run(qemu.command().arg("--version"), "starting the new QEMU", "libc6", host::no_advice)?;
     qemu.version = version_in(&said).ok_or_else(|| content("the new QEMU", format!("told no version: {said}")))?;
     Ok(Built { version: qemu.version, packages })
 }
 
-/// Copies the files that fit a pattern whose last part may have wildcards.
-fn copy_data(root: &Path, pattern: &str, to: &Path) -> Result<(), ImageError> {
+/// Copies the files that fit a pattern whose last part may have wildcards; how many there are.
+fn copy_data(root: &Path, pattern: &str, to: &Path) -> Result<usize, ImageError> {
     let (directory, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
     let directory = root.join(directory);
     let mut hits = 0;
@@ -112,10 +123,7 @@ fn copy_data(root: &Path, pattern: &str, to: &Path) -> Result<(), ImageError> {
             hits += 1;
         }
     }
-    if hits == 0 {
-        return Err(content(format!("the pattern {pattern} of qemu.data"), "fits no file; correct the manifest"));
-    }
-    Ok(())
+    Ok(hits)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), ImageError> {

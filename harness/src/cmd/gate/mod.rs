@@ -77,6 +77,10 @@ pub struct GateArgs {
     /// Begin no trial after so many minutes, counted from the first one; the most telling come first
     #[arg(long, value_name = "MINUTES", value_parser = minutes)]
     pub budget: Option<Duration>,
+    /// Programs that may share a process and a checkpoint: a number, auto, or off; what does not pass runs alone, and so does
+    /// all that is run again
+    #[arg(long, value_name = "N", default_value = "off", value_parser = super::run::pack)]
+    pub pack: usize,
     /// Exit with 1 also where a trial fails in another way than before
     #[arg(long)]
     pub strict: bool,

@@ -184,6 +184,7 @@ impl Course {
         let rig = Rig {
             expectations: runner.expectations,
             timeout_scale: runner.args.machines.timeout_scale,
+            pack: if again { 0 } else { runner.args.pack.min(count.div_ceil(workers)) },
             deadline,
             keep: again.then_some(runner.args.keep.as_path()),
         };

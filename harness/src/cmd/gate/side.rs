@@ -33,6 +33,8 @@ pub(super) struct Side<'a> {
 pub(super) struct Rig<'a> {
     pub(super) expectations: &'a Expectations,
     pub(super) timeout_scale: f64,
+    /// So many programs may share a process.
+    pub(super) pack: usize,
     /// No trial is begun after it.
     pub(super) deadline: Option<Instant>,
     /// Where artifacts of failures go; nowhere in a first round, whose failures are mostly those of both sides.
@@ -62,7 +64,7 @@ impl Rig<'_> {
             .iter()
             .zip(&queues)
             .map(|((specs, workers), tasks)| {
-                let timeout_scale = self.timeout_scale;
+                let (timeout_scale, pack) = (self.timeout_scale, self.pack);
                 (
                     Work {
                         tasks,
@@ -72,7 +74,7 @@ impl Rig<'_> {
                         timeout_scale,
                         retries: 0,
                         repeat: 1,
-                        pack: 0,
+                        pack,
                     },
                     *workers,
                 )
