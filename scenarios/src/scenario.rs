@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::model::Model;
 use crate::{Program, Step};
 
 /// One point of the catalogue: a file with all its axes fixed.
@@ -24,17 +25,23 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// A program that nobody wrote down, which must come back.
+    /// A program that nobody wrote down, which must come back, or be refused where the model is sure that nobody can restore it.
     /// What its steps need it requires.
     pub fn generated(name: impl Into<String>, program: Program) -> Self {
         let pivots = program.steps.iter().any(|line| matches!(line.step, Step::PivotRoot { .. }));
         let flavors = if pivots { vec!["ns".to_owned(), "userns".to_owned()] } else { Vec::new() };
+        let outcome = match Model::run(&program) {
+            Ok(model) if model.is_irrecoverable() => {
+                Outcome::Refused { reason: "no mount shows the filesystem of an object any more".to_owned() }
+            }
+            _ => Outcome::Restored,
+        };
         Scenario {
             name: name.into(),
             family: "fuzz".to_owned(),
             summary: "Generated.".to_owned(),
             requires: Requirements { flavors, ..Requirements::default() },
-            outcome: Outcome::Restored,
+            outcome,
             program,
             file: None,
         }

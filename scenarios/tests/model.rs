@@ -5,7 +5,7 @@ use std::path::Path;
 
 use scenarios::model::{Model, Refusal};
 use scenarios::program::Line;
-use scenarios::{Program, Step, catalogue, text};
+use scenarios::{Outcome, Program, Step, catalogue, text};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/KERNEL.md");
 
@@ -84,4 +84,16 @@ fn what_covered_a_mount_that_is_gone_falls_through() {
     let program = text::program(source).unwrap();
     let model = Model::run(&program).unwrap();
     assert_eq!(broken(&model, &program), (Vec::new(), 0));
+}
+
+#[test]
+fn what_the_catalogue_says_of_who_can_be_restored_the_model_says_too() {
+    let mut irrecoverable = 0;
+    for scenario in catalogue::load(Path::new(catalogue::DIRECTORY)).unwrap() {
+        let Ok(model) = Model::run(&scenario.program) else { continue };
+        let refused = matches!(scenario.outcome, Outcome::Refused { .. });
+        assert!(refused || !model.is_irrecoverable(), "{} can be restored", scenario.name);
+        irrecoverable += usize::from(model.is_irrecoverable());
+    }
+    assert!(irrecoverable >= 10, "the model knows only {irrecoverable}");
 }

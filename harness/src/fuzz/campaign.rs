@@ -322,8 +322,11 @@ impl<'a> Campaign<'a> {
                 break;
             }
             let Some(program) = shrinker.propose() else { break };
-            let scenario = Scenario { program: program.clone(), ..scenario.clone() };
-            let task = Task { scenario, ..task.clone() };
+            let smaller = Scenario::generated(scenario.name.clone(), program.clone());
+            if smaller.outcome != scenario.outcome {
+                continue;
+            }
+            let task = Task { scenario: smaller, ..task.clone() };
             let mut shows = false;
             worker.run_all(vec![task], &mut |over| shows = Signature::found(&over).as_ref() == Some(signature));
             if shows {

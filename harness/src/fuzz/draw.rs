@@ -12,6 +12,9 @@ const ALONE: u8 = 24;
 /// So many of 256 may be as long as the terms allow; the others have no more than `SHORT` steps and what ends them.
 const LONG: u8 = 48;
 const SHORT: usize = 12;
+/// So many of 256 hold nothing that is detached, and so many may hold what nobody can restore: the latter run alone.
+const VISIBLE: u8 = 12;
+const LOST: u8 = 12;
 /// A program that is no use is drawn again so often.
 const TRIES: usize = 20;
 
@@ -34,7 +37,9 @@ pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wa
     let shares = random.u8(..) >= ALONE;
     let disks = wanted.terms.disks && random.u8(..) < wanted.disks;
     let steps = if random.u8(..) < LONG { wanted.terms.steps } else { wanted.terms.steps.min(SHORT) };
-    let wanted = &Wanted { terms: Terms { steps, shares, disks, ..wanted.terms }, ..*wanted };
+    let controls = wanted.controls || random.u8(..) < VISIBLE;
+    let may_be_lost = !controls && random.u8(..) < LOST;
+    let wanted = &Wanted { terms: Terms { steps, shares, disks, ..wanted.terms }, controls, ..*wanted };
     for _ in 0..TRIES {
         random.fill(&mut bytes);
         let mut u = Unstructured::new(&bytes);
@@ -44,7 +49,7 @@ pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wa
         };
         let Ok(program) = drawn else { continue };
         let program = if wanted.controls { control(&mut u, &program, &wanted.terms) } else { program };
-        if is_of_use(&program, wanted) {
+        if is_of_use(&program, wanted, may_be_lost) {
             return Some(program);
         }
     }
@@ -59,9 +64,10 @@ fn control(u: &mut Unstructured<'_>, program: &Program, terms: &Terms) -> Progra
     if terms.assertions { live::assert(u, &without, terms).unwrap_or(without) } else { without }
 }
 
-/// Whether it can be restored, and holds something to look at.
-fn is_of_use(program: &Program, wanted: &Wanted) -> bool {
+/// Whether it holds something to look at, and can be restored, or nobody can and that is wanted.
+fn is_of_use(program: &Program, wanted: &Wanted, may_be_lost: bool) -> bool {
     let Ok(model) = scenarios::model::Model::run(program) else { return false };
     let opens = program.steps.iter().any(|line| matches!(line.step, Step::Open { .. } | Step::Chdir { .. }));
-    opens && model.is_restorable() && wanted.controls != model.survey().has_detached
+    let is_certain = model.is_restorable() || may_be_lost && model.is_irrecoverable();
+    opens && is_certain && wanted.controls != model.survey().has_detached
 }

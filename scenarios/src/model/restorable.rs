@@ -1,22 +1,16 @@
 //! Can anybody restore what a program holds?
 
 use super::Model;
-use super::files::{Den, Ino, Type};
+use super::files::{Den, Ino, Sb, Type};
 use super::mounts::{Mnt, Path};
-use super::objects::Held;
+use super::objects::{Description, Held};
 
 impl Model {
     /// Whether every object could be made again: of a detached mount, some mount of the namespace that can be bound shows the
     /// root; what is on a visible mount is not covered by another one; what was made without a name has none. False also where
     /// the model cannot tell.
     pub fn is_restorable(&self) -> bool {
-        let held = self.objects.values().filter_map(|held| match held {
-            Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number) => {
-                Some(&self.descriptions[*number])
-            }
-            _ => None,
-        });
-        let held: Vec<_> = held.collect();
+        let held: Vec<_> = self.open_files().collect();
         // No other open gives a descriptor that flag.
         if held.iter().any(|one| one.unnamed && self.files.inode_of(one.path.den).links > 0) {
             return false;
@@ -35,6 +29,29 @@ impl Model {
     /// the upper layer then, nobody promises.
     fn is_forsaken(&self, den: Den) -> bool {
         self.files.type_of(den) == Type::Overlay && self.files.is_removed(den) && self.files.inode_of(den).opaque
+    }
+
+    /// Whether nobody can restore it: an object is on a detached mount of a filesystem that no mount of the namespace shows.
+    pub fn is_irrecoverable(&self) -> bool {
+        let shown = |sb| self.mounts.all().any(|mnt| self.mounts.get(mnt).attached && self.mounts.get(mnt).sb == sb);
+        let on_disk_or_memory = |sb: Sb| {
+            let kind = self.files.superblock(sb).kind;
+            !kind.is_kernels() && kind != Type::Internal && kind != Type::Overlay
+        };
+        self.open_files().map(|one| self.mounts.get(one.path.mnt)).any(|mount| {
+            let sb = mount.sb;
+            !mount.attached && on_disk_or_memory(sb) && !shown(sb)
+        })
+    }
+
+    /// What descriptors, mappings and messages hold.
+    fn open_files(&self) -> impl Iterator<Item = &Description> {
+        self.objects.values().filter_map(|held| match held {
+            Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number) => {
+                Some(&self.descriptions[*number])
+            }
+            _ => None,
+        })
     }
 
     /// Whether it, or a directory above it, is removed for good: it is the root of a deleted subvolume, or of a mount, so
