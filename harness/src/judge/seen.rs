@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Observation;
-use protocol::observation::{FileId, FileKind, FileStatus, Mount, MountState, ObjectView, Outcome};
+use protocol::observation::{FileId, FileKind, FileStatus, Mount, MountState, ObjectView, Outcome, TreeEntry};
 use scenarios::Bytes;
 
 use super::difference::Side;
@@ -33,6 +33,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) mounts: Vec<(Subject, &'a Mount)>,
     made_anew: BTreeSet<u64>,
     stubs: BTreeSet<FileId>,
+    scratch: BTreeSet<FileId>,
 }
 
 /// The inode number of the empty directory that stands in a btrfs snapshot where the snapshotted subvolume had another one
@@ -83,7 +84,7 @@ impl<'a> Seen<'a> {
             }
         }
         let stubs = stubs(observation, &mounts);
-        Self { observation, mounts, made_anew, stubs }
+        Self { observation, mounts, made_anew, stubs, scratch: scratch(observation) }
     }
 
     /// Every object from either side.
@@ -105,18 +106,28 @@ impl<'a> Seen<'a> {
         self.stubs.contains(&file)
     }
 
-    /// Whether this name is overlayfs's own scratch directory, `work` in the `workdir=` of a mount: every whiteout is made
-    /// there, so a file cannot be put back on an overlay without moving its times.
-    pub(crate) fn is_overlay_scratch(&self, subject: &Subject) -> bool {
-        let Subject::Tree(path) = subject else { return false };
-        let Some(workdir) = path.0.strip_suffix(b"/work") else { return false };
-        let options = self.observation.mounts.iter().filter(|mount| mount.fs_type.0 == b"overlay");
-        let mut words = options.flat_map(|mount| mount.super_options.0.split(|&byte| byte == b','));
-        words.any(|word| {
-            let above = word.strip_prefix(b"workdir=").and_then(|text| text.strip_suffix(workdir));
-            above.is_some_and(|above| above.ends_with(b"/"))
-        })
+    /// Whether this is overlayfs's own scratch directory: every whiteout is made there, so a file cannot be put back on an
+    /// overlay without moving its times.
+    pub(crate) fn is_overlay_scratch(&self, file: FileId) -> bool {
+        self.scratch.contains(&file)
     }
+}
+
+/// What is called `work` in the `workdir=` of an overlay, under whatever names it is seen.
+fn scratch(observation: &Observation) -> BTreeSet<FileId> {
+    let overlays = observation.mounts.iter().filter(|mount| mount.fs_type.0 == b"overlay");
+    let words = overlays.flat_map(|mount| mount.super_options.0.split(|&byte| byte == b','));
+    let workdirs: Vec<&[u8]> = words.filter_map(|word| word.strip_prefix(b"workdir=".as_slice())).collect();
+    let is_there = |path: &Bytes| {
+        let Some(workdir) = path.0.strip_suffix(b"/work") else { return false };
+        workdirs.iter().any(|text| text.strip_suffix(workdir).is_some_and(|above| above.ends_with(b"/")))
+    };
+    let named = observation.tree.iter().filter(|entry| is_there(&entry.path));
+    let file = |entry: &TreeEntry| match &entry.status {
+        Outcome::Ok(status) => Some(status.file),
+        Outcome::Err(_) => None,
+    };
+    named.filter_map(file).collect()
 }
 
 /// `st_dev` of files on this mount (makedev(3), the 64-bit form that stat(2) gives), except on btrfs.

@@ -178,7 +178,7 @@ pub(crate) fn hidden_names(seen: &Seen<'_>, facts: &mut Facts) {
 fn times(seen: &Seen<'_>, facts: &mut Facts, directories: bool) {
     let meant = |status: &FileStatus| (status.kind == FileKind::Directory) == directories && !seen.is_stub(status.file);
     for (subject, status) in statuses(seen).filter(|(_, status)| meant(status)) {
-        let lasting = !seen.is_made_anew(status.file.device) && !seen.is_overlay_scratch(&subject);
+        let lasting = !seen.is_made_anew(status.file.device) && !seen.is_overlay_scratch(status.file);
         facts.add(&subject, "modification time", Value::Time { stamp: status.mtime, lasting });
     }
 }

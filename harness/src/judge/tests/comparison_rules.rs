@@ -313,6 +313,23 @@ fn times_last_except_on_filesystems_that_are_made_anew() {
 }
 
 #[test]
+fn times_of_an_overlays_scratch_directory_do_not_last_under_any_of_its_names() {
+    let of = |options: &str, mtime| {
+        let mut seen = observation(0);
+        (seen.mounts[1].fs_type, seen.mounts[1].super_options) = ("overlay".into(), options.into());
+        let file = ok(&mut seen.tree[1].status).file;
+        seen.tree[1].path = "w/work".into();
+        for entry in seen.tree.iter_mut().filter(|entry| matches!(&entry.status, Outcome::Ok(status) if status.file == file)) {
+            ok(&mut entry.status).mtime = mtime;
+        }
+        seen
+    };
+    let differences = |options| compare(&of(options, (7, 5)), &of(options, (8, 5)), Mode::Relational, None).len();
+    assert_eq!(differences("rw,upperdir=/top/u,workdir=/top/w"), 0);
+    assert_eq!(differences("rw,upperdir=/top/w,workdir=/top/other"), 2);
+}
+
+#[test]
 fn a_comparison_that_is_off_sees_nothing() {
     let mut after = restored(observation(3));
     both(&mut after, 0, |object| object.descriptor.as_mut().unwrap().position = 0);
