@@ -23,7 +23,10 @@ const SOURCES: [&str; 5] = ["harness/guest", "harness/protocol", "scenarios/src"
 /// The only target that has a static C library everywhere that rustup does.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// A hash of the sources: the same key, the same binary.
+/// How it is built. Position-independent as most programs are: where a process is mapped makes a difference to criu.
+const RUSTFLAGS: &str = "-C target-feature=+crt-static";
+
+/// A hash of the sources and of how they are built: the same key, the same binary.
 pub(crate) fn key(tree: &Path) -> Result<String, ImageError> {
     let mut files: Vec<PathBuf> = Vec::new();
     let mut todo: Vec<PathBuf> = SOURCES.iter().map(|path| tree.join(path)).collect();
@@ -37,7 +40,7 @@ pub(crate) fn key(tree: &Path) -> Result<String, ImageError> {
         }
     }
     files.sort();
-    let mut text = String::new();
+    let mut text = format!("{RUSTFLAGS}\n");
     for file in files {
         let bytes = std::fs::read(&file).map_err(at("read", &file))?;
         let name = file.strip_prefix(tree).expect("it was listed below it").display();
@@ -53,10 +56,7 @@ pub(crate) fn build(tree: &Path, to: &Path) -> Result<Built, ImageError> {
     let mut command = Command::new(cargo);
     command.current_dir(tree).args(["build", "--quiet", "-p", "guest", "--profile", "guest", "--target", TARGET]);
     command.arg("--target-dir").arg(&target_dir);
-    command.env(
-        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
-        "-C target-feature=+crt-static -C relocation-model=static",
-    );
+    command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", RUSTFLAGS);
     // These would win over the setting above, or lint instead of build.
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
         command.env_remove(variable);

@@ -1,9 +1,10 @@
 //! Packs: many programs in one process, one dump, one restore. For trials that are expected to pass.
 //!
-//! A pack passes when each of its programs does, judged as if it had been alone, and so does the *frame*: what is no
-//! program's, such as the process, its root and the agent's mounts. Anything else says nothing about any program: the
-//! pack is split, down to programs that are alone, and those run as trials that nobody packed, with all that belongs to it. So
-//! a pack only ever says "passed" (or: failed by known differences alone), and says it for all.
+//! A program of a pack passes when it does, judged as if it had been alone, and so does the *frame*: what is no program's,
+//! such as the process, its root and the agent's mounts. Anything else says nothing about a program: it runs again, as a
+//! trial that nobody packed, with all that belongs to it. When the frame does not pass, nothing is said of any program: the
+//! pack is split, those first whose places the error lines name, down to programs that are alone. So a pack only ever says
+//! "passed" (or: failed by known differences alone).
 
 use std::time::Instant;
 
@@ -21,11 +22,14 @@ const PROGRAMS_PER_LIMIT: u32 = 16;
 /// Disks of one process: in a VM, and where loop devices are shared with the whole machine.
 const DISKS: (usize, usize) = (12, 2);
 
+/// The top directory of a program, up to its number (`prepare`, in the guest's agent).
+const PLOT: &str = ".zdtm/";
+
 /// What became of a pack.
 enum Packed {
-    /// All is fine.
-    Passed(Vec<Over>),
-    /// These did not even come about; the others may.
+    /// These are fine, and of the programs with these numbers nothing can be said.
+    Passed(Vec<Over>, Vec<usize>),
+    /// These did not even come about, or are to blame by what was said; the others may be fine.
     Without(Vec<usize>),
     /// Something is not as it must be.
     Failed,
@@ -53,7 +57,11 @@ impl Worker<'_> {
                 continue;
             }
             match self.pack(&pack) {
-                Packed::Passed(overs) => overs.into_iter().for_each(&mut *tell),
+                Packed::Passed(overs, others) => {
+                    overs.into_iter().for_each(&mut *tell);
+                    let others = pack.into_iter().enumerate().filter(|(index, _)| others.contains(index));
+                    waiting.extend(others.map(|(_, task)| vec![task]));
+                }
                 Packed::Without(which) => waiting.extend(without(pack, &which)),
                 Packed::Failed => waiting.extend(halves(pack)),
             }
@@ -139,14 +147,20 @@ impl Worker<'_> {
             .collect();
         let fine = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_));
         let complete = judgements.len() == tasks.len();
-        if !(clean && complete && frame.verdict == Verdict::Pass && judgements.iter().all(fine)) {
+        if !(clean && complete && frame.verdict == Verdict::Pass) {
             // A refusal that left all as it was is no reason to distrust the machine.
             if !clean || frame.verdict != Verdict::Fail(FailureKind::DumpFailed) {
                 self.running = None;
             }
-            return Packed::Failed;
+            let named = named(&report.frame, tasks.len());
+            return if named.is_empty() { Packed::Failed } else { Packed::Without(named) };
         }
-        self.throw_away_when_worn();
+        let others: Vec<usize> = (0..tasks.len()).filter(|&index| !fine(&judgements[index])).collect();
+        if others.is_empty() {
+            self.throw_away_when_worn();
+        } else {
+            self.running = None;
+        }
         let share = start.elapsed().as_secs_f64() / tasks.len() as f64;
         let over = |((task, judgement), report): ((&Task, Judgement), TrialReport)| Over {
             task: task.clone(),
@@ -156,7 +170,8 @@ impl Worker<'_> {
             seconds: share,
             traces: Traces::none(),
         };
-        Packed::Passed(tasks.iter().zip(judgements).zip(report.programs).map(over).collect())
+        let all = tasks.iter().zip(judgements).zip(report.programs);
+        Packed::Passed(all.filter(|((_, judgement), _)| fine(judgement)).map(over).collect(), others)
     }
 
     /// What the guest tells, and the kernel's taint before.
@@ -202,6 +217,17 @@ fn alike(one: &Task, other: &Task) -> bool {
 /// The program could not be carried out, or not as it says: that has nothing to do with the others.
 fn has_not_come_about(report: &TrialReport) -> bool {
     report.setup_failure.is_some() || !report.failed_assertions.is_empty()
+}
+
+/// The programs, by number, whose top directories stand in error lines; none when they could be all.
+fn named(frame: &TrialReport, programs: usize) -> Vec<usize> {
+    let lines = frame.actions.iter().flat_map(|action| &action.error_lines);
+    let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
+    let mut named: Vec<usize> = lines.flat_map(|line| line.split(PLOT).skip(1)).filter_map(number).collect();
+    named.sort_unstable();
+    named.dedup();
+    named.retain(|&index| index < programs);
+    if named.len() < programs { named } else { Vec::new() }
 }
 
 /// Those that did not come about alone, and before them the rest once more.

@@ -319,7 +319,9 @@ fn times_of_an_overlays_scratch_directory_do_not_last_under_any_of_its_names() {
         (seen.mounts[1].fs_type, seen.mounts[1].super_options) = ("overlay".into(), options.into());
         let file = ok(&mut seen.tree[1].status).file;
         seen.tree[1].path = "w/work".into();
-        for entry in seen.tree.iter_mut().filter(|entry| matches!(&entry.status, Outcome::Ok(status) if status.file == file)) {
+        for entry in
+            seen.tree.iter_mut().filter(|entry| matches!(&entry.status, Outcome::Ok(status) if status.file == file))
+        {
             ok(&mut entry.status).mtime = mtime;
         }
         seen
