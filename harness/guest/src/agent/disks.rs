@@ -26,6 +26,9 @@ pub(super) struct Disk {
     backing: PathBuf,
 }
 
+/// How long other agents on this machine may keep all devices.
+const TURN: Duration = Duration::from_secs(5);
+
 /// How long a device may still be used after its trial.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -84,7 +87,7 @@ impl Disks {
                     Filesystem::Btrfs => fsid::renew(&file).map(|()| file),
                     _ => Ok(file),
                 })
-                .and_then(|file| LoopDevice::attach(&file, may_add))
+                .and_then(|file| LoopDevice::attach(&file, may_add, TURN))
                 .map_err(|error| io::Error::new(error.kind(), format!("a disk from {blank}: {error}")))?;
             self.0.push(Disk { fs_type, device, backing });
         }

@@ -11,6 +11,9 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use super::check;
 
+/// How often it is looked whether a device is free.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
 const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
 const LOOP_GET_STATUS64: libc::c_ulong = 0x4C05;
@@ -69,19 +72,27 @@ pub struct LoopDevice {
 
 impl LoopDevice {
     /// A loop device that was free, attached to `file`. With `may_add` the kernel makes a new one when there is none;
-    /// that one stays for ever.
+    /// that one stays for ever. Otherwise this waits for up to `patience` until somebody gives one back.
     ///
     /// # Errors
-    /// `ENODEV` when none is free; those of opening `/dev/loopN` and of the ioctls.
-    pub fn attach(file: &File, may_add: bool) -> io::Result<Self> {
-        for minor in loop_devices()? {
-            if let Some(device) = Self::configure(file, minor)? {
-                return Ok(device);
+    /// `EBUSY` when none is free; those of opening `/dev/loopN` and of the ioctls.
+    pub fn attach(file: &File, may_add: bool, patience: Duration) -> io::Result<Self> {
+        let deadline = Instant::now() + patience;
+        loop {
+            for minor in loop_devices()? {
+                if let Some(device) = Self::configure(file, minor)? {
+                    return Ok(device);
+                }
             }
-        }
-        if !may_add {
-            let why = "all loop devices of this machine are in use; `losetup -f` as root makes another one";
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+            if may_add {
+                break;
+            }
+            if Instant::now() >= deadline {
+                let why = "all loop devices of this machine are in use; `losetup -f` as root makes another one";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+            }
+            // The kernel tells nobody when one becomes free.
+            std::thread::sleep(LOOK_AGAIN);
         }
         let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
         // SAFETY: no argument.
@@ -138,7 +149,7 @@ impl LoopDevice {
                 return Ok(true);
             }
             drop(device);
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 }
