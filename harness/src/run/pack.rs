@@ -245,3 +245,35 @@ fn halves(mut tasks: Vec<Task>) -> [Vec<Task>; 2] {
     let second = tasks.split_off(tasks.len() / 2);
     [second, tasks]
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::message::{Action, ActionEnd, ActionReport};
+
+    use super::*;
+
+    fn frame(lines: &[&str]) -> TrialReport {
+        let action = ActionReport {
+            action: Action::Dump,
+            end: ActionEnd::Failed(1),
+            error_lines: lines.iter().map(|&line| line.to_owned()).collect(),
+            duration_ms: 1,
+            after: None,
+            unobservable: None,
+        };
+        TrialReport { actions: vec![action], ..TrialReport::default() }
+    }
+
+    #[test]
+    fn errors_name_programs_by_their_top_directories() {
+        let lines = [
+            "mnt: Can't open ./.zdtm/12/new\\012line: No such file",
+            "bad root /.zdtm/3 of /.zdtm/12/a",
+            "Dumping FAILED.",
+        ];
+        assert_eq!(named(&frame(&lines), 32), [3, 12]);
+        assert_eq!(named(&frame(&lines), 10), [3], "there are no more programs");
+        assert_eq!(named(&frame(&["./.zdtm/0/a, ./.zdtm/1/a"]), 2), [0_usize; 0], "all of them say nothing");
+        assert_eq!(named(&frame(&["no place .zdtm/x"]), 2), [0_usize; 0]);
+    }
+}
