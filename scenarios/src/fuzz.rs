@@ -74,7 +74,7 @@ pub fn scenario(data: &[u8]) -> Option<Scenario> {
     Some(around(text::program(std::str::from_utf8(data).ok()?).ok()?))
 }
 
-/// A scenario of a program: it must come back.
+/// A scenario of a program, with a root of its own.
 fn around(program: Program) -> Scenario {
     let requires = Requirements { flavors: vec!["ns".to_owned()], ..Requirements::default() };
     Scenario { requires, ..Scenario::generated(NAME, program) }
