@@ -13,13 +13,22 @@ pub(super) struct Wish {
     pub(super) kind: &'static str,
     pub(super) filesystem: Option<Filesystem>,
     pub(super) flags: &'static [OpenFlag],
+    pub(super) at: Spot,
+}
+
+/// Where a step is wished for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spot {
+    Anywhere,
     /// On a mount that the program made and that can be unmounted.
-    pub(super) on_a_mount: bool,
+    Mount,
+    /// In a btrfs subvolume's root directory.
+    Subvolume,
 }
 
 impl Wish {
     pub(super) const fn of(kind: &'static str) -> Self {
-        Wish { kind, filesystem: None, flags: &[], on_a_mount: false }
+        Wish { kind, filesystem: None, flags: &[], at: Spot::Anywhere }
     }
 }
 
@@ -50,7 +59,7 @@ pub(super) fn step(
         "dup" | "map" | "seek" | "read" | "write-to" | "read-entries" | "lock" | "close" | "memfd" => {
             choice.of_object(u, growth, wish.kind)
         }
-        _ => choice.of_name(u, wish.kind),
+        _ => choice.of_name(u, wish),
     }
 }
 
@@ -114,7 +123,7 @@ impl Choice<'_> {
         let fits = |entry: &Entry| {
             (!directories || entry.kind == EntryKind::Directory)
                 && (!files || entry.kind == EntryKind::File)
-                && (!wish.on_a_mount || self.is_on_a_mount(entry))
+                && (wish.at != Spot::Mount || self.is_on_a_mount(entry))
         };
         let Some(entry) = self.entry(u, fits)? else { return Ok(None) };
         let name = growth.name("fd");
@@ -205,7 +214,7 @@ impl Choice<'_> {
         Ok(Some(Step::Send { name: growth.name("sent"), over: socket, object }))
     }
 
-    fn of_name(&self, u: &mut Unstructured<'_>, kind: &str) -> Result<Option<Step>> {
+    fn of_name(&self, u: &mut Unstructured<'_>, wish: Wish) -> Result<Option<Step>> {
         let any = |_: &Entry| true;
         let file = |entry: &Entry| entry.kind == EntryKind::File;
         let there = |u: &mut Unstructured<'_>, fits: &dyn Fn(&Entry) -> bool| -> Result<Option<Place>> {
@@ -220,8 +229,12 @@ impl Choice<'_> {
                 }
             };
         }
-        Ok(Some(match kind {
+        Ok(Some(match wish.kind {
             "mkdir" => Step::Mkdir { at: self.fresh(u)? },
+            "write" if wish.at == Spot::Subvolume => {
+                let at = below(&existing!(|entry: &Entry| entry.is_subvolume), self.swarm.name(u)?);
+                Step::Write { at, bytes: text(u)? }
+            }
             "write" => {
                 let at = if u.ratio(1, 4)? { existing!(file) } else { self.fresh(u)? };
                 Step::Write { at, bytes: text(u)? }
@@ -261,7 +274,8 @@ impl Choice<'_> {
             "touch" => Step::Touch { at: existing!(any), seconds: *u.choose(&[0, 1_000_000_000])?, nanoseconds: 5 },
             "subvolume" => Step::Subvolume { at: below(&self.on_btrfs(u)?, self.swarm.name(u)?) },
             "snapshot" => Step::Snapshot {
-                from: existing!(|entry: &Entry| entry.is_subvolume),
+                // There is nothing to take for one another in an empty one.
+                from: existing!(|entry: &Entry| entry.is_subvolume && !entry.empty),
                 to: below(&self.on_btrfs(u)?, self.swarm.name(u)?),
                 read_only: u.arbitrary()?,
             },

@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::choose::{self, Wish};
+use super::choose::{self, Spot, Wish};
 use super::{Growth, Swarm};
 use crate::program::{Filesystem, OpenFlag, Place};
 use crate::{Bytes, Step};
@@ -73,6 +73,7 @@ fn needs(kind: &str) -> &'static [Wish] {
     const WRITE: Wish = Wish::of("write");
     const OPEN: Wish = Wish::of("open");
     const SUBVOLUME: Wish = Wish::of("subvolume");
+    const WRITE_IN_SUBVOLUME: Wish = Wish { at: Spot::Subvolume, ..WRITE };
     const SOCKETS: Wish = Wish::of("socketpair");
     const READABLE: Wish = Wish { flags: &[OpenFlag::Rdwr], ..Wish::of("open") };
     const DIRECTORY: Wish = Wish { flags: &[OpenFlag::Directory], ..Wish::of("open") };
@@ -85,7 +86,8 @@ fn needs(kind: &str) -> &'static [Wish] {
         "setxattr" => &[MOUNT, WRITE],
         "rmdir" | "chdir" | "chroot" => &[MKDIR],
         "subvolume" => &[BTRFS],
-        "snapshot" | "delete-subvolume" => &[SUBVOLUME],
+        "snapshot" => &[SUBVOLUME, WRITE_IN_SUBVOLUME],
+        "delete-subvolume" => &[SUBVOLUME],
         "map" | "seek" | "read" | "write-to" | "lock" => &[WRITE, READABLE],
         "dup" | "close" => &[OPEN],
         "read-entries" => &[MKDIR, DIRECTORY],
@@ -111,7 +113,7 @@ pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swar
                 continue;
             }
         }
-        if !attempt(u, growth, swarm, Wish { on_a_mount: true, ..Wish::of("open") }, TRIES)? || round > 0 {
+        if !attempt(u, growth, swarm, Wish { at: Spot::Mount, ..Wish::of("open") }, TRIES)? || round > 0 {
             from_scratch(growth);
         }
     }

@@ -33,8 +33,8 @@ pub const KINDS: &[(&str, u32)] = &[
     ("chown", 1),
     ("setxattr", 1),
     ("touch", 1),
-    ("subvolume", 3),
-    ("snapshot", 3),
+    ("subvolume", 4),
+    ("snapshot", 5),
     ("delete-subvolume", 2),
     ("open", 20),
     ("dup", 3),
@@ -50,7 +50,7 @@ pub const KINDS: &[(&str, u32)] = &[
     ("lock", 2),
     ("close", 3),
     ("chdir", 3),
-    ("chroot", 1),
+    ("chroot", 2),
 ];
 
 /// Names: plain ones first, then those that are often taken for something else.
@@ -76,6 +76,9 @@ pub(super) const NAMES: &[&[u8]] = &[
 
 /// So many of them are plain.
 const PLAIN_NAMES: usize = 6;
+
+/// So much more often comes what no two programs may do in one process, where it may come at all.
+const SOLITARY: u32 = 3;
 
 const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
 const KERNELS: &[Filesystem] = &[Filesystem::Proc, Filesystem::Sysfs, Filesystem::Devpts, Filesystem::Mqueue];
@@ -108,7 +111,13 @@ impl Swarm {
             "mknod" | "chown" | "map" | "setxattr" => terms.privileged,
             _ => true,
         };
-        let kinds = KINDS.iter().copied().filter(|(kind, _)| fits(kind)).collect();
+        // A program that has a process to itself uses it.
+        let weight = |kind: &str, weight| match kind {
+            "chroot" | "chdir" | "pivot-root" if !terms.shares => SOLITARY * weight,
+            _ => weight,
+        };
+        let kinds =
+            KINDS.iter().filter(|(kind, _)| fits(kind)).map(|&(kind, often)| (kind, weight(kind, often))).collect();
         Swarm { kinds, filesystems, names: names.collect(), terms: *terms }
     }
 

@@ -51,15 +51,19 @@ fn twin(seen: &Seen, mount: &DetachedMount, at: &Workshop, snapshot: bool) -> Re
     let proc = at.proc();
     let uuids = |fd: BorrowedFd<'_>| {
         let opened = reopen(proc, fd, OFlag::O_RDONLY);
-        opened.and_then(|file| sys::btrfs_subvolume_of(file.as_fd())).unwrap_or_default()
+        opened.and_then(|file| sys::btrfs_subvolume_of(file.as_fd())).ok()
     };
-    let own = uuids(seen.fd.as_fd());
+    // A pipe would wait for its other end.
+    let is_plain = matches!(seen.status.kind, FileKind::File | FileKind::Directory);
+    let Some(own) = is_plain.then(|| uuids(seen.fd.as_fd())).flatten() else { return Ok(None) };
     let mut found = None;
     let mut visit = |path: &Bytes, fd: BorrowedFd<'_>, kind: FileKind| {
         let file = observe::status(fd)?.file;
         let alike = kind == seen.status.kind && file.inode == seen.status.file.inode && file != seen.status.file;
-        if alike && found.is_none() {
-            let other = uuids(fd);
+        if alike
+            && found.is_none()
+            && let Some(other) = uuids(fd)
+        {
             let related = own.1 == other.0 || own.0 == other.1;
             if related == snapshot {
                 found = below_root(mount, path);
