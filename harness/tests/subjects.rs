@@ -150,6 +150,25 @@ fn steps_of_a_bisection_end_as_git_wants() {
 }
 
 #[test]
+fn a_criu_that_counts_does_the_same_and_a_campaign_keeps_what_takes_new_branches() {
+    let _turn = turn();
+    let clean = subject(None);
+    let counting = format!("{clean}+coverage");
+    let (status, document) = gate(&clean, &counting, &[CONTROLS]);
+    assert_eq!((status, &document["same"]), (Some(0), &2.into()), "{document:#}");
+    let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is ours");
+    let folder = state.path().to_str().expect("cargo's paths are UTF-8");
+    let fixed = ["--controls", "--programs", "40", "--without", "overlay,ramfs,odd-names", "--format", "json"];
+    let output = zdtm(&[&["fuzz", "--subject", &counting, "--state", folder][..], &fixed].concat());
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
+    // Whatever it does, criu takes thousands; not all programs that take more of them also have it log something new.
+    assert!(document["arcs"].as_u64() > Some(4000), "{document:#}");
+    assert!(document["kept_for_arcs"].as_u64() > Some(0), "{document:#}");
+    let page = std::fs::read_to_string(state.path().join("index.html")).expect("a campaign writes its page");
+    assert!(page.contains(&format!("<dt>arcs</dt><dd>{}</dd>", document["arcs"])), "{page}");
+}
+
+#[test]
 fn a_patch_that_does_not_apply_names_file_and_hunk() {
     let _turn = turn();
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale.patch");

@@ -108,7 +108,7 @@ fn files(folder: &Path) -> io::Result<Vec<(PathBuf, PathBuf)>> {
     Ok(found)
 }
 
-/// One number for file, function and counter, the same in every run of the same build. 32 bits are enough: of fifty
+/// One number for file, function and counter, the same in every run of the same build. 32 bits are enough: of thirty
 /// thousand arcs, as criu has, fewer than one on average has another's number.
 fn number(file: &[u8], gcda::Arc { function, index }: gcda::Arc) -> u32 {
     let parts = [file, &function.to_le_bytes(), &index.to_le_bytes()];

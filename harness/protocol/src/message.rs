@@ -208,7 +208,7 @@ pub enum MountWay {
     Bind,
 }
 
-/// No more arcs than this are told of a trial; all of criu has fewer.
+/// No more arcs than this are told of a trial; all of criu has half as many.
 pub const ARC_LIMIT: usize = 1 << 16;
 
 /// Everything that was seen of a trial.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::Taken;
 
-/// No more than this are kept, and so the state stays small: all of criu has fewer.
+/// No more than this are kept, and so the state stays small: all of criu has half as many.
 const LIMIT: usize = protocol::message::ARC_LIMIT;
 
 /// Arcs that were taken so far, by their numbers.
