@@ -8,15 +8,17 @@
 //! - [`sharing`]: which programs can be carried out in one process
 //! - `pack`: many programs in one process
 //! - `again`: what two runs of one trial come to
+//! - `taken`: branches of criu that were taken
 
 mod again;
 mod pack;
 pub mod sharing;
+mod taken;
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use protocol::message::{Engine, Event, Request, TrialReport, TrialRequest};
@@ -24,6 +26,7 @@ use scenarios::Scenario;
 
 use crate::judge::{Context, Judgement, Trial, Verdict, judge};
 use crate::machine::{Machine, MachineError, MachineSpec, Traces};
+pub use taken::Taken;
 
 /// How long one action of a lifecycle may take under KVM; other accelerators scale it.
 pub(crate) const ACTION_TIME_LIMIT: Duration = Duration::from_secs(12);
@@ -78,13 +81,16 @@ pub struct Over {
     pub seconds: f64,
     /// What its machine left for the artifacts.
     pub traces: Traces,
+    /// The branches of criu that were taken, for it or for its pack.
+    pub taken: Arc<Taken>,
 }
 
 impl Over {
     /// A task that was not begun, or not brought to its end.
     pub fn not_run(task: Task, why: &str) -> Self {
         let judgement = Judgement::plain(Verdict::NotRun, why);
-        Over { task, judgement, report: None, criu: None, seconds: 0.0, traces: Traces::none() }
+        let (traces, taken) = (Traces::none(), Arc::default());
+        Over { task, judgement, report: None, criu: None, seconds: 0.0, traces, taken }
     }
 }
 
@@ -230,14 +236,15 @@ impl Worker<'_> {
         let criu = self.criu(task);
         let traces = self.running.as_ref().map_or_else(|| self.traces.clone(), |running| running.machine.traces());
         match result {
-            Ok((judgement, report)) => {
+            Ok((judgement, mut report)) => {
+                let arcs = report.as_mut().map(|report| std::mem::take(&mut report.arcs)).unwrap_or_default();
                 let judgement = (self.shared.known)(&task.trial, criu.as_deref(), judgement);
                 self.throw_away_when_worn();
                 if report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
                     self.running = None;
                 }
-                let task = task.clone();
-                Attempt::Over(Box::new(Over { task, judgement, report, criu, seconds: 0.0, traces }))
+                let (task, taken) = (task.clone(), Arc::new(Taken::new(arcs)));
+                Attempt::Over(Box::new(Over { task, judgement, report, criu, seconds: 0.0, traces, taken }))
             }
             Err(error) => {
                 self.running = None;

@@ -150,6 +150,30 @@ fn steps_of_a_bisection_end_as_git_wants() {
 }
 
 #[test]
+fn a_criu_that_counts_ends_as_any_other_and_a_campaign_keeps_what_takes_new_branches() {
+    let _turn = turn();
+    let counting = format!("{}+coverage", subject(None));
+    let output = zdtm(&["run", CONTROLS, "--subject", &counting]);
+    assert_eq!(output.status.code(), Some(0), "it ends as without counters: {}", told(&output));
+    let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is ours");
+    let folder = state.path().to_str().expect("cargo's paths are UTF-8");
+    // What stock criu is known to lose would be made smaller for a while.
+    let known = state.path().join("known");
+    std::fs::write(&known, "wrong-flags descriptor descriptor-flags\nflaky descriptor descriptor-flags\n")
+        .expect("the target folder is ours");
+    let known = known.to_str().expect("cargo's paths are UTF-8");
+    let fixed = ["--controls", "--programs", "20", "--without", "overlay,ramfs,odd-names,bind,rbind,move"];
+    let campaign = ["fuzz", "--subject", &counting, "--state", folder, "--known", known, "--format", "json"];
+    let output = zdtm(&[&campaign[..], &fixed].concat());
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
+    // Whatever it does, criu takes thousands; not all programs that take more of them also have it log something new.
+    assert!(document["arcs"].as_u64() > Some(4000), "{document:#}");
+    assert!(document["kept_for_arcs"].as_u64() > Some(0), "{document:#}");
+    let page = std::fs::read_to_string(state.path().join("index.html")).expect("a campaign writes its page");
+    assert!(page.contains(&format!("<dt>arcs</dt><dd>{}</dd>", document["arcs"])), "{page}");
+}
+
+#[test]
 fn a_patch_that_does_not_apply_names_file_and_hunk() {
     let _turn = turn();
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale.patch");

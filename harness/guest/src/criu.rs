@@ -20,7 +20,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use protocol::message::{Action, ActionEnd, ReportFile};
 
-use crate::sys;
+use crate::{coverage, sys};
 
 /// Where the userland has it.
 const PROGRAM: &str = "/usr/sbin/criu";
@@ -78,6 +78,13 @@ pub fn version() -> Option<String> {
 
 /// The criu that is tested, to be given its arguments.
 fn program() -> Command {
+    let mut command = started();
+    coverage::instruct(&mut command);
+    command
+}
+
+/// How it is started.
+fn started() -> Command {
     if !Path::new(OWN).exists() {
         return Command::new(PROGRAM);
     }

@@ -4,6 +4,7 @@
 //! - [`executor`]: the process under test; carries out a program, looks at itself, waits
 //! - [`observe`]: the look at a process, from inside and from outside
 //! - [`criu`]: dump and restore through the `criu` command line
+//! - [`coverage`]: what a criu says that was built to count its branches
 //! - [`reference`](mod@reference): the known way out for files on detached mounts, without CRIU
 //! - [`fuzz`]: the properties that the fuzz targets test
 //! - [`sys`]: system calls that no crate wraps; the only unsafe code
@@ -11,6 +12,7 @@
 //! The guest only tells what it saw. What that means is judged on the host.
 
 pub mod agent;
+pub mod coverage;
 pub mod criu;
 pub mod executor;
 pub mod fuzz;

@@ -208,6 +208,9 @@ pub enum MountWay {
     Bind,
 }
 
+/// No more arcs than this are told of a trial; all of criu has half as many.
+pub const ARC_LIMIT: usize = 1 << 16;
+
 /// Everything that was seen of a trial.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrialReport {
@@ -227,6 +230,10 @@ pub struct TrialReport {
     pub leftovers: Vec<String>,
     /// Files for the artifacts folder: criu's logs.
     pub files: Vec<ReportFile>,
+    /// Branches that a criu took which was built to count them, a number for each, ascending, no more than [`ARC_LIMIT`]. Of a
+    /// pack the frame has them: which of its programs had them taken nobody knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arcs: Vec<u32>,
 }
 
 /// A step that failed.

@@ -133,7 +133,11 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
     let listener: Option<Box<dyn Reporter>> = Some(Box::new(Listener(Rc::clone(&ended))));
     let run_args = RunArgs {
         what: args.what.clone(),
-        subject: vec![Subject::Sources(Sources { tree: Tree::Folder(args.src.clone()), patches: args.patch.clone() })],
+        subject: vec![Subject::Sources(Sources {
+            tree: Tree::Folder(args.src.clone()),
+            coverage: false,
+            patches: args.patch.clone(),
+        })],
         patch: Vec::new(),
         without_statmount: false,
         bind_mounts: false,

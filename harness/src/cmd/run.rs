@@ -248,7 +248,7 @@ impl<'a> Teller<'a> {
     fn over(&mut self, over: Over) -> anyhow::Result<bool> {
         let criu = over.criu.as_deref().and_then(Version::find);
         self.uses.note(&over.task.trial, criu.as_ref(), &over.judgement);
-        let Over { task: Task { trial, scenario, .. }, judgement, report, criu, seconds, traces } = over;
+        let Over { task: Task { trial, scenario, .. }, judgement, report, criu, seconds, traces, .. } = over;
         let failed = judgement.verdict.group() == Group::Failed;
         let file = scenario.file.clone().filter(|_| trial.family.is_empty());
         let program = scenarios::text::print_scenario(&scenario);

@@ -16,7 +16,6 @@ use scenarios::{Program, Scenario};
 
 use super::buckets::{Bucket, Filed};
 use super::draw::{self, Wanted};
-use super::features;
 use super::signature::Signature;
 use super::state::{CORPUS, State, StateError};
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
@@ -233,7 +232,7 @@ impl<'a> Campaign<'a> {
         if matches!(over.judgement.verdict, Verdict::Flaky { .. }) {
             shared.state.flaky += 1;
         }
-        if shared.state.features.add(features::of(&over)) > 0 {
+        if shared.state.learn(&over) {
             if shared.corpus.len() >= CORPUS {
                 shared.corpus.remove(0);
             }

@@ -7,10 +7,11 @@
 //! - [`campaign`]: the loop
 //! - [`draw`]: which programs
 //! - [`signature`], [`buckets`]: what a finding is
-//! - [`features`]: what is new
+//! - [`features`], [`arcs`]: what is new
 //! - [`state`]: what outlives a kill
 //! - [`page`]: how it went, for a browser
 
+pub mod arcs;
 pub mod buckets;
 pub mod campaign;
 pub mod draw;

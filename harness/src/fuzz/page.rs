@@ -1,4 +1,4 @@
-//! The page of a campaign: programs, features and findings over time, and each finding with its program. Nothing from
+//! The page of a campaign: programs, features, branches and findings over time, and each finding with its program. Nothing from
 //! elsewhere, no scripts.
 
 use std::fmt::Write as _;
@@ -34,6 +34,7 @@ pub fn page(state: &State) -> String {
                     (number("programs/s", &format!("{rate:.1}")))
                     (number("time", &duration(state.seconds)))
                     (number("features", &state.features.len().to_string()))
+                    @if !state.arcs.is_empty() { (number("arcs", &state.arcs.len().to_string())) }
                     (number("findings", &buckets.len().to_string()))
                     (number("resets", &state.resets.to_string()))
                     (number("flaky", &state.flaky.to_string()))
@@ -42,6 +43,7 @@ pub fn page(state: &State) -> String {
                 div.plots {
                     (plot("programs", &state.history, |point| point.programs as f64))
                     (plot("features", &state.history, |point| point.features as f64))
+                    @if !state.arcs.is_empty() { (plot("arcs", &state.history, |point| point.arcs as f64)) }
                     (plot("findings", &state.history, |point| point.buckets as f64))
                 }
                 h2 { "Findings" }
@@ -137,7 +139,18 @@ mod tests {
         ] {
             assert!(page.contains(text), "{text}");
         }
+        assert!(!page.contains("arcs"), "nothing was counted");
         assert!(!page.contains("<script") && !page.contains("http"));
         assert!(page.contains("points=\"0,120 320.0,0.0\""));
+    }
+
+    #[test]
+    fn arcs_are_in_the_page_where_they_are_counted() {
+        let mut state = State::new("src:criu+coverage".to_owned(), 3);
+        state.arcs.add(&crate::run::Taken::new(vec![5, 6, 7]));
+        state.seconds = 60.0;
+        state.note();
+        let page = page(&state);
+        assert!(page.contains("<dt>arcs</dt><dd>3</dd>") && page.contains("arcs over time, up to 3"), "{page}");
     }
 }

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::arcs::Arcs;
 use super::buckets::Buckets;
-use super::features::Features;
+use super::features::{self, Features};
+use crate::run::Over;
 
 /// The version of `state.json`.
 const VERSION: u32 = 1;
@@ -28,6 +30,9 @@ pub struct Point {
     pub programs: u64,
     /// Features seen.
     pub features: usize,
+    /// Branches taken.
+    #[serde(default)]
+    pub arcs: usize,
     /// Findings.
     pub buckets: usize,
 }
@@ -57,6 +62,9 @@ pub struct State {
     pub known: std::collections::BTreeMap<String, u64>,
     /// What was seen.
     pub features: Features,
+    /// Branches of criu that were taken, where it counts them.
+    #[serde(default)]
+    pub arcs: Arcs,
     /// What was found.
     pub buckets: Buckets,
     /// How it went.
@@ -141,10 +149,19 @@ impl State {
         Ok(())
     }
 
+    /// Notes what a program showed; whether there is something new, so that other programs are to be made from it.
+    pub fn learn(&mut self, over: &Over) -> bool {
+        let shows = self.features.add(features::of(over)) > 0;
+        let takes = self.arcs.add(&over.taken);
+        self.arcs.kept += u64::from(takes && !shows);
+        shows || takes
+    }
+
     /// Notes how far it is now.
     pub fn note(&mut self) {
         let (seconds, programs) = (self.seconds, self.programs);
-        self.history.push(Point { seconds, programs, features: self.features.len(), buckets: self.buckets.len() });
+        let (features, arcs, buckets) = (self.features.len(), self.arcs.len(), self.buckets.len());
+        self.history.push(Point { seconds, programs, features, arcs, buckets });
         if self.history.len() > POINTS {
             let mut number = 0;
             self.history.retain(|_| {
@@ -173,6 +190,26 @@ mod tests {
         fs::write(folder.path().join("state.json"), "{\"version\"").unwrap();
         let error = State::load(folder.path(), "x").unwrap_err().to_string();
         assert!(error.contains("is no state of a campaign: EOF"), "{error}");
+    }
+
+    #[test]
+    fn a_state_without_arcs_is_read_and_one_with_all_of_them_stays_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let mut state = State::new("criu".to_owned(), 7);
+        state.note();
+        state.save(folder.path()).unwrap();
+        let mut old: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        old.as_object_mut().unwrap().remove("arcs").unwrap();
+        old["history"][0].as_object_mut().unwrap().remove("arcs").unwrap();
+        fs::write(&path, old.to_string()).unwrap();
+        assert_eq!(State::load(folder.path(), "criu").unwrap().as_ref(), Some(&state));
+        let all = (0..=u32::MAX).step_by(1 << 15).collect();
+        assert!(state.arcs.add(&crate::run::Taken::new(all)));
+        state.note();
+        state.save(folder.path()).unwrap();
+        assert!(fs::metadata(&path).unwrap().len() < 1 << 20);
+        assert_eq!(State::load(folder.path(), "criu").unwrap(), Some(state));
     }
 
     #[test]

@@ -6,13 +6,14 @@
 //! pack is split, those first whose places the error lines name, down to programs that are alone. So a pack only ever says
 //! "passed" (or: failed by known differences alone).
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use protocol::message::{Engine, Event, Lifecycle, PackReport, PackRequest, Request, TrialReport};
 use scenarios::Outcome;
 
 use super::sharing::{self, Needs, Room};
-use super::{ACTION_TIME_LIMIT, News, Over, Task, Worker};
+use super::{ACTION_TIME_LIMIT, News, Over, Taken, Task, Worker};
 use crate::judge::{Context, FailureKind, Judgement, Verdict, judge};
 use crate::machine::{Machine, MachineError, Traces};
 
@@ -161,6 +162,7 @@ impl Worker<'_> {
         } else {
             self.running = None;
         }
+        let taken = Arc::new(Taken::new(report.frame.arcs));
         let share = start.elapsed().as_secs_f64() / tasks.len() as f64;
         let over = |((task, judgement), report): ((&Task, Judgement), TrialReport)| Over {
             task: task.clone(),
@@ -169,6 +171,7 @@ impl Worker<'_> {
             criu: criu.clone(),
             seconds: share,
             traces: Traces::none(),
+            taken: Arc::clone(&taken),
         };
         let all = tasks.iter().zip(judgements).zip(report.programs);
         Packed::Passed(all.filter(|((_, judgement), _)| fine(judgement)).map(over).collect(), others)

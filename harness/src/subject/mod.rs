@@ -21,8 +21,7 @@ pub const DEBIAN: &str = "debian:trixie";
 /// The reference engine, a part of the agent.
 pub const REFERENCE: &str = "reference";
 /// Every form of a subject, for messages and help texts.
-pub const FORMS: &str =
-    "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME";
+pub const FORMS: &str = "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME";
 
 /// Every form with an example, for `--help`.
 pub const HELP: &str = "\
@@ -33,11 +32,14 @@ path:/usr/sbin/criu     a criu of this machine, carried into the VM with the lib
 src:../criu             a CRIU source tree, built here as it is
 git:../criu@v4.1        a revision of a local repository, built here
 src:../criu+patch:x.diff   with a patch on top, as --patch does for all
+src:../criu+coverage    built to count its branches: fuzz keeps what takes a new one
 reference               the reference engine, without CRIU
 reference+fault:NAME    the same with a known mistake";
 
 /// Stands before each patch in a subject's text.
 const PATCH: &str = "+patch:";
+/// Stands behind sources that are to be built for coverage, before or after their patches.
+const COVERAGE: &str = "+coverage";
 
 /// A subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +48,7 @@ pub enum Subject {
     Debian(String),
     /// `path:FILE`: a program of this host.
     Path(PathBuf),
-    /// `src:DIR`, `git:DIR@REV`, with `+patch:FILE` for each patch: sources that are built here.
+    /// `src:DIR`, `git:DIR@REV`, with `+coverage` and with `+patch:FILE` for each patch: sources that are built here.
     Sources(Sources),
     /// `reference`, `reference+fault:NAME`
     Reference(Option<Fault>),
@@ -78,6 +80,9 @@ pub enum UnknownSubject {
     /// A patch on something that is not built here.
     #[error("{0:?}: a patch goes on top of sources only, src:DIR or git:DIR@REV")]
     Patch(String),
+    /// Coverage of something that is not built here.
+    #[error("{0:?}: only what is built here can be built for coverage, src:DIR or git:DIR@REV")]
+    Coverage(String),
     /// No such fault.
     #[error("{0}")]
     Fault(#[from] UnknownFault),
@@ -94,7 +99,8 @@ impl FromStr for Subject {
         if let Some(fault) = word.strip_prefix("reference+fault:") {
             return Ok(Self::Reference(Some(fault.parse()?)));
         }
-        let mut parts = word.split(PATCH);
+        let counts = word.split(PATCH).any(|part| part.ends_with(COVERAGE));
+        let mut parts = word.split(PATCH).map(|part| part.strip_suffix(COVERAGE).unwrap_or(part));
         let (kind, rest) = parts.next().and_then(|first| first.split_once(':')).ok_or_else(unknown)?;
         let patches: Vec<PathBuf> = parts.map(PathBuf::from).collect();
         let complete = |good: bool, form| {
@@ -102,9 +108,10 @@ impl FromStr for Subject {
             if good { Ok(()) } else { Err(UnknownSubject::Incomplete { word, form }) }
         };
         complete(patches.iter().all(|patch| !patch.as_os_str().is_empty()), "a file behind +patch:")?;
-        let plain = |subject| {
-            let refused = || UnknownSubject::Patch(word.to_owned());
-            if patches.is_empty() { Ok(subject) } else { Err(refused()) }
+        let plain = |subject| match () {
+            () if !patches.is_empty() => Err(UnknownSubject::Patch(word.to_owned())),
+            () if counts => Err(UnknownSubject::Coverage(word.to_owned())),
+            () => Ok(subject),
         };
         let tree = match kind {
             "debian" => {
@@ -127,7 +134,7 @@ impl FromStr for Subject {
             }
             _ => return Err(unknown()),
         };
-        Ok(Self::Sources(Sources { tree, patches }))
+        Ok(Self::Sources(Sources { tree, coverage: counts, patches }))
     }
 }
 
@@ -191,6 +198,8 @@ mod tests {
             "src:../criu+patch:a.patch+patch:b.patch",
             "git:/src/criu@main@{yesterday}",
             "git:.@HEAD~1+patch:x",
+            "src:../criu+coverage",
+            "git:.@v4.1+coverage+patch:a.patch",
             "reference",
             "reference+fault:dot-name-as-root",
         ] {
@@ -211,19 +220,23 @@ mod tests {
             "path:a+patch:b",
             "debian:",
             "reference+patch:a",
+            "src:+coverage",
+            "debian:sid+coverage",
         ];
         let told: String = words.map(|word| format!("{}\n", word.parse::<Subject>().unwrap_err())).concat();
         expect![[r#"
-            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME
-            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME
-            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME
+            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME
+            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME
+            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME
             "git:." is incomplete: write git:DIR@REV, as in git:../criu@v4.1
             "git:@main" is incomplete: write git:DIR@REV, as in git:../criu@v4.1
             "src:" is incomplete: write src:DIR, as in src:../criu
             "src:a+patch:" is incomplete: write a file behind +patch:
             "path:a+patch:b": a patch goes on top of sources only, src:DIR or git:DIR@REV
             "debian:" is incomplete: write debian:SUITE, as in debian:sid
-            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +patch:FILE behind), reference, reference+fault:NAME
+            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME
+            "src:+coverage" is incomplete: write src:DIR, as in src:../criu
+            "debian:sid+coverage": only what is built here can be built for coverage, src:DIR or git:DIR@REV
         "#]].assert_eq(&told);
         assert!(
             "reference+fault:x"
@@ -232,6 +245,13 @@ mod tests {
                 .to_string()
                 .starts_with("unknown fault \"x\"; known are attached,")
         );
+    }
+
+    #[test]
+    fn coverage_may_stand_behind_the_patches_too() {
+        let subject: Subject = "src:.+patch:a.patch+coverage".parse().unwrap();
+        assert_eq!(subject.to_string(), "src:.+coverage+patch:a.patch");
+        assert_eq!(subject, "src:.+coverage+patch:a.patch".parse().unwrap());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::child::Child;
 use super::disks::{self, Disk, Disks};
 use super::machine::Machine;
 use super::trial::infrastructure;
+use crate::coverage;
 use crate::executor::Plot;
 
 /// Everything that must be there before the programs start, and where each is carried out, in a `packed` process
@@ -78,6 +79,7 @@ fn make_top(top: &str) -> io::Result<()> {
         fs::copy("/proc/self/exe", EXECUTOR)?;
     }
     fs::hard_link(EXECUTOR, format!("{top}{CORNER}/executor"))?;
+    coverage::make_room(top)?;
     let none = None::<&str>;
     Ok(mount(Some(top), top, none, MsFlags::MS_BIND, none)?)
 }

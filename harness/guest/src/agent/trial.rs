@@ -14,6 +14,7 @@ use super::engine::Engine;
 use super::litter::Before;
 use super::machine::Machine;
 use super::prepare::{inner_top, prepare, remove_top};
+use crate::coverage;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, Grown, Plot};
 use crate::observe::parts::{Part, Parts};
@@ -69,6 +70,10 @@ pub(super) fn run_all(
     }
     report.leftovers.extend(disks.detach());
     let _ = fs::remove_dir_all(images_folder(request.trial));
+    match coverage::collect(&top) {
+        Ok(arcs) => report.arcs = arcs,
+        Err(error) => report.leftovers.push(format!("counters that cannot be taken away: {error}")),
+    }
     report.leftovers.extend(remove_top(&top).err().map(|error| format!("{top}: {error}")));
     report.kernel_log = kernel_log.lines();
     report.tainted = machine.tainted();

@@ -33,6 +33,7 @@ use view::View;
 #[command(after_help = "\
 Examples:
   zdtm-detached fuzz --subject src:../criu --time 8h
+  zdtm-detached fuzz --subject src:../criu+coverage --time 8h    built to count its branches: new ones are interesting, too
   zdtm-detached fuzz --controls --time 30m                       Debian's criu, ordinary files only
   zdtm-detached fuzz --controls --without overlay,ramfs          and nothing of what it is known not to do
   zdtm-detached fuzz --kernel 6.12 --kernel 7.3 --time 8h        a VM with each, side by side

@@ -73,8 +73,12 @@ impl<'a> View<'a> {
         let last = self
             .last
             .map_or_else(String::new, |last| format!(", the last {} ago", duration(last.elapsed().as_secs_f64())));
+        let arcs = match state.arcs.len() {
+            0 => String::new(),
+            arcs => format!(", {arcs} arcs"),
+        };
         format!(
-            "{} programs, {rate:.1}/s, {} features, {} findings{last}, {} known, {} resets",
+            "{} programs, {rate:.1}/s, {} features{arcs}, {} findings{last}, {} known, {} resets",
             state.programs,
             state.features.len(),
             state.buckets.len(),
@@ -125,6 +129,8 @@ struct Document<'a> {
     seconds: f64,
     programs_per_second: f64,
     features: usize,
+    arcs: usize,
+    kept_for_arcs: u64,
     resets: u64,
     flaky: u64,
     unusable: u64,
@@ -160,6 +166,8 @@ impl<'a> Document<'a> {
             seconds: state.seconds,
             programs_per_second: state.programs as f64 / state.seconds.max(0.001),
             features: state.features.len(),
+            arcs: state.arcs.len(),
+            kept_for_arcs: state.arcs.kept,
             resets: state.resets,
             flaky: state.flaky,
             unusable: state.unusable,

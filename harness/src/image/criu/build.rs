@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::error::{ImageError, at};
+use super::coverage;
 use super::room::Room;
 use super::stage::{self, SourceFile, Stage};
 
@@ -52,7 +53,9 @@ impl Workshop<'_> {
         self.synchronise(stage)?;
         let program = self.tree().join(PROGRAM);
         let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
-        let words = [&["make", &jobs], &TARGET[..]].concat();
+        let counting = if stage.coverage { Vec::from(coverage::words()) } else { Vec::new() };
+        let counting: Vec<&str> = counting.iter().map(String::as_str).collect();
+        let words = [&["make", &jobs], &counting[..], &TARGET[..]].concat();
         let tree = self.tree();
         let made = Room { root: self.root, folder: &tree }.run(&words, &self.log())?;
         Ok(made && program.is_file())
@@ -134,7 +137,7 @@ mod tests {
             content: text.into(),
             link: false,
         };
-        Stage { files: files.iter().map(file).collect() }
+        Stage { files: files.iter().map(file).collect(), coverage: false }
     }
 
     #[test]

@@ -6,11 +6,13 @@
 //! - [`carry`]: a program with its libraries
 //! - [`stage`]: the sources as they are to be built
 //! - [`build`]: `make`, in a tree that is kept
+//! - [`coverage`]: what is different in a criu that counts what it does
 //! - [`debian`]: Debian's source package as such sources
 //! - [`room`]: the build root as a place to run programs in
 
 mod build;
 mod carry;
+mod coverage;
 mod debian;
 mod room;
 mod stage;
@@ -65,6 +67,8 @@ impl fmt::Display for Tree {
 pub struct Sources {
     /// Where they are.
     pub tree: Tree,
+    /// Built so that it counts which of its branches are taken.
+    pub coverage: bool,
     /// Files to apply on top, in this order (patch(1), `-p1`).
     pub patches: Vec<PathBuf>,
 }
@@ -99,7 +103,8 @@ impl Store {
         let slot = criu_slot(&carry::key(&files)?);
         let title = format!("path:{}", absolute(program).display());
         self.criu(&slot, |to| {
-            let version = doing(self.cache.progress(), &format!("{title}: packing"), || carry::pack(&files, to))?;
+            let version =
+                doing(self.cache.progress(), &format!("{title}: packing"), || carry::pack(&files, false, to))?;
             Ok(built(&version, &title))
         })
     }
@@ -123,7 +128,8 @@ impl Store {
                 Tree::Folder(folder) => folder,
                 Tree::Revision { repository, .. } => repository,
             };
-            let key = sha256(format!("{root_key} {}", absolute(folder).display()).as_bytes());
+            let apart = coverage::tree_key(sources.coverage);
+            let key = sha256(format!("{root_key} {}{apart}", absolute(folder).display()).as_bytes());
             let name = format!("build-tree-{}", &key[..16]);
             let lock = self.cache.lock_by_name(&name)?;
             // The lock's time says when the tree was used last, as for images.
@@ -131,7 +137,7 @@ impl Store {
             let workshop = Workshop { root: &root, directory: self.cache.root().join("images").join(name) };
             doing(self.cache.progress(), &format!("{title}: building"), || {
                 let program = workshop.build(&title, &stage)?;
-                let version = carry::pack(&carry::of_tree(&root, &program)?, to)?;
+                let version = carry::pack(&carry::of_tree(&root, &program)?, sources.coverage, to)?;
                 Ok(built(&version, &title))
             })
         })
@@ -173,6 +179,7 @@ impl Store {
 impl fmt::Display for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.tree.fmt(f)?;
+        f.write_str(if self.coverage { "+coverage" } else { "" })?;
         self.patches.iter().try_for_each(|patch| write!(f, "+patch:{}", patch.display()))
     }
 }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::super::error::{ImageError, at};
 use super::super::host;
 use super::super::userland::through_loader;
-use super::{Sources, Tree};
+use super::{Sources, Tree, coverage};
 
 /// What a build leaves, for folders where git cannot tell.
 const BUILT: [&str; 6] = [".o", ".a", ".d", ".so", ".pb-c.c", ".pb-c.h"];
@@ -35,6 +35,8 @@ pub(super) struct SourceFile {
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) files: Vec<SourceFile>,
+    /// It is to count what it does.
+    pub(super) coverage: bool,
 }
 
 impl Stage {
@@ -66,8 +68,9 @@ impl Stage {
             }
             files = read_all(&tree, &below(&tree)?)?;
         }
+        files.extend(sources.coverage.then(coverage::flush));
         files.sort();
-        Ok(Stage { files })
+        Ok(Stage { files, coverage: sources.coverage })
     }
 
     /// A hash of all of it.

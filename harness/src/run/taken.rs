@@ -1,0 +1,25 @@
+//! The branches that criu took for a task, where it was built to count them.
+
+use std::sync::OnceLock;
+
+/// Numbers of arcs, as the guest tells them; the programs of a pack have one of these together.
+///
+/// Which program of a pack had a branch taken nobody knows. So whoever keeps what is new asks once for all of them: the first
+/// answer is every program's. Where none counted for it, a pack's arcs would be lost, and most programs run in packs.
+#[derive(Debug, Default)]
+pub struct Taken {
+    arcs: Vec<u32>,
+    novel: OnceLock<bool>,
+}
+
+impl Taken {
+    /// Those of one run of criu.
+    pub fn new(arcs: Vec<u32>) -> Self {
+        Self { arcs, novel: OnceLock::new() }
+    }
+
+    /// Whether there is something new among them, in the opinion of whoever was asked first.
+    pub fn is_novel(&self, ask: impl FnOnce(&[u32]) -> bool) -> bool {
+        !self.arcs.is_empty() && *self.novel.get_or_init(|| ask(&self.arcs))
+    }
+}
