@@ -20,7 +20,8 @@ use scenarios::{Program, Scenario, Step, live, text};
 use super::machines::MachineArgs;
 use super::one::{One, as_it_was, one};
 use super::plan::{self, Axes, single};
-use crate::fuzz::campaign::{Seen, steps};
+use crate::fuzz::Seen;
+use crate::fuzz::campaign::steps;
 use crate::fuzz::signature::Signature;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial};
@@ -234,6 +235,7 @@ impl Rig<'_> {
             tasks: &queue,
             specs: self.specs,
             known: &known,
+            known_grows: false,
             stop: &stop,
             timeout_scale: self.timeout_scale,
             retries: 0,

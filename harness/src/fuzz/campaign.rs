@@ -9,20 +9,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arbitrary::Unstructured;
-use protocol::message::{Engine, MountWay};
+use protocol::message::{Engine, Lifecycle, MountWay};
 use scenarios::live::{self, Terms};
 use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario};
 
 use super::buckets::{Bucket, Filed};
 use super::draw::{self, Wanted};
+use super::risk::{Risk, Traits};
+use super::seen::Seen;
+use super::sides::{Outcome, Planned, Side, Sides};
 use super::signature::Signature;
 use super::state::{CORPUS, State, StateError};
-use crate::judge::{FailureKind, Judgement, Trial, Verdict};
-use crate::run::{News, Over, Task, Work, Worker};
+use crate::judge::{FailureKind, Verdict};
+use crate::run::{News, Over, Work};
 
+/// What is done to the process of a program: once in so many the others of these, which tell whether a dump leaves alone what
+/// goes on, and whether three times is as good as once.
+const LIFECYCLES: [Lifecycle; 3] = [Lifecycle::DumpRestore, Lifecycle::LeaveRunning, Lifecycle::ThreeTimes];
+const OTHER_LIFECYCLE: u64 = 128;
+/// Of programs that will most likely show what is known one in so many is run all the same.
+const RISKY: u64 = 8;
 /// A finding is not shrunk for longer, under KVM.
-const SHRINK: Duration = Duration::from_secs(20);
+const SHRINK: Duration = Duration::from_secs(10);
 /// And not with more programs.
 const SHRINK_PROGRAMS: usize = 300;
 /// So many programs are drawn at once as long as each second batch has a finding.
@@ -49,39 +58,16 @@ pub struct Settings<'a> {
     pub batch: usize,
     /// What programs are like.
     pub wanted: Wanted,
-    /// What runs them.
-    pub engine: Engine,
-    /// The trial's other parts: each worker has one of these, in turn.
-    pub trials: Vec<Trial>,
+    /// What runs them: each worker has one of these, in turn.
+    pub sides: Vec<Side>,
+    /// Each worker has all of them, and what they come to must be the same.
+    pub differential: bool,
+    /// What is done to processes: these in turn, or almost always the first of [`LIFECYCLES`] when none is given.
+    pub lifecycles: Vec<Lifecycle>,
     /// Findings that are known: counted only.
     pub known: BTreeSet<Signature>,
     /// What was seen, for whoever decides what is expected.
     pub seen: &'a Seen,
-}
-
-/// Findings that need no second look: whoever runs the programs takes them as expected, so that they cost no more than a
-/// pass, neither a confirmation nor a fresh machine nor a pack that is split.
-#[derive(Debug, Default)]
-pub struct Seen(Mutex<BTreeSet<Signature>>);
-
-impl Seen {
-    /// One more. What harms a machine is never taken as expected.
-    pub fn add(&self, signature: &Signature, verdict: Verdict) {
-        let harmless = match verdict {
-            Verdict::Fail(kind) => !matches!(kind, FailureKind::Hang | FailureKind::Crash | FailureKind::KernelSplat),
-            _ => false,
-        };
-        if harmless {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(signature.clone());
-        }
-    }
-
-    /// A judgement in the light of what was seen.
-    pub fn expect(&self, judgement: Judgement) -> Judgement {
-        let Verdict::Fail(kind) = judgement.verdict else { return judgement };
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&Signature::of(&judgement));
-        if seen { Judgement { verdict: Verdict::Xfail(kind), ..judgement } } else { judgement }
-    }
 }
 
 /// A campaign under way.
@@ -89,6 +75,7 @@ pub struct Campaign<'a> {
     settings: &'a Settings<'a>,
     work: &'a Work<'a>,
     shared: Mutex<Shared>,
+    risk: Mutex<Risk>,
     start: Instant,
     /// Seconds of earlier runs.
     before: f64,
@@ -106,7 +93,7 @@ struct Shared {
 /// A failure to look into.
 struct Failure {
     signature: Signature,
-    over: Over,
+    outcome: Outcome,
 }
 
 impl<'a> Campaign<'a> {
@@ -114,7 +101,15 @@ impl<'a> Campaign<'a> {
     pub fn new(settings: &'a Settings<'a>, work: &'a Work<'a>, state: State, corpus: Vec<Program>) -> Self {
         let before = state.seconds;
         let shared = Mutex::new(Shared { state, corpus, saved: Instant::now(), unsaved: None });
-        Self { settings, work, shared, start: Instant::now(), before, over: AtomicBool::new(false) }
+        Self {
+            settings,
+            work,
+            shared,
+            risk: Mutex::default(),
+            start: Instant::now(),
+            before,
+            over: AtomicBool::new(false),
+        }
     }
 
     /// Runs it to its end; `watch` is told of the state now and then, and at the end.
@@ -155,7 +150,7 @@ impl<'a> Campaign<'a> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared)
     }
 
     fn end_in_time(&self) {
@@ -166,32 +161,35 @@ impl<'a> Campaign<'a> {
     }
 
     fn work(&self, number: usize, news: Sender<News>) {
-        let mut worker = Worker::new(number, self.work, news);
-        let trial = &self.settings.trials[number % self.settings.trials.len()];
+        let Settings { sides, differential, seen, .. } = self.settings;
+        let mut sides = Sides::new(number, sides, *differential, self.work, &news, seen);
+        drop(news);
         let mut batch = SMALLEST_BATCH.min(self.settings.batch);
         while !self.over.load(Ordering::Relaxed) && !crate::interrupt::requested() {
-            let tasks = self.draw(trial, batch);
-            if tasks.is_empty() {
-                break;
-            }
+            let Some((programs, risky)) = self.draw(batch) else { break };
             let mut failures = Vec::new();
-            worker.run_all(tasks, &mut |over| failures.extend(self.note(over)));
+            sides.run(&programs, &mut |outcome| failures.extend(self.note(outcome)));
             // Much that is new at once is soon old.
             batch = if failures.is_empty() { batch * 2 } else { batch / 2 };
             batch = batch.clamp(SMALLEST_BATCH.min(self.settings.batch), self.settings.batch);
+            // They would take others along.
+            for program in risky {
+                sides.run(&[program], &mut |outcome| failures.extend(self.note(outcome)));
+            }
             for failure in failures {
                 if self.over.load(Ordering::Relaxed) || crate::interrupt::requested() {
                     self.file_as_it_is(failure);
                 } else {
-                    self.look_into(&mut worker, failure);
+                    self.look_into(&mut sides, failure);
                 }
             }
             self.save();
         }
     }
 
-    /// The next programs. Every second one has parents, as soon as there are some.
-    fn draw(&self, trial: &Trial, batch: usize) -> Vec<Task> {
+    /// The next programs, and apart from them those that will most likely show what is known; none at the end. Every second
+    /// one has parents, as soon as there are some.
+    fn draw(&self, batch: usize) -> Option<(Vec<Planned>, Vec<Planned>)> {
         let (seed, numbers, parents) = {
             let mut shared = self.lock();
             let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
@@ -205,24 +203,39 @@ impl<'a> Campaign<'a> {
             let parents: Vec<_> = (0..count).map(|_| pair(&mut random)).collect();
             (seed, from..from + count, parents)
         };
-        let program = |number, parents: Option<(Program, Program)>| {
+        if numbers.is_empty() {
+            return None;
+        }
+        let (mut safe, mut risky, mut skipped) = (Vec::new(), Vec::new(), 0);
+        for (number, parents) in numbers.zip(parents) {
             let parents = parents.as_ref().map(|(one, other)| (one, other));
-            draw::program(seed, number, parents, &self.settings.wanted)
-        };
-        let drawn = numbers.zip(parents).filter_map(|(number, parents)| Some((number, program(number, parents)?)));
-        drawn
-            .map(|(number, program)| self.task(Scenario::generated(format!("fuzz/{number}"), program), trial))
-            .collect()
+            let Some(program) = draw::program(seed, number, parents, &self.settings.wanted) else { continue };
+            let is_risky = locked(&self.risk).is_high(&Traits::of(&program));
+            let scenario = Scenario::generated(format!("fuzz/{number}"), program);
+            let planned = Planned { scenario, lifecycle: self.lifecycle(number) };
+            match is_risky {
+                false => safe.push(planned),
+                true if number % RISKY == 0 => risky.push(planned),
+                true => skipped += 1,
+            }
+        }
+        self.lock().state.skipped += skipped;
+        Some((safe, risky))
     }
 
-    fn task(&self, scenario: Scenario, trial: &Trial) -> Task {
-        let trial = Trial { scenario: scenario.name.clone(), ..trial.clone() };
-        Task { trial, scenario, engine: self.settings.engine.clone() }
+    /// What is done to the process of the program with this number.
+    fn lifecycle(&self, number: u64) -> Lifecycle {
+        let turn = |all: &[Lifecycle], number: u64| all[(number % all.len() as u64) as usize];
+        match &self.settings.lifecycles[..] {
+            [] if number % OTHER_LIFECYCLE == OTHER_LIFECYCLE - 1 => turn(&LIFECYCLES[1..], number / OTHER_LIFECYCLE),
+            [] => LIFECYCLES[0],
+            given => turn(given, number),
+        }
     }
 
     /// Takes note of a program that ran; a failure is to be looked into.
-    fn note(&self, over: Over) -> Option<Failure> {
-        let failure = Signature::found(&over);
+    fn note(&self, outcome: Outcome) -> Option<Failure> {
+        let over = &outcome.over;
         let mut shared = self.lock();
         match over.judgement.verdict {
             Verdict::NotRun => return None,
@@ -232,18 +245,25 @@ impl<'a> Campaign<'a> {
         if matches!(over.judgement.verdict, Verdict::Flaky { .. }) {
             shared.state.flaky += 1;
         }
-        if shared.state.learn(&over) {
+        let is_known = matches!(over.judgement.verdict, Verdict::Xfail(_)) && Signature::found(over).is_some();
+        if is_known || over.judgement.verdict == Verdict::Pass {
+            locked(&self.risk).learn(&Traits::of(&over.task.scenario.program), is_known);
+        }
+        if shared.state.learn(over) {
             if shared.corpus.len() >= CORPUS {
                 shared.corpus.remove(0);
             }
             shared.corpus.push(over.task.scenario.program.clone());
         }
-        let signature = failure?;
+        if self.settings.differential && outcome.signature.is_none() && Signature::found(over).is_some() {
+            *shared.state.known.entry("(fails everywhere in the same way)".to_owned()).or_default() += 1;
+        }
+        let signature = outcome.signature.clone()?;
         if self.settings.known.contains(&signature) {
             *shared.state.known.entry(signature.0).or_default() += 1;
             return None;
         }
-        if matches!(over.judgement.verdict, Verdict::Xfail(_)) {
+        if is_known && !self.settings.differential {
             // Not in a condition: a lock that is taken there is held to the end of it.
             let is_finding = shared.state.buckets.has(&signature);
             if !is_finding {
@@ -251,25 +271,28 @@ impl<'a> Campaign<'a> {
                 return None;
             }
             drop(shared);
-            self.file(signature, &over);
+            self.file(signature, over);
             return None;
         }
-        Some(Failure { signature, over })
+        Some(Failure { signature, outcome })
     }
 
     /// Files a failure, unless the reference engine says that nobody can do it; the first of its kind is made smaller.
-    fn look_into(&self, worker: &mut Worker<'_>, Failure { signature, over }: Failure) {
-        if over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed) && self.nobody_can(worker, &over.task) {
+    fn look_into(&self, sides: &mut Sides<'_>, Failure { signature, outcome }: Failure) {
+        let over = &outcome.over;
+        let refused = !self.settings.differential && over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
+        let reference = Engine::Reference { fault: None, without_statmount: false, way: MountWay::Tree };
+        if refused && sides.nobody_can(&over.task, reference) {
             let mut shared = self.lock();
             *shared.state.known.entry("(the reference engine refuses it as well)".to_owned()).or_default() += 1;
-            if matches!(self.settings.engine, Engine::Reference { .. }) {
+            if matches!(over.task.engine, Engine::Reference { .. }) {
                 self.settings.seen.add(&signature, over.judgement.verdict);
             }
             return;
         }
-        if self.file(signature.clone(), &over) == Filed::New {
+        if self.file(signature.clone(), over) == Filed::New {
             self.save_now();
-            self.shrink(worker, &signature, &over.task);
+            self.shrink(sides, &signature, &outcome.planned());
             if self.settings.first {
                 self.over.store(true, Ordering::Relaxed);
                 self.work.stop.store(true, Ordering::Relaxed);
@@ -278,9 +301,9 @@ impl<'a> Campaign<'a> {
     }
 
     /// The campaign is over: nobody looks into it any more. What nobody may be able to restore is left out.
-    fn file_as_it_is(&self, Failure { signature, over }: Failure) {
-        if over.judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) {
-            self.file(signature, &over);
+    fn file_as_it_is(&self, Failure { signature, outcome }: Failure) {
+        if outcome.over.judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) {
+            self.file(signature, &outcome.over);
         }
     }
 
@@ -301,19 +324,14 @@ impl<'a> Campaign<'a> {
         })
     }
 
-    /// Whether the reference engine refuses a program, too.
-    fn nobody_can(&self, worker: &mut Worker<'_>, task: &Task) -> bool {
-        let engine = Engine::Reference { fault: None, without_statmount: false, way: MountWay::Tree };
-        let task = Task { engine, ..task.clone() };
-        let mut refused = false;
-        worker.run_all(vec![task], &mut |over| {
-            refused = over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
-        });
-        refused
-    }
-
-    fn shrink(&self, worker: &mut Worker<'_>, signature: &Signature, task: &Task) {
-        let scenario = &task.scenario;
+    fn shrink(&self, sides: &mut Sides<'_>, signature: &Signature, planned: &Planned) {
+        let scenario = &planned.scenario;
+        let mut shows = |scenario: Scenario| {
+            let mut shows = false;
+            let planned = Planned { scenario, ..*planned };
+            sides.run(&[planned], &mut |outcome| shows = outcome.signature.as_ref() == Some(signature));
+            shows
+        };
         let until = Instant::now() + SHRINK.mul_f64(self.work.timeout_scale);
         let mut shrinker = Shrinker::new(&scenario.program);
         for _ in 0..SHRINK_PROGRAMS {
@@ -325,22 +343,16 @@ impl<'a> Campaign<'a> {
             if smaller.outcome != scenario.outcome {
                 continue;
             }
-            let task = Task { scenario: smaller, ..task.clone() };
-            let mut shows = false;
-            worker.run_all(vec![task], &mut |over| shows = Signature::found(&over).as_ref() == Some(signature));
-            if shows {
+            if shows(smaller) {
                 shrinker.accept(program);
             }
         }
         let mut found = shrinker.best().clone();
         // With what the model says of it, it is a scenario.
         if let Ok(program) = live::assert(&mut Unstructured::new(&[0; 4096]), &found, &Terms::default()) {
-            let scenario = Scenario { program: program.clone(), ..scenario.clone() };
-            worker.run_all(vec![Task { scenario, ..task.clone() }], &mut |over| {
-                if Signature::found(&over).as_ref() == Some(signature) {
-                    found = program.clone();
-                }
-            });
+            if shows(Scenario { program: program.clone(), ..scenario.clone() }) {
+                found = program;
+            }
         }
         let size = steps(&found);
         let text = scenarios::text::print_scenario(&Scenario { program: found, ..scenario.clone() });
@@ -365,6 +377,10 @@ impl<'a> Campaign<'a> {
             self.work.stop.store(true, Ordering::Relaxed);
         }
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Steps that do something.

@@ -3,7 +3,7 @@
 use arbitrary::Unstructured;
 use scenarios::Program;
 use scenarios::live::{self, Terms};
-use scenarios::program::Step;
+use scenarios::program::{Filesystem, Step};
 
 /// How many bytes a program is drawn from.
 const BYTES: usize = 4096;
@@ -15,6 +15,8 @@ const SHORT: usize = 12;
 /// So many of 256 hold nothing that is detached, and so many may hold what nobody can restore: the latter run alone.
 const VISIBLE: u8 = 12;
 const LOST: u8 = 12;
+/// What is in memory.
+const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
 /// A program that is no use is drawn again so often.
 const TRIES: usize = 20;
 
@@ -25,6 +27,8 @@ pub struct Wanted {
     pub terms: Terms,
     /// So many of 256 programs may use disks, which few can at a time.
     pub disks: u8,
+    /// So many of 256 programs may have filesystems in memory, which criu saves with the help of three programs each.
+    pub memory: u8,
     /// Nothing is on a detached mount: what a criu can restore that knows nothing of them.
     pub controls: bool,
 }
@@ -36,10 +40,12 @@ pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wa
     // Alone in a process a program takes ten times as long as among others.
     let shares = random.u8(..) >= ALONE;
     let disks = wanted.terms.disks && random.u8(..) < wanted.disks;
+    let in_memory = random.u8(..) <= wanted.memory;
+    let without = if in_memory { wanted.terms.without } else { wanted.terms.without.and(MEMORY) };
     let steps = if random.u8(..) < LONG { wanted.terms.steps } else { wanted.terms.steps.min(SHORT) };
     let controls = wanted.controls || random.u8(..) < VISIBLE;
     let may_be_lost = !controls && random.u8(..) < LOST;
-    let wanted = &Wanted { terms: Terms { steps, shares, disks, ..wanted.terms }, controls, ..*wanted };
+    let wanted = &Wanted { terms: Terms { steps, shares, disks, without, ..wanted.terms }, controls, ..*wanted };
     for _ in 0..TRIES {
         random.fill(&mut bytes);
         let mut u = Unstructured::new(&bytes);

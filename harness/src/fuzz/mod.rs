@@ -6,6 +6,8 @@
 //!
 //! - [`campaign`]: the loop
 //! - [`draw`]: which programs
+//! - [`sides`]: on what they run, and a comparison of kernels and subjects
+//! - [`seen`], [`risk`]: what is known comes less often, and costs less
 //! - [`signature`], [`buckets`]: what a finding is
 //! - [`features`], [`arcs`]: what is new
 //! - [`state`]: what outlives a kill
@@ -17,9 +19,14 @@ pub mod campaign;
 pub mod draw;
 pub mod features;
 pub mod page;
+pub mod risk;
+pub mod seen;
+pub mod sides;
 pub mod signature;
 pub mod state;
 
-pub use campaign::{Campaign, Seen, Settings};
+pub use campaign::{Campaign, Settings};
+pub use seen::Seen;
+pub use sides::Side;
 pub use signature::Signature;
 pub use state::State;

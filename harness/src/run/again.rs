@@ -21,11 +21,17 @@ pub(super) fn is_unexpected(judgement: &Judgement) -> bool {
     matches!(judgement.verdict, Verdict::Fail(_) | Verdict::ChangedFail(_) | Verdict::Xpass)
 }
 
-/// An unexpected result and what came of up to `retries` further runs; the first that is not the same ends them.
-pub(super) fn confirmed(first: Over, retries: u32, mut again: impl FnMut() -> Attempt) -> Over {
+/// An unexpected result and what came of up to `retries` further runs; the first that is not the same ends them. Where what is
+/// known grows, the same failure may have become an expected one.
+pub(super) fn confirmed(first: Over, retries: u32, known_grows: bool, mut again: impl FnMut() -> Attempt) -> Over {
+    let verdict = first.judgement.verdict;
+    let is_same = |second: Verdict| match (verdict, second) {
+        (Verdict::Fail(one), Verdict::Xfail(other)) if known_grows => one == other,
+        (one, other) => one == other,
+    };
     for same in 1..=retries {
         match again() {
-            Attempt::Over(second) if second.judgement.verdict == first.judgement.verdict => {}
+            Attempt::Over(second) if is_same(second.judgement.verdict) => {}
             Attempt::Over(second) => return flaky(first, same, &second.judgement),
             Attempt::Died { error, .. } => {
                 return with_note(first, &format!("not confirmed: the second time {error}"));
@@ -163,7 +169,7 @@ mod tests {
     fn again(verdicts: &[Verdict]) -> String {
         let mut next = verdicts.iter();
         let more = || Attempt::Over(Box::new(over(*next.next().expect("no more runs than asked for"), "")));
-        told(&confirmed(over(WRONG_PATH, "first"), 3, more))
+        told(&confirmed(over(WRONG_PATH, "first"), 3, false, more))
     }
 
     fn died(panic: Option<&str>) -> MachineError {
@@ -179,18 +185,30 @@ mod tests {
     fn what_comes_again_is_told_as_it_came() {
         let second = Attempt::Over(Box::new(over(WRONG_PATH, "and again")));
         let mut second = Some(second);
-        let over = confirmed(over(WRONG_PATH, "first"), 1, || second.take().expect("one more run is enough"));
+        let over = confirmed(over(WRONG_PATH, "first"), 1, false, || second.take().expect("one more run is enough"));
         assert_eq!(told(&over), "fail(wrong-path): first");
     }
 
     #[test]
     fn another_second_result_is_flaky() {
         let first = || over(WRONG_PATH, "the link differs");
-        let again = |verdict, reason| told(&confirmed(first(), 1, || Attempt::Over(Box::new(over(verdict, reason)))));
+        let again =
+            |verdict, reason| told(&confirmed(first(), 1, false, || Attempt::Over(Box::new(over(verdict, reason)))));
         expect_test::expect![[r#"
             flaky(1/2): the first time fail(wrong-path): the link differs; again, in a new machine, pass
             flaky(0/2): the first time fail(wrong-path): the link differs; again, in a new machine, fail(hang): slow"#]]
         .assert_eq(&format!("{}\n{}", again(Verdict::Pass, ""), again(Verdict::Fail(FailureKind::Hang), "slow")));
+    }
+
+    #[test]
+    fn what_another_worker_found_meanwhile_is_the_same_failure() {
+        let again = |grows, kind| {
+            let second = || Attempt::Over(Box::new(over(Verdict::Xfail(kind), "known")));
+            confirmed(over(WRONG_PATH, "first"), 1, grows, second).judgement.verdict
+        };
+        assert_eq!(again(true, FailureKind::WrongPath), WRONG_PATH);
+        let flaky = Verdict::Flaky { passed: 0, runs: 2 };
+        assert_eq!([again(false, FailureKind::WrongPath), again(true, FailureKind::Hang)], [flaky, flaky]);
     }
 
     #[test]
@@ -225,10 +243,10 @@ mod tests {
     fn a_second_run_without_an_end_changes_nothing_but_is_told() {
         let first = || over(WRONG_PATH, "the link differs");
         assert_eq!(
-            told(&confirmed(first(), 1, || Attempt::Interrupted)),
+            told(&confirmed(first(), 1, false, || Attempt::Interrupted)),
             "fail(wrong-path): the link differs (not confirmed: interrupted)"
         );
-        let died = told(&confirmed(first(), 1, || attempt_died(None)));
+        let died = told(&confirmed(first(), 1, false, || attempt_died(None)));
         assert!(
             died.starts_with(
                 "fail(wrong-path): the link differs (not confirmed: the second time the VM: the guest died"

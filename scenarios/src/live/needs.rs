@@ -47,7 +47,11 @@ fn wish(
         growth.add(&Step::Chroot { at: Place { base: None, path: Bytes::from(".") } });
     }
     for &need in needs(wish_for.kind) {
-        wish(u, growth, swarm, need, length, depth - 1)?;
+        let is_met = wish(u, growth, swarm, need, length, depth - 1)?;
+        if !is_met && need.kind == "mount" && need.filesystem.is_none() {
+            // Without a filesystem of its own a program has binds.
+            wish(u, growth, swarm, Wish::of("bind"), length, depth - 1)?;
+        }
     }
     attempt(u, growth, swarm, wish_for, TRIES)
 }

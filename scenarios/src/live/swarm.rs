@@ -103,6 +103,11 @@ impl Swarm {
         if terms.privileged {
             filesystems.extend(KERNELS);
         }
+        filesystems.retain(|&filesystem| terms.without.allows(filesystem));
+        if filesystems.is_empty() {
+            // It is refused where it is used.
+            filesystems.push(Filesystem::Tmpfs);
+        }
         let names = if terms.without.odd_names() { &NAMES[..PLAIN_NAMES] } else { NAMES };
         let names = names.iter().flat_map(|name| name.split(|&byte| byte == b'/').filter(|part| !part.is_empty()));
         let fits = |kind: &str| match kind {
@@ -155,7 +160,11 @@ impl Swarm {
 
     pub(super) fn filesystem(&self, u: &mut Unstructured<'_>) -> Result<Filesystem> {
         // tmpfs is where nothing is in the way.
-        if u.ratio(1, 3)? { Ok(Filesystem::Tmpfs) } else { u.choose(&self.filesystems).copied() }
+        if u.ratio(1, 3)? && self.terms.without.allows(Filesystem::Tmpfs) {
+            Ok(Filesystem::Tmpfs)
+        } else {
+            u.choose(&self.filesystems).copied()
+        }
     }
 
     pub(super) fn name(&self, u: &mut Unstructured<'_>) -> Result<&'static [u8]> {

@@ -30,6 +30,18 @@ impl Without {
         self.has(ODD_NAMES)
     }
 
+    /// Without these filesystems either.
+    #[must_use]
+    pub fn and(self, filesystems: &[Filesystem]) -> Self {
+        let of_word = |name: &str| vocabulary().position(|other| other == name).map_or(0, |bit| 1 << bit);
+        Without(filesystems.iter().fold(self.0, |bits, &filesystem| bits | of_word(word(filesystem))))
+    }
+
+    /// Whether a program may have this filesystem.
+    pub(super) fn allows(self, filesystem: Filesystem) -> bool {
+        !self.has(word(filesystem))
+    }
+
     fn has(self, word: &str) -> bool {
         vocabulary().position(|other| other == word).is_some_and(|bit| self.0 & 1 << bit != 0)
     }
@@ -79,6 +91,9 @@ mod tests {
         assert!(forbidden("mount ramfs a\n"));
         assert!(forbidden("mkdir l\nmkdir u\nmkdir w\noverlay o lower=l upper=u work=w\n"));
         assert!(!forbidden("mount tmpfs a\nwrite a/f \"ramfs\"\n"));
+        let more = without.and(&[Filesystem::Tmpfs]);
+        assert!(!more.allows(Filesystem::Tmpfs) && !more.allows(Filesystem::Ramfs) && more.allows(Filesystem::Ext4));
+        assert_eq!(more.to_string(), "overlay,tmpfs,ramfs");
         assert!("overlays".parse::<Without>().expect_err("no such step").contains("`overlays` is not one of"));
         assert!(vocabulary().count() <= 64);
     }

@@ -76,8 +76,17 @@ impl Bench<'_> {
         };
         let (queue, stop) = (Mutex::new(VecDeque::new()), AtomicBool::new(false));
         let timeout_scale = self.args.machines.timeout_scale;
-        let work =
-            Work { tasks: &queue, specs, known: &known, stop: &stop, timeout_scale, retries: 0, repeat: 1, pack: PACK };
+        let work = Work {
+            tasks: &queue,
+            specs,
+            known: &known,
+            known_grows: false,
+            stop: &stop,
+            timeout_scale,
+            retries: 0,
+            repeat: 1,
+            pack: PACK,
+        };
         let ready = Barrier::new(workers);
         let rounds = &|number: usize| -> Result<f64, String> {
             let (news, _heard) = channel();

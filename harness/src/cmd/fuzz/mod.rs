@@ -19,7 +19,7 @@ use super::machines::MachineArgs;
 use super::plan::{self, Axes};
 use super::run::progress;
 use crate::fuzz::draw::Wanted;
-use crate::fuzz::{Campaign, Seen, Settings, State, buckets};
+use crate::fuzz::{Campaign, Seen, Settings, Side, State, buckets};
 use crate::judge::range::Version;
 use crate::judge::verdict::flavor_word;
 use crate::judge::{Judgement, Trial, Verdict};
@@ -37,6 +37,8 @@ Examples:
   zdtm-detached fuzz --controls --time 30m                       Debian's criu, ordinary files only
   zdtm-detached fuzz --controls --without overlay,ramfs          and nothing of what it is known not to do
   zdtm-detached fuzz --kernel 6.12 --kernel 7.3 --time 8h        a VM with each, side by side
+  zdtm-detached fuzz --differential --subject git:../criu@v4.1 --subject src:../criu --controls
+  zdtm-detached fuzz --lifecycle three-times --lifecycle leave-running-dump
   zdtm-detached fuzz --subject reference --backend host          the engine on this machine's own kernel: fast
   zdtm-detached fuzz --subject reference+fault:undeleted --backend host --first --time 1m
 
@@ -46,14 +48,17 @@ run it; index.html. A file of findings/ copied into the catalogue is a regressio
 Exit status: 0 nothing was found, 1 something was, 2 wrong usage, 3 infrastructure, 130 interrupted.")]
 pub struct FuzzArgs {
     /// What is tested
-    #[arg(long, value_name = "SUBJECT", default_value = subject::DEBIAN, env = "ZDTM_DETACHED_SUBJECT", long_help = subject::HELP)]
-    pub subject: Subject,
+    #[arg(long, value_name = "SUBJECT", env = "ZDTM_DETACHED_SUBJECT", long_help = subject::HELP)]
+    pub subject: Vec<Subject>,
     /// Patch on top of a src: or git: subject; may be given more than once
     #[arg(long, value_name = "FILE")]
     pub patch: Vec<PathBuf>,
-    /// Kernels, which share the machines; one flavor, one lifecycle
+    /// Kernels, which share the machines as subjects do; one flavor; lifecycles in turn
     #[command(flatten)]
     pub axes: Axes,
+    /// Run every program with each kernel and each subject: a finding is what they do not agree about
+    #[arg(long)]
+    pub differential: bool,
     /// End after this time: 90s, 30m, 8h [default: never]
     #[arg(long, value_name = "T", value_parser = time)]
     pub time: Option<Duration>,
@@ -93,6 +98,9 @@ pub struct FuzzArgs {
     pub machines: MachineArgs,
 }
 
+/// So many of 256 programs of a campaign for criu without detached mounts have tmpfs.
+const MEMORY: u8 = 64;
+
 /// How the end is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FuzzFormat {
@@ -122,12 +130,10 @@ fn time(word: &str) -> Result<Duration, String> {
 pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     crate::interrupt::install().context("installing the signal handlers")?;
     let store = args.machines.store.open(progress())?;
-    let subjects = plan::subjects(std::slice::from_ref(&args.subject), &args.patch, &store)?;
-    let subject = &subjects[0];
+    let subjects = plan::subjects(&args.subject, &args.patch, &store)?;
     plan::check_backend(args.machines.backend, &subjects)?;
     let kernels = args.axes.kernels(args.machines.backend, &store)?;
     let flavor = plan::single("--flavor", &args.axes.flavor, Some(Flavor::Ns))?;
-    let lifecycle = plan::single("--lifecycle", &args.axes.lifecycle, Some(Lifecycle::DumpRestore))?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let expectations = plan::expectations(&tree)?;
     let known = match &args.known {
@@ -135,17 +141,30 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         None => BTreeSet::new(),
     };
     let corpus = args.corpus.as_deref().map(corpus).transpose()?.unwrap_or_default();
-    let trial = |kernel: &String| Trial {
-        scenario: String::new(),
-        family: "fuzz".to_owned(),
-        flavor,
-        lifecycle,
-        kernel: kernel.clone(),
-        subject: subject.to_string(),
+    let pairs: Vec<(&String, &Subject)> =
+        kernels.iter().flat_map(|kernel| subjects.iter().map(move |subject| (kernel, subject))).collect();
+    if args.differential && pairs.len() < 2 {
+        let what = "--differential compares: give --kernel or --subject more than once";
+        return Err(Usage(what.to_owned()).into());
+    }
+    let side = |(kernel, subject): &(&String, &Subject)| Side {
+        name: match (kernels.len(), subjects.len()) {
+            (1, _) => subject.to_string(),
+            (_, 1) => (*kernel).clone(),
+            _ => format!("{subject} on {kernel}"),
+        },
+        trial: Trial {
+            scenario: String::new(),
+            family: "fuzz".to_owned(),
+            flavor,
+            lifecycle: Lifecycle::DumpRestore,
+            kernel: (*kernel).clone(),
+            subject: subject.to_string(),
+        },
+        engine: subject.engine(Manner::default()),
     };
-    let trials: Vec<Trial> = kernels.iter().map(trial).collect();
-    let controls = if args.controls { ", controls" } else { "" };
-    let what = format!("{subject} on {}, {} {}{controls}", kernels.join(" and "), flavor_word(flavor), lifecycle);
+    let sides: Vec<Side> = pairs.iter().map(side).collect();
+    let what = what(args, &subjects, &kernels, flavor);
     let state = State::load(&args.state, &what).map_err(|error| Usage(error.to_string()))?;
     let goes_on = state.is_some();
     let state = state.unwrap_or_else(|| State::new(what, args.seed.unwrap_or(1)));
@@ -157,7 +176,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         ))
         .into());
     }
-    let parts = subject.prepare(&store)?;
+    let parts: Vec<_> = subjects.iter().map(|subject| subject.prepare(&store)).collect::<Result<_, _>>()?;
     let folder = args.machines.work_folder()?;
     let own = args.machines.backend == Backend::Vm || crate::host::is_root();
     let terms = Terms {
@@ -167,11 +186,14 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         without: args.without,
         ..Terms::default()
     };
-    let workers = args.machines.workers(usize::MAX).max(kernels.len());
+    let workers = args.machines.workers(usize::MAX);
+    let workers = if args.differential { workers.div_ceil(sides.len()) } else { workers.max(sides.len()) };
     let batch = if args.pack > 1 { args.pack * 2 } else { 16 };
     let disks = if args.machines.backend == Backend::Vm { 64 } else { 32 };
-    let wanted = Wanted { terms, disks, controls: args.controls };
-    let engine = subject.engine(Manner::default());
+    // Without detached mounts there is as much to see on binds and disks, ten times as fast.
+    let is_criu = subjects.iter().any(|subject| !subject.is_reference());
+    let memory = if args.controls && is_criu { MEMORY } else { u8::MAX };
+    let wanted = Wanted { terms, disks, memory, controls: args.controls };
     let seen = Seen::default();
     for bucket in state.buckets.iter() {
         if let Ok(kind) = bucket.verdict.trim_start_matches("fail(").trim_end_matches(')').parse() {
@@ -186,17 +208,19 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         workers,
         batch,
         wanted,
-        engine,
-        trials,
+        sides,
+        differential: args.differential,
+        lifecycles: args.axes.lifecycle.clone(),
         known,
         seen: &seen,
     };
     // Programs of every filesystem may come up.
     let catalogue = super::select::select(&[], &tree)?;
-    let of_kernel = |kernel: &String| {
-        args.machines.specs(&store, &catalogue, kernel, &parts, &folder.join(&format!("fuzz-{kernel}")))
+    let of_side = |(number, (kernel, _)): (usize, &(&String, &Subject))| {
+        let parts = &parts[number % parts.len()];
+        args.machines.specs(&store, &catalogue, kernel, parts, &folder.join(&format!("fuzz-{number}")))
     };
-    let specs: Vec<_> = kernels.iter().map(of_kernel).collect::<Result<_, _>>()?;
+    let specs: Vec<_> = pairs.iter().enumerate().map(of_side).collect::<Result<_, _>>()?;
     let specs = |worker: usize| specs[worker % specs.len()](worker);
     let stop = AtomicBool::new(false);
     let queue = Mutex::new(VecDeque::new());
@@ -207,6 +231,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         tasks: &queue,
         specs: &specs,
         known: &known,
+        known_grows: true,
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
         retries: 1,
@@ -221,6 +246,24 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         () if state.buckets.is_empty() => 0,
         () => 1,
     })
+}
+
+/// What is tested and how, in one line: a campaign goes on only with the same.
+fn what(args: &FuzzArgs, subjects: &[Subject], kernels: &[String], flavor: Flavor) -> String {
+    let subjects: Vec<String> = subjects.iter().map(Subject::to_string).collect();
+    let lifecycles: Vec<&str> = match &args.axes.lifecycle[..] {
+        [] => vec![Lifecycle::DumpRestore.word()],
+        given => given.iter().map(|lifecycle| lifecycle.word()).collect(),
+    };
+    format!(
+        "{} on {}, {} {}{}{}",
+        subjects.join(" and "),
+        kernels.join(" and "),
+        flavor_word(flavor),
+        lifecycles.join(" and "),
+        if args.controls { ", controls" } else { "" },
+        if args.differential { ", compared" } else { "" },
+    )
 }
 
 /// Programs of the scenario files in a folder and below it.

@@ -78,11 +78,12 @@ impl<'a> View<'a> {
             arcs => format!(", {arcs} arcs"),
         };
         format!(
-            "{} programs, {rate:.1}/s, {} features{arcs}, {} findings{last}, {} known, {} resets",
+            "{} programs, {rate:.1}/s, {} features{arcs}, {} findings{last}, {} known, {} left out, {} resets",
             state.programs,
             state.features.len(),
             state.buckets.len(),
             state.known.values().sum::<u64>(),
+            state.skipped,
             state.resets
         )
     }
@@ -132,6 +133,7 @@ struct Document<'a> {
     arcs: usize,
     kept_for_arcs: u64,
     resets: u64,
+    skipped: u64,
     flaky: u64,
     unusable: u64,
     buckets: Vec<Row<'a>>,
@@ -169,6 +171,7 @@ impl<'a> Document<'a> {
             arcs: state.arcs.len(),
             kept_for_arcs: state.arcs.kept,
             resets: state.resets,
+            skipped: state.skipped,
             flaky: state.flaky,
             unusable: state.unusable,
             buckets: state.buckets.iter().map(row).collect(),

@@ -229,6 +229,7 @@ impl Course {
             tasks: &queue,
             specs,
             known: &known,
+            known_grows: false,
             stop: &stop,
             timeout_scale: machines.timeout_scale,
             retries: 0,

@@ -1,0 +1,143 @@
+//! On what the programs of a campaign run: each side is a kernel and a subject.
+//!
+//! A worker of the campaign has one of them, and a program is judged by itself. In a *differential* campaign it has all, each
+//! with a machine of its own; every program runs on each, and what counts is whether they come to the same.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+
+use protocol::message::{Engine, Lifecycle};
+use scenarios::Scenario;
+
+use super::seen::Seen;
+use super::signature::Signature;
+use crate::judge::{Judgement, Trial, Verdict};
+use crate::run::{News, Over, Task, Work, Worker};
+
+/// A kernel and a subject.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// What to call it where it is told from the others.
+    pub name: String,
+    /// The parts of its trials that are the same for all programs.
+    pub trial: Trial,
+    /// What dumps and restores.
+    pub engine: Engine,
+}
+
+impl Side {
+    fn task(&self, program: &Planned) -> Task {
+        let Planned { scenario, lifecycle } = program;
+        let trial = Trial { scenario: scenario.name.clone(), lifecycle: *lifecycle, ..self.trial.clone() };
+        Task { trial, scenario: scenario.clone(), engine: self.engine.clone() }
+    }
+}
+
+/// A program that is to run.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// It, with a name and what is expected.
+    pub scenario: Scenario,
+    /// What is done to its process.
+    pub lifecycle: Lifecycle,
+}
+
+/// What became of a program.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The run that tells: the only one, or one that failed.
+    pub over: Over,
+    /// What it is filed under; none where nothing was found.
+    pub signature: Option<Signature>,
+}
+
+impl Outcome {
+    /// The program that ran.
+    pub fn planned(&self) -> Planned {
+        Planned { scenario: self.over.task.scenario.clone(), lifecycle: self.over.task.trial.lifecycle }
+    }
+}
+
+/// One worker's sides.
+pub(super) struct Sides<'a> {
+    all: Vec<(&'a Side, Worker<'a>)>,
+    seen: &'a Seen,
+}
+
+impl<'a> Sides<'a> {
+    /// Those of worker `number`: one, or all of them.
+    pub(super) fn new(
+        number: usize,
+        sides: &'a [Side],
+        differential: bool,
+        work: &'a Work<'a>,
+        news: &Sender<News>,
+        seen: &'a Seen,
+    ) -> Self {
+        let worker = |number: usize| (&sides[number % sides.len()], Worker::new(number, work, news.clone()));
+        let all = match differential {
+            true => (number * sides.len()..(number + 1) * sides.len()).map(worker).collect(),
+            false => vec![worker(number)],
+        };
+        Self { all, seen }
+    }
+
+    /// Runs programs, each to its end on every side.
+    pub(super) fn run(&mut self, programs: &[Planned], tell: &mut dyn FnMut(Outcome)) {
+        if let [(side, worker)] = &mut self.all[..] {
+            let tasks = programs.iter().map(|program| side.task(program)).collect();
+            return worker.run_all(tasks, &mut |over| tell(Outcome { signature: Signature::found(&over), over }));
+        }
+        let mut overs: BTreeMap<String, Vec<(&str, Over)>> = BTreeMap::new();
+        for (side, worker) in &mut self.all {
+            let tasks = programs.iter().map(|program| side.task(program)).collect();
+            worker.run_all(tasks, &mut |over| {
+                overs.entry(over.task.scenario.name.clone()).or_default().push((&side.name, over));
+            });
+        }
+        for overs in overs.into_values() {
+            // What comes everywhere is looked into once.
+            for (_, over) in &overs {
+                if let Some(signature) = Signature::found(over) {
+                    self.seen.add(&signature, over.judgement.verdict);
+                }
+            }
+            tell(compared(overs));
+        }
+    }
+
+    /// Whether the reference engine, on the first side's machine, refuses a program, too: then nobody can do it.
+    pub(super) fn nobody_can(&mut self, task: &Task, reference: Engine) -> bool {
+        let mut refused = false;
+        self.all[0].1.run_all(vec![Task { engine: reference, ..task.clone() }], &mut |over| {
+            refused = over.judgement.verdict == Verdict::Fail(crate::judge::FailureKind::DumpFailed);
+        });
+        refused
+    }
+}
+
+/// One program's runs on all sides as one: a finding where they differ. One that did not run, or does not come to the same
+/// each time on one side, says nothing about the others.
+fn compared(overs: Vec<(&str, Over)>) -> Outcome {
+    let silent =
+        |over: &Over| matches!(over.judgement.verdict, Verdict::NotRun | Verdict::Unsupported | Verdict::Flaky { .. });
+    let words: Vec<(String, String)> = overs
+        .iter()
+        .map(|(name, over)| {
+            let word = Signature::found(over).map_or_else(|| "pass".to_owned(), |signature| signature.0);
+            ((*name).to_owned(), word)
+        })
+        .collect();
+    let telling = overs.iter().position(|(_, over)| silent(over));
+    let failed = overs.iter().position(|(_, over)| Signature::found(over).is_some());
+    let differ = telling.is_none() && words.iter().any(|(_, word)| *word != words[0].1);
+    let (_, over) = overs.into_iter().nth(telling.or(failed).unwrap_or_default()).expect("there are sides");
+    if !differ {
+        return Outcome { over, signature: None };
+    }
+    let told: Vec<String> = words.into_iter().map(|(name, word)| format!("{name}: {word}")).collect();
+    let signature = Signature(format!("differs {}", told.join("; ")));
+    let reason = format!("{}; {}", told.join("; "), over.judgement.reason);
+    let judgement = Judgement { reason, ..over.judgement.clone() };
+    Outcome { over: Over { judgement, ..over }, signature: Some(signature) }
+}
