@@ -29,7 +29,7 @@ use crate::run::{News, Over, Work};
 const LIFECYCLES: [Lifecycle; 3] = [Lifecycle::DumpRestore, Lifecycle::LeaveRunning, Lifecycle::ThreeTimes];
 const OTHER_LIFECYCLE: u64 = 128;
 /// Of programs that will most likely show what is known one in so many is run all the same.
-const RISKY: u64 = 8;
+const RISKY: u64 = 32;
 /// A finding is not shrunk for longer, under KVM.
 const SHRINK: Duration = Duration::from_secs(10);
 /// And not with more programs.

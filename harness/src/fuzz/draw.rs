@@ -8,7 +8,7 @@ use scenarios::program::{Filesystem, Step};
 /// How many bytes a program is drawn from.
 const BYTES: usize = 4096;
 /// So many of 256 may need a process of their own.
-const ALONE: u8 = 24;
+const ALONE: u8 = 10;
 /// So many of 256 may be as long as the terms allow; the others have no more than `SHORT` steps and what ends them.
 const LONG: u8 = 48;
 const SHORT: usize = 12;

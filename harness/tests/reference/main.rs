@@ -14,13 +14,17 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 7] = [
+const TESTS: [(&str, Test); 8] = [
     ("both_ways_agree", same::both_ways_agree),
     ("generated_variations_come_back", same::generated_variations_come_back),
     ("what_cannot_come_back_is_refused", refused::what_cannot_come_back_is_refused),
     ("what_can_come_back_does", refused::what_can_come_back_does),
     ("packed_and_unpacked_verdicts_are_the_same", packed::packed_and_unpacked_verdicts_are_the_same),
     ("a_campaign_finds_a_mistake", planted::a_campaign_finds_a_mistake),
+    (
+        "a_comparison_of_two_engines_finds_the_mistake_of_one",
+        planted::a_comparison_of_two_engines_finds_the_mistake_of_one,
+    ),
     ("every_comparison_is_needed", walk::every_comparison_is_needed),
 ];
 

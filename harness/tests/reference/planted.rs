@@ -18,3 +18,23 @@ pub(crate) fn a_campaign_finds_a_mistake() -> Result<(), Failed> {
         (status, program) => Err(format!("ended with {status:?}: {row:#}, {program:?}").into()),
     }
 }
+
+/// What both engines do alike, right or wrong, is no finding; what only the one with the mistake does is.
+pub(crate) fn a_comparison_of_two_engines_finds_the_mistake_of_one() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
+    command.args(["fuzz", "--differential", "--subject", "reference", "--subject", "reference+fault:position-lost"]);
+    command.args(["--backend", "host", "--first", "--time", "60s", "--format", "json", "--state"]).arg(folder.path());
+    let output = command.stderr(Stdio::inherit()).output()?;
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let all = told["buckets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let begins = "differs reference: pass; reference+fault:position-lost: wrong-flags";
+    let is_it = |bucket: &serde_json::Value| {
+        let signature = bucket["signature"].as_str().unwrap_or_default();
+        signature.starts_with(begins) && bucket["steps"].as_u64().is_some_and(|steps| steps <= 8)
+    };
+    match output.status.code() {
+        Some(1) if !all.is_empty() && all.iter().all(is_it) => Ok(()),
+        status => Err(format!("ended with {status:?}: {told:#}").into()),
+    }
+}

@@ -78,7 +78,7 @@ pub(super) const NAMES: &[&[u8]] = &[
 const PLAIN_NAMES: usize = 6;
 
 /// So much more often comes what no two programs may do in one process, where it may come at all.
-const SOLITARY: u32 = 3;
+const SOLITARY: u32 = 6;
 
 const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
 const KERNELS: &[Filesystem] = &[Filesystem::Proc, Filesystem::Sysfs, Filesystem::Devpts, Filesystem::Mqueue];
