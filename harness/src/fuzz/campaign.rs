@@ -16,6 +16,7 @@ use scenarios::{Program, Scenario};
 
 use super::buckets::{Bucket, Filed};
 use super::draw::{self, Wanted};
+use super::every::Every;
 use super::signature::Signature;
 use super::state::{CORPUS, State, StateError};
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
@@ -49,6 +50,8 @@ pub struct Settings<'a> {
     pub batch: usize,
     /// What programs are like.
     pub wanted: Wanted,
+    /// All programs up to a depth, instead of drawn ones.
+    pub every: Option<&'a Every>,
     /// What runs them.
     pub engine: Engine,
     /// The trial's other parts: each worker has one of these, in turn.
@@ -147,6 +150,7 @@ impl<'a> Campaign<'a> {
         if let Some(error) = shared.unsaved.take() {
             return Err(error);
         }
+        self.settings.every.inspect(|every| every.note(&mut shared.state));
         shared.state.seconds = self.before + self.start.elapsed().as_secs_f64();
         shared.state.note();
         shared.state.save(&self.settings.folder)?;
@@ -175,7 +179,15 @@ impl<'a> Campaign<'a> {
                 break;
             }
             let mut failures = Vec::new();
-            worker.run_all(tasks, &mut |over| failures.extend(self.note(over)));
+            worker.run_all(tasks, &mut |over| {
+                let ran = over.judgement.verdict != Verdict::NotRun;
+                let name = over.task.scenario.name.clone();
+                let failure = self.note(over);
+                if ran && failure.is_none() {
+                    self.done(&name);
+                }
+                failures.extend(failure);
+            });
             // Much that is new at once is soon old.
             batch = if failures.is_empty() { batch * 2 } else { batch / 2 };
             batch = batch.clamp(SMALLEST_BATCH.min(self.settings.batch), self.settings.batch);
@@ -183,7 +195,9 @@ impl<'a> Campaign<'a> {
                 if self.over.load(Ordering::Relaxed) || crate::interrupt::requested() {
                     self.file_as_it_is(failure);
                 } else {
+                    let name = failure.over.task.scenario.name.clone();
                     self.look_into(&mut worker, failure);
+                    self.done(&name);
                 }
             }
             self.save();
@@ -192,6 +206,10 @@ impl<'a> Campaign<'a> {
 
     /// The next programs. Every second one has parents, as soon as there are some.
     fn draw(&self, trial: &Trial, batch: usize) -> Vec<Task> {
+        let task = |(number, program)| self.task(Scenario::generated(format!("fuzz/{number}"), program), trial);
+        if let Some(every) = self.settings.every {
+            return every.take(batch, &self.over).into_iter().map(task).collect();
+        }
         let (seed, numbers, parents) = {
             let mut shared = self.lock();
             let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
@@ -210,9 +228,11 @@ impl<'a> Campaign<'a> {
             draw::program(seed, number, parents, &self.settings.wanted)
         };
         let drawn = numbers.zip(parents).filter_map(|(number, parents)| Some((number, program(number, parents)?)));
-        drawn
-            .map(|(number, program)| self.task(Scenario::generated(format!("fuzz/{number}"), program), trial))
-            .collect()
+        drawn.map(task).collect()
+    }
+
+    fn done(&self, scenario: &str) {
+        self.settings.every.inspect(|every| every.done(scenario));
     }
 
     fn task(&self, scenario: Scenario, trial: &Trial) -> Task {
@@ -356,6 +376,7 @@ impl<'a> Campaign<'a> {
 
     fn save_now(&self) {
         let mut shared = self.lock();
+        self.settings.every.inspect(|every| every.note(&mut shared.state));
         shared.state.seconds = self.before + self.start.elapsed().as_secs_f64();
         shared.saved = Instant::now();
         shared.state.note();

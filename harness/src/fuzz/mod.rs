@@ -6,6 +6,7 @@
 //!
 //! - [`campaign`]: the loop
 //! - [`draw`]: which programs
+//! - [`every`]: all programs up to a depth instead
 //! - [`signature`], [`buckets`]: what a finding is
 //! - [`features`], [`arcs`]: what is new
 //! - [`state`]: what outlives a kill
@@ -15,11 +16,13 @@ pub mod arcs;
 pub mod buckets;
 pub mod campaign;
 pub mod draw;
+pub mod every;
 pub mod features;
 pub mod page;
 pub mod signature;
 pub mod state;
 
 pub use campaign::{Campaign, Seen, Settings};
+pub use every::Every;
 pub use signature::Signature;
 pub use state::State;
