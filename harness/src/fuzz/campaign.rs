@@ -327,7 +327,9 @@ impl<'a> Campaign<'a> {
         let task = Task { engine, ..task.clone() };
         let mut refused = false;
         worker.run_all(vec![task], &mut |over| {
-            refused = over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
+            // Known when another program of the same batch was refused so before.
+            let verdict = over.judgement.verdict;
+            refused = matches!(verdict, Verdict::Fail(kind) | Verdict::Xfail(kind) if kind == FailureKind::DumpFailed);
         });
         refused
     }

@@ -142,3 +142,62 @@ fn count(depth: usize, wanted: &Wanted) -> Option<u64> {
     }
     Some(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use scenarios::live::Terms;
+
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted { terms: Terms::default(), disks: 0, controls: false }
+    }
+
+    #[test]
+    fn each_runs_once_whenever_the_campaign_ends() {
+        let mut state = State::new("all".to_owned(), 1);
+        let (mut ran, mut runs) = (Vec::new(), 0);
+        let over = AtomicBool::new(false);
+        while state.every.as_ref().is_none_or(|every| every.total != Some(every.done(state.next))) {
+            let every = Every::new(4, wanted(), None, &mut state);
+            // Two workers, each with a batch; one of them comes back, the other is killed in the middle of it.
+            let (one, other) = (every.take(5, &over), every.take(7, &over));
+            for (number, program) in one.iter().chain(&other[..other.len().min(2)]) {
+                ran.push((*number, program.clone()));
+                every.done(&format!("fuzz/{number}"));
+            }
+            every.note(&mut state);
+            runs += 1;
+            assert!(runs < 20, "it comes to an end");
+        }
+        let every = Every::new(4, wanted(), None, &mut State::new("all".to_owned(), 1));
+        let mut all = every.take(usize::MAX, &over);
+        assert_eq!(all.len(), 45);
+        assert!(every.take(1, &over).is_empty());
+        ran.sort_by_key(|(number, _)| *number);
+        all.sort_by_key(|(number, _)| *number);
+        assert_eq!(ran, all);
+        let told = state.every.as_ref().map(|every| every.told(state.next));
+        assert_eq!(told.as_deref(), Some("45 of 45 with up to 4 steps"));
+    }
+
+    #[test]
+    fn it_ends_where_it_is_told_to() {
+        let mut state = State::new("all".to_owned(), 1);
+        let over = AtomicBool::new(false);
+        let every = Every::new(4, wanted(), Some(10), &mut state);
+        assert_eq!(every.take(100, &over).len(), 10);
+        assert!(every.take(100, &over).is_empty());
+        every.note(&mut state);
+        assert_eq!((state.next, state.every.as_ref().map(|every| every.open.len())), (10, Some(10)));
+        over.store(true, Ordering::Relaxed);
+        assert!(Every::new(4, wanted(), None, &mut state).take(1, &over).is_empty());
+    }
+
+    #[test]
+    fn there_are_so_many_of_use() {
+        let controls = Wanted { controls: true, ..wanted() };
+        assert_eq!(count(3, &wanted()), Some(0));
+        assert_eq!(count(3, &controls), Some(248));
+    }
+}

@@ -1,5 +1,6 @@
 //! The reference engine on the host's own kernel. Skips are decided when the tests are listed.
 
+mod every;
 mod packed;
 mod planted;
 mod refused;
@@ -14,13 +15,15 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 7] = [
+const TESTS: [(&str, Test); 9] = [
     ("both_ways_agree", same::both_ways_agree),
     ("generated_variations_come_back", same::generated_variations_come_back),
     ("what_cannot_come_back_is_refused", refused::what_cannot_come_back_is_refused),
     ("what_can_come_back_does", refused::what_can_come_back_does),
     ("packed_and_unpacked_verdicts_are_the_same", packed::packed_and_unpacked_verdicts_are_the_same),
     ("a_campaign_finds_a_mistake", planted::a_campaign_finds_a_mistake),
+    ("every_short_program_comes_back", every::every_short_program_comes_back),
+    ("a_mistake_is_found_by_the_shortest_program", every::a_mistake_is_found_by_the_shortest_program),
     ("every_comparison_is_needed", walk::every_comparison_is_needed),
 ];
 
