@@ -8,16 +8,15 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arbitrary::Unstructured;
 use protocol::message::{Engine, Lifecycle, MountWay};
-use scenarios::live::{self, Terms};
-use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario};
 
 use super::buckets::{Bucket, Filed};
 use super::draw::{self, Wanted};
+use super::every::Every;
 use super::risk::{Risk, Traits};
 use super::seen::Seen;
+use super::shrink::smallest;
 use super::sides::{Outcome, Planned, Side, Sides};
 use super::signature::Signature;
 use super::state::{CORPUS, State, StateError};
@@ -32,8 +31,6 @@ const OTHER_LIFECYCLE: u64 = 128;
 const RISKY: u64 = 32;
 /// A finding is not shrunk for longer, under KVM.
 const SHRINK: Duration = Duration::from_secs(10);
-/// And not with more programs.
-const SHRINK_PROGRAMS: usize = 300;
 /// So many programs are drawn at once as long as each second batch has a finding.
 const SMALLEST_BATCH: usize = 4;
 /// The state is saved so often, and at the end.
@@ -58,6 +55,8 @@ pub struct Settings<'a> {
     pub batch: usize,
     /// What programs are like.
     pub wanted: Wanted,
+    /// All programs up to a depth, instead of drawn ones.
+    pub every: Option<&'a Every>,
     /// What runs them: each worker has one of these, in turn.
     pub sides: Vec<Side>,
     /// Each worker has all of them, and what they come to must be the same.
@@ -142,6 +141,7 @@ impl<'a> Campaign<'a> {
         if let Some(error) = shared.unsaved.take() {
             return Err(error);
         }
+        self.settings.every.inspect(|every| every.note(&mut shared.state));
         shared.state.seconds = self.before + self.start.elapsed().as_secs_f64();
         shared.state.note();
         shared.state.save(&self.settings.folder)?;
@@ -168,19 +168,21 @@ impl<'a> Campaign<'a> {
         while !self.over.load(Ordering::Relaxed) && !crate::interrupt::requested() {
             let Some((programs, risky)) = self.draw(batch) else { break };
             let mut failures = Vec::new();
-            sides.run(&programs, &mut |outcome| failures.extend(self.note(outcome)));
+            sides.run(&programs, &mut |outcome| failures.extend(self.over(outcome)));
             // Much that is new at once is soon old.
             batch = if failures.is_empty() { batch * 2 } else { batch / 2 };
             batch = batch.clamp(SMALLEST_BATCH.min(self.settings.batch), self.settings.batch);
             // They would take others along.
             for program in risky {
-                sides.run(&[program], &mut |outcome| failures.extend(self.note(outcome)));
+                sides.run(&[program], &mut |outcome| failures.extend(self.over(outcome)));
             }
             for failure in failures {
                 if self.over.load(Ordering::Relaxed) || crate::interrupt::requested() {
                     self.file_as_it_is(failure);
                 } else {
+                    let name = failure.outcome.over.task.scenario.name.clone();
                     self.look_into(&mut sides, failure);
+                    self.done(&name);
                 }
             }
             self.save();
@@ -190,6 +192,11 @@ impl<'a> Campaign<'a> {
     /// The next programs, and apart from them those that will most likely show what is known; none at the end. Every second
     /// one has parents, as soon as there are some.
     fn draw(&self, batch: usize) -> Option<(Vec<Planned>, Vec<Planned>)> {
+        if let Some(every) = self.settings.every {
+            let plan = |(number, program)| self.plan(number, program);
+            let programs: Vec<Planned> = every.take(batch, &self.over).into_iter().map(plan).collect();
+            return (!programs.is_empty()).then_some((programs, Vec::new()));
+        }
         let (seed, numbers, parents) = {
             let mut shared = self.lock();
             let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
@@ -211,8 +218,7 @@ impl<'a> Campaign<'a> {
             let parents = parents.as_ref().map(|(one, other)| (one, other));
             let Some(program) = draw::program(seed, number, parents, &self.settings.wanted) else { continue };
             let is_risky = locked(&self.risk).is_high(&Traits::of(&program));
-            let scenario = Scenario::generated(format!("fuzz/{number}"), program);
-            let planned = Planned { scenario, lifecycle: self.lifecycle(number) };
+            let planned = self.plan(number, program);
             match is_risky {
                 false => safe.push(planned),
                 true if number % RISKY == 0 => risky.push(planned),
@@ -223,6 +229,15 @@ impl<'a> Campaign<'a> {
         Some((safe, risky))
     }
 
+    fn plan(&self, number: u64, program: Program) -> Planned {
+        let scenario = Scenario::generated(format!("fuzz/{number}"), program);
+        Planned { scenario, lifecycle: self.lifecycle(number) }
+    }
+
+    fn done(&self, scenario: &str) {
+        self.settings.every.inspect(|every| every.done(scenario));
+    }
+
     /// What is done to the process of the program with this number.
     fn lifecycle(&self, number: u64) -> Lifecycle {
         let turn = |all: &[Lifecycle], number: u64| all[(number % all.len() as u64) as usize];
@@ -231,6 +246,17 @@ impl<'a> Campaign<'a> {
             [] => LIFECYCLES[0],
             given => turn(given, number),
         }
+    }
+
+    /// A program came back; without a failure nobody needs to look at it again.
+    fn over(&self, outcome: Outcome) -> Option<Failure> {
+        let ran = outcome.over.judgement.verdict != Verdict::NotRun;
+        let name = outcome.over.task.scenario.name.clone();
+        let failure = self.note(outcome);
+        if ran && failure.is_none() {
+            self.done(&name);
+        }
+        failure
     }
 
     /// Takes note of a program that ran; a failure is to be looked into.
@@ -325,37 +351,10 @@ impl<'a> Campaign<'a> {
     }
 
     fn shrink(&self, sides: &mut Sides<'_>, signature: &Signature, planned: &Planned) {
-        let scenario = &planned.scenario;
-        let mut shows = |scenario: Scenario| {
-            let mut shows = false;
-            let planned = Planned { scenario, ..*planned };
-            sides.run(&[planned], &mut |outcome| shows = outcome.signature.as_ref() == Some(signature));
-            shows
-        };
         let until = Instant::now() + SHRINK.mul_f64(self.work.timeout_scale);
-        let mut shrinker = Shrinker::new(&scenario.program);
-        for _ in 0..SHRINK_PROGRAMS {
-            if Instant::now() >= until || crate::interrupt::requested() {
-                break;
-            }
-            let Some(program) = shrinker.propose() else { break };
-            let smaller = Scenario::generated(scenario.name.clone(), program.clone());
-            if smaller.outcome != scenario.outcome {
-                continue;
-            }
-            if shows(smaller) {
-                shrinker.accept(program);
-            }
-        }
-        let mut found = shrinker.best().clone();
-        // With what the model says of it, it is a scenario.
-        if let Ok(program) = live::assert(&mut Unstructured::new(&[0; 4096]), &found, &Terms::default()) {
-            if shows(Scenario { program: program.clone(), ..scenario.clone() }) {
-                found = program;
-            }
-        }
+        let found = smallest(sides, signature, planned, until);
         let size = steps(&found);
-        let text = scenarios::text::print_scenario(&Scenario { program: found, ..scenario.clone() });
+        let text = scenarios::text::print_scenario(&Scenario { program: found, ..planned.scenario.clone() });
         self.lock().state.buckets.shrunk(signature, text, size);
         self.save_now();
     }
@@ -368,6 +367,7 @@ impl<'a> Campaign<'a> {
 
     fn save_now(&self) {
         let mut shared = self.lock();
+        self.settings.every.inspect(|every| every.note(&mut shared.state));
         shared.state.seconds = self.before + self.start.elapsed().as_secs_f64();
         shared.saved = Instant::now();
         shared.state.note();

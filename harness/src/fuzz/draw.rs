@@ -71,7 +71,7 @@ fn control(u: &mut Unstructured<'_>, program: &Program, terms: &Terms) -> Progra
 }
 
 /// Whether it holds something to look at, and can be restored, or nobody can and that is wanted.
-fn is_of_use(program: &Program, wanted: &Wanted, may_be_lost: bool) -> bool {
+pub(super) fn is_of_use(program: &Program, wanted: &Wanted, may_be_lost: bool) -> bool {
     let Ok(model) = scenarios::model::Model::run(program) else { return false };
     let opens = program.steps.iter().any(|line| matches!(line.step, Step::Open { .. } | Step::Chdir { .. }));
     let is_certain = model.is_restorable() || may_be_lost && model.is_irrecoverable();

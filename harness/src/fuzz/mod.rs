@@ -6,10 +6,12 @@
 //!
 //! - [`campaign`]: the loop
 //! - [`draw`]: which programs
+//! - [`every`]: all programs up to a depth instead
 //! - [`sides`]: on what they run, and a comparison of kernels and subjects
 //! - [`seen`], [`risk`]: what is known comes less often, and costs less
 //! - [`signature`], [`buckets`]: what a finding is
 //! - [`features`], [`arcs`]: what is new
+//! - `shrink`: a finding, made small
 //! - [`state`]: what outlives a kill
 //! - [`page`]: how it went, for a browser
 
@@ -17,15 +19,18 @@ pub mod arcs;
 pub mod buckets;
 pub mod campaign;
 pub mod draw;
+pub mod every;
 pub mod features;
 pub mod page;
 pub mod risk;
 pub mod seen;
+mod shrink;
 pub mod sides;
 pub mod signature;
 pub mod state;
 
 pub use campaign::{Campaign, Settings};
+pub use every::Every;
 pub use seen::Seen;
 pub use sides::Side;
 pub use signature::Signature;

@@ -28,9 +28,10 @@ pub fn page(state: &State) -> String {
             }
             body {
                 h1 { "zdtm-detached fuzz" }
-                p.what { (state.what) ", seed " (state.seed) }
+                p.what { (state.what) @if state.every.is_none() { ", seed " (state.seed) } }
                 dl {
                     (number("programs", &state.programs.to_string()))
+                    @if let Some(every) = &state.every { (number("done", &every.told(state.next))) }
                     (number("programs/s", &format!("{rate:.1}")))
                     (number("time", &duration(state.seconds)))
                     (number("features", &state.features.len().to_string()))

@@ -11,7 +11,7 @@ use scenarios::Scenario;
 
 use super::seen::Seen;
 use super::signature::Signature;
-use crate::judge::{Judgement, Trial, Verdict};
+use crate::judge::{FailureKind, Judgement, Trial, Verdict};
 use crate::run::{News, Over, Task, Work, Worker};
 
 /// A kernel and a subject.
@@ -110,7 +110,9 @@ impl<'a> Sides<'a> {
     pub(super) fn nobody_can(&mut self, task: &Task, reference: Engine) -> bool {
         let mut refused = false;
         self.all[0].1.run_all(vec![Task { engine: reference, ..task.clone() }], &mut |over| {
-            refused = over.judgement.verdict == Verdict::Fail(crate::judge::FailureKind::DumpFailed);
+            // Known when another program of the same batch was refused so before.
+            let verdict = over.judgement.verdict;
+            refused = matches!(verdict, Verdict::Fail(kind) | Verdict::Xfail(kind) if kind == FailureKind::DumpFailed);
         });
         refused
     }

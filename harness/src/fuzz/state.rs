@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arcs::Arcs;
 use super::buckets::Buckets;
+use super::every::Progress;
 use super::features::{self, Features};
 use crate::run::Over;
 
@@ -48,6 +49,9 @@ pub struct State {
     pub what: String,
     /// The next program's number.
     pub next: u64,
+    /// Where every program is run, up to a depth: how far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Progress>,
     /// Programs that ran.
     pub programs: u64,
     /// Programs that could not be carried out, or lacked something.

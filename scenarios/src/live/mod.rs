@@ -4,6 +4,7 @@
 //!
 //! - [`program`] makes one; [`Terms`] say what the machine at hand allows
 //! - [`Swarm`]: each program has only some kinds of steps, filesystems and names, so that they meet more often
+//! - [`Exhaustive`]: every program of a small vocabulary, instead of some of all
 //! - [`mutate`], [`splice`]: one program from another, or from two
 //! - [`repair`]: what is left of a program when the steps that cannot be done are dropped
 //!
@@ -11,14 +12,17 @@
 
 mod choose;
 mod claims;
+mod exhaustive;
 mod mounting;
 mod mutate;
 mod needs;
 mod swarm;
+mod vocabulary;
 mod without;
 
 use arbitrary::{Result, Unstructured};
 
+pub use exhaustive::Exhaustive;
 pub use mutate::{mutate, noise, splice};
 pub use swarm::{KINDS, Swarm};
 pub use without::Without;
@@ -81,21 +85,24 @@ impl Growth {
 
     /// Adds a step when checker and model have nothing against it.
     pub(crate) fn add(&mut self, step: &Step) -> bool {
+        let Some(after) = self.after(step) else { return false };
+        (self.model, self.checker) = after;
+        self.program.steps.push(Line { number: self.program.steps.len() + 1, step: step.clone() });
+        true
+    }
+
+    /// What is after a step; none when checker or model has something against it.
+    fn after(&self, step: &Step) -> Option<(Model, Checker)> {
         let forbidden = self.shares && !is_shareable(step) || self.without.forbids(step);
         if self.program.steps.len() >= STEP_LIMIT || forbidden {
-            return false;
+            return None;
         }
         let mut checker = self.checker.clone();
         if !checker.step(step).is_empty() {
-            return false;
+            return None;
         }
         let mut model = self.model.clone();
-        if model.step(step).is_err() {
-            return false;
-        }
-        (self.model, self.checker) = (model, checker);
-        self.program.steps.push(Line { number: self.program.steps.len() + 1, step: step.clone() });
-        true
+        model.step(step).is_ok().then_some((model, checker))
     }
 
     /// A name for a new object.

@@ -1,7 +1,7 @@
 //! What a regular file holds: short pieces in a file that may be long and sparse.
 
 /// Bytes at offsets, zeros in between.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Content {
     length: u64,
     pieces: Vec<(u64, Vec<u8>)>,

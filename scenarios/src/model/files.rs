@@ -17,7 +17,7 @@ pub(super) struct Ino(pub(super) usize);
 pub(super) struct Den(pub(super) usize);
 
 /// A type of filesystem.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Type {
     Tmpfs,
     Ramfs,
@@ -53,7 +53,7 @@ pub(super) struct Superblock {
 }
 
 /// What an inode is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     File,
     Directory,

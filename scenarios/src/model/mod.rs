@@ -16,6 +16,7 @@ mod btrfs;
 mod claims;
 mod content;
 mod files;
+mod fingerprint;
 mod link;
 mod locks;
 mod mounting;
@@ -35,6 +36,7 @@ mod walk;
 use std::collections::BTreeMap;
 
 pub use content::Content;
+pub(crate) use fingerprint::Fingerprint;
 pub use predict::{FileKey, Lookup, MountKey, MountState, ObjectKind, Prediction, Reached, Seen};
 pub use survey::{Entry, EntryKind, MountPoint, Survey};
 pub use walk::How;
@@ -149,6 +151,11 @@ impl Model {
             model.step(&line.step).map_err(|refusal| (index, refusal))?;
         }
         Ok(model)
+    }
+
+    /// Whether the working directory is no longer the top directory.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.cwd != self.top
     }
 
     /// Carries out one step. A step that is refused changes nothing that matters: it may have made a mount point.

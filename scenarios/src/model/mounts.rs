@@ -8,7 +8,7 @@ use crate::program::{MountAttribute, Propagation};
 pub(super) struct Mnt(pub(super) usize);
 
 /// A peer group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Group(usize);
 
 /// A place in the tree: a mount and a name on it (`struct path`).

@@ -29,12 +29,12 @@ pub(super) struct Description {
     pub(super) path_only: bool,
     /// Made by this open, without a name.
     pub(super) unnamed: bool,
-    append: bool,
-    direct: bool,
+    pub(super) append: bool,
+    pub(super) direct: bool,
     /// In bytes; none where it is a number of the filesystem's.
     pub(super) position: Option<u64>,
     /// Bytes in a pipe stay in the inode, but only while it is open.
-    untouched: bool,
+    pub(super) untouched: bool,
 }
 
 pub(super) fn open(model: &mut Model, name: &ObjectName, at: &Place, flags: &[OpenFlag]) -> Result<()> {

@@ -30,8 +30,11 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new(args: &'a FuzzArgs, state: &State, goes_on: bool) -> Self {
-        let how =
-            if goes_on { format!("goes on after {} programs", state.programs) } else { format!("seed {}", state.seed) };
+        let how = match &state.every {
+            _ if goes_on => format!("goes on after {} programs", state.programs),
+            Some(every) => every.total.map_or("shortest first".to_owned(), |total| format!("{total} programs")),
+            None => format!("seed {}", state.seed),
+        };
         eprintln!("{}; {how}; {}/", state.what, args.state.display());
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -77,8 +80,9 @@ impl<'a> View<'a> {
             0 => String::new(),
             arcs => format!(", {arcs} arcs"),
         };
+        let every = state.every.as_ref().map_or_else(String::new, |every| format!("; {}", every.told(state.next)));
         format!(
-            "{} programs, {rate:.1}/s, {} features{arcs}, {} findings{last}, {} known, {} left out, {} resets",
+            "{} programs, {rate:.1}/s, {} features{arcs}, {} findings{last}, {} known, {} left out, {} resets{every}",
             state.programs,
             state.features.len(),
             state.buckets.len(),
@@ -136,8 +140,18 @@ struct Document<'a> {
     skipped: u64,
     flaky: u64,
     unusable: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exhaustive: Option<Exhaustive>,
     buckets: Vec<Row<'a>>,
     known: &'a std::collections::BTreeMap<String, u64>,
+}
+
+/// How far a campaign is that runs every program.
+#[derive(Serialize)]
+struct Exhaustive {
+    depth: usize,
+    done: u64,
+    total: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -174,6 +188,11 @@ impl<'a> Document<'a> {
             skipped: state.skipped,
             flaky: state.flaky,
             unusable: state.unusable,
+            exhaustive: state.every.as_ref().map(|every| Exhaustive {
+                depth: every.depth,
+                done: every.done(state.next),
+                total: every.total,
+            }),
             buckets: state.buckets.iter().map(row).collect(),
             known: &state.known,
         }

@@ -1,0 +1,41 @@
+//! A program that was found, made as small as it gets.
+
+use std::time::Instant;
+
+use arbitrary::Unstructured;
+use scenarios::live::{self, Terms};
+use scenarios::shrink::Shrinker;
+use scenarios::{Program, Scenario};
+
+use super::sides::{Planned, Sides};
+use super::signature::Signature;
+
+/// No more programs are tried.
+const PROGRAMS: usize = 300;
+
+/// The smallest program found until then that shows the same, with assertions of what the model says of it if it shows it with them.
+pub(super) fn smallest(sides: &mut Sides<'_>, signature: &Signature, planned: &Planned, until: Instant) -> Program {
+    let scenario = &planned.scenario;
+    let mut shows = |scenario: Scenario| {
+        let mut shows = false;
+        let planned = Planned { scenario, ..*planned };
+        sides.run(&[planned], &mut |outcome| shows = outcome.signature.as_ref() == Some(signature));
+        shows
+    };
+    let mut shrinker = Shrinker::new(&scenario.program);
+    for _ in 0..PROGRAMS {
+        if Instant::now() >= until || crate::interrupt::requested() {
+            break;
+        }
+        let Some(program) = shrinker.propose() else { break };
+        let smaller = Scenario::generated(scenario.name.clone(), program.clone());
+        if smaller.outcome == scenario.outcome && shows(smaller) {
+            shrinker.accept(program);
+        }
+    }
+    let found = shrinker.best().clone();
+    match live::assert(&mut Unstructured::new(&[0; 4096]), &found, &Terms::default()) {
+        Ok(program) if shows(Scenario { program: program.clone(), ..scenario.clone() }) => program,
+        _ => found,
+    }
+}

@@ -1,0 +1,40 @@
+//! A campaign that runs every short program: all come back, each runs once, and a mistake is found by the shortest one.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use libtest_mimic::Failed;
+use serde_json::Value;
+
+/// So many programs have no more than four steps; fewer steps detach nothing that can be restored.
+const PROGRAMS: u64 = 45;
+
+fn fuzz(subject: &str, state: &Path, more: &[&str]) -> Result<(Option<i32>, Value), Failed> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
+    command.args(["fuzz", "--exhaustive", "4", "--backend", "host", "--format", "json", "--subject", subject]);
+    let output = command.arg("--state").arg(state).args(more).stderr(Stdio::inherit()).output()?;
+    Ok((output.status.code(), serde_json::from_slice(&output.stdout)?))
+}
+
+pub(crate) fn every_short_program_comes_back() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    // In two parts; the third finds nothing left.
+    for (more, programs) in [(&["--programs", "20"][..], 20), (&[], PROGRAMS), (&[], PROGRAMS)] {
+        let (status, told) = fuzz("reference", folder.path(), more)?;
+        let is_done = told["programs"] == programs && told["exhaustive"]["done"] == programs;
+        if status != Some(0) || !is_done || told["unusable"] != 0 {
+            return Err(format!("ended with {status:?}: {told:#}").into());
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn a_mistake_is_found_by_the_shortest_program() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let (status, told) = fuzz("reference+fault:superblock-root", folder.path(), &["--first"])?;
+    let steps = told["buckets"].as_array().into_iter().flatten().map(|bucket| bucket["steps"].as_u64());
+    match (status, steps.min().flatten()) {
+        (Some(1), Some(4)) => Ok(()),
+        (status, steps) => Err(format!("ended with {status:?}, {steps:?} steps: {told:#}").into()),
+    }
+}
