@@ -277,7 +277,7 @@ impl Brute<'_> {
 }
 
 /// Everything of use that brute force finds looks like something that is enumerated.
-fn nothing_is_missing(depth: usize, visible: bool, last: &dyn Fn(&Step) -> bool) {
+fn nothing_is_missing(depth: usize, visible: bool, beginnings: &[&str], last: &dyn Fn(&Step) -> bool) {
     let known: HashSet<String> =
         all(depth, visible).map(|program| told(&program, &Model::run(&program).expect("it lives"))).collect();
     let (mut looked, mut of_use) = (HashSet::new(), 0);
@@ -294,17 +294,35 @@ fn nothing_is_missing(depth: usize, visible: bool, last: &dyn Fn(&Step) -> bool)
         }
     };
     let mut brute = Brute { last, visit: &mut visit, vocabulary: BTreeMap::new() };
-    brute.go(depth, (&Program::default(), &Model::new(), &Checker::new()));
-    eprintln!("{of_use} of use, {} different, {} enumerated", looked.len(), known.len());
-    assert!(of_use > 2 * looked.len() && looked.len() > 10);
+    for beginning in beginnings {
+        let program = text::program(beginning).expect("a good program");
+        let mut checker = Checker::new();
+        program.steps.iter().for_each(|line| _ = checker.step(&line.step));
+        let model = Model::run(&program).expect("it lives");
+        brute.go(depth - program.steps.len(), (&program, &model, &checker));
+    }
+    println!("{of_use} of use, {} different, {} enumerated", looked.len(), known.len());
+    assert!(of_use > looked.len() && looked.len() > 10);
 }
 
 #[test]
 fn brute_force_finds_nothing_else_that_is_visible() {
-    nothing_is_missing(3, true, &|_| true);
+    nothing_is_missing(3, true, &[""], &|_| true);
 }
 
 #[test]
 fn brute_force_finds_nothing_else_that_is_detached() {
-    nothing_is_missing(4, false, &|step| matches!(step, Step::Unmount { .. }));
+    nothing_is_missing(4, false, &[""], &|step| matches!(step, Step::Unmount { .. }));
+}
+
+#[test]
+fn brute_force_finds_nothing_else_after_some_beginnings() {
+    let beginnings = [
+        "mkdir a\nmkdir a/a\n",
+        "mkdir a\nwrite a/a \"x\"\n",
+        "mount tmpfs a\nmkdir a/a\n",
+        "mount tmpfs a\nsymlink \"x\" a/b\n",
+        "write a \"x\"\nlink a b\n",
+    ];
+    nothing_is_missing(5, false, &beginnings, &|step| matches!(step, Step::Unmount { .. }));
 }
