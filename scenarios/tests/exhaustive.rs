@@ -20,11 +20,11 @@ fn counts(depth: usize, visible: bool) -> String {
     for program in all(depth, visible) {
         let count = &mut counts[program.steps.len() - 1];
         count.0 += 1;
-        count.1 += usize::from(Model::run(&program).unwrap().is_restorable());
+        count.1 += usize::from(Model::run(&program).expect("it lives").is_restorable());
     }
     let mut out = String::new();
     for (index, (all, restorable)) in counts.into_iter().enumerate() {
-        writeln!(out, "{} steps: {all}, {restorable} restorable", index + 1).unwrap();
+        writeln!(out, "{} steps: {all}, {restorable} restorable", index + 1).expect("a string takes everything");
     }
     out
 }
@@ -98,7 +98,7 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn text(&self, text: &Bytes) -> String {
-        let whole = String::from_utf8(text.0.clone()).unwrap();
+        let whole = String::from_utf8(text.0.clone()).expect("plain names");
         let called = |part: &str| {
             let (name, rest) = part.split_once(' ').map_or((part, ""), |(name, rest)| (name, rest));
             self.called.get(name.as_bytes()).map_or(part.to_owned(), |called| format!("<{called}> {rest}"))
@@ -110,7 +110,8 @@ impl Told<'_> {
         let link = reached.link.as_ref().map(|link| self.text(link));
         let file = reached.file.map(|file| number(&mut self.files, file));
         let mount = number(&mut self.mounts, reached.mount);
-        writeln!(self.out, " {link:?} {file:?} {mount} {:?} {:?}", reached.kind, reached.state).unwrap();
+        writeln!(self.out, " {link:?} {file:?} {mount} {:?} {:?}", reached.kind, reached.state)
+            .expect("a string takes everything");
     }
 
     fn tell(mut self, flags: &BTreeMap<String, String>) -> String {
@@ -120,26 +121,29 @@ impl Told<'_> {
             let name = if seen.name.starts_with("fd") { "fd" } else { &seen.name };
             let description = seen.description.map(|one| number(&mut descriptions, one));
             let (content, position) = (&seen.content, seen.position);
-            writeln!(self.out, "{name} {description:?} {content:?} {position:?} {:?}", flags.get(&seen.name)).unwrap();
+            writeln!(self.out, "{name} {description:?} {content:?} {position:?} {:?}", flags.get(&seen.name))
+                .expect("a string takes everything");
             let (link, kind, state, mount, file) = (seen.link.clone(), seen.kind, seen.state, seen.mount, seen.file);
             self.reached(&Reached { file, kind, mount, state, link });
-            writeln!(self.out, " links {:?}", seen.links).unwrap();
+            writeln!(self.out, " links {:?}", seen.links).expect("a string takes everything");
             let cwd = seen.getcwd.as_ref().map(|cwd| cwd.as_ref().map(|text| self.text(text)));
-            writeln!(self.out, " getcwd {cwd:?}").unwrap();
+            writeln!(self.out, " getcwd {cwd:?}").expect("a string takes everything");
             for reopen in &seen.reopen {
                 match reopen {
                     Some(Ok(reached)) => self.reached(reached),
-                    other => writeln!(self.out, " {:?}", other.as_ref().map(|other| other.as_ref().err())).unwrap(),
+                    other => writeln!(self.out, " {:?}", other.as_ref().map(|other| other.as_ref().err()))
+                        .expect("a string takes everything"),
                 }
             }
             let mut lookups: Vec<_> =
                 seen.lookups.iter().map(|one| (self.text(&one.path), format!("{:?}", one.how), &one.outcome)).collect();
             lookups.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
             for (path, how, outcome) in lookups {
-                write!(self.out, " {path} {how}").unwrap();
+                write!(self.out, " {path} {how}").expect("a string takes everything");
                 match outcome {
                     Some(Ok(reached)) => self.reached(reached),
-                    other => writeln!(self.out, " {:?}", other.as_ref().map(|other| other.as_ref().err())).unwrap(),
+                    other => writeln!(self.out, " {:?}", other.as_ref().map(|other| other.as_ref().err()))
+                        .expect("a string takes everything"),
                 }
             }
         }
@@ -187,7 +191,7 @@ fn told(program: &Program, model: &Model) -> String {
         let (files, mounts) = (Vec::new(), Vec::new());
         Told { prediction: &prediction, called: &called, files, mounts, out: String::new() }.tell(&flags)
     };
-    ways.iter().map(tell).min().unwrap()
+    ways.iter().map(tell).min().expect("there is a way")
 }
 
 /// Every step that could be meant, of two names in paths of one or two, whatever there is.
@@ -216,14 +220,12 @@ fn steps(objects: &[ObjectName], made: usize) -> Vec<Step> {
 
 /// One line as a step, whether it could stand there or not.
 fn step(line: &str) -> Step {
-    // Text is checked as a whole, so what a line needs stands before it.
-    let opened: String = (0..8).map(|number| format!("fd{number} = open a path\n")).collect();
-    let own = line.split(" = ").next().filter(|name| name.starts_with("fd")).unwrap_or("-");
-    let before: String = opened
-        .lines()
-        .filter(|other| !other.starts_with(&format!("{own} ")))
-        .fold(String::new(), |all, line| all + line + "\n");
-    text::program(&format!("{before}{line}\n")).unwrap().steps.pop().unwrap().step
+    // Text is checked as a whole: the objects that a line may need stand before it, but for the one that it makes.
+    let own = line.split(" = ").next().unwrap_or_default();
+    let opened = (0..8).map(|number| format!("fd{number}")).filter(|name| name != own);
+    let lines: Vec<String> = opened.map(|name| format!("{name} = open a path")).chain([line.to_owned()]).collect();
+    let program = text::program(&(lines.join("\n") + "\n")).expect("a good program");
+    program.steps.last().expect("the line itself").step.clone()
 }
 
 /// Whether the vocabulary means it so: how something is opened depends on what it is, and nothing is written through a
@@ -275,9 +277,9 @@ impl Brute<'_> {
 }
 
 /// Everything of use that brute force finds looks like something that is enumerated.
-fn nothing_is_missing(depth: usize, visible: bool, last: &dyn Fn(&Step) -> bool) {
+fn nothing_is_missing(depth: usize, visible: bool, beginnings: &[&str], last: &dyn Fn(&Step) -> bool) {
     let known: HashSet<String> =
-        all(depth, visible).map(|program| told(&program, &Model::run(&program).unwrap())).collect();
+        all(depth, visible).map(|program| told(&program, &Model::run(&program).expect("it lives"))).collect();
     let (mut looked, mut of_use) = (HashSet::new(), 0);
     let mut visit = |program: &Program, model: &Model| {
         let detaches = program.steps.iter().any(|line| matches!(line.step, Step::Unmount { .. }));
@@ -292,17 +294,35 @@ fn nothing_is_missing(depth: usize, visible: bool, last: &dyn Fn(&Step) -> bool)
         }
     };
     let mut brute = Brute { last, visit: &mut visit, vocabulary: BTreeMap::new() };
-    brute.go(depth, (&Program::default(), &Model::new(), &Checker::new()));
-    eprintln!("{of_use} of use, {} different, {} enumerated", looked.len(), known.len());
-    assert!(of_use > 2 * looked.len() && looked.len() > 10);
+    for beginning in beginnings {
+        let program = text::program(beginning).expect("a good program");
+        let mut checker = Checker::new();
+        program.steps.iter().for_each(|line| _ = checker.step(&line.step));
+        let model = Model::run(&program).expect("it lives");
+        brute.go(depth - program.steps.len(), (&program, &model, &checker));
+    }
+    println!("{of_use} of use, {} different, {} enumerated", looked.len(), known.len());
+    assert!(of_use > looked.len() && looked.len() > 10);
 }
 
 #[test]
 fn brute_force_finds_nothing_else_that_is_visible() {
-    nothing_is_missing(3, true, &|_| true);
+    nothing_is_missing(3, true, &[""], &|_| true);
 }
 
 #[test]
 fn brute_force_finds_nothing_else_that_is_detached() {
-    nothing_is_missing(4, false, &|step| matches!(step, Step::Unmount { .. }));
+    nothing_is_missing(4, false, &[""], &|step| matches!(step, Step::Unmount { .. }));
+}
+
+#[test]
+fn brute_force_finds_nothing_else_after_some_beginnings() {
+    let beginnings = [
+        "mkdir a\nmkdir a/a\n",
+        "mkdir a\nwrite a/a \"x\"\n",
+        "mount tmpfs a\nmkdir a/a\n",
+        "mount tmpfs a\nsymlink \"x\" a/b\n",
+        "write a \"x\"\nlink a b\n",
+    ];
+    nothing_is_missing(5, false, &beginnings, &|step| matches!(step, Step::Unmount { .. }));
 }
