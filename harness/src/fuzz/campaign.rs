@@ -61,7 +61,7 @@ pub struct Settings<'a> {
     pub sides: Vec<Side>,
     /// Each worker has all of them, and what they come to must be the same.
     pub differential: bool,
-    /// What is done to processes: these in turn, or almost always the first of [`LIFECYCLES`] when none is given.
+    /// What is done to processes: these in turn; when none is given almost always dump-restore.
     pub lifecycles: Vec<Lifecycle>,
     /// Findings that are known: counted only.
     pub known: BTreeSet<Signature>,
@@ -281,7 +281,8 @@ impl<'a> Campaign<'a> {
             }
             shared.corpus.push(over.task.scenario.program.clone());
         }
-        if self.settings.differential && outcome.signature.is_none() && Signature::found(over).is_some() {
+        let fails = matches!(over.judgement.verdict, Verdict::Fail(_) | Verdict::Xfail(_));
+        if self.settings.differential && outcome.signature.is_none() && fails && Signature::found(over).is_some() {
             *shared.state.known.entry("(fails everywhere in the same way)".to_owned()).or_default() += 1;
         }
         let signature = outcome.signature.clone()?;

@@ -96,7 +96,7 @@ impl<'a> Sides<'a> {
             });
         }
         for overs in overs.into_values() {
-            // What comes everywhere is looked into once.
+            // What was confirmed once is expected from now on.
             for (_, over) in &overs {
                 if let Some(signature) = Signature::found(over) {
                     self.seen.add(&signature, over.judgement.verdict);
