@@ -207,7 +207,7 @@ mod tests {
             confirmed(over(WRONG_PATH, "first"), 1, grows, second).judgement.verdict
         };
         assert_eq!(again(true, FailureKind::WrongPath), WRONG_PATH);
-        let flaky = Verdict::Flaky { passed: 0, runs: 2 };
+        let flaky = Verdict::Flaky { passed: 1, runs: 2 };
         assert_eq!([again(false, FailureKind::WrongPath), again(true, FailureKind::Hang)], [flaky, flaky]);
     }
 
