@@ -343,7 +343,11 @@ impl<'a> Campaign<'a> {
             count: 1,
             program: scenarios::text::print_scenario(scenario),
             steps: steps(&scenario.program),
-            verdict: over.judgement.verdict.to_string(),
+            // What was expected by then is the failure that it was.
+            verdict: match over.judgement.verdict {
+                Verdict::Xfail(kind) => Verdict::Fail(kind).to_string(),
+                verdict => verdict.to_string(),
+            },
             reason: over.judgement.reason.clone(),
             first_seconds,
             trial: over.task.trial.to_string(),
