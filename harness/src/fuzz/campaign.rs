@@ -27,7 +27,7 @@ use crate::run::{News, Over, Work};
 /// goes on, and whether three times is as good as once.
 const LIFECYCLES: [Lifecycle; 3] = [Lifecycle::DumpRestore, Lifecycle::LeaveRunning, Lifecycle::ThreeTimes];
 const OTHER_LIFECYCLE: u64 = 128;
-/// Of programs that will most likely show what is known one in so many is run all the same.
+/// Of programs that may well show what is known one in so many is run all the same.
 const RISKY: u64 = 32;
 /// A finding is not shrunk for longer, under KVM.
 const SHRINK: Duration = Duration::from_secs(10);
@@ -189,7 +189,7 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// The next programs, and apart from them those that will most likely show what is known; none at the end. Every second
+    /// The next programs, and apart from them those that may well show what is known; none at the end. Every second
     /// one has parents, as soon as there are some.
     fn draw(&self, batch: usize) -> Option<(Vec<Planned>, Vec<Planned>)> {
         if let Some(every) = self.settings.every {
@@ -327,9 +327,10 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// The campaign is over: nobody looks into it any more. What nobody may be able to restore is left out.
+    /// The campaign is over: nobody looks into it any more. What nobody may be able to restore is left out, unless somebody could.
     fn file_as_it_is(&self, Failure { signature, outcome }: Failure) {
-        if outcome.over.judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) {
+        let is_refused = outcome.over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
+        if self.settings.differential || !is_refused {
             self.file(signature, &outcome.over);
         }
     }

@@ -28,7 +28,7 @@ pub struct Wanted {
     /// So many of 256 programs may use disks, which few can at a time.
     pub disks: u8,
     /// So many of 256 programs may have filesystems in memory, which criu saves with the help of three programs each.
-    pub memory: u8,
+    pub memory: u16,
     /// Nothing is on a detached mount: what a criu can restore that knows nothing of them.
     pub controls: bool,
 }
@@ -40,7 +40,7 @@ pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wa
     // Alone in a process a program takes ten times as long as among others.
     let shares = random.u8(..) >= ALONE;
     let disks = wanted.terms.disks && random.u8(..) < wanted.disks;
-    let in_memory = random.u8(..) <= wanted.memory;
+    let in_memory = u16::from(random.u8(..)) < wanted.memory;
     let without = if in_memory { wanted.terms.without } else { wanted.terms.without.and(MEMORY) };
     let steps = if random.u8(..) < LONG { wanted.terms.steps } else { wanted.terms.steps.min(SHORT) };
     let controls = wanted.controls || random.u8(..) < VISIBLE;

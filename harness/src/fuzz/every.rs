@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn wanted() -> Wanted {
-        Wanted { terms: Terms::default(), disks: 0, memory: u8::MAX, controls: false }
+        Wanted { terms: Terms::default(), disks: 0, memory: 256, controls: false }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which programs will most likely show what is filed already. A campaign that knows a mistake of its subject would else meet it
+//! Which programs may well show what is filed already. A campaign that knows a mistake of its subject would else meet it
 //! all the time: each such program costs a pack.
 //!
 //! Learned while the campaign runs, by logistic regression with a step size of its own for each weight (AdaGrad), from the spelling
@@ -17,7 +17,7 @@ const WEIGHTS: usize = 1 << 14;
 /// The first step of a weight.
 const STEP: f32 = 0.3;
 
-/// A program is left out when it is as likely as this to show something known: that costs as much as twenty that do not.
+/// A program is left out when it is as likely as this to show something known: a pack of thirty may have to run again for it.
 const HIGH: f32 = 0.1;
 /// What every program has; its weight is how likely it is in general, and that is little where nothing was learned yet.
 const ANY: &str = "any";

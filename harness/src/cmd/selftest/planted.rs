@@ -9,6 +9,7 @@ use protocol::fault::{self, Description};
 use serde::{Deserialize, Serialize};
 
 use super::{Format, SelftestArgs, machines};
+use crate::judge::range::Version;
 use crate::machine::Backend;
 
 /// A campaign has so long.
@@ -124,8 +125,7 @@ fn campaign(args: &SelftestArgs, fault: &'static Description) -> anyhow::Result<
 
 /// Whether this machine's kernel has statmount(STATMOUNT_BY_FD).
 fn is_new_enough() -> bool {
-    let release = nix::sys::utsname::uname().map(|names| names.release().to_string_lossy().into_owned());
-    release.ok().and_then(|release| release.split('.').next()?.parse().ok()).is_some_and(|major: u32| major >= 7)
+    Version::find(&crate::host::kernel_name()).is_some_and(|version| version.release() >= (7, 0))
 }
 
 /// This program, on the machines that the fault is looked for on.
