@@ -11,10 +11,7 @@ use protocol::observation::Object;
 use scenarios::program::{ObjectName, Place};
 
 use crate::observe::Made;
-use crate::sys;
-
-/// Descriptors of ours start here, so that the program's own get the numbers that they would get in a plain program.
-const OWN_DESCRIPTORS: RawFd = 900;
+use crate::sys::{self, set_apart};
 
 /// The state of a program under way.
 pub(super) struct World {
@@ -58,13 +55,6 @@ impl At {
         let parent = nix::fcntl::openat(self.dir(), parent, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         Ok((parent, CString::new(name).map_err(io::Error::other)?))
     }
-}
-
-/// Moves a descriptor of ours out of the way of the program's.
-fn set_apart(fd: &OwnedFd) -> io::Result<OwnedFd> {
-    let moved = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(OWN_DESCRIPTORS))?;
-    // SAFETY: the kernel just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
 impl World {

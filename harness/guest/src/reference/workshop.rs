@@ -5,10 +5,13 @@
 //! unbindable or covered mount to be changed for a moment. Here all of that ends with the copy. Its mounts
 //! are private, so nothing that happens to them spreads.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -18,6 +21,7 @@ use scenarios::Bytes;
 
 use super::table::{Chain, Table, below};
 use crate::observe::read_file;
+use crate::sys::set_apart;
 
 /// The way back to the namespace that this process was in; it goes back when the value is dropped. Its root and working
 /// directory are the namespace's root then.
@@ -33,6 +37,13 @@ impl Away {
         unshare(CloneFlags::CLONE_NEWNS)?;
         let none = None::<&CStr>;
         mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
+        Ok(away)
+    }
+
+    /// From now on in a copy that was kept.
+    fn in_kept(proc: BorrowedFd<'_>, kept: BorrowedFd<'_>) -> io::Result<Self> {
+        let away = Away { home: namespace(proc)? };
+        setns(kept, CloneFlags::CLONE_NEWNS)?;
         Ok(away)
     }
 
@@ -88,12 +99,7 @@ impl RootPath {
     /// # Errors
     /// Those of open(2).
     pub fn open(&self, proc: BorrowedFd<'_>, flags: OFlag) -> io::Result<OwnedFd> {
-        let there = |kept: &OwnedFd| -> io::Result<Away> {
-            let away = Away { home: namespace(proc)? };
-            setns(kept, CloneFlags::CLONE_NEWNS)?;
-            Ok(away)
-        };
-        let _away = self.namespace.as_ref().map(there).transpose()?;
+        let _away = self.namespace.as_ref().map(|kept| Away::in_kept(proc, kept.as_fd())).transpose()?;
         Ok(open(self.path.as_c_str(), flags, Mode::empty())?)
     }
 }
@@ -104,9 +110,42 @@ pub struct Workshop {
     _away: Away,
     proc: OwnedFd,
     /// The root of the bare mount; `O_PATH` when it is no directory.
-    pub root: OwnedFd,
+    pub root: Rc<OwnedFd>,
     /// Its mount point here.
     pub at: Bytes,
+}
+
+/// Copies that are kept: a visible mount is laid bare once, however many mounts are made from it. Whoever enters one leaves it
+/// as it was.
+#[derive(Debug, Default)]
+pub struct Workshops {
+    kept: RefCell<BTreeMap<u64, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    namespace: OwnedFd,
+    root: Rc<OwnedFd>,
+    at: Bytes,
+}
+
+impl Workshops {
+    /// As [`Workshop::enter`], in the same copy each time.
+    ///
+    /// # Errors
+    /// Those of copying, unmounting and entering.
+    pub fn enter(&self, proc: BorrowedFd<'_>, table: &Table, base: u64) -> io::Result<Workshop> {
+        if let Some(kept) = self.kept.borrow().get(&base) {
+            let _away = Away::in_kept(proc, kept.namespace.as_fd())?;
+            let (root, at) = (Rc::clone(&kept.root), kept.at.clone());
+            return Ok(Workshop { _away, proc: proc.try_clone_to_owned()?, root, at });
+        }
+        let new = Workshop::enter(proc, table, base)?;
+        let root = Rc::new(set_apart(&new.root)?);
+        let kept = Kept { namespace: set_apart(new.namespace()?)?, root: Rc::clone(&root), at: new.at.clone() };
+        self.kept.borrow_mut().insert(base, kept);
+        Ok(Workshop { root, ..new })
+    }
 }
 
 impl Workshop {
@@ -119,7 +158,7 @@ impl Workshop {
         let chain = table.chain(base);
         let away = Away::in_a_copy(proc)?;
         let (root, at) = lay_bare(proc, &chain)?;
-        Ok(Workshop { _away: away, proc: proc.try_clone_to_owned()?, root, at })
+        Ok(Workshop { _away: away, proc: proc.try_clone_to_owned()?, root: Rc::new(root), at })
     }
 
     /// The copy itself: with it a mount that stands here stays.

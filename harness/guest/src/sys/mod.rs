@@ -20,7 +20,7 @@ pub use mount::{
 };
 pub use process::{
     DescriptorOf, Visitor, clone_into_namespaces, drop_capability, flock, getcwd, inherit, interface_up, kcmp_file,
-    keep_only, map_page, mapped_bytes, pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_lease,
+    keep_only, map_page, mapped_bytes, pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_apart, set_lease,
     set_window_size,
 };
 pub use restore::{fill_mapping, fork_as, map_at, tee};

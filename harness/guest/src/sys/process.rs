@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::CloneFlags;
 
 use super::{check, check_fd};
@@ -249,6 +249,19 @@ pub fn keep_only(fd: libc::c_int) -> io::Result<OwnedFd> {
     }
     // SAFETY: it is open, and nobody else in this process owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Descriptors of ours start here, where they are in the way of neither a program's nor those that are restored.
+const OWN_DESCRIPTORS: libc::c_int = 900;
+
+/// A copy of a descriptor, out of the way of those that have numbers of their own.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn set_apart(fd: impl AsFd) -> io::Result<OwnedFd> {
+    let moved = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(OWN_DESCRIPTORS))?;
+    // SAFETY: the kernel just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
 /// Gives every signal its default action, as a process has them that nobody prepared; SIGPIPE stays as it is.

@@ -33,7 +33,7 @@ use scenarios::Bytes;
 
 use super::image::{DetachedMount, FileImage, Image, InodeImage, MountImage, NameImage};
 use super::table::{Table, below, join, split};
-use super::workshop::{Workshop, look_at, text};
+use super::workshop::{Workshop, Workshops, look_at, text};
 use crate::observe;
 use crate::sys::{self, EntryWatch};
 use refusal::{Cause, Refusal};
@@ -57,6 +57,7 @@ pub(super) struct Capture<'a> {
     pid: i32,
     table: &'a Table,
     options: Options,
+    workshops: Workshops,
     /// `f_type` of each visible mount that is not covered.
     magic_numbers: BTreeMap<u64, u64>,
     /// The mounts that the process itself sees.
@@ -110,10 +111,19 @@ pub fn process(
         root: 0,
     };
     let theirs = Table::of(proc, pid)?.all().iter().map(|mount| mount.id).collect();
-    let mounts = BTreeMap::new();
-    let watch = OnceCell::new();
-    let capture =
-        Capture { proc, pid, table: &table, options, magic_numbers, theirs, removed_roots, image, mounts, watch };
+    let capture = Capture {
+        proc,
+        pid,
+        table: &table,
+        options,
+        workshops: Workshops::default(),
+        magic_numbers,
+        theirs,
+        removed_roots,
+        image,
+        mounts: BTreeMap::new(),
+        watch: OnceCell::new(),
+    };
     Ok(capture.run(&objects))
 }
 

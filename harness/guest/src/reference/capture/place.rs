@@ -234,9 +234,9 @@ fn root_by_name(seen: &Seen, workshop: &Workshop) -> Result<Bytes, Cause> {
 }
 
 impl Capture<'_> {
-    /// A copy of the namespace with this mount laid bare.
+    /// In a copy of the namespace with this mount laid bare, for as long as the value is kept.
     pub(super) fn workshop(&self, base: u64) -> Result<Workshop, Cause> {
-        Workshop::enter(self.proc, self.table, base).map_err(Cause::of("laying a visible mount bare"))
+        self.workshops.enter(self.proc, self.table, base).map_err(Cause::of("laying a visible mount bare"))
     }
 
     /// The table of the namespace.

@@ -130,7 +130,7 @@ pub(super) fn after_all(capture: &mut Capture<'_>) {
         let Some((_, own)) = places.iter().find(|(index, _)| *index == file.mount) else { continue };
         let other = places.iter().find(|(_, mount)| mount.base == own.base && mount.root != own.root);
         if let (Some((other, mount)), NameImage::Live { file: id, .. }) = (other, &mut file.name)
-            && let Ok(workshop) = Workshop::enter(capture.proc, capture.table, mount.base)
+            && let Ok(workshop) = capture.workshops.enter(capture.proc, capture.table, mount.base)
             && let Ok(fd) = super::look_at(workshop.root.as_fd(), &join(&mount.root, &file.path))
             && let Ok(status) = observe::status(fd.as_fd())
         {

@@ -8,8 +8,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use protocol::Fault;
 
 use super::super::image::{Image, SocketImage};
-use super::{Failure, Opened, Options, at, missing, set_apart};
-use crate::sys;
+use super::{Failure, Opened, Options, at, missing};
+use crate::sys::{self, set_apart};
 
 /// Makes the sockets of an image.
 pub(super) fn pairs(image: &Image, opened: &mut Opened) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ mod wrong;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -29,11 +29,8 @@ use protocol::message::MountWay;
 
 use super::image::{DescriptionImage, Image, LockImage, LockKind, MappingImage};
 use super::workshop::own_proc;
-use crate::sys;
+use crate::sys::{self, set_apart};
 use mounts::Stage;
-
-/// Descriptors of ours start here, out of the way of those that are restored.
-const OWN_DESCRIPTORS: RawFd = 900;
 
 /// How to restore.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -57,13 +54,6 @@ pub struct Failure {
 /// For `map_err`: names the step.
 pub(super) fn at<E: Into<io::Error>>(what: impl fmt::Display) -> impl FnOnce(E) -> Failure {
     move |error| Failure { what: what.to_string(), error: error.into() }
-}
-
-/// Moves a descriptor of ours out of the way of those that are restored.
-pub(super) fn set_apart(fd: impl AsFd) -> io::Result<OwnedFd> {
-    let moved = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(OWN_DESCRIPTORS))?;
-    // SAFETY: the kernel just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
 /// A file that is open for something.

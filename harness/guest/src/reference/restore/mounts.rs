@@ -14,9 +14,9 @@ use scenarios::Bytes;
 
 use super::super::image::{DetachedMount, FileImage, Image, MountImage, NameImage};
 use super::super::table::{Table, below, join, split};
-use super::super::workshop::{RootPath, Workshop, look_at};
-use super::{Failure, Options, at, set_apart, wrong};
-use crate::sys::{self, MountAttr};
+use super::super::workshop::{RootPath, Workshop, Workshops, look_at};
+use super::{Failure, Options, at, wrong};
+use crate::sys::{self, MountAttr, set_apart};
 
 const MOUNT_ATTR_RDONLY: u64 = 0x1;
 const MOUNT_ATTR_NOSUID: u64 = 0x2;
@@ -59,6 +59,7 @@ pub(super) struct Stage<'a> {
     pub(super) options: Options,
     pub(super) proc: BorrowedFd<'a>,
     pub(super) table: Table,
+    workshops: Workshops,
     openers: Vec<Option<Opener>>,
     /// For each visible mount that names are put back through: its root, writable, with nothing on it.
     benches: BTreeMap<u64, OwnedFd>,
@@ -68,7 +69,8 @@ impl<'a> Stage<'a> {
     /// Makes every mount of the image.
     pub(super) fn build(image: &'a Image, options: Options, proc: BorrowedFd<'a>) -> Result<Self, Failure> {
         let table = Table::own(proc).map_err(at("the mount table"))?;
-        let mut stage = Stage { image, options, proc, table, openers: Vec::new(), benches: BTreeMap::new() };
+        let (workshops, openers, benches) = (Workshops::default(), Vec::new(), BTreeMap::new());
+        let mut stage = Stage { image, options, proc, table, workshops, openers, benches };
         for (index, mount) in image.mounts.iter().enumerate() {
             let opener =
                 match mount {
@@ -92,7 +94,7 @@ impl<'a> Stage<'a> {
     }
 
     pub(super) fn workshop(&self, base: u64) -> io::Result<Workshop> {
-        Workshop::enter(self.proc, &self.table, base)
+        self.workshops.enter(self.proc, &self.table, base)
     }
 
     /// The root of a visible mount.
@@ -145,7 +147,10 @@ impl<'a> Stage<'a> {
         {
             return Ok((tree, None));
         }
-        let workshop = self.workshop(mount.base)?;
+        let workshop = match stays {
+            true => Workshop::enter(self.proc, &self.table, mount.base)?,
+            false => self.workshop(mount.base)?,
+        };
         let at = workshop.absolute(&mount.root)?;
         let root = match self.options.way {
             MountWay::Tree => {

@@ -24,8 +24,9 @@ use super::super::table::{join, split};
 use super::super::workshop::{Away, look_at};
 use super::mounts::Stage;
 use super::open::linked;
-use super::{Failure, Opened, at, inode, set_apart, wrong};
+use super::{Failure, Opened, at, inode, wrong};
 use crate::observe;
+use crate::sys::set_apart;
 
 /// A name that is put back: on which visible mount, and its path there.
 type Spot = (u64, Bytes);

@@ -15,9 +15,9 @@ use scenarios::Bytes;
 use super::super::image::{DescriptionImage, InodeSource, MountImage, NameImage};
 use super::super::table::join;
 use super::mounts::{Opener, Stage};
-use super::{Failure, Opened, at, inode, magic, set_apart, wrong};
+use super::{Failure, Opened, at, inode, magic, wrong};
 use crate::observe;
-use crate::sys;
+use crate::sys::{self, set_apart};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,8 +18,9 @@ use scenarios::Bytes;
 use super::super::image::{DetachedMount, MappingImage};
 use super::super::workshop::look_at;
 use super::mounts::{Opener, Stage, above, attributes, cloned, mount_point_below};
-use super::{Options, inode, set_apart};
-use crate::{observe, sys};
+use super::{Options, inode};
+use crate::observe;
+use crate::sys::{self, set_apart};
 
 /// A detached mount that is not quite the one of the image. The paths of its files stay; see [`prefix`].
 pub(super) fn mount(options: Options, mount: &DetachedMount) -> DetachedMount {
