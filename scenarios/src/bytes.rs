@@ -91,6 +91,10 @@ pub struct BadEscape {
 /// The readable form: `\n`, `\t`, `\r`, `\0`, `\\`, `\"`, `\xHH` for control characters and bytes that are not UTF-8;
 /// everything else as it is.
 pub fn escape(bytes: &[u8]) -> String {
+    let stays = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'"');
+    if bytes.iter().all(stays) {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -123,6 +127,9 @@ pub fn escape(bytes: &[u8]) -> String {
 /// A backslash that starts none of the known sequences.
 pub fn unescape(text: &str) -> Result<Vec<u8>, BadEscape> {
     let bytes = text.as_bytes();
+    if !bytes.contains(&b'\\') {
+        return Ok(bytes.to_vec());
+    }
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {

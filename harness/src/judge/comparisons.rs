@@ -144,14 +144,13 @@ struct Comparer<'a> {
 
 impl Comparer<'_> {
     fn row(&self, index: usize, row: &Comparison) -> Vec<Difference> {
-        let (before, after) = (&self.before.by_comparison[index].0, &self.after.by_comparison[index].0);
-        let mut out = Vec::new();
-        for (place, expected) in before {
-            out.extend(self.one(index, row, place, Some(expected), after.get(place)));
+        let (before, after) = (&self.before.by_comparison[index], &self.after.by_comparison[index]);
+        let (mut out, mut new) = (Vec::new(), Vec::new());
+        for (place, expected, got) in before.beside(after) {
+            let to = if expected.is_some() { &mut out } else { &mut new };
+            to.extend(self.one(index, row, place, expected, got));
         }
-        for (place, got) in after.iter().filter(|(place, _)| !before.contains_key(*place)) {
-            out.extend(self.one(index, row, place, None, Some(got)));
-        }
+        out.append(&mut new);
         out
     }
 
@@ -163,15 +162,23 @@ impl Comparer<'_> {
         expected: Option<&Value>,
         got: Option<&Value>,
     ) -> Option<Difference> {
+        let number = matches!((expected, got), (Some(Value::Number(_)), Some(Value::Number(_))));
+        if let (Some(old), Some(new)) = (expected, got)
+            && !number
+            && self.same(old, new)
+        {
+            return None;
+        }
         let subject = &place.0;
         let presence = matches!(expected.or(got), Some(Value::Present(_)));
-        let lasting = self.before.has(subject) && self.after.has(subject);
-        if !presence && !lasting {
+        let lasting = || self.before.has(subject) && self.after.has(subject);
+        if !number && !presence && !lasting() {
             return None;
         }
         let (expected_text, got_text) = match (expected, got) {
-            (Some(Value::Number(old)), Some(Value::Number(new))) => self.numbers(index, place, *old, *new)?,
-            (Some(old), Some(new)) if self.same(old, new) => return None,
+            (Some(Value::Number(old)), Some(Value::Number(new))) => {
+                self.numbers(index, place, *old, *new).filter(|_| lasting())?
+            }
             // A number comes with a text that says whether there is one, and that text differs.
             (Some(Value::Number(_)), None) | (None, Some(Value::Number(_))) => return None,
             _ => {

@@ -4,7 +4,9 @@
 //! peer group). What such a number *is* says nothing after a restore; what matters is who shares it with whom. So
 //! numbers are compared as a partition: each place is named by the first place that has the same number.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use protocol::observation::{FileId, Object};
 use scenarios::Bytes;
@@ -48,7 +50,7 @@ impl Subject {
 }
 
 /// The numbers of one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Number {
     /// `st_dev` and `st_ino`: which file.
     File(FileId),
@@ -108,9 +110,12 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// A text with the numbers in it replaced.
-    pub(crate) fn numbered(text: String, masked: String) -> Self {
-        if text == masked { Self::Text(text) } else { Self::Numbered { text, masked } }
+    /// A text, and the same with the numbers in it replaced when there are some.
+    pub(crate) fn numbered(text: String, masked: Option<String>) -> Self {
+        match masked {
+            Some(masked) => Self::Numbered { text, masked },
+            None => Self::Text(text),
+        }
     }
 
     /// The value for people; numbers have names only within a [`Partition`].
@@ -144,14 +149,35 @@ pub(crate) struct Facts(pub(crate) BTreeMap<Place, Value>);
 impl Facts {
     /// Adds a fact; a second one at the same place gets a number of its own, so that none hides another.
     pub(crate) fn add(&mut self, subject: &Subject, what: impl Into<String>, value: Value) {
-        let mut place = (subject.clone(), what.into());
-        if self.0.contains_key(&place) {
-            let what = place.1;
-            let names = (2..).map(|count| format!("{what} #{count}"));
-            let mut free = names.map(|name| (subject.clone(), name)).filter(|place| !self.0.contains_key(place));
-            place = free.next().expect("they do not end");
+        match self.0.entry((subject.clone(), what.into())) {
+            Entry::Vacant(free) => drop(free.insert(value)),
+            Entry::Occupied(taken) => {
+                let what = taken.key().1.clone();
+                let names = (2..).map(|count| format!("{what} #{count}"));
+                let mut free = names.map(|name| (subject.clone(), name)).filter(|place| !self.0.contains_key(place));
+                let place = free.next().expect("they do not end");
+                self.0.insert(place, value);
+            }
         }
-        self.0.insert(place, value);
+    }
+
+    /// Every place of these and of others, with what both have there.
+    pub(crate) fn beside<'a>(
+        &'a self,
+        others: &'a Self,
+    ) -> impl Iterator<Item = (&'a Place, Option<&'a Value>, Option<&'a Value>)> {
+        let (mut ours, mut theirs) = (self.0.iter().peekable(), others.0.iter().peekable());
+        std::iter::from_fn(move || {
+            let first = match (ours.peek(), theirs.peek()) {
+                (Some((one, _)), Some((other, _))) => one.cmp(other),
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            let one = if first == Ordering::Greater { None } else { ours.next() };
+            let other = if first == Ordering::Less { None } else { theirs.next() };
+            let (place, _) = one.or(other)?;
+            Some((place, one.map(|(_, value)| value), other.map(|(_, value)| value)))
+        })
     }
 
     /// Adds a text.
@@ -212,41 +238,52 @@ pub(crate) type Spot<'a> = (usize, &'a Place);
 /// Which places have the same number, in two observations side by side.
 #[derive(Debug)]
 pub(crate) struct Partition<'a> {
-    before: BTreeMap<Spot<'a>, Spot<'a>>,
-    after: BTreeMap<Spot<'a>, Spot<'a>>,
+    /// In the order of their keys.
+    numbered: Vec<Numbered<'a>>,
+}
+
+/// A place with a number on both sides, and the first place with the same number on each.
+#[derive(Debug)]
+struct Numbered<'a> {
+    spot: Spot<'a>,
+    before: usize,
+    after: usize,
 }
 
 impl<'a> Partition<'a> {
     /// Classes over the places that hold a number of the same sort in both observations: what is lost or new is
     /// reported once, as such, and does not disturb the rest.
-    pub(crate) fn new(before: &'a FactSheet, after: &FactSheet) -> Self {
-        let mut common: Vec<(usize, &'a Place, Number, Number)> = Vec::new();
+    pub(crate) fn new(before: &'a FactSheet, after: &'a FactSheet) -> Self {
+        let mut common: Vec<(Spot<'a>, Number, Number)> = Vec::new();
         for (comparison, (left, right)) in before.by_comparison.iter().zip(&after.by_comparison).enumerate() {
-            for (place, value) in &left.0 {
-                let Value::Number(old) = value else { continue };
-                let Some(Value::Number(new)) = right.0.get(place) else { continue };
-                if before.has(&place.0) && after.has(&place.0) {
-                    common.push((comparison, place, *old, *new));
+            for (place, old, new) in left.beside(right) {
+                if let (Some(Value::Number(old)), Some(Value::Number(new))) = (old, new)
+                    && before.has(&place.0)
+                    && after.has(&place.0)
+                {
+                    common.push(((comparison, place), *old, *new));
                 }
             }
         }
-        common.sort_by_key(|(comparison, place, ..)| (&place.0, *comparison, &place.1));
-        let classes = |number: fn(&(usize, &'a Place, Number, Number)) -> Number| {
-            let mut first = BTreeMap::new();
-            let mut classes = BTreeMap::new();
-            for item in &common {
-                let here = (item.0, item.1);
-                let class = first.entry(number(item)).or_insert(here);
-                classes.insert(here, *class);
-            }
-            classes
-        };
-        Self { before: classes(|item| item.2), after: classes(|item| item.3) }
+        common.sort_by_key(|(spot, ..)| key(*spot));
+        let (mut first_before, mut first_after) = (HashMap::new(), HashMap::new());
+        let numbered = common.into_iter().enumerate().map(|(here, (spot, old, new))| Numbered {
+            spot,
+            before: *first_before.entry(old).or_insert(here),
+            after: *first_after.entry(new).or_insert(here),
+        });
+        Self { numbered: numbered.collect() }
     }
 
     /// The first places with the same number before and after; none when there is no number on either side.
     pub(crate) fn classes(&self, comparison: usize, place: &Place) -> Option<(Spot<'a>, Spot<'a>)> {
-        let of = |classes: &BTreeMap<Spot<'a>, Spot<'a>>| classes.get(&(comparison, place)).copied();
-        Some((of(&self.before)?, of(&self.after)?))
+        let at = self.numbered.binary_search_by_key(&key((comparison, place)), |numbered| key(numbered.spot)).ok()?;
+        let Numbered { before, after, .. } = self.numbered[at];
+        Some((self.numbered[before].spot, self.numbered[after].spot))
     }
+}
+
+/// The order in which places lend their names.
+fn key<'a>((comparison, place): Spot<'a>) -> (&'a Subject, usize, &'a String) {
+    (&place.0, comparison, &place.1)
 }

@@ -73,11 +73,12 @@ pub(crate) fn same_mount(seen: &Seen<'_>, facts: &mut Facts) {
 
 pub(crate) fn link(seen: &Seen<'_>, facts: &mut Facts) {
     for (subject, object) in seen.objects() {
+        let text = quoted(&object.link);
         let masked = match &object.status {
-            Outcome::Ok(status) => wording::link_without_inode(&object.link, status.file.inode),
-            Outcome::Err(_) => quoted(&object.link),
+            Outcome::Ok(status) => wording::link_without_inode(&text, status.file.inode),
+            Outcome::Err(_) => None,
         };
-        facts.add(&subject, "link", Value::numbered(quoted(&object.link), masked));
+        facts.add(&subject, "link", Value::numbered(text, masked));
     }
 }
 
@@ -217,9 +218,10 @@ fn outcome_of(lookup: &Lookup) -> Value {
         Outcome::Err(errno) => Value::Text(errno.clone()),
         Outcome::Ok(Reached { file, kind, link, mount }) => {
             let (kind, state) = (wording::file_kind(*kind), wording::mount_state(mount.state));
-            let masked = wording::link_without_inode(link, file.inode);
-            let text = |link: String| format!("{link} ({kind}, mount {state})");
-            Value::numbered(text(quoted(link)), text(masked))
+            let link = quoted(link);
+            let text = |link: &str| format!("{link} ({kind}, mount {state})");
+            let masked = wording::link_without_inode(&link, file.inode);
+            Value::numbered(text(&link), masked.as_deref().map(text))
         }
     }
 }

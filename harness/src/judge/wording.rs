@@ -70,7 +70,7 @@ pub(crate) fn open_flags(flags: u32) -> String {
 
 /// Bytes between quotes, escaped as in the program language.
 pub(crate) fn quoted(bytes: &Bytes) -> String {
-    format!("\"{bytes}\"")
+    ["\"", &scenarios::bytes::escape(bytes.as_slice()), "\""].concat()
 }
 
 /// A value as `text` has it, or the error's name; a quoted value is never taken for an error.
@@ -145,18 +145,14 @@ pub(crate) fn object(view: &ObjectView) -> String {
     }
 }
 
-/// A link text without the inode number that the kernel may have put into it: `pipe:[N]`, `mnt:[N]`, and
+/// A quoted link text without the inode number that the kernel may have put into it: `pipe:[N]`, `mnt:[N]`, and
 /// `#N (deleted)` for a file made with `O_TMPFILE`. Only the file's own number is taken out; a file that is
-/// *named* like this keeps its name.
-pub(crate) fn link_without_inode(link: &Bytes, inode: u64) -> String {
-    let text = quoted(link);
-    let bracketed = format!("[{inode}]\"");
-    if let Some(start) = text.strip_suffix(&bracketed) {
-        return format!("{start}[its inode]\"");
+/// *named* like this keeps its name. None when there is none in it.
+pub(crate) fn link_without_inode(quoted: &str, inode: u64) -> Option<String> {
+    if let Some(start) = quoted.strip_suffix("]\"") {
+        let start = start.strip_suffix(&inode.to_string())?.strip_suffix('[')?;
+        return Some(format!("{start}[its inode]\""));
     }
-    let unnamed = format!("/#{inode} (deleted)\"");
-    match text.strip_suffix(&unnamed) {
-        Some(start) => format!("{start}/#(its inode) (deleted)\""),
-        None => text,
-    }
+    let start = quoted.strip_suffix(" (deleted)\"")?.strip_suffix(&inode.to_string())?.strip_suffix("/#")?;
+    Some(format!("{start}/#(its inode) (deleted)\""))
 }

@@ -47,11 +47,15 @@ pub(crate) fn link_text(dir: BorrowedFd<'_>, path: &str) -> io::Result<Bytes> {
     Ok(readlinkat(dir, path)?.as_os_str().into())
 }
 
+/// Most of a procfs's files are no larger.
+const SMALL: usize = 4096;
+
 /// The whole of a small file below `dir`.
 pub(crate) fn read_file(dir: BorrowedFd<'_>, path: &str) -> io::Result<Vec<u8>> {
     let file = openat(dir, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let mut text = Vec::new();
-    File::from(file).read_to_end(&mut text)?;
+    let mut text = Vec::with_capacity(SMALL);
+    // Limited by nothing, but so nobody asks for its size first: in a procfs it has none.
+    File::from(file).take(u64::MAX).read_to_end(&mut text)?;
     Ok(text)
 }
 

@@ -168,17 +168,18 @@ fn descend(
     Ok(true)
 }
 
-/// Every path of a file on the bare mount.
+/// Every path of a file on the bare mount; a directory has one.
 ///
 /// # Errors
 /// Those of [`walk`].
 pub fn names_of(workshop: &Workshop, file: FileId) -> io::Result<Vec<Bytes>> {
     let mut names = Vec::new();
-    walk(workshop.root.as_fd(), &mut |path, fd, _| {
-        if observe::status(fd)?.file == file {
+    walk(workshop.root.as_fd(), &mut |path, fd, kind| {
+        let is_it = observe::status(fd)?.file == file;
+        if is_it {
             names.push(path.clone());
         }
-        Ok(true)
+        Ok(!(is_it && kind == FileKind::Directory))
     })?;
     Ok(names)
 }
