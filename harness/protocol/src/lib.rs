@@ -7,6 +7,7 @@
 //! - [`shell`]: a shell beside the process of a trial
 //! - [`blank`]: empty filesystems in a sparse form
 //! - [`fuzz`]: the properties that the fuzz targets test
+//! - `together`: lookups in messages and files
 //! - [`wire`]: one JSON object a line, with a version and a size limit
 
 pub mod blank;
@@ -16,6 +17,7 @@ pub mod lifecycle;
 pub mod message;
 pub mod observation;
 pub mod shell;
+mod together;
 pub mod wire;
 
 pub use fault::Fault;

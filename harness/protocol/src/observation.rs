@@ -4,6 +4,7 @@
 //! Device, inode and mount numbers are kept as they are; what they mean after a restore (a partition, never the
 //! number) is the judge's business.
 
+use crate::together;
 use scenarios::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -86,8 +87,10 @@ pub struct ObjectView {
     /// Extended attributes, sorted by name.
     pub xattrs: Outcome<Vec<(Bytes, Bytes)>>,
     /// Opening it again through `/proc/self/fd/N`, once for each access mode; only from inside.
+    #[serde(with = "together")]
     pub reopen: Vec<Lookup>,
     /// Relative resolution; only directories have these.
+    #[serde(with = "together")]
     pub lookups: Vec<Lookup>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each function makes the facts of one comparison; the table in [`super::comparisons`] says which.
 
-use protocol::observation::{FileKind, FileStatus, Lookup, ObjectView, Outcome, Reached};
+use protocol::observation::{FileKind, FileStatus, Lookup, LookupKind, ObjectView, Outcome, Reached};
 
 use super::details::detail;
 use super::facts::{Facts, Number, Subject, Value};
@@ -250,11 +250,21 @@ pub(crate) fn reopen(seen: &Seen<'_>, facts: &mut Facts) {
 }
 
 /// Where each path leads. Another mount on the way shows in a lookup that may not leave the first one; which mount is
-/// at the end follows from that, from the mount table and from where the object is.
+/// at the end follows from that, from the mount table and from where the object is. A restricted lookup that leads where the
+/// plain one does says just that: what is wrong with both is told once.
 pub(crate) fn lookups(seen: &Seen<'_>, facts: &mut Facts) {
     for (subject, object) in seen.objects() {
-        for lookup in &object.lookups {
-            end_of(lookup, &name_of(lookup), &subject, facts);
+        for same_path in object.lookups.chunk_by(|one, other| one.path == other.path) {
+            for lookup in same_path {
+                let plain = same_path.iter().find(|other| other.how == LookupKind::Plain && lookup.how != other.how);
+                match plain.is_some_and(|plain| plain.outcome == lookup.outcome) {
+                    true => facts.text(&subject, name_of(lookup), AS_PLAIN),
+                    false => end_of(lookup, &name_of(lookup), &subject, facts),
+                }
+            }
         }
     }
 }
+
+/// What is said of a lookup that leads where the plain one leads.
+const AS_PLAIN: &str = "(as the plain lookup)";

@@ -13,8 +13,9 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::mem::ManuallyDrop;
-use std::os::fd::FromRawFd;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use protocol::message::{FailedAssertion, SetupFailure};
 use protocol::observation::{ObjectView, View};
@@ -23,9 +24,12 @@ use scenarios::program::{Claim, Line};
 use scenarios::{Program, Step};
 use serde::{Deserialize, Serialize};
 
-use crate::observe::{Made, inside};
+use crate::observe::Made;
+use crate::observe::inside::{self, Glance};
 use crate::reference::image::Image;
 use crate::reference::restore;
+use crate::sys;
+use claims::Claims;
 use world::World;
 
 /// The standard streams are the pipes to the agent: the harness's, not the program's.
@@ -150,14 +154,19 @@ pub(crate) fn told(faults: &[scenarios::Diagnostic]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Carries out programs one after the other, up to the first that cannot be.
+/// Carries out programs one after the other, up to the first that cannot be, and then checks what they assert.
 fn set_up(plots: &[Plot], confined: bool) -> Vec<Grown> {
     let mut all = Vec::new();
     let mut first_descriptor = FIRST_DESCRIPTOR;
+    let mut programs = Vec::new();
+    let proc = own_proc();
     for plot in plots {
         let mut grown = Grown { first_descriptor, ..Grown::default() };
-        match grow(plot, confined, &mut grown) {
-            Ok(next) => first_descriptor = next,
+        match grow(plot, &proc, confined, &mut grown) {
+            Ok((program, top, next)) => {
+                programs.push((program, top));
+                first_descriptor = next;
+            }
             Err(failure) => grown.failure = Some(failure),
         }
         let ends = grown.failure.is_some();
@@ -166,22 +175,43 @@ fn set_up(plots: &[Plot], confined: bool) -> Vec<Grown> {
             break;
         }
     }
+    drop(proc);
+    let mut glance = None;
+    for (grown, (program, top)) in all.iter_mut().zip(&programs) {
+        match assertions(program, grown, top, &mut glance) {
+            Ok(failed) => grown.failed_assertions = failed,
+            Err(error) => grown.failure = Some(infrastructure(format!("checking assertions: {error}"))),
+        }
+    }
     all
 }
 
-/// Carries out one; the number from which the next one's descriptors are.
-fn grow(plot: &Plot, confined: bool, grown: &mut Grown) -> Result<i32, SetupFailure> {
-    let failure = |what: String| SetupFailure { line: 0, what, missing: None };
-    let mut world = World::new(&plot.top, &plot.disks, grown.first_descriptor)
-        .map_err(|error| failure(format!("top directory {}: {error}", plot.top)))?;
+/// A procfs that is attached nowhere: it works wherever a program moves its root. Out of the way of programs' descriptors.
+fn own_proc() -> Result<Rc<OwnedFd>, String> {
+    let proc = sys::fsmount(c"proc").and_then(sys::set_apart);
+    proc.map(Rc::new).map_err(|error| format!("a procfs: {error}"))
+}
+
+fn infrastructure(what: String) -> SetupFailure {
+    SetupFailure { line: 0, what, missing: None }
+}
+
+/// Carries out one; the program, its top directory's path, and the number from which the next one's descriptors are.
+fn grow(
+    plot: &Plot,
+    proc: &Result<Rc<OwnedFd>, String>,
+    confined: bool,
+    grown: &mut Grown,
+) -> Result<(Program, String, i32), SetupFailure> {
+    let proc = Rc::clone(proc.as_ref().map_err(|why| infrastructure(why.clone()))?);
+    let mut world = World::new(&plot.top, proc, &plot.disks, grown.first_descriptor)
+        .map_err(|error| infrastructure(format!("top directory {}: {error}", plot.top)))?;
     let program = scenarios::text::program(&plot.program)
-        .map_err(|faults| failure(format!("program text: {}", told(&faults))))?;
+        .map_err(|faults| infrastructure(format!("program text: {}", told(&faults))))?;
     run(&mut world, &program, confined)?;
     grown.made = world.made();
-    let (next, top) = (world.next_descriptor(), world.into_top());
-    grown.failed_assertions =
-        assertions(&program, grown, &top).map_err(|error| failure(format!("checking assertions: {error}")))?;
-    Ok(next)
+    let next = world.next_descriptor();
+    Ok((program, world.into_top(), next))
 }
 
 fn run(world: &mut World, program: &Program, confined: bool) -> Result<(), SetupFailure> {
@@ -250,23 +280,33 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
     }
 }
 
-fn assertions(program: &Program, grown: &Grown, top: &str) -> io::Result<Vec<FailedAssertion>> {
-    let asserts = || program.steps.iter().filter(|line| matches!(line.step, Step::Assert { .. }));
-    if asserts().next().is_none() {
+/// The `assert` lines of a program that do not hold. The glance is taken when the first one needs it.
+fn assertions(
+    program: &Program,
+    grown: &Grown,
+    top: &str,
+    glance: &mut Option<Glance>,
+) -> io::Result<Vec<FailedAssertion>> {
+    let asserts: Vec<&Line> = program.steps.iter().filter(|line| matches!(line.step, Step::Assert { .. })).collect();
+    if asserts.is_empty() {
         return Ok(Vec::new());
     }
-    let mut failed = Vec::new();
-    let named: BTreeSet<&str> = asserts().flat_map(|line| named_by(&line.step)).collect();
-    let wanted = grown.made.iter().filter(|made| named.contains(made.name.as_str())).map(|made| made.object);
-    let view = inside::look_at(wanted, &grown.made, grown.first_descriptor)?;
-    for Line { number, step } in asserts() {
-        if let Step::Assert { object, claim } = step
-            && let Err((expected, got)) = claims::check(&view, top, object, claim)
-        {
-            failed.push(FailedAssertion { line: *number, expected, got });
+    let glance = match glance {
+        Some(glance) => &*glance,
+        none => none.insert(Glance::new(&STREAMS)?),
+    };
+    let named: BTreeSet<&str> = asserts.iter().flat_map(|line| named_by(&line.step)).collect();
+    let wanted = grown.made.iter().filter(|made| named.contains(made.name.as_str()));
+    let seen = |made: &Made| (made.name.clone(), glance.object(made.object));
+    let claims = Claims { glance, top, objects: wanted.map(seen).collect() };
+    let failed = asserts.into_iter().filter_map(|Line { number, step }| match step {
+        Step::Assert { object, claim } => {
+            let (expected, got) = claims.check(object, claim).err()?;
+            Some(FailedAssertion { line: *number, expected, got })
         }
-    }
-    Ok(failed)
+        _ => None,
+    });
+    Ok(failed.collect())
 }
 
 /// The objects that an `assert` line is about.

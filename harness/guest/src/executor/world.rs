@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
@@ -11,7 +12,7 @@ use protocol::observation::Object;
 use scenarios::program::{ObjectName, Place};
 
 use crate::observe::Made;
-use crate::sys::{self, set_apart};
+use crate::sys::set_apart;
 
 /// The state of a program under way.
 pub(super) struct World {
@@ -19,8 +20,8 @@ pub(super) struct World {
     top_path: String,
     /// The top directory.
     top: OwnedFd,
-    /// A procfs that is attached nowhere: it works wherever the program moves its root.
-    proc: OwnedFd,
+    /// A procfs that is attached nowhere.
+    proc: Rc<OwnedFd>,
     objects: BTreeMap<ObjectName, Object>,
     /// The program's descriptors start here; those below are of programs before it.
     first_descriptor: RawFd,
@@ -58,9 +59,8 @@ impl At {
 }
 
 impl World {
-    pub(super) fn new(top: &str, disks: &[u32], first_descriptor: RawFd) -> io::Result<Self> {
-        let top_fd = set_apart(&open(top, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)?;
-        let proc = set_apart(&sys::fsmount(c"proc")?)?;
+    pub(super) fn new(top: &str, proc: Rc<OwnedFd>, disks: &[u32], first_descriptor: RawFd) -> io::Result<Self> {
+        let top_fd = set_apart(open(top, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)?;
         let free_disks = disks.iter().rev().copied().collect();
         let top_path = top.trim_end_matches('/').to_owned();
         let objects = [("cwd", Object::Cwd), ("root", Object::Root), ("exe", Object::Exe)];

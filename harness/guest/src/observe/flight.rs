@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::observation::{Message, Object, Outcome};
+use scenarios::Bytes;
 
-use super::object::{link_text, outcome};
+use super::object::outcome;
 use crate::sys;
 
 /// What the sockets of a process hold; the descriptors in flight are open in this process as long as it lives.
@@ -18,14 +19,11 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    /// Looks into every Unix socket among the descriptors `numbers` of the process `pid`, whose entries in the procfs
-    /// `proc` are below `base`.
-    pub(super) fn of(proc: BorrowedFd<'_>, base: &str, pid: i32, numbers: &[i32]) -> io::Result<Self> {
+    /// Looks into every Unix socket among the descriptors of the process `pid`, which have these link texts.
+    pub(super) fn of(pid: i32, links: &BTreeMap<i32, Bytes>) -> io::Result<Self> {
         let mut flights = Flights { queues: BTreeMap::new(), held: BTreeMap::new() };
-        let is_socket = |number: &i32| {
-            link_text(proc, &format!("{base}/fd/{number}")).is_ok_and(|link| link.0.starts_with(b"socket:["))
-        };
-        let sockets: Vec<i32> = numbers.iter().copied().filter(is_socket).collect();
+        let sockets = links.iter().filter(|(_, link)| link.0.starts_with(b"socket:["));
+        let sockets: Vec<i32> = sockets.map(|(&number, _)| number).collect();
         if sockets.is_empty() {
             return Ok(flights);
         }

@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::dir::Dir;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use protocol::observation::{Descriptor, FileKind, Mapping, MountRef, MountState, Object, ObjectView, Outcome, View};
+use protocol::observation::{
+    Descriptor, FileKind, Mapping, MountRef, MountState, Object, ObjectView, Outcome, Reached, View,
+};
 use scenarios::Bytes;
 
+use super::ends::Ends;
 use super::flight::Flights;
 use super::locks::PosixLocks;
 use super::lookups;
@@ -22,17 +24,19 @@ use crate::sys;
 pub(super) struct Look {
     /// The root of a procfs.
     pub(super) proc: OwnedFd,
-    /// This process's `/proc/PID/fd`, of the same procfs.
-    links: OwnedFd,
     /// `self` or a process ID.
     base: String,
     /// Its ID.
     pid: i32,
     /// The process looks at itself.
     inside: bool,
-    tables: MountTables,
-    /// The numbers of its descriptors, without those of this very look.
+    /// Who is at the end of a lookup.
+    ends: Ends,
+    /// The kernel knows statmount(2) by descriptor (Linux 7.0).
+    has_statmount: bool,
+    /// The numbers of its descriptors, without those of this very look, and the link texts of those that have one.
     numbers: Vec<i32>,
+    links: BTreeMap<i32, Bytes>,
     /// What is in the queues of its sockets.
     flights: Flights,
     /// What fdinfo says of its descriptors, read before anything is closed.
@@ -51,18 +55,11 @@ pub fn look(made: &[Made], tops: &[String], hidden: &[i32]) -> io::Result<(View,
     let top = |path: &String| {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = nix::fcntl::open(path.as_str(), flags, Mode::empty())?;
-        Ok(look.seen_at(Object::Cwd, Some("cwd".to_owned()), &format!("self/fd/{}", directory.as_raw_fd())))
+        let link = format!("self/fd/{}", directory.as_raw_fd());
+        let xattrs = look.xattrs(std::slice::from_ref(&link)).pop().expect("one for each");
+        Ok(look.seen_at(Object::Cwd, Some("cwd".to_owned()), &link, Some(xattrs)))
     };
     Ok((look.view(made), tops.iter().map(top).collect::<io::Result<_>>()?))
-}
-
-/// Looks at some of this process's objects, among those that `made` has; descriptors below `first` are of others.
-///
-/// # Errors
-/// As [`look`].
-pub fn look_at(objects: impl Iterator<Item = Object>, made: &[Made], first: i32) -> io::Result<View> {
-    let others: Vec<i32> = (0..first).collect();
-    Ok(own_look(&others)?.view_of(objects.collect(), made))
 }
 
 fn own_look(hidden: &[i32]) -> io::Result<Look> {
@@ -71,24 +68,40 @@ fn own_look(hidden: &[i32]) -> io::Result<Look> {
     Look::new(proc, None, MountTables::new(own, []), hidden)
 }
 
-/// One plain lookup of this process from one of its objects.
-///
-/// # Errors
-/// What makes any look impossible, and an object that cannot be looked up from.
-pub fn look_up(object: Object, path: &Bytes) -> io::Result<Outcome<protocol::observation::Reached>> {
-    let look = own_look(&[])?;
-    let fd = path_fd(look.proc.as_fd(), &look.magic_link(object))?;
-    Ok(lookups::plain(look.links.as_fd(), fd.as_fd(), path, &look.tables))
-}
+/// A quick look at this process: what `assert` lines are about, object by object, and nothing else.
+pub struct Glance(Look);
 
-/// Whether two objects of this process are one open file description.
-///
-/// # Errors
-/// What makes any look impossible, kcmp(2)'s, and an object that is no descriptor.
-pub fn same_description(one: Object, other: Object) -> io::Result<bool> {
-    let look = own_look(&[])?;
-    let number = |object| look.number_of(object).ok_or_else(|| io::Error::other("no descriptor"));
-    Ok(sys::kcmp_file(number(one)?, number(other)?)?.is_eq())
+impl Glance {
+    /// At this process's descriptors but for `hidden`.
+    ///
+    /// # Errors
+    /// What makes any look impossible: no procfs, no mountinfo.
+    pub fn new(hidden: &[i32]) -> io::Result<Self> {
+        own_look(hidden).map(Glance)
+    }
+
+    /// An object, without its extended attributes, lookups, and what opening it again gives.
+    pub fn object(&self, object: Object) -> ObjectView {
+        self.0.seen_at(object, None, &self.0.magic_link(object), None)
+    }
+
+    /// One plain lookup from an object.
+    ///
+    /// # Errors
+    /// It cannot be looked up from.
+    pub fn look_up(&self, object: Object, path: &Bytes) -> io::Result<Outcome<Reached>> {
+        let fd = path_fd(self.0.proc.as_fd(), &self.0.magic_link(object))?;
+        Ok(lookups::plain(&self.0.ends, fd.as_fd(), path))
+    }
+
+    /// Whether two objects are one open file description.
+    ///
+    /// # Errors
+    /// kcmp(2)'s, and an object that is no descriptor.
+    pub fn same_description(&self, one: Object, other: Object) -> io::Result<bool> {
+        let number = |object| self.0.number_of(object).ok_or_else(|| io::Error::other("no descriptor"));
+        Ok(sys::kcmp_file(number(one)?, number(other)?)?.is_eq())
+    }
 }
 
 /// The mount IDs in a process's mountinfo.
@@ -102,15 +115,21 @@ impl Look {
     /// Begins a look at the process `pid`, or at this one; its descriptors are those that are there, but for `hidden`.
     pub(super) fn new(proc: OwnedFd, pid: Option<i32>, tables: MountTables, hidden: &[i32]) -> io::Result<Self> {
         let base = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
-        let numbers = numbers(proc.as_fd(), &base, pid.is_none(), hidden)?;
+        let mut numbers = numbers(proc.as_fd(), &base, hidden)?;
+        if pid.is_none() {
+            numbers.retain(|&number| number != proc.as_raw_fd());
+        }
         let (inside, pid) = (pid.is_none(), pid.unwrap_or_else(own_pid));
         let read = |&number: &i32| Some((number, descriptor(proc.as_fd(), &format!("{base}/fd/{number}")).ok()?));
         let descriptors: BTreeMap<_, _> = numbers.iter().filter_map(read).collect();
         let seen = descriptors.iter().map(|(&number, (descriptor, _))| (number, descriptor));
         let _locks = if inside { PosixLocks::of(seen) } else { PosixLocks::default() };
-        let flights = Flights::of(proc.as_fd(), &base, pid, &numbers)?;
-        let links = path_fd(proc.as_fd(), "self/fd")?;
-        Ok(Look { proc, links, base, pid, inside, tables, numbers, flights, descriptors, _locks })
+        let link = |&number: &i32| Some((number, link_text(proc.as_fd(), &format!("{base}/fd/{number}")).ok()?));
+        let links: BTreeMap<i32, Bytes> = numbers.iter().filter_map(link).collect();
+        let flights = Flights::of(pid, &links)?;
+        let ends = Ends::new(path_fd(proc.as_fd(), "self/fd")?, tables);
+        let has_statmount = object::statmount(proc.as_fd()).is_some();
+        Ok(Look { proc, base, pid, inside, ends, has_statmount, numbers, links, flights, descriptors, _locks })
     }
 
     /// Every object: descriptors, what is in flight, cwd, root, exe, the program's mappings.
@@ -118,16 +137,30 @@ impl Look {
         let mut objects: BTreeSet<Object> = self.with_description().collect();
         objects.extend([Object::Cwd, Object::Root, Object::Exe]);
         objects.extend(made.iter().map(|made| made.object).filter(|object| matches!(object, Object::Map(_))));
-        self.view_of(objects, made)
+        let name = |object| made.iter().find(|made| made.object == object).map(|made| made.name.clone());
+        let links: Vec<String> = objects.iter().map(|&object| self.magic_link(object)).collect();
+        let all = objects.into_iter().zip(&links).zip(self.xattrs(&links));
+        let seen = all.map(|((object, link), xattrs)| self.seen_at(object, name(object), link, Some(xattrs)));
+        View { objects: seen.collect() }
     }
 
-    fn view_of(&self, objects: BTreeSet<Object>, made: &[Made]) -> View {
-        let name = |object| made.iter().find(|made| made.object == object).map(|made| made.name.clone());
-        View { objects: objects.into_iter().map(|object| self.object(object, name(object))).collect() }
+    /// Extended attributes of what is at the ends of magic links.
+    fn xattrs(&self, links: &[String]) -> Vec<Outcome<Vec<(Bytes, Bytes)>>> {
+        let proc = self.proc.as_fd();
+        let cwd = path_fd(proc, "self/cwd");
+        let fixed = |link: &String| match (&cwd, link.as_str()) {
+            // The calls have the working directory elsewhere.
+            (Ok(cwd), "self/cwd") => format!("self/fd/{}", cwd.as_raw_fd()),
+            _ => link.clone(),
+        };
+        match object::xattrs(proc, &links.iter().map(fixed).collect::<Vec<_>>()) {
+            Ok(lists) => lists.into_iter().map(outcome).collect(),
+            Err(error) => vec![Outcome::Err(errno_name(&error)); links.len()],
+        }
     }
 
     /// The objects that are open file descriptions.
-    pub(super) fn with_description(&self) -> impl Iterator<Item = Object> {
+    fn with_description(&self) -> impl Iterator<Item = Object> {
         self.numbers.iter().copied().map(Object::Fd).chain(self.flights.objects())
     }
 
@@ -154,21 +187,29 @@ impl Look {
         }
     }
 
-    fn object(&self, object: Object, name: Option<String>) -> ObjectView {
-        self.seen_at(object, name, &self.magic_link(object))
-    }
-
-    /// An object by a magic link below the procfs.
-    fn seen_at(&self, object: Object, name: Option<String>, path: &str) -> ObjectView {
+    /// An object by a magic link below the procfs; with its extended attributes when all of it is wanted, lookups included.
+    fn seen_at(
+        &self,
+        object: Object,
+        name: Option<String>,
+        path: &str,
+        xattrs: Option<Outcome<Vec<(Bytes, Bytes)>>>,
+    ) -> ObjectView {
+        let whole = xattrs.is_some();
         let proc = self.proc.as_fd();
-        let link =
-            link_text(proc, path).unwrap_or_else(|error| Bytes::from(format!("?{}", errno_name(&error)).as_str()));
+        let known = match object {
+            Object::Fd(number) => self.links.get(&number).cloned(),
+            _ => None,
+        };
+        let link = known.map_or_else(|| link_text(proc, path), Ok);
+        let link = link.unwrap_or_else(|error| Bytes::from(format!("?{}", errno_name(&error)).as_str()));
         let fd = path_fd(proc, path);
         let fd = fd.as_ref().map(AsFd::as_fd);
         let copy_error = |error: &io::Error| io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO));
         let on_fd = || fd.map_err(copy_error);
         let status = on_fd().and_then(object::status);
         let filesystem = on_fd().and_then(object::filesystem);
+        let magic = filesystem.as_ref().map_or(0, |filesystem| filesystem.magic);
         let kind = status.as_ref().map_or(FileKind::Other, |status| status.kind);
         let size = status.as_ref().map_or(0, |status| status.size);
         let is_description = matches!(object, Object::Fd(_) | Object::InFlight { .. });
@@ -181,9 +222,9 @@ impl Look {
             Some((_, id)) => Ok(*id),
             None => on_fd().and_then(|fd| object::mount_id(&fd)),
         };
-        let state = id.as_ref().map_or(MountState::Detached, |&id| self.tables.state(id, on_fd().ok(), &link));
+        let state = id.as_ref().map_or(MountState::Detached, |&id| self.ends.tables.state_on(id, magic, &link));
         let mount = MountRef { state, id: id.unwrap_or(0) };
-        let directory = kind == FileKind::Directory && !on_fd().is_ok_and(lookups::is_kernel_filesystem);
+        let directory = kind == FileKind::Directory && !lookups::is_of_the_kernel(magic);
         ObjectView {
             object,
             name,
@@ -194,19 +235,19 @@ impl Look {
                 Object::Map(start) => self.mapping(start, size).ok(),
                 _ => None,
             },
-            statmount: on_fd().ok().and_then(object::statmount),
+            statmount: on_fd().ok().filter(|_| self.has_statmount).and_then(object::statmount),
             content: (kind == FileKind::File && object != Object::Exe).then(|| outcome(object::content(proc, path))),
-            xattrs: outcome(on_fd().and_then(|fd| object::xattrs(proc, &format!("self/fd/{}", fd.as_raw_fd())))),
+            xattrs: xattrs.unwrap_or_else(|| Outcome::Ok(Vec::new())),
             queue: match object {
                 Object::Fd(number) => self.flights.queue(number),
                 _ => None,
             },
-            reopen: match self.inside && is_description {
-                true => lookups::reopened(proc, self.links.as_fd(), path, kind, &self.tables),
+            reopen: match whole && self.inside && is_description {
+                true => lookups::reopened(&self.ends, proc, path, kind, magic),
                 false => Vec::new(),
             },
             lookups: match on_fd() {
-                Ok(fd) if self.inside && directory => lookups::resolutions(self.links.as_fd(), fd, &self.tables),
+                Ok(fd) if whole && self.inside && directory => lookups::resolutions(&self.ends, fd),
                 _ => Vec::new(),
             },
             link,
@@ -244,17 +285,19 @@ fn own_pid() -> i32 {
     std::process::id().cast_signed()
 }
 
-/// The numbers of the descriptors of a process; without those of this very look when it is `own`.
-fn numbers(proc: BorrowedFd<'_>, base: &str, own: bool, hidden: &[i32]) -> io::Result<Vec<i32>> {
+/// The numbers of the descriptors of a process whose entries in the procfs `proc` are below `base`, without `hidden` ones and
+/// the one that this takes.
+///
+/// # Errors
+/// The folder of its descriptors cannot be read.
+pub(crate) fn numbers(proc: BorrowedFd<'_>, base: &str, hidden: &[i32]) -> io::Result<Vec<i32>> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut dir = Dir::openat(proc, format!("{base}/fd").as_str(), flags, Mode::empty())?;
-    let look = [dir.as_raw_fd(), proc.as_raw_fd()];
-    let mut numbers = Vec::new();
-    for entry in dir.iter() {
-        let entry = entry?;
-        let number = entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
-        numbers.extend(number.filter(|number| !(hidden.contains(number) || own && look.contains(number))));
-    }
+    let dir = openat(proc, format!("{base}/fd").as_str(), flags, Mode::empty())?;
+    let number = |entry: sys::Entry| std::str::from_utf8(&entry.name).ok()?.parse().ok();
+    let mut numbers: Vec<i32> = sys::entries(dir.as_fd())?.into_iter().filter_map(number).collect();
+    let own = if base == "self" { dir.as_raw_fd() } else { -1 };
+    numbers.retain(|number| *number != own && !hidden.contains(number));
+    numbers.sort_unstable();
     Ok(numbers)
 }
 

@@ -3,6 +3,7 @@
 //! Both sides read the same sources through a `/proc` of their own: [`inside`] is the process itself, [`outside`] the
 //! agent. What could not be read is reported with its errno, never left out.
 
+mod ends;
 pub mod fdinfo;
 mod flight;
 pub mod inside;
@@ -14,5 +15,6 @@ pub mod outside;
 pub mod parts;
 mod tree;
 
+pub(crate) use inside::numbers;
 pub use object::{Made, digest, errno_name};
 pub(crate) use object::{is_internal, link_text, path_fd, read_file, status, xattrs};

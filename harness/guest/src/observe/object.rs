@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -102,9 +103,8 @@ pub(super) fn file_kind(mode: u32) -> FileKind {
 
 /// fstatfs(2): the magic number and the flags of the mount.
 pub(super) fn filesystem(fd: BorrowedFd<'_>) -> io::Result<FilesystemStatus> {
-    let statfs = nix::sys::statfs::fstatfs(fd)?;
-    let statvfs = nix::sys::statvfs::fstatvfs(fd)?;
-    Ok(FilesystemStatus { magic: statfs.filesystem_type().0.cast_unsigned(), flags: statvfs.flags().bits() })
+    let (magic, flags) = sys::filesystem_of(fd)?;
+    Ok(FilesystemStatus { magic, flags })
 }
 
 /// statmount(2) by descriptor; none where the kernel cannot do it at all.
@@ -153,7 +153,14 @@ impl MountTables {
         }
         let ask = || Some(sys::filesystem_of(fd?).ok()?.0);
         let magic = *self.magic_numbers.borrow_mut().entry(id).or_insert_with(ask);
-        if magic.is_some_and(|magic| is_internal(magic, link)) {
+        self.state_on(id, magic.unwrap_or(0), link)
+    }
+
+    /// The same where the magic number of the filesystem is known, 0 where nobody can know it.
+    pub(super) fn state_on(&self, id: u64, magic: u64, link: &Bytes) -> MountState {
+        if self.own.contains(&id) {
+            MountState::Visible
+        } else if is_internal(magic, link) {
             MountState::Internal
         } else if self.other.contains(&id) {
             MountState::Elsewhere
@@ -202,23 +209,30 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Extended attributes of what a magic link below `proc` leads to, sorted by name. The calls take a path from the
-/// working directory only, and a `/proc` at its place is more than a process with a root of its own may have.
-pub(crate) fn xattrs(proc: BorrowedFd<'_>, path: &str) -> io::Result<Vec<(Bytes, Bytes)>> {
-    let path = std::ffi::CString::new(path).map_err(io::Error::other)?;
+/// Extended attributes of what magic links below `proc` lead to, sorted by name. The calls take a path from the
+/// working directory only, and a `/proc` at its place is more than a process with a root of its own may have; so none of the
+/// links may be that of the own working directory.
+///
+/// # Errors
+/// The working directory cannot be left or entered again.
+pub(crate) fn xattrs(proc: BorrowedFd<'_>, paths: &[String]) -> io::Result<Vec<io::Result<Xattrs>>> {
     let before = nix::fcntl::open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
     nix::unistd::fchdir(proc)?;
-    let list = list_xattrs(&path);
+    let list = |path: &String| list_xattrs(&CString::new(path.as_str()).map_err(io::Error::other)?);
+    let lists = paths.iter().map(list).collect();
     nix::unistd::fchdir(&before)?;
-    list
+    Ok(lists)
 }
 
-fn list_xattrs(path: &std::ffi::CStr) -> io::Result<Vec<(Bytes, Bytes)>> {
+/// Names and values.
+type Xattrs = Vec<(Bytes, Bytes)>;
+
+fn list_xattrs(path: &CStr) -> io::Result<Xattrs> {
     let names = sys::listxattr(path)?;
     let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
     let mut list = Vec::new();
     for name in names {
-        let name_text = std::ffi::CString::new(name).map_err(io::Error::other)?;
+        let name_text = CString::new(name).map_err(io::Error::other)?;
         list.push((name.into(), sys::getxattr(path, &name_text)?.into()));
     }
     list.sort();

@@ -1,13 +1,14 @@
 //! What the agent sees of a process, and of the world around it.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use protocol::observation::{Mount, Object, ProcessState, TreeEntry, View};
+use protocol::observation::{Mount, Object, Outcome, ProcessState, TreeEntry, View};
 
 use super::inside::{Look, mounted_proc};
 use super::object::{Made, MountTables, read_file};
@@ -50,7 +51,7 @@ pub fn look(pid: i32, made: &[Made], top: &str, tops: &[String]) -> io::Result<O
     let tables = MountTables::new(ids(&mounts), ids(&host_mounts));
     let look = Look::new(proc, Some(pid), tables, &STREAMS)?;
     let view = look.view(made);
-    let shared_descriptions = shared(&look)?;
+    let shared_descriptions = shared(&look, &view)?;
     let process = process_state(look.proc.as_fd(), pid)?;
     let root = super::object::path_fd(look.proc.as_fd(), &format!("{}/root", visitor.pid()))?;
     let tree = tree::walk(root.as_fd(), top)?;
@@ -78,10 +79,18 @@ pub fn own_mounts() -> io::Result<Vec<Mount>> {
     mount_table(mounted_proc()?.as_fd(), "self")
 }
 
-/// All pairs of objects that share a description: in the kernel's order those that do stand side by side.
-fn shared(look: &Look) -> io::Result<Vec<(Object, Object)>> {
-    let numbered = |object| look.number_of(object).map(|number| (object, number));
-    let mut all: Vec<(Object, sys::DescriptorOf)> = look.with_description().filter_map(numbered).collect();
+/// All pairs of objects that share a description. Only those of one file with one link text can; among these, in the
+/// kernel's order, those that do stand side by side.
+fn shared(look: &Look, view: &View) -> io::Result<Vec<(Object, Object)>> {
+    let mut by_file: BTreeMap<_, Vec<(Object, sys::DescriptorOf)>> = BTreeMap::new();
+    for seen in &view.objects {
+        let file = match &seen.status {
+            Outcome::Ok(status) => Some(status.file),
+            Outcome::Err(_) => None,
+        };
+        let number = look.number_of(seen.object).map(|number| (seen.object, number));
+        by_file.entry((file, &seen.link)).or_default().extend(number);
+    }
     let mut failed = None;
     let mut order = |one: sys::DescriptorOf, other| {
         sys::kcmp_file(one, other).unwrap_or_else(|error| {
@@ -89,11 +98,13 @@ fn shared(look: &Look) -> io::Result<Vec<(Object, Object)>> {
             Ordering::Equal
         })
     };
-    all.sort_by(|(_, one), (_, other)| order(*one, *other));
     let mut pairs = Vec::new();
-    for same in all.chunk_by(|(_, one), (_, other)| order(*one, *other).is_eq()) {
-        for (index, &(one, _)) in same.iter().enumerate() {
-            pairs.extend(same[index + 1..].iter().map(|&(other, _)| (one.min(other), one.max(other))));
+    for mut alike in by_file.into_values() {
+        alike.sort_by(|(_, one), (_, other)| order(*one, *other));
+        for same in alike.chunk_by(|(_, one), (_, other)| order(*one, *other).is_eq()) {
+            for (index, &(one, _)) in same.iter().enumerate() {
+                pairs.extend(same[index + 1..].iter().map(|&(other, _)| (one.min(other), one.max(other))));
+            }
         }
     }
     pairs.sort_unstable();

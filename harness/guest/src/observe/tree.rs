@@ -2,9 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, fstatat};
 use protocol::observation::{FileKind, Outcome, TreeEntry};
@@ -12,6 +11,7 @@ use scenarios::Bytes;
 
 use super::lookups::is_kernel_filesystem;
 use super::object::{file_status, hash, outcome};
+use crate::sys;
 
 /// A tree with more names than this is not one of our programs.
 const ENTRY_LIMIT: usize = 10_000;
@@ -29,30 +29,28 @@ pub(super) fn walk(root: BorrowedFd<'_>, top: &str) -> io::Result<Vec<TreeEntry>
     let dir = openat(root, top, flags, Mode::empty())?;
     let status = outcome(fstatat(&dir, "", AtFlags::AT_EMPTY_PATH).map(|stat| file_status(&stat)));
     let mut entries = vec![TreeEntry { path: Bytes::default(), status, target: None, content: None }];
-    descend(dir.as_fd(), &[], &mut entries)?;
+    descend(dir, &[], &mut entries)?;
     entries.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(entries)
 }
 
-fn descend(dir: BorrowedFd<'_>, prefix: &[u8], entries: &mut Vec<TreeEntry>) -> io::Result<()> {
-    if is_kernel_filesystem(dir) {
+fn descend(dir: OwnedFd, prefix: &[u8], entries: &mut Vec<TreeEntry>) -> io::Result<()> {
+    if is_kernel_filesystem(dir.as_fd()) {
         return Ok(());
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let mut listing = Dir::openat(dir, ".", flags, Mode::empty())?;
-    for entry in listing.iter() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." || (prefix.is_empty() && name == b".zdtm") {
+    for sys::Entry { name, may_be_directory } in sys::entries(dir.as_fd())? {
+        if prefix.is_empty() && name == b".zdtm" {
             continue;
         }
         if entries.len() >= ENTRY_LIMIT {
             return Err(io::Error::other(format!("more than {ENTRY_LIMIT} names below the top directory")));
         }
-        let path = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
-        entries.push(look(dir, name, &path));
-        if let Ok(child) = openat(dir, name, flags, Mode::empty()) {
-            descend(child.as_fd(), &path, entries)?;
+        let path = if prefix.is_empty() { name.clone() } else { [prefix, b"/", &name].concat() };
+        entries.push(look(dir.as_fd(), &name, &path));
+        let child = may_be_directory.then(|| openat(dir.as_fd(), name.as_slice(), flags, Mode::empty()).ok());
+        if let Some(child) = child.flatten() {
+            descend(child, &path, entries)?;
         }
     }
     Ok(())

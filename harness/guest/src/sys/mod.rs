@@ -2,6 +2,7 @@
 //! The only unsafe code of this crate. Each function is one call: its errors are the call's errno.
 
 mod block;
+mod directory;
 mod handle;
 mod mount;
 mod process;
@@ -13,6 +14,7 @@ pub use block::{
     LoopDevice, btrfs_create_subvolume, btrfs_delete_subvolume, btrfs_forget_device, btrfs_snapshot,
     btrfs_subvolume_of, loop_device, loop_devices,
 };
+pub use directory::{Entry, entries, read_some_entries};
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mount::{
     Identity, MountAttr, attach, filesystem_of, fsmount, identity, mount_setattr, open_tree, statmount_by_fd,
@@ -20,8 +22,7 @@ pub use mount::{
 };
 pub use process::{
     DescriptorOf, Visitor, clone_into_namespaces, drop_capability, flock, getcwd, inherit, interface_up, kcmp_file,
-    keep_only, map_page, mapped_bytes, pidfd_getfd, pidfd_open, read_some_entries, reset_signals, set_apart, set_lease,
-    set_window_size,
+    keep_only, map_page, mapped_bytes, pidfd_getfd, pidfd_open, reset_signals, set_apart, set_lease, set_window_size,
 };
 pub use restore::{fill_mapping, fork_as, map_at, tee};
 pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};

@@ -172,18 +172,6 @@ pub fn getcwd() -> io::Result<Vec<u8>> {
     Ok(buffer)
 }
 
-/// One getdents64(2) call with a buffer for a few entries, so that a directory with more keeps a position in between.
-///
-/// # Errors
-/// The call's, and a directory without entries left.
-pub fn read_some_entries(dir: BorrowedFd<'_>) -> io::Result<()> {
-    let mut buffer = [0u8; 96];
-    // SAFETY: the buffer is as long as we say.
-    let length =
-        check(unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) })?;
-    if length == 0 { Err(io::Error::other("no entries left")) } else { Ok(()) }
-}
-
 /// flock(2) without waiting.
 ///
 /// # Errors

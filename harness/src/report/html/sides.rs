@@ -4,6 +4,7 @@
 //! Taken from the trial's folder of artifacts. Numbers that may change over a restore stand here too: this is what was
 //! seen, the table of differences is what the judge made of it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,13 +87,24 @@ fn flatten(value: &Value, path: &str, into: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(key, value)| flatten(value, &below(key), into)),
         Value::Array(items) if items.iter().any(Value::is_object) => {
-            for (number, item) in items.iter().enumerate() {
-                let name = label(item).unwrap_or_else(|| number.to_string());
-                into.insert(format!("{path}[{name}]"), one_line(item));
+            for (number, item) in items.iter().flat_map(apart).enumerate() {
+                let name = label(&item).unwrap_or_else(|| number.to_string());
+                into.insert(format!("{path}[{name}]"), one_line(&item));
             }
         }
         other => drop(into.insert(path.to_owned(), plain(other))),
     }
+}
+
+/// Lookups that stand together as one for each kind; everything else as it is.
+fn apart(item: &Value) -> Vec<Cow<'_, Value>> {
+    let Some(kinds) = item.get("how").and_then(Value::as_array) else { return vec![Cow::Borrowed(item)] };
+    let with = |kind: &Value| {
+        let mut one = item.clone();
+        one["how"] = kind.clone();
+        Cow::Owned(one)
+    };
+    kinds.iter().map(with).collect()
 }
 
 /// An element of a list in a line: `inode 13, kind file, link /a/d/f`. What names it is left out.

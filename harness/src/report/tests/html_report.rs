@@ -70,8 +70,8 @@ fn observations_stand_side_by_side() {
     let observation = |link: &str, more: &str| {
         format!(
             r#"{{"inside": {{"objects": [{{"name": "fd0", "object": {{"fd": 3}}, "link": "{link}", "mode": 420, "lookups": [
-                {{"path": "x", "how": "plain", "outcome": {{"ok": {{"link": "{link}"}}}}}},
-                {{"path": "y", "how": "plain", "outcome": {{"err": "ENOENT"}}}}]}}{more}]}}, "mounts": []}}"#
+                {{"path": "x", "how": ["plain", "beneath"], "outcome": {{"ok": {{"link": "{link}"}}}}}},
+                {{"path": "y", "how": ["plain"], "outcome": {{"err": "ENOENT"}}}}]}}{more}]}}, "mounts": []}}"#
         )
     };
     fs::write(folder.path().join("before.json"), observation("/f", "")).unwrap();
@@ -83,7 +83,7 @@ fn observations_stand_side_by_side() {
     assert!(
         page.contains("<td>link</td><td class=\"text\">/<mark>f</mark></td><td class=\"text\">/<mark>g</mark></td>")
     );
-    assert!(page.contains("lookups[&quot;x&quot; (plain)]"));
+    assert!(page.contains("lookups[&quot;x&quot; (plain)]") && page.contains("lookups[&quot;x&quot; (beneath)]"));
     assert!(!page.contains("lookups[&quot;y&quot; (plain)]"), "a list shows only what differs");
     assert!(page.contains("<tr class=\"alike\"><td>mode</td>"));
     assert!(page.contains("<em>nothing</em></td><td class=\"text\"><mark>/new</mark>"));

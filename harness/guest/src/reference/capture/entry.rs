@@ -10,7 +10,6 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::Mode;
@@ -147,18 +146,17 @@ fn descend(
     seen: &mut usize,
 ) -> io::Result<bool> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOATIME;
-    let Ok(mut listing) = Dir::openat(dir, ".", flags, Mode::empty()) else { return Ok(true) };
-    let mut names: Vec<Bytes> = listing.iter().flatten().map(|entry| entry.file_name().to_bytes().into()).collect();
-    drop(listing);
-    names.sort();
-    for name in names.iter().filter(|name| name.0 != b"." && name.0 != b"..") {
+    let listing = openat(dir, ".", flags, Mode::empty()).map_err(io::Error::from);
+    let Ok(mut entries) = listing.and_then(|listing| sys::entries(listing.as_fd())) else { return Ok(true) };
+    entries.sort();
+    for name in entries.into_iter().map(|entry| Bytes(entry.name)) {
         *seen += 1;
         if *seen > WALK_LIMIT {
             return Err(io::Error::other(format!("more than {WALK_LIMIT} names to look at")));
         }
-        let Ok(fd) = look_at(dir, name) else { continue };
+        let Ok(fd) = look_at(dir, &name) else { continue };
         let kind = observe::status(fd.as_fd())?.kind;
-        let path = join(prefix, name);
+        let path = join(prefix, &name);
         let goes_on = visit(&path, fd.as_fd(), kind)?
             && (kind != FileKind::Directory || descend(fd.as_fd(), &path, visit, seen)?);
         if !goes_on {

@@ -115,7 +115,7 @@ impl Capture<'_> {
         };
         let xattrs = match seen.status.kind {
             FileKind::Symlink => Ok(Vec::new()),
-            _ => observe::xattrs(self.proc, &seen.magic),
+            _ => observe::xattrs(self.proc, std::slice::from_ref(&seen.magic)).and_then(|mut all| all.remove(0)),
         };
         Ok(Contents {
             kind: seen.status.kind,

@@ -3,9 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::dir::Dir;
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 use protocol::observation::{Descriptor, FileStatus, Object};
 use scenarios::Bytes;
 
@@ -73,10 +70,8 @@ pub fn objects(proc: BorrowedFd<'_>, pid: i32, hidden: &[i32]) -> io::Result<Vec
         found.extend(in_flight);
         Ok(())
     };
-    for number in numbers(proc, &base)? {
-        if !hidden.contains(&number) {
-            look(format!("fd {number}"), Object::Fd(number), format!("{base}/fd/{number}"), None)?;
-        }
+    for number in observe::numbers(proc, &base, hidden)? {
+        look(format!("fd {number}"), Object::Fd(number), format!("{base}/fd/{number}"), None)?;
     }
     look("cwd".to_owned(), Object::Cwd, format!("{base}/cwd"), None)?;
     look("root directory".to_owned(), Object::Root, format!("{base}/root"), None)?;
@@ -128,17 +123,6 @@ pub(super) fn see(
         socket,
         held,
     })
-}
-
-fn numbers(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<i32>> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut dir = Dir::openat(proc, format!("{base}/fd").as_str(), flags, Mode::empty())?;
-    let mut numbers = Vec::new();
-    for entry in dir.iter() {
-        numbers.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok()));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
 }
 
 /// The mappings that have an entry in `map_files`: those of files.
