@@ -4,7 +4,7 @@ use arbitrary::{Result, Unstructured};
 
 use super::Growth;
 use crate::Bytes;
-use crate::model::{How, Lookup, MountState, Seen};
+use crate::model::{Lookup, MountState, Seen};
 use crate::program::{Claim, ObjectName, Step};
 
 /// No longer content is written out.
@@ -12,8 +12,8 @@ const CONTENT_LIMIT: usize = 64;
 
 /// For each object where it is, and a few more.
 pub(super) fn add(u: &mut Unstructured<'_>, growth: &mut Growth) -> Result<()> {
-    let prediction = growth.model.predict();
-    for seen in &prediction.objects {
+    let objects = growth.model.outline();
+    for seen in &objects {
         let made = !matches!(seen.name.as_str(), "cwd" | "root" | "exe");
         if made || seen.state == MountState::Detached && u.arbitrary()? {
             assert(growth, seen, state(seen));
@@ -22,18 +22,15 @@ pub(super) fn add(u: &mut Unstructured<'_>, growth: &mut Growth) -> Result<()> {
             }
         }
     }
-    if prediction.objects.is_empty() {
-        return Ok(());
-    }
     for _ in 0..u.int_in_range(0..=4)? {
-        let seen = u.choose(&prediction.objects)?;
-        let other = u.choose(&prediction.objects)?;
-        if let Some(claim) = claim(u, seen, other)? {
-            assert(growth, seen, claim);
+        let place = u.choose_index(objects.len())?;
+        let other = u.choose(&objects)?;
+        if let Some(claim) = claim(u, growth, place, &objects[place], other)? {
+            assert(growth, &objects[place], claim);
         }
     }
     if growth.program.steps.iter().all(|line| !matches!(line.step, Step::Assert { .. })) {
-        assert(growth, &prediction.objects[0], state(&prediction.objects[0]));
+        assert(growth, &objects[0], state(&objects[0]));
     }
     Ok(())
 }
@@ -50,7 +47,7 @@ fn state(seen: &Seen) -> Claim {
     }
 }
 
-fn claim(u: &mut Unstructured<'_>, seen: &Seen, other: &Seen) -> Result<Option<Claim>> {
+fn claim(u: &mut Unstructured<'_>, growth: &Growth, place: usize, seen: &Seen, other: &Seen) -> Result<Option<Claim>> {
     let name = ObjectName(other.name.clone());
     Ok(match u.int_in_range(0..=6)? {
         0 => seen.links.map(Claim::Links),
@@ -70,17 +67,16 @@ fn claim(u: &mut Unstructured<'_>, seen: &Seen, other: &Seen) -> Result<Option<C
             }
             _ => None,
         },
-        _ => lookup(u, seen)?,
+        _ => lookup(u, &growth.model.plain_lookups(place))?,
     })
 }
 
-fn lookup(u: &mut Unstructured<'_>, seen: &Seen) -> Result<Option<Claim>> {
-    let plain: Vec<&Lookup> =
-        seen.lookups.iter().filter(|lookup| lookup.how == How::Plain && lookup.path.as_slice() != b".").collect();
-    if plain.is_empty() {
+fn lookup(u: &mut Unstructured<'_>, lookups: &[Lookup]) -> Result<Option<Claim>> {
+    let telling: Vec<&Lookup> = lookups.iter().filter(|lookup| lookup.path.as_slice() != b".").collect();
+    if telling.is_empty() {
         return Ok(None);
     }
-    let lookup = u.choose(&plain)?;
+    let lookup = u.choose(&telling)?;
     let path = lookup.path.clone();
     Ok(match &lookup.outcome {
         Some(Err(errno)) => Some(Claim::LookupFails { path, errno: (*errno).to_owned() }),

@@ -85,24 +85,33 @@ impl Growth {
 
     /// Adds a step when checker and model have nothing against it.
     pub(crate) fn add(&mut self, step: &Step) -> bool {
-        let Some(after) = self.after(step) else { return false };
-        (self.model, self.checker) = after;
+        if matches!(step, Step::Assert { .. }) {
+            // The model has nothing to do: no copy of it is needed.
+            let Some(checker) = self.checked(step) else { return false };
+            self.checker = checker;
+        } else {
+            let Some(after) = self.after(step) else { return false };
+            (self.model, self.checker) = after;
+        }
         self.program.steps.push(Line { number: self.program.steps.len() + 1, step: step.clone() });
         true
     }
 
     /// What is after a step; none when checker or model has something against it.
     fn after(&self, step: &Step) -> Option<(Model, Checker)> {
+        let checker = self.checked(step)?;
+        let mut model = self.model.clone();
+        model.step(step).is_ok().then_some((model, checker))
+    }
+
+    /// The checker after a step; none when it has something against it.
+    fn checked(&self, step: &Step) -> Option<Checker> {
         let forbidden = self.shares && !is_shareable(step) || self.without.forbids(step);
         if self.program.steps.len() >= STEP_LIMIT || forbidden {
             return None;
         }
         let mut checker = self.checker.clone();
-        if !checker.step(step).is_empty() {
-            return None;
-        }
-        let mut model = self.model.clone();
-        model.step(step).is_ok().then_some((model, checker))
+        checker.step(step).is_empty().then_some(checker)
     }
 
     /// A name for a new object.

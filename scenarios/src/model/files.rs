@@ -2,6 +2,7 @@
 //! number, so that a copy of the model is a copy of the rows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::content::Content;
 use crate::program::DeviceKind;
@@ -129,8 +130,9 @@ pub(super) struct Dentry {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Files {
     superblocks: Vec<Superblock>,
-    inodes: Vec<Inode>,
-    dentries: Vec<Dentry>,
+    /// Rows are shared between copies of a model until one changes them.
+    inodes: Vec<Arc<Inode>>,
+    dentries: Vec<Arc<Dentry>>,
 }
 
 impl Files {
@@ -140,7 +142,7 @@ impl Files {
         let root = Den(self.dentries.len());
         self.superblocks.push(Superblock { kind, root, read_only: false });
         let inode = self.add_inode(sb, Kind::Directory);
-        self.dentries.push(Dentry { parent: root, name: Vec::new(), inode, hashed: true, numbered: false });
+        self.dentries.push(Arc::new(Dentry { parent: root, name: Vec::new(), inode, hashed: true, numbered: false }));
         let row = self.inode_mut(inode);
         row.opaque = kind.is_kernels();
         // tmpfs(5): a root directory like that of /tmp.
@@ -156,7 +158,7 @@ impl Files {
 
     pub(super) fn add_inode(&mut self, sb: Sb, kind: Kind) -> Ino {
         let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
-        self.inodes.push(Inode {
+        self.inodes.push(Arc::new(Inode {
             sb,
             kind,
             links: 1,
@@ -174,14 +176,14 @@ impl Files {
             volume: None,
             volume_read_only: false,
             locks: Vec::new(),
-        });
+        }));
         Ino(self.inodes.len() - 1)
     }
 
     /// A new name for an inode.
     pub(super) fn add_name(&mut self, parent: Den, name: &[u8], inode: Ino) -> Den {
         let den = self.add_loose(parent, name, inode);
-        self.dentries[den.0].hashed = true;
+        self.dentry_mut(den).hashed = true;
         let directory = self.dentry(parent).inode;
         self.inode_mut(directory).children.insert(name.to_vec(), den);
         den
@@ -189,7 +191,7 @@ impl Files {
 
     /// A name that no lookup finds.
     pub(super) fn add_loose(&mut self, parent: Den, name: &[u8], inode: Ino) -> Den {
-        self.dentries.push(Dentry { parent, name: name.to_vec(), inode, hashed: false, numbered: false });
+        self.dentries.push(Arc::new(Dentry { parent, name: name.to_vec(), inode, hashed: false, numbered: false }));
         Den(self.dentries.len() - 1)
     }
 
@@ -209,7 +211,7 @@ impl Files {
         if self.inode(directory).children.get(&name) == Some(&den) {
             self.inode_mut(directory).children.remove(&name);
         }
-        self.dentries[den.0].hashed = false;
+        self.dentry_mut(den).hashed = false;
         let row = self.inode_mut(inode);
         if row.kind == Kind::Directory {
             row.dead = true;
@@ -225,7 +227,7 @@ impl Files {
         let old = self.dentry(den).clone();
         let directory = self.dentry(old.parent).inode;
         self.inode_mut(directory).children.remove(&old.name);
-        let row = &mut self.dentries[den.0];
+        let row = self.dentry_mut(den);
         (row.parent, row.name) = (parent, name.to_vec());
         let directory = self.dentry(parent).inode;
         self.inode_mut(directory).children.insert(name.to_vec(), den);
@@ -244,11 +246,11 @@ impl Files {
     }
 
     pub(super) fn inode_mut(&mut self, ino: Ino) -> &mut Inode {
-        &mut self.inodes[ino.0]
+        Arc::make_mut(&mut self.inodes[ino.0])
     }
 
-    pub(super) fn inodes_mut(&mut self) -> impl Iterator<Item = &mut Inode> {
-        self.inodes.iter_mut()
+    pub(super) fn inodes_of_mut(&mut self, sb: Sb) -> impl Iterator<Item = &mut Inode> {
+        self.inodes.iter_mut().filter(move |row| row.sb == sb).map(Arc::make_mut)
     }
 
     pub(super) fn dentry(&self, den: Den) -> &Dentry {
@@ -256,7 +258,7 @@ impl Files {
     }
 
     pub(super) fn dentry_mut(&mut self, den: Den) -> &mut Dentry {
-        &mut self.dentries[den.0]
+        Arc::make_mut(&mut self.dentries[den.0])
     }
 
     /// The inode that a name stands for.

@@ -8,7 +8,7 @@ use super::{Model, Refusal, Result, errno, unknown};
 use crate::program::{ObjectName, OpenFlag, Place};
 
 /// What an object's name stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     /// A descriptor, with the number of its open file description.
     Descriptor(usize),

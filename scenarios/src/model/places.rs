@@ -97,7 +97,7 @@ impl Model {
     /// An inode's names or content change: an overlay that has it in a layer is no more to be relied on.
     pub(super) fn changed(&mut self, ino: Ino) {
         let Some(overlay) = self.files.inode(ino).layer_of else { return };
-        for row in self.files.inodes_mut().filter(|row| row.sb == overlay) {
+        for row in self.files.inodes_of_mut(overlay) {
             row.opaque = true;
         }
     }

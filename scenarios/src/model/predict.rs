@@ -123,29 +123,62 @@ pub struct Reached {
 impl Model {
     /// What is seen when the program is at this point.
     pub fn predict(&self) -> Prediction {
-        let mut objects = vec![self.seen("cwd", self.cwd), self.seen("root", self.root), self.seen("exe", self.exe)];
-        objects[0].getcwd = self.getcwd().map(|text| text.map(Bytes::from));
-        objects[2].content = None;
-        for (name, held) in &self.objects {
-            let (Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number)) = held else { continue };
-            let description = &self.descriptions[*number];
-            let mut seen = self.seen(&name.0, description.path);
-            if !matches!(held, Held::Mapping(_)) {
-                seen.description = Some(*number);
-                seen.position = description.position;
-                seen.reopen = self.reopen(description.path);
+        let mut objects = self.outline();
+        for (seen, (_, held, path)) in objects.iter_mut().zip(self.looked_at()) {
+            if held.is_some_and(|held| !matches!(held, Held::Mapping(_))) {
+                seen.reopen = self.reopen(path);
             }
-            objects.push(seen);
+            if self.is_looked_up_from(path) {
+                (seen.lookups, seen.complete) = self.lookups(path);
+            }
         }
         Prediction { objects }
+    }
+
+    /// The same without lookups, and without what opening an object again gives: what is cheap to know.
+    pub fn outline(&self) -> Vec<Seen> {
+        let seen = |(name, held, path)| {
+            let mut seen = self.seen(name, path);
+            if let Some(Held::Descriptor(number) | Held::InFlight(number)) = held {
+                seen.description = Some(number);
+                seen.position = self.descriptions[number].position;
+            }
+            seen
+        };
+        let mut objects: Vec<Seen> = self.looked_at().map(seen).collect();
+        objects[0].getcwd = self.getcwd().map(|text| text.map(Bytes::from));
+        objects[2].content = None;
+        objects
+    }
+
+    /// The lookups with `openat(O_PATH)` from one object of the outline, by its place there.
+    pub fn plain_lookups(&self, object: usize) -> Vec<Lookup> {
+        let path = self.looked_at().nth(object).map(|(.., path)| path);
+        let Some(path) = path.filter(|path| self.is_looked_up_from(*path)) else { return Vec::new() };
+        self.paths(path).0.into_iter().map(|name| self.lookup(path, name, How::Plain)).collect()
+    }
+
+    /// Everything that is looked at, how it is held, and where it is: working directory, root, executable, then the
+    /// program's objects but for sockets.
+    fn looked_at(&self) -> impl Iterator<Item = (&str, Option<Held>, Path)> {
+        let of_process = [("cwd", self.cwd), ("root", self.root), ("exe", self.exe)];
+        let of_program = self.objects.iter().filter_map(|(name, &held)| match held {
+            Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number) => {
+                Some((name.0.as_str(), Some(held), self.descriptions[number].path))
+            }
+            _ => None,
+        });
+        of_process.map(|(name, path)| (name, None, path)).into_iter().chain(of_program)
+    }
+
+    fn is_looked_up_from(&self, path: Path) -> bool {
+        self.files.inode_of(path.den).kind == Kind::Directory && !self.files.type_of(path.den).is_not_looked_into()
     }
 
     fn seen(&self, name: &str, path: Path) -> Seen {
         let reached = self.reached(path);
         let ino = self.inode_at(path);
         let row = self.files.inode(ino);
-        let looks = row.kind == Kind::Directory && !self.files.type_of(path.den).is_not_looked_into();
-        let (lookups, complete) = if looks { self.lookups(path) } else { (Vec::new(), true) };
         let content = match row.layer {
             _ if row.kind != Kind::File || row.opaque || self.files.type_of(path.den).is_kernels() => None,
             Some(super::files::Layer::Lower(real)) => Some(self.files.inode(real).content.clone()),
@@ -164,8 +197,8 @@ impl Model {
             description: None,
             position: None,
             reopen: Vec::new(),
-            lookups,
-            complete,
+            lookups: Vec::new(),
+            complete: true,
         }
     }
 
@@ -207,17 +240,22 @@ impl Model {
     }
 
     fn lookups(&self, from: Path) -> (Vec<Lookup>, bool) {
-        let mut paths = BTreeSet::new();
-        let complete = self.collect(from, &mut Vec::new(), &mut paths);
+        let (paths, complete) = self.paths(from);
+        let each = |path: Vec<u8>| How::ALL.into_iter().map(move |how| self.lookup(from, path.clone(), how));
+        (paths.into_iter().flat_map(each).collect(), complete)
+    }
+
+    fn lookup(&self, from: Path, path: Vec<u8>, how: How) -> Lookup {
+        let outcome = self.outcome(self.look_up(from, &path, how));
+        Lookup { path: path.into(), how, outcome }
+    }
+
+    /// What is looked up from a directory; false when there may be more names.
+    fn paths(&self, from: Path) -> (Vec<Vec<u8>>, bool) {
+        let mut below = BTreeSet::new();
+        let complete = self.collect(from, &mut Vec::new(), &mut below);
         let fixed = [".", "..", "../..", "no-such-name", "no-such-name/.."].map(|path| path.as_bytes().to_vec());
-        let mut out = Vec::new();
-        for path in fixed.into_iter().chain(paths) {
-            for how in How::ALL {
-                let outcome = self.outcome(self.look_up(from, &path, how));
-                out.push(Lookup { path: path.clone().into(), how, outcome });
-            }
-        }
-        (out, complete)
+        (fixed.into_iter().chain(below).collect(), complete)
     }
 
     /// Every name below a directory, and `..` of every directory there; false when there may be others.

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use protocol::observation::{Mount, Object, Outcome, ProcessState, TreeEntry, View};
 
@@ -14,7 +14,7 @@ use super::inside::{Look, mounted_proc};
 use super::object::{Made, MountTables, read_file};
 use super::{mountinfo, tree};
 use crate::executor::STREAMS;
-use crate::sys::{self, Visitor};
+use crate::sys;
 
 /// The outside part of an observation.
 #[derive(Debug)]
@@ -42,10 +42,11 @@ pub struct Outside {
 /// What makes the look impossible, above all that there is no such process.
 pub fn look(pid: i32, made: &[Made], top: &str, tops: &[String]) -> io::Result<Outside> {
     let proc = mounted_proc()?;
-    let base = pid.to_string();
     settle(proc.as_fd(), pid)?;
-    let visitor = visitor(proc.as_fd(), &base)?;
-    let mounts = mount_table(proc.as_fd(), &visitor.pid().to_string())?;
+    let (mounts, root) = visit(proc.as_fd(), pid, || {
+        let root = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        Ok((mount_table(proc.as_fd(), "self")?, root))
+    })?;
     let host_mounts = mount_table(proc.as_fd(), "self")?;
     let ids = |mounts: &[Mount]| mounts.iter().map(|mount| mount.id).collect::<Vec<_>>();
     let tables = MountTables::new(ids(&mounts), ids(&host_mounts));
@@ -53,7 +54,6 @@ pub fn look(pid: i32, made: &[Made], top: &str, tops: &[String]) -> io::Result<O
     let view = look.view(made);
     let shared_descriptions = shared(&look, &view)?;
     let process = process_state(look.proc.as_fd(), pid)?;
-    let root = super::object::path_fd(look.proc.as_fd(), &format!("{}/root", visitor.pid()))?;
     let tree = tree::walk(root.as_fd(), top)?;
     let trees = tops.iter().map(|top| tree::walk(root.as_fd(), top)).collect::<io::Result<_>>()?;
     Ok(Outside { view, shared_descriptions, mounts, host_mounts, tree, trees, process })
@@ -63,12 +63,15 @@ fn mount_table(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<Mount>> {
     mountinfo::parse(&read_file(proc, &format!("{base}/mountinfo"))?).map_err(io::Error::other)
 }
 
-/// A process of ours in the mount namespace of another. What lies below the root directory of *that* one may be less: a
-/// process whose root is on a detached mount has an empty mountinfo.
-fn visitor(proc: BorrowedFd<'_>, base: &str) -> io::Result<Visitor> {
-    let path = format!("{base}/ns/mnt");
-    let namespace = openat(proc, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    Visitor::enter(namespace.as_fd())
+/// Makes `call` in the mount namespace of a process, at its root. What lies below the root directory of the process itself may be
+/// less: one whose root is on a detached mount has an empty mountinfo.
+fn visit<T>(proc: BorrowedFd<'_>, pid: i32, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let namespace = |of: &str| open_below(proc, &format!("{of}/ns/mnt"));
+    sys::in_mount_namespace(namespace(&pid.to_string())?.as_fd(), namespace("self")?.as_fd(), call)
+}
+
+fn open_below(proc: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
+    Ok(openat(proc, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 /// The mounts that the agent itself sees.
@@ -151,6 +154,5 @@ fn process_state(proc: BorrowedFd<'_>, pid: i32) -> io::Result<ProcessState> {
 /// Those of entering it and of reading mountinfo there.
 pub fn look_at_mounts(pid: i32) -> io::Result<Vec<Mount>> {
     let proc = mounted_proc()?;
-    let visitor = visitor(proc.as_fd(), &pid.to_string())?;
-    mount_table(proc.as_fd(), &visitor.pid().to_string())
+    visit(proc.as_fd(), pid, || mount_table(proc.as_fd(), "self"))
 }

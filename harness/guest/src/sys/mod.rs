@@ -21,8 +21,9 @@ pub use mount::{
     statmount_device, statx_mount_id,
 };
 pub use process::{
-    DescriptorOf, Visitor, clone_into_namespaces, drop_capability, flock, getcwd, inherit, interface_up, kcmp_file,
-    keep_only, map_page, mapped_bytes, pidfd_getfd, pidfd_open, reset_signals, set_apart, set_lease, set_window_size,
+    DescriptorOf, clone_into_namespaces, drop_capability, flock, getcwd, in_mount_namespace, inherit, interface_up,
+    kcmp_file, keep_only, map_page, mapped_bytes, pidfd_getfd, pidfd_open, reset_signals, set_apart, set_lease,
+    set_window_size,
 };
 pub use restore::{fill_mapping, fork_as, map_at, tee};
 pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};

@@ -1,12 +1,11 @@
 //! Processes and their descriptors: clone(2), pidfd_open(2), pidfd_getfd(2), kcmp(2), mmap(2), and the loopback interface.
 
 use std::cmp::Ordering;
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sched::CloneFlags;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sched::{CloneFlags, setns};
 
 use super::{check, check_fd};
 
@@ -25,57 +24,20 @@ pub unsafe fn clone_into_namespaces(namespaces: libc::c_int) -> io::Result<libc:
     libc::pid_t::try_from(pid).map_err(io::Error::other)
 }
 
-/// A child of this process in a mount namespace, with root and working directory at the namespace's root (setns(2)): its
-/// folder in `/proc` shows all of the namespace. Ends when dropped.
-#[derive(Debug)]
-pub struct Visitor {
-    pid: libc::pid_t,
-    /// The child reads until this is closed.
-    leave: Option<OwnedFd>,
-}
-
-impl Visitor {
-    /// Enters; comes back when the child is there.
-    ///
-    /// # Errors
-    /// Those of setns(2), and of making a process.
-    pub fn enter(namespace: BorrowedFd<'_>) -> io::Result<Self> {
-        let (answer, to_parent) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        let (stay, leave) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        // SAFETY: the agent has one thread.
-        let pid = unsafe { clone_into_namespaces(0) }?;
-        if pid == 0 {
-            drop(leave);
-            let errno = match nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS) {
-                Ok(()) => 0,
-                Err(errno) => errno as i32,
-            };
-            let _ = File::from(to_parent).write_all(&errno.to_ne_bytes());
-            let _ = File::from(stay).read(&mut [0]);
-            // SAFETY: ends the child at once, without running what the parent's exit would run.
-            unsafe { libc::_exit(0) }
-        }
-        drop(to_parent);
-        let visitor = Visitor { pid, leave: Some(leave) };
-        let mut errno = [0; 4];
-        File::from(answer).read_exact(&mut errno)?;
-        match i32::from_ne_bytes(errno) {
-            0 => Ok(visitor),
-            errno => Err(io::Error::from_raw_os_error(errno)),
-        }
-    }
-
-    /// Its process ID.
-    pub fn pid(&self) -> libc::pid_t {
-        self.pid
-    }
-}
-
-impl Drop for Visitor {
-    fn drop(&mut self) {
-        drop(self.leave.take());
-        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(self.pid), None);
-    }
+/// Makes `call` in another mount namespace, with root and working directory at that namespace's root, and comes back to `home`,
+/// the one that this process is in (setns(2)). Its root and working directory are the root of `home` then.
+///
+/// # Errors
+/// Those of entering, and of `call`. In a process with several threads nobody can enter.
+pub fn in_mount_namespace<T>(
+    namespace: BorrowedFd<'_>,
+    home: BorrowedFd<'_>,
+    call: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    setns(namespace, CloneFlags::CLONE_NEWNS)?;
+    let result = call();
+    setns(home, CloneFlags::CLONE_NEWNS).expect("who could leave a namespace of its own can enter it again");
+    result
 }
 
 /// pidfd_open(2): readable when the process has ended.
