@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use super::{BootError, make_private, mark_as_own, mount_kernel_filesystem, step};
 use crate::agent::modules::Modules;
@@ -48,7 +49,10 @@ fn mounted_root() -> io::Result<()> {
     std::env::set_current_dir("/newroot")?;
     mount(Some("."), "/", none, MsFlags::MS_MOVE, none)?;
     std::os::unix::fs::chroot(".")?;
-    std::env::set_current_dir("/")
+    std::env::set_current_dir("/")?;
+    // PID 1 shares root and working directory with the kernel's threads (`rest_init` in init/main.c). They have this root now;
+    // from here on they are apart, or no other mount namespace could be entered.
+    Ok(unshare(CloneFlags::CLONE_FS)?)
 }
 
 fn replace_by_link(path: &str, target: &str) -> io::Result<()> {
