@@ -105,8 +105,9 @@ pub struct Work<'a> {
     pub specs: &'a (dyn Fn(usize) -> MachineSpec + Sync),
     /// What is known.
     pub known: Known<'a>,
-    /// It may become more while trials run: a failure that is expected the second time is the same failure.
-    pub known_grows: bool,
+    /// The programs are a campaign's: what is known counts in whichever program shows it, and becomes more while they run, so a
+    /// failure that is expected the second time is the same failure.
+    pub campaign: bool,
     /// Set when no more tasks are to be begun.
     pub stop: &'a AtomicBool,
     /// Factor on all time limits.
@@ -220,7 +221,7 @@ impl Worker<'_> {
         match self.attempt(task) {
             Attempt::Interrupted => Over::not_run(task.clone(), "interrupted"),
             Attempt::Over(over) if again::is_unexpected(&over.judgement) => {
-                again::confirmed(*over, self.shared.retries, self.shared.known_grows, || self.attempt(task))
+                again::confirmed(*over, self.shared.retries, self.shared.campaign, || self.attempt(task))
             }
             Attempt::Over(over) => *over,
             Attempt::Died { error, traces, trials_before } => {

@@ -302,7 +302,7 @@ fn run_tasks(
         tasks: &queue,
         specs,
         known: &known,
-        known_grows: false,
+        campaign: false,
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
         retries: args.retries,

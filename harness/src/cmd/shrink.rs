@@ -235,7 +235,7 @@ impl Rig<'_> {
             tasks: &queue,
             specs: self.specs,
             known: &known,
-            known_grows: false,
+            campaign: false,
             stop: &stop,
             timeout_scale: self.timeout_scale,
             retries: 0,

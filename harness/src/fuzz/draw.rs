@@ -7,8 +7,6 @@ use scenarios::program::{Filesystem, Step};
 
 /// How many bytes a program is drawn from.
 const BYTES: usize = 4096;
-/// So many of 256 may need a process of their own.
-const ALONE: u8 = 10;
 /// So many of 256 may be as long as the terms allow; the others have no more than `SHORT` steps and what ends them.
 const LONG: u8 = 48;
 const SHORT: usize = 12;
@@ -29,6 +27,8 @@ pub struct Wanted {
     pub disks: u8,
     /// So many of 256 programs may have filesystems in memory, which criu saves with the help of three programs each.
     pub memory: u16,
+    /// So many of 256 programs may need a process of their own, in which a program takes ten times as long as among others.
+    pub alone: u8,
     /// Nothing is on a detached mount: what a criu can restore that knows nothing of them.
     pub controls: bool,
 }
@@ -37,8 +37,7 @@ pub struct Wanted {
 pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wanted: &Wanted) -> Option<Program> {
     let mut random = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut bytes = [0; BYTES];
-    // Alone in a process a program takes ten times as long as among others.
-    let shares = random.u8(..) >= ALONE;
+    let shares = random.u8(..) >= wanted.alone;
     let disks = wanted.terms.disks && random.u8(..) < wanted.disks;
     let in_memory = u16::from(random.u8(..)) < wanted.memory;
     let without = if in_memory { wanted.terms.without } else { wanted.terms.without.and(MEMORY) };

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn wanted() -> Wanted {
-        Wanted { terms: Terms::default(), disks: 0, memory: 256, controls: false }
+        Wanted { terms: Terms::default(), disks: 0, memory: 256, alone: 10, controls: false }
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Warm {
             tasks: Box::leak(Box::new(Mutex::new(VecDeque::new()))),
             specs: Box::leak(specs),
             known: Box::leak(known),
-            known_grows: false,
+            campaign: false,
             stop: Box::leak(Box::new(AtomicBool::new(false))),
             timeout_scale: machines.timeout_scale,
             retries: 1,

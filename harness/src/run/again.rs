@@ -21,12 +21,12 @@ pub(super) fn is_unexpected(judgement: &Judgement) -> bool {
     matches!(judgement.verdict, Verdict::Fail(_) | Verdict::ChangedFail(_) | Verdict::Xpass)
 }
 
-/// An unexpected result and what came of up to `retries` further runs; the first that is not the same ends them. Where what is
-/// known grows, the same failure may have become an expected one.
-pub(super) fn confirmed(first: Over, retries: u32, known_grows: bool, mut again: impl FnMut() -> Attempt) -> Over {
+/// An unexpected result and what came of up to `retries` further runs; the first that is not the same ends them. In a campaign
+/// the same failure may have become an expected one.
+pub(super) fn confirmed(first: Over, retries: u32, campaign: bool, mut again: impl FnMut() -> Attempt) -> Over {
     let verdict = first.judgement.verdict;
     let is_same = |second: Verdict| match (verdict, second) {
-        (Verdict::Fail(one), Verdict::Xfail(other)) if known_grows => one == other,
+        (Verdict::Fail(one), Verdict::Xfail(other)) if campaign => one == other,
         (one, other) => one == other,
     };
     for same in 1..=retries {

@@ -94,8 +94,10 @@ impl Worker<'_> {
 
     fn room(&self, task: &Task) -> Room {
         let on_host = self.running.as_ref().is_some_and(|running| matches!(running.machine, Machine::Host(_)));
-        // criu touches the process's /tmp when it dumps a mount that others stand on, which is everybody's in a pack.
-        Room { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested: task.engine != Engine::Criu }
+        // criu touches the process's /tmp when it dumps a mount that others stand on, which is everybody's in a pack: a defect
+        // that is known of each scenario that has such mounts, but of a pack only where defects count anywhere.
+        let nested = task.engine != Engine::Criu || self.shared.campaign;
+        Room { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested }
     }
 
     /// What a task needs in a pack; none for one that must be alone: it may not share a process, cannot run here, or is not
@@ -128,6 +130,7 @@ impl Worker<'_> {
         let criu = self.criu(&tasks[0]);
         let context = Context { lifecycle: tasks[0].trial.lifecycle, tainted_before };
         let frame = judge(&tasks[0].scenario, context, &report.frame);
+        let frame = (self.shared.known)(&tasks[0].trial, criu.as_deref(), frame);
         let clean = report.frame.leftovers.is_empty() && report.frame.kernel_log.is_empty();
         let not_made: Vec<usize> = report
             .programs
@@ -148,9 +151,11 @@ impl Worker<'_> {
             .collect();
         let fine = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_));
         let complete = judgements.len() == tasks.len();
-        if !(clean && complete && frame.verdict == Verdict::Pass) {
+        if !(clean && complete && is_fine(&frame)) {
             // A refusal that left all as it was is no reason to distrust the machine.
-            if !clean || frame.verdict != Verdict::Fail(FailureKind::DumpFailed) {
+            let refused =
+                matches!(frame.verdict, Verdict::Fail(kind) | Verdict::Xfail(kind) if kind == FailureKind::DumpFailed);
+            if !clean || !refused {
                 self.running = None;
             }
             let named = named(&report.frame, tasks.len());
@@ -208,6 +213,14 @@ impl Worker<'_> {
         let before = std::mem::replace(&mut running.tainted, report.frame.tainted);
         Ok((report, before))
     }
+}
+
+/// Whether nothing is wrong with a frame but what known defects explain, difference by difference. That the failure as a whole
+/// is known says nothing: it is some program's.
+fn is_fine(frame: &Judgement) -> bool {
+    let explained =
+        !frame.differences.is_empty() && frame.differences.iter().all(|difference| difference.known.is_some());
+    frame.verdict == Verdict::Pass || matches!(frame.verdict, Verdict::Xfail(_)) && explained
 }
 
 /// Whether two tasks are the same trial but for the scenario.

@@ -102,7 +102,7 @@ fn told(spec: &HostSpec, tasks: &[Task], pack: usize) -> Told {
         tasks: &queue,
         specs: &specs,
         known: &known,
-        known_grows: false,
+        campaign: false,
         stop: &stop,
         timeout_scale: TIMEOUT_SCALE,
         retries: 0,

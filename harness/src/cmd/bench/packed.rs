@@ -80,7 +80,7 @@ impl Bench<'_> {
             tasks: &queue,
             specs,
             known: &known,
-            known_grows: false,
+            campaign: false,
             stop: &stop,
             timeout_scale,
             retries: 0,

@@ -109,6 +109,11 @@ pub struct FuzzArgs {
 /// So many of 256 programs of a campaign for criu without detached mounts have tmpfs.
 const MEMORY: u16 = 64;
 
+/// So many of 256 programs may need a process of their own. Most of a checkpoint's time is the process's, not the program's, with
+/// criu even more so.
+const ALONE: u8 = 10;
+const ALONE_WITH_CRIU: u8 = 4;
+
 /// How the end is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FuzzFormat {
@@ -201,7 +206,8 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     // Where nothing is detached there is as much to see on binds and disks, at several times the speed.
     let is_criu = subjects.iter().any(|subject| !subject.is_reference());
     let memory = if args.controls && is_criu { MEMORY } else { 256 };
-    let wanted = Wanted { terms, disks, memory, controls: args.controls };
+    let alone = if is_criu { ALONE_WITH_CRIU } else { ALONE };
+    let wanted = Wanted { terms, disks, memory, alone, controls: args.controls };
     let depth = args.exhaustive.map(usize::from);
     let every = depth.map(|depth| Every::new(depth, wanted, args.programs, &mut state));
     let lifecycles = match (&args.axes.lifecycle[..], &every) {
@@ -246,7 +252,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         tasks: &queue,
         specs: &specs,
         known: &known,
-        known_grows: true,
+        campaign: true,
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
         retries: 1,

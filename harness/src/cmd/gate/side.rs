@@ -70,7 +70,7 @@ impl Rig<'_> {
                         tasks,
                         specs: *specs,
                         known: &known,
-                        known_grows: false,
+                        campaign: false,
                         stop: &stop,
                         timeout_scale,
                         retries: 0,

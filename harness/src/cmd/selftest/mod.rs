@@ -229,7 +229,7 @@ impl Course {
             tasks: &queue,
             specs,
             known: &known,
-            known_grows: false,
+            campaign: false,
             stop: &stop,
             timeout_scale: machines.timeout_scale,
             retries: 0,
