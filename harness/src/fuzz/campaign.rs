@@ -273,7 +273,9 @@ impl<'a> Campaign<'a> {
         }
         let is_known = matches!(over.judgement.verdict, Verdict::Xfail(_)) && Signature::found(over).is_some();
         if is_known || over.judgement.verdict == Verdict::Pass {
-            locked(&self.risk).learn(&Traits::of(&over.task.scenario.program), is_known);
+            // What is wrong with a program alone costs its pack nothing.
+            let breaks = matches!(over.judgement.verdict, Verdict::Xfail(kind) if kind.is_of_the_whole());
+            locked(&self.risk).learn(&Traits::of(&over.task.scenario.program), breaks);
         }
         if shared.state.learn(over) {
             if shared.corpus.len() >= CORPUS {

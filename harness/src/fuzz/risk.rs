@@ -1,5 +1,6 @@
-//! Which programs may well show what is filed already. A campaign that knows a mistake of its subject would else meet it
-//! all the time: each such program costs a pack.
+//! Which programs may well fail as a whole in a way that is filed already. A campaign that knows such a mistake of its subject
+//! would else meet it all the time: each such program costs a pack. What is filed of programs that are restored wrongly
+//! costs nothing and is not learned.
 //!
 //! Learned while the campaign runs, by logistic regression with a step size of its own for each weight (AdaGrad), from the spelling
 //! of a program alone: its verbs with their words, its names, and which step uses what an earlier one made. Nothing of it is
@@ -17,7 +18,7 @@ const WEIGHTS: usize = 1 << 14;
 /// The first step of a weight.
 const STEP: f32 = 0.3;
 
-/// A program is left out when it is as likely as this to show something known: a pack of thirty may have to run again for it.
+/// A program is left out when it is as likely as this to fail as a whole, as others did: a pack of thirty may have to run again for it.
 const HIGH: f32 = 0.1;
 /// What every program has; its weight is how likely it is in general, and that is little where nothing was learned yet.
 const ANY: &str = "any";
@@ -43,14 +44,14 @@ impl Default for Risk {
 }
 
 impl Risk {
-    /// Whether a program may well show something known.
+    /// Whether a program may well fail as a whole.
     pub fn is_high(&self, traits: &Traits) -> bool {
         self.probability(traits) > HIGH
     }
 
-    /// What a program showed: something known, or nothing.
-    pub fn learn(&mut self, traits: &Traits, shows: bool) {
-        let error = self.probability(traits) - if shows { 1.0 } else { 0.0 };
+    /// What a program did: it failed as a whole, in a known way, or it did not.
+    pub fn learn(&mut self, traits: &Traits, fails: bool) {
+        let error = self.probability(traits) - if fails { 1.0 } else { 0.0 };
         for &at in &traits.0 {
             self.squares[at] += error * error;
             self.weights[at] -= STEP * error / self.squares[at].sqrt();

@@ -47,6 +47,12 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Whether what fails is the whole checkpoint: then nothing can be said of other programs in the same process.
+    pub fn is_of_the_whole(self) -> bool {
+        use FailureKind as K;
+        matches!(self, K::DumpFailed | K::RestoreFailed | K::HarmedByDump | K::Hang | K::Crash | K::KernelSplat)
+    }
+
     /// Every kind, in the order of the documentation.
     pub const ALL: &[FailureKind] = &[
         Self::DumpFailed,
