@@ -53,12 +53,17 @@ impl KernelLog {
     }
 }
 
+/// How the kernel says that one place of it had too much to say (lib/ratelimit.c): at level warning, whatever the level of what
+/// it left out. What was serious of that stands in the log before.
+const SUPPRESSED: &str = " callbacks suppressed";
+
 /// The text of a record `PRIORITY,SEQUENCE,TIMESTAMP,FLAGS;TEXT` when its level is serious.
 fn serious(record: &[u8]) -> Option<String> {
     let record = String::from_utf8_lossy(record);
     let (head, text) = record.split_once(';')?;
     let priority: u32 = head.split(',').next()?.parse().ok()?;
-    (priority & 7 <= WORST_QUIET_LEVEL).then(|| text.lines().next().unwrap_or_default().to_owned())
+    let line = text.lines().next().unwrap_or_default();
+    (priority & 7 <= WORST_QUIET_LEVEL && !line.ends_with(SUPPRESSED)).then(|| line.to_owned())
 }
 
 /// `/proc/sys/kernel/tainted`.
@@ -75,6 +80,7 @@ mod tests {
     fn levels_are_told_apart() {
         assert_eq!(serious(b"4,10,5,-;WARNING: bad\n SUBSYSTEM=x\n"), Some("WARNING: bad".to_owned()));
         assert_eq!(serious(b"6,11,5,-;loop0: detected capacity change\n"), None);
+        assert_eq!(serious(b"4,12,5,-;_btrfs_printk: 21 callbacks suppressed\n"), None);
         assert_eq!(serious(b"noise"), None);
     }
 }

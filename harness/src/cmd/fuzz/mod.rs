@@ -106,8 +106,10 @@ pub struct FuzzArgs {
     pub machines: MachineArgs,
 }
 
-/// So many of 256 programs of a campaign for criu without detached mounts have tmpfs.
-const MEMORY: u16 = 64;
+/// So many of 256 programs of a campaign for criu without detached mounts may have disks, and so many tmpfs. A disk takes as
+/// long as three programs without, a tmpfs, for which criu starts three helpers, as five.
+const DISKS: u8 = 40;
+const MEMORY: u16 = 16;
 
 /// So many of 256 programs may need a process of their own. Most of a checkpoint's time is the process's, not the program's, with
 /// criu even more so.
@@ -202,10 +204,13 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let workers = args.machines.workers(usize::MAX);
     let workers = if args.differential { workers.div_ceil(sides.len()) } else { workers.max(sides.len()) };
     let batch = if args.pack > 1 { args.pack * 2 } else { 16 };
-    let disks = if args.machines.backend == Backend::Vm { 64 } else { 32 };
-    // Where nothing is detached there is as much to see on binds and disks, at several times the speed.
     let is_criu = subjects.iter().any(|subject| !subject.is_reference());
-    let memory = if args.controls && is_criu { MEMORY } else { 256 };
+    // Where nothing is detached there is as much to see on binds, at several times the speed.
+    let (disks, memory) = match args.machines.backend {
+        Backend::Vm if args.controls && is_criu => (DISKS, MEMORY),
+        Backend::Vm => (64, 256),
+        Backend::Host => (32, 256),
+    };
     let alone = if is_criu { ALONE_WITH_CRIU } else { ALONE };
     let wanted = Wanted { terms, disks, memory, alone, controls: args.controls };
     let depth = args.exhaustive.map(usize::from);
