@@ -7,10 +7,12 @@
 //!
 //! - [`sharing`]: which programs can be carried out in one process
 //! - `pack`: many programs in one process
+//! - `blame`: who made a pack fail
 //! - `again`: what two runs of one trial come to
 //! - `taken`: branches of criu that were taken
 
 mod again;
+mod blame;
 mod pack;
 pub mod sharing;
 mod taken;
@@ -30,6 +32,8 @@ pub use taken::Taken;
 
 /// How long one action of a lifecycle may take under KVM; other accelerators scale it.
 pub(crate) const ACTION_TIME_LIMIT: Duration = Duration::from_secs(12);
+/// Of that a campaign waits so much: its programs are short, and one that hangs costs its pack several such waits.
+const PATIENCE_OF_CAMPAIGNS: f64 = 0.4;
 /// How long a machine may take to come up under KVM.
 pub(crate) const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
 
@@ -118,6 +122,13 @@ pub struct Work<'a> {
     pub repeat: u32,
     /// How many programs may share a process; fewer than two for none.
     pub pack: usize,
+}
+
+impl Work<'_> {
+    /// How long one action may take on a machine with this factor on time limits.
+    fn action_time_limit(&self, scale: f64) -> Duration {
+        ACTION_TIME_LIMIT.mul_f64(if self.campaign { scale * PATIENCE_OF_CAMPAIGNS } else { scale })
+    }
 }
 
 /// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last worker has stopped.
@@ -295,12 +306,13 @@ impl Worker<'_> {
     fn exchange(&mut self, task: &Task) -> Result<(Judgement, Option<TrialReport>), MachineError> {
         let number = self.next_trial;
         self.next_trial += 1;
+        let shared = self.shared;
         let running = self.machine()?;
         if let Some(reason) = crate::needs::lacking(&task.scenario, task.trial.lifecycle, running.machine.ready()) {
             return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
         }
         running.trials += 1;
-        let limit = ACTION_TIME_LIMIT.mul_f64(running.scale);
+        let limit = shared.action_time_limit(running.scale);
         let request = TrialRequest {
             trial: number,
             program: scenarios::text::print_program_in_place(&task.scenario.program),

@@ -15,7 +15,7 @@ pub mod expectations;
 mod facts;
 mod objects;
 pub mod range;
-mod refusal;
+pub(crate) mod refusal;
 mod seen;
 mod splat;
 mod surroundings;

@@ -42,7 +42,7 @@ fn getcwd(object: &ObjectView) -> Option<String> {
 }
 
 /// `fd=3`, `fd 3`, `fd: 3`, `fd[3]`, `fd/3`, `fd #3`: a label, at most two signs, the number and no further digit.
-fn labelled(line: &str, labels: &[&str], number: u64) -> bool {
+pub(crate) fn labelled(line: &str, labels: &[&str], number: u64) -> bool {
     let lower = line.to_ascii_lowercase();
     labels.iter().any(|label| {
         lower.match_indices(label).any(|(at, _)| {

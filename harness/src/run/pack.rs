@@ -13,7 +13,7 @@ use protocol::message::{Engine, Event, Lifecycle, PackReport, PackRequest, Reque
 use scenarios::Outcome;
 
 use super::sharing::{self, Needs, Room};
-use super::{ACTION_TIME_LIMIT, News, Over, Taken, Task, Worker};
+use super::{News, Over, Taken, Task, Worker, blame};
 use crate::judge::{Context, FailureKind, Judgement, Verdict, judge};
 use crate::machine::{Machine, MachineError, Traces};
 
@@ -22,9 +22,6 @@ const PROGRAMS_PER_LIMIT: u32 = 16;
 
 /// Disks of one process: in a VM, and where loop devices are shared with the whole machine.
 const DISKS: (usize, usize) = (12, 2);
-
-/// The top directory of a program, up to its number (`prepare`, in the guest's agent).
-const PLOT: &str = ".zdtm/";
 
 /// What became of a pack.
 enum Packed {
@@ -152,13 +149,13 @@ impl Worker<'_> {
         let fine = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_));
         let complete = judgements.len() == tasks.len();
         if !(clean && complete && is_fine(&frame)) {
-            // A refusal that left all as it was is no reason to distrust the machine.
-            let refused =
-                matches!(frame.verdict, Verdict::Fail(kind) | Verdict::Xfail(kind) if kind == FailureKind::DumpFailed);
-            if !clean || !refused {
+            // A failure that left nothing behind is no reason to distrust the machine.
+            let failed = |kind| matches!(kind, FailureKind::DumpFailed | FailureKind::RestoreFailed);
+            let failed = matches!(frame.verdict, Verdict::Fail(kind) | Verdict::Xfail(kind) if failed(kind));
+            if !clean || !failed {
                 self.running = None;
             }
-            let named = named(&report.frame, tasks.len());
+            let named = blame::named(&report);
             return if named.is_empty() { Packed::Failed } else { Packed::Without(named) };
         }
         let others: Vec<usize> = (0..tasks.len()).filter(|&index| !fine(&judgements[index])).collect();
@@ -186,10 +183,11 @@ impl Worker<'_> {
     fn exchange_pack(&mut self, tasks: &[Task]) -> Result<(PackReport, u64), MachineError> {
         let number = self.next_trial;
         self.next_trial += 1;
+        let shared = self.shared;
         let running = self.machine()?;
         running.trials += 1;
         let programs = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
-        let limit = ACTION_TIME_LIMIT.mul_f64(running.scale);
+        let limit = shared.action_time_limit(running.scale);
         let limit = limit + limit * programs / PROGRAMS_PER_LIMIT;
         let first = &tasks[0];
         let request = PackRequest {
@@ -235,17 +233,6 @@ fn has_not_come_about(report: &TrialReport) -> bool {
     report.setup_failure.is_some() || !report.failed_assertions.is_empty()
 }
 
-/// The programs, by number, whose top directories stand in error lines; none when they could be all.
-fn named(frame: &TrialReport, programs: usize) -> Vec<usize> {
-    let lines = frame.actions.iter().flat_map(|action| &action.error_lines);
-    let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
-    let mut named: Vec<usize> = lines.flat_map(|line| line.split(PLOT).skip(1)).filter_map(number).collect();
-    named.sort_unstable();
-    named.dedup();
-    named.retain(|&index| index < programs);
-    if named.len() < programs { named } else { Vec::new() }
-}
-
 /// Those that did not come about alone, and before them the rest once more.
 fn without(tasks: Vec<Task>, which: &[usize]) -> Vec<Vec<Task>> {
     let (mut alone, mut rest) = (Vec::new(), Vec::new());
@@ -260,36 +247,4 @@ fn without(tasks: Vec<Task>, which: &[usize]) -> Vec<Vec<Task>> {
 fn halves(mut tasks: Vec<Task>) -> [Vec<Task>; 2] {
     let second = tasks.split_off(tasks.len() / 2);
     [second, tasks]
-}
-
-#[cfg(test)]
-mod tests {
-    use protocol::message::{Action, ActionEnd, ActionReport};
-
-    use super::*;
-
-    fn frame(lines: &[&str]) -> TrialReport {
-        let action = ActionReport {
-            action: Action::Dump,
-            end: ActionEnd::Failed(1),
-            error_lines: lines.iter().map(|&line| line.to_owned()).collect(),
-            duration_ms: 1,
-            after: None,
-            unobservable: None,
-        };
-        TrialReport { actions: vec![action], ..TrialReport::default() }
-    }
-
-    #[test]
-    fn errors_name_programs_by_their_top_directories() {
-        let lines = [
-            "mnt: Can't open ./.zdtm/12/new\\012line: No such file",
-            "bad root /.zdtm/3 of /.zdtm/12/a",
-            "Dumping FAILED.",
-        ];
-        assert_eq!(named(&frame(&lines), 32), [3, 12]);
-        assert_eq!(named(&frame(&lines), 10), [3], "there are no more programs");
-        assert_eq!(named(&frame(&["./.zdtm/0/a, ./.zdtm/1/a"]), 2), [0_usize; 0], "all of them say nothing");
-        assert_eq!(named(&frame(&["no place .zdtm/x"]), 2), [0_usize; 0]);
-    }
 }

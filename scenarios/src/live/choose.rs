@@ -111,8 +111,19 @@ impl Choice<'_> {
         Ok(found.map_or(Place { base: None, path: Bytes::default() }, |entry| entry.place.clone()))
     }
 
-    /// A name that need not be there.
+    /// A name that is there, rather of what is open: that has more to lose.
+    fn held_entry(&self, u: &mut Unstructured<'_>, fits: &dyn Fn(&Entry) -> bool) -> Result<Option<&Entry>> {
+        if self.survey.entries.iter().any(|entry| entry.held && fits(entry)) && u.arbitrary()? {
+            return self.entry(u, |entry| entry.held && fits(entry));
+        }
+        self.entry(u, fits)
+    }
+
+    /// A name that need not be there; now and then one that something open has lost.
     pub(super) fn fresh(&self, u: &mut Unstructured<'_>) -> Result<Place> {
+        if !self.survey.gone.is_empty() && u.ratio(1, 4)? {
+            return u.choose(&self.survey.gone).cloned();
+        }
         Ok(below(&self.directory(u)?, self.swarm.name(u)?))
     }
 
@@ -218,7 +229,7 @@ impl Choice<'_> {
         let any = |_: &Entry| true;
         let file = |entry: &Entry| entry.kind == EntryKind::File;
         let there = |u: &mut Unstructured<'_>, fits: &dyn Fn(&Entry) -> bool| -> Result<Option<Place>> {
-            Ok(self.entry(u, fits)?.map(|entry| entry.place.clone()))
+            Ok(self.held_entry(u, fits)?.map(|entry| entry.place.clone()))
         };
         // A place for steps that make something needs nothing; the others end here when there is nothing.
         macro_rules! existing {
@@ -304,7 +315,7 @@ impl Choice<'_> {
         if !self.objects.is_empty() && u.ratio(1, 6)? {
             return Ok(Place { base: Some(u.choose(&self.objects)?.clone()), path: Bytes::default() });
         }
-        let found = self.entry(u, |entry| entry.kind != EntryKind::Directory)?;
+        let found = self.held_entry(u, &|entry| entry.kind != EntryKind::Directory)?;
         found.map_or_else(|| self.fresh(u), |entry| Ok(entry.place.clone()))
     }
 

@@ -43,6 +43,8 @@ pub struct Entry {
     pub on_disk: bool,
     /// An overlay has it as a layer.
     pub is_layer: bool,
+    /// An object is this file.
+    pub held: bool,
 }
 
 /// A mount that can be unmounted.
@@ -63,6 +65,8 @@ pub struct MountPoint {
 pub struct Survey {
     /// The names; the top directory itself is not among them.
     pub entries: Vec<Entry>,
+    /// Names that objects were opened by and that are gone: whoever makes them anew takes the name of a removed file.
+    pub gone: Vec<Place>,
     /// The mounts that the program made, those covered by others left out.
     pub mounts: Vec<MountPoint>,
     /// Directories that descriptors name.
@@ -120,6 +124,20 @@ impl Model {
         let depth = prefix.iter().filter(|&&byte| byte == b'/').count();
         if row.opaque || row.foreign && base.is_none() && !prefix.is_empty() || depth >= DEPTH_LIMIT {
             return;
+        }
+        for held in self.held_paths() {
+            let dentry = self.files.dentry(held.den);
+            if !dentry.hashed
+                && dentry.parent == at.den
+                && held.den != at.den
+                && !row.children.contains_key(&dentry.name)
+            {
+                let path = [prefix.as_slice(), if prefix.is_empty() { b"" } else { b"/" }, &dentry.name].concat();
+                let place = Place { base: base.cloned(), path: Bytes(path) };
+                if !dentry.numbered && !survey.gone.contains(&place) {
+                    survey.gone.push(place);
+                }
+            }
         }
         for (name, &den) in &row.children {
             if survey.entries.len() >= ENTRY_LIMIT {
@@ -179,13 +197,17 @@ impl Model {
             on_btrfs: kind == Type::Btrfs,
             on_disk: matches!(kind, Type::Ext4 | Type::Xfs),
             is_layer: row.layer_of.is_some(),
+            held: self.held_paths().any(|path| self.inode_at(path) == self.inode_at(found)),
         });
     }
 
     fn objects_below(&self, mnt: Mnt) -> usize {
         let tree = self.mounts.tree(mnt);
-        let of_objects = (0..self.descriptions.len()).filter(|&index| self.is_held(index));
-        let paths = of_objects.map(|index| self.descriptions[index].path).chain([self.cwd]);
-        paths.filter(|path| tree.contains(&path.mnt)).count()
+        self.held_paths().chain([self.cwd]).filter(|path| tree.contains(&path.mnt)).count()
+    }
+
+    /// Where the open file descriptions are that an object holds.
+    fn held_paths(&self) -> impl Iterator<Item = Path> {
+        (0..self.descriptions.len()).filter(|&index| self.is_held(index)).map(|index| self.descriptions[index].path)
     }
 }
