@@ -33,7 +33,7 @@ pub use taken::Taken;
 /// How long one action of a lifecycle may take under KVM; other accelerators scale it.
 pub(crate) const ACTION_TIME_LIMIT: Duration = Duration::from_secs(12);
 /// Of that a campaign waits so much: its programs are short, and one that hangs costs its pack several such waits.
-const PATIENCE_OF_CAMPAIGNS: f64 = 0.4;
+const PATIENCE_OF_CAMPAIGNS: f64 = 0.25;
 /// How long a machine may take to come up under KVM.
 pub(crate) const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
 

@@ -24,6 +24,8 @@ pub(super) enum Spot {
     Mount,
     /// In a btrfs subvolume's root directory.
     Subvolume,
+    /// A named pipe or a device.
+    Special,
 }
 
 impl Wish {
@@ -135,6 +137,7 @@ impl Choice<'_> {
             (!directories || entry.kind == EntryKind::Directory)
                 && (!files || entry.kind == EntryKind::File)
                 && (wish.at != Spot::Mount || self.is_on_a_mount(entry))
+                && (wish.at != Spot::Special || entry.kind == EntryKind::Special)
         };
         let Some(entry) = self.entry(u, fits)? else { return Ok(None) };
         let name = growth.name("fd");

@@ -22,7 +22,12 @@ pub(super) fn step(
     kind: &'static str,
     length: usize,
 ) -> Result<()> {
-    wish(u, growth, swarm, Wish::of(kind), length, DEPTH).map(drop)
+    let is_done = wish(u, growth, swarm, Wish::of(kind), length, DEPTH)?;
+    // By itself hardly any step finds the one pipe or device that there is.
+    if is_done && matches!(kind, "mkfifo" | "mknod") && u.arbitrary()? {
+        attempt(u, growth, swarm, Wish { at: Spot::Special, ..Wish::of("open") }, TRIES)?;
+    }
+    Ok(())
 }
 
 fn wish(

@@ -28,7 +28,7 @@ pub const KINDS: &[(&str, u32)] = &[
     ("unlink", 6),
     ("rmdir", 4),
     ("mkfifo", 2),
-    ("mknod", 2),
+    ("mknod", 3),
     ("chmod", 1),
     ("chown", 1),
     ("setxattr", 1),
