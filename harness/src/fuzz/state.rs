@@ -56,7 +56,7 @@ pub struct State {
     pub programs: u64,
     /// Programs that could not be carried out, or lacked something.
     pub unusable: u64,
-    /// Programs that were left out: they might well have shown what is known.
+    /// Programs that were left out: they might well have failed as a whole, in a known way.
     #[serde(default)]
     pub skipped: u64,
     /// Machines that were thrown away.
