@@ -11,6 +11,10 @@ use scenarios::Bytes;
 use super::object::{MountTables, file_kind, link_text};
 use crate::sys;
 
+/// What btrfs shows in a snapshot for each subvolume of its original: empty directories, all with this inode number
+/// (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID` in fs/btrfs/btrfs_tree.h).
+const STUB: u64 = 2;
+
 /// What one look knows about where lookups end.
 pub(super) struct Ends {
     /// The looking process's `/proc/PID/fd`.
@@ -18,7 +22,7 @@ pub(super) struct Ends {
     /// Where mounts can be seen.
     pub(super) tables: MountTables,
     /// Link texts of directories, by mount and file. A directory has one name, so these two are enough to know it
-    /// (`d_splice_alias` in fs/dcache.c); a file may have several.
+    /// (`d_splice_alias` in fs/dcache.c), but for [`STUB`]s; a file may have several.
     directories: RefCell<HashMap<(u64, FileId), Bytes>>,
 }
 
@@ -33,7 +37,7 @@ impl Ends {
         let sys::Identity { file, mode, mount: id } = sys::identity(fd)?;
         let kind = file_kind(mode);
         let link = match kind {
-            FileKind::Directory => self.directory(fd, (id, file))?,
+            FileKind::Directory if file.inode != STUB => self.directory(fd, (id, file))?,
             _ => self.link(fd)?,
         };
         let state = self.tables.state(id, Some(fd), &link);
