@@ -143,13 +143,17 @@ impl Checker {
 
     /// The faults of the next step. Its effects are taken over as far as they make sense.
     pub fn step(&mut self, step: &Step) -> Vec<Fault> {
+        self.step_apart(step, &apart(step))
+    }
+
+    /// The same of a step that is taken apart already.
+    pub(crate) fn step_apart(&mut self, step: &Step, parts: &Apart) -> Vec<Fault> {
         let index = self.steps;
         self.steps += 1;
         let mut faults = Vec::new();
         if index == STEP_LIMIT {
             faults.push(Fault::whole(format!("a program has at most {STEP_LIMIT} steps")));
         }
-        let parts = apart(step);
         for (slot, (argument, items)) in parts.form.arguments.iter().zip(&parts.slots).enumerate() {
             for (nth, item) in items.iter().enumerate() {
                 let part = Part::Argument { argument: slot, nth };
@@ -158,10 +162,10 @@ impl Checker {
                 }
             }
         }
-        faults.extend(places::top(&parts, &self.objects));
+        faults.extend(places::top(parts, &self.objects));
         faults.extend(flags::check(step));
         faults.extend(self.devices(step));
-        faults.extend(self.objects.step(step, &parts));
+        faults.extend(self.objects.step(step, parts));
         for fault in &mut faults {
             fault.step = Some(index);
         }

@@ -5,12 +5,17 @@
 //! one kernel or namespace has only once (the superblock of `/proc`, of queues) would show one program's mount to
 //! the other. And no path may lead out of the top directory, or lead elsewhere there than in a root of its own.
 
-use crate::grammar::{self, Item};
+use crate::grammar::{Apart, Item, apart};
 use crate::program::{Filesystem, LockKind, Place};
 use crate::{Bytes, Step};
 
 /// Whether the step means below a top directory among others what it means alone.
 pub fn is_shareable(step: &Step) -> bool {
+    is_shareable_apart(step, &apart(step))
+}
+
+/// The same of a step that is taken apart already.
+pub(crate) fn is_shareable_apart(step: &Step, parts: &Apart) -> bool {
     let kind = match step {
         Step::Chdir { .. } | Step::Chroot { .. } | Step::PivotRoot { .. } => false,
         // One superblock for all in a PID, network or IPC namespace.
@@ -22,7 +27,7 @@ pub fn is_shareable(step: &Step) -> bool {
         Step::Symlink { target, .. } => !target.0.starts_with(b"/") && !has(target, b".."),
         _ => true,
     };
-    kind && grammar::apart(step).slots.iter().flatten().all(|item| match item {
+    kind && parts.slots.iter().flatten().all(|item| match item {
         Item::Place(place) => stays_inside(place),
         Item::Object(name) => !matches!(name.0.as_str(), "cwd" | "root" | "exe"),
         _ => true,

@@ -32,7 +32,7 @@ pub struct Comparison {
     pub strict_only: bool,
     /// What stands in a difference for a fact that is not there.
     absent: &'static str,
-    facts: fn(&Seen<'_>, &mut Facts),
+    facts: for<'a> fn(&Seen<'a>, &mut Facts<'a>),
 }
 
 /// The name of the comparison that takes the agent's list of leftovers for what it is.
@@ -41,7 +41,7 @@ pub const LEFTOVERS: &str = "leftovers";
 /// The name of the comparison that needs `statmount(STATMOUNT_BY_FD)`, Linux 7.0.
 pub const STATMOUNT: &str = "statmount";
 
-const fn row(name: &'static str, kind: FailureKind, facts: fn(&Seen<'_>, &mut Facts)) -> Comparison {
+const fn row(name: &'static str, kind: FailureKind, facts: for<'a> fn(&Seen<'a>, &mut Facts<'a>)) -> Comparison {
     Comparison { name, kind, kind_if_new: kind, strict_only: false, absent: "(nothing)", facts }
 }
 
@@ -125,7 +125,7 @@ pub fn compare(before: &Observation, after: &Observation, mode: Mode, disabled: 
     ALL.iter().enumerate().filter(|(_, row)| on(row)).flat_map(|(index, row)| comparer.row(index, row)).collect()
 }
 
-fn sheet(observation: &Observation) -> FactSheet {
+fn sheet(observation: &Observation) -> FactSheet<'_> {
     let seen = Seen::new(observation);
     let facts_of = |row: &Comparison| {
         let mut facts = Facts::default();
@@ -136,13 +136,13 @@ fn sheet(observation: &Observation) -> FactSheet {
 }
 
 struct Comparer<'a> {
-    before: &'a FactSheet,
-    after: &'a FactSheet,
+    before: &'a FactSheet<'a>,
+    after: &'a FactSheet<'a>,
     partition: Partition<'a>,
     mode: Mode,
 }
 
-impl Comparer<'_> {
+impl<'a> Comparer<'a> {
     fn row(&self, index: usize, row: &Comparison) -> Vec<Difference> {
         let (before, after) = (&self.before.by_comparison[index], &self.after.by_comparison[index]);
         let (mut out, mut new) = (Vec::new(), Vec::new());
@@ -158,9 +158,9 @@ impl Comparer<'_> {
         &self,
         index: usize,
         row: &Comparison,
-        place: &Place,
-        expected: Option<&Value>,
-        got: Option<&Value>,
+        place: &Place<'_>,
+        expected: Option<&Value<'a>>,
+        got: Option<&Value<'a>>,
     ) -> Option<Difference> {
         let number = matches!((expected, got), (Some(Value::Number(_)), Some(Value::Number(_))));
         if let (Some(old), Some(new)) = (expected, got)
@@ -169,7 +169,7 @@ impl Comparer<'_> {
         {
             return None;
         }
-        let subject = &place.0;
+        let subject = place.0;
         let presence = matches!(expected.or(got), Some(Value::Present(_)));
         let lasting = || self.before.has(subject) && self.after.has(subject);
         if !number && !presence && !lasting() {
@@ -182,7 +182,7 @@ impl Comparer<'_> {
             // A number comes with a text that says whether there is one, and that text differs.
             (Some(Value::Number(_)), None) | (None, Some(Value::Number(_))) => return None,
             _ => {
-                let text = |value: Option<&Value>| value.map_or_else(|| row.absent.to_owned(), Value::text);
+                let text = |value: Option<&Value<'_>>| value.map_or_else(|| row.absent.to_owned(), Value::text);
                 (text(expected), text(got))
             }
         };
@@ -192,14 +192,14 @@ impl Comparer<'_> {
             kind: if expected.is_none() { row.kind_if_new } else { row.kind },
             view: subject.side(),
             object: named_by.name(subject),
-            what: place.1.clone(),
+            what: place.1.to_string(),
             expected: expected_text,
             got: got_text,
             known: None,
         })
     }
 
-    fn same(&self, old: &Value, new: &Value) -> bool {
+    fn same(&self, old: &Value<'a>, new: &Value<'a>) -> bool {
         match (self.mode, old) {
             (_, Value::Present(_)) => true,
             (Mode::Strict, _) => old == new,
@@ -208,7 +208,7 @@ impl Comparer<'_> {
     }
 
     /// Both sides of a difference between numbers; none where there is none.
-    fn numbers(&self, index: usize, place: &Place, old: Number, new: Number) -> Option<(String, String)> {
+    fn numbers(&self, index: usize, place: &Place<'_>, old: Number, new: Number) -> Option<(String, String)> {
         if self.mode == Mode::Strict {
             return (old != new).then(|| (old.text(), new.text()));
         }
@@ -218,14 +218,14 @@ impl Comparer<'_> {
                 return format!("a {} of its own", old.noun());
             }
             let (subject, what) = first;
-            let owner = self.before.name(subject).unwrap_or_default();
+            let owner = self.before.name(*subject).unwrap_or_default();
             let owner = match subject.side() {
                 Side::Tree => format!("the name {owner}"),
                 Side::Mounts => format!("the mount on {owner}"),
                 Side::HostMounts => format!("the agent's mount on {owner}"),
                 Side::Inside | Side::Outside => owner,
             };
-            match what.as_str() {
+            match what.as_ref() {
                 "number" => owner,
                 "file" | "mount" | "device" => format!("the same {} as {owner}", old.noun()),
                 _ => format!("the same {} as {owner}, {what}", old.noun()),

@@ -4,8 +4,8 @@
 //! peer group). What such a number *is* says nothing after a restore; what matters is who shares it with whom. So
 //! numbers are compared as a partition: each place is named by the first place that has the same number.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use protocol::observation::{FileId, Object};
@@ -15,14 +15,14 @@ use super::difference::Side;
 
 /// What a fact is about. The order decides who lends its name to a class of equal numbers: a path in the tree says
 /// more than a descriptor.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Subject {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject<'a> {
     /// A name below the top directory.
-    Tree(Bytes),
+    Tree(&'a Bytes),
     /// A mount of the process: its mount point, and the how many-th from below on this one.
-    Mount(Bytes, usize),
+    Mount(&'a Bytes, usize),
     /// A mount of the agent.
-    HostMount(Bytes, usize),
+    HostMount(&'a Bytes, usize),
     /// An object, from one side.
     Object(Side, Object),
     /// Which descriptors are one description.
@@ -31,20 +31,20 @@ pub(crate) enum Subject {
     Process,
 }
 
-impl Subject {
+impl Subject<'_> {
     /// Where a difference of it was seen.
-    pub(crate) fn side(&self) -> Side {
+    pub(crate) fn side(self) -> Side {
         match self {
             Self::Tree(_) => Side::Tree,
             Self::Mount(..) => Side::Mounts,
             Self::HostMount(..) => Side::HostMounts,
-            Self::Object(side, _) => *side,
+            Self::Object(side, _) => side,
             Self::Sharing | Self::Process => Side::Outside,
         }
     }
 
     /// True for what can be there or not; false for what always is.
-    fn can_vanish(&self) -> bool {
+    fn can_vanish(self) -> bool {
         !matches!(self, Self::Sharing | Self::Process)
     }
 }
@@ -86,11 +86,11 @@ impl Number {
 
 /// One fact's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum Value<'a> {
     /// The subject is there; the text describes it and is not compared.
     Present(String),
     /// Must be the same.
-    Text(String),
+    Text(Cow<'a, str>),
     /// Must be the same but for numbers that the kernel hands out; `masked` is the text without them.
     Numbered {
         /// As it was seen.
@@ -109,19 +109,20 @@ pub(crate) enum Value {
     Number(Number),
 }
 
-impl Value {
+impl Value<'_> {
     /// A text, and the same with the numbers in it replaced when there are some.
     pub(crate) fn numbered(text: String, masked: Option<String>) -> Self {
         match masked {
             Some(masked) => Self::Numbered { text, masked },
-            None => Self::Text(text),
+            None => Self::Text(text.into()),
         }
     }
 
     /// The value for people; numbers have names only within a [`Partition`].
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::Present(text) | Self::Text(text) | Self::Numbered { text, .. } => text.clone(),
+            Self::Text(text) => text.to_string(),
+            Self::Present(text) | Self::Numbered { text, .. } => text.clone(),
             Self::Time { stamp: (seconds, nanoseconds), .. } => format!("{seconds}.{nanoseconds:09}"),
             Self::Number(number) => number.text(),
         }
@@ -140,32 +141,39 @@ impl Value {
 }
 
 /// A fact's place: whose it is, and what of it.
-pub(crate) type Place = (Subject, String);
+pub(crate) type Place<'a> = (Subject<'a>, Cow<'static, str>);
 
 /// The facts of one comparison about one observation.
 #[derive(Debug, Default)]
-pub(crate) struct Facts(pub(crate) BTreeMap<Place, Value>);
+pub(crate) struct Facts<'a>(Vec<(Place<'a>, Value<'a>)>);
 
-impl Facts {
-    /// Adds a fact; a second one at the same place gets a number of its own, so that none hides another.
-    pub(crate) fn add(&mut self, subject: &Subject, what: impl Into<String>, value: Value) {
-        match self.0.entry((subject.clone(), what.into())) {
-            Entry::Vacant(free) => drop(free.insert(value)),
-            Entry::Occupied(taken) => {
-                let what = taken.key().1.clone();
-                let names = (2..).map(|count| format!("{what} #{count}"));
-                let mut free = names.map(|name| (subject.clone(), name)).filter(|place| !self.0.contains_key(place));
-                let place = free.next().expect("they do not end");
-                self.0.insert(place, value);
-            }
+impl<'a> Facts<'a> {
+    /// Adds a fact.
+    pub(crate) fn add(&mut self, subject: Subject<'a>, what: impl Into<Cow<'static, str>>, value: Value<'a>) {
+        self.0.push(((subject, what.into()), value));
+    }
+
+    /// In the order of their places. A second fact at the same place gets a number of its own, so that none hides another.
+    fn sorted(mut self) -> Self {
+        self.0.sort_by(|(one, _), (other, _)| one.cmp(other));
+        if self.0.is_sorted_by(|(one, _), (other, _)| one < other) {
+            return self;
         }
+        let mut places: BTreeMap<Place<'a>, Value<'a>> = BTreeMap::new();
+        for ((subject, what), value) in self.0 {
+            let names = (2..).map(|count| Cow::from(format!("{what} #{count}")));
+            let mut free = std::iter::once(what.clone()).chain(names).map(|name| (subject, name));
+            let place = free.find(|place| !places.contains_key(place)).expect("they do not end");
+            places.insert(place, value);
+        }
+        Facts(places.into_iter().collect())
     }
 
     /// Every place of these and of others, with what both have there.
-    pub(crate) fn beside<'a>(
-        &'a self,
-        others: &'a Self,
-    ) -> impl Iterator<Item = (&'a Place, Option<&'a Value>, Option<&'a Value>)> {
+    pub(crate) fn beside<'s>(
+        &'s self,
+        others: &'s Self,
+    ) -> impl Iterator<Item = (&'s Place<'a>, Option<&'s Value<'a>>, Option<&'s Value<'a>>)> {
         let (mut ours, mut theirs) = (self.0.iter().peekable(), others.0.iter().peekable());
         std::iter::from_fn(move || {
             let first = match (ours.peek(), theirs.peek()) {
@@ -181,43 +189,49 @@ impl Facts {
     }
 
     /// Adds a text.
-    pub(crate) fn text(&mut self, subject: &Subject, what: impl Into<String>, text: impl Into<String>) {
+    pub(crate) fn text(
+        &mut self,
+        subject: Subject<'a>,
+        what: impl Into<Cow<'static, str>>,
+        text: impl Into<Cow<'a, str>>,
+    ) {
         self.add(subject, what, Value::Text(text.into()));
     }
 
     /// Adds a number.
-    pub(crate) fn number(&mut self, subject: &Subject, what: impl Into<String>, number: Number) {
+    pub(crate) fn number(&mut self, subject: Subject<'a>, what: impl Into<Cow<'static, str>>, number: Number) {
         self.add(subject, what, Value::Number(number));
     }
 }
 
 /// All facts about an observation, by comparison.
 #[derive(Debug)]
-pub(crate) struct FactSheet {
+pub(crate) struct FactSheet<'a> {
     /// In the order of the comparisons.
-    pub(crate) by_comparison: Vec<Facts>,
-    present: BTreeMap<Subject, String>,
+    pub(crate) by_comparison: Vec<Facts<'a>>,
+    present: BTreeMap<Subject<'a>, String>,
 }
 
-impl FactSheet {
+impl<'a> FactSheet<'a> {
     /// From the facts of each comparison.
-    pub(crate) fn new(by_comparison: Vec<Facts>) -> Self {
+    pub(crate) fn new(by_comparison: Vec<Facts<'a>>) -> Self {
+        let by_comparison: Vec<Facts<'a>> = by_comparison.into_iter().map(Facts::sorted).collect();
         let mut present = BTreeMap::new();
         for ((subject, _), value) in by_comparison.iter().flat_map(|facts| &facts.0) {
             if let Value::Present(name) = value {
-                present.insert(subject.clone(), name.clone());
+                present.insert(*subject, name.clone());
             }
         }
         Self { by_comparison, present }
     }
 
     /// Whether the subject was seen.
-    pub(crate) fn has(&self, subject: &Subject) -> bool {
-        !subject.can_vanish() || self.present.contains_key(subject)
+    pub(crate) fn has(&self, subject: Subject<'_>) -> bool {
+        !subject.can_vanish() || self.present.contains_key(&subject)
     }
 
     /// How the subject is called in a difference; none where the fact itself says whose it is.
-    pub(crate) fn name(&self, subject: &Subject) -> Option<String> {
+    pub(crate) fn name(&self, subject: Subject<'_>) -> Option<String> {
         match subject {
             Subject::Tree(path) if path.is_empty() => Some("the top directory".to_owned()),
             Subject::Tree(path) => Some(path.to_string()),
@@ -225,7 +239,7 @@ impl FactSheet {
             Subject::Mount(at, nth) | Subject::HostMount(at, nth) => {
                 Some(format!("{at} (number {} from below)", nth + 1))
             }
-            Subject::Object(..) => self.present.get(subject).cloned(),
+            Subject::Object(..) => self.present.get(&subject).cloned(),
             Subject::Process => Some("the process".to_owned()),
             Subject::Sharing => None,
         }
@@ -233,7 +247,7 @@ impl FactSheet {
 }
 
 /// A place in one of the comparisons, by the comparison's index.
-pub(crate) type Spot<'a> = (usize, &'a Place);
+pub(crate) type Spot<'a> = (usize, &'a Place<'a>);
 
 /// Which places have the same number, in two observations side by side.
 #[derive(Debug)]
@@ -253,13 +267,13 @@ struct Numbered<'a> {
 impl<'a> Partition<'a> {
     /// Classes over the places that hold a number of the same sort in both observations: what is lost or new is
     /// reported once, as such, and does not disturb the rest.
-    pub(crate) fn new(before: &'a FactSheet, after: &'a FactSheet) -> Self {
+    pub(crate) fn new(before: &'a FactSheet<'a>, after: &'a FactSheet<'a>) -> Self {
         let mut common: Vec<(Spot<'a>, Number, Number)> = Vec::new();
         for (comparison, (left, right)) in before.by_comparison.iter().zip(&after.by_comparison).enumerate() {
             for (place, old, new) in left.beside(right) {
                 if let (Some(Value::Number(old)), Some(Value::Number(new))) = (old, new)
-                    && before.has(&place.0)
-                    && after.has(&place.0)
+                    && before.has(place.0)
+                    && after.has(place.0)
                 {
                     common.push(((comparison, place), *old, *new));
                 }
@@ -276,7 +290,7 @@ impl<'a> Partition<'a> {
     }
 
     /// The first places with the same number before and after; none when there is no number on either side.
-    pub(crate) fn classes(&self, comparison: usize, place: &Place) -> Option<(Spot<'a>, Spot<'a>)> {
+    pub(crate) fn classes(&self, comparison: usize, place: &Place<'_>) -> Option<(Spot<'a>, Spot<'a>)> {
         let at = self.numbered.binary_search_by_key(&key((comparison, place)), |numbered| key(numbered.spot)).ok()?;
         let Numbered { before, after, .. } = self.numbered[at];
         Some((self.numbered[before].spot, self.numbered[after].spot))
@@ -284,6 +298,6 @@ impl<'a> Partition<'a> {
 }
 
 /// The order in which places lend their names.
-fn key<'a>((comparison, place): Spot<'a>) -> (&'a Subject, usize, &'a String) {
-    (&place.0, comparison, &place.1)
+fn key<'a>((comparison, place): Spot<'a>) -> (Subject<'a>, usize, &'a str) {
+    (place.0, comparison, &place.1)
 }

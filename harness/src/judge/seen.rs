@@ -30,7 +30,7 @@ pub(crate) struct Seen<'a> {
     /// What was seen.
     pub(crate) observation: &'a Observation,
     /// The mounts of the process and of the agent, each with its place in the stack on its mount point.
-    pub(crate) mounts: Vec<(Subject, &'a Mount)>,
+    pub(crate) mounts: Vec<(Subject<'a>, &'a Mount)>,
     made_anew: BTreeSet<u64>,
     stubs: BTreeSet<FileId>,
     scratch: BTreeSet<FileId>,
@@ -45,7 +45,7 @@ const BTRFS_MAGIC: u64 = 0x9123_683e;
 
 /// The stubs in an observation: by the filesystem where it is told; of names in the tree by the device, which is that of
 /// no other filesystem's mount (ext4 gives its root directory this number, too).
-fn stubs(observation: &Observation, mounts: &[(Subject, &Mount)]) -> BTreeSet<FileId> {
+fn stubs(observation: &Observation, mounts: &[(Subject<'_>, &Mount)]) -> BTreeSet<FileId> {
     let is_stub = |status: &&FileStatus| status.kind == FileKind::Directory && status.file.inode == BTRFS_STUB;
     let others = mounts.iter().filter(|(_, mount)| mount.fs_type.0 != b"btrfs");
     let devices: BTreeSet<u64> = others.map(|(_, mount)| device(mount)).collect();
@@ -73,7 +73,7 @@ impl<'a> Seen<'a> {
             mounts.push((Subject::HostMount(at, nth), mount));
         }
         let is_of_kernel =
-            |mount: &&(Subject, &Mount)| MADE_ANEW.iter().any(|(_, name)| *name == mount.1.fs_type.as_slice());
+            |mount: &&(Subject<'_>, &Mount)| MADE_ANEW.iter().any(|(_, name)| *name == mount.1.fs_type.as_slice());
         let mut made_anew: BTreeSet<u64> = mounts.iter().filter(is_of_kernel).map(|(_, mount)| device(mount)).collect();
         for object in observation.inside.objects.iter().chain(&observation.outside.objects) {
             if let (Outcome::Ok(status), Outcome::Ok(filesystem)) = (&object.status, &object.filesystem)
@@ -88,7 +88,7 @@ impl<'a> Seen<'a> {
     }
 
     /// Every object from either side.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = (Subject, &'a ObjectView)> {
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (Subject<'a>, &'a ObjectView)> {
         let side = |side: Side, objects: &'a [ObjectView]| {
             objects.iter().map(move |object| (Subject::Object(side, object.object), object))
         };
@@ -138,7 +138,7 @@ pub(crate) fn device(mount: &Mount) -> u64 {
 
 /// Each mount with its mount point and how many are below it on the same one. The table's order is not used: it is
 /// the order of mounting in older kernels and the order of numbers since 6.8.
-fn stacked(mounts: &[Mount]) -> Vec<(Bytes, usize, &Mount)> {
+fn stacked(mounts: &[Mount]) -> Vec<(&Bytes, usize, &Mount)> {
     let parents: BTreeMap<u64, u64> = mounts.iter().map(|mount| (mount.id, mount.parent)).collect();
     let depth = |mount: &Mount| {
         let chain = std::iter::successors(Some(mount.id), |id| parents.get(id).copied());
@@ -146,10 +146,10 @@ fn stacked(mounts: &[Mount]) -> Vec<(Bytes, usize, &Mount)> {
     };
     let mut sorted: Vec<&Mount> = mounts.iter().collect();
     sorted.sort_by_key(|mount| (&mount.mount_point, depth(mount), &mount.fs_type, &mount.root, &mount.source));
-    let mut out: Vec<(Bytes, usize, &Mount)> = Vec::with_capacity(sorted.len());
+    let mut out: Vec<(&Bytes, usize, &Mount)> = Vec::with_capacity(sorted.len());
     for mount in sorted {
-        let nth = out.last().filter(|(at, ..)| *at == mount.mount_point).map_or(0, |(_, nth, _)| nth + 1);
-        out.push((mount.mount_point.clone(), nth, mount));
+        let nth = out.last().filter(|(at, ..)| *at == &mount.mount_point).map_or(0, |(_, nth, _)| nth + 1);
+        out.push((&mount.mount_point, nth, mount));
     }
     out
 }

@@ -28,9 +28,10 @@ pub use swarm::{KINDS, Swarm};
 pub use without::Without;
 
 use crate::check::{Checker, STEP_LIMIT};
+use crate::grammar::apart;
 use crate::model::Model;
 use crate::program::{Line, ObjectName};
-use crate::sharing::is_shareable;
+use crate::sharing::is_shareable_apart;
 use crate::{Program, Step};
 
 /// What the machine that programs are for can do.
@@ -85,16 +86,20 @@ impl Growth {
 
     /// Adds a step when checker and model have nothing against it.
     pub(crate) fn add(&mut self, step: &Step) -> bool {
-        if matches!(step, Step::Assert { .. }) {
-            // The model has nothing to do: no copy of it is needed.
-            let Some(checker) = self.checked(step) else { return false };
-            self.checker = checker;
-        } else {
-            let Some(after) = self.after(step) else { return false };
-            (self.model, self.checker) = after;
+        let Some(checker) = self.checked(step) else { return false };
+        if self.model.step(step).is_err() {
+            // Few are refused: to begin anew then costs less than a copy before each.
+            self.model = self.replayed();
+            return false;
         }
+        self.checker = checker;
         self.program.steps.push(Line { number: self.program.steps.len() + 1, step: step.clone() });
         true
+    }
+
+    /// The model of the steps so far, which it takes all.
+    fn replayed(&self) -> Model {
+        Model::run(&self.program).expect("every step was taken before")
     }
 
     /// What is after a step; none when checker or model has something against it.
@@ -106,12 +111,13 @@ impl Growth {
 
     /// The checker after a step; none when it has something against it.
     fn checked(&self, step: &Step) -> Option<Checker> {
-        let forbidden = self.shares && !is_shareable(step) || self.without.forbids(step);
+        let parts = apart(step);
+        let forbidden = self.shares && !is_shareable_apart(step, &parts) || self.without.forbids_apart(step, &parts);
         if self.program.steps.len() >= STEP_LIMIT || forbidden {
             return None;
         }
         let mut checker = self.checker.clone();
-        checker.step(step).is_empty().then_some(checker)
+        checker.step_apart(step, &parts).is_empty().then_some(checker)
     }
 
     /// A name for a new object.
@@ -161,21 +167,21 @@ pub fn program_of(u: &mut Unstructured<'_>, terms: &Terms, swarm: &Swarm) -> Res
 /// What is left of a program when every step is dropped that the checker or the model refuses. Assertions are not kept: they
 /// said what was true of another program.
 pub fn repair(program: &Program) -> Program {
-    repaired(Growth::default(), program)
+    repaired(Growth::default(), &program.steps, STEP_LIMIT).program
 }
 
 /// The same, and without the steps that the terms forbid to share a process.
 pub fn repair_within(program: &Program, terms: &Terms) -> Program {
-    repaired(Growth::new(terms), program)
+    repaired(Growth::new(terms), &program.steps, STEP_LIMIT).program
 }
 
-fn repaired(mut growth: Growth, program: &Program) -> Program {
-    for line in &program.steps {
-        if !matches!(line.step, Step::Assert { .. }) {
+fn repaired(mut growth: Growth, steps: &[Line], most: usize) -> Growth {
+    for line in steps {
+        if !matches!(line.step, Step::Assert { .. }) && growth.len() < most {
             growth.add(&line.step);
         }
     }
-    growth.program
+    growth
 }
 
 /// Assertions of what the model predicts, after all steps of a program; a few for each object, most of all where it is.

@@ -3,7 +3,7 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::{Growth, Swarm, Terms, assert, needs, repair, repair_within};
+use super::{Growth, Swarm, Terms, assert, claims, needs, repair, repair_within, repaired};
 use crate::grammar::{Item, apart};
 use crate::program::{Line, ObjectName, Place};
 use crate::{Program, Step};
@@ -17,7 +17,7 @@ const TRIES: usize = 4;
 /// Those of the source of bytes; running out of them is none.
 pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, terms: &Terms) -> Result<Program> {
     let before = repair_within(program, terms);
-    let mut after = before.clone();
+    let mut after = Growth::new(terms);
     for _ in 0..TRIES {
         let steps: Vec<Step> = before.steps.iter().map(|line| line.step.clone()).collect();
         let steps = match u.int_in_range(0..=9)? {
@@ -27,13 +27,15 @@ pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, term
             7 | 8 => changed(u, steps)?,
             _ => spliced(u, &steps, &repair(other))?,
         };
-        after = repair_within(&of(steps), terms);
-        after.steps.truncate(terms.steps);
-        if after != before && !after.steps.is_empty() {
+        after = repaired(Growth::new(terms), &of(steps).steps, terms.steps);
+        if after.program != before && after.len() > 0 {
             break;
         }
     }
-    if terms.assertions { assert(u, &after, terms) } else { Ok(after) }
+    if terms.assertions {
+        claims::add(u, &mut after)?;
+    }
+    Ok(after.program)
 }
 
 /// The first steps of one program and the last of another, as one that lives.

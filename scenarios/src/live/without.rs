@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::KINDS;
 use crate::Step;
-use crate::grammar::{apart, word, words};
+use crate::grammar::{Apart, apart, word, words};
 use crate::program::Filesystem;
 
 /// Names that are often taken for something else.
@@ -18,11 +18,16 @@ pub struct Without(u64);
 impl Without {
     /// Whether a program without these cannot have this step.
     pub fn forbids(self, step: &Step) -> bool {
+        self.forbids_apart(step, &apart(step))
+    }
+
+    /// The same of a step that is taken apart already.
+    pub(super) fn forbids_apart(self, step: &Step, parts: &Apart) -> bool {
         let filesystem = match step {
             Step::Mount { filesystem, .. } => Some(word(*filesystem)),
             _ => None,
         };
-        self.has(apart(step).form.verb) || filesystem.is_some_and(|filesystem| self.has(filesystem))
+        self.has(parts.form.verb) || filesystem.is_some_and(|filesystem| self.has(filesystem))
     }
 
     /// Whether only plain names are used.
@@ -43,7 +48,7 @@ impl Without {
     }
 
     fn has(self, word: &str) -> bool {
-        vocabulary().position(|other| other == word).is_some_and(|bit| self.0 & 1 << bit != 0)
+        self.0 != 0 && vocabulary().position(|other| other == word).is_some_and(|bit| self.0 & 1 << bit != 0)
     }
 }
 

@@ -34,6 +34,7 @@ mod survey;
 mod walk;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 pub use content::Content;
 pub(crate) use fingerprint::Fingerprint;
@@ -103,6 +104,12 @@ impl Default for Model {
 impl Model {
     /// Before the first step: a root with `proc` mounted, an empty `tmp`, and the harness's own corner.
     pub fn new() -> Self {
+        // A copy shares its rows.
+        static FIRST: LazyLock<Model> = LazyLock::new(Model::made);
+        FIRST.clone()
+    }
+
+    fn made() -> Self {
         let mut files = Files::default();
         let mut mounts = Mounts::default();
         // Below every root there is the kernel's own, with the same root directory; nobody gets there.

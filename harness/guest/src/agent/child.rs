@@ -63,14 +63,12 @@ impl Child {
     pub(super) fn start(flavor: Flavor, top: &str) -> io::Result<Self> {
         let (input, commands) = pipe2(OFlag::O_CLOEXEC)?;
         let (answers, output) = pipe2(OFlag::O_CLOEXEC)?;
-        // SAFETY: the agent has one thread.
-        let pid = unsafe { sys::clone_into_namespaces(namespaces(flavor)) }?;
-        if pid == 0 {
+        let start = || {
             let error = become_executor(flavor, top, &input, &output);
-            let answer = Answer::Blind(format!("starting the executor: {error}"));
-            let _ = wire::send(&mut File::from(output), &answer);
-            std::process::exit(1);
-        }
+            not_started(&output, &Answer::Blind(format!("starting the executor: {error}")))
+        };
+        // SAFETY: the agent has one thread, and nothing of its own is changed here.
+        let pid = unsafe { sys::start_in_namespaces(namespaces(flavor), start) }?;
         let pidfd = sys::pidfd_open(pid)?;
         let (commands, answers) = (File::from(commands), File::from(answers));
         Ok(Child { pid: Pid::from_raw(pid), pidfd, commands, answers, input, output, partial: Vec::new() })
@@ -79,21 +77,25 @@ impl Child {
     /// Starts the executable of an image in a mount namespace that was kept, with the same pipes, as the process that
     /// the image is of: under its number as it sees it, with its root at that of the namespace.
     pub(super) fn start_again(&mut self, flavor: Flavor, namespace: &OwnedFd, image: &Image) -> io::Result<()> {
-        // A process with namespaces of its own is the first one in there again.
-        // SAFETY: the agent has one thread.
-        let pid = unsafe {
-            match flavor {
-                Flavor::Host => sys::fork_as(image.process_number),
-                Flavor::Ns | Flavor::Userns => sys::clone_into_namespaces(namespaces(flavor) & !libc::CLONE_NEWNS),
-            }
-        }?;
-        if pid == 0 {
+        let start = || {
             let error = become_restored(flavor, namespace, image, &self.input, &self.output);
-            let answer = Answer::NotRestored(format!("starting the executor: {error}"));
-            let _ =
-                wire::send(&mut self.output.try_clone().map(File::from).expect("a pipe can be duplicated"), &answer);
-            std::process::exit(1);
-        }
+            not_started(&self.output, &Answer::NotRestored(format!("starting the executor: {error}")))
+        };
+        let pid = match flavor {
+            Flavor::Host => {
+                // SAFETY: the agent has one thread.
+                let pid = unsafe { sys::fork_as(image.process_number) }?;
+                if pid == 0 {
+                    std::process::exit(start());
+                }
+                pid
+            }
+            // With namespaces of its own it is the first one in there again.
+            Flavor::Ns | Flavor::Userns => {
+                // SAFETY: the agent has one thread, and nothing of its own is changed here.
+                unsafe { sys::start_in_namespaces(namespaces(flavor) & !libc::CLONE_NEWNS, start) }?
+            }
+        };
         self.reborn(pid)
     }
 
@@ -205,6 +207,12 @@ impl Child {
         let _ = self.wait_for_end(Duration::from_secs(5));
         let _ = self.reap();
     }
+}
+
+/// In the new process: tells why it did not become another one; its exit status.
+fn not_started(output: &OwnedFd, why: &Answer) -> i32 {
+    let _ = output.try_clone().map(File::from).map(|mut output| wire::send(&mut output, why));
+    1
 }
 
 /// In the new process: namespaces, root, streams, exec. Returns only with what went wrong.

@@ -113,7 +113,7 @@ const MEMORY: u16 = 16;
 
 /// So many of 256 programs may need a process of their own. Most of a checkpoint's time is the process's, not the program's, with
 /// criu even more so.
-const ALONE: u8 = 10;
+const ALONE: u8 = 8;
 const ALONE_WITH_CRIU: u8 = 4;
 
 /// How the end is told.

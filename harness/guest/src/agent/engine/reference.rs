@@ -60,7 +60,13 @@ impl Reference {
         let namespace: OwnedFd = File::open(format!("/proc/{pid}/ns/mnt"))?.into();
         match captured(pid, &namespace, self.capture, trial.answer_timeout())? {
             Captured::Image(image) => {
-                let text = serde_json::to_string_pretty(&image)?;
+                let files = match trial.request.keep_logs {
+                    true => {
+                        let text = serde_json::to_string_pretty(&image)?;
+                        vec![ReportFile { name: "image.json".to_owned(), text }]
+                    }
+                    false => Vec::new(),
+                };
                 let restart = leave_running && self.capture.fault == Some(Fault::Restarted) && !has_detached(&image);
                 self.kept = Some(Kept { image: *image, namespace });
                 if !leave_running || restart {
@@ -70,7 +76,7 @@ impl Reference {
                     trial.child.end();
                     return self.restore(trial);
                 }
-                Ok(Run { files: vec![ReportFile { name: "image.json".to_owned(), text }], ..run(ActionEnd::Done) })
+                Ok(Run { files, ..run(ActionEnd::Done) })
             }
             Captured::Refused(lines) => {
                 let harm = match self.capture.fault {
