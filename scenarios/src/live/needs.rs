@@ -23,9 +23,16 @@ pub(super) fn step(
     length: usize,
 ) -> Result<()> {
     let is_done = wish(u, growth, swarm, Wish::of(kind), length, DEPTH)?;
-    // By itself hardly any step finds the one pipe or device that there is.
-    if is_done && matches!(kind, "mkfifo" | "mknod") && u.arbitrary()? {
-        attempt(u, growth, swarm, Wish { at: Spot::Special, ..Wish::of("open") }, TRIES)?;
+    // By itself hardly any step finds the one pipe or device that there is, or the one file with an attribute.
+    let next = match kind {
+        "mkfifo" | "mknod" => Some(Wish { at: Spot::Special, ..Wish::of("open") }),
+        "setxattr" => Some(Wish::of("unlink")),
+        _ => None,
+    };
+    if let Some(next) = next.filter(|_| is_done)
+        && u.arbitrary()?
+    {
+        attempt(u, growth, swarm, next, TRIES)?;
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub const KINDS: &[(&str, u32)] = &[
     ("mknod", 3),
     ("chmod", 1),
     ("chown", 1),
-    ("setxattr", 1),
+    ("setxattr", 2),
     ("touch", 1),
     ("subvolume", 4),
     ("snapshot", 5),
