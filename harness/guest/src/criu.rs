@@ -33,6 +33,10 @@ const OWN_LIBRARIES: &str = "/subject/lib";
 const LOG_LIMIT: usize = 1 << 20;
 /// Room for the images that come before those of the memory, and for not all of the memory.
 const NO_ROOM: &str = "size=64k,mode=0700";
+/// How much criu logs of a process: everything, and of one that many programs share errors only. Whoever fails is run again
+/// alone, and a line costs a system call.
+const VERBOSE: &str = "-v4";
+const QUIET: &str = "-v1";
 /// No more error lines than this.
 pub(crate) const ERROR_LINE_LIMIT: usize = 20;
 
@@ -41,6 +45,8 @@ pub struct Images {
     folder: PathBuf,
     /// Whether the process has a mount namespace of its own.
     own_mounts: bool,
+    /// How much is logged.
+    verbosity: &'static str,
     /// The number of the last dump, and with it the name of its folder.
     last: usize,
     /// The last dump was a pre-dump: the next saves only what changed since.
@@ -98,13 +104,14 @@ fn started() -> Command {
 }
 
 impl Images {
-    /// An empty set below `folder`.
+    /// An empty set below `folder`; `quiet` where only errors are to be logged.
     ///
     /// # Errors
     /// Those of making the folder.
-    pub fn new(folder: PathBuf, own_mounts: bool) -> io::Result<Self> {
+    pub fn new(folder: PathBuf, own_mounts: bool, quiet: bool) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
-        Ok(Images { folder, own_mounts, last: 0, incremental: false })
+        let verbosity = if quiet { QUIET } else { VERBOSE };
+        Ok(Images { folder, own_mounts, verbosity, last: 0, incremental: false })
     }
 
     /// The folder of a dump.
@@ -210,7 +217,7 @@ impl Images {
         let mut command = program();
         let folder = self.folder(self.last);
         command.arg(action).arg("--images-dir").arg(&folder).arg("--log-file").arg(format!("{action}.log"));
-        command.args(["-v4", "--manage-cgroups=ignore", "--file-locks"]);
+        command.args([self.verbosity, "--manage-cgroups=ignore", "--file-locks"]);
         command.current_dir(folder).stdin(Stdio::null()).process_group(0);
         command
     }

@@ -23,10 +23,9 @@ use super::state::{CORPUS, State, StateError};
 use crate::judge::{FailureKind, Verdict};
 use crate::run::{News, Over, Work};
 
-/// What is done to the process of a program: once in so many the others of these, which tell whether a dump leaves alone what
+/// What is done to the process of a program: now and then the others of these, which tell whether a dump leaves alone what
 /// goes on, and whether three times is as good as once.
 const LIFECYCLES: [Lifecycle; 3] = [Lifecycle::DumpRestore, Lifecycle::LeaveRunning, Lifecycle::ThreeTimes];
-const OTHER_LIFECYCLE: u64 = 128;
 /// Of programs that may well show what is known one in so many is run all the same.
 const RISKY: u64 = 32;
 /// A finding is not shrunk for longer, under KVM.
@@ -63,6 +62,8 @@ pub struct Settings<'a> {
     pub differential: bool,
     /// What is done to processes: these in turn; when none is given almost always dump-restore.
     pub lifecycles: Vec<Lifecycle>,
+    /// Then one of so many programs goes through another.
+    pub other_lifecycle: u64,
     /// Findings that are known: counted only.
     pub known: BTreeSet<Signature>,
     /// What was seen, for whoever decides what is expected.
@@ -197,36 +198,41 @@ impl<'a> Campaign<'a> {
             let programs: Vec<Planned> = every.take(batch, &self.over).into_iter().map(plan).collect();
             return (!programs.is_empty()).then_some((programs, Vec::new()));
         }
-        let (seed, numbers, parents) = {
-            let mut shared = self.lock();
-            let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
-            let count = left.min(batch as u64);
-            let from = shared.state.next;
-            shared.state.next += count;
-            let seed = shared.state.seed;
-            let mut random = fastrand::Rng::with_seed(seed.wrapping_add(from));
-            let choose = |random: &mut fastrand::Rng| random.choice(&shared.corpus).cloned();
-            let pair = |random: &mut fastrand::Rng| Some((choose(random)?, choose(random)?)).filter(|_| random.bool());
-            let parents: Vec<_> = (0..count).map(|_| pair(&mut random)).collect();
-            (seed, from..from + count, parents)
-        };
-        if numbers.is_empty() {
-            return None;
-        }
         let (mut safe, mut risky, mut skipped) = (Vec::new(), Vec::new(), 0);
-        for (number, parents) in numbers.zip(parents) {
-            let parents = parents.as_ref().map(|(one, other)| (one, other));
-            let Some(program) = draw::program(seed, number, parents, &self.settings.wanted) else { continue };
-            let is_risky = locked(&self.risk).is_high(&Traits::of(&program));
-            let planned = self.plan(number, program);
-            match is_risky {
-                false => safe.push(planned),
-                true if number % RISKY == 0 => risky.push(planned),
-                true => skipped += 1,
+        // Some are left out: a pack that is not full takes nearly as long.
+        while safe.len() < batch && !self.over.load(Ordering::Relaxed) {
+            let (seed, drawn) = self.next(batch - safe.len());
+            if drawn.is_empty() {
+                break;
+            }
+            for (number, parents) in drawn {
+                let parents = parents.as_ref().map(|(one, other)| (one, other));
+                let Some(program) = draw::program(seed, number, parents, &self.settings.wanted) else { continue };
+                let is_risky = locked(&self.risk).is_high(&Traits::of(&program));
+                let planned = self.plan(number, program);
+                match is_risky {
+                    false => safe.push(planned),
+                    true if number % RISKY == 0 => risky.push(planned),
+                    true => skipped += 1,
+                }
             }
         }
         self.lock().state.skipped += skipped;
-        Some((safe, risky))
+        (!safe.is_empty() || !risky.is_empty()).then_some((safe, risky))
+    }
+
+    /// The seed, and numbers of programs that nobody has drawn yet, with two parents for every second one.
+    fn next(&self, count: usize) -> (u64, Vec<(u64, Option<(Program, Program)>)>) {
+        let mut shared = self.lock();
+        let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
+        let count = left.min(count as u64);
+        let from = shared.state.next;
+        shared.state.next += count;
+        let seed = shared.state.seed;
+        let mut random = fastrand::Rng::with_seed(seed.wrapping_add(from));
+        let choose = |random: &mut fastrand::Rng| random.choice(&shared.corpus).cloned();
+        let pair = |random: &mut fastrand::Rng| Some((choose(random)?, choose(random)?)).filter(|_| random.bool());
+        (seed, (from..from + count).map(|number| (number, pair(&mut random))).collect())
     }
 
     fn plan(&self, number: u64, program: Program) -> Planned {
@@ -240,9 +246,10 @@ impl<'a> Campaign<'a> {
 
     /// What is done to the process of the program with this number.
     fn lifecycle(&self, number: u64) -> Lifecycle {
+        let other = self.settings.other_lifecycle;
         let turn = |all: &[Lifecycle], number: u64| all[(number % all.len() as u64) as usize];
         match &self.settings.lifecycles[..] {
-            [] if number % OTHER_LIFECYCLE == OTHER_LIFECYCLE - 1 => turn(&LIFECYCLES[1..], number / OTHER_LIFECYCLE),
+            [] if number % other == other - 1 => turn(&LIFECYCLES[1..], number / other),
             [] => LIFECYCLES[0],
             given => turn(given, number),
         }
@@ -314,6 +321,8 @@ impl<'a> Campaign<'a> {
         if refused && sides.nobody_can(&over.task, reference) {
             let mut shared = self.lock();
             *shared.state.known.entry("(the reference engine refuses it as well)".to_owned()).or_default() += 1;
+            // Each took a pack along.
+            locked(&self.risk).learn(&Traits::of(&over.task.scenario.program), true);
             if matches!(over.task.engine, Engine::Reference { .. }) {
                 self.settings.seen.add(&signature, over.judgement.verdict);
             }

@@ -1,9 +1,10 @@
 //! Which programs of a pack are to blame for a dump or a restore that failed as a whole, by what was said: an error line that names
-//! a program's top directory, or of a dump one of its descriptors. A guess that saves halving the pack: those who are named run alone, and
-//! only what becomes of them there counts.
+//! a program's top directory, one of its mounts, or of a dump one of its descriptors; or else one out of the part of criu that has to
+//! do with named pipes. A guess that saves halving the pack: those who are named run alone, and only what becomes of them there
+//! counts.
 
 use protocol::message::{PackReport, TrialReport};
-use protocol::observation::Object;
+use protocol::observation::{FileKind, Object, ObjectView, Outcome};
 
 use crate::judge::refusal::labelled;
 
@@ -13,13 +14,20 @@ const PLOT: &str = ".zdtm/";
 const FIRST_DESCRIPTOR: i32 = 3;
 /// What stands before a descriptor's number: `fd=3`, `Can't dump file 3 of that type`.
 const LABELS: [&str; 3] = ["fd", "descriptor", "file"];
+/// What stands before a mount's number in the names of its own yard of mount points, `mnt-0000000055` (criu/mount-v2.c).
+const MOUNT: &str = "/mnt-";
+/// Where errors come from that name nothing and are of named pipes.
+const PIPES: [&str; 2] = ["(criu/pipes.c:", "(criu/fifo.c:"];
 
 /// Their numbers, ascending; none when they could be all.
 pub(super) fn named(report: &PackReport) -> Vec<usize> {
     let lines: Vec<&String> = report.frame.actions.iter().flat_map(|action| &action.error_lines).collect();
     let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
-    let by_place = lines.iter().flat_map(|line| line.split(PLOT).skip(1)).filter_map(number);
-    let mut named: Vec<usize> = by_place.filter(|&index| index < report.programs.len()).collect();
+    let behind = |label: &'static str| lines.iter().flat_map(move |line| line.split(label).skip(1)).filter_map(number);
+    let mut named: Vec<usize> = behind(PLOT).filter(|&index| index < report.programs.len()).collect();
+    let mounts: Vec<u64> =
+        behind(MOUNT).map(|number| number as u64).filter(|&id| !has_mount(&report.frame, id)).collect();
+    named.extend(those(report, |program| mounts.iter().any(|&id| has_mount(program, id))));
     // A restore has descriptors of its own.
     let dumps = || report.frame.actions.iter().filter(|report| !report.action.restores());
     let of_dump = || dumps().flat_map(|report| &report.error_lines);
@@ -30,15 +38,34 @@ pub(super) fn named(report: &PackReport) -> Vec<usize> {
         named.extend((first..behind).any(says).then_some(index));
         first = behind;
     }
+    if named.is_empty() && lines.iter().any(|line| PIPES.iter().any(|file| line.contains(file))) {
+        named.extend(those(report, |program| objects(program).any(is_named_pipe)));
+    }
     named.sort_unstable();
     named.dedup();
     if named.len() < report.programs.len() { named } else { Vec::new() }
 }
 
+/// The numbers of the programs of which it is true.
+fn those(report: &PackReport, is_true: impl Fn(&TrialReport) -> bool) -> impl Iterator<Item = usize> {
+    report.programs.iter().enumerate().filter(move |(_, program)| is_true(program)).map(|(index, _)| index)
+}
+
+fn has_mount(report: &TrialReport, id: u64) -> bool {
+    report.before.iter().any(|before| before.mounts.iter().any(|mount| mount.id == id))
+}
+
+fn objects(program: &TrialReport) -> impl Iterator<Item = &ObjectView> {
+    program.before.iter().flat_map(|before| &before.outside.objects)
+}
+
+fn is_named_pipe(view: &ObjectView) -> bool {
+    matches!(&view.status, Outcome::Ok(status) if status.kind == FileKind::Fifo)
+}
+
 /// How many descriptor numbers a program of a pack takes: the next one's are behind its highest.
 fn descriptors(program: &TrialReport) -> i32 {
-    let objects = program.before.iter().flat_map(|before| &before.outside.objects);
-    let numbers = objects.filter_map(|object| match object.object {
+    let numbers = objects(program).filter_map(|object| match object.object {
         Object::Fd(number) => Some(number + 1 - FIRST_DESCRIPTOR),
         _ => None,
     });
@@ -48,7 +75,7 @@ fn descriptors(program: &TrialReport) -> i32 {
 #[cfg(test)]
 mod tests {
     use protocol::message::{Action, ActionEnd, ActionReport};
-    use protocol::observation::{Observation, View};
+    use protocol::observation::{Mount, Observation, View};
 
     use super::*;
     use crate::fuzz_targets::world;
@@ -86,6 +113,30 @@ mod tests {
         assert_eq!(named(&pack(10, &lines)), [3], "there are no more programs");
         assert_eq!(named(&pack(2, &["./.zdtm/0/a, ./.zdtm/1/a"])), [0_usize; 0], "all of them say nothing");
         assert_eq!(named(&pack(2, &["no place .zdtm/x"])), [0_usize; 0]);
+    }
+
+    #[test]
+    fn errors_name_programs_by_their_mounts() {
+        let line = "mnt-v2: Can't stat mountpoint /tmp/.criu.mntns.AvtD8Y/mnt-0000000046/f: No such file or directory";
+        let mut pack = pack(3, &[line]);
+        let mount = |id: u64| Mount { id, ..world::observation(0).mounts[0].clone() };
+        pack.frame.before = Some(Observation { mounts: vec![mount(40)], ..Observation::default() });
+        for (program, id) in pack.programs.iter_mut().zip([45, 46, 47]) {
+            program.before.as_mut().unwrap().mounts = vec![mount(40), mount(id)];
+        }
+        assert_eq!(named(&pack), [1]);
+        pack.frame.actions[0].error_lines = vec!["cannot open /mnt-0000000040/.zdtm".to_owned()];
+        assert_eq!(named(&pack), [0_usize; 0], "the one that all stand on is nobody's");
+    }
+
+    #[test]
+    fn errors_of_named_pipes_are_of_those_who_have_some() {
+        let mut pack = pack(3, &["Error (criu/pipes.c:425): Can't obtain piped data size: Bad file descriptor"]);
+        assert_eq!(named(&pack), [0_usize; 0], "nobody has one");
+        let objects = &mut pack.programs[2].before.as_mut().unwrap().outside.objects;
+        let Outcome::Ok(status) = &mut objects[1].status else { panic!("a file") };
+        status.kind = FileKind::Fifo;
+        assert_eq!(named(&pack), [2]);
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn act(trial: &mut Trial<'_>, durations_us: &mut Vec<u64>) -> Result<(), String>
         return Err(report.setup_failure.map_or_else(String::new, |failure| failure.what));
     }
     let mut engine =
-        Engine::new(trial.request, images_folder(trial.request.trial)).map_err(|error| error.to_string())?;
+        Engine::new(trial.request, images_folder(trial.request.trial), false).map_err(|error| error.to_string())?;
     for &action in trial.request.lifecycle.actions() {
         let start = Instant::now();
         let run = engine.act(action, trial);

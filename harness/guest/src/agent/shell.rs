@@ -140,7 +140,7 @@ impl<'a> Stage<'a> {
             Moment::Dumped => &all[..last_restore],
             Moment::Restored => all,
         };
-        let mut engine = match Engine::new(self.request, images_folder(self.request.trial)) {
+        let mut engine = match Engine::new(self.request, images_folder(self.request.trial), false) {
             Ok(engine) => engine,
             Err(error) => return place.said.push(format!("making a folder for images: {error}")),
         };

@@ -120,7 +120,7 @@ fn lead(mut trial: Trial<'_>, reports: &mut [TrialReport], progress: Progress<'_
             return Ok(());
         }
     }
-    match Engine::new(trial.request, images_folder(trial.request.trial)) {
+    match Engine::new(trial.request, images_folder(trial.request.trial), trial.parts.is_some()) {
         Ok(mut engine) => {
             for &action in trial.request.lifecycle.actions() {
                 progress(action.word())?;

@@ -98,9 +98,9 @@ pub struct FuzzArgs {
     /// How the end is told
     #[arg(long, value_enum, default_value = "human")]
     pub format: FuzzFormat,
-    /// How many programs go into one process; 0 for none
-    #[arg(long, value_name = "N", default_value_t = crate::run::PACK)]
-    pub pack: usize,
+    /// How many programs go into one process; 0 for none [default: 64 with criu, 32 without]
+    #[arg(long, value_name = "N")]
+    pub pack: Option<usize>,
     /// What programs run on
     #[command(flatten)]
     pub machines: MachineArgs,
@@ -108,13 +108,20 @@ pub struct FuzzArgs {
 
 /// So many of 256 programs of a campaign for criu without detached mounts may have disks, and so many tmpfs. A disk takes as
 /// long as three programs without, a tmpfs, for which criu starts three helpers, as five.
-const DISKS: u8 = 40;
-const MEMORY: u16 = 16;
+const DISKS: u8 = 10;
+const MEMORY: u16 = 8;
 
 /// So many of 256 programs may need a process of their own. Most of a checkpoint's time is the process's, not the program's, with
 /// criu even more so.
 const ALONE: u8 = 8;
-const ALONE_WITH_CRIU: u8 = 4;
+const ALONE_WITH_CRIU: u8 = 2;
+
+/// Programs of one process with criu: what it does for the process takes as long as twenty programs.
+const PACK_WITH_CRIU: usize = 64;
+
+/// One of so many programs goes through another lifecycle, alone as well.
+const OTHER_LIFECYCLE: u64 = 128;
+const OTHER_LIFECYCLE_WITH_CRIU: u64 = 512;
 
 /// How the end is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -203,15 +210,19 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     };
     let workers = args.machines.workers(usize::MAX);
     let workers = if args.differential { workers.div_ceil(sides.len()) } else { workers.max(sides.len()) };
-    let batch = if args.pack > 1 { args.pack * 2 } else { 16 };
     let is_criu = subjects.iter().any(|subject| !subject.is_reference());
+    let pack = args.pack.unwrap_or(if is_criu { PACK_WITH_CRIU } else { crate::run::PACK });
+    let batch = if pack > 1 { pack * 2 } else { 16 };
     // Where nothing is detached there is as much to see on binds, at several times the speed.
     let (disks, memory) = match args.machines.backend {
         Backend::Vm if args.controls && is_criu => (DISKS, MEMORY),
         Backend::Vm => (64, 256),
         Backend::Host => (32, 256),
     };
-    let alone = if is_criu { ALONE_WITH_CRIU } else { ALONE };
+    let (alone, other_lifecycle) = match is_criu {
+        true => (ALONE_WITH_CRIU, OTHER_LIFECYCLE_WITH_CRIU),
+        false => (ALONE, OTHER_LIFECYCLE),
+    };
     let wanted = Wanted { terms, disks, memory, alone, controls: args.controls };
     let depth = args.exhaustive.map(usize::from);
     let every = depth.map(|depth| Every::new(depth, wanted, args.programs, &mut state));
@@ -237,6 +248,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         sides,
         differential: args.differential,
         lifecycles,
+        other_lifecycle,
         known,
         seen: &seen,
     };
@@ -262,7 +274,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         timeout_scale: args.machines.timeout_scale,
         retries: 1,
         repeat: 1,
-        pack: args.pack,
+        pack,
     };
     let mut view = View::new(args, &state, goes_on);
     let state = Campaign::new(&settings, &work, state, corpus).run(&mut |state| view.show(state))?;

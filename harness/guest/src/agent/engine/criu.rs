@@ -19,8 +19,8 @@ pub(in super::super) struct Criu {
 }
 
 impl Criu {
-    pub(super) fn new(folder: PathBuf, own_mounts: bool) -> io::Result<Self> {
-        Ok(Criu { images: Images::new(folder, own_mounts)?, externals: Vec::new() })
+    pub(super) fn new(folder: PathBuf, own_mounts: bool, quiet: bool) -> io::Result<Self> {
+        Ok(Criu { images: Images::new(folder, own_mounts, quiet)?, externals: Vec::new() })
     }
 
     pub(super) fn dump(&mut self, trial: &Trial<'_>, action: Action) -> io::Result<Run> {
