@@ -142,6 +142,7 @@ fn defaulted(command: Command, settings: &BTreeMap<String, Vec<String>>) -> Comm
 
 #[cfg(test)]
 mod tests {
+    use clap::builder::Resettable;
     use clap::{CommandFactory as _, FromArgMatches as _};
     use expect_test::expect;
 
@@ -149,7 +150,12 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> Result<Command, String> {
-        with(Cli::command(), text, Path::new(FILE)).map_err(|error| error.to_string())
+        with(without_environment(Cli::command()), text, Path::new(FILE)).map_err(|error| error.to_string())
+    }
+
+    /// What is set where the tests run says nothing here.
+    fn without_environment(command: Command) -> Command {
+        command.mut_args(|arg| arg.env(Resettable::Reset)).mut_subcommands(without_environment)
     }
 
     fn run(text: &str, words: &[&str]) -> super::super::run::RunArgs {
