@@ -90,6 +90,9 @@ struct Shared {
     unsaved: Option<StateError>,
 }
 
+/// What a program is made from, if not from nothing.
+type Parents = Option<(Program, Program)>;
+
 /// A failure to look into.
 struct Failure {
     signature: Signature,
@@ -222,7 +225,7 @@ impl<'a> Campaign<'a> {
     }
 
     /// The seed, and numbers of programs that nobody has drawn yet, with two parents for every second one.
-    fn next(&self, count: usize) -> (u64, Vec<(u64, Option<(Program, Program)>)>) {
+    fn next(&self, count: usize) -> (u64, Vec<(u64, Parents)>) {
         let mut shared = self.lock();
         let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
         let count = left.min(count as u64);
