@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> Result<Command, String> {
-        with(without_environment(Cli::command()), text, Path::new(FILE)).map_err(|error| error.to_string())
+        with(Cli::command(), text, Path::new(FILE)).map(without_environment).map_err(|error| error.to_string())
     }
 
     /// What is set where the tests run says nothing here.
