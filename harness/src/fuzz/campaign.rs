@@ -90,9 +90,6 @@ struct Shared {
     unsaved: Option<StateError>,
 }
 
-/// What a program is made from, if not from nothing.
-type Parents = Option<(Program, Program)>;
-
 /// A failure to look into.
 struct Failure {
     signature: Signature,
@@ -209,13 +206,11 @@ impl<'a> Campaign<'a> {
                 break;
             }
             for (number, parents) in drawn {
-                let parents = parents.as_ref().map(|(one, other)| (one, other));
-                let Some(program) = draw::program(seed, number, parents, &self.settings.wanted) else { continue };
+                let Some(program) = draw::program(seed, number, &parents, &self.settings.wanted) else { continue };
                 let is_risky = locked(&self.risk).is_high(&Traits::of(&program));
-                let planned = self.plan(number, program);
                 match is_risky {
-                    false => safe.push(planned),
-                    true if number % RISKY == 0 => risky.push(planned),
+                    false => safe.push(self.plan(number, program)),
+                    true if number % RISKY == 0 => risky.push(self.plan(number, program)),
                     true => skipped += 1,
                 }
             }
@@ -225,17 +220,13 @@ impl<'a> Campaign<'a> {
     }
 
     /// The seed, and numbers of programs that nobody has drawn yet, with two parents for every second one.
-    fn next(&self, count: usize) -> (u64, Vec<(u64, Parents)>) {
+    fn next(&self, count: usize) -> (u64, Vec<(u64, draw::Parents)>) {
         let mut shared = self.lock();
         let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
         let count = left.min(count as u64);
         let from = shared.state.next;
         shared.state.next += count;
-        let seed = shared.state.seed;
-        let mut random = fastrand::Rng::with_seed(seed.wrapping_add(from));
-        let choose = |random: &mut fastrand::Rng| random.choice(&shared.corpus).cloned();
-        let pair = |random: &mut fastrand::Rng| Some((choose(random)?, choose(random)?)).filter(|_| random.bool());
-        (seed, (from..from + count).map(|number| (number, pair(&mut random))).collect())
+        (shared.state.seed, draw::parents(shared.state.seed, from..from + count, &shared.corpus))
     }
 
     fn plan(&self, number: u64, program: Program) -> Planned {
@@ -249,9 +240,9 @@ impl<'a> Campaign<'a> {
 
     /// What is done to the process of the program with this number.
     fn lifecycle(&self, number: u64) -> Lifecycle {
-        let other = self.settings.other_lifecycle;
         let turn = |all: &[Lifecycle], number: u64| all[(number % all.len() as u64) as usize];
-        match &self.settings.lifecycles[..] {
+        let Settings { lifecycles, other_lifecycle: other, .. } = self.settings;
+        match &lifecycles[..] {
             [] if number % other == other - 1 => turn(&LIFECYCLES[1..], number / other),
             [] => LIFECYCLES[0],
             given => turn(given, number),

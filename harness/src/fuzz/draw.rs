@@ -1,5 +1,7 @@
 //! Which programs a campaign runs: the N-th of a seed is always the same, as long as the corpus is.
 
+use std::ops::Range;
+
 use arbitrary::Unstructured;
 use scenarios::Program;
 use scenarios::live::{self, Terms};
@@ -33,8 +35,19 @@ pub struct Wanted {
     pub controls: bool,
 }
 
+/// What a program is made from, if not from nothing.
+pub type Parents = Option<(Program, Program)>;
+
+/// Two of the corpus for every second number, as soon as there are some.
+pub fn parents(seed: u64, numbers: Range<u64>, corpus: &[Program]) -> Vec<(u64, Parents)> {
+    let mut random = fastrand::Rng::with_seed(seed.wrapping_add(numbers.start));
+    let choose = |random: &mut fastrand::Rng| random.choice(corpus).cloned();
+    let pair = |random: &mut fastrand::Rng| Some((choose(random)?, choose(random)?)).filter(|_| random.bool());
+    numbers.map(|number| (number, pair(&mut random))).collect()
+}
+
 /// The program with this number, from nothing or from two earlier ones; none when nothing of use came in a few tries.
-pub fn program(seed: u64, number: u64, parents: Option<(&Program, &Program)>, wanted: &Wanted) -> Option<Program> {
+pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted) -> Option<Program> {
     let mut random = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut bytes = [0; BYTES];
     let shares = random.u8(..) >= wanted.alone;
