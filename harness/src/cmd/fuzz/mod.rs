@@ -116,7 +116,7 @@ const MEMORY: u16 = 8;
 const ALONE: u8 = 8;
 const ALONE_WITH_CRIU: u8 = 2;
 
-/// Programs of one process with criu: what it does for the process takes as long as twenty programs.
+/// Programs of one process with criu: what it does for the process takes as long as some forty programs.
 const PACK_WITH_CRIU: usize = 64;
 
 /// One of so many programs goes through another lifecycle, alone as well.
