@@ -67,16 +67,27 @@ fn claim(u: &mut Unstructured<'_>, growth: &Growth, place: usize, seen: &Seen, o
             }
             _ => None,
         },
-        _ => lookup(u, &growth.model.plain_lookups(place))?,
+        _ => {
+            let mut lookups = growth.model.plain_lookups(place);
+            lookups.retain(|lookup| lookup.path.as_slice() != b"." && !(growth.shares && leaves_the_top(seen, lookup)));
+            lookup(u, &lookups)?
+        }
     })
 }
 
-fn lookup(u: &mut Unstructured<'_>, lookups: &[Lookup]) -> Result<Option<Claim>> {
-    let telling: Vec<&Lookup> = lookups.iter().filter(|lookup| lookup.path.as_slice() != b".").collect();
+/// Whether it goes up more often than there are directories above: no program that is alone gets farther than its root.
+fn leaves_the_top(from: &Seen, lookup: &Lookup) -> bool {
+    let names = |path: &Bytes| path.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).count();
+    let depth = from.link.as_ref().filter(|_| from.state == MountState::Visible).map(names);
+    let up = lookup.path.0.split(|&byte| byte == b'/').take_while(|&name| name == b"..").count();
+    depth.is_some_and(|depth| up > depth)
+}
+
+fn lookup(u: &mut Unstructured<'_>, telling: &[Lookup]) -> Result<Option<Claim>> {
     if telling.is_empty() {
         return Ok(None);
     }
-    let lookup = u.choose(&telling)?;
+    let lookup = u.choose(telling)?;
     let path = lookup.path.clone();
     Ok(match &lookup.outcome {
         Some(Err(errno)) => Some(Claim::LookupFails { path, errno: (*errno).to_owned() }),
