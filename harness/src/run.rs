@@ -227,6 +227,18 @@ impl Worker<'_> {
         Over { task, seconds: start.elapsed().as_secs_f64(), ..over }
     }
 
+    /// Runs a task once, whatever comes of it: a hint, not a verdict.
+    pub fn try_out(&mut self, task: Task) -> Over {
+        match self.attempt(&task) {
+            Attempt::Over(over) => *over,
+            Attempt::Interrupted => Over::not_run(task, "interrupted"),
+            Attempt::Died { error, traces, .. } => {
+                let judgement = (self.shared.known)(&task.trial, None, again::verdict_on(&error));
+                Over { judgement, traces, ..Over::not_run(task, "") }
+            }
+        }
+    }
+
     /// Runs a task once, and once more what nobody expected.
     fn confirmed(&mut self, task: &Task) -> Over {
         match self.attempt(task) {

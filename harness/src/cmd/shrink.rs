@@ -21,7 +21,7 @@ use super::machines::MachineArgs;
 use super::one::{One, as_it_was, one};
 use super::plan::{self, Axes, single};
 use crate::fuzz::Seen;
-use crate::fuzz::campaign::steps;
+use crate::fuzz::shrink::steps;
 use crate::fuzz::signature::Signature;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial};
@@ -178,7 +178,7 @@ impl Rig<'_> {
         };
         let wanted = Signature::of(&judgement);
         eprintln!("{}: {}", judgement.verdict, plain(&judgement.reason));
-        self.seen.add(&wanted, judgement.verdict);
+        self.seen.add(&wanted);
         let until = start + Duration::from_secs(args.budget);
         let mut shrinker = Shrinker::new(&self.scenario.program);
         let mut tried = 0;

@@ -16,7 +16,7 @@ use super::draw::{self, Wanted};
 use super::every::Every;
 use super::risk::{Risk, Traits};
 use super::seen::Seen;
-use super::shrink::smallest;
+use super::shrink::{smallest, steps};
 use super::sides::{Outcome, Planned, Side, Sides};
 use super::signature::Signature;
 use super::state::{CORPUS, State, StateError};
@@ -318,13 +318,16 @@ impl<'a> Campaign<'a> {
             // Each took a pack along.
             locked(&self.risk).learn(&Traits::of(&over.task.scenario.program), true);
             if matches!(over.task.engine, Engine::Reference { .. }) {
-                self.settings.seen.add(&signature, over.judgement.verdict);
+                self.settings.seen.add(&signature);
             }
             return;
         }
         if self.file(signature.clone(), over) == Filed::New {
             self.save_now();
-            self.shrink(sides, &signature, &outcome.planned());
+            // What does not come again cannot be made smaller.
+            if !matches!(over.judgement.verdict, Verdict::Flaky { .. }) {
+                self.shrink(sides, &signature, &outcome.planned());
+            }
             if self.settings.first {
                 self.over.store(true, Ordering::Relaxed);
                 self.work.stop.store(true, Ordering::Relaxed);
@@ -343,7 +346,7 @@ impl<'a> Campaign<'a> {
     fn file(&self, signature: Signature, over: &Over) -> Filed {
         let scenario = &over.task.scenario;
         let first_seconds = self.before + self.start.elapsed().as_secs_f64();
-        self.settings.seen.add(&signature, over.judgement.verdict);
+        self.settings.seen.add(&signature);
         self.lock().state.buckets.file(Bucket {
             signature,
             count: 1,
@@ -392,9 +395,4 @@ impl<'a> Campaign<'a> {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Steps that do something.
-pub(crate) fn steps(program: &Program) -> usize {
-    program.steps.iter().filter(|line| !matches!(line.step, scenarios::Step::Assert { .. })).count()
 }

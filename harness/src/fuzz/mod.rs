@@ -24,7 +24,7 @@ pub mod features;
 pub mod page;
 pub mod risk;
 pub mod seen;
-mod shrink;
+pub(crate) mod shrink;
 pub mod sides;
 pub mod signature;
 pub mod state;

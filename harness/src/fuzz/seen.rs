@@ -13,12 +13,9 @@ pub struct Seen(Mutex<BTreeSet<Signature>>);
 
 impl Seen {
     /// One more. What harms a machine is never taken as expected.
-    pub fn add(&self, signature: &Signature, verdict: Verdict) {
-        let harmless = match verdict {
-            Verdict::Fail(kind) => !matches!(kind, FailureKind::Hang | FailureKind::Crash | FailureKind::KernelSplat),
-            _ => false,
-        };
-        if harmless {
+    pub fn add(&self, signature: &Signature) {
+        let harms = |kind| matches!(kind, FailureKind::Hang | FailureKind::Crash | FailureKind::KernelSplat);
+        if signature.kind().is_some_and(|kind| !harms(kind)) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(signature.clone());
         }
     }

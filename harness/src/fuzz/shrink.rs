@@ -5,7 +5,7 @@ use std::time::Instant;
 use arbitrary::Unstructured;
 use scenarios::live::{self, Terms};
 use scenarios::shrink::Shrinker;
-use scenarios::{Program, Scenario};
+use scenarios::{Program, Scenario, Step};
 
 use super::sides::{Planned, Sides};
 use super::signature::Signature;
@@ -13,15 +13,11 @@ use super::signature::Signature;
 /// No more programs are tried.
 const PROGRAMS: usize = 300;
 
-/// The smallest program found until then that shows the same, with assertions of what the model says of it if it shows it with them.
+/// The smallest program found until then that shows the same, each tried once, with assertions of what the model says of it if
+/// it shows it with them.
 pub(super) fn smallest(sides: &mut Sides<'_>, signature: &Signature, planned: &Planned, until: Instant) -> Program {
     let scenario = &planned.scenario;
-    let mut shows = |scenario: Scenario| {
-        let mut shows = false;
-        let planned = Planned { scenario, ..*planned };
-        sides.run(&[planned], &mut |outcome| shows = outcome.signature.as_ref() == Some(signature));
-        shows
-    };
+    let mut shows = |scenario: Scenario| sides.try_out(&Planned { scenario, ..*planned }).as_ref() == Some(signature);
     let mut shrinker = Shrinker::new(&scenario.program);
     for _ in 0..PROGRAMS {
         if Instant::now() >= until || crate::interrupt::requested() {
@@ -38,4 +34,9 @@ pub(super) fn smallest(sides: &mut Sides<'_>, signature: &Signature, planned: &P
         Ok(program) if shows(Scenario { program: program.clone(), ..scenario.clone() }) => program,
         _ => found,
     }
+}
+
+/// Steps that do something.
+pub(crate) fn steps(program: &Program) -> usize {
+    program.steps.iter().filter(|line| !matches!(line.step, Step::Assert { .. })).count()
 }

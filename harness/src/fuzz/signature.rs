@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::{Difference, Judgement, Side, Verdict};
+use crate::judge::{Difference, FailureKind, Judgement, Side, Verdict};
 use crate::run::Over;
 
 /// A line like `wrong-path descriptor link` or `dump-failed Error (criu/mount.c:N): Can't lookup mount=N`.
@@ -50,6 +50,11 @@ impl Signature {
             }
             _ => Some(Signature::of(&over.judgement)),
         }
+    }
+
+    /// The kind of the failure; none where it is no failure of a subject's, or not of one subject alone.
+    pub fn kind(&self) -> Option<FailureKind> {
+        self.0.split(' ').next()?.parse().ok()
     }
 
     /// A name for a file: letters, digits and dashes.

@@ -119,7 +119,7 @@ pub(super) fn blamed(first: Death, second: Attempt, task: &Task, known: impl FnO
 
 /// The verdict on a trial that takes its machine along each time. A guest that died or fell silent is the trial's doing;
 /// what else went wrong is not.
-fn verdict_on(error: &MachineError) -> Judgement {
+pub(super) fn verdict_on(error: &MachineError) -> Judgement {
     let verdict = match error {
         MachineError::Vm(VmError::Died { console }) if console.panic.is_some() => {
             Verdict::Fail(FailureKind::KernelSplat)

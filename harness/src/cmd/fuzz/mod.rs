@@ -22,7 +22,7 @@ use crate::fuzz::draw::Wanted;
 use crate::fuzz::{Campaign, Every, Seen, Settings, Side, State, buckets};
 use crate::judge::range::Version;
 use crate::judge::verdict::flavor_word;
-use crate::judge::{Judgement, Trial, Verdict};
+use crate::judge::{Judgement, Trial};
 use crate::machine::Backend;
 use crate::run::Work;
 use crate::subject::{self, Manner, Subject};
@@ -231,11 +231,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         (given, _) => given.to_vec(),
     };
     let seen = Seen::default();
-    for bucket in state.buckets.iter() {
-        if let Ok(kind) = bucket.verdict.trim_start_matches("fail(").trim_end_matches(')').parse() {
-            seen.add(&bucket.signature, Verdict::Fail(kind));
-        }
-    }
+    state.buckets.iter().map(|bucket| &bucket.signature).chain(&known).for_each(|signature| seen.add(signature));
     let settings = Settings {
         folder: args.state.clone(),
         time: args.time,
