@@ -18,11 +18,11 @@ const WEIGHTS: usize = 1 << 14;
 /// The first step of a weight.
 const STEP: f32 = 0.3;
 
-/// A program is left out when it is as likely as this to fail as a whole, as others did: a pack of thirty may have to run again for it.
-const HIGH: f32 = 0.1;
+/// A program is left out when it is as likely as this to fail as a whole, as others did: that costs what thirty programs cost.
+const HIGH: f32 = 0.04;
 /// What every program has; its weight is how likely it is in general, and that is little where nothing was learned yet.
 const ANY: &str = "any";
-const LITTLE: f32 = -3.0;
+const LITTLE: f32 = -4.0;
 
 /// What was learned.
 #[derive(Clone, Debug)]
