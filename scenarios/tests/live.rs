@@ -7,6 +7,8 @@ use std::path::Path;
 use arbtest::arbitrary::Unstructured;
 use scenarios::grammar::{apart, forms};
 use scenarios::live::{self, KINDS, Swarm, Terms};
+use scenarios::model::{Model, MountState};
+use scenarios::program::Claim;
 use scenarios::{Program, Scenario, Step, check, fuzz, text};
 
 /// Pairs of which the second cannot come after the first, with the reason.
@@ -121,6 +123,32 @@ fn terms_are_kept() {
         );
         assert!(verbs(&program).iter().all(|verb| !refused.contains(verb)), "{}", text::print_program(&program));
     }
+}
+
+/// In a pack the top directory is not the root, where `..` leads nowhere else.
+#[test]
+fn what_shares_a_process_asserts_nothing_above_its_top_directory() {
+    let terms = Terms { shares: true, ..Terms::default() };
+    let two_up: &[u8] = b"../..";
+    let mut claims = 0;
+    for seed in 0..1_000 {
+        let noise = live::noise(seed);
+        // What stays visible has more above it.
+        let mut visible = live::program(&mut Unstructured::new(&noise), &terms).unwrap();
+        visible.steps.retain(|line| !matches!(line.step, Step::Unmount { lazy: true, .. }));
+        let visible = live::repair_within(&visible, &terms);
+        let program = live::assert(&mut Unstructured::new(&noise), &visible, &terms).unwrap_or(visible);
+        let outline = Model::run(&program).unwrap().outline();
+        for line in &program.steps {
+            let Step::Assert { object, claim: Claim::LookupReaches { path, .. } } = &line.step else { continue };
+            let object = outline.iter().find(|seen| seen.name == object.0).unwrap();
+            let link = object.link.as_ref().filter(|_| object.state == MountState::Visible).map(ToString::to_string);
+            let is_above = path.as_slice() == two_up && link.is_some_and(|link| link.matches('/').count() < 2);
+            assert!(!is_above, "{}", text::print_program(&program));
+            claims += 1;
+        }
+    }
+    assert!(claims > 5, "{claims}");
 }
 
 #[test]

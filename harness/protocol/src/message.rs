@@ -157,6 +157,9 @@ pub struct PackRequest {
     pub action_timeout_ms: u64,
 }
 
+/// The first descriptor of a program: behind the standard streams, which are the harness's.
+pub const FIRST_DESCRIPTOR: i32 = 3;
+
 /// What was seen of a pack, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackReport {
@@ -164,7 +167,7 @@ pub struct PackReport {
     /// what was left behind, the kernel's log.
     pub frame: TrialReport,
     /// What belongs to each program, in the order of the request, told as if it had been alone: paths from its top
-    /// directory, descriptors from 3. A pack that ends early has nothing in here that could pass.
+    /// directory, descriptors from [`FIRST_DESCRIPTOR`]. A pack that ends early has nothing in here that could pass.
     pub programs: Vec<TrialReport>,
 }
 

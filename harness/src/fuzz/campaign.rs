@@ -273,9 +273,13 @@ impl<'a> Campaign<'a> {
             shared.state.flaky += 1;
         }
         let is_known = matches!(over.judgement.verdict, Verdict::Xfail(_)) && Signature::found(over).is_some();
-        if is_known || over.judgement.verdict == Verdict::Pass {
-            // What is wrong with a program alone costs its pack nothing.
-            let breaks = matches!(over.judgement.verdict, Verdict::Xfail(kind) if kind.is_of_the_whole());
+        // What is wrong with a program alone costs its pack nothing. What crashes is never expected, and costs most.
+        let breaks = match over.judgement.verdict {
+            Verdict::Xfail(kind) => is_known && kind.is_of_the_whole(),
+            Verdict::Fail(kind) => kind.is_of_the_whole(),
+            _ => false,
+        };
+        if breaks || is_known || over.judgement.verdict == Verdict::Pass {
             locked(&self.risk).learn(&Traits::of(&over.task.scenario.program), breaks);
         }
         if shared.state.learn(over) {
@@ -315,8 +319,6 @@ impl<'a> Campaign<'a> {
         if refused && sides.nobody_can(&over.task, reference) {
             let mut shared = self.lock();
             *shared.state.known.entry("(the reference engine refuses it as well)".to_owned()).or_default() += 1;
-            // Each took a pack along.
-            locked(&self.risk).learn(&Traits::of(&over.task.scenario.program), true);
             if matches!(over.task.engine, Engine::Reference { .. }) {
                 self.settings.seen.add(&signature);
             }

@@ -10,8 +10,9 @@ use std::sync::OnceLock;
 use anyhow::Context as _;
 use clap::Parser;
 use protocol::message::{Engine, MountWay};
+use scenarios::live::{self, Terms, Without};
 use scenarios::model::Model;
-use scenarios::{Program, Step, live};
+use scenarios::{Program, Step};
 
 use super::warm::{self, Warm};
 use crate::cmd::Usage;
@@ -32,6 +33,9 @@ struct Surroundings {
     /// Only programs with nothing on detached mounts: lazy unmounts are left out
     #[arg(long, env = "ZDTM_DETACHED_CONTROLS")]
     controls: bool,
+    /// Steps, filesystems and `odd-names` that no program has, with commas in between
+    #[arg(long, default_value = "", env = "ZDTM_DETACHED_WITHOUT")]
+    without: Without,
     /// Findings that are known, a signature on each line
     #[arg(long, env = "ZDTM_DETACHED_KNOWN")]
     known: Option<PathBuf>,
@@ -44,6 +48,7 @@ struct Surroundings {
 /// What the target must know besides its machine.
 struct Wanted {
     controls: bool,
+    terms: Terms,
     known: BTreeSet<Signature>,
 }
 
@@ -66,7 +71,8 @@ pub fn init() {
             expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement)
         };
         let warm = Warm::new(&given.machines, &store, &subjects[0], kernel, Box::new(expected))?;
-        WANTED.get_or_init(|| Wanted { controls: given.controls, known });
+        let terms = Terms { without: given.without, ..Terms::default() };
+        WANTED.get_or_init(|| Wanted { controls: given.controls, terms, known });
         Ok(warm)
     });
 }
@@ -80,7 +86,7 @@ pub fn criu(data: &[u8]) {
     let Some(scenario) = scenarios::fuzz::scenario(data) else { return };
     let wanted = WANTED.get().expect("the target's `init` set it");
     let program = if wanted.controls { without_lazy_unmounts(&scenario.program) } else { scenario.program };
-    let program = live::repair(&program);
+    let program = live::repair_within(&program, &wanted.terms);
     let Ok(model) = Model::run(&program) else { return };
     if !model.is_restorable() || (wanted.controls && model.survey().has_detached) {
         return;

@@ -3,15 +3,13 @@
 //! do with named pipes. A guess that saves halving the pack: those who are named run alone, and only what becomes of them there
 //! counts.
 
-use protocol::message::{PackReport, TrialReport};
+use protocol::message::{FIRST_DESCRIPTOR, PackReport, TrialReport};
 use protocol::observation::{FileKind, Object, ObjectView, Outcome};
 
 use crate::judge::refusal::labelled;
 
 /// The top directory of a program, up to its number (`prepare`, in the guest's agent).
 const PLOT: &str = ".zdtm/";
-/// The first descriptor of a program that is alone, and of the first one of a pack.
-const FIRST_DESCRIPTOR: i32 = 3;
 /// What stands before a descriptor's number: `fd=3`, `Can't dump file 3 of that type`.
 const LABELS: [&str; 3] = ["fd", "descriptor", "file"];
 /// What stands before a mount's number in the names of its own yard of mount points, `mnt-0000000055` (criu/mount-v2.c).

@@ -38,3 +38,22 @@ pub(crate) fn a_comparison_of_two_engines_finds_the_mistake_of_one() -> Result<(
         status => Err(format!("ended with {status:?}: {told:#}").into()),
     }
 }
+
+/// What is known by its signature is counted, and never looked into: each time would take two new machines.
+pub(crate) fn what_is_known_costs_nothing() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let known = folder.path().join("known");
+    std::fs::write(&known, "# where it stood is not where it stands\nwrong-flags descriptor position\n")?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
+    command.args(["fuzz", "--subject", "reference+fault:position-lost", "--backend", "host", "--programs", "400"]);
+    command.args(["--format", "json", "--known"]).arg(&known).arg("--state").arg(folder.path().join("state"));
+    let output = command.stderr(Stdio::inherit()).output()?;
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let count = told["known"]["wrong-flags descriptor position"].as_u64().unwrap_or_default();
+    let resets = told["resets"].as_u64().unwrap_or(u64::MAX);
+    let others: Vec<_> = told["buckets"].as_array().into_iter().flatten().collect();
+    match output.status.code() {
+        Some(0) if others.is_empty() && count >= 8 && resets < count => Ok(()),
+        status => Err(format!("ended with {status:?}, {count} known, {resets} resets: {told:#}").into()),
+    }
+}

@@ -276,3 +276,20 @@ fn own_root(top: &str) -> io::Result<()> {
 pub(super) fn pipe_inode(fd: &OwnedFd) -> io::Result<u64> {
     Ok(nix::sys::stat::fstat(fd)?.st_ino)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The new process shares its memory with the agent until it is another program; it tells why it is not by the pipe alone.
+    #[test]
+    fn an_executor_that_cannot_be_started_says_why() {
+        let mut child = Child::start(Flavor::Host, "/no/such/top").unwrap();
+        let answer = child.ask(&Ask::Look { tops: Vec::new() }, Duration::from_secs(10));
+        child.end();
+        match answer {
+            Ok(Answer::Blind(why)) => assert!(why.contains("ENOENT") || why.contains("os error 2"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

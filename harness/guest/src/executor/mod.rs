@@ -17,7 +17,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use protocol::message::{FailedAssertion, SetupFailure};
+use protocol::message::{FIRST_DESCRIPTOR, FailedAssertion, SetupFailure};
 use protocol::observation::{ObjectView, View};
 use protocol::wire;
 use scenarios::program::{Claim, Line};
@@ -58,9 +58,6 @@ pub struct Grown {
     /// The `assert` lines that do not hold.
     pub failed_assertions: Vec<FailedAssertion>,
 }
-
-/// The first number behind [`STREAMS`].
-pub const FIRST_DESCRIPTOR: i32 = 3;
 
 /// What the agent asks of the executor.
 #[derive(Clone, Debug, Serialize, Deserialize)]

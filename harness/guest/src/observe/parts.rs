@@ -5,11 +5,11 @@
 //! Not here: looking. This only takes apart what was seen.
 
 use protocol::Observation;
+use protocol::message::FIRST_DESCRIPTOR;
 use protocol::observation::{Lookup, Mount, MountState, Object, ObjectView, Outcome, TreeEntry, View};
 use scenarios::Bytes;
 
 use super::Made;
-use crate::executor::FIRST_DESCRIPTOR;
 
 /// One program of a pack.
 #[derive(Clone, Debug)]
