@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use harness::fuzz::buckets;
 use harness::fuzz_targets::{judge, messages, texts};
 use libtest_mimic::{Arguments, Failed, Trial};
 use yaml_rust2::YamlLoader;
@@ -23,6 +24,7 @@ fn main() {
         Trial::test("what_is_committed_is_what_the_command_makes", what_is_committed_is_what_the_command_makes),
         Trial::test("the_seeds_have_the_properties", the_seeds_have_the_properties),
         Trial::test("dictionaries_are_what_libfuzzer_reads", dictionaries_are_what_libfuzzer_reads),
+        Trial::test("what_is_known_of_criu_are_signatures", what_is_known_of_criu_are_signatures),
         Trial::test("every_target_is_built_and_documented", every_target_is_built_and_documented),
         Trial::test("the_project_folder_says_what_its_services_need", the_project_folder_says_what_its_services_need),
         built,
@@ -145,6 +147,16 @@ fn dictionaries_are_what_libfuzzer_reads() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// A line that no campaign writes would hide nothing, unnoticed.
+fn what_is_known_of_criu_are_signatures() -> Result<(), Failed> {
+    let known = buckets::known(&tree().join("fuzz/known/debian-trixie.txt"))?;
+    match known.iter().find(|signature| signature.kind().is_none()) {
+        Some(other) => Err(format!("{other}: it does not begin with a kind of failure").into()),
+        None if known.len() < 20 => Err(format!("no more than {}", known.len()).into()),
+        None => Ok(()),
+    }
 }
 
 fn every_target_is_built_and_documented() -> Result<(), Failed> {
