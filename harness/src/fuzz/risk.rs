@@ -1,4 +1,4 @@
-//! Which programs may well fail as a whole in a way that is filed already. A campaign that knows such a mistake of its subject
+//! Which programs may well fail as a whole, as others did that are filed. A campaign that knows such a mistake of its subject
 //! would else meet it all the time: each such program costs a pack. What is filed of programs that are restored wrongly
 //! costs nothing and is not learned.
 //!
@@ -49,7 +49,7 @@ impl Risk {
         self.probability(traits) > HIGH
     }
 
-    /// What a program did: it failed as a whole, in a known way, or it did not.
+    /// What a program did: it failed as a whole, or it did not.
     pub fn learn(&mut self, traits: &Traits, fails: bool) {
         let error = self.probability(traits) - if fails { 1.0 } else { 0.0 };
         for &at in &traits.0 {
