@@ -194,11 +194,12 @@ impl Mounts {
             }
             let wanted: Vec<Wanted> = all.iter().map(|&mnt| (self.get(mnt).shared, self.get(mnt).master)).collect();
             for peer in self.members(group) {
-                if peer != at.mnt && !all.contains(&peer) {
-                    copies.extend(self.propagate_to(peer, at.den, tree, &wanted, files));
+                // A new mount takes part in nothing yet; one that is moved does, and a peer of its new parent gets a copy of itself.
+                if peer != at.mnt && (self.get(peer).attached || !all.contains(&peer)) {
+                    copies.extend(self.propagate_to(peer, at.den, &all, &wanted, files));
                 }
             }
-            self.propagate_to_slaves(group, at.den, tree, &wanted, &mut copies, files);
+            self.propagate_to_slaves(group, at.den, &all, &wanted, &mut copies, files);
         }
         self.get_mut(tree).on = Some(at);
         for mnt in self.tree(tree) {
@@ -223,7 +224,7 @@ impl Mounts {
         &mut self,
         group: Group,
         den: Den,
-        tree: Mnt,
+        tree: &[Mnt],
         masters: &[Wanted],
         copies: &mut Vec<Mnt>,
         files: &Files,
@@ -252,18 +253,17 @@ impl Mounts {
         }
     }
 
-    /// A copy of the tree on one receiver, when the mount point is visible there.
-    fn propagate_to(&mut self, on: Mnt, den: Den, tree: Mnt, wanted: &[Wanted], files: &Files) -> Option<Mnt> {
+    /// A copy of a tree, its root first, on one receiver, when the mount point is visible there.
+    fn propagate_to(&mut self, on: Mnt, den: Den, tree: &[Mnt], wanted: &[Wanted], files: &Files) -> Option<Mnt> {
         if !files.is_below(den, self.get(on).root) {
             return None;
         }
-        let all = self.tree(tree);
         let mut copies: Vec<Mnt> = Vec::new();
-        for (&mnt, (shared, master)) in all.iter().zip(wanted) {
+        for (&mnt, (shared, master)) in tree.iter().zip(wanted) {
             let copy = self.clone_mount(mnt, self.get(mnt).root);
-            let parent = self.get(mnt).on.filter(|_| mnt != tree);
+            let parent = self.get(mnt).on.filter(|_| mnt != tree[0]);
             let parent = parent.map(|on| {
-                let index = all.iter().position(|&other| other == on.mnt).expect("a tree is connected");
+                let index = tree.iter().position(|&other| other == on.mnt).expect("a tree is connected");
                 Path { mnt: copies[index], den: on.den }
             });
             let row = self.get_mut(copy);
