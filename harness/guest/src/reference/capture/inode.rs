@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, openat};
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat, openat2};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{AccessFlags, Whence, faccessat, lseek};
 use protocol::Fault;
@@ -183,15 +183,8 @@ fn without_labels(xattrs: Vec<(Bytes, Bytes)>) -> Vec<(Bytes, Bytes)> {
 /// Files of a btrfs subvolume have a device number of their own, which goes with it.
 fn is_of_lost_subvolume(seen: &Seen, path: &Bytes, workshop: &Workshop) -> bool {
     const BTRFS: u64 = 0x9123_683e;
-    let mut directory = path.clone();
-    let nearest = loop {
-        directory = split(&directory).0;
-        match look_at(workshop.root.as_fd(), &directory).and_then(|fd| observe::status(fd.as_fd())) {
-            Err(_) if !directory.is_empty() => {}
-            found => break found,
-        }
-    };
-    seen.magic_number == BTRFS && nearest.is_ok_and(|nearest| nearest.file.device != seen.status.file.device)
+    let nearest = || Some(observe::status(nearest(workshop, path).ok()?.as_fd()).ok()?.file.device);
+    seen.magic_number == BTRFS && nearest().is_some_and(|device| device != seen.status.file.device)
 }
 
 /// By which the inode can be had again: a handle that leads to it from here, else one of its names.
@@ -209,12 +202,23 @@ fn linked(seen: &Seen, workshop: &Workshop) -> Result<InodeSource, Cause> {
 
 /// Whether something can be made in the directory of `path`, or in the nearest one above it that is left.
 fn writable(workshop: &Workshop, path: &Bytes) -> io::Result<()> {
+    Ok(faccessat(nearest(workshop, path)?, ".", AccessFlags::W_OK, AtFlags::AT_EACCESS)?)
+}
+
+/// The directory of `path`, or the nearest one above it that is left. What has the name of a directory by now and is none
+/// does not count.
+fn nearest(workshop: &Workshop, path: &Bytes) -> Result<OwnedFd, Errno> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     let mut directory = split(path).0;
     loop {
-        let at = if directory.is_empty() { Bytes::from(".") } else { directory.clone() };
-        match faccessat(&workshop.root, at.as_slice(), AccessFlags::W_OK, AtFlags::AT_EACCESS) {
-            Err(Errno::ENOENT) if !directory.is_empty() => directory = split(&directory).0,
-            result => return Ok(result?),
+        let at = if directory.is_empty() { b".".as_slice() } else { directory.as_slice() };
+        match openat2(&workshop.root, at, how) {
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) if !directory.is_empty() => {
+                directory = split(&directory).0;
+            }
+            result => return result,
         }
     }
 }

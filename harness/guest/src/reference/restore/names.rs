@@ -213,8 +213,8 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// A directory on the visible mount; made for the moment, with those above it, where it is missing, and where it is one
-    /// of the last `gone`: who has the name of such a one steps aside.
+    /// A directory on the visible mount; made for the moment, with those above it, where it is missing or something else has
+    /// its name, and where it is one of the last `gone`: whoever has the name steps aside.
     fn directory(&mut self, base: u64, path: &Bytes, gone: usize) -> io::Result<OwnedFd> {
         let stage = self.stage;
         let mut at: OwnedFd = set_apart(stage.bench(base).map_err(|failure| failure.error)?)?;
@@ -225,7 +225,7 @@ impl<'a> Turn<'a> {
             let spot = (base, join(&walked.as_slice().into(), name));
             let is_gone = index + gone >= names.len() && !self.made.contains(&spot);
             let next = match look_at(at.as_fd(), name) {
-                Ok(found) if !is_gone => found,
+                Ok(found) if !is_gone && observe::status(found.as_fd())?.kind == FileKind::Directory => found,
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {
                     self.touch(base, &walked, &at)?;
