@@ -66,21 +66,21 @@ pub(super) fn snapshot(model: &mut Model, from: &Place, to: &Place, read_only: b
     }
     let directory = model.inode_at(at);
     model.changed(directory);
-    // What is copied was there before the copy.
-    let children: Vec<(Vec<u8>, Den)> = row_children(model, source.den);
     let den = model.files.make(at.den, &name, Kind::Directory);
     let volume = model.files.dentry(den).inode;
     let mut copied = BTreeMap::new();
     model.files.inode_mut(volume).volume = Some(volume);
-    for (name, child) in children {
+    for (name, child) in children_without(model, source.den, volume) {
         copy(model, (&name, child), den, volume, &mut copied);
     }
     model.files.inode_mut(volume).volume_read_only = read_only;
     Ok(())
 }
 
-fn row_children(model: &Model, den: Den) -> Vec<(Vec<u8>, Den)> {
-    model.files.inode_of(den).children.iter().map(|(name, &den)| (name.clone(), den)).collect()
+/// What is in a directory, but for the snapshot that is being made: what is copied was there before the copy.
+fn children_without(model: &Model, den: Den, snapshot: Ino) -> Vec<(Vec<u8>, Den)> {
+    let all = model.files.inode_of(den).children.iter().map(|(name, &den)| (name.clone(), den));
+    all.filter(|(_, den)| model.files.dentry(*den).inode != snapshot).collect()
 }
 
 fn copy(model: &mut Model, (name, from): (&[u8], Den), into: Den, volume: Ino, copied: &mut BTreeMap<Ino, Ino>) {
@@ -100,7 +100,7 @@ fn copy(model: &mut Model, (name, from): (&[u8], Den), into: Den, volume: Ino, c
         new.opaque = true;
         return;
     }
-    for (name, child) in row_children(model, from) {
+    for (name, child) in children_without(model, from, volume) {
         copy(model, (&name, child), den, volume, copied);
     }
 }
