@@ -51,6 +51,9 @@ pub(super) struct Superblock {
     pub(super) kind: Type,
     pub(super) root: Den,
     pub(super) read_only: bool,
+    /// Whether files are on the device that directories are on. They are on that of their layer in an overlay of several
+    /// filesystems (`ovl_map_dev_ino`).
+    pub(super) one_device: bool,
 }
 
 /// What an inode is.
@@ -140,7 +143,7 @@ impl Files {
     pub(super) fn add_superblock(&mut self, kind: Type) -> Sb {
         let sb = Sb(self.superblocks.len());
         let root = Den(self.dentries.len());
-        self.superblocks.push(Superblock { kind, root, read_only: false });
+        self.superblocks.push(Superblock { kind, root, read_only: false, one_device: true });
         let inode = self.add_inode(sb, Kind::Directory);
         self.dentries.push(Arc::new(Dentry { parent: root, name: Vec::new(), inode, hashed: true, numbered: false }));
         let row = self.inode_mut(inode);

@@ -188,8 +188,8 @@ impl Teller<'_> {
     }
 
     fn superblock(&mut self, sb: Sb) {
-        let Superblock { kind, root: Den(root), read_only } = self.model.files.superblock(sb);
-        self.word((kind, read_only));
+        let Superblock { kind, root: Den(root), read_only, one_device } = self.model.files.superblock(sb);
+        self.word((kind, read_only, one_device));
         self.row(Row::Den(*root));
     }
 

@@ -89,7 +89,11 @@ fn crosses(model: &Model, den: Den) -> bool {
 /// The superblock of an overlay.
 pub(super) fn mount(model: &mut Model, layers: &Layers, work: Option<Path>) -> Sb {
     let sb = model.files.add_superblock(Type::Overlay);
-    model.files.superblock_mut(sb).read_only = layers.upper.is_none();
+    let mut filesystems = layers.upper.iter().chain(&layers.lower).map(|path| model.files.inode_of(path.den).sb);
+    let first = filesystems.next();
+    let one_device = filesystems.all(|other| Some(other) == first);
+    let row = model.files.superblock_mut(sb);
+    (row.read_only, row.one_device) = (layers.upper.is_none(), one_device);
     let root = model.files.superblock(sb).root;
     let all: Vec<(Den, bool)> = layers
         .upper

@@ -1,7 +1,7 @@
 //! Can anybody restore what a program holds?
 
 use super::Model;
-use super::files::{Den, Ino, Sb, Type};
+use super::files::{Den, Ino, Kind, Sb, Type};
 use super::mounts::{Mnt, Path};
 use super::objects::{Description, Held};
 
@@ -25,10 +25,13 @@ impl Model {
         })
     }
 
-    /// Whether it was removed from an overlay of which a layer was changed since: what a new name and its removal leave in
-    /// the upper layer then, nobody promises.
+    /// Whether it was removed from an overlay that cannot have it back. Where a layer was changed since, nobody promises what a
+    /// new name and its removal leave in the upper layer. Where layers are on several filesystems, a new file is on the
+    /// device of the upper one; a file that was copied up had that of its lower one.
     fn is_forsaken(&self, den: Den) -> bool {
-        self.files.type_of(den) == Type::Overlay && self.files.is_removed(den) && self.files.inode_of(den).opaque
+        let row = self.files.inode_of(den);
+        let same_device = row.kind == Kind::Directory || self.files.superblock(row.sb).one_device;
+        self.files.type_of(den) == Type::Overlay && self.files.is_removed(den) && (row.opaque || !same_device)
     }
 
     /// Whether nobody can restore it: an object is on a detached mount of a filesystem that no mount of the namespace shows.

@@ -222,7 +222,7 @@ pub(super) fn is_of_the_kernel(magic: u64) -> bool {
 const PROC: u64 = 0x9fa0;
 const SYSFS: u64 = 0x6265_6572;
 const DEVPTS: u64 = 0x1cd1;
-const OVERLAYFS: u64 = 0x794c_7630;
+pub(crate) const OVERLAYFS: u64 = 0x794c_7630;
 
 /// Opens a file again through its magic link `path` below `proc`, once for each access mode. Only regular files and
 /// directories: opening a fifo or a device does something to it. Nor for writing on an overlay (`magic`), which would copy the

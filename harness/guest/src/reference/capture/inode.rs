@@ -22,6 +22,8 @@ use super::{Capture, entry, wrong};
 use crate::observe;
 use crate::sys;
 
+/// `f_type` of statfs(2).
+const BTRFS: u64 = 0x9123_683e;
 /// More than this is not kept in an image, in bytes: it travels in one message.
 const CONTENT_LIMIT: usize = 4 << 20;
 
@@ -47,8 +49,10 @@ impl Capture<'_> {
         if self.removed_roots.contains(&seen.status.file) {
             return Err(Cause::RootElsewhere);
         }
-        if is_of_lost_subvolume(seen, path, workshop) {
-            return Err(Cause::SubvolumeGone);
+        match seen.magic_number {
+            BTRFS if is_on_other_device(seen, path, workshop) => return Err(Cause::SubvolumeGone),
+            observe::OVERLAYFS if is_on_other_device(seen, path, workshop) => return Err(Cause::OfOneLayer),
+            _ => {}
         }
         let inode = self.kept_inode(seen, base)?;
         let never = self.never_named(seen, inode, &split(path).1);
@@ -180,11 +184,12 @@ fn without_labels(xattrs: Vec<(Bytes, Bytes)>) -> Vec<(Bytes, Bytes)> {
     xattrs.into_iter().filter(|(name, _)| !name.0.starts_with(b"security.selinux")).collect()
 }
 
-/// Files of a btrfs subvolume have a device number of their own, which goes with it.
-fn is_of_lost_subvolume(seen: &Seen, path: &Bytes, workshop: &Workshop) -> bool {
-    const BTRFS: u64 = 0x9123_683e;
+/// Whether a file is not on the device of the directory that it was in. A btrfs subvolume has a device of its own, which goes
+/// with it; in an overlay of several filesystems files have the devices of their layers (`ovl_map_dev_ino` in
+/// fs/overlayfs/inode.c).
+fn is_on_other_device(seen: &Seen, path: &Bytes, workshop: &Workshop) -> bool {
     let nearest = || Some(observe::status(nearest(workshop, path).ok()?.as_fd()).ok()?.file.device);
-    seen.magic_number == BTRFS && nearest().is_some_and(|device| device != seen.status.file.device)
+    nearest().is_some_and(|device| device != seen.status.file.device)
 }
 
 /// By which the inode can be had again: a handle that leads to it from here, else one of its names.

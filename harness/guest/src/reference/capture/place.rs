@@ -199,10 +199,9 @@ fn belongs(seen: &Seen, directory: &OwnedFd, name: &Bytes) -> bool {
     if found.is_ok_and(|found| found.file == seen.status.file) {
         return true;
     }
-    const OVERLAY: u64 = 0x794c_7630;
     let device = observe::status(directory.as_fd()).map(|status| status.file.device);
     let gone = seen.link.0.strip_suffix(DELETED).is_some_and(|text| text.ends_with(name.as_slice()));
-    gone && (seen.magic_number == OVERLAY || device.is_ok_and(|device| device == seen.status.file.device))
+    gone && (seen.magic_number == observe::OVERLAYFS || device.is_ok_and(|device| device == seen.status.file.device))
 }
 
 /// For what cannot be opened: all names of the file on the bare mount that end in its link text. One is proof, provided

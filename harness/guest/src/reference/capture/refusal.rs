@@ -40,6 +40,9 @@ pub enum Cause {
     /// The subvolume would be another one.
     #[error("its btrfs subvolume is deleted")]
     SubvolumeGone,
+    /// It may be of another layer than a new one would be.
+    #[error("it is deleted and on the device of one of the overlay's layers: nothing tells whether a new file would be")]
+    OfOneLayer,
     /// The flag of the descriptor comes with a new file only.
     #[error("it was opened with O_TMPFILE and has got a name since: no other open gives that flag")]
     NamedSince,
