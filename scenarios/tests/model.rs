@@ -97,3 +97,11 @@ fn what_the_catalogue_says_of_who_can_be_restored_the_model_says_too() {
     }
     assert!(irrecoverable >= 10, "the model knows only {irrecoverable}");
 }
+
+/// A file that was renamed out of what its mount shows is on no way down from the root of that mount.
+#[test]
+fn a_file_that_left_its_mount_is_judged() {
+    let source = "mkdir a\nmkdir a/d\nwrite a/d/f \"x\"\nbind a/d b\nfd0 = open b/f\nrename a/d/f a/f\n";
+    let model = Model::run(&text::program(source).unwrap()).unwrap();
+    assert!(!model.is_restorable());
+}

@@ -95,7 +95,12 @@ impl Model {
                     None => return false,
                 }
             } else {
-                path.den = self.files.dentry(path.den).parent;
+                let parent = self.files.dentry(path.den).parent;
+                // At the root of the filesystem: it was renamed out of what its mount shows.
+                if parent == path.den {
+                    return false;
+                }
+                path.den = parent;
                 if covered(path) {
                     return false;
                 }
