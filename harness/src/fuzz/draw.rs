@@ -14,7 +14,7 @@ const LONG: u8 = 48;
 const SHORT: usize = 12;
 /// So many of 256 hold nothing that is detached, and so many may hold what nobody can restore: the latter run alone.
 const VISIBLE: u8 = 12;
-const LOST: u8 = 12;
+const LOST: u8 = 6;
 /// What is in memory.
 const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
 /// A program that is no use is drawn again so often.
@@ -57,7 +57,7 @@ pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted) -> Op
     let steps = if random.u8(..) < LONG { wanted.terms.steps } else { wanted.terms.steps.min(SHORT) };
     let controls = wanted.controls || random.u8(..) < VISIBLE;
     let may_be_lost = !controls && random.u8(..) < LOST;
-    let wanted = &Wanted { terms: Terms { steps, shares, disks, without, ..wanted.terms }, controls, ..*wanted };
+    let wanted = &Wanted { terms: Terms { steps, detaches: !controls, shares, disks, without, ..wanted.terms }, controls, ..*wanted };
     for _ in 0..TRIES {
         random.fill(&mut bytes);
         let mut u = Unstructured::new(&bytes);

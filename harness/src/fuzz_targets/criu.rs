@@ -71,7 +71,7 @@ pub fn init() {
             expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement)
         };
         let warm = Warm::new(&given.machines, &store, &subjects[0], kernel, Box::new(expected))?;
-        let terms = Terms { without: given.without, ..Terms::default() };
+        let terms = Terms { detaches: !given.controls, without: given.without, ..Terms::default() };
         WANTED.get_or_init(|| Wanted { controls: given.controls, terms, known });
         Ok(warm)
     });

@@ -37,8 +37,10 @@ use crate::{Program, Step};
 /// What the machine that programs are for can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// No program gets longer, its assertions not counted.
+    /// No program gets longer, its assertions not counted, nor what a mutant needs to end as `detaches` says.
     pub steps: usize,
+    /// Most programs end with an object on a detached mount, else with one on a mount.
+    pub detaches: bool,
     /// There are disks for ext4, xfs and btrfs.
     pub disks: bool,
     /// The process has a root of its own, so that it can change it.
@@ -58,6 +60,7 @@ impl Default for Terms {
     fn default() -> Self {
         Terms {
             steps: 32,
+            detaches: true,
             disks: true,
             own_root: true,
             privileged: true,
@@ -156,7 +159,7 @@ pub fn program_of(u: &mut Unstructured<'_>, terms: &Terms, swarm: &Swarm) -> Res
         needs::step(u, &mut growth, swarm, kind, length)?;
     }
     if !u.ratio(1, 16)? {
-        needs::ending(u, &mut growth, swarm)?;
+        needs::ending(u, &mut growth, swarm, terms.detaches)?;
     }
     if terms.assertions {
         claims::add(u, &mut growth)?;

@@ -32,6 +32,9 @@ pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, term
             break;
         }
     }
+    if !u.ratio(1, 16)? {
+        needs::ending(u, &mut after, &Swarm::all(terms), terms.detaches)?;
+    }
     if terms.assertions {
         claims::add(u, &mut after)?;
     }

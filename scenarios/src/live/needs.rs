@@ -113,8 +113,9 @@ fn needs(kind: &str) -> &'static [Wish] {
     }
 }
 
-/// Has the program hold something on a mount and detaches that.
-pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm) -> Result<()> {
+/// Has the program hold something on a mount and, if it `detaches`, detaches that; what is mounted nowhere else is bound first,
+/// as a rule, because nobody could restore it.
+pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, detaches: bool) -> Result<()> {
     for round in 0..3 {
         let survey = growth.model.survey();
         if survey.has_detached {
@@ -122,9 +123,14 @@ pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swar
         }
         let held: Vec<_> = survey.mounts.iter().filter(|mount| mount.objects > 0).collect();
         if !held.is_empty() {
-            // What can be restored is worth more.
+            if !detaches {
+                return Ok(());
+            }
             let best: Vec<_> = held.iter().filter(|mount| mount.elsewhere).collect();
             let chosen = if best.is_empty() { *u.choose(&held)? } else { **u.choose(&best)? };
+            if !chosen.elsewhere && !u.ratio(1, 8)? {
+                bind_elsewhere(growth, &chosen.place);
+            }
             if growth.add(&Step::Unmount { at: chosen.place.clone(), lazy: true }) {
                 continue;
             }
@@ -136,14 +142,23 @@ pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swar
     Ok(())
 }
 
+fn at(path: &str) -> Place {
+    Place { base: None, path: Bytes::from(path) }
+}
+
+/// A path that nobody has.
+fn free(growth: &Growth) -> Option<String> {
+    (0..100).map(|number| format!("m{number}")).find(|name| growth.after(&Step::Mkdir { at: at(name) }).is_some())
+}
+
+fn bind_elsewhere(growth: &mut Growth, from: &Place) {
+    let Some(name) = free(growth) else { return };
+    growth.add(&Step::Bind { from: from.clone(), to: at(&name), recursive: false, attributes: Vec::new() });
+}
+
 /// The shortest way to a file on a mount, where nothing else worked.
 fn from_scratch(growth: &mut Growth) {
-    let at = |path: &str| Place { base: None, path: Bytes::from(path) };
-    let free = (0..100).map(|number| format!("m{number}")).find(|name| {
-        let probe = Step::Mkdir { at: at(name) };
-        growth.clone().add(&probe)
-    });
-    let Some(name) = free else { return };
+    let Some(name) = free(growth) else { return };
     let file = format!("{name}/f");
     let object = growth.name("fd");
     growth.add(&Step::Mount { filesystem: Filesystem::Tmpfs, at: at(&name), attributes: Vec::new() });

@@ -20,7 +20,7 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
             let data = subvolume.as_ref().map(|path| [b"subvol=".as_slice(), path.as_slice()].concat());
             make_mount_point(world, at, false)?;
             let flags = flags_of(attributes);
-            mount_at(world, at, &device, fs_type, flags, data.as_deref())
+            mount_at(world, at, &device, fs_type, flags, data.as_deref().or(options_of(fs_type)))
         }
         Step::Overlay { .. } => overlay(world, step),
         Step::Bind { from, to, recursive, attributes } => bind(world, from, to, *recursive, attributes),
@@ -54,16 +54,20 @@ fn mount_new(world: &mut World, filesystem: Filesystem, at: &Place, attributes: 
     } else {
         CString::new(fs_type).map_err(io::Error::other)?
     };
-    let data: Option<&[u8]> = match filesystem {
-        // What containers use.
-        Filesystem::Devpts => Some(b"newinstance,ptmxmode=0666"),
-        // Every disk comes from the same few blank filesystems, and a kernel knows this one by its number (xfs(5)).
-        Filesystem::Xfs => Some(b"nouuid"),
-        _ => None,
-    };
     // ro belongs to this mount, not to the superblock: a bind of it may be writable.
-    mount_at(world, at, &source, fs_type, MsFlags::empty(), data)?;
+    mount_at(world, at, &source, fs_type, MsFlags::empty(), options_of(fs_type))?;
     if attributes.is_empty() { Ok(()) } else { set_attributes(world, at, attributes) }
+}
+
+/// Options that every mount of this type has.
+fn options_of(fs_type: &str) -> Option<&'static [u8]> {
+    match fs_type {
+        // What containers use.
+        "devpts" => Some(b"newinstance,ptmxmode=0666"),
+        // Every disk comes from the same few blank filesystems, and a kernel knows this one by its number (xfs(5)).
+        "xfs" => Some(b"nouuid"),
+        _ => None,
+    }
 }
 
 fn type_name(filesystem: Filesystem) -> &'static str {
