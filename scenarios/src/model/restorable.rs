@@ -1,7 +1,7 @@
 //! Can anybody restore what a program holds?
 
 use super::Model;
-use super::files::{Den, Ino, Kind, Sb, Type};
+use super::files::{Den, Ino, Kind, Layer, Sb, Type};
 use super::mounts::{Mnt, Path};
 use super::objects::{Description, Held};
 
@@ -25,13 +25,26 @@ impl Model {
         })
     }
 
-    /// Whether it was removed from an overlay that cannot have it back. Where a layer was changed since, nobody promises what a
-    /// new name and its removal leave in the upper layer. Where layers are on several filesystems, a new file is on the
-    /// device of the upper one; a file that was copied up had that of its lower one.
-    fn is_forsaken(&self, den: Den) -> bool {
-        let row = self.files.inode_of(den);
-        let same_device = row.kind == Kind::Directory || self.files.superblock(row.sb).one_device;
-        self.files.type_of(den) == Type::Overlay && self.files.is_removed(den) && (row.opaque || !same_device)
+    /// Whether it, or a directory above it, was removed from an overlay that cannot have it back. Where a layer was changed
+    /// since, nobody promises what a new name and its removal leave in the upper layer. Where layers are on several
+    /// filesystems, a new file is on the device of the upper one; a file that was copied up had that of its lower one. A
+    /// directory of a lower layer keeps the links that it has there.
+    fn is_forsaken(&self, mut den: Den) -> bool {
+        if self.files.type_of(den) != Type::Overlay {
+            return false;
+        }
+        while self.files.is_removed(den) {
+            let row = self.files.inode_of(den);
+            let comes_back = match row.kind {
+                Kind::Directory => row.layer == Some(Layer::Upper),
+                _ => self.files.superblock(row.sb).one_device,
+            };
+            if row.opaque || !comes_back {
+                return true;
+            }
+            den = self.files.dentry(den).parent;
+        }
+        false
     }
 
     /// Whether nobody can restore it: an object is on a detached mount of a filesystem that no mount of the namespace shows.

@@ -10,7 +10,7 @@ use nix::fcntl::{AtFlags, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat, 
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{AccessFlags, Whence, faccessat, lseek};
 use protocol::Fault;
-use protocol::observation::FileKind;
+use protocol::observation::{FileKind, FileStatus};
 use scenarios::Bytes;
 
 use super::super::image::{Contents, InodeImage, InodeSource, NameImage};
@@ -52,6 +52,7 @@ impl Capture<'_> {
         match seen.magic_number {
             BTRFS if is_on_other_device(seen, path, workshop) => return Err(Cause::SubvolumeGone),
             observe::OVERLAYFS if is_on_other_device(seen, path, workshop) => return Err(Cause::OfOneLayer),
+            observe::OVERLAYFS if is_of_lower_layer(&seen.status) => return Err(Cause::OfLowerLayer),
             _ => {}
         }
         let inode = self.kept_inode(seen, base)?;
@@ -89,18 +90,21 @@ impl Capture<'_> {
             return Ok(0);
         }
         let failed = || Cause::of("looking at the directories above");
-        let file = |fd: OwnedFd| Ok(observe::status(fd.as_fd())?.file);
+        let status = |fd: OwnedFd| observe::status(fd.as_fd());
         let mut at = seen.fd.try_clone().map_err(failed())?;
         let (mut above, mut gone) = (split(path).0, 0);
         while !above.is_empty() {
             let up = openat(&at, "..", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
             at = up.map_err(|error| failed()(error.into()))?;
-            let then = at.try_clone().and_then(file).map_err(failed())?;
-            if look_at(workshop.root.as_fd(), &above).and_then(file).is_ok_and(|now| now == then) {
+            let then = at.try_clone().and_then(status).map_err(failed())?;
+            if look_at(workshop.root.as_fd(), &above).and_then(status).is_ok_and(|now| now.file == then.file) {
                 break;
             }
-            if self.removed_roots.contains(&then) {
+            if self.removed_roots.contains(&then.file) {
                 return Err(Cause::RootElsewhere);
+            }
+            if seen.magic_number == observe::OVERLAYFS && is_of_lower_layer(&then) {
+                return Err(Cause::OfLowerLayer);
             }
             (above, gone) = (split(&above).0, gone + 1);
         }
@@ -182,6 +186,11 @@ fn was_unnamed(seen: &Seen) -> bool {
 /// Labels of a security module are its own business; it gives a new file the right one.
 fn without_labels(xattrs: Vec<(Bytes, Bytes)>) -> Vec<(Bytes, Bytes)> {
     xattrs.into_iter().filter(|(name, _)| !name.0.starts_with(b"security.selinux")).collect()
+}
+
+/// Whether a removed directory of an overlay is that of a lower layer: one that was made on the overlay has no links left.
+fn is_of_lower_layer(status: &FileStatus) -> bool {
+    status.kind == FileKind::Directory && status.links > 0
 }
 
 /// Whether a file is not on the device of the directory that it was in. A btrfs subvolume has a device of its own, which goes

@@ -43,6 +43,9 @@ pub enum Cause {
     /// It may be of another layer than a new one would be.
     #[error("it is deleted and on the device of one of the overlay's layers: nothing tells whether a new file would be")]
     OfOneLayer,
+    /// A new one would be in the upper layer.
+    #[error("it is a removed directory of an overlay's lower layer, and has the links that it has there")]
+    OfLowerLayer,
     /// The flag of the descriptor comes with a new file only.
     #[error("it was opened with O_TMPFILE and has got a name since: no other open gives that flag")]
     NamedSince,
