@@ -57,7 +57,11 @@ pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted) -> Op
     let steps = if random.u8(..) < LONG { wanted.terms.steps } else { wanted.terms.steps.min(SHORT) };
     let controls = wanted.controls || random.u8(..) < VISIBLE;
     let may_be_lost = !controls && random.u8(..) < LOST;
-    let wanted = &Wanted { terms: Terms { steps, detaches: !controls, shares, disks, without, ..wanted.terms }, controls, ..*wanted };
+    let wanted = &Wanted {
+        terms: Terms { steps, detaches: !controls, shares, disks, without, ..wanted.terms },
+        controls,
+        ..*wanted
+    };
     for _ in 0..TRIES {
         random.fill(&mut bytes);
         let mut u = Unstructured::new(&bytes);

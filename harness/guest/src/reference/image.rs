@@ -88,8 +88,9 @@ pub enum NameImage {
     Removed {
         /// The inode: an index into `inodes`.
         inode: usize,
-        /// So many of the directories above were removed too, whoever has their names now. Only a directory shows them.
-        gone: usize,
+        /// The directories above that were removed too, the nearest first, whoever has their names now. Only a directory
+        /// shows them.
+        above: Vec<FileId>,
     },
     /// There never was an entry (`O_TMPFILE`).
     Never {

@@ -10,7 +10,7 @@ use nix::fcntl::{AtFlags, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat, 
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{AccessFlags, Whence, faccessat, lseek};
 use protocol::Fault;
-use protocol::observation::{FileKind, FileStatus};
+use protocol::observation::{FileId, FileKind, FileStatus};
 use scenarios::Bytes;
 
 use super::super::image::{Contents, InodeImage, InodeSource, NameImage};
@@ -44,7 +44,7 @@ impl Capture<'_> {
             }
             let source = linked(seen, workshop)?;
             let inode = self.inode(InodeImage { base, file: seen.status.file, source });
-            return Ok(NameImage::Removed { inode, gone: 0 });
+            return Ok(NameImage::Removed { inode, above: Vec::new() });
         }
         if self.removed_roots.contains(&seen.status.file) {
             return Err(Cause::RootElsewhere);
@@ -60,8 +60,8 @@ impl Capture<'_> {
         if never {
             return Ok(NameImage::Never { inode });
         }
-        let gone = self.gone_above(seen, path, workshop)?;
-        Ok(NameImage::Removed { inode, gone })
+        let above = self.removed_above(seen, path, workshop)?;
+        Ok(NameImage::Removed { inode, above })
     }
 
     /// Whether the file was made without a name. The kernel shows such a file as `#INODE`, which may also be the name of
@@ -83,16 +83,17 @@ impl Capture<'_> {
         Ok(self.inode(InodeImage { base, file: seen.status.file, source }))
     }
 
-    /// How many of the directories above a removed one are not those that stand in its path now. `path` is from the root
-    /// of the base. What is above a file nobody can see.
-    fn gone_above(&self, seen: &Seen, path: &Bytes, workshop: &Workshop) -> Result<usize, Cause> {
+    /// The directories above a removed one that do not stand in its path now, the nearest first. `path` is from the root of
+    /// the base. What is above a file nobody can see.
+    fn removed_above(&self, seen: &Seen, path: &Bytes, workshop: &Workshop) -> Result<Vec<FileId>, Cause> {
+        let mut removed = Vec::new();
         if seen.status.kind != FileKind::Directory {
-            return Ok(0);
+            return Ok(removed);
         }
         let failed = || Cause::of("looking at the directories above");
         let status = |fd: OwnedFd| observe::status(fd.as_fd());
         let mut at = seen.fd.try_clone().map_err(failed())?;
-        let (mut above, mut gone) = (split(path).0, 0);
+        let mut above = split(path).0;
         while !above.is_empty() {
             let up = openat(&at, "..", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
             at = up.map_err(|error| failed()(error.into()))?;
@@ -106,9 +107,10 @@ impl Capture<'_> {
             if seen.magic_number == observe::OVERLAYFS && is_of_lower_layer(&then) {
                 return Err(Cause::OfLowerLayer);
             }
-            (above, gone) = (split(&above).0, gone + 1);
+            removed.push(then.file);
+            above = split(&above).0;
         }
-        Ok(gone)
+        Ok(removed)
     }
 
     fn contents(&self, seen: &Seen) -> Result<Contents, Cause> {

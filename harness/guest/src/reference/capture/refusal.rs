@@ -41,7 +41,9 @@ pub enum Cause {
     #[error("its btrfs subvolume is deleted")]
     SubvolumeGone,
     /// It may be of another layer than a new one would be.
-    #[error("it is deleted and on the device of one of the overlay's layers: nothing tells whether a new file would be")]
+    #[error(
+        "it is deleted and on the device of one of the overlay's layers: nothing tells whether a new file would be"
+    )]
     OfOneLayer,
     /// A new one would be in the upper layer.
     #[error("it is a removed directory of an overlay's lower layer, and has the links that it has there")]

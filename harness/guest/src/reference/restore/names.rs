@@ -4,19 +4,19 @@
 //! names; else it is made from its contents), everything that has it is opened, and all of this is undone, with the
 //! times of the directories.
 //!
-//! All such names are put back at once, because one may be in the directory of another. Two of the same name take turns.
+//! What is below a removed directory is opened while that stands: they are a tree ([`Node`]), which is walked from the top.
+//! Two of one name come one after the other, each with its own below it.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FcntlArg, OFlag, RenameFlags, fcntl, openat, renameat2};
-use nix::sys::stat::{Mode, fstatat, mkdirat};
+use nix::sys::stat::{Mode, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use protocol::Fault;
-use protocol::observation::FileKind;
+use protocol::observation::{FileId, FileKind};
 use scenarios::Bytes;
 
 use super::super::image::{InodeSource, NameImage};
@@ -28,35 +28,44 @@ use super::{Failure, Opened, at, inode, wrong};
 use crate::observe;
 use crate::sys::set_apart;
 
-/// A name that is put back: on which visible mount, and its path there.
-type Spot = (u64, Bytes);
-
-/// A file whose name is to be put back.
-struct Waiting {
-    spot: Spot,
-    inode: usize,
-    file: usize,
-    /// So many of the directories above are gone as well.
-    gone: usize,
+/// What is put back under a name, and below it.
+#[derive(Default)]
+struct Node {
+    /// The inode that stands here, where an object has it; else it is a directory, for the moment.
+    inode: Option<usize>,
+    /// The files that are opened by this name.
+    files: Vec<usize>,
+    /// Files that are made in this directory without a name, and their inodes.
+    unnamed: Vec<(usize, usize)>,
+    /// By name and by which of several that had it; none for the directory that has it now, or any where there is none.
+    below: BTreeMap<(Bytes, Option<FileId>), Node>,
 }
 
-/// A thing to undo, on a directory.
+/// A thing to undo, in a directory.
 enum Undo {
     Unlink(Bytes),
     Rmdir(Bytes),
     Return { from: Bytes, to: Bytes },
 }
 
-/// One turn: what was done, in its order.
-struct Turn<'a> {
+/// A directory of the walk.
+struct Directory<'a> {
+    fd: OwnedFd,
+    /// The nearest one at or above it that is there to stay.
+    lasting: Option<&'a Directory<'a>>,
+    /// The visible mount.
+    base: u64,
+}
+
+/// The walk.
+struct Walk<'a> {
     stage: &'a Stage<'a>,
-    undo: Vec<(OwnedFd, Undo)>,
-    /// The times of the directories that were touched.
-    times: BTreeMap<Spot, (OwnedFd, [(i64, i64); 2])>,
-    /// Of each inode the name that it has for the moment.
-    named: BTreeMap<usize, (OwnedFd, Bytes)>,
-    /// The directories that stand there for the moment only.
-    made: BTreeSet<Spot>,
+    /// Of each inode how many names are to be put back.
+    names: BTreeMap<usize, usize>,
+    /// The times of the directories that were changed.
+    times: Vec<(OwnedFd, [(i64, i64); 2])>,
+    /// Inodes with more names to come have one, out of the way, for the meantime.
+    spare: BTreeMap<usize, (OwnedFd, Bytes)>,
 }
 
 /// Opens every file whose name is gone or never was.
@@ -64,44 +73,53 @@ struct Turn<'a> {
 /// # Errors
 /// The first thing that could not be done; what was done is undone even then.
 pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(), Failure> {
-    let mut waiting: Vec<Waiting> = Vec::new();
+    let mut trees: BTreeMap<u64, Node> = BTreeMap::new();
+    let mut walk = Walk { stage, names: BTreeMap::new(), times: Vec::new(), spare: BTreeMap::new() };
     for (index, file) in stage.image.files.iter().enumerate() {
-        match file.name {
-            NameImage::Removed { inode, gone } => {
-                let path = stage.path_on_bench(index).unwrap_or_default();
-                let spot = (stage.image.inodes[inode].base, path);
-                waiting.push(Waiting { spot, inode, file: index, gone });
+        let path = stage.path_on_bench(index).unwrap_or_default();
+        match &file.name {
+            NameImage::Removed { inode, above } => {
+                let (directory, name) = split(&path);
+                let tree = trees.entry(stage.image.inodes[*inode].base).or_default();
+                let node = tree.directory(&directory, above);
+                let node = node.below.entry((name, Some(stage.image.inodes[*inode].file))).or_default();
+                *walk.names.entry(*inode).or_default() += usize::from(node.inode.is_none());
+                node.inode = Some(*inode);
+                node.files.push(index);
             }
-            NameImage::Never { inode } => never_named(stage, index, inode, opened)?,
+            NameImage::Never { inode } => {
+                let tree = trees.entry(stage.image.inodes[*inode].base).or_default();
+                tree.directory(&split(&path).0, &[]).unnamed.push((index, *inode));
+            }
             NameImage::Memfd { .. } => stage.open_memfd(index, opened)?,
             NameImage::Live { .. } | NameImage::Socket { .. } => {}
         }
     }
-    // Directories before what is in them.
-    let depth = |path: &Bytes| path.0.iter().filter(|&&byte| byte == b'/').count();
-    waiting.sort_by_key(|name| (name.spot.0, depth(&name.spot.1), name.inode));
-    while !waiting.is_empty() {
-        let mut taken: BTreeMap<Spot, usize> = BTreeMap::new();
-        let (now, later): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|name| *taken.entry(name.spot.clone()).or_insert(name.inode) == name.inode);
-        let mut turn = Turn::new(stage);
-        let result = turn.take(&now, opened);
-        turn.end().map_err(at("putting directories back as they were"))?;
-        result?;
-        waiting = later;
-    }
-    Ok(())
+    let result = trees.iter().try_for_each(|(base, tree)| {
+        let fd = set_apart(stage.bench(*base)?).map_err(at("a mount to put names back through"))?;
+        walk.within(&Directory { fd, lasting: None, base: *base }, tree, opened)
+    });
+    result.and(walk.end().map_err(at(BACK)))
 }
 
-/// A file that never had a name is made without one. The directory that it was made in is there for the moment.
-fn never_named(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
-    let object = &stage.image.files[file].object;
-    let directory = split(&stage.path_on_bench(file).unwrap_or_default()).0;
-    let mut turn = Turn::new(stage);
-    let result = turn.directory(stage.image.inodes[inode].base, &directory, 0).map_err(at(object));
-    let result = result.and_then(|_| opened_unnamed(stage, file, inode, opened));
-    turn.end().map_err(at("putting directories back as they were"))?;
-    result
+const BACK: &str = "putting directories back as they were";
+
+impl Node {
+    /// The directory of this path, of which the last ones are these, the nearest first.
+    fn directory(&mut self, path: &Bytes, above: &[FileId]) -> &mut Node {
+        let names: Vec<&[u8]> = path.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
+        let count = names.len();
+        names.into_iter().enumerate().fold(self, |node, (index, name)| {
+            let which = above.get(count - 1 - index).copied();
+            node.below.entry((name.into(), which)).or_default()
+        })
+    }
+
+    /// The first file here or below, for messages.
+    fn first(&self) -> Option<usize> {
+        let here = self.files.first().copied().or(self.unnamed.first().map(|(file, _)| *file));
+        here.or_else(|| self.below.values().find_map(Node::first))
+    }
 }
 
 fn opened_unnamed(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
@@ -132,30 +150,65 @@ fn opened_unnamed(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Ope
     Ok(())
 }
 
-impl<'a> Turn<'a> {
-    fn new(stage: &'a Stage<'a>) -> Self {
-        Turn { stage, undo: Vec::new(), times: BTreeMap::new(), named: BTreeMap::new(), made: BTreeSet::new() }
+impl Walk<'_> {
+    /// Puts back what is below a directory, one after the other.
+    fn within(&mut self, directory: &Directory<'_>, node: &Node, opened: &mut Opened) -> Result<(), Failure> {
+        for (file, inode) in &node.unnamed {
+            opened_unnamed(self.stage, *file, *inode, opened)?;
+        }
+        let mut touched = false;
+        for ((name, which), child) in &node.below {
+            if which.is_none()
+                && let Ok(fd) = look_at(directory.fd.as_fd(), name)
+                && observe::status(fd.as_fd()).map_err(at(BACK))?.kind == FileKind::Directory
+            {
+                let fd = set_apart(fd).map_err(at(BACK))?;
+                self.within(&Directory { fd, lasting: None, base: directory.base }, child, opened)?;
+                continue;
+            }
+            // Of what was made for the moment nobody will see the times.
+            if !touched && (directory.lasting.is_none() || node.inode.is_some()) {
+                self.touch(&directory.fd).map_err(at(BACK))?;
+                touched = true;
+            }
+            let mut undo = Vec::new();
+            let result = self.put_back(directory, name, child, &mut undo, opened);
+            let undone =
+                undo.into_iter().rev().try_for_each(|undo| undone(self.stage.proc, directory.fd.as_fd(), &undo));
+            result.and(undone.map_err(at(BACK)))?;
+        }
+        Ok(())
     }
 
-    fn take(&mut self, now: &[Waiting], opened: &mut Opened) -> Result<(), Failure> {
-        let mut spots = BTreeSet::new();
-        for Waiting { spot, inode, file, gone } in now {
-            let object = &self.stage.image.files[*file].object;
-            if spots.insert(spot.clone()) {
-                self.name(spot, *inode, *gone).map_err(at(format!("{object}: putting its name back")))?;
-            }
-        }
-        for Waiting { spot, inode, file, .. } in now {
-            let kind = self.kind(*inode);
+    /// Gives an inode its name, or makes a directory, and opens what has it and what is below it.
+    fn put_back(
+        &mut self,
+        directory: &Directory<'_>,
+        name: &Bytes,
+        node: &Node,
+        undo: &mut Vec<Undo>,
+        opened: &mut Opened,
+    ) -> Result<(), Failure> {
+        let stage = self.stage;
+        let object = || node.first().map_or("a file", |file| stage.image.files[file].object.as_str());
+        let named = self.name(directory, name, node.inode, undo);
+        named.map_err(at(format!("{}: putting its name back", object())))?;
+        let kind = node.inode.map_or(FileKind::Directory, |inode| self.kind(inode));
+        for file in &node.files {
             for purpose in self.stage.uses(*file) {
                 let fd = self.stage.open(*file, purpose, kind, opened)?;
                 self.stage.keep(opened, purpose, fd)?;
-                if self.stage.options.fault == Some(Fault::GhostCopy) {
-                    self.copy(spot, *inode).map_err(at("a mistake"))?;
+                if let (Some(Fault::GhostCopy), Some(inode)) = (self.stage.options.fault, node.inode) {
+                    self.copy(&directory.fd, name, inode).map_err(at("a mistake"))?;
                 }
             }
         }
-        Ok(())
+        if node.below.is_empty() && node.unnamed.is_empty() {
+            return Ok(());
+        }
+        let fd = look_at(directory.fd.as_fd(), name).and_then(set_apart).map_err(at(object()))?;
+        let lasting = Some(directory.lasting.unwrap_or(directory));
+        self.within(&Directory { fd, lasting, base: directory.base }, node, opened)
     }
 
     fn kind(&self, inode: usize) -> FileKind {
@@ -165,36 +218,32 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Gives an inode its name.
-    fn name(&mut self, spot: &Spot, inode: usize, gone: usize) -> io::Result<()> {
-        let (directory, name) = split(&spot.1);
-        let directory = self.directory(spot.0, &directory, gone)?;
+    /// Gives an inode its name, a new directory where there is none.
+    fn name(
+        &mut self,
+        directory: &Directory<'_>,
+        name: &Bytes,
+        inode: Option<usize>,
+        undo: &mut Vec<Undo>,
+    ) -> io::Result<()> {
+        let dir = &directory.fd;
         let fault = self.stage.options.fault;
-        if fault == Some(Fault::SameName) && look_at(directory.as_fd(), &name).is_ok() {
+        if inode.is_some() && fault == Some(Fault::SameName) && look_at(dir.as_fd(), name).is_ok() {
             return Ok(());
         }
-        self.step_aside(spot.0, &directory, &name)?;
-        let source = &self.stage.image.inodes[inode].source;
-        match (self.named.get(&inode), source) {
-            (Some((other, old)), _) => {
-                linkat(other, old.as_slice(), &directory, name.as_slice(), AtFlags::empty())?;
-            }
-            (None, InodeSource::Kept(contents)) => inode::make(self.stage.proc, directory.as_fd(), &name, contents)?,
-            (None, InodeSource::Linked { .. }) => {
-                let bench = self.stage.bench(spot.0).map_err(|failure| failure.error)?;
-                let found = linked(bench, source)?;
-                if observe::status(found.as_fd())?.file != self.stage.image.inodes[inode].file {
-                    return Err(io::Error::other("its other name leads to another file now"));
-                }
-                linkat(&found, "", &directory, name.as_slice(), AtFlags::AT_EMPTY_PATH)?;
-            }
-        }
+        undo.extend(self.step_aside(directory, name)?);
+        let Some(inode) = inode else {
+            mkdirat(dir, name.as_slice(), Mode::from_bits_truncate(0o700))?;
+            undo.push(Undo::Rmdir(name.clone()));
+            return Ok(());
+        };
+        self.give(directory, name, inode)?;
         if fault == Some(Fault::GhostLeft)
-            && let InodeSource::Kept(contents) = source
+            && let InodeSource::Kept(contents) = &self.stage.image.inodes[inode].source
         {
-            inode::make(self.stage.proc, directory.as_fd(), &".zdtm-detached-ghost".into(), contents)?;
+            inode::make(self.stage.proc, dir.as_fd(), &".zdtm-detached-ghost".into(), contents)?;
         }
-        let undo = match (self.kind(inode), fault) {
+        undo.extend(match (self.kind(inode), fault) {
             (_, Some(Fault::Undeleted)) => None,
             (FileKind::Directory, Some(Fault::RenamedNotRemoved)) => {
                 let to = [name.as_slice(), b" (deleted)"].concat().into();
@@ -202,73 +251,61 @@ impl<'a> Turn<'a> {
             }
             (FileKind::Directory, _) => Some(Undo::Rmdir(name.clone())),
             _ => Some(Undo::Unlink(name.clone())),
-        };
-        if let Some(undo) = undo {
-            self.undo.push((directory.try_clone()?, undo));
-        }
-        if self.kind(inode) == FileKind::Directory {
-            self.made.insert(spot.clone());
-        }
-        self.named.insert(inode, (directory, name));
+        });
         Ok(())
     }
 
-    /// A directory on the visible mount; made for the moment, with those above it, where it is missing or something else has
-    /// its name, and where it is one of the last `gone`: whoever has the name steps aside.
-    fn directory(&mut self, base: u64, path: &Bytes, gone: usize) -> io::Result<OwnedFd> {
-        let stage = self.stage;
-        let mut at: OwnedFd = set_apart(stage.bench(base).map_err(|failure| failure.error)?)?;
-        let mut walked: Vec<u8> = Vec::new();
-        let names: Vec<Bytes> =
-            path.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).map(Bytes::from).collect();
-        for (index, name) in names.iter().enumerate() {
-            let spot = (base, join(&walked.as_slice().into(), name));
-            let is_gone = index + gone >= names.len() && !self.made.contains(&spot);
-            let next = match look_at(at.as_fd(), name) {
-                Ok(found) if !is_gone && observe::status(found.as_fd())?.kind == FileKind::Directory => found,
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {
-                    self.touch(base, &walked, &at)?;
-                    self.step_aside(base, &at, name)?;
-                    mkdirat(&at, name.as_slice(), Mode::from_bits_truncate(0o700))?;
-                    self.undo.push((at.try_clone()?, Undo::Rmdir(name.clone())));
-                    self.made.insert(spot.clone());
-                    look_at(at.as_fd(), name)?
+    /// The inode under a free name.
+    fn give(&mut self, directory: &Directory<'_>, name: &Bytes, inode: usize) -> io::Result<()> {
+        let (stage, dir) = (self.stage, &directory.fd);
+        let image = &stage.image.inodes[inode];
+        match (self.spare.get(&inode), &image.source) {
+            (Some((other, old)), _) => linkat(other, old.as_slice(), dir, name.as_slice(), AtFlags::empty())?,
+            (None, InodeSource::Kept(contents)) => {
+                inode::make(stage.proc, dir.as_fd(), name, contents)?;
+                if self.names[&inode] > 1 {
+                    let lasting = directory.lasting.unwrap_or(directory);
+                    let spare = Bytes::from(format!(".zdtm-detached-{}-spare-{inode}", std::process::id()).as_str());
+                    linkat(dir, name.as_slice(), &lasting.fd, spare.as_slice(), AtFlags::empty())?;
+                    self.spare.insert(inode, (lasting.fd.try_clone()?, spare));
                 }
-            };
-            walked = spot.1.0;
-            at = set_apart(next)?;
-        }
-        self.touch(base, &walked, &at)?;
-        Ok(at)
-    }
-
-    /// Remembers the times of a directory before it is changed.
-    fn touch(&mut self, base: u64, path: &[u8], dir: &OwnedFd) -> io::Result<()> {
-        let spot = (base, Bytes::from(path));
-        if let Entry::Vacant(place) = self.times.entry(spot) {
-            let stat = fstatat(dir, "", AtFlags::AT_EMPTY_PATH)?;
-            let times = [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)];
-            place.insert((dir.try_clone()?, times));
+            }
+            (None, InodeSource::Linked { .. }) => {
+                let bench = stage.bench(directory.base).map_err(|failure| failure.error)?;
+                let found = linked(bench, &image.source)?;
+                if observe::status(found.as_fd())?.file != image.file {
+                    return Err(io::Error::other("its other name leads to another file now"));
+                }
+                linkat(&found, "", dir, name.as_slice(), AtFlags::AT_EMPTY_PATH)?;
+            }
         }
         Ok(())
     }
 
-    /// Whoever has the name now gets another one for the moment.
-    fn step_aside(&mut self, base: u64, dir: &OwnedFd, name: &Bytes) -> io::Result<()> {
-        if look_at(dir.as_fd(), name).is_err() {
-            return Ok(());
+    /// Remembers the times of a directory before it is changed. The descriptor is a real one: with it they can be put back
+    /// even when the directory is removed.
+    fn touch(&mut self, dir: &OwnedFd) -> io::Result<()> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = set_apart(openat(dir, ".", flags, Mode::empty())?)?;
+        let stat = fstat(&dir)?;
+        let times = [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)];
+        self.times.push((dir, times));
+        Ok(())
+    }
+
+    /// Whoever has the name now gets another one for the moment; how to undo that.
+    fn step_aside(&self, directory: &Directory<'_>, name: &Bytes) -> io::Result<Option<Undo>> {
+        let dir = directory.fd.as_fd();
+        if look_at(dir, name).is_err() {
+            return Ok(None);
         }
         for number in 0.. {
             let aside = Bytes::from(format!(".zdtm-detached-{}-{number}", std::process::id()).as_str());
-            match moved(self.stage.proc, dir.as_fd(), name, &aside) {
+            match moved(self.stage.proc, dir, name, &aside) {
                 Ok(()) => {
-                    wrong::aside(self.stage, base, dir.as_fd(), &aside)?;
-                    if self.stage.options.fault == Some(Fault::TakerLost) {
-                        return Ok(());
-                    }
-                    self.undo.push((dir.try_clone()?, Undo::Return { from: aside, to: name.clone() }));
-                    return Ok(());
+                    wrong::aside(self.stage, directory.base, dir, &aside)?;
+                    let lost = self.stage.options.fault == Some(Fault::TakerLost);
+                    return Ok((!lost).then(|| Undo::Return { from: aside, to: name.clone() }));
                 }
                 Err(Errno::EEXIST) => {}
                 Err(error) => return Err(error.into()),
@@ -278,32 +315,25 @@ impl<'a> Turn<'a> {
     }
 
     /// The mistake of a copy for each who opens: what stands under the name is exchanged for another one.
-    fn copy(&mut self, spot: &Spot, inode: usize) -> io::Result<()> {
-        let (directory, name) = split(&spot.1);
-        let directory = self.directory(spot.0, &directory, 0)?;
+    fn copy(&self, dir: &OwnedFd, name: &Bytes, inode: usize) -> io::Result<()> {
         if let InodeSource::Kept(contents) = &self.stage.image.inodes[inode].source {
-            unlinkat(&directory, name.as_slice(), UnlinkatFlags::NoRemoveDir)?;
-            inode::make(self.stage.proc, directory.as_fd(), &name, contents)?;
+            unlinkat(dir, name.as_slice(), UnlinkatFlags::NoRemoveDir)?;
+            inode::make(self.stage.proc, dir.as_fd(), name, contents)?;
         }
         Ok(())
     }
 
-    /// Undoes all, last things first, then puts the times back.
+    /// Takes spare names away, then puts the times back, those first that were remembered last.
     fn end(self) -> io::Result<()> {
         let mut result = Ok(());
-        for (dir, undo) in self.undo.into_iter().rev() {
-            let done = undone(self.stage.proc, dir.as_fd(), &undo);
-            result = result.and(done);
+        for (dir, name) in self.spare.into_values() {
+            result = result.and(unlinkat(&dir, name.as_slice(), UnlinkatFlags::NoRemoveDir).map_err(Into::into));
         }
         if self.stage.options.fault == Some(Fault::ParentTouched) {
             return result;
         }
-        for (dir, times) in self.times.into_values() {
-            // A directory that was made for the moment is gone by now.
-            match inode::times(dir.as_fd(), &Bytes::default(), times) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                done => result = result.and(done),
-            }
+        for (dir, times) in self.times.into_iter().rev() {
+            result = result.and(inode::own_times(&dir, times));
         }
         result
     }
