@@ -113,14 +113,14 @@ const MEMORY: u16 = 8;
 
 /// So many of 256 programs may need a process of their own. Most of a checkpoint's time is the process's, not the program's, with
 /// criu even more so.
-const ALONE: u8 = 6;
+const ALONE: u8 = 5;
 const ALONE_WITH_CRIU: u8 = 2;
 
 /// Programs of one process with criu: what it does for the process takes as long as some forty programs.
 const PACK_WITH_CRIU: usize = 64;
 
 /// One of so many programs goes through another lifecycle, alone as well.
-const OTHER_LIFECYCLE: u64 = 128;
+const OTHER_LIFECYCLE: u64 = 192;
 const OTHER_LIFECYCLE_WITH_CRIU: u64 = 512;
 
 /// How the end is told.
@@ -217,7 +217,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let (disks, memory) = match args.machines.backend {
         Backend::Vm if args.controls && is_criu => (DISKS, MEMORY),
         Backend::Vm => (64, 256),
-        Backend::Host => (20, 256),
+        Backend::Host => (16, 256),
     };
     let (alone, other_lifecycle) = match is_criu {
         true => (ALONE_WITH_CRIU, OTHER_LIFECYCLE_WITH_CRIU),
