@@ -105,3 +105,18 @@ fn a_file_that_left_its_mount_is_judged() {
     let model = Model::run(&text::program(source).unwrap()).unwrap();
     assert!(!model.is_restorable());
 }
+
+/// What was removed from an overlay can come back where a new one in the upper layer is on the same device and as empty of links.
+#[test]
+fn what_was_removed_from_an_overlay_is_judged() {
+    let one = "mount tmpfs o\nmkdir o/l\nmkdir o/l/d\nwrite o/l/f \"x\"\noverlay m lower=o/l upper=o/u work=o/w\n";
+    let two = "mount tmpfs o\nmount tmpfs l\nwrite l/f \"x\"\noverlay m lower=l upper=o/u work=o/w\n";
+    let restorable = |layers: &str, rest: &str| {
+        Model::run(&text::program(&format!("{layers}{rest}")).unwrap()).unwrap().is_restorable()
+    };
+    let file = "fd0 = open m/f rdwr\nunlink m/f\n";
+    assert_eq!([restorable(one, file), restorable(two, file)], [true, false], "a file that was copied up");
+    let lower = "fd0 = open m/d directory\nrmdir m/d\n";
+    let upper = "mkdir m/e\nfd0 = open m/e directory\nrmdir m/e\n";
+    assert_eq!([restorable(one, upper), restorable(one, lower)], [true, false], "a directory");
+}

@@ -51,7 +51,7 @@ enum Undo {
 /// A directory of the walk.
 struct Directory<'a> {
     fd: OwnedFd,
-    /// The nearest one at or above it that is there to stay.
+    /// The nearest one above it that is there to stay; none when it is there to stay itself.
     lasting: Option<&'a Directory<'a>>,
     /// The visible mount.
     base: u64,
@@ -104,6 +104,12 @@ pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(),
 
 const BACK: &str = "putting directories back as they were";
 
+impl Directory<'_> {
+    fn lasting(&self) -> &Directory<'_> {
+        self.lasting.unwrap_or(self)
+    }
+}
+
 impl Node {
     /// The directory of this path, of which the last ones are these, the nearest first.
     fn directory(&mut self, path: &Bytes, above: &[FileId]) -> &mut Node {
@@ -122,6 +128,7 @@ impl Node {
     }
 }
 
+/// A file that never had a name is made without one, in the directory where it was made.
 fn opened_unnamed(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
     let image = &stage.image.files[file];
     let InodeSource::Kept(contents) = &stage.image.inodes[inode].source else { return Ok(()) };
@@ -207,8 +214,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let fd = look_at(directory.fd.as_fd(), name).and_then(set_apart).map_err(at(object()))?;
-        let lasting = Some(directory.lasting.unwrap_or(directory));
-        self.within(&Directory { fd, lasting, base: directory.base }, node, opened)
+        self.within(&Directory { fd, lasting: Some(directory.lasting()), base: directory.base }, node, opened)
     }
 
     fn kind(&self, inode: usize) -> FileKind {
@@ -237,7 +243,12 @@ impl Walk<'_> {
             undo.push(Undo::Rmdir(name.clone()));
             return Ok(());
         };
-        self.give(directory, name, inode)?;
+        if let Err(error) = self.give(directory, name, inode) {
+            // It may have been made in part, on a full disk for one.
+            let how = if self.kind(inode) == FileKind::Directory { Undo::Rmdir } else { Undo::Unlink };
+            let _ = undone(self.stage.proc, dir.as_fd(), &how(name.clone()));
+            return Err(error);
+        }
         if fault == Some(Fault::GhostLeft)
             && let InodeSource::Kept(contents) = &self.stage.image.inodes[inode].source
         {
@@ -264,7 +275,7 @@ impl Walk<'_> {
             (None, InodeSource::Kept(contents)) => {
                 inode::make(stage.proc, dir.as_fd(), name, contents)?;
                 if self.names[&inode] > 1 {
-                    let lasting = directory.lasting.unwrap_or(directory);
+                    let lasting = directory.lasting();
                     let spare = Bytes::from(format!(".zdtm-detached-{}-spare-{inode}", std::process::id()).as_str());
                     linkat(dir, name.as_slice(), &lasting.fd, spare.as_slice(), AtFlags::empty())?;
                     self.spare.insert(inode, (lasting.fd.try_clone()?, spare));
