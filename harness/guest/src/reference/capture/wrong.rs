@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
+use nix::time::{ClockId, clock_gettime};
 use protocol::Fault;
 use protocol::observation::{FileKind, Object};
 use scenarios::Bytes;
@@ -86,7 +87,15 @@ pub(super) fn place(capture: &Capture<'_>, group: &[&Seen], right: DetachedMount
 }
 
 /// Every file is given the mode that it has, which moves the time of its change.
+///
+/// Not before the clock that is read for that time has moved (`ktime_get_coarse_real_ts64`): what was changed in the
+/// same tick has the same time, on a filesystem without finer ones (ramfs), and then nothing has happened.
 pub(super) fn touch(proc: BorrowedFd<'_>, objects: &[Seen]) {
+    let now = || clock_gettime(ClockId::CLOCK_REALTIME_COARSE).ok();
+    let start = now();
+    while start.is_some() && now() == start {
+        std::thread::yield_now();
+    }
     for seen in objects.iter().filter(|seen| seen.status.kind == FileKind::File && seen.object != Object::Exe) {
         let mode = Mode::from_bits_truncate(seen.status.mode);
         // On a read-only mount it cannot be done, and then nothing happens.
