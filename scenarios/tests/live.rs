@@ -7,7 +7,7 @@ use std::path::Path;
 use arbtest::arbitrary::Unstructured;
 use scenarios::grammar::{apart, forms};
 use scenarios::live::{self, KINDS, Swarm, Terms};
-use scenarios::model::{Model, MountState};
+use scenarios::model::{Model, MountKey, MountState};
 use scenarios::program::Claim;
 use scenarios::{Program, Scenario, Step, check, fuzz, text};
 
@@ -39,6 +39,29 @@ fn most_end_with_an_object_on_a_detached_mount() {
     let all = 400;
     let detached = (0..all).filter(|seed| live::is_detached(&program(*seed))).count();
     assert!(detached * 100 > 90 * usize::try_from(all).unwrap(), "{detached} of {all}");
+}
+
+#[test]
+fn some_hold_objects_on_two_detached_mounts() {
+    let has_two = |seed| {
+        let outline = Model::run(&program(seed)).unwrap().outline();
+        let detached = outline.iter().filter(|seen| seen.state == MountState::Detached);
+        detached.map(|seen| seen.mount).collect::<BTreeSet<_>>().len() > 1
+    };
+    let two = (0..400).filter(|&seed| has_two(seed)).count();
+    assert!(two > 20, "{two} of 400");
+}
+
+/// A detached bind of what is in memory can be put back, so a program is drawn once, as a rule.
+#[test]
+fn what_is_detached_is_mounted_elsewhere() {
+    let memory = Terms { disks: false, privileged: false, ..Terms::default() };
+    let is_restorable = |seed| {
+        let program = live::program(&mut Unstructured::new(&live::noise(seed)), &memory).unwrap();
+        Model::run(&program).unwrap().is_restorable()
+    };
+    let restorable = (0..400).filter(|&seed| is_restorable(seed)).count();
+    assert!(restorable > 240, "{restorable} of 400");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use scenarios::program::{Filesystem, Step};
 const BYTES: usize = 4096;
 /// So many of 256 may be as long as the terms allow; the others have no more than `SHORT` steps and what ends them.
 const LONG: u8 = 32;
-const SHORT: usize = 10;
+const SHORT: usize = 14;
 /// So many of 256 hold nothing that is detached, and so many may hold what nobody can restore: the latter run alone.
 const VISIBLE: u8 = 12;
 const LOST: u8 = 6;

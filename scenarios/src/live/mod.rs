@@ -12,6 +12,7 @@
 
 mod choose;
 mod claims;
+mod ending;
 mod exhaustive;
 mod mounting;
 mod mutate;
@@ -149,7 +150,7 @@ pub fn program(u: &mut Unstructured<'_>, terms: &Terms) -> Result<Program> {
 /// Those of the source of bytes; running out of them is none.
 pub fn program_of(u: &mut Unstructured<'_>, terms: &Terms, swarm: &Swarm) -> Result<Program> {
     let mut growth = Growth::new(terms);
-    let most = terms.steps.saturating_sub(needs::ENDING_STEPS).max(1);
+    let most = terms.steps.saturating_sub(ending::ENDING_STEPS).max(1);
     // The smaller of two: short programs more often.
     let length = u.int_in_range(1..=most)?.min(u.int_in_range(1..=most)?);
     let mut tries = 0;
@@ -159,7 +160,7 @@ pub fn program_of(u: &mut Unstructured<'_>, terms: &Terms, swarm: &Swarm) -> Res
         needs::step(u, &mut growth, swarm, kind, length)?;
     }
     if !u.ratio(1, 16)? {
-        needs::ending(u, &mut growth, swarm, terms.detaches)?;
+        ending::ending(u, &mut growth, swarm, terms.detaches)?;
     }
     if terms.assertions {
         claims::add(u, &mut growth)?;

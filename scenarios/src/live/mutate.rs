@@ -3,7 +3,7 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::{Growth, Swarm, Terms, assert, claims, needs, repair, repair_within, repaired};
+use super::{Growth, Swarm, Terms, assert, claims, ending, needs, repair, repair_within, repaired};
 use crate::grammar::{Item, apart};
 use crate::program::{Line, ObjectName, Place};
 use crate::{Program, Step};
@@ -33,7 +33,7 @@ pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, term
         }
     }
     if !u.ratio(1, 16)? {
-        needs::ending(u, &mut after, &Swarm::all(terms), terms.detaches)?;
+        ending::ending(u, &mut after, &Swarm::all(terms), terms.detaches)?;
     }
     if terms.assertions {
         claims::add(u, &mut after)?;

@@ -1,4 +1,4 @@
-//! What a step needs before it can be done, and how a program ends.
+//! What a step needs before it can be done.
 
 use arbitrary::{Result, Unstructured};
 
@@ -7,12 +7,12 @@ use super::{Growth, Swarm};
 use crate::program::{Filesystem, OpenFlag, Place};
 use crate::{Bytes, Step};
 
-/// So many steps at most an ending adds.
-pub(super) const ENDING_STEPS: usize = 8;
+/// A program may get so many steps longer for the needs of its last one.
+const NEEDED_STEPS: usize = 8;
 /// A step's needs have needs of their own, so deep at most.
 const DEPTH: usize = 4;
 /// So often a step of one kind is tried before its needs are seen to.
-const TRIES: usize = 3;
+pub(super) const TRIES: usize = 3;
 
 /// A step of this kind, and before it what it needs; nothing where the program would get longer than `length`.
 pub(super) fn step(
@@ -45,7 +45,7 @@ fn wish(
     length: usize,
     depth: usize,
 ) -> Result<bool> {
-    if growth.len() >= length + ENDING_STEPS {
+    if growth.len() >= length + NEEDED_STEPS {
         return Ok(false);
     }
     if attempt(u, growth, swarm, wish_for, TRIES)? {
@@ -68,7 +68,14 @@ fn wish(
     attempt(u, growth, swarm, wish_for, TRIES)
 }
 
-fn attempt(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, wish: Wish, tries: usize) -> Result<bool> {
+/// A step as wished for, if one comes in so many tries.
+pub(super) fn attempt(
+    u: &mut Unstructured<'_>,
+    growth: &mut Growth,
+    swarm: &Swarm,
+    wish: Wish,
+    tries: usize,
+) -> Result<bool> {
     let survey = growth.model.survey();
     for _ in 0..tries {
         if let Some(step) = choose::step(u, growth, &survey, swarm, wish)?
@@ -111,57 +118,4 @@ fn needs(kind: &str) -> &'static [Wish] {
         "send" => &[SOCKETS, OPEN],
         _ => &[],
     }
-}
-
-/// Has the program hold something on a mount and, if it `detaches`, detaches that; what is mounted nowhere else is bound first,
-/// as a rule, because nobody could restore it.
-pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, detaches: bool) -> Result<()> {
-    for round in 0..3 {
-        let survey = growth.model.survey();
-        if survey.has_detached {
-            return Ok(());
-        }
-        let held: Vec<_> = survey.mounts.iter().filter(|mount| mount.objects > 0).collect();
-        if !held.is_empty() {
-            if !detaches {
-                return Ok(());
-            }
-            let best: Vec<_> = held.iter().filter(|mount| mount.elsewhere).collect();
-            let chosen = if best.is_empty() { *u.choose(&held)? } else { **u.choose(&best)? };
-            if !chosen.elsewhere && !u.ratio(1, 8)? {
-                bind_elsewhere(growth, &chosen.place);
-            }
-            if growth.add(&Step::Unmount { at: chosen.place.clone(), lazy: true }) {
-                continue;
-            }
-        }
-        if !attempt(u, growth, swarm, Wish { at: Spot::Mount, ..Wish::of("open") }, TRIES)? || round > 0 {
-            from_scratch(growth);
-        }
-    }
-    Ok(())
-}
-
-fn at(path: &str) -> Place {
-    Place { base: None, path: Bytes::from(path) }
-}
-
-/// A path that nobody has.
-fn free(growth: &Growth) -> Option<String> {
-    (0..100).map(|number| format!("m{number}")).find(|name| growth.after(&Step::Mkdir { at: at(name) }).is_some())
-}
-
-fn bind_elsewhere(growth: &mut Growth, from: &Place) {
-    let Some(name) = free(growth) else { return };
-    growth.add(&Step::Bind { from: from.clone(), to: at(&name), recursive: false, attributes: Vec::new() });
-}
-
-/// The shortest way to a file on a mount, where nothing else worked.
-fn from_scratch(growth: &mut Growth) {
-    let Some(name) = free(growth) else { return };
-    let file = format!("{name}/f");
-    let object = growth.name("fd");
-    growth.add(&Step::Mount { filesystem: Filesystem::Tmpfs, at: at(&name), attributes: Vec::new() });
-    growth.add(&Step::Write { at: at(&file), bytes: Bytes::from("x") });
-    growth.add(&Step::Open { name: object, at: at(&file), flags: Vec::new() });
 }

@@ -1,0 +1,152 @@
+//! How a program ends: something is held on a mount, and most often that is detached.
+
+use arbitrary::{Result, Unstructured};
+
+use super::choose::{Spot, Wish, below};
+use super::needs::{TRIES, attempt};
+use super::{Growth, Swarm};
+use crate::model::{Entry, EntryKind};
+use crate::program::{Filesystem, Place};
+use crate::{Bytes, Step};
+
+/// So many steps at most an ending adds.
+pub(super) const ENDING_STEPS: usize = 12;
+
+/// What is easily lost, and hardly ever comes about step by step.
+#[derive(Clone, Copy)]
+enum Twist {
+    /// Another mount of the same filesystem is detached as well.
+    SecondMount,
+    /// What is held loses its name, and may have or get another one, or another file may get that.
+    LostName,
+    /// The process works there, or has its root there.
+    Entered,
+}
+
+/// Has the program hold something on a mount and, if it `detaches`, detaches that; what is mounted nowhere else is bound first,
+/// as a rule, because nobody could restore it.
+pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, detaches: bool) -> Result<()> {
+    let mut has_twist = !u.ratio(1, 4)?;
+    for round in 0..3 {
+        let survey = growth.model.survey();
+        if survey.has_detached {
+            return Ok(());
+        }
+        let held: Vec<_> = survey.mounts.iter().filter(|mount| mount.objects > 0).collect();
+        if !held.is_empty() {
+            if !detaches {
+                return Ok(());
+            }
+            let best: Vec<_> = held.iter().filter(|mount| mount.elsewhere).collect();
+            let chosen = if best.is_empty() { *u.choose(&held)? } else { **u.choose(&best)? };
+            if !chosen.elsewhere && !u.ratio(1, 8)? {
+                bind_elsewhere(growth, &chosen.place);
+            }
+            if !std::mem::replace(&mut has_twist, true) {
+                twist(u, growth, swarm, &chosen.place)?;
+            }
+            if growth.add(&Step::Unmount { at: chosen.place.clone(), lazy: true }) {
+                continue;
+            }
+        }
+        if !attempt(u, growth, swarm, Wish { at: Spot::Mount, ..Wish::of("open") }, TRIES)? || round > 0 {
+            from_scratch(growth);
+        }
+    }
+    Ok(())
+}
+
+fn at(path: &str) -> Place {
+    Place { base: None, path: Bytes::from(path) }
+}
+
+/// A path that nobody has.
+fn free(growth: &Growth) -> Option<String> {
+    (0..100).map(|number| format!("m{number}")).find(|name| growth.after(&Step::Mkdir { at: at(name) }).is_some())
+}
+
+fn bind_elsewhere(growth: &mut Growth, from: &Place) {
+    let Some(name) = free(growth) else { return };
+    growth.add(&Step::Bind { from: from.clone(), to: at(&name), recursive: false, attributes: Vec::new() });
+}
+
+/// The shortest way to a file on a mount, where nothing else worked.
+fn from_scratch(growth: &mut Growth) {
+    let Some(name) = free(growth) else { return };
+    let file = format!("{name}/f");
+    let object = growth.name("fd");
+    growth.add(&Step::Mount { filesystem: Filesystem::Tmpfs, at: at(&name), attributes: Vec::new() });
+    growth.add(&Step::Write { at: at(&file), bytes: Bytes::from("x") });
+    growth.add(&Step::Open { name: object, at: at(&file), flags: Vec::new() });
+}
+
+/// One of the twists, on a mount that is about to be detached.
+fn twist(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, on: &Place) -> Result<()> {
+    use Twist::{Entered, LostName, SecondMount};
+    let all: &[Twist] =
+        if growth.shares { &[SecondMount, LostName] } else { &[SecondMount, LostName, Entered, Entered] };
+    match *u.choose(all)? {
+        SecondMount => second_mount(u, growth, swarm, on),
+        LostName => lost_name(u, growth, swarm, on),
+        Entered => {
+            let Some(at) = below_mount(u, growth, on, &[EntryKind::Directory], false)? else { return Ok(()) };
+            growth.add(&if u.ratio(2, 3)? { Step::Chdir { at } } else { Step::Chroot { at } });
+            Ok(())
+        }
+    }
+}
+
+/// A directory of it is bound, or a file, which may have two names; something is opened there, and that mount is detached.
+fn second_mount(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, on: &Place) -> Result<()> {
+    const KINDS: &[EntryKind] = &[EntryKind::Directory, EntryKind::File];
+    let Some(to) = free(growth).map(|name| at(&name)) else { return Ok(()) };
+    let is_file = u.ratio(1, 3)?;
+    if !is_file && u.arbitrary()? {
+        growth.add(&Step::Mkdir { at: below(on, swarm.name(u)?) });
+    }
+    let kinds = if is_file { &KINDS[1..] } else { &KINDS[..1] };
+    let Some(from) = below_mount(u, growth, on, kinds, false)? else { return Ok(()) };
+    if is_file {
+        growth.add(&Step::Write { at: to.clone(), bytes: Bytes::default() });
+        if u.arbitrary()? {
+            growth.add(&Step::Link { old: from.clone(), new: below(on, swarm.name(u)?) });
+        }
+    }
+    growth.add(&Step::Bind { from, to: to.clone(), recursive: false, attributes: Vec::new() });
+    let Some(at) = below_mount(u, growth, &to, KINDS, false)? else { return Ok(()) };
+    let name = growth.name("fd");
+    growth.add(&Step::Open { name, at, flags: Vec::new() });
+    growth.add(&Step::Unmount { at: to, lazy: true });
+    Ok(())
+}
+
+fn lost_name(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, on: &Place) -> Result<()> {
+    let Some(old) = below_mount(u, growth, on, &[EntryKind::File, EntryKind::Special], true)? else { return Ok(()) };
+    if u.arbitrary()? {
+        let new = below(on, swarm.name(u)?);
+        growth.add(&Step::Link { old: old.clone(), new });
+    }
+    growth.add(&Step::Unlink { at: old.clone() });
+    if u.ratio(1, 3)? {
+        growth.add(&Step::Write { at: old, bytes: Bytes::from("decoy") });
+    }
+    Ok(())
+}
+
+/// A name on the mount, its root among them.
+fn below_mount(
+    u: &mut Unstructured<'_>,
+    growth: &Growth,
+    on: &Place,
+    kinds: &[EntryKind],
+    held: bool,
+) -> Result<Option<Place>> {
+    let survey = growth.model.survey();
+    let is_there = |place: &Place| {
+        let rest = place.path.as_slice().strip_prefix(on.path.as_slice());
+        place.base == on.base && matches!(rest, Some([] | [b'/', ..]))
+    };
+    let fits = |entry: &&Entry| kinds.contains(&entry.kind) && (entry.held || !held) && is_there(&entry.place);
+    let all: Vec<&Entry> = survey.entries.iter().filter(fits).collect();
+    if all.is_empty() { Ok(None) } else { Ok(Some(u.choose(&all)?.place.clone())) }
+}
