@@ -106,6 +106,16 @@ fn a_file_that_left_its_mount_is_judged() {
     assert!(!model.is_restorable());
 }
 
+#[test]
+fn an_open_device_on_a_mount_that_is_nodev_now_is_judged() {
+    let restorable = |rest: &str| {
+        let source = format!("mount tmpfs a\nmknod a/n char 1 3\n{rest}");
+        Model::run(&text::program(&source).unwrap()).unwrap().is_restorable()
+    };
+    assert!(!restorable("fd0 = open a/n\nremount a nodev\n"));
+    assert!(restorable("fd0 = open a/n path\nremount a nodev\n") && restorable("fd0 = open a/n\nremount a nosuid\n"));
+}
+
 /// What was removed from an overlay can come back where a new one in the upper layer is on the same device and as empty of links.
 #[test]
 fn what_was_removed_from_an_overlay_is_judged() {

@@ -14,7 +14,7 @@ const LONG: u8 = 32;
 const SHORT: usize = 14;
 /// So many of 256 hold nothing that is detached, and so many may hold what nobody can restore: the latter run alone.
 const VISIBLE: u8 = 12;
-const LOST: u8 = 6;
+const LOST: u8 = 4;
 /// What is in memory.
 const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
 /// A program that is no use is drawn again so often.

@@ -19,6 +19,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("fd0 = open tmp rdwr tmpfile\nmount tmpfs tmp ro", OVER_IT),
     ("write \"tmp/f (deleted)\" \"\"\nfd0 = open \"tmp/f (deleted)\" rdwr\nbind tmp tmp", OVER_IT),
     ("write \"f (deleted)\" \"\"\nwrite g \"\"\nfd0 = open \"f (deleted)\" rdwr\nbind g \"f (deleted)\"", OVER_IT),
+    (
+        "mount tmpfs a\nmknod a/n char 1 3\nfd0 = open a/n\nremount a nodev",
+        "an open device on a mount that is nodev now",
+    ),
     ("fd0 = open tmp rdwr tmpfile\nlink fd0: b", "it was opened with O_TMPFILE and has got a name since"),
     ("bind tmp g\nfd0 = open tmp\nrmdir tmp", "a visible mount still has it or its directory for its root"),
     ("bind tmp g\nmkdir tmp/d\nfd0 = open tmp/d\nrmdir tmp/d\nrmdir tmp", "a visible mount still has it"),

@@ -26,7 +26,7 @@ enum Twist {
 /// Has the program hold something on a mount and, if it `detaches`, detaches that; what is mounted nowhere else is bound first,
 /// as a rule, because nobody could restore it.
 pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, detaches: bool) -> Result<()> {
-    let mut has_twist = !u.ratio(1, 4)?;
+    let mut has_twist = !u.ratio(1, 6)?;
     for round in 0..3 {
         let survey = growth.model.survey();
         if survey.has_detached {

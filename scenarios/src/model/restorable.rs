@@ -7,12 +7,15 @@ use super::objects::{Description, Held};
 
 impl Model {
     /// Whether every object could be made again: of a detached mount, some mount of the namespace that can be bound shows the
-    /// root; what is on a visible mount is not covered by another one; what was made without a name has none. False also where
-    /// the model cannot tell.
+    /// root; what is on a visible mount is not covered by another one; what was made without a name has none; the mount of an
+    /// open device is not `nodev` now. False also where the model cannot tell.
     pub fn is_restorable(&self) -> bool {
         let held: Vec<_> = self.open_files().collect();
         // No other open gives a descriptor that flag.
         if held.iter().any(|one| one.unnamed && self.files.inode_of(one.path.den).links > 0) {
+            return false;
+        }
+        if held.iter().any(|one| self.is_forbidden_device(one)) {
             return false;
         }
         let all = held.iter().map(|one| one.path).chain([self.cwd, self.root]);
@@ -23,6 +26,11 @@ impl Model {
             let mount = self.mounts.get(path.mnt);
             if mount.attached { self.is_bare(path) } else { self.is_shown(path.mnt) }
         })
+    }
+
+    fn is_forbidden_device(&self, one: &Description) -> bool {
+        let is_device = matches!(self.files.inode_of(one.path.den).kind, Kind::Device(..));
+        is_device && !one.path_only && self.mounts.get(one.path.mnt).nodev
     }
 
     /// Whether it, or a directory above it, was removed from an overlay that cannot have it back. Where a layer was changed

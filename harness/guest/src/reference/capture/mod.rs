@@ -192,6 +192,7 @@ impl Capture<'_> {
         };
         for seen in group {
             let found = match (&detached, &workshop) {
+                _ if is_forbidden_device(seen) => Err(Cause::DeviceForbidden),
                 (Some(mount), Some(workshop)) => self.detached_file(seen, mount, workshop),
                 _ => self.other_file(seen),
             };
@@ -342,6 +343,13 @@ impl Capture<'_> {
         self.image.inodes.push(inode);
         self.image.inodes.len() - 1
     }
+}
+
+/// Whether its mount became `nodev` after the open (mount(2), `may_open_dev` in fs/namei.c).
+fn is_forbidden_device(seen: &Seen) -> bool {
+    let is_device = matches!(seen.status.kind, FileKind::CharDevice | FileKind::BlockDevice);
+    let is_open = seen.descriptor.as_ref().is_some_and(|one| one.flags.cast_signed() & libc::O_PATH == 0);
+    is_device && is_open && seen.mount_flags & libc::ST_NODEV != 0
 }
 
 fn refuse(seen: &Seen, cause: Cause) -> Refusal {

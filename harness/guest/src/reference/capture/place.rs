@@ -210,7 +210,9 @@ fn root_by_name(seen: &Seen, workshop: &Workshop) -> Result<Bytes, Cause> {
     let path = without_slash(&seen.link);
     let names = entry::names_of(workshop, seen.status.file).map_err(Cause::of("looking for the file"))?;
     if names.is_empty() {
-        return Err(Cause::NoVisibleMount);
+        let is_here = observe::status(workshop.root.as_fd()).is_ok_and(|at| at.file.device == seen.status.file.device);
+        let nameless = || Cause::Ambiguous("the file cannot be opened, and has no name left to find it by".to_owned());
+        return Err(if is_here { nameless() } else { Cause::NoVisibleMount });
     }
     let count = names.len();
     let ends = |name: Bytes| {

@@ -51,6 +51,9 @@ pub enum Cause {
     /// The flag of the descriptor comes with a new file only.
     #[error("it was opened with O_TMPFILE and has got a name since: no other open gives that flag")]
     NamedSince,
+    /// The mount would have to have another flag for the moment of the open.
+    #[error("it is an open device on a mount that is nodev now: it cannot be opened there again")]
+    DeviceForbidden,
     /// It would have to be made again where nothing can be made.
     #[error("it is deleted and would have to be made again, but its directory cannot be written: {0}")]
     CannotBeMadeAgain(io::Error),
