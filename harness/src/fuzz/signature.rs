@@ -91,7 +91,13 @@ fn object(difference: &Difference) -> String {
 }
 
 /// What stands before and after a name that criu writes without quotes (criu/files-reg.c, criu/mount.c): a name may have blanks.
-const BARE_NAMES: [(&str, &str); 3] = [(": File ", " has bad "), ("open file ", " on restore"), (" mnt ./", " dev ")];
+const BARE_NAMES: [(&str, &str); 5] = [
+    (": File ", " has bad "),
+    ("open file ", " on restore"),
+    (" mnt ./", " dev "),
+    ("Can't link ", " -> "),
+    (" -> ", ": "),
+];
 
 /// A message without what changes from program to program.
 pub fn plain(text: &str) -> String {
@@ -148,6 +154,7 @@ mod tests {
             ),
             ("x: File f (deleted) has bad size 0 (expect 5)", "x: File ... has bad size N (expect N)"),
             ("mnt: FS mnt ./two words dev 0x1e root /a unsupported", "mnt: FS mnt ./... dev N root /... unsupported"),
+            ("x: Can't link f/#257.cr.1.ghost -> f/#257: Is full", "x: Can't link ... -> ...: Is full"),
             ("the dump did not end within 12000 ms", "the dump did not end within N ms"),
             ("cannot bind \"a b\" at 0x7ffe01: it's so", "cannot bind \"...\" at N: it's so"),
             ("ext4 and x86_64 größe/1", "extN and xN_N größe/N"),

@@ -26,7 +26,7 @@ enum Twist {
 /// Has the program hold something on a mount and, if it `detaches`, detaches that; what is mounted nowhere else is bound first,
 /// as a rule, because nobody could restore it.
 pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, detaches: bool) -> Result<()> {
-    let mut has_twist = !u.ratio(1, 6)?;
+    let mut wants_twist = u.ratio(1, 6)?;
     for round in 0..3 {
         let survey = growth.model.survey();
         if survey.has_detached {
@@ -42,7 +42,7 @@ pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swar
             if !chosen.elsewhere && !u.ratio(1, 8)? {
                 bind_elsewhere(growth, &chosen.place);
             }
-            if !std::mem::replace(&mut has_twist, true) {
+            if std::mem::take(&mut wants_twist) {
                 twist(u, growth, swarm, &chosen.place)?;
             }
             if growth.add(&Step::Unmount { at: chosen.place.clone(), lazy: true }) {
@@ -120,6 +120,7 @@ fn second_mount(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, on
     Ok(())
 }
 
+/// A file that is held loses the name that it has there.
 fn lost_name(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, on: &Place) -> Result<()> {
     let Some(old) = below_mount(u, growth, on, &[EntryKind::File, EntryKind::Special], true)? else { return Ok(()) };
     if u.arbitrary()? {
@@ -133,7 +134,7 @@ fn lost_name(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, on: &
     Ok(())
 }
 
-/// A name on the mount, its root among them.
+/// A name of one of the kinds at or below a place, of what is `held` if that is asked for.
 fn below_mount(
     u: &mut Unstructured<'_>,
     growth: &Growth,
