@@ -7,7 +7,7 @@ use std::path::Path;
 use arbtest::arbitrary::Unstructured;
 use scenarios::grammar::{apart, forms};
 use scenarios::live::{self, KINDS, Swarm, Terms};
-use scenarios::model::{Model, MountKey, MountState};
+use scenarios::model::{Model, MountState};
 use scenarios::program::Claim;
 use scenarios::{Program, Scenario, Step, check, fuzz, text};
 
