@@ -10,10 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+/// A text of a file, and the one that a patch puts in its place.
+type Change = (&'static str, &'static str, &'static str);
+
 /// Files come back at position 0 instead of where they were.
-const POSITION_LOST: (&str, &str) = ("lseek(fd, rfi->rfe->pos, SEEK_SET) < 0", "lseek(fd, 0, SEEK_SET) < 0");
-/// Does not build.
-const NO_C: (&str, &str) = ("lseek(fd, rfi->rfe->pos, SEEK_SET) < 0", "lseek(fd, rfi->nonsense, SEEK_SET) < 0");
+const POSITION_LOST: Change =
+    ("criu/files-reg.c", "lseek(fd, rfi->rfe->pos, SEEK_SET) < 0", "lseek(fd, 0, SEEK_SET) < 0");
+/// Does not build, and make gets there early: such a build is never in the cache.
+const NO_C: Change = ("compel/src/lib/infect.c", "pid_t pid = ctl->rpid", "pid_t pid = ctl->nonsense");
 
 /// Controls that see a position: one that passes on stock CRIU, and one that does not.
 const CONTROLS: &str = "sharing/control*";
@@ -53,18 +57,18 @@ fn sources() -> PathBuf {
     folder
 }
 
-/// A patch that makes the first of the texts the second, in the file that opens restored files.
-fn patch(name: &str, (from, to): (&str, &str)) -> PathBuf {
-    let text = std::fs::read_to_string(sources().join("criu/files-reg.c")).expect("criu has this file");
+/// A patch that makes a change, in the first line that has its text.
+fn patch(name: &str, (source, from, to): Change) -> PathBuf {
+    let text = std::fs::read_to_string(sources().join(source)).expect("criu has this file");
     let lines: Vec<&str> = text.lines().collect();
-    let at = lines.iter().position(|line| line.contains(from)).expect("criu restores positions there");
+    let at = lines.iter().position(|line| line.contains(from)).expect("the file has this text");
     let hunk: String = (at - 3..=at + 3)
         .map(|number| match number == at {
             true => format!("-{}\n+{}\n", lines[at], lines[at].replace(from, to)),
             false => format!(" {}\n", lines[number]),
         })
         .collect();
-    let head = format!("--- a/criu/files-reg.c\n+++ b/criu/files-reg.c\n@@ -{0},7 +{0},7 @@\n", at - 2);
+    let head = format!("--- a/{source}\n+++ b/{source}\n@@ -{0},7 +{0},7 @@\n", at - 2);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&file, head + &hunk).expect("the target folder is ours");
     file

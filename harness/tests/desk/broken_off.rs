@@ -41,7 +41,10 @@ fn broken_off(arguments: &[&str], signal: Signal, some: u64) {
     let folder = tempfile::tempdir().unwrap();
     let mounts = left::mounts();
     let words = [&["run"][..], arguments, &["--report", "json=report.json"]].concat();
-    let mut run = zdtm(&words, folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut run = zdtm(&words, folder.path());
+    // Who is killed cannot take its folder away.
+    run.env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut run = run.spawn().unwrap();
     let (over, later) = moment(some);
     let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map(Result::unwrap);
     let told_of: Vec<String> = lines.by_ref().filter(|line| line.starts_with('[')).take(over + 1).collect();
