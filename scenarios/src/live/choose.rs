@@ -79,6 +79,12 @@ pub(super) fn below(place: &Place, name: &[u8]) -> Place {
     Place { base: place.base.clone(), path: Bytes(path) }
 }
 
+/// Whether a path leads to a place or below it, by its spelling.
+pub(super) fn is_at_or_below(place: &Place, above: &Place) -> bool {
+    let rest = place.path.as_slice().strip_prefix(above.path.as_slice());
+    place.base == above.base && matches!(rest, Some([] | [b'/', ..]))
+}
+
 impl Choice<'_> {
     /// A name that is there.
     pub(super) fn entry(&self, u: &mut Unstructured<'_>, fits: impl Fn(&Entry) -> bool) -> Result<Option<&Entry>> {
@@ -90,14 +96,8 @@ impl Choice<'_> {
     }
 
     pub(super) fn is_on_a_mount(&self, entry: &Entry) -> bool {
-        let path = entry.place.path.as_slice();
-        entry.place.base.is_some()
-            || self.survey.mounts.iter().any(|mount| {
-                let root = mount.place.path.as_slice();
-                mount.place.base.is_none()
-                    && path.starts_with(root)
-                    && matches!(path.get(root.len()), None | Some(b'/'))
-            })
+        let mut mounts = self.survey.mounts.iter();
+        entry.place.base.is_some() || mounts.any(|mount| is_at_or_below(&entry.place, &mount.place))
     }
 
     pub(super) fn directory(&self, u: &mut Unstructured<'_>) -> Result<Place> {

@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::choose::{Spot, Wish, below};
+use super::choose::{Spot, Wish, below, is_at_or_below};
 use super::needs::{TRIES, attempt};
 use super::{Growth, Swarm};
 use crate::model::{Entry, EntryKind};
@@ -143,11 +143,8 @@ fn below_mount(
     held: bool,
 ) -> Result<Option<Place>> {
     let survey = growth.model.survey();
-    let is_there = |place: &Place| {
-        let rest = place.path.as_slice().strip_prefix(on.path.as_slice());
-        place.base == on.base && matches!(rest, Some([] | [b'/', ..]))
-    };
-    let fits = |entry: &&Entry| kinds.contains(&entry.kind) && (entry.held || !held) && is_there(&entry.place);
+    let fits =
+        |entry: &&Entry| kinds.contains(&entry.kind) && (entry.held || !held) && is_at_or_below(&entry.place, on);
     let all: Vec<&Entry> = survey.entries.iter().filter(fits).collect();
     if all.is_empty() { Ok(None) } else { Ok(Some(u.choose(&all)?.place.clone())) }
 }
