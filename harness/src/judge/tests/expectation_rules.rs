@@ -263,3 +263,20 @@ fn wildcards() {
         assert!(!wildcard(pattern, text), "{pattern} {text}");
     }
 }
+
+/// A scenario that nobody can restore passes when criu refuses it, so an entry for "everything" must
+/// except it: the main job was red for hours because one did not.
+#[test]
+fn an_entry_for_everything_speaks_of_no_scenario_that_must_be_refused() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a folder of the tree");
+    let expectations = Expectations::load(&tree.join("scenarios/expectations.toml")).expect("it is read by `run`, too");
+    let catalogue = scenarios::catalogue::load(&tree.join("scenarios/catalogue")).expect("a test of its own checks it");
+    let criu = Version::find("4.1.1");
+    let refused = catalogue.iter().filter(|scenario| scenario.outcome != scenarios::Outcome::Restored);
+    for scenario in refused {
+        let trial = Trial { scenario: scenario.name.clone(), family: scenario.family.clone(), ..trial() };
+        let entry = expectations.find(&trial, criu.as_ref());
+        let by_everything = entry.is_some_and(|entry| entry.scope.scenario.iter().any(|pattern| pattern == "*"));
+        assert!(!by_everything, "{}: except it in the entry of `scenario = \"*\"`", scenario.name);
+    }
+}
