@@ -20,7 +20,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use protocol::message::{Action, ActionEnd, ReportFile};
 
-use crate::{coverage, sys};
+use crate::{breakpoints, coverage, sys};
 
 /// Where the userland has it.
 const PROGRAM: &str = "/usr/sbin/criu";
@@ -86,6 +86,7 @@ pub fn version() -> Option<String> {
 fn program() -> Command {
     let mut command = started();
     coverage::instruct(&mut command);
+    breakpoints::instruct(&mut command);
     command
 }
 

@@ -4,6 +4,7 @@
 //! - [`executor`]: the process under test; carries out a program, looks at itself, waits
 //! - [`observe`]: the look at a process, from inside and from outside
 //! - [`criu`]: dump and restore through the `criu` command line
+//! - `breakpoints`: what a criu must do without on an emulated processor
 //! - [`coverage`]: what a criu says that was built to count its branches
 //! - [`reference`](mod@reference): the known way out for files on detached mounts, without CRIU
 //! - [`fuzz`]: the properties that the fuzz targets test
@@ -12,6 +13,7 @@
 //! The guest only tells what it saw. What that means is judged on the host.
 
 pub mod agent;
+mod breakpoints;
 pub mod coverage;
 pub mod criu;
 pub mod executor;
