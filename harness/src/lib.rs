@@ -1,6 +1,7 @@
 //! The host side of zdtm-detached: from a scenario to a verdict.
 //!
 //! - [`mod@bless`]: from results to the file of known failures
+//! - [`mod@causes`]: why trials failed, and what the subject can do
 //! - [`cmd`]: one small file per subcommand
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs, in the cache
 //! - [`interrupt`](mod@interrupt): Ctrl-C, in two stages
@@ -18,6 +19,7 @@
 //! - [`report`]: one event stream, one file per format
 
 pub mod bless;
+pub mod causes;
 pub mod cmd;
 pub mod fuzz;
 pub mod fuzz_targets;

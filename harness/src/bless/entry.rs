@@ -27,10 +27,11 @@ pub(super) enum Edit {
 }
 
 /// An entry of its own.
-pub(super) fn new(group: &Group, kind: FailureKind, reason: &str, link: Option<&str>) -> String {
+pub(super) fn new(group: &Group, kind: FailureKind, says: &str, reason: &str, link: Option<&str>) -> String {
     let mut table = Table::new();
     place(&mut table, group);
     table["kind"] = text(kind.word());
+    table["says"] = text(says);
     table["reason"] = text(reason);
     if let Some(link) = link {
         table["link"] = text(link);

@@ -3,8 +3,8 @@
 //!
 //! - A failure that nothing records, or that another entry records with another kind, gets an entry of its own, for
 //!   exactly the flavors, lifecycles, kernels and versions of criu in which it was seen, before the one that matched.
-//! - What passes although a failure is recorded is taken out of that entry; where the entry also speaks of kernels,
-//!   flavors or lifecycles in which nobody ran it, it keeps these.
+//! - What passes although a failure is recorded of its subject is taken out of that entry. Where the
+//!   entry also speaks of kernels, flavors or lifecycles that were not run, it keeps these.
 //! - What is flaky, unsupported, an error or not run proves nothing.
 //!
 //! An entry is only ever looked up with the judge's own rules ([`Expectations::find`]), and the new text is read again and
@@ -20,7 +20,7 @@ use std::path::Path;
 
 use crate::judge::expectations::{Expectation, ExpectationsError};
 use crate::judge::range::Version;
-use crate::judge::{Expectations, FailureKind, Judgement, Trial, Verdict};
+use crate::judge::{Expectations, FailureKind, Judgement, Trial, Verdict, signature};
 use entry::{Edit, edited};
 use group::Where;
 
@@ -33,7 +33,7 @@ pub struct Seen {
     pub criu: Option<String>,
     /// As it was told, expectations applied.
     pub verdict: Verdict,
-    /// Why, for the reason of a new entry.
+    /// What was said, without what is known of it.
     pub why: String,
 }
 
@@ -98,7 +98,7 @@ enum Raw {
 
 fn raw(verdict: Verdict) -> Option<Raw> {
     match verdict {
-        Verdict::Pass | Verdict::Xpass => Some(Raw::Passed),
+        Verdict::Pass | Verdict::Xpass | Verdict::Improved => Some(Raw::Passed),
         Verdict::Fail(kind) | Verdict::Xfail(kind) | Verdict::ChangedFail(kind) => Some(Raw::Failed(kind)),
         Verdict::Unsupported | Verdict::Error | Verdict::NotRun | Verdict::Flaky { .. } => None,
     }
@@ -113,11 +113,12 @@ pub fn bless(text: &str, file: &Path, seen: &[Seen], kernels: &[String], note: &
     let expectations = Expectations::parse(text, file)?;
     let mut edits: Vec<Edit> = Vec::new();
     let mut changes = Vec::new();
-    for ((line, kind), failures) in failures(&expectations, seen) {
+    for ((line, kind, says), failures) in failures(&expectations, seen) {
         for group in group::groups(&failures) {
             let why = note.reason.clone().unwrap_or_else(|| why(seen, &group));
             changes.push(format!("{kind}: {}", group.scenarios.join(", ")));
-            edits.push(Edit::Insert { before: line, text: entry::new(&group, kind, &why, note.link.as_deref()) });
+            edits
+                .push(Edit::Insert { before: line, text: entry::new(&group, kind, &says, &why, note.link.as_deref()) });
         }
     }
     for (line, passes) in passes(&expectations, seen) {
@@ -137,17 +138,22 @@ pub fn bless(text: &str, file: &Path, seen: &[Seen], kernels: &[String], note: &
 /// A trial's place among scenarios, flavors, lifecycles, kernels, subjects and versions of criu.
 type Places = BTreeMap<String, BTreeSet<Where>>;
 
-/// Failures that are not recorded so, by the entry that they must stand before (none for the end) and their kind.
-fn failures(expectations: &Expectations, seen: &[Seen]) -> BTreeMap<(Option<usize>, FailureKind), Places> {
-    let mut all: BTreeMap<(Option<usize>, FailureKind), Places> = BTreeMap::new();
+/// Failures by the entry that they must stand before (none for the end), their kind, and what is said.
+type Failures = BTreeMap<(Option<usize>, FailureKind, String), Places>;
+
+/// Failures that are not recorded so.
+fn failures(expectations: &Expectations, seen: &[Seen]) -> Failures {
+    let mut all: Failures = BTreeMap::new();
     for one in seen.iter().filter(|one| !one.trial.family.is_empty()) {
         let Some(Raw::Failed(kind)) = raw(one.verdict) else { continue };
         let entry = entry_of(expectations, one);
-        // A failure that known defects explain, or the entry that applies records.
-        if entry.map_or(matches!(one.verdict, Verdict::Xfail(_)), |entry| entry.kind == kind) {
+        // A failure that known defects explain, or an entry records.
+        let is_explained = entry.is_none() && matches!(one.verdict, Verdict::Xfail(_));
+        if is_explained || entry.is_some_and(|entry| entry.records(kind, &one.why)) {
             continue;
         }
-        let places = all.entry((entry.map(|entry| entry.line), kind)).or_default();
+        let says = signature::pattern(&one.why);
+        let places = all.entry((entry.map(|entry| entry.line), kind, says)).or_default();
         places.entry(one.trial.scenario.clone()).or_default().insert(Where::of(one));
     }
     all
@@ -157,15 +163,20 @@ fn failures(expectations: &Expectations, seen: &[Seen]) -> BTreeMap<(Option<usiz
 fn passes(expectations: &Expectations, seen: &[Seen]) -> BTreeMap<usize, Places> {
     let mut all: BTreeMap<usize, Places> = BTreeMap::new();
     for one in seen.iter().filter(|one| raw(one.verdict) == Some(Raw::Passed)) {
-        let Some(entry) = entry_of(expectations, one) else { continue };
+        let entry = entry_of(expectations, one).filter(|entry| entry.scope.speaks_of(&one.trial.subject));
+        let Some(entry) = entry else { continue };
         let places = all.entry(entry.line).or_default();
         places.entry(one.trial.scenario.clone()).or_default().insert(Where::of(one));
     }
     all
 }
 
+fn criu(seen: &Seen) -> Option<Version> {
+    seen.criu.as_deref().and_then(Version::find)
+}
+
 fn entry_of<'a>(expectations: &'a Expectations, seen: &Seen) -> Option<&'a Expectation> {
-    expectations.find(&seen.trial, seen.criu.as_deref().and_then(Version::find).as_ref())
+    expectations.find(&seen.trial, criu(seen).as_ref())
 }
 
 /// An entry about several subjects cannot be narrowed by one of them: `*` has no complement.
@@ -192,10 +203,7 @@ fn why(seen: &[Seen], group: &group::Group) -> String {
     let first = seen.iter().find(|one| {
         one.trial.scenario == group.scenarios[0] && group.places.contains(&Where::of(one)) && !one.why.is_empty()
     });
-    let why = first.map_or_else(|| "cause not established".to_owned(), |one| one.why.clone());
-    // What an earlier state of the file said of it is no part of what was seen.
-    let cut = [" (known: ", " (expected "].iter().filter_map(|mark| why.find(mark)).min().unwrap_or(why.len());
-    why[..cut].to_owned()
+    first.map_or_else(|| "cause not established".to_owned(), |one| one.why.clone())
 }
 
 /// With the new entries, every result must be as expected.
@@ -209,9 +217,8 @@ fn prove(new: &Expectations, seen: &[Seen]) -> Result<(), BlessError> {
             Some(Raw::Failed(kind)) if defect && entry_of(new, one).is_none() => Verdict::Xfail(kind),
             Some(Raw::Failed(kind)) => Verdict::Fail(kind),
         };
-        let criu = one.criu.as_deref().and_then(Version::find);
-        let got = new.apply(&one.trial, criu.as_ref(), Judgement::plain(verdict, "")).verdict;
-        if !one.trial.family.is_empty() && !matches!(got, Verdict::Pass | Verdict::Xfail(_)) {
+        let got = new.apply(&one.trial, criu(one).as_ref(), Judgement::plain(verdict, one.why.as_str())).verdict;
+        if !one.trial.family.is_empty() && !matches!(got, Verdict::Pass | Verdict::Improved | Verdict::Xfail(_)) {
             return Err(BlessError::Contradiction { trial: one.trial.to_string(), got });
         }
     }

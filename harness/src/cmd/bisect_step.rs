@@ -141,6 +141,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         patch: Vec::new(),
         without_statmount: false,
         bind_mounts: false,
+        expectations: super::plan::KnownFailures::Project,
         axes: args.axes.clone(),
         fail_fast: true,
         repeat: 1,

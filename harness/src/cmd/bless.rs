@@ -18,7 +18,8 @@ use crate::report::record::TrialRecord;
 /// Record in the file of known failures what results prove.
 ///
 /// Rewrites scenarios/expectations.toml so that these results are as expected, and nothing else in it: a new failure gets
-/// an entry for exactly the kernels, subjects and so on in which it was seen, and what passes is taken out. Flaky trials,
+/// an entry for exactly the kernels, subjects and so on in which it was seen, with a pattern for what was said, and what
+/// passes is taken out of the entries that speak of its subject. Flaky trials,
 /// errors and what did not run prove nothing. Look at the difference before you commit it: an entry says that a failure
 /// is CRIU's.
 #[derive(Args, Clone, Debug)]
@@ -26,6 +27,7 @@ use crate::report::record::TrialRecord;
 Examples:
   zdtm-detached bless report.json --dry-run
   zdtm-detached bless report.json --reason 'criu loses the lock' --link https://example.org/123
+  zdtm-detached bless report.json --into branch.toml    what a feature branch is known to fail
 
 Exit status: 0 written or nothing to write, 2 a wrong file or results that contradict each other.")]
 pub struct BlessArgs {
@@ -41,9 +43,10 @@ pub struct BlessArgs {
     /// Print what would change, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// The file [default: scenarios/expectations.toml of the source tree]
-    #[arg(long, value_name = "FILE")]
-    pub expectations: Option<PathBuf>,
+    /// Write to a file of your own, for `run --expectations`; when it is missing it is made from the
+    /// project's
+    #[arg(long, value_name = "FILE", visible_alias = "expectations")]
+    pub into: Option<PathBuf>,
     #[command(flatten)]
     tree: TreeArgs,
 }
@@ -55,8 +58,10 @@ pub struct BlessArgs {
 pub fn run(args: &BlessArgs) -> anyhow::Result<u8> {
     let trials = merge(read_all(&args.results)?).trials;
     let tree = args.tree.locate()?;
-    let file = args.expectations.clone().unwrap_or_else(|| tree.join("scenarios/expectations.toml"));
-    let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let own = tree.join("scenarios/expectations.toml");
+    let file = args.into.clone().unwrap_or_else(|| own.clone());
+    let from = if file.exists() { &file } else { &own };
+    let text = std::fs::read_to_string(from).with_context(|| format!("reading {}", from.display()))?;
     let kernels: Vec<String> = Manifest::read(&tree.join("vm-images/images.toml"))?.kernel.keys().cloned().collect();
     let proves_nothing = trials.iter().filter(|trial| trial.verdict().is_ok_and(says_nothing)).count();
     let seen: Vec<Seen> = trials.into_iter().map(seen).collect::<Result<_, _>>()?;
@@ -69,9 +74,9 @@ pub fn run(args: &BlessArgs) -> anyhow::Result<u8> {
         println!("{proves_nothing} results prove nothing: flaky, unsupported, an error or not run");
     }
     match (blessed.changes.is_empty(), args.dry_run) {
-        (true, _) => println!("{} says all that {} results prove", file.display(), seen.len()),
-        (false, true) => println!("{} would change (--dry-run)", file.display()),
-        (false, false) => {
+        (true, _) if file.exists() => println!("{} says all that {} results prove", file.display(), seen.len()),
+        (_, true) => println!("{} would change (--dry-run)", file.display()),
+        (_, false) => {
             std::fs::write(&file, blessed.text).with_context(|| format!("writing {}", file.display()))?;
             println!("{} is written; read the new reasons, and say the cause where it is known", file.display());
         }
@@ -86,5 +91,5 @@ fn says_nothing(verdict: Verdict) -> bool {
 fn seen(record: TrialRecord) -> anyhow::Result<Seen> {
     let finished = Finished::try_from(record)?;
     let Finished { trial, criu, judgement, .. } = finished;
-    Ok(Seen { trial, criu, verdict: judgement.verdict, why: judgement.reason })
+    Ok(Seen { trial, criu, verdict: judgement.verdict, why: judgement.said().to_owned() })
 }

@@ -1,6 +1,8 @@
 //! From the command line to trials: which kernels, which subjects, which combinations; what is known about them.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::Args;
 use protocol::message::{Flavor, Lifecycle};
@@ -145,13 +147,37 @@ pub fn check_backend(backend: Backend, subjects: &[Subject]) -> Result<(), Usage
     )))
 }
 
+/// Where what is known to fail is read from: `--expectations`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KnownFailures {
+    /// `scenarios/expectations.toml` of the source tree.
+    #[default]
+    Project,
+    /// A file of the user's.
+    File(PathBuf),
+    /// Nothing is known: whatever fails is a failure.
+    None,
+}
+
+impl FromStr for KnownFailures {
+    type Err = Infallible;
+
+    fn from_str(word: &str) -> Result<Self, Infallible> {
+        Ok(if word == "none" { Self::None } else { Self::File(PathBuf::from(word)) })
+    }
+}
+
 /// What is known to fail; an entry that names no scenario is a mistake in the file.
 ///
 /// # Errors
 /// [`Usage`] for the mistake.
-pub fn expectations(tree: &Path) -> anyhow::Result<Expectations> {
-    let expectations =
-        Expectations::load(&tree.join("scenarios/expectations.toml")).map_err(|error| Usage(error.to_string()))?;
+pub fn expectations(tree: &Path, from: &KnownFailures) -> anyhow::Result<Expectations> {
+    let file = match from {
+        KnownFailures::Project => tree.join("scenarios/expectations.toml"),
+        KnownFailures::File(file) => file.clone(),
+        KnownFailures::None => return Ok(Expectations::default()),
+    };
+    let expectations = Expectations::load(&file).map_err(|error| Usage(error.to_string()))?;
     let catalogue = select(&[], tree)?;
     let stale = expectations.stale(catalogue.iter().map(|scenario| scenario.name.as_str()));
     if stale.is_empty() {

@@ -11,7 +11,7 @@ use protocol::message::MountWay;
 use super::Usage;
 use super::machines::MachineArgs;
 use super::one;
-use super::plan::Axes;
+use super::plan::{self, Axes};
 use super::run::{self, Chosen, RunArgs};
 use super::share::ShareArgs;
 use super::telling::TellingArgs;
@@ -65,6 +65,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         without_statmount: false,
         bind_mounts: false,
         axes: args.axes.clone(),
+        expectations: plan::KnownFailures::Project,
         fail_fast: false,
         repeat: args.repeat,
         pack: 0,

@@ -1,6 +1,7 @@
 //! `run`: the main job. Prepares what is missing, runs the chosen trials, prints the table.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use protocol::message::MountWay;
 use scenarios::Scenario;
 
 use super::machines::MachineArgs;
-use super::plan::{self, Axes};
+use super::plan::{self, Axes, KnownFailures};
 use super::select::{NoMatch, select};
 use super::share::{Share, ShareArgs};
 use super::telling::TellingArgs;
@@ -56,6 +57,7 @@ Examples:
   zdtm-detached run --resume report.json               go on with a run that was broken off
   zdtm-detached run ./mine.scn --watch                 again whenever the file changes
   zdtm-detached run --shard 2/4                        the second of four parts, for four machines
+  zdtm-detached run --subject src:../criu --expectations branch.toml     what a branch is known to fail
 
 Exit status: 0 as expected, 1 something failed, 2 wrong usage, 3 infrastructure, 4 nothing ran, 130 interrupted.")]
 pub struct RunArgs {
@@ -76,6 +78,10 @@ pub struct RunArgs {
     /// Kernel, flavor, lifecycle
     #[command(flatten)]
     pub axes: Axes,
+    /// What is known to fail: a file (see `bless --into`), or none, and every failure is one
+    /// [default: scenarios/expectations.toml]
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = known_failures)]
+    pub expectations: KnownFailures,
     /// Begin no more trials after the first that fails
     #[arg(long)]
     pub fail_fast: bool,
@@ -107,6 +113,10 @@ pub struct RunArgs {
 
 /// More than this takes longer for each program, not shorter.
 const PACK_LIMIT: usize = 64;
+
+fn known_failures(word: &str) -> Result<KnownFailures, Infallible> {
+    if word.is_empty() { Ok(KnownFailures::Project) } else { word.parse() }
+}
 
 pub(super) fn pack(word: &str) -> Result<usize, String> {
     match word {
@@ -171,7 +181,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chos
     let kernels = args.axes.kernels(args.machines.backend, &store)?;
     plan::check_backend(args.machines.backend, &subjects)?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let expectations = plan::expectations(&tree)?;
+    let expectations = plan::expectations(&tree, &args.expectations)?;
     if scenarios.is_empty() {
         println!("{NOTHING}");
         return Ok(4);
@@ -211,7 +221,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chos
         run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
     }
     let interrupted = crate::interrupt::requested();
-    let whole = whole && args.share.is_all();
+    let whole = whole && args.share.is_all() && args.expectations == KnownFailures::Project;
     teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
 
@@ -253,8 +263,18 @@ impl<'a> Teller<'a> {
         let file = scenario.file.clone().filter(|_| trial.family.is_empty());
         let program = scenarios::text::print_scenario(&scenario);
         let digest = Some(digest(&program));
-        let mut finished =
-            Finished { trial, file, judgement, seconds, artifacts: None, criu, program: Some(program.clone()), digest };
+        let profile = scenarios::capability::profile(&scenario.program);
+        let mut finished = Finished {
+            trial,
+            file,
+            judgement,
+            seconds,
+            artifacts: None,
+            criu,
+            program: Some(program.clone()),
+            digest,
+            profile,
+        };
         if failed {
             let files = traces.files();
             let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();

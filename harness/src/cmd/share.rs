@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
     use crate::judge::{FailureKind, Judgement, Tally, Trial};
-    use crate::report::record::{RunRecord, Summary, TrialRecord, VERSION};
+    use crate::report::record::{RunRecord, Summary, TrialRecord};
 
     fn task(number: usize) -> Task {
         let text = "# One.\noutcome restored\n\nwrite f \"x\"\nfd0 = open f rdwr\nassert fd0 link \"/f\"\n";
@@ -190,6 +190,7 @@ mod tests {
         let file = folder.path().join("r.json");
         let verdicts = [Verdict::Pass, Verdict::Error, Verdict::NotRun, Verdict::Xfail(FailureKind::Hang)];
         let finished = |(number, verdict)| Finished {
+            profile: scenarios::capability::Profile::default(),
             trial: task(number).trial,
             file: None,
             judgement: Judgement::plain(verdict, "why"),
@@ -200,7 +201,7 @@ mod tests {
             digest: None,
         };
         let trials = verdicts.into_iter().enumerate().map(|pair| TrialRecord::from(&finished(pair))).collect();
-        let run = RunRecord { version: VERSION, summary: Summary::new(&Tally::default(), 4.0), trials };
+        let run = RunRecord::new(Summary::new(&Tally::default(), 4.0), trials);
         std::fs::write(&file, serde_json::to_string(&run).unwrap()).unwrap();
         let args = ShareArgs { resume: Some(file), ..ShareArgs::default() };
         let share = args.of((0..5).map(task).collect()).unwrap();

@@ -22,7 +22,7 @@ use super::one::{One, as_it_was, one};
 use super::plan::{self, Axes, single};
 use crate::fuzz::Seen;
 use crate::fuzz::shrink::steps;
-use crate::fuzz::signature::Signature;
+use crate::judge::Signature;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial};
 use crate::machine::MachineSpec;
@@ -93,7 +93,7 @@ pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
         kernel: single("--kernel", &axes.kernels(machines.backend, &store)?, None)?,
         subject: subject.to_string(),
     };
-    let expectations = plan::expectations(&tree)?;
+    let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
     let parts = subject.prepare(&store)?;
     let work = machines.work_folder()?;
     let all = std::slice::from_ref(&scenario);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::signature::Signature;
+use crate::judge::Signature;
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,12 +14,13 @@ use scenarios::{Program, Scenario};
 use super::buckets::{Bucket, Filed};
 use super::draw::{self, Wanted};
 use super::every::Every;
+use super::finding::finding;
 use super::risk::{Risk, Traits};
 use super::seen::Seen;
 use super::shrink::{smallest, steps};
 use super::sides::{Outcome, Planned, Side, Sides};
-use super::signature::Signature;
 use super::state::{CORPUS, State, StateError};
+use crate::judge::Signature;
 use crate::judge::{FailureKind, Verdict};
 use crate::run::{News, Over, Work};
 
@@ -272,7 +273,7 @@ impl<'a> Campaign<'a> {
         if matches!(over.judgement.verdict, Verdict::Flaky { .. }) {
             shared.state.flaky += 1;
         }
-        let is_known = matches!(over.judgement.verdict, Verdict::Xfail(_)) && Signature::found(over).is_some();
+        let is_known = matches!(over.judgement.verdict, Verdict::Xfail(_)) && finding(over).is_some();
         // What is wrong with a program alone costs its pack nothing. What crashes is never expected, and costs most.
         let breaks = match over.judgement.verdict {
             Verdict::Xfail(kind) => is_known && kind.is_of_the_whole(),
@@ -289,7 +290,7 @@ impl<'a> Campaign<'a> {
             shared.corpus.push(over.task.scenario.program.clone());
         }
         let fails = matches!(over.judgement.verdict, Verdict::Fail(_) | Verdict::Xfail(_));
-        if self.settings.differential && outcome.signature.is_none() && fails && Signature::found(over).is_some() {
+        if self.settings.differential && outcome.signature.is_none() && fails && finding(over).is_some() {
             *shared.state.known.entry("(fails everywhere in the same way)".to_owned()).or_default() += 1;
         }
         let signature = outcome.signature.clone()?;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use protocol::observation::Outcome;
 use serde::{Deserialize, Serialize};
 
-use super::signature::plain;
+use crate::judge::signature::plain;
 use crate::run::Over;
 
 /// More features than this are not kept: something that changes each time has got into one.

@@ -1,7 +1,7 @@
 //! Campaigns: programs that nobody wrote, for hours, unattended.
 //!
 //! Programs are drawn with the model at hand ([`scenarios::live`]), or made from earlier ones that showed something new; they
-//! run in packs. A failure that comes again in a fresh machine is filed by its [`Signature`]; the first of each is made
+//! run in packs. A failure that comes again in a fresh machine is filed by its [`Signature`](crate::judge::Signature); the first of each is made
 //! as small as it gets. After every batch all is on disk.
 //!
 //! - [`campaign`]: the loop
@@ -9,7 +9,7 @@
 //! - [`every`]: all programs up to a depth instead
 //! - [`sides`]: on what they run, and a comparison of kernels and subjects
 //! - [`seen`], [`risk`]: what is known comes less often, and costs less
-//! - [`signature`], [`buckets`]: what a finding is
+//! - `finding`, [`buckets`]: what a finding is
 //! - [`features`], [`arcs`]: what is new
 //! - `shrink`: a finding, made small
 //! - [`state`]: what outlives a kill
@@ -21,17 +21,16 @@ pub mod campaign;
 pub mod draw;
 pub mod every;
 pub mod features;
+mod finding;
 pub mod page;
 pub mod risk;
 pub mod seen;
 pub(crate) mod shrink;
 pub mod sides;
-pub mod signature;
 pub mod state;
 
 pub use campaign::{Campaign, Settings};
 pub use every::Every;
 pub use seen::Seen;
 pub use sides::Side;
-pub use signature::Signature;
 pub use state::State;

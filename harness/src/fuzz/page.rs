@@ -111,7 +111,7 @@ fn plot(name: &str, history: &[Point], read: fn(&Point) -> f64) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzz::Signature;
+    use crate::judge::Signature;
 
     #[test]
     fn everything_is_in_the_page_and_nothing_acts() {

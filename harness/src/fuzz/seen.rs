@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::signature::Signature;
+use crate::judge::Signature;
 use crate::judge::{FailureKind, Judgement, Verdict};
 
 /// Findings that need no second look: whoever runs the programs takes them as expected, so that they cost no more than a

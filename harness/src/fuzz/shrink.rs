@@ -8,7 +8,7 @@ use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario, Step};
 
 use super::sides::{Planned, Sides};
-use super::signature::Signature;
+use crate::judge::Signature;
 
 /// No more programs are tried.
 const PROGRAMS: usize = 300;

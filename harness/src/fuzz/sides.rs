@@ -9,8 +9,9 @@ use std::sync::mpsc::Sender;
 use protocol::message::{Engine, Lifecycle};
 use scenarios::Scenario;
 
+use super::finding::finding;
 use super::seen::Seen;
-use super::signature::Signature;
+use crate::judge::Signature;
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
 use crate::run::{News, Over, Task, Work, Worker};
 
@@ -86,7 +87,7 @@ impl<'a> Sides<'a> {
     pub(super) fn run(&mut self, programs: &[Planned], tell: &mut dyn FnMut(Outcome)) {
         if let [(side, worker)] = &mut self.all[..] {
             let tasks = programs.iter().map(|program| side.task(program)).collect();
-            return worker.run_all(tasks, &mut |over| tell(Outcome { signature: Signature::found(&over), over }));
+            return worker.run_all(tasks, &mut |over| tell(Outcome { signature: finding(&over), over }));
         }
         let mut overs: BTreeMap<String, Vec<(&str, Over)>> = BTreeMap::new();
         for (side, worker) in &mut self.all {
@@ -98,7 +99,7 @@ impl<'a> Sides<'a> {
         for overs in overs.into_values() {
             // What was confirmed once is expected from now on.
             for (_, over) in &overs {
-                if let Some(signature) = Signature::found(over) {
+                if let Some(signature) = finding(over) {
                     self.seen.add(&signature);
                 }
             }
@@ -111,7 +112,7 @@ impl<'a> Sides<'a> {
         let try_out = |(side, worker): &mut (&'a Side, Worker<'a>)| (&*side.name, worker.try_out(side.task(program)));
         let mut overs: Vec<(&str, Over)> = self.all.iter_mut().map(try_out).collect();
         match &mut overs[..] {
-            [(_, over)] => Signature::found(over),
+            [(_, over)] => finding(over),
             _ => compared(overs).signature,
         }
     }
@@ -136,12 +137,12 @@ fn compared(overs: Vec<(&str, Over)>) -> Outcome {
     let words: Vec<(String, String)> = overs
         .iter()
         .map(|(name, over)| {
-            let word = Signature::found(over).map_or_else(|| "pass".to_owned(), |signature| signature.0);
+            let word = finding(over).map_or_else(|| "pass".to_owned(), |signature| signature.0);
             ((*name).to_owned(), word)
         })
         .collect();
     let telling = overs.iter().position(|(_, over)| silent(over));
-    let failed = overs.iter().position(|(_, over)| Signature::found(over).is_some());
+    let failed = overs.iter().position(|(_, over)| finding(over).is_some());
     let differ = telling.is_none() && words.iter().any(|(_, word)| *word != words[0].1);
     let (_, over) = overs.into_iter().nth(telling.or(failed).unwrap_or_default()).expect("there are sides");
     if !differ {

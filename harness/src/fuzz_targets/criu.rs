@@ -19,7 +19,8 @@ use crate::cmd::Usage;
 use crate::cmd::machines::MachineArgs;
 use crate::cmd::plan::{self, Axes};
 use crate::cmd::run::progress;
-use crate::fuzz::{Signature, buckets};
+use crate::fuzz::buckets;
+use crate::judge::Signature;
 use crate::judge::range::Version;
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
 use crate::run::Over;
@@ -62,7 +63,7 @@ pub fn init() {
         let subjects = plan::subjects(std::slice::from_ref(&given.subject), &[], &store)?;
         let kernel = plan::single("ZDTM_DETACHED_KERNEL", &given.axes.kernels(given.machines.backend, &store)?, None)?;
         let tree = crate::image::tree::locate(given.machines.store.tree.as_deref())?;
-        let expectations = plan::expectations(&tree)?;
+        let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
         let known = match &given.known {
             Some(file) => buckets::known(file).map_err(|error| Usage(format!("{}: {error}", file.display())))?,
             None => BTreeSet::new(),

@@ -12,7 +12,7 @@ use scenarios::Outcome;
 use scenarios::model::Model;
 
 use super::judge::scenario;
-use crate::fuzz::Signature;
+use crate::judge::Signature;
 use crate::judge::{Context, Expectations, Judge, Trial, Verdict};
 use crate::report::{Finished, artifacts};
 use crate::vm::channel::{Channel, ChannelError};
@@ -79,6 +79,7 @@ fn look(report: &TrialReport) {
             if lifecycle == Lifecycle::DumpRestore && !report.files.is_empty() {
                 keep(
                     Finished {
+                        profile: scenarios::capability::Profile::default(),
                         trial,
                         file: None,
                         judgement,

@@ -6,8 +6,8 @@ use protocol::message::{Flavor, Lifecycle};
 
 use crate::bless::{self, Note};
 use crate::fuzz::features::log_lines;
-use crate::fuzz::signature::plain;
 use crate::judge::range::Version;
+use crate::judge::signature::plain;
 use crate::judge::{Difference, Expectations, FailureKind, Judgement, Side, Trial, Verdict};
 
 /// Each line of a criu log is one feature, short and without what changes from run to run.

@@ -1,8 +1,9 @@
 //! From a trial's report to a verdict.
 //!
-//! - [`verdict`]: the words, how they are counted, the exit status
+//! - [`verdict`]: the words for what became of a trial; [`kind`]: how it failed; [`tally`]: how they are counted
 //! - [`comparisons`]: the table of everything that is compared, and of what is not
 //! - [`expectations`]: what is known to fail
+//! - [`signature`]: which failures are the same
 //!
 //! The judge looks only at what was received. What is missing is an error, never a pass: a guest that says nothing
 //! has proven nothing.
@@ -13,12 +14,15 @@ mod details;
 pub mod difference;
 pub mod expectations;
 mod facts;
+pub mod kind;
 mod objects;
 pub mod range;
 pub(crate) mod refusal;
 mod seen;
+pub mod signature;
 mod splat;
 mod surroundings;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod verdict;
@@ -33,7 +37,8 @@ pub use comparisons::Mode;
 use course::Course;
 pub use difference::{Difference, Side};
 pub use expectations::Expectations;
-pub use verdict::{FailureKind, Group, Judgement, Tally, Trial, Verdict};
+pub use signature::Signature;
+pub use verdict::{FailureKind, Group, Judgement, Severity, Tally, Trial, Verdict};
 pub use walk::Walk;
 
 /// The most differences that a judgement keeps.

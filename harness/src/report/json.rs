@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use super::record::{Summary, TrialRecord, VERSION};
 use super::{Destination, Event, Reporter};
+use crate::causes::{Case, Ladder, causes};
 use crate::judge::Tally;
 
 /// How many times the duration of a rewrite passes before the next one.
@@ -23,6 +24,8 @@ const REST: u32 = 20;
 pub struct Json {
     to: Sink,
     trials: Vec<u8>,
+    /// What the causes are made of.
+    cases: Vec<Case>,
     tally: Tally,
     started: Instant,
     due: bool,
@@ -53,15 +56,20 @@ impl Json {
             other => Sink::Once(other),
         };
         let now = Instant::now();
-        let (trials, tally) = (Vec::new(), Tally::default());
-        let mut report = Self { to, trials, tally, started: now, due: true, rest_until: now, rewrites: 0 };
+        let (trials, cases, tally) = (Vec::new(), Vec::new(), Tally::default());
+        let mut report = Self { to, trials, cases, tally, started: now, due: true, rest_until: now, rewrites: 0 };
         report.write(false, 0.0)?;
         Ok(report)
     }
 
     fn document(&self, seconds: f64) -> io::Result<Vec<u8>> {
         let summary = serde_json::to_string(&Summary::new(&self.tally, seconds))?;
-        let mut out = format!("{{\"version\": {VERSION}, \"summary\": {summary}, \"trials\": [").into_bytes();
+        let causes = serde_json::to_string(&causes(&self.cases))?;
+        let ladder = serde_json::to_string(&Ladder::of(&self.cases).records())?;
+        let head = format!(
+            "{{\"version\": {VERSION}, \"summary\": {summary},\n\"causes\": {causes},\n\"ladder\": {ladder},\n"
+        );
+        let mut out = format!("{head}\"trials\": [").into_bytes();
         out.extend_from_slice(&self.trials);
         out.extend_from_slice(if self.trials.is_empty() { b"]}\n" } else { b"\n]}\n" });
         Ok(out)
@@ -70,6 +78,7 @@ impl Json {
     fn add(&mut self, record: &TrialRecord) -> io::Result<()> {
         self.trials.extend_from_slice(if self.trials.is_empty() { b"\n" } else { b",\n" });
         serde_json::to_writer(&mut self.trials, record)?;
+        self.cases.extend(Case::of(record));
         Ok(())
     }
 

@@ -79,7 +79,7 @@ pub fn merge(runs: Vec<RunRecord>) -> RunRecord {
         of_trial.push(trial);
     }
     let trials: Vec<TrialRecord> = order.iter().filter_map(|id| results.remove(id)).filter_map(settle).collect();
-    RunRecord { version: VERSION, summary: Summary::new(&tally(&trials), seconds), trials }
+    RunRecord::new(Summary::new(&tally(&trials), seconds), trials)
 }
 
 /// How many got which verdict.
@@ -118,7 +118,7 @@ fn settle(mut results: Vec<TrialRecord>) -> Option<TrialRecord> {
 /// How often it passed, and how often it ran; nothing of what says nothing about the subject.
 fn runs(verdict: Verdict) -> (u32, u32) {
     match verdict {
-        Verdict::Pass | Verdict::Xpass => (1, 1),
+        Verdict::Pass | Verdict::Xpass | Verdict::Improved => (1, 1),
         Verdict::Fail(_) | Verdict::Xfail(_) | Verdict::ChangedFail(_) => (0, 1),
         Verdict::Flaky { passed, runs } => (passed, runs),
         Verdict::Unsupported | Verdict::Error | Verdict::NotRun => (0, 0),

@@ -19,18 +19,20 @@ mod junit;
 mod matrix;
 pub mod merge;
 mod pace;
-mod paint;
+pub(crate) mod paint;
 pub mod record;
 mod table;
 mod tap;
 pub mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod whole;
 
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+use scenarios::capability::Profile;
 
 pub use common::Common;
 
@@ -87,6 +89,8 @@ pub struct Finished {
     pub program: Option<String>,
     /// [`record::digest`] of the program.
     pub digest: Option<String>,
+    /// What the program needs of an implementation; empty where nobody computed it.
+    pub profile: Profile,
 }
 
 /// Makes something of the events.

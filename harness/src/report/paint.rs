@@ -30,7 +30,7 @@ pub(crate) fn paint(wanted: bool, colour: Colour, text: &str) -> String {
 /// The colour of a verdict: an expected failure is not green, so that nobody takes it for a pass.
 pub(crate) fn colour_of(verdict: Verdict) -> Colour {
     match (verdict, verdict.group()) {
-        (Verdict::Pass, _) => Colour::Green,
+        (Verdict::Pass | Verdict::Improved, _) => Colour::Green,
         (_, Group::Failed) => Colour::Red,
         _ => Colour::Yellow,
     }

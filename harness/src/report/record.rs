@@ -6,7 +6,11 @@ use protocol::message::{Flavor, Lifecycle};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use scenarios::capability::{Base, Capability, Profile};
+
 use super::Finished;
+use crate::causes::ladder::CellRecord;
+use crate::causes::{Case, Cause, Ladder, causes};
 use crate::judge::verdict::words;
 use crate::judge::{Difference, FailureKind, Group, Judgement, Tally, Trial, Verdict};
 
@@ -20,14 +24,28 @@ pub struct RunRecord {
     pub version: u32,
     /// The numbers.
     pub summary: Summary,
+    /// Why trials failed, most common first. Computed from the trials, never read.
+    #[serde(default, skip_deserializing)]
+    pub causes: Vec<Cause>,
+    /// What came back, capability by base.
+    #[serde(default, skip_deserializing)]
+    pub ladder: Vec<CellRecord>,
     /// Every trial, in the order in which they finished.
     pub trials: Vec<TrialRecord>,
+}
+
+impl RunRecord {
+    /// A run of these trials.
+    pub fn new(summary: Summary, trials: Vec<TrialRecord>) -> Self {
+        let cases: Vec<Case> = trials.iter().filter_map(Case::of).collect();
+        Self { version: VERSION, summary, causes: causes(&cases), ladder: Ladder::of(&cases).records(), trials }
+    }
 }
 
 /// The numbers of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// pass + xfail
+    /// pass + xfail + improved
     pub passed: usize,
     /// fail + xpass + changed-fail + flaky + error
     pub failed: usize,
@@ -95,6 +113,15 @@ pub struct TrialRecord {
     /// [`digest`] of the program, whatever became of the trial: tells whether two results are of the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// What happened, where `reason` also says what is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// What its detached mounts show.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<Base>,
+    /// What the program needs beside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<Capability>,
 }
 
 /// A record whose verdict this version does not know.
@@ -141,6 +168,11 @@ impl TryFrom<TrialRecord> for Finished {
                 differences: record.differences,
                 more_differences: record.more_differences,
                 quotes: record.log,
+                said: record.said,
+            },
+            profile: Profile {
+                bases: record.bases.into_iter().collect(),
+                capabilities: record.capabilities.into_iter().collect(),
             },
             seconds: record.seconds,
             artifacts: record.artifacts,
@@ -153,7 +185,7 @@ impl TryFrom<TrialRecord> for Finished {
 
 impl From<&Finished> for TrialRecord {
     fn from(finished: &Finished) -> Self {
-        let Finished { trial, file, judgement, seconds, artifacts, criu, program, digest } = finished;
+        let Finished { trial, file, judgement, seconds, artifacts, criu, program, digest, profile } = finished;
         Self {
             id: trial.to_string(),
             scenario: trial.scenario.clone(),
@@ -178,6 +210,9 @@ impl From<&Finished> for TrialRecord {
             file: file.clone(),
             program: program.clone().filter(|_| judgement.verdict.group() == Group::Failed),
             digest: digest.clone(),
+            said: judgement.said.clone(),
+            bases: profile.bases.iter().copied().collect(),
+            capabilities: profile.capabilities.iter().copied().collect(),
         }
     }
 }

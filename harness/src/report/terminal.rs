@@ -11,15 +11,19 @@ use super::epilogue::account;
 use super::matrix::Matrix;
 use super::pace::Pace;
 use super::paint::{Colour, colour_of, harmless, paint};
+use super::record::TrialRecord;
 use super::table::table;
 use super::{Common, Event, Finished, Reporter};
-use crate::judge::{Group, Tally, Verdict};
+use crate::causes::{Case, Cause, Ladder, causes, text};
+use crate::judge::{Group, Signature, Tally, Verdict};
 
 /// After so long without a word a log gets a line, so that nobody takes a long trial for a hang.
 pub const QUIET: Duration = Duration::from_secs(30);
 
-/// How many failures are told in full; the others are counted.
-const FAILURES: usize = 20;
+/// How many causes have their first trial described in full.
+const ACCOUNTS: usize = 10;
+/// How many further trials of a cause are named.
+const NAMES: usize = 5;
 
 /// Where colours are wanted: `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -92,7 +96,9 @@ pub struct Terminal<W: Write> {
     total: Tally,
     families: BTreeMap<String, Tally>,
     matrix: Matrix,
-    failures: Vec<Finished>,
+    /// The first failure of each cause.
+    first: BTreeMap<Signature, Finished>,
+    cases: Vec<Case>,
     bar: Option<ProgressBar>,
     pace: Pace,
     /// The first machine is up.
@@ -105,7 +111,7 @@ impl<W: Write> Terminal<W> {
     /// A report that is written to `out`.
     pub fn new(out: W, look: Look) -> Self {
         let now = Instant::now();
-        let (total, families, failures) = (Tally::default(), BTreeMap::new(), Vec::new());
+        let (total, families) = (Tally::default(), BTreeMap::new());
         Self {
             out,
             look,
@@ -114,7 +120,8 @@ impl<W: Write> Terminal<W> {
             total,
             families,
             matrix: Matrix::default(),
-            failures,
+            first: BTreeMap::new(),
+            cases: Vec::new(),
             bar: None,
             pace: Pace::new(now),
             printed: now,
@@ -195,10 +202,25 @@ impl<W: Write> Terminal<W> {
             self.print(&line)?;
         }
         self.show_pace();
-        if verdict.group() == Group::Failed && self.failures.len() < FAILURES {
-            self.failures.push(finished.clone());
+        if let Some(case) = Case::of(&TrialRecord::from(finished)) {
+            if case.is_failure {
+                self.note_failure(&case, finished);
+            }
+            self.cases.push(case);
         }
         Ok(())
+    }
+
+    /// Of each cause the failure with the smallest program is described.
+    fn note_failure(&mut self, case: &Case, finished: &Finished) {
+        let size = |finished: &Finished| {
+            let text = finished.program.as_deref().unwrap_or_default();
+            (text.is_empty(), text.lines().count(), finished.trial.to_string())
+        };
+        match self.first.get(&case.signature) {
+            Some(known) if size(known) <= size(finished) => {}
+            _ => _ = self.first.insert(case.signature.clone(), finished.clone()),
+        }
     }
 
     /// `[ 3/12] pass  deleted/unlinked@ext4/...  0.4 s`
@@ -224,24 +246,41 @@ impl<W: Write> Terminal<W> {
             bar.finish_and_clear();
         }
         let Look { width, colour, .. } = self.look;
-        let mut text = format!("\n{}", table(&self.families, &self.total, width, colour));
+        let mut out = format!("\n{}", table(&self.families, &self.total, width, colour));
         let matrix = self.matrix.table(width, colour);
         if !matrix.is_empty() {
-            text.push_str(&format!("\n{matrix}"));
+            out.push_str(&format!("\n{matrix}"));
         }
-        for failure in &self.failures {
-            text.push_str(&format!("\n{}", account(failure, width, colour)));
+        let causes = causes(&self.cases);
+        // The most common cause comes last: nearest to the summary that begins with it.
+        for cause in causes.iter().take(ACCOUNTS).rev() {
+            let Some(failure) = self.first.get(&cause.signature) else { continue };
+            out.push_str(&format!("\n{}{}", account(failure, width, colour), others(cause, failure)));
         }
-        let untold = self.total.failed() - self.failures.len();
-        if untold > 0 {
-            text.push_str(&format!("\n... and {untold} more failed; the lines above and the report files name them\n"));
+        for part in [text::causes(&causes, width, colour), text::ladder(&Ladder::of(&self.cases), width, colour)] {
+            if !part.is_empty() {
+                out.push_str(&format!("\n{part}"));
+            }
         }
         let how = if interrupted { "interrupted after" } else { "in" };
         let count = self.total.total();
         let trials = if count == 1 { "trial" } else { "trials" };
-        text.push_str(&format!("\n{count} {trials} {how} {seconds:.1} s\n{}\n", self.total));
-        self.print(&text)
+        out.push_str(&format!("\n{count} {trials} {how} {seconds:.1} s\n{}\n", self.total));
+        self.print(&out)
     }
+}
+
+/// The other trials of a cause, by name.
+fn others(cause: &Cause, shown: &Finished) -> String {
+    let shown = shown.trial.to_string();
+    let others: Vec<&str> = cause.trials.iter().map(String::as_str).filter(|id| *id != shown).collect();
+    if others.is_empty() {
+        return String::new();
+    }
+    let scenario = |id: &&str| harmless(&id.split('/').take(2).collect::<Vec<_>>().join("/"));
+    let named: Vec<String> = others.iter().take(NAMES).map(scenario).collect();
+    let more = if others.len() > NAMES { format!(", and {} more", others.len() - NAMES) } else { String::new() };
+    format!("  same cause: {}{more}\n", named.join(", "))
 }
 
 impl<W: Write> Reporter for Terminal<W> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::time::Instant;
 
-use super::record::{RunRecord, Summary, TrialRecord, VERSION};
+use super::record::{RunRecord, Summary, TrialRecord};
 use super::{Destination, Event, Reporter};
 use crate::judge::Tally;
 
@@ -38,7 +38,7 @@ impl Whole {
     fn write(&mut self, seconds: f64) -> io::Result<()> {
         self.written = true;
         let trials = std::mem::take(&mut self.trials);
-        let run = RunRecord { version: VERSION, summary: Summary::new(&self.tally, seconds), trials };
+        let run = RunRecord::new(Summary::new(&self.tally, seconds), trials);
         let text = (self.render)(&run);
         match &self.to {
             Destination::Stdout => {

@@ -70,7 +70,7 @@ impl Bench<'_> {
         workers: usize,
         tree: &Path,
     ) -> anyhow::Result<f64> {
-        let expectations = plan::expectations(tree)?;
+        let expectations = plan::expectations(tree, &plan::KnownFailures::Project)?;
         let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
             expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
         };

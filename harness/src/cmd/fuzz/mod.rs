@@ -157,7 +157,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let kernels = args.axes.kernels(args.machines.backend, &store)?;
     let flavor = plan::single("--flavor", &args.axes.flavor, Some(Flavor::Ns))?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let expectations = plan::expectations(&tree)?;
+    let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
     let known = match &args.known {
         Some(file) => buckets::known(file).map_err(|error| Usage(format!("--known {}: {error}", file.display())))?,
         None => BTreeSet::new(),

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::{FuzzArgs, FuzzFormat};
 use crate::fuzz::page::{duration, page};
-use crate::fuzz::{Signature, State, buckets};
+use crate::fuzz::{State, buckets};
+use crate::judge::Signature;
 
 /// A log gets a line so often.
 const HEARTBEAT: Duration = Duration::from_secs(30);

@@ -49,7 +49,7 @@ impl Seen {
     /// A run's judgement, expectations not applied or taken back.
     pub(super) fn of(judgement: Judgement) -> Self {
         let outcome = match judgement.verdict {
-            Verdict::Pass | Verdict::Xpass => Outcome::Pass,
+            Verdict::Pass | Verdict::Xpass | Verdict::Improved => Outcome::Pass,
             Verdict::Fail(kind) | Verdict::Xfail(kind) | Verdict::ChangedFail(kind) => Outcome::Fail(kind),
             Verdict::Unsupported => Outcome::Unsupported,
             Verdict::Error | Verdict::NotRun | Verdict::Flaky { .. } => Outcome::Unknown,

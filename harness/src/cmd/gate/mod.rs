@@ -157,7 +157,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     let kernels = args.axes.kernels(args.machines.backend, &store)?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let scenarios = select(&args.what, &tree)?;
-    let expectations = plan::expectations(&tree)?;
+    let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
     let tasks = |subject: &Subject, kernel: &str| {
         order::telling_first(args.axes.tasks(kernel, subject, Manner::default(), &scenarios))
     };

@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::judge::{FailureKind, Judgement, Tally};
-    use crate::report::record::{Summary, VERSION};
+    use crate::report::record::Summary;
     use crate::report::terminal::{Detail, Look};
 
     const PASS: Verdict = Verdict::Pass;
@@ -136,6 +136,7 @@ mod tests {
     fn run(trials: &[(&str, &str, &str, Verdict)]) -> RunRecord {
         let record = |&(scenario, kernel, subject, verdict): &(&str, &str, &str, Verdict)| {
             TrialRecord::from(&Finished {
+                profile: scenarios::capability::Profile::default(),
                 trial: Trial {
                     scenario: scenario.into(),
                     family: "a".into(),
@@ -154,7 +155,7 @@ mod tests {
             })
         };
         let trials = trials.iter().map(record).collect();
-        RunRecord { version: VERSION, summary: Summary::new(&Tally::default(), 2.5), trials }
+        RunRecord::new(Summary::new(&Tally::default(), 2.5), trials)
     }
 
     fn compared(base: Vec<RunRecord>, candidate: Vec<RunRecord>) -> Comparison {

@@ -124,7 +124,9 @@ impl Rig<'_> {
     fn keep(&self, over: Over, judgement: &Judgement) {
         let (Some(folder), Verdict::Fail(_)) = (self.keep, judgement.verdict) else { return };
         let program = scenarios::text::print_scenario(&over.task.scenario);
+        let profile = scenarios::capability::profile(&over.task.scenario.program);
         let finished = Finished {
+            profile,
             trial: over.task.trial,
             file: over.task.scenario.file.filter(|_| !over.task.scenario.name.contains('/')),
             judgement: judgement.clone(),

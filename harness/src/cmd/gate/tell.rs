@@ -41,7 +41,7 @@ pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Opti
 /// The last run that tells the most: a failure before a pass, both before nothing.
 fn told(seen: &[Seen], other: &[Seen]) -> Told {
     let rank = |one: &&Seen| match one.judgement.verdict {
-        Verdict::Pass | Verdict::Xpass | Verdict::Unsupported => 1,
+        Verdict::Pass | Verdict::Xpass | Verdict::Improved | Verdict::Unsupported => 1,
         _ if one.is_unknown() => 0,
         _ => 2,
     };
@@ -52,7 +52,7 @@ fn told(seen: &[Seen], other: &[Seen]) -> Told {
         verdict: match most.judgement.verdict {
             // The words of a run with expectations stand in saved reports.
             Verdict::Xfail(_) | Verdict::ChangedFail(_) => "fail",
-            Verdict::Xpass => "pass",
+            Verdict::Xpass | Verdict::Improved => "pass",
             verdict => verdict.word(),
         },
         kind: most.judgement.verdict.kind(),

@@ -1,8 +1,12 @@
 //! What is known to fail: `scenarios/expectations.toml`, described in `docs/FORMATS.md`.
 //!
-//! An expectation makes a failure that is recorded here an `xfail`, and everything else that happens instead
-//! visible: another failure is a `changed-fail`, a pass an `xpass`. The first entry that matches a trial applies, so
-//! the special one stands before the general one. A [`defect::Defect`] explains one difference wherever it comes up.
+//! An entry records a failure by its kind and by what is said (`says`), and makes it an `xfail`. A
+//! new message is a `fail`, also of the recorded kind. What else happens depends on the subject. Of a
+//! subject that the entry speaks of, another kind is a `changed-fail` and a pass an `xpass`. An entry
+//! without `subject` speaks of distributed crius (`debian:`). For a tree under test it only tells what
+//! is known: a pass is `improved`, and another failure has nothing to do with the entry.
+//!
+//! A [`defect::Defect`] explains one difference wherever it comes up.
 //!
 //! - [`scope`]: which trials an entry is about
 //! - [`defect`]: one difference that a subject is known to make
@@ -16,6 +20,8 @@ pub mod uses;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use regex_lite::Regex;
 
 pub(crate) use read::place;
 
@@ -33,12 +39,22 @@ pub struct Expectation {
     pub scope: Scope,
     /// With which kind.
     pub kind: FailureKind,
+    /// What is said: found in the reason, which is the first error line of a dump or restore that
+    /// failed, or the first difference.
+    pub says: Regex,
     /// Why.
     pub reason: String,
     /// Where that is discussed.
     pub link: Option<String>,
     /// Line in the file, 1-based.
     pub line: usize,
+}
+
+impl Expectation {
+    /// Whether this failure is the one that it records.
+    pub fn records(&self, kind: FailureKind, said: &str) -> bool {
+        self.kind == kind && self.says.is_match(said)
+    }
 }
 
 /// All that is recorded, in the order of the file.
@@ -111,24 +127,31 @@ impl Expectations {
     /// What a judgement is in the light of what is known.
     pub fn apply(&self, trial: &Trial, criu: Option<&Version>, judgement: Judgement) -> Judgement {
         let judgement = self.explain(trial, criu, judgement);
-        let Some(entry) = self.find(trial, criu) else { return judgement };
-        let place = format!("{}:{}", self.file.display(), entry.line);
-        let known = format!("known: {}", reason_of(&entry.reason, entry.link.as_deref()));
-        let (verdict, reason) = match judgement.verdict {
-            Verdict::Fail(kind) if kind == entry.kind => {
-                (Verdict::Xfail(kind), format!("{} ({known})", judgement.reason))
-            }
-            Verdict::Fail(kind) | Verdict::Xfail(kind) => {
-                let expected = format!("{place} expects {}", entry.kind);
-                (Verdict::ChangedFail(kind), format!("{} ({expected}; {known})", judgement.reason))
-            }
+        let Some(first) = self.find(trial, criu) else { return judgement };
+        let is_strict = first.scope.speaks_of(&trial.subject);
+        let place = format!("{}:{}", self.file.display(), first.line);
+        let known = format!("known: {}", reason_of(&first.reason, first.link.as_deref()));
+        let (verdict, note) = match judgement.verdict {
+            Verdict::Fail(kind) | Verdict::Xfail(kind) => match () {
+                () if first.records(kind, judgement.said()) => (Verdict::Xfail(kind), known),
+                () if !is_strict => return judgement,
+                () if kind == first.kind => (Verdict::Fail(kind), format!("{place} expects another message")),
+                () => (Verdict::ChangedFail(kind), format!("{place} expects {}; {known}", first.kind)),
+            },
+            Verdict::Pass if !is_strict => (Verdict::Improved, format!("not {}; {known}", first.kind)),
             Verdict::Pass => {
-                let what = format!("it passes now, but {place} expects {}", entry.kind);
-                (Verdict::Xpass, format!("{what}: remove or narrow the entry ({known})"))
+                let what = format!("it passes now, but {place} expects {}", first.kind);
+                let reason = format!("{what}: remove or narrow the entry ({known})");
+                return Judgement { verdict: Verdict::Xpass, reason, ..judgement };
             }
             _ => return judgement,
         };
-        Judgement { verdict, reason, ..judgement }
+        let said = Some(judgement.said().to_owned());
+        let reason = match verdict {
+            Verdict::Improved => note,
+            _ => format!("{} ({note})", judgement.reason),
+        };
+        Judgement { verdict, reason, said, ..judgement }
     }
 
     /// What a judgement of a generated program is: known defects count in whatever scenario and on whatever object they were
@@ -200,6 +223,7 @@ fn explained(defects: &[&Defect], explains: fn(&Defect, &Difference) -> bool, mu
         }
         let seen = summary(first, judgement.differences.len());
         judgement.reason = format!("{seen} (known: {})", causes.join("; "));
+        judgement.said = Some(seen);
         judgement.verdict = Verdict::Xfail(first.kind);
     }
     judgement

@@ -34,6 +34,7 @@ struct RawExpectation {
     subject: Option<Spanned<OneOrMore>>,
     criu: Option<Spanned<OneOrMore>>,
     kind: Spanned<String>,
+    says: Spanned<String>,
     reason: Spanned<String>,
     link: Option<String>,
 }
@@ -106,6 +107,16 @@ fn comparison(text: &str) -> Result<String, String> {
     known("comparison", text, &all)
 }
 
+/// What is said, a regular expression. One that finds everything would hide every new message.
+fn says(text: &Spanned<String>) -> Result<Regex, Complaint> {
+    let regex = Regex::new(text.get_ref()).map_err(|error| (text.span(), error.to_string()))?;
+    if regex.is_match("") {
+        let what = "it finds every message: write a part of the first error line, or of the first difference";
+        return Err((text.span(), what.to_owned()));
+    }
+    Ok(regex)
+}
+
 fn reason(text: Spanned<String>) -> Result<String, Complaint> {
     if text.get_ref().trim().is_empty() {
         return Err((text.span(), "an entry needs a reason: why does this fail?".to_owned()));
@@ -137,6 +148,7 @@ impl RawExpectation {
                 [self.except, self.flavor, self.lifecycle, self.kernel, self.subject, self.criu],
             )?,
             kind: kind.map_err(|error| (self.kind.span(), error.to_string()))?,
+            says: says(&self.says)?,
             reason: reason(self.reason)?,
             link: self.link,
             line,

@@ -44,6 +44,15 @@ impl Scope {
             && within(&self.criu, criu)
     }
 
+    /// Whether it speaks of this subject: by name, or, where it names none, of every distributed criu.
+    /// What is recorded of those is no promise of a tree under test.
+    pub(crate) fn speaks_of(&self, subject: &str) -> bool {
+        match self.subject.as_slice() {
+            [] => subject.starts_with("debian:"),
+            named => named.iter().any(|pattern| wildcard(pattern, subject)),
+        }
+    }
+
     /// Whether a scenario of this name is in it.
     pub(super) fn names(&self, scenario: &str) -> bool {
         let any = |patterns: &[String]| patterns.iter().any(|pattern| wildcard(pattern, scenario));

@@ -19,6 +19,7 @@ kernel    = "6.12.."
 subject   = "debian:*"
 criu      = "..4.2"
 kind      = "dump-failed"
+says      = "it fail"
 reason    = "detached files are not supported"
 link      = "https://example.org/1"
 
@@ -27,6 +28,7 @@ scenario  = "*"
 except    = "*/control*"
 subject   = ["debian:sid"]
 kind      = "wrong-path"
+says      = "it fail"
 reason    = "all else"
 "#;
 
@@ -60,6 +62,43 @@ fn a_recorded_failure_is_expected_and_nothing_else() {
     expect!["xpass: it passes now, but expectations.toml:2 expects dump-failed: remove or narrow the entry (known: detached files are not supported, https://example.org/1)"].assert_eq(&of(Verdict::Pass));
     expect!["error: it failed"].assert_eq(&of(Verdict::Error));
     expect!["unsupported: it failed"].assert_eq(&of(Verdict::Unsupported));
+}
+
+#[test]
+fn a_new_message_is_a_failure_also_of_the_recorded_kind() {
+    let judgement = Judgement::plain(Verdict::Fail(FailureKind::DumpFailed), "another refusal");
+    let criu = Version::find("4.1.1");
+    let applied = parse(FILE).unwrap().apply(&trial(), criu.as_ref(), judgement);
+    expect!["fail(dump-failed): another refusal (expectations.toml:2 expects another message)"]
+        .assert_eq(&format!("{}: {}", applied.verdict, applied.reason));
+}
+
+#[test]
+fn of_a_tree_under_test_only_what_is_known_is_told() {
+    let file = FILE.replace("subject   = \"debian:*\"\n", "");
+    let tree = Trial { subject: "src:../criu".into(), ..trial() };
+    let of = |verdict, said: &str| {
+        let criu = Version::find("4.1.1");
+        let judgement = parse(&file).unwrap().apply(&tree, criu.as_ref(), Judgement::plain(verdict, said));
+        format!("{}: {}", judgement.verdict, judgement.reason)
+    };
+    let dump = Verdict::Fail(FailureKind::DumpFailed);
+    expect!["xfail(dump-failed): it failed (known: detached files are not supported, https://example.org/1)"]
+        .assert_eq(&of(dump, "it failed"));
+    expect!["fail(dump-failed): another refusal"].assert_eq(&of(dump, "another refusal"));
+    expect!["fail(restore-failed): it failed"].assert_eq(&of(Verdict::Fail(FailureKind::RestoreFailed), "it failed"));
+    expect!["improved: not dump-failed; known: detached files are not supported, https://example.org/1"]
+        .assert_eq(&of(Verdict::Pass, ""));
+}
+
+#[test]
+fn a_pattern_that_finds_everything_is_refused() {
+    let says = |pattern: &str| {
+        let entry = format!("scenario = \"x\"\nkind = \"litter\"\nsays = {pattern}\nreason = \"r\"\n");
+        parse(&format!("[[expect]]\n{entry}")).map(|_| ()).unwrap_err()
+    };
+    expect!["expectations.toml:4:8: it finds every message: write a part of the first error line, or of the first difference"].assert_eq(&says("'.*'"));
+    assert!(says("'('").starts_with("expectations.toml:4:8: "));
 }
 
 #[test]
@@ -114,22 +153,23 @@ fn an_entry_that_names_no_scenario_is_stale() {
 #[test]
 fn mistakes_have_their_place() {
     let complaint = |line: &str| {
-        let text = format!("# head\n[[expect]]\nscenario = \"x\"\nkind = \"litter\"\nreason = \"r\"\n{line}\n");
+        let text =
+            format!("# head\n[[expect]]\nscenario = \"x\"\nkind = \"litter\"\nsays = \"s\"\nreason = \"r\"\n{line}\n");
         parse(&text).unwrap_err()
     };
-    expect!["expectations.toml:6:1: unknown field `colour`, expected one of `scenario`, `except`, `flavor`, `lifecycle`, `kernel`, `subject`, `criu`, `kind`, `reason`, `link`"].assert_eq(&complaint("colour = 1"));
-    expect![[r#"expectations.toml:6:10: unknown flavor "uns"; known are host, ns, userns"#]]
+    expect!["expectations.toml:7:1: unknown field `colour`, expected one of `scenario`, `except`, `flavor`, `lifecycle`, `kernel`, `subject`, `criu`, `kind`, `says`, `reason`, `link`"].assert_eq(&complaint("colour = 1"));
+    expect![[r#"expectations.toml:7:10: unknown flavor "uns"; known are host, ns, userns"#]]
         .assert_eq(&complaint("flavor = [\"ns\", \"uns\"]"));
-    expect![[r#"expectations.toml:6:10: "new" is no range of versions; write 6.12, 6.12.., ..6.12 or 6.1..6.12"#]]
+    expect![[r#"expectations.toml:7:10: "new" is no range of versions; write 6.12, 6.12.., ..6.12 or 6.1..6.12"#]]
         .assert_eq(&complaint("kernel = \"new\""));
-    expect!["expectations.toml:6:13: expected a text or a list of texts"].assert_eq(&complaint("lifecycle = 7"));
-    expect!["expectations.toml:6:5: key with no value, expected `=`"].assert_eq(&complaint("what"));
-    let kind = parse("[[expect]]\nscenario = \"x\"\nkind = \"odd\"\nreason = \"r\"\n").unwrap_err();
+    expect!["expectations.toml:7:13: expected a text or a list of texts"].assert_eq(&complaint("lifecycle = 7"));
+    expect!["expectations.toml:7:5: key with no value, expected `=`"].assert_eq(&complaint("what"));
+    let kind = parse("[[expect]]\nscenario = \"x\"\nkind = \"odd\"\nsays = \"s\"\nreason = \"r\"\n").unwrap_err();
     expect![[r#"expectations.toml:3:8: unknown kind "odd"; known are dump-failed, restore-failed, wrong-path, wrong-resolution, wrong-mount, wrong-file, wrong-content, wrong-flags, lost-object, broken-sharing, litter, harmed-by-dump, hang, crash, kernel-splat"#]].assert_eq(&kind);
-    let missing = parse("[[expect]]\nscenario = \"x\"\nkind = \"litter\"\n").unwrap_err();
+    let missing = parse("[[expect]]\nscenario = \"x\"\nkind = \"litter\"\nsays = \"s\"\n").unwrap_err();
     expect!["expectations.toml:1:1: missing field `reason`"].assert_eq(&missing);
-    let empty = parse("[[expect]]\nscenario = \"x\"\nkind = \"litter\"\nreason = \" \"\n").unwrap_err();
-    expect!["expectations.toml:4:10: an entry needs a reason: why does this fail?"].assert_eq(&empty);
+    let empty = parse("[[expect]]\nscenario = \"x\"\nkind = \"litter\"\nsays = \"s\"\nreason = \" \"\n").unwrap_err();
+    expect!["expectations.toml:5:10: an entry needs a reason: why does this fail?"].assert_eq(&empty);
     assert!(Expectations::load(Path::new("/nowhere/e.toml")).unwrap_err().to_string().contains("/nowhere/e.toml"));
 }
 

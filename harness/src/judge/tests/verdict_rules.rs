@@ -19,6 +19,7 @@ const EACH: &[Verdict] = &[
     Verdict::Xfail(KIND),
     Verdict::Fail(KIND),
     Verdict::Xpass,
+    Verdict::Improved,
     Verdict::ChangedFail(KIND),
     Verdict::Flaky { passed: 2, runs: 3 },
     Verdict::Unsupported,
@@ -29,7 +30,7 @@ const EACH: &[Verdict] = &[
 #[test]
 fn every_verdict_is_counted_once() {
     let tally = tally(EACH);
-    assert_eq!(tally.to_string(), "result: 2 passed, 5 failed, 2 skipped");
+    assert_eq!(tally.to_string(), "result: 3 passed, 5 failed, 2 skipped");
     assert!(tally.columns().all(|(_, count)| count == 1));
     assert_eq!(tally.total(), Verdict::WORDS.len());
 }
@@ -67,7 +68,7 @@ fn words_are_the_same_everywhere() {
         assert!(FORMATS.contains(&format!("| `{word}` |")), "{word} is not in docs/FORMATS.md");
     }
     assert_eq!(Verdict::Fail(KIND).to_string(), "fail(litter)");
-    assert_eq!(EACH[5].to_string(), "flaky(2/3)");
+    assert_eq!(EACH[6].to_string(), "flaky(2/3)");
 }
 
 #[test]

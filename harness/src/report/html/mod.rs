@@ -67,7 +67,7 @@ fn in_order(trials: &[TrialRecord]) -> Vec<&TrialRecord> {
 /// Its place among verdicts, the most telling first.
 fn rank(verdict: &str) -> usize {
     const ORDER: &[&str] =
-        &["fail", "changed-fail", "xpass", "flaky", "error", "not-run", "unsupported", "xfail", "pass"];
+        &["fail", "changed-fail", "xpass", "flaky", "error", "not-run", "unsupported", "improved", "xfail", "pass"];
     ORDER.iter().position(|word| *word == verdict).unwrap_or(0)
 }
 

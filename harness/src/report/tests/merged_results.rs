@@ -9,7 +9,7 @@ use super::run::finished;
 use crate::judge::Tally;
 use crate::judge::{FailureKind, Judgement, Verdict};
 use crate::report::merge::{merge, read};
-use crate::report::record::{RunRecord, Summary, TrialRecord, VERSION};
+use crate::report::record::{RunRecord, Summary, TrialRecord};
 
 fn run(trials: &[(&str, Verdict)]) -> RunRecord {
     let mut tally = Tally::default();
@@ -18,7 +18,7 @@ fn run(trials: &[(&str, Verdict)]) -> RunRecord {
         TrialRecord::from(&finished(name, Judgement::plain(*verdict, "why")))
     };
     let trials = trials.iter().map(record).collect();
-    RunRecord { version: VERSION, summary: Summary::new(&tally, 10.0), trials }
+    RunRecord::new(Summary::new(&tally, 10.0), trials)
 }
 
 fn check(runs: Vec<RunRecord>, expected: Expect) {

@@ -4,6 +4,6 @@ mod artifacts_folder;
 mod html_report;
 mod json_report;
 mod merged_results;
-mod run;
+pub(crate) mod run;
 mod terminal_report;
 mod whole_reports;

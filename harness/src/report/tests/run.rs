@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use protocol::message::{Flavor, Lifecycle};
+use scenarios::capability::Profile;
 
 use crate::judge::{Difference, FailureKind, Judgement, Side, Trial, Verdict};
 use crate::report::{Common, Event, Finished, Reporter};
@@ -24,6 +25,7 @@ pub(crate) fn finished(scenario: &str, judgement: Judgement) -> Finished {
         digest: None,
         criu: None,
         program: None,
+        profile: Profile::default(),
     }
 }
 

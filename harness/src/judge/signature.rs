@@ -1,14 +1,15 @@
-//! What a finding is like, as one line, so that a thousand programs that show one mistake are one finding.
+//! The identity of a failure, as one line: a thousand programs that show one mistake have one signature.
 //!
-//! Of a failure with differences: the kind, what sort of object differs first, and in which comparison. Of any other: the kind
-//! and what was said, without what changes from program to program (numbers, paths, quoted names).
+//! A failure that differences decided has the kind, the sort of object that differs first, and the
+//! comparison. Any other, an action that failed in particular, has the kind and what was said, without
+//! what changes from program to program (numbers, paths, quoted names).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::{Difference, FailureKind, Judgement, Side, Verdict};
-use crate::run::Over;
+use super::difference::{Difference, Side};
+use super::verdict::{FailureKind, Judgement, Verdict};
 
 /// A line like `wrong-path descriptor link` or `dump-failed Error (criu/mount.c:N): Can't lookup mount=N`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,35 +22,11 @@ impl Signature {
             Verdict::Fail(kind) | Verdict::ChangedFail(kind) | Verdict::Xfail(kind) => kind.word(),
             other => other.word(),
         };
-        let first = judgement.differences.iter().find(|difference| difference.known.is_none());
-        let detail = match first {
+        let detail = match judgement.deciding() {
             Some(difference) => format!("{} {}", object(difference), difference.comparison),
-            None => plain(&judgement.reason),
+            None => plain(judgement.said()),
         };
         Self(format!("{what} {detail}").trim_end().to_owned())
-    }
-
-    /// What a program that did not pass is filed under; none for one that did, or that this machine cannot run. A program that did
-    /// not come about as the model says is a failure of the model, and one to look into.
-    pub fn found(over: &Over) -> Option<Self> {
-        let setup = over.report.as_ref().and_then(|report| report.setup_failure.as_ref());
-        match over.judgement.verdict {
-            Verdict::Xfail(_)
-                if over.judgement.differences.iter().all(|difference| difference.known.is_some())
-                    && !over.judgement.differences.is_empty() =>
-            {
-                None
-            }
-            Verdict::Pass | Verdict::Unsupported | Verdict::NotRun => None,
-            Verdict::Error if setup.is_some_and(|failure| failure.line > 0) => {
-                let what = setup.map_or("", |failure| failure.what.as_str());
-                Some(Signature(format!("model step {}", plain(what))))
-            }
-            Verdict::Error if over.report.as_ref().is_some_and(|report| !report.failed_assertions.is_empty()) => {
-                Some(Signature(format!("model {}", plain(&over.judgement.reason))))
-            }
-            _ => Some(Signature::of(&over.judgement)),
-        }
     }
 
     /// The kind of the failure; none where it is no failure of a subject's, or not of one subject alone.
@@ -99,14 +76,43 @@ const BARE_NAMES: [(&str, &str); 5] = [
     (" -> ", ": "),
 ];
 
+/// What stands in a message for a number, a path, a quoted text and a name without quotes.
+struct Signs {
+    number: &'static str,
+    path: &'static str,
+    quoted: &'static str,
+    bare: &'static str,
+}
+
 /// A message without what changes from program to program.
 pub fn plain(text: &str) -> String {
+    let out = general(text, &Signs { number: "N", path: "/...", quoted: "\"...\"", bare: "..." });
+    match out.char_indices().nth(LENGTH) {
+        Some((end, _)) => out[..end].to_owned(),
+        None => out,
+    }
+}
+
+/// A regular expression that finds this message and those that [`plain`] takes for the same.
+pub fn pattern(text: &str) -> String {
+    // Characters for private use stand in for what changes until the rest is escaped.
+    let signs = Signs { number: "\u{e000}", path: "\u{e001}", quoted: "\u{e002}", bare: "\u{e003}" };
+    let text: String = general(text, &signs).chars().take(LENGTH).collect();
+    let expressions =
+        [(signs.number, "[0-9a-fx]+"), (signs.path, "/.*"), (signs.quoted, "[\"'].*[\"']"), (signs.bare, ".*")];
+    expressions.iter().fold(regex_lite::escape(&text), |text, (sign, expression)| text.replace(sign, expression))
+}
+
+/// More of a message says nothing new, in characters.
+const LENGTH: usize = 160;
+
+fn general(text: &str, signs: &Signs) -> String {
     let mut text = text.trim().to_owned();
     for (before, after) in BARE_NAMES {
         if let Some(from) = text.find(before).map(|at| at + before.len())
             && let Some(length) = text[from..].find(after)
         {
-            text.replace_range(from..from + length, "...");
+            text.replace_range(from..from + length, signs.bare);
         }
     }
     let mut out = String::new();
@@ -116,15 +122,15 @@ pub fn plain(text: &str) -> String {
         let begins_word = before.is_none_or(|c| !c.is_alphanumeric());
         let (sign, end) = match c {
             '"' | '\'' if rest[1..].contains(c) && begins_word => {
-                ("\"...\"", 1 + rest[1..].find(c).map_or(0, |at| at + 1))
+                (signs.quoted, 1 + rest[1..].find(c).map_or(0, |at| at + 1))
             }
             '/' if begins_word => {
-                ("/...", rest.find(|c: char| c.is_whitespace() || ",;:)]'\"".contains(c)).unwrap_or(rest.len()))
+                (signs.path, rest.find(|c: char| c.is_whitespace() || ",;:)]'\"".contains(c)).unwrap_or(rest.len()))
             }
             '0' if rest.starts_with("0x") => {
-                ("N", 2 + rest[2..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - 2))
+                (signs.number, 2 + rest[2..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - 2))
             }
-            c if c.is_ascii_digit() => ("N", rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())),
+            c if c.is_ascii_digit() => (signs.number, rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())),
             c => {
                 out.push(c);
                 rest = &rest[c.len_utf8()..];
@@ -134,10 +140,7 @@ pub fn plain(text: &str) -> String {
         out.push_str(sign);
         rest = &rest[end..];
     }
-    match out.char_indices().nth(160) {
-        Some((end, _)) => out[..end].to_owned(),
-        None => out,
-    }
+    out
 }
 
 #[cfg(test)]
@@ -163,7 +166,17 @@ mod tests {
             ("/", "/..."),
         ] {
             assert_eq!(plain(text), expected);
+            let found = regex_lite::Regex::new(&pattern(text)).expect("a pattern is a regular expression");
+            assert!(found.is_match(text.trim()), "{text}: {found}");
         }
+    }
+
+    #[test]
+    fn a_pattern_finds_the_same_message_and_no_other() {
+        let pattern = pattern("Error (criu/files-reg.c:1871): Can't lookup mount=38 for fd=3 path=/d/f");
+        let found = regex_lite::Regex::new(&pattern).expect("a pattern is a regular expression");
+        assert!(found.is_match("Error (criu/files-reg.c:1902): Can't lookup mount=7 for fd=12 path=/x y"));
+        assert!(!found.is_match("Error (criu/files-reg.c:1871): Can't open mount=38 for fd=3 path=/d/f"));
     }
 
     fn difference(view: Side, object: Option<&str>, known: bool) -> Difference {

@@ -1,0 +1,116 @@
+//! What a reader of many failures is told.
+
+use expect_test::expect;
+use scenarios::Scenario;
+
+use super::{Case, Ladder, causes, text};
+use crate::judge::{Difference, FailureKind, Judgement, Side, Verdict};
+use crate::report::record::TrialRecord;
+use crate::report::tests::run::finished;
+
+/// A trial of a program with these steps.
+fn case(name: &str, steps: &str, judgement: Judgement) -> Case {
+    let text = format!("# A.\noutcome restored\n\n{steps}\nassert fd0 detached\n");
+    let text = text.as_bytes();
+    let read = scenarios::text::scenarios(text, name, "a.scn".as_ref());
+    let scenario: Scenario = read.unwrap_or_else(|errors| panic!("{name}: {}", errors[0])).remove(0);
+    let mut finished = finished(name, judgement);
+    finished.profile = scenarios::capability::profile(&scenario.program);
+    finished.program = Some(scenarios::text::print_scenario(&scenario));
+    Case::of(&TrialRecord::from(&finished)).expect("it ran")
+}
+
+const WHOLE: &str = "mount tmpfs a\nwrite a/f \"x\"\nbind a b\nfd0 = open b/f rdwr\numount-lazy b\n";
+const DELETED: &str = "mount tmpfs a\nwrite a/f \"x\"\nbind a b\nfd0 = open b/f rdwr\nunlink b/f\numount-lazy b\n";
+const SUBDIR: &str = "mount tmpfs a\nmkdir a/d\nwrite a/d/f \"x\"\nbind a/d b\nfd0 = open b/f rdwr\numount-lazy b\n";
+const SUBDIR_DELETED: &str =
+    "mount tmpfs a\nmkdir a/d\nwrite a/d/f \"x\"\nbind a/d b\nfd0 = open b/f rdwr\nunlink b/f\numount-lazy b\n";
+
+fn failed(kind: FailureKind, said: &str) -> Judgement {
+    Judgement::plain(Verdict::Fail(kind), said)
+}
+
+fn run() -> Vec<Case> {
+    let pass = || Judgement::plain(Verdict::Pass, "");
+    let open = |number: u32| failed(FailureKind::RestoreFailed, &format!("Error (criu/a.c:{number}): no /x/{number}"));
+    let link = Difference {
+        comparison: "link".into(),
+        kind: FailureKind::WrongPath,
+        view: Side::Inside,
+        object: Some("fd0 (descriptor 3)".into()),
+        what: "link".into(),
+        expected: "\"/f (deleted)\"".into(),
+        got: "\"/f\"".into(),
+        known: None,
+    };
+    let wrong = Judgement {
+        differences: vec![link],
+        ..failed(FailureKind::WrongPath, "fd0 (descriptor 3), inside: link: expected ...")
+    };
+    vec![
+        case("whole/file", WHOLE, pass()),
+        case("whole/deleted", DELETED, wrong),
+        case("subdir/file", SUBDIR, open(17)),
+        case("subdir/deleted", SUBDIR_DELETED, open(18)),
+    ]
+}
+
+#[test]
+fn one_defect_is_one_cause_with_what_blocks_and_the_smallest_program() {
+    let causes = causes(&run());
+    expect![[r#"
+        2 causes of 3 failures
+        1. 2x restore-failed: Error (criu/a.c:17): no /x/17
+           blocked by: subdirectory bind
+           subdir/file: mount tmpfs a; mkdir a/d; write a/d/f "x"; bind a/d b; fd0 =
+           open b/f rdwr; umount-lazy b
+        2. 1x wrong-path: fd0 (descriptor 3), inside: link: expected "/f (deleted)", ...
+           blocked by: deleted file or directory
+           whole/deleted: mount tmpfs a; write a/f "x"; bind a b; fd0 = open b/f rdwr;
+           unlink b/f; umount-lazy b
+    "#]]
+    .assert_eq(&text::causes(&causes, 80, false));
+    assert_eq!(causes[0].trials.len(), 2);
+    assert_eq!(causes[0].kind, Some(FailureKind::RestoreFailed));
+}
+
+#[test]
+fn the_ladder_counts_capability_by_base() {
+    let ladder = Ladder::of(&run());
+    expect![[r#"
+        ladder                 whole  subdir
+        total                    1/2     0/2
+                                 all    none
+          alone
+                                none    none
+          deleted
+    "#]]
+    .assert_eq(&text::ladder(&ladder, 80, false));
+    let records = serde_json::to_string(&ladder.records()).expect("it is plain data");
+    assert!(records.contains(r#"{"capability":"deleted","base":"subdir","passed":0,"all":1}"#), "{records}");
+}
+
+#[test]
+fn where_nothing_failed_there_are_no_causes() {
+    let fine = vec![case("whole/file", WHOLE, Judgement::plain(Verdict::Pass, ""))];
+    assert_eq!(text::causes(&causes(&fine), 80, false), "");
+    assert!(Ladder::of(&[]).is_empty());
+}
+
+#[test]
+fn a_file_that_a_known_defect_changes_has_come_back() {
+    let known = Difference {
+        known: Some("a tar archive".into()),
+        comparison: "file-times".into(),
+        kind: FailureKind::WrongContent,
+        view: Side::Inside,
+        object: None,
+        what: "time".into(),
+        expected: String::new(),
+        got: String::new(),
+    };
+    let xfail =
+        |differences| Judgement { differences, ..Judgement::plain(Verdict::Xfail(FailureKind::WrongContent), "known") };
+    let passed = |judgement| Ladder::of(&[case("whole/file", WHOLE, judgement)]).records()[0].passed;
+    assert_eq!((passed(xfail(vec![known])), passed(xfail(Vec::new()))), (1, 0));
+}
