@@ -20,6 +20,7 @@ use super::Usage;
 use super::machines::{MachineArgs, work_folder};
 use super::one::{One, as_it_was, one};
 use super::plan::{self, Axes, single};
+use crate::host::KERNEL_PREFIX;
 use crate::judge::Trial;
 use crate::machine::Backend;
 use crate::report::epilogue::plain;
@@ -81,9 +82,8 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
     let meant = args.what.as_deref().map(|word| one(word, &tree)).transpose()?;
     let (mut subject, mut axes) = (Vec::from_iter(args.subject.clone()), args.axes.clone());
     if let Some(One { saved: Some(record), .. }) = &meant {
-        let mut backend = Backend::Vm;
-        as_it_was(record, &mut subject, &mut axes, &mut backend)?;
-        if backend == Backend::Host {
+        as_it_was(record, &mut subject, &mut axes, Backend::Vm)?;
+        if record.kernel.starts_with(KERNEL_PREFIX) {
             eprintln!("the trial ran on the kernel of a machine; the shell is in a VM");
         }
     }
