@@ -121,6 +121,14 @@ impl Machine {
         }
     }
 
+    /// The error of an agent that sent something else than it was asked for.
+    pub fn astray(&self, what: String) -> MachineError {
+        match self {
+            Self::Vm(vm) => vm.astray(what).into(),
+            Self::Host(_) => HostError::Protocol(format!("it sent {what}")).into(),
+        }
+    }
+
     /// What it leaves for the artifacts of a failed trial.
     pub fn traces(&self) -> Traces {
         match self {

@@ -8,12 +8,14 @@
 //! - [`sharing`]: which programs can be carried out in one process
 //! - `pack`: many programs in one process
 //! - `blame`: who made a pack fail
+//! - `patience`: how long a trial is waited for
 //! - `again`: what two runs of one trial come to
 //! - `taken`: branches of criu that were taken
 
 mod again;
 mod blame;
 mod pack;
+pub(crate) mod patience;
 pub mod sharing;
 mod taken;
 
@@ -28,6 +30,7 @@ use scenarios::Scenario;
 
 use crate::judge::{Context, Judgement, Trial, Verdict, judge};
 use crate::machine::{Machine, MachineError, MachineSpec, Traces};
+use patience::{Ended, Heard, Patience};
 pub use taken::Taken;
 
 /// How long one action of a lifecycle may take under KVM; other accelerators scale it.
@@ -335,7 +338,8 @@ impl Worker<'_> {
             keep_logs: false,
         };
         running.machine.send(&Request::Run(request))?;
-        let report = wait_for_report(&mut running.machine, number, limit)?;
+        let patience = Patience::new(number, task.trial.lifecycle, limit);
+        let report = wait_for_report(&mut running.machine, number, &patience)?;
         let context = Context { lifecycle: task.trial.lifecycle, tainted_before: running.tainted };
         running.tainted = report.tainted;
         Ok((judge(&task.scenario, context, &report), Some(report)))
@@ -359,14 +363,23 @@ enum Attempt {
     Interrupted,
 }
 
-/// Each stage may take the action's limit and a little more: the guest tells its own time-outs before ours.
-fn wait_for_report(machine: &mut Machine, number: u64, limit: Duration) -> Result<TrialReport, MachineError> {
-    loop {
-        match machine.receive(Instant::now() + limit * 2)? {
-            Event::Finished { trial, report } if trial == number => return Ok(*report),
-            _ => {}
-        }
-    }
+/// What the guest tells of this trial, within the time that it may take.
+fn wait_for_report(machine: &mut Machine, number: u64, patience: &Patience) -> Result<TrialReport, MachineError> {
+    patient(machine, patience, |event| match event {
+        Event::Finished { trial, report } if trial == number => Heard::Wanted(*report),
+        other => Heard::Other(other),
+    })
+}
+
+fn patient<T>(
+    machine: &mut Machine,
+    patience: &Patience,
+    wanted: impl Fn(Event) -> Heard<T>,
+) -> Result<T, MachineError> {
+    patience.wait(|deadline| machine.receive(deadline), wanted, |_| {}).map_err(|ended| match ended {
+        Ended::Machine(error) => error,
+        Ended::Astray(what) => machine.astray(what),
+    })
 }
 
 /// Whether the machine may not serve the next trial: something happened that nobody expected, or something stays behind.

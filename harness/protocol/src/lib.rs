@@ -7,6 +7,7 @@
 //! - [`shell`]: a shell beside the process of a trial
 //! - [`blank`]: empty filesystems in a sparse form
 //! - [`fuzz`]: the properties that the fuzz targets test
+//! - [`limits`]: what a message may become in memory
 //! - `together`: lookups in messages and files
 //! - [`wire`]: one JSON object a line, with a version and a size limit
 
@@ -14,6 +15,7 @@ pub mod blank;
 pub mod fault;
 pub mod fuzz;
 pub mod lifecycle;
+pub mod limits;
 pub mod message;
 pub mod observation;
 pub mod shell;

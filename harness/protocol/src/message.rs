@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use crate::lifecycle::{Action, Lifecycle};
+use crate::limits;
 use crate::shell::{FromShell, ShellRequest, ToShell};
 use crate::{Fault, Observation};
 
@@ -220,18 +221,22 @@ pub struct TrialReport {
     /// The program could not be carried out.
     pub setup_failure: Option<SetupFailure>,
     /// `assert` lines that did not hold.
+    #[serde(deserialize_with = "limits::lines")]
     pub failed_assertions: Vec<FailedAssertion>,
     /// Before anything was done to the process; none when the setup failed.
     pub before: Option<Observation>,
     /// One for each action of the lifecycle that was begun.
     pub actions: Vec<ActionReport>,
     /// Messages of the kernel at level warning or worse, or that start a splat.
+    #[serde(deserialize_with = "limits::lines")]
     pub kernel_log: Vec<String>,
     /// `/proc/sys/kernel/tainted` afterwards.
     pub tainted: u64,
     /// What the trial left behind after its processes were ended: mounts, processes, devices.
+    #[serde(deserialize_with = "limits::lines")]
     pub leftovers: Vec<String>,
     /// Files for the artifacts folder: criu's logs.
+    #[serde(deserialize_with = "limits::files")]
     pub files: Vec<ReportFile>,
     /// Branches that a criu took which was built to count them, a number for each, ascending, no more than [`ARC_LIMIT`]. Of a
     /// pack the frame has them: which of its programs had them taken nobody knows.
@@ -269,6 +274,7 @@ pub struct ActionReport {
     /// How it ended.
     pub end: ActionEnd,
     /// Lines of the log that say what went wrong, at most 20, oldest first.
+    #[serde(deserialize_with = "limits::lines")]
     pub error_lines: Vec<String>,
     /// Duration in milliseconds.
     pub duration_ms: u64,

@@ -5,6 +5,8 @@ use std::io::{BufRead, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
+
 /// The version in every envelope. Host and guest are built from one tree; a difference means a stale image.
 pub const VERSION: u32 = 1;
 
@@ -62,7 +64,7 @@ pub fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<T, WireError> {
         error: error.to_string(),
         start: String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned(),
     };
-    let envelope: Result<Envelope<T>, _> = serde_json::from_slice(line);
+    let envelope: Result<Envelope<T>, _> = limits::message(|| serde_json::from_slice(line));
     match envelope {
         Ok(Envelope { v: VERSION, m }) => Ok(m),
         Ok(Envelope { v, .. }) => Err(WireError::Version(v)),

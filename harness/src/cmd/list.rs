@@ -34,7 +34,7 @@ pub struct ListArgs {
 /// Where the catalogue is.
 #[derive(Args, Clone, Debug)]
 pub struct TreeArgs {
-    /// Source tree [default: found from the working directory upwards]
+    /// Source tree [default: the one that this program was built from]
     #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_TREE")]
     tree: Option<PathBuf>,
 }

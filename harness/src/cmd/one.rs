@@ -11,6 +11,7 @@ use super::plan::Axes;
 use super::select::{files, select};
 use crate::host::KERNEL_PREFIX;
 use crate::machine::Backend;
+use crate::report::epilogue::quoted;
 use crate::report::record::TrialRecord;
 use crate::subject::Subject;
 
@@ -73,22 +74,31 @@ pub(super) fn saved(folder: &Path) -> Result<(Scenario, TrialRecord), Usage> {
     Ok((scenario, record))
 }
 
-/// What the command line leaves open is as it was.
+/// What the command line leaves open is as it was. A folder may come from somebody else, so it never decides that
+/// anything of it is executed outside a VM: neither the backend is taken from it, nor a subject that is built or started
+/// on this machine.
 ///
 /// # Errors
-/// [`Usage`]: the saved subject is none of this version's.
+/// [`Usage`]: the saved subject is none of this version's, or is to be typed.
 pub(super) fn as_it_was(
     record: &TrialRecord,
     subject: &mut Vec<Subject>,
     axes: &mut Axes,
-    backend: &mut Backend,
+    backend: Backend,
 ) -> Result<(), Usage> {
     if subject.is_empty() {
-        *subject = vec![record.subject.parse().map_err(|error| Usage(format!("the saved subject: {error}")))?];
+        let saved: Subject = record.subject.parse().map_err(|error| Usage(format!("the saved subject: {error}")))?;
+        if saved.acts_on_this_machine() {
+            return Err(Usage(format!(
+                "the saved trial tested {saved}, which is built or started on this machine, outside a VM; a folder \
+                 does not decide that: type --subject {}, or another subject",
+                quoted(&saved.to_string())
+            )));
+        }
+        *subject = vec![saved];
     }
-    if record.kernel.starts_with(KERNEL_PREFIX) {
-        *backend = Backend::Host;
-    } else if axes.kernel.is_empty() {
+    let in_vm = !record.kernel.starts_with(KERNEL_PREFIX);
+    if in_vm && axes.kernel.is_empty() && backend == Backend::Vm {
         axes.kernel = vec![record.kernel.clone()];
     }
     if axes.flavor.is_empty() {
@@ -98,4 +108,21 @@ pub(super) fn as_it_was(
         axes.lifecycle = vec![record.lifecycle];
     }
     Ok(())
+}
+
+/// Only a word of the user has a trial run on this machine's own kernel once more: `--backend host`.
+///
+/// # Errors
+/// [`Usage`]: it ran there, and neither that nor a VM's kernel was asked for.
+pub(super) fn ask_for_the_host(record: &TrialRecord, axes: &Axes, backend: Backend) -> Result<(), Usage> {
+    let in_vm = !record.kernel.starts_with(KERNEL_PREFIX);
+    if in_vm || backend == Backend::Host || !axes.kernel.is_empty() {
+        return Ok(());
+    }
+    Err(Usage(format!(
+        "the saved trial ran without a VM, on a machine's own kernel ({}); a folder does not decide that its program \
+         runs here: type --backend host if you trust program.scn, or --kernel 6.12 for a VM, where another kernel may \
+         come to another verdict and there are disks and device nodes that a machine may lack",
+        record.kernel
+    )))
 }

@@ -1,5 +1,5 @@
 //! `replay`: one trial of an earlier run once more, exactly as it was: the saved program, the same kernel, subject, flavor
-//! and lifecycle, in a machine that nothing has touched.
+//! and lifecycle, in a machine that nothing has touched. What would run outside a VM is asked for once more.
 
 use std::io;
 use std::path::PathBuf;
@@ -27,7 +27,11 @@ use crate::report::{Event, Reporter};
 Examples:
   zdtm-detached replay zdtm-results/deleted_unlinked-0a1b2c3d
   zdtm-detached replay zdtm-results/deleted_unlinked-0a1b2c3d --repeat 5
+  zdtm-detached replay zdtm-results/deleted_unlinked-4d5e6f70 --backend host   one that ran without a VM
   zdtm-detached replay ./mine.scn --kernel 7.3
+
+A folder never decides that something runs outside a VM: --backend host, and a subject that is built or started on this
+machine (src:, git:, path:), are typed again.
 
 Exit status: as that of `run`.")]
 pub struct ReplayArgs {
@@ -90,7 +94,8 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     };
     let (scenario, record) = one::saved(&folder)?;
     let RunArgs { subject, axes, machines, .. } = &mut run_args;
-    one::as_it_was(&record, subject, axes, &mut machines.backend)?;
+    one::ask_for_the_host(&record, axes, machines.backend)?;
+    one::as_it_was(&record, subject, axes, machines.backend)?;
     let (sender, receiver) = channel();
     let listener = Some(Box::new(Listener(sender)) as Box<dyn Reporter>);
     let status = run::chosen(&run_args, Chosen { scenarios: vec![scenario], whole: false, listener })?;

@@ -3,6 +3,9 @@
 //! A key is the name of an environment variable without `ZDTM_DETACHED_`, in small letters with `-`: every flag that has such
 //! a variable can stand in the file, and no other. A value becomes the flag's default, so flags come before the environment,
 //! and both before the file. A key or value that is none is refused with its place.
+//!
+//! The file lies in a folder that may be somebody else's, a checkout for instance, so it only chooses among what runs in
+//! VMs: what decides which program is executed on this machine is refused ([`HARMLESS`], [`overreach`]).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,11 +18,17 @@ use toml::{Spanned, Value};
 use super::Usage;
 use crate::judge::expectations::place;
 use crate::judge::verdict::words;
+use crate::machine::Backend;
+use crate::subject::Subject;
 
 /// The file's name.
 pub const FILE: &str = "zdtm-detached.toml";
 /// What the variables begin with.
 const PREFIX: &str = "ZDTM_DETACHED_";
+
+/// Keys that choose nothing that is executed on this machine. Every other one says where programs of this machine come from
+/// (QEMU, the images' packages, the keys they are signed with, the sources of the agent), or may do so until it is listed here.
+const HARMLESS: [&str; 8] = ["accel", "backend", "cold", "jobs", "kernel", "shard", "subject", "timeout-scale"];
 
 /// The file that is read: that of the working directory, else that of the source tree.
 pub fn file() -> Option<PathBuf> {
@@ -60,10 +69,35 @@ fn with(line: Command, text: &str, file: &Path) -> Result<Command, Usage> {
             let known = words(known.keys().map(String::as_str));
             return Err(refuse((key.span(), format!("unknown key {:?}; known are {known}", key.get_ref()))));
         };
+        if !HARMLESS.contains(&&**key.get_ref()) {
+            return Err(refuse((key.span(), not_from_a_file(key.get_ref(), key.get_ref(), "decides what"))));
+        }
         let values = values(flags, value.get_ref()).map_err(|what| refuse((value.span(), what)))?;
+        if let Some(what) = values.iter().find_map(|word| overreach(key.get_ref(), word)) {
+            return Err(refuse((value.span(), what)));
+        }
         settings.insert(key.get_ref().clone(), values);
     }
     Ok(defaulted(line, &settings))
+}
+
+/// Why a setting is refused that has something executed outside VMs.
+fn not_from_a_file(key: &str, setting: &str, does: &str) -> String {
+    let variable = key.to_uppercase().replace('-', "_");
+    format!(
+        "{setting} {does} is executed on this machine, outside VMs; a file may be somebody else's and cannot choose \
+         that: use --{key} or {PREFIX}{variable}"
+    )
+}
+
+/// What is wrong with a value of a harmless key that has something executed outside VMs.
+fn overreach(key: &str, word: &str) -> Option<String> {
+    let acts = match key {
+        "backend" => word.parse() == Ok(Backend::Host),
+        "subject" => word.parse().is_ok_and(|subject: Subject| subject.acts_on_this_machine()),
+        _ => false,
+    };
+    acts.then(|| not_from_a_file(key, &format!("{key} {word:?}"), "says what"))
 }
 
 /// Every flag with a variable, of every command, by key.
@@ -176,8 +210,31 @@ mod tests {
         assert_eq!((args.machines.jobs, args.machines.cold, args.machines.timeout_scale), (Some(3), true, 2.5));
         assert_eq!(run(text, &[]).axes.kernel, ["6.12", "7.3"]);
         assert!(!run("cold = false", &[]).machines.cold);
-        let all = "cache = '/c'\ntree = '/t'\nmirror = 'm'\nkeyring = 'k'\nqemu = 'host'\nbackend = 'host'\naccel = 'tcg'\nshard = '1/2'";
-        assert_eq!(run(all, &[]).machines.store.cache, Some(PathBuf::from("/c")));
+        let all = run("backend = 'vm'\naccel = 'tcg'\nshard = '1/2'", &[]);
+        assert_eq!((all.machines.backend, all.share.shard.is_some()), (Backend::Vm, true));
+    }
+
+    #[test]
+    fn what_is_executed_outside_vms_is_not_chosen_by_a_file() {
+        let hostile = [
+            "cold = true\nqemu = './evil'",
+            "backend = 'host'",
+            "subject = ['reference', 'src:.']",
+            "subject = 'path:./evil'",
+            "subject = 'git:.@HEAD'",
+        ];
+        let told: Vec<String> = hostile.iter().map(|text| line(text).expect_err(text)).collect();
+        expect![[r#"
+            zdtm-detached.toml:2:1: qemu decides what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --qemu or ZDTM_DETACHED_QEMU
+            zdtm-detached.toml:1:11: backend "host" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --backend or ZDTM_DETACHED_BACKEND
+            zdtm-detached.toml:1:11: subject "src:." says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
+            zdtm-detached.toml:1:11: subject "path:./evil" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
+            zdtm-detached.toml:1:11: subject "git:.@HEAD" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
+        "#]].assert_eq(&(told.join("\n") + "\n"));
+        for key in keys(&Cli::command()).keys().filter(|key| !HARMLESS.contains(&key.as_str())) {
+            let told = line(&format!("{key} = 'x'")).expect_err(key);
+            assert!(told.starts_with(&format!("zdtm-detached.toml:1:1: {key} decides what is executed")), "{told}");
+        }
     }
 
     #[test]

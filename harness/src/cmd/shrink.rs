@@ -18,7 +18,7 @@ use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario, Step, live, text};
 
 use super::machines::MachineArgs;
-use super::one::{One, as_it_was, one};
+use super::one::{One, as_it_was, ask_for_the_host, one};
 use super::plan::{self, Axes, single};
 use crate::fuzz::Seen;
 use crate::fuzz::shrink::steps;
@@ -77,10 +77,11 @@ pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
     crate::interrupt::install().context("installing the signal handlers")?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let One { scenario, saved, folder } = one(&args.what, &tree)?;
-    let (mut subject, mut axes, mut machines) =
-        (Vec::from_iter(args.subject.clone()), args.axes.clone(), args.machines.clone());
+    let (mut subject, mut axes) = (Vec::from_iter(args.subject.clone()), args.axes.clone());
+    let machines = &args.machines;
     if let Some(record) = &saved {
-        as_it_was(record, &mut subject, &mut axes, &mut machines.backend)?;
+        ask_for_the_host(record, &axes, machines.backend)?;
+        as_it_was(record, &mut subject, &mut axes, machines.backend)?;
     }
     let store = machines.store.open(super::run::progress())?;
     let subject = single("--subject", &plan::subjects(&subject, &[], &store)?, None)?;

@@ -35,9 +35,11 @@ pub fn init() {
             bail!("disks, device nodes and files of other users need root of the machine: run it as root");
         }
         let given = Surroundings::try_parse_from(["fuzz"]).context("reading ZDTM_DETACHED_* of the environment")?;
-        let machines = MachineArgs { backend: Backend::Host, ..given.machines };
-        let store = machines.store.open(progress())?;
-        Warm::new(&machines, &store, &Subject::Reference(None), host::kernel_name(), Box::new(known))
+        if given.machines.backend != Backend::Host {
+            bail!("programs run on this machine's own kernel: set ZDTM_DETACHED_BACKEND=host to allow that");
+        }
+        let store = given.machines.store.open(progress())?;
+        Warm::new(&given.machines, &store, &Subject::Reference(None), host::kernel_name(), Box::new(known))
     });
 }
 

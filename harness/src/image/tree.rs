@@ -7,11 +7,11 @@ use super::error::ImageError;
 /// What makes a directory the source tree.
 pub const MANIFEST: &str = "vm-images/images.toml";
 
-/// The source tree's directory: the named one, else the nearest ancestor of the working directory that is one, else
-/// the one that this program was built from.
+/// The source tree's directory: the named one, else the one that this program was built from. A tree that merely lies at the
+/// working directory may be somebody else's, and the agent is built from the tree: it must be named.
 ///
 /// # Errors
-/// None of them has `vm-images/images.toml`.
+/// It has no `vm-images/images.toml`.
 pub fn locate(named: Option<&Path>) -> Result<PathBuf, ImageError> {
     let is_tree = |directory: &Path| directory.join(MANIFEST).is_file();
     if let Some(named) = named {
@@ -20,16 +20,11 @@ pub fn locate(named: Option<&Path>) -> Result<PathBuf, ImageError> {
         }
         return Err(ImageError::NoTree { looked: format!("at {}", named.display()) });
     }
-    let working = std::env::current_dir().unwrap_or_default();
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a directory of the tree");
-    let hit = working.ancestors().chain([built_from]).find(|directory| is_tree(directory));
-    hit.map(Path::to_path_buf).ok_or_else(|| ImageError::NoTree {
-        looked: format!(
-            "at or above {}, nor at {}, where this program was built",
-            working.display(),
-            built_from.display()
-        ),
-    })
+    if is_tree(built_from) {
+        return Ok(built_from.to_path_buf());
+    }
+    Err(ImageError::NoTree { looked: format!("at {}, where this program was built", built_from.display()) })
 }
 
 #[cfg(test)]

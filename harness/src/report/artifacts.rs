@@ -3,6 +3,8 @@
 //! `program.scn`, `verdict.json` (the trial as in the JSON report), `differences.txt`, `before.json`,
 //! `after-N-ACTION.json`, the files that the guest sent, and what the caller adds (console, command line of QEMU).
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,8 +76,9 @@ pub fn write(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&folder)(error)),
         _ => fs::create_dir_all(&folder).map_err(failed(&folder))?,
     }
+    let taken = RefCell::new(HashMap::new());
     let put = |name: &str, bytes: &[u8]| {
-        let path = free(&folder, name);
+        let path = free(&folder, name, &mut taken.borrow_mut());
         fs::write(&path, bytes).map_err(failed(&path))
     };
     put("program.scn", program.as_bytes())?;
@@ -108,10 +111,17 @@ fn sent(report: &TrialReport, put: &impl Fn(&str, &[u8]) -> Result<(), Artifacts
     report.files.iter().try_for_each(|file| put(&plain(&file.name), file.text.as_bytes()))
 }
 
-/// The name in the folder, with a number where it is taken: nothing that was sent overwrites something else.
-fn free(folder: &Path, name: &str) -> PathBuf {
-    let numbered = (2_usize..).map(|number| folder.join(format!("{number}-{name}")));
-    std::iter::once(folder.join(name)).chain(numbered).find(|path| !path.exists()).expect("the numbers do not end")
+/// The name in the folder, with a number where it is taken: nothing that was sent overwrites something else. `taken` has the
+/// last number of each name, so that thousands of one name are not looked for again each time.
+fn free(folder: &Path, name: &str, taken: &mut HashMap<String, usize>) -> PathBuf {
+    let last = taken.entry(name.to_owned()).or_insert(0);
+    loop {
+        *last += 1;
+        let path = folder.join(if *last == 1 { name.to_owned() } else { format!("{last}-{name}") });
+        if !path.exists() {
+            return path;
+        }
+    }
 }
 
 fn pretty(value: &impl Serialize) -> Vec<u8> {

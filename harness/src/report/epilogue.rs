@@ -6,7 +6,8 @@ use super::Finished;
 use super::paint::{Colour, colour_of, columns, harmless, paint};
 use crate::host::KERNEL_PREFIX;
 use crate::judge::verdict::flavor_word;
-use crate::judge::{Difference, Side};
+use crate::judge::{Difference, Side, Trial};
+use crate::subject::Subject;
 
 /// How many differences of one trial are shown; the artifacts have all.
 const DIFFERENCES: usize = 5;
@@ -61,10 +62,24 @@ pub(super) fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
     let in_vm = !trial.kernel.starts_with(KERNEL_PREFIX);
     let all = [("replay:", "replay"), ("shrink:", "shrink"), ("shell:", "shell")];
     let possible = all.into_iter().filter(|(_, command)| in_vm || *command != "shell");
-    let with_folder =
-        possible.filter_map(|(what, command)| Some((what, format!("zdtm-detached {command} {}", folder.as_ref()?))));
+    let again_typed = typed_again(trial);
+    let with_folder = possible.filter_map(|(what, command)| {
+        Some((what, format!("zdtm-detached {command} {}{again_typed}", folder.as_ref()?)))
+    });
     let program = ("program:", format!("zdtm-detached show {name}"));
     with_folder.chain([("again:", again), program]).collect()
+}
+
+/// What a folder does not decide, since it would be executed outside a VM: the user types it.
+fn typed_again(trial: &Trial) -> String {
+    let mut words = String::new();
+    if trial.kernel.starts_with(KERNEL_PREFIX) {
+        words.push_str(" --backend host");
+    }
+    if trial.subject.parse().is_ok_and(|subject: Subject| subject.acts_on_this_machine()) {
+        let _ = write!(words, " --subject {}", quoted(&trial.subject));
+    }
+    words
 }
 
 /// Text from a guest as a line that plays no tricks on a terminal.

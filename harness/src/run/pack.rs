@@ -12,6 +12,7 @@ use std::time::Instant;
 use protocol::message::{Engine, Event, Lifecycle, PackReport, PackRequest, Request, TrialReport};
 use scenarios::Outcome;
 
+use super::patience::{Heard, Patience};
 use super::sharing::{self, Needs, Room};
 use super::{News, Over, Taken, Task, Worker, blame};
 use crate::judge::{Context, FailureKind, Judgement, Verdict, judge};
@@ -202,12 +203,11 @@ impl Worker<'_> {
             action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
         };
         running.machine.send(&Request::RunPack(request))?;
-        let report = loop {
-            match running.machine.receive(Instant::now() + limit * 2)? {
-                Event::PackFinished { trial, report } if trial == number => break *report,
-                _ => {}
-            }
-        };
+        let patience = Patience::new(number, first.trial.lifecycle, limit);
+        let report = super::patient(&mut running.machine, &patience, |event| match event {
+            Event::PackFinished { trial, report } if trial == number => Heard::Wanted(*report),
+            other => Heard::Other(other),
+        })?;
         let before = std::mem::replace(&mut running.tainted, report.frame.tainted);
         Ok((report, before))
     }

@@ -171,6 +171,12 @@ impl Subject {
         matches!(self, Self::Reference(_))
     }
 
+    /// Whether making it ready builds or starts a program of the user's on this machine, outside any VM. What comes from a
+    /// file or folder of somebody else must not choose such a subject.
+    pub fn acts_on_this_machine(&self) -> bool {
+        matches!(self, Self::Path(_) | Self::Sources(_))
+    }
+
     /// What the guest is told.
     pub fn engine(&self, manner: Manner) -> Engine {
         match self {

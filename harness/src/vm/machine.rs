@@ -111,7 +111,7 @@ impl Vm {
     }
 
     /// The error of an agent that sent something else than it was asked for.
-    pub(super) fn astray(&self, what: String) -> VmError {
+    pub(crate) fn astray(&self, what: String) -> VmError {
         VmError::Protocol { what: format!("it sent {what}"), console: self.guest.tail() }
     }
 

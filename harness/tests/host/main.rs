@@ -4,6 +4,7 @@
 
 mod lack;
 mod left;
+mod untrusted;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -60,7 +61,7 @@ type Test = fn() -> Result<(), Failed>;
 /// Why a test cannot be run here; none when it can.
 type Lack = fn() -> Option<String>;
 
-const TESTS: [(&str, Test, Lack); 11] = [
+const TESTS: [(&str, Test, Lack); 13] = [
     ("a_criu_is_refused", a_criu_is_refused, no_lack),
     ("trials_in_both_flavors", trials_in_both_flavors, lack_of_namespaces),
     ("descriptors_of_the_caller_stay_out", descriptors_of_the_caller_stay_out, lack_of_namespaces),
@@ -72,6 +73,8 @@ const TESTS: [(&str, Test, Lack); 11] = [
     ("shared_mounts_stay_untouched", shared_mounts_stay_untouched, lack_of_shared_mounts),
     ("another_user_gets_a_user_namespace", another_user_gets_a_user_namespace, lack_of_users),
     ("root_of_a_user_namespace_is_enough", root_of_a_user_namespace_is_enough, lack_of_user_namespaces),
+    ("a_folder_does_not_choose_the_host", untrusted::a_folder_does_not_choose_the_host, no_lack),
+    ("a_folder_chooses_no_program_of_this_machine", untrusted::a_folder_chooses_no_program_of_this_machine, no_lack),
 ];
 
 fn main() {

@@ -20,9 +20,11 @@ use super::Usage;
 use super::machines::{MachineArgs, work_folder};
 use super::one::{One, as_it_was, one};
 use super::plan::{self, Axes, single};
+use crate::host::KERNEL_PREFIX;
 use crate::judge::Trial;
 use crate::machine::Backend;
 use crate::report::epilogue::plain;
+use crate::run::patience::{Ended, Heard, Patience};
 use crate::run::{ACTION_TIME_LIMIT, BOOT_TIME_LIMIT};
 use crate::subject::{Manner, Parts, Subject};
 use crate::vm::{Vm, VmSpec};
@@ -59,6 +61,9 @@ pub struct ShellArgs {
     pub machines: MachineArgs,
 }
 
+/// The number of the one trial that there is.
+const TRIAL: u64 = 1;
+
 fn moment(word: &str) -> Result<Moment, String> {
     match word {
         "setup" => Ok(Moment::Setup),
@@ -81,9 +86,8 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
     let meant = args.what.as_deref().map(|word| one(word, &tree)).transpose()?;
     let (mut subject, mut axes) = (Vec::from_iter(args.subject.clone()), args.axes.clone());
     if let Some(One { saved: Some(record), .. }) = &meant {
-        let mut backend = Backend::Vm;
-        as_it_was(record, &mut subject, &mut axes, &mut backend)?;
-        if backend == Backend::Host {
+        as_it_was(record, &mut subject, &mut axes, Backend::Vm)?;
+        if record.kernel.starts_with(KERNEL_PREFIX) {
             eprintln!("the trial ran on the kernel of a machine; the shell is in a VM");
         }
     }
@@ -115,7 +119,7 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
     let scale = spec.accelerator.timeout_scale() * args.machines.timeout_scale;
     let limit = ACTION_TIME_LIMIT.mul_f64(scale);
     let trial = scenario.map(|scenario| TrialRequest {
-        trial: 1,
+        trial: TRIAL,
         program: scenarios::text::print_program_in_place(&scenario.program),
         flavor,
         lifecycle,
@@ -132,25 +136,27 @@ fn check(scenario: &Scenario, trial: Trial) -> Result<(), Usage> {
 
 /// Boots the VM, has the trial led to its moment, and hands the user over.
 fn session(spec: &VmSpec, trial: Option<TrialRequest>, at: Moment, limit: Duration) -> anyhow::Result<u8> {
+    let lifecycle = trial.as_ref().map_or(Lifecycle::DumpRestore, |trial| trial.lifecycle);
     let boot_limit = BOOT_TIME_LIMIT.mul_f64(limit.as_secs_f64() / ACTION_TIME_LIMIT.as_secs_f64());
     let terminal = (std::io::stdin().is_terminal() && std::io::stdout().is_terminal()).then(terminal::describe);
     let window = terminal.as_ref().map(|_| terminal::Window::watch()).transpose();
     let window = window.context("watching the terminal's size")?;
     let mut vm = Vm::boot(spec, Instant::now() + boot_limit)?;
     vm.send(&Request::Shell(Box::new(ShellRequest { trial, at, terminal })))?;
-    loop {
-        match vm.receive(Instant::now() + limit * 2)? {
-            Event::FromShell(FromShell::Ready(said)) => {
-                for line in said {
-                    eprintln!("{}", plain(&line));
-                }
-                break;
-            }
-            Event::Progress { stage, .. } => eprintln!("{}...", plain(&stage)),
-            Event::Broken { why } => anyhow::bail!("the agent in the VM: {why}"),
-            _ => {}
-        }
-    }
+    let ready = |event| match event {
+        Event::FromShell(FromShell::Ready(said)) => Heard::Wanted(said),
+        other => Heard::Other(other),
+    };
+    let said = Patience::new(TRIAL, lifecycle, limit).wait(
+        |deadline| vm.receive(deadline),
+        ready,
+        |stage| eprintln!("{}...", plain(stage)),
+    );
+    let said = said.map_err(|ended| match ended {
+        Ended::Machine(error) => error,
+        Ended::Astray(what) => vm.astray(what),
+    })?;
+    said.iter().for_each(|line| eprintln!("{}", plain(line)));
     let raw = window.as_ref().map(|_| terminal::Raw::new()).transpose().context("setting up the terminal")?;
     let status = relay::relay(&mut vm, window.as_ref());
     drop(raw);
