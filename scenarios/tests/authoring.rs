@@ -6,22 +6,47 @@ use std::path::Path;
 use scenarios::{grammar, text};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/AUTHORING.md");
-const START: &str = "<!-- steps -->\n";
-const END: &str = "<!-- end of steps -->\n";
 
-#[test]
-fn the_reference_is_the_parsers_own_table() {
+/// What stands between two marks of the document must be this; with UPDATE_EXPECT it becomes so.
+fn stands_in_the_document(name: &str, expected: &str) {
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->\n"));
     let document = fs::read_to_string(DOCUMENT).unwrap();
-    let (before, rest) = document.split_once(START).expect("the document has the mark where the tables start");
-    let (tables, after) = rest.split_once(END).expect("the document has the mark where the tables end");
+    let (before, rest) = document.split_once(&start).expect("the document has the mark where the tables start");
+    let (tables, after) = rest.split_once(&end).expect("the document has the mark where the tables end");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(DOCUMENT, format!("{before}{START}{}{END}{after}", grammar::reference())).unwrap();
+        fs::write(DOCUMENT, format!("{before}{start}{expected}{end}{after}")).unwrap();
     } else {
         assert!(
-            tables == grammar::reference(),
+            tables == expected,
             "docs/AUTHORING.md lags behind the parser; run\n  UPDATE_EXPECT=1 cargo test -p scenarios --test authoring"
         );
     }
+}
+
+#[test]
+fn documented_tables_are_the_parsers_own() {
+    stands_in_the_document("steps", &grammar::reference());
+    stands_in_the_document("bases", &bases());
+}
+
+/// What the axis `base` makes of the lines that know it.
+fn bases() -> String {
+    let lines = ["mkdir $in", "write $in/f \"\"", "bind $of b", "fd0 = open b$at", "assert fd0 link $link"];
+    let source = format!(
+        "# s\nrequires fs=btrfs base=whole|subdir|file|again|subvol\noutcome restored\nmount $fs a\n{}\n",
+        lines.join("\n")
+    );
+    let scenarios = text::scenarios(source.as_bytes(), "x", Path::new(DOCUMENT)).unwrap();
+    let mut table = format!("| base | `{}` |\n|{}\n", lines.join("` | `"), " --- |".repeat(lines.len() + 1));
+    for scenario in scenarios {
+        let made = (5..).take(lines.len()).map(|number| {
+            let line = scenario.program.steps.iter().find(|line| line.number == number);
+            line.map_or("nothing".to_owned(), |line| format!("`{}`", text::print_step(&line.step)))
+        });
+        let base = scenario.requires.axes.last().unwrap().1.clone();
+        table.push_str(&format!("| `{base}` | {} |\n", made.collect::<Vec<_>>().join(" | ")));
+    }
+    table
 }
 
 #[test]

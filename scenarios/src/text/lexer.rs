@@ -1,6 +1,6 @@
 //! A line of text into tokens: `[KEY=][OBJECT:]VALUE`, the value bare or quoted. Bare parts may hold `$variables`.
 
-use super::{Mistake, Span};
+use super::{Mistake, Span, base};
 use crate::bytes::unescape;
 
 /// A token with its variables still in it.
@@ -179,6 +179,15 @@ impl Token {
         pieces.filter_map(|piece| if let Piece::Variable(name, _) = piece { Some(name.as_str()) } else { None })
     }
 
+    /// It is this variable and nothing else.
+    pub(super) fn is_variable(&self, variable: &str) -> bool {
+        let pieces = match &self.value {
+            Value::Bare(pieces) if self.key.is_none() && self.base.is_none() => pieces.as_slice(),
+            _ => &[],
+        };
+        matches!(pieces, [Piece::Variable(name, _)] if name == variable)
+    }
+
     /// The word that it is when the axes have these values.
     pub(super) fn word(&self, axes: &[(String, String)]) -> Result<Word, Mistake> {
         let fill_in = |pieces: &Vec<Piece>| fill_in(pieces, axes);
@@ -201,9 +210,13 @@ fn fill_in(pieces: &[Piece], axes: &[(String, String)]) -> Result<String, Mistak
                 Some((_, value)) => text.push_str(value),
                 None => {
                     let known = axes.iter().map(|(axis, _)| axis.as_str());
+                    let line = match base::gives(base::AXIS, name) {
+                        true => format!("{}=whole|subdir", base::AXIS),
+                        false => format!("{name}=VALUE|VALUE"),
+                    };
                     let mistake = Mistake::new(*span, format!("`${name}` is no axis of this file"))
                         .expected(known.clone().map(|axis| format!("${axis}")))
-                        .hint(format!("an axis is made by `requires {name}=VALUE|VALUE`"));
+                        .hint(format!("an axis is made by `requires {line}`"));
                     return Err(mistake.near(name, known));
                 }
             },
@@ -213,6 +226,11 @@ fn fill_in(pieces: &[Piece], axes: &[(String, String)]) -> Result<String, Mistak
 }
 
 impl Word {
+    /// Another text in this place of the line.
+    pub(super) fn with_text(&self, text: &[u8]) -> Word {
+        Word { span: self.span, key: None, base: None, text: text.to_vec(), quoted: false }
+    }
+
     /// The word when it is bare, without key and object: a verb, a flag, a name.
     pub(super) fn plain(&self) -> Option<&str> {
         let plain = !self.quoted && self.key.is_none() && self.base.is_none();
