@@ -114,6 +114,18 @@ fn only_lines_that_name_what_is_bound_change_with_the_base() {
 }
 
 #[test]
+fn quotes_follow_a_variable() {
+    let source =
+        "# s\nrequires x=1|2\noutcome restored\nmkdir $x/\"two words$x\"\nmkdir fd0:\"a\"\nassert cwd visible\n";
+    let source = source.replace("mkdir fd0", "fd0 = open .\nmkdir fd0");
+    let all = scenarios(&source, "x");
+    assert_eq!(text::print_step(&all[1].program.steps[0].step), "mkdir \"2/two words$x\"");
+    all.iter().for_each(scenarios::fuzz::round_trip);
+    assert!(text::program("mkdir a/\"two words\"\n").is_err(), "one way to write what has no variable");
+    assert!(text::scenarios(source.replace("words$x\"", "words\"x").as_bytes(), "x", Path::new("x")).is_err());
+}
+
+#[test]
 fn a_mistake_behind_a_line_that_a_base_leaves_out_has_its_own_line() {
     let source =
         "# s\nrequires base=whole|subdir\noutcome restored\nmount tmpfs a\nmkdir $of\nclose fd7\nassert cwd visible\n";

@@ -14,6 +14,8 @@ pub(super) struct Token {
 enum Value {
     Bare(Vec<Piece>),
     Quoted(Vec<u8>),
+    /// Bare parts with a variable among them, and what is in quotes behind them: `$of/"two words"`.
+    Joined(Vec<Piece>, Vec<u8>),
 }
 
 enum Piece {
@@ -93,6 +95,10 @@ impl Lexer<'_> {
                     let value = Value::Quoted(self.quoted()?);
                     return self.end(start, key, base, value);
                 }
+                Some('"') if pieces.iter().any(|piece| matches!(piece, Piece::Variable(..))) => {
+                    let value = Value::Joined(pieces, self.quoted()?);
+                    return self.end(start, key, base, value);
+                }
                 _ => return self.end(start, key, base, Value::Bare(pieces)),
             }
         }
@@ -109,7 +115,7 @@ impl Lexer<'_> {
             Some(c) if !is_blank(c) => {
                 let span = Span { start: self.at, end: self.at + c.len_utf8() };
                 let what = match value {
-                    Value::Quoted(_) => "a blank is missing after the closing quote".to_owned(),
+                    Value::Quoted(_) | Value::Joined(..) => "a blank is missing after the closing quote".to_owned(),
                     Value::Bare(_) => {
                         let shown = if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
                         format!("`{shown}` cannot stand in a word without quotes")
@@ -174,7 +180,10 @@ impl Lexer<'_> {
 impl Token {
     /// The names of all variables in it.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
-        let value = if let Value::Bare(pieces) = &self.value { Some(pieces) } else { None };
+        let value = match &self.value {
+            Value::Bare(pieces) | Value::Joined(pieces, _) => Some(pieces),
+            Value::Quoted(_) => None,
+        };
         let pieces = self.key.iter().chain(&self.base).chain(value).flatten();
         pieces.filter_map(|piece| if let Piece::Variable(name, _) = piece { Some(name.as_str()) } else { None })
     }
@@ -194,6 +203,7 @@ impl Token {
         let (text, quoted) = match &self.value {
             Value::Bare(pieces) => (fill_in(pieces)?.into_bytes(), false),
             Value::Quoted(bytes) => (bytes.clone(), true),
+            Value::Joined(pieces, bytes) => ([fill_in(pieces)?.as_bytes(), bytes].concat(), true),
         };
         let key = self.key.as_ref().map(fill_in).transpose()?;
         let base = self.base.as_ref().map(fill_in).transpose()?;
