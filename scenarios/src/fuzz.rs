@@ -88,10 +88,15 @@ pub fn dictionary() -> BTreeSet<String> {
         "outcome restored",
         "outcome refused \"",
         "fs=",
+        "base=",
         "kernel=",
         "flavor=",
         "lifecycle=",
         "$fs",
+        "$of",
+        "$in",
+        "$at",
+        "$link",
     ];
     let signs = ["\"", "\\x00", "\\n", "/", "..", ":", " = ", "#", "|", "\n"];
     let mut words: BTreeSet<String> = header.iter().chain(&signs).map(|word| (*word).to_owned()).collect();

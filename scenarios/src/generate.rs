@@ -101,8 +101,15 @@ pub fn scenario(u: &mut Unstructured<'_>) -> Result<Scenario> {
         let count = u.int_in_range(0..=of.len())?;
         Ok(of[..count].iter().map(|&word| word.to_owned()).collect())
     };
-    let axes = list(u, &["fs", "access", "x"])?;
-    let value = |axis: String| (axis.clone(), if axis == "fs" { "ext4".to_owned() } else { "v1.0".to_owned() });
+    let axes = list(u, &["fs", "base", "access", "x"])?;
+    let value = |axis: String| {
+        let value = match axis.as_str() {
+            "fs" => "ext4",
+            "base" => "file",
+            _ => "v1.0",
+        };
+        (axis, value.to_owned())
+    };
     let outcome = match u.arbitrary()? {
         true => Outcome::Restored,
         false => {

@@ -23,13 +23,34 @@ fn holds(document: &str, mark: &str, table: &str) {
 }
 
 #[test]
-fn the_reference_is_the_parsers_own_table() {
-    holds(DOCUMENT, "steps", &grammar::reference());
+fn the_capabilities_are_listed() {
+    holds(FORMATS, "capabilities", &capability::reference());
 }
 
 #[test]
-fn the_capabilities_are_listed() {
-    holds(FORMATS, "capabilities", &capability::reference());
+fn documented_tables_are_the_parsers_own() {
+    holds(DOCUMENT, "steps", &grammar::reference());
+    holds(DOCUMENT, "bases", &bases());
+}
+
+/// What the axis `base` makes of the lines that know it.
+fn bases() -> String {
+    let lines = ["mkdir $in", "write $in/f \"\"", "bind $of b", "fd0 = open b$at", "assert fd0 link $link"];
+    let source = format!(
+        "# s\nrequires fs=btrfs base=whole|subdir|file|again|subvol\noutcome restored\nmount $fs a\n{}\n",
+        lines.join("\n")
+    );
+    let scenarios = text::scenarios(source.as_bytes(), "x", Path::new(DOCUMENT)).unwrap();
+    let mut table = format!("| base | `{}` |\n|{}\n", lines.join("` | `"), " --- |".repeat(lines.len() + 1));
+    for scenario in scenarios {
+        let made = (5..).take(lines.len()).map(|number| {
+            let line = scenario.program.steps.iter().find(|line| line.number == number);
+            line.map_or("nothing".to_owned(), |line| format!("`{}`", text::print_step(&line.step)))
+        });
+        let base = scenario.requires.axes.last().unwrap().1.clone();
+        table.push_str(&format!("| `{base}` | {} |\n", made.collect::<Vec<_>>().join(" | ")));
+    }
+    table
 }
 
 #[test]

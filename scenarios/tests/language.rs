@@ -77,3 +77,58 @@ fn options_stand_in_any_order() {
 fn a_word_of_the_header_can_be_the_name_of_an_object() {
     assert_eq!(steps("with = open a\nmkdir = dup with\nclose with").len(), 3);
 }
+
+const BASES: &str = "# s\nrequires fs=tmpfs|btrfs base=whole|file|again|subvol\noutcome restored\nmount $fs a\nmkdir $in\n\
+    write $in/f \"x\"\nbind $of b ro\nfd0 = open b$at\numount-lazy b\nassert fd0 link $link\n";
+
+#[test]
+fn a_base_says_how_the_second_mount_is_made() {
+    let printed = |scenario: &Scenario| {
+        let steps: Vec<_> = scenario.program.steps.iter().map(|line| text::print_step(&line.step)).collect();
+        steps[1..].join("; ")
+    };
+    let scenarios = scenarios(BASES, "x");
+    let all: Vec<_> = scenarios.iter().map(|scenario| format!("{}: {}", scenario.name, printed(scenario))).collect();
+    let end = "umount-lazy b; assert fd0 link";
+    let expected = [
+        format!("x@tmpfs,whole: write a/f \"x\"; bind a b ro; fd0 = open b/f; {end} \"/f\""),
+        format!("x@tmpfs,file: mkdir a/d; write a/d/f \"x\"; bind a/d/f b ro; fd0 = open b; {end} \"/\""),
+        format!("x@btrfs,whole: write a/f \"x\"; bind a b ro; fd0 = open b/f; {end} \"/f\""),
+        format!("x@btrfs,file: mkdir a/d; write a/d/f \"x\"; bind a/d/f b ro; fd0 = open b; {end} \"/\""),
+        format!("x@btrfs,again: write a/f \"x\"; mount-again a b ro; fd0 = open b/f; {end} \"/f\""),
+        format!(
+            "x@btrfs,subvol: subvolume a/d; write a/d/f \"x\"; mount-again a b subvol=d ro; fd0 = open b/f; {end} \"/f\""
+        ),
+    ];
+    assert_eq!(all, expected);
+    scenarios.iter().for_each(scenarios::fuzz::round_trip);
+}
+
+#[test]
+fn only_lines_that_name_what_is_bound_change_with_the_base() {
+    let source = "# s\nrequires base=again\noutcome restored\nmount ext4 a\nmkdir a/d\nbind a/d b\nmkdir $of/e\n\
+        mkdir b/$base\nassert cwd visible\n";
+    let printed: Vec<_> =
+        scenarios(source, "x")[0].program.steps[1..].iter().map(|line| text::print_step(&line.step)).collect();
+    assert_eq!(printed, ["mkdir a/d", "bind a/d b", "mkdir a/e", "mkdir b/again", "assert cwd visible"]);
+}
+
+#[test]
+fn quotes_follow_a_variable() {
+    let source =
+        "# s\nrequires x=1|2\noutcome restored\nmkdir $x/\"two words$x\"\nmkdir fd0:\"a\"\nassert cwd visible\n";
+    let source = source.replace("mkdir fd0", "fd0 = open .\nmkdir fd0");
+    let all = scenarios(&source, "x");
+    assert_eq!(text::print_step(&all[1].program.steps[0].step), "mkdir \"2/two words$x\"");
+    all.iter().for_each(scenarios::fuzz::round_trip);
+    assert!(text::program("mkdir a/\"two words\"\n").is_err(), "one way to write what has no variable");
+    assert!(text::scenarios(source.replace("words$x\"", "words\"x").as_bytes(), "x", Path::new("x")).is_err());
+}
+
+#[test]
+fn a_mistake_behind_a_line_that_a_base_leaves_out_has_its_own_line() {
+    let source =
+        "# s\nrequires base=whole|subdir\noutcome restored\nmount tmpfs a\nmkdir $of\nclose fd7\nassert cwd visible\n";
+    let diagnostics = text::scenarios(source.as_bytes(), "x", Path::new("x.scn")).unwrap_err();
+    assert_eq!(diagnostics.iter().map(|found| found.line).collect::<Vec<_>>(), [6]);
+}

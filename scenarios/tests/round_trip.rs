@@ -46,8 +46,31 @@ fn noise_never_panics() {
 
 #[test]
 fn mutated_text_never_panics() {
-    let pieces =
-        ["$", "$fs", "\"", "\\", ":", "=", " = ", "#", "\t", "\r", "\n", "|", "..", "é", "漢", "\u{1b}", "fd0", "0"];
+    let pieces = [
+        "$",
+        "$fs",
+        "$of",
+        "$in",
+        "$at",
+        "$link",
+        "requires base=whole|file|again\n",
+        "\"",
+        "\\",
+        ":",
+        "=",
+        " = ",
+        "#",
+        "\t",
+        "\r",
+        "\n",
+        "|",
+        "..",
+        "é",
+        "漢",
+        "\u{1b}",
+        "fd0",
+        "0",
+    ];
     arbtest::arbtest(|u| {
         let mut printed = text::print_scenario(&generate::scenario(u)?);
         for _ in 0..u.int_in_range(1..=6)? {

@@ -1,7 +1,7 @@
 //! The lines before the steps: `requires`, `outcome`, `with`.
 
 use super::lexer::{Word, is_variable};
-use super::{Mistake, Span};
+use super::{Mistake, Span, base};
 use crate::grammar::words;
 use crate::program::Filesystem;
 use crate::{LIFECYCLES, Outcome};
@@ -77,7 +77,13 @@ impl Header {
         let parts = parts(line);
         if parts.len() == 1 {
             let mistake = Mistake::new(parts[0].span.after(), "nothing is required");
-            return Err(mistake.expected(["fs=tmpfs|ext4", "kernel=6.12..", "flavor=ns", "NAME=VALUE|VALUE"]));
+            return Err(mistake.expected([
+                "fs=tmpfs|ext4",
+                "base=whole|subdir",
+                "kernel=6.12..",
+                "flavor=ns",
+                "NAME=VALUE|VALUE",
+            ]));
         }
         for part in &parts[1..] {
             let Some((name, values)) = part.text.split_once('=') else {
@@ -186,16 +192,23 @@ fn digits(text: &str) -> bool {
 
 /// The values that an axis can have; empty for any.
 fn allowed(axis: &str) -> Vec<&'static str> {
-    if axis == "fs" { words::<Filesystem>() } else { Vec::new() }
+    match axis {
+        "fs" => words::<Filesystem>(),
+        base::AXIS => base::values(),
+        _ => Vec::new(),
+    }
 }
 
 fn axis_name(name: &str, span: Span) -> Result<(), Mistake> {
     let reserved = ["kernel", "flavor", "lifecycle"];
     let well_formed = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_variable);
-    if well_formed && name.len() <= 32 && !reserved.contains(&name) {
+    if well_formed && name.len() <= 32 && !reserved.contains(&name) && !base::VARIABLES.contains(&name) {
         return Ok(());
     }
     let mistake = Mistake::new(span, format!("`{name}` cannot be the name of an axis"));
+    if base::VARIABLES.contains(&name) {
+        return Err(mistake.hint(format!("`${name}` is one of the variables that the axis `base` gives")));
+    }
     Err(mistake.expected(["a small letter, then small letters, digits and `_`"]))
 }
 

@@ -1,6 +1,6 @@
 //! A line of text into tokens: `[KEY=][OBJECT:]VALUE`, the value bare or quoted. Bare parts may hold `$variables`.
 
-use super::{Mistake, Span};
+use super::{Mistake, Span, base};
 use crate::bytes::unescape;
 
 /// A token with its variables still in it.
@@ -14,6 +14,8 @@ pub(super) struct Token {
 enum Value {
     Bare(Vec<Piece>),
     Quoted(Vec<u8>),
+    /// Bare parts with a variable among them, and what is in quotes behind them: `$of/"two words"`.
+    Joined(Vec<Piece>, Vec<u8>),
 }
 
 enum Piece {
@@ -93,6 +95,10 @@ impl Lexer<'_> {
                     let value = Value::Quoted(self.quoted()?);
                     return self.end(start, key, base, value);
                 }
+                Some('"') if pieces.iter().any(|piece| matches!(piece, Piece::Variable(..))) => {
+                    let value = Value::Joined(pieces, self.quoted()?);
+                    return self.end(start, key, base, value);
+                }
                 _ => return self.end(start, key, base, Value::Bare(pieces)),
             }
         }
@@ -109,7 +115,7 @@ impl Lexer<'_> {
             Some(c) if !is_blank(c) => {
                 let span = Span { start: self.at, end: self.at + c.len_utf8() };
                 let what = match value {
-                    Value::Quoted(_) => "a blank is missing after the closing quote".to_owned(),
+                    Value::Quoted(_) | Value::Joined(..) => "a blank is missing after the closing quote".to_owned(),
                     Value::Bare(_) => {
                         let shown = if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
                         format!("`{shown}` cannot stand in a word without quotes")
@@ -174,9 +180,21 @@ impl Lexer<'_> {
 impl Token {
     /// The names of all variables in it.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
-        let value = if let Value::Bare(pieces) = &self.value { Some(pieces) } else { None };
+        let value = match &self.value {
+            Value::Bare(pieces) | Value::Joined(pieces, _) => Some(pieces),
+            Value::Quoted(_) => None,
+        };
         let pieces = self.key.iter().chain(&self.base).chain(value).flatten();
         pieces.filter_map(|piece| if let Piece::Variable(name, _) = piece { Some(name.as_str()) } else { None })
+    }
+
+    /// It is this variable and nothing else.
+    pub(super) fn is_variable(&self, variable: &str) -> bool {
+        let pieces = match &self.value {
+            Value::Bare(pieces) if self.key.is_none() && self.base.is_none() => pieces.as_slice(),
+            _ => &[],
+        };
+        matches!(pieces, [Piece::Variable(name, _)] if name == variable)
     }
 
     /// The word that it is when the axes have these values.
@@ -185,6 +203,7 @@ impl Token {
         let (text, quoted) = match &self.value {
             Value::Bare(pieces) => (fill_in(pieces)?.into_bytes(), false),
             Value::Quoted(bytes) => (bytes.clone(), true),
+            Value::Joined(pieces, bytes) => ([fill_in(pieces)?.as_bytes(), bytes].concat(), true),
         };
         let key = self.key.as_ref().map(fill_in).transpose()?;
         let base = self.base.as_ref().map(fill_in).transpose()?;
@@ -201,9 +220,13 @@ fn fill_in(pieces: &[Piece], axes: &[(String, String)]) -> Result<String, Mistak
                 Some((_, value)) => text.push_str(value),
                 None => {
                     let known = axes.iter().map(|(axis, _)| axis.as_str());
+                    let line = match base::gives(base::AXIS, name) {
+                        true => format!("{}=whole|subdir", base::AXIS),
+                        false => format!("{name}=VALUE|VALUE"),
+                    };
                     let mistake = Mistake::new(*span, format!("`${name}` is no axis of this file"))
                         .expected(known.clone().map(|axis| format!("${axis}")))
-                        .hint(format!("an axis is made by `requires {name}=VALUE|VALUE`"));
+                        .hint(format!("an axis is made by `requires {line}`"));
                     return Err(mistake.near(name, known));
                 }
             },
@@ -213,6 +236,11 @@ fn fill_in(pieces: &[Piece], axes: &[(String, String)]) -> Result<String, Mistak
 }
 
 impl Word {
+    /// Another text in this place of the line.
+    pub(super) fn with_text(&self, text: &[u8]) -> Word {
+        Word { span: self.span, key: None, base: None, text: text.to_vec(), quoted: false }
+    }
+
     /// The word when it is bare, without key and object: a verb, a flag, a name.
     pub(super) fn plain(&self) -> Option<&str> {
         let plain = !self.quoted && self.key.is_none() && self.base.is_none();

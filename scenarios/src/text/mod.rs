@@ -3,6 +3,7 @@
 //! A file is read line by line: comments, header lines, steps. Its axes are multiplied, and each point is parsed *and*
 //! checked here, so that what this module hands out is well formed. All mistakes of a file are reported together.
 
+mod base;
 mod header;
 mod lexer;
 mod print;

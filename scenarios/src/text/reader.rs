@@ -5,7 +5,7 @@ use std::path::Path;
 use super::header::{self, Header};
 use super::lexer::{self, Token};
 use super::step::{self, Parsed};
-use super::{DIAGNOSTIC_LIMIT, Mistake, Span, VARIANT_LIMIT, of_the_file};
+use super::{DIAGNOSTIC_LIMIT, Mistake, Span, VARIANT_LIMIT, base, of_the_file};
 use crate::check::{self, Fault, Part};
 use crate::diagnostic::Diagnostic;
 use crate::program::Line;
@@ -147,18 +147,18 @@ impl<'a> Reader<'a> {
         }
         for axis in &self.header.axes {
             let used = self.steps.iter().flat_map(|step| &step.tokens).flat_map(Token::variables);
-            if used.into_iter().any(|variable| variable == axis.name) {
+            if used.into_iter().any(|variable| base::gives(&axis.name, variable)) {
                 continue;
             }
             let mistake = Mistake::new(axis.span, format!("`${}` stands in no step", axis.name))
                 .hint("an axis that changes nothing makes the same scenario several times");
-            let known = ["fs", "kernel", "flavor", "lifecycle"].into_iter().filter(|known| *known != axis.name);
+            let known = ["fs", "base", "kernel", "flavor", "lifecycle"].into_iter().filter(|known| *known != axis.name);
             let diagnostic = self.diagnostic(axis.line, mistake.near(&axis.name, known));
             self.diagnostics.push(diagnostic);
         }
     }
 
-    /// All combinations of the axes' values, the last axis fastest.
+    /// All combinations of the axes' values that can be, the last axis fastest.
     fn points(&mut self) -> Vec<Vec<(String, String)>> {
         let count = self.header.axes.iter().fold(1, |count: usize, axis| count.saturating_mul(axis.values.len()));
         if count > VARIANT_LIMIT {
@@ -175,6 +175,14 @@ impl<'a> Reader<'a> {
             };
             points = points.iter().flat_map(|point| axis.values.iter().map(move |value| with(point, value))).collect();
         }
+        points.retain(|point| base::is_possible(point));
+        for axis in self.header.axes.iter().filter(|axis| axis.name == "fs" || axis.name == base::AXIS) {
+            if let Some(mistake) = base::without_a_point(axis, &points) {
+                let diagnostic = self.diagnostic(axis.line, mistake);
+                self.diagnostics.push(diagnostic);
+                break;
+            }
+        }
         points
     }
 
@@ -182,8 +190,10 @@ impl<'a> Reader<'a> {
         let mut parsed = Vec::new();
         let mut diagnostics = Vec::new();
         let mut program = Program::default();
+        let values = base::with_variables(point);
         for StepLine { number, tokens } in &self.steps {
-            let words: Result<Vec<_>, _> = tokens.iter().map(|token| token.word(point)).collect();
+            let words: Result<Vec<_>, _> = tokens.iter().map(|token| token.word(&values)).collect();
+            let Some(words) = words.map(|words| base::meant(point, tokens, words)).transpose() else { continue };
             match words.and_then(|words| step::step(&words)) {
                 Ok(step) => {
                     program.steps.push(Line { number: *number, step: step.step.clone() });
@@ -198,12 +208,12 @@ impl<'a> Reader<'a> {
                 Some(_) => check::scenario(&scenario),
                 None => check::program(&scenario.program),
             };
-            diagnostics.extend(faults.into_iter().map(|fault| self.fault(fault, &parsed)));
+            diagnostics.extend(faults.into_iter().map(|fault| self.fault(fault, &parsed, &scenario.program)));
         }
         (scenario, diagnostics)
     }
 
-    fn fault(&self, fault: Fault, parsed: &[Parsed]) -> Diagnostic {
+    fn fault(&self, fault: Fault, parsed: &[Parsed], program: &Program) -> Diagnostic {
         let Some(index) = fault.step else {
             return of_the_file(self.path, fault.what);
         };
@@ -214,7 +224,7 @@ impl<'a> Reader<'a> {
             Part::Argument { argument, nth } => parts.slots[argument].get(nth).copied().unwrap_or(parts.verb),
         };
         let mistake = Mistake::new(span, fault.what).expected(fault.expected);
-        self.diagnostic(self.steps[index].number, Mistake { hint: fault.hint, ..mistake })
+        self.diagnostic(program.steps[index].number, Mistake { hint: fault.hint, ..mistake })
     }
 
     fn scenario(&self, name: &str, point: &[(String, String)], program: Program) -> Scenario {

@@ -62,7 +62,7 @@ fn headers() {
           |
         9 | requires
           |         ^
-          expected: fs=tmpfs|ext4, kernel=6.12.., flavor=ns, NAME=VALUE|VALUE
+          expected: fs=tmpfs|ext4, base=whole|subdir, kernel=6.12.., flavor=ns, NAME=VALUE|VALUE
 
         mine.scn:10:9: unknown outcome
            |
@@ -102,6 +102,53 @@ fn headers() {
     expect!["mine.scn: the axes make 72 scenarios; at most 64 are allowed in one file"].assert_eq(&shown(
         b"# s\nrequires a=1|2|3|4|5|6|7|8|9 b=1|2|3|4|5|6|7|8\noutcome restored\nassert cwd lookup $a$b ENOENT",
     ));
+}
+
+#[test]
+fn bases() {
+    expect![[r#"
+        mine.scn:2:10: unknown value `subdri`
+          |
+        2 | requires base=whole|subdri
+          |          ^^^^^^^^^^^^^^^^^
+          expected: whole, subdir, file, again, subvol
+          did you mean `subdir`?
+
+        mine.scn:4:6: `$of` is no axis of this file
+          |
+        4 | bind $of b
+          |      ^^^
+          an axis is made by `requires base=whole|subdir`"#]]
+    .assert_eq(&shown(b"# s\nrequires base=whole|subdri\noutcome restored\nbind $of b\nassert cwd visible"));
+    expect![[r#"
+        mine.scn:2:10: `fs=tmpfs` goes with no value of `base`
+          |
+        2 | requires fs=tmpfs|ext4 base=again|subvol
+          |          ^^^^^^^^^^^^^
+          `base=again` needs ext4, xfs or btrfs, `base=subvol` needs btrfs"#]]
+    .assert_eq(&shown(
+        b"# s\nrequires fs=tmpfs|ext4 base=again|subvol\noutcome restored\nmount $fs a\nbind $of b\nassert cwd visible",
+    ));
+    expect![[r#"
+        mine.scn:2:10: `$base` stands in no step
+          |
+        2 | requires base=whole at=1
+          |          ^^^^^^^^^^
+          an axis that changes nothing makes the same scenario several times
+
+        mine.scn:2:21: `at` cannot be the name of an axis
+          |
+        2 | requires base=whole at=1
+          |                     ^^^^
+          `$at` is one of the variables that the axis `base` gives"#]]
+    .assert_eq(&shown(b"# s\nrequires base=whole at=1\noutcome restored\nmkdir d\nassert cwd visible"));
+    expect![[r#"
+        mine.scn:3:6: `$of` is no axis of this file
+          |
+        3 | bind $of b
+          |      ^^^
+          an axis is made by `requires base=whole|subdir`"#]]
+    .assert_eq(&shown(b"# s\noutcome restored\nbind $of b\nassert cwd visible"));
 }
 
 #[test]
