@@ -9,11 +9,15 @@
 //! - `pack`: many programs in one process
 //! - `blame`: who made a pack fail
 //! - `patience`: how long a trial is waited for
+//! - [`order`]: what teaches most runs first
 //! - `again`: what two runs of one trial come to
+//! - [`confirm`]: which failures are run again
 //! - `taken`: branches of criu that were taken
 
 mod again;
 mod blame;
+pub mod confirm;
+pub mod order;
 mod pack;
 pub(crate) mod patience;
 pub mod sharing;
@@ -28,8 +32,9 @@ use std::time::{Duration, Instant};
 use protocol::message::{Engine, Event, Request, TrialReport, TrialRequest};
 use scenarios::Scenario;
 
-use crate::judge::{Context, Judgement, Trial, Verdict, judge};
+use crate::judge::{Context, Judgement, Signature, Trial, Verdict, judge};
 use crate::machine::{Machine, MachineError, MachineSpec, Traces};
+pub use confirm::Confirm;
 use patience::{Ended, Heard, Patience};
 pub use taken::Taken;
 
@@ -121,6 +126,8 @@ pub struct Work<'a> {
     pub timeout_scale: f64,
     /// How often what nobody expected is run again, each time in a new machine, before it is told.
     pub retries: u32,
+    /// Of which failures.
+    pub confirm: Confirm,
     /// How often each trial is run; at least once.
     pub repeat: u32,
     /// How many programs may share a process; fewer than two for none.
@@ -247,7 +254,17 @@ impl Worker<'_> {
         match self.attempt(task) {
             Attempt::Interrupted => Over::not_run(task.clone(), "interrupted"),
             Attempt::Over(over) if again::is_unexpected(&over.judgement) => {
-                again::confirmed(*over, self.shared.retries, self.shared.campaign, || self.attempt(task))
+                let signature = Signature::of(&over.judgement);
+                if self.shared.confirm.has(&signature) {
+                    return *over;
+                }
+                let over = again::confirmed(*over, self.shared.retries, self.shared.campaign, || {
+                    // Whatever the last trial left in the machine must not make the second result.
+                    self.running = None;
+                    self.attempt(task)
+                });
+                self.shared.confirm.note(signature, &over.judgement);
+                over
             }
             Attempt::Over(over) => *over,
             Attempt::Died { error, traces, trials_before } => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use scenarios::capability::{Capability, Profile};
+use scenarios::capability::Profile;
 use scenarios::{Step, text};
 
 use crate::judge::{FailureKind, Group, Judgement, Signature, Verdict};
@@ -59,7 +59,7 @@ impl Case {
             id: record.id.clone(),
             scenario: record.scenario.clone(),
             pool: (record.kernel.clone(), record.subject.clone()),
-            end: end(verdict, record),
+            end: end(&judgement),
             is_failure,
             kind: verdict.kind(),
             signature: Signature::of(&judgement),
@@ -71,21 +71,30 @@ impl Case {
             steps: if is_failure { steps(record) } else { Vec::new() },
         })
     }
+}
 
-    /// Whether it says something of what can be restored. A scenario that nobody can restore does not.
-    pub(super) fn is_of_the_ladder(&self) -> bool {
-        let refused = self.profile.capabilities.contains(&Capability::OnlyMount);
-        self.end != End::Silent && !self.profile.bases.is_empty() && !refused
+impl Case {
+    /// Whether nothing is held on a detached mount.
+    pub(super) fn is_control(&self) -> bool {
+        !self.profile.bases.is_empty() && !self.profile.is_detached()
     }
 }
 
-fn end(verdict: Verdict, record: &TrialRecord) -> End {
-    let only_known = !record.differences.is_empty() && record.differences.iter().all(|one| one.known.is_some());
-    match verdict {
-        Verdict::Pass | Verdict::Xpass | Verdict::Improved => End::Good,
-        Verdict::Xfail(_) if only_known => End::Good,
+fn end(judgement: &Judgement) -> End {
+    match judgement.verdict {
         Verdict::Error => End::Silent,
+        _ if is_restored(judgement) => End::Good,
         _ => End::Bad,
+    }
+}
+
+/// Whether the process came back, but for what known defects lose of its files.
+pub fn is_restored(judgement: &Judgement) -> bool {
+    let only_known = !judgement.differences.is_empty() && judgement.differences.iter().all(|one| one.known.is_some());
+    match judgement.verdict {
+        Verdict::Pass | Verdict::Xpass | Verdict::Improved => true,
+        Verdict::Xfail(_) => only_known,
+        _ => false,
     }
 }
 

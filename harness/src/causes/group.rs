@@ -18,6 +18,8 @@ pub struct Cause {
     pub kind: Option<FailureKind>,
     /// How many there are.
     pub count: usize,
+    /// How many of them hold nothing on a detached mount: the subject breaks ordinary files.
+    pub controls: usize,
     /// What the smallest one shows first: an error line or a difference.
     pub first: String,
     /// The steps of the smallest program, a line each.
@@ -33,7 +35,7 @@ pub struct Cause {
     pub blocked_by_text: Option<String>,
 }
 
-/// The causes of the failures, most common first.
+/// The causes of the failures: first those that break ordinary files, then the most common ones.
 pub fn causes(cases: &[Case]) -> Vec<Cause> {
     let mut by_signature: BTreeMap<&Signature, Vec<&Case>> = BTreeMap::new();
     for case in cases.iter().filter(|case| case.is_failure) {
@@ -41,7 +43,9 @@ pub fn causes(cases: &[Case]) -> Vec<Cause> {
     }
     let mut all: Vec<Cause> =
         by_signature.into_iter().map(|(signature, group)| cause(signature, group, cases)).collect();
-    all.sort_by_key(|cause| (Reverse(cause.count), Reverse(cause.kind.map(FailureKind::severity))));
+    all.sort_by_key(|cause| {
+        (cause.controls == 0, Reverse(cause.count), Reverse(cause.kind.map(FailureKind::severity)))
+    });
     all
 }
 
@@ -53,6 +57,7 @@ fn cause(signature: &Signature, mut group: Vec<&Case>, all: &[Case]) -> Cause {
         signature: signature.clone(),
         kind: smallest.kind,
         count: group.len(),
+        controls: group.iter().filter(|case| case.is_control()).count(),
         first: smallest.first.clone(),
         program: smallest.steps.iter().map(|step| format!("{step}\n")).collect(),
         example: smallest.id.clone(),

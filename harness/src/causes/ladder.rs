@@ -65,13 +65,17 @@ impl Ladder {
     /// Of these trials.
     pub fn of(cases: &[Case]) -> Self {
         let mut ladder = Self::default();
-        for case in cases.iter().filter(|case| case.is_of_the_ladder()) {
-            ladder.add(&case.profile, case.end == End::Good);
+        for case in cases.iter().filter(|case| case.end != End::Silent) {
+            ladder.count(&case.profile, case.end == End::Good);
         }
         ladder
     }
 
-    fn add(&mut self, profile: &Profile, passed: bool) {
+    /// Counts a trial. A scenario that nobody can restore says nothing of what comes back.
+    pub fn count(&mut self, profile: &Profile, passed: bool) {
+        if profile.capabilities.contains(&Capability::OnlyMount) {
+            return;
+        }
         let own = profile.capabilities.iter().copied().map(Row::Of);
         let alone = profile.capabilities.is_empty().then_some(Row::Alone);
         for row in own.chain(alone).chain([Row::Total]) {

@@ -114,3 +114,21 @@ fn a_file_that_a_known_defect_changes_has_come_back() {
     let passed = |judgement| Ladder::of(&[case("whole/file", WHOLE, judgement)]).records()[0].passed;
     assert_eq!((passed(xfail(vec![known])), passed(xfail(Vec::new()))), (1, 0));
 }
+
+#[test]
+fn what_breaks_ordinary_files_comes_first() {
+    let control = "mount tmpfs a\nwrite a/f \"x\"\nbind a b\nfd0 = open b/f rdwr\n";
+    let read = |steps: &str, name: &str, said: &str| {
+        let text = format!("# A.\noutcome restored\n\n{steps}\nassert fd0 content \"x\"\n");
+        let scenario = scenarios::text::scenarios(text.as_bytes(), name, "a.scn".as_ref()).unwrap().remove(0);
+        let mut finished = finished(name, failed(FailureKind::RestoreFailed, said));
+        finished.profile = scenarios::capability::profile(&scenario.program);
+        Case::of(&TrialRecord::from(&finished)).expect("it ran")
+    };
+    let mut cases = run();
+    cases.push(read(control, "whole/control", "no pidfile"));
+    let all = causes(&cases);
+    assert_eq!((all[0].signature.0.as_str(), all[0].controls), ("restore-failed no pidfile", 1));
+    let text = text::causes(&all, 80, false);
+    assert!(text.contains("   1 of these hold no detached file: ordinary files fail, too\n"), "{text}");
+}

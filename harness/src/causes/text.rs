@@ -13,7 +13,7 @@ const CAUSES: usize = 10;
 /// A row of the ladder begins with so many columns for its name.
 const NAMES: usize = 20;
 
-/// The causes, most common first; nothing where nothing failed.
+/// The causes in their order; nothing where fewer than two trials failed.
 pub fn causes(causes: &[Cause], width: usize, colour: bool) -> String {
     let failures: usize = causes.iter().map(|cause| cause.count).sum();
     // A failure that is alone is described already.
@@ -40,7 +40,10 @@ fn one(number: usize, cause: &Cause, width: usize, colour: bool) -> String {
     let first = harmless(&cause.first);
     let first = console::truncate_str(&first, room, "...");
     let mut out = format!("{}{first}\n", paint(colour, Colour::Red, &head));
-    if let Some(text) = &cause.blocked_by_text {
+    if cause.controls > 0 {
+        let what = format!("{} of these hold no detached file: ordinary files fail, too", cause.controls);
+        let _ = writeln!(out, "   {}", paint(colour, Colour::Bold, &what));
+    } else if let Some(text) = &cause.blocked_by_text {
         let _ = writeln!(out, "   blocked by: {}", paint(colour, Colour::Bold, &harmless(text)));
     }
     let scenario = cause.example.split('/').take(2).collect::<Vec<_>>().join("/");

@@ -146,6 +146,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         fail_fast: true,
         repeat: 1,
         pack: 0,
+        confirm: crate::run::confirm::Wanted::All,
         retries: 1,
         share: ShareArgs::default(),
         watch: false,

@@ -73,6 +73,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         fail_fast: false,
         repeat: args.repeat,
         pack: 0,
+        confirm: crate::run::confirm::Wanted::All,
         retries: 0,
         share: ShareArgs::default(),
         keep: args.keep.clone(),

@@ -28,6 +28,8 @@ use crate::report::aside::say;
 use crate::report::record::digest;
 use crate::report::terminal::{Detail, Terminal};
 use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
+use crate::run::confirm::Wanted;
+use crate::run::order::teaching_first;
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{self, Manner, Parts, Subject};
 
@@ -43,8 +45,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// combination of kernel, subject, flavor and lifecycle. Each trial is a process that is observed, checkpointed, restored
 /// and observed again. It passes when nothing differs, or when nobody can restore it and the dump refused it cleanly.
 ///
-/// What is known to fail (scenarios/expectations.toml) is an xfail and does not fail the run. What fails otherwise is run once
-/// more in a fresh VM, told with its first difference, and kept in a folder for `replay`, `shell` and `shrink`.
+/// What is known to fail (scenarios/expectations.toml) is an xfail and does not fail the run. What fails otherwise is kept in
+/// a folder for `replay`, `shell` and `shrink`, and the first failure of each cause is run once more in a fresh VM. A run ends
+/// in the causes and in what came back, capability by base.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -91,6 +94,9 @@ pub struct RunArgs {
     /// Run what fails or passes unexpectedly so often again, each time in a fresh VM; another result makes it flaky
     #[arg(long, value_name = "N", default_value = "1")]
     pub retries: u32,
+    /// Which failures are run again: the first of each cause, or all
+    #[arg(long, value_name = "WHICH", default_value = "cause")]
+    pub confirm: Wanted,
     /// Programs that may share a process and a checkpoint: a number, auto, or off; what does not pass runs alone
     #[arg(long, value_name = "N", default_value = "off", value_parser = pack)]
     pub pack: usize,
@@ -216,6 +222,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chos
         if tasks.is_empty() {
             continue;
         }
+        let tasks = teaching_first(tasks);
         let work = folder.join(&number.to_string());
         let specs = args.machines.specs(&store, &scenarios, kernel, &parts[subject], &work)?;
         run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
@@ -326,6 +333,7 @@ fn run_tasks(
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
         retries: args.retries,
+        confirm: args.confirm.into(),
         repeat: args.repeat,
         // Every worker gets its part also where that makes smaller packs.
         pack: args.pack.min(trials.div_ceil(workers)),

@@ -77,6 +77,16 @@ impl Comparisons<'_> {
         self.0.iter().any(|wanted| wanted.to == Destination::Stdout)
     }
 
+    /// Writes the files with what there is, so that an end that nobody wanted loses nothing. What cannot
+    /// be written now is an error at the end.
+    pub fn write_so_far(&self, comparison: &Comparison) {
+        for wanted in self.0 {
+            if let (Destination::File(file), Some(text)) = (&wanted.to, comparison.in_format(wanted.format())) {
+                let _ = fs::write(file, text);
+            }
+        }
+    }
+
     /// Writes them, and the text for whoever called.
     ///
     /// # Errors

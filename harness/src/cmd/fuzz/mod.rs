@@ -269,6 +269,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
         retries: 1,
+        confirm: crate::run::Confirm::All,
         repeat: 1,
         pack,
     };

@@ -1,13 +1,16 @@
 //! What two subjects' runs of one trial come to: the same, worse, better, differently bad, or nothing that could be said.
 //!
 //! Expectations play no part: what a candidate repairs shall be seen as repaired, also where the failure is known.
+//!
+//! Two failures are compared by what they cost the user first ([`crate::judge::Severity`]). A clean refusal that became a
+//! lost process is worse, whatever else it is.
 
 use std::collections::BTreeSet;
 
 use regex_lite::Regex;
 use serde::Serialize;
 
-use crate::judge::{Difference, FailureKind, Judgement, Verdict};
+use crate::judge::{Difference, FailureKind, Judgement, Signature, Verdict};
 
 /// What one run came to.
 #[derive(Clone, Debug)]
@@ -25,18 +28,22 @@ pub(super) struct Seen {
     pub(super) outcome: Outcome,
     /// What differed, in a form that is the same in each run.
     pub(super) signs: BTreeSet<String>,
+    /// The identity of the failure; meaningless for what did not fail.
+    pub(super) signature: Signature,
     pub(super) judgement: Judgement,
+    /// The same in the light of what is known.
+    pub(super) applied: Judgement,
 }
 
 /// What became of a trial from base to candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Change {
-    /// It passed and fails.
+    /// It passed and fails, or its failure costs more.
     Worse,
-    /// It failed and passes.
+    /// It failed and passes, or its failure costs less.
     Better,
-    /// It fails with both, in another way.
+    /// It fails with both in another way, which costs the same.
     Different,
     /// Runs of one side do not agree with each other.
     Undecided,
@@ -48,13 +55,20 @@ pub(super) enum Change {
 impl Seen {
     /// A run's judgement, expectations not applied or taken back.
     pub(super) fn of(judgement: Judgement) -> Self {
+        let applied = judgement.clone();
+        Self::with_known(judgement, applied)
+    }
+
+    /// A run's judgement as it is, and in the light of what is known.
+    pub(super) fn with_known(judgement: Judgement, applied: Judgement) -> Self {
         let outcome = match judgement.verdict {
             Verdict::Pass | Verdict::Xpass | Verdict::Improved => Outcome::Pass,
             Verdict::Fail(kind) | Verdict::Xfail(kind) | Verdict::ChangedFail(kind) => Outcome::Fail(kind),
             Verdict::Unsupported => Outcome::Unsupported,
             Verdict::Error | Verdict::NotRun | Verdict::Flaky { .. } => Outcome::Unknown,
         };
-        Self { outcome, signs: judgement.differences.iter().map(sign).collect(), judgement }
+        let signs = judgement.differences.iter().map(sign).collect();
+        Self { outcome, signs, signature: Signature::of(&judgement), judgement, applied }
     }
 
     fn passed(&self) -> bool {
@@ -99,21 +113,34 @@ pub(super) fn compare(base: &[Seen], candidate: &[Seen]) -> Change {
         () if passed(&base) && passed(&candidate) => Change::Same,
         () if passed(&base) && failed(&candidate) => Change::Worse,
         () if failed(&base) && passed(&candidate) => Change::Better,
-        () if failed(&base) && failed(&candidate) => match differ(&base, &candidate) {
-            true => Change::Different,
-            false => Change::Same,
+        () if failed(&base) && failed(&candidate) => match by_severity(&base, &candidate) {
+            Some(change) => change,
+            None if differ(&base, &candidate) => Change::Different,
+            None => Change::Same,
         },
         () => Change::Undecided,
     }
 }
 
+/// Worse or better when every failure of one side costs more than each of the other.
+fn by_severity(base: &[Seen], candidate: &[Seen]) -> Option<Change> {
+    let severities =
+        |seen: &[Seen]| seen.iter().filter_map(Seen::kind).map(FailureKind::severity).collect::<BTreeSet<_>>();
+    let (base, candidate) = (severities(base), severities(candidate));
+    match () {
+        () if candidate.first() > base.last() => Some(Change::Worse),
+        () if candidate.last() < base.first() => Some(Change::Better),
+        () => None,
+    }
+}
+
 /// Whether two failures are not the same: something differs with one side in every run and with the other in none; or,
-/// where nothing was compared, the kinds have nothing in common.
+/// where nothing was compared, the failures have no signature in common.
 fn differ(base: &[Seen], candidate: &[Seen]) -> bool {
-    let kinds = |seen: &[Seen]| seen.iter().filter_map(Seen::kind).collect::<BTreeSet<_>>();
+    let signatures = |seen: &[Seen]| seen.iter().map(|one| one.signature.clone()).collect::<BTreeSet<_>>();
     let nothing_seen = base.iter().chain(candidate).all(|one| one.signs.is_empty());
     match nothing_seen {
-        true => kinds(base).is_disjoint(&kinds(candidate)),
+        true => signatures(base).is_disjoint(&signatures(candidate)),
         false => !always(candidate).is_subset(&ever(base)) || !always(base).is_subset(&ever(candidate)),
     }
 }
@@ -170,7 +197,30 @@ mod tests {
             compare(std::slice::from_ref(&dump), &[seen(Verdict::Xfail(FailureKind::DumpFailed), &[])]),
             Change::Same
         );
-        assert_eq!(compare(&[dump], &[seen(PATH, &["/x"])]), Change::Different);
+    }
+
+    #[test]
+    fn a_failure_that_costs_more_is_worse() {
+        let failed = |kind| seen(Verdict::Fail(kind), &[]);
+        let (refused, lost) = (failed(FailureKind::DumpFailed), failed(FailureKind::RestoreFailed));
+        let (wrong, crash) = (seen(PATH, &["/x"]), failed(FailureKind::Crash));
+        let order = [refused, lost, wrong, crash];
+        for (at, one) in order.iter().enumerate() {
+            for other in &order[at + 1..] {
+                assert_eq!(compare(std::slice::from_ref(one), std::slice::from_ref(other)), Change::Worse);
+                assert_eq!(compare(std::slice::from_ref(other), std::slice::from_ref(one)), Change::Better);
+            }
+        }
+        // Where the severities overlap, nothing is said of them.
+        let (both, one) = (order[..2].to_vec(), order[1..2].to_vec());
+        assert_eq!(compare(&both, &one), Change::Same);
+    }
+
+    #[test]
+    fn another_message_is_differently_bad() {
+        let said = |text: &str| Seen::of(Judgement::plain(DUMP, text));
+        assert_eq!(compare(&[said("no 17")], &[said("no 18")]), Change::Same);
+        assert_eq!(compare(&[said("no 17")], &[said("not at all")]), Change::Different);
     }
 
     #[test]

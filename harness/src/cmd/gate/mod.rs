@@ -3,14 +3,14 @@
 //! Both run the same trials; what is not the same is run again before it is told.
 //!
 //! - `compare`: what the runs of a trial come to
-//! - `order`: which trials come first
 //! - `side`: running both
 //! - `saved`: a base that was run before
 //! - `runs`: two runs that are over, for `report --against`
+//! - `ladder`: what comes back with each
 //! - `tell`: what is told of a pair
 
 mod compare;
-mod order;
+mod ladder;
 mod rounds;
 pub(super) mod runs;
 mod saved;
@@ -34,6 +34,7 @@ use crate::report::Wanted;
 use crate::report::comparison::Comparison;
 use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::run::Task;
+use crate::run::order::teaching_first;
 use crate::subject::{self, Manner, Subject, UnknownSubject};
 use rounds::{Course, Runner};
 use saved::Saved;
@@ -159,7 +160,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     let scenarios = select(&args.what, &tree)?;
     let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
     let tasks = |subject: &Subject, kernel: &str| {
-        order::telling_first(args.axes.tasks(kernel, subject, Manner::default(), &scenarios))
+        teaching_first(args.axes.tasks(kernel, subject, Manner::default(), &scenarios))
     };
     let all: Vec<Task> = kernels.iter().flat_map(|kernel| tasks(&candidate, kernel)).collect();
     let saved = match &args.base {
@@ -172,6 +173,18 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     let start = Instant::now();
     let folder = work_folder()?;
     let mut course = Course::new(all, saved.as_ref());
+    let base = saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject));
+    let comparison = |course: &Course| {
+        let seconds = start.elapsed().as_secs_f64();
+        let mut comparison = Comparison::new(base.clone(), candidate.to_string(), seconds);
+        comparison.interrupted = crate::interrupt::requested();
+        let ends = course.ends();
+        comparison.ladder = ladder::of(ends.iter().map(|(pair, _)| *pair));
+        for (pair, end) in ends {
+            tell::add(&mut comparison, pair, end, Some(&args.keep));
+        }
+        comparison
+    };
     for (number, kernel) in kernels.iter().enumerate() {
         let specs = |side: &str, parts| {
             let work = folder.path().join(format!("{number}-{side}"));
@@ -188,14 +201,9 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
             // What earlier kernels left of the budget is shared by the later ones.
             budget: args.budget.map(|budget| budget.saturating_sub(start.elapsed()) / left),
         };
-        course.run(&runner);
+        course.run(&runner, &mut |course| reports.write_so_far(&comparison(course)));
     }
-    let base = saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject));
-    let mut comparison = Comparison::new(base, candidate.to_string(), start.elapsed().as_secs_f64());
-    comparison.interrupted = crate::interrupt::requested();
-    for (pair, end) in course.end() {
-        tell::add(&mut comparison, &pair, end, Some(&args.keep));
-    }
+    let comparison = comparison(&course);
     let text = match args.format {
         Format::Json => comparison.json(),
         Format::Human => comparison.text(Look::detect(args.color, Detail::Lines, reports.take_stdout())),

@@ -1,15 +1,20 @@
 //! Rounds of runs: every trial once or more often, then what is not the same again, until it is decided or is not going
 //! to be.
+//!
+//! Of forty trials that changed in one way, from one cause to another, one is run again: what it comes
+//! to is what the others would.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+use scenarios::capability::{Profile, profile};
 
 use super::GateArgs;
 use super::compare::{Change, Seen, compare};
 use super::saved::{Saved, key};
 use super::side::{Rig, Side, Specs, Told};
-use crate::judge::{Expectations, Trial};
+use crate::judge::{Expectations, Signature, Trial};
 use crate::run::Task;
 
 /// How often what differs is run again at most; what was the same each time once is decided by then.
@@ -29,6 +34,8 @@ pub(super) struct Pair {
     pub(super) candidate: Vec<Seen>,
     /// The folder of the candidate's failure, where it is known.
     pub(super) artifacts: Option<PathBuf>,
+    /// What the program needs; empty where the reports do not say.
+    pub(super) profile: Profile,
     /// How many runs of each were of the first rounds.
     first: (usize, usize),
 }
@@ -45,6 +52,9 @@ pub(super) enum End {
     /// Not run, or not with both.
     LeftOut,
 }
+
+/// A change from one cause to another; a pass counts as a cause.
+type Transition = (Change, Signature, Signature);
 
 /// All pairs of a gate.
 pub(super) struct Course {
@@ -71,9 +81,10 @@ impl Pair {
         base: Vec<Seen>,
         candidate: Vec<Seen>,
         artifacts: Option<PathBuf>,
+        profile: Profile,
     ) -> Self {
         let first = (base.len(), candidate.len());
-        Self { id, trial, base, candidate, artifacts, first }
+        Self { id, trial, base, candidate, artifacts, profile, first }
     }
 
     fn change(&self) -> Change {
@@ -84,7 +95,20 @@ impl Pair {
         !self.base.is_empty() && !self.candidate.is_empty()
     }
 
-    fn end(&self, saved: bool) -> End {
+    /// From which cause to which the trial changed.
+    fn transition(&self) -> Option<Transition> {
+        let change = self.change();
+        let is_same = matches!(change, Change::Same | Change::Unsupported | Change::Undecided);
+        let last = |seen: &[Seen]| seen.iter().rev().find(|one| !one.is_unknown()).map(|one| one.signature.clone());
+        if is_same { None } else { Some((change, last(&self.base)?, last(&self.candidate)?)) }
+    }
+
+    fn was_run_again(&self) -> bool {
+        self.candidate.len() > self.first.1
+    }
+
+    /// `confirmed` are the changes that came again.
+    fn end(&self, saved: bool, confirmed: &BTreeSet<Transition>) -> End {
         if !self.complete() {
             return End::LeftOut;
         }
@@ -97,6 +121,9 @@ impl Pair {
                     Change::Same | Change::Unsupported if again.1.len() > 1 => End::Flaky(self.told()),
                     _ => End::Undecided(self.told()),
                 }
+            }
+            change if self.transition().is_some_and(|transition| confirmed.contains(&transition)) => {
+                End::Change(change)
             }
             _ if again.1.is_empty() => End::Undecided("no time was left to run it again".to_owned()),
             change => End::Change(change),
@@ -123,19 +150,22 @@ impl Course {
         let pair = |task: Task| {
             let key = key(&task);
             let base: Vec<Seen> = saved.and_then(|saved| saved.seen.get(&key).cloned()).into_iter().collect();
-            (key.clone(), Pair::of_runs(key, task.trial, base, Vec::new(), None))
+            let profile = profile(&task.scenario.program);
+            (key.clone(), Pair::of_runs(key, task.trial, base, Vec::new(), None, profile))
         };
         let order = tasks.iter().map(key).collect();
         Self { order, pairs: tasks.into_iter().map(pair).collect(), saved: saved.is_some() }
     }
 
-    /// All rounds on one kernel.
-    pub(super) fn run(&mut self, runner: &Runner<'_>) {
+    /// All rounds on one kernel; `so_far` is called after each, so that an end that nobody wanted loses
+    /// nothing.
+    pub(super) fn run(&mut self, runner: &Runner<'_>, so_far: &mut dyn FnMut(&Self)) {
         let start = Instant::now();
         let part = |part: f64| runner.budget.map(|budget| start + budget.mul_f64(part));
         for round in 0..runner.args.repeat {
             let what = if round == 0 { "compared".to_owned() } else { format!("compared, round {}", round + 1) };
             self.round(runner, &|_| true, part(FIRST), &what, false);
+            so_far(self);
         }
         let here: Vec<String> = runner.candidate.0.iter().map(key).collect();
         for key in &here {
@@ -143,24 +173,33 @@ impl Course {
                 pair.first = (pair.base.len(), pair.candidate.len());
             }
         }
-        for round in 0..AGAIN {
-            let doubtful: Vec<&String> = here
-                .iter()
-                .filter(|key| {
-                    let Some(pair) = self.pairs.get(*key).filter(|pair| pair.complete()) else { return false };
-                    match pair.change() {
-                        Change::Same | Change::Unsupported => false,
-                        Change::Undecided => true,
-                        Change::Worse | Change::Better | Change::Different => round == 0,
-                    }
-                })
-                .collect();
+        for _ in 0..AGAIN {
+            let doubtful = self.doubtful(&here);
             if doubtful.is_empty() || crate::interrupt::requested() {
                 return;
             }
-            let doubtful: Vec<String> = doubtful.into_iter().cloned().collect();
             self.round(runner, &|key| doubtful.iter().any(|one| one == key), part(1.0), "run again", true);
+            so_far(self);
         }
+    }
+
+    /// The trials that must be run again: what is undecided, and one for each change that did not come
+    /// a second time yet.
+    fn doubtful(&self, here: &[String]) -> Vec<String> {
+        let mut settled = self.confirmed();
+        let mut is_doubtful = |key: &&String| {
+            let Some(pair) = self.pairs.get(*key).filter(|pair| pair.complete()) else { return false };
+            match pair.transition() {
+                Some(transition) => !pair.was_run_again() && settled.insert(transition),
+                None => pair.change() == Change::Undecided,
+            }
+        };
+        here.iter().filter(|key| is_doubtful(key)).cloned().collect()
+    }
+
+    /// The changes that came again when their trial was run again.
+    fn confirmed(&self) -> BTreeSet<Transition> {
+        self.pairs.values().filter(|pair| pair.was_run_again()).filter_map(Pair::transition).collect()
     }
 
     /// Runs the chosen trials once with both.
@@ -200,16 +239,11 @@ impl Course {
         });
     }
 
-    /// What came of each, in order.
-    pub(super) fn end(self) -> Vec<(Pair, End)> {
-        let Self { order, mut pairs, saved } = self;
-        let pairs = order.iter().filter_map(|key| pairs.remove(key));
-        pairs
-            .map(|pair| {
-                let end = pair.end(saved);
-                (pair, end)
-            })
-            .collect()
+    /// What came of each so far, in order.
+    pub(super) fn ends(&self) -> Vec<(&Pair, End)> {
+        let confirmed = self.confirmed();
+        let pairs = self.order.iter().filter_map(|key| self.pairs.get(key));
+        pairs.map(|pair| (pair, pair.end(self.saved, &confirmed))).collect()
     }
 }
 

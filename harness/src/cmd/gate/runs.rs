@@ -6,6 +6,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
+use scenarios::capability::Profile;
+
 use super::compare::{Change, Seen, compare};
 use super::rounds::{End, Pair};
 use super::tell::add;
@@ -28,6 +30,7 @@ struct Results {
     /// The programs that ran; nothing for those of a report that does not tell.
     programs: BTreeSet<Option<String>>,
     artifacts: Option<PathBuf>,
+    profile: Profile,
 }
 
 /// What the trials of both sides have in common in their names.
@@ -58,6 +61,7 @@ pub(in crate::cmd) fn compare_runs(base: SavedSide, candidate: SavedSide) -> Res
     let naming = Naming { kernel: naming.kernel || same_kernel, ..naming };
     let (_, mut before) = results(base, naming)?;
     let (order, mut after) = results(candidate, naming)?;
+    let mut pairs = Vec::new();
     for id in order {
         let Some(new) = after.remove(&id) else { continue };
         let Some(old) = before.remove(&id) else {
@@ -66,14 +70,16 @@ pub(in crate::cmd) fn compare_runs(base: SavedSide, candidate: SavedSide) -> Res
         };
         let programs: BTreeSet<_> = old.programs.union(&new.programs).collect();
         let same_program = programs.len() == 1 && !programs.contains(&None);
-        let pair = Pair::of_runs(id, new.trial, old.seen, new.seen, new.artifacts);
+        let pair = Pair::of_runs(id, new.trial, old.seen, new.seen, new.artifacts, new.profile);
         let end = match compare(&pair.base, &pair.candidate) {
             _ if !same_program => End::Undecided("not the same program in both, as far as they tell".to_owned()),
             Change::Undecided => End::Undecided(pair.told()),
             change => End::Change(change),
         };
         add(&mut comparison, &pair, end, None);
+        pairs.push(pair);
     }
+    comparison.ladder = super::ladder::of(pairs.iter());
     let mut gone: Vec<String> = before.into_keys().collect();
     gone.sort();
     comparison.left_out.extend(gone);
@@ -90,14 +96,14 @@ fn words(side: &SavedSide, of: fn(&TrialRecord) -> &str) -> BTreeSet<String> {
 fn results(side: SavedSide, naming: Naming) -> Result<(Vec<String>, HashMap<String, Results>), UnknownVerdict> {
     let (mut order, mut results) = (Vec::new(), HashMap::new());
     for record in side.runs.into_iter().flat_map(|run| run.trials) {
-        let Finished { trial, judgement, digest, artifacts, .. } = Finished::try_from(record)?;
+        let Finished { trial, judgement, digest, artifacts, profile, .. } = Finished::try_from(record)?;
         if judgement.verdict == Verdict::NotRun {
             continue;
         }
         let id = naming.of(&trial);
         let of_trial = results.entry(id.clone()).or_insert_with(|| {
             order.push(id);
-            Results { trial, seen: Vec::new(), programs: BTreeSet::new(), artifacts: None }
+            Results { trial, seen: Vec::new(), programs: BTreeSet::new(), artifacts: None, profile }
         });
         of_trial.seen.push(Seen::of(judgement));
         of_trial.programs.insert(digest);
@@ -136,7 +142,7 @@ mod tests {
     fn run(trials: &[(&str, &str, &str, Verdict)]) -> RunRecord {
         let record = |&(scenario, kernel, subject, verdict): &(&str, &str, &str, Verdict)| {
             TrialRecord::from(&Finished {
-                profile: scenarios::capability::Profile::default(),
+                profile: Profile::default(),
                 trial: Trial {
                     scenario: scenario.into(),
                     family: "a".into(),
@@ -194,20 +200,18 @@ mod tests {
             base       debian:trixie (old.json)
             candidate  src:criu (new.json)
 
-            worse: 1
+            worse: 2
               a/1/ns/dump-restore/6.12
                 base       pass: why
+                candidate  fail(wrong-path): why
+              a/3/ns/dump-restore/6.12
+                base       fail(dump-failed): why
                 candidate  fail(wrong-path): why
 
             better: 1
               a/2/ns/dump-restore/6.12
                 base       fail(dump-failed): why
                 candidate  pass: why
-
-            differently bad: 1
-              a/3/ns/dump-restore/6.12
-                base       fail(dump-failed): why
-                candidate  fail(wrong-path): why
 
             undecided: 1
               a/5/ns/dump-restore/6.12
@@ -221,7 +225,7 @@ mod tests {
               a/gone/ns/dump-restore/6.12
 
             1 the same, 1 unsupported, 3 left out, in 2.5 s
-            gate: 1 worse, 1 better, 1 differently bad, 0 flaky, 1 undecided
+            gate: 2 worse, 1 better, 0 differently bad, 0 flaky, 1 undecided
         "#]]
         .assert_eq(&text(&comparison));
         assert_eq!(comparison.exit_status(false), 1);
@@ -233,7 +237,7 @@ mod tests {
         let comparison = compared(vec![of(PASS), of(FAIL)], vec![of(FAIL)]);
         assert_eq!((comparison.worse.len(), comparison.undecided.len()), (0, 1));
         assert_eq!(comparison.exit_status(false), 3);
-        let strict = compared(vec![of(KNOWN)], vec![of(FAIL)]);
+        let strict = compared(vec![of(Verdict::Fail(FailureKind::WrongFile))], vec![of(FAIL)]);
         assert_eq!((strict.exit_status(false), strict.exit_status(true)), (0, 1));
         assert_eq!(compared(vec![of(PASS)], vec![run(&[])]).exit_status(false), 4);
     }

@@ -74,6 +74,7 @@ impl Rig<'_> {
                         stop: &stop,
                         timeout_scale,
                         retries: 0,
+                        confirm: crate::run::Confirm::All,
                         repeat: 1,
                         pack,
                     },
@@ -115,8 +116,9 @@ impl Rig<'_> {
                     Verdict::Flaky { .. } | Verdict::Unsupported | Verdict::Error => over.judgement.clone(),
                     _ => judged.unwrap_or_else(|| over.judgement.clone()),
                 };
+                let applied = over.judgement.clone();
                 self.keep(*over, &judgement);
-                tell(Told { side, key, seen: Seen::of(judgement) });
+                tell(Told { side, key, seen: Seen::with_known(judgement, applied) });
             }
         });
     }

@@ -233,6 +233,7 @@ impl Course {
             stop: &stop,
             timeout_scale: machines.timeout_scale,
             retries: 0,
+            confirm: crate::run::Confirm::All,
             repeat: 1,
             pack: 0,
         };

@@ -3,11 +3,14 @@
 //! The numbers and words for people (`text`), for programs (this is the JSON document) and as a page (`html`). Not here:
 //! what is worse than what, which `gate` decides.
 
+mod ladder;
 mod text;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
+
+pub use ladder::Ladders;
 
 use super::html;
 use crate::judge::{Difference, FailureKind};
@@ -23,11 +26,11 @@ pub struct Comparison {
     pub base: String,
     /// What is tested.
     pub candidate: String,
-    /// Passed with the base, fail with the candidate.
+    /// Passed with the base and fail with the candidate, or fail at a higher price.
     pub worse: Vec<Entry>,
     /// The reverse.
     pub better: Vec<Entry>,
-    /// Fail with both, in another way.
+    /// Fail with both in another way, at the same price.
     pub different: Vec<Entry>,
     /// Not the same once, and the same when run again.
     pub flaky: Vec<Entry>,
@@ -39,6 +42,8 @@ pub struct Comparison {
     pub unsupported: usize,
     /// The ids of those that did not run with both.
     pub left_out: Vec<String>,
+    /// What comes back with each.
+    pub ladder: Ladders,
     /// Wall time.
     pub seconds: f64,
     /// Why trials were left out.
@@ -121,6 +126,7 @@ impl Comparison {
             same: 0,
             unsupported: 0,
             left_out: Vec::new(),
+            ladder: Ladders::default(),
             seconds: (seconds * 1000.0).round() / 1000.0,
             why_left_out: "no time was left",
             interrupted: false,

@@ -38,8 +38,10 @@ impl Comparison {
             let why = if self.interrupted { "interrupted" } else { self.why_left_out };
             let _ = writeln!(out, "\nleft out, {why}: {}\n  {}{more}", self.left_out.len(), names.join("\n  "));
         }
+        let ladder = self.ladder.text(look.width, look.colour);
+        let between = if ladder.is_empty() { "" } else { "\n" };
         let [same, sum] = self.sum();
-        let _ = writeln!(out, "\n{same}\n{sum}");
+        let _ = writeln!(out, "{between}{ladder}\n{same}\n{sum}");
         out
     }
 }

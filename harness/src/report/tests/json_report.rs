@@ -31,7 +31,7 @@ fn the_document() {
     let text = fs::read_to_string(&file).unwrap();
     expect![[r#"
         {"version": 1, "summary": {"passed":2,"failed":1,"skipped":0,"error":0,"seconds":12.34},
-        "causes": [{"signature":"wrong-path descriptor link","kind":"wrong-path","count":1,"first":"fd0 (descriptor 3), inside: link: expected \"/f (deleted)\", got \"/d/f\"","program":"","example":"deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie","trials":["deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie"],"blocked_by":[]}],
+        "causes": [{"signature":"wrong-path descriptor link","kind":"wrong-path","count":1,"controls":0,"first":"fd0 (descriptor 3), inside: link: expected \"/f (deleted)\", got \"/d/f\"","program":"","example":"deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie","trials":["deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie"],"blocked_by":[]}],
         "ladder": [],
         "trials": [
         {"id":"attributes/ro@tmpfs/ns/dump-restore/6.12/debian:trixie","scenario":"attributes/ro@tmpfs","family":"attributes","flavor":"ns","lifecycle":"dump-restore","kernel":"6.12","subject":"debian:trixie","verdict":"pass","kind":null,"reason":"","differences":[],"more_differences":0,"log":[],"seconds":0.421,"artifacts":null},

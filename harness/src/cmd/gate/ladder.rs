@@ -1,0 +1,26 @@
+//! The ladders of both sides, of the trials that ran with both.
+
+use crate::causes::case::is_restored;
+use crate::report::comparison::Ladders;
+
+use super::compare::Seen;
+use super::rounds::Pair;
+
+/// Of these pairs.
+pub(super) fn of<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Ladders {
+    let mut ladders = Ladders::default();
+    for pair in pairs {
+        if let (Some(old), Some(new)) = (restored(&pair.base), restored(&pair.candidate)) {
+            ladders.base.count(&pair.profile, old);
+            ladders.candidate.count(&pair.profile, new);
+        }
+    }
+    ladders
+}
+
+/// Whether the process came back in every run that says something; none where no run does.
+fn restored(seen: &[Seen]) -> Option<bool> {
+    let mut telling = seen.iter().filter(|one| !one.is_unknown()).peekable();
+    telling.peek()?;
+    Some(telling.all(|one| is_restored(&one.applied)))
+}
