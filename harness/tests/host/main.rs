@@ -61,7 +61,7 @@ type Test = fn() -> Result<(), Failed>;
 /// Why a test cannot be run here; none when it can.
 type Lack = fn() -> Option<String>;
 
-const TESTS: [(&str, Test, Lack); 13] = [
+const TESTS: [(&str, Test, Lack); 15] = [
     ("a_criu_is_refused", a_criu_is_refused, no_lack),
     ("trials_in_both_flavors", trials_in_both_flavors, lack_of_namespaces),
     ("descriptors_of_the_caller_stay_out", descriptors_of_the_caller_stay_out, lack_of_namespaces),
@@ -73,6 +73,16 @@ const TESTS: [(&str, Test, Lack); 13] = [
     ("shared_mounts_stay_untouched", shared_mounts_stay_untouched, lack_of_shared_mounts),
     ("another_user_gets_a_user_namespace", another_user_gets_a_user_namespace, lack_of_users),
     ("root_of_a_user_namespace_is_enough", root_of_a_user_namespace_is_enough, lack_of_user_namespaces),
+    (
+        "a_block_device_of_the_host_is_out_of_reach",
+        untrusted::a_block_device_of_the_host_is_out_of_reach,
+        untrusted::lack_of_loop_devices,
+    ),
+    (
+        "what_belongs_to_the_kernel_is_not_changed",
+        untrusted::what_belongs_to_the_kernel_is_not_changed,
+        lack_of_namespaces,
+    ),
     ("a_folder_does_not_choose_the_host", untrusted::a_folder_does_not_choose_the_host, no_lack),
     ("a_folder_chooses_no_program_of_this_machine", untrusted::a_folder_chooses_no_program_of_this_machine, no_lack),
 ];

@@ -87,3 +87,106 @@ pub(crate) fn a_folder_chooses_no_program_of_this_machine() -> Result<(), Failed
         false => Ok(()),
     }
 }
+
+/// A loop device with a file behind it that nobody else has.
+struct Victim {
+    file: tempfile::NamedTempFile,
+    device: String,
+    minor: u32,
+}
+
+impl Victim {
+    fn new() -> Result<Self, Failed> {
+        let file = tempfile::NamedTempFile::new()?;
+        fs::write(file.path(), [b'.'; 1 << 16])?;
+        let output = Command::new("losetup").args(["--find", "--show"]).arg(file.path()).output()?;
+        let device = String::from_utf8(output.stdout)?.trim().to_owned();
+        let minor = device.strip_prefix("/dev/loop").ok_or("losetup named no loop device")?.parse()?;
+        Ok(Self { file, device, minor })
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["--detach", &self.device]).status();
+    }
+}
+
+/// Why no loop device can be set up here.
+pub(crate) fn lack_of_loop_devices() -> Option<String> {
+    Victim::new().err().map(|_| "no loop device can be set up here, as by root with losetup".to_owned())
+}
+
+const FLAVORS: [&str; 2] = ["ns", "host"];
+
+/// Runs a program of these steps as root with `--backend host`; it must be unsupported or an error. The verdict with its reason.
+fn run_on_host(steps: &str, flavor: &str) -> Result<String, Failed> {
+    let folder = tempfile::tempdir()?;
+    let program = format!(
+        "# A program of somebody else.\nrequires fs=tmpfs\noutcome restored\n\nmount $fs a\nbind a b\nwrite a/f \"x\"\n\
+         fd0 = open b/f rdwr\n{steps}umount-lazy b\nassert fd0 detached\n"
+    );
+    fs::write(folder.path().join("evil.scn"), program)?;
+    let words = ["run", "./evil.scn", "--backend", "host", "--subject", "reference", "--flavor", flavor];
+    let output = zdtm(folder.path(), &[&words[..], &["--report", "json=report.json"]].concat())?;
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("report.json"))?)?;
+    let trial = &report["trials"][0];
+    let verdict = trial["verdict"].as_str().unwrap_or_default();
+    if !["unsupported", "error"].contains(&verdict) || output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{flavor}: {steps}: {verdict}, {}\n{said}", output.status).into());
+    }
+    Ok(format!("{verdict}: {}", trial["reason"].as_str().unwrap_or_default()))
+}
+
+pub(crate) fn a_block_device_of_the_host_is_out_of_reach() -> Result<(), Failed> {
+    let victim = Victim::new()?;
+    let before = fs::read(victim.file.path())?;
+    let Victim { minor, .. } = victim;
+    for flavor in FLAVORS {
+        let steps = format!("mknod a/x block 7 {minor}\nfd1 = open b/x rdwr\nwrite-to fd1 \"changed by a program\"\n");
+        let told = run_on_host(&steps, flavor)?;
+        if !told.starts_with("unsupported: no right to make block devices here") {
+            return Err(told.into());
+        }
+        // In flavor host a symbolic link leads to the devices that the agent uses.
+        let told = run_on_host("symlink \"/dev/loop-control\" a/l\nfd1 = open a/l rdwr\n", flavor)?;
+        if flavor == "host" && !told.starts_with("unsupported: no right to open the character device 10:237 here") {
+            return Err(told.into());
+        }
+        Command::new("sync").arg(&victim.device).status()?;
+        if fs::read(victim.file.path())? != before {
+            return Err(format!("a program changed {} in flavor {flavor}", victim.device).into());
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn what_belongs_to_the_kernel_is_not_changed() -> Result<(), Failed> {
+    let before = fs::read(SYSCTL)?;
+    let other = if before.starts_with(b"44") { 43 } else { 44 };
+    let changes = [
+        // The proc that is there, one that the program mounts, a bind of it, through a symbolic link, by a descriptor.
+        format!("write proc/sys/fs/lease-break-time \"{other}\"\n"),
+        format!("mount proc p\nwrite p/sys/fs/lease-break-time \"{other}\"\n"),
+        format!("mount proc p\nbind p/sys/fs/lease-break-time a/s\nwrite b/s \"{other}\"\nwrite a/s \"{other}\"\n"),
+        format!("mount proc p\nsymlink \"../p/sys/fs/lease-break-time\" a/l\nappend a/l \"{other}\"\n"),
+        format!("mount proc p\nfd1 = open p/sys/fs/lease-break-time rdwr\nwrite-to fd1 \"{other}\"\n"),
+        format!("mount proc p\nfd1 = open p/sys/fs/lease-break-time path\nwrite fd1/. \"{other}\"\n"),
+        "mount proc p\nchmod p/kallsyms 644\n".to_owned(),
+        "mount sysfs s\nchmod s/power 700\n".to_owned(),
+        "mount proc p\nfd1 = open p/sysrq-trigger wronly\n".to_owned(),
+    ];
+    for flavor in FLAVORS {
+        for steps in &changes {
+            let told = run_on_host(steps, flavor);
+            let after = fs::read(SYSCTL)?;
+            if after != before {
+                fs::write(SYSCTL, &before)?;
+                return Err(format!("flavor {flavor} changed {SYSCTL}: {steps}{told:?}").into());
+            }
+            told?;
+        }
+    }
+    Ok(())
+}

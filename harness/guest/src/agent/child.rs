@@ -20,6 +20,7 @@ use nix::unistd::{Pid, pipe2};
 use protocol::message::Flavor;
 use protocol::wire;
 
+use super::sandbox::Sandbox;
 use crate::executor::{Answer, Ask};
 use crate::reference::image::Image;
 use crate::sys;
@@ -60,11 +61,11 @@ fn namespaces(flavor: Flavor) -> libc::c_int {
 
 impl Child {
     /// Starts `TOP/.zdtm/executor` in the namespaces of `flavor`, with the root at `top` where it has its own.
-    pub(super) fn start(flavor: Flavor, top: &str) -> io::Result<Self> {
+    pub(super) fn start(flavor: Flavor, top: &str, sandbox: Sandbox<'_>) -> io::Result<Self> {
         let (input, commands) = pipe2(OFlag::O_CLOEXEC)?;
         let (answers, output) = pipe2(OFlag::O_CLOEXEC)?;
         let start = || {
-            let error = become_executor(flavor, top, &input, &output);
+            let error = become_executor(flavor, top, sandbox, &input, &output);
             not_started(&output, &Answer::Blind(format!("starting the executor: {error}")))
         };
         // SAFETY: the agent has one thread, and nothing of its own is changed here.
@@ -76,9 +77,15 @@ impl Child {
 
     /// Starts the executable of an image in a mount namespace that was kept, with the same pipes, as the process that
     /// the image is of: under its number as it sees it, with its root at that of the namespace.
-    pub(super) fn start_again(&mut self, flavor: Flavor, namespace: &OwnedFd, image: &Image) -> io::Result<()> {
+    pub(super) fn start_again(
+        &mut self,
+        flavor: Flavor,
+        namespace: &OwnedFd,
+        image: &Image,
+        sandbox: Sandbox<'_>,
+    ) -> io::Result<()> {
         let start = || {
-            let error = become_restored(flavor, namespace, image, &self.input, &self.output);
+            let error = become_restored(flavor, namespace, image, sandbox, [&self.input, &self.output]);
             not_started(&self.output, &Answer::NotRestored(format!("starting the executor: {error}")))
         };
         let pid = match flavor {
@@ -216,7 +223,13 @@ fn not_started(output: &OwnedFd, why: &Answer) -> i32 {
 }
 
 /// In the new process: namespaces, root, streams, exec. Returns only with what went wrong.
-fn become_executor(flavor: Flavor, top: &str, input: &OwnedFd, output: &OwnedFd) -> io::Error {
+fn become_executor(
+    flavor: Flavor,
+    top: &str,
+    sandbox: Sandbox<'_>,
+    input: &OwnedFd,
+    output: &OwnedFd,
+) -> io::Error {
     let go = || -> io::Result<()> {
         nix::unistd::setsid()?;
         nix::unistd::dup2_stdin(input)?;
@@ -234,6 +247,7 @@ fn become_executor(flavor: Flavor, top: &str, input: &OwnedFd, output: &OwnedFd)
         };
         let path = CString::new(path).map_err(io::Error::other)?;
         let arguments = [path.as_c_str(), c"executor"];
+        sandbox.enter()?;
         nix::unistd::execve(&path, &arguments, &[c"PATH=/usr/sbin:/usr/bin"])?;
         Ok(())
     };
@@ -241,7 +255,13 @@ fn become_executor(flavor: Flavor, top: &str, input: &OwnedFd, output: &OwnedFd)
 }
 
 /// In the new process: the kept namespace, streams, exec. Returns only with what went wrong.
-fn become_restored(flavor: Flavor, namespace: &OwnedFd, image: &Image, input: &OwnedFd, output: &OwnedFd) -> io::Error {
+fn become_restored(
+    flavor: Flavor,
+    namespace: &OwnedFd,
+    image: &Image,
+    sandbox: Sandbox<'_>,
+    [input, output]: [&OwnedFd; 2],
+) -> io::Error {
     let go = || -> io::Result<()> {
         nix::unistd::setsid()?;
         nix::unistd::dup2_stdin(input)?;
@@ -253,6 +273,7 @@ fn become_restored(flavor: Flavor, namespace: &OwnedFd, image: &Image, input: &O
         }
         let path = CString::new(image.executable.as_slice()).map_err(io::Error::other)?;
         let arguments = [path.as_c_str(), c"executor"];
+        sandbox.enter()?;
         nix::unistd::execve(&path, &arguments, &[c"PATH=/usr/sbin:/usr/bin"])?;
         Ok(())
     };
@@ -284,7 +305,7 @@ mod tests {
     /// The new process shares its memory with the agent until it is another program; it tells why it is not by the pipe alone.
     #[test]
     fn an_executor_that_cannot_be_started_says_why() {
-        let mut child = Child::start(Flavor::Host, "/no/such/top").unwrap();
+        let mut child = Child::start(Flavor::Host, "/no/such/top", Sandbox::None).unwrap();
         let answer = child.ask(&Ask::Look { tops: Vec::new() }, Duration::from_secs(10));
         child.end();
         match answer {

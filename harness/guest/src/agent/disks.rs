@@ -23,7 +23,6 @@ pub(super) struct Disk {
     /// The filesystem that is on it.
     pub(super) fs_type: String,
     device: LoopDevice,
-    backing: PathBuf,
 }
 
 /// How long other agents on this machine may keep all devices.
@@ -89,7 +88,9 @@ impl Disks {
                 })
                 .and_then(|file| LoopDevice::attach(&file, may_add, TURN))
                 .map_err(|error| io::Error::new(error.kind(), format!("a disk from {blank}: {error}")))?;
-            self.0.push(Disk { fs_type, device, backing });
+            // Nobody opens what is below a filesystem any more: who could would change it under the kernel's hands.
+            fs::remove_file(&backing)?;
+            self.0.push(Disk { fs_type, device });
         }
         Ok(())
     }
@@ -102,7 +103,7 @@ impl Disks {
 
 impl Disk {
     fn detach(self) -> Option<String> {
-        let (path, Disk { fs_type, device, backing }) = (self.path(), self);
+        let (path, Disk { fs_type, device }) = (self.path(), self);
         if fs_type == "btrfs"
             && let Ok(path) = CString::new(path.as_str())
         {
@@ -110,7 +111,6 @@ impl Disk {
             let _ = sys::btrfs_forget_device(&path);
         }
         let detached = device.detach(PATIENCE);
-        let _ = fs::remove_file(backing);
         match detached {
             Ok(false) => None,
             Ok(true) => Some(format!("{path} ({fs_type}) is still in use: a mount of it is left")),

@@ -7,6 +7,7 @@ use protocol::message::SetupFailure;
 use super::kernel_log::{self, KernelLog};
 use super::modules::Modules;
 use super::offer::Offer;
+use crate::executor::Rights;
 
 /// Whose kernel it is decides what may be done to it.
 pub(super) enum Machine {
@@ -47,9 +48,13 @@ impl Machine {
         }
     }
 
-    /// Only the privileges of a user namespace.
-    pub(super) fn confined(&self) -> bool {
-        matches!(self, Machine::Host(offer) if offer.confined())
+    /// What a program may do.
+    pub(super) fn rights(&self) -> Rights {
+        match self {
+            Machine::Vm(_) => Rights::All,
+            Machine::Host(offer) if offer.confined() => Rights::UserNamespace,
+            Machine::Host(_) => Rights::Sandbox,
+        }
     }
 
     /// New loop devices may be made; on the host one would stay for ever.

@@ -9,6 +9,7 @@ use protocol::message::{Flavor, SetupFailure, TrialRequest};
 use super::child::Child;
 use super::disks::{self, Disk, Disks};
 use super::machine::Machine;
+use super::sandbox::Sandbox;
 use super::trial::infrastructure;
 use crate::coverage;
 use crate::executor::Plot;
@@ -51,7 +52,9 @@ pub(super) fn prepare(
         let place = if whole.is_empty() { "/".to_owned() } else { whole };
         plots.push(Plot { program: program.clone(), top: place, disks: minors });
     }
-    let child = Child::start(request.flavor, top).map_err(failed("starting the executor"))?;
+    let minors: Vec<u32> = disks.iter().map(Disk::minor).collect();
+    let sandbox = Sandbox::of(machine.rights(), &minors);
+    let child = Child::start(request.flavor, top, sandbox).map_err(failed("starting the executor"))?;
     Ok((child, plots))
 }
 

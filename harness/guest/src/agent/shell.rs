@@ -116,7 +116,7 @@ impl<'a> Stage<'a> {
                 return None;
             }
         };
-        let mut trial = Trial::new(self.request, self.top, child, disks, plots, machine.confined());
+        let mut trial = Trial::new(self.request, self.top, child, disks, plots, machine.rights());
         let mut report = [TrialReport::default()];
         if trial.set_up(&mut report) {
             self.act(&mut trial, &mut report, place, to_host);

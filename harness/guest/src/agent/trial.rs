@@ -1,6 +1,8 @@
 //! One trial: a top directory, disks, the executor, the actions of the lifecycle with a look after each, the clean-up.
 
 use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,11 +16,13 @@ use super::engine::Engine;
 use super::litter::Before;
 use super::machine::Machine;
 use super::prepare::{inner_top, prepare, remove_top};
+use super::sandbox::Sandbox;
 use crate::coverage;
 use crate::criu::Run;
-use crate::executor::{Answer, Ask, Grown, Plot};
+use crate::executor::{Answer, Ask, Grown, Plot, Rights};
 use crate::observe::parts::{Part, Parts};
 use crate::observe::{Made, outside};
+use crate::reference::image::Image;
 
 /// Tells the host where the trial is.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(&str) -> Result<(), WireError>;
@@ -57,7 +61,7 @@ pub(super) fn run_all(
     let packed = reports.len() > programs.len();
     match prepare(request, programs, packed, &top, machine, &mut disks) {
         Ok((child, plots)) => {
-            let trial = Trial::new(request, &top, child, &disks, plots, machine.confined());
+            let trial = Trial::new(request, &top, child, &disks, plots, machine.rights());
             lead(trial, reports, progress)?;
         }
         Err(failure) => reports[0].setup_failure = Some(failure),
@@ -100,8 +104,10 @@ pub(super) struct Trial<'a> {
     pub(super) made: Vec<Made>,
     /// Who is who in a pack; none for a program that is alone.
     parts: Option<Parts>,
-    /// The program has only the privileges of a user namespace.
-    confined: bool,
+    /// What the programs may do.
+    rights: Rights,
+    /// The minors of all disks.
+    minors: Vec<u32>,
 }
 
 /// Sets up, looks, acts, looks, until the end of the lifecycle or the first action that fails.
@@ -143,14 +149,21 @@ impl<'a> Trial<'a> {
         child: Child,
         disks: &'a [Disk],
         plots: Vec<Plot>,
-        confined: bool,
+        rights: Rights,
     ) -> Self {
-        Trial { request, top, child, disks, plots, made: Vec::new(), parts: None, confined }
+        let minors = disks.iter().map(Disk::minor).collect();
+        Trial { request, top, child, disks, plots, made: Vec::new(), parts: None, rights, minors }
     }
 
     /// How long the process may take to answer: it does no more than a few hundred system calls for each program.
     pub(super) fn answer_timeout(&self) -> Duration {
         Duration::from_millis(self.request.action_timeout_ms)
+    }
+
+    /// Starts the executable of an image, in the same sandbox as the first process.
+    pub(super) fn start_again(&mut self, namespace: &OwnedFd, image: &Image) -> io::Result<()> {
+        let sandbox = Sandbox::of(self.rights, &self.minors);
+        self.child.start_again(self.request.flavor, namespace, image, sandbox)
     }
 
     pub(super) fn own_root(&self) -> bool {
@@ -159,7 +172,7 @@ impl<'a> Trial<'a> {
 
     /// Has the programs carried out; false when one was not, or not as it says, in a pack.
     pub(super) fn set_up(&mut self, reports: &mut [TrialReport]) -> bool {
-        let ask = Ask::SetUp { plots: self.plots.clone(), confined: self.confined };
+        let ask = Ask::SetUp { plots: self.plots.clone(), rights: self.rights };
         let timeout = self.answer_timeout();
         let grown = match self.child.ask(&ask, timeout) {
             Ok(Answer::SetUp(grown)) => grown,

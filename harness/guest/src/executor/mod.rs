@@ -4,6 +4,7 @@
 //! the first; a restore gives it the same pipes again. It holds nothing between two messages but the program's objects.
 
 mod claims;
+mod guard;
 mod mounts;
 mod names;
 mod objects;
@@ -30,6 +31,7 @@ use crate::reference::image::Image;
 use crate::reference::restore;
 use crate::sys;
 use claims::Claims;
+pub(crate) use guard::devices;
 use world::World;
 
 /// The standard streams are the pipes to the agent: the harness's, not the program's.
@@ -59,6 +61,17 @@ pub struct Grown {
     pub failed_assertions: Vec<FailedAssertion>,
 }
 
+/// What a program may do on the kernel that it runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rights {
+    /// Everything: the machine is a VM.
+    All,
+    /// What harms nobody on a kernel that others use as well, though as root of the machine.
+    Sandbox,
+    /// What a user namespace allows.
+    UserNamespace,
+}
+
 /// What the agent asks of the executor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Ask {
@@ -66,8 +79,8 @@ pub enum Ask {
     SetUp {
         /// One, or those of a pack.
         plots: Vec<Plot>,
-        /// There are only the privileges of a user namespace: a step that may not be is unsupported, not wrong.
-        confined: bool,
+        /// What they may do: a step that may not be is unsupported, not wrong.
+        rights: Rights,
     },
     /// Look at yourself.
     Look {
@@ -118,8 +131,8 @@ pub fn main() -> ExitCode {
     let mut made = Vec::new();
     loop {
         let answer = match wire::receive::<Ask>(&mut input) {
-            Ok(Ask::SetUp { plots, confined }) => {
-                let grown = set_up(&plots, confined);
+            Ok(Ask::SetUp { plots, rights }) => {
+                let grown = set_up(&plots, rights);
                 made = grown.iter().flat_map(|grown| grown.made.clone()).collect();
                 Answer::SetUp(grown)
             }
@@ -152,14 +165,14 @@ pub(crate) fn told(faults: &[scenarios::Diagnostic]) -> String {
 }
 
 /// Carries out programs one after the other, up to the first that cannot be, and then checks what they assert.
-fn set_up(plots: &[Plot], confined: bool) -> Vec<Grown> {
+fn set_up(plots: &[Plot], rights: Rights) -> Vec<Grown> {
     let mut all = Vec::new();
     let mut first_descriptor = FIRST_DESCRIPTOR;
     let mut programs = Vec::new();
     let proc = own_proc();
     for plot in plots {
         let mut grown = Grown { first_descriptor, ..Grown::default() };
-        match grow(plot, &proc, confined, &mut grown) {
+        match grow(plot, &proc, rights, &mut grown) {
             Ok((program, top, next)) => {
                 programs.push((program, top));
                 first_descriptor = next;
@@ -197,7 +210,7 @@ fn infrastructure(what: String) -> SetupFailure {
 fn grow(
     plot: &Plot,
     proc: &Result<Rc<OwnedFd>, String>,
-    confined: bool,
+    rights: Rights,
     grown: &mut Grown,
 ) -> Result<(Program, String, i32), SetupFailure> {
     let proc = Rc::clone(proc.as_ref().map_err(|why| infrastructure(why.clone()))?);
@@ -205,14 +218,21 @@ fn grow(
         .map_err(|error| infrastructure(format!("top directory {}: {error}", plot.top)))?;
     let program = scenarios::text::program(&plot.program)
         .map_err(|faults| infrastructure(format!("program text: {}", told(&faults))))?;
-    run(&mut world, &program, confined)?;
+    run(&mut world, &program, rights)?;
     grown.made = world.made();
     let next = world.next_descriptor();
     Ok((program, world.into_top(), next))
 }
 
-fn run(world: &mut World, program: &Program, confined: bool) -> Result<(), SetupFailure> {
+fn run(world: &mut World, program: &Program, rights: Rights) -> Result<(), SetupFailure> {
+    let confined = rights == Rights::UserNamespace;
     for Line { number, step } in &program.steps {
+        if rights != Rights::All
+            && let Some(right) = guard::refusal(world, step)
+        {
+            let what = format!("{step}: not on a kernel that others use as well; in a VM it may");
+            return Err(SetupFailure { line: *number, what, missing: Some(right) });
+        }
         let done = if confined { permitted(step) } else { Ok(()) }.and_then(|()| carry_out(world, step));
         done.map_err(|error| SetupFailure {
             line: *number,

@@ -30,7 +30,7 @@ pub(super) struct World {
     /// Loop devices that no `mount` step has taken yet.
     free_disks: Vec<u32>,
     /// The disk that was mounted at a place.
-    disks: BTreeMap<Place, (&'static str, CString)>,
+    disks: BTreeMap<Place, (&'static str, u32, CString)>,
 }
 
 /// Where a path stands: a directory and a path below it that is never empty.
@@ -216,12 +216,21 @@ impl World {
             mknod(node.as_str(), SFlag::S_IFBLK, Mode::S_IRUSR | Mode::S_IWUSR, makedev(7, minor.into()))?;
         }
         let node = CString::new(node).map_err(io::Error::other)?;
-        self.disks.insert(at.clone(), (fs_type, node.clone()));
-        Ok(node)
+        self.disks.insert(at.clone(), (fs_type, minor, node));
+        self.disk_at(at).map(|(_, node)| node)
     }
 
     /// The block device that is mounted at `at`, and its filesystem type.
     pub(super) fn disk_at(&self, at: &Place) -> io::Result<(&'static str, CString)> {
-        self.disks.get(at).cloned().ok_or_else(|| io::Error::other("no block device was mounted there by `mount`"))
+        let disk = self.disks.get(at).cloned();
+        let (fs_type, minor, node) =
+            disk.ok_or_else(|| io::Error::other("no block device was mounted there by `mount`"))?;
+        // A program can put the node of another disk there, as the process that has the agent's root sees them all.
+        let stat = nix::sys::stat::stat(node.as_c_str())?;
+        let is_block = stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFBLK.bits();
+        if !is_block || stat.st_rdev != makedev(7, minor.into()) {
+            return Err(io::Error::other(format!("/dev/loop{minor} is not the program's disk any more")));
+        }
+        Ok((fs_type, node))
     }
 }

@@ -2,6 +2,7 @@
 //! The only unsafe code of this crate. Each function is one call: its errors are the call's errno.
 
 mod block;
+mod confine;
 mod directory;
 mod handle;
 mod mount;
@@ -14,6 +15,7 @@ pub use block::{
     LoopDevice, btrfs_create_subvolume, btrfs_delete_subvolume, btrfs_forget_device, btrfs_snapshot,
     btrfs_subvolume_of, loop_device, loop_devices,
 };
+pub use confine::{Device, filter_system_calls, keep_capabilities};
 pub use directory::{Entry, entries, read_some_entries};
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mount::{

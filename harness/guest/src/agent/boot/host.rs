@@ -26,7 +26,8 @@ const DEVICES: [(&str, u64, u64); 6] =
 const PRIVILEGED_DEVICES: [(&str, u64, u64); 3] =
     [("btrfs-control", 10, 234), ("fuse", 10, 229), ("loop-control", 10, 237)];
 
-/// Makes the new root and moves there. `blank` is the folder with blank filesystems, shown read-only as `/blank`.
+/// Makes the new root and moves there. `blank` is the folder with blank filesystems, copied to `/blank`: nothing of the
+/// host's own files is in reach of a program that could make them writable.
 pub(in crate::agent) fn enter(blank: Option<&Path>) -> Result<(), BootError> {
     step("mounts private", make_private())?;
     umask(Mode::from_bits_truncate(0o022));
@@ -54,7 +55,7 @@ pub(in crate::agent) fn enter(blank: Option<&Path>) -> Result<(), BootError> {
         let _ = make_device(name, major, minor);
     }
     if let Some(blank) = blank {
-        step(format!("bind {} into the new root", blank.display()), show_read_only(blank, "blank"))?;
+        step(format!("copy {} into the new root", blank.display()), copy_files(blank, "blank"))?;
     }
     step("make the new root the root", leave_old_root())
 }
@@ -72,12 +73,14 @@ fn borrow_device(name: &str) -> io::Result<()> {
     Ok(mount(Some(format!("/{at}").as_str()), at.as_str(), none, MsFlags::MS_BIND, none)?)
 }
 
-fn show_read_only(folder: &Path, at: &str) -> io::Result<()> {
-    let none = None::<&str>;
-    mount(Some(folder), at, none, MsFlags::MS_BIND, none)?;
-    let attributes = crate::sys::MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..Default::default() };
-    let here = fs::File::open(at)?;
-    crate::sys::mount_setattr(std::os::fd::AsFd::as_fd(&here), c"", false, attributes)
+fn copy_files(folder: &Path, to: &str) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), Path::new(to).join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 /// pivot_root(2) with both arguments the same puts the old root over the new one; then it is taken away.

@@ -98,7 +98,7 @@ impl Reference {
         let deadline = Instant::now() + trial.answer_timeout();
         let mut lines = Vec::new();
         for _ in 0..RESTORE_ATTEMPTS {
-            trial.child.start_again(trial.request.flavor, &kept.namespace, &kept.image)?;
+            trial.start_again(&kept.namespace, &kept.image)?;
             let ask =
                 Ask::Restore { image: Box::new(kept.image.clone()), made: trial.made.clone(), options: self.restore };
             let rest = deadline.saturating_duration_since(Instant::now());
