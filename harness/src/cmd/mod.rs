@@ -10,6 +10,7 @@ pub mod generate;
 pub mod image;
 pub mod list;
 pub mod machines;
+pub mod matrix;
 mod one;
 pub mod plan;
 pub mod replay;
@@ -42,6 +43,7 @@ pub struct Cli {
 pub enum Command {
     Run(run::RunArgs),
     Gate(gate::GateArgs),
+    Matrix(matrix::MatrixArgs),
     BisectStep(bisect_step::BisectStepArgs),
     Replay(replay::ReplayArgs),
     Shell(shell::ShellArgs),
@@ -67,6 +69,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Run(args) => run::run(&args),
         Command::BisectStep(args) => Ok(bisect_step::run(&args)),
         Command::Gate(args) => gate::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -160,13 +160,22 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
 
 /// Runs what the command line chooses; the exit status.
 pub(super) fn once(args: &RunArgs) -> anyhow::Result<u8> {
+    selected(args, None)
+}
+
+/// The same; somebody else hears of it, too.
+pub(super) fn heard(args: &RunArgs, listener: Box<dyn Reporter>) -> anyhow::Result<u8> {
+    selected(args, Some(listener))
+}
+
+fn selected(args: &RunArgs, listener: Option<Box<dyn Reporter>>) -> anyhow::Result<u8> {
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let scenarios = select(&args.what, &tree).inspect_err(|error| {
         if error.is::<NoMatch>() {
             println!("{NOTHING}");
         }
     })?;
-    chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener: None })
+    chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener })
 }
 
 /// What is run.

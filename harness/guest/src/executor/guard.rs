@@ -26,8 +26,7 @@ const TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
 const TERMINAL_MAKER: (u32, u32) = (5, 2);
 
 /// Filesystems that are the program's own, by their numbers (statfs(2)): tmpfs, ramfs, ext4, xfs, btrfs, overlayfs, devpts, mqueue.
-const OWN: [u32; 8] =
-    [0x0102_1994, 0x8584_58f6, 0xef53, 0x5846_5342, 0x9123_683e, 0x794c_7630, 0x1cd1, 0x1980_0202];
+const OWN: [u32; 8] = [0x0102_1994, 0x8584_58f6, 0xef53, 0x5846_5342, 0x9123_683e, 0x794c_7630, 0x1cd1, 0x1980_0202];
 
 /// The nodes that a process under test may make: harmless ones, and its own disks.
 pub(crate) fn devices(disks: &[u32]) -> Vec<Device> {
@@ -98,8 +97,7 @@ impl Target {
 
     fn as_device(&self, flags: &[OpenFlag]) -> Option<String> {
         let (major, minor) = self.device;
-        let harmless =
-            HARMLESS.contains(&self.device) || self.device == TERMINAL_MAKER || TERMINALS.contains(&major);
+        let harmless = HARMLESS.contains(&self.device) || self.device == TERMINAL_MAKER || TERMINALS.contains(&major);
         match self.kind {
             _ if flags.contains(&OpenFlag::Path) => None,
             SFlag::S_IFBLK => Some(format!("right to open the block device {major}:{minor}")),

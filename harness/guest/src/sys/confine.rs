@@ -146,7 +146,8 @@ pub fn filter_system_calls(devices: &[Device]) -> io::Result<()> {
     filter.extend(nodes(libc::SYS_mknod, 1, 2, devices)?);
     filter.extend(nodes(libc::SYS_mknodat, 2, 3, devices)?);
     filter.push(ALLOW);
-    let program = libc::sock_fprog { len: u16::try_from(filter.len()).map_err(io::Error::other)?, filter: filter.as_mut_ptr() };
+    let program =
+        libc::sock_fprog { len: u16::try_from(filter.len()).map_err(io::Error::other)?, filter: filter.as_mut_ptr() };
     // SAFETY: the kernel copies the program, which lives until the call is over.
     let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program, 0, 0) };
     check(done.into()).map(drop)
