@@ -12,6 +12,7 @@
 //! - [`diagnostic`]: what is wrong, where, and what would be right
 //! - [`catalogue`]: all scenarios below a directory; filters
 //! - [`model`]: what a program does to mounts and names, and what must be seen then
+//! - [`capability`]: what a program needs an implementation to get right
 //! - [`live`]: programs that are carried out to their end, and others made from them
 //! - [`generate`]: arbitrary well-formed programs
 //! - [`sharing`]: programs that can be carried out side by side
@@ -19,6 +20,7 @@
 //! - [`fuzz`]: the properties that the fuzz targets test
 
 pub mod bytes;
+pub mod capability;
 pub mod catalogue;
 pub mod check;
 pub mod diagnostic;

@@ -1,27 +1,35 @@
-//! `docs/AUTHORING.md` and the parser say the same.
+//! What documents say about the language is what the code says.
 
 use std::fs;
 use std::path::Path;
 
-use scenarios::{grammar, text};
+use scenarios::{capability, grammar, text};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/AUTHORING.md");
-const START: &str = "<!-- steps -->\n";
-const END: &str = "<!-- end of steps -->\n";
+const FORMATS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/FORMATS.md");
+
+/// What stands in a document between two marks is this table; it is written there when `UPDATE_EXPECT` is set.
+fn holds(document: &str, mark: &str, table: &str) {
+    let (start, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->\n"));
+    let text = fs::read_to_string(document).unwrap();
+    let (before, rest) = text.split_once(&start).expect("the document has the mark where the table starts");
+    let (found, after) = rest.split_once(&end).expect("the document has the mark where the table ends");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(document, format!("{before}{start}{table}{end}{after}")).unwrap();
+    } else {
+        let update = "UPDATE_EXPECT=1 cargo test -p scenarios --test authoring";
+        assert!(found == table, "{document} lags behind the code; run\n  {update}");
+    }
+}
 
 #[test]
 fn the_reference_is_the_parsers_own_table() {
-    let document = fs::read_to_string(DOCUMENT).unwrap();
-    let (before, rest) = document.split_once(START).expect("the document has the mark where the tables start");
-    let (tables, after) = rest.split_once(END).expect("the document has the mark where the tables end");
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(DOCUMENT, format!("{before}{START}{}{END}{after}", grammar::reference())).unwrap();
-    } else {
-        assert!(
-            tables == grammar::reference(),
-            "docs/AUTHORING.md lags behind the parser; run\n  UPDATE_EXPECT=1 cargo test -p scenarios --test authoring"
-        );
-    }
+    holds(DOCUMENT, "steps", &grammar::reference());
+}
+
+#[test]
+fn the_capabilities_are_listed() {
+    holds(FORMATS, "capabilities", &capability::reference());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use scenarios::capability::{self, Profile};
 use scenarios::{Outcome, Scenario};
 
 use super::Usage;
@@ -14,10 +15,15 @@ use super::select::{NoMatch, select};
 /// A name is FAMILY/SCENARIO, with @ and what was chosen where a scenario is there for several filesystems or modes. Any
 /// part of it chooses trials in the other commands.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*@ext4' --format json")]
+#[command(
+    after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*' --needs\n  zdtm-detached list 'deleted/*@ext4' --format json"
+)]
 pub struct ListArgs {
     /// Part of a scenario's name, or a pattern with `*`; all when none is given
     pub filter: Vec<String>,
+    /// Instead of the summary, what a scenario needs an implementation to get right: its bases and capabilities
+    #[arg(long)]
+    pub needs: bool,
     /// For people or for programs
     #[arg(long, default_value = "human")]
     pub format: ListFormat,
@@ -35,7 +41,7 @@ pub struct TreeArgs {
 
 /// Show a scenario's program, what it needs and what it expects.
 ///
-/// The program is printed with its choices filled in, as it runs. Put into a file that ends in .scn it is a scenario of
+/// The program is printed with its choices filled in, as it runs, and with its bases and capabilities. Put into a file that ends in .scn it is a scenario of
 /// your own (docs/AUTHORING.md).
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  zdtm-detached show deleted/unlinked@ext4\n  zdtm-detached show ./mine.scn")]
@@ -88,7 +94,8 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
     match args.format {
         ListFormat::Human => {
             for scenario in &chosen {
-                writeln!(out, "{:<44} {:<9} {}", scenario.name, outcome(scenario), scenario.summary)?;
+                let text = if args.needs { needs(scenario) } else { scenario.summary.clone() };
+                writeln!(out, "{:<44} {:<9} {text}", scenario.name, outcome(scenario))?;
             }
         }
         ListFormat::Json => {
@@ -99,7 +106,17 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// `whole, subdir; deleted, hard-link`: the bases, the capabilities.
+fn needs(scenario: &Scenario) -> String {
+    let Profile { bases, capabilities } = capability::profile(&scenario.program);
+    let bases: Vec<_> = bases.iter().map(|base| base.word()).collect();
+    let capabilities: Vec<_> = capabilities.iter().map(|capability| capability.word()).collect();
+    let between = if capabilities.is_empty() { "" } else { "; " };
+    format!("{}{between}{}", bases.join(", "), capabilities.join(", "))
+}
+
 fn row(scenario: &Scenario) -> serde_json::Value {
+    let Profile { bases, capabilities } = capability::profile(&scenario.program);
     let axes: serde_json::Map<String, serde_json::Value> =
         scenario.requires.axes.iter().map(|(axis, value)| (axis.clone(), value.clone().into())).collect();
     serde_json::json!({
@@ -108,6 +125,8 @@ fn row(scenario: &Scenario) -> serde_json::Value {
         "summary": scenario.summary,
         "requires": axes,
         "outcome": outcome(scenario),
+        "bases": bases,
+        "capabilities": capabilities,
         "file": scenario.file,
     })
 }
@@ -125,6 +144,8 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
         let more = format!("`zdtm-detached list '{}'` shows their names", args.what);
         eprintln!("this is {}, and there are {} more; {more}", scenario.name, others.len());
     }
-    print!("{}", scenarios::text::print_scenario(scenario));
+    let text = scenarios::text::print_scenario(scenario);
+    let (summary, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    print!("{summary}\n# Needs: {}.\n{rest}", needs(scenario));
     Ok(0)
 }

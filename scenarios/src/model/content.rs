@@ -25,6 +25,15 @@ impl Content {
         out
     }
 
+    /// Whether some of it was never written.
+    pub(super) fn has_holes(&self) -> bool {
+        let mut pieces: Vec<(u64, u64)> =
+            self.pieces.iter().map(|(offset, bytes)| (*offset, offset + bytes.len() as u64)).collect();
+        pieces.sort_unstable();
+        let end = pieces.into_iter().try_fold(0, |end, (from, to)| (from <= end).then_some(to.max(end)));
+        end.is_none_or(|end| end < self.length)
+    }
+
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.pieces.push((offset, bytes.to_vec()));

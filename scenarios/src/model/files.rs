@@ -264,6 +264,11 @@ impl Files {
         Arc::make_mut(&mut self.dentries[den.0])
     }
 
+    /// The names that lead to an inode.
+    pub(super) fn names_of(&self, ino: Ino) -> impl Iterator<Item = Den> {
+        (0..self.dentries.len()).map(Den).filter(move |&den| self.dentry(den).inode == ino && self.dentry(den).hashed)
+    }
+
     /// The inode that a name stands for.
     pub(super) fn inode_of(&self, den: Den) -> &Inode {
         self.inode(self.dentry(den).inode)

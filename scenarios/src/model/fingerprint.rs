@@ -273,6 +273,7 @@ impl Teller<'_> {
             root: Den(root),
             on,
             attached,
+            attributes: _,
             read_only,
             nodev,
             nosymfollow,

@@ -17,6 +17,7 @@ mod claims;
 mod content;
 mod files;
 mod fingerprint;
+mod inventory;
 mod link;
 mod locks;
 mod mounting;
@@ -38,6 +39,7 @@ use std::sync::LazyLock;
 
 pub use content::Content;
 pub(crate) use fingerprint::Fingerprint;
+pub(crate) use inventory::{HeldFile, Holder, MountFacts, NameKey, RootKind, SuperblockKind};
 pub use predict::{FileKey, Lookup, MountKey, MountState, ObjectKind, Prediction, Reached, Seen};
 pub use survey::{Entry, EntryKind, MountPoint, Survey};
 pub use walk::How;

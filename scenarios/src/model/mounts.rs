@@ -26,6 +26,8 @@ pub(super) struct Mount {
     pub(super) on: Option<Path>,
     /// It is in the mount namespace. Not so after it was unmounted, and before it is attached.
     pub(super) attached: bool,
+    /// All that were asked for; the model itself goes by the three below.
+    pub(super) attributes: Vec<MountAttribute>,
     pub(super) read_only: bool,
     pub(super) nodev: bool,
     pub(super) nosymfollow: bool,
@@ -63,6 +65,7 @@ impl Mounts {
             root,
             on: None,
             attached: false,
+            attributes: Vec::new(),
             read_only: false,
             nodev: false,
             nosymfollow: false,
@@ -113,6 +116,7 @@ impl Mounts {
     pub(super) fn set_attributes(&mut self, mnt: Mnt, attributes: &[MountAttribute]) {
         let has = |attribute| attributes.contains(&attribute);
         let row = self.get_mut(mnt);
+        row.attributes = attributes.to_vec();
         row.read_only = has(MountAttribute::Ro);
         row.nodev = has(MountAttribute::Nodev);
         row.nosymfollow = has(MountAttribute::Nosymfollow);

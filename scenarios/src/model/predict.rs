@@ -20,7 +20,7 @@ const CORNER: &[u8] = b".zdtm";
 
 /// A file's identity: two are one inode when they are equal. No number of the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileKey(Ino);
+pub struct FileKey(pub(super) Ino);
 
 /// A mount's identity: two are one mount when they are equal. No number of the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

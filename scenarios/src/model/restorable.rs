@@ -2,7 +2,7 @@
 
 use super::Model;
 use super::files::{Den, Ino, Kind, Layer, Sb, Type};
-use super::mounts::{Mnt, Path};
+use super::mounts::{Mnt, Mount, Path};
 use super::objects::{Description, Held};
 
 impl Model {
@@ -24,7 +24,7 @@ impl Model {
                 return false;
             }
             let mount = self.mounts.get(path.mnt);
-            if mount.attached { self.is_bare(path) } else { self.is_shown(path.mnt) }
+            if mount.attached { self.is_bare(path) } else { self.is_shown(path.mnt, |other| !other.unbindable) }
         })
     }
 
@@ -130,14 +130,14 @@ impl Model {
         true
     }
 
-    /// Whether the root of a mount is below, or is, the root of one that is attached, by names that are all there.
-    fn is_shown(&self, mnt: Mnt) -> bool {
+    /// Whether the root of a mount is below, or is, the root of an accepted one that is attached, by names that are all there.
+    pub(super) fn is_shown(&self, mnt: Mnt, accepted: fn(&Mount) -> bool) -> bool {
         let lost = self.mounts.get(mnt);
         let shown = |root: Den| {
             let others = self.mounts.all().map(|other| self.mounts.get(other));
             others
                 .into_iter()
-                .any(|other| other.attached && !other.unbindable && other.root == root && other.sb == lost.sb)
+                .any(|other| other.attached && accepted(other) && other.root == root && other.sb == lost.sb)
         };
         let mut at = lost.root;
         loop {

@@ -1,0 +1,58 @@
+//! The project's own catalogue and its words.
+
+use std::path::Path;
+
+use super::super::{Base, Profile, Word, blocked_by, profile};
+use super::written;
+use crate::catalogue;
+use crate::program::{Claim, Step};
+
+/// Every scenario's name, whether it claims to detach something, and its profile.
+fn profiles() -> Vec<(String, bool, Profile)> {
+    let all = catalogue::load(Path::new(catalogue::DIRECTORY)).expect("the catalogue can be read");
+    let detaches = |step: &Step| matches!(step, Step::Assert { claim: Claim::Detached, .. });
+    let row = |scenario: crate::Scenario| {
+        let detached = scenario.program.steps.iter().any(|line| detaches(&line.step));
+        (scenario.name.clone(), detached, profile(&scenario.program))
+    };
+    all.into_iter().map(row).collect()
+}
+
+#[test]
+fn a_scenario_has_a_base_on_a_detached_mount_where_it_says_so() {
+    for (name, detached, profile) in profiles() {
+        assert_eq!(profile.is_detached(), detached, "{name}: {}", written(&profile));
+        assert_eq!(profile.bases.contains(&Base::Visible), !detached, "{name}: {}", written(&profile));
+    }
+}
+
+#[test]
+fn every_word_occurs() {
+    let found = profiles();
+    for word in Word::all() {
+        assert!(found.iter().any(|(.., profile)| profile.has(word)), "no scenario has `{word}`");
+    }
+}
+
+#[test]
+fn what_comes_with_a_capability_is_there_whenever_it_is() {
+    for (name, _, profile) in profiles() {
+        for capability in &profile.capabilities {
+            for other in capability.comes_with() {
+                assert!(profile.capabilities.contains(other), "{name}: {capability} without {other}");
+            }
+        }
+    }
+}
+
+/// An engine that lacks one thing and nothing else fails exactly what needs it: then the answer is this one word. Where a
+/// catalogue cannot tell two words apart both are named, and this fails: it needs a scenario with one of them alone.
+#[test]
+fn each_lack_is_named_by_what_fails_and_what_passes() {
+    let found = profiles();
+    for word in Word::all().filter(|word| *word != Word::Base(Base::Visible)) {
+        let all = found.iter().map(|(.., profile)| profile);
+        let (failed, passed): (Vec<_>, Vec<_>) = all.partition(|profile| profile.is_detached() && profile.has(word));
+        assert_eq!(blocked_by(&failed, &passed), [word]);
+    }
+}

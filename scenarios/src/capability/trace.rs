@@ -1,0 +1,208 @@
+//! What happened on the way to a program's end that its last state does not show: names at the time of opening, where a
+//! mount was before it was detached.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{FileKey, HeldFile, Holder, Model, MountFacts, MountKey, MountState, NameKey};
+use crate::program::{OpenFlag, Place};
+use crate::{Program, Step};
+
+type Names = Vec<Vec<u8>>;
+type Listing = BTreeSet<(Vec<u8>, FileKey)>;
+
+/// How a mount stood in the tree: now, or when it was detached.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Standing {
+    /// Other mounts are on it, or went with it.
+    pub(super) in_a_tree: bool,
+    /// It covers the root of another mount, or another covers its own.
+    pub(super) over_mounted: bool,
+    pub(super) propagates: bool,
+    /// The directory that it is on.
+    pub(super) point: Option<NameKey>,
+}
+
+/// A program that was carried out, with what became of its files and mounts.
+#[derive(Debug)]
+pub(super) struct Trace {
+    pub(super) model: Model,
+    /// The names by which files were opened and directories bound.
+    first_names: BTreeMap<NameKey, Names>,
+    first_roots: BTreeMap<MountKey, Names>,
+    /// The flags of each open file description.
+    pub(super) flags: BTreeMap<usize, Vec<OpenFlag>>,
+    /// Objects with `FD_CLOEXEC`.
+    pub(super) cloexec: BTreeSet<String>,
+    /// Files whose metadata a step set.
+    pub(super) touched: BTreeSet<FileKey>,
+    pub(super) moved: BTreeSet<MountKey>,
+    /// Mounts of a device, and not copies of mounts.
+    pub(super) of_devices: BTreeSet<MountKey>,
+    detached: BTreeMap<MountKey, Standing>,
+    points: BTreeMap<NameKey, Names>,
+    /// What was below the held directories when their mounts were first detached.
+    listings: BTreeMap<(MountKey, NameKey), Listing>,
+}
+
+impl Trace {
+    /// Carries a program out. A step that the model refuses is left out.
+    pub(super) fn of(program: &Program) -> Self {
+        let mut trace = Trace {
+            model: Model::new(),
+            first_names: BTreeMap::new(),
+            first_roots: BTreeMap::new(),
+            flags: BTreeMap::new(),
+            cloexec: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            moved: BTreeSet::new(),
+            of_devices: BTreeSet::new(),
+            detached: BTreeMap::new(),
+            points: BTreeMap::new(),
+            listings: BTreeMap::new(),
+        };
+        for line in &program.steps {
+            trace.step(&line.step);
+        }
+        trace
+    }
+
+    fn step(&mut self, step: &Step) {
+        if matches!(step, Step::Assert { .. }) {
+            return;
+        }
+        let before = if changes_mounts(step) { self.model.mount_facts() } else { Vec::new() };
+        let place = metadata_of(step).and_then(|place| self.model.file_at(place));
+        let source = match step {
+            Step::Move { from, .. } => self.model.mount_at(from),
+            _ => None,
+        };
+        if self.model.step(step).is_err() {
+            return;
+        }
+        self.touched.extend(place);
+        self.moved.extend(source);
+        if let Step::Mount { at, .. } | Step::MountAgain { at, .. } = step {
+            self.of_devices.extend(self.model.mount_at(at));
+        }
+        if changes_mounts(step) {
+            self.note_mounts(&before);
+        }
+        self.note_held(step);
+    }
+
+    fn note_mounts(&mut self, before: &[MountFacts]) {
+        let after = self.model.mount_facts();
+        for mount in &after {
+            self.first_roots.entry(mount.key).or_insert_with(|| mount.root_names.clone());
+        }
+        let left = |key: MountKey| after.iter().any(|mount| mount.key == key && mount.attached);
+        let gone = before.iter().filter(|mount| mount.attached && !left(mount.key));
+        for mount in gone {
+            let mut standing = standing(mount, before, self.model.top_mount());
+            // One that stays is not detached with it.
+            let parent_stays = mount.on.is_some_and(|(parent, _)| left(parent));
+            standing.in_a_tree = !parent_stays || has_children(mount, before);
+            if let Some((point, names)) = standing.point.and_then(|point| Some((point, self.model.names_of(point)?))) {
+                self.points.insert(point, names);
+            }
+            self.detached.insert(mount.key, standing);
+        }
+    }
+
+    fn note_held(&mut self, step: &Step) {
+        for held in self.model.held_files() {
+            self.first_names.entry(held.key).or_insert_with(|| held.names.clone());
+            if held.state == MountState::Detached {
+                let key = (held.mount, held.key);
+                self.listings.entry(key).or_insert_with(|| self.model.listing(&held));
+            }
+            match step {
+                Step::Open { name, flags, .. } if name.0 == held.name => {
+                    if let (Some(number), Holder::Descriptor) = (held.description, held.holder) {
+                        self.flags.insert(number, flags.clone());
+                    }
+                    if flags.contains(&OpenFlag::Cloexec) {
+                        self.cloexec.insert(held.name);
+                    }
+                }
+                Step::Dup { name, cloexec: true, .. } if name.0 == held.name => {
+                    self.cloexec.insert(held.name);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// How a mount stands in the tree, or stood.
+    pub(super) fn standing(&self, mount: &MountFacts, all: &[MountFacts]) -> Standing {
+        self.detached.get(&mount.key).copied().unwrap_or_else(|| standing(mount, all, self.model.top_mount()))
+    }
+
+    /// The names by which a file was opened.
+    pub(super) fn first_names<'a>(&'a self, held: &'a HeldFile) -> &'a [Vec<u8>] {
+        self.first_names.get(&held.key).unwrap_or(&held.names)
+    }
+
+    /// Whether the root of a mount is called otherwise than when the mount was made.
+    pub(super) fn root_renamed(&self, mount: &MountFacts) -> bool {
+        self.first_roots.get(&mount.key).is_some_and(|names| *names != mount.root_names)
+    }
+
+    /// Whether a mount point has not the name any more that it had when its mount was detached.
+    pub(super) fn point_changed(&self, point: NameKey) -> bool {
+        self.points.get(&point).is_some_and(|names| self.model.names_of(point).as_ref() != Some(names))
+    }
+
+    /// Whether there are other names below a directory than when its mount was detached.
+    pub(super) fn listing_changed(&self, held: &HeldFile) -> bool {
+        self.listings.get(&(held.mount, held.key)).is_some_and(|before| *before != self.model.listing(held))
+    }
+}
+
+fn changes_mounts(step: &Step) -> bool {
+    use Step::{Bind, Mount, MountAgain, Move, Overlay, PivotRoot, Unmount};
+    matches!(
+        step,
+        Mount { .. }
+            | MountAgain { .. }
+            | Overlay { .. }
+            | Bind { .. }
+            | Move { .. }
+            | Unmount { .. }
+            | PivotRoot { .. }
+    )
+}
+
+/// The file whose metadata a step sets.
+fn metadata_of(step: &Step) -> Option<&Place> {
+    match step {
+        Step::Chmod { at, .. } | Step::Chown { at, .. } | Step::Setxattr { at, .. } | Step::Touch { at, .. } => {
+            Some(at)
+        }
+        _ => None,
+    }
+}
+
+fn has_children(mount: &MountFacts, all: &[MountFacts]) -> bool {
+    all.iter().any(|other| other.on.is_some_and(|(parent, _)| parent == mount.key))
+}
+
+fn standing(mount: &MountFacts, all: &[MountFacts], top: MountKey) -> Standing {
+    let on_it = |other: &&MountFacts| other.on.is_some_and(|(parent, _)| parent == mount.key);
+    let parent = mount.on.and_then(|(parent, _)| all.iter().find(|other| other.key == parent));
+    let below_another = parent.is_some_and(|parent| parent.key != top);
+    Standing {
+        in_a_tree: mount.key != top && (below_another || all.iter().any(|other| on_it(&other))),
+        over_mounted: mount.covers_a_root || all.iter().filter(on_it).any(|other| other.covers_a_root),
+        propagates: propagates(mount, all),
+        point: mount.on.map(|(_, point)| point),
+    }
+}
+
+/// Whether a mount of the namespace that shows the same superblock sends or receives mounts, or is on one that does: what is
+/// mounted there for a moment spreads.
+pub(super) fn propagates(mount: &MountFacts, all: &[MountFacts]) -> bool {
+    let on = |other: &MountFacts| other.on.and_then(|(parent, _)| all.iter().find(|one| one.key == parent));
+    let spreads = |other: &MountFacts| other.propagates || on(other).is_some_and(|on| on.propagates);
+    all.iter().filter(|other| other.attached && other.superblock == mount.superblock).any(spreads)
+}
