@@ -266,7 +266,7 @@ impl Course {
             return None;
         }
         if let Some(report) = &over.report
-            && fault::NEEDS_STATMOUNT.iter().any(|known| known.description().name == fault.name)
+            && fault::NEEDS_STATMOUNT.iter().any(|known| known.to_string() == fault.name)
             && !Walk::tells_statmount(report)
         {
             fault.not_tried = Some("this kernel has no statmount(STATMOUNT_BY_FD)");
