@@ -8,14 +8,15 @@ use scenarios::{capability, grammar, text};
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/AUTHORING.md");
 const FORMATS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/FORMATS.md");
 
-/// What stands in a document between two marks is this table; it is written there when `UPDATE_EXPECT` is set.
+/// What stands in a document between two marks is this table; it is written there when
+/// `UPDATE_EXPECT` is set.
 fn holds(document: &str, mark: &str, table: &str) {
     let (start, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->\n"));
-    let text = fs::read_to_string(document).unwrap();
+    let text = fs::read_to_string(document).expect("the document can be read");
     let (before, rest) = text.split_once(&start).expect("the document has the mark where the table starts");
     let (found, after) = rest.split_once(&end).expect("the document has the mark where the table ends");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(document, format!("{before}{start}{table}{end}{after}")).unwrap();
+        fs::write(document, format!("{before}{start}{table}{end}{after}")).expect("the document can be written");
     } else {
         let update = "UPDATE_EXPECT=1 cargo test -p scenarios --test authoring";
         assert!(found == table, "{document} lags behind the code; run\n  {update}");

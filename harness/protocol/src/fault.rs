@@ -1,12 +1,17 @@
 //! The mistakes that the reference engine can be told to make: each is one that an implementation may make, and that
 //! the judge must catch. The engine makes each at one place; `selftest` proves that a scenario fails with the kind
 //! that stands here.
+//!
+//! What the engine has not learnt ([`crate::Lack`]) is a fault as well, of another sort: it is no
+//! mistake of the judge's to catch, and stands in a list of its own.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Lack;
+use crate::lack::UnknownLack;
 use crate::message::Lifecycle;
 
 /// What a fault is, for people and for `selftest`.
@@ -42,9 +47,11 @@ macro_rules! faults {
         #[serde(rename_all = "kebab-case")]
         pub enum Fault {
             $(#[doc = $text] $variant,)*
+            /// Something that it has not learnt.
+            Lacks(Lack),
         }
 
-        /// Every fault, in the order of the list.
+        /// Every fault, in the order of the list; without lacks.
         pub const ALL: &[Description] = &[
             $(Description {
                 fault: Fault::$variant, name: $name, kind: $kind, text: $text, likely: &[$($likely),*],
@@ -132,23 +139,31 @@ faults! {
 /// Mistakes that only `statmount(STATMOUNT_BY_FD)` shows, Linux 7.0.
 pub const NEEDS_STATMOUNT: &[Fault] = &[Fault::FileBindOtherName];
 
-impl Fault {
-    /// What it is.
-    pub fn description(self) -> &'static Description {
-        ALL.iter().find(|description| description.fault == self).expect("the macro writes enum and table from one list")
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Lacks(lack) => write!(f, "{LACKS}{lack}"),
+            fault => {
+                let found = ALL.iter().find(|description| description.fault == *fault);
+                f.pad(found.expect("the macro writes enum and table from one list").name)
+            }
+        }
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.description().name)
-    }
-}
+/// Stands before the word of a lack.
+const LACKS: &str = "lacks:";
 
 /// A word that is no fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown fault {0:?}; known are {known}", known = names())]
-pub struct UnknownFault(pub String);
+pub enum UnknownFault {
+    /// Neither fault nor lack.
+    #[error("unknown fault {0:?}; known are {known}", known = names())]
+    Fault(String),
+    /// No lack.
+    #[error("{0}")]
+    Lack(#[from] UnknownLack),
+}
 
 fn names() -> String {
     ALL.iter().map(|description| description.name).collect::<Vec<_>>().join(", ")
@@ -158,8 +173,11 @@ impl FromStr for Fault {
     type Err = UnknownFault;
 
     fn from_str(word: &str) -> Result<Self, UnknownFault> {
+        if let Some(word) = word.strip_prefix(LACKS) {
+            return Ok(Fault::Lacks(word.parse()?));
+        }
         let found = ALL.iter().find(|description| description.name == word);
-        found.map(|description| description.fault).ok_or_else(|| UnknownFault(word.to_owned()))
+        found.map(|description| description.fault).ok_or_else(|| UnknownFault::Fault(word.to_owned()))
     }
 }
 
@@ -173,6 +191,9 @@ mod tests {
             assert_eq!(serde_json::to_string(&description.fault).unwrap(), format!("{:?}", description.name));
             assert_eq!(description.name.parse(), Ok(description.fault));
         }
+        let lack = Fault::Lacks(Lack::HardLink);
+        assert_eq!((lack.to_string().as_str(), "lacks:hard-link".parse()), ("lacks:hard-link", Ok(lack)));
+        assert!("lacks:all".parse::<Fault>().is_err());
         let error = "attatched".parse::<Fault>().unwrap_err().to_string();
         assert!(error.starts_with("unknown fault \"attatched\"; known are attached, superblock-root, "), "{error}");
     }

@@ -4,6 +4,7 @@
 //! - [`message`]: requests, events and the report of a trial
 //! - [`lifecycle`]: what is done to a process between two observations
 //! - [`fault`]: the mistakes that the reference engine can be told to make
+//! - [`lack`]: what it can be told to do without
 //! - [`shell`]: a shell beside the process of a trial
 //! - [`blank`]: empty filesystems in a sparse form
 //! - [`fuzz`]: the properties that the fuzz targets test
@@ -14,6 +15,7 @@
 pub mod blank;
 pub mod fault;
 pub mod fuzz;
+pub mod lack;
 pub mod lifecycle;
 pub mod limits;
 pub mod message;
@@ -23,5 +25,6 @@ mod together;
 pub mod wire;
 
 pub use fault::Fault;
+pub use lack::Lack;
 pub use message::{Event, Request, TrialReport, TrialRequest};
 pub use observation::Observation;

@@ -74,7 +74,7 @@ fn blocked(group: &[&Case], all: &[Case]) -> Option<Explanation> {
     let pools: BTreeSet<_> = group.iter().map(|case| &case.pool).collect();
     let failed = profiles(group.iter().copied());
     let good = all.iter().filter(|case| case.end == End::Good && pools.contains(&case.pool));
-    let restored = good.filter(|case| !case.profile.capabilities.contains(&Capability::OnlyMount));
+    let restored = good.filter(|case| !case.profile.capabilities.contains(&Capability::Refusal));
     let passed: Vec<_> = profiles(restored).into_iter().filter(|profile| !failed.contains(profile)).collect();
     if is_bad { explain(&failed, &passed) } else { None }
 }

@@ -73,7 +73,7 @@ impl Ladder {
 
     /// Counts a trial. A scenario that nobody can restore says nothing of what comes back.
     pub fn count(&mut self, profile: &Profile, passed: bool) {
-        if profile.capabilities.contains(&Capability::OnlyMount) {
+        if profile.capabilities.contains(&Capability::Refusal) {
             return;
         }
         let own = profile.capabilities.iter().copied().map(Row::Of);

@@ -21,7 +21,8 @@ use super::select::{NoMatch, select};
 pub struct ListArgs {
     /// Part of a scenario's name, or a pattern with `*`; all when none is given
     pub filter: Vec<String>,
-    /// Instead of the summary, what a scenario needs an implementation to get right: its bases and capabilities
+    /// Instead of the summary, what a scenario needs an implementation to get right: its bases and
+    /// capabilities
     #[arg(long)]
     pub needs: bool,
     /// For people or for programs
@@ -41,8 +42,9 @@ pub struct TreeArgs {
 
 /// Show a scenario's program, what it needs and what it expects.
 ///
-/// The program is printed with its choices filled in, as it runs, and with its bases and capabilities. Put into a file that ends in .scn it is a scenario of
-/// your own (docs/AUTHORING.md).
+/// The program is printed with its choices filled in, as it runs, and with its bases and
+/// capabilities. Put into a file that ends in .scn it is a scenario of your own
+/// (docs/AUTHORING.md).
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  zdtm-detached show deleted/unlinked@ext4\n  zdtm-detached show ./mine.scn")]
 pub struct ShowArgs {

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use protocol::Fault;
 use protocol::fault::UnknownFault;
+use protocol::lack::UnknownLack;
 use protocol::message::{Engine, MountWay};
 
 use crate::image::{Sources, Tree};
@@ -21,7 +22,7 @@ pub const DEBIAN: &str = "debian:trixie";
 /// The reference engine, a part of the agent.
 pub const REFERENCE: &str = "reference";
 /// Every form of a subject, for messages and help texts.
-pub const FORMS: &str = "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME";
+pub const FORMS: &str = "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD";
 
 /// Every form with an example, for `--help`.
 pub const HELP: &str = "\
@@ -34,7 +35,8 @@ git:../criu@v4.1        a revision of a local repository, built here
 src:../criu+patch:x.diff   with a patch on top, as --patch does for all
 src:../criu+coverage    built to count its branches: fuzz keeps what takes a new one
 reference               the reference engine, without CRIU
-reference+fault:NAME    the same with a known mistake";
+reference+fault:NAME    the same with a known mistake
+reference+lacks:WORD    the same, but for one thing that it has not learnt: subdir, deleted, overlay, ...";
 
 /// Stands before each patch in a subject's text.
 const PATCH: &str = "+patch:";
@@ -50,7 +52,7 @@ pub enum Subject {
     Path(PathBuf),
     /// `src:DIR`, `git:DIR@REV`, with `+coverage` and with `+patch:FILE` for each patch: sources that are built here.
     Sources(Sources),
-    /// `reference`, `reference+fault:NAME`
+    /// `reference`, `reference+fault:NAME`, `reference+lacks:WORD`
     Reference(Option<Fault>),
 }
 
@@ -86,6 +88,9 @@ pub enum UnknownSubject {
     /// No such fault.
     #[error("{0}")]
     Fault(#[from] UnknownFault),
+    /// No such lack.
+    #[error("{0}")]
+    Lack(#[from] UnknownLack),
 }
 
 impl FromStr for Subject {
@@ -96,8 +101,11 @@ impl FromStr for Subject {
         if word == REFERENCE {
             return Ok(Self::Reference(None));
         }
-        if let Some(fault) = word.strip_prefix("reference+fault:") {
+        if let Some(fault) = word.strip_prefix("reference+fault:").filter(|fault| !fault.starts_with("lacks:")) {
             return Ok(Self::Reference(Some(fault.parse()?)));
+        }
+        if let Some(lack) = word.strip_prefix("reference+lacks:") {
+            return Ok(Self::Reference(Some(Fault::Lacks(lack.parse()?))));
         }
         let counts = word.split(PATCH).any(|part| part.ends_with(COVERAGE));
         let mut parts = word.split(PATCH).map(|part| part.strip_suffix(COVERAGE).unwrap_or(part));
@@ -145,6 +153,7 @@ impl fmt::Display for Subject {
             Self::Path(file) => write!(f, "path:{}", file.display()),
             Self::Sources(sources) => sources.fmt(f),
             Self::Reference(None) => f.write_str(REFERENCE),
+            Self::Reference(Some(lack @ Fault::Lacks(_))) => write!(f, "{REFERENCE}+{lack}"),
             Self::Reference(Some(fault)) => write!(f, "{REFERENCE}+fault:{fault}"),
         }
     }
@@ -208,6 +217,7 @@ mod tests {
             "git:.@v4.1+coverage+patch:a.patch",
             "reference",
             "reference+fault:dot-name-as-root",
+            "reference+lacks:second-mount",
         ] {
             assert_eq!(word.parse::<Subject>().unwrap().to_string(), word);
         }
@@ -231,16 +241,16 @@ mod tests {
         ];
         let told: String = words.map(|word| format!("{}\n", word.parse::<Subject>().unwrap_err())).concat();
         expect![[r#"
-            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME
-            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME
-            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME
+            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
             "git:." is incomplete: write git:DIR@REV, as in git:../criu@v4.1
             "git:@main" is incomplete: write git:DIR@REV, as in git:../criu@v4.1
             "src:" is incomplete: write src:DIR, as in src:../criu
             "src:a+patch:" is incomplete: write a file behind +patch:
             "path:a+patch:b": a patch goes on top of sources only, src:DIR or git:DIR@REV
             "debian:" is incomplete: write debian:SUITE, as in debian:sid
-            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME
+            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
             "src:+coverage" is incomplete: write src:DIR, as in src:../criu
             "debian:sid+coverage": only what is built here can be built for coverage, src:DIR or git:DIR@REV
         "#]].assert_eq(&told);
@@ -251,6 +261,10 @@ mod tests {
                 .to_string()
                 .starts_with("unknown fault \"x\"; known are attached,")
         );
+        let error = "reference+lacks:x".parse::<Subject>().unwrap_err().to_string();
+        assert!(error.starts_with("the reference engine cannot lack \"x\"; it can lack subdir,"), "{error}");
+        // One way to write it.
+        assert!("reference+fault:lacks:deleted".parse::<Subject>().is_err());
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What failing scenarios have that no passing one has.
 //!
-//! An answer is a hypothesis and not a proof: it is the shortest one that agrees with what passed and what failed. It gets
-//! better the more scenarios there are that need one thing alone.
+//! An answer is a hypothesis and not a proof: it is the shortest one that agrees with what passed
+//! and what failed. It gets better the more scenarios there are that need one thing alone.
 
 use std::cmp::Reverse;
 use std::fmt;
 
-use super::{Base, Profile, Word};
+use super::{Base, Capability, Profile, Word};
 
 /// How the words of an explanation belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub enum Connection {
 /// What failing scenarios have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// In the order of [`Word`], or, where each explains some, the one that explains most first. Never empty.
+    /// In the order of [`Word`], or, where each explains some, the one that explains most first.
+    /// Never empty.
     pub words: Vec<Word>,
     /// How they belong together.
     pub connection: Connection,
@@ -39,17 +40,22 @@ pub fn blocked_by(failed: &[&Profile], passed: &[&Profile]) -> Vec<Word> {
     explain(failed, passed).map(|found| found.words).unwrap_or_default()
 }
 
-/// What the failing scenarios have in common that no passing one has: a word, or else a pair of words, or else the words
-/// that explain most. None where nothing failed, or nothing passed that could be told from it.
+/// What the failing scenarios have in common that no passing one has: a word, or else a pair of
+/// words, or else the words that explain most. None where nothing failed, or nothing passed that
+/// could be told from it.
 ///
-/// Where all that fails is detached, controls are no evidence against a word: what they need is something else.
+/// Where all that fails is detached, controls are no evidence against a word: what they need is
+/// something else. Neither is what must be refused, where no such thing fails.
 pub fn explain(failed: &[&Profile], passed: &[&Profile]) -> Option<Explanation> {
     if failed.is_empty() || passed.is_empty() {
         return None;
     }
+    let refusal = Word::Capability(Capability::Refusal);
     let all_detached = failed.iter().all(|profile| profile.is_detached());
-    let evidence: Vec<&Profile> =
-        passed.iter().copied().filter(|profile| !all_detached || profile.is_detached()).collect();
+    let none_refused = !failed.iter().any(|profile| profile.has(refusal));
+    let counts =
+        |profile: &Profile| (!all_detached || profile.is_detached()) && (!none_refused || !profile.has(refusal));
+    let evidence: Vec<&Profile> = passed.iter().copied().filter(|profile| counts(profile)).collect();
     let whole = |words, connection| Explanation { words, connection, explained: failed.len(), failed: failed.len() };
     if evidence.is_empty() {
         return Some(whole(vec![Word::Detached], Connection::Or));
@@ -72,7 +78,8 @@ fn specific() -> impl Iterator<Item = Word> {
     Word::all().filter(|word| !matches!(word, Word::Detached | Word::Base(Base::Visible)))
 }
 
-/// Words that nothing has that passes, each for a part of the failures; where they explain half of them or more.
+/// Words that nothing has that passes, each for a part of the failures; where they explain half of
+/// them or more.
 fn each(failed: &[&Profile], clean: impl Fn(&[Word]) -> bool) -> Option<Explanation> {
     const WORDS: usize = 3;
     let candidates: Vec<Word> = specific().filter(|word| clean(&[*word])).collect();

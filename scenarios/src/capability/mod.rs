@@ -1,10 +1,12 @@
-//! What a program needs an implementation to get right, computed from the program: the *base*, which is what its detached
-//! mounts show, and *capabilities* beside it. An engine that lacks one fails every scenario that needs it; what the failed
-//! scenarios have in common names the lack ([`blocked_by`]).
+//! What a program needs an implementation to get right, computed from the program: the *base*,
+//! which is what its detached mounts show, and *capabilities* beside it. An engine that lacks one
+//! fails every scenario that needs it; what the failed scenarios have in common names the lack
+//! ([`blocked_by`]).
 //!
-//! Nothing here is typed into a catalogue file: a program is carried out with the model, and the words follow from the
-//! objects that it holds at its end. Where something is detached only the objects on detached mounts count, since the
-//! visible ones need nothing that is new; in a control all of them count.
+//! Nothing here is typed into a catalogue file: a program is carried out with the model, and the
+//! words follow from the objects that it holds at its end. Where something is detached only the
+//! objects on detached mounts count, since the visible ones need nothing that is new; in a control
+//! all of them count.
 //!
 //! - [`words`]: bases and capabilities
 //! - [`trace`]: a program carried out, with what became of its files and mounts

@@ -7,8 +7,8 @@ use super::{Base, Capability};
 use crate::model::{HeldFile, Holder, MountFacts, MountKey, MountState, ObjectKind, RootKind, SuperblockKind};
 use crate::program::OpenFlag;
 
-/// Names from this length on, in bytes, are long: with ` (deleted)` behind them, and a few letters of the
-/// implementation's, they are longer than a name can be.
+/// Names from this length on, in bytes, are long: with ` (deleted)` behind them, and a few letters
+/// of the implementation's, they are longer than a name can be.
 const LONG_NAME: usize = 200;
 
 /// A program's end: the objects that count, and the mounts that they are on.
@@ -99,6 +99,7 @@ impl<'a> End<'a> {
         add(found, Capability::Deleted, held.removed && held.other_names == 0);
         add(found, Capability::HardLink, held.removed && held.other_names > 0);
         add(found, Capability::OtherLinks, !held.removed && held.other_names > 0);
+        add(found, Capability::Refusal, held.lost);
         add(found, Capability::RemovedParent, held.parent_removed);
         add(found, Capability::Tmpfile, held.unnamed);
         let first = self.trace.first_names(held);
@@ -130,7 +131,7 @@ impl<'a> End<'a> {
         match held.kind {
             ObjectKind::File => add(found, Capability::Position, held.moved_offset),
             ObjectKind::Directory => {
-                add(found, Capability::HalfReadDirectory, held.moved_offset && held.description.is_some())
+                add(found, Capability::HalfReadDirectory, held.moved_offset && held.description.is_some());
             }
             _ => {}
         }
@@ -160,7 +161,7 @@ impl<'a> End<'a> {
         add(found, Capability::MountPointChanged, point_changed);
         add(found, Capability::Renamed, self.trace.root_renamed(mount));
         add(found, Capability::Covered, self.detached && mount.covered);
-        add(found, Capability::OnlyMount, self.detached && !mount.shown);
+        add(found, Capability::Refusal, self.detached && !mount.shown);
         match mount.filesystem {
             SuperblockKind::Plain => {}
             SuperblockKind::Xfs => add(found, Capability::Xfs, true),
@@ -208,7 +209,8 @@ fn add(found: &mut BTreeSet<Capability>, capability: Capability, needed: bool) {
     }
 }
 
-/// A flag that stays with the open file description. `O_NOFOLLOW` is how a symbolic link is opened itself.
+/// A flag that stays with the open file description. `O_NOFOLLOW` is how a symbolic link is opened
+/// itself.
 fn is_status(flag: OpenFlag, kind: ObjectKind) -> bool {
     use OpenFlag::{Append, Direct, Noatime, Nofollow, Nonblock, Sync};
     match flag {

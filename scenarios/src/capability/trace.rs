@@ -1,5 +1,5 @@
-//! What happened on the way to a program's end that its last state does not show: names at the time of opening, where a
-//! mount was before it was detached.
+//! What happened on the way to a program's end that its last state does not show: names at the time
+//! of opening, where a mount was before it was detached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -199,8 +199,8 @@ fn standing(mount: &MountFacts, all: &[MountFacts], top: MountKey) -> Standing {
     }
 }
 
-/// Whether a mount of the namespace that shows the same superblock sends or receives mounts, or is on one that does: what is
-/// mounted there for a moment spreads.
+/// Whether a mount of the namespace that shows the same superblock sends or receives mounts, or is
+/// on one that does: what is mounted there for a moment spreads.
 pub(super) fn propagates(mount: &MountFacts, all: &[MountFacts]) -> bool {
     let on = |other: &MountFacts| other.on.and_then(|(parent, _)| all.iter().find(|one| one.key == parent));
     let spreads = |other: &MountFacts| other.propagates || on(other).is_some_and(|on| on.propagates);

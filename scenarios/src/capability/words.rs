@@ -178,8 +178,8 @@ words! {
             "The mount's mount point was renamed or removed since the detach.",
         Covered "covered" "place that another mount covers"
             "Where a visible mount shows what the detached mount showed, something else is mounted over it.",
-        OnlyMount "only-mount" "filesystem that no visible mount shows"
-            "No visible mount shows what the detached mount showed: the dump must refuse it.",
+        Refusal "refusal" "refusal"
+            "No implementation can restore it, as where no visible mount shows the filesystem: the dump must refuse it.",
         Overlay "overlay" "overlayfs"
             "The file is on an overlay.",
         Btrfs "btrfs" "btrfs"

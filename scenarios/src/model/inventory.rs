@@ -1,5 +1,6 @@
-//! What the process holds and which mounts there are, as plain facts: for the computation of what a program needs an
-//! implementation to get right ([`crate::capability`]), which turns them into words.
+//! What the process holds and which mounts there are, as plain facts: for the computation of what a
+//! program needs an implementation to get right ([`crate::capability`]), which turns them into
+//! words.
 
 use std::collections::BTreeSet;
 
@@ -80,6 +81,8 @@ pub(crate) struct HeldFile {
     pub(crate) locked: bool,
     /// Parts of it were never written.
     pub(crate) sparse: bool,
+    /// Nobody can make it again as it was.
+    pub(crate) lost: bool,
     /// It is in another btrfs subvolume than the root of its mount.
     pub(crate) in_subvolume: bool,
 }
@@ -111,7 +114,8 @@ pub(crate) struct MountFacts {
 }
 
 impl Model {
-    /// Everything that the process holds; its directories only where they are not the top directory.
+    /// Everything that the process holds; its directories only where they are not the top
+    /// directory.
     pub(crate) fn held_files(&self) -> Vec<HeldFile> {
         let of_process = [("cwd", Holder::WorkingDirectory, self.cwd), ("root", Holder::Root, self.root)];
         let of_process = of_process.into_iter().filter(|(.., path)| *path != self.top);
@@ -154,6 +158,7 @@ impl Model {
             moved_offset: description.is_some_and(|one| one.position != Some(0)),
             locked: !row.locks.is_empty(),
             sparse: row.kind == Kind::File && row.content.has_holes(),
+            lost: self.is_beyond_recall(path.den) || description.is_some_and(|one| self.is_unopenable(one)),
             in_subvolume: row.volume != self.files.inode_of(root).volume,
         }
     }
@@ -235,7 +240,8 @@ impl Model {
         Some(MountKey(self.find(place).ok()?.mnt))
     }
 
-    /// Whether names, from the root of the superblock of a file, lead to a file that is not this one.
+    /// Whether names, from the root of the superblock of a file, lead to a file that is not this
+    /// one.
     pub(crate) fn leads_elsewhere(&self, names: &[Vec<u8>], held: &HeldFile) -> bool {
         let sb = self.files.inode(held.file.0).sb;
         let mut den = self.files.superblock(sb).root;

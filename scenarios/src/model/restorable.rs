@@ -11,21 +11,28 @@ impl Model {
     /// open device is not `nodev` now. False also where the model cannot tell.
     pub fn is_restorable(&self) -> bool {
         let held: Vec<_> = self.open_files().collect();
-        // No other open gives a descriptor that flag.
-        if held.iter().any(|one| one.unnamed && self.files.inode_of(one.path.den).links > 0) {
-            return false;
-        }
-        if held.iter().any(|one| self.is_forbidden_device(one)) {
+        if held.iter().any(|one| self.is_unopenable(one)) {
             return false;
         }
         let all = held.iter().map(|one| one.path).chain([self.cwd, self.root]);
         all.filter(|path| self.files.type_of(path.den) != Type::Internal).all(|path| {
-            if self.is_lost(path.den) || self.is_forsaken(path.den) {
+            if self.is_beyond_recall(path.den) {
                 return false;
             }
             let mount = self.mounts.get(path.mnt);
             if mount.attached { self.is_bare(path) } else { self.is_shown(path.mnt, |other| !other.unbindable) }
         })
+    }
+
+    /// Whether no other open gives such a descriptor: one with `O_TMPFILE` of a file that has got a
+    /// name since, or one of a device on a mount that is `nodev` now.
+    pub(super) fn is_unopenable(&self, one: &Description) -> bool {
+        one.unnamed && self.files.inode_of(one.path.den).links > 0 || self.is_forbidden_device(one)
+    }
+
+    /// Whether a removed file, or a directory above it, cannot be made again as it was.
+    pub(super) fn is_beyond_recall(&self, den: Den) -> bool {
+        self.is_lost(den) || self.is_forsaken(den)
     }
 
     fn is_forbidden_device(&self, one: &Description) -> bool {
@@ -130,7 +137,8 @@ impl Model {
         true
     }
 
-    /// Whether the root of a mount is below, or is, the root of an accepted one that is attached, by names that are all there.
+    /// Whether the root of a mount is below, or is, the root of an accepted one that is attached,
+    /// by names that are all there.
     pub(super) fn is_shown(&self, mnt: Mnt, accepted: fn(&Mount) -> bool) -> bool {
         let lost = self.mounts.get(mnt);
         let shown = |root: Den| {

@@ -1,7 +1,9 @@
-//! `selftest`: proves that the judge catches mistakes. The reference engine runs with every fault that it knows, one at a
-//! time: for each there must be a scenario that fails, and with the kind that the fault declares. Without a fault
-//! everything must pass, restored as well as left running.
+//! `selftest`: proves that the judge catches mistakes. The reference engine runs with every fault
+//! that it knows, one at a time: for each there must be a scenario that fails, and with the kind
+//! that the fault declares. Without a fault everything must pass, restored as well as left running.
+//! Where the engine lacks something, what needs it must fail and nothing else ([`lacks`]).
 
+mod lacks;
 mod planted;
 mod record;
 
@@ -25,23 +27,28 @@ use crate::machine::{Backend, MachineSpec};
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{Manner, Parts, Subject};
 use crate::vm::accel::AcceleratorChoice;
+pub use lacks::LackRecord;
+use lacks::Lacks;
 pub use record::{ComparisonRecord, FaultRecord, Record, write};
 
 /// Prove that the judge catches mistakes: the reference engine with every known fault.
 ///
-/// The reference engine restores without CRIU. Here it gets one mistake after the other built in, and in each case a
-/// scenario has to fail with the kind that the mistake declares. Without a mistake everything has to pass.
+/// The reference engine restores without CRIU. Here it gets one mistake after the other built in,
+/// and in each case a scenario has to fail with the kind that the mistake declares. Without a
+/// mistake everything has to pass. Then it lacks one thing after the other: what needs it has to
+/// fail, nothing else, and what the failures have in common has to be its name.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
-  zdtm-detached selftest                               every fault, and the engine without one
+  zdtm-detached selftest                               every fault, the engine without one, every lack
   zdtm-detached selftest --backend host                the same without VMs, in minutes
   zdtm-detached selftest undeleted ghost-left --all    two faults, with every scenario that catches them
+  zdtm-detached selftest lacks:subdir lacks:deleted    two things that the engine has not learnt
   zdtm-detached selftest --fuzz                        campaigns that know no scenario: does each find its fault?
 
-Exit status: 0 all caught, 1 a fault survived or the engine without one failed, 3 infrastructure, 130 interrupted.")]
+Exit status: 0 all caught and named, 1 a fault survived, a lack was not named, or the engine without one failed, 3 infrastructure, 130 interrupted.")]
 pub struct SelftestArgs {
-    /// Faults to try; all, and the engine without one, when none is given
+    /// Faults to try, and lacks as lacks:WORD; all, and the engine without one, when none is given
     pub fault: Vec<Fault>,
     /// On what: vm, or host for namespaces on this machine's own kernel, which is much faster
     #[arg(long, value_name = "BACKEND", default_value = "vm", env = "ZDTM_DETACHED_BACKEND")]
@@ -49,7 +56,8 @@ pub struct SelftestArgs {
     /// Kernel of the manifest, for VMs [default: 6.12]
     #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
     pub kernel: Option<String>,
-    /// Run every fault against the whole catalogue, not only until something catches it
+    /// Run every fault against the whole catalogue, not only until something catches it, and every
+    /// lack against all of it, not only one of the scenarios that need the same
     #[arg(long)]
     pub all: bool,
     /// Tell of each comparison of the judge which faults only it catches, by the scenarios that are likely to catch
@@ -106,13 +114,14 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     };
     let faults: Vec<&Description> =
         fault::ALL.iter().filter(|known| args.fault.is_empty() || args.fault.contains(&known.fault)).collect();
-    let tasks = tasks(args, &kernel, &faults, &scenarios);
+    let lacks = Lacks::new(args, &scenarios);
+    let tasks = tasks(args, &kernel, (&faults, &lacks), &scenarios);
     let folder = work_folder()?;
     let specs: Box<dyn Fn(usize) -> MachineSpec + Sync> = match machines.backend {
         Backend::Host => Box::new(machines.host_agents(&store, &scenarios)?),
         Backend::Vm => Box::new(machines.vms(&store, &kernel, &Parts::plain(&store), folder.path())?),
     };
-    let mut course = Course::new(&faults, args);
+    let mut course = Course::new(&faults, lacks, args);
     course.run(tasks, &machines, &*specs)?;
     let interrupted = crate::interrupt::requested();
     let record = course.record();
@@ -121,7 +130,7 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     let dead = if args.fault.is_empty() { record.dead() } else { 0 };
     Ok(match () {
         () if interrupted => 130,
-        () if survived > 0 || dead > 0 || record.clean[1] > 0 => 1,
+        () if survived > 0 || dead > 0 || record.clean[1] > 0 || record.unnamed() > 0 => 1,
         () => 0,
     })
 }
@@ -138,12 +147,18 @@ fn machines(args: &SelftestArgs) -> MachineArgs {
     }
 }
 
-/// For each fault the scenarios that are likely to catch it; then the engine without a fault; then, for each fault, all
-/// the other scenarios. What a fault does not need any more is taken from the queue when it is caught.
-fn tasks(args: &SelftestArgs, kernel: &str, faults: &[&Description], scenarios: &[Scenario]) -> VecDeque<Task> {
+/// For each fault the scenarios that are likely to catch it; then the engine without a fault, and
+/// with each lack; then, for each fault, all the other scenarios. What a fault does not need any
+/// more is taken from the queue when it is caught.
+fn tasks(
+    args: &SelftestArgs,
+    kernel: &str,
+    (faults, lacks): (&[&Description], &Lacks),
+    scenarios: &[Scenario],
+) -> VecDeque<Task> {
     let manner = Manner { without_statmount: args.without_statmount, ..Manner::default() };
-    let task = |fault: Option<&Description>, lifecycle: Lifecycle, scenario: &Scenario| {
-        let subject = Subject::Reference(fault.map(|known| known.fault));
+    let task = |fault: Option<Fault>, lifecycle: Lifecycle, scenario: &Scenario| {
+        let subject = Subject::Reference(fault);
         let trial = Trial {
             scenario: scenario.name.clone(),
             family: scenario.family.clone(),
@@ -160,17 +175,18 @@ fn tasks(args: &SelftestArgs, kernel: &str, faults: &[&Description], scenarios: 
     let mut rest = Vec::new();
     for fault in faults {
         let (one, other): (Vec<_>, Vec<_>) = scenarios.iter().partition(|scenario| likely(fault, scenario));
-        first.extend(one.into_iter().map(|scenario| task(Some(fault), fault.lifecycle, scenario)));
+        first.extend(one.into_iter().map(|scenario| task(Some(fault.fault), fault.lifecycle, scenario)));
         if args.comparisons && !args.all {
             continue;
         }
-        rest.extend(other.into_iter().map(|scenario| task(Some(fault), fault.lifecycle, scenario)));
+        rest.extend(other.into_iter().map(|scenario| task(Some(fault.fault), fault.lifecycle, scenario)));
     }
     if args.fault.is_empty() && !args.comparisons {
         for lifecycle in [Lifecycle::DumpRestore, Lifecycle::LeaveRunning] {
             first.extend(scenarios.iter().map(|scenario| task(None, lifecycle, scenario)));
         }
     }
+    first.extend(lacks.tasks(args.all, scenarios, task));
     first.extend(rest);
     first
 }
@@ -184,12 +200,13 @@ struct Course {
     every: bool,
     /// One for each fault, when comparisons are walked through.
     walks: Vec<Walk>,
+    lacks: Lacks,
     clean: Tally,
     failures: Vec<(String, String)>,
 }
 
 impl Course {
-    fn new(faults: &[&Description], args: &SelftestArgs) -> Self {
+    fn new(faults: &[&Description], lacks: Lacks, args: &SelftestArgs) -> Self {
         let record = |fault: &&Description| FaultRecord {
             name: fault.name,
             kind: fault.kind,
@@ -202,6 +219,7 @@ impl Course {
             all: args.all,
             every: args.fault.is_empty(),
             walks: faults.iter().filter(|_| args.comparisons).map(|fault| Walk::new(fault.kind)).collect(),
+            lacks,
             clean: Tally::default(),
             failures: Vec::new(),
         }
@@ -219,8 +237,9 @@ impl Course {
         // A catch is what is expected here: the machine may serve the next trial.
         let subjects: BTreeMap<String, &str> =
             self.subjects.iter().cloned().zip(self.faults.iter().map(|fault| fault.kind)).collect();
+        let lacks = self.lacks.clone();
         let known = move |trial: &Trial, _: Option<&str>, judgement: Judgement| match judgement.verdict {
-            Verdict::Fail(kind) if subjects.get(&trial.subject) == Some(&kind.word()) => {
+            Verdict::Fail(kind) if subjects.get(&trial.subject) == Some(&kind.word()) || lacks.expects(trial) => {
                 Judgement { verdict: Verdict::Xfail(kind), ..judgement }
             }
             _ => judgement,
@@ -253,6 +272,9 @@ impl Course {
     /// Takes note of a trial; the subject that needs no more of them.
     fn over(&mut self, over: &Over) -> Option<String> {
         let (trial, judgement) = (&over.task.trial, &over.judgement);
+        if self.lacks.over(trial, judgement) {
+            return None;
+        }
         let Some(index) = self.subjects.iter().position(|subject| *subject == trial.subject) else {
             self.clean.add(judgement.verdict);
             if !matches!(judgement.verdict, Verdict::Pass | Verdict::Unsupported | Verdict::NotRun) {
@@ -267,7 +289,7 @@ impl Course {
             return None;
         }
         if let Some(report) = &over.report
-            && fault::NEEDS_STATMOUNT.iter().any(|known| known.description().name == fault.name)
+            && fault::NEEDS_STATMOUNT.iter().any(|known| known.to_string() == fault.name)
             && !Walk::tells_statmount(report)
         {
             fault.not_tried = Some("this kernel has no statmount(STATMOUNT_BY_FD)");
@@ -305,6 +327,7 @@ impl Course {
             faults: self.faults,
             failures: self.failures,
             comparisons,
+            lacks: self.lacks.records(),
         }
     }
 

@@ -5,9 +5,11 @@ use std::io::{self, Write as _};
 use std::process::Command;
 
 use anyhow::Context as _;
+use protocol::Fault;
 use protocol::fault::{self, Description};
 use serde::{Deserialize, Serialize};
 
+use super::super::Usage;
 use super::{Format, SelftestArgs, machines};
 use crate::judge::range::Version;
 use crate::machine::Backend;
@@ -60,6 +62,9 @@ impl Row {
 /// # Errors
 /// A campaign could not be run, or the table not be written.
 pub(super) fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
+    if args.fault.iter().any(|fault| matches!(fault, Fault::Lacks(_))) {
+        anyhow::bail!(Usage("--fuzz looks for faults; a lack is nothing that has to be found".to_owned()));
+    }
     let faults: Vec<&Description> =
         fault::ALL.iter().filter(|known| args.fault.is_empty() || args.fault.contains(&known.fault)).collect();
     let mut rows = Vec::new();

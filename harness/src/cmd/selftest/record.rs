@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Format;
+use super::{Format, LackRecord};
 
 /// The version of the JSON document.
 pub(super) const VERSION: u32 = 1;
@@ -43,6 +43,9 @@ pub struct Record {
     pub clean: [usize; 3],
     /// One for each fault.
     pub faults: Vec<FaultRecord>,
+    /// One for each lack.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<LackRecord>,
     /// The trials of the engine without a fault that failed: name and reason.
     pub failures: Vec<(String, String)>,
     /// What each comparison is for; only with `--comparisons`.
@@ -62,6 +65,11 @@ pub struct ComparisonRecord {
 }
 
 impl Record {
+    /// The lacks with another result than they must have.
+    pub fn unnamed(&self) -> usize {
+        self.lacks.iter().filter(|lack| lack.wrong.is_some()).count()
+    }
+
     /// The comparisons that nothing needs.
     pub fn dead(&self) -> usize {
         self.comparisons.iter().filter(|row| row.shown && row.needed_by.is_empty()).count()
@@ -94,13 +102,28 @@ pub fn write(format: Format, record: &Record, out: &mut dyn Write) -> io::Result
         };
         writeln!(out, "without {:19} survives: {for_what}", row.name)?;
     }
+    record.lacks.iter().try_for_each(|lack| lack_line(lack, out))?;
     for (scenario, reason) in &record.failures {
         writeln!(out, "without a fault: {scenario}: {reason}")?;
     }
     writeln!(out, "\ncaught/total: {}/{}", record.caught, record.total)?;
+    if !record.lacks.is_empty() {
+        writeln!(out, "lacks named: {}/{}", record.lacks.len() - record.unnamed(), record.lacks.len())?;
+    }
     let [passed, failed, skipped] = record.clean;
-    let survivors = record.total - record.caught;
-    writeln!(out, "result: {} passed, {} failed, {skipped} skipped", passed + record.caught, failed + survivors)
+    let (passed, failed) = (passed + record.caught, failed + record.total - record.caught);
+    let (passed, failed) = (passed + record.lacks.len() - record.unnamed(), failed + record.unnamed());
+    writeln!(out, "result: {passed} passed, {failed} failed, {skipped} skipped")
+}
+
+fn lack_line(lack: &LackRecord, out: &mut dyn Write) -> io::Result<()> {
+    let name = format!("lacks:{}", lack.name);
+    let counts = format!("{} of {} that need it fail, {} pass", lack.failed.len(), lack.needing, lack.passed);
+    write!(out, "{name:27} {:17} {counts}; ", lack.shows)?;
+    match &lack.wrong {
+        Some(wrong) => writeln!(out, "WRONG: {wrong}"),
+        None => writeln!(out, "blocked by: {}", lack.blocked_by_text),
+    }
 }
 
 fn survived(fault: &FaultRecord) -> String {
@@ -112,8 +135,44 @@ fn survived(fault: &FaultRecord) -> String {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
+    use protocol::lack::Shows;
+    use scenarios::capability::{Capability, Word};
 
     use super::*;
+
+    fn lack(name: &'static str, wrong: Option<String>) -> LackRecord {
+        LackRecord {
+            name,
+            needs: Word::Capability(Capability::Deleted),
+            shows: Shows::AtDump,
+            text: "A deleted file is refused.",
+            needing: 3,
+            failed: vec!["x/y".into(), "x/z".into()],
+            passed: 40,
+            kinds: BTreeMap::from([("dump-failed", 2)]),
+            blocked_by: vec![Word::Capability(Capability::Deleted)],
+            blocked_by_text: "deleted file or directory".to_owned(),
+            unexpected: Vec::new(),
+            wrong,
+        }
+    }
+
+    #[test]
+    fn what_a_lack_blocks_is_named() {
+        let wrong = Some("nothing failed".to_owned());
+        let record = Record { lacks: vec![lack("deleted", None), lack("overlay", wrong)], ..Record::default() };
+        let mut out = Vec::new();
+        write(Format::Human, &record, &mut out).expect("memory");
+        expect![[r"
+            lacks:deleted               at dump           2 of 3 that need it fail, 40 pass; blocked by: deleted file or directory
+            lacks:overlay               at dump           2 of 3 that need it fail, 40 pass; WRONG: nothing failed
+
+            caught/total: 0/0
+            lacks named: 1/2
+            result: 1 passed, 1 failed, 0 skipped
+        "]]
+        .assert_eq(&String::from_utf8(out).expect("text"));
+    }
 
     #[test]
     fn survivors_are_loud() {

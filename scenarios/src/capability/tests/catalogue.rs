@@ -2,20 +2,25 @@
 
 use std::path::Path;
 
-use super::super::{Base, Profile, Word, blocked_by, profile};
+use super::super::{Base, Capability, Profile, Word, blocked_by, profile};
 use super::written;
-use crate::catalogue;
 use crate::program::{Claim, Step};
+use crate::{Outcome, Scenario, catalogue};
+
+const REFUSAL: Word = Word::Capability(Capability::Refusal);
+
+fn all() -> Vec<Scenario> {
+    catalogue::load(Path::new(catalogue::DIRECTORY)).expect("the catalogue can be read")
+}
 
 /// Every scenario's name, whether it claims to detach something, and its profile.
 fn profiles() -> Vec<(String, bool, Profile)> {
-    let all = catalogue::load(Path::new(catalogue::DIRECTORY)).expect("the catalogue can be read");
     let detaches = |step: &Step| matches!(step, Step::Assert { claim: Claim::Detached, .. });
-    let row = |scenario: crate::Scenario| {
+    let row = |scenario: Scenario| {
         let detached = scenario.program.steps.iter().any(|line| detaches(&line.step));
         (scenario.name.clone(), detached, profile(&scenario.program))
     };
-    all.into_iter().map(row).collect()
+    all().into_iter().map(row).collect()
 }
 
 #[test]
@@ -23,6 +28,21 @@ fn a_scenario_has_a_base_on_a_detached_mount_where_it_says_so() {
     for (name, detached, profile) in profiles() {
         assert_eq!(profile.is_detached(), detached, "{name}: {}", written(&profile));
         assert_eq!(profile.bases.contains(&Base::Visible), !detached, "{name}: {}", written(&profile));
+    }
+}
+
+#[test]
+fn what_must_be_refused_is_known() {
+    for scenario in all() {
+        let refused = matches!(scenario.outcome, Outcome::Refused { .. });
+        let profile = profile(&scenario.program);
+        assert_eq!(
+            profile.capabilities.contains(&Capability::Refusal),
+            refused,
+            "{}: {}",
+            scenario.name,
+            written(&profile)
+        );
     }
 }
 
@@ -45,14 +65,24 @@ fn what_comes_with_a_capability_is_there_whenever_it_is() {
     }
 }
 
-/// An engine that lacks one thing and nothing else fails exactly what needs it: then the answer is this one word. Where a
-/// catalogue cannot tell two words apart both are named, and this fails: it needs a scenario with one of them alone.
+/// An engine that lacks one thing and nothing else fails exactly what needs it: then the answer is
+/// this one word. Where a catalogue cannot tell two words apart both are named, and this fails: it
+/// needs a scenario with one of them alone.
 #[test]
 fn each_lack_is_named_by_what_fails_and_what_passes() {
     let found = profiles();
     for word in Word::all().filter(|word| *word != Word::Base(Base::Visible)) {
         let all = found.iter().map(|(.., profile)| profile);
-        let (failed, passed): (Vec<_>, Vec<_>) = all.partition(|profile| profile.is_detached() && profile.has(word));
+        let restorable = |profile: &Profile| !profile.capabilities.contains(&Capability::Refusal);
+        let lacks = |profile: &Profile| profile.is_detached() && profile.has(word);
+        // Who must refuse anyway has no need of what is lacking.
+        let (failed, passed): (Vec<_>, Vec<_>) =
+            all.partition(|profile| lacks(profile) && (restorable(profile) || word == REFUSAL));
+        if failed.is_empty() {
+            let other = Word::Capability(Capability::OtherFilesystem);
+            assert_eq!(word, other, "nothing needs it that can be restored");
+            continue;
+        }
         assert_eq!(blocked_by(&failed, &passed), [word]);
     }
 }

@@ -1,3 +1,5 @@
+//! What failing and passing profiles say about the cause.
+
 use std::collections::BTreeSet;
 
 use super::super::{Base, Capability, Connection, Profile, Word, blocked_by, explain};
@@ -66,6 +68,12 @@ fn controls_are_no_evidence_against_a_word_for_detached_mounts() {
 }
 
 #[test]
+fn what_is_refused_anyway_is_no_evidence_either() {
+    assert_eq!(answer(&["whole deleted"], &["whole deleted refusal", "whole"]), "deleted file or directory");
+    assert_eq!(answer(&["whole deleted refusal"], &["whole deleted", "whole"]), "refusal");
+}
+
+#[test]
 fn nothing_is_said_without_anything_that_passes_or_fails() {
     assert_eq!(answer(&["whole"], &[]), "nothing");
     assert_eq!(answer(&[], &["whole"]), "nothing");
@@ -73,7 +81,7 @@ fn nothing_is_said_without_anything_that_passes_or_fails() {
 
 #[test]
 fn the_order_of_the_profiles_does_not_matter() {
-    let mut failed = vec![profile("whole lock"), profile("subdir fifo"), profile("file lock")];
+    let mut failed = [profile("whole lock"), profile("subdir fifo"), profile("file lock")];
     let passed = profile("whole");
     let first = blocked_by(&failed.iter().collect::<Vec<_>>(), &[&passed]);
     failed.reverse();

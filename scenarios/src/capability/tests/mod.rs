@@ -1,4 +1,4 @@
-//! Small programs and their words.
+//! Programs and their words, profiles and what they explain.
 
 mod catalogue;
 mod explanations;

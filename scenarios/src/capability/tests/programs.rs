@@ -1,3 +1,5 @@
+//! Small programs, each with one thing that is needed, and their words.
+
 use super::words;
 
 /// A file on a whole bind, opened, with steps before and after the detach.
@@ -106,7 +108,7 @@ fn mounts() {
     assert_eq!(bound("bind a b noexec", ""), "whole: attributes");
     assert_eq!(bound("bind a b relatime", ""), "whole:");
     assert_eq!(bound("remount a noexec\nbind a b", ""), "whole:");
-    assert_eq!(bound("remount a noexec\nbind a b", "umount a"), "whole: attributes only-mount");
+    assert_eq!(bound("remount a noexec\nbind a b", "umount a"), "whole: attributes refusal");
     assert_eq!(bound("bind a b\nremount a ro", ""), "whole: attributes");
     assert_eq!(bound("propagation a shared\nbind a b", ""), "whole: propagation");
     assert_eq!(bound("bind a b\nmount tmpfs b/n", ""), "whole: child-mount");
@@ -114,7 +116,7 @@ fn mounts() {
     assert_eq!(bound("bind a c\nmove c b", ""), "whole: moved");
     assert_eq!(bound("bind a b", "rmdir b"), "whole: mount-point-changed");
     assert_eq!(bound("bind a b", "rename b c"), "whole: mount-point-changed");
-    assert_eq!(bound("bind a b", "umount a"), "whole: only-mount");
+    assert_eq!(bound("bind a b", "umount a"), "whole: refusal");
     assert_eq!(bound("bind a b", "propagation a unbindable"), "whole: propagation");
     assert_eq!(bound("bind a b", "mount tmpfs a/n"), "whole: covered");
     assert_eq!(bound("bind a b", "mount tmpfs a"), "whole: covered");

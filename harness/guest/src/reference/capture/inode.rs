@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat, openat2};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{AccessFlags, Whence, faccessat, lseek};
-use protocol::Fault;
 use protocol::observation::{FileId, FileKind, FileStatus};
+use protocol::{Fault, Lack};
 use scenarios::Bytes;
 
 use super::super::image::{Contents, InodeImage, InodeSource, NameImage};
@@ -37,7 +37,11 @@ impl Capture<'_> {
         workshop: &Workshop,
     ) -> Result<NameImage, Cause> {
         writable(workshop, path).map_err(Cause::CannotBeMadeAgain)?;
-        let lost = matches!(self.options.fault, Some(Fault::DeletedLostLinks | Fault::DeletedSuffixLiteral));
+        let lost = match self.options.fault {
+            Some(Fault::DeletedLostLinks | Fault::DeletedSuffixLiteral) => true,
+            Some(Fault::Lacks(Lack::HardLink)) => self.table.get(seen.mount).is_none(),
+            _ => false,
+        };
         if seen.status.links > 0 && seen.status.kind != FileKind::Directory && !lost {
             if was_unnamed(seen) {
                 return Err(Cause::NamedSince);

@@ -8,6 +8,7 @@
 //! - [`entry`]: through which directory entry a file is open
 //! - [`flight`]: sockets, and descriptors in their queues
 //! - `inode`: files that have lost their names
+//! - `lacks`: what an engine makes of it that has not learnt everything
 //! - [`refusal`]: why something cannot be captured
 //!
 //! The process must not run meanwhile. Here it waits for the agent; who captures others must stop them first.
@@ -15,6 +16,7 @@
 pub mod entry;
 pub mod flight;
 mod inode;
+mod lacks;
 pub mod place;
 pub mod refusal;
 pub mod seen;
@@ -159,6 +161,9 @@ impl Capture<'_> {
         }
         if let Err(cause) = self.descriptors(objects, &files) {
             refusals.extend(objects.first().map(|seen| refuse(seen, cause)));
+        }
+        if let (true, Some(Fault::Lacks(lack))) = (refusals.is_empty(), self.options.fault) {
+            refusals = self.without(lack, objects, &files);
         }
         match (refusals.is_empty(), self.options.fault) {
             (true, _) | (_, Some(Fault::AcceptsUnrestorable)) => Ok(self.image),

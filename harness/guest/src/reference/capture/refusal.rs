@@ -69,6 +69,9 @@ pub enum Cause {
     /// A kind of object that this engine does not know.
     #[error("{0} is not supported")]
     Unsupported(String),
+    /// Something that this engine has been told to do without.
+    #[error("{0}")]
+    NotLearnt(String),
     /// A call failed.
     #[error("{0}: {1}")]
     Call(&'static str, io::Error),

@@ -5,6 +5,7 @@
 //! - `open`: files are opened, on the right mount, with the right flags
 //! - `flight`: sockets, and descriptors in their queues
 //! - `inode`: files that ended with the process are made again
+//! - `lacks`: what an engine fails at that has not learnt everything
 //!
 //! The order is: mounts, files (each for everything that has it), then descriptors get their numbers, mappings their
 //! addresses, locks are taken, and last of all root and working directory change. Everything that is opened on the way
@@ -12,6 +13,7 @@
 
 mod flight;
 mod inode;
+mod lacks;
 pub mod mounts;
 mod names;
 mod open;
@@ -78,6 +80,9 @@ pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
     let limit = MoreDescriptors::allow().map_err(at("the limit of descriptors"))?;
     let proc = own_proc().and_then(set_apart).map_err(at("a procfs"))?;
     let stage = Stage::build(image, options, proc.as_fd())?;
+    if let Some(Fault::Lacks(lack)) = options.fault {
+        lacks::check(&stage, lack)?;
+    }
     let mut opened = Opened {
         descriptions: image.descriptions.iter().map(|_| None).collect(),
         mappings: image.mappings.iter().map(|_| None).collect(),

@@ -8,8 +8,8 @@ use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use nix::unistd::{Whence, lseek};
-use protocol::Fault;
 use protocol::observation::FileKind;
+use protocol::{Fault, Lack};
 use scenarios::Bytes;
 
 use super::super::image::{DescriptionImage, InodeSource, MountImage, NameImage};
@@ -106,7 +106,7 @@ impl Stage<'_> {
         let opener = match (self.options.fault, purpose) {
             (Some(Fault::SplitMount), _) => self.another(index),
             (Some(Fault::Attached), Use::Description(_))
-            | (Some(Fault::CwdAttached), Use::Cwd)
+            | (Some(Fault::CwdAttached | Fault::Lacks(Lack::Cwd)), Use::Cwd)
             | (Some(Fault::RootAttached), Use::Root) => wrong::attached(self, mount, false),
             (Some(Fault::OtherBind), Use::Description(_)) => wrong::attached(self, mount, true),
             _ => Ok(None),

@@ -1,0 +1,60 @@
+//! What an engine fails to restore that has not learnt everything ([`Lack`]). It finds out when it
+//! comes to the object: by then the process has ended.
+
+use std::io;
+
+use nix::errno::Errno;
+use protocol::Lack;
+use protocol::observation::FileKind;
+
+use super::super::image::{InodeSource, MountImage, NameImage};
+use super::Failure;
+use super::mounts::Stage;
+
+/// Whether all objects on detached mounts can be restored without it.
+///
+/// # Errors
+/// The first object that cannot.
+pub(super) fn check(stage: &Stage<'_>, lack: Lack) -> Result<(), Failure> {
+    let image = stage.image;
+    let object = |file: usize| image.files[file].object.clone();
+    let failure = match lack {
+        Lack::Directory => {
+            let mut directories = image.descriptions.iter().map(|description| description.file);
+            let found = directories.find(|&file| is_detached(stage, file) && is_directory(stage, file));
+            found.map(|file| (object(file), Errno::EISDIR.into()))
+        }
+        Lack::Mapping => {
+            let found = image.mappings.iter().find(|mapping| is_detached(stage, mapping.file));
+            let missing = || io::Error::new(io::ErrorKind::NotFound, "no visible mount has its file");
+            found.map(|mapping| (format!("mapping at {:x}", mapping.start), missing()))
+        }
+        Lack::Overlay => {
+            let mut files = 0..image.files.len();
+            let found = files.find(|&file| is_detached(stage, file) && is_on_overlay(stage, file));
+            found.map(|file| (format!("{}: open_by_handle_at", object(file)), Errno::EOPNOTSUPP.into()))
+        }
+        _ => None,
+    };
+    failure.map_or(Ok(()), |(what, error)| Err(Failure { what, error }))
+}
+
+fn is_detached(stage: &Stage<'_>, file: usize) -> bool {
+    matches!(stage.image.mounts[stage.image.files[file].mount], MountImage::Detached(_))
+}
+
+fn is_on_overlay(stage: &Stage<'_>, file: usize) -> bool {
+    let MountImage::Detached(mount) = &stage.image.mounts[stage.image.files[file].mount] else { return false };
+    stage.table.get(mount.base).is_some_and(|base| base.fs_type.0 == b"overlay")
+}
+
+fn is_directory(stage: &Stage<'_>, file: usize) -> bool {
+    match &stage.image.files[file].name {
+        NameImage::Live { kind, .. } => *kind == FileKind::Directory,
+        NameImage::Removed { inode, .. } => match &stage.image.inodes[*inode].source {
+            InodeSource::Kept(contents) => contents.kind == FileKind::Directory,
+            InodeSource::Linked { .. } => false,
+        },
+        _ => false,
+    }
+}
