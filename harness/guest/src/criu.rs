@@ -73,6 +73,8 @@ pub struct Run {
     pub error_lines: Vec<String>,
     /// The log and what it printed.
     pub files: Vec<ReportFile>,
+    /// It says that it succeeded, and yet the process that must be there cannot be found, for this reason.
+    pub lost: Option<String>,
 }
 
 /// The version that `criu --version` names; none without a criu that starts.
@@ -136,6 +138,8 @@ impl Images {
             _ => {}
         }
         if self.incremental {
+            // The one relative path. criu takes it from the images folder, not from where it stands, keeps it as a
+            // symbolic link in there, and warns of an absolute one (criu(8)).
             command.arg("--prev-images-dir").arg(format!("../{}", self.last - 1));
         }
         if self.incremental || action == Action::PreDump {
@@ -160,7 +164,8 @@ impl Images {
         let small = self.folder(self.last).join("small");
         fs::create_dir(&small)?;
         mount(Some("small"), &small, Some("tmpfs"), MsFlags::empty(), Some(NO_ROOM))?;
-        command.arg("--images-dir").arg(&small).arg("--work-dir").arg(self.folder(self.last));
+        // The last one counts.
+        command.arg("--images-dir").arg(&small);
         let run = self.run(command, "dump", &[], None, timeout);
         umount2(&small, MntFlags::MNT_DETACH)?;
         run
@@ -175,7 +180,7 @@ impl Images {
         self.run(command, "dump", &[], Some(pipe.as_fd()), timeout)
     }
 
-    /// `criu restore` from the last dump; on success the new process's ID. `root` is where the root of its mount namespace is made from.
+    /// `criu restore` from the last dump. `root` is where the root of the process's mount namespace is made from.
     ///
     /// # Errors
     /// Those of starting it.
@@ -186,9 +191,9 @@ impl Images {
         pipes: [(&OwnedFd, u64); 2],
         externals: &[External],
         timeout: Duration,
-    ) -> io::Result<(Run, Option<i32>)> {
+    ) -> io::Result<Run> {
         let mut command = self.command("restore");
-        command.args(["--restore-detached", "--pidfile", "restored.pid"]);
+        command.arg("--restore-detached");
         if action == Action::CompatRestore {
             command.arg("--mntns-compat-mode");
         }
@@ -207,18 +212,17 @@ impl Images {
             command.arg("--inherit-fd").arg(format!("fd[{number}]:pipe:[{inode}]"));
             inherited.push((fd, number));
         }
-        let pid_file = self.folder(self.last).join("restored.pid");
-        let run = self.run(command, "restore", &inherited, None, timeout)?;
-        let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
-        Ok((run, pid))
+        self.run(command, "restore", &inherited, None, timeout)
     }
 
+    /// Absolute paths: a trial does not hang on where criu stands, neither at its start nor later.
     fn command(&self, action: &str) -> Command {
         let mut command = program();
         let folder = self.folder(self.last);
-        command.arg(action).arg("--images-dir").arg(&folder).arg("--log-file").arg(format!("{action}.log"));
+        command.arg(action).arg("--images-dir").arg(&folder).arg("--work-dir").arg(&folder);
+        command.arg("--log-file").arg(folder.join(format!("{action}.log")));
         command.args([self.verbosity, "--manage-cgroups=ignore", "--file-locks"]);
-        command.current_dir(folder).stdin(Stdio::null()).process_group(0);
+        command.stdin(Stdio::null()).process_group(0);
         command
     }
 
@@ -259,7 +263,7 @@ impl Images {
             error_lines = printed.lines().take(ERROR_LINE_LIMIT).map(str::to_owned).collect();
         }
         let file = |suffix: &str, text: String| ReportFile { name: format!("criu-{name}.{suffix}"), text };
-        Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)] })
+        Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)], lost: None })
     }
 }
 

@@ -58,6 +58,9 @@ fn act(trial: &mut Trial<'_>, durations_us: &mut Vec<u64>) -> Result<(), String>
         if !action.ended_well(&run.end) {
             return Err(format!("{action:?}: {:?} {}", run.end, run.error_lines.join("; ")));
         }
+        if let Some(why) = run.lost {
+            return Err(format!("{action:?}: {why}"));
+        }
         if action == Action::Dump {
             let _ = trial.child.wait_for_end(END_TIME_LIMIT);
             trial.child.reap();

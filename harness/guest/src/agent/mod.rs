@@ -18,6 +18,7 @@ mod offer;
 mod pack;
 mod prepare;
 mod relay;
+mod restored;
 mod shell;
 mod trial;
 mod warm;

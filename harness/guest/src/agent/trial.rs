@@ -229,13 +229,16 @@ impl<'a> Trial<'a> {
             end: ActionEnd::Failed(-1),
             error_lines: vec![format!("the agent: {error}")],
             files: Vec::new(),
+            lost: None,
         });
         let well = action.ended_well(&run.end);
         if !well || self.request.keep_logs {
             reports[0].files.extend(run.files);
         }
-        let (mut after, mut unobservable) = (Vec::new(), None);
-        if action.has_process(&run.end) {
+        let (mut after, mut unobservable) = (Vec::new(), run.lost);
+        if unobservable.is_some() {
+            // There is nothing to look at.
+        } else if action.has_process(&run.end) {
             match self.observe() {
                 Ok(seen) => after = seen,
                 Err(why) => unobservable = Some(why),

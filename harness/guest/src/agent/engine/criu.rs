@@ -42,14 +42,9 @@ impl Criu {
         for path in staged.iter().rev() {
             umount2(path, MntFlags::MNT_DETACH)?;
         }
-        let (mut run, pid) = result?;
-        match (&run.end, pid) {
-            (ActionEnd::Done, Some(pid)) => trial.child.reborn(pid)?,
-            (ActionEnd::Done, None) => {
-                run.end = ActionEnd::Failed(-1);
-                run.error_lines.push("criu says that it restored, but wrote no process ID".to_owned());
-            }
-            _ => {}
+        let mut run = result?;
+        if run.end == ActionEnd::Done {
+            run.lost = trial.child.find_again()?.err();
         }
         Ok(run)
     }

@@ -150,7 +150,7 @@ fn has_detached(image: &Image) -> bool {
 }
 
 fn run(end: ActionEnd) -> Run {
-    Run { end, error_lines: Vec::new(), files: Vec::new() }
+    Run { end, error_lines: Vec::new(), files: Vec::new(), lost: None }
 }
 
 /// Captures in a process of its own, in the namespace of the process.
