@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use protocol::message::{Engine, Event, Request, TrialReport, TrialRequest};
 use scenarios::Scenario;
 
-use crate::judge::{Context, Judgement, Trial, Verdict, judge};
+use crate::judge::{Context, FailureKind, Judgement, Trial, Verdict, judge};
 use crate::machine::{Machine, MachineError, MachineSpec, Traces};
 pub use taken::Taken;
 
@@ -244,7 +244,11 @@ impl Worker<'_> {
         match self.attempt(task) {
             Attempt::Interrupted => Over::not_run(task.clone(), "interrupted"),
             Attempt::Over(over) if again::is_unexpected(&over.judgement) => {
-                again::confirmed(*over, self.shared.retries, self.shared.campaign, || self.attempt(task))
+                let (retries, campaign) = (self.shared.retries, self.shared.campaign);
+                again::confirmed(*over, retries, campaign, || {
+                    self.running = None;
+                    self.attempt(task)
+                })
             }
             Attempt::Over(over) => *over,
             Attempt::Died { error, traces, trials_before } => {
@@ -369,8 +373,19 @@ fn wait_for_report(machine: &mut Machine, number: u64, limit: Duration) -> Resul
     }
 }
 
-/// Whether the machine may not serve the next trial: something happened that nobody expected, or something stays behind.
+/// Whether the machine may not serve the next trial: something stays behind, the kernel complained, or the trial ended in a
+/// way that nobody expected and that says nothing of the machine. What criu got wrong about a process has ended with that
+/// process, and the guest has looked for all that is left.
 fn suspicious(judgement: &Judgement, report: &TrialReport) -> bool {
-    let expected = matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported);
-    !expected || !report.leftovers.is_empty() || !report.kernel_log.is_empty()
+    if !report.leftovers.is_empty() || !report.kernel_log.is_empty() {
+        return true;
+    }
+    match judgement.verdict {
+        Verdict::Pass | Verdict::Xfail(_) | Verdict::Xpass | Verdict::Unsupported => false,
+        Verdict::Fail(kind) | Verdict::ChangedFail(kind) => {
+            use FailureKind::{Crash, Hang, HarmedByDump, KernelSplat, Litter};
+            matches!(kind, Crash | HarmedByDump | Hang | KernelSplat | Litter)
+        }
+        _ => true,
+    }
 }
