@@ -28,6 +28,7 @@ const PROGRAM: &str = "/usr/sbin/criu";
 /// (crate `harness`, module `image::criu`).
 const OWN: &str = "/subject/criu";
 const OWN_LOADER: &str = "/subject/ld.so";
+pub(crate) const FOLDER: &str = "/subject";
 const OWN_LIBRARIES: &str = "/subject/lib";
 /// More of a log than this is not sent: its end is where the error stands.
 const LOG_LIMIT: usize = 1 << 20;

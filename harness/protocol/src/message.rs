@@ -25,6 +25,10 @@ pub enum Request {
     /// Answered by [`Event::Bare`].
     Bare(TrialRequest),
     /// Lead a trial to some moment and start a shell there; answered by [`Event::FromShell`].
+    /// A criu in place of the userland's. The contents of the files follow right behind this line, in this order and as they
+    /// are, which no other request has: a criu with its libraries is more than one line may be. Answered by
+    /// [`Event::HandedOver`].
+    HandOver(Vec<HandedFile>),
     Shell(Box<ShellRequest>),
     /// For the shell that runs; without one it is not heard.
     ToShell(ToShell),
@@ -45,6 +49,15 @@ pub struct Wake {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
+/// A file that is handed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedFile {
+    /// Its path below the folder for them.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
     /// The agent is up; the first message.
     Ready(Ready),
     /// The machine is warm.
@@ -65,6 +78,11 @@ pub enum Event {
         trial: u64,
         /// How long each action of the lifecycle took, in microseconds.
         durations_us: Vec<u64>,
+    /// The files were taken.
+    HandedOver {
+        /// The version that this criu tells; none when it does not start.
+        criu: Option<String>,
+    },
         /// What kept it from its end.
         failure: Option<String>,
     },

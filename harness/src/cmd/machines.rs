@@ -177,7 +177,7 @@ impl MachineArgs {
 
     /// A VM as the accelerator's probe boots it.
     pub(super) fn vm(&self, store: &Store, kernel: &str, parts: &Parts, work: &Path) -> anyhow::Result<VmSpec> {
-        let image = store.boot_image(kernel, &parts.userland, parts.criu.as_ref(), parts.tools.as_ref())?;
+        let image = store.boot_image(kernel, &parts.userland, parts.tools.as_ref())?;
         Ok(VmSpec {
             qemu: self.qemu(store)?,
             accelerator: accel::Accelerator::Tcg,
@@ -190,6 +190,7 @@ impl MachineArgs {
     }
 
     pub(super) fn accelerator(&self, spec: &VmSpec) -> anyhow::Result<Decision> {
+            criu: parts.criu.clone(),
         Ok(accel::choose(self.accel, spec, &self.store.cache_dir()?)?)
     }
 

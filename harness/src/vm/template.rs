@@ -94,8 +94,8 @@ impl Template {
 }
 
 /// A hash of everything that makes one template another: the program and version of QEMU, its whole command line (with
-/// accelerator, processor, memory and devices), kernel and initramfs (with userland, subject and agent), and for KVM
-/// the host's processor and kernel.
+/// accelerator, processor, memory and devices), kernel and initramfs (with userland and agent), and for KVM the host's
+/// processor and kernel. A criu of the user's is not in it: copies get it when they are awake.
 ///
 /// # Errors
 /// A file that the machine is made of cannot be looked at.
@@ -205,3 +205,4 @@ mod tests {
         assert!(key(&spec).unwrap_err().to_string().contains("vmlinux"));
     }
 }
+            criu: None,

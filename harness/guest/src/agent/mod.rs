@@ -20,6 +20,7 @@ mod prepare;
 mod relay;
 mod restored;
 mod shell;
+mod subject;
 mod trial;
 mod warm;
 
@@ -135,6 +136,13 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                 wire::send(&mut to_host, &Event::Awake { nonce: wake.nonce, ready })?;
             }
             Ok(Request::Bare(request)) => {
+            Ok(Request::HandOver(files)) => {
+                if let Err(error) = subject::take(&files, &mut from_host) {
+                    wire::send(&mut to_host, &Event::Broken { why: format!("taking another criu: {error}") })?;
+                    return Err(error.into());
+                }
+                wire::send(&mut to_host, &Event::HandedOver { criu: crate::criu::version() })?;
+            }
                 let (durations_us, failure) = bare::run(&request, &mut machine);
                 wire::send(&mut to_host, &Event::Bare { trial: request.trial, durations_us, failure })?;
             }
