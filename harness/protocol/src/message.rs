@@ -18,7 +18,10 @@ pub enum Request {
     RunPack(PackRequest),
     /// Do what the first trial would pay for: load every module, have criu find out about the kernel. For a machine
     /// that is about to be saved; answered by [`Event::Warm`], after which the agent is silent and waits.
-    WarmUp,
+    WarmUp {
+        /// Have the userland's criu dump and restore a process too.
+        cycle: bool,
+    },
     /// The first request to a copy of a saved machine; answered by [`Event::Awake`].
     Wake(Wake),
     /// Set up the process of a trial and dump and restore it with nothing around: what a trial is measured against.
@@ -65,6 +68,8 @@ pub struct HandedFile {
         /// What could not be done; whatever needs it will find out by itself.
         failed: Vec<String>,
     },
+        /// Traces of it that could not be taken away: this machine must not be saved.
+        traces: Vec<String>,
     /// This copy of a saved machine is alive.
     Awake {
         /// That of [`Wake`].

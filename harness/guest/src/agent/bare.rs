@@ -35,7 +35,7 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, O
         }
         Err(failure) => Some(failure.what),
     };
-    let _ = before.clean(&top);
+    let _ = before.clean(Some(&top));
     disks.detach();
     let _ = fs::remove_dir_all(images_folder(request.trial));
     let _ = remove_top(&top);

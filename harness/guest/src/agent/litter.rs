@@ -44,8 +44,8 @@ impl Before {
     }
 
     /// Names what is more than it was, and takes away what can be taken away: processes are killed, mounts detached, files
-    /// and empty folders removed.
-    pub(super) fn clean(&self, expected_mounts: &str) -> io::Result<Vec<String>> {
+    /// and empty folders removed. Mounts below `expected_mounts` are taken away unnamed.
+    pub(super) fn clean(&self, expected_mounts: Option<&str>) -> io::Result<Vec<String>> {
         let mut leftovers = Vec::new();
         reap_all();
         for &pid in processes()?.difference(&self.processes) {
@@ -57,7 +57,7 @@ impl Before {
         mounts.retain(|mount| !self.mounts.contains(&mount.id));
         // Children stand after their parents.
         for mount in mounts.iter().rev() {
-            let below = mount.mount_point.0.strip_prefix(expected_mounts.as_bytes());
+            let below = expected_mounts.and_then(|top| mount.mount_point.0.strip_prefix(top.as_bytes()));
             let expected = below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
             if !expected {
                 leftovers.push(format!("mount {} ({}) on {}", mount.id, mount.fs_type, mount.mount_point));

@@ -37,6 +37,7 @@ use protocol::wire;
 use boot::BootError;
 use host::Side;
 use machine::Machine;
+use warm::Warmth;
 
 /// The agent's life in a VM; ends with the machine.
 pub fn main() -> ExitCode {
@@ -123,9 +124,9 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                 let report = Box::new(pack::run(pack, &mut machine, &mut progress)?);
                 wire::send(&mut to_host, &Event::PackFinished { trial: number, report })?;
             }
-            Ok(Request::WarmUp) => {
-                let failed = warm::warm_up(&mut machine, ready.criu.is_some());
-                wire::send(&mut to_host, &Event::Warm { failed })?;
+            Ok(Request::WarmUp { cycle }) => {
+                let Warmth { failed, traces } = warm::warm_up(&mut machine, cycle && ready.criu.is_some());
+                wire::send(&mut to_host, &Event::Warm { failed, traces })?;
             }
             Ok(Request::Wake(wake)) => {
                 if let Err(error) = warm::set_clock(&machine, wake.unix_time_ns) {

@@ -64,7 +64,7 @@ pub(super) fn run_all(
     }
     progress("clean-up")?;
     let report = &mut reports[0];
-    match before.clean(&top) {
+    match before.clean(Some(&top)) {
         Ok(leftovers) => report.leftovers = leftovers,
         Err(error) => report.leftovers.push(format!("looking for leftovers: {error}")),
     }
