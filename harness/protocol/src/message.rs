@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::caller::Finding;
 pub use crate::lifecycle::{Action, Lifecycle};
 use crate::shell::{FromShell, ShellRequest, ToShell};
 use crate::{Fault, Observation};
@@ -24,14 +25,14 @@ pub enum Request {
     },
     /// The first request to a copy of a saved machine; answered by [`Event::Awake`].
     Wake(Wake),
-    /// Set up the process of a trial and dump and restore it with nothing around: what a trial is measured against.
-    /// Answered by [`Event::Bare`].
-    Bare(TrialRequest),
-    /// Lead a trial to some moment and start a shell there; answered by [`Event::FromShell`].
     /// A criu in place of the userland's. The contents of the files follow right behind this line, in this order and as they
     /// are, which no other request has: a criu with its libraries is more than one line may be. Answered by
     /// [`Event::HandedOver`].
     HandOver(Vec<HandedFile>),
+    /// Set up the process of a trial and dump and restore it with nothing around: what a trial is measured against.
+    /// Answered by [`Event::Bare`].
+    Bare(TrialRequest),
+    /// Lead a trial to some moment and start a shell there; answered by [`Event::FromShell`].
     Shell(Box<ShellRequest>),
     /// For the shell that runs; without one it is not heard.
     ToShell(ToShell),
@@ -48,10 +49,6 @@ pub struct Wake {
     pub unix_time_ns: u64,
 }
 
-/// The agent tells.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Event {
 /// A file that is handed over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandedFile {
@@ -61,15 +58,19 @@ pub struct HandedFile {
     pub bytes: u64,
 }
 
+/// The agent tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
     /// The agent is up; the first message.
     Ready(Ready),
     /// The machine is warm.
     Warm {
         /// What could not be done; whatever needs it will find out by itself.
         failed: Vec<String>,
-    },
         /// Traces of it that could not be taken away: this machine must not be saved.
         traces: Vec<String>,
+    },
     /// This copy of a saved machine is alive.
     Awake {
         /// That of [`Wake`].
@@ -77,17 +78,17 @@ pub struct HandedFile {
         /// The machine as it is now.
         ready: Ready,
     },
+    /// The files were taken.
+    HandedOver {
+        /// The version that this criu tells; none when it does not start.
+        criu: Option<String>,
+    },
     /// The bare work is done.
     Bare {
         /// The trial's number.
         trial: u64,
         /// How long each action of the lifecycle took, in microseconds.
         durations_us: Vec<u64>,
-    /// The files were taken.
-    HandedOver {
-        /// The version that this criu tells; none when it does not start.
-        criu: Option<String>,
-    },
         /// What kept it from its end.
         failure: Option<String>,
     },
@@ -299,6 +300,9 @@ pub struct ActionReport {
     pub after: Option<Observation>,
     /// Why the process could not be observed although it should be there.
     pub unobservable: Option<String>,
+    /// What the caller found, after an action with relative paths that says it succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caller: Vec<Finding>,
 }
 
 /// How an action ended.

@@ -136,7 +136,6 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                 let ready = Ready { tainted: machine.tainted(), uptime_ms: uptime_ms(), ..ready.clone() };
                 wire::send(&mut to_host, &Event::Awake { nonce: wake.nonce, ready })?;
             }
-            Ok(Request::Bare(request)) => {
             Ok(Request::HandOver(files)) => {
                 if let Err(error) = subject::take(&files, &mut from_host) {
                     wire::send(&mut to_host, &Event::Broken { why: format!("taking another criu: {error}") })?;
@@ -144,6 +143,7 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                 }
                 wire::send(&mut to_host, &Event::HandedOver { criu: crate::criu::version() })?;
             }
+            Ok(Request::Bare(request)) => {
                 let (durations_us, failure) = bare::run(&request, &mut machine);
                 wire::send(&mut to_host, &Event::Bare { trial: request.trial, durations_us, failure })?;
             }

@@ -62,7 +62,10 @@ mod tests {
         let outside = take_into(&folder, &[file("../x", 1)], &mut &b"x"[..]);
         fs::remove_dir_all(&folder).expect("its end");
         taken.expect("all is there");
-        assert_eq!((got, mode & 0o777, from), (["one", "", "two3"].map(str::to_owned), 0o755, &b"and what follows"[..]));
+        assert_eq!(
+            (got, mode & 0o777, from),
+            (["one", "", "two3"].map(str::to_owned), 0o755, &b"and what follows"[..])
+        );
         assert_eq!(cut.expect_err("a byte is missing").kind(), io::ErrorKind::UnexpectedEof);
         assert!(outside.expect_err("it leads out").to_string().contains("leads out"));
     }

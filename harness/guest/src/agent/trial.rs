@@ -248,17 +248,25 @@ impl<'a> Trial<'a> {
         } else {
             self.child.reap();
         }
+        let (mut caller, mut error_lines) = (Vec::new(), run.error_lines);
+        if well && action.is_relative() {
+            match engine.findings(action, self) {
+                Ok(findings) => caller = findings,
+                // To the judge a finding that is missing is no verdict.
+                Err(error) => error_lines.push(format!("the agent: looking at what the caller finds: {error}")),
+            }
+        }
         let goes_on = well && unobservable.is_none();
         let mut after = after.into_iter();
-        let mut error_lines = Some(run.error_lines);
         for report in reports {
             report.actions.push(ActionReport {
                 action,
                 end: run.end.clone(),
-                error_lines: error_lines.take().unwrap_or_default(),
+                error_lines: std::mem::take(&mut error_lines),
                 duration_ms,
                 after: after.next(),
                 unobservable: unobservable.clone(),
+                caller: std::mem::take(&mut caller),
             });
         }
         goes_on

@@ -170,6 +170,9 @@ fn tasks(args: &SelftestArgs, kernel: &str, faults: &[&Description], scenarios: 
         for lifecycle in [Lifecycle::DumpRestore, Lifecycle::LeaveRunning] {
             first.extend(scenarios.iter().map(|scenario| task(None, lifecycle, scenario)));
         }
+        let word = Lifecycle::RelativePaths.word();
+        let about = scenarios.iter().filter(|scenario| scenario.requires.lifecycles.iter().any(|own| own == word));
+        first.extend(about.map(|scenario| task(None, Lifecycle::RelativePaths, scenario)));
     }
     first.extend(rest);
     first

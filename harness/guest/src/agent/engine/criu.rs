@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use protocol::caller::Finding;
 use protocol::message::{Action, ActionEnd};
 
 use super::super::child::pipe_inode;
@@ -32,6 +33,10 @@ impl Criu {
             trial.child.resume(trial.answer_timeout())?;
         }
         Ok(run)
+    }
+
+    pub(super) fn findings(&self, action: Action, pid: i32) -> io::Result<Vec<Finding>> {
+        self.images.findings(action, pid)
     }
 
     pub(super) fn restore(&mut self, trial: &mut Trial<'_>, action: Action) -> io::Result<Run> {
