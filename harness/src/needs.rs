@@ -32,7 +32,8 @@ pub fn unmet(scenario: &Scenario, trial: &Trial) -> Option<String> {
 
 /// What the engine cannot do: the reference engine knows no more than to dump, to leave running, and to restore.
 fn beyond(trial: &Trial) -> Option<String> {
-    let known = [Action::Dump, Action::DumpLeaveRunning, Action::Restore];
+    let known =
+        [Action::Dump, Action::DumpLeaveRunning, Action::Restore, Action::RelativeDump, Action::RelativeRestore];
     let other = trial.lifecycle.actions().iter().find(|action| !known.contains(action))?;
     let is_reference = trial.subject.starts_with(REFERENCE);
     is_reference.then(|| format!("the reference engine has no {}, which {} needs", other.word(), trial.lifecycle))

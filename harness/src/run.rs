@@ -12,6 +12,7 @@
 //! - [`order`]: what teaches most runs first
 //! - `again`: what two runs of one trial come to
 //! - [`confirm`]: which failures are run again
+//! - `suspicion`: which trials cost their machine
 //! - `taken`: branches of criu that were taken
 
 mod again;
@@ -21,6 +22,7 @@ pub mod order;
 mod pack;
 pub(crate) mod patience;
 pub mod sharing;
+mod suspicion;
 mod taken;
 
 use std::collections::VecDeque;
@@ -36,6 +38,7 @@ use crate::judge::{Context, Judgement, Signature, Trial, Verdict, judge};
 use crate::machine::{Machine, MachineError, MachineSpec, Traces};
 pub use confirm::Confirm;
 use patience::{Ended, Heard, Patience};
+use suspicion::suspicious;
 pub use taken::Taken;
 
 /// How long one action of a lifecycle may take under KVM; other accelerators scale it.
@@ -397,10 +400,4 @@ fn patient<T>(
         Ended::Machine(error) => error,
         Ended::Astray(what) => machine.astray(what),
     })
-}
-
-/// Whether the machine may not serve the next trial: something happened that nobody expected, or something stays behind.
-fn suspicious(judgement: &Judgement, report: &TrialReport) -> bool {
-    let expected = matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported);
-    !expected || !report.leftovers.is_empty() || !report.kernel_log.is_empty()
 }

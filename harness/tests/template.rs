@@ -61,7 +61,7 @@ impl Rig {
         let cache = default_cache_dir()?;
         let store = Store::open(&cache, &tree, Settings::default())?;
         let defaults = store.manifest().defaults.clone();
-        let image = store.boot_image(&defaults.kernel, &defaults.userland, None, None)?;
+        let image = store.boot_image(&defaults.kernel, &defaults.userland, None)?;
         let qemu = store.qemu()?;
         let libraries = qemu.library_path.to_string_lossy();
         let work = tempfile::tempdir()?.keep();
@@ -73,6 +73,7 @@ impl Rig {
             memory_mib: 640,
             directory: work.join("template"),
             extra_cmdline: String::new(),
+            criu: None,
         };
         let accelerator = accel::choose(AcceleratorChoice::Auto, &spec, &cache)?.accelerator;
         let in_memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir);

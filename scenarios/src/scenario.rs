@@ -49,7 +49,7 @@ impl Scenario {
 }
 
 /// The words that `requires lifecycle=` takes: what can be done to the process between two looks.
-pub const LIFECYCLES: [&str; 9] = [
+pub const LIFECYCLES: [&str; 10] = [
     "dump-restore",
     "leave-running",
     "three-times",
@@ -59,6 +59,7 @@ pub const LIFECYCLES: [&str; 9] = [
     "compat-mode",
     "failed-dump",
     "killed-dump",
+    "relative-paths",
 ];
 
 /// What a scenario needs; decided before it runs.

@@ -18,14 +18,17 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
+use protocol::caller::{Finding, IMAGES, PIDFILE, WORK};
 use protocol::message::{Action, ActionEnd, ReportFile};
 
+use crate::caller::Caller;
 use crate::{breakpoints, coverage, sys};
 
 /// Where the userland has it.
 const PROGRAM: &str = "/usr/sbin/criu";
 /// A criu of the user's, which goes before the userland's: itself, its loader unless it is static, its libraries
 /// (crate `harness`, module `image::criu`).
+pub(crate) const FOLDER: &str = "/subject";
 const OWN: &str = "/subject/criu";
 const OWN_LOADER: &str = "/subject/ld.so";
 const OWN_LIBRARIES: &str = "/subject/lib";
@@ -49,6 +52,8 @@ pub struct Images {
     verbosity: &'static str,
     /// The number of the last dump, and with it the name of its folder.
     last: usize,
+    /// Whoever names every path relatively, in lifecycles that are about this.
+    caller: Option<Caller>,
     /// The last dump was a pre-dump: the next saves only what changed since.
     incremental: bool,
 }
@@ -73,6 +78,8 @@ pub struct Run {
     pub error_lines: Vec<String>,
     /// The log and what it printed.
     pub files: Vec<ReportFile>,
+    /// It says that it succeeded, and yet the process that must be there cannot be found, for this reason.
+    pub lost: Option<String>,
 }
 
 /// The version that `criu --version` names; none without a criu that starts.
@@ -112,7 +119,7 @@ impl Images {
     pub fn new(folder: PathBuf, own_mounts: bool, quiet: bool) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         let verbosity = if quiet { QUIET } else { VERBOSE };
-        Ok(Images { folder, own_mounts, verbosity, last: 0, incremental: false })
+        Ok(Images { folder, own_mounts, verbosity, last: 0, caller: None, incremental: false })
     }
 
     /// The folder of a dump.
@@ -128,6 +135,9 @@ impl Images {
         self.last += 1;
         let folder = self.folder(self.last);
         fs::create_dir(&folder)?;
+        if action == Action::RelativeDump {
+            self.caller = Some(Caller::new(&folder)?);
+        }
         let name = if action == Action::PreDump { "pre-dump" } else { "dump" };
         let mut command = self.command(name);
         command.args(["--tree", &pid.to_string(), "--link-remap"]);
@@ -137,6 +147,8 @@ impl Images {
             _ => {}
         }
         if self.incremental {
+            // The one relative path. criu takes it from the images folder, not from where it stands, keeps it as a
+            // symbolic link in there, and warns of an absolute one (criu(8)).
             command.arg("--prev-images-dir").arg(format!("../{}", self.last - 1));
         }
         if self.incremental || action == Action::PreDump {
@@ -161,7 +173,8 @@ impl Images {
         let small = self.folder(self.last).join("small");
         fs::create_dir(&small)?;
         mount(Some("small"), &small, Some("tmpfs"), MsFlags::empty(), Some(NO_ROOM))?;
-        command.arg("--images-dir").arg(&small).arg("--work-dir").arg(self.folder(self.last));
+        // The last one counts.
+        command.arg("--images-dir").arg(&small);
         let run = self.run(command, "dump", &[], None, timeout);
         umount2(&small, MntFlags::MNT_DETACH)?;
         run
@@ -176,7 +189,16 @@ impl Images {
         self.run(command, "dump", &[], Some(pipe.as_fd()), timeout)
     }
 
-    /// `criu restore` from the last dump; on success the new process's ID. `root` is where the root of its mount namespace is made from.
+    /// What the caller found after an action, which is about this only where paths were relative; `pid` is the process's number.
+    ///
+    /// # Errors
+    /// Those of looking.
+    pub fn findings(&self, action: Action, pid: i32) -> io::Result<Vec<Finding>> {
+        let log = if action.restores() { "restore.log" } else { "dump.log" };
+        self.caller.as_ref().map_or_else(|| Ok(Vec::new()), |caller| caller.findings(action, log, pid))
+    }
+
+    /// `criu restore` from the last dump. `root` is where the root of the process's mount namespace is made from.
     ///
     /// # Errors
     /// Those of starting it.
@@ -187,9 +209,12 @@ impl Images {
         pipes: [(&OwnedFd, u64); 2],
         externals: &[External],
         timeout: Duration,
-    ) -> io::Result<(Run, Option<i32>)> {
+    ) -> io::Result<Run> {
         let mut command = self.command("restore");
-        command.args(["--restore-detached", "--pidfile", "restored.pid"]);
+        command.arg("--restore-detached");
+        if let Some(caller) = self.caller.as_ref().filter(|_| action.is_relative()) {
+            command.args(["--pidfile", PIDFILE, "--action-script"]).arg(caller.hook());
+        }
         if action == Action::CompatRestore {
             command.arg("--mntns-compat-mode");
         }
@@ -208,18 +233,27 @@ impl Images {
             command.arg("--inherit-fd").arg(format!("fd[{number}]:pipe:[{inode}]"));
             inherited.push((fd, number));
         }
-        let pid_file = self.folder(self.last).join("restored.pid");
-        let run = self.run(command, "restore", &inherited, None, timeout)?;
-        let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
-        Ok((run, pid))
+        self.run(command, "restore", &inherited, None, timeout)
     }
 
+    /// Absolute paths: a trial does not hang on where criu stands, neither at its start nor later. But a caller who wants to
+    /// know just that gives relative ones; the log is named from the folder to work in (criu(8)).
     fn command(&self, action: &str) -> Command {
         let mut command = program();
-        let folder = self.folder(self.last);
-        command.arg(action).arg("--images-dir").arg(&folder).arg("--log-file").arg(format!("{action}.log"));
+        let log = format!("{action}.log");
+        match &self.caller {
+            None => {
+                let folder = self.folder(self.last);
+                command.arg(action).arg("--images-dir").arg(&folder).arg("--work-dir").arg(&folder);
+                command.arg("--log-file").arg(folder.join(log));
+            }
+            Some(caller) => {
+                command.args([action, "--images-dir", IMAGES, "--work-dir", WORK, "--log-file", &log]);
+                command.current_dir(&caller.folder);
+            }
+        }
         command.args([self.verbosity, "--manage-cgroups=ignore", "--file-locks"]);
-        command.current_dir(folder).stdin(Stdio::null()).process_group(0);
+        command.stdin(Stdio::null()).process_group(0);
         command
     }
 
@@ -233,6 +267,7 @@ impl Images {
         timeout: Duration,
     ) -> io::Result<Run> {
         let folder = self.folder(self.last);
+        let log = self.caller.as_ref().map_or_else(|| folder.clone(), |caller| caller.folder.join(WORK));
         let printed = folder.join(format!("{name}.out"));
         let output = File::create(&printed)?;
         command.stdout(output.try_clone()?).stderr(output);
@@ -253,14 +288,14 @@ impl Images {
             (true, Some(code), _) => ActionEnd::Failed(code),
             (true, None, signal) => ActionEnd::Killed(signal.unwrap_or(0)),
         };
-        let log = read_end(&folder.join(format!("{name}.log")));
+        let log = read_end(&log.join(format!("{name}.log")));
         let printed = read_end(&printed);
         let mut error_lines = error_lines(&log);
         if error_lines.is_empty() {
             error_lines = printed.lines().take(ERROR_LINE_LIMIT).map(str::to_owned).collect();
         }
         let file = |suffix: &str, text: String| ReportFile { name: format!("criu-{name}.{suffix}"), text };
-        Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)] })
+        Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)], lost: None })
     }
 }
 

@@ -3,6 +3,7 @@
 //! - [`agent`]: PID 1; brings the machine up, takes requests, leads a trial, tells the host what was seen
 //! - [`executor`]: the process under test; carries out a program, looks at itself, waits
 //! - [`observe`]: the look at a process, from inside and from outside
+//! - [`caller`]: what whoever has a process dumped or restored finds around himself
 //! - [`criu`]: dump and restore through the `criu` command line
 //! - `breakpoints`: what a criu must do without on an emulated processor
 //! - [`coverage`]: what a criu says that was built to count its branches
@@ -14,6 +15,7 @@
 
 pub mod agent;
 mod breakpoints;
+pub mod caller;
 pub mod coverage;
 pub mod criu;
 pub mod executor;

@@ -1,9 +1,12 @@
 //! Picks the role: PID 1 is the agent of a VM, `host-agent` the one on the host's own kernel, `executor` the process
-//! under test.
+//! under test. Under the name of a hook it is one for criu.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if guest::caller::is_hook() {
+        return guest::caller::hook_main();
+    }
     match std::env::args().nth(1).as_deref() {
         Some("executor") => guest::executor::main(),
         Some("host-agent") => guest::agent::host_main(std::env::args_os().skip(2)),

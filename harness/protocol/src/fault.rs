@@ -128,6 +128,7 @@ faults! {
     ProcessLeft "process-left" "litter" "A process that helped with the restore does not end." ["subdir-bind/file@tmpfs,rdwr"];
     TouchedByDump "touched-by-dump" "litter" "The dump changes the inode of a file, though nothing in it." ["subdir-bind/file@tmpfs,rdwr"] LeaveRunning;
     Restarted "restarted" "harmed-by-dump" "A process without detached files is ended and restored instead of left running." ["subdir-bind/control@tmpfs"] LeaveRunning;
+    PidfileElsewhere "pidfile-elsewhere" "wrong-content" "The restored process's number is written to a file beside the one that was named." ["caller/file@tmpfs"] RelativePaths;
     RefusesAll "refuses-all" "dump-failed" "Every dump is refused." ["subdir-bind/file@tmpfs,rdwr"];
     AcceptsUnrestorable "accepts-unrestorable" "lost-object" "What cannot be restored is left out of a dump that succeeds." ["only-mount/file@tmpfs"];
     KillsOnRefusal "kills-on-refusal" "harmed-by-dump" "The process is ended although the dump was refused." ["only-mount/file@tmpfs"];

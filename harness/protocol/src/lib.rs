@@ -13,6 +13,7 @@
 //! - [`wire`]: one JSON object a line, with a version and a size limit
 
 pub mod blank;
+pub mod caller;
 pub mod fault;
 pub mod fuzz;
 pub mod lack;

@@ -51,6 +51,7 @@ lifecycles! {
     CompatMode "compat-mode" "Dump, restore with criu's older mount engine." [Dump, CompatRestore];
     FailedDump "failed-dump" "A dump that finds its disk full; then dump and restore." [FailedDump, Dump, Restore];
     KilledDump "killed-dump" "A dump that is killed while it saves memory; then dump and restore." [KilledDump, Dump, Restore];
+    RelativePaths "relative-paths" "Dump, restore, with all paths relative; then what the caller finds." [RelativeDump, RelativeRestore];
 }
 
 impl fmt::Display for Lifecycle {
@@ -89,6 +90,10 @@ pub enum Action {
     Restore,
     /// Restore with `--mntns-compat-mode`.
     CompatRestore,
+    /// Checkpoint by a caller who names every path relatively; the process ends.
+    RelativeDump,
+    /// Restore by such a caller ([`crate::caller`]).
+    RelativeRestore,
 }
 
 impl Action {
@@ -106,12 +111,19 @@ impl Action {
             Action::KilledDump => "killed-dump",
             Action::Restore => "restore",
             Action::CompatRestore => "compat-restore",
+            Action::RelativeDump => "relative-dump",
+            Action::RelativeRestore => "relative-restore",
         }
+    }
+
+    /// The caller names every path relatively, and looks around himself afterwards.
+    pub const fn is_relative(self) -> bool {
+        matches!(self, Action::RelativeDump | Action::RelativeRestore)
     }
 
     /// There is a new process afterwards, with other numbers.
     pub const fn restores(self) -> bool {
-        matches!(self, Action::Restore | Action::CompatRestore)
+        matches!(self, Action::Restore | Action::CompatRestore | Action::RelativeRestore)
     }
 
     /// The harness itself sees to it that this dump does not succeed.
@@ -132,9 +144,9 @@ impl Action {
     pub fn has_process(self, end: &ActionEnd) -> bool {
         let done = *end == ActionEnd::Done;
         match self {
-            Action::Dump | Action::FailedDump | Action::KilledDump => !done,
+            Action::Dump | Action::RelativeDump | Action::FailedDump | Action::KilledDump => !done,
             Action::DumpLeaveRunning | Action::DumpLeaveStopped | Action::PreDump => true,
-            Action::Restore | Action::CompatRestore => done,
+            Action::Restore | Action::CompatRestore | Action::RelativeRestore => done,
         }
     }
 }

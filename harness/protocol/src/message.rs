@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::caller::Finding;
 pub use crate::lifecycle::{Action, Lifecycle};
 use crate::limits;
 use crate::shell::{FromShell, ShellRequest, ToShell};
@@ -19,9 +20,16 @@ pub enum Request {
     RunPack(PackRequest),
     /// Do what the first trial would pay for: load every module, have criu find out about the kernel. For a machine
     /// that is about to be saved; answered by [`Event::Warm`], after which the agent is silent and waits.
-    WarmUp,
+    WarmUp {
+        /// Have the userland's criu dump and restore a process too.
+        cycle: bool,
+    },
     /// The first request to a copy of a saved machine; answered by [`Event::Awake`].
     Wake(Wake),
+    /// A criu in place of the userland's. The contents of the files follow right behind this line, in this order and as they
+    /// are, which no other request has: a criu with its libraries is more than one line may be. Answered by
+    /// [`Event::HandedOver`].
+    HandOver(Vec<HandedFile>),
     /// Set up the process of a trial and dump and restore it with nothing around: what a trial is measured against.
     /// Answered by [`Event::Bare`].
     Bare(TrialRequest),
@@ -42,6 +50,15 @@ pub struct Wake {
     pub unix_time_ns: u64,
 }
 
+/// A file that is handed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedFile {
+    /// Its path below the folder for them.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
 /// The agent tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -52,6 +69,8 @@ pub enum Event {
     Warm {
         /// What could not be done; whatever needs it will find out by itself.
         failed: Vec<String>,
+        /// Traces of it that could not be taken away: this machine must not be saved.
+        traces: Vec<String>,
     },
     /// This copy of a saved machine is alive.
     Awake {
@@ -59,6 +78,11 @@ pub enum Event {
         nonce: u64,
         /// The machine as it is now.
         ready: Ready,
+    },
+    /// The files were taken.
+    HandedOver {
+        /// The version that this criu tells; none when it does not start.
+        criu: Option<String>,
     },
     /// The bare work is done.
     Bare {
@@ -282,6 +306,9 @@ pub struct ActionReport {
     pub after: Option<Observation>,
     /// Why the process could not be observed although it should be there.
     pub unobservable: Option<String>,
+    /// What the caller found, after an action with relative paths that says it succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caller: Vec<Finding>,
 }
 
 /// How an action ended.

@@ -1,8 +1,9 @@
 //! From the command line to what workers run trials on: the backend, the accelerator, QEMU, the images.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -161,7 +162,10 @@ impl MachineArgs {
     fn clones(&self, spec: &VmSpec, work: &Path) -> anyhow::Result<Option<Arc<Clones>>> {
         let limit = TEMPLATE_TIME_LIMIT.mul_f64(spec.accelerator.timeout_scale() * self.timeout_scale);
         match self.shelf(super::run::progress())?.template(spec, Instant::now() + limit) {
-            Ok(kept) => Ok(Some(Arc::new(Clones::new(kept, spec.clone(), work)))),
+            Ok(kept) => {
+                report_cold(kept.template().cold(), spec.criu.is_none());
+                Ok(Some(Arc::new(Clones::new(kept, spec.clone(), work))))
+            }
             Err(error @ NoTemplate::Vm(VmError::Interrupted)) => Err(error.into()),
             Err(error) => {
                 say(&format!("no saved VM to copy, booting each: {error}"));
@@ -177,7 +181,7 @@ impl MachineArgs {
 
     /// A VM as the accelerator's probe boots it.
     pub(super) fn vm(&self, store: &Store, kernel: &str, parts: &Parts, work: &Path) -> anyhow::Result<VmSpec> {
-        let image = store.boot_image(kernel, &parts.userland, parts.criu.as_ref(), parts.tools.as_ref())?;
+        let image = store.boot_image(kernel, &parts.userland, parts.tools.as_ref())?;
         Ok(VmSpec {
             qemu: self.qemu(store)?,
             accelerator: accel::Accelerator::Tcg,
@@ -186,6 +190,7 @@ impl MachineArgs {
             memory_mib: MEMORY_MIB,
             directory: work.join("probe"),
             extra_cmdline: String::new(),
+            criu: parts.criu.clone(),
         })
     }
 
@@ -201,6 +206,19 @@ impl MachineArgs {
         let libraries = private.library_path.to_string_lossy();
         Ok(QemuProgram::private(&private.loader, &libraries, &private.program, &private.data_dir, &private.version))
     }
+}
+
+/// Reports once what of the warm-up of a saved VM failed: the subject's doing, or that of its userland's criu where
+/// `own` is false.
+fn report_cold(cold: &[String], own: bool) {
+    static REPORTED: Mutex<BTreeSet<Vec<String>>> = Mutex::new(BTreeSet::new());
+    let Some(first) = cold.first() else { return };
+    if !REPORTED.lock().unwrap_or_else(PoisonError::into_inner).insert(cold.to_vec()) {
+        return;
+    }
+    let with = if own { "this subject" } else { "the userland's own criu" };
+    let more = if cold.len() == 1 { String::new() } else { format!(" (and {} more)", cold.len() - 1) };
+    say(&format!("even the warm-up fails with {with}: {first}{more}"));
 }
 
 /// A folder for the files of machines, gone when it is dropped; or none.

@@ -69,14 +69,23 @@ impl Axes {
         Ok(each_once(if self.kernel.is_empty() { default } else { &self.kernel }))
     }
 
+    /// Those that were asked for; else the default one, or those that the scenario is about, where it is about others.
+    fn lifecycles_of(&self, scenario: &Scenario) -> Vec<Lifecycle> {
+        if !self.lifecycle.is_empty() {
+            return self.lifecycle.clone();
+        }
+        let own = scenario.requires.lifecycles.iter().filter_map(|word| word.parse().ok());
+        let own: Vec<Lifecycle> = own.collect();
+        if own.is_empty() || own.contains(&Lifecycle::DumpRestore) { vec![Lifecycle::DumpRestore] } else { own }
+    }
+
     /// Every combination of scenario, flavor and lifecycle on this kernel.
     pub fn tasks(&self, kernel: &str, subject: &Subject, manner: Manner, scenarios: &[Scenario]) -> Vec<Task> {
         let flavors = if self.flavor.is_empty() { &[Flavor::Ns][..] } else { &self.flavor };
-        let lifecycles = if self.lifecycle.is_empty() { &[Lifecycle::DumpRestore][..] } else { &self.lifecycle };
         let mut tasks = Vec::new();
         for scenario in scenarios {
             for &flavor in flavors {
-                for &lifecycle in lifecycles {
+                for lifecycle in self.lifecycles_of(scenario) {
                     let trial = Trial {
                         scenario: scenario.name.clone(),
                         family: scenario.family.clone(),

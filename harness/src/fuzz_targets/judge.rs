@@ -52,6 +52,7 @@ fn judged(lifecycle: Lifecycle, before: &Observation, after: Observation) -> Jud
         duration_ms: 1,
         after: (action != Action::Dump).then(|| after.clone()),
         unobservable: None,
+        caller: Vec::new(),
     };
     let actions = lifecycle.actions().iter().map(action).collect();
     let report = TrialReport { before: Some(before.clone()), actions, ..TrialReport::default() };

@@ -74,6 +74,7 @@ fn report(lifecycle: Lifecycle) -> TrialReport {
         duration_ms: 1,
         after: (action != Action::Dump).then(|| restored(smaller(1))),
         unobservable: None,
+        caller: Vec::new(),
     };
     let file = ReportFile { name: "../criu-dump.log".to_owned(), text: "Error (a.c:1): b".to_owned() };
     TrialReport {

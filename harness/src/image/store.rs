@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::bill::{Bill, Look, Package, sha256};
 use super::cache::{Built, Cache, Entry, Slot, State};
-use super::criu::{self, Criu};
+use super::criu;
 use super::error::{ImageError, at};
 use super::manifest::{KernelEntry, Manifest, UserlandEntry};
 use super::progress::{Progress, doing, silent};
@@ -173,18 +173,12 @@ impl Store {
         Ok(Tools { segment, key })
     }
 
-    /// What boots this kernel with this userland, built when it is missing, with a criu in the place of the userland's
-    /// own if there is one, and with tools for people. The agent is built anew when its sources have changed.
+    /// What boots this kernel with this userland, built when it is missing, and with tools for people if there are any. The
+    /// agent is built anew when its sources have changed.
     ///
     /// # Errors
     /// The manifest does not have them; something is missing and cannot be built.
-    pub fn boot_image(
-        &self,
-        kernel: &str,
-        userland: &str,
-        criu: Option<&Criu>,
-        tools: Option<&Tools>,
-    ) -> Result<BootImage, ImageError> {
+    pub fn boot_image(&self, kernel: &str, userland: &str, tools: Option<&Tools>) -> Result<BootImage, ImageError> {
         self.known(Image::Kernel(kernel))?;
         self.known(Image::Userland(userland))?;
         let (kernel, kernel_bill) =
@@ -193,12 +187,10 @@ impl Store {
             self.obtain(Image::Userland(userland), false, |entry| (entry.directory.clone(), entry.bill.clone()))?;
         let (agent, agent_key) = self.agent()?;
         let mut segments = vec![userland.join(userland::SEGMENT), kernel.join(kernel::MODULES)];
-        segments.extend(criu.map(|criu| criu.segment.clone()));
         segments.extend(tools.map(|tools| tools.segment.clone()));
         segments.push(agent.join(agent::SEGMENT));
-        let criu_key = criu.map_or("", |criu| &criu.key).to_owned();
         let tools_key = tools.map_or("", |tools| &tools.key).to_owned();
-        let keys = [kernel_bill.content_key(), userland_bill.content_key(), criu_key, tools_key, agent_key];
+        let keys = [kernel_bill.content_key(), userland_bill.content_key(), tools_key, agent_key];
         let key = sha256(keys.concat().as_bytes());
         let slot = Slot { kind: "initramfs", name: String::new(), key: key.clone() };
         let build = |to: &Path, _: Option<&Bill>| concatenate(&segments, &to.join(INITRAMFS)).map(Some);

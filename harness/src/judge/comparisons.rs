@@ -2,7 +2,8 @@
 //! of the first comparison that sees a difference, so the rows go from what explains most to what merely follows.
 //! What no row looks at is listed in [`NOT_COMPARED`]; a test changes every field of an observation and finds no other.
 
-use protocol::Observation;
+use protocol::message::ActionReport;
+use protocol::{Observation, caller};
 
 use super::difference::{Difference, Side};
 use super::facts::{FactSheet, Facts, Number, Partition, Place, Spot, Value};
@@ -37,6 +38,9 @@ pub struct Comparison {
 
 /// The name of the comparison that takes the agent's list of leftovers for what it is.
 pub const LEFTOVERS: &str = "leftovers";
+
+/// The name of the comparison that takes what the caller found, where all paths are relative.
+pub const CALLER: &str = "caller";
 
 /// The name of the comparison that needs `statmount(STATMOUNT_BY_FD)`, Linux 7.0.
 pub const STATMOUNT: &str = "statmount";
@@ -97,6 +101,7 @@ pub const ALL: &[Comparison] = &[
     row("host-mounts", Litter, surroundings::host_mounts),
     row("directory-times", Litter, surroundings::directory_times),
     strict_only(row("change-times", Litter, surroundings::change_times)),
+    row(CALLER, WrongContent, |_, _| {}),
     row(LEFTOVERS, Litter, |_, _| {}),
 ];
 
@@ -233,6 +238,29 @@ impl<'a> Comparer<'a> {
         };
         (expected != got).then(|| (name(expected), name(got)))
     }
+}
+
+/// What the caller did not find as it must be, as differences; an error where the agent does not say what he found.
+pub(crate) fn caller(action: &ActionReport) -> Result<Vec<Difference>, String> {
+    let mut differences = Vec::new();
+    for matter in caller::matters(action.action) {
+        let finding = action.caller.iter().find(|finding| finding.what == matter.what);
+        let silence = || format!("the agent did not say what the caller found of: {}", matter.what);
+        let got = &finding.ok_or_else(silence)?.got;
+        if got != matter.expected {
+            differences.push(Difference {
+                comparison: CALLER.to_owned(),
+                kind: WrongContent,
+                view: Side::Outside,
+                object: None,
+                what: format!("{} after the {}", matter.what, action.action.word()),
+                expected: matter.expected.to_owned(),
+                got: got.clone(),
+                known: None,
+            });
+        }
+    }
+    Ok(differences)
 }
 
 /// What the agent says was left behind, as differences.

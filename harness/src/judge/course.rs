@@ -71,7 +71,10 @@ impl Course<'_> {
                 (ActionEnd::Failed(_), _) if !expected.is_spoilt() => {
                     self.refusal(action, base, &detached, differences)?
                 }
-                (ActionEnd::Done, Action::Dump | Action::DumpLeaveRunning | Action::DumpLeaveStopped) => {
+                (
+                    ActionEnd::Done,
+                    Action::Dump | Action::RelativeDump | Action::DumpLeaveRunning | Action::DumpLeaveStopped,
+                ) => {
                     return self.accepted(lifecycle, why);
                 }
                 _ => match self.step(action, base)? {
@@ -135,15 +138,15 @@ impl Course<'_> {
             (ActionEnd::Killed(signal), _) => {
                 Step::ended(FailureKind::Crash, format!("the {did} was ended by signal {signal}"))
             }
-            (ActionEnd::Failed(status), Action::Restore | Action::CompatRestore) => {
+            (ActionEnd::Failed(status), did) if did.restores() => {
                 Step::ended(FailureKind::RestoreFailed, first_error(action, *status))
             }
             (ActionEnd::Failed(status), _) => match self.harm(action, base)? {
                 Some(harm) => Ok(harm),
                 None => Step::ended(FailureKind::DumpFailed, first_error(action, *status)),
             },
-            (ActionEnd::Done, Action::Dump) => match (&action.after, &action.unobservable) {
-                (None, None) => Ok(Step::Went(Vec::new())),
+            (ActionEnd::Done, Action::Dump | Action::RelativeDump) => match (&action.after, &action.unobservable) {
+                (None, None) => Ok(Step::Went(self.caller(action)?)),
                 _ => Err(Silence("the agent saw a process after a dump that should have ended it".into())),
             },
             (ActionEnd::Done, Action::FailedDump) => {
@@ -161,9 +164,14 @@ impl Course<'_> {
                     Ok(after) => Ok(Step::Went(self.differing(base, after, Mode::Strict))),
                 }
             }
-            (ActionEnd::Done, Action::Restore | Action::CompatRestore) => match look(action)? {
+            (ActionEnd::Done, Action::Restore | Action::CompatRestore | Action::RelativeRestore) => match look(action)?
+            {
                 Err(why) => Step::ended(FailureKind::LostObject, format!("the {did} says it succeeded, but: {why}")),
-                Ok(after) => Ok(Step::Went(self.differing(self.before, after, Mode::Relational))),
+                Ok(after) => {
+                    let mut differences = self.differing(self.before, after, Mode::Relational);
+                    differences.extend(self.caller(action)?);
+                    Ok(Step::Went(differences))
+                }
             },
         }
     }
@@ -217,6 +225,13 @@ impl Course<'_> {
         };
         let before = earlier.first().map(|first| format!("; before that, {}", summary(first, earlier.len())));
         self.weigh(differences, Some((kind, reason + &before.unwrap_or_default())))
+    }
+
+    /// What the caller did not find as it must be.
+    fn caller(&self, action: &ActionReport) -> Result<Vec<Difference>, Silence> {
+        let differences = comparisons::caller(action).map_err(Silence)?;
+        let on = self.judge.disabled != Some(comparisons::CALLER);
+        Ok(if on { differences } else { Vec::new() })
     }
 
     fn leftovers(&self) -> impl Iterator<Item = Difference> {

@@ -87,6 +87,7 @@ mod tests {
             duration_ms: 1,
             after: None,
             unobservable: None,
+            caller: Vec::new(),
         };
         let mut objects = world::observation(0).outside.objects;
         objects.retain(|view| matches!(view.object, Object::Fd(_)));

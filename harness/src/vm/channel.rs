@@ -66,6 +66,14 @@ impl Channel {
         Ok(self.lines.send(&wire::encode(request)?, Instant::now() + SEND_TIME_LIMIT)?)
     }
 
+    /// Sends what follows a request that says so.
+    ///
+    /// # Errors
+    /// [`ChannelError`]
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), ChannelError> {
+        Ok(self.lines.send(bytes, Instant::now() + SEND_TIME_LIMIT)?)
+    }
+
     /// Readable when something has come; messages that are here already do not show.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.lines.as_fd()

@@ -18,6 +18,8 @@ use super::error::VmError;
 use super::guest::Guest;
 use super::qemu::QemuProgram;
 use super::qmp::Qmp;
+use super::subject;
+use crate::image::Criu;
 
 /// What to boot.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct VmSpec {
     pub directory: PathBuf,
     /// Words for the end of the kernel's command line.
     pub extra_cmdline: String,
+    /// What takes the place of the userland's criu: handed over when the agent is ready.
+    pub criu: Option<Criu>,
 }
 
 /// A running VM whose agent has said that it is ready. Dropping it ends QEMU.
@@ -51,10 +55,18 @@ impl Vm {
     /// # Errors
     /// [`VmError`]; nothing is left running.
     pub fn boot(spec: &VmSpec, deadline: Instant) -> Result<Self, VmError> {
-        Self::boot_in(spec, Memory::Anonymous, deadline)
+        Self::boot_in(spec, Memory::Anonymous, deadline)?.with(spec.criu.as_ref(), deadline)
     }
 
-    /// The same with this memory.
+    /// The same machine with this criu.
+    fn with(mut self, criu: Option<&Criu>, deadline: Instant) -> Result<Self, VmError> {
+        if let Some(criu) = criu {
+            self.ready.criu = subject::hand_over(&mut self.guest, criu.segment(), deadline)?;
+        }
+        Ok(self)
+    }
+
+    /// Boots with this memory and with the userland's own criu.
     pub(super) fn boot_in(spec: &VmSpec, memory: Memory, deadline: Instant) -> Result<Self, VmError> {
         let cmdline = cmdline::with(&spec.extra_cmdline);
         let start = Start::Boot { kernel: &spec.kernel, initramfs: &spec.initramfs, cmdline: &cmdline };
@@ -169,6 +181,7 @@ impl Vm {
 #[derive(Debug)]
 pub struct Paused {
     guest: Guest,
+    criu: Option<Criu>,
 }
 
 impl Paused {
@@ -180,7 +193,7 @@ impl Paused {
         let memory = Memory::File { path: ram.to_owned(), shared: false };
         let mut guest = Guest::start(spec, memory, Start::Incoming)?;
         match guest.load(state, deadline) {
-            Ok(()) => Ok(Self { guest }),
+            Ok(()) => Ok(Self { guest, criu: spec.criu.clone() }),
             Err(error) => Err(guest.why_no_qmp(error)),
         }
     }
@@ -199,7 +212,9 @@ impl Paused {
         let sent = self.guest.channel.send(&Request::Wake(Wake { nonce, unix_time_ns }));
         sent.map_err(|error| self.guest.explain(error, "the copy of the saved machine to take a request", begin))?;
         match self.guest.receive("the copy of the saved machine to answer", deadline)? {
-            Event::Awake { nonce: answered, ready } if answered == nonce => Ok(Vm { guest: self.guest, ready }),
+            Event::Awake { nonce: answered, ready } if answered == nonce => {
+                Vm { guest: self.guest, ready }.with(self.criu.as_ref(), deadline)
+            }
             other => Err(VmError::Protocol {
                 what: format!("its first message is {other:.200?} and not Awake with number {nonce}"),
                 console: self.guest.tail(),

@@ -19,6 +19,7 @@ pub mod process;
 pub mod qemu;
 pub mod qmp;
 pub mod shelf;
+mod subject;
 pub mod template;
 mod wait;
 

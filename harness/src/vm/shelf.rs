@@ -112,13 +112,10 @@ impl Shelf {
         let mut interrupted = false;
         let entry = cache.obtain(&slot, false, |to, _| {
             self.note("template: booting a VM, warming it up, saving it");
-            let made = Template::make(spec, to, deadline).map_err(|error| {
+            Template::make(spec, to, deadline).map_err(|error| {
                 interrupted = matches!(error, VmError::Interrupted);
                 content("the saved VM", error.to_string())
             })?;
-            for what in made.failed {
-                self.note(&format!("template: could not warm up: {what}"));
-            }
             self.note(&format!("template: made in {:.1} s", start.elapsed().as_secs_f64()));
             Ok(Some(Built { version: spec.qemu.version.clone(), packages: Vec::new() }))
         });

@@ -21,11 +21,12 @@ use super::error::VmError;
 use super::machine::{Paused, Vm, VmSpec};
 
 /// Raised when templates are made otherwise than before by the same command lines.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const RAM: &str = "ram";
 const STATE: &str = "state";
 const READY: &str = "ready.json";
+const COLD: &str = "cold.json";
 
 /// A saved machine in its folder.
 #[derive(Clone, Debug)]
@@ -33,36 +34,55 @@ pub struct Template {
     ram: PathBuf,
     state: Arc<[u8]>,
     ready: Ready,
-}
-
-/// What was made.
-#[derive(Debug)]
-pub struct Made {
     /// What could not be warmed up.
-    pub failed: Vec<String>,
+    cold: Vec<String>,
 }
 
 impl Template {
-    /// Boots a machine, has it warm up, saves it into the folder `to`, and ends it.
+    /// Boots a machine, has it warm up, saves it into the folder `to`, and ends it. A machine on which the warm-up left
+    /// traces is not saved, but another one that only loaded its modules.
     ///
     /// # Errors
     /// [`VmError`]; the folder is then of no use.
-    pub fn make(spec: &VmSpec, to: &Path, deadline: Instant) -> Result<Made, VmError> {
+    pub fn make(spec: &VmSpec, to: &Path, deadline: Instant) -> Result<(), VmError> {
+        let (vm, mut cold, traces) = Self::warm(spec, to, true, deadline)?;
+        let vm = if traces.is_empty() {
+            vm
+        } else {
+            drop(vm);
+            cold.extend(traces.iter().map(|trace| format!("it left a trace that cannot be taken away: {trace}")));
+            let (vm, more, traces) = Self::warm(spec, to, false, deadline)?;
+            if !traces.is_empty() {
+                return Err(vm.astray(format!("traces of loading modules: {}", traces.join(", "))));
+            }
+            cold.extend(more);
+            vm
+        };
+        let ready = serde_json::to_vec_pretty(vm.ready()).expect("strings and numbers have a JSON form");
+        write(&to.join(READY), &ready)?;
+        let cold = serde_json::to_vec_pretty(&cold).expect("strings have a JSON form");
+        write(&to.join(COLD), &cold)?;
+        let state = vm.save(deadline)?;
+        write(&to.join(STATE), &state)
+    }
+
+    /// A machine that is as warm as it gets, what could not be done, and what traces there are of it.
+    fn warm(
+        spec: &VmSpec,
+        to: &Path,
+        cycle: bool,
+        deadline: Instant,
+    ) -> Result<(Vm, Vec<String>, Vec<String>), VmError> {
         let ram = to.join(RAM);
         let file = File::create(&ram).map_err(prepare("create", &ram))?;
         file.set_len(u64::from(spec.memory_mib) << 20).map_err(prepare("lengthen", &ram))?;
         drop(file);
         let mut vm = Vm::boot_in(spec, Memory::File { path: ram, shared: true }, deadline)?;
-        vm.send(&Request::WarmUp)?;
-        let failed = match vm.receive(deadline)? {
-            Event::Warm { failed } => failed,
-            other => return Err(vm.astray(format!("{other:.200?} and not Warm"))),
-        };
-        let ready = serde_json::to_vec_pretty(vm.ready()).expect("strings and numbers have a JSON form");
-        write(&to.join(READY), &ready)?;
-        let state = vm.save(deadline)?;
-        write(&to.join(STATE), &state)?;
-        Ok(Made { failed })
+        vm.send(&Request::WarmUp { cycle })?;
+        match vm.receive(deadline)? {
+            Event::Warm { failed, traces } => Ok((vm, failed, traces)),
+            other => Err(vm.astray(format!("{other:.200?} and not Warm"))),
+        }
     }
 
     /// The template in a folder.
@@ -74,9 +94,15 @@ impl Template {
             let path = folder.join(name);
             fs::read(&path).map_err(prepare("read", &path))
         };
-        let ready = serde_json::from_slice(&read(READY)?);
-        let ready = ready.map_err(|error| prepare("read", &folder.join(READY))(error.into()))?;
-        Ok(Self { ram: folder.join(RAM), state: read(STATE)?.into(), ready })
+        let unreadable = |name| move |error: serde_json::Error| prepare("read", &folder.join(name))(error.into());
+        let ready = serde_json::from_slice(&read(READY)?).map_err(unreadable(READY))?;
+        let cold = serde_json::from_slice(&read(COLD)?).map_err(unreadable(COLD))?;
+        Ok(Self { ram: folder.join(RAM), state: read(STATE)?.into(), ready, cold })
+    }
+
+    /// What of the warm-up failed when it was made.
+    pub fn cold(&self) -> &[String] {
+        &self.cold
     }
 
     /// What its agent found when it came up.
@@ -94,8 +120,8 @@ impl Template {
 }
 
 /// A hash of everything that makes one template another: the program and version of QEMU, its whole command line (with
-/// accelerator, processor, memory and devices), kernel and initramfs (with userland, subject and agent), and for KVM
-/// the host's processor and kernel.
+/// accelerator, processor, memory and devices), kernel and initramfs (with userland and agent), and for KVM the host's
+/// processor and kernel. A criu of the user's is not in it: copies get it when they are awake.
 ///
 /// # Errors
 /// A file that the machine is made of cannot be looked at.
@@ -179,6 +205,7 @@ mod tests {
             memory_mib: 64,
             directory: at("vm"),
             extra_cmdline: String::new(),
+            criu: None,
         };
         let first = key(&spec).unwrap();
         assert_eq!(first, key(&VmSpec { directory: at("other"), ..spec.clone() }).unwrap(), "the directory counts");

@@ -68,7 +68,7 @@ impl Rig {
 }
 
 fn vm(store: &Store, kernel: &str, directory: &std::path::Path) -> Result<MachineSpec, Failed> {
-    let image = store.boot_image(kernel, USERLAND, None, None)?;
+    let image = store.boot_image(kernel, USERLAND, None)?;
     let qemu = store.qemu()?;
     let libraries = qemu.library_path.to_string_lossy();
     Ok(MachineSpec::Vm(Box::new(VmSpec {
@@ -79,6 +79,7 @@ fn vm(store: &Store, kernel: &str, directory: &std::path::Path) -> Result<Machin
         memory_mib: 640,
         directory: directory.join("vm"),
         extra_cmdline: String::new(),
+        criu: None,
     })))
 }
 

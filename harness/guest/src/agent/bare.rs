@@ -35,7 +35,7 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, O
         }
         Err(failure) => Some(failure.what),
     };
-    let _ = before.clean(&top);
+    let _ = before.clean(Some(&top));
     disks.detach();
     let _ = fs::remove_dir_all(images_folder(request.trial));
     let _ = remove_top(&top);
@@ -57,6 +57,9 @@ fn act(trial: &mut Trial<'_>, durations_us: &mut Vec<u64>) -> Result<(), String>
         let run = run.map_err(|error| error.to_string())?;
         if !action.ended_well(&run.end) {
             return Err(format!("{action:?}: {:?} {}", run.end, run.error_lines.join("; ")));
+        }
+        if let Some(why) = run.lost {
+            return Err(format!("{action:?}: {why}"));
         }
         if action == Action::Dump {
             let _ = trial.child.wait_for_end(END_TIME_LIMIT);

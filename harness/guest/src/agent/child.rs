@@ -20,6 +20,7 @@ use nix::unistd::{Pid, pipe2};
 use protocol::message::Flavor;
 use protocol::wire;
 
+use super::restored;
 use super::sandbox::Sandbox;
 use crate::executor::{Answer, Ask};
 use crate::reference::image::Image;
@@ -103,7 +104,13 @@ impl Child {
                 unsafe { sys::start_in_namespaces(namespaces(flavor) & !libc::CLONE_NEWNS, start) }?
             }
         };
-        self.reborn(pid)
+        self.reborn(pid, sys::pidfd_open(pid)?);
+        Ok(())
+    }
+
+    /// Finds the process again after somebody restored it; why it cannot be found.
+    pub(super) fn find_again(&mut self) -> io::Result<Result<(), String>> {
+        Ok(restored::find(&self.input)?.map(|(pid, pidfd)| self.reborn(pid, pidfd)))
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -116,11 +123,10 @@ impl Child {
     }
 
     /// The process goes on under another process ID: it was restored.
-    pub(super) fn reborn(&mut self, pid: i32) -> io::Result<()> {
-        self.pidfd = sys::pidfd_open(pid)?;
+    fn reborn(&mut self, pid: i32, pidfd: OwnedFd) {
+        self.pidfd = pidfd;
         self.pid = Pid::from_raw(pid);
         self.partial.clear();
-        Ok(())
     }
 
     /// Asks and waits for the answer.
@@ -210,8 +216,11 @@ impl Child {
 
     /// Ends the process, and with it what lives in its PID namespace.
     pub(super) fn end(&self) {
-        let _ = kill(self.pid, Signal::SIGKILL);
-        let _ = self.wait_for_end(Duration::from_secs(5));
+        // When it has ended and was waited for, its number may be another process's.
+        if !matches!(self.wait_for_end(Duration::ZERO), Ok(true)) {
+            let _ = kill(self.pid, Signal::SIGKILL);
+            let _ = self.wait_for_end(Duration::from_secs(5));
+        }
         let _ = self.reap();
     }
 }

@@ -6,6 +6,7 @@ mod reference;
 use std::io;
 use std::path::PathBuf;
 
+use protocol::caller::Finding;
 use protocol::message::{self, Action, Flavor, TrialRequest};
 
 use super::trial::Trial;
@@ -24,17 +25,27 @@ impl Engine {
         Ok(match request.engine {
             message::Engine::Criu => Engine::Criu(criu::Criu::new(folder, request.flavor != Flavor::Host, packed)?),
             message::Engine::Reference { fault, without_statmount, way } => {
-                Engine::Reference(reference::Reference::new(fault, without_statmount, way))
+                Engine::Reference(reference::Reference::new(fault, without_statmount, way, folder))
             }
         })
+    }
+
+    /// What the caller found after an action.
+    pub(super) fn findings(&self, action: Action, trial: &Trial<'_>) -> io::Result<Vec<Finding>> {
+        match self {
+            Engine::Criu(criu) => criu.findings(action, trial.child.pid()),
+            Engine::Reference(reference) => reference.findings(action, trial.child.pid()),
+        }
     }
 
     /// Does it, to the end; it says itself how it ended.
     pub(super) fn act(&mut self, action: Action, trial: &mut Trial<'_>) -> io::Result<Run> {
         match (self, action) {
-            (Engine::Criu(criu), Action::Restore | Action::CompatRestore) => criu.restore(trial, action),
+            (Engine::Criu(criu), action) if action.restores() => criu.restore(trial, action),
             (Engine::Criu(criu), _) => criu.dump(trial, action),
             (Engine::Reference(reference), Action::Dump) => reference.dump(trial, false),
+            (Engine::Reference(reference), Action::RelativeDump) => reference.relative_dump(trial),
+            (Engine::Reference(reference), Action::RelativeRestore) => reference.relative_restore(trial),
             (Engine::Reference(reference), Action::DumpLeaveRunning) => reference.dump(trial, true),
             (Engine::Reference(reference), Action::Restore) => reference.restore(trial),
             (Engine::Reference(_), _) => {

@@ -1,52 +1,118 @@
-//! What a trial left behind after its processes were ended: processes, mounts. The agent compares with what was there
-//! before; whatever is more is named.
+//! What a trial left behind after its processes were ended: processes, mounts, files in the machine's own folders. The agent
+//! compares with what was there before; whatever is more is named.
+//!
+//! This look is the proof that a machine can serve the next trial, also after a restore that failed.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, umount2};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::observe::outside::own_mounts;
+use crate::sys;
+
+/// The machine's own folders in which whoever dumps or restores may leave something, and what may appear in each: the
+/// harness's own folders, and what criu keeps of the kernel for its next start (`get_kerndat_filename`, criu/kerndat.c; the
+/// lock is that of the iptables that it starts for that).
+const FOLDERS: [(&str, &[&str]); 3] =
+    [("/", &[".zdtm"]), ("/tmp", &[]), ("/run", &["criu.kdat", "xtables.lock", "disks", "images", "stage"])];
+
+/// How long a process that was killed may take to be gone, in milliseconds.
+const END_TIME_LIMIT_MS: u16 = 5000;
 
 /// The state of the machine before a trial.
 pub(super) struct Before {
     mounts: BTreeSet<u64>,
     processes: BTreeSet<i32>,
+    names: BTreeSet<PathBuf>,
 }
 
 impl Before {
     /// The machine as it is now.
     pub(super) fn look() -> io::Result<Self> {
-        Ok(Before { mounts: own_mounts()?.iter().map(|mount| mount.id).collect(), processes: processes()? })
+        let mounts = own_mounts()?.iter().map(|mount| mount.id).collect();
+        Ok(Before { mounts, processes: processes()?, names: names(&FOLDERS)? })
     }
 
-    /// Names what is more than it was, and takes away what can be taken away: processes are killed, mounts detached.
-    pub(super) fn clean(&self, expected_mounts: &str) -> io::Result<Vec<String>> {
+    /// Names what is more than it was, and takes away what can be taken away: processes are killed, mounts detached, files
+    /// and empty folders removed. Mounts below `expected_mounts` are taken away unnamed.
+    pub(super) fn clean(&self, expected_mounts: Option<&str>) -> io::Result<Vec<String>> {
         let mut leftovers = Vec::new();
         reap_all();
-        for pid in processes()?.difference(&self.processes) {
+        for &pid in processes()?.difference(&self.processes) {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             leftovers.push(format!("process {pid} ({})", name.trim()));
-            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+            end(pid);
         }
         let mut mounts = own_mounts()?;
         mounts.retain(|mount| !self.mounts.contains(&mount.id));
         // Children stand after their parents.
         for mount in mounts.iter().rev() {
-            let below = mount.mount_point.0.strip_prefix(expected_mounts.as_bytes());
+            let below = expected_mounts.and_then(|top| mount.mount_point.0.strip_prefix(top.as_bytes()));
             let expected = below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
             if !expected {
                 leftovers.push(format!("mount {} ({}) on {}", mount.id, mount.fs_type, mount.mount_point));
             }
             let _ = umount2(mount.mount_point.as_os_str(), MntFlags::MNT_DETACH);
         }
+        for path in names(&FOLDERS)?.difference(&self.names) {
+            leftovers.push(remove(path));
+        }
         reap_all();
         Ok(leftovers)
     }
+}
+
+/// Kills a process and waits for its end.
+fn end(pid: i32) {
+    let pidfd = sys::pidfd_open(pid);
+    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    if let Ok(pidfd) = pidfd {
+        let _ = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], END_TIME_LIMIT_MS);
+    }
+}
+
+/// Removes a file or an empty folder; what it is, in words. A folder that holds something stays: nobody knows what is in it.
+fn remove(path: &Path) -> String {
+    let kind = fs::symlink_metadata(path).map(|data| data.file_type());
+    let is_folder = kind.as_ref().is_ok_and(fs::FileType::is_dir);
+    let _ = if is_folder { fs::remove_dir(path) } else { fs::remove_file(path) };
+    let word = match kind {
+        Ok(kind) if kind.is_dir() => "directory",
+        Ok(kind) if kind.is_symlink() => "symbolic link",
+        Ok(kind) if kind.is_socket() => "socket",
+        Ok(kind) if kind.is_fifo() => "pipe",
+        _ => "file",
+    };
+    format!("{word} {}", scenarios::Bytes::from(path.as_os_str()))
+}
+
+/// Every name in these folders but those that may be there.
+fn names(folders: &[(&str, &[&str])]) -> io::Result<BTreeSet<PathBuf>> {
+    let mut found = BTreeSet::new();
+    for (folder, known) in folders {
+        let known: Vec<OsString> = known.iter().map(OsString::from).collect();
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if !known.contains(&entry.file_name()) {
+                found.insert(entry.path());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Takes the exit status of every ended child: PID 1 inherits orphans.
@@ -68,4 +134,29 @@ fn processes() -> io::Result<BTreeSet<i32>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_names_are_found_and_known_ones_are_not() {
+        let folder = std::env::temp_dir().join(format!("zdtm-litter-{}", std::process::id()));
+        fs::create_dir(&folder).expect("a folder");
+        let folders: [(&str, &[&str]); 2] =
+            [(folder.to_str().expect("a plain name"), &["known"]), ("/no/such/folder", &[])];
+        fs::write(folder.join("old"), "").expect("a file");
+        let before = names(&folders).expect("a look");
+        fs::write(folder.join("known"), "").expect("a file");
+        fs::write(folder.join("new"), "").expect("a file");
+        fs::create_dir_all(folder.join("full/of")).expect("a folder");
+        let now = names(&folders).expect("a look");
+        let told: Vec<String> = now.difference(&before).map(|path| remove(path)).collect();
+        let left = names(&folders).expect("a look");
+        fs::remove_dir_all(&folder).expect("its end");
+        let at = folder.display();
+        assert_eq!(told, [format!("directory {at}/full"), format!("file {at}/new")]);
+        assert_eq!(left, [folder.join("full"), folder.join("old")].into());
+    }
 }

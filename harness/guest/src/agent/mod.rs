@@ -18,8 +18,10 @@ mod offer;
 mod pack;
 mod prepare;
 mod relay;
+mod restored;
 mod sandbox;
 mod shell;
+mod subject;
 mod trial;
 mod warm;
 
@@ -36,6 +38,7 @@ use protocol::wire;
 use boot::BootError;
 use host::Side;
 use machine::Machine;
+use warm::Warmth;
 
 /// The agent's life in a VM; ends with the machine.
 pub fn main() -> ExitCode {
@@ -122,9 +125,9 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                 let report = Box::new(pack::run(pack, &mut machine, &mut progress)?);
                 wire::send(&mut to_host, &Event::PackFinished { trial: number, report })?;
             }
-            Ok(Request::WarmUp) => {
-                let failed = warm::warm_up(&mut machine, ready.criu.is_some());
-                wire::send(&mut to_host, &Event::Warm { failed })?;
+            Ok(Request::WarmUp { cycle }) => {
+                let Warmth { failed, traces } = warm::warm_up(&mut machine, cycle && ready.criu.is_some());
+                wire::send(&mut to_host, &Event::Warm { failed, traces })?;
             }
             Ok(Request::Wake(wake)) => {
                 if let Err(error) = warm::set_clock(&machine, wake.unix_time_ns) {
@@ -133,6 +136,13 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                 }
                 let ready = Ready { tainted: machine.tainted(), uptime_ms: uptime_ms(), ..ready.clone() };
                 wire::send(&mut to_host, &Event::Awake { nonce: wake.nonce, ready })?;
+            }
+            Ok(Request::HandOver(files)) => {
+                if let Err(error) = subject::take(&files, &mut from_host) {
+                    wire::send(&mut to_host, &Event::Broken { why: format!("taking another criu: {error}") })?;
+                    return Err(error.into());
+                }
+                wire::send(&mut to_host, &Event::HandedOver { criu: crate::criu::version() })?;
             }
             Ok(Request::Bare(request)) => {
                 let (durations_us, failure) = bare::run(&request, &mut machine);

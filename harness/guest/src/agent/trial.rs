@@ -68,7 +68,7 @@ pub(super) fn run_all(
     }
     progress("clean-up")?;
     let report = &mut reports[0];
-    match before.clean(&top) {
+    match before.clean(Some(&top)) {
         Ok(leftovers) => report.leftovers = leftovers,
         Err(error) => report.leftovers.push(format!("looking for leftovers: {error}")),
     }
@@ -242,13 +242,16 @@ impl<'a> Trial<'a> {
             end: ActionEnd::Failed(-1),
             error_lines: vec![format!("the agent: {error}")],
             files: Vec::new(),
+            lost: None,
         });
         let well = action.ended_well(&run.end);
         if !well || self.request.keep_logs {
             reports[0].files.extend(run.files);
         }
-        let (mut after, mut unobservable) = (Vec::new(), None);
-        if action.has_process(&run.end) {
+        let (mut after, mut unobservable) = (Vec::new(), run.lost);
+        if unobservable.is_some() {
+            // There is nothing to look at.
+        } else if action.has_process(&run.end) {
             match self.observe() {
                 Ok(seen) => after = seen,
                 Err(why) => unobservable = Some(why),
@@ -258,17 +261,25 @@ impl<'a> Trial<'a> {
         } else {
             self.child.reap();
         }
+        let (mut caller, mut error_lines) = (Vec::new(), run.error_lines);
+        if well && action.is_relative() {
+            match engine.findings(action, self) {
+                Ok(findings) => caller = findings,
+                // To the judge a finding that is missing is no verdict.
+                Err(error) => error_lines.push(format!("the agent: looking at what the caller finds: {error}")),
+            }
+        }
         let goes_on = well && unobservable.is_none();
         let mut after = after.into_iter();
-        let mut error_lines = Some(run.error_lines);
         for report in reports {
             report.actions.push(ActionReport {
                 action,
                 end: run.end.clone(),
-                error_lines: error_lines.take().unwrap_or_default(),
+                error_lines: std::mem::take(&mut error_lines),
                 duration_ms,
                 after: after.next(),
                 unobservable: unobservable.clone(),
+                caller: std::mem::take(&mut caller),
             });
         }
         goes_on

@@ -10,6 +10,7 @@ use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::time::{ClockId, clock_settime};
 use protocol::message::{ActionEnd, Engine, Flavor, Lifecycle, TrialRequest};
 
+use super::litter::Before;
 use super::machine::Machine;
 use super::trial;
 
@@ -27,17 +28,46 @@ fd1 = open b rdonly directory
 /// Time for each action: the machine is as cold as it will ever be.
 const ACTION_TIME_LIMIT_MS: u64 = 120_000;
 
-/// Loads every module and has criu dump and restore a process; tells what could not be done.
-pub(super) fn warm_up(machine: &mut Machine, has_criu: bool) -> Vec<String> {
-    let mut failed = Vec::new();
+/// What came of it.
+pub(super) struct Warmth {
+    /// What could not be done, or left something behind.
+    pub(super) failed: Vec<String>,
+    /// What is there of it afterwards and cannot be taken away.
+    pub(super) traces: Vec<String>,
+}
+
+/// Loads every module and, for a `cycle`, has the userland's criu dump and restore a process. Whatever comes of that, the
+/// machine is afterwards as if it had not been: its copies run trials.
+pub(super) fn warm_up(machine: &mut Machine, cycle: bool) -> Warmth {
+    let mut warmth = Warmth { failed: Vec::new(), traces: Vec::new() };
     for filesystem in machine.filesystems() {
         if let Err(failure) = machine.provide(&filesystem) {
-            failed.push(failure.what);
+            warmth.failed.push(failure.what);
         }
     }
-    if !has_criu {
-        return failed;
+    if !cycle {
+        return warmth;
     }
+    let tainted = machine.tainted();
+    match Before::look() {
+        Ok(before) => {
+            warmth.failed.extend(cycle_once(machine));
+            // The trial took away what it could: whatever is still there stays.
+            match before.clean(None) {
+                Ok(still) => warmth.traces.extend(still),
+                Err(error) => warmth.traces.push(format!("looking for leftovers: {error}")),
+            }
+            if machine.tainted() != tainted {
+                warmth.traces.push(format!("the kernel is tainted ({})", machine.tainted()));
+            }
+        }
+        Err(error) => warmth.failed.push(format!("looking at the machine: {error}")),
+    }
+    warmth
+}
+
+/// One trial; what was not as it should be.
+fn cycle_once(machine: &mut Machine) -> Vec<String> {
     let request = TrialRequest {
         trial: 0,
         program: PROGRAM.to_owned(),
@@ -47,15 +77,20 @@ pub(super) fn warm_up(machine: &mut Machine, has_criu: bool) -> Vec<String> {
         action_timeout_ms: ACTION_TIME_LIMIT_MS,
         keep_logs: false,
     };
-    match trial::run(&request, machine, &mut |_| Ok(())) {
-        Ok(report) => {
-            failed.extend(report.setup_failure.map(|failure| failure.what));
-            for action in report.actions.iter().filter(|action| action.end != ActionEnd::Done) {
-                failed.push(format!("{:?}: {:?} {}", action.action, action.end, action.error_lines.join("; ")));
-            }
+    let report = match trial::run(&request, machine, &mut |_| Ok(())) {
+        Ok(report) => report,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut failed = Vec::new();
+    failed.extend(report.setup_failure.map(|failure| failure.what));
+    for action in &report.actions {
+        let did = action.action.word();
+        if action.end != ActionEnd::Done {
+            failed.push(format!("{did}: {:?} {}", action.end, action.error_lines.join("; ")));
         }
-        Err(error) => failed.push(error.to_string()),
+        failed.extend(action.unobservable.iter().map(|why| format!("{did}: {why}")));
     }
+    failed.extend(report.leftovers.iter().map(|what| format!("it left behind: {what}")));
     failed
 }
 

@@ -185,6 +185,9 @@ fn tasks(
         for lifecycle in [Lifecycle::DumpRestore, Lifecycle::LeaveRunning] {
             first.extend(scenarios.iter().map(|scenario| task(None, lifecycle, scenario)));
         }
+        let word = Lifecycle::RelativePaths.word();
+        let about = scenarios.iter().filter(|scenario| scenario.requires.lifecycles.iter().any(|own| own == word));
+        first.extend(about.map(|scenario| task(None, Lifecycle::RelativePaths, scenario)));
     }
     first.extend(lacks.tasks(args.all, scenarios, task));
     first.extend(rest);

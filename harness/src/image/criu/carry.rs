@@ -1,6 +1,7 @@
 //! A criu with the libraries that it needs, to be carried into a guest whose own libraries are others.
 //!
-//! In the guest all of it stands in a folder of its own, `/subject`: the program, its loader, its libraries. The agent
+//! In the guest all of it stands in a folder of its own, `/subject`: the program, its loader, its libraries. It gets there
+//! when the guest is up (module `vm::subject`). The agent
 //! starts the program through that loader, so neither the guest's libraries are in its way nor its own in theirs: criu
 //! starts `tar` and `sh`, which are the userland's.
 

@@ -1,6 +1,6 @@
 //! A criu of the user's: a program of this host, or sources that are built here.
 //!
-//! Either becomes an image with one segment of an initramfs, addressed by its content: the same program, or the same
+//! Either becomes an image with one segment for the guest, addressed by its content: the same program, or the same
 //! sources in the same build root, are made once.
 //!
 //! - [`carry`]: a program with its libraries
@@ -76,10 +76,16 @@ pub struct Sources {
 /// A criu to take the place of a userland's own. It stays in the cache as long as the [`Store`] that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Criu {
-    pub(super) segment: PathBuf,
-    pub(super) key: String,
+    segment: PathBuf,
     /// The version that it tells: `4.1.1`.
     pub version: String,
+}
+
+impl Criu {
+    /// Its files, in the form of a segment of an initramfs, below `subject/`.
+    pub fn segment(&self) -> &Path {
+        &self.segment
+    }
 }
 
 /// Such an image in the cache, for people.
@@ -167,7 +173,6 @@ impl Store {
             |to, _| build(to).map(Some),
             |entry| Criu {
                 segment: entry.directory.join(carry::SEGMENT),
-                key: entry.bill.content_key(),
                 version: entry.bill.version.split_whitespace().nth(1).unwrap_or_default().to_owned(),
             },
         )?;

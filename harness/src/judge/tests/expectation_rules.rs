@@ -278,7 +278,7 @@ fn a_defect_that_could_show_and_does_not_is_stale() {
 #[test]
 fn a_wrong_defect_has_its_place() {
     let complaint = |line: &str| parse(&format!("[[defect]]\nscenario = \"x\"\nreason = \"r\"\n{line}\n")).unwrap_err();
-    expect![[r#"expectations.toml:4:14: unknown comparison "colour"; known are objects, process, process-number, file-kind, file-identity, link-count, mount-state, same-mount, link, getcwd, sharing, mount-flags, statmount, descriptor-flags, close-on-exec, position, descriptor-details, mapping-permissions, mapping, content, file-attributes, xattrs, mounts, mount-table, tree-names, reopen, lookups, mount-options, mount-propagation, tree-files, tree-content, tree-attributes, file-times, hidden-names, host-mounts, directory-times, change-times, leftovers"#]].assert_eq(&complaint("comparison = \"colour\""));
+    expect![[r#"expectations.toml:4:14: unknown comparison "colour"; known are objects, process, process-number, file-kind, file-identity, link-count, mount-state, same-mount, link, getcwd, sharing, mount-flags, statmount, descriptor-flags, close-on-exec, position, descriptor-details, mapping-permissions, mapping, content, file-attributes, xattrs, mounts, mount-table, tree-names, reopen, lookups, mount-options, mount-propagation, tree-files, tree-content, tree-attributes, file-times, hidden-names, host-mounts, directory-times, change-times, caller, leftovers"#]].assert_eq(&complaint("comparison = \"colour\""));
     expect!["expectations.toml:5:12: `expected` and `got` stand together or not at all"]
         .assert_eq(&complaint("comparison = \"link\"\nexpected = \"a\""));
     expect!["expectations.toml:5:12: found open group without closing ')'"]

@@ -1,5 +1,6 @@
 //! Trials of the small world of [`crate::fuzz_targets::world`].
 
+use protocol::caller;
 use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, TrialReport};
 use protocol::observation::*;
 use scenarios::{Outcome as Expected, Program, Scenario};
@@ -28,7 +29,11 @@ pub(crate) fn context(lifecycle: Lifecycle) -> Context {
 }
 
 pub(crate) fn action(action: Action, end: ActionEnd, after: Option<Observation>) -> ActionReport {
-    ActionReport { action, end, error_lines: vec![], duration_ms: 400, after, unobservable: None }
+    let caller = match end {
+        ActionEnd::Done => caller::matters(action).iter().map(|matter| matter.found(None)).collect(),
+        _ => Vec::new(),
+    };
+    ActionReport { action, end, error_lines: vec![], duration_ms: 400, after, unobservable: None, caller }
 }
 
 pub(crate) fn report(actions: Vec<ActionReport>) -> TrialReport {

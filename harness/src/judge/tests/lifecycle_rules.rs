@@ -188,3 +188,26 @@ fn the_first_dump_that_nobody_spoils_must_refuse() {
     let judgement = judge(&refused(), context(Lifecycle::PreDump), &report(vec![early]));
     assert_eq!(judgement.verdict, Verdict::Pass, "a pre-dump may refuse, too");
 }
+
+#[test]
+fn what_the_caller_does_not_find_counts_once_and_what_is_not_said_is_no_verdict() {
+    let cycle = Lifecycle::RelativePaths;
+    for index in 0..2 {
+        for at in 0..faithful(cycle).actions[index].caller.len() {
+            let mut report = faithful(cycle);
+            report.actions[index].caller[at].got = "something else".into();
+            let judgement = judge(&scenario(), context(cycle), &report);
+            let seen: Vec<_> = judgement.differences.iter().map(|difference| difference.comparison.as_str()).collect();
+            assert_eq!(seen, ["caller"], "{:?}", report.actions[index].caller[at]);
+            report.actions[index].caller.remove(at);
+            assert!(told(cycle, &report).starts_with("error: the agent did not say what the caller found of: "));
+        }
+    }
+    let mut report = faithful(cycle);
+    report.actions[1].caller.iter_mut().for_each(|finding| {
+        if finding.what == "pidfile" {
+            finding.got = "no file work/restored.pid".into();
+        }
+    });
+    expect!["fail(wrong-content): pidfile after the relative-restore, outside: expected the process's number, in the folder to work in, got no file work/restored.pid [1]"].assert_eq(&told(cycle, &report));
+}

@@ -17,6 +17,7 @@ fn report() -> TrialReport {
         duration_ms: 1,
         after,
         unobservable: None,
+        caller: Vec::new(),
     };
     let file = |name: &str| ReportFile { name: name.into(), text: "log\n".into() };
     TrialReport {

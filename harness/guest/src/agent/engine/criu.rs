@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use protocol::caller::Finding;
 use protocol::message::{Action, ActionEnd};
 
 use super::super::child::pipe_inode;
@@ -34,6 +35,10 @@ impl Criu {
         Ok(run)
     }
 
+    pub(super) fn findings(&self, action: Action, pid: i32) -> io::Result<Vec<Finding>> {
+        self.images.findings(action, pid)
+    }
+
     pub(super) fn restore(&mut self, trial: &mut Trial<'_>, action: Action) -> io::Result<Run> {
         let staged = stage(trial, &self.externals)?;
         let (input, output) = trial.child.streams();
@@ -42,14 +47,9 @@ impl Criu {
         for path in staged.iter().rev() {
             umount2(path, MntFlags::MNT_DETACH)?;
         }
-        let (mut run, pid) = result?;
-        match (&run.end, pid) {
-            (ActionEnd::Done, Some(pid)) => trial.child.reborn(pid)?,
-            (ActionEnd::Done, None) => {
-                run.end = ActionEnd::Failed(-1);
-                run.error_lines.push("criu says that it restored, but wrote no process ID".to_owned());
-            }
-            _ => {}
+        let mut run = result?;
+        if run.end == ActionEnd::Done {
+            run.lost = trial.child.find_again()?.err();
         }
         Ok(run)
     }

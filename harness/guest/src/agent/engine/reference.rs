@@ -2,10 +2,15 @@
 //! process under test and may hang or crash without harm; the restore runs in the fresh executor itself. Between the two
 //! the old process is really gone, and with it every detached mount: the agent keeps the image, as text, and the
 //! mount namespace.
+//!
+//! - [`caller`]: the same for a caller who names every path relatively
+
+mod caller;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::exit;
 use std::time::{Duration, Instant};
 
@@ -20,6 +25,7 @@ use protocol::message::{ActionEnd, MountWay, ReportFile};
 
 use super::super::child::NoAnswer;
 use super::super::trial::Trial;
+use crate::caller::Caller;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, STREAMS};
 use crate::reference::image::{Image, MountImage};
@@ -34,6 +40,9 @@ pub(in super::super) struct Reference {
     capture: capture::Options,
     restore: restore::Options,
     kept: Option<Kept>,
+    /// For a caller who names every path relatively.
+    folder: PathBuf,
+    caller: Option<Caller>,
 }
 
 /// Between dump and restore.
@@ -50,9 +59,9 @@ enum Captured {
 }
 
 impl Reference {
-    pub(super) fn new(fault: Option<Fault>, without_statmount: bool, way: MountWay) -> Self {
+    pub(super) fn new(fault: Option<Fault>, without_statmount: bool, way: MountWay, folder: PathBuf) -> Self {
         let capture = capture::Options { without_statmount, fault };
-        Reference { capture, restore: restore::Options { way, fault }, kept: None }
+        Reference { capture, restore: restore::Options { way, fault }, kept: None, folder, caller: None }
     }
 
     pub(super) fn dump(&mut self, trial: &mut Trial<'_>, leave_running: bool) -> io::Result<Run> {
@@ -150,7 +159,7 @@ fn has_detached(image: &Image) -> bool {
 }
 
 fn run(end: ActionEnd) -> Run {
-    Run { end, error_lines: Vec::new(), files: Vec::new() }
+    Run { end, error_lines: Vec::new(), files: Vec::new(), lost: None }
 }
 
 /// Captures in a process of its own, in the namespace of the process.

@@ -1,0 +1,157 @@
+//! The caller of a dump or restore who names every path relatively, and what he finds afterwards (`protocol::caller`).
+//!
+//! The hook is this program under another name, [`HOOK`]: whoever restores starts it when the process goes on, and it
+//! writes what it finds beside itself.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use protocol::caller::{
+    self, Finding, IMAGES, IN_IMAGES, LOG, MASK, Matter, NAMESPACES, NUMBER, OTHERS, PIDFILE, PLACE, WORK,
+};
+use protocol::message::Action;
+use serde::{Deserialize, Serialize};
+
+/// The name under which this program is the hook.
+pub const HOOK: &str = "hook";
+/// What the hook writes.
+const ANSWER: &str = "hook.json";
+/// The moment at which a hook is started (criu(8), `--action-script`), and the one that counts here.
+pub const MOMENT: &str = "CRTOOLS_SCRIPT_ACTION";
+/// See above.
+pub const LAST_MOMENT: &str = "post-resume";
+/// The namespaces that somebody may stand in.
+const KINDS: [&str; 6] = ["mnt", "net", "ipc", "uts", "pid", "user"];
+
+/// Where a process stands.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stand {
+    folder: PathBuf,
+    mask: String,
+    namespaces: Vec<PathBuf>,
+}
+
+impl Stand {
+    /// This process's.
+    fn own() -> io::Result<Self> {
+        let status = fs::read_to_string("/proc/self/status")?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap_or_default().trim().to_owned();
+        let link = |kind| fs::read_link(format!("/proc/self/ns/{kind}"));
+        let namespaces = KINDS.into_iter().map(link).collect::<io::Result<_>>()?;
+        Ok(Stand { folder: std::env::current_dir()?, mask, namespaces })
+    }
+}
+
+/// Whether this program was started as the hook.
+pub fn is_hook() -> bool {
+    let name = std::env::args_os().next().unwrap_or_default();
+    Path::new(&name).file_name() == Some(OsStr::new(HOOK)) && std::env::var_os(MOMENT).is_some()
+}
+
+/// The hook's life. It never fails: what it cannot tell is missing, and that is a finding.
+pub fn hook_main() -> ExitCode {
+    if std::env::var_os(MOMENT).is_some_and(|moment| moment == LAST_MOMENT)
+        && let Some(beside) = std::env::args_os().next().as_deref().map(Path::new).and_then(Path::parent)
+        && let Ok(stand) = Stand::own()
+        && let Ok(text) = serde_json::to_vec(&stand)
+    {
+        let _ = fs::write(beside.join(ANSWER), text);
+    }
+    ExitCode::SUCCESS
+}
+
+/// The folders of a caller, and a hook beside them.
+pub struct Caller {
+    /// Where he stands.
+    pub folder: PathBuf,
+    hook: PathBuf,
+}
+
+impl Caller {
+    /// Makes them below `folder`; the hook is outside of where the caller stands.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn new(folder: &Path) -> io::Result<Self> {
+        let caller = Caller { folder: folder.join("caller"), hook: folder.join(HOOK) };
+        fs::create_dir_all(caller.folder.join(IMAGES))?;
+        fs::create_dir_all(caller.folder.join(WORK))?;
+        if !caller.hook.exists() {
+            fs::copy("/proc/self/exe", &caller.hook)?;
+        }
+        Ok(caller)
+    }
+
+    /// The hook's path, absolute: where it is found must not hang on what it is there to tell.
+    pub fn hook(&self) -> &Path {
+        &self.hook
+    }
+
+    /// What he finds after an action; `log` is the name of its log, `pid` the process's number.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn findings(&self, action: Action, log: &str, pid: i32) -> io::Result<Vec<Finding>> {
+        let own = Stand::own()?;
+        let answer = fs::read(self.hook.with_file_name(ANSWER)).ok();
+        let hook: Option<Stand> = answer.and_then(|text| serde_json::from_slice(&text).ok());
+        let finding = |&matter: &Matter| {
+            let wrong = if matter == IN_IMAGES {
+                self.missing(IMAGES, "inventory.img")
+            } else if matter == LOG {
+                self.missing(WORK, log)
+            } else if matter == NUMBER {
+                self.wrong_number(pid)
+            } else if matter == OTHERS {
+                self.others()?
+            } else {
+                wrong_stand(matter, hook.as_ref(), &own, &self.folder.join(WORK))
+            };
+            Ok(matter.found(wrong))
+        };
+        caller::matters(action).iter().map(finding).collect()
+    }
+
+    fn missing(&self, folder: &str, name: &str) -> Option<String> {
+        (!self.folder.join(folder).join(name).is_file()).then(|| format!("no file {folder}/{name}"))
+    }
+
+    fn wrong_number(&self, pid: i32) -> Option<String> {
+        self.missing(WORK, PIDFILE).or_else(|| {
+            let text = fs::read_to_string(self.folder.join(WORK).join(PIDFILE)).unwrap_or_default();
+            (text.trim().parse() != Ok(pid)).then(|| "another number".to_owned())
+        })
+    }
+
+    /// Names where he stands that he did not make.
+    fn others(&self) -> io::Result<Option<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            if ![IMAGES, WORK].iter().any(|known| name.as_bytes() == known.as_bytes()) {
+                names.push(scenarios::Bytes::from(name.as_os_str()).to_string());
+            }
+        }
+        names.sort();
+        Ok((!names.is_empty()).then(|| names.join(", ")))
+    }
+}
+
+/// What is wrong with where the hook stood.
+fn wrong_stand(matter: Matter, hook: Option<&Stand>, own: &Stand, work: &Path) -> Option<String> {
+    let Some(hook) = hook else { return Some("it was not started, or could not write".to_owned()) };
+    if matter == PLACE {
+        return (hook.folder != work).then(|| hook.folder.display().to_string());
+    }
+    if matter == MASK {
+        return (hook.mask != own.mask).then(|| format!("{} instead of {}", hook.mask, own.mask));
+    }
+    debug_assert_eq!(matter, NAMESPACES);
+    let others = KINDS.iter().zip(hook.namespaces.iter().zip(&own.namespaces)).filter(|(_, (one, other))| one != other);
+    let others: Vec<&str> = others.map(|(kind, _)| *kind).collect();
+    (!others.is_empty()).then(|| format!("another one: {}", others.join(", ")))
+}
