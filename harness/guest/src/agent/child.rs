@@ -223,13 +223,7 @@ fn not_started(output: &OwnedFd, why: &Answer) -> i32 {
 }
 
 /// In the new process: namespaces, root, streams, exec. Returns only with what went wrong.
-fn become_executor(
-    flavor: Flavor,
-    top: &str,
-    sandbox: Sandbox<'_>,
-    input: &OwnedFd,
-    output: &OwnedFd,
-) -> io::Error {
+fn become_executor(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, input: &OwnedFd, output: &OwnedFd) -> io::Error {
     let go = || -> io::Result<()> {
         nix::unistd::setsid()?;
         nix::unistd::dup2_stdin(input)?;
