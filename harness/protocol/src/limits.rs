@@ -1,8 +1,10 @@
-//! What a message may become in memory. The peer is not trusted: a short line must not grow into a large value.
+//! What a message may become in memory. The peer is not trusted: a short line must not grow into a
+//! large value.
 //!
-//! A line has at most [`crate::wire::LINE_LIMIT`] bytes, and nearly everything in it takes memory in proportion. Two things do
-//! not: lookups that stand together come apart ([`Expansion`]), and lists of texts, whose empty elements take eight times the
-//! room that they have in a line. Both are counted while the message is read, so what is over a limit is never there.
+//! A line has at most [`crate::wire::LINE_LIMIT`] bytes, and nearly everything in it takes memory
+//! in proportion. Two things do not: lookups that stand together come apart ([`Expansion`]), and
+//! lists of texts, whose empty elements take eight times the room that they have in a line. Both
+//! are counted while the message is read, so what is over a limit is never there.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,7 +16,8 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 pub const LOOKUPS: usize = 1 << 20;
 /// So many bytes may their paths and texts have in all.
 pub const LOOKUP_BYTES: usize = 64 << 20;
-/// So many lines a log or another list of texts may have; the agent sends no more than 500 lines of the kernel's.
+/// So many lines a log or another list of texts may have; the agent sends no more than 500 lines of
+/// the kernel's.
 pub const LINES: usize = 1 << 14;
 /// So many files a report may have for the artifacts: an action has two or three.
 pub const FILES: usize = 256;
@@ -31,7 +34,8 @@ thread_local! {
     static MESSAGE: Cell<Option<Expansion>> = const { Cell::new(None) };
 }
 
-/// Reads one message: all lists in it share the limits on lookups. A list that is read outside has them for itself.
+/// Reads one message: all lists in it share the limits on lookups. A list that is read outside has
+/// them for itself.
 pub fn message<T>(read: impl FnOnce() -> T) -> T {
     let outer = MESSAGE.replace(Some(Expansion::default()));
     let value = read();

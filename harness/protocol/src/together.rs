@@ -32,7 +32,8 @@ pub(crate) fn serialize<S: Serializer>(lookups: &[Lookup], serializer: S) -> Res
     }))
 }
 
-/// For `#[serde(with)]`. The groups come apart one by one as they are read, within the limits of [`Expansion`].
+/// For `#[serde(with)]`. The groups come apart one by one as they are read, within the limits of
+/// [`Expansion`].
 ///
 /// # Errors
 /// The deserializer's, and more than these limits.

@@ -74,9 +74,9 @@ pub(super) fn saved(folder: &Path) -> Result<(Scenario, TrialRecord), Usage> {
     Ok((scenario, record))
 }
 
-/// What the command line leaves open is as it was. A folder may come from somebody else, so it never decides that
-/// anything of it is executed outside a VM: neither the backend is taken from it, nor a subject that is built or started
-/// on this machine.
+/// What the command line leaves open is as it was. A folder may come from somebody else, so it
+/// never decides that anything of it is executed outside a VM: neither the backend is taken from
+/// it, nor a subject that is built or started on this machine.
 ///
 /// # Errors
 /// [`Usage`]: the saved subject is none of this version's, or is to be typed.
@@ -110,7 +110,8 @@ pub(super) fn as_it_was(
     Ok(())
 }
 
-/// Only a word of the user has a trial run on this machine's own kernel once more: `--backend host`.
+/// Only a word of the user has a trial run on this machine's own kernel once more: `--backend
+/// host`.
 ///
 /// # Errors
 /// [`Usage`]: it ran there, and neither that nor a VM's kernel was asked for.

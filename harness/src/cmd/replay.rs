@@ -1,5 +1,6 @@
-//! `replay`: one trial of an earlier run once more, exactly as it was: the saved program, the same kernel, subject, flavor
-//! and lifecycle, in a machine that nothing has touched. What would run outside a VM is asked for once more.
+//! `replay`: one trial of an earlier run once more, exactly as it was: the saved program, the same
+//! kernel, subject, flavor and lifecycle, in a machine that nothing has touched. What would run
+//! outside a VM is asked for once more.
 
 use std::io;
 use std::path::PathBuf;

@@ -4,8 +4,9 @@
 //! a variable can stand in the file, and no other. A value becomes the flag's default, so flags come before the environment,
 //! and both before the file. A key or value that is none is refused with its place.
 //!
-//! The file lies in a folder that may be somebody else's, a checkout for instance, so it only chooses among what runs in
-//! VMs: what decides which program is executed on this machine is refused ([`HARMLESS`], [`overreach`]).
+//! The file lies in a folder that may be somebody else's, a checkout for instance, so it only
+//! chooses among what runs in VMs: what decides which program is executed on this machine is
+//! refused ([`HARMLESS`], [`overreach`]).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -26,8 +27,9 @@ pub const FILE: &str = "zdtm-detached.toml";
 /// What the variables begin with.
 const PREFIX: &str = "ZDTM_DETACHED_";
 
-/// Keys that choose nothing that is executed on this machine. Every other one says where programs of this machine come from
-/// (QEMU, the images' packages, the keys they are signed with, the sources of the agent), or may do so until it is listed here.
+/// Keys that choose nothing that is executed on this machine. Every other one says where programs
+/// of this machine come from (QEMU, the images' packages, the keys they are signed with, the
+/// sources of the agent), or may do so until it is listed here.
 const HARMLESS: [&str; 8] = ["accel", "backend", "cold", "jobs", "kernel", "shard", "subject", "timeout-scale"];
 
 /// The file that is read: that of the working directory, else that of the source tree.

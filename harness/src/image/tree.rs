@@ -7,8 +7,9 @@ use super::error::ImageError;
 /// What makes a directory the source tree.
 pub const MANIFEST: &str = "vm-images/images.toml";
 
-/// The source tree's directory: the named one, else the one that this program was built from. A tree that merely lies at the
-/// working directory may be somebody else's, and the agent is built from the tree: it must be named.
+/// The source tree's directory: the named one, else the one that this program was built from. A
+/// tree that merely lies at the working directory may be somebody else's, and the agent is built
+/// from the tree: it must be named.
 ///
 /// # Errors
 /// It has no `vm-images/images.toml`.

@@ -111,8 +111,9 @@ fn sent(report: &TrialReport, put: &impl Fn(&str, &[u8]) -> Result<(), Artifacts
     report.files.iter().try_for_each(|file| put(&plain(&file.name), file.text.as_bytes()))
 }
 
-/// The name in the folder, with a number where it is taken: nothing that was sent overwrites something else. `taken` has the
-/// last number of each name, so that thousands of one name are not looked for again each time.
+/// The name in the folder, with a number where it is taken: nothing that was sent overwrites
+/// something else. `taken` has the last number of each name, so that thousands of one name are not
+/// looked for again each time.
 fn free(folder: &Path, name: &str, taken: &mut HashMap<String, usize>) -> PathBuf {
     let last = taken.entry(name.to_owned()).or_insert(0);
     loop {

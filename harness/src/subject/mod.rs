@@ -180,8 +180,8 @@ impl Subject {
         matches!(self, Self::Reference(_))
     }
 
-    /// Whether making it ready builds or starts a program of the user's on this machine, outside any VM. What comes from a
-    /// file or folder of somebody else must not choose such a subject.
+    /// Whether making it ready builds or starts a program of the user's on this machine, outside
+    /// any VM. What comes from a file or folder of somebody else must not choose such a subject.
     pub fn acts_on_this_machine(&self) -> bool {
         matches!(self, Self::Path(_) | Self::Sources(_))
     }

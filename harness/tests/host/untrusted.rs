@@ -1,5 +1,5 @@
-//! Programs and folders of somebody else: nothing of them runs on this machine unless the user says so, and what runs cannot
-//! change it.
+//! Programs and folders of somebody else: nothing of them runs on this machine unless the user says
+//! so, and what runs cannot change it.
 
 use std::fs;
 use std::path::Path;
@@ -119,7 +119,8 @@ pub(crate) fn lack_of_loop_devices() -> Option<String> {
 
 const FLAVORS: [&str; 2] = ["ns", "host"];
 
-/// Runs a program of these steps as root with `--backend host`; it must be unsupported or an error. The verdict with its reason.
+/// Runs a program of these steps as root with `--backend host`; it must be unsupported or an error.
+/// The verdict with its reason.
 fn run_on_host(steps: &str, flavor: &str) -> Result<String, Failed> {
     let folder = tempfile::tempdir()?;
     let program = format!(
@@ -166,7 +167,8 @@ pub(crate) fn what_belongs_to_the_kernel_is_not_changed() -> Result<(), Failed> 
     let before = fs::read(SYSCTL)?;
     let other = if before.starts_with(b"44") { 43 } else { 44 };
     let changes = [
-        // The proc that is there, one that the program mounts, a bind of it, through a symbolic link, by a descriptor.
+        // The proc that is there, one that the program mounts, a bind of it, through a symbolic
+        // link, by a descriptor.
         format!("write proc/sys/fs/lease-break-time \"{other}\"\n"),
         format!("mount proc p\nwrite p/sys/fs/lease-break-time \"{other}\"\n"),
         format!("mount proc p\nbind p/sys/fs/lease-break-time a/s\nwrite b/s \"{other}\"\nwrite a/s \"{other}\"\n"),

@@ -88,7 +88,8 @@ impl Disks {
                 })
                 .and_then(|file| LoopDevice::attach(&file, may_add, TURN))
                 .map_err(|error| io::Error::new(error.kind(), format!("a disk from {blank}: {error}")))?;
-            // Nobody opens what is below a filesystem any more: who could would change it under the kernel's hands.
+            // Nobody opens what is below a filesystem any more: who could would change it under the
+            // kernel's hands.
             fs::remove_file(&backing)?;
             self.0.push(Disk { fs_type, device });
         }

@@ -1,15 +1,17 @@
-//! What the process under test gives up before it starts, on a kernel that is not ours alone, even as root of the machine.
-//! Everything that it becomes or starts, a restored process too, has given it up as well. The agent keeps its own rights: it
-//! attaches disks and captures, and carries out nothing of a program.
+//! What the process under test gives up before it starts, on a kernel that is not ours alone, even
+//! as root of the machine. Everything that it becomes or starts, a restored process too, has given
+//! it up as well. The agent keeps its own rights: it attaches disks and captures, and carries out
+//! nothing of a program.
 
 use std::io;
 
 use crate::executor::{Rights, devices};
 use crate::sys;
 
-/// What steps and the reference engine's restore need: capabilities(7) by number. Not among them, of many: `CAP_SYS_PTRACE`
-/// (with fewer rights than the agent's the process can no longer reach into it through `/proc`), `CAP_SYS_RAWIO`,
-/// `CAP_SYS_MODULE`, `CAP_SYS_BOOT`, `CAP_SYS_TIME`, `CAP_SYSLOG`, `CAP_NET_ADMIN`.
+/// What steps and the reference engine's restore need: capabilities(7) by number. Not among them,
+/// of many: `CAP_SYS_PTRACE` (with fewer rights than the agent's the process can no longer reach
+/// into it through `/proc`), `CAP_SYS_RAWIO`, `CAP_SYS_MODULE`, `CAP_SYS_BOOT`, `CAP_SYS_TIME`,
+/// `CAP_SYSLOG`, `CAP_NET_ADMIN`.
 const KEPT: [u32; 15] = [
     0,  // CAP_CHOWN
     1,  // CAP_DAC_OVERRIDE
@@ -41,7 +43,8 @@ pub(super) enum Sandbox<'a> {
 }
 
 impl<'a> Sandbox<'a> {
-    /// That of a program with these rights and disks. In a user namespace the kernel refuses the same and more; it does no harm.
+    /// That of a program with these rights and disks. In a user namespace the kernel refuses the
+    /// same and more; it does no harm.
     pub(super) fn of(rights: Rights, disks: &'a [u32]) -> Self {
         if rights == Rights::All { Sandbox::None } else { Sandbox::Shared { disks } }
     }

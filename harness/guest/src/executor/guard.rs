@@ -1,8 +1,10 @@
-//! What a program may not do on a kernel that others use as well: a machine's own, with the rights of its root.
+//! What a program may not do on a kernel that others use as well: a machine's own, with the rights
+//! of its root.
 //!
-//! Capabilities and system calls are taken from the whole process before it starts (`agent::sandbox`). What the kernel has no
-//! switch for stands here: writing to the kernel's own filesystems, whoever has mounted them, and opening devices. A program is
-//! no code: its steps are carried out one by one by one thread, so a look right before a step decides for good.
+//! Capabilities and system calls are taken from the whole process before it starts
+//! (`agent::sandbox`). What the kernel has no switch for stands here: writing to the kernel's own
+//! filesystems, whoever has mounted them, and opening devices. A program is no code: its steps are
+//! carried out one by one by one thread, so a look right before a step decides for good.
 
 use std::os::fd::OwnedFd;
 
@@ -16,8 +18,8 @@ use scenarios::program::{DeviceKind, OpenFlag, Place};
 use super::world::World;
 use crate::sys::Device;
 
-/// Character devices without a machine behind them: null, zero, full, random, urandom; 0:0 is a whiteout; 42 is kept for
-/// examples (`Documentation/admin-guide/devices.txt`).
+/// Character devices without a machine behind them: null, zero, full, random, urandom; 0:0 is a
+/// whiteout; 42 is kept for examples (`Documentation/admin-guide/devices.txt`).
 const HARMLESS: [(u32, u32); 7] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (0, 0), (42, 7)];
 
 /// Major numbers of pseudo-terminals: of the instances that the program or the agent mounted.
@@ -25,7 +27,8 @@ const TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
 /// `/dev/ptmx`
 const TERMINAL_MAKER: (u32, u32) = (5, 2);
 
-/// Filesystems that are the program's own, by their numbers (statfs(2)): tmpfs, ramfs, ext4, xfs, btrfs, overlayfs, devpts, mqueue.
+/// Filesystems that are the program's own, by their numbers (statfs(2)): tmpfs, ramfs, ext4, xfs,
+/// btrfs, overlayfs, devpts, mqueue.
 const OWN: [u32; 8] = [0x0102_1994, 0x8584_58f6, 0xef53, 0x5846_5342, 0x9123_683e, 0x794c_7630, 0x1cd1, 0x1980_0202];
 
 /// The nodes that a process under test may make: harmless ones, and its own disks.
@@ -106,7 +109,8 @@ impl Target {
         }
     }
 
-    /// Directories of the kernel's filesystems may be held and read; their files tell of the machine or change it.
+    /// Directories of the kernel's filesystems may be held and read; their files tell of the
+    /// machine or change it.
     fn as_file(&self, flags: &[OpenFlag]) -> Option<String> {
         let plain = self.kind != SFlag::S_IFDIR && !flags.contains(&OpenFlag::Path);
         if plain { self.changed() } else { None }

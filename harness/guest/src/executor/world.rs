@@ -225,7 +225,8 @@ impl World {
         let disk = self.disks.get(at).cloned();
         let (fs_type, minor, node) =
             disk.ok_or_else(|| io::Error::other("no block device was mounted there by `mount`"))?;
-        // A program can put the node of another disk there, as the process that has the agent's root sees them all.
+        // A program can put the node of another disk there, as the process that has the agent's
+        // root sees them all.
         let stat = nix::sys::stat::stat(node.as_c_str())?;
         let is_block = stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFBLK.bits();
         if !is_block || stat.st_rdev != makedev(7, minor.into()) {

@@ -1,5 +1,5 @@
-//! What a process gives up for good, itself and everything that it becomes or starts: capabilities (prctl(2),
-//! `PR_CAPBSET_DROP`) and system calls (seccomp(2)). x86-64, as the VMs are.
+//! What a process gives up for good, itself and everything that it becomes or starts: capabilities
+//! (prctl(2), `PR_CAPBSET_DROP`) and system calls (seccomp(2)). x86-64, as the VMs are.
 
 use std::io;
 
@@ -23,7 +23,8 @@ impl Device {
     }
 }
 
-/// Takes every capability but these from the bounding set: what is executed after this has no other.
+/// Takes every capability but these from the bounding set: what is executed after this has no
+/// other.
 ///
 /// # Errors
 /// prctl(2)'s.
@@ -39,7 +40,8 @@ pub fn keep_capabilities(keep: &[u32]) -> io::Result<()> {
     Ok(())
 }
 
-/// System calls that change a machine as a whole or reach into other processes, or that would go round this filter.
+/// System calls that change a machine as a whole or reach into other processes, or that would go
+/// round this filter.
 #[cfg(target_arch = "x86_64")]
 const FORBIDDEN: [libc::c_long; 34] = [
     libc::SYS_reboot,
@@ -110,7 +112,8 @@ const fn argument(index: u32) -> u32 {
     16 + 8 * index
 }
 
-/// Operations that decide about the system call `number`, which makes nodes: with the mode and the device in these arguments.
+/// Operations that decide about the system call `number`, which makes nodes: with the mode and the
+/// device in these arguments.
 fn nodes(number: libc::c_long, mode: u32, device: u32, devices: &[Device]) -> io::Result<Vec<libc::sock_filter>> {
     let mut inner = vec![load(argument(mode)), op(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, libc::S_IFMT, 0, 0)];
     for (block, kind) in [(false, libc::S_IFCHR), (true, libc::S_IFBLK)] {
@@ -131,11 +134,12 @@ fn length(part: &[libc::sock_filter]) -> io::Result<u8> {
     u8::try_from(part.len()).map_err(io::Error::other)
 }
 
-/// Has the kernel refuse this process system calls for a machine as a whole, and mknod(2) of every device but these, with
-/// `EPERM`. For a process with `CAP_SYS_ADMIN`.
+/// Has the kernel refuse this process system calls for a machine as a whole, and mknod(2) of every
+/// device but these, with `EPERM`. For a process with `CAP_SYS_ADMIN`.
 ///
 /// # Errors
-/// prctl(2)'s: `EINVAL` where the kernel has no `CONFIG_SECCOMP_FILTER`. More than a hundred devices.
+/// prctl(2)'s: `EINVAL` where the kernel has no `CONFIG_SECCOMP_FILTER`. More than a hundred
+/// devices.
 pub fn filter_system_calls(devices: &[Device]) -> io::Result<()> {
     let foreign = op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, AUDIT_ARCH_X86_64, 1, 0);
     let mut filter = vec![load(ARCHITECTURE), foreign, end(libc::SECCOMP_RET_KILL_PROCESS), load(NUMBER)];

@@ -26,8 +26,9 @@ const DEVICES: [(&str, u64, u64); 6] =
 const PRIVILEGED_DEVICES: [(&str, u64, u64); 3] =
     [("btrfs-control", 10, 234), ("fuse", 10, 229), ("loop-control", 10, 237)];
 
-/// Makes the new root and moves there. `blank` is the folder with blank filesystems, copied to `/blank`: nothing of the
-/// host's own files is in reach of a program that could make them writable.
+/// Makes the new root and moves there. `blank` is the folder with blank filesystems, copied to
+/// `/blank`: nothing of the host's own files is in reach of a program that could make them
+/// writable.
 pub(in crate::agent) fn enter(blank: Option<&Path>) -> Result<(), BootError> {
     step("mounts private", make_private())?;
     umask(Mode::from_bits_truncate(0o022));
