@@ -10,11 +10,11 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/AUTHORING.m
 /// What stands between two marks of the document must be this; with UPDATE_EXPECT it becomes so.
 fn stands_in_the_document(name: &str, expected: &str) {
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->\n"));
-    let document = fs::read_to_string(DOCUMENT).unwrap();
+    let document = fs::read_to_string(DOCUMENT).expect("docs/AUTHORING.md");
     let (before, rest) = document.split_once(&start).expect("the document has the mark where the tables start");
     let (tables, after) = rest.split_once(&end).expect("the document has the mark where the tables end");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(DOCUMENT, format!("{before}{start}{expected}{end}{after}")).unwrap();
+        fs::write(DOCUMENT, format!("{before}{start}{expected}{end}{after}")).expect("docs/AUTHORING.md");
     } else {
         assert!(
             tables == expected,
@@ -36,14 +36,14 @@ fn bases() -> String {
         "# s\nrequires fs=btrfs base=whole|subdir|file|again|subvol\noutcome restored\nmount $fs a\n{}\n",
         lines.join("\n")
     );
-    let scenarios = text::scenarios(source.as_bytes(), "x", Path::new(DOCUMENT)).unwrap();
+    let scenarios = text::scenarios(source.as_bytes(), "x", Path::new(DOCUMENT)).expect("five scenarios");
     let mut table = format!("| base | `{}` |\n|{}\n", lines.join("` | `"), " --- |".repeat(lines.len() + 1));
     for scenario in scenarios {
         let made = (5..).take(lines.len()).map(|number| {
             let line = scenario.program.steps.iter().find(|line| line.number == number);
             line.map_or("nothing".to_owned(), |line| format!("`{}`", text::print_step(&line.step)))
         });
-        let base = scenario.requires.axes.last().unwrap().1.clone();
+        let (_, base) = scenario.requires.axes.last().expect("the axis base");
         table.push_str(&format!("| `{base}` | {} |\n", made.collect::<Vec<_>>().join(" | ")));
     }
     table
