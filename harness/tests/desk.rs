@@ -53,7 +53,7 @@ fn stock_criu_in_every_lifecycle() {
 #[test]
 fn a_shell_reads_commands_from_a_pipe_beside_the_process_of_a_failed_dump() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["shell", "deleted/unlinked@ext4,rdwr", "--at", "dumped"];
+    let arguments = ["shell", "deleted/unlinked@ext4,rdwr,whole", "--at", "dumped"];
     let mut shell = zdtm(&arguments, folder.path());
     let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let commands = "readlink /proc/$PID/fd/3; grep -c 'Dumping FAILED' $IMAGES/1/dump.log; cd $TOP/tmp && echo there; enter readlink /proc/1/fd/3\n\
@@ -132,7 +132,7 @@ const FAULTY: [&str; 4] = ["--backend", "host", "--subject", "reference+fault:su
 #[test]
 fn a_long_scenario_becomes_a_short_one_that_fails_in_the_same_way() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = [&["shrink", "in-flight/two-mounts@tmpfs", "-o", "short.scn"][..], &FAULTY].concat();
+    let arguments = [&["shrink", "in-flight/two-mounts@tmpfs,subdir", "-o", "short.scn"][..], &FAULTY].concat();
     let output = zdtm(&arguments, folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     let said = String::from_utf8_lossy(&output.stdout);
@@ -146,7 +146,7 @@ fn a_long_scenario_becomes_a_short_one_that_fails_in_the_same_way() {
 #[test]
 fn what_does_not_fail_is_not_shrunk() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["shrink", "in-flight/two-mounts@tmpfs", "--backend", "host", "--subject", "reference"];
+    let arguments = ["shrink", "in-flight/two-mounts@tmpfs,subdir", "--backend", "host", "--subject", "reference"];
     let output = zdtm(&arguments, folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     assert!(told(&output).contains("does not fail here"), "{}", told(&output));

@@ -41,14 +41,14 @@ fn bases() -> String {
         "# s\nrequires fs=btrfs base=whole|subdir|file|again|subvol\noutcome restored\nmount $fs a\n{}\n",
         lines.join("\n")
     );
-    let scenarios = text::scenarios(source.as_bytes(), "x", Path::new(DOCUMENT)).unwrap();
+    let scenarios = text::scenarios(source.as_bytes(), "x", Path::new(DOCUMENT)).expect("five scenarios");
     let mut table = format!("| base | `{}` |\n|{}\n", lines.join("` | `"), " --- |".repeat(lines.len() + 1));
     for scenario in scenarios {
         let made = (5..).take(lines.len()).map(|number| {
             let line = scenario.program.steps.iter().find(|line| line.number == number);
             line.map_or("nothing".to_owned(), |line| format!("`{}`", text::print_step(&line.step)))
         });
-        let base = scenario.requires.axes.last().unwrap().1.clone();
+        let (_, base) = scenario.requires.axes.last().expect("the axis base");
         table.push_str(&format!("| `{base}` | {} |\n", made.collect::<Vec<_>>().join(" | ")));
     }
     table

@@ -46,7 +46,9 @@ pub struct TreeArgs {
 /// capabilities. Put into a file that ends in .scn it is a scenario of your own
 /// (docs/AUTHORING.md).
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:\n  zdtm-detached show deleted/unlinked@ext4\n  zdtm-detached show ./mine.scn")]
+#[command(
+    after_help = "Examples:\n  zdtm-detached show deleted/unlinked@ext4,rdwr,whole\n  zdtm-detached show ./mine.scn"
+)]
 pub struct ShowArgs {
     /// A scenario's name, or a file that ends in .scn
     pub what: String,

@@ -39,7 +39,7 @@ use crate::vm::{Vm, VmSpec};
 Examples:
   zdtm-detached shell                                       a shell, and nothing else
   zdtm-detached shell zdtm-results/deleted_unlinked...      the process of a failed trial, as it is in the end
-  zdtm-detached shell deleted/unlinked@ext4,rdwr --at setup   before it is dumped
+  zdtm-detached shell deleted/unlinked@ext4,rdwr,whole --at setup   before it is dumped
   zdtm-detached shell ./mine.scn --at dumped                after the dump: its images, or the process if it failed
   echo 'ls -l /proc/$PID/fd' | zdtm-detached shell ./mine.scn
 
