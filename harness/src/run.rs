@@ -31,13 +31,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use protocol::message::{Engine, Event, Request, TrialReport, TrialRequest};
+use protocol::message::{Engine, Request, TrialReport, TrialRequest};
 use scenarios::Scenario;
 
 use crate::judge::{Context, Judgement, Signature, Trial, Verdict, judge};
 use crate::machine::{Machine, MachineError, MachineSpec, Traces};
 pub use confirm::Confirm;
-use patience::{Ended, Heard, Patience};
+use patience::{Patience, wait_for_report};
 use suspicion::suspicious;
 pub use taken::Taken;
 
@@ -381,23 +381,4 @@ enum Attempt {
     },
     /// The user wants the run to end.
     Interrupted,
-}
-
-/// What the guest tells of this trial, within the time that it may take.
-fn wait_for_report(machine: &mut Machine, number: u64, patience: &Patience) -> Result<TrialReport, MachineError> {
-    patient(machine, patience, |event| match event {
-        Event::Finished { trial, report } if trial == number => Heard::Wanted(*report),
-        other => Heard::Other(other),
-    })
-}
-
-fn patient<T>(
-    machine: &mut Machine,
-    patience: &Patience,
-    wanted: impl Fn(Event) -> Heard<T>,
-) -> Result<T, MachineError> {
-    patience.wait(|deadline| machine.receive(deadline), wanted, |_| {}).map_err(|ended| match ended {
-        Ended::Machine(error) => error,
-        Ended::Astray(what) => machine.astray(what),
-    })
 }

@@ -108,7 +108,7 @@ mod tests {
             "no scenario matches deleted/unlnked; did you mean deleted/unlinked? `zdtm-detached list` shows all names"
         ]
         .assert_eq(&told(&["deleted/unlnked"]));
-        expect_test::expect!["no scenario matches delted/unlinked@ext4,rdwr; did you mean deleted/unlinked@ext4,rdwr or deleted/unlinked@xfs,rdwr? `zdtm-detached list` shows all names"].assert_eq(&told(&["overlay/control", "delted/unlinked@ext4,rdwr"]));
+        expect_test::expect!["no scenario matches delted/unlinked@ext4,rdwr; did you mean deleted/unlinked@ext4,rdwr,again or deleted/unlinked@ext4,rdwr,whole? `zdtm-detached list` shows all names"].assert_eq(&told(&["overlay/control", "delted/unlinked@ext4,rdwr"]));
         expect_test::expect!["no scenario matches no such name; `zdtm-detached list` shows all names"]
             .assert_eq(&told(&["no such name"]));
     }

@@ -1,16 +1,27 @@
-//! What all trials of a run have in common: told once, so that the line of a trial holds only what is its own.
+//! What nearly all trials of a run have in common: told once, so that the line of a trial holds only what is its own.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::judge::Trial;
 use crate::judge::verdict::flavor_word;
 
-/// The parts of the trials' ids that are the same in all of them.
+/// The parts of the trials' ids that are the same in nearly all of them. The id of another one has its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Common {
     /// In the order of an id: flavor, lifecycle, kernel, subject.
-    parts: [Option<String>; 4],
+    parts: [Option<Part>; 4],
 }
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    word: String,
+    /// How many trials have another word.
+    others: usize,
+}
+
+/// One of so many trials may be another one than the rest.
+const NEARLY_ALL: usize = 20;
 
 /// The parts of an id after the scenario's name, each with what it is called.
 fn parts(trial: &Trial) -> [(&'static str, &str); 4] {
@@ -25,30 +36,38 @@ fn parts(trial: &Trial) -> [(&'static str, &str); 4] {
 impl Common {
     /// Of these trials; nothing when there are none.
     pub fn of<'a>(trials: impl IntoIterator<Item = &'a Trial>) -> Self {
-        let mut trials = trials.into_iter();
-        let Some(first) = trials.next() else { return Self::default() };
-        let mut common = parts(first).map(|(_, word)| Some(word));
+        let mut counts: [BTreeMap<&str, usize>; 4] = Default::default();
         for trial in trials {
-            for (kept, (_, word)) in common.iter_mut().zip(parts(trial)) {
-                *kept = kept.filter(|known| *known == word);
+            for (counts, (_, word)) in counts.iter_mut().zip(parts(trial)) {
+                *counts.entry(word).or_default() += 1;
             }
         }
-        Self { parts: common.map(|part| part.map(str::to_owned)) }
+        let part = |counts: BTreeMap<&str, usize>| {
+            let all: usize = counts.values().sum();
+            let (word, most) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+            let part = Part { word: word.to_owned(), others: all - most };
+            Some(part).filter(|part| part.others * NEARLY_ALL <= all)
+        };
+        Self { parts: counts.map(part) }
     }
 
     /// A trial's id without them.
     pub fn rest(&self, trial: &Trial) -> String {
-        let own = parts(trial).into_iter().zip(&self.parts).filter(|(_, common)| common.is_none());
+        let own = parts(trial).into_iter().zip(&self.parts);
+        let own = own.filter(|((_, word), common)| common.as_ref().is_none_or(|part| part.word != *word));
         own.fold(trial.scenario.clone(), |id, ((_, word), _)| format!("{id}/{word}"))
     }
 }
 
 impl fmt::Display for Common {
-    /// `flavor ns, kernel 6.12`; empty when nothing is common.
+    /// `flavor ns, lifecycle dump-restore (3 others)`; empty when nothing is common.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NAMES: [&str; 4] = ["flavor", "lifecycle", "kernel", "subject"];
-        let words =
-            NAMES.iter().zip(&self.parts).filter_map(|(name, part)| part.as_ref().map(|part| format!("{name} {part}")));
+        let words = NAMES.iter().zip(&self.parts).filter_map(|(name, part)| {
+            let Part { word, others } = part.as_ref()?;
+            let but = if *others == 0 { String::new() } else { format!(" ({others} others)") };
+            Some(format!("{name} {word}{but}"))
+        });
         f.write_str(&words.collect::<Vec<_>>().join(", "))
     }
 }
@@ -75,5 +94,27 @@ mod tests {
         assert_eq!(common.rest(&other), "names/spaces@ext4/host/7.3");
         assert_eq!(Common::of([&one]).rest(&one), "names/spaces@ext4");
         assert_eq!(Common::default().rest(&one), one.to_string());
+    }
+
+    #[test]
+    fn a_few_others_have_their_own_word() {
+        let one = Trial {
+            scenario: "a/b".into(),
+            family: "a".into(),
+            flavor: Flavor::Ns,
+            lifecycle: Lifecycle::DumpRestore,
+            kernel: "6.12".into(),
+            subject: "debian:trixie".into(),
+        };
+        let other = Trial { lifecycle: Lifecycle::PreDump, ..one.clone() };
+        let many = |others: usize| {
+            Common::of(std::iter::repeat_n(&one, 40 - others).chain(std::iter::repeat_n(&other, others)))
+        };
+        assert_eq!(
+            many(2).to_string(),
+            "flavor ns, lifecycle dump-restore (2 others), kernel 6.12, subject debian:trixie"
+        );
+        assert_eq!((many(2).rest(&one), many(2).rest(&other)), ("a/b".to_owned(), "a/b/pre-dump".to_owned()));
+        assert_eq!(many(3).rest(&one), "a/b/dump-restore");
     }
 }

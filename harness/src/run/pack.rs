@@ -12,7 +12,7 @@ use std::time::Instant;
 use protocol::message::{Engine, Event, Lifecycle, PackReport, PackRequest, Request, TrialReport};
 use scenarios::Outcome;
 
-use super::patience::{Heard, Patience};
+use super::patience::{Heard, Patience, patient};
 use super::sharing::{self, Needs, Room};
 use super::{News, Over, Taken, Task, Worker, blame};
 use crate::judge::{Context, FailureKind, Judgement, Verdict, judge};
@@ -204,7 +204,7 @@ impl Worker<'_> {
         };
         running.machine.send(&Request::RunPack(request))?;
         let patience = Patience::new(number, first.trial.lifecycle, limit);
-        let report = super::patient(&mut running.machine, &patience, |event| match event {
+        let report = patient(&mut running.machine, &patience, |event| match event {
             Event::PackFinished { trial, report } if trial == number => Heard::Wanted(*report),
             other => Heard::Other(other),
         })?;

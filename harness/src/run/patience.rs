@@ -8,7 +8,9 @@
 
 use std::time::{Duration, Instant};
 
-use protocol::message::{Event, Lifecycle};
+use protocol::message::{Event, Lifecycle, TrialReport};
+
+use crate::machine::{Machine, MachineError};
 
 /// Setup, first look, clean-up.
 const OTHER_STAGES: u32 = 3;
@@ -85,6 +87,30 @@ impl Patience {
             last = stage;
         }
     }
+}
+
+/// What the guest tells of this trial, within the time that it may take.
+pub(super) fn wait_for_report(
+    machine: &mut Machine,
+    number: u64,
+    patience: &Patience,
+) -> Result<TrialReport, MachineError> {
+    patient(machine, patience, |event| match event {
+        Event::Finished { trial, report } if trial == number => Heard::Wanted(*report),
+        other => Heard::Other(other),
+    })
+}
+
+/// What a machine tells, within the time that it may take.
+pub(super) fn patient<T>(
+    machine: &mut Machine,
+    patience: &Patience,
+    wanted: impl Fn(Event) -> Heard<T>,
+) -> Result<T, MachineError> {
+    patience.wait(|deadline| machine.receive(deadline), wanted, |_| {}).map_err(|ended| match ended {
+        Ended::Machine(error) => error,
+        Ended::Astray(what) => machine.astray(what),
+    })
 }
 
 #[cfg(test)]
