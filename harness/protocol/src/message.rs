@@ -161,7 +161,7 @@ pub struct TrialRequest {
     pub engine: Engine,
     /// How long one action of the lifecycle may take, in milliseconds.
     pub action_timeout_ms: u64,
-    /// Send the logs even when all is well.
+    /// Have the reference engine send its checkpoint as text; criu's logs come always.
     pub keep_logs: bool,
 }
 

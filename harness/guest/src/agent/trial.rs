@@ -245,9 +245,9 @@ impl<'a> Trial<'a> {
             lost: None,
         });
         let well = action.ended_well(&run.end);
-        if !well || self.request.keep_logs {
-            reports[0].files.extend(run.files);
-        }
+        // Also of an action that ended well: whether the process is right only the host can say, and
+        // whoever looks into a failure wants the dump's log beside the restore's.
+        reports[0].files.extend(run.files);
         let (mut after, mut unobservable) = (Vec::new(), run.lost);
         if unobservable.is_some() {
             // There is nothing to look at.
