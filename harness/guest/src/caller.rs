@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use protocol::caller::{
-    self, Finding, IMAGES, IN_IMAGES, LOG, MASK, Matter, NAMESPACES, NUMBER, OTHERS, PIDFILE, PLACE, WORK,
+    self, Finding, IMAGES, IN_IMAGES, LOG, MASK, Matter, NAMESPACES, NUMBER, OTHERS, PIDFILE, PLACE, STATISTICS, WORK,
 };
 use protocol::message::Action;
 use serde::{Deserialize, Serialize};
@@ -91,11 +91,13 @@ impl Caller {
         &self.hook
     }
 
-    /// What he finds after an action; `log` is the name of its log, `pid` the process's number.
+    /// What he finds after an action; `pid` is the process's number.
     ///
     /// # Errors
     /// The filesystem's.
-    pub fn findings(&self, action: Action, log: &str, pid: i32) -> io::Result<Vec<Finding>> {
+    pub fn findings(&self, action: Action, pid: i32) -> io::Result<Vec<Finding>> {
+        let (log, statistics) =
+            if action.restores() { ("restore.log", "stats-restore") } else { ("dump.log", "stats-dump") };
         let own = Stand::own()?;
         let answer = fs::read(self.hook.with_file_name(ANSWER)).ok();
         let hook: Option<Stand> = answer.and_then(|text| serde_json::from_slice(&text).ok());
@@ -104,6 +106,8 @@ impl Caller {
                 self.missing(IMAGES, "inventory.img")
             } else if matter == LOG {
                 self.missing(WORK, log)
+            } else if matter == STATISTICS {
+                self.missing(WORK, statistics)
             } else if matter == NUMBER {
                 self.wrong_number(pid)
             } else if matter == OTHERS {

@@ -194,8 +194,7 @@ impl Images {
     /// # Errors
     /// Those of looking.
     pub fn findings(&self, action: Action, pid: i32) -> io::Result<Vec<Finding>> {
-        let log = if action.restores() { "restore.log" } else { "dump.log" };
-        self.caller.as_ref().map_or_else(|| Ok(Vec::new()), |caller| caller.findings(action, log, pid))
+        self.caller.as_ref().map_or_else(|| Ok(Vec::new()), |caller| caller.findings(action, pid))
     }
 
     /// `criu restore` from the last dump. `root` is where the root of the process's mount namespace is made from.

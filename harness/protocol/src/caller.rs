@@ -39,6 +39,8 @@ pub const IN_IMAGES: Matter = Matter { what: "images", expected: "inventory.img,
 pub const LOG: Matter = Matter { what: "log", expected: "in the folder to work in" };
 /// The pidfile.
 pub const NUMBER: Matter = Matter { what: "pidfile", expected: "the process's number, in the folder to work in" };
+/// What criu notes of its own work, where it stands at its end.
+pub const STATISTICS: Matter = Matter { what: "statistics", expected: "in the folder to work in" };
 /// What else is there.
 pub const OTHERS: Matter = Matter { what: "other files where the caller stands", expected: "(none)" };
 /// Where the hook was started.
@@ -51,8 +53,8 @@ pub const NAMESPACES: Matter = Matter { what: "namespaces of the hook", expected
 /// What the caller looks at after this action.
 pub const fn matters(action: Action) -> &'static [Matter] {
     match action {
-        Action::RelativeDump => &[IN_IMAGES, LOG, OTHERS],
-        Action::RelativeRestore => &[LOG, NUMBER, OTHERS, PLACE, MASK, NAMESPACES],
+        Action::RelativeDump => &[IN_IMAGES, LOG, STATISTICS, OTHERS],
+        Action::RelativeRestore => &[LOG, NUMBER, STATISTICS, OTHERS, PLACE, MASK, NAMESPACES],
         _ => &[],
     }
 }

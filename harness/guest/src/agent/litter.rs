@@ -23,8 +23,15 @@ use crate::sys;
 /// The machine's own folders in which whoever dumps or restores may leave something, and what may appear in each: the
 /// harness's own folders, and what criu keeps of the kernel for its next start (`get_kerndat_filename`, criu/kerndat.c; the
 /// lock is that of the iptables that it starts for that).
-const FOLDERS: [(&str, &[&str]); 3] =
-    [("/", &[".zdtm"]), ("/tmp", &[]), ("/run", &["criu.kdat", "xtables.lock", "disks", "images", "stage"])];
+const FOLDERS: [(&str, &[&str]); 3] = [
+    ("/", &[".zdtm", STATISTICS[0], STATISTICS[1]]),
+    ("/tmp", &[]),
+    ("/run", &["criu.kdat", "xtables.lock", "disks", "images", "stage"]),
+];
+
+/// Where criu stands at its end it writes its statistics (`write_stats`, criu/stats.c). That this is not the folder it was
+/// sent to is a matter of the lifecycle with relative paths alone (`protocol::caller`), or every trial would fail by it.
+const STATISTICS: [&str; 2] = ["stats-dump", "stats-restore"];
 
 /// How long a process that was killed may take to be gone, in milliseconds.
 const END_TIME_LIMIT_MS: u16 = 5000;
@@ -66,6 +73,9 @@ impl Before {
         }
         for path in names(&FOLDERS)?.difference(&self.names) {
             leftovers.push(remove(path));
+        }
+        for name in STATISTICS {
+            let _ = fs::remove_file(Path::new("/").join(name));
         }
         reap_all();
         Ok(leftovers)

@@ -19,6 +19,7 @@ impl Reference {
         let caller = Caller::new(&self.folder)?;
         let run = self.dump(trial, false)?;
         fs::write(caller.folder.join(WORK).join("dump.log"), run.error_lines.join("\n"))?;
+        fs::write(caller.folder.join(WORK).join("stats-dump"), "")?;
         fs::write(caller.folder.join(IMAGES).join("inventory.img"), "")?;
         self.caller = Some(caller);
         Ok(run)
@@ -29,6 +30,7 @@ impl Reference {
         let Some(caller) = self.caller.as_ref().filter(|_| run.end == ActionEnd::Done) else { return Ok(run) };
         let work = caller.folder.join(WORK);
         fs::write(work.join("restore.log"), "")?;
+        fs::write(work.join("stats-restore"), "")?;
         let elsewhere = self.restore.fault == Some(Fault::PidfileElsewhere);
         let name = if elsewhere { "another.pid" } else { PIDFILE };
         fs::write(work.join(name), trial.child.pid().to_string())?;
@@ -39,7 +41,6 @@ impl Reference {
     }
 
     pub(in super::super) fn findings(&self, action: Action, pid: i32) -> io::Result<Vec<Finding>> {
-        let log = if action.restores() { "restore.log" } else { "dump.log" };
-        self.caller.as_ref().map_or_else(|| Ok(Vec::new()), |caller| caller.findings(action, log, pid))
+        self.caller.as_ref().map_or_else(|| Ok(Vec::new()), |caller| caller.findings(action, pid))
     }
 }
