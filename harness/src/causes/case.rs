@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use scenarios::capability::Profile;
+use scenarios::capability::{Capability, Profile};
 use scenarios::{Step, text};
 
 use crate::judge::{FailureKind, Group, Judgement, Signature, Verdict};
@@ -74,6 +74,11 @@ impl Case {
 }
 
 impl Case {
+    /// Whether the ladder counts it: it says something of the subject, and can be restored at all.
+    pub fn is_on_ladder(&self) -> bool {
+        self.end != End::Silent && !self.profile.capabilities.contains(&Capability::Refusal)
+    }
+
     /// Whether nothing is held on a detached mount.
     pub(super) fn is_control(&self) -> bool {
         !self.profile.bases.is_empty() && !self.profile.is_detached()

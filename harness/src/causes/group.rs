@@ -35,6 +35,22 @@ pub struct Cause {
     pub blocked_by_text: Option<String>,
 }
 
+impl Cause {
+    /// Its kind; the verdict where it has none.
+    pub fn word(&self) -> &str {
+        let verdict = self.signature.0.split(' ').next().unwrap_or_default();
+        self.kind.map_or(verdict, |kind| kind.word())
+    }
+
+    /// What else is known of it: ordinary files fail, too, or what blocks it.
+    pub fn note(&self) -> Option<String> {
+        match self.controls {
+            0 => self.blocked_by_text.as_ref().map(|text| format!("blocked by: {text}")),
+            count => Some(format!("{count} of these hold no detached file: ordinary files fail, too")),
+        }
+    }
+}
+
 /// The causes of the failures: first those that break ordinary files, then the most common ones.
 pub fn causes(cases: &[Case]) -> Vec<Cause> {
     let mut by_signature: BTreeMap<&Signature, Vec<&Case>> = BTreeMap::new();

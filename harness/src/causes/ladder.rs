@@ -65,7 +65,7 @@ impl Ladder {
     /// Of these trials.
     pub fn of(cases: &[Case]) -> Self {
         let mut ladder = Self::default();
-        for case in cases.iter().filter(|case| case.end != End::Silent) {
+        for case in cases.iter().filter(|case| case.is_on_ladder()) {
             ladder.count(&case.profile, case.end == End::Good);
         }
         ladder

@@ -34,8 +34,7 @@ pub fn causes(causes: &[Cause], width: usize, colour: bool) -> String {
 
 /// `1. 28x restore-failed: what was said`, what blocks it, and the smallest program.
 fn one(number: usize, cause: &Cause, width: usize, colour: bool) -> String {
-    let verdict = cause.signature.0.split(' ').next().unwrap_or_default();
-    let head = format!("{number}. {}x {}: ", cause.count, cause.kind.map_or(verdict, |kind| kind.word()));
+    let head = format!("{number}. {}x {}: ", cause.count, cause.word());
     let room = width.saturating_sub(columns(&head));
     let first = harmless(&cause.first);
     let first = console::truncate_str(&first, room, "...");

@@ -1,14 +1,23 @@
-//! GitHub Actions: an annotation for each failure (workflow commands), and a table for the step's summary.
+//! GitHub Actions: an annotation for each cause of failures (workflow commands), and the step's summary: a table of
+//! causes, then some trials of each.
 
 use std::fmt::Write;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::account_of;
+use super::paint::{brief, harmless};
 use super::record::{RunRecord, TrialRecord};
+use super::{account_of, markdown};
+use crate::causes::Cause;
 
 /// More annotations than this are not shown by GitHub, and the summary has all.
 const ANNOTATIONS: usize = 50;
+/// So many trials of a cause are named in the summary.
+const TRIALS: usize = 5;
+/// So many causes have their trials named; GitHub refuses a summary of more than a MiB.
+const CAUSES: usize = 100;
+/// More of a message is in the other reports, in characters.
+const MESSAGE: usize = 300;
 
 /// The workflow commands. The summary goes to the file that `GITHUB_STEP_SUMMARY` names, where it is set.
 pub(super) fn render(run: &RunRecord) -> String {
@@ -27,48 +36,76 @@ pub(super) fn told(run: &RunRecord, summary_file: Option<&Path>) -> String {
     annotations(run)
 }
 
-fn failed(run: &RunRecord) -> impl Iterator<Item = &TrialRecord> {
-    run.trials.iter().filter(|trial| !matches!(trial.verdict.as_str(), "pass" | "xfail" | "unsupported" | "not-run"))
+/// `restore-failed: Error (criu/a.c:17): no /x`
+fn title(cause: &Cause) -> String {
+    brief(&format!("{}: {}", cause.word(), cause.first), MESSAGE)
 }
 
-fn word(trial: &TrialRecord) -> String {
-    trial.kind.map_or_else(|| trial.verdict.clone(), |kind| format!("{}({kind})", trial.verdict))
+/// `1 trial`, `28 trials`
+fn trials(count: usize) -> String {
+    if count == 1 { "1 trial".to_owned() } else { format!("{count} trials") }
 }
 
 fn annotations(run: &RunRecord) -> String {
     let mut out = String::new();
-    for trial in failed(run).take(ANNOTATIONS) {
-        let title = property(&format!("{} {}", word(trial), trial.id));
-        let _ = writeln!(out, "::error title={title}::{}", data(&account_of(trial)));
+    for cause in run.causes.iter().take(ANNOTATIONS) {
+        let title = format!("{}: {}", trials(cause.count), title(cause));
+        let mut text = cause.note().map(|note| format!("{}\n", harmless(&note))).unwrap_or_default();
+        let _ = writeln!(text, "{}", harmless(&cause.example));
+        if let Some(example) = trial(run, &cause.example) {
+            text.push_str(&account_of(example));
+        }
+        if cause.count > 1 {
+            let _ = writeln!(text, "and {} more with this cause", cause.count - 1);
+        }
+        let _ = writeln!(out, "::error title={}::{}", property(&title), data(&text));
     }
-    let summary = &run.summary;
-    let _ = writeln!(
-        out,
-        "::notice title=zdtm-detached::{} passed, {} failed, {} skipped",
-        summary.passed, summary.failed, summary.skipped
-    );
+    let _ = writeln!(out, "::notice title=zdtm-detached::{}", numbers(run));
     out
+}
+
+/// `2 passed, 3 failed (2 causes), 1 skipped`
+fn numbers(run: &RunRecord) -> String {
+    let summary = &run.summary;
+    let causes = match run.causes.len() {
+        0 => String::new(),
+        1 => " (1 cause)".to_owned(),
+        count => format!(" ({count} causes)"),
+    };
+    format!("{} passed, {} failed{causes}, {} skipped", summary.passed, summary.failed, summary.skipped)
 }
 
 /// Markdown.
 fn summary(run: &RunRecord) -> String {
-    let numbers = &run.summary;
-    let mut out = format!(
-        "### zdtm-detached: {} passed, {} failed, {} skipped\n\n",
-        numbers.passed, numbers.failed, numbers.skipped
-    );
-    let mut rows = failed(run).peekable();
-    if rows.peek().is_some() {
-        out.push_str("| trial | verdict | why |\n| --- | --- | --- |\n");
+    let mut out = format!("### zdtm-detached: {}\n\n", numbers(run));
+    if run.causes.is_empty() {
+        return out;
     }
-    for trial in rows {
-        let _ = writeln!(out, "| `{}` | {} | {} |", cell(&trial.id), word(trial), cell(&trial.reason));
+    out.push_str("| trials | cause | what is known | smallest program |\n| ---: | --- | --- | --- |\n");
+    for cause in &run.causes {
+        let note = markdown::text(&cause.note().unwrap_or_default());
+        let (title, example) = (markdown::code(&title(cause)), markdown::code(&cause.example));
+        let _ = writeln!(out, "| {} | {title} | {note} | {example} |", cause.count);
+    }
+    for cause in run.causes.iter().take(CAUSES) {
+        let _ = writeln!(out, "\n**{}: {}**\n", trials(cause.count), markdown::text(&title(cause)));
+        for trial in cause.trials.iter().take(TRIALS).filter_map(|id| trial(run, id)) {
+            let (id, reason) = (markdown::code(&trial.id), markdown::text(&brief(&trial.reason, MESSAGE)));
+            let _ = writeln!(out, "- {id} {}: {reason}", word(trial));
+        }
+        if cause.count > TRIALS {
+            let _ = writeln!(out, "- and {} more", cause.count - TRIALS);
+        }
     }
     out
 }
 
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
+fn trial<'a>(run: &'a RunRecord, id: &str) -> Option<&'a TrialRecord> {
+    run.trials.iter().find(|trial| trial.id == id)
+}
+
+fn word(trial: &TrialRecord) -> String {
+    trial.kind.map_or_else(|| trial.verdict.clone(), |kind| format!("{}({kind})", trial.verdict))
 }
 
 /// The text of a workflow command.

@@ -1,19 +1,25 @@
-//! JUnit's XML, for Jenkins, GitLab and others: a suite for each family, a case for each trial.
+//! JUnit's XML, for Jenkins, GitLab and others: a suite for each family, a case for each trial. The message of a failed
+//! case is the signature of its cause, so that tools that group by message group by cause; its text has the reason.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::paint::harmless;
 use super::record::{RunRecord, TrialRecord};
 use super::{account_of, family_title};
+use crate::causes::Cause;
+use crate::judge::Signature;
 
 /// The document.
 pub(super) fn render(run: &RunRecord) -> String {
+    let signatures = signatures(&run.causes);
     let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
     for trial in &run.trials {
         let family = family_title(&trial.family);
-        suites.entry(family).or_insert_with(|| TestSuite::new(family)).add_test_case(case(trial));
+        let signature = signatures.get(trial.id.as_str()).copied();
+        suites.entry(family).or_insert_with(|| TestSuite::new(family)).add_test_case(case(trial, signature));
     }
     let mut report = Report::new("zdtm-detached");
     report.set_time(seconds(run.summary.seconds)).add_test_suites(suites.into_values());
@@ -22,13 +28,19 @@ pub(super) fn render(run: &RunRecord) -> String {
     text.replace(" disabled=\"", " skipped=\"")
 }
 
+/// The signature of each failed trial by its id.
+fn signatures(causes: &[Cause]) -> BTreeMap<&str, &Signature> {
+    let ids = causes.iter().flat_map(|cause| cause.trials.iter().map(move |id| (id.as_str(), &cause.signature)));
+    ids.collect()
+}
+
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-fn case(trial: &TrialRecord) -> TestCase {
+fn case(trial: &TrialRecord, signature: Option<&Signature>) -> TestCase {
     let status = match trial.verdict.as_str() {
-        "pass" | "xfail" => TestCaseStatus::success(),
+        "pass" | "xfail" | "improved" => TestCaseStatus::success(),
         "unsupported" | "not-run" => {
             let mut status = TestCaseStatus::skipped();
             status.set_message(trial.reason.as_str());
@@ -38,15 +50,16 @@ fn case(trial: &TrialRecord) -> TestCase {
             let kind = if verdict == "error" { NonSuccessKind::Error } else { NonSuccessKind::Failure };
             let mut status = TestCaseStatus::non_success(kind);
             let word = trial.kind.map_or_else(|| verdict.to_owned(), |kind| format!("{verdict}({kind})"));
-            status.set_message(trial.reason.as_str()).set_type(word).set_description(account_of(trial));
+            let message = signature.map_or_else(|| trial.reason.clone(), |signature| harmless(&signature.0));
+            status.set_message(message).set_type(word).set_description(account_of(trial));
             status
         }
     };
     let mut case = TestCase::new(trial.id.as_str(), status);
     case.set_classname(family_title(&trial.family)).set_time(seconds(trial.seconds));
-    if trial.verdict == "xfail" {
-        // JUnit has no word for it: the case is a success, and says here that it is not a pass.
-        case.set_system_out(format!("xfail: {}", trial.reason));
+    if ["xfail", "improved"].contains(&trial.verdict.as_str()) {
+        // JUnit has no word for it: the case is a success, and says here that it is not a plain pass.
+        case.set_system_out(format!("{}: {}", trial.verdict, trial.reason));
     }
     case
 }

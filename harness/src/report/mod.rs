@@ -16,6 +16,7 @@ mod github;
 mod html;
 pub mod json;
 mod junit;
+mod markdown;
 mod matrix;
 pub mod merge;
 mod pace;
@@ -162,12 +163,12 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "html",
-        about: "one page that needs no network: the matrix, filters, each failure side by side",
+        about: "one page that needs no network: causes, ladder, filters, each failure side by side",
         open: |to| Ok(Box::new(whole::Whole::open(to, html::render)?)),
     },
     Format {
         name: "github",
-        about: "annotations for GitHub Actions, and a table in the step's summary",
+        about: "an annotation for each cause for GitHub Actions, and tables in the step's summary",
         open: |to| Ok(Box::new(whole::Whole::open(to, github::render)?)),
     },
 ];

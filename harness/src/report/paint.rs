@@ -51,6 +51,15 @@ pub(crate) fn harmless(text: &str) -> String {
     out
 }
 
+/// The beginning of such a text on one line, at most so many characters of it.
+pub(crate) fn brief(text: &str, limit: usize) -> String {
+    let text = harmless(text);
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
 /// How many columns the text takes.
 pub(crate) fn columns(text: &str) -> usize {
     console::measure_text_width(text)

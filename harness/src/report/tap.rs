@@ -10,7 +10,7 @@ pub(super) fn render(run: &RunRecord) -> String {
     let mut out = format!("TAP version 14\n1..{}\n", run.trials.len());
     for (index, trial) in run.trials.iter().enumerate() {
         let (ok, directive) = match trial.verdict.as_str() {
-            "pass" => ("ok", String::new()),
+            "pass" | "improved" => ("ok", String::new()),
             "xfail" => ("not ok", format!(" # TODO {}", escaped(&trial.reason))),
             "unsupported" | "not-run" => ("ok", format!(" # SKIP {}", escaped(&trial.reason))),
             _ => ("not ok", String::new()),

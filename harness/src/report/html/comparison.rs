@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use super::super::comparison::{Comparison, Entry, Told};
 use super::super::family_title;
-use super::super::paint::harmless;
-use super::{form, page, trial};
+use super::super::paint::{brief, harmless};
+use super::filters::{Choice, form};
+use super::{ladder, page, trial};
 
 /// The words that choose a list, in the order of its titles.
 const WORDS: [&str; 5] = ["worse", "better", "different", "flaky", "undecided"];
@@ -34,7 +35,8 @@ pub(in crate::report) fn render(comparison: &Comparison) -> String {
     families.sort();
     let count = lists.iter().map(|(_, (_, list))| list.len()).sum();
     let body = html! {
-        (form(&words, &[("family", families)], count))
+        (ladder::both(&comparison.ladder))
+        (form(&words, &[Choice::of("family", families)], count))
         section #trials aria-label="Trials" {
             @for (number, (word, (title, entries))) in lists.iter().enumerate() {
                 h2 { (title) ": " (entries.len()) }
@@ -57,7 +59,9 @@ fn one(word: &str, entry: &Entry, open: bool) -> Markup {
                 summary {
                     span.verdict.(word) { (word) } " "
                     span.name { (harmless(id)) } " "
-                    span.rest { (base.verdict()) " \u{2192} " (candidate.verdict()) }
+                    span.rest { (base.verdict()) " \u{2192} " (candidate.verdict()) } " "
+                    @let reason = why.as_ref().unwrap_or(&candidate.reason);
+                    @if !reason.is_empty() { span.brief { (brief(reason, trial::REASON)) } }
                 }
                 div.account {
                     @if let Some(why) = why { p.reason { (harmless(why)) } }

@@ -1,8 +1,12 @@
-//! The HTML report: one page without anything from elsewhere. The matrix, filters, and each trial that did not simply pass.
+//! The HTML report: one page without anything from elsewhere. It opens on the causes of the failures and the ladder;
+//! below stand the families, the filters, and each trial.
 //!
 //! Everything is in the page when it is written: without scripts it is complete, only the filters are gone.
 
+mod causes;
 pub(super) mod comparison;
+mod filters;
+mod ladder;
 mod matrix;
 mod sides;
 mod trial;
@@ -11,6 +15,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::merge::tally;
 use super::record::{RunRecord, TrialRecord};
+use causes::Places;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -23,13 +28,16 @@ pub(super) fn render(run: &RunRecord) -> String {
         p.result { (tally.to_string()) ", " (format!("{:.1} s", run.summary.seconds)) }
         p.common { (common(&run.trials)) }
     };
+    let places = Places::of(&run.causes);
     let body = html! {
-        (matrix::matrix(&run.trials))
-        (filters(&run.trials))
+        div.opening { (causes::causes(&run.causes)) (ladder::ladder(&run.ladder)) }
+        // Without a ladder it is all there is of an overview.
+        details.families open[run.ladder.is_empty()] { summary { "Families" } (matrix::matrix(&run.trials)) }
+        (filters::filters(run))
         section #trials aria-label="Trials" {
             @let varying = varying(&run.trials);
-            @for (number, trial) in in_order(&run.trials).into_iter().enumerate() {
-                (trial::trial(trial, &varying, number == 0))
+            @for (number, trial) in in_order(&run.trials, &places).into_iter().enumerate() {
+                (trial::trial(trial, &varying, &places, number == 0))
             }
         }
     };
@@ -57,10 +65,13 @@ fn page(title: &str, head: &Markup, body: &Markup) -> String {
     page.into_string() + "\n"
 }
 
-/// Failures first, then what was skipped, then what is as expected; by id in each.
-fn in_order(trials: &[TrialRecord]) -> Vec<&TrialRecord> {
+/// Failures first, in the order of their causes; then what was skipped, then what is as expected, by id in each.
+fn in_order<'a>(trials: &'a [TrialRecord], places: &Places) -> Vec<&'a TrialRecord> {
     let mut all: Vec<&TrialRecord> = trials.iter().collect();
-    all.sort_by_key(|trial| (rank(&trial.verdict), &trial.id));
+    all.sort_by_key(|trial| {
+        let place = places.get(trial);
+        (place.is_none(), place, rank(&trial.verdict), &trial.id)
+    });
     all
 }
 
@@ -107,49 +118,4 @@ fn common(trials: &[TrialRecord]) -> String {
     let criu: Vec<String> = values(trials, |trial| trial.criu.clone().unwrap_or_default());
     let criu = criu.into_iter().filter(|version| !version.is_empty()).map(|version| format!("criu {version}"));
     shared.chain(criu).collect::<Vec<_>>().join(", ")
-}
-
-fn filters(trials: &[TrialRecord]) -> Markup {
-    let mut verdicts = values(trials, |trial| trial.verdict.clone());
-    verdicts.sort_by_key(|word| rank(word));
-    let mut kinds = values(trials, |trial| trial.kind.map(|kind| kind.to_string()).unwrap_or_default());
-    kinds.retain(|kind| !kind.is_empty());
-    kinds.sort();
-    let mut choices: Vec<Choice> = Vec::new();
-    if kinds.len() > 1 {
-        choices.push(("kind", kinds));
-    }
-    choices.extend(varying(trials).into_iter().map(|(name, read)| (*name, values(trials, *read))));
-    choices.push(("family", values(trials, |trial| super::family_title(&trial.family).to_owned())));
-    form(&verdicts, &choices, trials.len())
-}
-
-/// What can be chosen by, and its values.
-type Choice = (&'static str, Vec<String>);
-
-/// The filters, for so many trials.
-fn form(verdicts: &[String], choices: &[Choice], count: usize) -> Markup {
-    html! {
-        form #filters aria-label="Filters" {
-            label.words { "find "
-                input type="search" name="text" placeholder="scenario, reason, log ..." autocomplete="off";
-            }
-            fieldset {
-                legend { "verdict" }
-                @for verdict in verdicts {
-                    label { input type="checkbox" name="verdict" value=(verdict) checked; " " span.verdict.(verdict) { (verdict) } }
-                }
-            }
-            @for (name, values) in choices {
-                label { (name) " "
-                    select name=(name) {
-                        option value="" { "all" }
-                        @for value in values { option value=(value) { (value) } }
-                    }
-                }
-            }
-            button type="reset" { "all trials" }
-            output #count aria-live="polite" { (count) " of " (count) }
-        }
-    }
 }

@@ -6,6 +6,13 @@ const texts = trials.map((trial) => trial.textContent.toLowerCase());
 const boxes = [...form.querySelectorAll("input[name=verdict]")];
 const selects = [...form.querySelectorAll("select")];
 
+// Whether a trial has what a list of the filters chooses; of some it may have several words.
+function has(trial, select) {
+  const value = trial.dataset[select.name] ?? "";
+  if (!select.value) return true;
+  return select.dataset.list === undefined ? value === select.value : value.split(" ").includes(select.value);
+}
+
 function apply() {
   const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
   const verdicts = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
@@ -13,7 +20,7 @@ function apply() {
   trials.forEach((trial, index) => {
     const matches =
       verdicts.has(trial.dataset.verdict) &&
-      selects.every((select) => !select.value || trial.dataset[select.name] === select.value) &&
+      selects.every((select) => has(trial, select)) &&
       words.every((word) => texts[index].includes(word));
     trial.hidden = !matches;
     shown += matches;
@@ -64,4 +71,15 @@ for (const cell of document.querySelectorAll(".cell")) {
     });
   });
 }
+// Causes and the ladder's cells are links to a choice.
+for (const link of document.querySelectorAll("a.choose")) {
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    history.pushState(null, "", link.getAttribute("href"));
+    recall();
+    form.scrollIntoView({ block: "start" });
+  });
+}
 recall();
+if (location.hash.length > 1) form.scrollIntoView({ block: "start" });

@@ -3,27 +3,37 @@
 use maud::{Markup, html};
 
 use super::super::epilogue::first_difference;
-use super::super::paint::harmless;
+use super::super::paint::{brief, harmless};
 use super::super::{Finished, epilogue, family_title};
+use super::causes::Places;
+use super::filters::Marks;
 use super::{DIMENSIONS, Dimension, TrialRecord, sides};
 use crate::judge::{Difference, Group};
 
+/// More of a reason is behind the line, in characters.
+pub(super) const REASON: usize = 200;
+
 /// The trial; what has nothing to say is one line. The first that failed is open, so that a reader sees what there is.
-pub(super) fn trial(trial: &TrialRecord, varying: &[&Dimension], first: bool) -> Markup {
+pub(super) fn trial(trial: &TrialRecord, varying: &[&Dimension], places: &Places, first: bool) -> Markup {
     let verdict = trial.verdict().map_or_else(|_| trial.verdict.clone(), |verdict| verdict.to_string());
     let kind = trial.kind.map(|kind| kind.to_string()).unwrap_or_default();
     let dimensions: Vec<String> = DIMENSIONS.iter().map(|(_, read)| read(trial)).collect();
     let own: Vec<String> = varying.iter().map(|(_, read)| read(trial)).collect();
     let open = first && failed(trial);
+    let Marks { cause, bases, capabilities } = Marks::of(trial, places);
+    // Where a cause's link leads without scripts.
+    let anchor = places.get(trial).filter(|place| place.place == 0).map(|place| format!("cause={}", place.number));
     let line = html! {
         span.verdict.(trial.verdict) { (verdict) } " "
         span.name { (harmless(&trial.scenario)) } " "
         span.rest { (own.join(" ")) }
+        @if !trial.reason.is_empty() { span.brief { (brief(&trial.reason, REASON)) } }
         span.seconds { (format!("{:.1} s", trial.seconds)) }
     };
     let plain = trial.reason.is_empty() && trial.differences.is_empty() && trial.log.is_empty();
     html! {
-        article.trial data-verdict=(trial.verdict) data-kind=(kind) data-family=(family_title(&trial.family))
+        article.trial id=[anchor] data-verdict=(trial.verdict) data-kind=(kind) data-family=(family_title(&trial.family))
+            data-cause=(cause) data-base=(bases) data-capability=(capabilities)
             data-kernel=(dimensions[0]) data-subject=(dimensions[1])
             data-flavor=(dimensions[2]) data-lifecycle=(dimensions[3]) {
             @if plain { div.line { (line) } } @else { details open[open] { summary { (line) } (account(trial)) } }

@@ -6,7 +6,7 @@ use super::run::{events, failure};
 use crate::report::{Common, Event, Finished, Wanted};
 
 /// The page of these events.
-fn page(events: &[Event]) -> String {
+pub(super) fn page(events: &[Event]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.html");
     let wanted: Wanted = format!("html={}", file.display()).parse().unwrap();

@@ -1,6 +1,7 @@
 //! Tests of the reports: what people and programs read.
 
 mod artifacts_folder;
+mod causes_first;
 mod html_report;
 mod json_report;
 mod merged_results;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use protocol::message::{Flavor, Lifecycle};
-use scenarios::capability::Profile;
+use scenarios::capability::{Base, Capability, Profile};
 
 use crate::judge::{Difference, FailureKind, Judgement, Side, Trial, Verdict};
 use crate::report::{Common, Event, Finished, Reporter};
@@ -63,6 +63,39 @@ pub(crate) fn failure() -> Finished {
     Finished { artifacts, ..finished("deleted/un'linked@ext4", judgement) }
 }
 
+/// A name, and a message, that would act in a page, in Markdown, in a workflow command, or on a terminal.
+pub(crate) const HOSTILE: [&str; 2] =
+    ["x/<script>alert(1)</script>|`b`", "<img src=x> | [y](https://e.invalid) `c`\n::error::z\u{1b}[2J\u{202e}"];
+
+/// Every event of a run with three causes, one of them of seven failures and one with hostile texts.
+pub(crate) fn causes() -> Vec<Event> {
+    let trial = |name: &str, base: Base, capabilities: &[Capability], judgement: Judgement| Finished {
+        profile: Profile { bases: [base].into(), capabilities: capabilities.iter().copied().collect() },
+        ..finished(name, judgement)
+    };
+    let pass = || Judgement::plain(Verdict::Pass, "");
+    let fail = |kind, said: &str| Judgement::plain(Verdict::Fail(kind), said);
+    let open = |number: u32| {
+        fail(FailureKind::RestoreFailed, &format!("Error (criu/a.c:{number}): no /x/{number}, {}", "long ".repeat(50)))
+    };
+    let steps = "mount tmpfs a\nmkdir a/d\nwrite a/d/f \"x\"\nbind a/d b\nfd0 = open b/f rdwr\numount-lazy b";
+    let program = Some(format!("# A.\noutcome restored\n\n{steps}\nassert fd0 detached\n"));
+    let mut trials = vec![
+        trial("whole/file", Base::Whole, &[], pass()),
+        trial("whole/deleted", Base::Whole, &[Capability::Deleted], pass()),
+        trial("whole/refused", Base::Whole, &[Capability::Deleted, Capability::Refusal], pass()),
+        trial(HOSTILE[0], Base::File, &[], fail(FailureKind::DumpFailed, HOSTILE[1])),
+        Finished { program, ..trial("subdir/file", Base::Subdir, &[], open(10)) },
+    ];
+    trials.extend(
+        (11..17).map(|number| {
+            trial(&format!("subdir/deleted-{number}"), Base::Subdir, &[Capability::Deleted], open(number))
+        }),
+    );
+    trials.push(trial("whole/broken", Base::Whole, &[], Judgement::plain(Verdict::Error, "the agent is gone")));
+    events_of(trials)
+}
+
 /// Every event of a run in which everything happens.
 pub(crate) fn events() -> Vec<Event> {
     let plain = |scenario, verdict, reason: &str| finished(scenario, Judgement::plain(verdict, reason));
@@ -75,6 +108,11 @@ pub(crate) fn events() -> Vec<Event> {
         plain("deleted/fixed@xfs", Verdict::Xpass, "it passes now, but expectations.toml:2 expects dump-failed"),
         plain("own", Verdict::Error, "the agent did not report the dump"),
     ];
+    events_of(trials)
+}
+
+/// The events of a run of these trials.
+pub(crate) fn events_of(trials: Vec<Finished>) -> Vec<Event> {
     let mut events =
         vec![Event::RunStarted { trials: trials.len(), common: Common::of(trials.iter().map(|trial| &trial.trial)) }];
     for finished in trials {

@@ -4,7 +4,8 @@ use std::fs;
 
 use expect_test::{Expect, expect};
 
-use super::run::events;
+use super::run::{causes, events, events_of, finished};
+use crate::judge::{Judgement, Verdict};
 use crate::report::record::RunRecord;
 use crate::report::{Event, Wanted, github};
 
@@ -137,8 +138,9 @@ fn tap() {
 }
 
 /// The run in which everything happens, as it is read back.
-fn record() -> RunRecord {
-    serde_json::from_str(&written("json", &events())).unwrap()
+fn record(events: &[Event]) -> RunRecord {
+    let read: RunRecord = serde_json::from_str(&written("json", events)).unwrap();
+    RunRecord::new(read.summary, read.trials)
 }
 
 // Not through the door of the others: that one adds to the summary of whatever machine runs the tests.
@@ -152,7 +154,7 @@ fn github() {
         ::error title=xpass deleted/fixed@xfs/ns/dump-restore/6.12/debian%3Atrixie::it passes now, but expectations.toml:2 expects dump-failed%0A
         ::error title=error own/ns/dump-restore/6.12/debian%3Atrixie::the agent did not report the dump%0A
         ::notice title=zdtm-detached::2 passed, 3 failed, 1 skipped
-    "#]].assert_eq(&github::told(&record(), Some(&file)));
+    "#]].assert_eq(&github::told(&record(&events()), Some(&file)));
     expect![[r#"
         Another step.
         ### zdtm-detached: 2 passed, 3 failed, 1 skipped
@@ -163,7 +165,39 @@ fn github() {
         | `deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie` | xpass | it passes now, but expectations.toml:2 expects dump-failed |
         | `own/ns/dump-restore/6.12/debian:trixie` | error | the agent did not report the dump |
     "#]].assert_eq(&fs::read_to_string(&file).unwrap());
-    github::told(&record(), None);
+    github::told(&record(&events()), None);
+}
+
+#[test]
+fn github_has_a_few_trials_of_each_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("summary.md");
+    let run = record(&causes());
+    expect![[""]].assert_eq(&github::told(&run, Some(&file)));
+    expect![[""]].assert_eq(&fs::read_to_string(&file).unwrap());
+}
+
+#[test]
+fn junit_has_one_message_for_each_cause() {
+    let text = written("junit", &causes());
+    let messages = text.lines().filter_map(|line| line.split("message=").nth(1));
+    let mut messages: Vec<&str> = messages.collect();
+    assert_eq!(messages.len(), 9);
+    messages.sort_unstable();
+    messages.dedup();
+    expect![[""]].assert_eq(&messages.join("\n"));
+    assert!(text.contains(">Error (criu/a.c:16): no /x/16, long long"), "the text has the reason: {text}");
+}
+
+#[test]
+fn good_news_is_no_failure() {
+    let events = events_of(vec![finished("a/b", Judgement::plain(Verdict::Improved, "it passes now"))]);
+    let junit = written("junit", &events);
+    assert!(junit.contains("failures=\"0\"") && junit.contains("improved: it passes now"), "{junit}");
+    let tap = written("tap", &events);
+    assert!(tap.contains("\nok 1 - a/b/"), "{tap}");
+    let github = github::told(&record(&events), None);
+    assert_eq!(github, "::notice title=zdtm-detached::1 passed, 0 failed, 0 skipped\n");
 }
 
 #[test]
