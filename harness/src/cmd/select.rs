@@ -141,7 +141,7 @@ mod tests {
             "no scenario matches deleted/unlnked; did you mean deleted/unlinked? `zdtm-detached list` shows all names"
         ]
         .assert_eq(&told(&["deleted/unlnked"]));
-        expect_test::expect!["no scenario matches delted/unlinked@ext4,rdwr; did you mean deleted/unlinked@ext4,rdwr or deleted/unlinked@xfs,rdwr? `zdtm-detached list` shows all names"].assert_eq(&told(&["overlay/control", "delted/unlinked@ext4,rdwr"]));
+        expect_test::expect!["no scenario matches delted/unlinked@ext4,rdwr; did you mean deleted/unlinked@ext4,rdwr,again or deleted/unlinked@ext4,rdwr,whole? `zdtm-detached list` shows all names"].assert_eq(&told(&["overlay/control", "delted/unlinked@ext4,rdwr"]));
         expect_test::expect!["no scenario matches no such name; `zdtm-detached list` shows all names"]
             .assert_eq(&told(&["no such name"]));
     }
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_control_is_chosen_by_its_name_and_where_controls_are_asked_for() {
         let is_derived = |name: &String| is_control(name);
-        assert_eq!(names(&["names/newline+visible@tmpfs"]), ["names/newline+visible@tmpfs"]);
+        assert_eq!(names(&["names/newline+visible@tmpfs,whole"]), ["names/newline+visible@tmpfs,whole"]);
         assert!(!names(&[]).iter().any(is_derived) && !names(&["deleted/*"]).iter().any(is_derived));
         let both = names(&["names/newline", "*/newline+visible*"]);
         assert!(both.iter().any(is_derived) && !both.iter().all(is_derived), "{both:?}");
