@@ -17,6 +17,7 @@
 //! - [`generate`]: arbitrary well-formed programs
 //! - [`sharing`]: programs that can be carried out side by side
 //! - [`shrink`](mod@shrink): from a program that shows something to a short one that still does
+//! - [`visible`]: controls, derived from scenarios with detached mounts
 //! - [`fuzz`]: the properties that the fuzz targets test
 
 pub mod bytes;
@@ -34,6 +35,7 @@ pub mod scenario;
 pub mod sharing;
 pub mod shrink;
 pub mod text;
+pub mod visible;
 
 pub use bytes::Bytes;
 pub use catalogue::Filter;

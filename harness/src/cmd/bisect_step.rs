@@ -133,6 +133,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
     let listener: Option<Box<dyn Reporter>> = Some(Box::new(Listener(Rc::clone(&ended))));
     let run_args = RunArgs {
         what: args.what.clone(),
+        visible: false,
         subject: vec![Subject::Sources(Sources {
             tree: Tree::Folder(args.src.clone()),
             coverage: false,

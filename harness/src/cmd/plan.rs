@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
+use scenarios::visible::control_name;
 
 use super::Usage;
 use super::select::select;
@@ -187,8 +188,10 @@ pub fn expectations(tree: &Path, from: &KnownFailures) -> anyhow::Result<Expecta
         KnownFailures::None => return Ok(Expectations::default()),
     };
     let expectations = Expectations::load(&file).map_err(|error| Usage(error.to_string()))?;
-    let catalogue = select(&[], tree)?;
-    let stale = expectations.stale(catalogue.iter().map(|scenario| scenario.name.as_str()));
+    let mut names: Vec<String> = select(&[], tree)?.into_iter().map(|scenario| scenario.name).collect();
+    // The names that controls would have: to derive them takes a second.
+    names.extend(names.iter().map(|name| control_name(name)).collect::<Vec<_>>());
+    let stale = expectations.stale(names.iter().map(String::as_str));
     if stale.is_empty() {
         return Ok(expectations);
     }

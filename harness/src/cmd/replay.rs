@@ -65,6 +65,7 @@ pub struct ReplayArgs {
 pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let mut run_args = RunArgs {
         what: Vec::new(),
+        visible: false,
         subject: args.subject.clone(),
         patch: Vec::new(),
         without_statmount: false,

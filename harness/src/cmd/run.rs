@@ -16,7 +16,7 @@ use scenarios::Scenario;
 
 use super::machines::MachineArgs;
 use super::plan::{self, Axes, KnownFailures};
-use super::select::{NoMatch, select};
+use super::select::{NoMatch, select, select_with_controls};
 use super::share::{Share, ShareArgs};
 use super::telling::TellingArgs;
 use crate::image::{Progress, progress};
@@ -66,6 +66,9 @@ Exit status: 0 as expected, 1 something failed, 2 wrong usage, 3 infrastructure,
 pub struct RunArgs {
     /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all when none is given
     pub what: Vec<String>,
+    /// The derived controls, too: the same programs without their lazy unmounts, FAMILY/NAME+visible
+    #[arg(long)]
+    pub visible: bool,
     /// What is tested; may be given more than once [default: debian:trixie]
     #[arg(long, value_name = "SUBJECT", env = "ZDTM_DETACHED_SUBJECT", long_help = subject::HELP)]
     pub subject: Vec<Subject>,
@@ -170,7 +173,8 @@ pub(super) fn heard(args: &RunArgs, listener: Box<dyn Reporter>) -> anyhow::Resu
 
 fn selected(args: &RunArgs, listener: Option<Box<dyn Reporter>>) -> anyhow::Result<u8> {
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let scenarios = select(&args.what, &tree).inspect_err(|error| {
+    let choose = if args.visible { select_with_controls } else { select };
+    let scenarios = choose(&args.what, &tree).inspect_err(|error| {
         if error.is::<NoMatch>() {
             println!("{NOTHING}");
         }

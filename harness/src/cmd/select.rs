@@ -5,6 +5,7 @@ use std::path::Path;
 use scenarios::Scenario;
 use scenarios::catalogue::{self, Filter};
 use scenarios::diagnostic::Diagnostic;
+use scenarios::visible::{Controls, SUFFIX, controls, is_control};
 
 use super::Usage;
 
@@ -27,31 +28,63 @@ const NEAR: usize = 2;
 /// How much of a word must be right for that, from 0 to 1.
 const ALIKE: f64 = 0.7;
 
-/// The scenarios that the words choose: of the catalogue by name, and files by path.
+/// The scenarios that the words choose: of the catalogue by name, and files by path. A derived control is chosen by a word
+/// that names it, with `+visible`, and by no other.
 ///
 /// # Errors
-/// [`NoMatch`]; a file that cannot be read or is no scenario.
+/// [`NoMatch`]; a control that there is not; a file that cannot be read or is no scenario.
 pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
+    chosen(what, tree, false)
+}
+
+/// The same, and the derived controls are chosen by every word, and by none at all.
+///
+/// # Errors
+/// Those of [`select`].
+pub fn select_with_controls(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
+    chosen(what, tree, true)
+}
+
+fn chosen(what: &[String], tree: &Path, with_controls: bool) -> anyhow::Result<Vec<Scenario>> {
     let (files, filters): (Vec<&String>, Vec<&String>) = what.iter().partition(|word| word.ends_with(".scn"));
     let mut chosen = Vec::new();
     if files.is_empty() || !filters.is_empty() {
-        let all = catalogue::load(&tree.join("scenarios/catalogue")).map_err(told)?;
-        // A whole name means that one scenario, also where it is a part of other names.
-        let is_name = |word: &&String| all.iter().any(|scenario| scenario.name == **word);
-        let (names, patterns): (Vec<&String>, Vec<&String>) = filters.into_iter().partition(is_name);
-        let words = patterns.clone();
-        let patterns: Vec<Filter> = patterns.into_iter().map(Filter::new).collect();
-        let every = names.is_empty() && patterns.is_empty();
-        let idle = |(_, filter): &(&String, &Filter)| !all.iter().any(|scenario| filter.matches(&scenario.name));
-        if let Some((word, _)) = words.into_iter().zip(&patterns).find(idle) {
-            return Err(NoMatch { word: word.clone(), near: near(word, &all) }.into());
-        }
-        let meant =
-            |name: &str| every || names.iter().any(|one| *one == name) || patterns.iter().any(|one| one.matches(name));
-        chosen.extend(all.iter().filter(|scenario| meant(&scenario.name)).cloned());
+        chosen = of_the_catalogue(&filters, tree, with_controls)?;
     }
     chosen.extend(self::files(&files)?);
     Ok(chosen)
+}
+
+fn of_the_catalogue(words: &[&String], tree: &Path, with_controls: bool) -> anyhow::Result<Vec<Scenario>> {
+    let mut all = catalogue::load(&tree.join("scenarios/catalogue")).map_err(told)?;
+    let names_one = |word: &&&String| word.contains(SUFFIX);
+    if with_controls || words.iter().any(|word| names_one(&word)) {
+        let Controls { scenarios, missing } = controls(&all);
+        if let Some((name, why)) = missing.iter().find(|(name, _)| words.contains(&name)) {
+            return Err(Usage(format!("there is no {name}: {why}")).into());
+        }
+        all.extend(scenarios);
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+    }
+    // A whole name means that one scenario, also where it is a part of other names.
+    let is_name = |word: &&&String| all.iter().any(|scenario| scenario.name == ***word);
+    let (names, patterns): (Vec<&String>, Vec<&String>) = words.iter().copied().partition(|word| is_name(&word));
+    let every = names.is_empty() && patterns.is_empty();
+    let patterns: Vec<(&String, Filter, bool)> =
+        patterns.into_iter().map(|word| (word, Filter::new(word), with_controls || names_one(&&word))).collect();
+    let meant_by = |scenario: &Scenario, filter: &Filter, controls: bool| {
+        filter.matches(&scenario.name) && (controls || !is_control(&scenario.name))
+    };
+    let idle = patterns.iter().find(|(_, filter, controls)| !all.iter().any(|one| meant_by(one, filter, *controls)));
+    if let Some((word, ..)) = idle {
+        return Err(NoMatch { word: (*word).clone(), near: near(word, &all) }.into());
+    }
+    all.retain(|scenario| {
+        every
+            || names.contains(&&scenario.name)
+            || patterns.iter().any(|(_, filter, controls)| meant_by(scenario, filter, *controls))
+    });
+    Ok(all)
 }
 
 /// Names that look like the word: as a whole, or without what stands behind the @.
@@ -119,5 +152,20 @@ mod tests {
         assert_eq!(names(&["overlay/contro"]), ["overlay/control", "overlay/control-copied-up"]);
         assert_eq!(names(&["overlay/control*up"]), ["overlay/control-copied-up"]);
         assert!(names(&[]).len() > 400);
+    }
+
+    #[test]
+    fn a_control_is_chosen_by_its_name_and_where_controls_are_asked_for() {
+        let is_derived = |name: &String| is_control(name);
+        assert_eq!(names(&["names/newline+visible@tmpfs,whole"]), ["names/newline+visible@tmpfs,whole"]);
+        assert!(!names(&[]).iter().any(is_derived) && !names(&["deleted/*"]).iter().any(is_derived));
+        let both = names(&["names/newline", "*/newline+visible*"]);
+        assert!(both.iter().any(is_derived) && !both.iter().all(is_derived), "{both:?}");
+        assert!(names(&["*+visible*"]).iter().all(is_derived));
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a directory of the tree");
+        let all = select_with_controls(&[], tree).expect("the catalogue is good");
+        assert_eq!(all.len(), names(&[]).len() + names(&["*+visible*"]).len());
+        let told = select(&["deleted/control+visible@tmpfs".to_owned()], tree).expect_err("nothing is detached in it");
+        assert!(told.to_string().starts_with("no scenario matches deleted/control+visible@tmpfs"), "{told}");
     }
 }

@@ -17,18 +17,21 @@ mod saved;
 mod side;
 mod tell;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use scenarios::Scenario;
+use scenarios::visible::is_control;
 
 use super::Usage;
 use super::machines::{MachineArgs, work_folder};
 use super::plan::{self, Axes};
 use super::run::progress;
-use super::select::select;
+use super::select::{select, select_with_controls};
 use super::telling::comparisons;
 use crate::report::Wanted;
 use crate::report::comparison::Comparison;
@@ -52,6 +55,7 @@ Examples:
   zdtm-detached gate --base git:../criu@v4.1 --candidate src:../criu --budget 10 --format json
   zdtm-detached gate --base base.json --candidate src:../criu               against the report of an earlier run
 
+The derived controls run, too: of what criu refuses on a detached mount they show what it does to the same where it is visible.
 Known failures play no part: what fails with both in the same way is the same.
 To compare runs that are over: report --against.
 
@@ -60,6 +64,9 @@ interrupted.")]
 pub struct GateArgs {
     /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all when none is given
     pub what: Vec<String>,
+    /// Leave out the derived controls: the same programs without their lazy unmounts, FAMILY/NAME+visible
+    #[arg(long)]
+    pub no_visible: bool,
     /// What the candidate is compared with: a subject, or the JSON report of a run (FILE.json)
     #[arg(long, value_name = "SUBJECT|FILE.json")]
     pub base: Base,
@@ -141,6 +148,21 @@ fn minutes(word: &str) -> Result<Duration, String> {
     minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0)).ok_or_else(|| "a number of minutes".to_owned())
 }
 
+/// What is compared. A saved base that was run without the controls is compared without them.
+fn chosen(args: &GateArgs, tree: &Path) -> anyhow::Result<Vec<Scenario>> {
+    let named = select(&args.what, tree);
+    if args.no_visible {
+        return named;
+    }
+    let mut chosen = select_with_controls(&args.what, tree)?;
+    if let Base::Saved(file) = &args.base {
+        let named: BTreeSet<String> = named.into_iter().flatten().map(|scenario| scenario.name).collect();
+        let saved = saved::scenarios(file)?;
+        chosen.retain(|one| !is_control(&one.name) || named.contains(&one.name) || saved.contains(&one.name));
+    }
+    Ok(chosen)
+}
+
 /// Runs; the exit status.
 ///
 /// # Errors
@@ -157,7 +179,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     plan::check_backend(args.machines.backend, &subjects)?;
     let kernels = args.axes.kernels(args.machines.backend, &store)?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let scenarios = select(&args.what, &tree)?;
+    let scenarios = chosen(args, &tree)?;
     let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
     let tasks = |subject: &Subject, kernel: &str| {
         teaching_first(args.axes.tasks(kernel, subject, Manner::default(), &scenarios))

@@ -28,6 +28,15 @@ pub(super) fn key(task: &Task) -> String {
     format!("{}/{}/{}/{}", trial.scenario, flavor_word(trial.flavor), trial.lifecycle.word(), trial.kernel)
 }
 
+/// The scenarios that a report has results of.
+///
+/// # Errors
+/// [`Usage`]: it cannot be read.
+pub(super) fn scenarios(file: &Path) -> Result<BTreeSet<String>, Usage> {
+    let run = read(file).map_err(|error| Usage(format!("--base: {error}")))?;
+    Ok(run.trials.into_iter().map(|trial| trial.scenario).collect())
+}
+
 impl Saved {
     /// Reads a report and holds it against the trials that are to be run.
     ///

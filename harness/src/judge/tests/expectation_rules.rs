@@ -320,3 +320,13 @@ fn an_entry_for_everything_speaks_of_no_scenario_that_must_be_refused() {
         assert!(!by_everything, "{}: except it in the entry of `scenario = \"*\"`", scenario.name);
     }
 }
+
+#[test]
+fn every_pattern_of_the_projects_file_names_a_scenario_or_a_control_that_there_is() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a folder of the tree");
+    let expectations = Expectations::load(&tree.join("scenarios/expectations.toml")).expect("it is read by `run`, too");
+    let mut all = scenarios::catalogue::load(&tree.join("scenarios/catalogue")).expect("a test of its own checks it");
+    all.extend(scenarios::visible::controls(&all).scenarios);
+    let stale = expectations.stale(all.iter().map(|scenario| scenario.name.as_str()));
+    assert!(stale.is_empty(), "{stale:#?}");
+}
