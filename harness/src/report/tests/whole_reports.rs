@@ -37,7 +37,7 @@ fn junit() {
             <testsuites name="zdtm-detached" tests="6" failures="2" errors="1" time="12.340">
                 <testsuite name="(own files)" tests="1" skipped="0" errors="1" failures="0">
                     <testcase name="own/ns/dump-restore/6.12/debian:trixie" classname="(own files)" time="0.421">
-                        <error message="the agent did not report the dump" type="error">the agent did not report the dump
+                        <error message="error the agent did not report the dump" type="error">the agent did not report the dump
             </error>
                     </testcase>
                 </testsuite>
@@ -50,7 +50,7 @@ fn junit() {
                 </testsuite>
                 <testsuite name="deleted" tests="3" skipped="1" errors="0" failures="2">
                     <testcase name="deleted/un&apos;linked@ext4/ns/dump-restore/6.12/debian:trixie" classname="deleted" time="0.421">
-                        <failure message="fd0 (descriptor 3), inside: link: expected &quot;/f (deleted)&quot;, got &quot;/d/f&quot; (and 4 more)" type="fail(wrong-path)">fd0 (descriptor 3), inside: link: expected &quot;/f (deleted)&quot;, got &quot;/d/f&quot; (and 4 more)
+                        <failure message="wrong-path descriptor link" type="fail(wrong-path)">fd0 (descriptor 3), inside: link: expected &quot;/f (deleted)&quot;, got &quot;/d/f&quot; (and 4 more)
               fd0 (descriptor 3), inside and outside: link [wrong-path]
                 expected  &quot;/f (deleted)&quot;
                 got       &quot;/d/f&quot;
@@ -75,7 +75,7 @@ fn junit() {
                         <skipped message="no btrfs here: mount btrfs on a: ENODEV"/>
                     </testcase>
                     <testcase name="deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie" classname="deleted" time="0.421">
-                        <failure message="it passes now, but expectations.toml:2 expects dump-failed" type="xpass">it passes now, but expectations.toml:2 expects dump-failed
+                        <failure message="xpass it passes now, but expectations.toml:N expects dump-failed" type="xpass">it passes now, but expectations.toml:2 expects dump-failed
             </failure>
                     </testcase>
                 </testsuite>
@@ -150,20 +150,32 @@ fn github() {
     let file = folder.path().join("summary.md");
     fs::write(&file, "Another step.\n").unwrap();
     expect![[r#"
-        ::error title=fail(wrong-path) deleted/un'linked@ext4/ns/dump-restore/6.12/debian%3Atrixie::fd0 (descriptor 3), inside: link: expected "/f (deleted)", got "/d/f" (and 4 more)%0A  fd0 (descriptor 3), inside and outside: link [wrong-path]%0A    expected  "/f (deleted)"%0A    got       "/d/f"%0A                ^%0A  fd0 (descriptor 3), inside: lookup "\xff" (plain) [wrong-path]%0A    expected  "/a\xff"%0A    got       "/a\xfe"%0A                 ^%0A  fd0 (descriptor 3), inside: lookup "größe/日本" (plain) [wrong-path]%0A    expected  "/größe/日本/x"%0A    got       "/größe/日本/y"%0A                           ^%0A  fd0 (descriptor 3), outside: lookup "long" (beneath) [wrong-path]%0A    expected  ...ory/directory/directory/directory//expected"%0A    got       ...ory/directory/directory/directory//got"%0A                                                    ^%0A    ... and 7 more differences%0Alog: (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}%0A
-        ::error title=xpass deleted/fixed@xfs/ns/dump-restore/6.12/debian%3Atrixie::it passes now, but expectations.toml:2 expects dump-failed%0A
-        ::error title=error own/ns/dump-restore/6.12/debian%3Atrixie::the agent did not report the dump%0A
-        ::notice title=zdtm-detached::2 passed, 3 failed, 1 skipped
+        ::error title=1 trial%3A wrong-path%3A fd0 (descriptor 3)%2C inside%3A link%3A expected "/f (deleted)"%2C got "/d/f"::deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie%0Afd0 (descriptor 3), inside: link: expected "/f (deleted)", got "/d/f" (and 4 more)%0A  fd0 (descriptor 3), inside and outside: link [wrong-path]%0A    expected  "/f (deleted)"%0A    got       "/d/f"%0A                ^%0A  fd0 (descriptor 3), inside: lookup "\xff" (plain) [wrong-path]%0A    expected  "/a\xff"%0A    got       "/a\xfe"%0A                 ^%0A  fd0 (descriptor 3), inside: lookup "größe/日本" (plain) [wrong-path]%0A    expected  "/größe/日本/x"%0A    got       "/größe/日本/y"%0A                           ^%0A  fd0 (descriptor 3), outside: lookup "long" (beneath) [wrong-path]%0A    expected  ...ory/directory/directory/directory//expected"%0A    got       ...ory/directory/directory/directory//got"%0A                                                    ^%0A    ... and 7 more differences%0Alog: (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}%0A
+        ::error title=1 trial%3A error%3A the agent did not report the dump::own/ns/dump-restore/6.12/debian:trixie%0Athe agent did not report the dump%0A
+        ::error title=1 trial%3A xpass%3A it passes now%2C but expectations.toml%3A2 expects dump-failed::deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie%0Ait passes now, but expectations.toml:2 expects dump-failed%0A
+        ::notice title=zdtm-detached::2 passed, 3 failed (3 causes), 1 skipped
     "#]].assert_eq(&github::told(&record(&events()), Some(&file)));
     expect![[r#"
         Another step.
-        ### zdtm-detached: 2 passed, 3 failed, 1 skipped
+        ### zdtm-detached: 2 passed, 3 failed (3 causes), 1 skipped
 
-        | trial | verdict | why |
-        | --- | --- | --- |
-        | `deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie` | fail(wrong-path) | fd0 (descriptor 3), inside: link: expected "/f (deleted)", got "/d/f" (and 4 more) |
-        | `deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie` | xpass | it passes now, but expectations.toml:2 expects dump-failed |
-        | `own/ns/dump-restore/6.12/debian:trixie` | error | the agent did not report the dump |
+        | trials | cause | what is known | smallest program |
+        | ---: | --- | --- | --- |
+        | 1 | <code>wrong-path: fd0 (descriptor 3), inside: link: expected "/f (deleted)", got "/d/f"</code> |  | <code>deleted/un'linked&#64;ext4/ns/dump-restore/6.12/debian:trixie</code> |
+        | 1 | <code>error: the agent did not report the dump</code> |  | <code>own/ns/dump-restore/6.12/debian:trixie</code> |
+        | 1 | <code>xpass: it passes now, but expectations.toml:2 expects dump-failed</code> |  | <code>deleted/fixed&#64;xfs/ns/dump-restore/6.12/debian:trixie</code> |
+
+        **1 trial: wrong-path: fd0 (descriptor 3), inside: link: expected "/f (deleted)", got "/d/f"**
+
+        - <code>deleted/un'linked&#64;ext4/ns/dump-restore/6.12/debian:trixie</code> fail(wrong-path): fd0 (descriptor 3), inside: link: expected "/f (deleted)", got "/d/f" (and 4 more)
+
+        **1 trial: error: the agent did not report the dump**
+
+        - <code>own/ns/dump-restore/6.12/debian:trixie</code> error: the agent did not report the dump
+
+        **1 trial: xpass: it passes now, but expectations.toml:2 expects dump-failed**
+
+        - <code>deleted/fixed&#64;xfs/ns/dump-restore/6.12/debian:trixie</code> xpass: it passes now, but expectations.toml:2 expects dump-failed
     "#]].assert_eq(&fs::read_to_string(&file).unwrap());
     github::told(&record(&events()), None);
 }
@@ -173,8 +185,38 @@ fn github_has_a_few_trials_of_each_cause() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("summary.md");
     let run = record(&causes());
-    expect![[""]].assert_eq(&github::told(&run, Some(&file)));
-    expect![[""]].assert_eq(&fs::read_to_string(&file).unwrap());
+    expect![[r#"
+        ::error title=7 trials%3A restore-failed%3A Error (criu/a.c%3A10)%3A no /x/10%2C long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long ::blocked by: subdirectory bind%0Asubdir/file/ns/dump-restore/6.12/debian:trixie%0AError (criu/a.c:10): no /x/10, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long %0Aand 6 more with this cause%0A
+        ::error title=1 trial%3A dump-failed%3A <img src=x> | [y](https%3A//e.invalid) `c`\n%3A%3Aerror%3A%3Az\u{1b}[2J\u{202e}::blocked by: file bind%0Ax/<script>alert(1)</script>|`b`/ns/dump-restore/6.12/debian:trixie%0A<img src=x> | [y](https://e.invalid) `c`\n::error::z\u{1b}[2J\u{202e}%0A
+        ::error title=1 trial%3A error%3A the agent is gone::whole/broken/ns/dump-restore/6.12/debian:trixie%0Athe agent is gone%0A
+        ::notice title=zdtm-detached::3 passed, 9 failed (3 causes), 0 skipped
+    "#]].assert_eq(&github::told(&run, Some(&file)));
+    expect![[r#"
+        ### zdtm-detached: 3 passed, 9 failed (3 causes), 0 skipped
+
+        | trials | cause | what is known | smallest program |
+        | ---: | --- | --- | --- |
+        | 7 | <code>restore-failed: Error (criu/a.c:10): no /x/10, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long </code> | blocked by: subdirectory bind | <code>subdir/file/ns/dump-restore/6.12/debian:trixie</code> |
+        | 1 | <code>dump-failed: &#60;img src=x&#62; &#124; &#91;y&#93;(https&#58;//e.invalid) &#96;c&#96;&#92;n::error::z&#92;u{1b}&#91;2J&#92;u{202e}</code> | blocked by: file bind | <code>x/&#60;script&#62;alert(1)&#60;/script&#62;&#124;&#96;b&#96;/ns/dump-restore/6.12/debian:trixie</code> |
+        | 1 | <code>error: the agent is gone</code> |  | <code>whole/broken/ns/dump-restore/6.12/debian:trixie</code> |
+
+        **7 trials: restore-failed: Error (criu/a.c:10): no /x/10, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long **
+
+        - <code>subdir/file/ns/dump-restore/6.12/debian:trixie</code> fail(restore-failed): Error (criu/a.c:10): no /x/10, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        - <code>subdir/deleted-11/ns/dump-restore/6.12/debian:trixie</code> fail(restore-failed): Error (criu/a.c:11): no /x/11, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        - <code>subdir/deleted-12/ns/dump-restore/6.12/debian:trixie</code> fail(restore-failed): Error (criu/a.c:12): no /x/12, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        - <code>subdir/deleted-13/ns/dump-restore/6.12/debian:trixie</code> fail(restore-failed): Error (criu/a.c:13): no /x/13, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        - <code>subdir/deleted-14/ns/dump-restore/6.12/debian:trixie</code> fail(restore-failed): Error (criu/a.c:14): no /x/14, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        - and 2 more
+
+        **1 trial: dump-failed: &#60;img src=x&#62; &#124; &#91;y&#93;(https&#58;//e.invalid) &#96;c&#96;&#92;n::error::z&#92;u{1b}&#91;2J&#92;u{202e}**
+
+        - <code>x/&#60;script&#62;alert(1)&#60;/script&#62;&#124;&#96;b&#96;/ns/dump-restore/6.12/debian:trixie</code> fail(dump-failed): &#60;img src=x&#62; &#124; &#91;y&#93;(https&#58;//e.invalid) &#96;c&#96;&#92;n::error::z&#92;u{1b}&#91;2J&#92;u{202e}
+
+        **1 trial: error: the agent is gone**
+
+        - <code>whole/broken/ns/dump-restore/6.12/debian:trixie</code> error: the agent is gone
+    "#]].assert_eq(&fs::read_to_string(&file).unwrap());
 }
 
 #[test]
@@ -185,7 +227,16 @@ fn junit_has_one_message_for_each_cause() {
     assert_eq!(messages.len(), 9);
     messages.sort_unstable();
     messages.dedup();
-    expect![[""]].assert_eq(&messages.join("\n"));
+    expect![[r#"
+        "dump-failed &lt;img src=x&gt; | [y](https:/...) `c`\n::error::z\u{1b}[NJ\u{202e}" type="fail(dump-failed)">&lt;img src=x&gt; | [y](https://e.invalid) `c`\n::error::z\u{1b}[2J\u{202e}
+        "error the agent is gone" type="error">the agent is gone
+        "restore-failed Error (criu/a.c:N): no /..., long long long long long long long long long long long long long long long long long long long long long long long long long long l" type="fail(restore-failed)">Error (criu/a.c:10): no /x/10, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        "restore-failed Error (criu/a.c:N): no /..., long long long long long long long long long long long long long long long long long long long long long long long long long long l" type="fail(restore-failed)">Error (criu/a.c:11): no /x/11, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        "restore-failed Error (criu/a.c:N): no /..., long long long long long long long long long long long long long long long long long long long long long long long long long long l" type="fail(restore-failed)">Error (criu/a.c:12): no /x/12, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        "restore-failed Error (criu/a.c:N): no /..., long long long long long long long long long long long long long long long long long long long long long long long long long long l" type="fail(restore-failed)">Error (criu/a.c:13): no /x/13, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        "restore-failed Error (criu/a.c:N): no /..., long long long long long long long long long long long long long long long long long long long long long long long long long long l" type="fail(restore-failed)">Error (criu/a.c:14): no /x/14, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        "restore-failed Error (criu/a.c:N): no /..., long long long long long long long long long long long long long long long long long long long long long long long long long long l" type="fail(restore-failed)">Error (criu/a.c:15): no /x/15, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long 
+        "restore-failed Error (criu/a.c:N): no /..., long long long long long long long long long long long long long long long long long long long long long long long long long long l" type="fail(restore-failed)">Error (criu/a.c:16): no /x/16, long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long "#]].assert_eq(&messages.join("\n"));
     assert!(text.contains(">Error (criu/a.c:16): no /x/16, long long"), "the text has the reason: {text}");
 }
 
