@@ -127,7 +127,7 @@ fn every_control_is_a_good_scenario_that_holds_only_what_is_visible() {
         let file = name.split('@').next().expect("the first part");
         let again = text::scenarios(print_scenario(&control).as_bytes(), file, Path::new("x.scn"));
         let again = again.unwrap_or_else(|mistakes| panic!("{name}: {}", mistakes[0]));
-        assert_eq!((&again[0].name, again[0].outcome.clone()), (name, Outcome::Restored));
+        assert_eq!((&again[0].requires, &again[0].outcome), (&control.requires, &Outcome::Restored));
         assert_eq!(print_program(&again[0].program), print_program(&control.program));
     }
 }
