@@ -48,6 +48,12 @@ pub(super) fn refusal(world: &World, step: &Step) -> Option<String> {
             let target = Target::of(world, at)?;
             target.as_device(flags).or_else(|| target.as_file(flags))
         }
+        // The kernel's filesystems let nobody rename a directory, but a mount point onto itself is one
+        // that programs may name: it shows the root of what is mounted there.
+        Step::Rename { old, new } => {
+            let targets = [old, new].into_iter().filter_map(|at| Target::of(world, at));
+            targets.filter(|target| target.kind != SFlag::S_IFDIR).find_map(|target| target.changed())
+        }
         _ => changed(step).into_iter().find_map(|at| Target::of(world, at)?.changed()),
     }
 }
@@ -70,7 +76,7 @@ fn changed(step: &Step) -> Vec<&Place> {
         | Step::Touch { at, .. }
         | Step::Subvolume { at }
         | Step::DeleteSubvolume { at } => vec![at],
-        Step::Link { old, new } | Step::Rename { old, new } => vec![old, new],
+        Step::Link { old, new } => vec![old, new],
         Step::Snapshot { from, to, .. } => vec![from, to],
         _ => Vec::new(),
     }
