@@ -20,8 +20,7 @@ use super::seen::Seen;
 use super::shrink::{smallest, steps};
 use super::sides::{Outcome, Planned, Side, Sides};
 use super::state::{CORPUS, State, StateError};
-use crate::judge::Signature;
-use crate::judge::{FailureKind, Verdict};
+use crate::judge::{FailureKind, Signature, Verdict};
 use crate::run::{News, Over, Work};
 
 /// What is done to the process of a program: now and then the others of these, which tell whether a dump leaves alone what

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use crate::judge::Signature;
-use crate::judge::{FailureKind, Judgement, Verdict};
+use crate::judge::{FailureKind, Judgement, Signature, Verdict};
 
 /// Findings that need no second look: whoever runs the programs takes them as expected, so that they cost no more than a
 /// pass, neither a confirmation nor a fresh machine nor a pack that is split.

@@ -11,8 +11,7 @@ use scenarios::Scenario;
 
 use super::finding::finding;
 use super::seen::Seen;
-use crate::judge::Signature;
-use crate::judge::{FailureKind, Judgement, Trial, Verdict};
+use crate::judge::{FailureKind, Judgement, Signature, Trial, Verdict};
 use crate::run::{News, Over, Task, Work, Worker};
 
 /// A kernel and a subject.

@@ -12,8 +12,7 @@ use scenarios::Outcome;
 use scenarios::model::Model;
 
 use super::judge::scenario;
-use crate::judge::Signature;
-use crate::judge::{Context, Expectations, Judge, Trial, Verdict};
+use crate::judge::{Context, Expectations, Judge, Signature, Trial, Verdict};
 use crate::report::{Finished, artifacts};
 use crate::vm::channel::{Channel, ChannelError};
 
