@@ -44,9 +44,10 @@ impl Cause {
 
     /// What else is known of it: ordinary files fail, too, or what blocks it.
     pub fn note(&self) -> Option<String> {
-        match self.controls {
-            0 => self.blocked_by_text.as_ref().map(|text| format!("blocked by: {text}")),
-            count => Some(format!("{count} of these hold no detached file: ordinary files fail, too")),
+        match (self.controls, &self.blocked_by_text) {
+            (0, text) => text.as_ref().map(|text| format!("blocked by: {text}")),
+            (count, None) => Some(format!("{count} of these hold no detached file: ordinary files fail, too")),
+            (count, Some(text)) => Some(format!("blocked by: {text}, in ordinary files, too ({count})")),
         }
     }
 }

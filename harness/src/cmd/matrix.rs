@@ -89,15 +89,16 @@ pub fn run(args: &MatrixArgs) -> anyhow::Result<u8> {
         let start = Instant::now();
         let (sender, receiver) = channel();
         let status = one(args, row, sender)?;
+        worst = worst.max(status);
+        if crate::interrupt::requested() {
+            // A row that was broken off says nothing.
+            break;
+        }
         let ends: Vec<End> = receiver.try_iter().collect();
         lines.push(line(row, &ends, status, start.elapsed().as_secs()));
-        worst = worst.max(status);
         if let Some(file) = &args.write {
             let old = std::fs::read_to_string(file).unwrap_or_default();
             std::fs::write(file, document(&old, &lines)).with_context(|| format!("writing {}", file.display()))?;
-        }
-        if crate::interrupt::requested() {
-            break;
         }
     }
     print!("{}", document("", &lines));
