@@ -2,7 +2,7 @@
 //! large value.
 //!
 //! A line has at most [`crate::wire::LINE_LIMIT`] bytes, and nearly everything in it takes memory
-//! in proportion. Two things do not: lookups that stand together come apart ([`Expansion`]), and
+//! in proportion. Two things do not: lookups that stand together come apart (`Expansion`), and
 //! lists of texts, whose empty elements take eight times the room that they have in a line. Both
 //! are counted while the message is read, so what is over a limit is never there.
 

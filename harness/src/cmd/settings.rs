@@ -6,7 +6,7 @@
 //!
 //! The file lies in a folder that may be somebody else's, a checkout for instance, so it only
 //! chooses among what runs in VMs: what decides which program is executed on this machine is
-//! refused ([`HARMLESS`], [`overreach`]).
+//! refused (`HARMLESS`, `overreach`).
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -8,10 +8,10 @@
 //! objects on detached mounts count, since the visible ones need nothing that is new; in a control
 //! all of them count.
 //!
-//! - [`words`]: bases and capabilities
-//! - [`trace`]: a program carried out, with what became of its files and mounts
-//! - [`needs`]: from there to the words
-//! - [`blocked`]: what failing scenarios have in common
+//! - `words`: bases and capabilities
+//! - `trace`: a program carried out, with what became of its files and mounts
+//! - `needs`: from there to the words
+//! - `blocked`: what failing scenarios have in common
 
 mod blocked;
 mod needs;

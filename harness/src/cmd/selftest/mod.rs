@@ -1,7 +1,7 @@
 //! `selftest`: proves that the judge catches mistakes. The reference engine runs with every fault
 //! that it knows, one at a time: for each there must be a scenario that fails, and with the kind
 //! that the fault declares. Without a fault everything must pass, restored as well as left running.
-//! Where the engine lacks something, what needs it must fail and nothing else ([`lacks`]).
+//! Where the engine lacks something, what needs it must fail and nothing else (`lacks`).
 
 mod lacks;
 mod planted;
