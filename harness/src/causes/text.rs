@@ -39,11 +39,9 @@ fn one(number: usize, cause: &Cause, width: usize, colour: bool) -> String {
     let first = harmless(&cause.first);
     let first = console::truncate_str(&first, room, "...");
     let mut out = format!("{}{first}\n", paint(colour, Colour::Red, &head));
-    if cause.controls > 0 {
-        let what = format!("{} of these hold no detached file: ordinary files fail, too", cause.controls);
-        let _ = writeln!(out, "   {}", paint(colour, Colour::Bold, &what));
-    } else if let Some(text) = &cause.blocked_by_text {
-        let _ = writeln!(out, "   blocked by: {}", paint(colour, Colour::Bold, &harmless(text)));
+    if let Some(note) = cause.note() {
+        let note = console::truncate_str(&harmless(&note), width.saturating_sub(3), "...").into_owned();
+        let _ = writeln!(out, "   {}", paint(colour, Colour::Bold, &note));
     }
     let scenario = cause.example.split('/').take(2).collect::<Vec<_>>().join("/");
     let steps: Vec<String> = cause.program.lines().map(harmless).collect();
