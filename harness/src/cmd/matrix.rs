@@ -153,7 +153,7 @@ const HEAD: &str = "\
 # What was run
 
 The catalogue with every subject, kernel, flavor and lifecycle that [README](../README.md) offers, made by
-`zdtm-detached matrix --write docs/MATRIX.md`. Times are of two cores without KVM.
+`zdtm-detached matrix --write docs/MATRIX.md`. Times are of two cores without KVM. Rows that are not here were not run.
 
 | subject | kernel | flavor | lifecycle | criu | pass | xfail | failed | skipped | seconds | |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
