@@ -19,6 +19,13 @@ const POSITION_LOST: Change =
 /// Does not build, and make gets there early: such a build is never in the cache.
 const NO_C: Change = ("compel/src/lib/infect.c", "pid_t pid = ctl->rpid", "pid_t pid = ctl->nonsense");
 
+/// Defines a structure that the kernel headers of trixie define as well; those of bookworm do not.
+const OWN_STRUCTURE: Change = (
+    "compel/src/lib/infect.c",
+    "#include <linux/seccomp.h>",
+    "#include <linux/seccomp.h>\n#include <linux/mount.h>\nstruct mnt_id_req {\n\tint size;\n};",
+);
+
 /// Controls that see a position: one that passes on stock CRIU, and one that does not.
 const CONTROLS: &str = "sharing/control*";
 
@@ -64,11 +71,12 @@ fn patch(name: &str, (source, from, to): Change) -> PathBuf {
     let at = lines.iter().position(|line| line.contains(from)).expect("the file has this text");
     let hunk: String = (at - 3..=at + 3)
         .map(|number| match number == at {
-            true => format!("-{}\n+{}\n", lines[at], lines[at].replace(from, to)),
+            true => format!("-{}\n+{}\n", lines[at], lines[at].replace(from, to).replace('\n', "\n+")),
             false => format!(" {}\n", lines[number]),
         })
         .collect();
-    let head = format!("--- a/{source}\n+++ b/{source}\n@@ -{0},7 +{0},7 @@\n", at - 2);
+    let after = 7 + to.matches('\n').count();
+    let head = format!("--- a/{source}\n+++ b/{source}\n@@ -{0},7 +{0},{after} @@\n", at - 2);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&file, head + &hunk).expect("the target folder is ours");
     file
@@ -151,6 +159,19 @@ fn steps_of_a_bisection_end_as_git_wants() {
     assert_eq!(wrong.status.code(), Some(255), "{}", told(&wrong));
     let unknown = step(&["--no-such-option"]);
     assert_eq!(unknown.status.code(), Some(255), "{}", told(&unknown));
+}
+
+#[test]
+fn a_tree_that_does_not_build_because_of_the_headers_is_told_which_suite_to_try() {
+    let _turn = turn();
+    let own = subject(Some(&patch("own-structure.patch", OWN_STRUCTURE)));
+    let output = zdtm(&["image", "build", "--subject", &own]);
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    let told = told(&output);
+    assert!(told.contains("redefinition of 'struct mnt_id_req'"), "{told}");
+    let advice =
+        "The headers of trixie define struct mnt_id_req, which this tree defines as well. Try +build=bookworm.";
+    assert!(told.contains(advice), "{told}");
 }
 
 #[test]

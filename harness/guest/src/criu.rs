@@ -22,7 +22,7 @@ use protocol::caller::{Finding, IMAGES, PIDFILE, WORK};
 use protocol::message::{Action, ActionEnd, ReportFile};
 
 use crate::caller::Caller;
-use crate::{breakpoints, coverage, sys};
+use crate::{asan, breakpoints, coverage, sys};
 
 /// Where the userland has it.
 const PROGRAM: &str = "/usr/sbin/criu";
@@ -94,6 +94,7 @@ fn program() -> Command {
     let mut command = started();
     coverage::instruct(&mut command);
     breakpoints::instruct(&mut command);
+    asan::instruct(&mut command);
     command
 }
 
@@ -102,7 +103,7 @@ fn started() -> Command {
     if !Path::new(OWN).exists() {
         return Command::new(PROGRAM);
     }
-    if !Path::new(OWN_LOADER).exists() {
+    if !Path::new(OWN_LOADER).exists() || asan::is_there() {
         return Command::new(OWN);
     }
     // Not by LD_LIBRARY_PATH: what criu starts is the userland's and takes the userland's libraries.
@@ -292,6 +293,10 @@ impl Images {
         let mut error_lines = error_lines(&log);
         if error_lines.is_empty() {
             error_lines = printed.lines().take(ERROR_LINE_LIMIT).map(str::to_owned).collect();
+        }
+        if let Some(report) = asan::report(&printed) {
+            error_lines.insert(0, report);
+            error_lines.truncate(ERROR_LINE_LIMIT);
         }
         let file = |suffix: &str, text: String| ReportFile { name: format!("criu-{name}.{suffix}"), text };
         Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)], lost: None })

@@ -6,6 +6,7 @@
 //! - [`caller`]: what whoever has a process dumped or restored finds around himself
 //! - [`criu`]: dump and restore through the `criu` command line
 //! - `breakpoints`: what a criu must do without on an emulated processor
+//! - [`asan`]: what the address sanitizer says of a criu that has it
 //! - [`coverage`]: what a criu says that was built to count its branches
 //! - [`reference`](mod@reference): the known way out for files on detached mounts, without CRIU
 //! - [`fuzz`]: the properties that the fuzz targets test
@@ -14,6 +15,7 @@
 //! The guest only tells what it saw. What that means is judged on the host.
 
 pub mod agent;
+pub mod asan;
 mod breakpoints;
 pub mod caller;
 pub mod coverage;

@@ -290,6 +290,9 @@ pub struct FailedAssertion {
     pub got: String,
 }
 
+/// What the first of an action's error lines begins with when the address sanitizer stopped criu.
+pub const SANITIZER: &str = "AddressSanitizer: ";
+
 /// One action of a lifecycle and the look after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionReport {

@@ -16,7 +16,7 @@ use super::run::{self, Chosen, RunArgs};
 use super::select::select;
 use super::share::ShareArgs;
 use super::telling::TellingArgs;
-use crate::image::{ImageError, Sources, Tree};
+use crate::image::{ImageError, Sources, Tree, Variant};
 use crate::judge::{FailureKind, Group, Verdict};
 use crate::report::{Event, Reporter};
 use crate::subject::Subject;
@@ -52,6 +52,9 @@ pub struct BisectStepArgs {
     /// Patch on top of every revision; may be given more than once
     #[arg(long, value_name = "FILE")]
     pub patch: Vec<PathBuf>,
+    /// Debian suite to build every revision in, as `+build=SUITE` behind a subject
+    #[arg(long, value_name = "SUITE")]
+    pub build: Option<String>,
     /// Kernel, flavor, lifecycle
     #[command(flatten)]
     pub axes: Axes,
@@ -136,7 +139,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         visible: false,
         subject: vec![Subject::Sources(Sources {
             tree: Tree::Folder(args.src.clone()),
-            coverage: false,
+            variant: Variant { suite: args.build.clone(), ..Variant::default() },
             patches: args.patch.clone(),
         })],
         patch: Vec::new(),

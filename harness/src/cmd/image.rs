@@ -63,7 +63,7 @@ pub enum ImageAction {
     },
     /// Build images; all of them when none is named
     Build {
-        /// `qemu`, `build-root`, `tools`, or a name of the manifest: `6.12`, `trixie`, `kernel:6.12`
+        /// `qemu`, `build-root:trixie`, `tools`, or a name of the manifest: `6.12`, `trixie`, `kernel:6.12`
         names: Vec<String>,
         /// What runs with this subject need; may be given more than once
         #[arg(long, value_name = "SUBJECT")]
@@ -79,7 +79,7 @@ pub enum ImageAction {
         /// Where to: a directory that is new or empty
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
-        /// Debian suite [default: the first of `build.suites` in the manifest]
+        /// Debian suite [default: `defaults.build` in the manifest]
         #[arg(long, value_name = "SUITE")]
         suite: Option<String>,
     },
@@ -150,7 +150,7 @@ pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -
             build_subjects(&store, subject, *refresh, out)?;
         }
         ImageAction::Source { package, to, suite } => {
-            let suite = suite.as_deref().unwrap_or(&store.manifest().build.suites[0]);
+            let suite = suite.as_deref().unwrap_or(&store.manifest().defaults.build);
             let version = store.debian_source(package, suite, to)?;
             writeln!(out, "{package} {version} ({suite}) is in {0}; --subject src:{0} builds it", to.display())?;
         }
@@ -293,7 +293,10 @@ fn find<'a>(store: &'a Store, word: &str) -> Result<Image<'a>, ImageError> {
         Image::Qemu => word == "qemu",
         Image::Kernel(name) => word == name || word.strip_prefix("kernel:") == Some(name),
         Image::Userland(name) => word == name || word.strip_prefix("userland:") == Some(name),
-        Image::BuildRoot => word == "build-root",
+        Image::BuildRoot(suite) => {
+            let default = &store.manifest().defaults.build;
+            word.strip_prefix("build-root:") == Some(suite) || (word == "build-root" && suite == default)
+        }
         Image::Tools => word == "tools",
     };
     store.images().into_iter().find(fits).ok_or_else(|| {
@@ -338,7 +341,9 @@ mod tests {
             userland experimental not built
             userland sid          not built
             userland trixie       not built
-            build root            not built
+            build-root bookworm   not built
+            build-root trixie     not built
+            build-root sid        not built
             tools                 not built
             all well: true
         "#]]
@@ -351,7 +356,7 @@ mod tests {
     fn names_are_checked_before_anything_is_built() {
         let cache = tempfile::tempdir().unwrap();
         expect_test::expect![[r#"
-            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, build:root, tools
+            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, build-root:bookworm, build-root:trixie, build-root:sid, tools
         "#]]
         .assert_eq(&said(cache.path(), &["build", "6.12", "5.10"]));
     }

@@ -60,10 +60,11 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let finished: Vec<Finished> = run.trials.into_iter().map(Finished::try_from).collect::<Result<_, _>>()?;
     let trials = || finished.iter().map(|finished| -> &Trial { &finished.trial });
     let started = Event::RunStarted { trials: finished.len(), common: Common::of(trials()) };
+    let subjects = Some(run.subjects).filter(|all| !all.is_empty()).map(Event::Subjects);
     let ended = Event::RunFinished { seconds: run.summary.seconds, interrupted: false };
     let (mut terminal, mut reporters) = args.telling.open(Detail::Failures)?;
     let told = finished.into_iter().map(|finished| Event::TrialFinished(Box::new(finished)));
-    for event in std::iter::once(started).chain(told).chain(std::iter::once(ended)) {
+    for event in std::iter::once(started).chain(subjects).chain(told).chain(std::iter::once(ended)) {
         reporters.event(&event)?;
         terminal.event(&event)?;
     }

@@ -226,6 +226,10 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chos
     let known = finished.iter().map(|finished| &finished.trial);
     let trials: Vec<&Trial> = known.chain(pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial)).collect();
     teller.tell(&Event::RunStarted { trials: trials.len(), common: Common::of(trials) })?;
+    let identities: Vec<_> = subjects.iter().filter_map(|subject| parts[subject].identity.clone()).collect();
+    if !identities.is_empty() {
+        teller.tell(&Event::Subjects(identities))?;
+    }
     for finished in finished {
         teller.tell(&Event::TrialFinished(Box::new(finished)))?;
     }

@@ -72,6 +72,8 @@ pub struct Defaults {
     pub kernel: String,
     /// A key of [`Manifest::userland`].
     pub userland: String,
+    /// One of [`BuildEntry::roots`].
+    pub build: String,
 }
 
 /// A QEMU.
@@ -134,12 +136,12 @@ pub struct UserlandEntry {
     pub binaries: Vec<String>,
 }
 
-/// A tree with a compiler and what criu's sources need besides.
+/// Trees with a compiler and what criu's sources need besides.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuildEntry {
-    /// Debian suites; packages come from the first one where it has them.
-    pub suites: Vec<String>,
+    /// Debian suites, oldest first; each makes a tree of its own.
+    pub roots: Vec<String>,
     /// Packages to unpack, with all they depend on.
     pub packages: Vec<String>,
     /// Patterns of packages that are left out although something depends on them.
@@ -220,7 +222,8 @@ impl Manifest {
             words(&format!("{key}.packages"), &userland.packages)?;
             paths(&format!("{key}.binaries"), &userland.binaries)?;
         }
-        words("build.suites", &self.build.suites)?;
+        words("build.roots", &self.build.roots)?;
+        known("defaults.build", &self.defaults.build, self.build.roots.iter())?;
         words("build.packages", &self.build.packages)?;
         words("tools.suites", &self.tools.suites)?;
         words("tools.packages", &self.tools.packages)?;

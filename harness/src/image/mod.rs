@@ -46,7 +46,7 @@ pub use bill::{Bill, Package};
 pub(crate) use bill::{FILE as BILL_FILE, Look};
 pub use bzimage::BzImageError;
 pub(crate) use cache::{Built, Cache, Entry, Slot, State};
-pub use criu::{Criu, KeptCriu, Sources, Tree};
+pub use criu::{Criu, KeptCriu, Sources, Tree, Variant, revision};
 pub use error::ImageError;
 pub(crate) use error::{at, content};
 pub use manifest::{Manifest, ManifestError};

@@ -11,7 +11,7 @@ use super::bill::{Bill, Look, Package, sha256};
 use super::cache::{Built, Cache, Entry, Slot, State};
 use super::criu;
 use super::error::{ImageError, at};
-use super::manifest::{KernelEntry, Manifest, UserlandEntry};
+use super::manifest::{BuildEntry, KernelEntry, Manifest, UserlandEntry};
 use super::progress::{Progress, doing, silent};
 use super::qemu::{self, Qemu};
 use super::source::{Order, Source};
@@ -79,8 +79,8 @@ pub enum Image<'a> {
     Kernel(&'a str),
     /// The userland of this name.
     Userland(&'a str),
-    /// Where criu's sources are built.
-    BuildRoot,
+    /// Where criu's sources are built, of this suite.
+    BuildRoot(&'a str),
     /// What machines for people have besides.
     Tools,
 }
@@ -91,7 +91,7 @@ impl fmt::Display for Image<'_> {
             Self::Qemu => f.pad("qemu"),
             Self::Kernel(name) => f.pad(&format!("kernel {name}")),
             Self::Userland(name) => f.pad(&format!("userland {name}")),
-            Self::BuildRoot => f.pad("build root"),
+            Self::BuildRoot(suite) => f.pad(&format!("build-root {suite}")),
             Self::Tools => f.pad("tools"),
         }
     }
@@ -260,7 +260,9 @@ impl Store {
     pub fn images(&self) -> Vec<Image<'_>> {
         let kernels = self.manifest.kernel.keys().map(|name| Image::Kernel(name));
         let userlands = self.manifest.userland.keys().map(|name| Image::Userland(name));
-        std::iter::once(Image::Qemu).chain(kernels).chain(userlands).chain([Image::BuildRoot, Image::Tools]).collect()
+        let roots = self.manifest.build.roots.iter().map(|suite| Image::BuildRoot(suite));
+        let tools = std::iter::once(Image::Tools);
+        std::iter::once(Image::Qemu).chain(kernels).chain(userlands).chain(roots).chain(tools).collect()
     }
 
     /// The image from the cache or, when it is missing, from its builder.
@@ -296,6 +298,7 @@ impl Store {
         to: &Path,
         former: Option<&Bill>,
     ) -> Result<Option<Built>, ImageError> {
+        let suite;
         let (suites, packages, skip, keep) = match image {
             Image::Qemu => {
                 (&self.manifest.qemu.suites, self.manifest.qemu.packages.clone(), &self.manifest.qemu.skip, &Vec::new())
@@ -308,9 +311,10 @@ impl Store {
                 let entry = self.userland(name)?;
                 (&entry.suites, [entry.packages.clone(), entry.tools.clone()].concat(), &entry.skip, &Vec::new())
             }
-            Image::BuildRoot => {
+            Image::BuildRoot(root) => {
                 let entry = &self.manifest.build;
-                (&entry.suites, entry.packages.clone(), &entry.skip, &Vec::new())
+                suite = vec![root.to_owned()];
+                (&suite, entry.packages.clone(), &entry.skip, &Vec::new())
             }
             Image::Tools => {
                 let entry = &self.manifest.tools;
@@ -324,7 +328,7 @@ impl Store {
             Image::Qemu => qemu::build(unpacked, &self.manifest.qemu, to),
             Image::Kernel(_) => kernel::build(unpacked, &self.manifest.module_groups, to),
             Image::Userland(name) => userland::build(unpacked, self.userland(name)?, &self.manifest, to),
-            Image::BuildRoot => criu::build_root(unpacked, &self.manifest.build.links, to),
+            Image::BuildRoot(_) => criu::build_root(unpacked, &self.manifest.build.links, to),
             Image::Tools => tools::build(&unpacked, &self.manifest.tools, to),
         })
         .map(Some)
@@ -340,7 +344,7 @@ impl Store {
             Image::Qemu => ("qemu", "", key(&self.manifest.qemu)),
             Image::Kernel(name) => ("kernel", name, key((self.kernel(name)?, &self.manifest.module_groups))),
             Image::Userland(name) => ("userland", name, key((self.userland(name)?, &self.manifest.blank))),
-            Image::BuildRoot => ("build-root", "", key(&self.manifest.build)),
+            Image::BuildRoot(suite) => ("build-root", suite, key(self.build_root(suite)?)),
             Image::Tools => ("tools", "", key(&self.manifest.tools)),
         };
         Ok(Slot { kind, name: name.to_owned(), key })
@@ -352,6 +356,17 @@ impl Store {
 
     fn kernel(&self, name: &str) -> Result<&KernelEntry, ImageError> {
         entry(&self.manifest.kernel, "kernel", name)
+    }
+
+    /// What a build root is made of.
+    fn build_root(&self, suite: &str) -> Result<impl Serialize + '_, ImageError> {
+        let BuildEntry { roots, packages, skip, links } = &self.manifest.build;
+        let root = roots.iter().find(|root| *root == suite).ok_or_else(|| ImageError::Unknown {
+            kind: "build root",
+            name: suite.to_owned(),
+            known: roots.join(", "),
+        })?;
+        Ok((root, packages, skip, links))
     }
 
     fn userland(&self, name: &str) -> Result<&UserlandEntry, ImageError> {

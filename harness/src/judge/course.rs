@@ -4,7 +4,7 @@
 //! decides. What is missing from the report is [`Silence`], which becomes an error and never a pass.
 
 use protocol::Observation;
-use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, TrialReport};
+use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, SANITIZER, TrialReport};
 use protocol::observation::ObjectView;
 
 use super::comparisons::{self, Mode};
@@ -68,7 +68,7 @@ impl Course<'_> {
         for &expected in lifecycle.actions() {
             let action = next(&mut seen, expected)?;
             let judgement = match (&action.end, expected) {
-                (ActionEnd::Failed(_), _) if !expected.is_spoilt() => {
+                (ActionEnd::Failed(_), _) if !expected.is_spoilt() && sanitized(action).is_none() => {
                     self.refusal(action, base, &detached, differences)?
                 }
                 (
@@ -128,6 +128,9 @@ impl Course<'_> {
     /// What became of one action, and of the look after it. `base` is the look before it.
     fn step(&self, action: &ActionReport, base: &Observation) -> Result<Step, Silence> {
         let did = action.action.word();
+        if let Some(report) = sanitized(action) {
+            return Step::ended(FailureKind::Crash, report.to_owned());
+        }
         if action.action.is_spoilt() && action.action.ended_well(&action.end) {
             return self.spoilt(action, base);
         }
@@ -297,6 +300,11 @@ fn nothing_after(next: Option<&ActionReport>, judgement: Judgement) -> Result<Ju
         None => Ok(judgement),
         Some(action) => Err(Silence(format!("the agent reported the {} after the trial's end", action.action.word()))),
     }
+}
+
+/// What the address sanitizer said of criu; then its end does not count, which may be that of any failure.
+fn sanitized(action: &ActionReport) -> Option<&str> {
+    action.error_lines.first().map(|line| line.trim()).filter(|line| line.starts_with(SANITIZER))
 }
 
 fn first_error(action: &ActionReport, status: i32) -> String {

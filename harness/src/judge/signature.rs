@@ -209,6 +209,17 @@ mod tests {
     }
 
     #[test]
+    fn what_the_address_sanitizer_reports_is_one_cause_for_each_kind_and_function() {
+        let signature = |said: &str| Signature::of(&Judgement::plain(Verdict::Fail(FailureKind::Crash), said)).0;
+        let one = signature("AddressSanitizer: heap-use-after-free in dump_one criu/files.c:12");
+        assert_eq!(one, "crash AddressSanitizer: heap-use-after-free in dump_one criu/files.c:N");
+        assert_eq!(one, signature("AddressSanitizer: heap-use-after-free in dump_one criu/files.c:1234"));
+        for other in ["heap-use-after-free in dump_two", "heap-buffer-overflow in dump_one"] {
+            assert_ne!(one, signature(&format!("AddressSanitizer: {other} criu/files.c:12")));
+        }
+    }
+
+    #[test]
     fn names_of_files_are_tame() {
         let name = |text: &str| Signature(text.to_owned()).file_name();
         assert_eq!(name("dump-failed Error (criu/mount.c:N): \"...\""), "dump-failed-error-criu-mount-c-n");

@@ -15,6 +15,7 @@ use super::record::{Summary, TrialRecord, VERSION};
 use super::{Destination, Event, Reporter};
 use crate::causes::{Case, Ladder, causes};
 use crate::judge::Tally;
+use crate::subject::Identity;
 
 /// How many times the duration of a rewrite passes before the next one.
 const REST: u32 = 20;
@@ -24,6 +25,7 @@ const REST: u32 = 20;
 pub struct Json {
     to: Sink,
     trials: Vec<u8>,
+    subjects: Vec<Identity>,
     /// What the causes are made of.
     cases: Vec<Case>,
     tally: Tally,
@@ -57,7 +59,9 @@ impl Json {
         };
         let now = Instant::now();
         let (trials, cases, tally) = (Vec::new(), Vec::new(), Tally::default());
-        let mut report = Self { to, trials, cases, tally, started: now, due: true, rest_until: now, rewrites: 0 };
+        let subjects = Vec::new();
+        let mut report =
+            Self { to, trials, subjects, cases, tally, started: now, due: true, rest_until: now, rewrites: 0 };
         report.write(false, 0.0)?;
         Ok(report)
     }
@@ -66,8 +70,12 @@ impl Json {
         let summary = serde_json::to_string(&Summary::new(&self.tally, seconds))?;
         let causes = serde_json::to_string(&causes(&self.cases))?;
         let ladder = serde_json::to_string(&Ladder::of(&self.cases).records())?;
+        let subjects = match self.subjects.is_empty() {
+            true => String::new(),
+            false => format!("\"subjects\": {},\n", serde_json::to_string(&self.subjects)?),
+        };
         let head = format!(
-            "{{\"version\": {VERSION}, \"summary\": {summary},\n\"causes\": {causes},\n\"ladder\": {ladder},\n"
+            "{{\"version\": {VERSION}, \"summary\": {summary},\n{subjects}\"causes\": {causes},\n\"ladder\": {ladder},\n"
         );
         let mut out = format!("{head}\"trials\": [").into_bytes();
         out.extend_from_slice(&self.trials);
@@ -136,6 +144,11 @@ impl Reporter for Json {
             Event::RunStarted { .. } => {
                 self.started = Instant::now();
                 Ok(())
+            }
+            Event::Subjects(subjects) => {
+                self.subjects.clone_from(subjects);
+                self.due = true;
+                self.write_when_rested()
             }
             Event::TrialStarted { .. } | Event::MachineStarted { .. } => self.write_when_rested(),
             Event::TrialFinished(finished) => {

@@ -69,6 +69,12 @@ pub fn read(file: &Path) -> Result<RunRecord, ResultError> {
 /// One run of several, in the order in which trials first come up.
 pub fn merge(runs: Vec<RunRecord>) -> RunRecord {
     let seconds = runs.iter().map(|run| run.summary.seconds).sum();
+    let mut subjects = Vec::new();
+    for identity in runs.iter().flat_map(|run| &run.subjects) {
+        if !subjects.contains(identity) {
+            subjects.push(identity.clone());
+        }
+    }
     let mut order: Vec<String> = Vec::new();
     let mut results: HashMap<String, Vec<TrialRecord>> = HashMap::new();
     for trial in runs.into_iter().flat_map(|run| run.trials) {
@@ -79,7 +85,7 @@ pub fn merge(runs: Vec<RunRecord>) -> RunRecord {
         of_trial.push(trial);
     }
     let trials: Vec<TrialRecord> = order.iter().filter_map(|id| results.remove(id)).filter_map(settle).collect();
-    RunRecord::new(Summary::new(&tally(&trials), seconds), trials)
+    RunRecord { subjects, ..RunRecord::new(Summary::new(&tally(&trials), seconds), trials) }
 }
 
 /// How many got which verdict.

@@ -39,6 +39,7 @@ pub use common::Common;
 
 use crate::judge::verdict::words;
 use crate::judge::{Judgement, Trial};
+use crate::subject::Identity;
 
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +51,8 @@ pub enum Event {
         /// What they have in common.
         common: Common,
     },
+    /// Which criu the subjects are; follows the first event, where something is known.
+    Subjects(Vec<Identity>),
     /// A worker got a machine.
     MachineStarted {
         /// In place of one that was thrown away.

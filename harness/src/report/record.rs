@@ -13,6 +13,7 @@ use crate::causes::ladder::CellRecord;
 use crate::causes::{Case, Cause, Ladder, causes};
 use crate::judge::verdict::words;
 use crate::judge::{Difference, FailureKind, Group, Judgement, Tally, Trial, Verdict};
+use crate::subject::Identity;
 
 /// The version of the shape.
 pub const VERSION: u32 = 1;
@@ -24,6 +25,9 @@ pub struct RunRecord {
     pub version: u32,
     /// The numbers.
     pub summary: Summary,
+    /// Which criu the subjects are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<Identity>,
     /// Why trials failed, most common first. Computed from the trials, never read.
     #[serde(default, skip_deserializing)]
     pub causes: Vec<Cause>,
@@ -38,7 +42,8 @@ impl RunRecord {
     /// A run of these trials.
     pub fn new(summary: Summary, trials: Vec<TrialRecord>) -> Self {
         let cases: Vec<Case> = trials.iter().filter_map(Case::of).collect();
-        Self { version: VERSION, summary, causes: causes(&cases), ladder: Ladder::of(&cases).records(), trials }
+        let (causes, ladder) = (causes(&cases), Ladder::of(&cases).records());
+        Self { version: VERSION, summary, subjects: Vec::new(), causes, ladder, trials }
     }
 }
 

@@ -16,6 +16,7 @@ use super::table::table;
 use super::{Common, Event, Finished, Reporter};
 use crate::causes::{Case, Cause, Ladder, causes, text};
 use crate::judge::{Group, Signature, Tally, Verdict};
+use crate::subject::Identity;
 
 /// After so long without a word a log gets a line, so that nobody takes a long trial for a hang.
 pub const QUIET: Duration = Duration::from_secs(30);
@@ -287,6 +288,10 @@ impl<W: Write> Reporter for Terminal<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::RunStarted { trials, common } => self.started(*trials, common),
+            Event::Subjects(subjects) => {
+                let line = |one: &Identity| harmless(&format!("{}: {one}", one.subject)) + "\n";
+                self.print(&subjects.iter().map(line).collect::<String>())
+            }
             Event::TrialStarted { trial } => {
                 self.pace.begun(self.common.rest(trial));
                 self.show_pace();

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::record::{RunRecord, Summary, TrialRecord};
 use super::{Destination, Event, Reporter};
 use crate::judge::Tally;
+use crate::subject::Identity;
 
 /// A format: from a run to its text.
 pub(super) type Render = fn(&RunRecord) -> String;
@@ -17,6 +18,7 @@ pub(super) struct Whole {
     to: Destination,
     render: Render,
     trials: Vec<TrialRecord>,
+    subjects: Vec<Identity>,
     tally: Tally,
     started: Instant,
     written: bool,
@@ -31,14 +33,15 @@ impl Whole {
         if let Destination::File(file) = &to {
             fs::OpenOptions::new().create(true).append(true).open(file)?;
         }
-        let (trials, tally) = (Vec::new(), Tally::default());
-        Ok(Self { to, render, trials, tally, started: Instant::now(), written: false })
+        let (trials, subjects, tally) = (Vec::new(), Vec::new(), Tally::default());
+        Ok(Self { to, render, trials, subjects, tally, started: Instant::now(), written: false })
     }
 
     fn write(&mut self, seconds: f64) -> io::Result<()> {
         self.written = true;
         let trials = std::mem::take(&mut self.trials);
-        let run = RunRecord::new(Summary::new(&self.tally, seconds), trials);
+        let mut run = RunRecord::new(Summary::new(&self.tally, seconds), trials);
+        run.subjects.clone_from(&self.subjects);
         let text = (self.render)(&run);
         match &self.to {
             Destination::Stdout => {
@@ -55,6 +58,7 @@ impl Reporter for Whole {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::RunStarted { .. } => self.started = Instant::now(),
+            Event::Subjects(subjects) => self.subjects.clone_from(subjects),
             Event::TrialStarted { .. } | Event::MachineStarted { .. } => {}
             Event::TrialFinished(finished) => {
                 self.tally.add(finished.judgement.verdict);

@@ -1,8 +1,12 @@
 //! What is tested: a CRIU build, or the reference engine, with or without a mistake.
 //!
+//! - [`suffix`]: what may stand behind sources
 //! - [`prepare`]: from a subject to what is in the VM besides the kernel
+//! - [`identity`]: which criu a subject is
 
+pub mod identity;
 pub mod prepare;
+mod suffix;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,8 +17,9 @@ use protocol::fault::UnknownFault;
 use protocol::lack::UnknownLack;
 use protocol::message::{Engine, MountWay};
 
-use crate::image::{Sources, Tree};
+use crate::image::{Sources, Tree, Variant};
 
+pub use identity::Identity;
 pub use prepare::Parts;
 
 /// The criu of the default userland's Debian suite.
@@ -22,7 +27,7 @@ pub const DEBIAN: &str = "debian:trixie";
 /// The reference engine, a part of the agent.
 pub const REFERENCE: &str = "reference";
 /// Every form of a subject, for messages and help texts.
-pub const FORMS: &str = "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD";
+pub const FORMS: &str = "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD";
 
 /// Every form with an example, for `--help`.
 pub const HELP: &str = "\
@@ -33,15 +38,12 @@ path:/usr/sbin/criu     a criu of this machine, carried into the VM with the lib
 src:../criu             a CRIU source tree, built here as it is
 git:../criu@v4.1        a revision of a local repository, built here
 src:../criu+patch:x.diff   with a patch on top, as --patch does for all
+src:../criu+build=bookworm   built with the compiler and the headers of another suite: bookworm, trixie, sid
 src:../criu+coverage    built to count its branches: fuzz keeps what takes a new one
+src:../criu+asan        built with the address sanitizer: what it reports is a crash
 reference               the reference engine, without CRIU
 reference+fault:NAME    the same with a known mistake
 reference+lacks:WORD    the same, but for one thing that it has not learnt: subdir, deleted, overlay, ...";
-
-/// Stands before each patch in a subject's text.
-const PATCH: &str = "+patch:";
-/// Stands behind sources that are to be built for coverage, before or after their patches.
-const COVERAGE: &str = "+coverage";
 
 /// A subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +52,7 @@ pub enum Subject {
     Debian(String),
     /// `path:FILE`: a program of this host.
     Path(PathBuf),
-    /// `src:DIR`, `git:DIR@REV`, with `+coverage` and with `+patch:FILE` for each patch: sources that are built here.
+    /// `src:DIR`, `git:DIR@REV`, with how they are built and with `+patch:FILE` for each patch: sources that are built here.
     Sources(Sources),
     /// `reference`, `reference+fault:NAME`, `reference+lacks:WORD`
     Reference(Option<Fault>),
@@ -82,9 +84,15 @@ pub enum UnknownSubject {
     /// A patch on something that is not built here.
     #[error("{0:?}: a patch goes on top of sources only, src:DIR or git:DIR@REV")]
     Patch(String),
-    /// Coverage of something that is not built here.
-    #[error("{0:?}: only what is built here can be built for coverage, src:DIR or git:DIR@REV")]
-    Coverage(String),
+    /// A way to build something that is not built here.
+    #[error("{0:?}: +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV")]
+    Variant(String),
+    /// More than one build root.
+    #[error("{0:?}: +build= stands there with two suites; a tree is built in one")]
+    TwoSuites(String),
+    /// Two kinds of instrumentation.
+    #[error("{0:?}: +coverage and +asan are two builds; name the subject twice, once with each")]
+    Both(String),
     /// No such fault.
     #[error("{0}")]
     Fault(#[from] UnknownFault),
@@ -107,18 +115,15 @@ impl FromStr for Subject {
         if let Some(lack) = word.strip_prefix("reference+lacks:") {
             return Ok(Self::Reference(Some(Fault::Lacks(lack.parse()?))));
         }
-        let counts = word.split(PATCH).any(|part| part.ends_with(COVERAGE));
-        let mut parts = word.split(PATCH).map(|part| part.strip_suffix(COVERAGE).unwrap_or(part));
-        let (kind, rest) = parts.next().and_then(|first| first.split_once(':')).ok_or_else(unknown)?;
-        let patches: Vec<PathBuf> = parts.map(PathBuf::from).collect();
+        let suffix::Parts { head, variant, patches } = suffix::take_apart(word)?;
+        let (kind, rest) = head.split_once(':').ok_or_else(unknown)?;
         let complete = |good: bool, form| {
             let word = word.to_owned();
             if good { Ok(()) } else { Err(UnknownSubject::Incomplete { word, form }) }
         };
-        complete(patches.iter().all(|patch| !patch.as_os_str().is_empty()), "a file behind +patch:")?;
         let plain = |subject| match () {
             () if !patches.is_empty() => Err(UnknownSubject::Patch(word.to_owned())),
-            () if counts => Err(UnknownSubject::Coverage(word.to_owned())),
+            () if variant != Variant::default() => Err(UnknownSubject::Variant(word.to_owned())),
             () => Ok(subject),
         };
         let tree = match kind {
@@ -142,7 +147,7 @@ impl FromStr for Subject {
             }
             _ => return Err(unknown()),
         };
-        Ok(Self::Sources(Sources { tree, coverage: counts, patches }))
+        Ok(Self::Sources(Sources { tree, variant, patches }))
     }
 }
 
@@ -215,6 +220,10 @@ mod tests {
             "git:.@HEAD~1+patch:x",
             "src:../criu+coverage",
             "git:.@v4.1+coverage+patch:a.patch",
+            "src:../criu+build=bookworm",
+            "src:../c++/criu+asan",
+            "git:.@v4.1+build=sid+asan+patch:a.patch+patch:b",
+            "src:a+build=b/c",
             "reference",
             "reference+fault:dot-name-as-root",
             "reference+lacks:second-mount",
@@ -238,21 +247,35 @@ mod tests {
             "reference+patch:a",
             "src:+coverage",
             "debian:sid+coverage",
+            "path:/usr/sbin/criu+asan",
+            "debian:sid+build=sid",
+            "src:a+build=",
+            "src:a+build=sid+asan+build=trixie",
+            "src:a+coverage+patch:b+asan",
+            "src:a+patch:+asan",
+            "reference+asan",
         ];
         let told: String = words.map(|word| format!("{}\n", word.parse::<Subject>().unwrap_err())).concat();
         expect![[r#"
-            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
-            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
-            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
             "git:." is incomplete: write git:DIR@REV, as in git:../criu@v4.1
             "git:@main" is incomplete: write git:DIR@REV, as in git:../criu@v4.1
             "src:" is incomplete: write src:DIR, as in src:../criu
             "src:a+patch:" is incomplete: write a file behind +patch:
             "path:a+patch:b": a patch goes on top of sources only, src:DIR or git:DIR@REV
             "debian:" is incomplete: write debian:SUITE, as in debian:sid
-            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +coverage or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
             "src:+coverage" is incomplete: write src:DIR, as in src:../criu
-            "debian:sid+coverage": only what is built here can be built for coverage, src:DIR or git:DIR@REV
+            "debian:sid+coverage": +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV
+            "path:/usr/sbin/criu+asan": +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV
+            "debian:sid+build=sid": +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV
+            "src:a+build=" is incomplete: write +build=SUITE, as in +build=bookworm
+            "src:a+build=sid+asan+build=trixie": +build= stands there with two suites; a tree is built in one
+            "src:a+coverage+patch:b+asan": +coverage and +asan are two builds; name the subject twice, once with each
+            "src:a+patch:+asan" is incomplete: write a file behind +patch:
+            unknown subject "reference+asan"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
         "#]].assert_eq(&told);
         assert!(
             "reference+fault:x"
@@ -268,10 +291,12 @@ mod tests {
     }
 
     #[test]
-    fn coverage_may_stand_behind_the_patches_too() {
+    fn ways_to_build_may_stand_behind_the_patches_too() {
         let subject: Subject = "src:.+patch:a.patch+coverage".parse().unwrap();
         assert_eq!(subject.to_string(), "src:.+coverage+patch:a.patch");
         assert_eq!(subject, "src:.+coverage+patch:a.patch".parse().unwrap());
+        let subject: Subject = "src:.+asan+patch:a.patch+build=sid+patch:b+build=sid".parse().unwrap();
+        assert_eq!(subject.to_string(), "src:.+build=sid+asan+patch:a.patch+patch:b");
     }
 
     #[test]

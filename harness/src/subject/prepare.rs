@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::Subject;
-use crate::image::{Criu, ImageError, Store, Tools, Tree};
+use super::{Identity, Subject, suffix};
+use crate::image::{Criu, Image, ImageError, Store, Tools};
 
 /// What is in a VM besides the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +14,14 @@ pub struct Parts {
     pub criu: Option<Criu>,
     /// Tools for people.
     pub tools: Option<Tools>,
+    /// Which criu that is; none for the reference engine.
+    pub identity: Option<Identity>,
 }
 
 impl Parts {
     /// The default userland as it is.
     pub fn plain(store: &Store) -> Self {
-        Self { userland: store.manifest().defaults.userland.clone(), criu: None, tools: None }
+        Self { userland: store.manifest().defaults.userland.clone(), criu: None, tools: None, identity: None }
     }
 }
 
@@ -34,9 +36,15 @@ impl Subject {
             }
             Self::Path(file) if !file.is_file() => Some(no_file(file)),
             Self::Sources(sources) => {
-                let (Tree::Folder(folder) | Tree::Revision { repository: folder, .. }) = &sources.tree;
+                let folder = sources.tree.folder();
                 if !folder.is_dir() {
-                    return Some(format!("{self}: there is no directory {}", folder.display()));
+                    let meant = suffix::meant(&folder.to_string_lossy()).unwrap_or_default();
+                    return Some(format!("{self}: there is no directory {}{meant}", folder.display()));
+                }
+                let roots = &store.manifest().build.roots;
+                if let Some(suite) = sources.variant.suite.as_ref().filter(|suite| !roots.contains(suite)) {
+                    let known = roots.join(", ");
+                    return Some(format!("{self}: there is no build root {suite}; vm-images/images.toml has {known}"));
                 }
                 sources.patches.iter().find(|patch| !patch.is_file()).map(|patch| no_file(patch))
             }
@@ -50,10 +58,24 @@ impl Subject {
     /// [`ImageError::Subject`] where the subject itself is at fault.
     pub fn prepare(&self, store: &Store) -> Result<Parts, ImageError> {
         let plain = Parts::plain(store);
+        let own = |criu: Criu, identity: Identity| {
+            let identity = Identity { subject: self.to_string(), criu: criu.version.clone(), ..identity };
+            Parts { identity: Some(identity), criu: Some(criu), ..plain.clone() }
+        };
         Ok(match self {
-            Self::Debian(suite) => Parts { userland: suite.clone(), ..plain },
-            Self::Path(file) => Parts { criu: Some(store.carried_criu(file)?), ..plain },
-            Self::Sources(sources) => Parts { criu: Some(store.built_criu(sources)?), ..plain },
+            Self::Debian(suite) => {
+                // Its first package is criu.
+                let package = store.build(Image::Userland(suite), false)?.version;
+                let version = package.split_whitespace().nth(1).unwrap_or(&package).to_owned();
+                let identity = Identity { subject: self.to_string(), criu: version, ..Identity::default() };
+                Parts { userland: suite.clone(), identity: Some(identity), ..plain }
+            }
+            Self::Path(file) => own(store.carried_criu(file)?, Identity::default()),
+            Self::Sources(sources) => {
+                // First: a folder may change while it is built.
+                let identity = Identity::of(sources, store);
+                own(store.built_criu(sources)?, identity)
+            }
             Self::Reference(_) => plain,
         })
     }

@@ -34,11 +34,13 @@ use super::run::progress;
 use super::select::{select, select_with_controls};
 use super::telling::comparisons;
 use crate::report::Wanted;
+use crate::report::aside::say;
 use crate::report::comparison::Comparison;
+use crate::report::epilogue;
 use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::run::Task;
 use crate::run::order::teaching_first;
-use crate::subject::{self, Manner, Subject, UnknownSubject};
+use crate::subject::{self, Identity, Manner, Parts, Subject, UnknownSubject};
 use rounds::{Course, Runner};
 use saved::Saved;
 
@@ -192,6 +194,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     // The base first: where it does not build there is nothing to compare with.
     let base_parts = subjects.get(1).map(|base| base.prepare(&store)).transpose().context("the base")?;
     let parts = candidate.prepare(&store).context("the candidate")?;
+    let identities = identities(base_parts.iter().chain([&parts]));
     let start = Instant::now();
     let folder = work_folder()?;
     let mut course = Course::new(all, saved.as_ref());
@@ -200,6 +203,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
         let seconds = start.elapsed().as_secs_f64();
         let mut comparison = Comparison::new(base.clone(), candidate.to_string(), seconds);
         comparison.interrupted = crate::interrupt::requested();
+        comparison.subjects.clone_from(&identities);
         let ends = course.ends();
         comparison.ladder = ladder::of(ends.iter().map(|(pair, _)| *pair));
         for (pair, end) in ends {
@@ -232,6 +236,16 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     };
     reports.write(&comparison, &text)?;
     Ok(comparison.exit_status(args.strict))
+}
+
+/// Which criu the sides are, each once; told now, because the result comes late.
+fn identities<'a>(sides: impl Iterator<Item = &'a Parts>) -> Vec<Identity> {
+    let mut identities: Vec<Identity> = sides.filter_map(|parts| parts.identity.clone()).collect();
+    identities.dedup();
+    for identity in &identities {
+        say(&epilogue::plain(&format!("{}: {identity}", identity.subject)));
+    }
+    identities
 }
 
 impl From<UnknownSubject> for Usage {

@@ -9,9 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::error::{ImageError, at};
-use super::coverage;
 use super::room::Room;
 use super::stage::{self, SourceFile, Stage};
+use super::{asan, coverage, headers};
 
 /// What `make` is told: criu alone, without its Python tools, and with warnings being no errors, because older sources
 /// meet a newer compiler here.
@@ -27,6 +27,10 @@ const LINES: usize = 30;
 pub(super) struct Workshop<'a> {
     /// The unpacked build root.
     pub(super) root: &'a Path,
+    /// The root's suite.
+    pub(super) suite: &'a str,
+    /// The suites that there are, oldest first.
+    pub(super) roots: &'a [String],
     /// The build tree's directory.
     pub(super) directory: PathBuf,
 }
@@ -46,16 +50,23 @@ impl Workshop<'_> {
         }
         let log = self.log();
         let text = fs::read(&log).map_err(at("read", &log))?;
-        Err(ImageError::Subject { what: what.to_owned(), why: failure(&String::from_utf8_lossy(&text), &log) })
+        let text = String::from_utf8_lossy(&text);
+        let advice = {
+            let sources = stage.files.iter().map(|file| &file.content[..]);
+            headers::advice(&text, self.suite, self.roots, sources, || headers::of_root(self.root))
+        };
+        let advice = advice.map_or_else(String::new, |advice| format!("\n{advice}"));
+        Err(ImageError::Subject { what: what.to_owned(), why: failure(&text, &log) + &advice })
     }
 
     fn attempt(&self, stage: &Stage) -> Result<bool, ImageError> {
         self.synchronise(stage)?;
         let program = self.tree().join(PROGRAM);
         let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
-        let counting = if stage.coverage { Vec::from(coverage::words()) } else { Vec::new() };
-        let counting: Vec<&str> = counting.iter().map(String::as_str).collect();
-        let words = [&["make", &jobs], &counting[..], &TARGET[..]].concat();
+        let counting = if stage.variant.coverage { Vec::from(coverage::words()) } else { Vec::new() };
+        let mut more: Vec<&str> = counting.iter().map(String::as_str).collect();
+        more.extend(stage.variant.asan.then_some(asan::WORDS).into_iter().flatten());
+        let words = [&["make", &jobs], &more[..], &TARGET[..]].concat();
         let tree = self.tree();
         let made = Room { root: self.root, folder: &tree }.run(&words, &self.log())?;
         Ok(made && program.is_file())
@@ -128,6 +139,7 @@ fn failure(text: &str, log: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Variant;
     use super::*;
 
     fn stage(files: &[(&str, &str)]) -> Stage {
@@ -137,13 +149,14 @@ mod tests {
             content: text.into(),
             link: false,
         };
-        Stage { files: files.iter().map(file).collect(), coverage: false }
+        Stage { files: files.iter().map(file).collect(), variant: Variant::default() }
     }
 
     #[test]
     fn what_did_not_change_keeps_its_time_and_what_is_gone_goes() {
         let directory = tempfile::tempdir().unwrap();
-        let workshop = Workshop { root: Path::new("/"), directory: directory.path().to_path_buf() };
+        let workshop =
+            Workshop { root: Path::new("/"), suite: "trixie", roots: &[], directory: directory.path().to_path_buf() };
         workshop.synchronise(&stage(&[("a.c", "1"), ("d/b.c", "1"), ("gone.c", "1")])).unwrap();
         fs::write(workshop.tree().join("a.o"), "object").unwrap();
         let old = std::time::SystemTime::UNIX_EPOCH;

@@ -16,7 +16,7 @@ use super::super::error::{ImageError, at};
 use super::super::host;
 use super::super::ld_cache;
 use super::super::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed, NeededError, Places, Role};
-use super::coverage;
+use super::{Variant, asan, coverage};
 
 /// The segment's file name.
 pub(super) const SEGMENT: &str = "criu.cpio";
@@ -26,8 +26,9 @@ const FOLDER: &str = "subject";
 const PROGRAM: &str = "criu";
 const LOADER: &str = "ld.so";
 const LIBRARIES: &str = "lib";
-/// An empty file beside a criu that counts what it does.
+/// Empty files beside a criu that counts what it does, and one that has the address sanitizer.
 const COUNTS: &str = "coverage";
+const ASAN: &str = "asan";
 
 /// The files that a program of this host needs, by the rules of its loader.
 pub(super) fn of_host(program: &Path) -> Result<Vec<Needed>, ImageError> {
@@ -83,9 +84,9 @@ pub(super) fn key(files: &[Needed]) -> Result<String, ImageError> {
     Ok(sha256(text.as_bytes()))
 }
 
-/// Fills the directory: the files, to be started here, and the segment. The version that criu tells. Of one that counts what
-/// it does the guest is told.
-pub(super) fn pack(files: &[Needed], counts: bool, to: &Path) -> Result<String, ImageError> {
+/// Fills the directory: the files, to be started here, and the segment. The version that criu tells. Of one that is built in a
+/// special way the guest is told.
+pub(super) fn pack(files: &[Needed], variant: &Variant, to: &Path) -> Result<String, ImageError> {
     let mut segment = Segment::new();
     fs::create_dir_all(to.join(LIBRARIES)).map_err(at("create", to))?;
     segment.directory(&format!("{FOLDER}/{LIBRARIES}"), 0o755);
@@ -97,14 +98,19 @@ pub(super) fn pack(files: &[Needed], counts: bool, to: &Path) -> Result<String, 
                 format!("{LIBRARIES}/{}", file.path.file_name().unwrap_or_default().to_string_lossy())
             }
         };
-        let bytes = fs::read(&file.source).map_err(at("read", &file.source))?;
+        let mut bytes = fs::read(&file.source).map_err(at("read", &file.source))?;
         let copy = to.join(&name);
         fs::write(&copy, &bytes).map_err(at("write", &copy))?;
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).map_err(at("make executable", &copy))?;
+        if file.role == Role::Start && variant.asan {
+            asan::own_loader(&mut bytes, &file.path)?;
+        }
         segment.file(&format!("{FOLDER}/{name}"), 0o755, &bytes);
     }
-    if counts {
-        segment.file(&format!("{FOLDER}/{COUNTS}"), 0o444, b"");
+    for (is_marked, mark) in [(variant.coverage, COUNTS), (variant.asan, ASAN)] {
+        if is_marked {
+            segment.file(&format!("{FOLDER}/{mark}"), 0o444, b"");
+        }
     }
     let path = to.join(SEGMENT);
     fs::write(&path, segment.finish()).map_err(at("write", &path))?;
@@ -120,7 +126,7 @@ fn version(directory: &Path) -> Result<String, ImageError> {
     }
     // One that counts would make a folder of the build root on this host.
     let counters = tempfile::tempdir().map_err(at("create a directory in", &std::env::temp_dir()))?;
-    command.envs([coverage::counters_below(counters.path())]);
+    command.envs([coverage::counters_below(counters.path())]).envs([asan::OPTIONS]);
     let said = host::run(command.arg("--version"), "criu --version", "libc6", host::no_advice).map_err(|error| {
         ImageError::Subject { what: "the new criu".into(), why: format!("does not start: {error}") }
     })?;
@@ -137,7 +143,7 @@ mod tests {
 
     fn refused(program: &Path) -> String {
         let to = tempfile::tempdir().unwrap();
-        let result = of_host(program).and_then(|files| pack(&files, false, to.path()));
+        let result = of_host(program).and_then(|files| pack(&files, &Variant::default(), to.path()));
         result.expect_err("it is no criu").to_string()
     }
 
@@ -156,7 +162,7 @@ mod tests {
         let to = tempfile::tempdir().unwrap();
         let files = of_host(Path::new("/bin/cat")).unwrap();
         // It tells no version of criu, but it does start.
-        let error = pack(&files, false, to.path()).unwrap_err().to_string();
+        let error = pack(&files, &Variant::default(), to.path()).unwrap_err().to_string();
         assert!(error.contains("is no criu: `--version` says \"cat "), "{error}");
         let segment = fs::read(to.path().join(SEGMENT)).unwrap();
         let names = super::super::super::cpio::files_below(&segment, "subject/").unwrap();

@@ -24,7 +24,8 @@ impl Store {
         if used || to.is_file() {
             return Err(content(to.display().to_string(), "is there already; name a directory that is empty or new"));
         }
-        let root = self.obtain(Image::BuildRoot, false, |entry| entry.directory.join(ROOT))?;
+        let root =
+            self.obtain(Image::BuildRoot(&self.manifest().defaults.build), false, |entry| entry.directory.join(ROOT))?;
         let tmp = self.cache.root().join("tmp");
         let work =
             tempfile::Builder::new().prefix("source.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;

@@ -4,20 +4,24 @@
 //! sources in the same build root, are made once.
 //!
 //! - [`carry`]: a program with its libraries
+//! - [`sources`]: which sources, and how they are built
 //! - [`stage`]: the sources as they are to be built
 //! - [`build`]: `make`, in a tree that is kept
-//! - [`coverage`]: what is different in a criu that counts what it does
+//! - [`headers`]: whether a failed build is the fault of the root's kernel headers
+//! - [`coverage`], [`asan`]: what is different in a criu that counts what it does, or has the address sanitizer
 //! - [`debian`]: Debian's source package as such sources
 //! - [`room`]: the build root as a place to run programs in
 
+mod asan;
 mod build;
 mod carry;
 mod coverage;
 mod debian;
+mod headers;
 mod room;
+mod sources;
 mod stage;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +32,9 @@ use super::progress::doing;
 use super::source::Unpacked;
 use super::store::{Image, Store};
 use build::Workshop;
+pub use sources::{Sources, Tree, Variant};
 use stage::Stage;
+pub use stage::revision;
 
 /// The version of what is made here, as in `store`.
 const BUILDER: u32 = 1;
@@ -38,40 +44,6 @@ const KEEP: usize = 24;
 
 /// The directory of the unpacked build root in its image.
 const ROOT: &str = "root";
-
-/// Where criu's sources are.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Tree {
-    /// A folder, as it is.
-    Folder(PathBuf),
-    /// A revision of a repository.
-    Revision {
-        /// Its folder.
-        repository: PathBuf,
-        /// What git takes for one.
-        revision: String,
-    },
-}
-
-impl fmt::Display for Tree {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder(folder) => write!(f, "src:{}", folder.display()),
-            Self::Revision { repository, revision } => write!(f, "git:{}@{revision}", repository.display()),
-        }
-    }
-}
-
-/// Sources to be built.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Sources {
-    /// Where they are.
-    pub tree: Tree,
-    /// Built so that it counts which of its branches are taken.
-    pub coverage: bool,
-    /// Files to apply on top, in this order (patch(1), `-p1`).
-    pub patches: Vec<PathBuf>,
-}
 
 /// A criu to take the place of a userland's own. It stays in the cache as long as the [`Store`] that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +81,9 @@ impl Store {
         let slot = criu_slot(&carry::key(&files)?);
         let title = format!("path:{}", absolute(program).display());
         self.criu(&slot, |to| {
-            let version =
-                doing(self.cache.progress(), &format!("{title}: packing"), || carry::pack(&files, false, to))?;
+            let version = doing(self.cache.progress(), &format!("{title}: packing"), || {
+                carry::pack(&files, &Variant::default(), to)
+            })?;
             Ok(built(&version, &title))
         })
     }
@@ -120,30 +93,33 @@ impl Store {
     /// # Errors
     /// [`ImageError::Subject`] when the sources are at fault: they do not build, a patch does not apply.
     pub fn built_criu(&self, sources: &Sources) -> Result<Criu, ImageError> {
-        let (root, root_key) =
-            self.obtain(Image::BuildRoot, false, |entry| (entry.directory.join(ROOT), entry.bill.content_key()))?;
+        let suite = sources.variant.suite.as_ref().unwrap_or(&self.manifest().defaults.build);
+        let (root, root_key) = self
+            .obtain(Image::BuildRoot(suite), false, |entry| (entry.directory.join(ROOT), entry.bill.content_key()))?;
         let tmp = self.cache.root().join("tmp");
         let scratch =
             tempfile::Builder::new().prefix("sources.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;
         let stage = Stage::of(sources, &root, scratch.path())?;
         drop(scratch);
-        let slot = criu_slot(&sha256(format!("{root_key} {}", stage.key()).as_bytes()));
+        let apart = tree_key(&sources.variant);
+        let slot = criu_slot(&sha256(format!("{root_key} {}{apart}", stage.key()).as_bytes()));
         let title = sources.to_string();
         self.criu(&slot, |to| {
-            let folder = match &sources.tree {
-                Tree::Folder(folder) => folder,
-                Tree::Revision { repository, .. } => repository,
-            };
-            let apart = coverage::tree_key(sources.coverage);
-            let key = sha256(format!("{root_key} {}{apart}", absolute(folder).display()).as_bytes());
+            let folder = absolute(sources.tree.folder());
+            let key = sha256(format!("{root_key} {}{apart}", folder.display()).as_bytes());
             let name = format!("build-tree-{}", &key[..16]);
             let lock = self.cache.lock_by_name(&name)?;
             // The lock's time says when the tree was used last, as for images.
             let _ = lock.set_modified(SystemTime::now());
-            let workshop = Workshop { root: &root, directory: self.cache.root().join("images").join(name) };
+            let roots = &self.manifest().build.roots;
+            let workshop =
+                Workshop { root: &root, suite, roots, directory: self.cache.root().join("images").join(name) };
             doing(self.cache.progress(), &format!("{title}: building"), || {
-                let program = workshop.build(&title, &stage)?;
-                let version = carry::pack(&carry::of_tree(&root, &program)?, sources.coverage, to)?;
+                let files = carry::of_tree(&root, &workshop.build(&title, &stage)?)?;
+                if sources.variant.asan {
+                    asan::check(&title, &files)?;
+                }
+                let version = carry::pack(&files, &sources.variant, to)?;
                 Ok(built(&version, &title))
             })
         })
@@ -181,12 +157,10 @@ impl Store {
     }
 }
 
-impl fmt::Display for Sources {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.tree.fmt(f)?;
-        f.write_str(if self.coverage { "+coverage" } else { "" })?;
-        self.patches.iter().try_for_each(|patch| write!(f, "+patch:{}", patch.display()))
-    }
+/// Objects that were compiled in another way are of no use: text that tells the ways apart.
+fn tree_key(variant: &Variant) -> String {
+    let asan = if variant.asan { format!(" {}", asan::WORDS.join(" ")) } else { String::new() };
+    format!("{}{asan}", coverage::tree_key(variant.coverage))
 }
 
 fn criu_slot(key: &str) -> Slot {

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::super::error::{ImageError, at};
 use super::super::host;
 use super::super::userland::through_loader;
-use super::{Sources, Tree, coverage};
+use super::{Sources, Tree, Variant, coverage};
 
 /// What a build leaves, for folders where git cannot tell.
 const BUILT: [&str; 6] = [".o", ".a", ".d", ".so", ".pb-c.c", ".pb-c.h"];
@@ -35,8 +35,8 @@ pub(super) struct SourceFile {
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) files: Vec<SourceFile>,
-    /// It is to count what it does.
-    pub(super) coverage: bool,
+    /// How it is to be built.
+    pub(super) variant: Variant,
 }
 
 impl Stage {
@@ -68,9 +68,9 @@ impl Stage {
             }
             files = read_all(&tree, &below(&tree)?)?;
         }
-        files.extend(sources.coverage.then(coverage::flush));
+        files.extend(sources.variant.coverage.then(coverage::flush));
         files.sort();
-        Ok(Stage { files, coverage: sources.coverage })
+        Ok(Stage { files, variant: sources.variant.clone() })
     }
 
     /// A hash of all of it.
@@ -194,6 +194,30 @@ fn git(repository: &Path) -> Command {
     command
 }
 
+/// Which revision it is, in short, with `-dirty` behind it where a folder has changes that count; none where git knows nothing
+/// of it.
+pub fn revision(tree: &Tree) -> Option<String> {
+    let said = |repository: &Path, words: &[&str]| {
+        // A look takes no lock and writes no index.
+        let output = git(repository).args(words).env("GIT_OPTIONAL_LOCKS", "0").output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then_some(text)
+    };
+    match tree {
+        Tree::Revision { repository, revision } => {
+            let name = format!("{revision}^{{commit}}");
+            said(repository, &["rev-parse", "--short=12", "--verify", "--end-of-options", &name])
+        }
+        // A folder inside of another repository is no checkout of criu.
+        Tree::Folder(folder) if folder.join(".git").exists() => {
+            let hash = said(folder, &["rev-parse", "--short=12", "--verify", "HEAD"])?;
+            let changes = said(folder, &["status", "--porcelain"])?;
+            Some(if changes.is_empty() { hash } else { format!("{hash}-dirty") })
+        }
+        Tree::Folder(_) => None,
+    }
+}
+
 /// Unpacks a revision.
 fn archive(repository: &Path, revision: &str, to: &Path) -> Result<(), ImageError> {
     let name = format!("{revision}^{{commit}}");
@@ -228,4 +252,35 @@ pub(super) fn apply(patch: &Path, tree: &Path, root: &Path) -> Result<(), ImageE
         what: format!("the patch {}", patch.display()),
         why: format!("does not apply to the sources (patch -p1):{}", lines.concat()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_is_short_and_tells_of_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = folder.path().to_path_buf();
+        let run = |words: &[&str]| {
+            let author = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"];
+            assert!(git(&repository).args(author).args(words).output().unwrap().status.success(), "{words:?}");
+        };
+        let tree = Tree::Folder(repository.clone());
+        assert_eq!(revision(&tree), None, "git knows nothing of it");
+        fs::write(repository.join("a"), "1").unwrap();
+        for words in [&["init", "--quiet"][..], &["add", "a"], &["commit", "--quiet", "-m", "a"], &["tag", "v1"]] {
+            run(words);
+        }
+        let hash = revision(&tree).unwrap();
+        assert!(hash.len() == 12 && hash.chars().all(|c| c.is_ascii_hexdigit()), "{hash}");
+        fs::write(repository.join("a"), "2").unwrap();
+        assert_eq!(revision(&tree), Some(format!("{hash}-dirty")));
+        let named = |revision: &str| Tree::Revision { repository: repository.clone(), revision: revision.into() };
+        assert_eq!(revision(&named("v1")), Some(hash), "a revision is as it is");
+        assert_eq!(revision(&named("v2")), None);
+        // Inside of a repository of something else.
+        fs::create_dir(repository.join("criu")).unwrap();
+        assert_eq!(revision(&Tree::Folder(repository.join("criu"))), None);
+    }
 }

@@ -5,7 +5,7 @@ use protocol::Observation;
 use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, TrialReport};
 
 use super::fixture::*;
-use crate::judge::{Verdict, judge};
+use crate::judge::{FailureKind, Verdict, judge};
 
 const NAMED: &str = "(00.1) Error (criu/files-reg.c:1): Can't lookup mount=58 for fd=3 path=/f";
 
@@ -153,6 +153,26 @@ fn a_dump_that_was_spoilt_must_fail_and_change_nothing() {
     expect!["fail(lost-object): the failed-dump says it succeeded, though there was no room for its images [0]"]
         .assert_eq(&done(Lifecycle::FailedDump));
     expect!["error: the dump that was to be killed came to its end before [0]"].assert_eq(&done(Lifecycle::KilledDump));
+}
+
+#[test]
+fn what_the_address_sanitizer_reports_is_a_crash_however_criu_ends() {
+    const SAID: &str = "AddressSanitizer: heap-use-after-free in dump_one criu/files.c:12";
+    for &lifecycle in Lifecycle::ALL {
+        for index in 0..lifecycle.actions().len() {
+            for end in [ActionEnd::Failed(1), ActionEnd::Killed(6), ActionEnd::Done] {
+                for scenario in [scenario(), refused()] {
+                    let mut report = faithful(lifecycle);
+                    report.actions.truncate(index + 1);
+                    report.actions[index].end = end.clone();
+                    report.actions[index].error_lines = vec![SAID.into(), "Error (criu/files.c:1): no".into()];
+                    let judgement = judge(&scenario, context(lifecycle), &report);
+                    assert_eq!(judgement.verdict, Verdict::Fail(FailureKind::Crash), "{lifecycle} {index} {end:?}");
+                    assert_eq!(judgement.reason, SAID, "{lifecycle} {index} {end:?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

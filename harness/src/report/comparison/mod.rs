@@ -14,6 +14,7 @@ pub use ladder::Ladders;
 
 use super::html;
 use crate::judge::{Difference, FailureKind};
+use crate::subject::Identity;
 
 /// The version of the document's shape.
 const VERSION: u32 = 1;
@@ -26,6 +27,9 @@ pub struct Comparison {
     pub base: String,
     /// What is tested.
     pub candidate: String,
+    /// Which criu they are, as far as it is known: the base, the candidate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<Identity>,
     /// Passed with the base and fail with the candidate, or fail at a higher price.
     pub worse: Vec<Entry>,
     /// The reverse.
@@ -118,6 +122,7 @@ impl Comparison {
             version: VERSION,
             base,
             candidate,
+            subjects: Vec::new(),
             worse: Vec::new(),
             better: Vec::new(),
             different: Vec::new(),

@@ -18,6 +18,9 @@ impl Comparison {
     pub fn text(&self, look: Look) -> String {
         let limit = |usual| if look.detail == Detail::Reasons { usize::MAX } else { usual };
         let mut out = format!("base       {}\ncandidate  {}\n", self.base, self.candidate);
+        for identity in &self.subjects {
+            let _ = writeln!(out, "{}", epilogue::plain(&format!("{}: {identity}", identity.subject)));
+        }
         for (title, entries) in self.groups() {
             if entries.is_empty() {
                 continue;

@@ -3,6 +3,7 @@
 mod artifacts_folder;
 mod causes_first;
 mod html_report;
+mod identities;
 mod json_report;
 mod merged_results;
 pub(crate) mod run;

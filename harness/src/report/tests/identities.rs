@@ -1,0 +1,73 @@
+//! Which criu was tested: the first lines of a run, and the document of it.
+
+use std::path::Path;
+
+use super::run::{events, finished};
+use crate::judge::{Judgement, Verdict};
+use crate::report::comparison::Comparison;
+use crate::report::json::Json;
+use crate::report::merge::{merge, read};
+use crate::report::terminal::{Detail, Look, Terminal};
+use crate::report::{Common, Destination, Event, Reporter};
+use crate::subject::Identity;
+
+const LOOK: Look = Look { width: 80, colour: false, bar: false, detail: Detail::Lines };
+
+fn identity(revision: &str) -> Identity {
+    Identity {
+        subject: "src:../criu+build=sid+patch:a.diff".into(),
+        criu: "4.2".into(),
+        revision: Some(revision.into()),
+        patches: vec!["a.diff".into()],
+        build: Some("sid".into()),
+    }
+}
+
+#[test]
+fn a_run_says_first_which_criu_it_is() {
+    let mut out = Vec::new();
+    let mut terminal = Terminal::new(&mut out, LOOK);
+    let trial = finished("a/b", Judgement::plain(Verdict::Pass, "")).trial;
+    let started = Event::RunStarted { trials: 1, common: Common::of([&trial]) };
+    // What git says is no text of ours.
+    for event in [started, Event::Subjects(vec![identity("1a2b3c4-dirty\u{1b}[2J")])] {
+        terminal.event(&event).unwrap();
+    }
+    expect_test::expect![[r#"
+        1 trial: flavor ns, lifecycle dump-restore, kernel 6.12, subject debian:trixie
+        src:../criu+build=sid+patch:a.diff: criu 4.2, git 1a2b3c4-dirty\u{1b}[2J, patch a.diff, built in sid
+    "#]]
+    .assert_eq(&String::from_utf8(out).unwrap());
+}
+
+#[test]
+fn the_document_keeps_it_and_runs_that_become_one_have_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, revision: &str| {
+        let file = folder.path().join(name);
+        let mut report = Json::open(Destination::File(file.clone())).unwrap();
+        let mut events = events();
+        events.insert(1, Event::Subjects(vec![identity(revision)]));
+        events.iter().for_each(|event| report.event(event).unwrap());
+        file
+    };
+    let of = |file: &Path| read(file).unwrap();
+    let (one, other) = (write("one.json", "aaaa"), write("other.json", "bbbb"));
+    assert_eq!(of(&one).subjects, [identity("aaaa")]);
+    assert_eq!(merge(vec![of(&one), of(&other), of(&one)]).subjects, [identity("aaaa"), identity("bbbb")]);
+}
+
+#[test]
+fn a_comparison_says_which_two() {
+    let mut comparison = Comparison::new("src:../criu".into(), "src:../criu".into(), 1.0);
+    assert!(!comparison.json().contains("subjects"));
+    comparison.subjects = vec![identity("aaaa"), identity("bbbb")];
+    let text = comparison.text(LOOK);
+    let lines: Vec<&str> = text.lines().skip(2).take(2).collect();
+    let line = |revision: &str| {
+        format!("src:../criu+build=sid+patch:a.diff: criu 4.2, git {revision}, patch a.diff, built in sid")
+    };
+    assert_eq!(lines, [line("aaaa"), line("bbbb")]);
+    let document: serde_json::Value = serde_json::from_str(&comparison.json()).unwrap();
+    assert_eq!(document["subjects"][1]["revision"], "bbbb");
+}
