@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     match dispatch(line.command) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            if harness::interrupt::requested() {
+            if harness::process::interrupt::requested() {
                 return ExitCode::from(130);
             }
             eprintln!("error: {}", told(&error));

@@ -204,7 +204,7 @@ impl Worker<'_> {
     }
 
     fn is_stopped(&self) -> bool {
-        crate::interrupt::requested() || self.shared.stop.load(Ordering::Relaxed)
+        crate::process::interrupt::requested() || self.shared.stop.load(Ordering::Relaxed)
     }
 
     /// The next task, and where it may be packed others that may be with it, wherever they stand.

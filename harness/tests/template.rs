@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use harness::image::{Progress, Settings, Step, Store, default_cache_dir, tree};
-use harness::vm::accel::{self, AcceleratorChoice};
+use harness::cache::progress::{Progress, Step};
+use harness::image::{Settings, Store, default_cache_dir, tree};
 use harness::vm::shelf::Kept;
 use harness::vm::{Accelerator, Clones, QemuProgram, Shelf, Vm, VmSpec};
+use harness::vm::{AcceleratorChoice, kvm};
 use libtest_mimic::{Arguments, Failed, Trial};
 use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
 
@@ -75,7 +76,7 @@ impl Rig {
             extra_cmdline: String::new(),
             criu: None,
         };
-        let accelerator = accel::choose(AcceleratorChoice::Auto, &spec, &cache)?.accelerator;
+        let accelerator = kvm::choose(AcceleratorChoice::Auto, &spec, &cache)?.accelerator;
         let in_memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir);
         let place = tempfile::Builder::new().prefix("zdtm-detached-test-").tempdir_in(in_memory)?.keep();
         // The images are in use for as long as the store is.

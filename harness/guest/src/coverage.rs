@@ -1,7 +1,7 @@
 //! Which of its branches a criu took that was built to count them (subject `src:DIR+coverage`).
 //!
 //! GCC's instrumentation writes a file of counters for each object file where a process ends with exit(3), and before it
-//! starts another program; crate `harness`, module `image::criu::coverage`, has restored tasks write them, too. Processes
+//! starts another program; crate `harness`, module `subject::criu::coverage`, has restored tasks write them, too. Processes
 //! of criu work in three roots: the agent's, the process's, and that of the new process. So the folder for counters has one
 //! name in all of them, in the harness's own corner, which no look goes into.
 //!
@@ -19,7 +19,7 @@ use std::process::Command;
 
 use protocol::message::ARC_LIMIT;
 
-/// Beside a criu that counts (crate `harness`, module `image::criu::carry`).
+/// Beside a criu that counts (crate `harness`, module `subject::criu::package`).
 const MARK: &str = "/subject/coverage";
 /// The folder for counters, in every root.
 const FOLDER: &str = "/.zdtm/counters";

@@ -27,7 +27,7 @@ use crate::{asan, breakpoints, coverage, sys};
 /// Where the userland has it.
 const PROGRAM: &str = "/usr/sbin/criu";
 /// A criu of the user's, which goes before the userland's: itself, its loader unless it is static, its libraries
-/// (crate `harness`, module `image::criu`).
+/// (crate `harness`, module `subject::criu`).
 pub(crate) const FOLDER: &str = "/subject";
 const OWN: &str = "/subject/criu";
 const OWN_LOADER: &str = "/subject/ld.so";

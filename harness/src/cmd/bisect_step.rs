@@ -16,10 +16,11 @@ use super::run::{self, Chosen, RunArgs};
 use super::select::select;
 use super::share::ShareArgs;
 use super::telling::TellingArgs;
-use crate::image::{ImageError, Sources, Tree, Variant};
+use crate::cache::error::ImageError;
 use crate::judge::{FailureKind, Group, Verdict};
 use crate::report::{Event, Reporter};
 use crate::subject::Subject;
+use crate::subject::criu::{Sources, Tree, Variant};
 
 /// Ends the bisection.
 pub const ABORT: u8 = 255;
@@ -86,7 +87,7 @@ pub enum OnHang {
 /// Runs; the exit status. Errors are told here: their status is another one than elsewhere.
 pub fn run(args: &BisectStepArgs) -> u8 {
     let (status, why) = match step(args) {
-        _ if crate::interrupt::requested() => (INTERRUPTED, "interrupted".to_owned()),
+        _ if crate::process::interrupt::requested() => (INTERRUPTED, "interrupted".to_owned()),
         Ok(ended) => verdict(&ended, args),
         Err(error) => {
             let subject = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ImageError::Subject { .. })));

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::image::{
-    Bill, Image, ImageError, ImageState, Progress, Removed, Settings, Store, default_cache_dir, progress::megabytes,
-    tree,
-};
+use crate::cache::error::ImageError;
+use crate::cache::progress::Progress;
+use crate::cache::progress::megabytes;
+use crate::cache::record::Bill;
+use crate::image::{Image, ImageState, Removed, Settings, Store, default_cache_dir, tree};
 use crate::subject::Subject;
 use crate::vm::Shelf;
 use crate::vm::shelf::UNUSED_LIMIT;
@@ -310,7 +311,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::image::progress::silent;
+    use crate::cache::progress::silent;
 
     #[derive(Parser)]
     struct Line {

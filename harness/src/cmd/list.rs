@@ -70,7 +70,7 @@ impl TreeArgs {
     ///
     /// # Errors
     /// There is none.
-    pub(super) fn locate(&self) -> Result<PathBuf, crate::image::ImageError> {
+    pub(super) fn locate(&self) -> Result<PathBuf, crate::cache::error::ImageError> {
         crate::image::tree::locate(self.tree.as_deref())
     }
 }

@@ -12,14 +12,16 @@ use scenarios::program::Line;
 use scenarios::{Scenario, Step};
 
 use super::image::StoreArgs;
+use crate::cache::progress::Progress;
 use crate::host::{self, HostAgent, HostSpec};
-use crate::image::{Progress, Store};
+use crate::image::Store;
 use crate::machine::{Backend, MachineSpec};
 use crate::report::aside::say;
 use crate::subject::Parts;
-use crate::vm::accel::{self, AcceleratorChoice, Decision};
+use crate::vm::kvm::{self, Decision};
 use crate::vm::qemu::QemuProgram;
 use crate::vm::shelf::NoTemplate;
+use crate::vm::{Accelerator, AcceleratorChoice};
 use crate::vm::{Clones, Shelf, VmError, VmSpec};
 
 /// How long the first agent on the host may take to come up; it takes milliseconds.
@@ -184,7 +186,7 @@ impl MachineArgs {
         let image = store.boot_image(kernel, &parts.userland, parts.tools.as_ref())?;
         Ok(VmSpec {
             qemu: self.qemu(store)?,
-            accelerator: accel::Accelerator::Tcg,
+            accelerator: Accelerator::Tcg,
             kernel: image.kernel,
             initramfs: image.initramfs,
             memory_mib: MEMORY_MIB,
@@ -195,7 +197,7 @@ impl MachineArgs {
     }
 
     pub(super) fn accelerator(&self, spec: &VmSpec) -> anyhow::Result<Decision> {
-        Ok(accel::choose(self.accel, spec, &self.store.cache_dir()?)?)
+        Ok(kvm::choose(self.accel, spec, &self.store.cache_dir()?)?)
     }
 
     pub(super) fn qemu(&self, store: &Store) -> anyhow::Result<QemuProgram> {

@@ -90,7 +90,7 @@ pub fn run(args: &MatrixArgs) -> anyhow::Result<u8> {
         let (sender, receiver) = channel();
         let status = one(args, row, sender)?;
         worst = worst.max(status);
-        if crate::interrupt::requested() {
+        if crate::process::interrupt::requested() {
             // A row that was broken off says nothing.
             break;
         }

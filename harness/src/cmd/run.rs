@@ -19,7 +19,8 @@ use super::plan::{self, Axes, KnownFailures};
 use super::select::{NoMatch, select, select_with_controls};
 use super::share::{Share, ShareArgs};
 use super::telling::TellingArgs;
-use crate::image::{Progress, progress};
+use crate::cache::progress;
+use crate::cache::progress::Progress;
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
@@ -194,7 +195,7 @@ pub(super) struct Chosen {
 
 /// Runs these scenarios; the exit status.
 pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chosen) -> anyhow::Result<u8> {
-    crate::interrupt::install().context("installing the signal handlers")?;
+    crate::process::interrupt::install().context("installing the signal handlers")?;
     let store = args.machines.store.open(progress())?;
     let subjects = plan::subjects(&args.subject, &args.patch, &store)?;
     let kernels = args.axes.kernels(args.machines.backend, &store)?;
@@ -244,7 +245,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chos
         let specs = args.machines.specs(&store, &scenarios, kernel, &parts[subject], &work)?;
         run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
     }
-    let interrupted = crate::interrupt::requested();
+    let interrupted = crate::process::interrupt::requested();
     let whole = whole && args.share.is_all() && args.expectations == KnownFailures::Project;
     teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
@@ -314,7 +315,7 @@ impl<'a> Teller<'a> {
     /// The end of the run, and its exit status. Only a whole run can tell which known defects do not show any more.
     fn end(mut self, event: &Event, whole: bool) -> anyhow::Result<u8> {
         self.tell(event)?;
-        let interrupted = crate::interrupt::requested();
+        let interrupted = crate::process::interrupt::requested();
         let mut status = self.terminal.tally().exit_status(interrupted);
         let whole = whole && self.terminal.tally().of("not-run") == 0;
         for complaint in if whole { self.uses.idle() } else { Vec::new() } {
@@ -377,7 +378,7 @@ fn run_tasks(
             }
         }
     })?;
-    let reason = if crate::interrupt::requested() { "interrupted" } else { "after a failure, --fail-fast" };
+    let reason = if crate::process::interrupt::requested() { "interrupted" } else { "after a failure, --fail-fast" };
     for task in queue.into_inner().unwrap_or_default() {
         teller.over(Over::not_run(task, reason))?;
     }

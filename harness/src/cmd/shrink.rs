@@ -74,7 +74,7 @@ pub struct ShrinkArgs {
 /// # Errors
 /// A word that means no scenario, or what keeps programs from running.
 pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
-    crate::interrupt::install().context("installing the signal handlers")?;
+    crate::process::interrupt::install().context("installing the signal handlers")?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let One { scenario, saved, folder } = one(&args.what, &tree)?;
     let (mut subject, mut axes) = (Vec::from_iter(args.subject.clone()), args.axes.clone());
@@ -158,7 +158,7 @@ impl Rig<'_> {
             None => eprintln!("not confirmed in a fresh machine, where it must show: {wanted}"),
         }
         Ok(match () {
-            () if crate::interrupt::requested() => 130,
+            () if crate::process::interrupt::requested() => 130,
             () if asserted.is_some() => 0,
             () => 1,
         })
@@ -175,7 +175,7 @@ impl Rig<'_> {
         let first = run(&self.scenario.program);
         let judgement = first.map(|over| over.judgement);
         let Some(judgement) = judgement.filter(|judgement| judgement.verdict.kind().is_some()) else {
-            let interrupted = crate::interrupt::requested();
+            let interrupted = crate::process::interrupt::requested();
             eprintln!("{} does not fail here: there is nothing to shrink", self.trial);
             return Err(if interrupted { 130 } else { 1 });
         };
@@ -185,7 +185,7 @@ impl Rig<'_> {
         let until = start + Duration::from_secs(args.budget);
         let mut shrinker = Shrinker::new(&self.scenario.program);
         let mut tried = 0;
-        while tried < args.trials && Instant::now() < until && !crate::interrupt::requested() {
+        while tried < args.trials && Instant::now() < until && !crate::process::interrupt::requested() {
             let Some(candidate) = shrinker.propose() else { break };
             tried += 1;
             if !run(&candidate).is_some_and(|over| shows(&over.judgement, &wanted)) {

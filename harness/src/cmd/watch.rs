@@ -12,9 +12,9 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use std::os::fd::AsFd as _;
 
 use super::run::{RunArgs, once};
-use crate::image::Tree;
-use crate::interrupt;
+use crate::process::interrupt;
 use crate::subject::Subject;
+use crate::subject::criu::Tree;
 
 /// After a change others follow: an editor writes several files, a build many. So long it must be quiet, in milliseconds.
 const QUIET_MS: u16 = 100;

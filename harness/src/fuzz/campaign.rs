@@ -155,7 +155,8 @@ impl<'a> Campaign<'a> {
     }
 
     fn end_in_time(&self) {
-        if self.settings.time.is_some_and(|time| self.start.elapsed() >= time) || crate::interrupt::requested() {
+        if self.settings.time.is_some_and(|time| self.start.elapsed() >= time) || crate::process::interrupt::requested()
+        {
             self.over.store(true, Ordering::Relaxed);
             self.work.stop.store(true, Ordering::Relaxed);
         }
@@ -166,7 +167,7 @@ impl<'a> Campaign<'a> {
         let mut sides = Sides::new(number, sides, *differential, self.work, &news, seen);
         drop(news);
         let mut batch = SMALLEST_BATCH.min(self.settings.batch);
-        while !self.over.load(Ordering::Relaxed) && !crate::interrupt::requested() {
+        while !self.over.load(Ordering::Relaxed) && !crate::process::interrupt::requested() {
             let Some((programs, risky)) = self.draw(batch) else { break };
             let mut failures = Vec::new();
             sides.run(&programs, &mut |outcome| failures.extend(self.over(outcome)));
@@ -178,7 +179,7 @@ impl<'a> Campaign<'a> {
                 sides.run(&[program], &mut |outcome| failures.extend(self.over(outcome)));
             }
             for failure in failures {
-                if self.over.load(Ordering::Relaxed) || crate::interrupt::requested() {
+                if self.over.load(Ordering::Relaxed) || crate::process::interrupt::requested() {
                     self.file_as_it_is(failure);
                 } else {
                     let name = failure.outcome.over.task.scenario.name.clone();

@@ -84,7 +84,7 @@ impl Every {
 
     /// The next ones with their numbers, no more than `most`; none when all were handed out, or it is over.
     pub fn take(&self, most: usize, over: &AtomicBool) -> Vec<(u64, Program)> {
-        let is_over = || over.load(Ordering::Relaxed) || crate::interrupt::requested();
+        let is_over = || over.load(Ordering::Relaxed) || crate::process::interrupt::requested();
         let mut shared = self.lock();
         let mut taken = Vec::new();
         while taken.len() < most && shared.at < self.end.max(shared.begin) {
@@ -135,7 +135,7 @@ fn count(depth: usize, wanted: &Wanted) -> Option<u64> {
     let until = Instant::now() + COUNT;
     let mut count = 0;
     for program in Exhaustive::new(depth, &wanted.terms, wanted.controls) {
-        if Instant::now() >= until || crate::interrupt::requested() {
+        if Instant::now() >= until || crate::process::interrupt::requested() {
             return None;
         }
         count += u64::from(draw::is_of_use(&program, wanted, false));

@@ -20,7 +20,7 @@ pub(super) fn smallest(sides: &mut Sides<'_>, signature: &Signature, planned: &P
     let mut shows = |scenario: Scenario| sides.try_out(&Planned { scenario, ..*planned }).as_ref() == Some(signature);
     let mut shrinker = Shrinker::new(&scenario.program);
     for _ in 0..PROGRAMS {
-        if Instant::now() >= until || crate::interrupt::requested() {
+        if Instant::now() >= until || crate::process::interrupt::requested() {
             break;
         }
         let Some(program) = shrinker.propose() else { break };

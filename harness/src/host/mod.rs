@@ -22,8 +22,8 @@ use protocol::message::Ready;
 use protocol::wire::WireError;
 use protocol::{Event, Request};
 
+use crate::process::child::{Process, Surroundings};
 use crate::vm::channel::{Channel, ChannelError};
-use crate::vm::process::{Process, Surroundings};
 
 pub use error::HostError;
 

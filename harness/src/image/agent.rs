@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::bill::sha256;
-use super::cache::Built;
 use super::cpio::Segment;
-use super::error::{ImageError, at, content};
-use super::host;
+use crate::cache::Built;
+use crate::cache::error::{ImageError, at, content};
+use crate::cache::record::sha256;
+use crate::process::command;
 
 /// The segment's file name.
 pub(crate) const SEGMENT: &str = "agent.cpio";
@@ -61,7 +61,7 @@ pub(crate) fn build(tree: &Path, to: &Path) -> Result<Built, ImageError> {
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
         command.env_remove(variable);
     }
-    host::run(&mut command, "building the guest's binary (cargo build -p guest)", "cargo", advise)?;
+    command::run(&mut command, "building the guest's binary (cargo build -p guest)", "cargo", advise)?;
     pack(&target_dir.join(TARGET).join("guest/guest"), to)?;
     Ok(Built { version: "built".into(), packages: Vec::new() })
 }

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::bzimage;
-use super::cache::Built;
 use super::cpio::Segment;
-use super::error::{ImageError, at, content};
 use super::manifest::ModuleGroup;
 use super::modules::Modules;
-use super::source::Unpacked;
+use crate::cache::Built;
+use crate::cache::error::{ImageError, at, content};
+use crate::debian::source::Unpacked;
 
 /// The kernel's ELF file, for QEMU's `-kernel`.
 pub(crate) const VMLINUX: &str = "vmlinux";

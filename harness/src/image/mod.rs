@@ -17,24 +17,13 @@
 //! - agent: `/init`.
 
 mod agent;
-mod apt;
-mod archive;
-mod bill;
+mod build_root;
 mod bzimage;
-mod cache;
 pub mod cpio;
-mod criu;
-mod error;
-mod glob;
-mod host;
 mod kernel;
-mod ld_cache;
 mod manifest;
 mod modules;
-pub mod needed;
-pub mod progress;
 mod qemu;
-mod source;
 mod store;
 mod store_host;
 mod store_removal;
@@ -42,18 +31,13 @@ mod tools;
 pub mod tree;
 mod userland;
 
-pub use bill::{Bill, Package};
-pub(crate) use bill::{FILE as BILL_FILE, Look};
+pub(crate) use build_root::ROOT as BUILD_ROOT;
 pub use bzimage::BzImageError;
-pub(crate) use cache::{Built, Cache, Entry, Slot, State};
-pub use criu::{Criu, KeptCriu, Sources, Tree, Variant, revision};
-pub use error::ImageError;
-pub(crate) use error::{at, content};
 pub use manifest::{Manifest, ManifestError};
-pub use progress::{Progress, Step};
 pub use qemu::Qemu;
 pub use store::{BootImage, Image, ImageState, Settings, Store, default_cache_dir};
 pub use store_host::HostImage;
 pub use store_removal::Removed;
 pub use tools::Tools;
 pub use userland::add_files;
+pub(crate) use userland::through_loader;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use object::{Object, ObjectSection};
 
 use super::bzimage::unxz;
-use super::error::{ImageError, at, content};
 use super::manifest::ModuleGroup;
+use crate::cache::error::{ImageError, at, content};
 
 /// The modules of one kernel.
 #[derive(Debug, Default)]

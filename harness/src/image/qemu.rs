@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::bill::{Bill, Package};
-use super::cache::{Built, Entry};
-use super::error::{ImageError, at, content};
 use super::manifest::QemuEntry;
-use super::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Role};
-use super::source::Unpacked;
-use super::{glob, host};
+use crate::cache::error::{ImageError, at, content};
+use crate::cache::record::{Bill, Package};
+use crate::cache::{Built, Entry};
+use crate::debian::package_pattern;
+use crate::debian::source::Unpacked;
+use crate::elf::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Role};
+use crate::process::command;
 
 /// A QEMU that can be started; stays in the cache as long as the [`super::Store`] that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ pub(crate) fn build(unpacked: Unpacked, entry: &QemuEntry, to: &Path) -> Result<
         std::fs::create_dir_all(&to).map_err(at("create", &to))?;
         copy_data(&root, &format!("{MODULES}/accel-*.so"), &to)?;
     }
-    let said = host::run(qemu.command().arg("--version"), "starting the new QEMU", "libc6", host::no_advice)?;
+    let said = command::run(qemu.command().arg("--version"), "starting the new QEMU", "libc6", command::no_advice)?;
     qemu.version = version_in(&said).ok_or_else(|| content("the new QEMU", format!("told no version: {said}")))?;
     Ok(Built { version: qemu.version, packages })
 }
@@ -113,7 +114,7 @@ fn copy_data(root: &Path, pattern: &str, to: &Path) -> Result<usize, ImageError>
     let mut hits = 0;
     for entry in std::fs::read_dir(&directory).map_err(at("list", &directory))? {
         let file = entry.map_err(at("list", &directory))?.file_name().to_string_lossy().into_owned();
-        if !glob::fits(name, &file) {
+        if !package_pattern::fits(name, &file) {
             continue;
         }
         let inside = directory.join(&file);

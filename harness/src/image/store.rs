@@ -7,17 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
-use super::bill::{Bill, Look, Package, sha256};
-use super::cache::{Built, Cache, Entry, Slot, State};
-use super::criu;
-use super::error::{ImageError, at};
 use super::manifest::{BuildEntry, KernelEntry, Manifest, UserlandEntry};
-use super::progress::{Progress, doing, silent};
 use super::qemu::{self, Qemu};
-use super::source::{Order, Source};
 use super::tools::{self, Tools};
 use super::tree::MANIFEST;
-use super::{agent, kernel, userland};
+use super::{agent, build_root, kernel, userland};
+use crate::cache::error::{ImageError, at};
+use crate::cache::progress::{Progress, doing, silent};
+use crate::cache::record::{Bill, Look, Package, sha256};
+use crate::cache::{Built, Cache, Entry, Slot, State};
+use crate::debian::source::{Order, Source};
 
 /// The version of the builders: part of every key, to be raised when one of them makes something else of the same
 /// packages.
@@ -27,7 +26,7 @@ const BUILDERS: u32 = 1;
 const AGENT_BUILDER: u32 = 2;
 
 /// How many agents and initramfs are kept: one for each (kernel, userland) in use, and some to go back to.
-pub(super) const KEEP: usize = 8;
+pub(crate) const KEEP: usize = 8;
 
 /// The initramfs's file name in its image.
 const INITRAMFS: &str = "initramfs.cpio";
@@ -110,13 +109,13 @@ pub enum ImageState {
 
 /// The images of a source tree in a cache.
 pub struct Store {
-    pub(super) cache: Cache,
+    pub(crate) cache: Cache,
     tree: PathBuf,
     manifest: Manifest,
-    pub(super) source: Source,
+    pub(crate) source: Source,
     agent: Option<PathBuf>,
     /// Images that were given out, by directory: their locks keep them from being removed.
-    pub(super) used: Mutex<BTreeMap<PathBuf, Entry>>,
+    pub(crate) used: Mutex<BTreeMap<PathBuf, Entry>>,
 }
 
 /// The cache's place when nobody names one: `zdtm-detached` below `XDG_CACHE_HOME` or `~/.cache`.
@@ -141,7 +140,7 @@ impl Store {
     pub fn open(cache_dir: &Path, tree: &Path, settings: Settings) -> Result<Store, ImageError> {
         let Settings { mirror, keyring, agent, progress } = settings;
         Ok(Store {
-            manifest: Manifest::read(&tree.join(MANIFEST))?,
+            manifest: Manifest::read(&tree.join(MANIFEST)).map_err(|error| ImageError::Manifest(error.into()))?,
             cache: Cache::open(cache_dir, progress)?,
             tree: tree.to_path_buf(),
             source: Source::new(mirror, keyring),
@@ -208,7 +207,7 @@ impl Store {
     }
 
     /// The directory with the agent's segment, and a hash of it.
-    pub(super) fn agent(&self) -> Result<(PathBuf, String), ImageError> {
+    pub(crate) fn agent(&self) -> Result<(PathBuf, String), ImageError> {
         let key = match &self.agent {
             Some(binary) => sha256(&std::fs::read(binary).map_err(at("read", binary))?),
             None => agent::key(&self.tree)?,
@@ -266,7 +265,7 @@ impl Store {
     }
 
     /// The image from the cache or, when it is missing, from its builder.
-    pub(super) fn obtain<T>(
+    pub(crate) fn obtain<T>(
         &self,
         image: Image<'_>,
         refresh: bool,
@@ -276,7 +275,7 @@ impl Store {
         self.take(&slot, refresh, |to, former| self.make(image, &slot.title(), to, former), take)
     }
 
-    pub(super) fn take<T>(
+    pub(crate) fn take<T>(
         &self,
         slot: &Slot,
         refresh: bool,
@@ -328,14 +327,14 @@ impl Store {
             Image::Qemu => qemu::build(unpacked, &self.manifest.qemu, to),
             Image::Kernel(_) => kernel::build(unpacked, &self.manifest.module_groups, to),
             Image::Userland(name) => userland::build(unpacked, self.userland(name)?, &self.manifest, to),
-            Image::BuildRoot(_) => criu::build_root(unpacked, &self.manifest.build.links, to),
+            Image::BuildRoot(_) => build_root::build(unpacked, &self.manifest.build.links, to),
             Image::Tools => tools::build(&unpacked, &self.manifest.tools, to),
         })
         .map(Some)
     }
 
     /// What an image is asked for to be: everything of the manifest that its builder reads.
-    pub(super) fn slot(&self, image: Image<'_>) -> Result<Slot, ImageError> {
+    pub(crate) fn slot(&self, image: Image<'_>) -> Result<Slot, ImageError> {
         fn key(what: impl Serialize) -> String {
             let text = serde_json::to_string(&(BUILDERS, what)).expect("strings and numbers have a JSON form");
             sha256(text.as_bytes())

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::agent;
-use super::bill::Bill;
-use super::cache::{Built, Slot};
 use super::cpio;
-use super::error::{ImageError, at, content};
 use super::store::{Image, KEEP, Store};
 use super::userland::{BLANK, SEGMENT};
+use crate::cache::error::{ImageError, at, content};
+use crate::cache::record::Bill;
+use crate::cache::{Built, Slot};
 
 /// What runs without a VM. It stays in the cache as long as the [`Store`] that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Store {
 
     /// The blank filesystems of a userland as files of their own.
     fn blank(&self, userland: &str) -> Result<PathBuf, ImageError> {
-        let take = |entry: &super::cache::Entry| (entry.directory.join(SEGMENT), entry.bill.content_key());
+        let take = |entry: &crate::cache::Entry| (entry.directory.join(SEGMENT), entry.bill.content_key());
         let (segment, key) = self.obtain(Image::Userland(userland), false, take)?;
         let slot = Slot { kind: "blank", name: String::new(), key };
         let build = |to: &Path, _: Option<&Bill>| unpack(&segment, to).map(Some);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::cache::Slot;
-use super::error::ImageError;
 use super::store::Store;
+use crate::cache::Slot;
+use crate::cache::error::ImageError;
 
 /// What was taken out of the cache, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::cache::Built;
 use super::cpio::Segment;
-use super::error::{ImageError, at, content};
 use super::manifest::ToolsEntry;
-use super::source::Unpacked;
+use crate::cache::Built;
+use crate::cache::error::{ImageError, at, content};
+use crate::debian::source::Unpacked;
 
 /// The segment's file name.
 pub(super) const SEGMENT: &str = "tools.cpio";

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::ImageError;
+use crate::cache::error::ImageError;
 
 /// What makes a directory the source tree.
 pub const MANIFEST: &str = "vm-images/images.toml";
@@ -17,7 +17,7 @@ pub fn locate(named: Option<&Path>) -> Result<PathBuf, ImageError> {
     let is_tree = |directory: &Path| directory.join(MANIFEST).is_file();
     if let Some(named) = named {
         if is_tree(named) {
-            return std::path::absolute(named).map_err(super::error::at("find", named));
+            return std::path::absolute(named).map_err(crate::cache::error::at("find", named));
         }
         return Err(ImageError::NoTree { looked: format!("at {}", named.display()) });
     }

@@ -8,13 +8,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::cache::Built;
 use super::cpio::Segment;
-use super::error::{ImageError, at, content};
-use super::host;
 use super::manifest::{BlankEntry, Manifest, UserlandEntry};
-use super::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed};
-use super::source::Unpacked;
+use crate::cache::Built;
+use crate::cache::error::{ImageError, at, content};
+use crate::debian::source::Unpacked;
+use crate::elf::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed};
+use crate::process::command;
 
 /// The segment's file name.
 pub(crate) const SEGMENT: &str = "userland.cpio";
@@ -98,7 +98,7 @@ fn blank_filesystem(root: &Path, name: &str, blank: &BlankEntry, copy: u32) -> R
     let mut command = through_loader(root, &program)?;
     // Fixed times and random numbers, as far as each mkfs lets itself be told.
     command.args(words).envs([("SOURCE_DATE_EPOCH", "0"), ("E2FSPROGS_FAKE_TIME", "1"), ("DETERMINISTIC_SEED", "1")]);
-    host::run(&mut command, &format!("making the blank filesystem {name}-{copy}"), "libc6", host::no_advice)?;
+    command::run(&mut command, &format!("making the blank filesystem {name}-{copy}"), "libc6", command::no_advice)?;
     let image = fs::File::open(&file).map_err(at("open", &file))?;
     let bytes =
         protocol::blank::encode(std::io::BufReader::with_capacity(1 << 20, image)).map_err(at("read", &file))?;
@@ -107,7 +107,7 @@ fn blank_filesystem(root: &Path, name: &str, blank: &BlankEntry, copy: u32) -> R
 }
 
 /// A program of the unpacked tree, to be given its arguments.
-pub(super) fn through_loader(root: &Path, program: &Path) -> Result<Command, ImageError> {
+pub(crate) fn through_loader(root: &Path, program: &Path) -> Result<Command, ImageError> {
     let files = needed::walk(root, &[program], &DEBIAN_LIBRARY_DIRECTORIES)?;
     let source = |role| files.iter().find(|file| file.role == role).map(|file| &file.source);
     let (Some(loader), Some(program)) = (source(needed::Role::Interpreter), source(needed::Role::Start)) else {

@@ -41,7 +41,8 @@ impl Worker<'_> {
         let mut waiting = vec![tasks];
         while let Some(tasks) = waiting.pop() {
             if self.is_stopped() {
-                let why = if crate::interrupt::requested() { "interrupted" } else { "stopped after a failure" };
+                let why =
+                    if crate::process::interrupt::requested() { "interrupted" } else { "stopped after a failure" };
                 tasks.into_iter().for_each(|task| tell(Over::not_run(task, why)));
                 continue;
             }

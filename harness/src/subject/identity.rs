@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::{Sources, Store, revision};
+use super::criu::{Sources, revision};
+use crate::image::Store;
 
 /// A subject's criu. A contract: `docs/FORMATS.md`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

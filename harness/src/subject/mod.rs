@@ -3,7 +3,9 @@
 //! - [`suffix`]: what may stand behind sources
 //! - [`prepare`]: from a subject to what is in the VM besides the kernel
 //! - [`identity`]: which criu a subject is
+//! - [`criu`]: a criu that is built or carried
 
+pub mod criu;
 pub mod identity;
 pub mod prepare;
 mod suffix;
@@ -17,7 +19,7 @@ use protocol::fault::UnknownFault;
 use protocol::lack::UnknownLack;
 use protocol::message::{Engine, MountWay};
 
-use crate::image::{Sources, Tree, Variant};
+use criu::{Sources, Tree, Variant};
 
 pub use identity::Identity;
 pub use prepare::Parts;

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use super::criu::Criu;
 use super::{Identity, Subject, suffix};
-use crate::image::{Criu, Image, ImageError, Store, Tools};
+use crate::cache::error::ImageError;
+use crate::image::{Image, Store, Tools};
 
 /// What is in a VM besides the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::UnknownSubject;
-use crate::image::Variant;
+use super::criu::Variant;
 
 /// Stands before each patch.
 const PATCH: &str = "+patch:";

@@ -10,7 +10,7 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::accel::Accelerator;
+use super::accelerator::Accelerator;
 
 /// The virtio-serial port that the agent looks for.
 pub const AGENT_PORT: &str = "zdtm.agent";

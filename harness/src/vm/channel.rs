@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use protocol::wire::{self, LINE_LIMIT, WireError};
 use protocol::{Event, Request};
 
-use super::lines::{LineError, Lines};
+use crate::process::lines::{LineError, Lines};
 
 /// How long a request may wait for a guest that does not read. The agent reads at all times.
 const SEND_TIME_LIMIT: Duration = Duration::from_secs(30);

@@ -11,15 +11,15 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use protocol::message::{Ready, Wake};
 use protocol::{Event, Request};
 
-use super::accel::Accelerator;
+use super::accelerator::Accelerator;
 use super::argv::{Memory, Start};
 use super::cmdline;
 use super::error::VmError;
-use super::guest::Guest;
 use super::qemu::QemuProgram;
+use super::qemu_process::QemuProcess;
 use super::qmp::Qmp;
 use super::subject;
-use crate::image::Criu;
+use crate::subject::criu::Criu;
 
 /// What to boot.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub struct VmSpec {
 /// A running VM whose agent has said that it is ready. Dropping it ends QEMU.
 #[derive(Debug)]
 pub struct Vm {
-    guest: Guest,
+    guest: QemuProcess,
     ready: Ready,
 }
 
@@ -70,7 +70,7 @@ impl Vm {
     pub(super) fn boot_in(spec: &VmSpec, memory: Memory, deadline: Instant) -> Result<Self, VmError> {
         let cmdline = cmdline::with(&spec.extra_cmdline);
         let start = Start::Boot { kernel: &spec.kernel, initramfs: &spec.initramfs, cmdline: &cmdline };
-        let mut guest = Guest::start(spec, memory, start)?;
+        let mut guest = QemuProcess::start(spec, memory, start)?;
         match guest.receive("the agent's first message", deadline)? {
             Event::Ready(ready) => Ok(Self { guest, ready }),
             other => Err(VmError::Protocol {
@@ -180,7 +180,7 @@ impl Vm {
 /// A copy of a saved machine, loaded and not yet running. Dropping it ends QEMU.
 #[derive(Debug)]
 pub struct Paused {
-    guest: Guest,
+    guest: QemuProcess,
     criu: Option<Criu>,
 }
 
@@ -191,7 +191,7 @@ impl Paused {
     /// [`VmError`]; nothing is left running.
     pub(super) fn load(spec: &VmSpec, ram: &Path, state: Arc<[u8]>, deadline: Instant) -> Result<Self, VmError> {
         let memory = Memory::File { path: ram.to_owned(), shared: false };
-        let mut guest = Guest::start(spec, memory, Start::Incoming)?;
+        let mut guest = QemuProcess::start(spec, memory, Start::Incoming)?;
         match guest.load(state, deadline) {
             Ok(()) => Ok(Self { guest, criu: spec.criu.clone() }),
             Err(error) => Err(guest.why_no_qmp(error)),

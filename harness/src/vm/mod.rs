@@ -5,25 +5,23 @@
 //! kernel, initramfs) comes from elsewhere, what is said over the channel is the protocol's business, and no verdict
 //! is made here. Blocking calls with deadlines, no runtime: a thread per VM.
 
-pub mod accel;
+pub mod accelerator;
 pub mod argv;
 pub mod channel;
 pub mod clones;
 pub mod cmdline;
 pub mod console;
 pub mod error;
-mod guest;
-pub mod lines;
+pub mod kvm;
 pub mod machine;
-pub mod process;
 pub mod qemu;
+mod qemu_process;
 pub mod qmp;
 pub mod shelf;
 mod subject;
 pub mod template;
-mod wait;
 
-pub use accel::{Accelerator, AcceleratorChoice};
+pub use accelerator::{Accelerator, AcceleratorChoice};
 pub use clones::Clones;
 pub use error::VmError;
 pub use machine::{Paused, Vm, VmSpec};

@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::lines::{LineError, Lines};
+use crate::process::lines::{LineError, Lines};
 
 /// The longest answer in bytes.
 const LINE_LIMIT: usize = 4 << 20;

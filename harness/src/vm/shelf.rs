@@ -18,7 +18,10 @@ use sha2::{Digest, Sha256};
 use super::error::VmError;
 use super::machine::VmSpec;
 use super::template::{self, Template};
-use crate::image::{Built, Cache, Entry, ImageError, Look, Progress, Slot, State, Step, content};
+use crate::cache::error::{ImageError, content};
+use crate::cache::progress::{Progress, Step};
+use crate::cache::record::Look;
+use crate::cache::{Built, Cache, Entry, Slot, State};
 
 /// How many templates stay when one more is made: those of a few kernels and of the subjects of a comparison.
 const KEEP: usize = 4;
@@ -71,7 +74,7 @@ impl Kept {
 
     /// It does not work, whatever it looks like: the next run makes it anew.
     pub(super) fn condemn(&self) {
-        let _ = fs::remove_file(self.entry.directory.join(crate::image::BILL_FILE));
+        let _ = fs::remove_file(self.entry.directory.join(crate::cache::record::FILE));
     }
 }
 
@@ -215,13 +218,13 @@ impl Shelf {
 
     fn open(&self, place: &Path) -> Result<Cache, ImageError> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(place);
-        made.map_err(crate::image::at("create", place))?;
+        made.map_err(crate::cache::error::at("create", place))?;
         if !is_ours(place) {
             return Err(content(place.display().to_string(), "belongs to somebody else; remove it"));
         }
         if let Some(owner) = self.owner.as_ref().filter(|owner| !place.starts_with(owner)) {
             let file = place.join(OWNER);
-            fs::write(&file, owner.as_os_str().as_encoded_bytes()).map_err(crate::image::at("write", &file))?;
+            fs::write(&file, owner.as_os_str().as_encoded_bytes()).map_err(crate::cache::error::at("write", &file))?;
         }
         Cache::open(place, Arc::clone(&self.progress))
     }
@@ -255,7 +258,7 @@ fn room_mib(place: &Path) -> io::Result<u64> {
     if !is_tmpfs(there) {
         return Ok(free);
     }
-    Ok(crate::memory::available_mib().map_or(free, |available| free.min(available)))
+    Ok(crate::process::memory::available_mib().map_or(free, |available| free.min(available)))
 }
 
 /// The folders beside `place` that were made for caches that are gone.

@@ -1,7 +1,7 @@
 //! A criu that takes the place of the userland's: handed over to a machine that runs already, whether it booted or is a
 //! copy of a saved one. So one saved machine serves every criu that somebody builds.
 //!
-//! What is handed over is the segment of [`crate::image::Criu`], file by file, behind the request that lists them.
+//! What is handed over is the segment of [`crate::subject::criu::Criu`], file by file, behind the request that lists them.
 
 use std::fs;
 use std::path::Path;
@@ -11,14 +11,14 @@ use protocol::message::HandedFile;
 use protocol::{Event, Request};
 
 use super::error::VmError;
-use super::guest::Guest;
+use super::qemu_process::QemuProcess;
 use crate::image::cpio;
 
 /// Where the files stand in the segment, and in the guest.
 const FOLDER: &str = "subject/";
 
 /// Hands it over; the version that it tells in the guest.
-pub(super) fn hand_over(guest: &mut Guest, segment: &Path, deadline: Instant) -> Result<Option<String>, VmError> {
+pub(super) fn hand_over(guest: &mut QemuProcess, segment: &Path, deadline: Instant) -> Result<Option<String>, VmError> {
     let prepare = |source| VmError::Prepare { what: "read", path: segment.to_owned(), source };
     let bytes = fs::read(segment).map_err(prepare)?;
     let none = || prepare(std::io::Error::other("it is no segment that was made here"));

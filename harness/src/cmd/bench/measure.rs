@@ -10,7 +10,7 @@ use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, MountWay, R
 
 use super::super::run::progress;
 use super::{BenchArgs, Figure};
-use crate::memory;
+use crate::process::memory;
 use crate::vm::shelf::Kept;
 use crate::vm::{Shelf, Vm, VmSpec};
 
@@ -83,7 +83,7 @@ impl<'a> Bench<'a> {
         let (spec, deadline) = (self.spec(), self.deadline());
         let beside = Some(Path::new("/dev/shm")).filter(|path| path.is_dir()).unwrap_or(&self.work);
         let folder = tempfile::Builder::new().prefix("zdtm-detached-bench-").tempdir_in(beside)?;
-        let shelf = Shelf::at(folder.path(), std::sync::Arc::new(crate::image::progress::silent));
+        let shelf = Shelf::at(folder.path(), std::sync::Arc::new(crate::cache::progress::silent));
         let start = Instant::now();
         drop(shelf.template(&spec, deadline)?);
         let took = ms(start.elapsed());
@@ -269,7 +269,7 @@ impl<'a> Bench<'a> {
     }
 
     fn alive(&self, since: Instant) -> anyhow::Result<()> {
-        if crate::interrupt::requested() {
+        if crate::process::interrupt::requested() {
             bail!("interrupted after {:.1} s", since.elapsed().as_secs_f64());
         }
         Ok(())

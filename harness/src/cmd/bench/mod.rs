@@ -79,7 +79,7 @@ struct Document<'a> {
 /// # Errors
 /// What keeps a figure from being taken.
 pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
-    crate::interrupt::install()?;
+    crate::process::interrupt::install()?;
     if args.machines.backend == Backend::Host {
         return Err(super::Usage("bench measures VMs; leave --backend away".to_owned()).into());
     }

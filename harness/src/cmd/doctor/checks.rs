@@ -7,11 +7,13 @@ use nix::sys::statvfs::statvfs;
 
 use super::super::machines::{MEMORY_MIB, MachineArgs, work_folder};
 use super::Check;
-use crate::image::{Image, ImageError, ImageState, Store};
-use crate::memory::available_mib;
+use crate::cache::error::ImageError;
+use crate::image::{Image, ImageState, Store};
+use crate::process::memory::available_mib;
 use crate::subject::Parts;
+use crate::vm::Accelerator;
 use crate::vm::VmSpec;
-use crate::vm::accel::{self, Accelerator, Decision};
+use crate::vm::kvm::{self, Decision};
 use crate::vm::qemu::{QemuProgram, on_path};
 
 /// Free space in the cache below which a warning is given, in MiB: QEMU, a kernel, a userland and room to unpack.
@@ -37,7 +39,7 @@ pub(super) fn all(args: &MachineArgs) -> Vec<Check> {
         Ok(cache) => host(cache, MEMORY_MIB),
         Err(error) => vec![Check::failed_with_advice("cache", error)],
     };
-    let quiet = std::sync::Arc::new(|_: crate::image::progress::Step<'_>| ());
+    let quiet = std::sync::Arc::new(|_: crate::cache::progress::Step<'_>| ());
     match args.store.open(quiet) {
         Ok(store) => all.extend(of_store(args, &store)),
         Err(error) => all.push(Check::failed_with_advice("images", error)),
@@ -86,7 +88,7 @@ pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
     });
     checks.push(accelerator(Some(found.as_ref().map(|(_, decision)| decision))));
     if let Ok((spec, _)) = &found {
-        let quiet = std::sync::Arc::new(|_: crate::image::progress::Step<'_>| ());
+        let quiet = std::sync::Arc::new(|_: crate::cache::progress::Step<'_>| ());
         checks.push(template(args.shelf(quiet).and_then(|shelf| Ok(shelf.look(spec)?))));
     }
     checks
@@ -142,7 +144,7 @@ pub(super) fn accelerator<E: Display>(decision: Option<Result<&Decision, &E>>) -
         Some(Ok(Decision { accelerator: Accelerator::Kvm, reason })) => Check::ok(NAME, reason),
         Some(Ok(Decision { accelerator: Accelerator::Tcg, reason })) => Check::warn(NAME, reason, SLOW),
         Some(Err(error)) => Check::failed_with_advice(NAME, error),
-        None => match accel::open_device() {
+        None => match kvm::open_device() {
             Ok(()) => Check::ok(NAME, "kvm can be opened; whether it works shows at the first boot"),
             Err(why) => Check::warn(NAME, format!("kvm: {why}, using tcg"), SLOW),
         },

@@ -133,8 +133,9 @@ mod tests {
 
     use super::checks::*;
     use super::*;
-    use crate::vm::accel::AccelError;
-    use crate::vm::accel::{Accelerator, Decision};
+    use crate::vm::Accelerator;
+    use crate::vm::kvm::AccelError;
+    use crate::vm::kvm::Decision;
     use crate::vm::qemu::{QemuError, QemuProgram};
 
     fn printed(format: Format, checks: &[Check]) -> (String, u8) {

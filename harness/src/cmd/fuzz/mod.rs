@@ -150,7 +150,7 @@ fn time(word: &str) -> Result<Duration, String> {
 /// # Errors
 /// What keeps programs from running, or the state from being saved.
 pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
-    crate::interrupt::install().context("installing the signal handlers")?;
+    crate::process::interrupt::install().context("installing the signal handlers")?;
     let store = args.machines.store.open(progress())?;
     let subjects = plan::subjects(&args.subject, &args.patch, &store)?;
     plan::check_backend(args.machines.backend, &subjects)?;
@@ -277,7 +277,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let state = Campaign::new(&settings, &work, state, corpus).run(&mut |state| view.show(state))?;
     view.end(&state)?;
     Ok(match () {
-        () if crate::interrupt::requested() => 130,
+        () if crate::process::interrupt::requested() => 130,
         () if state.buckets.is_empty() => 0,
         () => 1,
     })

@@ -170,7 +170,7 @@ fn chosen(args: &GateArgs, tree: &Path) -> anyhow::Result<Vec<Scenario>> {
 /// # Errors
 /// What keeps any trial from running.
 pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
-    crate::interrupt::install().context("installing the signal handlers")?;
+    crate::process::interrupt::install().context("installing the signal handlers")?;
     let reports = comparisons(&args.report)?;
     let store = args.machines.store.open(progress())?;
     let candidate = plan::subjects(std::slice::from_ref(&args.candidate), &args.patch, &store)?.remove(0);
@@ -202,7 +202,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     let comparison = |course: &Course| {
         let seconds = start.elapsed().as_secs_f64();
         let mut comparison = Comparison::new(base.clone(), candidate.to_string(), seconds);
-        comparison.interrupted = crate::interrupt::requested();
+        comparison.interrupted = crate::process::interrupt::requested();
         comparison.subjects.clone_from(&identities);
         let ends = course.ends();
         comparison.ladder = ladder::of(ends.iter().map(|(pair, _)| *pair));

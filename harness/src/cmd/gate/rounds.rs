@@ -175,7 +175,7 @@ impl Course {
         }
         for _ in 0..AGAIN {
             let doubtful = self.doubtful(&here);
-            if doubtful.is_empty() || crate::interrupt::requested() {
+            if doubtful.is_empty() || crate::process::interrupt::requested() {
                 return;
             }
             self.round(runner, &|key| doubtful.iter().any(|one| one == key), part(1.0), "run again", true);

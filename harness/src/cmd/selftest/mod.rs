@@ -26,7 +26,7 @@ use crate::judge::{FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparis
 use crate::machine::{Backend, MachineSpec};
 use crate::run::{News, Over, Task, Work};
 use crate::subject::{Manner, Parts, Subject};
-use crate::vm::accel::AcceleratorChoice;
+use crate::vm::AcceleratorChoice;
 pub use lacks::LackRecord;
 use lacks::Lacks;
 pub use record::{ComparisonRecord, FaultRecord, Record, write};
@@ -96,7 +96,7 @@ pub enum Format {
 /// # Errors
 /// What keeps any trial from running.
 pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
-    crate::interrupt::install().context("installing the signal handlers")?;
+    crate::process::interrupt::install().context("installing the signal handlers")?;
     if args.fuzz {
         return planted::run(args);
     }
@@ -123,7 +123,7 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     };
     let mut course = Course::new(&faults, lacks, args);
     course.run(tasks, &machines, &*specs)?;
-    let interrupted = crate::interrupt::requested();
+    let interrupted = crate::process::interrupt::requested();
     let record = course.record();
     write(args.format, &record, &mut io::stdout())?;
     let survived = record.total - record.caught;

@@ -70,7 +70,7 @@ pub(super) fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     let mut rows = Vec::new();
     let mut out = io::stdout();
     for fault in faults {
-        if crate::interrupt::requested() {
+        if crate::process::interrupt::requested() {
             return Ok(130);
         }
         let row = campaign(args, fault)?;

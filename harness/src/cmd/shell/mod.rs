@@ -78,7 +78,7 @@ fn moment(word: &str) -> Result<Moment, String> {
 /// # Errors
 /// A word that means no scenario, or what keeps the VM from coming up or breaks it.
 pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
-    crate::interrupt::install().context("installing the signal handlers")?;
+    crate::process::interrupt::install().context("installing the signal handlers")?;
     if args.machines.backend == Backend::Host {
         return Err(Usage("a shell needs a VM: leave --backend away".to_owned()).into());
     }

@@ -12,7 +12,7 @@ use protocol::{Event, Request};
 use scenarios::Bytes;
 
 use super::terminal::{Window, size};
-use crate::interrupt;
+use crate::process::interrupt;
 use crate::vm::{Vm, VmError};
 
 /// So many bytes of input go into one message.

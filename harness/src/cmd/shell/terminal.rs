@@ -8,7 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use protocol::shell::{Terminal, WindowSize};
 
-use crate::interrupt;
+use crate::process::interrupt;
 
 /// What the shell must know of it.
 pub(super) fn describe() -> Terminal {

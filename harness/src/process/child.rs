@@ -2,7 +2,7 @@
 //! value goes away.
 //!
 //! Three nets, because each has holes. `Drop` covers every return and every panic. The registry in
-//! [`crate::interrupt`] covers a second Ctrl-C. The parent-death signal covers SIGKILL and an abort; it goes by the
+//! [`crate::process::interrupt`] covers a second Ctrl-C. The parent-death signal covers SIGKILL and an abort; it goes by the
 //! spawning thread, so one thread that never ends spawns for all.
 
 use std::fs::File;
@@ -18,8 +18,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::wait::{self, Wake};
-use crate::interrupt::GroupGuard;
-use crate::sys::{self, ChildSetup};
+use crate::process::interrupt::GroupGuard;
+use crate::process::sys::{self, ChildSetup};
 
 /// What a child gets apart from its command line. Its standard input is empty.
 pub struct Surroundings<'a> {

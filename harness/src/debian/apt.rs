@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::archive::Archive;
-use super::bill::{Package, sha256_of_file};
-use super::error::{ImageError, at, content};
-use super::{glob, host};
+use super::package_pattern;
+use crate::cache::error::{ImageError, at, content};
+use crate::cache::record::{Package, sha256_of_file};
+use crate::process::command;
 
 /// An apt with its own directories.
 #[derive(Debug)]
@@ -60,7 +61,8 @@ impl Apt {
     /// Fetches the suites' package lists, or what changed in them.
     pub(crate) fn update(&self) -> Result<(), ImageError> {
         let what = format!("reading the package lists of {} (apt-get update) from {}", self.suites(), self.mirror);
-        host::run(self.command("apt-get").args(["-q", "update"]), &what, "apt", advise).map(drop)
+        command::run(self.command("apt-get").args(["-q", "update"]), &what, "apt", advise)?;
+        Ok(())
     }
 
     /// The packages with everything that they depend on, less those that fit a pattern of `skip`.
@@ -68,9 +70,9 @@ impl Apt {
         let what = format!("resolving {} in {} (apt-get install --print-uris)", packages.join(" "), self.suites());
         let mut command = self.command("apt-get");
         command.args(["-qq", "-y", "--print-uris", "-t", &self.suites[0], "install", "--"]).args(packages);
-        let listing = host::run(&mut command, &what, "apt", advise)?;
+        let listing = command::run(&mut command, &what, "apt", advise)?;
         let mut debs: Vec<Deb> = listing.lines().filter_map(parse_uri_line).collect();
-        debs.retain(|deb| !glob::fits_any(skip, &deb.package.name));
+        debs.retain(|deb| !package_pattern::fits_any(skip, &deb.package.name));
         if debs.is_empty() {
             return Err(content(what, format!("nothing is left to download; apt said:\n{listing}")));
         }
@@ -87,7 +89,8 @@ impl Apt {
         }
         let mut command = self.command("apt-cache");
         command.arg("madison").args(debs.iter().map(|deb| &deb.package.name));
-        let listing = host::run(&mut command, "asking which suite has a package (apt-cache madison)", "apt", advise)?;
+        let listing =
+            command::run(&mut command, "asking which suite has a package (apt-cache madison)", "apt", advise)?;
         for deb in debs {
             deb.package.suite = suite_in(&listing, &deb.package).unwrap_or_else(|| self.suites[0].clone());
         }
@@ -101,7 +104,7 @@ impl Apt {
         let mut command = self.command("apt-get");
         command.current_dir(directory).args(["-qq", "-t", &self.suites[0], "download", "--"]);
         command.args(debs.iter().map(|deb| format!("{}={}", deb.package.name, deb.package.version)));
-        host::run(&mut command, &what, "apt", advise)?;
+        command::run(&mut command, &what, "apt", advise)?;
         for deb in debs {
             let path = directory.join(&deb.file);
             let got = sha256_of_file(&path)?;
@@ -120,7 +123,8 @@ impl Apt {
         let mut command = self.command("apt-get");
         command.current_dir(directory).args(["-qq", "--download-only"]);
         command.args(upstream_only.then_some("--tar-only")).args(["source", "--", package]);
-        host::run(&mut command, &what, "apt", advise).map(drop)
+        command::run(&mut command, &what, "apt", advise)?;
+        Ok(())
     }
 
     fn suites(&self) -> String {
@@ -142,7 +146,7 @@ pub(crate) fn unpack(debs: &[Deb], directory: &Path, root: &Path) -> Result<(), 
         let what = format!("unpacking {} (dpkg-deb -x)", deb.file);
         let mut command = Command::new("dpkg-deb");
         command.arg("-x").arg(directory.join(&deb.file)).arg(root);
-        host::run(&mut command, &what, "dpkg", advise)?;
+        command::run(&mut command, &what, "dpkg", advise)?;
     }
     // Afterwards, because not every dpkg-deb unpacks through a link.
     for name in ["bin", "sbin", "lib", "lib64"] {

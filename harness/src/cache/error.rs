@@ -3,15 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::manifest::ManifestError;
-use super::needed::NeededError;
+use crate::elf::needed::NeededError;
+use crate::process::command::CommandError;
 
 /// An error of this module: what was tried, on which path, why it failed, what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// The manifest cannot be used.
     #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    Manifest(Box<dyn std::error::Error + Send + Sync>),
     /// A kernel or userland that the manifest does not have.
     #[error("there is no {kind} `{name}`; the manifest has: {known}")]
     Unknown {
@@ -45,29 +45,9 @@ pub enum ImageError {
         #[source]
         error: io::Error,
     },
-    /// A program of the host is not there.
-    #[error("cannot start `{program}` ({error}); it comes with Debian's package {package}")]
-    NoProgram {
-        /// Its name.
-        program: String,
-        /// The package that has it.
-        package: &'static str,
-        /// Why it did not start.
-        #[source]
-        error: io::Error,
-    },
-    /// A program said that it failed.
-    #[error("{what} failed ({status}).{advice}\n{output}")]
-    Failed {
-        /// What was tried, with the program's name.
-        what: String,
-        /// How it ended.
-        status: String,
-        /// What to do, starting with a space; may be empty.
-        advice: String,
-        /// The end of its output.
-        output: String,
-    },
+    /// A program of the host did not do its work.
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// The keys that prove where packages come from are not there.
     #[error(
         "Debian's archive keys are not at {tried}; install the package debian-archive-keyring or name the file with --keyring"

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::image::error::content;
+use crate::cache::error::content;
 
 struct Place {
     root: tempfile::TempDir,

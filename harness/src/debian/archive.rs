@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::error::ImageError;
-use super::host;
+use crate::cache::error::ImageError;
+use crate::process::command;
 
 /// A Debian archive and the keys that sign it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,8 @@ fn find_keyring(named: Option<&Path>) -> Result<PathBuf, ImageError> {
 fn host_mirror() -> Result<String, ImageError> {
     let mut command = Command::new("apt-get");
     command.args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"]);
-    let listing = host::run(&mut command, "asking apt for its sources (apt-get indextargets)", "apt", host::no_advice)?;
+    let listing =
+        command::run(&mut command, "asking apt for its sources (apt-get indextargets)", "apt", command::no_advice)?;
     choose(&listing).ok_or_else(|| {
         let first = listing.lines().next().unwrap_or_default();
         let detail = if first.is_empty() { " prints nothing".into() } else { format!(" prints `{first}`, ...") };

@@ -10,13 +10,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::super::bill::{sha256, sha256_of_file};
-use super::super::cpio::Segment;
-use super::super::error::{ImageError, at};
-use super::super::host;
-use super::super::ld_cache;
-use super::super::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed, NeededError, Places, Role};
 use super::{Variant, asan, coverage};
+use crate::cache::error::{ImageError, at};
+use crate::cache::record::{sha256, sha256_of_file};
+use crate::elf::ld_cache;
+use crate::elf::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed, NeededError, Places, Role};
+use crate::image::cpio::Segment;
+use crate::process::command;
 
 /// The segment's file name.
 pub(super) const SEGMENT: &str = "criu.cpio";
@@ -127,9 +127,10 @@ fn version(directory: &Path) -> Result<String, ImageError> {
     // One that counts would make a folder of the build root on this host.
     let counters = tempfile::tempdir().map_err(at("create a directory in", &std::env::temp_dir()))?;
     command.envs([coverage::counters_below(counters.path())]).envs([asan::OPTIONS]);
-    let said = host::run(command.arg("--version"), "criu --version", "libc6", host::no_advice).map_err(|error| {
-        ImageError::Subject { what: "the new criu".into(), why: format!("does not start: {error}") }
-    })?;
+    let said =
+        command::run(command.arg("--version"), "criu --version", "libc6", command::no_advice).map_err(|error| {
+            ImageError::Subject { what: "the new criu".into(), why: format!("does not start: {error}") }
+        })?;
     let version = said.lines().find_map(|line| line.strip_prefix("Version: ")).map(|version| version.trim().to_owned());
     version.ok_or_else(|| ImageError::Subject {
         what: "the new criu".into(),
@@ -165,7 +166,7 @@ mod tests {
         let error = pack(&files, &Variant::default(), to.path()).unwrap_err().to_string();
         assert!(error.contains("is no criu: `--version` says \"cat "), "{error}");
         let segment = fs::read(to.path().join(SEGMENT)).unwrap();
-        let names = super::super::super::cpio::files_below(&segment, "subject/").unwrap();
+        let names = crate::image::cpio::files_below(&segment, "subject/").unwrap();
         let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
         assert!(names.contains(&"criu") && names.contains(&"ld.so") && names.contains(&"lib/libc.so.6"), "{names:?}");
     }

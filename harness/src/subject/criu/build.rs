@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::error::{ImageError, at};
-use super::room::Room;
+use super::sandbox::Sandbox;
 use super::stage::{self, SourceFile, Stage};
 use super::{asan, coverage, headers};
+use crate::cache::error::{ImageError, at};
 
 /// What `make` is told: criu alone, without its Python tools, and with warnings being no errors, because older sources
 /// meet a newer compiler here.
@@ -68,7 +68,7 @@ impl Workshop<'_> {
         more.extend(stage.variant.asan.then_some(asan::WORDS).into_iter().flatten());
         let words = [&["make", &jobs], &more[..], &TARGET[..]].concat();
         let tree = self.tree();
-        let made = Room { root: self.root, folder: &tree }.run(&words, &self.log())?;
+        let made = Sandbox { root: self.root, folder: &tree }.run(&words, &self.log())?;
         Ok(made && program.is_file())
     }
 
@@ -139,8 +139,8 @@ fn failure(text: &str, log: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Variant;
     use super::*;
+    use crate::subject::criu::Variant;
 
     fn stage(files: &[(&str, &str)]) -> Stage {
         let file = |&(path, text): &(&str, &str)| SourceFile {

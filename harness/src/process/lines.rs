@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use super::wait::{self, Wake};
-use crate::interrupt;
+use crate::process::interrupt;
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -23,7 +23,7 @@ pub enum LineError {
     /// The deadline came first.
     #[error("timed out")]
     TimedOut,
-    /// SIGINT or SIGTERM came, see [`crate::interrupt`].
+    /// SIGINT or SIGTERM came, see [`crate::process::interrupt`].
     #[error("interrupted")]
     Interrupted,
     /// A line over the limit, in bytes; the stream is of no more use.

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::super::error::ImageError;
-use super::super::needed::Needed;
+use crate::cache::error::ImageError;
+use crate::elf::needed::Needed;
 
 /// What `make` is told besides. `GMONLDOPT` stands where criu itself is linked and nowhere else (see [`super::coverage`]): such a
 /// criu finds its libraries itself, see [`own_loader`].

@@ -7,6 +7,12 @@
 //! Locks are flock(2): shared by whoever uses an image, for as long as it does, exclusive to whoever builds or
 //! removes it. So two runs build once, and nothing is removed under a running VM.
 
+pub mod error;
+pub mod progress;
+pub mod record;
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +21,9 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::bill::{Bill, Look, Package};
-use super::error::{ImageError, at};
-use super::progress::{Progress, Step};
+use error::{ImageError, at, content};
+use progress::{Progress, Step};
+use record::{Bill, Look, Package};
 
 /// Which image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +155,7 @@ impl Cache {
         drop(lock);
         self.whole(slot)?.ok_or_else(|| {
             let why = "was removed or damaged by something else right after it was built; try again";
-            super::error::content(slot.title(), why)
+            content(slot.title(), why)
         })
     }
 
@@ -325,7 +331,3 @@ fn size_below(path: &Path) -> u64 {
     }
     list(path).map_or(0, |entries| entries.iter().map(|path| size_below(path)).sum())
 }
-
-#[cfg(test)]
-#[path = "cache_tests.rs"]
-mod tests;

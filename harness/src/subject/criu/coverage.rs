@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::bill::sha256;
 use super::stage::SourceFile;
+use crate::cache::record::sha256;
 
 /// What is linked in, and its name at the top of the build tree.
 const FLUSH: &str = include_str!("coverage.c");

@@ -1,13 +1,41 @@
-//! Programs of the host that this module starts: apt-get, apt-cache, dpkg-deb, cargo, and unpacked ones.
+//! Programs of the host that run to their end: apt-get, apt-cache, dpkg-deb, cargo, and unpacked ones.
 //!
 //! Always with the C locale, without a terminal, and with an error that carries the end of what the program said.
 
 use std::process::{Command, Output, Stdio};
 
-use super::error::ImageError;
+use std::io;
 
 /// How many of the last lines of a failed program's output an error carries.
 const LINES: usize = 15;
+
+/// Why there is no output.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// A program of the host is not there.
+    #[error("cannot start `{program}` ({error}); it comes with Debian's package {package}")]
+    NoProgram {
+        /// Its name.
+        program: String,
+        /// The package that has it.
+        package: &'static str,
+        /// Why it did not start.
+        #[source]
+        error: io::Error,
+    },
+    /// A program said that it failed.
+    #[error("{what} failed ({status}).{advice}\n{output}")]
+    Failed {
+        /// What was tried, with the program's name.
+        what: String,
+        /// How it ended.
+        status: String,
+        /// What to do, starting with a space; may be empty.
+        advice: String,
+        /// The end of its output.
+        output: String,
+    },
+}
 
 /// Runs a program to its end and gives its standard output.
 ///
@@ -21,9 +49,9 @@ pub(crate) fn run(
     what: &str,
     package: &'static str,
     advise: fn(&str) -> &'static str,
-) -> Result<String, ImageError> {
+) -> Result<String, CommandError> {
     let Output { status, stdout, stderr } =
-        command.env("LC_ALL", "C").stdin(Stdio::null()).output().map_err(|error| ImageError::NoProgram {
+        command.env("LC_ALL", "C").stdin(Stdio::null()).output().map_err(|error| CommandError::NoProgram {
             program: command.get_program().to_string_lossy().into_owned(),
             package,
             error,
@@ -34,7 +62,7 @@ pub(crate) fn run(
     }
     let stderr = String::from_utf8_lossy(&stderr);
     let text = if stderr.trim().is_empty() { stdout.as_str() } else { &stderr };
-    Err(ImageError::Failed {
+    Err(CommandError::Failed {
         what: what.to_owned(),
         status: status.to_string(),
         advice: advise(text).to_owned(),

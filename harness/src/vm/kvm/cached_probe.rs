@@ -16,13 +16,13 @@ struct Remembered {
 }
 
 /// Where a finding is kept.
-pub(super) struct Kept {
+pub(super) struct CachedProbe {
     file: PathBuf,
     boot_id: String,
     qemu: String,
 }
 
-impl Kept {
+impl CachedProbe {
     /// None where the host's boot has no identity.
     pub(super) fn new(cache_dir: &Path, qemu: &str) -> Option<Self> {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
@@ -58,13 +58,13 @@ mod tests {
     fn a_finding_is_kept_for_this_boot_and_this_qemu() {
         let directory = tempfile::tempdir().unwrap();
         let cache = directory.path().join("not/there/yet");
-        let kept = |qemu| Kept::new(&cache, qemu).unwrap();
+        let kept = |qemu| CachedProbe::new(&cache, qemu).unwrap();
         let finding = Finding { works: true, why: "a guest's kernel ran".to_owned() };
         assert_eq!(kept("10.0").recall(), None);
         kept("10.0").keep(&finding);
         assert_eq!(kept("10.0").recall(), Some(finding));
         assert_eq!(kept("11.1").recall(), None);
-        let after_reboot = Kept { boot_id: "another".to_owned(), ..kept("10.0") };
+        let after_reboot = CachedProbe { boot_id: "another".to_owned(), ..kept("10.0") };
         assert_eq!(after_reboot.recall(), None);
         std::fs::write(&kept("10.0").file, "{").unwrap();
         assert_eq!(kept("10.0").recall(), None);

@@ -3,34 +3,33 @@
 //! Either becomes an image with one segment for the guest, addressed by its content: the same program, or the same
 //! sources in the same build root, are made once.
 //!
-//! - [`carry`]: a program with its libraries
+//! - [`package`]: a program with its libraries
 //! - [`sources`]: which sources, and how they are built
 //! - [`stage`]: the sources as they are to be built
 //! - [`build`]: `make`, in a tree that is kept
 //! - [`headers`]: whether a failed build is the fault of the root's kernel headers
 //! - [`coverage`], [`asan`]: what is different in a criu that counts what it does, or has the address sanitizer
 //! - [`debian`]: Debian's source package as such sources
-//! - [`room`]: the build root as a place to run programs in
+//! - [`sandbox`]: the build root as a place to run programs in
 
 mod asan;
 mod build;
-mod carry;
 mod coverage;
 mod debian;
 mod headers;
-mod room;
+mod package;
+mod sandbox;
 mod sources;
 mod stage;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::bill::{Bill, sha256};
-use super::cache::{Built, Slot};
-use super::error::{ImageError, at};
-use super::progress::doing;
-use super::source::Unpacked;
-use super::store::{Image, Store};
+use crate::cache::error::{ImageError, at};
+use crate::cache::progress::doing;
+use crate::cache::record::{Bill, sha256};
+use crate::cache::{Built, Slot};
+use crate::image::{BUILD_ROOT, Image, Store};
 use build::Workshop;
 pub use sources::{Sources, Tree, Variant};
 use stage::Stage;
@@ -41,9 +40,6 @@ const BUILDER: u32 = 1;
 
 /// How many of them are kept: two sides of a comparison, and the steps of a bisection to go back to.
 const KEEP: usize = 24;
-
-/// The directory of the unpacked build root in its image.
-const ROOT: &str = "root";
 
 /// A criu to take the place of a userland's own. It stays in the cache as long as the [`Store`] that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,12 +73,12 @@ impl Store {
     /// # Errors
     /// [`ImageError::Subject`] when it is no program for a guest: no criu, a script, libraries missing.
     pub fn carried_criu(&self, program: &Path) -> Result<Criu, ImageError> {
-        let files = carry::of_host(program)?;
-        let slot = criu_slot(&carry::key(&files)?);
+        let files = package::of_host(program)?;
+        let slot = criu_slot(&package::key(&files)?);
         let title = format!("path:{}", absolute(program).display());
         self.criu(&slot, |to| {
             let version = doing(self.cache.progress(), &format!("{title}: packing"), || {
-                carry::pack(&files, &Variant::default(), to)
+                package::pack(&files, &Variant::default(), to)
             })?;
             Ok(built(&version, &title))
         })
@@ -94,8 +90,9 @@ impl Store {
     /// [`ImageError::Subject`] when the sources are at fault: they do not build, a patch does not apply.
     pub fn built_criu(&self, sources: &Sources) -> Result<Criu, ImageError> {
         let suite = sources.variant.suite.as_ref().unwrap_or(&self.manifest().defaults.build);
-        let (root, root_key) = self
-            .obtain(Image::BuildRoot(suite), false, |entry| (entry.directory.join(ROOT), entry.bill.content_key()))?;
+        let (root, root_key) = self.obtain(Image::BuildRoot(suite), false, |entry| {
+            (entry.directory.join(BUILD_ROOT), entry.bill.content_key())
+        })?;
         let tmp = self.cache.root().join("tmp");
         let scratch =
             tempfile::Builder::new().prefix("sources.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;
@@ -115,11 +112,11 @@ impl Store {
             let workshop =
                 Workshop { root: &root, suite, roots, directory: self.cache.root().join("images").join(name) };
             doing(self.cache.progress(), &format!("{title}: building"), || {
-                let files = carry::of_tree(&root, &workshop.build(&title, &stage)?)?;
+                let files = package::of_tree(&root, &workshop.build(&title, &stage)?)?;
                 if sources.variant.asan {
                     asan::check(&title, &files)?;
                 }
-                let version = carry::pack(&files, &sources.variant, to)?;
+                let version = package::pack(&files, &sources.variant, to)?;
                 Ok(built(&version, &title))
             })
         })
@@ -148,7 +145,7 @@ impl Store {
             false,
             |to, _| build(to).map(Some),
             |entry| Criu {
-                segment: entry.directory.join(carry::SEGMENT),
+                segment: entry.directory.join(package::SEGMENT),
                 version: entry.bill.version.split_whitespace().nth(1).unwrap_or_default().to_owned(),
             },
         )?;
@@ -173,27 +170,4 @@ fn built(version: &str, title: &str) -> Built {
 
 fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_path_buf())
-}
-
-/// Fills the directory with the build root of the unpacked packages.
-pub(super) fn build_root(
-    unpacked: Unpacked,
-    links: &std::collections::BTreeMap<String, String>,
-    to: &Path,
-) -> Result<Built, ImageError> {
-    let root = to.join(ROOT);
-    std::fs::rename(&unpacked.root, &root).map_err(at("move", &unpacked.root))?;
-    for name in room::MOUNT_POINTS {
-        let path = root.join(name);
-        std::fs::create_dir_all(&path).map_err(at("create", &path))?;
-    }
-    for (name, target) in links {
-        let path = root.join(name);
-        if path.symlink_metadata().is_err() {
-            std::os::unix::fs::symlink(target, &path).map_err(at("create", &path))?;
-        }
-    }
-    let gcc = unpacked.packages.iter().find(|package| package.name == "gcc");
-    let version = gcc.map_or_else(|| "unknown".to_owned(), |package| package.version.clone());
-    Ok(Built { version: format!("gcc {version}"), packages: unpacked.packages })
 }

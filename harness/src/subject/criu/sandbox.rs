@@ -8,10 +8,10 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::super::error::{ImageError, at};
-use super::super::host;
-use crate::interrupt;
-use crate::vm::process::{Process, Surroundings};
+use crate::cache::error::{ImageError, at};
+use crate::process::child::{Process, Surroundings};
+use crate::process::command::{self, CommandError};
+use crate::process::interrupt;
 
 /// Run by `sh` in the namespaces: mounts what programs expect, then becomes the program. Arguments: the tree, the
 /// folder, the program and its arguments.
@@ -24,18 +24,15 @@ exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/tmp LC_ALL=C \
     sh -c 'cd /build && exec "$@"' sh "$@"
 "#;
 
-/// The directories that the script mounts on.
-pub(super) const MOUNT_POINTS: [&str; 4] = ["proc", "dev", "tmp", "build"];
-
 /// A tree to work in.
-pub(super) struct Room<'a> {
+pub(super) struct Sandbox<'a> {
     /// The unpacked packages.
     pub(super) root: &'a Path,
     /// What is `/build` in it.
     pub(super) folder: &'a Path,
 }
 
-impl Room<'_> {
+impl Sandbox<'_> {
     /// Runs a program of the tree in the folder; true when it succeeds. What it says goes to `log`.
     ///
     /// # Errors
@@ -70,10 +67,11 @@ fn namespaces() -> Result<&'static [&'static str], ImageError> {
     if works(USER)? {
         return Ok(USER);
     }
-    let said = host::run(Command::new("unshare").args(USER).arg("true"), "unshare", "util-linux", host::no_advice);
+    let said =
+        command::run(Command::new("unshare").args(USER).arg("true"), "unshare", "util-linux", command::no_advice);
     Err(ImageError::NoNamespaces { said: said.err().map_or_else(String::new, |error| error.to_string()) })
 }
 
 fn no_unshare(error: std::io::Error) -> ImageError {
-    ImageError::NoProgram { program: "unshare".into(), package: "util-linux", error }
+    CommandError::NoProgram { program: "unshare".into(), package: "util-linux", error }.into()
 }

@@ -1,10 +1,10 @@
-//! What runs the guest's code: KVM where it works, TCG everywhere.
+//! Does KVM work here? What runs the guests' code: KVM where it works, TCG everywhere.
 //!
 //! `/dev/kvm` can be there, open, make a VM, and still never run the guest's first instruction. So nothing but a boot
 //! of the real kernel proves that KVM works: a line on its console, or the agent's first message. A QEMU that is still
 //! alive proves nothing. The answer is kept for as long as the host is not rebooted.
 
-mod kept;
+mod cached_probe;
 mod probe;
 
 use std::fs::OpenOptions;
@@ -13,54 +13,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use self::kept::Kept;
+use self::cached_probe::CachedProbe;
 pub use self::probe::{PROBE_TIME_LIMIT, ProbeOutcome, probe};
+use super::accelerator::{Accelerator, AcceleratorChoice};
 use super::error::VmError;
 use super::machine::VmSpec;
 
 const DEVICE: &str = "/dev/kvm";
-
-/// What runs the guest's code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Accelerator {
-    /// The processor, through the host's kernel.
-    Kvm,
-    /// QEMU's translator: works everywhere, ten times slower.
-    Tcg,
-}
-
-impl Accelerator {
-    /// Its name on QEMU's command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        }
-    }
-
-    /// The factor for every time limit inside the guest; limits are chosen for KVM.
-    ///
-    /// Measured on an otherwise idle host, TCG is 6 times slower at booting and 10 times at a checkpoint.
-    pub fn timeout_scale(self) -> f64 {
-        match self {
-            Self::Kvm => 1.0,
-            Self::Tcg => 10.0,
-        }
-    }
-}
-
-/// What the user asks for with `--accel`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum AcceleratorChoice {
-    /// KVM where a boot proves that it works, else TCG.
-    #[default]
-    Auto,
-    /// KVM or an error.
-    Kvm,
-    /// TCG.
-    Tcg,
-}
 
 /// What was chosen and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,9 +56,9 @@ struct Finding {
 /// # Errors
 /// `kvm` was asked for and does not work; the probe could not be made or was interrupted.
 pub fn choose(choice: AcceleratorChoice, spec: &VmSpec, cache_dir: &Path) -> Result<Decision, AccelError> {
-    let memory = Kept::new(cache_dir, &spec.qemu.version);
+    let memory = CachedProbe::new(cache_dir, &spec.qemu.version);
     let device = open_device();
-    let kept = memory.as_ref().filter(|_| device.is_ok()).and_then(Kept::recall);
+    let kept = memory.as_ref().filter(|_| device.is_ok()).and_then(CachedProbe::recall);
     let find = || {
         if let Err(why) = device {
             return Ok(Finding { works: false, why });

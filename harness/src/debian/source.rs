@@ -6,11 +6,11 @@ use std::sync::Mutex;
 
 use super::apt::{self, Apt, Deb};
 use super::archive::Archive;
-use super::bill::{Bill, Package, sha256};
-use super::cache::Cache;
-use super::error::{ImageError, content};
-use super::glob;
-use super::progress::{Progress, Step, doing, megabytes};
+use super::package_pattern;
+use crate::cache::Cache;
+use crate::cache::error::{ImageError, content};
+use crate::cache::progress::{Progress, Step, doing, megabytes};
+use crate::cache::record::{Bill, Package, sha256};
 
 /// Where packages come from; finds mirror and keyring only when something must be built.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ fn resolve(apt: &Apt, order: &Order<'_>) -> Result<Vec<Deb>, ImageError> {
         return Ok(debs);
     }
     let all: Vec<String> = debs.iter().map(|deb| deb.package.name.clone()).collect();
-    debs.retain(|deb| glob::fits_any(order.keep, &deb.package.name));
+    debs.retain(|deb| package_pattern::fits_any(order.keep, &deb.package.name));
     if debs.is_empty() {
         let why = format!("none of its packages fits `keep` ({}); they are: {}", order.keep.join(", "), all.join(", "));
         return Err(content(order.title, why));

@@ -18,10 +18,10 @@ use super::argv::{self, Machine, Memory, Start};
 use super::channel::{Channel, ChannelError};
 use super::console::{self, Tail};
 use super::error::VmError;
-use super::lines::LineError;
 use super::machine::VmSpec;
-use super::process::{Process, Surroundings};
 use super::qmp::{Qmp, QmpError};
+use crate::process::child::{Process, Surroundings};
+use crate::process::lines::LineError;
 
 /// How long QEMU may take to end once its sockets are closed.
 const END_TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub(super) struct Files {
 
 /// QEMU and the host's ends of its sockets; the agent may not be there yet.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct QemuProcess {
     pub(super) process: Process,
     pub(super) channel: Channel,
     qmp: Control,
@@ -61,7 +61,7 @@ fn capabilities() -> Value {
     json!({"capabilities": [on("x-ignore-shared"), on("events")]})
 }
 
-impl Guest {
+impl QemuProcess {
     pub(super) fn save(&mut self, to: UnixStream, deadline: Instant) -> Result<(), VmError> {
         let qmp = self.qmp(deadline)?;
         qmp.execute("stop", json!({}), deadline)?;

@@ -12,10 +12,10 @@ use std::process::{Command, Output, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use super::super::error::{ImageError, at};
-use super::super::host;
-use super::super::userland::through_loader;
 use super::{Sources, Tree, Variant, coverage};
+use crate::cache::error::{ImageError, at};
+use crate::image::through_loader;
+use crate::process::command;
 
 /// What a build leaves, for folders where git cannot tell.
 const BUILT: [&str; 6] = [".o", ".a", ".d", ".so", ".pb-c.c", ".pb-c.h"];
@@ -224,16 +224,17 @@ fn archive(repository: &Path, revision: &str, to: &Path) -> Result<(), ImageErro
     let what = format!("finding the revision {revision} in {}", repository.display());
     let mut parse = git(repository);
     parse.args(["rev-parse", "--verify", "--end-of-options", &name]);
-    let commit = host::run(&mut parse, &what, "git", host::no_advice)?;
+    let commit = command::run(&mut parse, &what, "git", command::no_advice)?;
     let tar = to.with_extension("tar");
     let what = format!("reading the revision {revision} of {} (git archive)", repository.display());
     let mut archive = git(repository);
     archive.args(["archive", "--format=tar", "-o"]).arg(&tar).arg(commit.trim());
-    host::run(&mut archive, &what, "git", host::no_advice)?;
+    command::run(&mut archive, &what, "git", command::no_advice)?;
     fs::create_dir(to).map_err(at("create", to))?;
     let mut unpack = Command::new("tar");
     unpack.arg("-xf").arg(&tar).arg("-C").arg(to);
-    host::run(&mut unpack, "unpacking the revision (tar)", "tar", host::no_advice).map(drop)
+    command::run(&mut unpack, "unpacking the revision (tar)", "tar", command::no_advice)?;
+    Ok(())
 }
 
 /// Applies a patch with the build root's `patch`, which names files and hunks.

@@ -344,5 +344,5 @@ fn elf_links(bytes: &[u8]) -> object::read::Result<Links> {
 }
 
 #[cfg(test)]
-#[path = "needed_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! The first sets a flag and makes a descriptor readable for good. Every wait on a VM polls that descriptor, so the run
 //! loop gets its thread back at once, writes its reports, and drops what it owns. The second kills every process group
-//! that [`crate::vm::process`] has started and ends this process with [`EXIT_STATUS`].
+//! that [`crate::process::child`] has started and ends this process with [`EXIT_STATUS`].
 //!
 //! Not here: what a run does with its unfinished trials.
 
@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::sys;
+use crate::process::sys;
 
 /// The exit status of an interrupted run.
 pub const EXIT_STATUS: i32 = 130;
@@ -127,8 +127,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::vm::lines::{LineError, Lines};
-    use crate::vm::process::{Process, Surroundings};
+    use crate::process::child::{Process, Surroundings};
+    use crate::process::lines::{LineError, Lines};
 
     const CHILD: &str = "ZDTM_DETACHED_INTERRUPTED_TEST_CHILD";
 

@@ -7,12 +7,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::super::error::{ImageError, at, content};
-use super::super::host;
-use super::super::progress::doing;
-use super::super::store::{Image, Store};
-use super::super::userland::through_loader;
-use super::{ROOT, stage};
+use super::stage;
+use crate::cache::error::{ImageError, at, content};
+use crate::cache::progress::doing;
+use crate::image::through_loader;
+use crate::image::{BUILD_ROOT, Image, Store};
+use crate::process::command;
 
 impl Store {
     /// Unpacks a suite's source package into `to`, which must be empty or not there; the version.
@@ -24,8 +24,9 @@ impl Store {
         if used || to.is_file() {
             return Err(content(to.display().to_string(), "is there already; name a directory that is empty or new"));
         }
-        let root =
-            self.obtain(Image::BuildRoot(&self.manifest().defaults.build), false, |entry| entry.directory.join(ROOT))?;
+        let root = self.obtain(Image::BuildRoot(&self.manifest().defaults.build), false, |entry| {
+            entry.directory.join(BUILD_ROOT)
+        })?;
         let tmp = self.cache.root().join("tmp");
         let work =
             tempfile::Builder::new().prefix("source.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;
@@ -110,7 +111,8 @@ fn unpack(archive: &Path, root: &Path, to: &Path, options: &[&str]) -> Result<()
     command.args(options).arg("-xf").arg(&tar).arg("-C").arg(to);
     // As root too the files are the user's.
     command.arg("--no-same-owner");
-    host::run(&mut command, "unpacking sources (tar)", "tar", host::no_advice).map(drop)
+    command::run(&mut command, "unpacking sources (tar)", "tar", command::no_advice)?;
+    Ok(())
 }
 
 #[cfg(test)]

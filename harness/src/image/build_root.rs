@@ -1,0 +1,33 @@
+//! The tree of unpacked packages in which criu's sources are built.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::cache::Built;
+use crate::cache::error::{ImageError, at};
+use crate::debian::source::Unpacked;
+
+/// The directory of the unpacked build root in its image.
+pub(crate) const ROOT: &str = "root";
+
+/// The directories that are mounted on while something is built.
+const MOUNT_POINTS: [&str; 4] = ["proc", "dev", "tmp", "build"];
+
+/// Fills the directory with the build root of the unpacked packages.
+pub(super) fn build(unpacked: Unpacked, links: &BTreeMap<String, String>, to: &Path) -> Result<Built, ImageError> {
+    let root = to.join(ROOT);
+    std::fs::rename(&unpacked.root, &root).map_err(at("move", &unpacked.root))?;
+    for name in MOUNT_POINTS {
+        let path = root.join(name);
+        std::fs::create_dir_all(&path).map_err(at("create", &path))?;
+    }
+    for (name, target) in links {
+        let path = root.join(name);
+        if path.symlink_metadata().is_err() {
+            std::os::unix::fs::symlink(target, &path).map_err(at("create", &path))?;
+        }
+    }
+    let gcc = unpacked.packages.iter().find(|package| package.name == "gcc");
+    let version = gcc.map_or_else(|| "unknown".to_owned(), |package| package.version.clone());
+    Ok(Built { version: format!("gcc {version}"), packages: unpacked.packages })
+}

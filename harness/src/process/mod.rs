@@ -1,0 +1,17 @@
+//! Processes of the host: starting them, waiting for them, ending them.
+//!
+//! - [`child`]: a process that ends with its guard
+//! - [`command`]: a program that runs to its end and whose output matters
+//! - [`interrupt`](mod@interrupt): Ctrl-C, in two stages
+//! - [`lines`]: lines from a descriptor, with a deadline
+//! - `wait`: waiting for several descriptors at once
+//! - [`memory`]: what the host has, what a process takes
+//! - `sys`: system calls without a safe form
+
+pub mod child;
+pub mod command;
+pub mod interrupt;
+pub mod lines;
+pub mod memory;
+pub(crate) mod sys;
+pub(crate) mod wait;
