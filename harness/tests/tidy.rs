@@ -131,3 +131,59 @@ fn modules_say_what_they_are_for() {
         assert!(starts, "{} does not start with what it is for (//!)", file.display());
     }
 }
+
+/// The rooms of this crate, from the ground up: a room uses only rooms below it.
+const ROOMS: [&str; 20] = [
+    "process",
+    "elf",
+    "cache",
+    "debian",
+    "image",
+    "subject",
+    "vm",
+    "host",
+    "machine",
+    "judge",
+    "oracle",
+    "needs",
+    "causes",
+    "run",
+    "report",
+    "bless",
+    "fuzz",
+    "cmd",
+    "fuzz_targets",
+    "main",
+];
+/// Arrows that point up, and what will end them.
+const UP: [(&str, &str); 1] = [
+    // The fuzz targets' functions stand in this crate until they move to `fuzz/`.
+    ("cmd", "fuzz_targets"),
+];
+
+#[test]
+fn rooms_use_only_what_is_below_them() {
+    let house = tree().join("harness/src");
+    let floor = |room: &str| ROOMS.iter().position(|known| *known == room);
+    let mut up = std::collections::BTreeSet::new();
+    for file in files(&[".rs"]).iter().filter(|file| file.starts_with(&house) && !file.ends_with("lib.rs")) {
+        let path = file.strip_prefix(&house).expect("it was chosen so").display().to_string();
+        let room = path.split(['/', '.']).next().unwrap_or_default();
+        let of_room = floor(room).unwrap_or_else(|| panic!("{path}: the room {room} has no floor in ROOMS"));
+        if path.contains("tests") {
+            continue;
+        }
+        let text = text(file);
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for line in product.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for used in line.split("crate::").skip(1) {
+                let used = used.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+                let of_used = floor(used).unwrap_or_else(|| panic!("{path}: crate::{used} has no floor in ROOMS"));
+                let known = UP.contains(&(room, used));
+                assert!(of_used <= of_room || known, "{path} uses crate::{used}, which is above {room}");
+                up.extend(known.then_some((room.to_owned(), used.to_owned())));
+            }
+        }
+    }
+    assert_eq!(up.len(), UP.len(), "an arrow that points up is gone: take it out of UP");
+}

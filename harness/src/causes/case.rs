@@ -1,13 +1,10 @@
 //! What causes and ladder need of a trial.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use scenarios::capability::{Capability, Profile};
-use scenarios::{Step, text};
 
-use crate::judge::{FailureKind, Group, Judgement, Signature, Verdict};
-use crate::report::record::TrialRecord;
+use crate::judge::{FailureKind, Judgement, Signature, Verdict};
 
 /// What a trial says of the subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,34 +43,6 @@ pub struct Case {
 }
 
 impl Case {
-    /// A trial of a report; none for one that was not run, or could not be.
-    pub fn of(record: &TrialRecord) -> Option<Self> {
-        let verdict = record.verdict().ok().filter(|verdict| verdict.group() != Group::Skipped)?;
-        let is_failure = verdict.group() == Group::Failed;
-        let judgement = Judgement {
-            differences: record.differences.clone(),
-            said: record.said.clone(),
-            ..Judgement::plain(verdict, record.reason.as_str())
-        };
-        Some(Self {
-            id: record.id.clone(),
-            scenario: record.scenario.clone(),
-            pool: (record.kernel.clone(), record.subject.clone()),
-            end: end(&judgement),
-            is_failure,
-            kind: verdict.kind(),
-            signature: Signature::of(&judgement),
-            first: first(&judgement),
-            profile: Profile {
-                bases: record.bases.iter().copied().collect(),
-                capabilities: record.capabilities.iter().copied().collect(),
-            },
-            steps: if is_failure { steps(record) } else { Vec::new() },
-        })
-    }
-}
-
-impl Case {
     /// Whether the ladder counts it: it says something of the subject, and can be restored at all.
     pub fn is_on_ladder(&self) -> bool {
         self.end != End::Silent && !self.profile.capabilities.contains(&Capability::Refusal)
@@ -85,14 +54,6 @@ impl Case {
     }
 }
 
-fn end(judgement: &Judgement) -> End {
-    match judgement.verdict {
-        Verdict::Error => End::Silent,
-        _ if is_restored(judgement) => End::Good,
-        _ => End::Bad,
-    }
-}
-
 /// Whether the process came back, but for what known defects lose of its files.
 pub fn is_restored(judgement: &Judgement) -> bool {
     let only_known = !judgement.differences.is_empty() && judgement.differences.iter().all(|one| one.known.is_some());
@@ -101,23 +62,6 @@ pub fn is_restored(judgement: &Judgement) -> bool {
         Verdict::Xfail(_) => only_known,
         _ => false,
     }
-}
-
-fn first(judgement: &Judgement) -> String {
-    match judgement.deciding() {
-        Some(difference) => format!("{difference}: expected {}, got {}", difference.expected, difference.got),
-        None => judgement.said().to_owned(),
-    }
-}
-
-/// The steps of the program that the report has. It may be anybody's: a text that is no program has
-/// none.
-fn steps(record: &TrialRecord) -> Vec<String> {
-    let program = record.program.as_deref().unwrap_or_default();
-    let read = text::scenarios(program.as_bytes(), &record.scenario, Path::new("program")).unwrap_or_default();
-    let steps = read.first().map(|scenario| scenario.program.steps.as_slice()).unwrap_or_default();
-    let made = steps.iter().filter(|line| !matches!(line.step, Step::Assert { .. }));
-    made.map(|line| text::print_step(&line.step)).collect()
 }
 
 /// The profiles of these cases, each once.

@@ -3,19 +3,17 @@
 //! Failures with one [`Signature`](crate::judge::Signature) have one *cause*. A cause has the smallest
 //! program that shows it, and what its scenarios have that no passing one has
 //! ([`scenarios::capability::explain`]). The *ladder* counts what comes back, capability by base.
-//! Both are computed from the trials of a report, so a run, a merged report and a page tell the same.
+//! Both are computed from [`Case`]s, which a report makes of its trials, so a run, a merged report and a page tell the same.
 //!
 //! - [`case`]: what is needed of a trial
 //! - [`group`]: failures by cause
 //! - [`ladder`]: capability by base
-//! - [`text`]: both for a terminal
 
 pub mod case;
 pub mod group;
 pub mod ladder;
 #[cfg(test)]
 mod tests;
-pub mod text;
 
 pub use case::Case;
 pub use group::{Cause, causes};

@@ -3,8 +3,9 @@
 use expect_test::expect;
 use scenarios::Scenario;
 
-use super::{Case, Ladder, causes, text};
+use super::{Case, Ladder, causes};
 use crate::judge::{Difference, FailureKind, Judgement, Side, Verdict};
+use crate::report::causes_text as text;
 use crate::report::record::TrialRecord;
 use crate::report::tests::run::finished;
 
@@ -17,7 +18,7 @@ fn case(name: &str, steps: &str, judgement: Judgement) -> Case {
     let mut finished = finished(name, judgement);
     finished.profile = scenarios::capability::profile(&scenario.program);
     finished.program = Some(scenarios::text::print_scenario(&scenario));
-    Case::of(&TrialRecord::from(&finished)).expect("it ran")
+    TrialRecord::from(&finished).case().expect("it ran")
 }
 
 const WHOLE: &str = "mount tmpfs a\nwrite a/f \"x\"\nbind a b\nfd0 = open b/f rdwr\numount-lazy b\n";
@@ -123,7 +124,7 @@ fn what_breaks_ordinary_files_comes_first() {
         let scenario = scenarios::text::scenarios(text.as_bytes(), name, "a.scn".as_ref()).unwrap().remove(0);
         let mut finished = finished(name, failed(FailureKind::RestoreFailed, said));
         finished.profile = scenarios::capability::profile(&scenario.program);
-        Case::of(&TrialRecord::from(&finished)).expect("it ran")
+        TrialRecord::from(&finished).case().expect("it ran")
     };
     let mut cases = run();
     cases.push(read(control, "whole/control", "no pidfile"));

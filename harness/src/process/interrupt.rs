@@ -178,7 +178,7 @@ mod tests {
     fn the_first_signal_wakes_and_the_second_ends_everything() {
         for stop in [Signal::SIGINT, Signal::SIGTERM] {
             let mut child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "interrupt::tests::waits_with_a_running_program", "--nocapture"])
+                .args(["--exact", "process::interrupt::tests::waits_with_a_running_program", "--nocapture"])
                 .env(CHILD, "1")
                 .stdout(Stdio::piped())
                 .spawn()

@@ -86,7 +86,7 @@ impl Json {
     fn add(&mut self, record: &TrialRecord) -> io::Result<()> {
         self.trials.extend_from_slice(if self.trials.is_empty() { b"\n" } else { b",\n" });
         serde_json::to_writer(&mut self.trials, record)?;
-        self.cases.extend(Case::of(record));
+        self.cases.extend(record.case());
         Ok(())
     }
 

@@ -9,6 +9,8 @@
 
 pub mod artifacts;
 pub mod aside;
+mod case;
+pub(crate) mod causes_text;
 mod common;
 pub mod comparison;
 pub mod epilogue;

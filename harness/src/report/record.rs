@@ -41,7 +41,7 @@ pub struct RunRecord {
 impl RunRecord {
     /// A run of these trials.
     pub fn new(summary: Summary, trials: Vec<TrialRecord>) -> Self {
-        let cases: Vec<Case> = trials.iter().filter_map(Case::of).collect();
+        let cases: Vec<Case> = trials.iter().filter_map(TrialRecord::case).collect();
         let (causes, ladder) = (causes(&cases), Ladder::of(&cases).records());
         Self { version: VERSION, summary, subjects: Vec::new(), causes, ladder, trials }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::aside;
+use super::causes_text as text;
 use super::epilogue::account;
 use super::matrix::Matrix;
 use super::pace::Pace;
@@ -14,7 +15,7 @@ use super::paint::{Colour, colour_of, harmless, paint};
 use super::record::TrialRecord;
 use super::table::table;
 use super::{Common, Event, Finished, Reporter};
-use crate::causes::{Case, Cause, Ladder, causes, text};
+use crate::causes::{Case, Cause, Ladder, causes};
 use crate::judge::{Group, Signature, Tally, Verdict};
 use crate::subject::Identity;
 
@@ -203,7 +204,7 @@ impl<W: Write> Terminal<W> {
             self.print(&line)?;
         }
         self.show_pace();
-        if let Some(case) = Case::of(&TrialRecord::from(finished)) {
+        if let Some(case) = TrialRecord::from(finished).case() {
             if case.is_failure {
                 self.note_failure(&case, finished);
             }

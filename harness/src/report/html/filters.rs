@@ -79,7 +79,7 @@ impl Marks {
     /// trials as it says.
     pub(super) fn of(trial: &TrialRecord, places: &Places) -> Self {
         let cause = places.get(trial).map(|place| place.number.to_string()).unwrap_or_default();
-        let Some(case) = Case::of(trial).filter(Case::is_on_ladder) else {
+        let Some(case) = trial.case().filter(Case::is_on_ladder) else {
             return Self { cause, bases: String::new(), capabilities: String::new() };
         };
         let bases: Vec<&str> = case.profile.bases.iter().map(|base| base.word()).collect();

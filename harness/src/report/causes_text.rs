@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use scenarios::capability::Base;
 
-use super::group::Cause;
-use super::ladder::{Cell, Ladder, Row};
-use crate::report::paint::{Colour, columns, harmless, paint};
+use crate::causes::Cause;
+use crate::causes::ladder::{Cell, Ladder, Row};
+
+use super::paint::{Colour, columns, harmless, paint};
 
 /// How many causes are shown; the reports have all.
 const CAUSES: usize = 10;
@@ -14,7 +15,7 @@ const CAUSES: usize = 10;
 const NAMES: usize = 20;
 
 /// The causes in their order; nothing where fewer than two trials failed.
-pub fn causes(causes: &[Cause], width: usize, colour: bool) -> String {
+pub(crate) fn causes(causes: &[Cause], width: usize, colour: bool) -> String {
     let failures: usize = causes.iter().map(|cause| cause.count).sum();
     // A failure that is alone is described already.
     if failures < 2 {
@@ -77,7 +78,7 @@ fn wrapped(text: &str, indent: &str, width: usize, limit: usize) -> String {
 
 /// The ladder. Capabilities that come back on the same bases share a row: then `all` or `none` stands
 /// for each base. A capability that comes back in part has a row of its own, with its numbers.
-pub fn ladder(ladder: &Ladder, width: usize, colour: bool) -> String {
+pub(crate) fn ladder(ladder: &Ladder, width: usize, colour: bool) -> String {
     if ladder.is_empty() {
         return String::new();
     }
