@@ -10,6 +10,7 @@
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs
 //! - [`subject`]: what is tested, and the criu that is built or carried for it
 //! - [`vm`]: QEMU, the channel to the agent
+//! - [`findings`]: what the tests have shown about CRIU, as bug reports
 //! - [`mod@fuzz`]: campaigns with generated programs
 //! - [`fuzz_targets`]: the properties that the targets of cargo-fuzz test
 //! - [`host`]: the agent without a VM, on the host's own kernel
@@ -26,6 +27,7 @@ pub mod causes;
 pub mod cmd;
 pub mod debian;
 pub mod elf;
+pub mod findings;
 pub mod fuzz;
 pub mod fuzz_targets;
 pub mod host;

@@ -144,6 +144,22 @@ fn a_long_scenario_becomes_a_short_one_that_fails_in_the_same_way() {
 }
 
 #[test]
+fn a_finding_shows_with_its_criu_and_is_gone_with_the_reference_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = zdtm(&["finding", "check", "50"], folder.path()).output().unwrap();
+    assert!(told(&shown).contains("050  shows ") && shown.status.code() == Some(0), "{}", told(&shown));
+    let arguments = ["finding", "check", "50", "--subject", "reference"];
+    let gone = zdtm(&arguments, folder.path()).output().unwrap();
+    assert!(told(&gone).contains("050  gone ") && gone.status.code() == Some(0), "{}", told(&gone));
+    let unknown = zdtm(&["finding", "check", "999"], folder.path()).output().unwrap();
+    assert!(
+        told(&unknown).contains("there is no finding 999") && unknown.status.code() == Some(2),
+        "{}",
+        told(&unknown)
+    );
+}
+
+#[test]
 fn what_does_not_fail_is_not_shrunk() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["shrink", "in-flight/two-mounts@tmpfs,subdir", "--backend", "host", "--subject", "reference"];

@@ -159,7 +159,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         telling: TellingArgs::default(),
         machines: args.machines.clone(),
     };
-    run::chosen(&run_args, Chosen { scenarios, whole: false, listener })?;
+    run::chosen(&run_args, Chosen { scenarios, whole: false, listener, silent: false })?;
     let ended = ended.borrow().clone();
     Ok(ended)
 }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod bisect_step;
 pub mod bless;
 pub mod doctor;
+pub mod finding;
 pub mod fuzz;
 pub mod gate;
 pub mod generate;
@@ -52,6 +53,7 @@ pub enum Command {
     Bless(bless::BlessArgs),
     Selftest(selftest::SelftestArgs),
     Fuzz(fuzz::FuzzArgs),
+    Finding(finding::FindingArgs),
     Bench(bench::BenchArgs),
     List(list::ListArgs),
     Show(list::ShowArgs),
@@ -72,6 +74,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Matrix(args) => matrix::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Finding(args) => finding::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => list::show(&args),

@@ -93,7 +93,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
             .into());
         }
         let scenarios = super::select::files(&[&args.what])?;
-        return run::chosen(&run_args, Chosen { scenarios, whole: false, listener: None });
+        return run::chosen(&run_args, Chosen { scenarios, whole: false, listener: None, silent: false });
     };
     let (scenario, record) = one::saved(&folder)?;
     let RunArgs { subject, axes, machines, .. } = &mut run_args;
@@ -101,7 +101,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     one::as_it_was(&record, subject, axes, machines.backend)?;
     let (sender, receiver) = channel();
     let listener = Some(Box::new(Listener(sender)) as Box<dyn Reporter>);
-    let status = run::chosen(&run_args, Chosen { scenarios: vec![scenario], whole: false, listener })?;
+    let status = run::chosen(&run_args, Chosen { scenarios: vec![scenario], whole: false, listener, silent: false })?;
     let was = record.verdict().map_err(|error| Usage(error.to_string()))?;
     if let Some(now) = receiver.try_iter().last() {
         let same = if now == was { "the same as before" } else { "not what it was" };

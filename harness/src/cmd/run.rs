@@ -27,7 +27,7 @@ use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::MachineSpec;
 use crate::report::aside::say;
 use crate::report::record::digest;
-use crate::report::terminal::{Detail, Terminal};
+use crate::report::terminal::{Detail, Look, Terminal};
 use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
 use crate::run::confirm::Wanted;
 use crate::run::order::teaching_first;
@@ -180,7 +180,7 @@ fn selected(args: &RunArgs, listener: Option<Box<dyn Reporter>>) -> anyhow::Resu
             println!("{NOTHING}");
         }
     })?;
-    chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener })
+    chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener, silent: false })
 }
 
 /// What is run.
@@ -191,10 +191,12 @@ pub(super) struct Chosen {
     pub(super) whole: bool,
     /// Somebody else who is told.
     pub(super) listener: Option<Box<dyn Reporter>>,
+    /// Nothing is printed but what is being prepared.
+    pub(super) silent: bool,
 }
 
 /// Runs these scenarios; the exit status.
-pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chosen) -> anyhow::Result<u8> {
+pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent }: Chosen) -> anyhow::Result<u8> {
     crate::process::interrupt::install().context("installing the signal handlers")?;
     let store = args.machines.store.open(progress())?;
     let subjects = plan::subjects(&args.subject, &args.patch, &store)?;
@@ -221,6 +223,10 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener }: Chos
     let parts = subjects.iter().map(|subject| Ok((subject, subject.prepare(&store)?)));
     let parts: HashMap<&Subject, Parts> = parts.collect::<anyhow::Result<_>>()?;
     let mut teller = Teller::new(args, &expectations)?;
+    if silent {
+        let look = Look { width: 80, colour: false, bar: false, detail: Detail::Failures };
+        teller.terminal = Terminal::new(Box::new(std::io::sink()), look);
+    }
     if let Some(listener) = listener {
         teller.reporters.add(listener);
     }

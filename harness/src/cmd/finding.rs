@@ -1,0 +1,310 @@
+//! `finding`: bug reports out of failed trials, and whether they still hold.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use protocol::message::{Flavor, Lifecycle};
+
+use super::plan::KnownFailures;
+use super::run::{self, Chosen, RunArgs};
+use super::{Usage, one};
+use crate::findings::{self, Finding, INDEX, index};
+use crate::image::tree;
+use crate::judge::kind::Severity;
+use crate::judge::verdict::flavor_word;
+use crate::judge::{Judgement, Signature, Verdict};
+use crate::report::{Event, Finished, Reporter};
+use crate::subject::Subject;
+
+/// Bug reports: make one of a failed trial, and check that each still holds.
+///
+/// A finding is a file in docs/findings/ with the smallest program that shows one mistake of CRIU, what happens, and the cause as
+/// far as it is known. docs/FINDINGS.md is the table of all of them.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  zdtm-detached finding new zdtm-results/TRIAL --title 'A bind of a removed directory comes back with mode 0600'
+  zdtm-detached finding check                          every finding, with the subject that it was seen with
+  zdtm-detached finding check 3 17 --subject src:../criu      does this tree have them, too?
+  zdtm-detached finding index --write                  the table, docs/FINDINGS.md
+
+Exit status: 0 all as recorded, 1 one is not, 2 wrong usage, 3 infrastructure.")]
+pub struct FindingArgs {
+    #[command(subcommand)]
+    what: What,
+    /// The source tree, with scenarios and findings [default: the one that this program was built from]
+    #[arg(long, value_name = "DIR", global = true, env = "ZDTM_DETACHED_TREE")]
+    tree: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    /// Make a finding of the folder of a failed trial; `shrink` it first
+    New {
+        /// The trial's folder
+        folder: PathBuf,
+        /// One line: what is wrong
+        #[arg(long)]
+        title: String,
+        /// Where in CRIU, and why, if it is known
+        #[arg(long, default_value = "")]
+        cause: String,
+    },
+    /// Run findings again and say of each whether it still shows
+    Check {
+        /// Their numbers [default: all]
+        number: Vec<u32>,
+        /// Try this subject instead of the recorded one
+        #[arg(long, value_name = "SUBJECT")]
+        subject: Option<Subject>,
+        /// Try this kernel instead of the recorded one
+        #[arg(long, value_name = "KERNEL")]
+        kernel: Option<String>,
+        /// Record with which criu each was seen
+        #[arg(long, conflicts_with_all = ["subject", "kernel"])]
+        write: bool,
+        /// VMs that run at the same time [default: one for each core]
+        #[arg(short = 'j', value_name = "VMS")]
+        jobs: Option<usize>,
+    },
+    /// Print the table of all findings
+    Index {
+        /// Write it to docs/FINDINGS.md instead
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+/// Carries it out; the exit status.
+///
+/// # Errors
+/// [`Usage`]; a finding that cannot be read; what keeps a trial from running.
+pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
+    let tree = tree::locate(args.tree.as_deref())?;
+    let all = findings::read(&tree)?;
+    match &args.what {
+        What::New { folder, title, cause } => {
+            let number = all.last().map_or(1, |last| last.number + 1);
+            let path = findings::write(&tree, &new(folder, title, cause, number)?)?;
+            println!("{}: check it, then `zdtm-detached finding index --write`", path.display());
+            Ok(0)
+        }
+        What::Check { number, subject, kernel, write, jobs } => {
+            let wanted = choose(&all, number)?;
+            let elsewhere = subject.is_some() || kernel.is_some();
+            let subject = subject.as_ref().map(ToString::to_string);
+            let results = check(&tree, &wanted, subject.as_deref(), kernel.as_deref(), *jobs)?;
+            let mut out = io::stdout().lock();
+            for (finding, result) in &results {
+                let severity = finding.severity().map_or("", Severity::text);
+                writeln!(out, "{:03}  {:<7}  {severity:<22}  {}", finding.number, result.word(), finding.title)?;
+                if let Some(detail) = result.detail() {
+                    writeln!(out, "     {detail}")?;
+                }
+                if let (true, Outcome::Shows { criu: Some(criu) }) = (*write, result) {
+                    findings::write(&tree, &Finding { seen: format!("criu {criu}"), ..(*finding).clone() })?;
+                }
+            }
+            writeln!(out, "result: {}", summary(&results))?;
+            Ok(status(&results, elsewhere))
+        }
+        What::Index { write } => {
+            let document = index::document(&all);
+            if *write {
+                let path = tree.join(INDEX);
+                std::fs::write(&path, document).with_context(|| format!("writing {}", path.display()))?;
+            } else {
+                print!("{document}");
+            }
+            Ok(0)
+        }
+    }
+}
+
+/// A finding of a trial's folder.
+fn new(folder: &Path, title: &str, cause: &str, number: u32) -> anyhow::Result<Finding> {
+    let (_, record) = one::saved(folder)?;
+    let finished = Finished::try_from(record).map_err(|error| Usage(format!("{}: {error}", folder.display())))?;
+    let Finished { trial, judgement, criu, program, .. } = finished;
+    if judgement.verdict.kind().is_none() {
+        let what = judgement.verdict.word();
+        return Err(Usage(format!("{} is no failed trial: its verdict is {what}", folder.display())).into());
+    }
+    let program = program.unwrap_or_default();
+    // The header lines are the finding's own.
+    let (_, steps) = program.split_once("\n\n").unwrap_or_default();
+    Ok(Finding {
+        number,
+        title: title.to_owned(),
+        signature: Signature::of(&judgement),
+        subject: trial.subject,
+        kernel: trial.kernel,
+        flavor: trial.flavor,
+        lifecycle: trial.lifecycle,
+        seen: format!("criu {}", criu.unwrap_or_default()),
+        upstream: "not reported".to_owned(),
+        program: steps.trim().to_owned(),
+        happens: happens(&judgement),
+        cause: cause.to_owned(),
+    })
+}
+
+/// What decided the trial, in a line.
+fn happens(judgement: &Judgement) -> String {
+    match judgement.deciding() {
+        Some(difference) => format!("{difference}: expected {}, got {}", difference.expected, difference.got),
+        None => format!("`{}`", judgement.said()),
+    }
+}
+
+fn choose<'a>(all: &'a [Finding], numbers: &[u32]) -> Result<Vec<&'a Finding>, Usage> {
+    if all.is_empty() {
+        return Err(Usage("there are no findings (docs/findings/)".to_owned()));
+    }
+    if let Some(unknown) = numbers.iter().find(|number| all.iter().all(|one| one.number != **number)) {
+        return Err(Usage(format!("there is no finding {unknown}; `zdtm-detached finding index` lists them")));
+    }
+    Ok(all.iter().filter(|one| numbers.is_empty() || numbers.contains(&one.number)).collect())
+}
+
+/// What became of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It shows.
+    Shows { criu: Option<String> },
+    /// Its program passes.
+    Gone,
+    /// Its program fails in another way.
+    Another(String),
+    /// Its program could not be run, or was not.
+    Unknown(String),
+}
+
+impl Outcome {
+    fn of(finding: &Finding, finished: Option<&Finished>) -> Self {
+        let Some(Finished { judgement, criu, .. }) = finished else { return Self::Unknown("not run".to_owned()) };
+        match judgement.verdict {
+            Verdict::Pass | Verdict::Xpass | Verdict::Improved => Self::Gone,
+            verdict if verdict.kind().is_none() => Self::Unknown(judgement.reason.clone()),
+            _ if Signature::of(judgement) == finding.signature => Self::Shows { criu: criu.clone() },
+            _ => Self::Another(format!("{}: {}", Signature::of(judgement), happens(judgement))),
+        }
+    }
+
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Shows { .. } => "shows",
+            Self::Gone => "gone",
+            Self::Another(_) => "another",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Another(text) | Self::Unknown(text) => Some(text),
+            Self::Shows { .. } | Self::Gone => None,
+        }
+    }
+}
+
+fn summary(results: &[(&Finding, Outcome)]) -> String {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for (_, result) in results {
+        *counts.entry(result.word()).or_default() += 1;
+    }
+    let words = ["shows", "gone", "another", "unknown"];
+    let counts: Vec<String> =
+        words.iter().filter_map(|word| counts.get(word).map(|count| format!("{count} {word}"))).collect();
+    counts.join(", ")
+}
+
+/// With another subject or kernel any answer is good.
+fn status(results: &[(&Finding, Outcome)], elsewhere: bool) -> u8 {
+    let is = |test: fn(&Outcome) -> bool| results.iter().any(|(_, result)| test(result));
+    match () {
+        () if crate::process::interrupt::requested() => 130,
+        () if is(|result| matches!(result, Outcome::Unknown(_))) => 3,
+        () if !elsewhere && is(|result| !matches!(result, Outcome::Shows { .. })) => 1,
+        () => 0,
+    }
+}
+
+/// The arguments of `run`, as typed.
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// Runs them, those that differ in nothing but the program together.
+fn check<'a>(
+    tree: &Path,
+    wanted: &[&'a Finding],
+    subject: Option<&str>,
+    kernel: Option<&str>,
+    jobs: Option<usize>,
+) -> anyhow::Result<Vec<(&'a Finding, Outcome)>> {
+    type Axes<'b> = (&'b str, &'b str, Flavor, Lifecycle);
+    let axes = |finding: &&'a Finding| -> Axes<'_> {
+        let (subject, kernel) = (subject.unwrap_or(&finding.subject), kernel.unwrap_or(&finding.kernel));
+        (subject, kernel, finding.flavor, finding.lifecycle)
+    };
+    let mut groups: Vec<(Axes<'_>, Vec<&Finding>)> = Vec::new();
+    for finding in wanted {
+        match groups.iter_mut().find(|(of, _)| *of == axes(finding)) {
+            Some((_, group)) => group.push(finding),
+            None => groups.push((axes(finding), vec![finding])),
+        }
+    }
+    let folder = tempfile::tempdir().context("making a folder for the trials")?;
+    let mut finished = BTreeMap::new();
+    for ((subject, kernel, flavor, lifecycle), group) in groups {
+        eprintln!(
+            "{} of {}: {subject}, kernel {kernel}, {}, {lifecycle}",
+            group.len(),
+            wanted.len(),
+            flavor_word(flavor)
+        );
+        let words = ["run", "--subject", subject, "--kernel", kernel, "--flavor", flavor_word(flavor), "--lifecycle"];
+        let words = words.into_iter().chain([lifecycle.word(), "--retries", "0"]);
+        let mut args = Line::try_parse_from(words).map_err(|error| Usage(error.to_string()))?.run;
+        args.expectations = KnownFailures::None;
+        args.machines.store.tree = Some(tree.to_owned());
+        args.keep = folder.path().to_owned();
+        args.machines.jobs = jobs.or(args.machines.jobs);
+        let scenarios = group.iter().map(|finding| finding.scenario());
+        let scenarios = scenarios.collect::<Result<Vec<_>, String>>().map_err(Usage)?;
+        let (sender, receiver) = channel();
+        run::chosen(
+            &args,
+            Chosen { scenarios, whole: false, listener: Some(Box::new(Listener(sender))), silent: true },
+        )?;
+        finished.extend(receiver.try_iter().map(|one| (one.trial.scenario.clone(), one)));
+        if crate::process::interrupt::requested() {
+            break;
+        }
+    }
+    let outcome = |finding: &&'a Finding| {
+        let name = finding.scenario().map(|scenario| scenario.name).unwrap_or_default();
+        (*finding, Outcome::of(finding, finished.get(&name)))
+    };
+    Ok(wanted.iter().map(outcome).collect())
+}
+
+/// Hears what became of the trials.
+struct Listener(Sender<Finished>);
+
+impl Reporter for Listener {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        if let Event::TrialFinished(finished) = event {
+            // The receiver lives as long as the run.
+            let _ = self.0.send((**finished).clone());
+        }
+        Ok(())
+    }
+}
