@@ -11,23 +11,21 @@ use std::time::{Duration, Instant};
 use protocol::message::{Engine, Lifecycle, MountWay};
 use scenarios::{Program, Scenario};
 
+use super::batch::Batch;
 use super::buckets::{Bucket, Filed};
-use super::draw::{self, Wanted};
+use super::draw::Wanted;
 use super::every::Every;
 use super::finding::finding;
-use super::risk::{Risk, Traits};
+use super::knowledge::Knowledge;
+use super::learn::Needs;
+use super::one_cause::OneCause;
 use super::seen::Seen;
 use super::shrink::{smallest, steps};
 use super::sides::{Outcome, Planned, Side, Sides};
 use super::state::{CORPUS, State, StateError};
-use crate::judge::{FailureKind, Signature, Verdict};
+use crate::judge::{FailureKind, Group, Signature, Verdict};
 use crate::run::{News, Over, Work};
 
-/// What is done to the process of a program: now and then the others of these, which tell whether a dump leaves alone what
-/// goes on, and whether three times is as good as once.
-const LIFECYCLES: [Lifecycle; 3] = [Lifecycle::DumpRestore, Lifecycle::LeaveRunning, Lifecycle::ThreeTimes];
-/// Of programs that may well show what is known one in so many is run all the same.
-const RISKY: u64 = 32;
 /// A finding is not shrunk for longer, under KVM.
 const SHRINK: Duration = Duration::from_secs(10);
 /// So many programs are drawn at once as long as each second batch has a finding.
@@ -72,19 +70,20 @@ pub struct Settings<'a> {
 
 /// A campaign under way.
 pub struct Campaign<'a> {
-    settings: &'a Settings<'a>,
+    pub(super) settings: &'a Settings<'a>,
     work: &'a Work<'a>,
     shared: Mutex<Shared>,
-    risk: Mutex<Risk>,
+    pub(super) knowledge: Mutex<Knowledge>,
     start: Instant,
     /// Seconds of earlier runs.
     before: f64,
-    over: AtomicBool,
+    pub(super) over: AtomicBool,
 }
 
-struct Shared {
-    state: State,
-    corpus: Vec<Program>,
+pub(super) struct Shared {
+    pub(super) state: State,
+    pub(super) corpus: Vec<Program>,
+    one_cause: OneCause,
     saved: Instant,
     /// What could not be saved; it ends the campaign.
     unsaved: Option<StateError>,
@@ -100,12 +99,13 @@ impl<'a> Campaign<'a> {
     /// A campaign that begins, or goes on. `corpus` are programs to begin with.
     pub fn new(settings: &'a Settings<'a>, work: &'a Work<'a>, state: State, corpus: Vec<Program>) -> Self {
         let before = state.seconds;
-        let shared = Mutex::new(Shared { state, corpus, saved: Instant::now(), unsaved: None });
+        let shared =
+            Mutex::new(Shared { state, corpus, one_cause: OneCause::default(), saved: Instant::now(), unsaved: None });
         Self {
             settings,
             work,
             shared,
-            risk: Mutex::default(),
+            knowledge: Mutex::default(),
             start: Instant::now(),
             before,
             over: AtomicBool::new(false),
@@ -138,19 +138,21 @@ impl<'a> Campaign<'a> {
                 }
             }
         });
+        let broken = locked(&self.knowledge).avoid().words();
         let mut shared = self.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = shared.unsaved.take() {
             return Err(error);
         }
         self.settings.every.inspect(|every| every.note(&mut shared.state));
         shared.state.seconds = self.before + self.start.elapsed().as_secs_f64();
+        shared.state.broken = broken;
         shared.state.note();
         shared.state.save(&self.settings.folder)?;
         watch(&shared.state);
         Ok(shared.state)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
         locked(&self.shared)
     }
 
@@ -168,14 +170,13 @@ impl<'a> Campaign<'a> {
         drop(news);
         let mut batch = SMALLEST_BATCH.min(self.settings.batch);
         while !self.over.load(Ordering::Relaxed) && !crate::process::interrupt::requested() {
-            let Some((programs, risky)) = self.draw(batch) else { break };
+            let Some(Batch { together, alone }) = self.draw(batch) else { break };
             let mut failures = Vec::new();
-            sides.run(&programs, &mut |outcome| failures.extend(self.over(outcome)));
+            sides.run(&together, &mut |outcome| failures.extend(self.over(outcome)));
             // Much that is new at once is soon old.
             batch = if failures.is_empty() { batch * 2 } else { batch / 2 };
             batch = batch.clamp(SMALLEST_BATCH.min(self.settings.batch), self.settings.batch);
-            // They would take others along.
-            for program in risky {
+            for program in alone {
                 sides.run(&[program], &mut |outcome| failures.extend(self.over(outcome)));
             }
             for failure in failures {
@@ -187,67 +188,13 @@ impl<'a> Campaign<'a> {
                     self.done(&name);
                 }
             }
+            self.end_where_all_fail();
             self.save();
         }
     }
 
-    /// The next programs, and apart from them those that may well show what is known; none at the end. Every second
-    /// one has parents, as soon as there are some.
-    fn draw(&self, batch: usize) -> Option<(Vec<Planned>, Vec<Planned>)> {
-        if let Some(every) = self.settings.every {
-            let plan = |(number, program)| self.plan(number, program);
-            let programs: Vec<Planned> = every.take(batch, &self.over).into_iter().map(plan).collect();
-            return (!programs.is_empty()).then_some((programs, Vec::new()));
-        }
-        let (mut safe, mut risky, mut skipped) = (Vec::new(), Vec::new(), 0);
-        // Some are left out: a pack that is not full takes nearly as long.
-        while safe.len() < batch && !self.over.load(Ordering::Relaxed) {
-            let (seed, drawn) = self.next(batch - safe.len());
-            if drawn.is_empty() {
-                break;
-            }
-            for (number, parents) in drawn {
-                let Some(program) = draw::program(seed, number, &parents, &self.settings.wanted) else { continue };
-                let is_risky = locked(&self.risk).is_high(&Traits::of(&program));
-                match is_risky {
-                    false => safe.push(self.plan(number, program)),
-                    true if number % RISKY == 0 => risky.push(self.plan(number, program)),
-                    true => skipped += 1,
-                }
-            }
-        }
-        self.lock().state.skipped += skipped;
-        (!safe.is_empty() || !risky.is_empty()).then_some((safe, risky))
-    }
-
-    /// The seed, and numbers of programs that nobody has drawn yet, with two parents for every second one.
-    fn next(&self, count: usize) -> (u64, Vec<(u64, draw::Parents)>) {
-        let mut shared = self.lock();
-        let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
-        let count = left.min(count as u64);
-        let from = shared.state.next;
-        shared.state.next += count;
-        (shared.state.seed, draw::parents(shared.state.seed, from..from + count, &shared.corpus))
-    }
-
-    fn plan(&self, number: u64, program: Program) -> Planned {
-        let scenario = Scenario::generated(format!("fuzz/{number}"), program);
-        Planned { scenario, lifecycle: self.lifecycle(number) }
-    }
-
     fn done(&self, scenario: &str) {
         self.settings.every.inspect(|every| every.done(scenario));
-    }
-
-    /// What is done to the process of the program with this number.
-    fn lifecycle(&self, number: u64) -> Lifecycle {
-        let turn = |all: &[Lifecycle], number: u64| all[(number % all.len() as u64) as usize];
-        let Settings { lifecycles, other_lifecycle: other, .. } = self.settings;
-        match &lifecycles[..] {
-            [] if number % other == other - 1 => turn(&LIFECYCLES[1..], number / other),
-            [] => LIFECYCLES[0],
-            given => turn(given, number),
-        }
     }
 
     /// A program came back; without a failure nobody needs to look at it again.
@@ -280,17 +227,20 @@ impl<'a> Campaign<'a> {
             Verdict::Fail(kind) => kind.is_of_the_whole(),
             _ => false,
         };
-        if breaks || is_known || over.judgement.verdict == Verdict::Pass {
-            locked(&self.risk).learn(&Traits::of(&over.task.scenario.program), breaks);
+        let program = &over.task.scenario.program;
+        let is_finding = finding(over).is_some();
+        let fails = matches!(over.judgement.verdict, Verdict::Fail(_) | Verdict::Xfail(_)) && is_finding;
+        if self.settings.every.is_none() && (fails || over.judgement.verdict.group() == Group::Passed) {
+            locked(&self.knowledge).note(program, fails, breaks);
+            self.note_for_one_cause(&mut shared.one_cause, program, finding(over).filter(|_| fails));
         }
         if shared.state.learn(over) {
             if shared.corpus.len() >= CORPUS {
                 shared.corpus.remove(0);
             }
-            shared.corpus.push(over.task.scenario.program.clone());
+            shared.corpus.push(program.clone());
         }
-        let fails = matches!(over.judgement.verdict, Verdict::Fail(_) | Verdict::Xfail(_));
-        if self.settings.differential && outcome.signature.is_none() && fails && finding(over).is_some() {
+        if self.settings.differential && outcome.signature.is_none() && fails {
             *shared.state.known.entry("(fails everywhere in the same way)".to_owned()).or_default() += 1;
         }
         let signature = outcome.signature.clone()?;
@@ -310,6 +260,30 @@ impl<'a> Campaign<'a> {
             return None;
         }
         Some(Failure { signature, outcome })
+    }
+
+    /// What the rule of one cause is to know of a program: nothing of those that nobody can restore, of ordinary files where they
+    /// are only by the way, and of causes that the campaign is to go past.
+    fn note_for_one_cause(&self, all: &mut OneCause, program: &Program, signature: Option<Signature>) {
+        let needs = Needs::of(program);
+        let is_wanted = needs.is_detached() || self.settings.wanted.controls;
+        match signature {
+            _ if !is_wanted || needs.is_refused() => {}
+            Some(signature) if self.settings.known.contains(&signature) => {}
+            Some(signature) => all.fails(&signature),
+            None => all.passes(),
+        }
+    }
+
+    /// Ends the campaign where every program fails by one cause that is filed.
+    fn end_where_all_fail(&self) {
+        let mut shared = self.lock();
+        let found = shared.one_cause.found(self.start.elapsed()).cloned();
+        if let Some(signature) = found.filter(|signature| shared.state.buckets.has(signature)) {
+            shared.state.every_program_fails = Some(signature);
+            self.over.store(true, Ordering::Relaxed);
+            self.work.stop.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Files a failure, unless the reference engine says that nobody can do it; the first of its kind is made smaller.
@@ -386,6 +360,7 @@ impl<'a> Campaign<'a> {
         let mut shared = self.lock();
         self.settings.every.inspect(|every| every.note(&mut shared.state));
         shared.state.seconds = self.before + self.start.elapsed().as_secs_f64();
+        shared.state.broken = locked(&self.knowledge).avoid().words();
         shared.saved = Instant::now();
         shared.state.note();
         if let Err(error) = shared.state.save(&self.settings.folder) {
@@ -396,6 +371,6 @@ impl<'a> Campaign<'a> {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,7 @@
-//! Which programs a campaign runs: the N-th of a seed is always the same, as long as the corpus is.
+//! Which programs a campaign runs: the N-th of a seed is always the same, as long as the corpus is, and what was learnt.
+//!
+//! What is known to be broken ([`super::learn`]) is taken out of a program that has it: a step at a time is left out, and what
+//! hangs on it, until one is found without which the program is of use and needs nothing that is broken.
 
 use std::ops::Range;
 
@@ -6,6 +9,8 @@ use arbitrary::Unstructured;
 use scenarios::Program;
 use scenarios::live::{self, Terms};
 use scenarios::program::{Filesystem, Step};
+
+use super::learn::{Avoid, Needs};
 
 /// How many bytes a program is drawn from.
 const BYTES: usize = 4096;
@@ -17,8 +22,9 @@ const VISIBLE: u8 = 12;
 const LOST: u8 = 4;
 /// What is in memory.
 const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
-/// A program that is no use is drawn again so often.
+/// A program that is no use is drawn again so often; the later ones have no parents, which may all have what is broken.
 const TRIES: usize = 20;
+const TRIES_WITH_PARENTS: usize = 8;
 
 /// What is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +52,9 @@ pub fn parents(seed: u64, numbers: Range<u64>, corpus: &[Program]) -> Vec<(u64, 
     numbers.map(|number| (number, pair(&mut random))).collect()
 }
 
-/// The program with this number, from nothing or from two earlier ones; none when nothing of use came in a few tries.
-pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted) -> Option<Program> {
+/// The program with this number, from nothing or from two earlier ones, without what is broken; none when nothing of use came in
+/// a few tries.
+pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted, avoid: &Avoid) -> Option<Program> {
     let mut random = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut bytes = [0; BYTES];
     let shares = random.u8(..) >= wanted.alone;
@@ -55,27 +62,66 @@ pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted) -> Op
     let in_memory = u16::from(random.u8(..)) < wanted.memory;
     let without = if in_memory { wanted.terms.without } else { wanted.terms.without.and(MEMORY) };
     let steps = if random.u8(..) < LONG { wanted.terms.steps } else { wanted.terms.steps.min(SHORT) };
-    let controls = wanted.controls || random.u8(..) < VISIBLE;
+    let controls = wanted.controls || random.u8(..) < VISIBLE || avoid.is_all_detached();
     let may_be_lost = !controls && random.u8(..) < LOST;
     let wanted = &Wanted {
         terms: Terms { steps, detaches: !controls, shares, disks, without, ..wanted.terms },
         controls,
         ..*wanted
     };
-    for _ in 0..TRIES {
+    for tries in 0..TRIES {
         random.fill(&mut bytes);
         let mut u = Unstructured::new(&bytes);
         let drawn = match parents {
-            Some((one, other)) => live::mutate(&mut u, one, other, &wanted.terms),
-            None => live::program(&mut u, &wanted.terms),
+            Some((one, other)) if tries < TRIES_WITH_PARENTS => live::mutate(&mut u, one, other, &wanted.terms),
+            _ => live::program(&mut u, &wanted.terms),
         };
         let Ok(program) = drawn else { continue };
         let program = if wanted.controls { control(&mut u, &program, &wanted.terms) } else { program };
-        if is_of_use(&program, wanted, may_be_lost) {
-            return Some(program);
+        if !is_of_use(&program, wanted, may_be_lost) {
+            continue;
+        }
+        match avoid.hits(Needs::of(&program)) {
+            0 => return Some(program),
+            hits => {
+                if let Some(program) = mended(&program, hits, wanted, avoid, &mut random) {
+                    return Some(asserted(&mut u, program, &wanted.terms));
+                }
+            }
         }
     }
     None
+}
+
+/// A program with so many broken words, without them: without a step and what hangs on it, or without two.
+fn mended(
+    program: &Program,
+    hits: usize,
+    wanted: &Wanted,
+    avoid: &Avoid,
+    random: &mut fastrand::Rng,
+) -> Option<Program> {
+    let mut order: Vec<usize> = (0..program.steps.len()).collect();
+    order.retain(|&at| !matches!(program.steps[at].step, Step::Assert { .. }));
+    random.shuffle(&mut order);
+    let mut best = None;
+    for at in order {
+        let mut without = program.clone();
+        without.steps.remove(at);
+        let without = live::repair_within(&without, &wanted.terms);
+        if !is_of_use(&without, wanted, false) {
+            continue;
+        }
+        match avoid.hits(Needs::of(&without)) {
+            0 => return Some(without),
+            fewer if fewer < hits && best.as_ref().is_none_or(|(least, _)| fewer < *least) => {
+                best = Some((fewer, without));
+            }
+            _ => {}
+        }
+    }
+    let (fewer, program) = best?;
+    mended(&program, fewer, wanted, avoid, random)
 }
 
 /// The program without its lazy unmounts.
@@ -83,7 +129,12 @@ fn control(u: &mut Unstructured<'_>, program: &Program, terms: &Terms) -> Progra
     let mut without = program.clone();
     without.steps.retain(|line| !matches!(line.step, Step::Unmount { lazy: true, .. }));
     let without = live::repair_within(&without, terms);
-    if terms.assertions { live::assert(u, &without, terms).unwrap_or(without) } else { without }
+    asserted(u, without, terms)
+}
+
+/// With assertions of what the model says, if the terms want some.
+fn asserted(u: &mut Unstructured<'_>, program: Program, terms: &Terms) -> Program {
+    if terms.assertions { live::assert(u, &program, terms).unwrap_or(program) } else { program }
 }
 
 /// Whether it holds something to look at, and can be restored, or nobody can and that is wanted.

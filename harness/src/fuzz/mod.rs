@@ -8,7 +8,10 @@
 //! - [`draw`]: which programs
 //! - [`every`]: all programs up to a depth instead
 //! - [`sides`]: on what they run, and a comparison of kernels and subjects
-//! - [`seen`], [`risk`]: what is known comes less often, and costs less
+//! - [`learn`], [`risk`], `knowledge`: what the subject cannot do, so that programs are drawn without it
+//! - `batch`: which programs run next, together or alone
+//! - `one_cause`: where every program fails, the campaign ends
+//! - [`seen`]: what is known costs less
 //! - `finding`, [`buckets`]: what a finding is
 //! - [`features`], [`arcs`]: what is new
 //! - `shrink`: a finding, made small
@@ -16,12 +19,16 @@
 //! - [`page`]: how it went, for a browser
 
 pub mod arcs;
+mod batch;
 pub mod buckets;
 pub mod campaign;
 pub mod draw;
 pub mod every;
 pub mod features;
 mod finding;
+mod knowledge;
+pub mod learn;
+mod one_cause;
 pub mod page;
 pub mod risk;
 pub mod seen;

@@ -1,5 +1,5 @@
-//! Which programs may well fail as a whole, as others did that are filed. A campaign that knows such a mistake of its subject
-//! would else meet it all the time: each such program costs a pack. What is filed of programs that are restored wrongly
+//! Which programs may well fail as a whole, as others did that are filed, where no capability explains it ([`super::learn`]). A
+//! campaign that knows such a mistake of its subject would else meet it all the time: each such program costs a pack. What is filed of programs that are restored wrongly
 //! costs nothing and is not learned.
 //!
 //! Learned while the campaign runs, by logistic regression with a step size of its own for each weight (AdaGrad), from the spelling
@@ -18,8 +18,8 @@ const WEIGHTS: usize = 1 << 14;
 /// The first step of a weight.
 const STEP: f32 = 0.3;
 
-/// A program is left out when it is as likely as this to fail as a whole, as others did: that costs what thirty programs cost.
-const HIGH: f32 = 0.04;
+/// A program is at risk when it is as likely as this to fail as a whole, as others did: that costs what thirty programs cost.
+pub const HIGH: f32 = 0.04;
 /// What every program has; its weight is how likely it is in general, and that is little where nothing was learned yet.
 const ANY: &str = "any";
 const LITTLE: f32 = -4.0;
@@ -44,11 +44,6 @@ impl Default for Risk {
 }
 
 impl Risk {
-    /// Whether a program may well fail as a whole.
-    pub fn is_high(&self, traits: &Traits) -> bool {
-        self.probability(traits) > HIGH
-    }
-
     /// What a program did: it failed as a whole, or it did not.
     pub fn learn(&mut self, traits: &Traits, fails: bool) {
         let error = self.probability(traits) - if fails { 1.0 } else { 0.0 };
@@ -58,7 +53,8 @@ impl Risk {
         }
     }
 
-    fn probability(&self, traits: &Traits) -> f32 {
+    /// How likely a program is to fail as a whole.
+    pub fn probability(&self, traits: &Traits) -> f32 {
         let sum: f32 = traits.0.iter().map(|&at| self.weights[at]).sum();
         1.0 / (1.0 + (-sum).exp())
     }
@@ -157,7 +153,7 @@ mod tests {
         let (mut right, mut wrong) = ([0, 0], [0, 0]);
         for program in programs(2, 400) {
             let shows = shows(&program);
-            let said = risk.is_high(&Traits::of(&program)) == shows;
+            let said = (risk.probability(&Traits::of(&program)) > HIGH) == shows;
             (if said { &mut right } else { &mut wrong })[usize::from(shows)] += 1;
         }
         assert!(right[1] > 4 * wrong[1] && right[0] > 4 * wrong[0], "right {right:?}, wrong {wrong:?}");
@@ -168,8 +164,8 @@ mod tests {
         let mut risk = Risk::default();
         let all: Vec<Traits> = programs(3, 50).iter().map(Traits::of).collect();
         all.iter().for_each(|traits| risk.learn(traits, false));
-        assert!(!all.iter().any(|traits| risk.is_high(traits)));
-        assert!(!Risk::default().is_high(&all[0]), "nothing is known yet");
+        assert!(!all.iter().any(|traits| risk.probability(traits) > HIGH));
+        assert!(Risk::default().probability(&all[0]) <= HIGH, "nothing is known yet");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::arcs::Arcs;
 use super::buckets::Buckets;
 use super::every::Progress;
 use super::features::{self, Features};
+use crate::judge::Signature;
 use crate::run::Over;
 
 /// The version of `state.json`.
@@ -56,7 +57,8 @@ pub struct State {
     pub programs: u64,
     /// Programs that could not be carried out, or lacked something.
     pub unusable: u64,
-    /// Programs that were left out: they might well have failed as a whole, in a known way.
+    /// Programs that were left out: they might well have failed as a whole, in a known way, or could not be drawn without what
+    /// is broken.
     #[serde(default)]
     pub skipped: u64,
     /// Machines that were thrown away.
@@ -76,6 +78,12 @@ pub struct State {
     pub buckets: Buckets,
     /// How it went.
     pub history: Vec<Point>,
+    /// Why this run ended before its time: every program fails like this.
+    #[serde(skip)]
+    pub every_program_fails: Option<Signature>,
+    /// What is broken, as far as this run has learnt.
+    #[serde(skip)]
+    pub broken: Vec<String>,
 }
 
 /// Why a campaign cannot go on from its folder.

@@ -22,7 +22,7 @@ use crate::fuzz::draw::Wanted;
 use crate::fuzz::{Campaign, Every, Seen, Settings, Side, State, buckets};
 use crate::judge::range::Version;
 use crate::judge::verdict::flavor_word;
-use crate::judge::{Judgement, Trial};
+use crate::judge::{Judgement, Signature, Trial};
 use crate::machine::Backend;
 use crate::run::Work;
 use crate::subject::{self, Manner, Subject};
@@ -41,10 +41,14 @@ Examples:
   zdtm-detached fuzz --lifecycle three-times --lifecycle leave-running-dump
   zdtm-detached fuzz --subject reference --backend host          the engine on this machine's own kernel: fast
   zdtm-detached fuzz --subject reference+fault:undeleted --backend host --first --time 1m
+  zdtm-detached fuzz --subject src:../criu --past 'restore-failed ...'   go on past what breaks every program
   zdtm-detached fuzz --exhaustive 5 --subject src:../criu        nothing at random: every short program, then it ends
 
 All is in the folder (--state) after every batch: state.json, from which the same command goes on; findings/*.scn, each with how to
 run it; index.html. A file of findings/ copied into the catalogue is a regression test.
+
+Programs are drawn without what is found to be broken, most of the time. Where every program fails by one cause the campaign
+says so within a minute and ends; --past CAUSE goes on, with what else there is.
 
 Exit status: 0 nothing was found, 1 something was, 2 wrong usage, 3 infrastructure, 130 interrupted.")]
 pub struct FuzzArgs {
@@ -92,6 +96,10 @@ pub struct FuzzArgs {
     /// Findings that are known, a signature on each line: they are counted only
     #[arg(long, value_name = "FILE")]
     pub known: Option<PathBuf>,
+    /// A cause by which every program fails, as the campaign says it: known, and the campaign goes on; may be given more
+    /// than once
+    #[arg(long, value_name = "CAUSE")]
+    pub past: Vec<String>,
     /// Folder of the campaign's state
     #[arg(long, value_name = "DIR", default_value = "zdtm-fuzz")]
     pub state: PathBuf,
@@ -158,10 +166,11 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let flavor = plan::single("--flavor", &args.axes.flavor, Some(Flavor::Ns))?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
-    let known = match &args.known {
+    let mut known = match &args.known {
         Some(file) => buckets::known(file).map_err(|error| Usage(format!("--known {}: {error}", file.display())))?,
         None => BTreeSet::new(),
     };
+    known.extend(args.past.iter().map(|cause| Signature(cause.trim().to_owned())));
     let corpus = args.corpus.as_deref().map(corpus).transpose()?.unwrap_or_default();
     let pairs: Vec<(&String, &Subject)> =
         kernels.iter().flat_map(|kernel| subjects.iter().map(move |subject| (kernel, subject))).collect();
@@ -278,7 +287,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     view.end(&state)?;
     Ok(match () {
         () if crate::process::interrupt::requested() => 130,
-        () if state.buckets.is_empty() => 0,
+        () if state.buckets.is_empty() && state.every_program_fails.is_none() => 0,
         () => 1,
     })
 }

@@ -12,6 +12,7 @@ use super::{FuzzArgs, FuzzFormat};
 use crate::fuzz::page::{duration, page};
 use crate::fuzz::{State, buckets};
 use crate::judge::Signature;
+use crate::report::epilogue::quoted;
 
 /// A log gets a line so often.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -120,8 +121,15 @@ impl<'a> View<'a> {
                 for (signature, count) in &state.known {
                     writeln!(out, "{count:>6} x  known: {signature}")?;
                 }
+                for words in &state.broken {
+                    writeln!(out, "drawn without: {words}")?;
+                }
                 writeln!(out, "{}", self.line(state))?;
             }
+        }
+        if let Some(signature) = &state.every_program_fails {
+            let past = quoted(&signature.0);
+            eprintln!("every program fails: {signature}; `--past {past}` goes on");
         }
         Ok(())
     }
@@ -141,6 +149,9 @@ struct Document<'a> {
     skipped: u64,
     flaky: u64,
     unusable: u64,
+    drawn_without: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    every_program_fails: Option<&'a Signature>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exhaustive: Option<Exhaustive>,
     buckets: Vec<Row<'a>>,
@@ -189,6 +200,8 @@ impl<'a> Document<'a> {
             skipped: state.skipped,
             flaky: state.flaky,
             unusable: state.unusable,
+            drawn_without: &state.broken,
+            every_program_fails: state.every_program_fails.as_ref(),
             exhaustive: state.every.as_ref().map(|every| Exhaustive {
                 depth: every.depth,
                 done: every.done(state.next),

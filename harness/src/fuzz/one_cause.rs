@@ -1,0 +1,73 @@
+//! Whether every program fails by one cause: then a campaign finds nothing else, and says so instead of going on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::judge::Signature;
+
+/// So many programs have failed before it is said, none of them in another way.
+const PROGRAMS: u64 = 40;
+/// Where programs take long, fewer will do after a while.
+const PROGRAMS_IN_TIME: u64 = 15;
+const TIME: Duration = Duration::from_secs(40);
+/// So many of a hundred have the cause; what is rare may be said in another way.
+const SHARE: u64 = 90;
+
+/// What became of the programs that are wanted: those with something detached, or all of a campaign without.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OneCause {
+    passed: bool,
+    failed: BTreeMap<Signature, u64>,
+}
+
+impl OneCause {
+    /// A program passed, or may be restored as far as anybody knows.
+    pub(super) fn passes(&mut self) {
+        self.passed = true;
+    }
+
+    /// A program failed.
+    pub(super) fn fails(&mut self, signature: &Signature) {
+        *self.failed.entry(signature.clone()).or_default() += 1;
+    }
+
+    /// The cause by which every program fails, after this time.
+    pub(super) fn found(&self, after: Duration) -> Option<&Signature> {
+        let all: u64 = self.failed.values().sum();
+        let (signature, most) = self.failed.iter().max_by_key(|(_, count)| **count)?;
+        let enough = if after >= TIME { PROGRAMS_IN_TIME } else { PROGRAMS };
+        (!self.passed && all >= enough && most * 100 >= all * SHARE).then_some(signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(seconds: u64, failed: &[(&str, u64)]) -> Option<String> {
+        let mut all = OneCause::default();
+        for (name, count) in failed {
+            (0..*count).for_each(|_| all.fails(&Signature((*name).to_owned())));
+        }
+        all.found(Duration::from_secs(seconds)).map(ToString::to_string)
+    }
+
+    #[test]
+    fn it_is_said_where_all_fail_by_one_cause() {
+        assert_eq!(after(5, &[("a", 40)]).as_deref(), Some("a"));
+        assert_eq!(after(5, &[("a", 39)]), None, "too few");
+        assert_eq!(after(50, &[("a", 15)]).as_deref(), Some("a"), "within a minute also where programs are slow");
+        assert_eq!(after(50, &[("a", 14)]), None);
+        assert_eq!(after(5, &[("a", 95), ("b", 5)]).as_deref(), Some("a"));
+        assert_eq!(after(5, &[("a", 80), ("b", 20)]), None, "there is more to find");
+        assert_eq!(after(50, &[]), None);
+    }
+
+    #[test]
+    fn one_that_passes_is_enough_to_go_on() {
+        let mut all = OneCause::default();
+        (0..1000).for_each(|_| all.fails(&Signature("a".to_owned())));
+        all.passes();
+        assert_eq!(all.found(Duration::from_secs(1000)), None);
+    }
+}
