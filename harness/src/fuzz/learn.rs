@@ -11,7 +11,8 @@
 use std::collections::BTreeMap;
 
 use scenarios::Program;
-use scenarios::capability::{Base, Capability, Profile, Word, profile};
+use scenarios::capability::{Base, Capability, Word, profile};
+use scenarios::model::Model;
 
 /// As many programs have to fail before a word is taken for broken.
 const FEWEST: u32 = 3;
@@ -23,6 +24,10 @@ const ENOUGH: u32 = 24;
 const ENOUGH_WITHOUT_A_PASS: u32 = 60;
 /// No more different needs are remembered.
 const NEEDS: usize = 4096;
+
+/// Of a program with a detached mount of the filesystem that all programs of its process share. Several of them in one process
+/// need a second mount, which none needs by itself.
+const SHARED: Mask = Mask(1 << 63);
 
 /// What a program needs, a bit for each word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,15 +87,15 @@ impl Mask {
 impl Needs {
     /// Those of a program.
     pub fn of(program: &Program) -> Self {
-        Self::of_profile(&profile(program))
-    }
-
-    fn of_profile(profile: &Profile) -> Self {
+        let profile = profile(program);
+        let shares = Model::run(program).is_ok_and(|model| model.holds_detached_of_the_top());
         let detached = profile.is_detached();
         let bases = profile.bases.iter().copied().filter(|base| *base != Base::Visible).map(Word::Base);
         let capabilities = profile.capabilities.iter().copied().map(Word::Capability);
         let all = detached.then_some(Word::Detached).into_iter().chain(bases).chain(capabilities);
-        Needs { mask: Mask::of(all), detached, refused: profile.capabilities.contains(&Capability::Refusal) }
+        let Mask(mask) = Mask::of(all);
+        let mask = Mask(if shares { mask | SHARED.0 } else { mask });
+        Needs { mask, detached, refused: profile.capabilities.contains(&Capability::Refusal) }
     }
 
     /// Whether something is held on a detached mount.
@@ -134,7 +139,11 @@ impl Learned {
 
     /// What to draw without.
     pub fn avoid(&self) -> Avoid {
-        Avoid { detached: self.detached.broken.clone(), visible: self.visible.broken.clone() }
+        let mut detached = self.detached.broken.clone();
+        if detached.contains(&Mask::of([Word::Capability(Capability::SecondMount)])) {
+            detached.push(SHARED);
+        }
+        Avoid { detached, visible: self.visible.broken.clone() }
     }
 }
 
@@ -204,12 +213,13 @@ impl Avoid {
     pub fn words(&self) -> Vec<String> {
         let text = |mask: &Mask| mask.words().map(|word| word.to_string()).collect::<Vec<_>>().join(" with ");
         let visible = self.visible.iter().map(|mask| format!("{} in ordinary files", text(mask)));
-        self.detached.iter().map(text).chain(visible).collect()
+        self.detached.iter().filter(|mask| **mask != SHARED).map(text).chain(visible).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use scenarios::capability::Profile;
     use scenarios::live::Terms;
 
     use super::super::draw::{self, Wanted};
@@ -238,7 +248,7 @@ mod tests {
 
     #[test]
     fn programs_are_drawn_without_what_is_broken() {
-        for word in ["subdir", "deleted", "directory", "hard-link", "same-mount"] {
+        for word in ["subdir", "deleted", "directory", "hard-link", "second-mount"] {
             let word: Word = word.parse().unwrap();
             let (_, without_a_lack) = campaign(400, |_| false);
             let (learned, drawn) = campaign(400, lacks(word));
@@ -252,6 +262,16 @@ mod tests {
             // They are mended, not thrown away.
             assert!(drawn.len() > 390, "{word}: {} programs", drawn.len());
         }
+    }
+
+    #[test]
+    fn where_second_mounts_are_broken_programs_make_none_for_each_other() {
+        let (learned, _) = campaign(400, lacks(Word::Capability(Capability::SecondMount)));
+        let needs = |text: &str| Needs::of(&scenarios::text::program(text).expect("a program"));
+        let of_the_top = needs("mkdir d\nwrite d/f \"x\"\nbind d b\nfd0 = open b/f\numount-lazy b\n");
+        let of_its_own = needs("mount tmpfs a\nwrite a/f \"x\"\nbind a b\nfd0 = open b/f\numount-lazy b\n");
+        assert_eq!([of_the_top, of_its_own].map(|needs| learned.avoid().hits(needs)), [1, 0]);
+        assert_eq!(Learned::default().avoid().hits(of_the_top), 0);
     }
 
     #[test]
@@ -299,6 +319,6 @@ mod tests {
         assert!(learned.note(needs, true), "no program passes");
         let mut learned = Learned::default();
         (0..200).for_each(|_| assert!(!learned.note(Needs { refused: true, ..needs }, true)));
-        assert_eq!(Word::all().count().min(64), Word::all().count(), "each word has a bit");
+        assert!(Word::all().count() < 63, "each word has a bit");
     }
 }
