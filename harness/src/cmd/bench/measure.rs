@@ -33,7 +33,7 @@ pub(super) struct Bench<'a> {
     pub(super) figures: Vec<Figure>,
     spec: VmSpec,
     pub(super) args: &'a BenchArgs,
-    work: PathBuf,
+    pub(super) work: PathBuf,
     next: u64,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Bench<'a> {
         self.figures.push(Figure { name: name.into(), value, unit, ratio_to: None });
     }
 
-    fn ratio(&mut self, name: impl Into<String>, value: f64, to: &str) {
+    pub(super) fn ratio(&mut self, name: impl Into<String>, value: f64, to: &str) {
         self.figures.push(Figure { name: name.into(), value, unit: "x", ratio_to: Some(to.to_owned()) });
     }
 
@@ -219,33 +219,40 @@ impl<'a> Bench<'a> {
 
     /// What a developer waits for.
     fn one_scenario(&mut self) -> anyhow::Result<()> {
-        let file = self.work.join("one.scn");
-        std::fs::write(&file, format!("# One file.\noutcome restored\n\n{PROGRAM}assert fd0 link \"/f\"\n"))?;
+        let file = self.write_scenario()?;
         let mut times = Vec::new();
         for _ in 0..COPIES {
-            let mut command = Command::new(std::env::current_exe()?);
-            command
-                .arg("run")
-                .arg(&file)
-                .args(["-j1", "--accel", self.spec.accelerator.name(), "--keep"])
-                .arg(self.work.join("keep"));
-            let store = &self.args.machines.store;
-            let paths = [("--cache", &store.cache), ("--tree", &store.tree), ("--qemu", &self.args.machines.qemu)];
-            for (flag, path) in paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?))) {
-                command.arg(flag).arg(path);
-            }
             let start = Instant::now();
-            let output = command.stdin(Stdio::null()).output()?;
+            self.run_one(&file, &[])?;
             times.push(ms(start.elapsed()));
-            if !output.status.success() {
-                bail!(
-                    "`run` of one scenario ended with {}:\n{}",
-                    output.status,
-                    String::from_utf8_lossy(&output.stderr)
-                );
-            }
         }
         self.figure("run of one scenario, from the start to its end", median(&mut times), "ms");
+        Ok(())
+    }
+
+    /// A file with one scenario, which any criu restores.
+    pub(super) fn write_scenario(&self) -> anyhow::Result<PathBuf> {
+        let file = self.work.join("one.scn");
+        std::fs::write(&file, format!("# One file.\noutcome restored\n\n{PROGRAM}assert fd0 link \"/f\"\n"))?;
+        Ok(file)
+    }
+
+    /// `run` of a scenario, as a user types it; it must pass.
+    pub(super) fn run_one(&self, file: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let accelerator = self.spec.accelerator.name();
+        command.arg("run").arg(file).args(["-j1", "--accel", accelerator, "--keep"]).arg(self.work.join("keep"));
+        command.args(arguments);
+        let store = &self.args.machines.store;
+        let paths = [("--cache", &store.cache), ("--tree", &store.tree), ("--qemu", &self.args.machines.qemu)];
+        for (flag, path) in paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?))) {
+            command.arg(flag).arg(path);
+        }
+        let output = command.stdin(Stdio::null()).output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("`run` of one scenario ended with {}:\n{said}", output.status);
+        }
         Ok(())
     }
 
@@ -334,11 +341,11 @@ fn exchange(
     }
 }
 
-fn ms(duration: Duration) -> f64 {
+pub(super) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

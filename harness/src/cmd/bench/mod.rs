@@ -3,10 +3,13 @@
 //! Absolute times say what the machine is and how busy it is; only ratios say what the harness is. `measure` takes the
 //! figures, this file chooses and prints them.
 
+mod change;
+mod failing;
 mod measure;
 mod packed;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -23,6 +26,7 @@ A ratio has `x` for its unit and says of what. Absolute times hold for this mach
 
 Examples:
   zdtm-detached bench
+  zdtm-detached bench --failing --criu ../criu     what failures cost, and a changed line of criu
   zdtm-detached bench --format json --long")]
 pub struct BenchArgs {
     /// How the figures are written
@@ -37,6 +41,12 @@ pub struct BenchArgs {
     /// Only how many programs a second go through packs
     #[arg(long)]
     pub packed: bool,
+    /// Only what failures cost: trials a second where each restore fails, and where each succeeds
+    #[arg(long, conflicts_with = "packed")]
+    pub failing: bool,
+    /// How long it takes from a changed line of this criu tree to the verdict of one scenario, too; the tree is copied
+    #[arg(long, value_name = "DIR")]
+    pub criu: Option<PathBuf>,
     /// Go on to 1,000 trials in one VM, which takes some minutes
     #[arg(long)]
     pub long: bool,
@@ -90,9 +100,26 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
     spec.accelerator = args.machines.accelerator(&spec)?.accelerator;
     let mut bench = Bench::new(spec, folder.path(), args)?;
     let source = packed::Source { store: &store, kernel: &kernel, work: folder.path() };
-    let outcome = if args.packed { Ok(()) } else { bench.take_all() }.and_then(|()| bench.packed(&source));
+    let outcome = take(&mut bench, &source);
     write(args.format, &bench.figures, &mut io::stdout())?;
     outcome.map(|()| 0)
+}
+
+fn take(bench: &mut Bench<'_>, source: &packed::Source<'_>) -> anyhow::Result<()> {
+    let BenchArgs { packed, failing, ref criu, .. } = *bench.args;
+    if !packed && !failing {
+        bench.take_all()?;
+    }
+    if !failing {
+        bench.packed(source)?;
+    }
+    if !packed {
+        bench.failing(source)?;
+    }
+    match criu {
+        Some(criu) => bench.change(criu, source.kernel),
+        None => Ok(()),
+    }
 }
 
 fn write(format: Format, figures: &[Figure], out: &mut dyn Write) -> io::Result<()> {

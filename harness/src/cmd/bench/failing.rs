@@ -1,0 +1,105 @@
+//! What a failure costs: the same trials with an engine that restores all of them, and with one that fails each restore.
+//!
+//! Both are the reference engine: one of them cannot open directories on detached mounts, and each of these scenarios needs
+//! that. The first failure of the cause is run again in a new machine, as in every run.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::channel;
+use std::time::Instant;
+
+use anyhow::{bail, ensure};
+use protocol::Fault;
+use protocol::lack::Lack;
+use scenarios::Scenario;
+use scenarios::capability::{Capability, Word, profile};
+
+use super::super::plan::Axes;
+use super::super::select::select;
+use super::Bench;
+use super::packed::Source;
+use crate::judge::{FailureKind, Judgement, Trial, Verdict};
+use crate::run::{Confirm, Task, Work, Worker, confirm, sharing};
+use crate::subject::{Manner, Parts, Subject};
+
+/// So many scenarios of the catalogue take part.
+const SCENARIOS: usize = 40;
+
+impl Bench<'_> {
+    pub(super) fn failing(&mut self, source: &Source<'_>) -> anyhow::Result<()> {
+        let tree = crate::image::tree::locate(self.args.machines.store.tree.as_deref())?;
+        let mut chosen = select(&[], &tree)?;
+        chosen.retain(takes_part);
+        chosen.truncate(SCENARIOS);
+        ensure!(chosen.len() > 1, "the catalogue has no scenarios with directories on detached mounts");
+        let directory = Fault::Lacks(Lack::Directory);
+        let passing = self.one_by_one(source, &Subject::Reference(None), &chosen, Verdict::Pass)?;
+        let lacking = Subject::Reference(Some(directory));
+        let failing = self.one_by_one(source, &lacking, &chosen, Verdict::Fail(FailureKind::RestoreFailed))?;
+        let name = "trials that pass, one VM";
+        self.figure(name, passing, "1/s");
+        self.figure("the same trials, each restore fails", failing, "1/s");
+        self.ratio("the same trials, each restore fails, ratio", failing / passing, name);
+        Ok(())
+    }
+
+    /// Trials a second in one VM that is warm; each must come to this.
+    fn one_by_one(
+        &self,
+        source: &Source<'_>,
+        subject: &Subject,
+        scenarios: &[Scenario],
+        verdict: Verdict,
+    ) -> anyhow::Result<f64> {
+        let machines = &self.args.machines;
+        let folder = source.work.join("failing");
+        let specs = machines.vms(source.store, source.kernel, &Parts::plain(source.store), &folder)?;
+        let known = |_: &Trial, _: Option<&str>, judgement: Judgement| judgement;
+        let (queue, stop) = (Mutex::new(VecDeque::new()), AtomicBool::new(false));
+        let work = Work {
+            tasks: &queue,
+            specs: &specs,
+            known: &known,
+            campaign: false,
+            stop: &stop,
+            timeout_scale: machines.timeout_scale,
+            retries: 1,
+            confirm: Confirm::from(confirm::Wanted::Cause),
+            repeat: 1,
+            pack: 0,
+        };
+        let (news, _heard) = channel();
+        let mut worker = Worker::new(0, &work, news);
+        let tasks = |subject: &Subject| -> Vec<Task> {
+            Axes::default().tasks(source.kernel, subject, Manner::default(), scenarios)
+        };
+        let warm_up = tasks(&Subject::Reference(None)).into_iter().take(1).collect();
+        worker.run_all(warm_up, &mut |_| {});
+        let mut other = None;
+        let all = tasks(subject);
+        let count = all.len();
+        let start = Instant::now();
+        worker.run_all(all, &mut |over| {
+            if over.judgement.verdict != verdict {
+                other.get_or_insert(format!(
+                    "{}: {} {}",
+                    over.task.trial, over.judgement.verdict, over.judgement.reason
+                ));
+            }
+        });
+        let seconds = start.elapsed().as_secs_f64();
+        match other {
+            Some(other) => bail!("a trial did not come to {verdict}: {other}"),
+            None => Ok(count as f64 / seconds),
+        }
+    }
+}
+
+/// Whether a scenario needs a directory on a detached mount, and nothing that not every machine has.
+fn takes_part(scenario: &Scenario) -> bool {
+    let needs = profile(&scenario.program);
+    let has = |capability| needs.has(Word::Capability(capability));
+    let in_memory = sharing::needs(&scenario.program).is_some_and(|needs| needs.disks == 0);
+    in_memory && needs.is_detached() && has(Capability::Directory) && !has(Capability::Refusal)
+}
