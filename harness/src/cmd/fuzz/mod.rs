@@ -41,7 +41,7 @@ Examples:
   zdtm-detached fuzz --lifecycle three-times --lifecycle leave-running-dump
   zdtm-detached fuzz --subject reference --backend host          the engine on this machine's own kernel: fast
   zdtm-detached fuzz --subject reference+fault:undeleted --backend host --first --time 1m
-  zdtm-detached fuzz --subject src:../criu --past 'restore-failed ...'   go on past what breaks every program
+  zdtm-detached fuzz --subject src:../criu --past CAUSE          go on past what every program fails by
   zdtm-detached fuzz --exhaustive 5 --subject src:../criu        nothing at random: every short program, then it ends
 
 All is in the folder (--state) after every batch: state.json, from which the same command goes on; findings/*.scn, each with how to
