@@ -18,6 +18,8 @@ const LIFECYCLES: [Lifecycle; 3] = [Lifecycle::DumpRestore, Lifecycle::LeaveRunn
 const RISKY: u64 = 32;
 /// For each program of a batch so many are drawn at most, to find enough that are not likely to fail.
 const DRAWN: usize = 2;
+/// They are drawn in parts of so many; after one in which all are likely to fail no more are drawn.
+const PART: usize = 16;
 /// Where these are too few others come along, until so many are expected to fail.
 const EXPECTED: f32 = 0.5;
 
@@ -48,10 +50,15 @@ impl Campaign<'_> {
         let avoid = locked(&self.knowledge).avoid();
         let mut batch = Batch::default();
         let (mut others, mut skipped, mut tried) = (Vec::new(), 0, 0);
-        while batch.together.len() < size && (tried < DRAWN * size || batch.is_empty() && others.is_empty()) {
+        let wants_more = |tried: usize, batch: &Batch, others: usize| match (batch.together.len(), others) {
+            (0, 0) => batch.alone.is_empty() || tried < DRAWN * size,
+            (0, others) => others < PART / 2,
+            (together, _) => together < size && tried < DRAWN * size,
+        };
+        while wants_more(tried, &batch, others.len()) {
             // Where nothing can be drawn without what is broken, it is drawn with it.
             let avoid = if tried < 2 * DRAWN * size { &avoid } else { &Avoid::default() };
-            let (seed, drawn) = self.next(size - batch.together.len());
+            let (seed, drawn) = self.next((size - batch.together.len()).min(PART));
             if drawn.is_empty() || self.over.load(Ordering::Relaxed) {
                 break;
             }

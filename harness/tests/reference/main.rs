@@ -15,7 +15,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 11] = [
+const TESTS: [(&str, Test); 13] = [
     ("both_ways_agree", same::both_ways_agree),
     ("generated_variations_come_back", same::generated_variations_come_back),
     ("what_cannot_come_back_is_refused", refused::what_cannot_come_back_is_refused),
@@ -26,6 +26,8 @@ const TESTS: [(&str, Test); 11] = [
         "a_comparison_of_two_engines_finds_the_mistake_of_one",
         planted::a_comparison_of_two_engines_finds_the_mistake_of_one,
     ),
+    ("a_campaign_learns_what_is_broken", planted::a_campaign_learns_what_is_broken),
+    ("a_campaign_ends_where_every_program_fails", planted::a_campaign_ends_where_every_program_fails),
     ("what_is_known_costs_nothing", planted::what_is_known_costs_nothing),
     ("every_short_program_comes_back", every::every_short_program_comes_back),
     ("a_mistake_is_found_by_the_shortest_program", every::a_mistake_is_found_by_the_shortest_program),

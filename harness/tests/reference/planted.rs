@@ -57,3 +57,36 @@ pub(crate) fn what_is_known_costs_nothing() -> Result<(), Failed> {
         status => Err(format!("ended with {status:?}, {count} known, {resets} resets: {told:#}").into()),
     }
 }
+
+/// What an engine has not learnt is named, and hardly any program has it after that.
+pub(crate) fn a_campaign_learns_what_is_broken() -> Result<(), Failed> {
+    let told = campaign(&["--subject", "reference+lacks:deleted", "--programs", "1500"])?;
+    let failed: u64 = told["buckets"].as_array().into_iter().flatten().filter_map(|one| one["count"].as_u64()).sum();
+    match told["drawn_without"].as_array().map(Vec::as_slice) {
+        Some([word]) if word == "deleted" && (3..150).contains(&failed) => Ok(()),
+        _ => Err(format!("{failed} failed: {told:#}").into()),
+    }
+}
+
+/// Where nothing can be found but one cause the campaign ends before its time, and goes on when it is told to go past it.
+pub(crate) fn a_campaign_ends_where_every_program_fails() -> Result<(), Failed> {
+    let subject = ["--subject", "reference+fault:refuses-all", "--controls", "--programs", "2000"];
+    let told = campaign(&subject)?;
+    let Some(cause) = told["every_program_fails"].as_str() else { return Err(format!("it goes on: {told:#}").into()) };
+    let past = campaign(&[&subject[..], &["--past", cause]].concat())?;
+    let ran = |told: &serde_json::Value| told["programs"].as_u64().unwrap_or_default();
+    let known = past["known"][cause].as_u64().unwrap_or_default();
+    if ran(&told) < 60 && past["every_program_fails"].is_null() && known > 40 {
+        return Ok(());
+    }
+    Err(format!("{} programs, then {}, {known} known: {past:#}", ran(&told), ran(&past)).into())
+}
+
+/// A campaign on the host with one machine, as its document tells it.
+fn campaign(arguments: &[&str]) -> Result<serde_json::Value, Failed> {
+    let folder = tempfile::tempdir()?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
+    command.arg("fuzz").args(arguments).args(["--backend", "host", "-j", "1", "--time", "60s", "--format", "json"]);
+    let output = command.arg("--state").arg(folder.path()).stderr(Stdio::inherit()).output()?;
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
