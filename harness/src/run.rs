@@ -131,6 +131,9 @@ pub struct Work<'a> {
     pub retries: u32,
     /// Of which failures.
     pub confirm: Confirm,
+    /// The first run of a trial is as thorough as one that confirms a failure: it sends its images, and tries a failed restore
+    /// again.
+    pub thorough: bool,
     /// How often each trial is run; at least once.
     pub repeat: u32,
     /// How many programs may share a process; fewer than two for none.
@@ -242,7 +245,7 @@ impl Worker<'_> {
 
     /// Runs a task once, whatever comes of it: a hint, not a verdict.
     pub fn try_out(&mut self, task: Task) -> Over {
-        match self.attempt(&task) {
+        match self.attempt(&task, Care::Usual) {
             Attempt::Over(over) => *over,
             Attempt::Interrupted => Over::not_run(task, "interrupted"),
             Attempt::Died { error, traces, .. } => {
@@ -254,7 +257,8 @@ impl Worker<'_> {
 
     /// Runs a task once, and once more what nobody expected.
     fn confirmed(&mut self, task: &Task) -> Over {
-        match self.attempt(task) {
+        let usual = if self.shared.thorough { Care::Thorough } else { Care::Usual };
+        match self.attempt(task, usual) {
             Attempt::Interrupted => Over::not_run(task.clone(), "interrupted"),
             Attempt::Over(over) if again::is_unexpected(&over.judgement) => {
                 let signature = Signature::of(&over.judgement);
@@ -264,24 +268,25 @@ impl Worker<'_> {
                 let over = again::confirmed(*over, self.shared.retries, self.shared.campaign, || {
                     // Whatever the last trial left in the machine must not make the second result.
                     self.running = None;
-                    self.attempt(task)
+                    self.attempt(task, Care::Thorough)
                 });
                 self.shared.confirm.note(signature, &over.judgement);
                 over
             }
             Attempt::Over(over) => *over,
-            Attempt::Died { error, traces, trials_before } => {
-                again::blamed(again::Death { error, traces, trials_before }, self.attempt(task), task, |judgement| {
-                    (self.shared.known)(&task.trial, None, judgement)
-                })
-            }
+            Attempt::Died { error, traces, trials_before } => again::blamed(
+                again::Death { error, traces, trials_before },
+                self.attempt(task, usual),
+                task,
+                |judgement| (self.shared.known)(&task.trial, None, judgement),
+            ),
         }
     }
 
     /// Runs the task in the machine that is there, or in a new one. Afterwards there is none if anything was suspicious.
-    fn attempt(&mut self, task: &Task) -> Attempt {
+    fn attempt(&mut self, task: &Task, care: Care) -> Attempt {
         let trials_before = self.running.as_ref().map_or(0, |running| running.trials);
-        let result = self.exchange(task);
+        let result = self.exchange(task, care);
         let criu = self.criu(task);
         let traces = self.running.as_ref().map_or_else(|| self.traces.clone(), |running| running.machine.traces());
         match result {
@@ -338,7 +343,7 @@ impl Worker<'_> {
     }
 
     /// Has the trial run, if the machine has what it needs.
-    fn exchange(&mut self, task: &Task) -> Result<(Judgement, Option<TrialReport>), MachineError> {
+    fn exchange(&mut self, task: &Task, care: Care) -> Result<(Judgement, Option<TrialReport>), MachineError> {
         let number = self.next_trial;
         self.next_trial += 1;
         let shared = self.shared;
@@ -355,7 +360,7 @@ impl Worker<'_> {
             lifecycle: task.trial.lifecycle,
             engine: task.engine.clone(),
             action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
-            keep_logs: false,
+            thorough: care == Care::Thorough,
         };
         running.machine.send(&Request::Run(request))?;
         let patience = Patience::new(number, task.trial.lifecycle, limit);
@@ -364,6 +369,15 @@ impl Worker<'_> {
         running.tainted = report.tainted;
         Ok((judge(&task.scenario, context, &report), Some(report)))
     }
+}
+
+/// How much is found out about a trial.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// What a verdict needs.
+    Usual,
+    /// What whoever looks into a failure wants as well, which costs time: its images, and a second try of a failed restore.
+    Thorough,
 }
 
 /// What came of running a task once.

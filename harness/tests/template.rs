@@ -128,7 +128,7 @@ fn trial(vm: &mut Vm, engine: Engine, flavor: Flavor, program: &str) -> Result<T
     let lifecycle = Lifecycle::DumpRestore;
     let program = program.to_owned();
     let request =
-        TrialRequest { trial, program, flavor, lifecycle, engine, action_timeout_ms: 120_000, keep_logs: true };
+        TrialRequest { trial, program, flavor, lifecycle, engine, action_timeout_ms: 120_000, thorough: true };
     vm.send(&Request::Run(request))?;
     loop {
         if let Event::Finished { trial: number, report } = vm.receive(soon())?

@@ -80,6 +80,8 @@ pub struct Run {
     pub files: Vec<ReportFile>,
     /// It says that it succeeded, and yet the process that must be there cannot be found, for this reason.
     pub lost: Option<String>,
+    /// What it left, or took away, where only the engine looks: after a restore that failed, on disks.
+    pub left: Vec<String>,
 }
 
 /// The version that `criu --version` names; none without a criu that starts.
@@ -299,7 +301,7 @@ impl Images {
             error_lines.truncate(ERROR_LINE_LIMIT);
         }
         let file = |suffix: &str, text: String| ReportFile { name: format!("criu-{name}.{suffix}"), text };
-        Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)], lost: None })
+        Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)], lost: None, left: Vec::new() })
     }
 }
 

@@ -129,6 +129,8 @@ faults! {
     TouchedByDump "touched-by-dump" "litter" "The dump changes the inode of a file, though nothing in it." ["subdir-bind/file@tmpfs,rdwr"] LeaveRunning;
     Restarted "restarted" "harmed-by-dump" "A process without detached files is ended and restored instead of left running." ["subdir-bind/control@tmpfs"] LeaveRunning;
     PidfileElsewhere "pidfile-elsewhere" "wrong-content" "The restored process's number is written to a file beside the one that was named." ["caller/file@tmpfs"] RelativePaths;
+    LeavesAfterFailedRestore "leaves-after-failed-restore" "harmed-by-restore" "The restore fails and leaves a file in the root." ["subdir-bind/file@tmpfs,rdwr"];
+    FailsOtherwiseAgain "fails-otherwise-again" "harmed-by-restore" "The restore fails, and a second try fails otherwise." ["subdir-bind/file@tmpfs,rdwr"];
     RefusesAll "refuses-all" "dump-failed" "Every dump is refused." ["subdir-bind/file@tmpfs,rdwr"];
     AcceptsUnrestorable "accepts-unrestorable" "lost-object" "What cannot be restored is left out of a dump that succeeds." ["only-mount/file@tmpfs"];
     KillsOnRefusal "kills-on-refusal" "harmed-by-dump" "The process is ended although the dump was refused." ["only-mount/file@tmpfs"];

@@ -8,6 +8,7 @@
 //! - [`shell`]: a shell beside the process of a trial
 //! - [`blank`]: empty filesystems in a sparse form
 //! - [`fuzz`]: the properties that the fuzz targets test
+//! - [`images`]: the images of a checkpoint
 //! - [`limits`]: what a message may become in memory
 //! - `together`: lookups in messages and files
 //! - [`wire`]: one JSON object a line, with a version and a size limit
@@ -16,6 +17,7 @@ pub mod blank;
 pub mod caller;
 pub mod fault;
 pub mod fuzz;
+pub mod images;
 pub mod lack;
 pub mod lifecycle;
 pub mod limits;

@@ -21,6 +21,10 @@ pub const LOOKUP_BYTES: usize = 64 << 20;
 pub const LINES: usize = 1 << 14;
 /// So many files a report may have for the artifacts: an action has two or three.
 pub const FILES: usize = 256;
+/// So many images of a checkpoint a report may have. criu makes some thirty of one process.
+pub const IMAGES: usize = 256;
+/// So many bytes may they have in all; in a line each takes two. Those of a program have about one MiB.
+pub const IMAGE_BYTES: usize = 8 << 20;
 
 /// How many lookups came of groups so far, and their bytes.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Finding;
+use crate::images::Images;
 pub use crate::lifecycle::{Action, Lifecycle};
 use crate::limits;
 use crate::shell::{FromShell, ShellRequest, ToShell};
@@ -161,8 +162,9 @@ pub struct TrialRequest {
     pub engine: Engine,
     /// How long one action of the lifecycle may take, in milliseconds.
     pub action_timeout_ms: u64,
-    /// Have the reference engine send its checkpoint as text; criu's logs come always.
-    pub keep_logs: bool,
+    /// Send the checkpoint's images, and try a restore that failed a second time; criu's logs come always. It is for a trial
+    /// that failed before.
+    pub thorough: bool,
 }
 
 /// Many programs for one process. All else is as for a trial of one.
@@ -262,6 +264,9 @@ pub struct TrialReport {
     /// Files for the artifacts folder: criu's logs.
     #[serde(deserialize_with = "limits::files")]
     pub files: Vec<ReportFile>,
+    /// The images of the checkpoint, where they were asked for.
+    #[serde(default, skip_serializing_if = "Images::is_empty")]
+    pub images: Images,
     /// Branches that a criu took which was built to count them, a number for each, ascending, no more than [`ARC_LIMIT`]. Of a
     /// pack the frame has them: which of its programs had them taken nobody knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -312,6 +317,22 @@ pub struct ActionReport {
     /// What the caller found, after an action with relative paths that says it succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caller: Vec<Finding>,
+    /// What a restore that failed left in the root and around it, or took away there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "limits::lines")]
+    pub left: Vec<String>,
+    /// What came of a restore that failed when it was tried once more in the same root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_try: Option<SecondTry>,
+}
+
+/// A second try of a restore that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecondTry {
+    /// How it ended.
+    pub end: ActionEnd,
+    /// As those of the first.
+    #[serde(deserialize_with = "limits::lines")]
+    pub error_lines: Vec<String>,
 }
 
 /// How an action ended.

@@ -153,6 +153,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         pack: 0,
         confirm: crate::run::confirm::Wanted::All,
         retries: 1,
+        thorough: false,
         share: ShareArgs::default(),
         watch: false,
         keep: args.keep.clone(),

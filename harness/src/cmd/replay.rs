@@ -77,6 +77,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         pack: 0,
         confirm: crate::run::confirm::Wanted::All,
         retries: 0,
+        thorough: true,
         share: ShareArgs::default(),
         keep: args.keep.clone(),
         watch: false,

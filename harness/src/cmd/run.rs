@@ -98,6 +98,9 @@ pub struct RunArgs {
     /// Run what fails or passes unexpectedly so often again, each time in a fresh VM; another result makes it flaky
     #[arg(long, value_name = "N", default_value = "1")]
     pub retries: u32,
+    /// As `replay` does: the first run of a trial is its only one, and finds out as much as it can.
+    #[arg(skip)]
+    pub thorough: bool,
     /// Which failures are run again: the first of each cause, or all
     #[arg(long, value_name = "WHICH", default_value = "cause")]
     pub confirm: Wanted,
@@ -357,6 +360,7 @@ fn run_tasks(
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
         retries: args.retries,
+        thorough: args.thorough,
         confirm: args.confirm.into(),
         repeat: args.repeat,
         // Every worker gets its part also where that makes smaller packs.

@@ -53,6 +53,8 @@ fn judged(lifecycle: Lifecycle, before: &Observation, after: Observation) -> Jud
         after: (action != Action::Dump).then(|| after.clone()),
         unobservable: None,
         caller: Vec::new(),
+        left: Vec::new(),
+        second_try: None,
     };
     let actions = lifecycle.actions().iter().map(action).collect();
     let report = TrialReport { before: Some(before.clone()), actions, ..TrialReport::default() };

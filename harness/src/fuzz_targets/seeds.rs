@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use protocol::message::{
-    Action, ActionEnd, ActionReport, Lifecycle, PackReport, Ready, ReportFile, SetupFailure, TrialReport, Wake,
+    Action, ActionEnd, ActionReport, Lifecycle, PackReport, Ready, ReportFile, SecondTry, SetupFailure, TrialReport,
+    Wake,
 };
 use protocol::{Event, Observation, wire};
 use scenarios::live::noise;
@@ -75,6 +76,8 @@ fn report(lifecycle: Lifecycle) -> TrialReport {
         after: (action != Action::Dump).then(|| restored(smaller(1))),
         unobservable: None,
         caller: Vec::new(),
+        left: vec!["file /t/1/x".to_owned()],
+        second_try: Some(SecondTry { end: ActionEnd::Failed(1), error_lines: vec!["Error (a.c:1): c".to_owned()] }),
     };
     let file = ReportFile { name: "../criu-dump.log".to_owned(), text: "Error (a.c:1): b".to_owned() };
     TrialReport {

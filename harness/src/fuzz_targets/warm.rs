@@ -64,6 +64,7 @@ impl Warm {
             stop: Box::leak(Box::new(AtomicBool::new(false))),
             timeout_scale: machines.timeout_scale,
             retries: 1,
+            thorough: false,
             confirm: crate::run::Confirm::All,
             repeat: 1,
             pack: 0,

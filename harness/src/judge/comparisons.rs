@@ -9,7 +9,7 @@ use super::difference::{Difference, Side};
 use super::facts::{FactSheet, Facts, Number, Partition, Place, Spot, Value};
 use super::seen::Seen;
 use super::verdict::FailureKind;
-use super::{objects, surroundings};
+use super::{failed_restore, objects, surroundings};
 
 /// How much must be the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,8 @@ const fn strict_only(row: Comparison) -> Comparison {
 }
 
 use FailureKind::{
-    BrokenSharing, Litter, LostObject, WrongContent, WrongFile, WrongFlags, WrongMount, WrongPath, WrongResolution,
+    BrokenSharing, HarmedByRestore, Litter, LostObject, WrongContent, WrongFile, WrongFlags, WrongMount, WrongPath,
+    WrongResolution,
 };
 
 /// Everything that is compared, the most telling first.
@@ -102,6 +103,8 @@ pub const ALL: &[Comparison] = &[
     row("directory-times", Litter, surroundings::directory_times),
     strict_only(row("change-times", Litter, surroundings::change_times)),
     row(CALLER, WrongContent, |_, _| {}),
+    row(failed_restore::LEFT, HarmedByRestore, |_, _| {}),
+    row(failed_restore::SECOND_TRY, HarmedByRestore, |_, _| {}),
     row(LEFTOVERS, Litter, |_, _| {}),
 ];
 
@@ -264,8 +267,8 @@ pub(crate) fn caller(action: &ActionReport) -> Result<Vec<Difference>, String> {
 }
 
 /// What the agent says was left behind, as differences.
-pub(crate) fn leftovers(leftovers: &[String]) -> impl Iterator<Item = Difference> {
-    leftovers.iter().map(|what| Difference {
+pub(crate) fn leftovers<'a>(leftovers: impl Iterator<Item = &'a String>) -> impl Iterator<Item = Difference> {
+    leftovers.map(|what| Difference {
         comparison: LEFTOVERS.to_owned(),
         kind: Litter,
         view: Side::Outside,

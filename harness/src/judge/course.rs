@@ -10,7 +10,7 @@ use protocol::observation::ObjectView;
 use super::comparisons::{self, Mode};
 use super::difference::Difference;
 use super::verdict::{FailureKind, Judgement, Verdict};
-use super::{DIFFERENCE_LIMIT, Judge, refusal};
+use super::{DIFFERENCE_LIMIT, Judge, failed_restore, refusal};
 
 /// Something that had to be in the report is not.
 pub(super) struct Silence(pub(super) String);
@@ -141,9 +141,11 @@ impl Course<'_> {
             (ActionEnd::Killed(signal), _) => {
                 Step::ended(FailureKind::Crash, format!("the {did} was ended by signal {signal}"))
             }
-            (ActionEnd::Failed(status), did) if did.restores() => {
-                Step::ended(FailureKind::RestoreFailed, first_error(action, *status))
-            }
+            (ActionEnd::Failed(status), did) if did.restores() => Ok(Step::Ended {
+                kind: FailureKind::RestoreFailed,
+                reason: first_error(action, *status),
+                differences: self.harm_by_restore(action, *status),
+            }),
             (ActionEnd::Failed(status), _) => match self.harm(action, base)? {
                 Some(harm) => Ok(harm),
                 None => Step::ended(FailureKind::DumpFailed, first_error(action, *status)),
@@ -207,6 +209,13 @@ impl Course<'_> {
         Ok(Some(Step::Ended { kind, reason, differences }))
     }
 
+    /// What a restore that failed did besides.
+    fn harm_by_restore(&self, restore: &ActionReport, status: i32) -> Vec<Difference> {
+        let mut differences = failed_restore::differences(restore, status);
+        differences.retain(|difference| self.judge.disabled != Some(&*difference.comparison));
+        differences
+    }
+
     fn differing(&self, base: &Observation, after: &Observation, mode: Mode) -> Vec<Difference> {
         let mut differences = comparisons::compare(base, after, mode, self.judge.disabled);
         if mode == Mode::Strict {
@@ -237,9 +246,11 @@ impl Course<'_> {
         Ok(if on { differences } else { Vec::new() })
     }
 
+    /// What the look after a failed restore found already is told by that.
     fn leftovers(&self) -> impl Iterator<Item = Difference> {
         let on = self.judge.disabled != Some(comparisons::LEFTOVERS);
-        comparisons::leftovers(&self.report.leftovers).filter(move |_| on)
+        let told = |what: &&String| self.report.actions.iter().any(|action| action.left.contains(what));
+        comparisons::leftovers(self.report.leftovers.iter().filter(move |what| on && !told(what)))
     }
 
     /// The verdict of some differences, with what was left behind: the given kind, or that of the first difference.
@@ -307,7 +318,7 @@ fn sanitized(action: &ActionReport) -> Option<&str> {
     action.error_lines.first().map(|line| line.trim()).filter(|line| line.starts_with(SANITIZER))
 }
 
-fn first_error(action: &ActionReport, status: i32) -> String {
+pub(super) fn first_error(action: &ActionReport, status: i32) -> String {
     match action.error_lines.first() {
         Some(line) => line.trim().to_owned(),
         None => format!("the {} ended with status {status} and no error line", action.action.word()),

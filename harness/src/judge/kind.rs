@@ -35,6 +35,9 @@ pub enum FailureKind {
     Litter,
     /// The process is not as it was after a dump that failed or left it running.
     HarmedByDump,
+    /// A restore that failed left something behind, or took something away: a second try is not the first. A finding beside
+    /// the failed restore; never the verdict itself.
+    HarmedByRestore,
     /// An action took longer than it may.
     Hang,
     /// An action was ended by a signal.
@@ -47,7 +50,16 @@ impl FailureKind {
     /// Whether what fails is the whole checkpoint: then nothing can be said of other programs in the same process.
     pub fn is_of_the_whole(self) -> bool {
         use FailureKind as K;
-        matches!(self, K::DumpFailed | K::RestoreFailed | K::HarmedByDump | K::Hang | K::Crash | K::KernelSplat)
+        matches!(
+            self,
+            K::DumpFailed
+                | K::RestoreFailed
+                | K::HarmedByDump
+                | K::HarmedByRestore
+                | K::Hang
+                | K::Crash
+                | K::KernelSplat
+        )
     }
 
     /// What it costs the user.
@@ -55,7 +67,7 @@ impl FailureKind {
         use FailureKind as K;
         match self {
             K::DumpFailed => Severity::Refused,
-            K::RestoreFailed => Severity::Lost,
+            K::RestoreFailed | K::HarmedByRestore => Severity::Lost,
             K::WrongPath
             | K::WrongResolution
             | K::WrongMount
@@ -83,6 +95,7 @@ impl FailureKind {
         Self::BrokenSharing,
         Self::Litter,
         Self::HarmedByDump,
+        Self::HarmedByRestore,
         Self::Hang,
         Self::Crash,
         Self::KernelSplat,
@@ -103,6 +116,7 @@ impl FailureKind {
             Self::BrokenSharing => "broken-sharing",
             Self::Litter => "litter",
             Self::HarmedByDump => "harmed-by-dump",
+            Self::HarmedByRestore => "harmed-by-restore",
             Self::Hang => "hang",
             Self::Crash => "crash",
             Self::KernelSplat => "kernel-splat",

@@ -2,6 +2,7 @@
 //!
 //! - [`verdict`]: the words for what became of a trial; [`kind`]: how it failed; [`tally`]: how they are counted
 //! - [`comparisons`]: the table of everything that is compared, and of what is not
+//! - [`failed_restore`]: what a restore that failed did besides
 //! - [`expectations`]: what is known to fail
 //! - [`signature`]: which failures are the same
 //!
@@ -14,6 +15,7 @@ mod details;
 pub mod difference;
 pub mod expectations;
 mod facts;
+pub mod failed_restore;
 pub mod kind;
 mod objects;
 pub mod range;

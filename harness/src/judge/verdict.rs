@@ -187,6 +187,18 @@ impl Judgement {
         unknown.filter(|_| is_difference)
     }
 
+    /// Whether it fails with this kind, or with one that is only ever found beside another (`harmed-by-restore`).
+    pub fn has_kind(&self, kind: FailureKind) -> bool {
+        let Some(verdict) = self.verdict.kind() else { return false };
+        verdict == kind || (kind == FailureKind::HarmedByRestore && self.is_harmed_by_restore())
+    }
+
+    /// Whether a restore that failed did something besides that is not known of the subject.
+    pub fn is_harmed_by_restore(&self) -> bool {
+        let harm = |one: &Difference| one.kind == FailureKind::HarmedByRestore && one.known.is_none();
+        self.differences.iter().any(harm)
+    }
+
     /// A judgement that needs no more than a reason.
     pub fn plain(verdict: Verdict, reason: impl Into<String>) -> Self {
         Self {

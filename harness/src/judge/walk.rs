@@ -7,7 +7,7 @@ use protocol::message::{Lifecycle, TrialReport};
 use scenarios::Scenario;
 
 use super::comparisons::{self, STATMOUNT};
-use super::{Context, Judge, Judgement, Verdict};
+use super::{Context, Judge, Judgement};
 
 /// The trials of one mistake, judged once with everything and once without each comparison.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ impl Walk {
     pub fn add(&mut self, scenario: &Scenario, lifecycle: Lifecycle, report: &TrialReport) {
         let context = Context { lifecycle, tainted_before: report.tainted };
         let judged = |disabled| Judge { disabled }.judge(scenario, context, report);
-        let is_catch =
-            |judgement: &Judgement| matches!(judgement.verdict, Verdict::Fail(kind) if kind.word() == self.kind);
+        let kind = self.kind.parse().ok();
+        let is_catch = |judgement: &Judgement| kind.is_some_and(|kind| judgement.has_kind(kind));
         let whole = judged(None);
         // A comparison that sees no difference cannot have a say, and is not judged without.
         let has_a_say = |row: &str| {

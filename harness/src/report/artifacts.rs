@@ -1,7 +1,8 @@
 //! The folder of a trial: everything that was sent and concluded, for a person or a later `replay`.
 //!
 //! `program.scn`, `verdict.json` (the trial as in the JSON report), `differences.txt`, `before.json`,
-//! `after-N-ACTION.json`, the files that the guest sent, and what the caller adds (console, command line of QEMU).
+//! `after-N-ACTION.json`, the files that the guest sent, the folder `images`, and what the caller adds (console, command line
+//! of QEMU).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -90,6 +91,7 @@ pub fn write(
     put("differences.txt", (heading + &text).as_bytes())?;
     if let Some(report) = report {
         sent(report, &put)?;
+        images(report, &folder.join("images")).map_err(|(path, source)| failed(&path)(source))?;
     }
     extras.iter().try_for_each(|extra| put(&plain(extra.name), extra.bytes))?;
     Ok(folder)
@@ -110,6 +112,31 @@ fn sent(report: &TrialReport, put: &impl Fn(&str, &[u8]) -> Result<(), Artifacts
     }
     report.files.iter().try_for_each(|file| put(&plain(&file.name), file.text.as_bytes()))
 }
+
+/// The images of the checkpoint as they are, and how to read them. Their names are the guest's, and so not trusted.
+fn images(report: &TrialReport, folder: &Path) -> Result<(), (PathBuf, io::Error)> {
+    if report.images.is_empty() {
+        return Ok(());
+    }
+    fs::create_dir(folder).map_err(|error| (folder.to_owned(), error))?;
+    let put = |path: PathBuf, bytes: &[u8]| fs::write(&path, bytes).map_err(|error| (path, error));
+    let mut about = HOW_TO_READ_IMAGES.to_owned();
+    if !report.images.left_out.is_empty() {
+        about.push_str("\nThere was no room for these:\n");
+        about.extend(report.images.left_out.iter().map(|line| format!("{}\n", line.escape_debug())));
+    }
+    put(folder.join("README"), about.as_bytes())?;
+    let mut taken = HashMap::new();
+    report.images.files.iter().try_for_each(|image| put(free(folder, &plain(&image.name), &mut taken), &image.bytes))
+}
+
+/// What stands beside images.
+const HOW_TO_READ_IMAGES: &str = "\
+The images of the checkpoint, as they are. 1-core-1.img is core-1.img of the first dump of the trial.
+criu's own decoder shows most of them as text; Debian has it in the package criu or python3-pycriu:
+
+  crit show 1-core-1.img
+";
 
 /// The name in the folder, with a number where it is taken: nothing that was sent overwrites
 /// something else. `taken` has the last number of each name, so that thousands of one name are not

@@ -4,7 +4,7 @@
 //! the machine. Both results are told.
 
 use super::{Attempt, Over, Task};
-use crate::judge::{FailureKind, Group, Judgement, Verdict};
+use crate::judge::{FailureKind, Group, Judgement, Signature, Verdict};
 use crate::machine::{MachineError, Traces};
 use crate::vm::VmError;
 
@@ -29,8 +29,16 @@ pub(super) fn confirmed(first: Over, retries: u32, campaign: bool, mut again: im
         (Verdict::Fail(one), Verdict::Xfail(other)) if campaign => one == other,
         (one, other) => one == other,
     };
+    let signature = Signature::of(&first.judgement);
+    let mut first = first;
     for same in 1..=retries {
         match again() {
+            // Of the same failure the later run tells more: it was run to find out.
+            Attempt::Over(second)
+                if second.judgement.verdict == verdict && Signature::of(&second.judgement) == signature =>
+            {
+                first = *second;
+            }
             Attempt::Over(second) if is_same(second.judgement.verdict) => {}
             Attempt::Over(second) => return flaky(first, same, &second.judgement),
             Attempt::Died { error, .. } => {
@@ -187,6 +195,15 @@ mod tests {
         let mut second = Some(second);
         let over = confirmed(over(WRONG_PATH, "first"), 1, false, || second.take().expect("one more run is enough"));
         assert_eq!(told(&over), "fail(wrong-path): first");
+    }
+
+    #[test]
+    fn of_the_same_failure_the_run_that_was_to_find_out_more_is_told() {
+        let thorough = Judgement { quotes: vec!["a second try".into()], ..Judgement::plain(WRONG_PATH, "first") };
+        let mut second = Some(Over { judgement: thorough, ..Over::not_run(task(), "") });
+        let again = || Attempt::Over(Box::new(second.take().expect("one more run is enough")));
+        let over = confirmed(over(WRONG_PATH, "first"), 1, false, again);
+        assert_eq!((told(&over).as_str(), over.judgement.quotes.len()), ("fail(wrong-path): first", 1));
     }
 
     #[test]

@@ -88,6 +88,8 @@ mod tests {
             after: None,
             unobservable: None,
             caller: Vec::new(),
+            left: Vec::new(),
+            second_try: None,
         };
         let mut objects = world::observation(0).outside.objects;
         objects.retain(|view| matches!(view.object, Object::Fd(_)));

@@ -1,7 +1,7 @@
 //! How long a trial is waited for, whatever the guest says meanwhile.
 //!
 //! A trial has stages: its setup, the first look, each action of its lifecycle with a look after
-//! it, the clean-up. The agent tells each when it begins. A stage may take twice an action's limit,
+//! it, a second try of a restore that failed, the clean-up. The agent tells each when it begins. A stage may take twice an action's limit,
 //! since the guest tells its own time-outs before ours. The guest is not trusted to say the truth:
 //! only a stage of this trial that is not the last one gives more time, never more in all than the
 //! lifecycle's stages may take, and more stages than it has end the machine.
@@ -12,8 +12,8 @@ use protocol::message::{Event, Lifecycle, TrialReport};
 
 use crate::machine::{Machine, MachineError};
 
-/// Setup, first look, clean-up.
-const OTHER_STAGES: u32 = 3;
+/// Setup, first look, a second try, clean-up.
+const OTHER_STAGES: u32 = 4;
 
 /// What a wait is for, and how long it may last.
 pub(crate) struct Patience {
@@ -249,9 +249,9 @@ mod tests {
     #[test]
     fn a_flood_of_progress_ends_the_machine() {
         let same = |mut agent: Agent| while agent.tell(&progress(7, "setup")) {};
-        assert_eq!(astray(same), "more stages than the 5 of trial 7: setup");
+        assert_eq!(astray(same), "more stages than the 6 of trial 7: setup");
         let other = |mut agent: Agent| while agent.tell(&progress(7, "dump")) && agent.tell(&progress(7, "restore")) {};
-        assert_eq!(astray(other), "more stages than the 5 of trial 7: restore");
+        assert_eq!(astray(other), "more stages than the 6 of trial 7: dump");
     }
 
     #[test]

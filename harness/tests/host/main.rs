@@ -140,7 +140,7 @@ fn request(scenario: &Scenario, flavor: Flavor) -> Request {
         lifecycle: Lifecycle::DumpRestore,
         engine: Engine::Criu,
         action_timeout_ms: 60_000,
-        keep_logs: false,
+        thorough: false,
     })
 }
 

@@ -106,6 +106,7 @@ fn told(spec: &HostSpec, tasks: &[Task], pack: usize) -> Told {
         stop: &stop,
         timeout_scale: TIMEOUT_SCALE,
         retries: 0,
+        thorough: false,
         confirm: harness::run::Confirm::All,
         repeat: 1,
         pack,

@@ -57,7 +57,7 @@ impl Rig {
             lifecycle,
             engine: Subject::Reference(None).engine(manner),
             action_timeout_ms: 10_000,
-            keep_logs: true,
+            thorough: true,
         }))?;
         loop {
             if let Event::Finished { report, .. } = self.machine.receive(soon())? {

@@ -16,6 +16,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use protocol::observation::Mount;
 
 use crate::observe::outside::own_mounts;
 use crate::sys;
@@ -56,8 +57,7 @@ impl Before {
         let mut leftovers = Vec::new();
         reap_all();
         for &pid in processes()?.difference(&self.processes) {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            leftovers.push(format!("process {pid} ({})", name.trim()));
+            leftovers.push(process_text(pid));
             end(pid);
         }
         let mut mounts = own_mounts()?;
@@ -67,7 +67,7 @@ impl Before {
             let below = expected_mounts.and_then(|top| mount.mount_point.0.strip_prefix(top.as_bytes()));
             let expected = below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
             if !expected {
-                leftovers.push(format!("mount {} ({}) on {}", mount.id, mount.fs_type, mount.mount_point));
+                leftovers.push(mount_text(mount));
             }
             let _ = umount2(mount.mount_point.as_os_str(), MntFlags::MNT_DETACH);
         }
@@ -93,10 +93,26 @@ fn end(pid: i32) {
 
 /// Removes a file or an empty folder; what it is, in words. A folder that holds something stays: nobody knows what is in it.
 fn remove(path: &Path) -> String {
-    let kind = fs::symlink_metadata(path).map(|data| data.file_type());
-    let is_folder = kind.as_ref().is_ok_and(fs::FileType::is_dir);
+    let text = name_text(path);
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|data| data.is_dir());
     let _ = if is_folder { fs::remove_dir(path) } else { fs::remove_file(path) };
-    let word = match kind {
+    text
+}
+
+/// A process, in words.
+pub(super) fn process_text(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    format!("process {pid} ({})", name.trim())
+}
+
+/// A mount, in words.
+pub(super) fn mount_text(mount: &Mount) -> String {
+    format!("mount {} ({}) on {}", mount.id, mount.fs_type, mount.mount_point)
+}
+
+/// A name and what it is of, in words.
+pub(super) fn name_text(path: &Path) -> String {
+    let word = match fs::symlink_metadata(path).map(|data| data.file_type()) {
         Ok(kind) if kind.is_dir() => "directory",
         Ok(kind) if kind.is_symlink() => "symbolic link",
         Ok(kind) if kind.is_socket() => "socket",
@@ -104,6 +120,11 @@ fn remove(path: &Path) -> String {
         _ => "file",
     };
     format!("{word} {}", scenarios::Bytes::from(path.as_os_str()))
+}
+
+/// Every name in the machine's own folders but those that may be there.
+pub(super) fn folder_names() -> io::Result<BTreeSet<PathBuf>> {
+    names(&FOLDERS)
 }
 
 /// Every name in these folders but those that may be there.
@@ -126,24 +147,31 @@ fn names(folders: &[(&str, &[&str])]) -> io::Result<BTreeSet<PathBuf>> {
 }
 
 /// Takes the exit status of every ended child: PID 1 inherits orphans.
-fn reap_all() {
+pub(super) fn reap_all() {
     while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
 }
 
 /// Every process that is no kernel thread: kernel threads have no memory and so an empty command line.
 fn processes() -> io::Result<BTreeSet<i32>> {
+    let mut found = process_numbers()?;
+    found.retain(|&pid| has_memory(pid));
+    Ok(found)
+}
+
+/// The numbers of all processes, those of kernel threads and of ended ones too.
+pub(super) fn process_numbers() -> io::Result<BTreeSet<i32>> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let is_kernel_thread = status.lines().any(|line| line == "Kthread:\t1");
-        let has_memory = status.lines().any(|line| line.starts_with("VmSize:"));
-        if !is_kernel_thread && has_memory {
-            found.insert(pid);
-        }
+        found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
     }
     Ok(found)
+}
+
+/// Whether it is a process that has not ended, and no kernel thread.
+pub(super) fn has_memory(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let is_kernel_thread = status.lines().any(|line| line == "Kthread:\t1");
+    !is_kernel_thread && status.lines().any(|line| line.starts_with("VmSize:"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::trial::{self, Progress};
 pub(super) fn run(pack: PackRequest, machine: &mut Machine, progress: Progress<'_>) -> Result<PackReport, WireError> {
     let PackRequest { trial, programs, flavor, lifecycle, engine, action_timeout_ms } = pack;
     let program = String::new();
-    let request = TrialRequest { trial, program, flavor, lifecycle, engine, action_timeout_ms, keep_logs: false };
+    let request = TrialRequest { trial, program, flavor, lifecycle, engine, action_timeout_ms, thorough: false };
     let mut reports = vec![TrialReport::default(); programs.len() + 1];
     trial::run_all(&request, &programs, machine, &mut reports, progress)?;
     let frame = reports.remove(0);

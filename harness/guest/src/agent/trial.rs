@@ -7,12 +7,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use protocol::Observation;
-use protocol::message::{Action, ActionEnd, ActionReport, Flavor, SetupFailure, TrialReport, TrialRequest};
+use protocol::message::{
+    Action, ActionEnd, ActionReport, Flavor, ReportFile, SecondTry, SetupFailure, TrialReport, TrialRequest,
+};
 use protocol::wire::WireError;
 
 use super::child::Child;
 use super::disks::{Disk, Disks};
 use super::engine::Engine;
+use super::failed_restore::Around;
+use super::images;
 use super::litter::Before;
 use super::machine::Machine;
 use super::prepare::{inner_top, prepare, remove_top};
@@ -131,11 +135,18 @@ fn lead(mut trial: Trial<'_>, reports: &mut [TrialReport], progress: Progress<'_
             for &action in trial.request.lifecycle.actions() {
                 progress(action.word())?;
                 if !trial.act(action, &mut engine, reports) {
+                    if trial.is_worth_a_second_try(&reports[0]) {
+                        progress("second try")?;
+                        trial.try_again(action, &mut engine, &mut reports[0]);
+                    }
                     break;
                 }
             }
         }
         Err(error) => reports[0].setup_failure = Some(infrastructure("making a folder for images", &error)),
+    }
+    if trial.request.thorough {
+        reports[0].images = images::collect(&images_folder(trial.request.trial));
     }
     trial.child.end();
     Ok(())
@@ -233,8 +244,31 @@ impl<'a> Trial<'a> {
         })
     }
 
+    /// Whether the last action is a restore that failed by itself, and the host wants to know more of it.
+    fn is_worth_a_second_try(&self, report: &TrialReport) -> bool {
+        let last = report.actions.last();
+        let failed = |done: &ActionReport| done.action.restores() && matches!(done.end, ActionEnd::Failed(1..));
+        self.request.thorough && last.is_some_and(failed)
+    }
+
+    /// Tries a restore that failed once more, in the same root and from the same images, and tells how it ends.
+    fn try_again(&mut self, action: Action, engine: &mut Engine, report: &mut TrialReport) {
+        let again = match engine.act(action, self) {
+            Ok(run) => {
+                let renamed = |file: ReportFile| ReportFile { name: format!("second-try-{}", file.name), ..file };
+                report.files.extend(run.files.into_iter().map(renamed));
+                SecondTry { end: run.end, error_lines: run.error_lines }
+            }
+            Err(error) => SecondTry { end: ActionEnd::Failed(-1), error_lines: vec![format!("the agent: {error}")] },
+        };
+        if let Some(first) = report.actions.last_mut() {
+            first.second_try = Some(again);
+        }
+    }
+
     /// Does it and looks; whether the lifecycle can go on.
     pub(super) fn act(&mut self, action: Action, engine: &mut Engine, reports: &mut [TrialReport]) -> bool {
+        let around = action.restores().then(|| Around::look(self.top));
         let start = Instant::now();
         let run = engine.act(action, self);
         let duration_ms = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
@@ -243,8 +277,13 @@ impl<'a> Trial<'a> {
             error_lines: vec![format!("the agent: {error}")],
             files: Vec::new(),
             lost: None,
+            left: Vec::new(),
         });
         let well = action.ended_well(&run.end);
+        let mut left = match (around, &run.end) {
+            (Some(around), ActionEnd::Failed(_)) => left_by(around, run.left),
+            _ => Vec::new(),
+        };
         // Also of an action that ended well: whether the process is right only the host can say, and
         // whoever looks into a failure wants the dump's log beside the restore's.
         reports[0].files.extend(run.files);
@@ -280,9 +319,23 @@ impl<'a> Trial<'a> {
                 after: after.next(),
                 unobservable: unobservable.clone(),
                 caller: std::mem::take(&mut caller),
+                left: std::mem::take(&mut left),
+                second_try: None,
             });
         }
         goes_on
+    }
+}
+
+/// What a restore that failed changed around itself, and on disks.
+fn left_by(around: io::Result<Around>, mut on_disks: Vec<String>) -> Vec<String> {
+    match around.and_then(|around| around.changed()) {
+        Ok(mut left) => {
+            left.append(&mut on_disks);
+            left
+        }
+        // Whoever cannot look has not proven that there is nothing.
+        Err(error) => vec![format!("looking for what the failed restore left: {error}")],
     }
 }
 

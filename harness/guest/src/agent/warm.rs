@@ -75,7 +75,7 @@ fn cycle_once(machine: &mut Machine) -> Vec<String> {
         lifecycle: Lifecycle::DumpRestore,
         engine: Engine::Criu,
         action_timeout_ms: ACTION_TIME_LIMIT_MS,
-        keep_logs: false,
+        thorough: false,
     };
     let report = match trial::run(&request, machine, &mut |_| Ok(())) {
         Ok(report) => report,

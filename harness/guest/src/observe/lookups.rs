@@ -210,7 +210,7 @@ fn descend(dir: &OwnedFd, prefix: &mut Vec<u8>, paths: &mut Vec<Vec<u8>>) {
 }
 
 /// proc, sysfs and their kind: endless and never still.
-pub(super) fn is_kernel_filesystem(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_kernel_filesystem(fd: BorrowedFd<'_>) -> bool {
     sys::filesystem_of(fd).is_ok_and(|(magic, _)| is_of_the_kernel(magic))
 }
 

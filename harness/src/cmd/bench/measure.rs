@@ -302,7 +302,7 @@ fn request(trial: u64, engine: Engine, limit: Duration) -> TrialRequest {
         lifecycle: Lifecycle::DumpRestore,
         engine,
         action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
-        keep_logs: false,
+        thorough: false,
     }
 }
 

@@ -84,6 +84,7 @@ impl Bench<'_> {
             stop: &stop,
             timeout_scale,
             retries: 0,
+            thorough: false,
             confirm: crate::run::Confirm::All,
             repeat: 1,
             pack: PACK,

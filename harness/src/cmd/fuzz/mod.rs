@@ -278,6 +278,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         stop: &stop,
         timeout_scale: args.machines.timeout_scale,
         retries: 1,
+        thorough: false,
         confirm: crate::run::Confirm::All,
         repeat: 1,
         pack,

@@ -87,7 +87,8 @@ impl Seen {
     }
 }
 
-/// A difference without what is another one in each run: times, and the trial's number in paths.
+/// A difference without what is another one in each run: times, the trial's number in paths, numbers of processes and mounts,
+/// the end of a temporary name (mkstemp(3)).
 pub(super) fn sign(difference: &Difference) -> String {
     let Difference { comparison, view, object, what, expected, got, .. } = difference;
     let values = match comparison.ends_with("-times") {
@@ -95,8 +96,11 @@ pub(super) fn sign(difference: &Difference) -> String {
         false => format!("{expected} -> {got}"),
     };
     let text = format!("{comparison}|{view}|{}|{what}|{values}", object.as_deref().unwrap_or_default());
-    let top = Regex::new("/t/[0-9]+").expect("a constant that is tested");
-    top.replace_all(&text, "/t/N").into_owned()
+    let changing = [("/t/[0-9]+", "/t/N"), ("(process|mount) [0-9]+ ", "$1 N "), (r"\.[0-9A-Za-z]{6}$", ".XXXXXX")];
+    changing.iter().fold(text, |text, (pattern, sign)| {
+        let pattern = Regex::new(pattern).expect("a constant that is tested");
+        pattern.replace_all(&text, *sign).into_owned()
+    })
 }
 
 /// Compares the runs of both sides; runs that tell nothing do not count, and where no others are left nothing is
@@ -113,11 +117,13 @@ pub(super) fn compare(base: &[Seen], candidate: &[Seen]) -> Change {
         () if passed(&base) && passed(&candidate) => Change::Same,
         () if passed(&base) && failed(&candidate) => Change::Worse,
         () if failed(&base) && passed(&candidate) => Change::Better,
-        () if failed(&base) && failed(&candidate) => match by_severity(&base, &candidate) {
-            Some(change) => change,
-            None if differ(&base, &candidate) => Change::Different,
-            None => Change::Same,
-        },
+        () if failed(&base) && failed(&candidate) => {
+            match by_severity(&base, &candidate).or_else(|| by_harm(&base, &candidate)) {
+                Some(change) => change,
+                None if differ(&base, &candidate) => Change::Different,
+                None => Change::Same,
+            }
+        }
         () => Change::Undecided,
     }
 }
@@ -130,6 +136,18 @@ fn by_severity(base: &[Seen], candidate: &[Seen]) -> Option<Change> {
     match () {
         () if candidate.first() > base.last() => Some(Change::Worse),
         () if candidate.last() < base.first() => Some(Change::Better),
+        () => None,
+    }
+}
+
+/// Worse or better when every failed restore of one side did something besides, and none of the other.
+fn by_harm(base: &[Seen], candidate: &[Seen]) -> Option<Change> {
+    let harmed = |seen: &[Seen]| seen.iter().map(|one| one.judgement.is_harmed_by_restore()).collect::<Vec<_>>();
+    let (base, candidate) = (harmed(base), harmed(candidate));
+    let (every, none) = (|all: &[bool]| all.iter().all(|one| *one), |all: &[bool]| all.iter().all(|one| !*one));
+    match () {
+        () if none(&base) && every(&candidate) => Some(Change::Worse),
+        () if every(&base) && none(&candidate) => Some(Change::Better),
         () => None,
     }
 }
@@ -214,6 +232,22 @@ mod tests {
         // Where the severities overlap, nothing is said of them.
         let (both, one) = (order[..2].to_vec(), order[1..2].to_vec());
         assert_eq!(compare(&both, &one), Change::Same);
+    }
+
+    #[test]
+    fn a_failed_restore_that_does_something_besides_is_worse_than_one_that_does_not() {
+        let lost = Verdict::Fail(FailureKind::RestoreFailed);
+        let failed = |all: &[&str]| {
+            let left = |got: &&str| Difference { kind: FailureKind::HarmedByRestore, ..difference(got) };
+            let differences = all.iter().map(left).collect();
+            vec![Seen::of(Judgement { differences, ..Judgement::plain(lost, "no") })]
+        };
+        let (clean, left) = (failed(&[]), failed(&["directory /tmp/.criu.aB3dE6"]));
+        assert_eq!(compare(&clean, &left), Change::Worse);
+        assert_eq!(compare(&left, &clean), Change::Better);
+        assert_eq!(compare(&left, &failed(&["directory /tmp/.criu.Zz4yX0"])), Change::Same);
+        assert_eq!(compare(&left, &failed(&["process 7 (tar)"])), Change::Different);
+        assert_eq!(compare(&failed(&["process 7 (tar)"]), &failed(&["process 8 (tar)"])), Change::Same);
     }
 
     #[test]

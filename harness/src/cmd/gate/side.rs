@@ -74,6 +74,7 @@ impl Rig<'_> {
                         stop: &stop,
                         timeout_scale,
                         retries: 0,
+                        thorough: false,
                         confirm: crate::run::Confirm::All,
                         repeat: 1,
                         pack,

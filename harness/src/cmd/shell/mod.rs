@@ -125,7 +125,7 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
         lifecycle,
         engine: subject.engine(Manner::default()),
         action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
-        keep_logs: false,
+        thorough: false,
     });
     session(&spec, trial, args.at, limit)
 }

@@ -133,6 +133,9 @@ impl Expectations {
         let known = format!("known: {}", reason_of(&first.reason, first.link.as_deref()));
         let (verdict, note) = match judgement.verdict {
             Verdict::Fail(kind) | Verdict::Xfail(kind) => match () {
+                () if first.records(kind, judgement.said()) && judgement.is_harmed_by_restore() => {
+                    (Verdict::Fail(kind), format!("{known}, but not what the failed restore did besides"))
+                }
                 () if first.records(kind, judgement.said()) => (Verdict::Xfail(kind), known),
                 () if !is_strict => return judgement,
                 () if kind == first.kind => (Verdict::Fail(kind), format!("{place} expects another message")),
@@ -200,6 +203,13 @@ fn reason_of(reason: &str, link: Option<&str>) -> String {
 /// first of the others decides. A failure that is not one of differences stays what it is, and so does one with
 /// more differences than are kept: nobody can say that all of them are known.
 fn explained(defects: &[&Defect], explains: fn(&Defect, &Difference) -> bool, mut judgement: Judgement) -> Judgement {
+    if judgement.verdict == Verdict::Fail(FailureKind::RestoreFailed) {
+        for difference in judgement.differences.iter_mut().filter(|one| one.kind == FailureKind::HarmedByRestore) {
+            let cause = defects.iter().find(|defect| explains(defect, difference));
+            difference.known = cause.map(|defect| reason_of(&defect.reason, defect.link.as_deref()));
+        }
+        return judgement;
+    }
     let of_differences = judgement.differences.first().map(|first| Verdict::Fail(first.kind));
     if of_differences != Some(judgement.verdict) || judgement.more_differences > 0 {
         return judgement;

@@ -165,7 +165,7 @@ fn mistakes_have_their_place() {
     expect!["expectations.toml:7:13: expected a text or a list of texts"].assert_eq(&complaint("lifecycle = 7"));
     expect!["expectations.toml:7:5: key with no value, expected `=`"].assert_eq(&complaint("what"));
     let kind = parse("[[expect]]\nscenario = \"x\"\nkind = \"odd\"\nsays = \"s\"\nreason = \"r\"\n").unwrap_err();
-    expect![[r#"expectations.toml:3:8: unknown kind "odd"; known are dump-failed, restore-failed, wrong-path, wrong-resolution, wrong-mount, wrong-file, wrong-content, wrong-flags, lost-object, broken-sharing, litter, harmed-by-dump, hang, crash, kernel-splat"#]].assert_eq(&kind);
+    expect![[r#"expectations.toml:3:8: unknown kind "odd"; known are dump-failed, restore-failed, wrong-path, wrong-resolution, wrong-mount, wrong-file, wrong-content, wrong-flags, lost-object, broken-sharing, litter, harmed-by-dump, harmed-by-restore, hang, crash, kernel-splat"#]].assert_eq(&kind);
     let missing = parse("[[expect]]\nscenario = \"x\"\nkind = \"litter\"\nsays = \"s\"\n").unwrap_err();
     expect!["expectations.toml:1:1: missing field `reason`"].assert_eq(&missing);
     let empty = parse("[[expect]]\nscenario = \"x\"\nkind = \"litter\"\nsays = \"s\"\nreason = \" \"\n").unwrap_err();
@@ -254,6 +254,26 @@ fn a_defect_explains_only_failures_that_are_differences() {
 }
 
 #[test]
+fn a_recorded_failure_of_a_restore_says_nothing_of_what_it_did_besides() {
+    let entry = "[[expect]]\nscenario = \"*\"\nkind = \"restore-failed\"\nsays = \"no\"\nreason = \"why\"\n";
+    let defect = "[[defect]]\nscenario = \"*\"\ncomparison = \"failed-restore\"\nreason = \"it leaves one\"\n";
+    let of = |text: &str, differences: Vec<Difference>| {
+        let failed = Verdict::Fail(FailureKind::RestoreFailed);
+        let judgement = Judgement { differences, ..Judgement::plain(failed, "no") };
+        parse(text).unwrap().apply(&trial(), None, judgement)
+    };
+    let left = || {
+        let left = time("failed-restore", "x", "(nothing)", "directory /tmp/.criu.1");
+        vec![Difference { kind: FailureKind::HarmedByRestore, ..left }]
+    };
+    assert_eq!(of(entry, Vec::new()).verdict, Verdict::Xfail(FailureKind::RestoreFailed));
+    let told = of(entry, left());
+    assert_eq!(told.verdict, Verdict::Fail(FailureKind::RestoreFailed));
+    assert_eq!((told.said(), &*told.reason), ("no", "no (known: why, but not what the failed restore did besides)"));
+    assert_eq!(of(&format!("{entry}{defect}"), left()).verdict, Verdict::Xfail(FailureKind::RestoreFailed));
+}
+
+#[test]
 fn a_defect_that_could_show_and_does_not_is_stale() {
     let expectations = parse(DEFECTS).unwrap();
     let mut uses = Uses::new(&expectations);
@@ -278,7 +298,7 @@ fn a_defect_that_could_show_and_does_not_is_stale() {
 #[test]
 fn a_wrong_defect_has_its_place() {
     let complaint = |line: &str| parse(&format!("[[defect]]\nscenario = \"x\"\nreason = \"r\"\n{line}\n")).unwrap_err();
-    expect![[r#"expectations.toml:4:14: unknown comparison "colour"; known are objects, process, process-number, file-kind, file-identity, link-count, mount-state, same-mount, link, getcwd, sharing, mount-flags, statmount, descriptor-flags, close-on-exec, position, descriptor-details, mapping-permissions, mapping, content, file-attributes, xattrs, mounts, mount-table, tree-names, reopen, lookups, mount-options, mount-propagation, tree-files, tree-content, tree-attributes, file-times, hidden-names, host-mounts, directory-times, change-times, caller, leftovers"#]].assert_eq(&complaint("comparison = \"colour\""));
+    expect![[r#"expectations.toml:4:14: unknown comparison "colour"; known are objects, process, process-number, file-kind, file-identity, link-count, mount-state, same-mount, link, getcwd, sharing, mount-flags, statmount, descriptor-flags, close-on-exec, position, descriptor-details, mapping-permissions, mapping, content, file-attributes, xattrs, mounts, mount-table, tree-names, reopen, lookups, mount-options, mount-propagation, tree-files, tree-content, tree-attributes, file-times, hidden-names, host-mounts, directory-times, change-times, caller, failed-restore, second-try, leftovers"#]].assert_eq(&complaint("comparison = \"colour\""));
     expect!["expectations.toml:5:12: `expected` and `got` stand together or not at all"]
         .assert_eq(&complaint("comparison = \"link\"\nexpected = \"a\""));
     expect!["expectations.toml:5:12: found open group without closing ')'"]

@@ -33,7 +33,17 @@ pub(crate) fn action(action: Action, end: ActionEnd, after: Option<Observation>)
         ActionEnd::Done => caller::matters(action).iter().map(|matter| matter.found(None)).collect(),
         _ => Vec::new(),
     };
-    ActionReport { action, end, error_lines: vec![], duration_ms: 400, after, unobservable: None, caller }
+    ActionReport {
+        action,
+        end,
+        error_lines: vec![],
+        duration_ms: 400,
+        after,
+        unobservable: None,
+        caller,
+        left: vec![],
+        second_try: None,
+    }
 }
 
 pub(crate) fn report(actions: Vec<ActionReport>) -> TrialReport {

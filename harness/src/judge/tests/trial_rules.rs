@@ -1,12 +1,12 @@
 //! From a report to a verdict: what decides, in which order, and that silence is never a pass.
 
 use expect_test::expect;
-use protocol::message::{Action, ActionEnd, FailedAssertion, Lifecycle, SetupFailure, TrialReport};
+use protocol::message::{Action, ActionEnd, FailedAssertion, Lifecycle, SecondTry, SetupFailure, TrialReport};
 use protocol::observation::MountState;
 use scenarios::Scenario;
 
 use super::fixture::*;
-use crate::judge::{FailureKind, Judge, Judgement, Verdict, judge};
+use crate::judge::{FailureKind, Judge, Judgement, Signature, Verdict, judge};
 
 const CYCLE: Lifecycle = Lifecycle::DumpRestore;
 const NAMED: &str = "(00.1) Error (criu/files-reg.c:1): Can't lookup mount=58 for fd=3 path=/f";
@@ -100,6 +100,42 @@ fn how_an_action_ended() {
     gone.unobservable = Some("no such process".into());
     expect!["fail(lost-object): the restore says it succeeded, but: no such process [0]"]
         .assert_eq(&cycle_of(&report(vec![dumped, gone])));
+}
+
+/// What the failed restore did besides stands with the failure and does not take its place.
+#[test]
+fn what_a_failed_restore_did_besides_is_told_with_it() {
+    let dumped = action(Action::Dump, ActionEnd::Done, None);
+    let judged = |left: &[&str], second: Option<(ActionEnd, &str)>| {
+        let mut failed = action(Action::Restore, ActionEnd::Failed(1), None);
+        failed.error_lines = vec!["Error (a.c:1): no 17".into()];
+        failed.left = left.iter().map(|&what| what.into()).collect();
+        failed.second_try = second.map(|(end, line)| SecondTry { end, error_lines: vec![line.into()] });
+        let mut report = report(vec![dumped.clone(), failed]);
+        report.leftovers = vec!["process 7 (tar)".into()];
+        let judgement = judge(&scenario(), context(CYCLE), &report);
+        assert_eq!(Signature::of(&judgement).0, "restore-failed Error (a.c:N): no N");
+        let differences = judgement.differences.iter().map(|one| format!("{} {one}: {}", one.kind, one.got));
+        format!("{}: {}\n", judgement.verdict, judgement.reason) + &differences.collect::<Vec<_>>().join("\n")
+    };
+    expect![[r#"
+        fail(restore-failed): Error (a.c:1): no 17
+        harmed-by-restore left by the failed restore, outside: file /t/1/x
+        harmed-by-restore left by the failed restore, outside: process 7 (tar)
+        harmed-by-restore a second try in the same root, outside: Error (a.c:2): File exists"#]]
+    .assert_eq(&judged(
+        &["file /t/1/x", "process 7 (tar)"],
+        Some((ActionEnd::Failed(1), "Error (a.c:2): File exists")),
+    ));
+    expect![[r#"
+        fail(restore-failed): Error (a.c:1): no 17
+        harmed-by-restore a second try in the same root, outside: it succeeds
+        litter left behind when the processes had ended, outside: process 7 (tar)"#]]
+    .assert_eq(&judged(&[], Some((ActionEnd::Done, ""))));
+    expect![[r#"
+        fail(restore-failed): Error (a.c:1): no 17
+        litter left behind when the processes had ended, outside: process 7 (tar)"#]]
+    .assert_eq(&judged(&[], Some((ActionEnd::Failed(1), "Error (a.c:1): no 18"))));
 }
 
 #[test]

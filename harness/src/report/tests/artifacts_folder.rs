@@ -3,6 +3,7 @@
 use std::fs;
 
 use expect_test::expect;
+use protocol::images::Images;
 use protocol::message::{Action, ActionEnd, ActionReport, ReportFile, TrialReport};
 
 use super::run::failure;
@@ -18,9 +19,17 @@ fn report() -> TrialReport {
         after,
         unobservable: None,
         caller: Vec::new(),
+        left: Vec::new(),
+        second_try: None,
     };
     let file = |name: &str| ReportFile { name: name.into(), text: "log\n".into() };
+    let mut images = Images::default();
+    for (name, bytes) in [("1-core-1.img", &b"\xff\0"[..]), ("../../1-core-1.img", b""), ("README", b"not this")] {
+        images.add(name.to_owned(), bytes.to_owned());
+    }
+    images.left_out.push("1-pages-1.img: 9000000 bytes".to_owned());
     TrialReport {
+        images,
         before: Some(Default::default()),
         actions: vec![action(Action::Dump, None), action(Action::Restore, Some(Default::default()))],
         files: vec![file("dump.log"), file("../../etc/passwd"), file("verdict.json"), file("")],
@@ -46,6 +55,7 @@ fn everything_is_in_it_and_nothing_outside() {
         console.log
         differences.txt
         dump.log
+        images
         program.scn
         unnamed
         verdict.json"#]]
@@ -74,6 +84,22 @@ fn everything_is_in_it_and_nothing_outside() {
                                                                                                                                                  ^
             ... and 7 more differences
     "#]].assert_eq(&fs::read_to_string(path.join("differences.txt")).unwrap());
+}
+
+#[test]
+fn images_are_kept_as_they_were_sent() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = write(parent.path(), &failure(), "", Some(&report()), &[]).unwrap().join("images");
+    let read = |name: &str| fs::read(path.join(name)).unwrap();
+    assert_eq!(read("1-core-1.img"), b"\xff\0");
+    assert_eq!(read("_.._1-core-1.img"), b"");
+    assert_eq!(read("2-README"), b"not this");
+    let about = String::from_utf8(read("README")).unwrap();
+    assert!(about.contains("crit show") && about.ends_with("1-pages-1.img: 9000000 bytes\n"), "{about}");
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 4);
+    let without = TrialReport { images: Images::default(), ..report() };
+    let path = write(parent.path(), &failure(), "", Some(&without), &[]).unwrap();
+    assert!(!path.join("images").exists());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use protocol::caller::Finding;
 use protocol::message::{Action, ActionEnd};
 
 use super::super::child::pipe_inode;
+use super::super::failed_restore::{different, names_below};
 use super::super::trial::Trial;
 use crate::criu::{External, Images, Run};
 use crate::observe::outside;
@@ -41,13 +42,19 @@ impl Criu {
 
     pub(super) fn restore(&mut self, trial: &mut Trial<'_>, action: Action) -> io::Result<Run> {
         let staged = stage(trial, &self.externals)?;
+        let disk_names = || names_below(staged.iter().map(PathBuf::as_path));
+        let before = disk_names();
         let (input, output) = trial.child.streams();
         let pipes = [(input, pipe_inode(input)?), (output, pipe_inode(output)?)];
         let result = self.images.restore(action, Path::new(trial.top), pipes, &self.externals, trial.answer_timeout());
+        let after = matches!(&result, Ok(Run { end: ActionEnd::Failed(_), .. })).then(disk_names);
         for path in staged.iter().rev() {
             umount2(path, MntFlags::MNT_DETACH)?;
         }
         let mut run = result?;
+        if let Some(after) = after {
+            run.left = different(&before?, &after?);
+        }
         if run.end == ActionEnd::Done {
             run.lost = trial.child.find_again()?.err();
         }

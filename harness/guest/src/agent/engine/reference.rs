@@ -40,6 +40,8 @@ pub(in super::super) struct Reference {
     capture: capture::Options,
     restore: restore::Options,
     kept: Option<Kept>,
+    /// A restore failed by mistake.
+    has_failed: bool,
     /// For a caller who names every path relatively.
     folder: PathBuf,
     caller: Option<Caller>,
@@ -61,7 +63,14 @@ enum Captured {
 impl Reference {
     pub(super) fn new(fault: Option<Fault>, without_statmount: bool, way: MountWay, folder: PathBuf) -> Self {
         let capture = capture::Options { without_statmount, fault };
-        Reference { capture, restore: restore::Options { way, fault }, kept: None, folder, caller: None }
+        Reference {
+            capture,
+            restore: restore::Options { way, fault },
+            kept: None,
+            has_failed: false,
+            folder,
+            caller: None,
+        }
     }
 
     pub(super) fn dump(&mut self, trial: &mut Trial<'_>, leave_running: bool) -> io::Result<Run> {
@@ -69,7 +78,7 @@ impl Reference {
         let namespace: OwnedFd = File::open(format!("/proc/{pid}/ns/mnt"))?.into();
         match captured(pid, &namespace, self.capture, trial.answer_timeout())? {
             Captured::Image(image) => {
-                let files = match trial.request.keep_logs {
+                let files = match trial.request.thorough {
                     true => {
                         let text = serde_json::to_string_pretty(&image)?;
                         vec![ReportFile { name: "image.json".to_owned(), text }]
@@ -104,6 +113,18 @@ impl Reference {
 
     pub(super) fn restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
         let kept = self.kept.take().ok_or_else(|| io::Error::other("there is no image to restore from"))?;
+        let result = self.restore_from(&kept, trial);
+        if result.as_ref().is_ok_and(|run| run.end != ActionEnd::Done) {
+            self.kept = Some(kept);
+        }
+        result
+    }
+
+    /// Restores from an image, which it leaves as it is.
+    fn restore_from(&mut self, kept: &Kept, trial: &mut Trial<'_>) -> io::Result<Run> {
+        if let Some(failed) = self.fails_by_mistake(trial)? {
+            return Ok(failed);
+        }
         let deadline = Instant::now() + trial.answer_timeout();
         let mut lines = Vec::new();
         for _ in 0..RESTORE_ATTEMPTS {
@@ -130,6 +151,21 @@ impl Reference {
             }
         }
         Ok(Run { error_lines: lines, ..run(ActionEnd::Failed(1)) })
+    }
+
+    /// A restore that fails, and what it does wrong besides.
+    fn fails_by_mistake(&mut self, trial: &Trial<'_>) -> io::Result<Option<Run>> {
+        let why = match self.restore.fault {
+            Some(Fault::LeavesAfterFailedRestore) => {
+                File::create(format!("{}/left-by-the-restore", trial.top))?;
+                "the restore fails"
+            }
+            Some(Fault::FailsOtherwiseAgain) if self.has_failed => "the image was used up by the first try",
+            Some(Fault::FailsOtherwiseAgain) => "the restore fails",
+            _ => return Ok(None),
+        };
+        self.has_failed = true;
+        Ok(Some(Run { error_lines: vec![why.to_owned()], ..run(ActionEnd::Failed(1)) }))
     }
 
     /// What the one who restores leaves around itself, by mistake.
@@ -159,7 +195,7 @@ fn has_detached(image: &Image) -> bool {
 }
 
 fn run(end: ActionEnd) -> Run {
-    Run { end, error_lines: Vec::new(), files: Vec::new(), lost: None }
+    Run { end, error_lines: Vec::new(), files: Vec::new(), lost: None, left: Vec::new() }
 }
 
 /// Captures in a process of its own, in the namespace of the process.
