@@ -13,6 +13,7 @@
 //! - `again`: what two runs of one trial come to
 //! - [`confirm`]: which failures are run again
 //! - `suspicion`: which trials cost their machine
+//! - `work`: what workers share, what they tell
 //! - `taken`: branches of criu that were taken
 
 mod again;
@@ -24,27 +25,24 @@ pub(crate) mod patience;
 pub mod sharing;
 mod suspicion;
 mod taken;
+mod work;
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::message::{Engine, Request, TrialReport, TrialRequest};
-use scenarios::Scenario;
 
-use crate::judge::{Context, Judgement, Signature, Trial, Verdict, judge};
-use crate::machine::{Machine, MachineError, MachineSpec, Traces};
+use crate::judge::{Context, Judgement, Signature, Verdict, judge};
+use crate::machine::{Machine, MachineError, Traces};
 pub use confirm::Confirm;
 use patience::{Patience, wait_for_report};
 use suspicion::suspicious;
 pub use taken::Taken;
+pub(crate) use work::ACTION_TIME_LIMIT;
+pub use work::{Known, News, Over, Policy, Task, Work};
 
-/// How long one action of a lifecycle may take under KVM; other accelerators scale it.
-pub(crate) const ACTION_TIME_LIMIT: Duration = Duration::from_secs(12);
-/// Of that a campaign waits so much: its programs are short, and one that hangs costs its pack several such waits.
-const PATIENCE_OF_CAMPAIGNS: f64 = 0.25;
 /// How long a machine may take to come up under KVM.
 pub(crate) const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
 
@@ -55,97 +53,6 @@ const TRIALS_PER_MACHINE: u32 = 200;
 pub const PACK: usize = 32;
 /// With so many tasks left the next machine is made ready before it is needed.
 const WORTH_PREPARING: usize = 8;
-
-/// One trial to run.
-#[derive(Clone, Debug)]
-pub struct Task {
-    /// Which.
-    pub trial: Trial,
-    /// What it runs.
-    pub scenario: Scenario,
-    /// What dumps and restores.
-    pub engine: Engine,
-}
-
-/// What became of a task.
-#[derive(Debug)]
-pub enum News {
-    /// It begins.
-    Started(Box<Task>),
-    /// It is over.
-    Over(Box<Over>),
-    /// A worker has a machine.
-    Machine {
-        /// In place of one that was thrown away.
-        reset: bool,
-    },
-}
-
-/// A task that is over.
-#[derive(Debug)]
-pub struct Over {
-    /// The task.
-    pub task: Task,
-    /// The judge's word in the light of what is known.
-    pub judgement: Judgement,
-    /// What the guest told; none when it told nothing.
-    pub report: Option<TrialReport>,
-    /// The subject's criu version, where it is one and the guest said it.
-    pub criu: Option<String>,
-    /// Duration in seconds.
-    pub seconds: f64,
-    /// What its machine left for the artifacts.
-    pub traces: Traces,
-    /// The branches of criu that were taken, for it or for its pack.
-    pub taken: Arc<Taken>,
-}
-
-impl Over {
-    /// A task that was not begun, or not brought to its end.
-    pub fn not_run(task: Task, why: &str) -> Self {
-        let judgement = Judgement::plain(Verdict::NotRun, why);
-        let (traces, taken) = (Traces::none(), Arc::default());
-        Over { task, judgement, report: None, criu: None, seconds: 0.0, traces, taken }
-    }
-}
-
-/// What a judgement is in the light of what is known of the trial and this version of criu.
-pub type Known<'a> = &'a (dyn Fn(&Trial, Option<&str>, Judgement) -> Judgement + Sync);
-
-/// What workers share.
-pub struct Work<'a> {
-    /// What is still to be done.
-    pub tasks: &'a Mutex<VecDeque<Task>>,
-    /// The description of worker N's next machine.
-    pub specs: &'a (dyn Fn(usize) -> MachineSpec + Sync),
-    /// What is known.
-    pub known: Known<'a>,
-    /// The programs are a campaign's: what is known counts in whichever program shows it, and becomes more while they run, so a
-    /// failure that is expected the second time is the same failure.
-    pub campaign: bool,
-    /// Set when no more tasks are to be begun.
-    pub stop: &'a AtomicBool,
-    /// Factor on all time limits.
-    pub timeout_scale: f64,
-    /// How often what nobody expected is run again, each time in a new machine, before it is told.
-    pub retries: u32,
-    /// Of which failures.
-    pub confirm: Confirm,
-    /// The first run of a trial is as thorough as one that confirms a failure: it sends its images, and tries a failed restore
-    /// again.
-    pub thorough: bool,
-    /// How often each trial is run; at least once.
-    pub repeat: u32,
-    /// How many programs may share a process; fewer than two for none.
-    pub pack: usize,
-}
-
-impl Work<'_> {
-    /// How long one action may take on a machine with this factor on time limits.
-    fn action_time_limit(&self, scale: f64) -> Duration {
-        ACTION_TIME_LIMIT.mul_f64(if self.campaign { scale * PATIENCE_OF_CAMPAIGNS } else { scale })
-    }
-}
 
 /// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last worker has stopped.
 pub fn start<'scope>(
@@ -234,7 +141,7 @@ impl Worker<'_> {
         }
         let start = Instant::now();
         let mut over = self.confirmed(&task);
-        for _ in 1..self.shared.repeat {
+        for _ in 1..self.shared.policy.repeat {
             if over.judgement.verdict == Verdict::NotRun {
                 break;
             }
@@ -257,20 +164,20 @@ impl Worker<'_> {
 
     /// Runs a task once, and once more what nobody expected.
     fn confirmed(&mut self, task: &Task) -> Over {
-        let usual = if self.shared.thorough { Care::Thorough } else { Care::Usual };
+        let usual = if self.shared.policy.thorough { Care::Thorough } else { Care::Usual };
         match self.attempt(task, usual) {
             Attempt::Interrupted => Over::not_run(task.clone(), "interrupted"),
             Attempt::Over(over) if again::is_unexpected(&over.judgement) => {
                 let signature = Signature::of(&over.judgement);
-                if self.shared.confirm.has(&signature) {
+                if self.shared.policy.confirm.has(&signature) {
                     return *over;
                 }
-                let over = again::confirmed(*over, self.shared.retries, self.shared.campaign, || {
+                let over = again::confirmed(*over, self.shared.policy.retries, self.shared.policy.campaign, || {
                     // Whatever the last trial left in the machine must not make the second result.
                     self.running = None;
                     self.attempt(task, Care::Thorough)
                 });
-                self.shared.confirm.note(signature, &over.judgement);
+                self.shared.policy.confirm.note(signature, &over.judgement);
                 over
             }
             Attempt::Over(over) => *over,
@@ -328,7 +235,7 @@ impl Worker<'_> {
         if self.running.is_none() {
             let spec = (self.shared.specs)(self.number);
             self.traces = spec.traces();
-            let scale = spec.timeout_scale() * self.shared.timeout_scale;
+            let scale = spec.timeout_scale() * self.shared.policy.timeout_scale;
             let machine = Machine::boot(&spec, Instant::now() + BOOT_TIME_LIMIT.mul_f64(scale))?;
             let tainted = machine.ready().tainted;
             self.running = Some(Running { machine, scale, tainted, trials: 0 });

@@ -31,7 +31,7 @@ use crate::report::terminal::{Detail, Look, Terminal};
 use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
 use crate::run::confirm::Wanted;
 use crate::run::order::teaching_first;
-use crate::run::{News, Over, Task, Work};
+use crate::run::{News, Over, Policy, Task, Work};
 use crate::subject::{self, Manner, Parts, Subject};
 
 /// The last line of a run in which nothing ran.
@@ -356,15 +356,17 @@ fn run_tasks(
         tasks: &queue,
         specs,
         known: &known,
-        campaign: false,
         stop: &stop,
-        timeout_scale: args.machines.timeout_scale,
-        retries: args.retries,
-        thorough: args.thorough,
-        confirm: args.confirm.into(),
-        repeat: args.repeat,
-        // Every worker gets its part also where that makes smaller packs.
-        pack: args.pack.min(trials.div_ceil(workers)),
+        policy: Policy {
+            timeout_scale: args.machines.timeout_scale,
+            retries: args.retries,
+            thorough: args.thorough,
+            confirm: args.confirm.into(),
+            repeat: args.repeat,
+            // Every worker gets its part also where that makes smaller packs.
+            pack: args.pack.min(trials.div_ceil(workers)),
+            ..Policy::default()
+        },
     };
     std::thread::scope(|scope| -> anyhow::Result<()> {
         let news = crate::run::start(scope, &work, workers);

@@ -27,7 +27,7 @@ use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial};
 use crate::machine::MachineSpec;
 use crate::report::epilogue::{plain, quoted};
-use crate::run::{News, Over, Task, Work, Worker};
+use crate::run::{News, Over, Policy, Task, Work, Worker};
 use crate::subject::{Manner, Subject};
 
 /// How often assertions that do not hold are dropped before it is given up.
@@ -238,14 +238,8 @@ impl Rig<'_> {
             tasks: &queue,
             specs: self.specs,
             known: &known,
-            campaign: false,
             stop: &stop,
-            timeout_scale: self.timeout_scale,
-            retries: 0,
-            thorough: false,
-            confirm: crate::run::Confirm::All,
-            repeat: 1,
-            pack: 0,
+            policy: Policy { timeout_scale: self.timeout_scale, ..Policy::default() },
         };
         let (news, _deaf): (_, Receiver<News>) = channel();
         let mut worker = Worker::new(0, &shared, news);

@@ -342,7 +342,7 @@ impl<'a> Campaign<'a> {
     }
 
     fn shrink(&self, sides: &mut Sides<'_>, signature: &Signature, planned: &Planned) {
-        let until = Instant::now() + SHRINK.mul_f64(self.work.timeout_scale);
+        let until = Instant::now() + SHRINK.mul_f64(self.work.policy.timeout_scale);
         let found = smallest(sides, signature, planned, until);
         let size = steps(&found);
         let text = scenarios::text::print_scenario(&Scenario { program: found, ..planned.scenario.clone() });

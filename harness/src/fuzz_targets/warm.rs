@@ -17,7 +17,7 @@ use crate::cmd::machines::{MachineArgs, WorkFolder};
 use crate::cmd::plan;
 use crate::image::Store;
 use crate::judge::{Judgement, Trial};
-use crate::run::{Over, Task, Work, Worker};
+use crate::run::{Over, Policy, Task, Work, Worker};
 use crate::subject::Subject;
 
 thread_local! {
@@ -60,14 +60,8 @@ impl Warm {
             tasks: Box::leak(Box::new(Mutex::new(VecDeque::new()))),
             specs: Box::leak(specs),
             known: Box::leak(known),
-            campaign: false,
             stop: Box::leak(Box::new(AtomicBool::new(false))),
-            timeout_scale: machines.timeout_scale,
-            retries: 1,
-            thorough: false,
-            confirm: crate::run::Confirm::All,
-            repeat: 1,
-            pack: 0,
+            policy: Policy { timeout_scale: machines.timeout_scale, retries: 1, ..Policy::default() },
         }));
         let trial = Trial {
             scenario: "fuzz/input".to_owned(),

@@ -73,7 +73,7 @@ impl Worker<'_> {
         let (mut pack, mut rest): (Vec<Task>, Vec<Task>) = (Vec::new(), Vec::new());
         let mut needs = Some(Needs::default());
         for task in tasks {
-            let Some(so_far) = needs.filter(|_| pack.is_empty() || pack.len() < self.shared.pack) else {
+            let Some(so_far) = needs.filter(|_| pack.is_empty() || pack.len() < self.shared.policy.pack) else {
                 rest.push(task);
                 continue;
             };
@@ -95,7 +95,7 @@ impl Worker<'_> {
         let on_host = self.running.as_ref().is_some_and(|running| matches!(running.machine, Machine::Host(_)));
         // criu touches the process's /tmp when it dumps a mount that others stand on, which is everybody's in a pack: a defect
         // that is known of each scenario that has such mounts, but of a pack only where defects count anywhere.
-        let nested = task.engine != Engine::Criu || self.shared.campaign;
+        let nested = task.engine != Engine::Criu || self.shared.policy.campaign;
         Room { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested }
     }
 
@@ -106,7 +106,7 @@ impl Worker<'_> {
         let needs = sharing::needs(&task.scenario.program)?;
         let anywhere = requires.flavors.is_empty() || requires.flavors.iter().any(|flavor| flavor == "host");
         let unmet = crate::needs::unmet(&task.scenario, &task.trial).is_some();
-        let off = self.shared.pack < 2 || self.shared.repeat > 1;
+        let off = self.shared.policy.pack < 2 || self.shared.policy.repeat > 1;
         // What a dump does to a process that goes on hangs on all that the process has.
         let whole = task.trial.lifecycle != Lifecycle::DumpRestore;
         if off || whole || task.scenario.outcome != Outcome::Restored || !anywhere || unmet {

@@ -1,6 +1,6 @@
 //! What is tested: a CRIU build, or the reference engine, with or without a mistake.
 //!
-//! - [`suffix`]: what may stand behind sources
+//! - `suffix`: what may stand behind sources
 //! - [`prepare`]: from a subject to what is in the VM besides the kernel
 //! - [`identity`]: which criu a subject is
 //! - [`criu`]: a criu that is built or carried

@@ -11,7 +11,7 @@ use harness::host::{self, HostSpec};
 use harness::image::{Settings, Store, default_cache_dir, tree};
 use harness::judge::{Judgement, Trial};
 use harness::machine::MachineSpec;
-use harness::run::{Task, Work, Worker};
+use harness::run::{Policy, Task, Work, Worker};
 use harness::subject::{Manner, Subject};
 use libtest_mimic::Failed;
 use protocol::Fault;
@@ -102,14 +102,8 @@ fn told(spec: &HostSpec, tasks: &[Task], pack: usize) -> Told {
         tasks: &queue,
         specs: &specs,
         known: &known,
-        campaign: false,
         stop: &stop,
-        timeout_scale: TIMEOUT_SCALE,
-        retries: 0,
-        thorough: false,
-        confirm: harness::run::Confirm::All,
-        repeat: 1,
-        pack,
+        policy: Policy { timeout_scale: TIMEOUT_SCALE, pack, ..Policy::default() },
     };
     let (news, _heard) = channel();
     let mut told = Told::new();

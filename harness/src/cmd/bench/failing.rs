@@ -20,7 +20,7 @@ use super::super::select::select;
 use super::Bench;
 use super::packed::Source;
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
-use crate::run::{Confirm, Task, Work, Worker, confirm, sharing};
+use crate::run::{Confirm, Policy, Task, Work, Worker, confirm, sharing};
 use crate::subject::{Manner, Parts, Subject};
 
 /// So many scenarios of the catalogue take part.
@@ -61,13 +61,13 @@ impl Bench<'_> {
             tasks: &queue,
             specs: &specs,
             known: &known,
-            campaign: false,
             stop: &stop,
-            timeout_scale: machines.timeout_scale,
-            retries: 1,
-            confirm: Confirm::from(confirm::Wanted::Cause),
-            repeat: 1,
-            pack: 0,
+            policy: Policy {
+                timeout_scale: machines.timeout_scale,
+                retries: 1,
+                confirm: Confirm::from(confirm::Wanted::Cause),
+                ..Policy::default()
+            },
         };
         let (news, _heard) = channel();
         let mut worker = Worker::new(0, &work, news);

@@ -17,7 +17,7 @@ use crate::image::Store;
 use crate::judge::range::Version;
 use crate::judge::{Group, Judgement, Trial};
 use crate::machine::MachineSpec;
-use crate::run::{PACK, Task, Work, Worker, sharing};
+use crate::run::{PACK, Policy, Task, Work, Worker, sharing};
 use crate::subject::{Manner, Parts, Subject};
 
 /// Every worker does the same work so often.
@@ -80,14 +80,8 @@ impl Bench<'_> {
             tasks: &queue,
             specs,
             known: &known,
-            campaign: false,
             stop: &stop,
-            timeout_scale,
-            retries: 0,
-            thorough: false,
-            confirm: crate::run::Confirm::All,
-            repeat: 1,
-            pack: PACK,
+            policy: Policy { timeout_scale, pack: PACK, ..Policy::default() },
         };
         let ready = Barrier::new(workers);
         let rounds = &|number: usize| -> Result<f64, String> {

@@ -24,7 +24,7 @@ use crate::judge::range::Version;
 use crate::judge::verdict::flavor_word;
 use crate::judge::{Judgement, Signature, Trial};
 use crate::machine::Backend;
-use crate::run::Work;
+use crate::run::{Policy, Work};
 use crate::subject::{self, Manner, Subject};
 use view::View;
 
@@ -274,14 +274,14 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         tasks: &queue,
         specs: &specs,
         known: &known,
-        campaign: true,
         stop: &stop,
-        timeout_scale: args.machines.timeout_scale,
-        retries: 1,
-        thorough: false,
-        confirm: crate::run::Confirm::All,
-        repeat: 1,
-        pack,
+        policy: Policy {
+            campaign: true,
+            timeout_scale: args.machines.timeout_scale,
+            retries: 1,
+            pack,
+            ..Policy::default()
+        },
     };
     let mut view = View::new(args, &state, goes_on);
     let state = Campaign::new(&settings, &work, state, corpus).run(&mut |state| view.show(state))?;

@@ -14,7 +14,7 @@ use crate::judge::{Expectations, Judgement, Trial, Verdict};
 use crate::machine::MachineSpec;
 use crate::report::record::digest;
 use crate::report::{Finished, artifacts};
-use crate::run::{News, Over, Task, Work};
+use crate::run::{News, Over, Policy, Task, Work};
 
 /// How often a deadline is looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -70,14 +70,8 @@ impl Rig<'_> {
                         tasks,
                         specs: *specs,
                         known: &known,
-                        campaign: false,
                         stop: &stop,
-                        timeout_scale,
-                        retries: 0,
-                        thorough: false,
-                        confirm: crate::run::Confirm::All,
-                        repeat: 1,
-                        pack,
+                        policy: Policy { timeout_scale, pack, ..Policy::default() },
                     },
                     *workers,
                 )

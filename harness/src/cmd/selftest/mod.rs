@@ -24,7 +24,7 @@ use super::machines::{MachineArgs, work_folder};
 use super::select::select;
 use crate::judge::{FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparisons};
 use crate::machine::{Backend, MachineSpec};
-use crate::run::{News, Over, Task, Work};
+use crate::run::{News, Over, Policy, Task, Work};
 use crate::subject::{Manner, Parts, Subject};
 use crate::vm::AcceleratorChoice;
 pub use lacks::LackRecord;
@@ -255,15 +255,13 @@ impl Course {
             tasks: &queue,
             specs,
             known: &known,
-            campaign: false,
             stop: &stop,
-            timeout_scale: machines.timeout_scale,
-            retries: 0,
-            // Some mistakes show at a second try only.
-            thorough: true,
-            confirm: crate::run::Confirm::All,
-            repeat: 1,
-            pack: 0,
+            policy: Policy {
+                timeout_scale: machines.timeout_scale,
+                // Some mistakes show at a second try only.
+                thorough: true,
+                ..Policy::default()
+            },
         };
         std::thread::scope(|scope| {
             for news in crate::run::start(scope, &work, workers) {

@@ -3,14 +3,14 @@
 //! Either becomes an image with one segment for the guest, addressed by its content: the same program, or the same
 //! sources in the same build root, are made once.
 //!
-//! - [`package`]: a program with its libraries
-//! - [`sources`]: which sources, and how they are built
-//! - [`stage`]: the sources as they are to be built
-//! - [`build`]: `make`, in a tree that is kept
-//! - [`headers`]: whether a failed build is the fault of the root's kernel headers
-//! - [`coverage`], [`asan`]: what is different in a criu that counts what it does, or has the address sanitizer
-//! - [`debian`]: Debian's source package as such sources
-//! - [`sandbox`]: the build root as a place to run programs in
+//! - `package`: a program with its libraries
+//! - `sources`: which sources, and how they are built
+//! - `stage`: the sources as they are to be built
+//! - `build`: `make`, in a tree that is kept
+//! - `headers`: whether a failed build is the fault of the root's kernel headers
+//! - `coverage`, `asan`: what is different in a criu that counts what it does, or has the address sanitizer
+//! - `debian`: Debian's source package as such sources
+//! - `sandbox`: the build root as a place to run programs in
 
 mod asan;
 mod build;
