@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Scenario;
 use crate::diagnostic::Diagnostic;
+use crate::pattern::fits;
 use crate::text::{self, of_the_file};
 
 /// The project's own catalogue, where it was when this crate was built.
@@ -117,22 +118,7 @@ impl Filter {
 
     /// Is this the name of a scenario that is meant?
     pub fn matches(&self, name: &str) -> bool {
-        if !self.0.contains('*') {
-            return name.contains(&self.0);
-        }
-        let parts: Vec<_> = self.0.split('*').collect();
-        let (first, last) = (parts[0], parts[parts.len() - 1]);
-        if name.len() < first.len() + last.len() || !name.starts_with(first) || !name.ends_with(last) {
-            return false;
-        }
-        let mut middle = &name[first.len()..name.len() - last.len()];
-        for part in &parts[1..parts.len() - 1] {
-            match middle.find(part) {
-                Some(at) => middle = &middle[at + part.len()..],
-                None => return false,
-            }
-        }
-        true
+        if self.0.contains('*') { fits(&self.0, name) } else { name.contains(&self.0) }
     }
 
     /// Any of several filters; no filter means everything.

@@ -11,6 +11,7 @@
 //! - [`check`]: is a program meaningful?
 //! - [`diagnostic`]: what is wrong, where, and what would be right
 //! - [`catalogue`]: all scenarios below a directory; filters
+//! - [`pattern`]: names with `*`
 //! - [`model`]: what a program does to mounts and names, and what must be seen then
 //! - [`capability`]: what a program needs an implementation to get right
 //! - [`live`]: programs that are carried out to their end, and others made from them
@@ -30,6 +31,7 @@ pub mod generate;
 pub mod grammar;
 pub mod live;
 pub mod model;
+pub mod pattern;
 pub mod program;
 pub mod scenario;
 pub mod sharing;

@@ -10,8 +10,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use scenarios::pattern::fits;
+
 use super::archive::Archive;
-use super::package_pattern;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::{Package, sha256_of_file};
 use crate::process::command;
@@ -72,7 +73,7 @@ impl Apt {
         command.args(["-qq", "-y", "--print-uris", "-t", &self.suites[0], "install", "--"]).args(packages);
         let listing = command::run(&mut command, &what, "apt", advise)?;
         let mut debs: Vec<Deb> = listing.lines().filter_map(parse_uri_line).collect();
-        debs.retain(|deb| !package_pattern::fits_any(skip, &deb.package.name));
+        debs.retain(|deb| !skip.iter().any(|pattern| fits(pattern, &deb.package.name)));
         if debs.is_empty() {
             return Err(content(what, format!("nothing is left to download; apt said:\n{listing}")));
         }

@@ -3,9 +3,7 @@
 //! - `archive`: which mirror and which keys
 //! - `apt`: a private apt that resolves, downloads and verifies
 //! - `source`: packages as an unpacked tree, in the cache's scratch space
-//! - `package_pattern`: names with `*`
 
 pub(crate) mod apt;
 pub(crate) mod archive;
-pub(crate) mod package_pattern;
 pub(crate) mod source;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use scenarios::pattern::fits;
+
 use super::apt::{self, Apt, Deb};
 use super::archive::Archive;
-use super::package_pattern;
 use crate::cache::Cache;
 use crate::cache::error::{ImageError, content};
 use crate::cache::progress::{Progress, Step, doing, megabytes};
@@ -133,7 +134,7 @@ fn resolve(apt: &Apt, order: &Order<'_>) -> Result<Vec<Deb>, ImageError> {
         return Ok(debs);
     }
     let all: Vec<String> = debs.iter().map(|deb| deb.package.name.clone()).collect();
-    debs.retain(|deb| package_pattern::fits_any(order.keep, &deb.package.name));
+    debs.retain(|deb| order.keep.iter().any(|pattern| fits(pattern, &deb.package.name)));
     if debs.is_empty() {
         let why = format!("none of its packages fits `keep` ({}); they are: {}", order.keep.join(", "), all.join(", "));
         return Err(content(order.title, why));

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use scenarios::pattern::fits;
+
 use super::manifest::QemuEntry;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::{Bill, Package};
 use crate::cache::{Built, Entry};
-use crate::debian::package_pattern;
 use crate::debian::source::Unpacked;
 use crate::elf::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Role};
 use crate::process::command;
@@ -114,7 +115,7 @@ fn copy_data(root: &Path, pattern: &str, to: &Path) -> Result<usize, ImageError>
     let mut hits = 0;
     for entry in std::fs::read_dir(&directory).map_err(at("list", &directory))? {
         let file = entry.map_err(at("list", &directory))?.file_name().to_string_lossy().into_owned();
-        if !package_pattern::fits(name, &file) {
+        if !fits(name, &file) {
             continue;
         }
         let inside = directory.join(&file);

@@ -6,7 +6,9 @@
 use regex_lite::Regex;
 
 use super::super::difference::Difference;
-use super::scope::{Scope, wildcard};
+use scenarios::pattern::fits;
+
+use super::scope::Scope;
 
 /// A known defect.
 #[derive(Clone, Debug)]
@@ -45,7 +47,7 @@ impl Defect {
     /// Whether it is what made this difference, in a trial of its scope.
     pub(super) fn explains(&self, difference: &Difference) -> bool {
         let object = difference.object.as_deref().unwrap_or_default();
-        let meant = self.object.is_empty() || self.object.iter().any(|pattern| wildcard(pattern, object));
+        let meant = self.object.is_empty() || self.object.iter().any(|pattern| fits(pattern, object));
         meant && self.explains_anywhere(difference)
     }
 

@@ -30,7 +30,7 @@ use super::difference::Difference;
 use super::range::Version;
 use super::verdict::{FailureKind, Judgement, Trial, Verdict};
 use defect::Defect;
-use scope::{Scope, wildcard};
+use scope::Scope;
 
 /// One recorded failure.
 #[derive(Clone, Debug)]
@@ -185,7 +185,7 @@ impl Expectations {
                 complain(scope.scenario.join(", "));
             }
             for pattern in &scope.except {
-                if !names.iter().any(|name| wildcard(pattern, name)) {
+                if !names.iter().any(|name| scenarios::pattern::fits(pattern, name)) {
                     complain(pattern.clone());
                 }
             }

@@ -1,5 +1,7 @@
 //! Which trials an entry is about.
 
+use scenarios::pattern::fits;
+
 use super::super::range::{Range, Version};
 use super::super::verdict::{Trial, flavor_word};
 
@@ -31,9 +33,8 @@ impl Scope {
 
     /// Whether trials that run as this one does are in it, whatever their scenario.
     pub(super) fn has_place(&self, trial: &Trial, criu: Option<&Version>) -> bool {
-        let any = |patterns: &[String], text: &str| {
-            patterns.is_empty() || patterns.iter().any(|pattern| wildcard(pattern, text))
-        };
+        let any =
+            |patterns: &[String], text: &str| patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern, text));
         let within = |ranges: &[Range], version: Option<&Version>| {
             ranges.is_empty() || version.is_some_and(|version| ranges.iter().any(|range| range.contains(version)))
         };
@@ -49,28 +50,13 @@ impl Scope {
     pub(crate) fn speaks_of(&self, subject: &str) -> bool {
         match self.subject.as_slice() {
             [] => subject.starts_with("debian:"),
-            named => named.iter().any(|pattern| wildcard(pattern, subject)),
+            named => named.iter().any(|pattern| fits(pattern, subject)),
         }
     }
 
     /// Whether a scenario of this name is in it.
     pub(super) fn names(&self, scenario: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| wildcard(pattern, scenario));
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| fits(pattern, scenario));
         any(&self.scenario) && !any(&self.except)
     }
-}
-
-/// Whether the whole text is like the pattern, in which `*` stands for any text, also none.
-pub(crate) fn wildcard(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }

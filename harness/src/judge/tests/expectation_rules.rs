@@ -5,7 +5,6 @@ use std::path::Path;
 use expect_test::expect;
 use protocol::message::{Flavor, Lifecycle};
 
-use crate::judge::expectations::scope::wildcard;
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Difference, Expectations, FailureKind, Judgement, Side, Trial, Verdict};
@@ -310,18 +309,6 @@ fn a_wrong_defect_has_its_place() {
 fn the_projects_own_file_can_be_read() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/expectations.toml");
     Expectations::load(&file).unwrap();
-}
-
-#[test]
-fn wildcards() {
-    for (pattern, text) in
-        [("a", "a"), ("*", ""), ("a*", "ab"), ("*b", "ab"), ("a*c*e", "abcde"), ("*x*", "x"), ("a**b", "ab")]
-    {
-        assert!(wildcard(pattern, text), "{pattern} {text}");
-    }
-    for (pattern, text) in [("a", "ab"), ("", "a"), ("a*a", "a"), ("a*c*e", "abde"), ("*x", "xy")] {
-        assert!(!wildcard(pattern, text), "{pattern} {text}");
-    }
 }
 
 /// A scenario that nobody can restore passes when criu refuses it, so an entry for "everything" must
