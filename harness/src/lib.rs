@@ -7,6 +7,7 @@
 //! - [`cache`]: finished images, addressed by what they are made of
 //! - [`debian`]: packages from a Debian archive
 //! - [`elf`]: what a program needs to start
+//! - [`exit`]: exit statuses
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs
 //! - [`subject`]: what is tested, and the criu that is built or carried for it
 //! - [`vm`]: QEMU, the channel to the agent
@@ -27,6 +28,7 @@ pub mod causes;
 pub mod cmd;
 pub mod debian;
 pub mod elf;
+pub mod exit;
 pub mod findings;
 pub mod fuzz;
 pub mod fuzz_targets;

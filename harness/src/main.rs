@@ -31,13 +31,13 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             if harness::process::interrupt::requested() {
-                return ExitCode::from(130);
+                return ExitCode::from(harness::exit::INTERRUPTED);
             }
             eprintln!("error: {}", told(&error));
             ExitCode::from(match () {
-                () if error.is::<Usage>() => 2,
-                () if error.is::<NoMatch>() => 4,
-                () => 3,
+                () if error.is::<Usage>() => harness::exit::USAGE,
+                () if error.is::<NoMatch>() => harness::exit::NOTHING_RAN,
+                () => harness::exit::INFRASTRUCTURE,
             })
         }
     }

@@ -9,6 +9,7 @@ use super::Usage;
 use super::list::TreeArgs;
 use super::report::read_all;
 use crate::bless::{Note, Seen, bless};
+use crate::exit;
 use crate::image::Manifest;
 use crate::judge::Verdict;
 use crate::report::Finished;
@@ -81,7 +82,7 @@ pub fn run(args: &BlessArgs) -> anyhow::Result<u8> {
             println!("{} is written; read the new reasons, and say the cause where it is known", file.display());
         }
     }
-    Ok(0)
+    Ok(exit::AS_EXPECTED)
 }
 
 fn says_nothing(verdict: Verdict) -> bool {

@@ -12,6 +12,7 @@ use protocol::message::{Flavor, Lifecycle};
 use super::plan::KnownFailures;
 use super::run::{self, Chosen, RunArgs};
 use super::{Usage, one};
+use crate::exit;
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
 use crate::judge::kind::Severity;
@@ -91,7 +92,7 @@ pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
             let number = all.last().map_or(1, |last| last.number + 1);
             let path = findings::write(&tree, &new(folder, title, cause, number)?)?;
             println!("{}: check it, then `zdtm-detached finding index --write`", path.display());
-            Ok(0)
+            Ok(exit::AS_EXPECTED)
         }
         What::Check { number, subject, kernel, write, jobs } => {
             let wanted = choose(&all, number)?;
@@ -120,7 +121,7 @@ pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
             } else {
                 print!("{document}");
             }
-            Ok(0)
+            Ok(exit::AS_EXPECTED)
         }
     }
 }
@@ -227,10 +228,10 @@ fn summary(results: &[(&Finding, Outcome)]) -> String {
 fn status(results: &[(&Finding, Outcome)], elsewhere: bool) -> u8 {
     let is = |test: fn(&Outcome) -> bool| results.iter().any(|(_, result)| test(result));
     match () {
-        () if crate::process::interrupt::requested() => 130,
-        () if is(|result| matches!(result, Outcome::Unknown(_))) => 3,
-        () if !elsewhere && is(|result| !matches!(result, Outcome::Shows { .. })) => 1,
-        () => 0,
+        () if crate::process::interrupt::requested() => exit::INTERRUPTED,
+        () if is(|result| matches!(result, Outcome::Unknown(_))) => exit::INFRASTRUCTURE,
+        () if !elsewhere && is(|result| !matches!(result, Outcome::Shows { .. })) => exit::FAILED,
+        () => exit::AS_EXPECTED,
     }
 }
 

@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory as _, Subcommand};
 use clap_complete::Shell;
 
 use super::Cli;
+use crate::exit;
 
 /// Write completions for a shell, man pages, or what the fuzz targets begin with.
 #[derive(Args, Clone, Debug)]
@@ -61,7 +62,7 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
         What::Man { to: Some(folder) } => pages(command, folder)?,
         What::Seeds { to } => seeds(to)?,
     }
-    Ok(0)
+    Ok(exit::AS_EXPECTED)
 }
 
 fn pages(command: clap::Command, folder: &Path) -> anyhow::Result<()> {

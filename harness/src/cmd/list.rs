@@ -9,6 +9,7 @@ use scenarios::{Outcome, Scenario};
 
 use super::Usage;
 use super::select::{NoMatch, select};
+use crate::exit;
 
 /// List scenarios: names, and what each is about.
 ///
@@ -107,7 +108,7 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
             writeln!(out, "{:#}", serde_json::Value::from(rows))?;
         }
     }
-    Ok(0)
+    Ok(exit::AS_EXPECTED)
 }
 
 /// `whole, subdir; deleted, hard-link`: the bases, the capabilities.
@@ -151,5 +152,5 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
     let text = scenarios::text::print_scenario(scenario);
     let (summary, rest) = text.split_once('\n').unwrap_or((&text, ""));
     print!("{summary}\n# Needs: {}.\n{rest}", needs(scenario));
-    Ok(0)
+    Ok(exit::AS_EXPECTED)
 }

@@ -21,6 +21,7 @@ use super::share::{Share, ShareArgs};
 use super::telling::TellingArgs;
 use crate::cache::progress;
 use crate::cache::progress::Progress;
+use crate::exit;
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
@@ -209,7 +210,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
     let expectations = plan::expectations(&tree, &args.expectations)?;
     if scenarios.is_empty() {
         println!("{NOTHING}");
-        return Ok(4);
+        return Ok(exit::NOTHING_RAN);
     }
     let mut pools = Vec::new();
     for kernel in &kernels {
@@ -329,7 +330,7 @@ impl<'a> Teller<'a> {
         let whole = whole && self.terminal.tally().of("not-run") == 0;
         for complaint in if whole { self.uses.idle() } else { Vec::new() } {
             eprintln!("error: {complaint}");
-            status = status.max(1);
+            status = status.max(exit::FAILED);
         }
         for what in &self.unwritten {
             eprintln!("error: {what}");

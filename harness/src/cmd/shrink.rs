@@ -20,6 +20,7 @@ use scenarios::{Program, Scenario, Step, live, text};
 use super::machines::MachineArgs;
 use super::one::{One, as_it_was, ask_for_the_host, one};
 use super::plan::{self, Axes, single};
+use crate::exit;
 use crate::fuzz::Seen;
 use crate::fuzz::shrink::steps;
 use crate::judge::Signature;
@@ -158,9 +159,9 @@ impl Rig<'_> {
             None => eprintln!("not confirmed in a fresh machine, where it must show: {wanted}"),
         }
         Ok(match () {
-            () if crate::process::interrupt::requested() => 130,
-            () if asserted.is_some() => 0,
-            () => 1,
+            () if crate::process::interrupt::requested() => exit::INTERRUPTED,
+            () if asserted.is_some() => exit::AS_EXPECTED,
+            () => exit::FAILED,
         })
     }
 

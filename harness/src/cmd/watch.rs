@@ -12,6 +12,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use std::os::fd::AsFd as _;
 
 use super::run::{RunArgs, once};
+use crate::exit;
 use crate::process::interrupt;
 use crate::subject::Subject;
 use crate::subject::criu::Tree;
@@ -35,12 +36,12 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
             }
         };
         if interrupt::requested() {
-            return Ok(130);
+            return Ok(exit::INTERRUPTED);
         }
         eprintln!("\nexit status {status}; waiting for a change in {}; Ctrl-C ends", watch.told());
         match watch.wait()? {
             Some(changed) => eprintln!("{} changed\n", changed.display()),
-            None => return Ok(130),
+            None => return Ok(exit::INTERRUPTED),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::verdict::Verdict;
+use crate::exit;
 
 /// How many trials got which verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,11 +53,11 @@ impl Tally {
     pub fn exit_status(&self, interrupted: bool) -> u8 {
         let errors = self.of("error");
         match () {
-            () if interrupted => 130,
-            () if self.failed() > errors => 1,
-            () if errors > 0 => 3,
-            () if self.passed() == 0 => 4,
-            () => 0,
+            () if interrupted => exit::INTERRUPTED,
+            () if self.failed() > errors => exit::FAILED,
+            () if errors > 0 => exit::INFRASTRUCTURE,
+            () if self.passed() == 0 => exit::NOTHING_RAN,
+            () => exit::AS_EXPECTED,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The first sets a flag and makes a descriptor readable for good. Every wait on a VM polls that descriptor, so the run
 //! loop gets its thread back at once, writes its reports, and drops what it owns. The second kills every process group
-//! that [`crate::process::child`] has started and ends this process with [`EXIT_STATUS`].
+//! that [`crate::process::child`] has started and ends this process with [`crate::exit::INTERRUPTED`].
 //!
 //! Not here: what a run does with its unfinished trials.
 
@@ -16,10 +16,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use crate::exit;
 use crate::process::sys;
-
-/// The exit status of an interrupted run.
-pub const EXIT_STATUS: i32 = 130;
 
 /// How many process groups can be registered; those beyond still die with this process (prctl(2), `PR_SET_PDEATHSIG`).
 const GROUP_LIMIT: usize = 256;
@@ -74,7 +72,7 @@ extern "C" fn on_signal(_signal: c_int) {
         if let Some(settings) = TERMINAL.get() {
             sys::set_terminal(settings);
         }
-        sys::exit_now(EXIT_STATUS);
+        sys::exit_now(exit::INTERRUPTED.into());
     }
     Errno::set_raw(errno);
 }
@@ -191,7 +189,7 @@ mod tests {
             assert!(begin.elapsed() < Duration::from_secs(20));
             assert!(members(&group) > 0, "the first signal must kill nothing");
             signal(&child, stop);
-            assert_eq!(child.wait().unwrap().code(), Some(EXIT_STATUS));
+            assert_eq!(child.wait().unwrap().code(), Some(exit::INTERRUPTED.into()));
             while members(&group) > 0 {
                 assert!(begin.elapsed() < Duration::from_secs(20), "the program outlived the second signal");
                 std::thread::sleep(Duration::from_millis(5));

@@ -18,6 +18,7 @@ use super::Usage;
 use super::machines::MachineArgs;
 use super::plan::{self, Axes};
 use super::run::progress;
+use crate::exit;
 use crate::fuzz::draw::Wanted;
 use crate::fuzz::{Campaign, Every, Seen, Settings, Side, State, buckets};
 use crate::judge::range::Version;
@@ -287,9 +288,9 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let state = Campaign::new(&settings, &work, state, corpus).run(&mut |state| view.show(state))?;
     view.end(&state)?;
     Ok(match () {
-        () if crate::process::interrupt::requested() => 130,
-        () if state.buckets.is_empty() && state.every_program_fails.is_none() => 0,
-        () => 1,
+        () if crate::process::interrupt::requested() => exit::INTERRUPTED,
+        () if state.buckets.is_empty() && state.every_program_fails.is_none() => exit::AS_EXPECTED,
+        () => exit::FAILED,
     })
 }
 

@@ -22,6 +22,7 @@ use scenarios::Scenario;
 use super::image::StoreArgs;
 use super::machines::{MachineArgs, work_folder};
 use super::select::select;
+use crate::exit;
 use crate::judge::{FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparisons};
 use crate::machine::{Backend, MachineSpec};
 use crate::run::{News, Over, Policy, Task, Work};
@@ -129,9 +130,9 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     let survived = record.total - record.caught;
     let dead = if args.fault.is_empty() { record.dead() } else { 0 };
     Ok(match () {
-        () if interrupted => 130,
-        () if survived > 0 || dead > 0 || record.clean[1] > 0 || record.unnamed() > 0 => 1,
-        () => 0,
+        () if interrupted => exit::INTERRUPTED,
+        () if survived > 0 || dead > 0 || record.clean[1] > 0 || record.unnamed() > 0 => exit::FAILED,
+        () => exit::AS_EXPECTED,
     })
 }
 

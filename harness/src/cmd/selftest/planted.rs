@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Usage;
 use super::{Format, SelftestArgs, machines};
+use crate::exit;
 use crate::judge::range::Version;
 use crate::machine::Backend;
 
@@ -71,7 +72,7 @@ pub(super) fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     let mut out = io::stdout();
     for fault in faults {
         if crate::process::interrupt::requested() {
-            return Ok(130);
+            return Ok(exit::INTERRUPTED);
         }
         let row = campaign(args, fault)?;
         if args.format == Format::Human {

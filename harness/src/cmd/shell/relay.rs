@@ -12,6 +12,7 @@ use protocol::{Event, Request};
 use scenarios::Bytes;
 
 use super::terminal::{Window, size};
+use crate::exit;
 use crate::process::interrupt;
 use crate::vm::{Vm, VmError};
 
@@ -28,7 +29,7 @@ pub(super) fn relay(vm: &mut Vm, window: Option<&Window>) -> anyhow::Result<u8> 
         }
         let (typed, resized) = wait(vm, input.as_ref(), window)?;
         if interrupt::requested() {
-            return Ok(130);
+            return Ok(exit::INTERRUPTED);
         }
         if let Some(window) = window {
             if resized {

@@ -13,6 +13,7 @@ use serde::Serialize;
 pub use ladder::Ladders;
 
 use super::html;
+use crate::exit;
 use crate::judge::{Difference, FailureKind};
 use crate::subject::Identity;
 
@@ -174,11 +175,11 @@ impl Comparison {
     pub fn exit_status(&self, strict: bool) -> u8 {
         let decided = self.same + self.better.len() + self.different.len() + self.flaky.len();
         match () {
-            () if self.interrupted => 130,
-            () if !self.worse.is_empty() || (strict && !self.different.is_empty()) => 1,
-            () if !self.undecided.is_empty() => 3,
-            () if decided == 0 => 4,
-            () => 0,
+            () if self.interrupted => exit::INTERRUPTED,
+            () if !self.worse.is_empty() || (strict && !self.different.is_empty()) => exit::FAILED,
+            () if !self.undecided.is_empty() => exit::INFRASTRUCTURE,
+            () if decided == 0 => exit::NOTHING_RAN,
+            () => exit::AS_EXPECTED,
         }
     }
 
