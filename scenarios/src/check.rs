@@ -7,6 +7,8 @@ mod places;
 
 use std::fmt;
 
+use vocabulary::Flavor;
+
 use crate::grammar::{Apart, Argument, Item, Kind, apart};
 use crate::program::{Filesystem, ObjectName, Program, Step};
 use crate::text::print_step;
@@ -105,11 +107,11 @@ pub fn scenario(scenario: &Scenario) -> Vec<Fault> {
         )));
     }
     let flavors = &scenario.requires.flavors;
-    if flavors.is_empty() || flavors.iter().any(|flavor| flavor == "host") {
+    if flavors.is_empty() || flavors.contains(&Flavor::Host) {
         for (index, line) in steps.iter().enumerate() {
             if matches!(line.step, Step::PivotRoot { .. }) {
                 let fault = Fault::whole("`pivot-root` needs a mount namespace of its own");
-                let fault = fault.hint("add the line `requires flavor=ns` or `requires flavor=ns|userns`");
+                let fault = fault.hint("add the line `requires flavor=ns`");
                 faults.push(Fault { step: Some(index), ..fault });
             }
         }

@@ -76,7 +76,7 @@ pub fn scenario(data: &[u8]) -> Option<Scenario> {
 
 /// A scenario of a program, with a root of its own.
 fn around(program: Program) -> Scenario {
-    let requires = Requirements { flavors: vec!["ns".to_owned()], ..Requirements::default() };
+    let requires = Requirements { flavors: vec![vocabulary::Flavor::Ns], ..Requirements::default() };
     Scenario { requires, ..Scenario::generated(NAME, program) }
 }
 

@@ -7,6 +7,8 @@
 
 use arbitrary::{Result, Unstructured};
 
+use vocabulary::{Flavor, Lifecycle};
+
 use crate::check::{Checker, STEP_LIMIT};
 use crate::grammar::{Argument, Count, Form, Item, Kind, forms};
 use crate::program::{Line, ObjectName, Place, Step};
@@ -97,18 +99,17 @@ pub fn scenario(u: &mut Unstructured<'_>) -> Result<Scenario> {
     let release = |u: &mut Unstructured<'_>| Ok((u.int_in_range(4..=9)?, u.int_in_range(0..=30)?));
     let kernel_from = if u.arbitrary()? { Some(release(u)?) } else { None };
     let kernel_to = if kernel_from.is_none() && u.arbitrary()? { Some(release(u)?) } else { None };
-    let list = |u: &mut Unstructured<'_>, of: &[&str]| -> Result<Vec<String>> {
-        let count = u.int_in_range(0..=of.len())?;
-        Ok(of[..count].iter().map(|&word| word.to_owned()).collect())
-    };
-    let axes = list(u, &["fs", "base", "access", "x"])?;
-    let value = |axis: String| {
-        let value = match axis.as_str() {
+    fn first<T: Copy>(u: &mut Unstructured<'_>, of: &[T]) -> Result<Vec<T>> {
+        Ok(of[..u.int_in_range(0..=of.len())?].to_vec())
+    }
+    let axes = first(u, &["fs", "base", "access", "x"])?;
+    let value = |axis: &str| {
+        let value = match axis {
             "fs" => "ext4",
             "base" => "file",
             _ => "v1.0",
         };
-        (axis, value.to_owned())
+        (axis.to_owned(), value.to_owned())
     };
     let outcome = match u.arbitrary()? {
         true => Outcome::Restored,
@@ -124,8 +125,8 @@ pub fn scenario(u: &mut Unstructured<'_>) -> Result<Scenario> {
             axes: axes.into_iter().map(value).collect(),
             kernel_from,
             kernel_to,
-            flavors: if u.arbitrary()? { vec!["ns".to_owned()] } else { vec!["ns".to_owned(), "userns".to_owned()] },
-            lifecycles: list(u, &crate::LIFECYCLES)?,
+            flavors: vec![Flavor::Ns],
+            lifecycles: first(u, Lifecycle::ALL)?,
         },
         outcome,
         program: program(u)?,

@@ -3,7 +3,6 @@
 //! One format is scenario, fuzz corpus entry and reproducer alike. This crate makes no system call: it knows
 //! what a program *says*. Running it is the guest's business, judging the outcome the harness's.
 //!
-//! - [`bytes`]: byte strings that may be anything but are readable in text and JSON
 //! - [`program`]: the typed steps
 //! - [`scenario`]: a program with a name, requirements and an expected outcome
 //! - [`grammar`]: the table of all forms that a step can be written in
@@ -21,7 +20,6 @@
 //! - [`visible`]: controls, derived from scenarios with detached mounts
 //! - [`fuzz`]: the properties that the fuzz targets test
 
-pub mod bytes;
 pub mod capability;
 pub mod catalogue;
 pub mod check;
@@ -39,8 +37,9 @@ pub mod shrink;
 pub mod text;
 pub mod visible;
 
-pub use bytes::Bytes;
 pub use catalogue::Filter;
 pub use diagnostic::Diagnostic;
 pub use program::{Program, Step};
-pub use scenario::{LIFECYCLES, Outcome, Scenario};
+pub use scenario::{Outcome, Scenario};
+pub use vocabulary::Bytes;
+pub use vocabulary::bytes;

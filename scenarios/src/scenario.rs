@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use vocabulary::{Flavor, Lifecycle};
+
 use crate::model::Model;
 use crate::{Program, Step};
 
@@ -29,7 +31,7 @@ impl Scenario {
     /// What its steps need it requires.
     pub fn generated(name: impl Into<String>, program: Program) -> Self {
         let pivots = program.steps.iter().any(|line| matches!(line.step, Step::PivotRoot { .. }));
-        let flavors = if pivots { vec!["ns".to_owned(), "userns".to_owned()] } else { Vec::new() };
+        let flavors = if pivots { vec![Flavor::Ns] } else { Vec::new() };
         let outcome = match Model::run(&program) {
             Ok(model) if model.is_irrecoverable() => {
                 Outcome::Refused { reason: "no mount shows the filesystem of an object any more".to_owned() }
@@ -48,20 +50,6 @@ impl Scenario {
     }
 }
 
-/// The words that `requires lifecycle=` takes: what can be done to the process between two looks.
-pub const LIFECYCLES: [&str; 10] = [
-    "dump-restore",
-    "leave-running",
-    "three-times",
-    "leave-running-dump",
-    "leave-stopped",
-    "pre-dump",
-    "compat-mode",
-    "failed-dump",
-    "killed-dump",
-    "relative-paths",
-];
-
 /// What a scenario needs; decided before it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirements {
@@ -72,9 +60,9 @@ pub struct Requirements {
     /// `kernel=..6.12`: the highest release, inclusive.
     pub kernel_to: Option<(u32, u32)>,
     /// `flavor=ns`: the flavors it can run in; empty for all.
-    pub flavors: Vec<String>,
+    pub flavors: Vec<Flavor>,
     /// `lifecycle=...`: the lifecycles it can run in; empty for all.
-    pub lifecycles: Vec<String>,
+    pub lifecycles: Vec<Lifecycle>,
 }
 
 /// What must come of a checkpoint and restore.

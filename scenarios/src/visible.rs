@@ -16,6 +16,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use vocabulary::{Flavor, Lifecycle};
+
 use crate::capability::{Base, profile};
 use crate::model::{Model, MountState, Refusal, Seen};
 use crate::program::{Claim, Line, ObjectName};
@@ -105,7 +107,7 @@ pub fn controls(scenarios: &[Scenario]) -> Controls {
 }
 
 /// Steps without assertions, and where they can run.
-type Identity = (String, Option<(u32, u32)>, Option<(u32, u32)>, Vec<String>, Vec<String>);
+type Identity = (String, Option<(u32, u32)>, Option<(u32, u32)>, Vec<Flavor>, Vec<Lifecycle>);
 
 fn identity(scenario: &Scenario) -> Identity {
     let requires = &scenario.requires;

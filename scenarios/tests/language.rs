@@ -32,7 +32,7 @@ fn axes_multiply() {
     assert_eq!(last.outcome, Outcome::Refused { reason: "a \"reason\"".to_owned() });
     assert_eq!(last.requires.kernel_from, Some((6, 1)));
     assert_eq!(last.requires.kernel_to, None);
-    assert_eq!(last.requires.flavors, ["ns", "host"]);
+    assert_eq!(last.requires.flavors, [vocabulary::Flavor::Ns, vocabulary::Flavor::Host]);
     let axes = [("fs".to_owned(), "ext4".to_owned()), ("access".to_owned(), "rdwr".to_owned())];
     assert_eq!(last.requires.axes, axes);
     assert_eq!(last.program.steps[0].number, 7);

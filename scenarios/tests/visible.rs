@@ -95,6 +95,8 @@ fn every_scenario_of_the_catalogue_has_a_control_or_a_reason() {
         .map(|(name, why)| format!("{name}: {why}\n"))
         .collect();
     expect![[r#"
+        file-bind/mount-point-removed+visible@ext4: without the lazy unmounts `unlink b` is not carried out: EBUSY
+        file-bind/mount-point-removed+visible@tmpfs: without the lazy unmounts `unlink b` is not carried out: EBUSY
         mount-point/read-only-root+visible@subdir: without the lazy unmounts `remount . ro` is not carried out: the model does not know: attributes of the top directory's mount, which the harness needs
         mount-point/read-only-root+visible@whole: without the lazy unmounts `remount . ro` is not carried out: the model does not know: attributes of the top directory's mount, which the harness needs
         mount-point/removed+visible@ext4,subdir: without the lazy unmounts `rmdir b` is not carried out: EBUSY
@@ -103,6 +105,10 @@ fn every_scenario_of_the_catalogue_has_a_control_or_a_reason() {
         mount-point/removed+visible@tmpfs,whole: without the lazy unmounts `rmdir b` is not carried out: EBUSY
         mount-point/replaced+visible@tmpfs,subdir: without the lazy unmounts `rename b old` is not carried out: EBUSY
         mount-point/replaced+visible@tmpfs,whole: without the lazy unmounts `rename b old` is not carried out: EBUSY
+        objects/chroot+visible@ext4,subdir: something stays detached without the lazy unmounts
+        objects/chroot+visible@ext4,whole: something stays detached without the lazy unmounts
+        objects/chroot+visible@tmpfs,subdir: something stays detached without the lazy unmounts
+        objects/chroot+visible@tmpfs,whole: something stays detached without the lazy unmounts
         objects/root+visible: something stays detached without the lazy unmounts
     "#]]
     .assert_eq(&lost.concat());

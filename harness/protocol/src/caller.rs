@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lifecycle::Action;
+use vocabulary::lifecycle::Action;
 
 /// One thing that the caller looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use scenarios::capability::{Base, Capability, Word};
 use serde::{Deserialize, Serialize};
+use vocabulary::capability::{Base, Capability, Word};
 
 /// What a lack is, for people and for `selftest`.
 #[derive(Clone, Copy, Debug)]

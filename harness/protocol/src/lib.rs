@@ -2,7 +2,6 @@
 //!
 //! - [`observation`]: everything that can be seen about a program's objects at one moment
 //! - [`message`]: requests, events and the report of a trial
-//! - [`lifecycle`]: what is done to a process between two observations
 //! - [`fault`]: the mistakes that the reference engine can be told to make
 //! - [`lack`]: what it can be told to do without
 //! - [`shell`]: a shell beside the process of a trial
@@ -19,7 +18,6 @@ pub mod fault;
 pub mod fuzz;
 pub mod images;
 pub mod lack;
-pub mod lifecycle;
 pub mod limits;
 pub mod message;
 pub mod observation;

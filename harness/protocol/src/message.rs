@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::Finding;
 use crate::images::Images;
-pub use crate::lifecycle::{Action, Lifecycle};
 use crate::limits;
 use crate::shell::{FromShell, ShellRequest, ToShell};
 use crate::{Fault, Observation};
+pub use vocabulary::flavor::Flavor;
+pub use vocabulary::lifecycle::{Action, ActionEnd, Lifecycle};
 
 /// The host asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +130,7 @@ pub enum Event {
 pub struct Ready {
     /// Kernel release, uname(2).
     pub kernel: String,
-    /// First line of `criu --version`, if there is one.
+    /// The version that `criu --version` names, if there is a criu: `4.1.1`.
     pub criu: Option<String>,
     /// Filesystems that can be mounted.
     pub filesystems: Vec<String>,
@@ -196,18 +197,6 @@ pub struct PackReport {
     /// What belongs to each program, in the order of the request, told as if it had been alone: paths from its top
     /// directory, descriptors from [`FIRST_DESCRIPTOR`]. A pack that ends early has nothing in here that could pass.
     pub programs: Vec<TrialReport>,
-}
-
-/// In which namespaces the process under test runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Flavor {
-    /// The agent's own.
-    Host,
-    /// New mount, PID, IPC and UTS namespaces.
-    Ns,
-    /// The same below a new user namespace.
-    Userns,
 }
 
 /// What dumps and restores.
@@ -333,20 +322,6 @@ pub struct SecondTry {
     /// As those of the first.
     #[serde(deserialize_with = "limits::lines")]
     pub error_lines: Vec<String>,
-}
-
-/// How an action ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ActionEnd {
-    /// It says that it succeeded.
-    Done,
-    /// It says that it failed, with this exit status.
-    Failed(i32),
-    /// It was ended by this signal.
-    Killed(i32),
-    /// It took longer than it may.
-    TimedOut,
 }
 
 /// A file for the artifacts folder.

@@ -5,8 +5,8 @@
 //! number) is the judge's business.
 
 use crate::together;
-use scenarios::Bytes;
 use serde::{Deserialize, Serialize};
+use vocabulary::Bytes;
 
 /// Everything seen at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

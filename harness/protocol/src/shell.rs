@@ -1,7 +1,7 @@
 //! A shell in the machine: where a trial is stopped for it, and what the two ends say to each other while it runs.
 
-use scenarios::Bytes;
 use serde::{Deserialize, Serialize};
+use vocabulary::Bytes;
 
 use crate::message::TrialRequest;
 

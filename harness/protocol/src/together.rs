@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use scenarios::Bytes;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use vocabulary::Bytes;
 
 use crate::limits::Expansion;
 use crate::observation::{Lookup, LookupKind, Outcome, Reached};

@@ -7,7 +7,6 @@ use protocol::message::Lifecycle;
 use super::{Places, Seen};
 use crate::judge::expectations::Expectation;
 use crate::judge::range::Version;
-use crate::judge::verdict::flavor_word;
 
 /// Where a trial of a scenario ran.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +28,7 @@ impl Where {
     pub(super) fn of(seen: &Seen) -> Self {
         let number = |text: &str| Version::find(text).map(|version| version.to_string());
         Self {
-            flavor: flavor_word(seen.trial.flavor).to_owned(),
+            flavor: seen.trial.flavor.word().to_owned(),
             lifecycle: seen.trial.lifecycle.word().to_owned(),
             kernel: number(&seen.trial.kernel).unwrap_or_else(|| seen.trial.kernel.clone()),
             subject: seen.trial.subject.clone(),

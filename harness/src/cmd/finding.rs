@@ -16,7 +16,6 @@ use crate::exit;
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
 use crate::judge::kind::Severity;
-use crate::judge::verdict::flavor_word;
 use crate::judge::{Judgement, Signature, Verdict};
 use crate::report::{Event, Finished, Reporter};
 use crate::subject::Subject;
@@ -265,13 +264,8 @@ fn check<'a>(
     let folder = tempfile::tempdir().context("making a folder for the trials")?;
     let mut finished = BTreeMap::new();
     for ((subject, kernel, flavor, lifecycle), group) in groups {
-        eprintln!(
-            "{} of {}: {subject}, kernel {kernel}, {}, {lifecycle}",
-            group.len(),
-            wanted.len(),
-            flavor_word(flavor)
-        );
-        let words = ["run", "--subject", subject, "--kernel", kernel, "--flavor", flavor_word(flavor), "--lifecycle"];
+        eprintln!("{} of {}: {subject}, kernel {kernel}, {}, {lifecycle}", group.len(), wanted.len(), flavor.word());
+        let words = ["run", "--subject", subject, "--kernel", kernel, "--flavor", flavor.word(), "--lifecycle"];
         let words = words.into_iter().chain([lifecycle.word(), "--retries", "0"]);
         let mut args = Line::try_parse_from(words).map_err(|error| Usage(error.to_string()))?.run;
         args.expectations = KnownFailures::None;

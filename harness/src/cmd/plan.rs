@@ -24,19 +24,11 @@ pub struct Axes {
     #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
     pub kernel: Vec<String>,
     /// Namespaces of the process: ns or host; may be given more than once [default: ns]
-    #[arg(long, value_parser = flavor)]
+    #[arg(long, value_parser = str::parse::<Flavor>)]
     pub flavor: Vec<Flavor>,
     /// What is done to the process: dump-restore, leave-running or another, see --help; may be given more than once
     #[arg(long, value_parser = str::parse::<Lifecycle>, long_help = lifecycles())]
     pub lifecycle: Vec<Lifecycle>,
-}
-
-fn flavor(word: &str) -> Result<Flavor, String> {
-    match word {
-        "ns" => Ok(Flavor::Ns),
-        "host" => Ok(Flavor::Host),
-        _ => Err("known are ns and host".to_owned()),
-    }
 }
 
 /// Each lifecycle with what it is.
@@ -75,7 +67,7 @@ impl Axes {
         if !self.lifecycle.is_empty() {
             return self.lifecycle.clone();
         }
-        let own = scenario.requires.lifecycles.iter().filter_map(|word| word.parse().ok());
+        let own = scenario.requires.lifecycles.iter().copied();
         let own: Vec<Lifecycle> = own.collect();
         if own.is_empty() || own.contains(&Lifecycle::DumpRestore) { vec![Lifecycle::DumpRestore] } else { own }
     }

@@ -266,7 +266,7 @@ impl Rig<'_> {
             Some(_) => "--backend host".to_owned(),
             None => format!("--kernel {}", quoted(kernel)),
         };
-        let flavor = crate::judge::verdict::flavor_word(*flavor);
+        let flavor = flavor.word();
         let file = match output.is_absolute() || output.starts_with(".") {
             true => output.to_owned(),
             false => Path::new(".").join(output),

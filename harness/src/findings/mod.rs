@@ -18,7 +18,6 @@ use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
 
 use crate::judge::kind::Severity;
-use crate::judge::verdict::flavor_word;
 use crate::judge::{FailureKind, Signature};
 
 /// The folder of the findings, below the source tree.
@@ -75,7 +74,7 @@ impl Finding {
         let text = format!(
             "# {}.\noutcome restored\nrequires flavor={}\n\n{}\n",
             self.title,
-            flavor_word(self.flavor),
+            self.flavor.word(),
             self.program
         );
         let read = scenarios::text::scenarios(text.as_bytes(), &name, Path::new(&name));

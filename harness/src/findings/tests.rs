@@ -103,7 +103,7 @@ fn a_mistake_is_told_with_its_line() {
         1: `# NUMBER: TITLE` is missing here
         5: `- kernel: ...` is missing here
         3: signature: does not begin with the kind of a failure
-        6: flavor: known are ns and host
+        6: flavor: unknown flavor "userns"; known are host, ns
         7: lifecycle: unknown lifecycle "dump"; known are dump-restore, leave-running, three-times, leave-running-dump, leave-stopped, pre-dump, compat-mode, failed-dump, killed-dump, relative-paths
         19: `## What happens` is missing here
         23: a fence, ```, is missing here

@@ -1,10 +1,9 @@
 //! A finding as Markdown: what people read, and what a command reads back.
 
-use protocol::message::Flavor;
+use vocabulary::flavor::UnknownFlavor;
 
 use super::Finding;
 use crate::judge::Signature;
-use crate::judge::verdict::flavor_word;
 
 /// What is wrong with a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +24,7 @@ const NO_CAUSE: &str = "Not established.";
 /// The text.
 pub fn print(finding: &Finding) -> String {
     let Finding { number, title, signature, subject, kernel, lifecycle, seen, upstream, .. } = finding;
-    let flavor = flavor_word(finding.flavor);
+    let flavor = finding.flavor.word();
     let values = [&*signature.0, subject, kernel, flavor, lifecycle.word(), seen, upstream];
     let lines: String = KEYS.iter().zip(values).map(|(key, value)| format!("- {key}: {value}\n")).collect();
     let cause = if finding.cause.is_empty() { NO_CAUSE } else { &finding.cause };
@@ -63,8 +62,7 @@ pub fn parse(text: &str) -> Result<Finding, Mistake> {
     if signature.kind().is_none() {
         return Err(wrong("signature", "does not begin with the kind of a failure".to_owned()));
     }
-    let flavor = [Flavor::Ns, Flavor::Host].into_iter().find(|flavor| flavor_word(*flavor) == of("flavor"));
-    let flavor = flavor.ok_or_else(|| wrong("flavor", "known are ns and host".to_owned()))?;
+    let flavor = of("flavor").parse().map_err(|why: UnknownFlavor| wrong("flavor", why.to_string()))?;
     let lifecycle = of("lifecycle").parse().map_err(|why: String| wrong("lifecycle", why))?;
     lines.blank()?;
     let mut sections = Vec::new();

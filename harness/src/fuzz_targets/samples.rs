@@ -3,7 +3,7 @@
 /// Every line that a header can have.
 pub(super) const SCENARIO: &str = r#"# Every part of a header: "größe".
 with fs=tmpfs x=v1.0
-requires kernel=6.1..6.12 flavor=ns|userns lifecycle=dump-restore|pre-dump
+requires kernel=6.1..6.12 flavor=ns lifecycle=dump-restore|pre-dump
 outcome refused "a \"quoted\" reason"
 
 mount tmpfs "a b\xff"

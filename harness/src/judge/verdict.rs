@@ -141,16 +141,7 @@ impl fmt::Display for Trial {
     /// The id: `deleted/unlinked@ext4/ns/dump-restore/6.12/debian:trixie`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Trial { scenario, flavor, lifecycle, kernel, subject, .. } = self;
-        write!(f, "{scenario}/{}/{lifecycle}/{kernel}/{subject}", flavor_word(*flavor))
-    }
-}
-
-/// The flavor's word on the command line and in ids.
-pub const fn flavor_word(flavor: Flavor) -> &'static str {
-    match flavor {
-        Flavor::Host => "host",
-        Flavor::Ns => "ns",
-        Flavor::Userns => "userns",
+        write!(f, "{scenario}/{}/{lifecycle}/{kernel}/{subject}", flavor.word())
     }
 }
 

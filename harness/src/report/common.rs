@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::judge::Trial;
-use crate::judge::verdict::flavor_word;
 
 /// The parts of the trials' ids that are the same in nearly all of them. The id of another one has its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +25,7 @@ const NEARLY_ALL: usize = 20;
 /// The parts of an id after the scenario's name, each with what it is called.
 fn parts(trial: &Trial) -> [(&'static str, &str); 4] {
     [
-        ("flavor", flavor_word(trial.flavor)),
+        ("flavor", trial.flavor.word()),
         ("lifecycle", trial.lifecycle.word()),
         ("kernel", &trial.kernel),
         ("subject", &trial.subject),

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use super::Finished;
 use super::paint::{Colour, colour_of, columns, harmless, paint};
 use crate::host::KERNEL_PREFIX;
-use crate::judge::verdict::flavor_word;
 use crate::judge::{Difference, Side, Trial};
 use crate::subject::Subject;
 
@@ -54,7 +53,7 @@ pub(super) fn commands(finished: &Finished) -> Vec<(&'static str, String)> {
     };
     let again = format!(
         "zdtm-detached run {name} --flavor {} --lifecycle {} {machine} --subject {}",
-        flavor_word(trial.flavor),
+        trial.flavor.word(),
         trial.lifecycle.word(),
         quoted(&trial.subject)
     );

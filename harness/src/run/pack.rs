@@ -104,7 +104,7 @@ impl Worker<'_> {
     pub(super) fn needs(&mut self, task: &Task) -> Option<Needs> {
         let requires = &task.scenario.requires;
         let needs = sharing::needs(&task.scenario.program)?;
-        let anywhere = requires.flavors.is_empty() || requires.flavors.iter().any(|flavor| flavor == "host");
+        let anywhere = requires.flavors.is_empty() || requires.flavors.contains(&vocabulary::Flavor::Host);
         let unmet = crate::needs::unmet(&task.scenario, &task.trial).is_some();
         let off = self.shared.policy.pack < 2 || self.shared.policy.repeat > 1;
         // What a dump does to a process that goes on hangs on all that the process has.

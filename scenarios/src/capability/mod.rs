@@ -8,7 +8,6 @@
 //! objects on detached mounts count, since the visible ones need nothing that is new; in a control
 //! all of them count.
 //!
-//! - `words`: bases and capabilities
 //! - `trace`: a program carried out, with what became of its files and mounts
 //! - `needs`: from there to the words
 //! - `blocked`: what failing scenarios have in common
@@ -18,12 +17,11 @@ mod needs;
 #[cfg(test)]
 mod tests;
 mod trace;
-mod words;
 
 use std::collections::BTreeSet;
 
 pub use blocked::{Connection, Explanation, blocked_by, explain};
-pub use words::{Base, Capability, UnknownWord, Word};
+pub use vocabulary::capability::{Base, Capability, UnknownWord, Word};
 
 use crate::Program;
 

@@ -1,10 +1,12 @@
 //! The lines before the steps: `requires`, `outcome`, `with`.
 
+use vocabulary::{Flavor, Lifecycle};
+
 use super::lexer::{Word, is_variable};
 use super::{Mistake, Span, base};
+use crate::Outcome;
 use crate::grammar::words;
 use crate::program::Filesystem;
-use crate::{LIFECYCLES, Outcome};
 
 /// Everything that stands before the steps.
 #[derive(Default)]
@@ -14,8 +16,8 @@ pub(super) struct Header {
     /// Axes whose values are filled in already.
     pub(super) with: Vec<(String, String)>,
     pub(super) kernel: Option<Kernels>,
-    pub(super) flavors: Vec<String>,
-    pub(super) lifecycles: Vec<String>,
+    pub(super) flavors: Vec<Flavor>,
+    pub(super) lifecycles: Vec<Lifecycle>,
     pub(super) outcome: Option<Outcome>,
 }
 
@@ -31,8 +33,6 @@ pub(super) struct Axis {
 
 /// The words that start a line of the header.
 pub(super) const KEYWORDS: [&str; 3] = ["requires", "outcome", "with"];
-
-const FLAVORS: [&str; 3] = ["host", "ns", "userns"];
 
 /// A part of a header line, split at blanks.
 struct Part<'a> {
@@ -93,8 +93,8 @@ impl Header {
             match (keyword, name) {
                 ("with", _) => self.fixed(name, values, part.span)?,
                 (_, "kernel") => self.kernels(values, part.span)?,
-                (_, "flavor") => self.flavors = list(values, part.span, &FLAVORS)?,
-                (_, "lifecycle") => self.lifecycles = list(values, part.span, &LIFECYCLES)?,
+                (_, "flavor") => self.flavors = words_of(Flavor::ALL, Flavor::word, values, part.span)?,
+                (_, "lifecycle") => self.lifecycles = words_of(Lifecycle::ALL, Lifecycle::word, values, part.span)?,
                 _ => self.axis(name, values, part.span, number)?,
             }
         }
@@ -210,6 +210,13 @@ fn axis_name(name: &str, span: Span) -> Result<(), Mistake> {
         return Err(mistake.hint(format!("`${name}` is one of the variables that the axis `base` gives")));
     }
     Err(mistake.expected(["a small letter, then small letters, digits and `_`"]))
+}
+
+/// What the words of a list mean.
+fn words_of<T: Copy>(all: &[T], word: fn(T) -> &'static str, values: &str, span: Span) -> Result<Vec<T>, Mistake> {
+    let known: Vec<&str> = all.iter().map(|one| word(*one)).collect();
+    let words = list(values, span, &known)?;
+    Ok(words.iter().filter_map(|own| all.iter().copied().find(|one| word(*one) == own)).collect())
 }
 
 /// The values between `|`, each of them one of `known` (or anything when that is empty), none twice.

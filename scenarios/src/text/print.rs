@@ -21,10 +21,10 @@ pub fn print_scenario(scenario: &Scenario) -> String {
         needs.push(format!("kernel={}..{}", release(requires.kernel_from), release(requires.kernel_to)));
     }
     if !requires.flavors.is_empty() {
-        needs.push(format!("flavor={}", requires.flavors.join("|")));
+        needs.push(format!("flavor={}", words(&requires.flavors)));
     }
     if !requires.lifecycles.is_empty() {
-        needs.push(format!("lifecycle={}", requires.lifecycles.join("|")));
+        needs.push(format!("lifecycle={}", words(&requires.lifecycles)));
     }
     if !needs.is_empty() {
         out.push_str(&format!("requires {}\n", needs.join(" ")));
@@ -34,6 +34,11 @@ pub fn print_scenario(scenario: &Scenario) -> String {
         Outcome::Refused { reason } => out.push_str(&format!("outcome refused \"{}\"\n\n", escape(reason.as_bytes()))),
     }
     out + &print_program(&scenario.program)
+}
+
+/// Words as alternatives.
+fn words(words: &[impl ToString]) -> String {
+    words.iter().map(ToString::to_string).collect::<Vec<_>>().join("|")
 }
 
 /// The steps, one a line, nothing else.

@@ -49,7 +49,7 @@ fn headers() {
           |
         7 | requires flavor=nss
           |          ^^^^^^^^^^
-          expected: host, ns, userns
+          expected: host, ns
           did you mean `ns`?
 
         mine.scn:8:10: `fs` has no value
@@ -75,8 +75,8 @@ fn headers() {
     expect![[r#"
         mine.scn:2:10: `$flavour` stands in no step
           |
-        2 | requires flavour=ns|userns
-          |          ^^^^^^^^^^^^^^^^^
+        2 | requires flavour=ns|host
+          |          ^^^^^^^^^^^^^^^
           did you mean `flavor`?
 
         mine.scn:3:16: the reason in quotes is missing
@@ -91,13 +91,13 @@ fn headers() {
           |       ^^^
           expected: $flavour
           an axis is made by `requires fs=VALUE|VALUE`"#]]
-    .assert_eq(&shown(b"# s\nrequires flavour=ns|userns\noutcome refused\nmount $fs a\nassert cwd visible"));
+    .assert_eq(&shown(b"# s\nrequires flavour=ns|host\noutcome refused\nmount $fs a\nassert cwd visible"));
     expect![[r#"
         mine.scn:3:1: `pivot-root` needs a mount namespace of its own
           |
         3 | pivot-root a b
           | ^^^^^^^^^^
-          add the line `requires flavor=ns` or `requires flavor=ns|userns`"#]]
+          add the line `requires flavor=ns`"#]]
     .assert_eq(&shown(b"# s\noutcome restored\npivot-root a b\nassert cwd visible"));
     expect!["mine.scn: the axes make 72 scenarios; at most 64 are allowed in one file"].assert_eq(&shown(
         b"# s\nrequires a=1|2|3|4|5|6|7|8|9 b=1|2|3|4|5|6|7|8\noutcome restored\nassert cwd lookup $a$b ENOENT",

@@ -56,7 +56,7 @@ pub(super) struct Child {
 fn namespaces(flavor: Flavor) -> libc::c_int {
     match flavor {
         Flavor::Host => 0,
-        Flavor::Ns | Flavor::Userns => libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS,
+        Flavor::Ns => libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS,
     }
 }
 
@@ -99,7 +99,7 @@ impl Child {
                 pid
             }
             // With namespaces of its own it is the first one in there again.
-            Flavor::Ns | Flavor::Userns => {
+            Flavor::Ns => {
                 // SAFETY: the agent has one thread, and nothing of its own is changed here.
                 unsafe { sys::start_in_namespaces(namespaces(flavor) & !libc::CLONE_NEWNS, start) }?
             }
@@ -243,7 +243,7 @@ fn become_executor(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, input: &Owne
                 std::env::set_current_dir(top)?;
                 format!("{top}/.zdtm/executor")
             }
-            Flavor::Ns | Flavor::Userns => {
+            Flavor::Ns => {
                 own_root(top)?;
                 "/.zdtm/executor".to_owned()
             }

@@ -22,7 +22,6 @@ use crate::exit;
 use crate::fuzz::draw::Wanted;
 use crate::fuzz::{Campaign, Every, Seen, Settings, Side, State, buckets};
 use crate::judge::range::Version;
-use crate::judge::verdict::flavor_word;
 use crate::judge::{Judgement, Signature, Trial};
 use crate::machine::Backend;
 use crate::run::{Policy, Work};
@@ -305,7 +304,7 @@ fn what(args: &FuzzArgs, subjects: &[Subject], kernels: &[String], flavor: Flavo
         "{} on {}, {} {}{}{}",
         subjects.join(" and "),
         kernels.join(" and "),
-        flavor_word(flavor),
+        flavor.word(),
         lifecycles.join(" and "),
         if args.controls { ", controls" } else { "" },
         if args.differential { ", compared" } else { "" },

@@ -11,7 +11,6 @@ use scenarios::capability::Profile;
 use super::compare::{Change, Seen, compare};
 use super::rounds::{End, Pair};
 use super::tell::add;
-use crate::judge::verdict::flavor_word;
 use crate::judge::{Trial, Verdict};
 use crate::report::Finished;
 use crate::report::comparison::Comparison;
@@ -114,7 +113,7 @@ fn results(side: SavedSide, naming: Naming) -> Result<(Vec<String>, HashMap<Stri
 
 impl Naming {
     fn of(self, trial: &Trial) -> String {
-        let mut id = format!("{}/{}/{}", trial.scenario, flavor_word(trial.flavor), trial.lifecycle.word());
+        let mut id = format!("{}/{}/{}", trial.scenario, trial.flavor.word(), trial.lifecycle.word());
         for (wanted, word) in [(self.kernel, &trial.kernel), (self.subject, &trial.subject)] {
             if wanted {
                 id.push('/');

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::Usage;
 use super::compare::Seen;
-use crate::judge::verdict::flavor_word;
 use crate::report::Finished;
 use crate::report::merge::read;
 use crate::report::record::digest;
@@ -25,7 +24,7 @@ pub(super) struct Saved {
 /// A trial without its subject: what both sides have in common.
 pub(super) fn key(task: &Task) -> String {
     let trial = &task.trial;
-    format!("{}/{}/{}/{}", trial.scenario, flavor_word(trial.flavor), trial.lifecycle.word(), trial.kernel)
+    format!("{}/{}/{}/{}", trial.scenario, trial.flavor.word(), trial.lifecycle.word(), trial.kernel)
 }
 
 /// The scenarios that a report has results of.

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::compare::{Change, Outcome, Seen, ever, sign};
 use super::rounds::{End, Pair};
-use crate::judge::verdict::flavor_word;
 use crate::judge::{Difference, Verdict};
 use crate::report::artifacts;
 use crate::report::comparison::{Comparison, Entry, Told};
@@ -17,7 +16,7 @@ pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Opti
         id: pair.id.clone(),
         scenario: trial.scenario.clone(),
         family: trial.family.clone(),
-        flavor: flavor_word(trial.flavor),
+        flavor: trial.flavor.word(),
         lifecycle: trial.lifecycle.word(),
         kernel: trial.kernel.clone(),
         why,

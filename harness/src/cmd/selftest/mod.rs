@@ -187,7 +187,8 @@ fn tasks(
             first.extend(scenarios.iter().map(|scenario| task(None, lifecycle, scenario)));
         }
         let word = Lifecycle::RelativePaths.word();
-        let about = scenarios.iter().filter(|scenario| scenario.requires.lifecycles.iter().any(|own| own == word));
+        let about =
+            scenarios.iter().filter(|scenario| scenario.requires.lifecycles.iter().any(|own| own.word() == word));
         first.extend(about.map(|scenario| task(None, Lifecycle::RelativePaths, scenario)));
     }
     first.extend(lacks.tasks(args.all, scenarios, task));

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::super::comparisons;
-use super::super::verdict::{FailureKind, flavor_word, words};
+use super::super::verdict::{FailureKind, words};
 use super::defect::{Change, Defect};
 use super::scope::Scope;
 use super::{Expectation, Expectations, ExpectationsError};
@@ -80,8 +80,6 @@ fn each<T, E: ToString>(
     all.iter().map(|text| read(text).map_err(|error| (span.clone(), error.to_string()))).collect()
 }
 
-const FLAVORS: &[Flavor] = &[Flavor::Host, Flavor::Ns, Flavor::Userns];
-
 fn known(what: &str, text: &str, all: &[&str]) -> Result<String, String> {
     if all.contains(&text) {
         return Ok(text.to_owned());
@@ -93,9 +91,8 @@ fn any(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn flavor(text: &str) -> Result<String, String> {
-    let all: Vec<&str> = FLAVORS.iter().map(|flavor| flavor_word(*flavor)).collect();
-    known("flavor", text, &all)
+fn flavor(text: &str) -> Result<String, vocabulary::flavor::UnknownFlavor> {
+    text.parse().map(|flavor: Flavor| flavor.word().to_owned())
 }
 
 fn lifecycle(text: &str) -> Result<String, String> {

@@ -3,7 +3,7 @@
 use scenarios::pattern::fits;
 
 use super::super::range::{Range, Version};
-use super::super::verdict::{Trial, flavor_word};
+use super::super::verdict::Trial;
 
 /// Which trials an entry is about; an empty list stands for all.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Scope {
         let within = |ranges: &[Range], version: Option<&Version>| {
             ranges.is_empty() || version.is_some_and(|version| ranges.iter().any(|range| range.contains(version)))
         };
-        any(&self.flavor, flavor_word(trial.flavor))
+        any(&self.flavor, trial.flavor.word())
             && any(&self.lifecycle, trial.lifecycle.word())
             && any(&self.subject, &trial.subject)
             && within(&self.kernel, Version::find(&trial.kernel).as_ref())

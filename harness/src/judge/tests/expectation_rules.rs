@@ -12,7 +12,7 @@ use crate::judge::{Difference, Expectations, FailureKind, Judgement, Side, Trial
 const FILE: &str = r#"
 [[expect]]
 scenario  = ["deleted/*@btrfs", "links/*"]
-flavor    = ["ns", "userns"]
+flavor    = "ns"
 lifecycle = "dump-restore"
 kernel    = "6.12.."
 subject   = "debian:*"
@@ -157,7 +157,7 @@ fn mistakes_have_their_place() {
         parse(&text).unwrap_err()
     };
     expect!["expectations.toml:7:1: unknown field `colour`, expected one of `scenario`, `except`, `flavor`, `lifecycle`, `kernel`, `subject`, `criu`, `kind`, `says`, `reason`, `link`"].assert_eq(&complaint("colour = 1"));
-    expect![[r#"expectations.toml:7:10: unknown flavor "uns"; known are host, ns, userns"#]]
+    expect![[r#"expectations.toml:7:10: unknown flavor "uns"; known are host, ns"#]]
         .assert_eq(&complaint("flavor = [\"ns\", \"uns\"]"));
     expect![[r#"expectations.toml:7:10: "new" is no range of versions; write 6.12, 6.12.., ..6.12 or 6.1..6.12"#]]
         .assert_eq(&complaint("kernel = \"new\""));

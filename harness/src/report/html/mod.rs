@@ -89,7 +89,7 @@ type Dimension = (&'static str, fn(&TrialRecord) -> String);
 const DIMENSIONS: &[Dimension] = &[
     ("kernel", |trial| trial.kernel.clone()),
     ("subject", |trial| trial.subject.clone()),
-    ("flavor", |trial| crate::judge::verdict::flavor_word(trial.flavor).to_owned()),
+    ("flavor", |trial| trial.flavor.word().to_owned()),
     ("lifecycle", |trial| trial.lifecycle.word().to_owned()),
 ];
 

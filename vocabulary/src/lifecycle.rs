@@ -8,8 +8,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::ActionEnd;
-
 macro_rules! lifecycles {
     ($($variant:ident $word:literal $text:literal [$($action:ident),*];)*) => {
         /// What is done to the process between observations. The words are those of the command line and of trials' names.
@@ -92,7 +90,7 @@ pub enum Action {
     CompatRestore,
     /// Checkpoint by a caller who names every path relatively; the process ends.
     RelativeDump,
-    /// Restore by such a caller ([`crate::caller`]).
+    /// Restore by such a caller (crate `protocol`, module `caller`).
     RelativeRestore,
 }
 
@@ -151,6 +149,20 @@ impl Action {
     }
 }
 
+/// How an action ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionEnd {
+    /// It says that it succeeded.
+    Done,
+    /// It says that it failed, with this exit status.
+    Failed(i32),
+    /// It was ended by this signal.
+    Killed(i32),
+    /// It took longer than it may.
+    TimedOut,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,7 +176,6 @@ mod tests {
                 assert_eq!(serde_json::to_value(action).unwrap(), action.word());
             }
         }
-        assert_eq!(Lifecycle::ALL.iter().map(|lifecycle| lifecycle.word()).collect::<Vec<_>>(), scenarios::LIFECYCLES);
         let error = "leave".parse::<Lifecycle>().unwrap_err();
         assert!(error.starts_with("unknown lifecycle \"leave\"; known are dump-restore, leave-running, "), "{error}");
     }

@@ -1,0 +1,15 @@
+//! The words that all parts share, one definition each: the language, the guest and the harness say the same with them.
+//!
+//! - [`bytes`]: byte strings that may be anything but are readable in text and JSON
+//! - [`flavor`]: the namespaces of a process
+//! - [`lifecycle`]: what is done to a process between two observations
+//! - [`capability`]: what a program needs an implementation to get right
+
+pub mod bytes;
+pub mod capability;
+pub mod flavor;
+pub mod lifecycle;
+
+pub use bytes::Bytes;
+pub use flavor::Flavor;
+pub use lifecycle::Lifecycle;
