@@ -7,6 +7,9 @@
 //! Every candidate is valid. Where the model can follow the program, the steps that cannot be done any more when others
 //! are gone are dropped with them; where it cannot, only the checker is asked. Every step to a smaller program lowers
 //! [`weight`], so it ends. Assertions are dropped at once; `live::assert` makes new ones.
+//!
+//! The order is: chunks of steps, halves first, then single steps, then arguments and names. No
+//! candidate is proposed twice. Answers may come late, and for many candidates at a time.
 
 mod names;
 mod simpler;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use scenarios::{capability, grammar, text};
+use scenarios::model::Model;
+use scenarios::{Step, capability, grammar, text};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/AUTHORING.md");
 const FORMATS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/FORMATS.md");
@@ -64,4 +65,27 @@ fn every_example_is_a_scenario() {
             panic!("{}", diagnostics[0]);
         }
     }
+}
+
+#[test]
+fn every_file_of_the_folder_examples_holds_what_it_asserts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut count = 0;
+    for entry in fs::read_dir(&folder).expect("the folder of examples can be read").flatten() {
+        let path = entry.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let source = fs::read(&path).expect("an example can be read");
+        let scenarios = text::scenarios(&source, &name, &path).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
+        for scenario in scenarios {
+            let model = Model::run(&scenario.program)
+                .unwrap_or_else(|(step, refusal)| panic!("{}: step {step}: {refusal}", scenario.name));
+            for line in &scenario.program.steps {
+                if let Step::Assert { object, claim } = &line.step {
+                    assert_eq!(model.holds(object, claim), Some(true), "{}: line {}", scenario.name, line.number);
+                }
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "only {count} examples were found");
 }

@@ -2,6 +2,14 @@
 //!
 //! This is the one place that knows them all. The agent carries the actions out one by one, with a look after each;
 //! the judge knows from here what each must come to; users know the words.
+//!
+//! The agent saves each dump in a folder of its own. The judge compares a restore with the first
+//! observation, so nothing can be lost bit by bit over several restores. It compares a dump that
+//! the process survives with the observation before it.
+//!
+//! Two lifecycles spoil a dump. One gives it a tmpfs of 64 KiB for its images. The other puts a
+//! pipe in the place of its pages file. Bytes from that pipe prove that criu has its code in the
+//! process. A pipe holds no more than 64 KiB, so criu is still running when the agent kills it.
 
 use std::fmt;
 use std::str::FromStr;

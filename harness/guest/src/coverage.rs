@@ -6,6 +6,9 @@
 //! name in all of them, in the harness's own corner, which no look goes into.
 //!
 //! - [`gcda`]: such a file
+//!
+//! The agent sends the counters as numbers after the trial. `fuzz/arcs.rs` of the harness keeps the
+//! new ones.
 
 pub mod gcda;
 

@@ -2,6 +2,11 @@
 //!
 //! What the container engines pass by hand is passed here too: the pipes that lead out of the process, and mounts of
 //! filesystems on block devices, which criu takes from outside (`--external mnt[...]`).
+//!
+//! No verdict depends on more of criu than the trial is about. All paths are absolute, so it does
+//! not matter in which folder criu works. There is no pidfile: `agent::restored` finds the restored
+//! process by its pipe. The lifecycle `relative-paths` alone tests what criu does to its caller
+//! (`caller.rs`).
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};

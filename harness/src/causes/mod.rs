@@ -8,6 +8,9 @@
 //! - [`case`]: what is needed of a trial
 //! - [`group`]: failures by cause
 //! - [`ladder`]: capability by base
+//!
+//! `run`, `gate`, `fuzz`, reports and the confirmation of failures all use the same signature. A
+//! cause that breaks ordinary files comes first, whatever its count.
 
 pub mod case;
 pub mod group;

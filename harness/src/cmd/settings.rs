@@ -7,6 +7,14 @@
 //! The file lies in a folder that may be somebody else's, a checkout for instance, so it only
 //! chooses among what runs in VMs: what decides which program is executed on this machine is
 //! refused (`HARMLESS`, `overreach`).
+//!
+//! clap does the rest. A flag with a new variable is refused in the file until `HARMLESS` lists it.
+//!
+//! The same rule covers everything that may come from somebody else: a folder of results, a report,
+//! a corpus. It never decides that something runs on this machine outside a VM. `replay` and
+//! `shrink` of a trial that ran with `--backend host`, or whose subject is built here, need these
+//! words again on the command line (`cmd/one.rs`). The commands that a failure prints have them
+//! (`report/epilogue.rs`).
 
 use std::collections::BTreeMap;
 use std::ops::Range;

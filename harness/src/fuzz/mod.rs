@@ -17,6 +17,10 @@
 //! - `shrink`: a finding, made small
 //! - [`state`]: what outlives a kill
 //! - [`page`]: how it went, for a browser
+//!
+//! A worker of a campaign owns one `run::Worker`, or with `--differential` one for each kernel and
+//! subject. `run_all` takes tasks and reports each when it is over; `try_out` runs one program
+//! once, for shrinking. The loop and the shrinker see one outcome for a program either way.
 
 pub mod arcs;
 mod batch;

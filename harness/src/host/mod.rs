@@ -5,6 +5,23 @@
 //! gets no folder on the host and what it says goes into memory, so there is nothing that could be left behind.
 //!
 //! What it may and may not do there is the business of crate `guest`, module `agent::host`.
+//!
+//! What programs can use depends on the user:
+//!
+//! - root of the machine: tmpfs, ramfs, proc, devpts, mqueue, overlayfs, sysfs, mappings, harmless
+//!   device nodes and files of other users; ext4, xfs and btrfs where the machine has a free loop
+//!   device
+//! - another user, or root of a container (both in a user namespace): tmpfs, ramfs, proc, devpts,
+//!   mqueue and overlayfs where `/proc` is not masked; sysfs in a network namespace of its own
+//!   where `/sys` is not masked; no disks, no device nodes, no files of other users; no mappings,
+//!   because only privileged users may follow `/proc/PID/map_files`
+//! - nobody: other device nodes, files of proc and sysfs
+//!
+//! What is missing makes a trial *unsupported*, with the reason. No module is loaded. xfs and btrfs
+//! know a filesystem by a number that every trial's disk has, so trials with them take turns (a
+//! lock on `/sys/block`). The host's kernel log and taint flags also record what others do, so they
+//! are not read: there is no `kernel-splat` without a VM. The kernel's name in trials is
+//! `host-MAJOR.MINOR`.
 
 mod error;
 

@@ -3,6 +3,10 @@
 //! A second run in a machine that no trial has used tells a failure of the subject from one of the
 //! machine. One confirmation for a cause is enough: whoever looks at 200 failures of one signature
 //! learns nothing from 200 second runs, and these cost more than the first ones.
+//!
+//! The second run is *thorough* (`TrialRequest::thorough`). It tries a failed restore a second time
+//! and sends the checkpoint's images. That is too expensive for each of 200 failures. When it fails
+//! in the same way, its report replaces the first one.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -4,6 +4,14 @@
 //! - [`prepare`]: from a subject to what is in the VM besides the kernel
 //! - [`identity`]: which criu a subject is
 //! - [`criu`]: a criu that is built or carried
+//!
+//! `debian:SUITE` is a userland of its own: criu, tar, gzip, sh and their libraries from that
+//! suite. Every other criu is in the guest's folder `/subject`, with its loader and its libraries
+//! (`criu/package.rs`). The host sends it through the channel when the guest is up
+//! (`vm/subject.rs`). So a changed criu needs neither another initramfs nor another template.
+//!
+//! `path:FILE` finds the libraries by the rules of ld.so(8), in module `elf`. It runs nothing,
+//! unlike `ldd`.
 
 pub mod criu;
 pub mod identity;

@@ -2,6 +2,15 @@
 //!
 //! The one that waits is awake and idle, so that a worker that throws its machine away has the next one at once. It is
 //! one for all workers: resets are rare, and it costs memory.
+//!
+//! A worker takes a new copy after 200 trials, and after anything suspicious: leftovers, a message
+//! of the kernel, a hang, a crash, harm to a process, a failure of the harness. A refused dump, a
+//! failed restore and a wrong restore cost no new copy when the agent found no leftovers. A trial
+//! whose VM died is run once more alone. It is blamed when it kills that VM too.
+//!
+//! Under TCG a new copy starts with an empty translation cache: its first dump and restore take
+//! about twice as long as the later ones. For the same reason the executor of a trial is a hard
+//! link to one file, not a copy: TCG caches translations by page, and the pages of a link stay.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -3,6 +3,18 @@
 //! A shelf is a cache like that of the images: made aside and put in place when it is whole, a lock for each, so that
 //! two runs make one template and nothing is removed under a running VM. What is not whole is made anew. Templates are
 //! cheap to make and large, so old ones go early.
+//!
+//! A template is in `/dev/shm`, in `XDG_RUNTIME_DIR` or in the cache: the first of these that is a
+//! tmpfs with room. Its key is a hash of QEMU's version and program, of the command line
+//! (accelerator, processor, memory, devices), of the kernel's and the initramfs's file identity
+//! (which covers userland and agent), and for KVM of the host's processor and kernel. A criu that
+//! the host sends later is not part of the key. The copy then removes `/run/criu.kdat`, because
+//! another criu may misread it.
+//!
+//! A template that looks complete but gives no copy that answers is made again. After making one,
+//! only the four used last stay, and none that was unused for a day. `image clean` removes by age
+//! and size. Where no template is possible, VMs boot, and `doctor` and one line on standard error
+//! say why.
 
 use std::fs;
 use std::io;

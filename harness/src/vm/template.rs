@@ -3,6 +3,27 @@
 //! It is a folder with the memory, a sparse file that every copy maps copy-on-write, and the state of the devices and
 //! the processor (QEMU's migration stream, with `x-ignore-shared` so that the memory is no part of it). Where folders
 //! are kept, and when one is made anew, is the [`super::shelf`]'s business.
+//!
+//! A template has every module loaded, and the userland's criu has dumped and restored one process,
+//! so that criu knows the kernel (`/run/criu.kdat`). When that fails, each run starts with one line
+//! about it. When it leaves something that cannot be removed, the machine is thrown away, and
+//! another one is saved without that dump and restore.
+//!
+//! The files of the folder:
+//!
+//! - `ram`: the guest's memory, a sparse file of which about 150 MiB are used. QEMU has it as
+//!   shared memory while it makes the template.
+//! - `state`: the migration stream.
+//! - `ready.json`: the agent's first message.
+//! - `cold.json`: which parts of the warm-up failed.
+//!
+//! A copy is a QEMU with the same devices, the memory mapped copy-on-write (`share=off`), no
+//! `-kernel`, and `-incoming defer`. The stream goes through a socket pair (`getfd`, `fd:`), which
+//! QEMU takes from 7.2 on (tried: 7.2, 10.0, 11.1). The agent waits for a request when the machine
+//! is saved, so its port is quiet. The copy has another socket behind the same port. The first
+//! message of a copy answers `Wake`, which carries the time and a number that was never used
+//! before, so that answer cannot come from the saved machine. The agent sets its clock and repeats
+//! the number.
 
 use std::fs::{self, File};
 use std::io;

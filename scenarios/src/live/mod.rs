@@ -9,6 +9,11 @@
 //! - [`repair`]: what is left of a program when the steps that cannot be done are dropped
 //!
 //! For programs that are only *spelled* well, and for properties of the text form, there is [`crate::generate`].
+//!
+//! A kind of step is drawn first, then its arguments from what the model says is there
+//! (`Model::survey`). Checker and model decide at the end. What a step lacks is made before it
+//! (`needs.rs`), so every kind can follow every other. `ending.rs` holds something on a mount and
+//! then detaches it. `scenarios::fuzz::mutate` is the entry for libFuzzer's hook.
 
 mod choose;
 mod claims;

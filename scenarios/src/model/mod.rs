@@ -10,6 +10,11 @@
 //!
 //! - [`Model::step`] carries a step out or says why the kernel would not
 //! - [`Model::predict`] says what is seen when all steps are done, [`Model::holds`] whether an assertion holds
+//!
+//! Superblocks, inodes, names and mounts are rows with numbers. So a copy is cheap, and a caller
+//! tries a step on a copy. Unknown are: the content of the kernel's own filesystems, layers of an
+//! overlay that change below it, numbers that a filesystem chooses. In flavor `host` what is above
+//! the top directory differs.
 
 mod binding;
 mod btrfs;

@@ -3,6 +3,11 @@
 //!
 //! The agent looks before each restore, since nobody knows beforehand which one fails, and again after one that did. It sees
 //! what its own namespace shows. Filesystems that go with the process's mounts are gone by then, and so is what was in them.
+//!
+//! Every trial pays for the observation before the restore: a listing of `/proc`, the mount table,
+//! and a walk through the names. A process that was restored in a mount namespace of its own takes
+//! that namespace with it, so nothing in it is observed. The kept namespace of the reference engine
+//! is not entered either.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;

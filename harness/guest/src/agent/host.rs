@@ -7,6 +7,10 @@
 //! - when the channel to the harness is closed (the agent sees it when it waits for a request),
 //! - when the watcher dies (`PR_SET_PDEATHSIG`), and the watcher dies with the harness in the same way,
 //! - when the watcher gets SIGTERM: it kills the agent and waits until everything is gone.
+//!
+//! The backend is for subject `reference` only: criu acts on a whole machine. The agent has mount,
+//! IPC and UTS namespaces of its own besides, and a root on a tmpfs. Loop devices go with the
+//! mounts (`LO_FLAGS_AUTOCLEAR`). No folder is made on the host, and no loop device is added to it.
 
 use std::fs;
 use std::io;

@@ -2,6 +2,9 @@
 //! compares with what was there before; whatever is more is named.
 //!
 //! This look is the proof that a machine can serve the next trial, also after a restore that failed.
+//!
+//! It looks at processes, mounts, loop devices, and the names in `/`, `/tmp` and `/run`. Whatever
+//! is new is a difference `leftovers` of this trial, and the host throws the machine away.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

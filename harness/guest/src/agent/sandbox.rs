@@ -2,6 +2,25 @@
 //! as root of the machine. Everything that it becomes or starts, a restored process too, has given
 //! it up as well. The agent keeps its own rights: it attaches disks and captures, and carries out
 //! nothing of a program.
+//!
+//! Programs may come from somebody else (a folder of results, a corpus). The threat is a program of
+//! the language, which the executor carries out step by step. The threat is not code that has taken
+//! over the executor: that would be root with `CAP_SYS_ADMIN`. Therefore nothing runs here unless
+//! the user types `--backend host`, and anything that could be hostile belongs in a VM.
+//!
+//! - The process gives up all capabilities but 15, the system calls that act on a machine as a
+//!   whole (a seccomp filter), and mknod(2) of every device except harmless ones and its own disks.
+//!   It has fewer rights than the agent, so it cannot reach into it through `/proc/1`.
+//! - `executor::guard` checks each step right before it is carried out. A step opens no device
+//!   except harmless ones, and opens or changes no file on another filesystem than the program's
+//!   own. Directories may be held.
+//! - No file of the host is in the namespaces. Blank filesystems are copied, and the file below a
+//!   loop device has no name.
+//!
+//! A refused step makes the trial *unsupported*, with the reason. A user namespace would have the
+//! kernel refuse all of this, but it would also take disks, device nodes and mappings away. When it
+//! was measured (Linux 6.18), 281 of 488 scenarios were unsupported as root of a user namespace,
+//! and none in the sandbox.
 
 use std::io;
 

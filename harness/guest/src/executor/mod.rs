@@ -2,6 +2,8 @@
 //!
 //! It talks to the agent over the pipes that are its standard input and output. A checkpoint finds it in read(2) on
 //! the first; a restore gives it the same pipes again. It holds nothing between two messages but the program's objects.
+//!
+//! Standard input, output and error are the harness's. An observation leaves them out.
 
 mod claims;
 mod guard;

@@ -12,6 +12,19 @@
 //! anew is the business of real checkpointers.
 //!
 //! It knows the objects that the program language makes and refuses others.
+//!
+//! An engine can also lack one thing, as a half-finished implementation does
+//! (`reference+lacks:WORD`, `protocol::lack`). Then exactly the scenarios that need it must fail,
+//! and what they have in common must be its name. A lack takes the way of a fault. Where a fault is
+//! the same as a lack (`cwd-attached`), both take the same branch. Other lacks refuse at the end of
+//! a capture, change the image, or fail as soon as the restore has its mounts (`capture/lacks.rs`,
+//! `restore/lacks.rs`).
+//!
+//! What cannot be proven is refused, with the object and the cause. Refused as well: a mount whose
+//! root directory was removed, a file on a visible mount that something else covers, a device that
+//! is open on a mount that became `nodev`, and a removed directory of an overlay's lower layer,
+//! which keeps its links there. A `/proc` in the kept namespace goes on showing the PID namespace
+//! that has ended.
 
 pub mod capture;
 pub mod image;

@@ -4,6 +4,10 @@
 //!
 //! Two failures are compared by what they cost the user first ([`crate::judge::Severity`]). A clean refusal that became a
 //! lost process is worse, whatever else it is.
+//!
+//! The order is: refused, the process lost, silently wrong, harmed (`FailureKind::severity`). A
+//! step up is worse, a step down is better. Within one rank another cause is differently bad. Of
+//! two failed restores the one that left something is worse (`by_harm`).
 
 use std::collections::BTreeSet;
 

@@ -8,6 +8,15 @@
 //! - `runs`: two runs that are over, for `report --against`
 //! - `ladder`: what comes back with each
 //! - `tell`: what is told of a pair
+//!
+//! Both subjects run at the same time, each on machines of its own. So a slow minute of the host
+//! slows both. The gate uses the judge's results before expectations. Expectations only decide, as
+//! in `run`, whether a machine may go on.
+//!
+//! Differences are compared without what changes with every run: times, and the trial's number in
+//! paths. What differs is run again, up to three times. Of the trials that changed from one cause
+//! to another, one is run again. A trial that passed and failed with one subject is flaky when all
+//! later runs agree, and undecided otherwise.
 
 mod compare;
 mod ladder;

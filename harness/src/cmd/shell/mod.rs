@@ -2,6 +2,13 @@
 //!
 //! - `relay`: what is typed goes there, what is written comes here
 //! - `terminal`: the user's terminal while a shell has it
+//!
+//! The VM boots, it is not a copy: it also has a static busybox (`image/tools.rs`), which no
+//! userland has, because the userland is part of what is tested. The agent leads the trial with the
+//! usual steps up to the wanted moment (`agent/shell.rs`), starts a shell, and carries its streams
+//! as messages (`agent/relay.rs`). The shell gets a terminal of its own where the user has one,
+//! else pipes, so that a script's input is not echoed. A `Drop` restores the user's terminal, and
+//! so does the handler of the signal that ends the harness at once.
 
 mod relay;
 mod terminal;

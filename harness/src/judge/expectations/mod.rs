@@ -12,6 +12,13 @@
 //! - [`defect`]: one difference that a subject is known to make
 //! - [`uses`]: which defects still show
 //! - `read`: the text of the file
+//!
+//! Why two sorts of entries: stock CRIU makes small changes to ordinary files (times, one flag). If
+//! an entry could only record a whole trial, every control would be an expected failure, and any
+//! further difference would stay hidden. So `[[expect]]` records a trial that fails as a whole,
+//! with its message, and `[[defect]]` records one difference with what the defect makes of the
+//! value. Both must still happen: an expected failure that passes fails the run, and so does a
+//! defect that no trial of a whole run shows.
 
 pub mod defect;
 mod read;

@@ -11,6 +11,26 @@
 //! - `coverage`, `asan`: what is different in a criu that counts what it does, or has the address sanitizer
 //! - `debian`: Debian's source package as such sources
 //! - `sandbox`: the build root as a place to run programs in
+//!
+//! The *build root* is a set of Debian packages with a compiler and the libraries of criu
+//! (`[build]` in the manifest), one for each suite of `build.roots`. A build has these stages:
+//!
+//! 1. `stage` collects the sources: a folder's files as git would take them, or a revision; then
+//!    patches. Their hash and the build root's hash are the key of the result. So the same sources
+//!    are built once, wherever they come from.
+//! 2. `build` writes what changed into a build tree in the cache. When it fails, `headers` searches
+//!    GCC's messages for what kernel headers explain: a definition from `/usr/include` that appears
+//!    twice, or a constant, structure or header that is missing. It reads words only, so it says
+//!    "may" where the tree could be wrong too.
+//! 3. `package` packs the program and starts it once. A program that does not start is the
+//!    subject's fault, not a trial's.
+//!
+//! With `+coverage` an empty file `/subject/coverage` makes the agent collect counters. With
+//! `+asan` an empty file `/subject/asan` makes it read the sanitizer's report. Without these files
+//! neither happens.
+//!
+//! `ImageError::Subject` is an error that the subject itself caused. `bisect-step` skips such a
+//! revision. Every other error ends the bisection.
 
 mod asan;
 mod build;

@@ -3,6 +3,9 @@
 //! The receiving end is peeked: the queue stays as it is, and for each descriptor in it this process gets one of the same
 //! open file description, from which the file is found as from any other. Who is at the other end the kernel tells
 //! (`unix_diag`); both ends must name each other.
+//!
+//! `MSG_PEEK` with `SO_PEEK_OFF` leaves the queue as it is. Where the kernel cannot name the other
+//! end, the socket is refused. The observer peeks in the same way.
 
 use std::collections::BTreeMap;
 use std::io;
