@@ -27,9 +27,9 @@ mod suspicion;
 mod taken;
 mod work;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::message::{Engine, Request, TrialReport, TrialRequest};

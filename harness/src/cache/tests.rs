@@ -63,11 +63,11 @@ fn damage_is_told_and_repaired() {
     let vmlinux = cache.obtain(&slot(), false, |to, _| built(to, "one")).unwrap().directory.join("vmlinux");
     fs::write(&vmlinux, "on").unwrap();
     assert_eq!(cache.obtain(&slot(), false, |to, _| built(to, "one")).unwrap().bill.version, "one");
-    let told = notes.lock().unwrap().concat().replace(&root.path().display().to_string(), "CACHE");
+    let printed = notes.lock().unwrap().concat().replace(&root.path().display().to_string(), "CACHE");
     expect_test::expect![
         "kernel 6.12: vmlinux has 2 bytes instead of 3 in CACHE/images/kernel-6.12-0123456789abcdef; building it anew"
     ]
-    .assert_eq(&told);
+    .assert_eq(&printed);
     fs::remove_file(vmlinux.with_file_name("bill.json")).unwrap();
     let error = cache.obtain(&slot(), false, no_network).unwrap_err().to_string();
     assert!(error.contains("bill.json is missing") && error.contains("no network"), "{error}");

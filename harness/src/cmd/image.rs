@@ -371,9 +371,9 @@ mod tests {
         let directory = store.directory(Image::Qemu).unwrap();
         std::fs::create_dir(&directory).unwrap();
         std::fs::write(directory.join("qemu"), "half").unwrap();
-        let told = said(cache.path(), &["verify"]);
-        assert!(told.contains("qemu                  damaged: bill.json is missing; "), "{told}");
-        assert!(told.ends_with("all well: false\n"), "{told}");
+        let printed = said(cache.path(), &["verify"]);
+        assert!(printed.contains("qemu                  damaged: bill.json is missing; "), "{printed}");
+        assert!(printed.ends_with("all well: false\n"), "{printed}");
         assert_eq!(said(cache.path(), &["clean"]), "nothing to remove\nall well: true\n");
         assert!(said(cache.path(), &["clean", "--all"]).contains(": removed (0.0 MB)"));
         assert!(!directory.exists());

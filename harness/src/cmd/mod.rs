@@ -13,6 +13,7 @@ pub mod list;
 pub mod machines;
 pub mod matrix;
 mod one;
+pub mod output;
 pub mod plan;
 pub mod replay;
 pub mod report;
@@ -23,7 +24,6 @@ pub mod settings;
 pub mod share;
 pub mod shell;
 pub mod shrink;
-pub mod telling;
 mod watch;
 
 use clap::{Parser, Subcommand};

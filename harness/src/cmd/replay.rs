@@ -12,10 +12,10 @@ use protocol::message::MountWay;
 use super::Usage;
 use super::machines::MachineArgs;
 use super::one;
+use super::output::OutputArgs;
 use super::plan::{self, Axes};
 use super::run::{self, Chosen, RunArgs};
 use super::share::ShareArgs;
-use super::telling::TellingArgs;
 use crate::judge::Verdict;
 use crate::report::{Event, Reporter};
 
@@ -52,7 +52,7 @@ pub struct ReplayArgs {
     pub keep: PathBuf,
     /// How results are told
     #[command(flatten)]
-    pub telling: TellingArgs,
+    pub output: OutputArgs,
     /// What trials run on
     #[command(flatten)]
     pub machines: MachineArgs,
@@ -81,7 +81,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         share: ShareArgs::default(),
         keep: args.keep.clone(),
         watch: false,
-        telling: args.telling.clone(),
+        output: args.output.clone(),
         machines: args.machines.clone(),
     };
     debug_assert_eq!(run_args.manner().way, MountWay::Tree);

@@ -144,8 +144,8 @@ impl Rig<'_> {
         // The one worker is gone, and its machine with it: the next one is as new.
         let asserted = self.with_worker(|run| self.asserted(run, &found, &wanted));
         // Without one nobody could run it.
-        let told = asserted.clone().unwrap_or_else(|| with_assertions(program, &found));
-        let mut short = self.scenario_of(told);
+        let asserted_program = asserted.clone().unwrap_or_else(|| with_assertions(program, &found));
+        let mut short = self.scenario_of(asserted_program);
         short.summary = format!("{wanted}: shrunk from {}", self.scenario.name);
         let text = text::print_scenario(&short);
         std::fs::write(output, &text).with_context(|| format!("writing the program to {}", output.display()))?;

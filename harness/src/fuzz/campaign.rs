@@ -118,7 +118,7 @@ impl<'a> Campaign<'a> {
     /// The state cannot be saved.
     pub fn run(self, watch: &mut dyn FnMut(&State)) -> Result<State, StateError> {
         std::thread::scope(|scope| {
-            let (news, told) = channel();
+            let (news, received) = channel();
             for number in 0..self.settings.workers {
                 let (campaign, news) = (&self, news.clone());
                 scope.spawn(move || campaign.work(number, news));
@@ -126,7 +126,7 @@ impl<'a> Campaign<'a> {
             drop(news);
             let mut shown = Instant::now();
             loop {
-                match told.recv_timeout(TICK) {
+                match received.recv_timeout(TICK) {
                     Ok(News::Machine { reset: true }) => self.lock().state.resets += 1,
                     Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,

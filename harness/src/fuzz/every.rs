@@ -34,7 +34,7 @@ pub struct Progress {
 
 impl Progress {
     /// `12 of 45 with up to 4 steps`
-    pub fn told(&self, next: u64) -> String {
+    pub fn describe(&self, next: u64) -> String {
         let of = self.total.map_or_else(String::new, |total| format!(" of {total}"));
         format!("{}{of} with up to {} steps", self.done(next), self.depth)
     }
@@ -177,8 +177,8 @@ mod tests {
         ran.sort_by_key(|(number, _)| *number);
         all.sort_by_key(|(number, _)| *number);
         assert_eq!(ran, all);
-        let told = state.every.as_ref().map(|every| every.told(state.next));
-        assert_eq!(told.as_deref(), Some("45 of 45 with up to 4 steps"));
+        let describe = state.every.as_ref().map(|every| every.describe(state.next));
+        assert_eq!(describe.as_deref(), Some("45 of 45 with up to 4 steps"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn page(state: &State) -> String {
                 p.what { (state.what) @if state.every.is_none() { ", seed " (state.seed) } }
                 dl {
                     (number("programs", &state.programs.to_string()))
-                    @if let Some(every) = &state.every { (number("done", &every.told(state.next))) }
+                    @if let Some(every) = &state.every { (number("done", &every.describe(state.next))) }
                     (number("programs/s", &format!("{rate:.1}")))
                     (number("time", &duration(state.seconds)))
                     (number("features", &state.features.len().to_string()))

@@ -93,7 +93,7 @@ pub fn criu(data: &[u8]) {
         return;
     }
     let over = warm::with(|warm| warm.run(&program, None, None));
-    if let Some(what) = told(&over, &program, wanted) {
+    if let Some(what) = complaint(&over, &program, wanted) {
         warm::finding(&program, &what);
     }
 }
@@ -104,8 +104,8 @@ fn without_lazy_unmounts(program: &Program) -> Program {
     program
 }
 
-/// What is to be told of a program that did not pass; none when nothing is.
-fn told(over: &Over, program: &Program, wanted: &Wanted) -> Option<String> {
+/// What to report of a program that did not pass, if anything.
+fn complaint(over: &Over, program: &Program, wanted: &Wanted) -> Option<String> {
     let judgement = &over.judgement;
     if matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported | Verdict::NotRun) {
         return None;

@@ -249,8 +249,8 @@ impl Course<'_> {
     /// What the look after a failed restore found already is told by that.
     fn leftovers(&self) -> impl Iterator<Item = Difference> {
         let on = self.judge.disabled != Some(comparisons::LEFTOVERS);
-        let told = |what: &&String| self.report.actions.iter().any(|action| action.left.contains(what));
-        comparisons::leftovers(self.report.leftovers.iter().filter(move |what| on && !told(what)))
+        let is_reported = |what: &&String| self.report.actions.iter().any(|action| action.left.contains(what));
+        comparisons::leftovers(self.report.leftovers.iter().filter(move |what| on && !is_reported(what)))
     }
 
     /// The verdict of some differences, with what was left behind: the given kind, or that of the first difference.

@@ -20,8 +20,8 @@ pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
     let mut out = String::new();
     let verdict = paint(colour, colour_of(judgement.verdict), &judgement.verdict.to_string());
     let _ = writeln!(out, "{verdict}  {}", harmless(&trial.to_string()));
-    let told = judgement.differences.first().is_some_and(|first| judgement.reason.starts_with(&first.to_string()));
-    if !judgement.reason.is_empty() && !told {
+    let printed = judgement.differences.first().is_some_and(|first| judgement.reason.starts_with(&first.to_string()));
+    if !judgement.reason.is_empty() && !printed {
         let _ = writeln!(out, "  {}", harmless(&judgement.reason));
     }
     out.push_str(&differences(&judgement.differences, judgement.more_differences, DIFFERENCES, width, colour));
@@ -100,19 +100,19 @@ pub fn quoted(word: &str) -> String {
 /// Differences, at most `limit`, each as a heading, what was expected, what was got, and a caret below the first
 /// character that differs. What both sides saw alike is told once.
 pub fn differences(all: &[Difference], further: usize, limit: usize, width: usize, colour: bool) -> String {
-    let mut told: Vec<(&Difference, bool)> = Vec::new();
+    let mut printed: Vec<(&Difference, bool)> = Vec::new();
     for difference in all {
         let twin = |other: &Difference| {
             let alike = Difference { view: difference.view, ..other.clone() };
             alike == *difference && (other.view, difference.view) == (Side::Inside, Side::Outside)
         };
-        match told.iter_mut().find(|(other, _)| twin(other)) {
+        match printed.iter_mut().find(|(other, _)| twin(other)) {
             Some((_, both)) => *both = true,
-            None => told.push((difference, false)),
+            None => printed.push((difference, false)),
         }
     }
     let mut out = String::new();
-    for (difference, both) in told.iter().take(limit) {
+    for (difference, both) in printed.iter().take(limit) {
         let heading = difference.to_string();
         let heading = if *both { heading.replacen(", inside", ", inside and outside", 1) } else { heading };
         let known = difference.known.as_ref().map_or_else(String::new, |why| format!(", known: {}", harmless(why)));
@@ -120,7 +120,7 @@ pub fn differences(all: &[Difference], further: usize, limit: usize, width: usiz
         let _ = writeln!(out, "  {} {kind}", harmless(&heading));
         out.push_str(&pair(&harmless(&difference.expected), &harmless(&difference.got), width, colour));
     }
-    more(&mut out, told.len().saturating_sub(limit) + further, "difference");
+    more(&mut out, printed.len().saturating_sub(limit) + further, "difference");
     out
 }
 

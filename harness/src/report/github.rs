@@ -22,11 +22,11 @@ const MESSAGE: usize = 300;
 /// The workflow commands. The summary goes to the file that `GITHUB_STEP_SUMMARY` names, where it is set.
 pub(super) fn render(run: &RunRecord) -> String {
     let file = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|file| !file.is_empty());
-    told(run, file.as_deref().map(Path::new))
+    render_with(run, file.as_deref().map(Path::new))
 }
 
 /// The same with this file for the summary; it is added to what other steps wrote.
-pub(super) fn told(run: &RunRecord, summary_file: Option<&Path>) -> String {
+pub(super) fn render_with(run: &RunRecord, summary_file: Option<&Path>) -> String {
     if let Some(file) = summary_file {
         let open = std::fs::OpenOptions::new().create(true).append(true).open(file);
         if let Err(error) = open.and_then(|mut file| file.write_all(summary(run).as_bytes())) {

@@ -38,7 +38,7 @@ impl Pace {
     }
 
     /// `12/410 trials, 3.1 trials/s, 2:08 left, 2 VMs busy, 1 reset: deleted/unlinked@ext4`
-    pub(super) fn told(&self, done: usize, all: usize, now: Instant) -> String {
+    pub(super) fn line(&self, done: usize, all: usize, now: Instant) -> String {
         let mut parts = vec![format!("{done}/{all} trials")];
         let seconds = now.duration_since(self.start).as_secs_f64();
         if done >= ENOUGH && seconds > 0.0 {
@@ -78,17 +78,17 @@ mod tests {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut pace = Pace::new(start);
-        let mut text = format!("{}\n", pace.told(0, 400, start));
+        let mut text = format!("{}\n", pace.line(0, 400, start));
         pace.begun("a/one".to_owned());
         pace.begun("a/two".to_owned());
-        text += &format!("{}\n", pace.told(0, 400, after(2)));
+        text += &format!("{}\n", pace.line(0, 400, after(2)));
         pace.over("a/one");
         pace.over("never/begun");
         pace.resets = 1;
-        text += &format!("{}\n", pace.told(10, 400, after(5)));
+        text += &format!("{}\n", pace.line(10, 400, after(5)));
         pace.over("a/two");
-        text += &format!("{}\n", pace.told(1, 9000, after(1)));
-        text += &format!("{}\n", pace.told(100, 9000, after(50)));
+        text += &format!("{}\n", pace.line(1, 9000, after(1)));
+        text += &format!("{}\n", pace.line(100, 9000, after(50)));
         expect![[r#"
             0/400 trials, 0 VMs busy, 0 resets
             0/400 trials, 2 VMs busy, 0 resets: a/one

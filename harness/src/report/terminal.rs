@@ -140,7 +140,7 @@ impl<W: Write> Terminal<W> {
         if self.bar.is_some() || now.duration_since(self.printed) < QUIET {
             return Ok(());
         }
-        let line = format!("... {}\n", self.pace.told(self.total.total(), self.trials, now));
+        let line = format!("... {}\n", self.pace.line(self.total.total(), self.trials, now));
         self.print(&line)?;
         self.printed = now;
         Ok(())
@@ -150,7 +150,7 @@ impl<W: Write> Terminal<W> {
     fn show_pace(&mut self) {
         if let Some(bar) = &self.bar {
             bar.set_position(self.total.total() as u64);
-            bar.set_message(self.pace.told(self.total.total(), self.trials, Instant::now()));
+            bar.set_message(self.pace.line(self.total.total(), self.trials, Instant::now()));
         }
     }
 
@@ -174,8 +174,8 @@ impl<W: Write> Terminal<W> {
         self.trials = trials;
         self.common = common.clone();
         let what = if trials == 1 { "trial" } else { "trials" };
-        let told = Some(common.to_string()).filter(|told| !told.is_empty()).map(|told| format!(": {told}"));
-        self.print(&harmless(&format!("{trials} {what}{}", told.unwrap_or_default())))?;
+        let shared = Some(common.to_string()).filter(|shared| !shared.is_empty()).map(|shared| format!(": {shared}"));
+        self.print(&harmless(&format!("{trials} {what}{}", shared.unwrap_or_default())))?;
         self.print("\n")?;
         if self.look.bar {
             let bar = ProgressBar::with_draw_target(Some(trials as u64), ProgressDrawTarget::stderr());
@@ -195,11 +195,11 @@ impl<W: Write> Terminal<W> {
         self.families.entry(finished.trial.family.clone()).or_default().add(verdict);
         self.matrix.add(&finished.trial, verdict);
         // What was not run is counted, not listed: after a Ctrl-C nobody wants four hundred lines.
-        let told = match self.look.detail {
+        let is_shown = match self.look.detail {
             Detail::Failures => verdict.group() == Group::Failed,
             Detail::Lines | Detail::Reasons => verdict != Verdict::NotRun,
         };
-        if told {
+        if is_shown {
             let line = self.line(finished);
             self.print(&line)?;
         }

@@ -37,13 +37,13 @@ enum Packed {
 impl Worker<'_> {
     /// Runs tasks, as many as possible in one process, and tells each when it is over; the verdicts are those of tasks
     /// that run alone. What was not begun when the run was stopped is told as not run.
-    pub fn run_all(&mut self, tasks: Vec<Task>, tell: &mut dyn FnMut(Over)) {
+    pub fn run_all(&mut self, tasks: Vec<Task>, on_over: &mut dyn FnMut(Over)) {
         let mut waiting = vec![tasks];
         while let Some(tasks) = waiting.pop() {
             if self.is_stopped() {
                 let why =
                     if crate::process::interrupt::requested() { "interrupted" } else { "stopped after a failure" };
-                tasks.into_iter().for_each(|task| tell(Over::not_run(task, why)));
+                tasks.into_iter().for_each(|task| on_over(Over::not_run(task, why)));
                 continue;
             }
             let (pack, rest) = self.fitting(tasks);
@@ -53,12 +53,12 @@ impl Worker<'_> {
                 let _ = self.news.send(News::Started(Box::new(first.clone())));
             }
             if pack.len() < 2 {
-                pack.into_iter().for_each(|task| tell(self.run(task)));
+                pack.into_iter().for_each(|task| on_over(self.run(task)));
                 continue;
             }
             match self.pack(&pack) {
                 Packed::Passed(overs, others) => {
-                    overs.into_iter().for_each(&mut *tell);
+                    overs.into_iter().for_each(&mut *on_over);
                     let others = pack.into_iter().enumerate().filter(|(index, _)| others.contains(index));
                     waiting.extend(others.map(|(_, task)| vec![task]));
                 }

@@ -257,7 +257,7 @@ mod tests {
             "src:a+patch:+asan",
             "reference+asan",
         ];
-        let told: String = words.map(|word| format!("{}\n", word.parse::<Subject>().unwrap_err())).concat();
+        let message: String = words.map(|word| format!("{}\n", word.parse::<Subject>().unwrap_err())).concat();
         expect![[r#"
             unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
             unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
@@ -278,7 +278,7 @@ mod tests {
             "src:a+coverage+patch:b+asan": +coverage and +asan are two builds; name the subject twice, once with each
             "src:a+patch:+asan" is incomplete: write a file behind +patch:
             unknown subject "reference+asan"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
-        "#]].assert_eq(&told);
+        "#]].assert_eq(&message);
         assert!(
             "reference+fault:x"
                 .parse::<Subject>()

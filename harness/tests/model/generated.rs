@@ -38,7 +38,7 @@ fn seeds(count: u64) -> impl Iterator<Item = u64> {
     (first..).take_while(move |seed| if time == 0 { seed - first < count } else { Instant::now() < deadline })
 }
 
-fn told(differences: &[String]) -> Failed {
+fn failure(differences: &[String]) -> Failed {
     let shown: Vec<_> = differences.iter().take(SHOWN).map(String::as_str).collect();
     format!("{} programs differ:\n{}", differences.len(), shown.join("\n\n")).into()
 }
@@ -68,7 +68,7 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
         }
     }
     if !wrong.is_empty() {
-        return Err(told(&wrong));
+        return Err(failure(&wrong));
     }
     println!("{ran} programs, {} predictions, {} unknown", sum.known, sum.unknown);
     if ran < 20 || sum.unknown * 1000 > sum.known * UNKNOWN_LIMIT {
@@ -122,7 +122,7 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
         }
     }
     if !wrong.is_empty() {
-        return Err(told(&wrong));
+        return Err(failure(&wrong));
     }
     println!("{errnos:?}");
     if errnos.len() < 4 { Err(format!("only {errnos:?}").into()) } else { Ok(()) }

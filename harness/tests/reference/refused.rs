@@ -35,8 +35,8 @@ pub(crate) fn what_cannot_come_back_is_refused() -> Result<(), Failed> {
     let mut rig = Rig::new(false)?;
     for (text, cause) in REFUSED {
         let (judgement, report) = run(&mut rig, &scenario(text)?, MountWay::Tree)?;
-        let mut told = report.actions.iter().flat_map(|action| &action.error_lines);
-        if judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) || !told.any(|line| line.contains(cause)) {
+        let mut errors = report.actions.iter().flat_map(|action| &action.error_lines);
+        if judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) || !errors.any(|line| line.contains(cause)) {
             return Err(format!("{judgement:#?}\n{text}").into());
         }
     }

@@ -165,8 +165,8 @@ pub(crate) fn generated_variations_come_back() -> Result<(), Failed> {
         let way = if u.arbitrary()? { MountWay::Tree } else { MountWay::Bind };
         let (judgement, report) = run(&mut rig, &scenario(&text)?, way)?;
         if judgement.verdict != Verdict::Pass {
-            let told = (&judgement.verdict, &judgement.reason, &judgement.quotes, &report.leftovers);
-            return Err(format!("variation {seed}, by {way:?}: {told:?}\n{text}").into());
+            let facts = (&judgement.verdict, &judgement.reason, &judgement.quotes, &report.leftovers);
+            return Err(format!("variation {seed}, by {way:?}: {facts:?}\n{text}").into());
         }
     }
     Ok(())

@@ -83,11 +83,11 @@ fn leaves_the_top(from: &Seen, lookup: &Lookup) -> bool {
     depth.is_some_and(|depth| up > depth)
 }
 
-fn lookup(u: &mut Unstructured<'_>, telling: &[Lookup]) -> Result<Option<Claim>> {
-    if telling.is_empty() {
+fn lookup(u: &mut Unstructured<'_>, lookups: &[Lookup]) -> Result<Option<Claim>> {
+    if lookups.is_empty() {
         return Ok(None);
     }
-    let lookup = u.choose(telling)?;
+    let lookup = u.choose(lookups)?;
     let path = lookup.path.clone();
     Ok(match &lookup.outcome {
         Some(Err(errno)) => Some(Claim::LookupFails { path, errno: (*errno).to_owned() }),

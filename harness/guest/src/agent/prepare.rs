@@ -29,7 +29,7 @@ pub(super) fn prepare(
     let mut ends = Vec::new();
     for program in programs {
         let program = scenarios::text::program(program)
-            .map_err(|faults| infrastructure("the program", &crate::executor::told(&faults)))?;
+            .map_err(|faults| infrastructure("the program", &crate::executor::describe(&faults)))?;
         for filesystem in program.filesystems() {
             machine.provide(&filesystem)?;
         }

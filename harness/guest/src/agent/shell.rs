@@ -150,7 +150,7 @@ impl<'a> Stage<'a> {
             let _ = wire::send(to_host, &Event::Progress { trial: self.request.trial, stage });
             let well = trial.act(action, &mut engine, report);
             let Some(done) = report[0].actions.last() else { return };
-            place.said.push(format!("{}: {}", action.word(), told(&done.end)));
+            place.said.push(format!("{}: {}", action.word(), end_text(&done.end)));
             let why = done.error_lines.iter().chain(&done.unobservable);
             place.said.extend(why.filter(|_| !well).map(|line| format!("  {line}")));
             if !well {
@@ -160,7 +160,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn told(end: &ActionEnd) -> String {
+fn end_text(end: &ActionEnd) -> String {
     match end {
         ActionEnd::Done => "done".to_owned(),
         ActionEnd::Failed(status) => format!("failed with status {status}"),

@@ -160,7 +160,7 @@ pub fn main() -> ExitCode {
 }
 
 /// What is wrong with a program, in words.
-pub(crate) fn told(faults: &[scenarios::Diagnostic]) -> String {
+pub(crate) fn describe(faults: &[scenarios::Diagnostic]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -217,7 +217,7 @@ fn grow(
     let mut world = World::new(&plot.top, proc, &plot.disks, grown.first_descriptor)
         .map_err(|error| infrastructure(format!("top directory {}: {error}", plot.top)))?;
     let program = scenarios::text::program(&plot.program)
-        .map_err(|faults| infrastructure(format!("program text: {}", told(&faults))))?;
+        .map_err(|faults| infrastructure(format!("program text: {}", describe(&faults))))?;
     run(&mut world, &program, rights)?;
     grown.made = world.made();
     let next = world.next_descriptor();

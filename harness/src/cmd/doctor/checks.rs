@@ -98,7 +98,7 @@ pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
 pub(super) fn template<E: Display>(look: Result<String, E>) -> Check {
     const NAME: &str = "saved vm";
     match look {
-        Ok(told) => Check::ok(NAME, told),
+        Ok(place) => Check::ok(NAME, place),
         Err(error) => Check::warn(NAME, error.to_string(), "every VM boots, which takes some seconds each"),
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn of<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Ladders {
 
 /// Whether the process came back in every run that says something; none where no run does.
 fn restored(seen: &[Seen]) -> Option<bool> {
-    let mut telling = seen.iter().filter(|one| !one.is_unknown()).peekable();
-    telling.peek()?;
-    Some(telling.all(|one| is_restored(&one.applied)))
+    let mut known = seen.iter().filter(|one| !one.is_unknown()).peekable();
+    known.peek()?;
+    Some(known.all(|one| is_restored(&one.applied)))
 }

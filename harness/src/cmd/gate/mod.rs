@@ -7,15 +7,15 @@
 //! - `saved`: a base that was run before
 //! - `runs`: two runs that are over, for `report --against`
 //! - `ladder`: what comes back with each
-//! - `tell`: what is told of a pair
+//! - `render`: the entry of a pair in the comparison
 
 mod compare;
 mod ladder;
+mod render;
 mod rounds;
 pub(super) mod runs;
 mod saved;
 mod side;
-mod tell;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,10 +29,10 @@ use scenarios::visible::is_control;
 
 use super::Usage;
 use super::machines::{MachineArgs, work_folder};
+use super::output::comparisons;
 use super::plan::{self, Axes};
 use super::run::progress;
 use super::select::{select, select_with_controls};
-use super::telling::comparisons;
 use crate::report::Wanted;
 use crate::report::aside::say;
 use crate::report::comparison::Comparison;
@@ -207,7 +207,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
         let ends = course.ends();
         comparison.ladder = ladder::of(ends.iter().map(|(pair, _)| *pair));
         for (pair, end) in ends {
-            tell::add(&mut comparison, pair, end, Some(&args.keep));
+            render::add(&mut comparison, pair, end, Some(&args.keep));
         }
         comparison
     };

@@ -13,7 +13,7 @@ use scenarios::capability::{Profile, profile};
 use super::GateArgs;
 use super::compare::{Change, Seen, compare};
 use super::saved::{Saved, key};
-use super::side::{Rig, Side, Specs, Told};
+use super::side::{Rig, Side, SideRun, Specs};
 use crate::judge::{Expectations, Signature, Trial};
 use crate::run::Task;
 
@@ -118,8 +118,8 @@ impl Pair {
             Change::Undecided => {
                 let settled = if saved { compare(&self.base, again.1) } else { compare(again.0, again.1) };
                 match settled {
-                    Change::Same | Change::Unsupported if again.1.len() > 1 => End::Flaky(self.told()),
-                    _ => End::Undecided(self.told()),
+                    Change::Same | Change::Unsupported if again.1.len() > 1 => End::Flaky(self.describe()),
+                    _ => End::Undecided(self.describe()),
                 }
             }
             change if self.transition().is_some_and(|transition| confirmed.contains(&transition)) => {
@@ -131,7 +131,7 @@ impl Pair {
     }
 
     /// `base pass in 2 of 2 runs, candidate pass in 1 of 3`, and what else was said.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let unknown = self.base.iter().chain(&self.candidate).find(|one| one.is_unknown());
         let count = |seen: &[Seen]| {
             let passed = seen.iter().filter(|one| matches!(one.outcome, super::compare::Outcome::Pass)).count();
@@ -228,7 +228,7 @@ impl Course {
             keep: again.then_some(runner.args.keep.as_path()),
         };
         let mut done = 0;
-        rig.run(sides, &mut |Told { side, key, seen }| {
+        rig.run(sides, &mut |SideRun { side, key, seen }| {
             let Some(pair) = self.pairs.get_mut(&key) else { return };
             if side == 0 { &mut pair.candidate } else { &mut pair.base }.push(seen);
             let both = self.saved || pair.base.len() == pair.candidate.len();

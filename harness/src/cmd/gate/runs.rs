@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use scenarios::capability::Profile;
 
 use super::compare::{Change, Seen, compare};
+use super::render::add;
 use super::rounds::{End, Pair};
-use super::tell::add;
 use crate::judge::verdict::flavor_word;
 use crate::judge::{Trial, Verdict};
 use crate::report::Finished;
@@ -73,7 +73,7 @@ pub(in crate::cmd) fn compare_runs(base: SavedSide, candidate: SavedSide) -> Res
         let pair = Pair::of_runs(id, new.trial, old.seen, new.seen, new.artifacts, new.profile);
         let end = match compare(&pair.base, &pair.candidate) {
             _ if !same_program => End::Undecided("not the same program in both, as far as they tell".to_owned()),
-            Change::Undecided => End::Undecided(pair.told()),
+            Change::Undecided => End::Undecided(pair.describe()),
             change => End::Change(change),
         };
         add(&mut comparison, &pair, end, None);

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::super::comparison::{Comparison, Entry, Told};
+use super::super::comparison::{Comparison, Entry, SideResult};
 use super::super::family_title;
 use super::super::paint::{brief, harmless};
 use super::filters::{Choice, form};
@@ -77,13 +77,13 @@ fn one(word: &str, entry: &Entry, open: bool) -> Markup {
     }
 }
 
-fn side(name: &str, told: &Told) -> Markup {
+fn side(name: &str, result: &SideResult) -> Markup {
     html! {
         h3 { (name) }
-        p.reason { span.verdict.(told.verdict) { (told.verdict()) } @if !told.reason.is_empty() { ": " (harmless(&told.reason)) } }
-        @if !told.differences.is_empty() {
+        p.reason { span.verdict.(result.verdict) { (result.verdict()) } @if !result.reason.is_empty() { ": " (harmless(&result.reason)) } }
+        @if !result.differences.is_empty() {
             p.common { "After against before, without what the other side has, too:" }
-            (trial::differences(&told.differences, 0))
+            (trial::differences(&result.differences, 0))
         }
     }
 }

@@ -54,11 +54,11 @@ fn afters(folder: &Path) -> Vec<(String, PathBuf)> {
 type Fields = BTreeMap<String, BTreeMap<String, String>>;
 
 fn observed(file: &Path) -> Result<Fields, String> {
-    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let text = fs::read_to_string(file).map_err(|error| told(&error))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| told(&error))?;
+    let describe = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| describe(&error))?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| describe(&error))?;
     let mut fields = Fields::new();
-    let Value::Object(parts) = &value else { return Err(told(&"no observation")) };
+    let Value::Object(parts) = &value else { return Err(describe(&"no observation")) };
     for (part, value) in parts {
         match (value, value.get("objects").unwrap_or(value)) {
             (_, Value::Array(items)) => {
@@ -112,8 +112,8 @@ fn one_line(item: &Value) -> String {
     let mut fields = BTreeMap::new();
     flatten(item, "", &mut fields);
     let last = |field: &str| field.rsplit('.').next().unwrap_or(field).to_owned();
-    let told = fields.iter().filter(|(field, _)| !["path", "how"].contains(&field.as_str()));
-    told.map(|(field, value)| format!("{} {value}", last(field))).collect::<Vec<_>>().join(", ")
+    let rest = fields.iter().filter(|(field, _)| !["path", "how"].contains(&field.as_str()));
+    rest.map(|(field, value)| format!("{} {value}", last(field))).collect::<Vec<_>>().join(", ")
 }
 
 fn plain(value: &Value) -> String {

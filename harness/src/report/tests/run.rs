@@ -123,7 +123,7 @@ pub(crate) fn events_of(trials: Vec<Finished>) -> Vec<Event> {
     events
 }
 
-pub(crate) fn tell(reporter: &mut impl Reporter, events: &[Event]) {
+pub(crate) fn feed(reporter: &mut impl Reporter, events: &[Event]) {
     for event in events {
         reporter.event(event).unwrap();
     }

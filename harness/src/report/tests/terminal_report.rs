@@ -2,14 +2,14 @@
 
 use expect_test::expect;
 
-use super::run::{events, finished, tell};
+use super::run::{events, feed, finished};
 use crate::judge::{FailureKind, Judgement, Verdict};
 use crate::report::terminal::{ColourChoice, Detail, Look, Terminal, colour_wanted};
 use crate::report::{Common, Event, Reporter as _};
 
 fn shown(events: &[Event], width: usize, colour: bool) -> String {
     let mut out = Vec::new();
-    tell(&mut Terminal::new(&mut out, Look { width, colour, bar: false, detail: Detail::Lines }), events);
+    feed(&mut Terminal::new(&mut out, Look { width, colour, bar: false, detail: Detail::Lines }), events);
     String::from_utf8(out).unwrap()
 }
 
@@ -249,7 +249,7 @@ fn who_wants_colours() {
 #[test]
 fn a_bar_does_not_get_into_the_report() {
     let mut out = Vec::new();
-    tell(&mut Terminal::new(&mut out, Look { width: 80, colour: false, bar: true, detail: Detail::Lines }), &events());
+    feed(&mut Terminal::new(&mut out, Look { width: 80, colour: false, bar: true, detail: Detail::Lines }), &events());
     assert_eq!(String::from_utf8(out).unwrap(), shown(&events(), 80, false));
 }
 

@@ -131,10 +131,10 @@ fn failure(text: &str, log: &Path) -> String {
     let first = |signs: &&[&str]| lines.iter().position(|line| signs.iter().any(|sign| line.contains(sign)));
     let first = SIGNS.iter().find_map(first).unwrap_or(lines.len().saturating_sub(LINES));
     let first = first.saturating_sub(2);
-    let told: Vec<String> = lines.iter().skip(first).take(LINES).map(|line| format!("\n  | {line}")).collect();
+    let quoted: Vec<String> = lines.iter().skip(first).take(LINES).map(|line| format!("\n  | {line}")).collect();
     let more = lines.len().saturating_sub(first + LINES);
     let more = if more == 0 { String::new() } else { format!("\n  ... and {more} more lines") };
-    format!("does not build; make said (all of it is in {}):{}{more}", log.display(), told.concat())
+    format!("does not build; make said (all of it is in {}):{}{more}", log.display(), quoted.concat())
 }
 
 #[cfg(test)]

@@ -205,24 +205,24 @@ fn captured(pid: i32, namespace: &OwnedFd, options: capture::Options, timeout: D
     let child = unsafe { sys::clone_into_namespaces(0) }?;
     if child == 0 {
         drop(from);
-        let told = in_child(pid, namespace, options);
-        let told = told.unwrap_or_else(|error| Err(vec![format!("the capture: {error}")]));
-        let text = serde_json::to_vec(&told).unwrap_or_default();
+        let captured = in_child(pid, namespace, options);
+        let captured = captured.unwrap_or_else(|error| Err(vec![format!("the capture: {error}")]));
+        let text = serde_json::to_vec(&captured).unwrap_or_default();
         let written = File::from(to).write_all(&text);
         exit(i32::from(written.is_err()));
     }
     drop(to);
-    let told = read_until(&mut File::from(from), Instant::now() + timeout);
-    if told.is_err() {
+    let captured = read_until(&mut File::from(from), Instant::now() + timeout);
+    if captured.is_err() {
         kill(Pid::from_raw(child), Signal::SIGKILL)?;
     }
     let status = waitpid(Pid::from_raw(child), None)?;
-    let Ok(told) = told else { return Ok(Captured::Ended(ActionEnd::TimedOut)) };
+    let Ok(captured) = captured else { return Ok(Captured::Ended(ActionEnd::TimedOut)) };
     if let WaitStatus::Signaled(_, signal, _) = status {
         return Ok(Captured::Ended(ActionEnd::Killed(signal as i32)));
     }
-    let told: Result<Image, Vec<String>> = serde_json::from_slice(&told)?;
-    Ok(match told {
+    let captured: Result<Image, Vec<String>> = serde_json::from_slice(&captured)?;
+    Ok(match captured {
         Ok(image) => Captured::Image(Box::new(image)),
         Err(lines) => Captured::Refused(lines),
     })

@@ -48,7 +48,7 @@ pub fn entry_of(
         return Ok(None);
     }
     if let Some(watch) = watch
-        && let Some((handle, name)) = told(watch, proc, seen)?
+        && let Some((handle, name)) = watched_entry(watch, proc, seen)?
         && let Some(directory) = directory_of(&handle, workshop)?
     {
         return Ok(Some(Entry { directory, name: name.into() }));
@@ -73,7 +73,7 @@ fn open_once(proc: BorrowedFd<'_>, seen: &Seen) -> io::Result<()> {
     Ok(())
 }
 
-fn told(watch: &EntryWatch, proc: BorrowedFd<'_>, seen: &Seen) -> io::Result<Option<(FileHandle, Vec<u8>)>> {
+fn watched_entry(watch: &EntryWatch, proc: BorrowedFd<'_>, seen: &Seen) -> io::Result<Option<(FileHandle, Vec<u8>)>> {
     let magic = CString::new(seen.magic.as_str()).map_err(io::Error::other)?;
     if !watch.begin(proc, &magic) {
         return Ok(None);

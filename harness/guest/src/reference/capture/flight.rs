@@ -80,12 +80,12 @@ impl Capture<'_> {
 /// The object that a socket is connected to.
 fn peer_of<'a>(seen: &Seen, objects: &'a [Seen]) -> Result<&'a Seen, Cause> {
     let inode = |seen: &Seen| u32::try_from(seen.status.file.inode).ok();
-    let told = |seen: &Seen| -> Result<Option<u32>, Cause> {
+    let peer_inode = |seen: &Seen| -> Result<Option<u32>, Cause> {
         let Some(inode) = inode(seen) else { return Ok(None) };
         sys::unix_peer(inode).map_err(Cause::of("asking the kernel's unix_diag for the other end of the socket"))
     };
-    let number = told(seen)?.ok_or(Cause::PeerElsewhere)?;
+    let number = peer_inode(seen)?.ok_or(Cause::PeerElsewhere)?;
     let peer = objects.iter().find(|other| other.socket.is_some() && inode(other) == Some(number));
     let peer = peer.ok_or(Cause::PeerElsewhere)?;
-    if told(peer)? == inode(seen) { Ok(peer) } else { Err(Cause::PeerElsewhere) }
+    if peer_inode(peer)? == inode(seen) { Ok(peer) } else { Err(Cause::PeerElsewhere) }
 }

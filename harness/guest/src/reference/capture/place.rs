@@ -44,7 +44,7 @@ impl Capture<'_> {
         for base in candidates {
             let workshop = self.workshop(base.id)?;
             let found = match &statmount {
-                Some((mount, _)) => told(base, &workshop, &mount.root, group),
+                Some((mount, _)) => root_from_table(base, &workshop, &mount.root, group),
                 None => self.found(&workshop, group),
             };
             match found {
@@ -135,7 +135,7 @@ fn attributes_of(seen: &Seen, read_only_superblock: bool) -> u64 {
 }
 
 /// The root as the kernel tells it, found on the bare mount.
-fn told(base: &Mount, workshop: &Workshop, root: &Bytes, group: &[&Seen]) -> Result<Bytes, Cause> {
+fn root_from_table(base: &Mount, workshop: &Workshop, root: &Bytes, group: &[&Seen]) -> Result<Bytes, Cause> {
     let path = below(&base.root, root).ok_or(Cause::RootNotReachable)?;
     let fd = look_at(workshop.root.as_fd(), &path).map_err(|_| Cause::RootNotReachable)?;
     // An object that is not under its path may be a deleted one; one that is proves the place.

@@ -1,4 +1,4 @@
-//! From pairs of runs to the comparison that is told.
+//! Makes the comparison of two sides from the pairs of their runs.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::rounds::{End, Pair};
 use crate::judge::verdict::flavor_word;
 use crate::judge::{Difference, Verdict};
 use crate::report::artifacts;
-use crate::report::comparison::{Comparison, Entry, Told};
+use crate::report::comparison::{Comparison, Entry, SideResult};
 
 /// Puts what came of a pair where it belongs. Its artifacts are below `keep`, where there are some.
 pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Option<&Path>) {
@@ -21,8 +21,8 @@ pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Opti
         lifecycle: trial.lifecycle.word(),
         kernel: trial.kernel.clone(),
         why,
-        base: told(&pair.base, &pair.candidate),
-        candidate: told(&pair.candidate, &pair.base),
+        base: side_result(&pair.base, &pair.candidate),
+        candidate: side_result(&pair.candidate, &pair.base),
         artifacts: pair.artifacts.clone().or(folder).filter(|folder| folder.exists()),
     };
     match end {
@@ -38,8 +38,9 @@ pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Opti
     }
 }
 
-/// The last run that tells the most: a failure before a pass, both before nothing.
-fn told(seen: &[Seen], other: &[Seen]) -> Told {
+/// What one side did, by its last run of the most interesting kind: a failure before a pass, a pass before an
+/// unknown result.
+fn side_result(seen: &[Seen], other: &[Seen]) -> SideResult {
     let rank = |one: &&Seen| match one.judgement.verdict {
         Verdict::Pass | Verdict::Xpass | Verdict::Improved | Verdict::Unsupported => 1,
         _ if one.is_unknown() => 0,
@@ -48,7 +49,7 @@ fn told(seen: &[Seen], other: &[Seen]) -> Told {
     let most = seen.iter().max_by_key(rank).expect("what was not run is left out");
     let others = ever(other);
     let own = |difference: &&Difference| !others.contains(&sign(difference));
-    Told {
+    SideResult {
         verdict: match most.judgement.verdict {
             // The words of a run with expectations stand in saved reports.
             Verdict::Xfail(_) | Verdict::ChangedFail(_) => "fail",
