@@ -20,7 +20,7 @@ use scenarios::{Program, Scenario, Step, live, text};
 use super::machines::MachineArgs;
 use super::one::{One, as_it_was, ask_for_the_host, one};
 use super::plan::{self, Axes, single};
-use crate::fuzz::Seen;
+use crate::fuzz::KnownFailures;
 use crate::fuzz::shrink::steps;
 use crate::judge::Signature;
 use crate::judge::range::Version;
@@ -107,7 +107,7 @@ pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
         engine: subject.engine(Manner::default()),
         trial,
         scenario: &scenario,
-        seen: Seen::default(),
+        known_failures: KnownFailures::default(),
     };
     rig.shrink(args, &output)
 }
@@ -129,7 +129,7 @@ struct Rig<'a> {
     engine: Engine,
     trial: Trial,
     scenario: &'a Scenario,
-    seen: Seen,
+    known_failures: KnownFailures,
 }
 
 impl Rig<'_> {
@@ -181,7 +181,7 @@ impl Rig<'_> {
         };
         let wanted = Signature::of(&judgement);
         eprintln!("{}: {}", judgement.verdict, plain(&judgement.reason));
-        self.seen.add(&wanted);
+        self.known_failures.add(&wanted);
         let until = start + Duration::from_secs(args.budget);
         let mut shrinker = Shrinker::new(&self.scenario.program);
         let mut tried = 0;
@@ -232,7 +232,7 @@ impl Rig<'_> {
         // What is looked for is what is expected here: the machine may serve the next candidate.
         let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
             let version = criu.and_then(Version::find);
-            self.seen.expect(self.expectations.apply_anywhere(trial, version.as_ref(), judgement))
+            self.known_failures.expect(self.expectations.apply_anywhere(trial, version.as_ref(), judgement))
         };
         let shared = Work {
             tasks: &queue,

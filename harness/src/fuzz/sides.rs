@@ -10,7 +10,7 @@ use protocol::message::{Engine, Lifecycle};
 use scenarios::Scenario;
 
 use super::finding::finding;
-use super::seen::Seen;
+use super::known::KnownFailures;
 use crate::judge::{FailureKind, Judgement, Signature, Trial, Verdict};
 use crate::run::{News, Over, Task, Work, Worker};
 
@@ -61,7 +61,7 @@ impl Outcome {
 /// One worker's sides.
 pub(super) struct Sides<'a> {
     all: Vec<(&'a Side, Worker<'a>)>,
-    seen: &'a Seen,
+    known_failures: &'a KnownFailures,
 }
 
 impl<'a> Sides<'a> {
@@ -72,14 +72,14 @@ impl<'a> Sides<'a> {
         differential: bool,
         work: &'a Work<'a>,
         news: &Sender<News>,
-        seen: &'a Seen,
+        known_failures: &'a KnownFailures,
     ) -> Self {
         let worker = |number: usize| (&sides[number % sides.len()], Worker::new(number, work, news.clone()));
         let all = match differential {
             true => (number * sides.len()..(number + 1) * sides.len()).map(worker).collect(),
             false => vec![worker(number)],
         };
-        Self { all, seen }
+        Self { all, known_failures }
     }
 
     /// Runs programs, each to its end on every side.
@@ -99,7 +99,7 @@ impl<'a> Sides<'a> {
             // What was confirmed once is expected from now on.
             for (_, over) in &overs {
                 if let Some(signature) = finding(over) {
-                    self.seen.add(&signature);
+                    self.known_failures.add(&signature);
                 }
             }
             on_outcome(compared(overs));

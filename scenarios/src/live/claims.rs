@@ -4,7 +4,7 @@ use arbitrary::{Result, Unstructured};
 
 use super::Growth;
 use crate::Bytes;
-use crate::model::{Lookup, MountState, Seen};
+use crate::model::{Lookup, MountState, PredictedObject};
 use crate::program::{Claim, ObjectName, Step};
 
 /// No longer content is written out.
@@ -35,11 +35,11 @@ pub(super) fn add(u: &mut Unstructured<'_>, growth: &mut Growth) -> Result<()> {
     Ok(())
 }
 
-fn assert(growth: &mut Growth, seen: &Seen, claim: Claim) {
+fn assert(growth: &mut Growth, seen: &PredictedObject, claim: Claim) {
     growth.add(&Step::Assert { object: ObjectName(seen.name.clone()), claim });
 }
 
-fn state(seen: &Seen) -> Claim {
+fn state(seen: &PredictedObject) -> Claim {
     match seen.state {
         MountState::Visible => Claim::Visible,
         MountState::Detached => Claim::Detached,
@@ -47,7 +47,13 @@ fn state(seen: &Seen) -> Claim {
     }
 }
 
-fn claim(u: &mut Unstructured<'_>, growth: &Growth, place: usize, seen: &Seen, other: &Seen) -> Result<Option<Claim>> {
+fn claim(
+    u: &mut Unstructured<'_>,
+    growth: &Growth,
+    place: usize,
+    seen: &PredictedObject,
+    other: &PredictedObject,
+) -> Result<Option<Claim>> {
     let name = ObjectName(other.name.clone());
     Ok(match u.int_in_range(0..=6)? {
         0 => seen.links.map(Claim::Links),
@@ -76,7 +82,7 @@ fn claim(u: &mut Unstructured<'_>, growth: &Growth, place: usize, seen: &Seen, o
 }
 
 /// Whether it goes up more often than there are directories above: no program that is alone gets farther than its root.
-fn leaves_the_top(from: &Seen, lookup: &Lookup) -> bool {
+fn leaves_the_top(from: &PredictedObject, lookup: &Lookup) -> bool {
     let names = |path: &Bytes| path.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).count();
     let depth = from.link.as_ref().filter(|_| from.state == MountState::Visible).map(names);
     let up = lookup.path.0.split(|&byte| byte == b'/').take_while(|&name| name == b"..").count();

@@ -19,7 +19,7 @@ use super::machines::MachineArgs;
 use super::plan::{self, Axes};
 use super::run::progress;
 use crate::fuzz::draw::Wanted;
-use crate::fuzz::{Campaign, Every, Seen, Settings, Side, State, buckets};
+use crate::fuzz::{Campaign, Every, KnownFailures, Settings, Side, State, buckets};
 use crate::judge::range::Version;
 use crate::judge::verdict::flavor_word;
 use crate::judge::{Judgement, Signature, Trial};
@@ -239,8 +239,13 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         ([], Some(_)) => vec![Lifecycle::DumpRestore],
         (given, _) => given.to_vec(),
     };
-    let seen = Seen::default();
-    state.buckets.iter().map(|bucket| &bucket.signature).chain(&known).for_each(|signature| seen.add(signature));
+    let known_failures = KnownFailures::default();
+    state
+        .buckets
+        .iter()
+        .map(|bucket| &bucket.signature)
+        .chain(&known)
+        .for_each(|signature| known_failures.add(signature));
     let settings = Settings {
         folder: args.state.clone(),
         time: args.time,
@@ -255,7 +260,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         lifecycles,
         other_lifecycle,
         known,
-        seen: &seen,
+        known_failures: &known_failures,
     };
     // Programs of every filesystem may come up.
     let catalogue = super::select::select(&[], &tree)?;
@@ -268,7 +273,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let stop = AtomicBool::new(false);
     let queue = Mutex::new(VecDeque::new());
     let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
-        seen.expect(expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement))
+        known_failures.expect(expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement))
     };
     let work = Work {
         tasks: &queue,

@@ -41,7 +41,7 @@ use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::run::Task;
 use crate::run::order::teaching_first;
 use crate::subject::{self, Identity, Manner, Parts, Subject, UnknownSubject};
-use rounds::{Course, Runner};
+use rounds::{GateRun, Runner};
 use saved::Saved;
 
 /// Compare two subjects: what got worse, what got better.
@@ -197,14 +197,14 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     let identities = identities(base_parts.iter().chain([&parts]));
     let start = Instant::now();
     let folder = work_folder()?;
-    let mut course = Course::new(all, saved.as_ref());
+    let mut gate_run = GateRun::new(all, saved.as_ref());
     let base = saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject));
-    let comparison = |course: &Course| {
+    let comparison = |gate_run: &GateRun| {
         let seconds = start.elapsed().as_secs_f64();
         let mut comparison = Comparison::new(base.clone(), candidate.to_string(), seconds);
         comparison.interrupted = crate::process::interrupt::requested();
         comparison.subjects.clone_from(&identities);
-        let ends = course.ends();
+        let ends = gate_run.ends();
         comparison.ladder = ladder::of(ends.iter().map(|(pair, _)| *pair));
         for (pair, end) in ends {
             render::add(&mut comparison, pair, end, Some(&args.keep));
@@ -227,9 +227,9 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
             // What earlier kernels left of the budget is shared by the later ones.
             budget: args.budget.map(|budget| budget.saturating_sub(start.elapsed()) / left),
         };
-        course.run(&runner, &mut |course| reports.write_so_far(&comparison(course)));
+        gate_run.run(&runner, &mut |gate_run| reports.write_so_far(&comparison(gate_run)));
     }
-    let comparison = comparison(&course);
+    let comparison = comparison(&gate_run);
     let text = match args.format {
         Format::Json => comparison.json(),
         Format::Human => comparison.text(Look::detect(args.color, Detail::Lines, reports.take_stdout())),

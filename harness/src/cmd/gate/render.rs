@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::compare::{Change, Outcome, Seen, ever, sign};
+use super::compare::{Change, Outcome, RunOutcome, ever, sign};
 use super::rounds::{End, Pair};
 use crate::judge::verdict::flavor_word;
 use crate::judge::{Difference, Verdict};
@@ -40,13 +40,13 @@ pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Opti
 
 /// What one side did, by its last run of the most interesting kind: a failure before a pass, a pass before an
 /// unknown result.
-fn side_result(seen: &[Seen], other: &[Seen]) -> SideResult {
-    let rank = |one: &&Seen| match one.judgement.verdict {
+fn side_result(runs: &[RunOutcome], other: &[RunOutcome]) -> SideResult {
+    let rank = |one: &&RunOutcome| match one.judgement.verdict {
         Verdict::Pass | Verdict::Xpass | Verdict::Improved | Verdict::Unsupported => 1,
         _ if one.is_unknown() => 0,
         _ => 2,
     };
-    let most = seen.iter().max_by_key(rank).expect("what was not run is left out");
+    let most = runs.iter().max_by_key(rank).expect("what was not run is left out");
     let others = ever(other);
     let own = |difference: &&Difference| !others.contains(&sign(difference));
     SideResult {
@@ -58,8 +58,8 @@ fn side_result(seen: &[Seen], other: &[Seen]) -> SideResult {
         },
         kind: most.judgement.verdict.kind(),
         reason: most.judgement.reason.clone(),
-        passed: seen.iter().filter(|one| matches!(one.outcome, Outcome::Pass)).count(),
-        runs: seen.len(),
+        passed: runs.iter().filter(|one| matches!(one.outcome, Outcome::Pass)).count(),
+        runs: runs.len(),
         differences: most.judgement.differences.iter().filter(own).cloned().collect(),
     }
 }

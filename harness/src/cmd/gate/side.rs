@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::compare::Seen;
+use super::compare::RunOutcome;
 use super::saved::key;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial, Verdict};
@@ -45,7 +45,7 @@ pub(super) struct Rig<'a> {
 pub(super) struct SideRun {
     pub(super) side: usize,
     pub(super) key: String,
-    pub(super) seen: Seen,
+    pub(super) outcome: RunOutcome,
 }
 
 impl Rig<'_> {
@@ -113,7 +113,7 @@ impl Rig<'_> {
                 };
                 let applied = over.judgement.clone();
                 self.keep(*over, &judgement);
-                on_run(SideRun { side, key, seen: Seen::with_known(judgement, applied) });
+                on_run(SideRun { side, key, outcome: RunOutcome::with_known(judgement, applied) });
             }
         });
     }

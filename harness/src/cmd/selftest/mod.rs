@@ -121,10 +121,10 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
         Backend::Host => Box::new(machines.host_agents(&store, &scenarios)?),
         Backend::Vm => Box::new(machines.vms(&store, &kernel, &Parts::plain(&store), folder.path())?),
     };
-    let mut course = Course::new(&faults, lacks, args);
-    course.run(tasks, &machines, &*specs)?;
+    let mut selftest = SelftestRun::new(&faults, lacks, args);
+    selftest.run(tasks, &machines, &*specs)?;
     let interrupted = crate::process::interrupt::requested();
-    let record = course.record();
+    let record = selftest.record();
     write(args.format, &record, &mut io::stdout())?;
     let survived = record.total - record.caught;
     let dead = if args.fault.is_empty() { record.dead() } else { 0 };
@@ -195,7 +195,7 @@ fn tasks(
 }
 
 /// The run under way.
-struct Course {
+struct SelftestRun {
     faults: Vec<FaultRecord>,
     subjects: Vec<String>,
     all: bool,
@@ -208,7 +208,7 @@ struct Course {
     failures: Vec<(String, String)>,
 }
 
-impl Course {
+impl SelftestRun {
     fn new(faults: &[&Description], lacks: Lacks, args: &SelftestArgs) -> Self {
         let record = |fault: &&Description| FaultRecord {
             name: fault.name,
@@ -216,7 +216,7 @@ impl Course {
             text: fault.text,
             ..FaultRecord::default()
         };
-        Course {
+        SelftestRun {
             faults: faults.iter().map(record).collect(),
             subjects: faults.iter().map(|fault| Subject::Reference(Some(fault.fault)).to_string()).collect(),
             all: args.all,
