@@ -14,17 +14,17 @@
 //! - [`confirm`]: which failures are run again
 //! - `suspicion`: which trials cost their machine
 //! - `work`: what workers share, what they tell
-//! - `taken`: branches of criu that were taken
+//! - `hits`: branches of criu that were taken
 
 mod again;
 mod blame;
 pub mod confirm;
+mod coverage_hits;
 pub mod order;
 mod pack;
 pub(crate) mod patience;
 pub mod sharing;
 mod suspicion;
-mod taken;
 mod work;
 
 use std::sync::Arc;
@@ -37,9 +37,9 @@ use protocol::message::{Engine, Request, TrialReport, TrialRequest};
 use crate::judge::{Context, Judgement, Signature, Verdict, judge};
 use crate::machine::{Machine, MachineError, Traces};
 pub use confirm::Confirm;
+pub use coverage_hits::CoverageHits;
 use patience::{Patience, wait_for_report};
 use suspicion::suspicious;
-pub use taken::Taken;
 pub(crate) use work::ACTION_TIME_LIMIT;
 pub use work::{Known, News, Over, Policy, Task, Work};
 
@@ -204,8 +204,8 @@ impl Worker<'_> {
                 if report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
                     self.running = None;
                 }
-                let (task, taken) = (task.clone(), Arc::new(Taken::new(arcs)));
-                Attempt::Over(Box::new(Over { task, judgement, report, criu, seconds: 0.0, traces, taken }))
+                let (task, hits) = (task.clone(), Arc::new(CoverageHits::new(arcs)));
+                Attempt::Over(Box::new(Over { task, judgement, report, criu, seconds: 0.0, traces, hits }))
             }
             Err(error) => {
                 self.running = None;

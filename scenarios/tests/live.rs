@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use arbtest::arbitrary::Unstructured;
-use scenarios::grammar::{apart, forms};
+use scenarios::grammar::{decompose, forms};
 use scenarios::live::{self, KINDS, Swarm, Terms};
 use scenarios::model::{Model, MountState};
 use scenarios::program::Claim;
@@ -15,7 +15,7 @@ use scenarios::{Program, Scenario, Step, check, fuzz, text};
 const IMPOSSIBLE: &[(&str, &str, &str)] = &[];
 
 fn verbs(program: &Program) -> Vec<&'static str> {
-    program.steps.iter().map(|line| apart(&line.step).form.verb).collect()
+    program.steps.iter().map(|line| decompose(&line.step).form.verb).collect()
 }
 
 fn program(seed: u64) -> Program {
@@ -82,7 +82,7 @@ fn short_ones_are_more_frequent() {
 fn every_kind_of_step_and_every_claim_is_reached() {
     let mut seen = BTreeSet::new();
     for seed in 0..3_000 {
-        seen.extend(program(seed).steps.iter().map(|line| apart(&line.step).form.head()));
+        seen.extend(program(seed).steps.iter().map(|line| decompose(&line.step).form.head()));
     }
     let missing: Vec<_> = forms().map(scenarios::grammar::Form::head).filter(|head| !seen.contains(head)).collect();
     assert!(missing.is_empty(), "never made: {missing:?}");

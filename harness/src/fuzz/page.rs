@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn arcs_are_in_the_page_where_they_are_counted() {
         let mut state = State::new("src:criu+coverage".to_owned(), 3);
-        state.arcs.add(&crate::run::Taken::new(vec![5, 6, 7]));
+        state.arcs.add(&crate::run::CoverageHits::new(vec![5, 6, 7]));
         state.seconds = 60.0;
         state.note();
         let page = page(&state);

@@ -1,8 +1,8 @@
-//! An observation taken apart into facts, each with its place and the comparison that it belongs to.
+//! The facts of an observation, each with its key and the comparison that it belongs to.
 //!
 //! A fact is either a text, which must be the same, or a number that the kernel hands out (device, inode, mount,
 //! peer group). What such a number *is* says nothing after a restore; what matters is who shares it with whom. So
-//! numbers are compared as a partition: each place is named by the first place that has the same number.
+//! numbers are compared as a partition: each key is named by the first key that has the same number.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

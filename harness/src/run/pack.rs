@@ -14,7 +14,7 @@ use scenarios::Outcome;
 
 use super::patience::{Heard, Patience, patient};
 use super::sharing::{self, Needs, Room};
-use super::{News, Over, Taken, Task, Worker, blame};
+use super::{CoverageHits, News, Over, Task, Worker, blame};
 use crate::judge::{Context, FailureKind, Judgement, Verdict, judge};
 use crate::machine::{Machine, MachineError, Traces};
 
@@ -166,7 +166,7 @@ impl Worker<'_> {
         } else {
             self.running = None;
         }
-        let taken = Arc::new(Taken::new(report.frame.arcs));
+        let hits = Arc::new(CoverageHits::new(report.frame.arcs));
         let share = start.elapsed().as_secs_f64() / tasks.len() as f64;
         let over = |((task, judgement), report): ((&Task, Judgement), TrialReport)| Over {
             task: task.clone(),
@@ -175,7 +175,7 @@ impl Worker<'_> {
             criu: criu.clone(),
             seconds: share,
             traces: Traces::none(),
-            taken: Arc::clone(&taken),
+            hits: Arc::clone(&hits),
         };
         let all = tasks.iter().zip(judgements).zip(report.programs);
         Packed::Passed(all.filter(|((_, judgement), _)| fine(judgement)).map(over).collect(), others)

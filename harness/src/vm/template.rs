@@ -2,7 +2,7 @@
 //!
 //! It is a folder with the memory, a sparse file that every copy maps copy-on-write, and the state of the devices and
 //! the processor (QEMU's migration stream, with `x-ignore-shared` so that the memory is no part of it). Where folders
-//! are kept, and when one is made anew, is the [`super::shelf`]'s business.
+//! are kept, and when one is made anew, is the business of [`super::template_cache`].
 
 use std::fs::{self, File};
 use std::io;

@@ -29,10 +29,10 @@ pub use swarm::{KINDS, Swarm};
 pub use without::Without;
 
 use crate::check::{Checker, STEP_LIMIT};
-use crate::grammar::apart;
+use crate::grammar::decompose;
 use crate::model::Model;
 use crate::program::{Line, ObjectName};
-use crate::sharing::is_shareable_apart;
+use crate::sharing::is_shareable_in_parts;
 use crate::{Program, Step};
 
 /// What the machine that programs are for can do.
@@ -115,13 +115,13 @@ impl Growth {
 
     /// The checker after a step; none when it has something against it.
     fn checked(&self, step: &Step) -> Option<Checker> {
-        let parts = apart(step);
-        let forbidden = self.shares && !is_shareable_apart(step, &parts) || self.without.forbids_apart(step, &parts);
+        let parts = decompose(step);
+        let forbidden = self.shares && !is_shareable_in_parts(step, &parts) || self.without.forbids_parts(step, &parts);
         if self.program.steps.len() >= STEP_LIMIT || forbidden {
             return None;
         }
         let mut checker = self.checker.clone();
-        checker.step_apart(step, &parts).is_empty().then_some(checker)
+        checker.step_in_parts(step, &parts).is_empty().then_some(checker)
     }
 
     /// A name for a new object.

@@ -4,7 +4,7 @@
 use arbitrary::{Result, Unstructured};
 
 use super::{Growth, Swarm, Terms, assert, claims, ending, needs, repair, repair_within, repaired};
-use crate::grammar::{Item, apart};
+use crate::grammar::{Item, decompose};
 use crate::program::{Line, ObjectName, Place};
 use crate::{Program, Step};
 
@@ -78,7 +78,7 @@ fn inserted(u: &mut Unstructured<'_>, steps: Vec<Step>, terms: &Terms) -> Result
     }
     // Names further down must stay free.
     growth.made = 100 + steps.len();
-    while steps.iter().any(|step| apart(step).name.is_some_and(|name| name.0.ends_with(&growth.made.to_string()))) {
+    while steps.iter().any(|step| decompose(step).name.is_some_and(|name| name.0.ends_with(&growth.made.to_string()))) {
         growth.made += 1;
     }
     let swarm = Swarm::all(terms);
@@ -114,8 +114,8 @@ fn changed(u: &mut Unstructured<'_>, mut steps: Vec<Step>) -> Result<Vec<Step>> 
         return Ok(steps);
     }
     let index = u.choose_index(steps.len())?;
-    let mut parts = apart(&steps[index]);
-    let all: Vec<Item> = steps.iter().flat_map(|step| apart(step).slots).flatten().collect();
+    let mut parts = decompose(&steps[index]);
+    let all: Vec<Item> = steps.iter().flat_map(|step| decompose(step).slots).flatten().collect();
     let slots: Vec<usize> = (0..parts.slots.len()).filter(|&slot| !parts.slots[slot].is_empty()).collect();
     if slots.is_empty() {
         return Ok(steps);
@@ -158,7 +158,7 @@ fn is_alike(one: &Item, other: &Item) -> bool {
 fn spliced(u: &mut Unstructured<'_>, one: &[Step], other: &Program) -> Result<Vec<Step>> {
     let head = u.int_in_range(0..=one.len())?;
     let tail = u.int_in_range(0..=other.steps.len())?;
-    let taken: Vec<ObjectName> = one[..head].iter().filter_map(|step| apart(step).name).collect();
+    let taken: Vec<ObjectName> = one[..head].iter().filter_map(|step| decompose(step).name).collect();
     let mut out = one[..head].to_vec();
     out.extend(other.steps[tail..].iter().map(|line| renamed(&line.step, &taken)));
     Ok(out)
@@ -166,7 +166,7 @@ fn spliced(u: &mut Unstructured<'_>, one: &[Step], other: &Program) -> Result<Ve
 
 /// The step with `-2` after each name of an object that is taken.
 fn renamed(step: &Step, taken: &[ObjectName]) -> Step {
-    let mut parts = apart(step);
+    let mut parts = decompose(step);
     let other =
         |name: &ObjectName| if taken.contains(name) { ObjectName(format!("{}-2", name.0)) } else { name.clone() };
     parts.name = parts.name.as_ref().map(other);

@@ -89,7 +89,7 @@ pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
     checks.push(accelerator(Some(found.as_ref().map(|(_, decision)| decision))));
     if let Ok((spec, _)) = &found {
         let quiet = std::sync::Arc::new(|_: crate::cache::progress::Step<'_>| ());
-        checks.push(template(args.shelf(quiet).and_then(|shelf| Ok(shelf.look(spec)?))));
+        checks.push(template(args.template_cache(quiet).and_then(|template_cache| Ok(template_cache.look(spec)?))));
     }
     checks
 }

@@ -87,7 +87,7 @@ fn flatten(value: &Value, path: &str, into: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(key, value)| flatten(value, &below(key), into)),
         Value::Array(items) if items.iter().any(Value::is_object) => {
-            for (number, item) in items.iter().flat_map(apart).enumerate() {
+            for (number, item) in items.iter().flat_map(flattened).enumerate() {
                 let name = label(&item).unwrap_or_else(|| number.to_string());
                 into.insert(format!("{path}[{name}]"), one_line(&item));
             }
@@ -97,7 +97,7 @@ fn flatten(value: &Value, path: &str, into: &mut BTreeMap<String, String>) {
 }
 
 /// Lookups that stand together as one for each kind; everything else as it is.
-fn apart(item: &Value) -> Vec<Cow<'_, Value>> {
+fn flattened(item: &Value) -> Vec<Cow<'_, Value>> {
     let Some(kinds) = item.get("how").and_then(Value::as_array) else { return vec![Cow::Borrowed(item)] };
     let with = |kind: &Value| {
         let mut one = item.clone();

@@ -27,7 +27,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::cache::error::{ImageError, at};
 use crate::cache::progress::doing;
-use crate::cache::record::{Bill, sha256};
+use crate::cache::record::{BuildRecord, sha256};
 use crate::cache::{Built, Slot};
 use crate::image::{BUILD_ROOT, Image, Store};
 use build::Workshop;
@@ -91,19 +91,19 @@ impl Store {
     pub fn built_criu(&self, sources: &Sources) -> Result<Criu, ImageError> {
         let suite = sources.variant.suite.as_ref().unwrap_or(&self.manifest().defaults.build);
         let (root, root_key) = self.obtain(Image::BuildRoot(suite), false, |entry| {
-            (entry.directory.join(BUILD_ROOT), entry.bill.content_key())
+            (entry.directory.join(BUILD_ROOT), entry.record.content_key())
         })?;
         let tmp = self.cache.root().join("tmp");
         let scratch =
             tempfile::Builder::new().prefix("sources.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;
         let stage = Stage::of(sources, &root, scratch.path())?;
         drop(scratch);
-        let apart = tree_key(&sources.variant);
-        let slot = criu_slot(&sha256(format!("{root_key} {}{apart}", stage.key()).as_bytes()));
+        let variant_key = tree_key(&sources.variant);
+        let slot = criu_slot(&sha256(format!("{root_key} {}{variant_key}", stage.key()).as_bytes()));
         let title = sources.to_string();
         self.criu(&slot, |to| {
             let folder = absolute(sources.tree.folder());
-            let key = sha256(format!("{root_key} {}{apart}", folder.display()).as_bytes());
+            let key = sha256(format!("{root_key} {}{variant_key}", folder.display()).as_bytes());
             let name = format!("build-tree-{}", &key[..16]);
             let lock = self.cache.lock_by_name(&name)?;
             // The lock's time says when the tree was used last, as for images.
@@ -130,9 +130,9 @@ impl Store {
         let mut all = Vec::new();
         for (name, size, age) in self.cache.images()? {
             if name.starts_with("criu-")
-                && let Ok(bill) = Bill::read(&self.cache.root().join("images").join(&name))
+                && let Ok(record) = BuildRecord::read(&self.cache.root().join("images").join(&name))
             {
-                all.push(KeptCriu { title: bill.version, size, age });
+                all.push(KeptCriu { title: record.version, size, age });
             }
         }
         all.sort_by_key(|one| one.age);
@@ -146,7 +146,7 @@ impl Store {
             |to, _| build(to).map(Some),
             |entry| Criu {
                 segment: entry.directory.join(package::SEGMENT),
-                version: entry.bill.version.split_whitespace().nth(1).unwrap_or_default().to_owned(),
+                version: entry.record.version.split_whitespace().nth(1).unwrap_or_default().to_owned(),
             },
         )?;
         self.cache.prune("criu", KEEP)?;
