@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 use scenarios::check::Checker;
-use scenarios::live::{self, Exhaustive, Terms};
+use scenarios::live::{self, Exhaustive, Limits};
 use scenarios::model::{Entry, EntryKind, FileKey, Model, MountKey, Prediction, Reached};
 use scenarios::program::{Line, ObjectName, OpenFlag, Place, Step};
 use scenarios::{Bytes, Program, text};
 
 fn all(depth: usize, visible: bool) -> Exhaustive {
-    Exhaustive::new(depth, &Terms { disks: false, ..Terms::default() }, visible)
+    Exhaustive::new(depth, &Limits { disks: false, ..Limits::default() }, visible)
 }
 
 /// Of each length: how many there are, and how many are certain to be restorable.
@@ -76,12 +76,12 @@ fn a_greater_depth_begins_with_the_smaller_ones() {
 #[test]
 fn what_is_forbidden_does_not_come() {
     let without = "chdir,symlink".parse().unwrap();
-    let terms = Terms { without, ..Terms::default() };
-    for program in Exhaustive::new(4, &terms, false) {
+    let limits = Limits { without, ..Limits::default() };
+    for program in Exhaustive::new(4, &limits, false) {
         let forbidden = program.steps.iter().find(|line| without.forbids(&line.step));
         assert!(forbidden.is_none(), "{}", text::print_program(&program));
     }
-    let shared = Terms { shares: true, ..Terms::default() };
+    let shared = Limits { shares: true, ..Limits::default() };
     let is_alone = |program: &Program| program.steps.iter().any(|line| matches!(line.step, Step::Chdir { .. }));
     assert!(!Exhaustive::new(4, &shared, false).any(|program| is_alone(&program)));
 }

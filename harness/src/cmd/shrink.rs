@@ -289,7 +289,7 @@ fn with_assertions(longer: &Program, program: &Program) -> Program {
         checker.step(&line.step);
     }
     let predicted =
-        live::assert(&mut Unstructured::new(&[0; 4096]), program, &live::Terms::default()).unwrap_or_default();
+        live::assert(&mut Unstructured::new(&[0; 4096]), program, &live::Limits::default()).unwrap_or_default();
     let mut asserted = program.clone();
     for line in longer.steps.iter().chain(&predicted.steps) {
         let is_new = asserted.steps.iter().all(|other| other.step != line.step);

@@ -125,7 +125,7 @@ fn place_of(what: impl Hash) -> usize {
 #[cfg(test)]
 mod tests {
     use arbitrary::Unstructured;
-    use scenarios::live::{self, Terms};
+    use scenarios::live::{self, Limits};
 
     use super::*;
 
@@ -134,7 +134,7 @@ mod tests {
         let mut bytes = [0; 2048];
         let mut draw = || {
             random.fill(&mut bytes);
-            live::program(&mut Unstructured::new(&bytes), &Terms { steps: 16, ..Terms::default() }).expect("drawn")
+            live::program(&mut Unstructured::new(&bytes), &Limits { steps: 16, ..Limits::default() }).expect("drawn")
         };
         (0..count).map(|_| draw()).collect()
     }

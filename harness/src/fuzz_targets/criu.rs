@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use anyhow::Context as _;
 use clap::Parser;
 use protocol::message::{Engine, MountWay};
-use scenarios::live::{self, Terms, Without};
+use scenarios::live::{self, Limits, Without};
 use scenarios::model::Model;
 use scenarios::{Program, Step};
 
@@ -49,7 +49,7 @@ struct Surroundings {
 /// What the target must know besides its machine.
 struct Wanted {
     controls: bool,
-    terms: Terms,
+    limits: Limits,
     known: BTreeSet<Signature>,
 }
 
@@ -72,8 +72,8 @@ pub fn init() {
             expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement)
         };
         let warm = Warm::new(&given.machines, &store, &subjects[0], kernel, Box::new(expected))?;
-        let terms = Terms { detaches: !given.controls, without: given.without, ..Terms::default() };
-        WANTED.get_or_init(|| Wanted { controls: given.controls, terms, known });
+        let limits = Limits { detaches: !given.controls, without: given.without, ..Limits::default() };
+        WANTED.get_or_init(|| Wanted { controls: given.controls, limits, known });
         Ok(warm)
     });
 }
@@ -87,7 +87,7 @@ pub fn criu(data: &[u8]) {
     let Some(scenario) = scenarios::fuzz::scenario(data) else { return };
     let wanted = WANTED.get().expect("the target's `init` set it");
     let program = if wanted.controls { without_lazy_unmounts(&scenario.program) } else { scenario.program };
-    let program = live::repair_within(&program, &wanted.terms);
+    let program = live::repair_within(&program, &wanted.limits);
     let Ok(model) = Model::run(&program) else { return };
     if !model.is_restorable() || (wanted.controls && model.survey().has_detached) {
         return;

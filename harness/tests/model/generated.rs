@@ -11,7 +11,7 @@ use harness::oracle::{self, Agreement};
 use harness::subject::Manner;
 use libtest_mimic::Failed;
 use protocol::message::Lifecycle;
-use scenarios::live::{self, Swarm, Terms};
+use scenarios::live::{self, Limits, Swarm};
 use scenarios::model::{Model, Refusal};
 use scenarios::program::Line;
 use scenarios::{Program, Step, text};
@@ -48,8 +48,8 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
     let (mut sum, mut wrong, mut ran) = (Agreement::default(), Vec::new(), 0);
     for seed in seeds(PROGRAMS) {
         // Disks cost time: one program in four has them.
-        let terms = Terms { disks: seed % 4 == 0, ..Terms::default() };
-        let program = live::program(&mut Unstructured::new(&live::noise(seed)), &terms)?;
+        let limits = Limits { disks: seed % 4 == 0, ..Limits::default() };
+        let program = live::program(&mut Unstructured::new(&live::noise(seed)), &limits)?;
         let printed = text::print_program(&program);
         let model = Model::run(&program).map_err(|(index, refusal)| format!("step {index}: {refusal}\n{printed}"))?;
         let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
@@ -78,9 +78,9 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
 }
 
 /// A program, and a step that the model refuses after it, with the error.
-fn refused(u: &mut Unstructured<'_>, terms: &Terms) -> arbitrary::Result<Option<(Program, &'static str)>> {
-    let mut program = live::repair(&live::program(u, terms)?);
-    let other = live::program_of(u, terms, &Swarm::all(terms))?;
+fn refused(u: &mut Unstructured<'_>, limits: &Limits) -> arbitrary::Result<Option<(Program, &'static str)>> {
+    let mut program = live::repair(&live::program(u, limits)?);
+    let other = live::program_of(u, limits, &Swarm::all(limits))?;
     let mut model = Model::run(&program).expect("a repaired program lives");
     let mut checker = scenarios::check::Checker::new();
     for line in &program.steps {
@@ -112,8 +112,8 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
     let mut rig = Rig::new(true)?;
     let (mut wrong, mut errnos) = (Vec::new(), std::collections::BTreeMap::new());
     for seed in seeds(REFUSED) {
-        let terms = Terms { disks: seed % 4 == 0, assertions: false, steps: 12, ..Terms::default() };
-        let Some((program, errno)) = refused(&mut Unstructured::new(&live::noise(!seed)), &terms)? else { continue };
+        let limits = Limits { disks: seed % 4 == 0, assertions: false, steps: 12, ..Limits::default() };
+        let Some((program, errno)) = refused(&mut Unstructured::new(&live::noise(!seed)), &limits)? else { continue };
         let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
         *errnos.entry(errno).or_insert(0) += 1;
         let failure = report.setup_failure.as_ref();

@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::Growth;
+use super::ProgramBuilder;
 use crate::Bytes;
 use crate::model::{Lookup, MountState, PredictedObject};
 use crate::program::{Claim, ObjectName, Step};
@@ -11,32 +11,32 @@ use crate::program::{Claim, ObjectName, Step};
 const CONTENT_LIMIT: usize = 64;
 
 /// For each object where it is, and a few more.
-pub(super) fn add(u: &mut Unstructured<'_>, growth: &mut Growth) -> Result<()> {
-    let objects = growth.model.outline();
+pub(super) fn add(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<()> {
+    let objects = builder.model.outline();
     for seen in &objects {
         let made = !matches!(seen.name.as_str(), "cwd" | "root" | "exe");
         if made || seen.state == MountState::Detached && u.arbitrary()? {
-            assert(growth, seen, state(seen));
+            assert(builder, seen, state(seen));
             if let Some(claim) = seen.link.clone().filter(|_| seen.state != MountState::Internal).map(Claim::Link) {
-                assert(growth, seen, claim);
+                assert(builder, seen, claim);
             }
         }
     }
     for _ in 0..u.int_in_range(0..=4)? {
         let place = u.choose_index(objects.len())?;
         let other = u.choose(&objects)?;
-        if let Some(claim) = claim(u, growth, place, &objects[place], other)? {
-            assert(growth, &objects[place], claim);
+        if let Some(claim) = claim(u, builder, place, &objects[place], other)? {
+            assert(builder, &objects[place], claim);
         }
     }
-    if growth.program.steps.iter().all(|line| !matches!(line.step, Step::Assert { .. })) {
-        assert(growth, &objects[0], state(&objects[0]));
+    if builder.program.steps.iter().all(|line| !matches!(line.step, Step::Assert { .. })) {
+        assert(builder, &objects[0], state(&objects[0]));
     }
     Ok(())
 }
 
-fn assert(growth: &mut Growth, seen: &PredictedObject, claim: Claim) {
-    growth.add(&Step::Assert { object: ObjectName(seen.name.clone()), claim });
+fn assert(builder: &mut ProgramBuilder, seen: &PredictedObject, claim: Claim) {
+    builder.add(&Step::Assert { object: ObjectName(seen.name.clone()), claim });
 }
 
 fn state(seen: &PredictedObject) -> Claim {
@@ -49,7 +49,7 @@ fn state(seen: &PredictedObject) -> Claim {
 
 fn claim(
     u: &mut Unstructured<'_>,
-    growth: &Growth,
+    builder: &ProgramBuilder,
     place: usize,
     seen: &PredictedObject,
     other: &PredictedObject,
@@ -74,8 +74,9 @@ fn claim(
             _ => None,
         },
         _ => {
-            let mut lookups = growth.model.plain_lookups(place);
-            lookups.retain(|lookup| lookup.path.as_slice() != b"." && !(growth.shares && leaves_the_top(seen, lookup)));
+            let mut lookups = builder.model.plain_lookups(place);
+            lookups
+                .retain(|lookup| lookup.path.as_slice() != b"." && !(builder.shares && leaves_the_top(seen, lookup)));
             lookup(u, &lookups)?
         }
     })

@@ -109,14 +109,14 @@ impl<'a> Stage<'a> {
         to_host: &mut File,
     ) -> Option<Trial<'a>> {
         let programs = std::slice::from_ref(&self.request.program);
-        let (child, plots) = match prepare(self.request, programs, false, self.top, machine, disks) {
+        let (child, slots) = match prepare(self.request, programs, false, self.top, machine, disks) {
             Ok(ready) => ready,
             Err(failure) => {
                 place.said.push(format!("there is no process: {}", failure.what));
                 return None;
             }
         };
-        let mut trial = Trial::new(self.request, self.top, child, disks, plots, machine.rights());
+        let mut trial = Trial::new(self.request, self.top, child, disks, slots, machine.rights());
         let mut report = [TrialReport::default()];
         if trial.set_up(&mut report) {
             self.act(&mut trial, &mut report, place, to_host);

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Program;
-use scenarios::live::{Terms, Without};
+use scenarios::live::{Limits, Without};
 
 use super::Usage;
 use super::machines::MachineArgs;
@@ -210,12 +210,12 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let parts: Vec<_> = subjects.iter().map(|subject| subject.prepare(&store)).collect::<Result<_, _>>()?;
     let folder = args.machines.work_folder()?;
     let own = args.machines.backend == Backend::Vm || crate::host::is_root();
-    let terms = Terms {
+    let limits = Limits {
         own_root: flavor != Flavor::Host,
         privileged: own,
         disks: own,
         without: args.without,
-        ..Terms::default()
+        ..Limits::default()
     };
     let workers = args.machines.workers(usize::MAX);
     let workers = if args.differential { workers.div_ceil(sides.len()) } else { workers.max(sides.len()) };
@@ -232,7 +232,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         true => (ALONE_WITH_CRIU, OTHER_LIFECYCLE_WITH_CRIU),
         false => (ALONE, OTHER_LIFECYCLE),
     };
-    let wanted = Wanted { terms, disks, memory, alone, controls: args.controls };
+    let wanted = Wanted { limits, disks, memory, alone, controls: args.controls };
     let depth = args.exhaustive.map(usize::from);
     let every = depth.map(|depth| Every::new(depth, wanted, args.programs, &mut state));
     let lifecycles = match (&args.axes.lifecycle[..], &every) {
