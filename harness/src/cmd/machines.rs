@@ -16,7 +16,7 @@ use crate::cache::progress::Progress;
 use crate::host::{self, HostAgent, HostSpec};
 use crate::image::Store;
 use crate::machine::{Backend, MachineSpec};
-use crate::report::aside::say;
+use crate::report::notices::say;
 use crate::subject::Parts;
 use crate::vm::kvm::{self, Decision};
 use crate::vm::qemu::QemuProgram;

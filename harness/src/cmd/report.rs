@@ -11,7 +11,7 @@ use crate::judge::Trial;
 use crate::report::merge::{ResultError, merge, read};
 use crate::report::record::RunRecord;
 use crate::report::terminal::{Detail, Look};
-use crate::report::{Common, Event, Finished, Reporter};
+use crate::report::{Event, Finished, Reporter, SharedAxes};
 
 /// Merge saved results, compare them, and write them in other formats.
 ///
@@ -59,7 +59,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let run = merge(read_all(&args.results)?);
     let finished: Vec<Finished> = run.trials.into_iter().map(Finished::try_from).collect::<Result<_, _>>()?;
     let trials = || finished.iter().map(|finished| -> &Trial { &finished.trial });
-    let started = Event::RunStarted { trials: finished.len(), common: Common::of(trials()) };
+    let started = Event::RunStarted { trials: finished.len(), shared: SharedAxes::of(trials()) };
     let subjects = Some(run.subjects).filter(|all| !all.is_empty()).map(Event::Subjects);
     let ended = Event::RunFinished { seconds: run.summary.seconds, interrupted: false };
     let (mut terminal, mut reporters) = args.output.open(Detail::Failures)?;

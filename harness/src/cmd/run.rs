@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use protocol::message::MountWay;
+use protocol::message::DetachMethod;
 use scenarios::Scenario;
 
 use super::machines::MachineArgs;
@@ -25,14 +25,14 @@ use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::MachineSpec;
-use crate::report::aside::say;
+use crate::report::notices::say;
 use crate::report::record::digest;
 use crate::report::terminal::{Detail, Look, Terminal};
-use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
+use crate::report::{Event, Finished, Reporter, Reporters, SharedAxes, artifacts};
 use crate::run::confirm::Wanted;
 use crate::run::order::teaching_first;
 use crate::run::{News, Over, Policy, Task, Work};
-use crate::subject::{self, Manner, Parts, Subject};
+use crate::subject::{self, Parts, ReferenceOptions, Subject};
 
 /// The last line of a run in which nothing ran.
 const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped";
@@ -143,9 +143,9 @@ pub(super) fn pack(word: &str) -> Result<usize, String> {
 }
 
 impl RunArgs {
-    pub(super) fn manner(&self) -> Manner {
-        let way = if self.bind_mounts { MountWay::Bind } else { MountWay::Tree };
-        Manner { without_statmount: self.without_statmount, way }
+    pub(super) fn reference_options(&self) -> ReferenceOptions {
+        let way = if self.bind_mounts { DetachMethod::Bind } else { DetachMethod::Tree };
+        ReferenceOptions { without_statmount: self.without_statmount, way }
     }
 }
 
@@ -214,7 +214,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
     let mut pools = Vec::new();
     for kernel in &kernels {
         for subject in &subjects {
-            pools.push((kernel, subject, args.axes.tasks(kernel, subject, args.manner(), &scenarios)));
+            pools.push((kernel, subject, args.axes.tasks(kernel, subject, args.reference_options(), &scenarios)));
         }
     }
     let planned = pools.iter().flat_map(|(.., tasks)| tasks).cloned().collect();
@@ -235,7 +235,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
     }
     let known = finished.iter().map(|finished| &finished.trial);
     let trials: Vec<&Trial> = known.chain(pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial)).collect();
-    reporter.report(&Event::RunStarted { trials: trials.len(), common: Common::of(trials) })?;
+    reporter.report(&Event::RunStarted { trials: trials.len(), shared: SharedAxes::of(trials) })?;
     let identities: Vec<_> = subjects.iter().filter_map(|subject| parts[subject].identity.clone()).collect();
     if !identities.is_empty() {
         reporter.report(&Event::Subjects(identities))?;

@@ -18,8 +18,8 @@ use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario, Step, live, text};
 
 use super::machines::MachineArgs;
-use super::one::{One, as_it_was, ask_for_the_host, one};
 use super::plan::{self, Axes, single};
+use super::saved_trial::{NamedTrial, as_it_was, ask_for_the_host, named_trial};
 use crate::fuzz::KnownFailures;
 use crate::fuzz::shrink::steps;
 use crate::judge::Signature;
@@ -28,7 +28,7 @@ use crate::judge::{Expectations, Judgement, Trial};
 use crate::machine::MachineSpec;
 use crate::report::epilogue::{plain, quoted};
 use crate::run::{News, Over, Policy, Task, Work, Worker};
-use crate::subject::{Manner, Subject};
+use crate::subject::{ReferenceOptions, Subject};
 
 /// How often assertions that do not hold are dropped before it is given up.
 const ASSERTION_ROUNDS: usize = 3;
@@ -76,7 +76,7 @@ pub struct ShrinkArgs {
 pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
     crate::process::interrupt::install().context("installing the signal handlers")?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let One { scenario, saved, folder } = one(&args.what, &tree)?;
+    let NamedTrial { scenario, saved, folder } = named_trial(&args.what, &tree)?;
     let (mut subject, mut axes) = (Vec::from_iter(args.subject.clone()), args.axes.clone());
     let machines = &args.machines;
     if let Some(record) = &saved {
@@ -104,7 +104,7 @@ pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
         expectations: &expectations,
         specs: &*specs,
         timeout_scale: machines.timeout_scale,
-        engine: subject.engine(Manner::default()),
+        engine: subject.engine(ReferenceOptions::default()),
         trial,
         scenario: &scenario,
         known_failures: KnownFailures::default(),

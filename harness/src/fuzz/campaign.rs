@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use protocol::message::{Engine, Lifecycle, MountWay};
+use protocol::message::{DetachMethod, Engine, Lifecycle};
 use scenarios::{Program, Scenario};
 
 use super::batch::Batch;
@@ -290,7 +290,7 @@ impl<'a> Campaign<'a> {
     fn look_into(&self, sides: &mut Sides<'_>, Failure { signature, outcome }: Failure) {
         let over = &outcome.over;
         let refused = !self.settings.differential && over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
-        let reference = Engine::Reference { fault: None, without_statmount: false, way: MountWay::Tree };
+        let reference = Engine::Reference { fault: None, without_statmount: false, way: DetachMethod::Tree };
         if refused && sides.nobody_can(&over.task, reference) {
             let mut shared = self.lock();
             *shared.state.known.entry("(the reference engine refuses it as well)".to_owned()).or_default() += 1;

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use clap::Parser;
-use protocol::message::{Engine, MountWay};
+use protocol::message::{DetachMethod, Engine};
 use scenarios::live::{self, Limits, Without};
 use scenarios::model::Model;
 use scenarios::{Program, Step};
@@ -115,7 +115,7 @@ fn complaint(over: &Over, program: &Program, wanted: &Wanted) -> Option<String> 
         return None;
     }
     if judgement.verdict == Verdict::Fail(FailureKind::DumpFailed) {
-        let engine = Engine::Reference { fault: None, without_statmount: false, way: MountWay::Tree };
+        let engine = Engine::Reference { fault: None, without_statmount: false, way: DetachMethod::Tree };
         let reference = warm::with(|warm| warm.run(program, None, Some(engine)));
         if reference.judgement.verdict == judgement.verdict {
             return None;

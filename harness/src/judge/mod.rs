@@ -9,6 +9,7 @@
 //! The judge looks only at what was received. What is missing is an error, never a pass: a guest that says nothing
 //! has proven nothing.
 
+mod ablation;
 pub mod comparisons;
 mod details;
 pub mod difference;
@@ -28,20 +29,19 @@ pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod verdict;
-mod walk;
 mod wording;
 
 use protocol::Observation;
 use protocol::message::{Lifecycle, SetupFailure, TrialReport};
 use scenarios::{Outcome, Scenario};
 
+pub use ablation::Ablation;
 pub use comparisons::Mode;
 pub use difference::{Difference, Side};
 pub use expectations::Expectations;
 use lifecycle::LifecycleJudge;
 pub use signature::Signature;
 pub use verdict::{FailureKind, Group, Judgement, Severity, Tally, Trial, Verdict};
-pub use walk::Walk;
 
 /// The most differences that a judgement keeps.
 pub const DIFFERENCE_LIMIT: usize = 200;

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::paint::{brief, harmless};
 use super::record::{RunRecord, TrialRecord};
+use super::sanitize::{brief, sanitized};
 use super::{account_of, markdown};
 use crate::causes::Cause;
 
@@ -50,8 +50,8 @@ fn annotations(run: &RunRecord) -> String {
     let mut out = String::new();
     for cause in run.causes.iter().take(ANNOTATIONS) {
         let title = format!("{}: {}", trials(cause.count), title(cause));
-        let mut text = cause.note().map(|note| format!("{}\n", harmless(&note))).unwrap_or_default();
-        let _ = writeln!(text, "{}", harmless(&cause.example));
+        let mut text = cause.note().map(|note| format!("{}\n", sanitized(&note))).unwrap_or_default();
+        let _ = writeln!(text, "{}", sanitized(&cause.example));
         if let Some(example) = trial(run, &cause.example) {
             text.push_str(&account_of(example));
         }

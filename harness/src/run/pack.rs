@@ -13,7 +13,7 @@ use protocol::message::{Engine, Event, Lifecycle, PackReport, PackRequest, Reque
 use scenarios::Outcome;
 
 use super::patience::{Heard, Patience, patient};
-use super::sharing::{self, Needs, Room};
+use super::sharing::{self, Capacity, Needs};
 use super::{CoverageHits, News, Over, Task, Worker, blame};
 use crate::judge::{Context, FailureKind, Judgement, Verdict, judge};
 use crate::machine::{Machine, MachineError, Traces};
@@ -78,7 +78,7 @@ impl Worker<'_> {
                 continue;
             };
             let with = pack.first().is_none_or(|first| alike(first, &task)).then(|| self.needs(&task)).flatten();
-            match with.map(|more| so_far.and(more)).filter(|sum| sum.fit(self.room(&task))) {
+            match with.map(|more| so_far.and(more)).filter(|sum| sum.fit(self.capacity(&task))) {
                 Some(sum) => needs = Some(sum),
                 None if pack.is_empty() => needs = None,
                 None => {
@@ -91,12 +91,12 @@ impl Worker<'_> {
         (pack, rest)
     }
 
-    fn room(&self, task: &Task) -> Room {
+    fn capacity(&self, task: &Task) -> Capacity {
         let on_host = self.running.as_ref().is_some_and(|running| matches!(running.machine, Machine::Host(_)));
         // criu touches the process's /tmp when it dumps a mount that others stand on, which is everybody's in a pack: a defect
         // that is known of each scenario that has such mounts, but of a pack only where defects count anywhere.
         let nested = task.engine != Engine::Criu || self.shared.policy.campaign;
-        Room { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested }
+        Capacity { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested }
     }
 
     /// What a task needs in a pack; none for one that must be alone: it may not share a process, cannot run here, or is not

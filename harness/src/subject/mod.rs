@@ -17,7 +17,7 @@ use std::str::FromStr;
 use protocol::Fault;
 use protocol::fault::UnknownFault;
 use protocol::lack::UnknownLack;
-use protocol::message::{Engine, MountWay};
+use protocol::message::{DetachMethod, Engine};
 
 use criu::{Sources, Tree, Variant};
 
@@ -60,13 +60,13 @@ pub enum Subject {
     Reference(Option<Fault>),
 }
 
-/// How the reference engine goes about it.
+/// Options of the reference engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Manner {
+pub struct ReferenceOptions {
     /// Without `statmount(STATMOUNT_BY_FD)`, also where the kernel has it.
     pub without_statmount: bool,
     /// How detached mounts are made.
-    pub way: MountWay,
+    pub way: DetachMethod,
 }
 
 /// A word that is no subject.
@@ -194,12 +194,14 @@ impl Subject {
     }
 
     /// What the guest is told.
-    pub fn engine(&self, manner: Manner) -> Engine {
+    pub fn engine(&self, reference_options: ReferenceOptions) -> Engine {
         match self {
             Self::Debian(_) | Self::Path(_) | Self::Sources(_) => Engine::Criu,
-            Self::Reference(fault) => {
-                Engine::Reference { fault: *fault, without_statmount: manner.without_statmount, way: manner.way }
-            }
+            Self::Reference(fault) => Engine::Reference {
+                fault: *fault,
+                without_statmount: reference_options.without_statmount,
+                way: reference_options.way,
+            },
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arbtest::arbitrary::{self, Unstructured};
 use harness::oracle::{self, Agreement};
-use harness::subject::Manner;
+use harness::subject::ReferenceOptions;
 use libtest_mimic::Failed;
 use protocol::message::Lifecycle;
 use scenarios::live::{self, Limits, Swarm};
@@ -52,7 +52,7 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
         let program = live::program(&mut Unstructured::new(&live::noise(seed)), &limits)?;
         let printed = text::print_program(&program);
         let model = Model::run(&program).map_err(|(index, refusal)| format!("step {index}: {refusal}\n{printed}"))?;
-        let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
+        let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
         ran += 1;
         let Some(before) = report.before else {
             wrong.push(format!("seed {seed}: {:?}\n{printed}", report.setup_failure));
@@ -114,7 +114,7 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
     for seed in seeds(REFUSED) {
         let limits = Limits { disks: seed % 4 == 0, assertions: false, steps: 12, ..Limits::default() };
         let Some((program, errno)) = refused(&mut Unstructured::new(&live::noise(!seed)), &limits)? else { continue };
-        let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
+        let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
         *errnos.entry(errno).or_insert(0) += 1;
         let failure = report.setup_failure.as_ref();
         if !failure.is_some_and(|failure| failure.line == program.steps.len() && oracle::is_errno(failure, errno)) {

@@ -12,7 +12,7 @@ use harness::image::{Settings, Store, default_cache_dir, tree};
 use harness::judge::{Judgement, Trial};
 use harness::machine::MachineSpec;
 use harness::run::{Policy, Task, Work, Worker};
-use harness::subject::{Manner, Subject};
+use harness::subject::{ReferenceOptions, Subject};
 use libtest_mimic::Failed;
 use protocol::Fault;
 use protocol::fault;
@@ -90,7 +90,7 @@ fn task(scenario: &Scenario, fault: Option<Fault>) -> Task {
         kernel: host::kernel_name(),
         subject: subject.to_string(),
     };
-    Task { trial, scenario: scenario.clone(), engine: subject.engine(Manner::default()) }
+    Task { trial, scenario: scenario.clone(), engine: subject.engine(ReferenceOptions::default()) }
 }
 
 /// Runs all, with so many programs in a process.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, MountWay, Request, TrialRequest};
+use protocol::message::{ActionEnd, DetachMethod, Engine, Event, Flavor, Lifecycle, Request, TrialRequest};
 
 use super::super::run::progress;
 use super::{BenchArgs, Figure};
@@ -291,7 +291,7 @@ impl<'a> Bench<'a> {
 type Stages = BTreeMap<String, Vec<f64>>;
 
 fn engine() -> Engine {
-    Engine::Reference { fault: None, without_statmount: false, way: MountWay::default() }
+    Engine::Reference { fault: None, without_statmount: false, way: DetachMethod::default() }
 }
 
 fn request(trial: u64, engine: Engine, limit: Duration) -> TrialRequest {

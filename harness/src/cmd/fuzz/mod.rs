@@ -25,7 +25,7 @@ use crate::judge::verdict::flavor_word;
 use crate::judge::{Judgement, Signature, Trial};
 use crate::machine::Backend;
 use crate::run::{Policy, Work};
-use crate::subject::{self, Manner, Subject};
+use crate::subject::{self, ReferenceOptions, Subject};
 use view::View;
 
 /// Find what nobody wrote down: run generated programs, for hours, unattended.
@@ -192,7 +192,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
             kernel: (*kernel).clone(),
             subject: subject.to_string(),
         },
-        engine: subject.engine(Manner::default()),
+        engine: subject.engine(ReferenceOptions::default()),
     };
     let sides: Vec<Side> = pairs.iter().map(side).collect();
     let what = what(args, &subjects, &kernels, flavor) + &every(args, sides.len())?;

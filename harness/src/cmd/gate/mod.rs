@@ -34,13 +34,13 @@ use super::plan::{self, Axes};
 use super::run::progress;
 use super::select::{select, select_with_controls};
 use crate::report::Wanted;
-use crate::report::aside::say;
 use crate::report::comparison::Comparison;
 use crate::report::epilogue;
+use crate::report::notices::say;
 use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::run::Task;
 use crate::run::order::teaching_first;
-use crate::subject::{self, Identity, Manner, Parts, Subject, UnknownSubject};
+use crate::subject::{self, Identity, Parts, ReferenceOptions, Subject, UnknownSubject};
 use rounds::{GateRun, Runner};
 use saved::Saved;
 
@@ -184,7 +184,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     let scenarios = chosen(args, &tree)?;
     let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
     let tasks = |subject: &Subject, kernel: &str| {
-        teaching_first(args.axes.tasks(kernel, subject, Manner::default(), &scenarios))
+        teaching_first(args.axes.tasks(kernel, subject, ReferenceOptions::default(), &scenarios))
     };
     let all: Vec<Task> = kernels.iter().flat_map(|kernel| tasks(&candidate, kernel)).collect();
     let saved = match &args.base {

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::super::paint::harmless;
 use super::super::record::TrialRecord;
+use super::super::sanitize::sanitized;
 use super::trial::marked;
 
 /// More fields than this of one pair are counted only.
@@ -24,13 +24,13 @@ pub(super) fn sides(trial: &TrialRecord) -> Markup {
     let Some(folder) = &trial.artifacts else { return html! {} };
     let before = match observed(&folder.join("before.json")) {
         Ok(before) => before,
-        Err(why) => return html! { p.missing { "The observations are not here: " (harmless(&why)) } },
+        Err(why) => return html! { p.missing { "The observations are not here: " (sanitized(&why)) } },
     };
     html! {
         @for (name, path) in afters(folder) {
             @match observed(&path) {
                 Ok(after) => (pair(&name, &before, &after)),
-                Err(why) => p.missing { (harmless(&why)) },
+                Err(why) => p.missing { (sanitized(&why)) },
             }
         }
     }
@@ -138,7 +138,7 @@ fn pair(name: &str, before: &Fields, after: &Fields) -> Markup {
                 thead { tr { th { "field" } th { "before" } th { "after " (name) } } }
                 @for (object, one, other) in differing {
                     tbody {
-                        tr.object { th colspan="3" scope="rowgroup" { (harmless(object)) } }
+                        tr.object { th colspan="3" scope="rowgroup" { (sanitized(object)) } }
                         @for field in one.keys().chain(other.keys().filter(|key| !one.contains_key(*key))) {
                             @let (left, right) = (one.get(field), other.get(field));
                             @if room > 0 && (left != right || !field.contains('[')) {
@@ -155,14 +155,14 @@ fn pair(name: &str, before: &Fields, after: &Fields) -> Markup {
 
 fn line(field: &str, left: Option<&String>, right: Option<&String>, room: &mut usize) -> Markup {
     *room -= 1;
-    let text = |value: Option<&String>| harmless(value.map_or("", String::as_str));
+    let text = |value: Option<&String>| sanitized(value.map_or("", String::as_str));
     let (one, other) = (text(left), text(right));
     let side = |own: &str, opposite: &str, there: bool| {
         html! { td.text { @if there { (marked(own, opposite)) } @else { em { "nothing" } } } }
     };
     html! {
         tr.alike[left == right] {
-            td { (harmless(field)) }
+            td { (sanitized(field)) }
             (side(&one, &other, left.is_some()))
             (side(&other, &one, right.is_some()))
         }

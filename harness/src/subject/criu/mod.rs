@@ -5,7 +5,7 @@
 //!
 //! - `package`: a program with its libraries
 //! - `sources`: which sources, and how they are built
-//! - `stage`: the sources as they are to be built
+//! - `snapshot`: the sources as they are to be built
 //! - `build`: `make`, in a tree that is kept
 //! - `headers`: whether a failed build is the fault of the root's kernel headers
 //! - `coverage`, `asan`: what is different in a criu that counts what it does, or has the address sanitizer
@@ -19,8 +19,8 @@ mod debian;
 mod headers;
 mod package;
 mod sandbox;
+mod snapshot;
 mod sources;
-mod stage;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -30,10 +30,10 @@ use crate::cache::progress::doing;
 use crate::cache::record::{BuildRecord, sha256};
 use crate::cache::{Built, Slot};
 use crate::image::{BUILD_ROOT, Image, Store};
-use build::Workshop;
+use build::BuildTree;
+use snapshot::SourceSnapshot;
+pub use snapshot::revision;
 pub use sources::{Sources, Tree, Variant};
-use stage::Stage;
-pub use stage::revision;
 
 /// The version of what is made here, as in `store`.
 const BUILDER: u32 = 1;
@@ -96,10 +96,10 @@ impl Store {
         let tmp = self.cache.root().join("tmp");
         let scratch =
             tempfile::Builder::new().prefix("sources.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;
-        let stage = Stage::of(sources, &root, scratch.path())?;
+        let snapshot = SourceSnapshot::of(sources, &root, scratch.path())?;
         drop(scratch);
         let variant_key = tree_key(&sources.variant);
-        let slot = criu_slot(&sha256(format!("{root_key} {}{variant_key}", stage.key()).as_bytes()));
+        let slot = criu_slot(&sha256(format!("{root_key} {}{variant_key}", snapshot.key()).as_bytes()));
         let title = sources.to_string();
         self.criu(&slot, |to| {
             let folder = absolute(sources.tree.folder());
@@ -109,10 +109,10 @@ impl Store {
             // The lock's time says when the tree was used last, as for images.
             let _ = lock.set_modified(SystemTime::now());
             let roots = &self.manifest().build.roots;
-            let workshop =
-                Workshop { root: &root, suite, roots, directory: self.cache.root().join("images").join(name) };
+            let build_tree =
+                BuildTree { root: &root, suite, roots, directory: self.cache.root().join("images").join(name) };
             doing(self.cache.progress(), &format!("{title}: building"), || {
-                let files = package::of_tree(&root, &workshop.build(&title, &stage)?)?;
+                let files = package::of_tree(&root, &build_tree.build(&title, &snapshot)?)?;
                 if sources.variant.asan {
                     asan::check(&title, &files)?;
                 }

@@ -21,7 +21,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe};
 use protocol::Fault;
-use protocol::message::{ActionEnd, MountWay, ReportFile};
+use protocol::message::{ActionEnd, DetachMethod, ReportFile};
 
 use super::super::child::NoAnswer;
 use super::super::trial::Trial;
@@ -61,7 +61,7 @@ enum Captured {
 }
 
 impl Reference {
-    pub(super) fn new(fault: Option<Fault>, without_statmount: bool, way: MountWay, folder: PathBuf) -> Self {
+    pub(super) fn new(fault: Option<Fault>, without_statmount: bool, way: DetachMethod, folder: PathBuf) -> Self {
         let capture = capture::Options { without_statmount, fault };
         Reference {
             capture,

@@ -27,7 +27,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{dup2_raw, fchdir};
 use protocol::Fault;
-use protocol::message::MountWay;
+use protocol::message::DetachMethod;
 
 use super::image::{DescriptionImage, Image, LockImage, LockKind, MappingImage};
 use super::workshop::own_proc;
@@ -38,7 +38,7 @@ use mounts::Stage;
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Options {
     /// How detached mounts are made.
-    pub way: MountWay,
+    pub way: DetachMethod,
     /// The mistake to make.
     pub fault: Option<Fault>,
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use protocol::Fault;
-use protocol::message::MountWay;
+use protocol::message::DetachMethod;
 use protocol::observation::{FileKind, Mount};
 use scenarios::Bytes;
 
@@ -153,14 +153,14 @@ impl<'a> Stage<'a> {
         };
         let at = workshop.absolute(&mount.root)?;
         let root = match self.options.way {
-            MountWay::Tree => {
+            DetachMethod::Tree => {
                 let root = by_tree(&workshop, mount)?;
                 if stays {
                     sys::attach(root.as_fd(), &at)?;
                 }
                 root
             }
-            MountWay::Bind => {
+            DetachMethod::Bind => {
                 let root = by_bind(&workshop, mount, &at)?;
                 if !stays {
                     umount2(at.as_c_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
