@@ -39,7 +39,7 @@ const RESTORE_ATTEMPTS: usize = 3;
 pub(in super::super) struct Reference {
     capture: capture::Options,
     restore: restore::Options,
-    kept: Option<Kept>,
+    held: Option<HeldCheckpoint>,
     /// A restore failed by mistake.
     has_failed: bool,
     /// For a caller who names every path relatively.
@@ -48,7 +48,7 @@ pub(in super::super) struct Reference {
 }
 
 /// Between dump and restore.
-struct Kept {
+struct HeldCheckpoint {
     image: Image,
     namespace: OwnedFd,
 }
@@ -66,7 +66,7 @@ impl Reference {
         Reference {
             capture,
             restore: restore::Options { way, fault },
-            kept: None,
+            held: None,
             has_failed: false,
             folder,
             caller: None,
@@ -86,7 +86,7 @@ impl Reference {
                     false => Vec::new(),
                 };
                 let restart = leave_running && self.capture.fault == Some(Fault::Restarted) && !has_detached(&image);
-                self.kept = Some(Kept { image: *image, namespace });
+                self.held = Some(HeldCheckpoint { image: *image, namespace });
                 if !leave_running || restart {
                     kill(Pid::from_raw(pid), Signal::SIGKILL)?;
                 }
@@ -112,25 +112,25 @@ impl Reference {
     }
 
     pub(super) fn restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
-        let kept = self.kept.take().ok_or_else(|| io::Error::other("there is no image to restore from"))?;
-        let result = self.restore_from(&kept, trial);
+        let held = self.held.take().ok_or_else(|| io::Error::other("there is no image to restore from"))?;
+        let result = self.restore_from(&held, trial);
         if result.as_ref().is_ok_and(|run| run.end != ActionEnd::Done) {
-            self.kept = Some(kept);
+            self.held = Some(held);
         }
         result
     }
 
     /// Restores from an image, which it leaves as it is.
-    fn restore_from(&mut self, kept: &Kept, trial: &mut Trial<'_>) -> io::Result<Run> {
+    fn restore_from(&mut self, held: &HeldCheckpoint, trial: &mut Trial<'_>) -> io::Result<Run> {
         if let Some(failed) = self.fails_by_mistake(trial)? {
             return Ok(failed);
         }
         let deadline = Instant::now() + trial.answer_timeout();
         let mut lines = Vec::new();
         for _ in 0..RESTORE_ATTEMPTS {
-            trial.start_again(&kept.namespace, &kept.image)?;
+            trial.start_again(&held.namespace, &held.image)?;
             let ask =
-                Ask::Restore { image: Box::new(kept.image.clone()), made: trial.made.clone(), options: self.restore };
+                Ask::Restore { image: Box::new(held.image.clone()), made: trial.made.clone(), options: self.restore };
             let rest = deadline.saturating_duration_since(Instant::now());
             match trial.child.ask(&ask, rest) {
                 Ok(Answer::Restored) => {

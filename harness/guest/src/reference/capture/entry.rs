@@ -16,8 +16,8 @@ use nix::sys::stat::Mode;
 use protocol::observation::{FileId, FileKind};
 use scenarios::Bytes;
 
+use super::super::private_mount_ns::{PrivateMountNs, in_proc, look_at};
 use super::super::table::join;
-use super::super::workshop::{Workshop, in_proc, look_at};
 use super::object::CapturedObject;
 use crate::observe;
 use crate::sys::{self, EntryWatch, FileHandle};
@@ -42,18 +42,18 @@ pub fn entry_of(
     watch: Option<&EntryWatch>,
     proc: BorrowedFd<'_>,
     captured: &CapturedObject,
-    workshop: &Workshop,
+    private_ns: &PrivateMountNs,
 ) -> io::Result<Option<Entry>> {
     if !may_be_opened(captured) {
         return Ok(None);
     }
     if let Some(watch) = watch
         && let Some((handle, name)) = watched_entry(watch, proc, captured)?
-        && let Some(directory) = directory_of(&handle, workshop)?
+        && let Some(directory) = directory_of(&handle, private_ns)?
     {
         return Ok(Some(Entry { directory, name: name.into() }));
     }
-    overheard(proc, captured, workshop)
+    overheard(proc, captured, private_ns)
 }
 
 /// Opening a device or a leased file does something to it; links and sockets cannot be opened.
@@ -88,12 +88,12 @@ fn watched_entry(
 }
 
 /// The directory with this handle; by opening it, or where that may not be by looking at all.
-fn directory_of(handle: &FileHandle, workshop: &Workshop) -> io::Result<Option<OwnedFd>> {
-    if let Ok(directory) = sys::open_handle(workshop.root.as_fd(), handle) {
+fn directory_of(handle: &FileHandle, private_ns: &PrivateMountNs) -> io::Result<Option<OwnedFd>> {
+    if let Ok(directory) = sys::open_handle(private_ns.root.as_fd(), handle) {
         return Ok(Some(directory));
     }
     let mut found = None;
-    walk(workshop.root.as_fd(), &mut |_, fd, kind| {
+    walk(private_ns.root.as_fd(), &mut |_, fd, kind| {
         if kind == FileKind::Directory && sys::handle_of(fd).is_ok_and(|other| other == *handle) {
             found = Some(fd.try_clone_to_owned()?);
         }
@@ -103,11 +103,15 @@ fn directory_of(handle: &FileHandle, workshop: &Workshop) -> io::Result<Option<O
 }
 
 /// Watches every directory of the bare mount and listens which one is told of the open.
-fn overheard(proc: BorrowedFd<'_>, captured: &CapturedObject, workshop: &Workshop) -> io::Result<Option<Entry>> {
+fn overheard(
+    proc: BorrowedFd<'_>,
+    captured: &CapturedObject,
+    private_ns: &PrivateMountNs,
+) -> io::Result<Option<Entry>> {
     let group = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     let mut watched = BTreeMap::new();
     in_proc(proc, || {
-        walk(workshop.root.as_fd(), &mut |path, fd, kind| {
+        walk(private_ns.root.as_fd(), &mut |path, fd, kind| {
             if kind == FileKind::Directory {
                 let magic = format!("self/fd/{}", fd.as_raw_fd());
                 watched.insert(group.add_watch(magic.as_str(), AddWatchFlags::IN_OPEN)?, path.clone());
@@ -120,7 +124,7 @@ fn overheard(proc: BorrowedFd<'_>, captured: &CapturedObject, workshop: &Worksho
     for event in events {
         let (Some(path), Some(name)) = (watched.get(&event.wd), event.name) else { continue };
         if !event.mask.contains(AddWatchFlags::IN_ISDIR) {
-            let directory = look_at(workshop.root.as_fd(), path)?;
+            let directory = look_at(private_ns.root.as_fd(), path)?;
             return Ok(Some(Entry { directory, name: name.as_os_str().into() }));
         }
     }
@@ -174,9 +178,9 @@ fn descend(
 ///
 /// # Errors
 /// Those of [`walk`].
-pub fn names_of(workshop: &Workshop, file: FileId) -> io::Result<Vec<Bytes>> {
+pub fn names_of(private_ns: &PrivateMountNs, file: FileId) -> io::Result<Vec<Bytes>> {
     let mut names = Vec::new();
-    walk(workshop.root.as_fd(), &mut |path, fd, kind| {
+    walk(private_ns.root.as_fd(), &mut |path, fd, kind| {
         let is_it = observe::status(fd)?.file == file;
         if is_it {
             names.push(path.clone());

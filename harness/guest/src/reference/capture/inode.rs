@@ -14,8 +14,8 @@ use protocol::{Fault, Lack};
 use scenarios::Bytes;
 
 use super::super::image::{Contents, InodeImage, InodeSource, NameImage};
+use super::super::private_mount_ns::{PrivateMountNs, look_at};
 use super::super::table::split;
-use super::super::workshop::{Workshop, look_at};
 use super::object::CapturedObject;
 use super::refusal::Cause;
 use super::{Capture, entry, wrong};
@@ -34,9 +34,9 @@ impl Capture<'_> {
         captured: &CapturedObject,
         base: u64,
         path: &Bytes,
-        workshop: &Workshop,
+        private_ns: &PrivateMountNs,
     ) -> Result<NameImage, Cause> {
-        writable(workshop, path).map_err(Cause::CannotBeMadeAgain)?;
+        writable(private_ns, path).map_err(Cause::CannotBeMadeAgain)?;
         let lost = match self.options.fault {
             Some(Fault::DeletedLostLinks | Fault::DeletedSuffixLiteral) => true,
             Some(Fault::Lacks(Lack::HardLink)) => self.table.get(captured.mount).is_none(),
@@ -46,7 +46,7 @@ impl Capture<'_> {
             if was_unnamed(captured) {
                 return Err(Cause::NamedSince);
             }
-            let source = linked(captured, workshop)?;
+            let source = linked(captured, private_ns)?;
             let inode = self.inode(InodeImage { base, file: captured.status.file, source });
             return Ok(NameImage::Removed { inode, above: Vec::new() });
         }
@@ -54,8 +54,8 @@ impl Capture<'_> {
             return Err(Cause::RootElsewhere);
         }
         match captured.magic_number {
-            BTRFS if is_on_other_device(captured, path, workshop) => return Err(Cause::SubvolumeGone),
-            observe::OVERLAYFS if is_on_other_device(captured, path, workshop) => return Err(Cause::OfOneLayer),
+            BTRFS if is_on_other_device(captured, path, private_ns) => return Err(Cause::SubvolumeGone),
+            observe::OVERLAYFS if is_on_other_device(captured, path, private_ns) => return Err(Cause::OfOneLayer),
             observe::OVERLAYFS if is_of_lower_layer(&captured.status) => return Err(Cause::OfLowerLayer),
             _ => {}
         }
@@ -64,7 +64,7 @@ impl Capture<'_> {
         if never {
             return Ok(NameImage::Never { inode });
         }
-        let above = self.removed_above(captured, path, workshop)?;
+        let above = self.removed_above(captured, path, private_ns)?;
         Ok(NameImage::Removed { inode, above })
     }
 
@@ -93,7 +93,7 @@ impl Capture<'_> {
         &self,
         captured: &CapturedObject,
         path: &Bytes,
-        workshop: &Workshop,
+        private_ns: &PrivateMountNs,
     ) -> Result<Vec<FileId>, Cause> {
         let mut removed = Vec::new();
         if captured.status.kind != FileKind::Directory {
@@ -107,7 +107,7 @@ impl Capture<'_> {
             let up = openat(&at, "..", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
             at = up.map_err(|error| failed()(error.into()))?;
             let then = at.try_clone().and_then(status).map_err(failed())?;
-            if look_at(workshop.root.as_fd(), &above).and_then(status).is_ok_and(|now| now.file == then.file) {
+            if look_at(private_ns.root.as_fd(), &above).and_then(status).is_ok_and(|now| now.file == then.file) {
                 break;
             }
             if self.removed_roots.contains(&then.file) {
@@ -208,39 +208,39 @@ fn is_of_lower_layer(status: &FileStatus) -> bool {
 /// Whether a file is not on the device of the directory that it was in. A btrfs subvolume has a device of its own, which goes
 /// with it; in an overlay of several filesystems files have the devices of their layers (`ovl_map_dev_ino` in
 /// fs/overlayfs/inode.c).
-fn is_on_other_device(captured: &CapturedObject, path: &Bytes, workshop: &Workshop) -> bool {
-    let nearest = || Some(observe::status(nearest(workshop, path).ok()?.as_fd()).ok()?.file.device);
+fn is_on_other_device(captured: &CapturedObject, path: &Bytes, private_ns: &PrivateMountNs) -> bool {
+    let nearest = || Some(observe::status(nearest(private_ns, path).ok()?.as_fd()).ok()?.file.device);
     nearest().is_some_and(|device| device != captured.status.file.device)
 }
 
 /// By which the inode can be had again: a handle that leads to it from here, else one of its names.
-fn linked(captured: &CapturedObject, workshop: &Workshop) -> Result<InodeSource, Cause> {
+fn linked(captured: &CapturedObject, private_ns: &PrivateMountNs) -> Result<InodeSource, Cause> {
     if let Ok(handle) = sys::handle_of(captured.fd.as_fd()) {
-        let found = sys::open_handle(workshop.root.as_fd(), &handle).and_then(|fd| observe::status(fd.as_fd()));
+        let found = sys::open_handle(private_ns.root.as_fd(), &handle).and_then(|fd| observe::status(fd.as_fd()));
         if found.is_ok_and(|found| found.file == captured.status.file) {
             return Ok(InodeSource::Linked { handle: Some(handle), path: None });
         }
     }
-    let names = entry::names_of(workshop, captured.status.file).map_err(Cause::of("looking for its other names"))?;
+    let names = entry::names_of(private_ns, captured.status.file).map_err(Cause::of("looking for its other names"))?;
     let path = names.into_iter().next().ok_or(Cause::OtherNamesNotReachable)?;
     Ok(InodeSource::Linked { handle: None, path: Some(path) })
 }
 
 /// Whether something can be made in the directory of `path`, or in the nearest one above it that is left.
-fn writable(workshop: &Workshop, path: &Bytes) -> io::Result<()> {
-    Ok(faccessat(nearest(workshop, path)?, ".", AccessFlags::W_OK, AtFlags::AT_EACCESS)?)
+fn writable(private_ns: &PrivateMountNs, path: &Bytes) -> io::Result<()> {
+    Ok(faccessat(nearest(private_ns, path)?, ".", AccessFlags::W_OK, AtFlags::AT_EACCESS)?)
 }
 
 /// The directory of `path`, or the nearest one above it that is left. What has the name of a directory by now and is none
 /// does not count.
-fn nearest(workshop: &Workshop, path: &Bytes) -> Result<OwnedFd, Errno> {
+fn nearest(private_ns: &PrivateMountNs, path: &Bytes) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     let mut directory = split(path).0;
     loop {
         let at = if directory.is_empty() { b".".as_slice() } else { directory.as_slice() };
-        match openat2(&workshop.root, at, how) {
+        match openat2(&private_ns.root, at, how) {
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) if !directory.is_empty() => {
                 directory = split(&directory).0;
             }

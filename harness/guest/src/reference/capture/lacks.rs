@@ -9,8 +9,8 @@ use protocol::Lack;
 use protocol::observation::{FileKind, FileStatus, Mount, Object};
 
 use super::super::image::{DetachedMount, InodeSource, MountImage, NameImage};
+use super::super::private_mount_ns::look_at;
 use super::super::table::join;
-use super::super::workshop::look_at;
 use super::object::CapturedObject;
 use super::refusal::{Cause, Refusal};
 use super::{Capture, refuse};
@@ -140,8 +140,8 @@ impl Capture<'_> {
 
     /// What the root of a detached mount is; none where it cannot be looked at.
     fn root(&self, mount: &DetachedMount) -> Option<FileStatus> {
-        let workshop = self.workshop(mount.base).ok()?;
-        observe::status(look_at(workshop.root.as_fd(), &mount.root).ok()?.as_fd()).ok()
+        let private_ns = self.private_ns(mount.base).ok()?;
+        observe::status(look_at(private_ns.root.as_fd(), &mount.root).ok()?.as_fd()).ok()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Capture: from a running process to an [`Image`] of its objects, or to refusals that name the objects and the causes.
 //!
 //! It looks at the process from outside and leaves it as it is. It must run in the process's mount namespace, in a
-//! process of one thread that may end afterwards: it enters copies of the namespace ([`super::workshop`]).
+//! process of one thread that may end afterwards: it enters copies of the namespace ([`super::private_mount_ns`]).
 //!
 //! - [`captured`]: what objects there are
 //! - [`place`]: where a detached mount can be made again
@@ -34,8 +34,8 @@ use protocol::observation::{FileId, FileKind, Mount, Object};
 use scenarios::Bytes;
 
 use super::image::{DetachedMount, FileImage, Image, InodeImage, MountImage, NameImage};
+use super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, look_at, text};
 use super::table::{Table, below, join, split};
-use super::workshop::{Workshop, Workshops, look_at, text};
 use crate::observe;
 use crate::sys::{self, EntryWatch};
 use object::CapturedObject;
@@ -59,7 +59,7 @@ pub(super) struct Capture<'a> {
     pid: i32,
     table: &'a Table,
     options: Options,
-    workshops: Workshops,
+    private_namespaces: PrivateMountNsCache,
     /// `f_type` of each visible mount that is not covered.
     magic_numbers: BTreeMap<u64, u64>,
     /// The mounts that the process itself sees.
@@ -118,7 +118,7 @@ pub fn process(
         pid,
         table: &table,
         options,
-        workshops: Workshops::default(),
+        private_namespaces: PrivateMountNsCache::default(),
         magic_numbers,
         theirs,
         removed_roots,
@@ -190,17 +190,17 @@ impl Capture<'_> {
                 return;
             }
         };
-        let workshop = match detached.as_ref().map(|mount| self.workshop(mount.base)).transpose() {
-            Ok(workshop) => workshop,
+        let private_ns = match detached.as_ref().map(|mount| self.private_ns(mount.base)).transpose() {
+            Ok(private_ns) => private_ns,
             Err(cause) => {
                 refusals.push(refuse(group[0], cause));
                 return;
             }
         };
         for captured in group {
-            let found = match (&detached, &workshop) {
+            let found = match (&detached, &private_ns) {
                 _ if is_forbidden_device(captured) => Err(Cause::DeviceForbidden),
-                (Some(mount), Some(workshop)) => self.detached_file(captured, mount, workshop),
+                (Some(mount), Some(private_ns)) => self.detached_file(captured, mount, private_ns),
                 _ => self.other_file(captured),
             };
             match found {
@@ -240,12 +240,12 @@ impl Capture<'_> {
         &mut self,
         captured: &CapturedObject,
         mount: &DetachedMount,
-        workshop: &Workshop,
+        private_ns: &PrivateMountNs,
     ) -> Result<usize, Cause> {
         let path = without_slash(&captured.link);
         let stripped: Option<Bytes> = path.0.strip_suffix(DELETED).map(Bytes::from);
-        let is_live = is_at(workshop, &join(&mount.root, &path), captured)
-            && self.is_under(captured, &path, stripped.as_ref(), workshop)?;
+        let is_live = is_at(private_ns, &join(&mount.root, &path), captured)
+            && self.is_under(captured, &path, stripped.as_ref(), private_ns)?;
         let (path, name) = match stripped {
             _ if is_live && self.options.fault != Some(Fault::DeletedSuffixLiteral) => (path, None),
             Some(stripped) => (stripped, Some(mount.base)),
@@ -253,10 +253,10 @@ impl Capture<'_> {
             None => return Err(Cause::NotUnderItsName),
         };
         let name = match name {
-            Some(base) => self.removed(captured, base, &join(&mount.root, &path), workshop)?,
+            Some(base) => self.removed(captured, base, &join(&mount.root, &path), private_ns)?,
             None => NameImage::Live { file: captured.status.file, kind: captured.status.kind },
         };
-        let path = wrong::path(self.options.fault, captured, mount, workshop, path)?;
+        let path = wrong::path(self.options.fault, captured, mount, private_ns, path)?;
         Ok(self.file(captured, path, name))
     }
 
@@ -267,7 +267,7 @@ impl Capture<'_> {
         captured: &CapturedObject,
         path: &Bytes,
         stripped: Option<&Bytes>,
-        at: &Workshop,
+        at: &PrivateMountNs,
     ) -> Result<bool, Cause> {
         if stripped.is_none() || captured.status.kind == FileKind::Directory || captured.status.links < 2 {
             return Ok(true);
@@ -313,13 +313,13 @@ impl Capture<'_> {
         }
         let (base, prefix) = self.table().widest(mount.id).ok_or(Cause::Covered)?;
         let (base, below_base) = (base.id, join(&prefix, &path));
-        let workshop = self.workshop(base)?;
+        let private_ns = self.private_ns(base)?;
         let unstripped = join(&prefix, &stands_there(&captured.link)?);
-        if is_at(&workshop, &unstripped, captured) {
+        if is_at(&private_ns, &unstripped, captured) {
             // It is there under its whole name, out of sight below something that is mounted over that.
             return Err(Cause::Covered);
         }
-        let name = self.removed(captured, base, &below_base, &workshop)?;
+        let name = self.removed(captured, base, &below_base, &private_ns)?;
         Ok(self.file(captured, path, name))
     }
 
@@ -379,8 +379,8 @@ fn refuse(captured: &CapturedObject, cause: Cause) -> Refusal {
 }
 
 /// Whether this path on the bare mount leads to the object.
-fn is_at(workshop: &Workshop, path: &Bytes, captured: &CapturedObject) -> bool {
-    let found = look_at(workshop.root.as_fd(), path).and_then(|fd| observe::status(fd.as_fd()));
+fn is_at(private_ns: &PrivateMountNs, path: &Bytes, captured: &CapturedObject) -> bool {
+    let found = look_at(private_ns.root.as_fd(), path).and_then(|fd| observe::status(fd.as_fd()));
     found.is_ok_and(|found| found.file == captured.status.file)
 }
 

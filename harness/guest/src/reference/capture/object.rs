@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use protocol::observation::{Descriptor, FileStatus, Object};
 use scenarios::Bytes;
 
-use super::super::workshop::text;
+use super::super::private_mount_ns::text;
 use super::flight::{self, Socket};
 use crate::observe::{self, fdinfo, link_text, path_fd, read_file};
 use crate::sys;

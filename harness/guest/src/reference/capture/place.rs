@@ -14,8 +14,8 @@ use protocol::observation::{FileId, FileKind, Mount};
 use scenarios::Bytes;
 
 use super::super::image::DetachedMount;
+use super::super::private_mount_ns::{PrivateMountNs, look_at};
 use super::super::table::{Table, below, join};
-use super::super::workshop::{Workshop, look_at};
 use super::entry::{self, Entry};
 use super::object::CapturedObject;
 use super::refusal::Cause;
@@ -42,10 +42,10 @@ impl Capture<'_> {
         }
         let mut cause = Cause::NoVisibleMount;
         for base in candidates {
-            let workshop = self.workshop(base.id)?;
+            let private_ns = self.private_ns(base.id)?;
             let found = match &statmount {
-                Some((mount, _)) => root_from_table(base, &workshop, &mount.root, group),
-                None => self.found(&workshop, group),
+                Some((mount, _)) => root_from_table(base, &private_ns, &mount.root, group),
+                None => self.found(&private_ns, group),
             };
             match found {
                 Ok(root) => {
@@ -80,18 +80,18 @@ impl Capture<'_> {
     }
 
     /// The root by the objects themselves.
-    fn found(&self, workshop: &Workshop, group: &[&CapturedObject]) -> Result<Bytes, Cause> {
+    fn found(&self, private_ns: &PrivateMountNs, group: &[&CapturedObject]) -> Result<Bytes, Cause> {
         let directories = group.iter().filter(|captured| captured.status.kind == FileKind::Directory);
         let files = group.iter().filter(|captured| captured.status.kind != FileKind::Directory);
         let mut cause = None;
         for captured in directories {
-            match root_of_directory(captured, workshop) {
+            match root_of_directory(captured, private_ns) {
                 Ok(root) => return Ok(root),
                 Err(why) => cause = Some(why),
             }
         }
         for captured in files {
-            match self.root_of_file(captured, workshop) {
+            match self.root_of_file(captured, private_ns) {
                 Ok(root) => return Ok(root),
                 Err(why) => cause = Some(why),
             }
@@ -100,21 +100,21 @@ impl Capture<'_> {
     }
 
     /// From the entry of a file as many steps up as its path has; without an entry by the only name that fits.
-    fn root_of_file(&self, captured: &CapturedObject, workshop: &Workshop) -> Result<Bytes, Cause> {
-        let entry = entry::entry_of(self.watch(), self.proc, captured, workshop)
+    fn root_of_file(&self, captured: &CapturedObject, private_ns: &PrivateMountNs) -> Result<Bytes, Cause> {
+        let entry = entry::entry_of(self.watch(), self.proc, captured, private_ns)
             .map_err(Cause::of("finding its directory entry"))?;
-        let Some(Entry { directory, name }) = entry else { return root_by_name(captured, workshop) };
+        let Some(Entry { directory, name }) = entry else { return root_by_name(captured, private_ns) };
         if !belongs(captured, &directory, &name) {
             return Err(Cause::NoVisibleMount);
         }
         let path = without_slash(&captured.link);
         if path.is_empty() {
-            let parent = reachable(workshop, &directory)?;
+            let parent = reachable(private_ns, &directory)?;
             return Ok(join(&parent, &name));
         }
         let steps = path.0.iter().filter(|&&byte| byte == b'/').count();
         let root = climb(directory, steps)?;
-        reachable(workshop, &root)
+        reachable(private_ns, &root)
     }
 }
 
@@ -135,9 +135,14 @@ fn attributes_of(captured: &CapturedObject, read_only_superblock: bool) -> u64 {
 }
 
 /// The root as the kernel tells it, found on the bare mount.
-fn root_from_table(base: &Mount, workshop: &Workshop, root: &Bytes, group: &[&CapturedObject]) -> Result<Bytes, Cause> {
+fn root_from_table(
+    base: &Mount,
+    private_ns: &PrivateMountNs,
+    root: &Bytes,
+    group: &[&CapturedObject],
+) -> Result<Bytes, Cause> {
     let path = below(&base.root, root).ok_or(Cause::RootNotReachable)?;
-    let fd = look_at(workshop.root.as_fd(), &path).map_err(|_| Cause::RootNotReachable)?;
+    let fd = look_at(private_ns.root.as_fd(), &path).map_err(|_| Cause::RootNotReachable)?;
     // An object that is not under its path may be a deleted one; one that is proves the place.
     let root_itself = group.iter().find(|captured| captured.link.0 == b"/");
     match root_itself {
@@ -152,7 +157,7 @@ fn identity(fd: &OwnedFd) -> Result<FileId, Cause> {
 
 /// From the directory itself up to where `..` stays: that is the root of its mount. The same directory is then
 /// looked for on the bare mount.
-fn root_of_directory(captured: &CapturedObject, workshop: &Workshop) -> Result<Bytes, Cause> {
+fn root_of_directory(captured: &CapturedObject, private_ns: &PrivateMountNs) -> Result<Bytes, Cause> {
     let mut root = captured.fd.try_clone().map_err(Cause::of("dup"))?;
     loop {
         let up = step_up(&root)?;
@@ -163,12 +168,12 @@ fn root_of_directory(captured: &CapturedObject, workshop: &Workshop) -> Result<B
     }
     let wanted = identity(&root)?;
     if let Ok(handle) = sys::handle_of(root.as_fd())
-        && let Ok(found) = sys::open_handle(workshop.root.as_fd(), &handle)
+        && let Ok(found) = sys::open_handle(private_ns.root.as_fd(), &handle)
     {
         // The same handle may mean another directory on another filesystem.
-        return if identity(&found)? == wanted { reachable(workshop, &found) } else { Err(Cause::NoVisibleMount) };
+        return if identity(&found)? == wanted { reachable(private_ns, &found) } else { Err(Cause::NoVisibleMount) };
     }
-    let names = entry::names_of(workshop, wanted).map_err(Cause::of("looking for the mount's root"))?;
+    let names = entry::names_of(private_ns, wanted).map_err(Cause::of("looking for the mount's root"))?;
     names.into_iter().next().ok_or(Cause::RootNotReachable)
 }
 
@@ -186,9 +191,9 @@ fn climb(from: OwnedFd, steps: usize) -> Result<OwnedFd, Cause> {
 }
 
 /// The path of a directory on the bare mount, when one leads to it.
-fn reachable(workshop: &Workshop, fd: &OwnedFd) -> Result<Bytes, Cause> {
-    let path = workshop.path_of(fd.as_fd()).ok_or(Cause::RootNotReachable)?;
-    let found = look_at(workshop.root.as_fd(), &path).map_err(|_| Cause::RootNotReachable)?;
+fn reachable(private_ns: &PrivateMountNs, fd: &OwnedFd) -> Result<Bytes, Cause> {
+    let path = private_ns.path_of(fd.as_fd()).ok_or(Cause::RootNotReachable)?;
+    let found = look_at(private_ns.root.as_fd(), &path).map_err(|_| Cause::RootNotReachable)?;
     if identity(&found)? == identity(fd)? { Ok(path) } else { Err(Cause::RootNotReachable) }
 }
 
@@ -207,12 +212,12 @@ fn belongs(captured: &CapturedObject, directory: &OwnedFd, name: &Bytes) -> bool
 
 /// For what cannot be opened: all names of the file on the bare mount that end in its link text. One is proof, provided
 /// that no name of it is out of sight.
-fn root_by_name(captured: &CapturedObject, workshop: &Workshop) -> Result<Bytes, Cause> {
+fn root_by_name(captured: &CapturedObject, private_ns: &PrivateMountNs) -> Result<Bytes, Cause> {
     let path = without_slash(&captured.link);
-    let names = entry::names_of(workshop, captured.status.file).map_err(Cause::of("looking for the file"))?;
+    let names = entry::names_of(private_ns, captured.status.file).map_err(Cause::of("looking for the file"))?;
     if names.is_empty() {
         let is_here =
-            observe::status(workshop.root.as_fd()).is_ok_and(|at| at.file.device == captured.status.file.device);
+            observe::status(private_ns.root.as_fd()).is_ok_and(|at| at.file.device == captured.status.file.device);
         let nameless = || Cause::Ambiguous("the file cannot be opened, and has no name left to find it by".to_owned());
         return Err(if is_here { nameless() } else { Cause::NoVisibleMount });
     }
@@ -238,8 +243,8 @@ fn root_by_name(captured: &CapturedObject, workshop: &Workshop) -> Result<Bytes,
 
 impl Capture<'_> {
     /// In a copy of the namespace with this mount laid bare, for as long as the value is kept.
-    pub(super) fn workshop(&self, base: u64) -> Result<Workshop, Cause> {
-        self.workshops.enter(self.proc, self.table, base).map_err(Cause::of("laying a visible mount bare"))
+    pub(super) fn private_ns(&self, base: u64) -> Result<PrivateMountNs, Cause> {
+        self.private_namespaces.enter(self.proc, self.table, base).map_err(Cause::of("laying a visible mount bare"))
     }
 
     /// The table of the namespace.

@@ -10,8 +10,8 @@ use protocol::observation::{FileKind, Object};
 use scenarios::Bytes;
 
 use super::super::image::{Contents, DetachedMount, MountImage, NameImage};
+use super::super::private_mount_ns::{PrivateMountNs, reopen};
 use super::super::table::{below, join};
-use super::super::workshop::{Workshop, reopen};
 use super::object::CapturedObject;
 use super::refusal::Cause;
 use super::{Capture, entry};
@@ -23,14 +23,14 @@ pub(super) fn path(
     fault: Option<Fault>,
     captured: &CapturedObject,
     mount: &DetachedMount,
-    workshop: &Workshop,
+    private_ns: &PrivateMountNs,
     path: Bytes,
 ) -> Result<Bytes, Cause> {
     let wrong = match fault {
         Some(Fault::DotNameAsRoot) => path.0.starts_with(b".").then(Bytes::default),
-        Some(Fault::OtherHardLink) => other_name(captured, mount, workshop, &path)?,
-        Some(Fault::SameInodeOtherSubvolume) => twin(captured, mount, workshop, false)?,
-        Some(Fault::SnapshotForSubvolume) => twin(captured, mount, workshop, true)?,
+        Some(Fault::OtherHardLink) => other_name(captured, mount, private_ns, &path)?,
+        Some(Fault::SameInodeOtherSubvolume) => twin(captured, mount, private_ns, false)?,
+        Some(Fault::SnapshotForSubvolume) => twin(captured, mount, private_ns, true)?,
         _ => None,
     };
     Ok(wrong.unwrap_or(path))
@@ -39,7 +39,7 @@ pub(super) fn path(
 fn other_name(
     captured: &CapturedObject,
     mount: &DetachedMount,
-    at: &Workshop,
+    at: &PrivateMountNs,
     path: &Bytes,
 ) -> Result<Option<Bytes>, Cause> {
     let names = entry::names_of(at, captured.status.file).map_err(Cause::of("looking for other names"))?;
@@ -56,7 +56,7 @@ fn below_root(mount: &DetachedMount, name: &Bytes) -> Option<Bytes> {
 fn twin(
     captured: &CapturedObject,
     mount: &DetachedMount,
-    at: &Workshop,
+    at: &PrivateMountNs,
     snapshot: bool,
 ) -> Result<Option<Bytes>, Cause> {
     let proc = at.proc();
@@ -95,8 +95,8 @@ pub(super) fn place(
 ) -> Result<DetachedMount, Cause> {
     let bound = |captured: &&&CapturedObject| captured.link.0 == b"/" && captured.status.kind == FileKind::File;
     let Some(captured) = group.iter().find(bound) else { return Ok(right) };
-    let workshop = capture.workshop(right.base)?;
-    let names = entry::names_of(&workshop, captured.status.file).map_err(Cause::of("looking for other names"))?;
+    let private_ns = capture.private_ns(right.base)?;
+    let names = entry::names_of(&private_ns, captured.status.file).map_err(Cause::of("looking for other names"))?;
     let root = names.into_iter().find(|name| *name != right.root).unwrap_or(right.root);
     Ok(DetachedMount { root, ..right })
 }
@@ -156,8 +156,8 @@ pub(super) fn after_all(capture: &mut Capture<'_>) {
         let Some((_, own)) = places.iter().find(|(index, _)| *index == file.mount) else { continue };
         let other = places.iter().find(|(_, mount)| mount.base == own.base && mount.root != own.root);
         if let (Some((other, mount)), NameImage::Live { file: id, .. }) = (other, &mut file.name)
-            && let Ok(workshop) = capture.workshops.enter(capture.proc, capture.table, mount.base)
-            && let Ok(fd) = super::look_at(workshop.root.as_fd(), &join(&mount.root, &file.path))
+            && let Ok(private_ns) = capture.private_namespaces.enter(capture.proc, capture.table, mount.base)
+            && let Ok(fd) = super::look_at(private_ns.root.as_fd(), &join(&mount.root, &file.path))
             && let Ok(status) = observe::status(fd.as_fd())
         {
             (file.mount, *id) = (*other, status.file);
