@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             if harness::process::interrupt::requested() {
                 return ExitCode::from(harness::exit::INTERRUPTED);
             }
-            eprintln!("error: {}", told(&error));
+            eprintln!("error: {}", render(&error));
             ExitCode::from(match () {
                 () if error.is::<Usage>() => harness::exit::USAGE,
                 () if error.is::<NoMatch>() => harness::exit::NOTHING_RAN,
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 /// An error with its causes, each told once: many already say their cause themselves.
-fn told(error: &anyhow::Error) -> String {
+fn render(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if text.is_empty() {

@@ -82,21 +82,22 @@ mod tests {
         }
     }
 
-    fn told(head: &str, kernel: &str) -> String {
+    fn rendered(head: &str, kernel: &str) -> String {
         unmet(&scenario(head), &trial("reference", Lifecycle::DumpRestore, kernel)).unwrap_or_default()
     }
 
     #[test]
     fn the_reference_engine_dumps_and_restores_and_no_more() {
-        let told = |subject, lifecycle| unmet(&scenario(""), &trial(subject, lifecycle, "6.12")).unwrap_or_default();
+        let rendered =
+            |subject, lifecycle| unmet(&scenario(""), &trial(subject, lifecycle, "6.12")).unwrap_or_default();
         for lifecycle in [Lifecycle::ThreeTimes, Lifecycle::LeaveRunning, Lifecycle::LeaveRunningDump] {
-            assert_eq!(told("reference+fault:attached", lifecycle), "");
+            assert_eq!(rendered("reference+fault:attached", lifecycle), "");
         }
         expect!["the reference engine has no pre-dump, which pre-dump needs"]
-            .assert_eq(&told("reference", Lifecycle::PreDump));
+            .assert_eq(&rendered("reference", Lifecycle::PreDump));
         expect!["the reference engine has no compat-restore, which compat-mode needs"]
-            .assert_eq(&told("reference+fault:attached", Lifecycle::CompatMode));
-        assert_eq!(told("debian:trixie", Lifecycle::PreDump), "");
+            .assert_eq(&rendered("reference+fault:attached", Lifecycle::CompatMode));
+        assert_eq!(rendered("debian:trixie", Lifecycle::PreDump), "");
     }
 
     #[test]
@@ -107,24 +108,27 @@ mod tests {
             soft_dirty,
             ..Ready::default()
         };
-        let told = |lifecycle, soft_dirty| lacking(&scenario(""), lifecycle, &ready(soft_dirty)).unwrap_or_default();
-        assert_eq!(told(Lifecycle::PreDump, true), "");
-        assert_eq!(told(Lifecycle::ThreeTimes, false), "");
+        let rendered =
+            |lifecycle, soft_dirty| lacking(&scenario(""), lifecycle, &ready(soft_dirty)).unwrap_or_default();
+        assert_eq!(rendered(Lifecycle::PreDump, true), "");
+        assert_eq!(rendered(Lifecycle::ThreeTimes, false), "");
         expect![
             "kernel 6.12.5 does not tell which pages were written to (CONFIG_MEM_SOFT_DIRTY), which a pre-dump needs"
         ]
-        .assert_eq(&told(Lifecycle::PreDump, false));
+        .assert_eq(&rendered(Lifecycle::PreDump, false));
     }
 
     #[test]
     fn requirements_are_met_or_named() {
-        assert_eq!(told("", "6.12"), "");
-        assert_eq!(told("requires flavor=ns|host kernel=6.1..6.12", "6.12"), "");
-        expect!["the scenario requires flavor host, this is ns"].assert_eq(&told("requires flavor=host", "6.12"));
+        assert_eq!(rendered("", "6.12"), "");
+        assert_eq!(rendered("requires flavor=ns|host kernel=6.1..6.12", "6.12"), "");
+        expect!["the scenario requires flavor host, this is ns"].assert_eq(&rendered("requires flavor=host", "6.12"));
         expect!["the scenario requires lifecycle leave-running, this is dump-restore"]
-            .assert_eq(&told("requires lifecycle=leave-running", "6.12"));
-        expect!["the scenario requires kernel 7.0.., this is 6.12"].assert_eq(&told("requires kernel=7.0..", "6.12"));
-        expect!["the scenario requires kernel ..6.1, this is 6.12"].assert_eq(&told("requires kernel=..6.1", "6.12"));
+            .assert_eq(&rendered("requires lifecycle=leave-running", "6.12"));
+        expect!["the scenario requires kernel 7.0.., this is 6.12"]
+            .assert_eq(&rendered("requires kernel=7.0..", "6.12"));
+        expect!["the scenario requires kernel ..6.1, this is 6.12"]
+            .assert_eq(&rendered("requires kernel=..6.1", "6.12"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use protocol::Observation;
 use protocol::message::SetupFailure;
 use protocol::observation::{FileKind, LookupKind, MountState, Object, ObjectView, Outcome, Reached};
 use scenarios::Bytes;
-use scenarios::model::{self, Errno, FileKey, How, MountKey, ObjectKind, Prediction, Seen};
+use scenarios::model::{self, Errno, FileKey, How, MountKey, ObjectKind, PredictedObject, Prediction};
 use sha2::{Digest, Sha256};
 
 /// The observer reads no more of a file than this.
@@ -116,7 +116,7 @@ impl Comparison {
         }
     }
 
-    fn object(&mut self, seen: &Seen, view: &ObjectView) {
+    fn object(&mut self, seen: &PredictedObject, view: &ObjectView) {
         let name = seen.name.as_str();
         self.same(name, "link", seen.link.clone(), &view.link);
         self.same(name, "mount state", Some(state_of(seen.state)), &view.mount.state);
@@ -142,7 +142,7 @@ impl Comparison {
         self.lookups(seen, view);
     }
 
-    fn content(&mut self, seen: &Seen, view: &ObjectView) {
+    fn content(&mut self, seen: &PredictedObject, view: &ObjectView) {
         let Some(content) = &view.content else { return };
         let Some(predicted) = &seen.content else {
             self.agreement.unknown += 1;
@@ -160,7 +160,7 @@ impl Comparison {
         }
     }
 
-    fn lookups(&mut self, seen: &Seen, view: &ObjectView) {
+    fn lookups(&mut self, seen: &PredictedObject, view: &ObjectView) {
         let mut predicted: BTreeMap<(Bytes, LookupKind), _> = seen
             .lookups
             .iter()
@@ -225,7 +225,7 @@ impl Comparison {
     }
 
     /// Which descriptors are one open file description.
-    fn descriptions(&mut self, matched: &[(&Seen, &ObjectView)], observation: &Observation) {
+    fn descriptions(&mut self, matched: &[(&PredictedObject, &ObjectView)], observation: &Observation) {
         for (index, (one, one_view)) in matched.iter().enumerate() {
             for (other, other_view) in &matched[index + 1..] {
                 let (Some(a), Some(b)) = (one.description, other.description) else { continue };

@@ -10,21 +10,21 @@
 //! - `blame`: who made a pack fail
 //! - `patience`: how long a trial is waited for
 //! - [`order`]: what teaches most runs first
-//! - `again`: what two runs of one trial come to
+//! - `retry`: what two runs of one trial come to
 //! - [`confirm`]: which failures are run again
 //! - `suspicion`: which trials cost their machine
 //! - `work`: what workers share, what they tell
-//! - `taken`: branches of criu that were taken
+//! - `hits`: branches of criu that were taken
 
-mod again;
 mod blame;
 pub mod confirm;
+mod coverage_hits;
 pub mod order;
 mod pack;
 pub(crate) mod patience;
+mod retry;
 pub mod sharing;
 mod suspicion;
-mod taken;
 mod work;
 
 use std::sync::Arc;
@@ -37,9 +37,9 @@ use protocol::message::{Engine, Request, TrialReport, TrialRequest};
 use crate::judge::{Context, Judgement, Signature, Verdict, judge};
 use crate::machine::{Machine, MachineError, Traces};
 pub use confirm::Confirm;
+pub use coverage_hits::CoverageHits;
 use patience::{Patience, wait_for_report};
 use suspicion::suspicious;
-pub use taken::Taken;
 pub(crate) use work::ACTION_TIME_LIMIT;
 pub use work::{Known, News, Over, Policy, Task, Work};
 
@@ -145,7 +145,7 @@ impl Worker<'_> {
             if over.judgement.verdict == Verdict::NotRun {
                 break;
             }
-            over = again::both(over, self.confirmed(&task));
+            over = retry::both(over, self.confirmed(&task));
         }
         Over { task, seconds: start.elapsed().as_secs_f64(), ..over }
     }
@@ -156,7 +156,7 @@ impl Worker<'_> {
             Attempt::Over(over) => *over,
             Attempt::Interrupted => Over::not_run(task, "interrupted"),
             Attempt::Died { error, traces, .. } => {
-                let judgement = (self.shared.known)(&task.trial, None, again::verdict_on(&error));
+                let judgement = (self.shared.known)(&task.trial, None, retry::verdict_on(&error));
                 Over { judgement, traces, ..Over::not_run(task, "") }
             }
         }
@@ -167,12 +167,12 @@ impl Worker<'_> {
         let usual = if self.shared.policy.thorough { Care::Thorough } else { Care::Usual };
         match self.attempt(task, usual) {
             Attempt::Interrupted => Over::not_run(task.clone(), "interrupted"),
-            Attempt::Over(over) if again::is_unexpected(&over.judgement) => {
+            Attempt::Over(over) if retry::is_unexpected(&over.judgement) => {
                 let signature = Signature::of(&over.judgement);
                 if self.shared.policy.confirm.has(&signature) {
                     return *over;
                 }
-                let over = again::confirmed(*over, self.shared.policy.retries, self.shared.policy.campaign, || {
+                let over = retry::confirmed(*over, self.shared.policy.retries, self.shared.policy.campaign, || {
                     // Whatever the last trial left in the machine must not make the second result.
                     self.running = None;
                     self.attempt(task, Care::Thorough)
@@ -181,8 +181,8 @@ impl Worker<'_> {
                 over
             }
             Attempt::Over(over) => *over,
-            Attempt::Died { error, traces, trials_before } => again::blamed(
-                again::Death { error, traces, trials_before },
+            Attempt::Died { error, traces, trials_before } => retry::blamed(
+                retry::Death { error, traces, trials_before },
                 self.attempt(task, usual),
                 task,
                 |judgement| (self.shared.known)(&task.trial, None, judgement),
@@ -204,8 +204,8 @@ impl Worker<'_> {
                 if report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
                     self.running = None;
                 }
-                let (task, taken) = (task.clone(), Arc::new(Taken::new(arcs)));
-                Attempt::Over(Box::new(Over { task, judgement, report, criu, seconds: 0.0, traces, taken }))
+                let (task, hits) = (task.clone(), Arc::new(CoverageHits::new(arcs)));
+                Attempt::Over(Box::new(Over { task, judgement, report, criu, seconds: 0.0, traces, hits }))
             }
             Err(error) => {
                 self.running = None;

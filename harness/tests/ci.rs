@@ -198,8 +198,8 @@ fn commands() -> Result<(), Failed> {
             let parts: Vec<String> = parts.iter().map(|part| part.display().to_string()).collect();
             format!("zdtm-detached report {} --report html=report.html", parts.join(" "))
         });
-        let told = place.run(&line)?;
-        let last = told.lines().last().unwrap_or_default();
+        let printed = place.run(&line)?;
+        let last = printed.lines().last().unwrap_or_default();
         check(last == format!("result: {} passed, 0 failed, 0 skipped", all.len()), &format!("{name}: {last}"))?;
         check(folder.path().join("report.html").is_file(), &format!("{name}: no page"))?;
     }

@@ -27,7 +27,7 @@ fn zdtm(arguments: &[&str], folder: &Path) -> Command {
     command
 }
 
-fn told(output: &Output) -> String {
+fn rendered(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
 }
@@ -40,7 +40,7 @@ fn stock_criu_in_every_lifecycle() {
         command.args(["--lifecycle", lifecycle.word()]);
     }
     let output = command.args(["--report", "json=report.json"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", rendered(&output));
     let report: Value = serde_json::from_slice(&std::fs::read(folder.path().join("report.json")).unwrap()).unwrap();
     let trials = report["trials"].as_array().unwrap();
     assert_eq!(trials.len(), 2 * Lifecycle::ALL.len());
@@ -60,9 +60,9 @@ fn a_shell_reads_commands_from_a_pipe_beside_the_process_of_a_failed_dump() {
                     echo oops >&2; exit 7\n";
     shell.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
     let output = shell.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(7), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(7), "{}", rendered(&output));
     let seen = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(seen, "/f (deleted)\n1\nthere\n/f (deleted)\n", "{}", told(&output));
+    assert_eq!(seen, "/f (deleted)\n1\nthere\n/f (deleted)\n", "{}", rendered(&output));
     let said = String::from_utf8_lossy(&output.stderr);
     for line in ["dump: failed with status 1", "Can't lookup mount=", "the process; enter [COMMAND]", "\noops\n"] {
         assert!(said.contains(line), "{line:?} is not in:\n{said}");
@@ -134,28 +134,28 @@ fn a_long_scenario_becomes_a_short_one_that_fails_in_the_same_way() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = [&["shrink", "in-flight/two-mounts@tmpfs,subdir", "-o", "short.scn"][..], &FAULTY].concat();
     let output = zdtm(&arguments, folder.path()).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", rendered(&output));
     let said = String::from_utf8_lossy(&output.stdout);
     let last = said.lines().find(|line| line.ends_with(": short.scn")).expect("a line that sums up");
     let steps: usize = last.split_whitespace().nth(2).unwrap().parse().unwrap();
     assert!(last.starts_with("16 -> ") && steps <= 8, "{last}");
     let replay = zdtm(&[&["run", "./short.scn"][..], &FAULTY].concat(), folder.path()).output().unwrap();
-    assert!(told(&replay).contains("fail(wrong-path)"), "{}", told(&replay));
+    assert!(rendered(&replay).contains("fail(wrong-path)"), "{}", rendered(&replay));
 }
 
 #[test]
 fn a_finding_shows_with_its_criu_and_is_gone_with_the_reference_engine() {
     let folder = tempfile::tempdir().unwrap();
     let shown = zdtm(&["finding", "check", "50"], folder.path()).output().unwrap();
-    assert!(told(&shown).contains("050  shows ") && shown.status.code() == Some(0), "{}", told(&shown));
+    assert!(rendered(&shown).contains("050  shows ") && shown.status.code() == Some(0), "{}", rendered(&shown));
     let arguments = ["finding", "check", "50", "--subject", "reference"];
     let gone = zdtm(&arguments, folder.path()).output().unwrap();
-    assert!(told(&gone).contains("050  gone ") && gone.status.code() == Some(0), "{}", told(&gone));
+    assert!(rendered(&gone).contains("050  gone ") && gone.status.code() == Some(0), "{}", rendered(&gone));
     let unknown = zdtm(&["finding", "check", "999"], folder.path()).output().unwrap();
     assert!(
-        told(&unknown).contains("there is no finding 999") && unknown.status.code() == Some(2),
+        rendered(&unknown).contains("there is no finding 999") && unknown.status.code() == Some(2),
         "{}",
-        told(&unknown)
+        rendered(&unknown)
     );
 }
 
@@ -164,8 +164,8 @@ fn what_does_not_fail_is_not_shrunk() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["shrink", "in-flight/two-mounts@tmpfs,subdir", "--backend", "host", "--subject", "reference"];
     let output = zdtm(&arguments, folder.path()).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-    assert!(told(&output).contains("does not fail here"), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", rendered(&output));
+    assert!(rendered(&output).contains("does not fail here"), "{}", rendered(&output));
     let ambiguous = zdtm(&["shrink", "in-flight/two-mounts"], folder.path()).output().unwrap();
-    assert_eq!(ambiguous.status.code(), Some(2), "{}", told(&ambiguous));
+    assert_eq!(ambiguous.status.code(), Some(2), "{}", rendered(&ambiguous));
 }

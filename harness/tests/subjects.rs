@@ -48,7 +48,7 @@ fn zdtm(arguments: &[&str]) -> Output {
     command.output().expect("the program under test was built with the test")
 }
 
-fn told(output: &Output) -> String {
+fn rendered(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
 }
@@ -59,7 +59,7 @@ fn sources() -> PathBuf {
     if !folder.join("Makefile.versions").is_file() {
         let _ = std::fs::remove_dir_all(&folder);
         let output = zdtm(&["image", "source", "criu", "--to", folder.to_str().expect("cargo's paths are UTF-8")]);
-        assert!(output.status.success(), "{}", told(&output));
+        assert!(output.status.success(), "{}", rendered(&output));
     }
     folder
 }
@@ -92,7 +92,8 @@ fn subject(patch: Option<&Path>) -> String {
 fn gate(base: &str, candidate: &str, more: &[&str]) -> (Option<i32>, Value) {
     let fixed = ["gate", "--base", base, "--candidate", candidate, "--format", "json"];
     let output = zdtm(&[&fixed, more].concat());
-    let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{}", told(&output)));
+    let document =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{}", rendered(&output)));
     (output.status.code(), document)
 }
 
@@ -126,16 +127,16 @@ fn a_tree_against_itself_is_the_same_also_from_a_saved_report() {
     let saved = Path::new(env!("CARGO_TARGET_TMPDIR")).join("base.json");
     let report = format!("json={}", saved.display());
     let output = zdtm(&["run", CONTROLS, "--subject", &clean, "--report", &report]);
-    assert_eq!(output.status.code(), Some(0), "stock sources end as expected: {}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "stock sources end as expected: {}", rendered(&output));
     let saved = saved.to_str().expect("cargo's paths are UTF-8");
     let (status, document) = gate(saved, &clean, &[CONTROLS]);
     assert_eq!((status, &document["same"]), (Some(0), &2.into()), "{document:#}");
     let output = zdtm(&["gate", "--base", saved, "--candidate", &clean, CONTROLS, "--kernel", "7.3"]);
-    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(2), "{}", rendered(&output));
     assert!(
-        told(&output).contains("it has no result of sharing/control@ext4/ns/dump-restore/7.3"),
+        rendered(&output).contains("it has no result of sharing/control@ext4/ns/dump-restore/7.3"),
         "{}",
-        told(&output)
+        rendered(&output)
     );
 }
 
@@ -149,16 +150,20 @@ fn steps_of_a_bisection_end_as_git_wants() {
     };
     let with = |patch: &Path| step(&["--patch", patch.to_str().expect("cargo's paths are UTF-8")]);
     let good = step(&[]);
-    assert_eq!(good.status.code(), Some(0), "{}", told(&good));
+    assert_eq!(good.status.code(), Some(0), "{}", rendered(&good));
     let bad = with(&patch("position-lost.patch", POSITION_LOST));
-    assert_eq!(bad.status.code(), Some(1), "{}", told(&bad));
+    assert_eq!(bad.status.code(), Some(1), "{}", rendered(&bad));
     let broken = with(&patch("no-c.patch", NO_C));
-    assert_eq!(broken.status.code(), Some(125), "{}", told(&broken));
-    assert!(told(&broken).contains("has no member named") && told(&broken).contains("nonsense"), "{}", told(&broken));
+    assert_eq!(broken.status.code(), Some(125), "{}", rendered(&broken));
+    assert!(
+        rendered(&broken).contains("has no member named") && rendered(&broken).contains("nonsense"),
+        "{}",
+        rendered(&broken)
+    );
     let wrong = step(&["--kernel", "5.10"]);
-    assert_eq!(wrong.status.code(), Some(255), "{}", told(&wrong));
+    assert_eq!(wrong.status.code(), Some(255), "{}", rendered(&wrong));
     let unknown = step(&["--no-such-option"]);
-    assert_eq!(unknown.status.code(), Some(255), "{}", told(&unknown));
+    assert_eq!(unknown.status.code(), Some(255), "{}", rendered(&unknown));
 }
 
 #[test]
@@ -166,12 +171,12 @@ fn a_tree_that_does_not_build_because_of_the_headers_is_told_which_suite_to_try(
     let _turn = turn();
     let own = subject(Some(&patch("own-structure.patch", OWN_STRUCTURE)));
     let output = zdtm(&["image", "build", "--subject", &own]);
-    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
-    let told = told(&output);
-    assert!(told.contains("redefinition of 'struct mnt_id_req'"), "{told}");
+    assert_eq!(output.status.code(), Some(3), "{}", rendered(&output));
+    let rendered = rendered(&output);
+    assert!(rendered.contains("redefinition of 'struct mnt_id_req'"), "{rendered}");
     let advice =
         "The headers of trixie define struct mnt_id_req, which this tree defines as well. Try +build=bookworm.";
-    assert!(told.contains(advice), "{told}");
+    assert!(rendered.contains(advice), "{rendered}");
 }
 
 #[test]
@@ -179,7 +184,7 @@ fn a_criu_that_counts_ends_as_any_other_and_a_campaign_keeps_what_takes_new_bran
     let _turn = turn();
     let counting = format!("{}+coverage", subject(None));
     let output = zdtm(&["run", CONTROLS, "--subject", &counting]);
-    assert_eq!(output.status.code(), Some(0), "it ends as without counters: {}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "it ends as without counters: {}", rendered(&output));
     let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is ours");
     let folder = state.path().to_str().expect("cargo's paths are UTF-8");
     // What stock criu is known to lose would be made smaller for a while.
@@ -190,7 +195,7 @@ fn a_criu_that_counts_ends_as_any_other_and_a_campaign_keeps_what_takes_new_bran
     let fixed = ["--controls", "--programs", "20", "--without", "overlay,ramfs,odd-names,bind,rbind,move"];
     let campaign = ["fuzz", "--subject", &counting, "--state", folder, "--known", known, "--format", "json"];
     let output = zdtm(&[&campaign[..], &fixed].concat());
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", rendered(&output)));
     // Whatever it does, criu takes thousands; not all programs that take more of them also have it log something new.
     assert!(document["arcs"].as_u64() > Some(4000), "{document:#}");
     assert!(document["kept_for_arcs"].as_u64() > Some(0), "{document:#}");
@@ -205,8 +210,14 @@ fn a_patch_that_does_not_apply_names_file_and_hunk() {
     let text = "--- a/criu/files-reg.c\n+++ b/criu/files-reg.c\n@@ -1,3 +1,3 @@\n no such\n-line\n+here\n at all\n";
     std::fs::write(&file, text).expect("the target folder is ours");
     let output = zdtm(&["image", "build", "--subject", &subject(Some(&file))]);
-    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
-    let told = told(&output);
-    assert!(told.contains("stale.patch does not apply") || told.contains("stale.patch: does not apply"), "{told}");
-    assert!(told.contains("patching file criu/files-reg.c") && told.contains("Hunk #1 FAILED at 1."), "{told}");
+    assert_eq!(output.status.code(), Some(3), "{}", rendered(&output));
+    let rendered = rendered(&output);
+    assert!(
+        rendered.contains("stale.patch does not apply") || rendered.contains("stale.patch: does not apply"),
+        "{rendered}"
+    );
+    assert!(
+        rendered.contains("patching file criu/files-reg.c") && rendered.contains("Hunk #1 FAILED at 1."),
+        "{rendered}"
+    );
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use harness::cache::progress::{Progress, Step};
 use harness::image::{Settings, Store, default_cache_dir, tree};
-use harness::vm::shelf::Kept;
-use harness::vm::{Accelerator, Clones, QemuProgram, Shelf, Vm, VmSpec};
+use harness::vm::template_cache::TemplateHandle;
+use harness::vm::{Accelerator, Clones, QemuProgram, TemplateCache, Vm, VmSpec};
 use harness::vm::{AcceleratorChoice, kvm};
 use libtest_mimic::{Arguments, Failed, Trial};
 use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
@@ -92,7 +92,7 @@ impl Rig {
         })
     }
 
-    fn shelf(&self) -> Shelf {
+    fn template_cache(&self) -> TemplateCache {
         let made = Arc::clone(&self.made);
         let progress: Arc<dyn Progress> = Arc::new(move |step: Step<'_>| {
             if let Step::Note { text } = step
@@ -101,11 +101,11 @@ impl Rig {
                 made.fetch_add(1, Ordering::SeqCst);
             }
         });
-        Shelf::at(&self.place, progress)
+        TemplateCache::at(&self.place, progress)
     }
 
-    fn kept(&self) -> Result<Kept, Failed> {
-        Ok(self.shelf().template(&self.spec, soon())?)
+    fn template(&self) -> Result<TemplateHandle, Failed> {
+        Ok(self.template_cache().template(&self.spec, soon())?)
     }
 
     fn spec(&self) -> VmSpec {
@@ -114,7 +114,7 @@ impl Rig {
     }
 
     fn copy(&self) -> Result<Vm, Failed> {
-        Ok(self.kept()?.template().copy(&self.spec(), soon())?.wake(soon())?)
+        Ok(self.template()?.template().copy(&self.spec(), soon())?.wake(soon())?)
     }
 }
 
@@ -142,22 +142,22 @@ fn trial(vm: &mut Vm, engine: Engine, flavor: Flavor, program: &str) -> Result<T
 fn two_runs_at_once_make_one_template(rig: &Rig) -> Result<(), Failed> {
     let _turn = rig.turn.lock();
     let before = rig.made.load(Ordering::SeqCst);
-    let folder = rig.shelf().all()?;
+    let folder = rig.template_cache().all()?;
     std::thread::scope(|scope| -> Result<(), Failed> {
-        let other = scope.spawn(|| rig.kept().map(drop).map_err(|error| format!("{error:?}")));
-        rig.kept()?;
+        let other = scope.spawn(|| rig.template().map(drop).map_err(|error| format!("{error:?}")));
+        rig.template()?;
         Ok(other.join().map_err(|_| "it panicked")??)
     })?;
     let expected = usize::from(folder.is_empty());
     assert_eq!(rig.made.load(Ordering::SeqCst) - before, expected, "templates were made");
-    assert_eq!(rig.shelf().all()?.len(), 1);
+    assert_eq!(rig.template_cache().all()?.len(), 1);
     Ok(())
 }
 
 fn a_copy_answers_and_runs_trials(rig: &Rig) -> Result<(), Failed> {
-    let kept = rig.kept()?;
-    let mut vm = kept.template().copy(&rig.spec(), soon())?.wake(soon())?;
-    let (then, now) = (kept.template().ready(), vm.ready());
+    let template = rig.template()?;
+    let mut vm = template.template().copy(&rig.spec(), soon())?.wake(soon())?;
+    let (then, now) = (template.template().ready(), vm.ready());
     assert_eq!((&now.kernel, &now.criu, &now.filesystems), (&then.kernel, &then.criu, &then.filesystems));
     assert!(now.uptime_ms > then.uptime_ms, "it went on from where the template stopped: {now:?}");
     let program = "mount ext4 a\nwrite a/f \"hello\"\nfd0 = open a/f rdwr\n";
@@ -173,8 +173,8 @@ fn a_copy_answers_and_runs_trials(rig: &Rig) -> Result<(), Failed> {
 
 /// The program writes beside its top directory, where nothing is cleared away.
 fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
-    let kept = rig.kept()?;
-    let ram = kept.folder().join("ram");
+    let template = rig.template()?;
+    let ram = template.folder().join("ram");
     let before = fs::read(&ram)?;
     let there = |vm: &mut Vm| -> Result<bool, Failed> {
         let report = trial(vm, Engine::Criu, Flavor::Host, "symlink \"/t\" up\nfd0 = open up/left rdonly\n")?;
@@ -197,7 +197,7 @@ fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
 }
 
 fn one_that_waits_is_as_good(rig: &Rig) -> Result<(), Failed> {
-    let clones = Clones::new(rig.kept()?, rig.spec.clone(), &rig.work);
+    let clones = Clones::new(rig.template()?, rig.spec.clone(), &rig.work);
     clones.keep_one_waiting();
     let waited = clones.vm(&rig.spec().directory, soon())?;
     assert!(waited.directory().ends_with("waiting-0"), "{:?}", waited.directory());
@@ -209,7 +209,7 @@ fn one_that_waits_is_as_good(rig: &Rig) -> Result<(), Failed> {
 
 fn a_damaged_template_is_made_anew(rig: &Rig) -> Result<(), Failed> {
     let _turn = rig.turn.lock();
-    let folder = rig.kept()?.folder().to_owned();
+    let folder = rig.template()?.folder().to_owned();
     let state = folder.join("state");
     let mut bytes = fs::read(&state)?;
     let middle = bytes.len() / 2;
@@ -224,10 +224,10 @@ fn a_damaged_template_is_made_anew(rig: &Rig) -> Result<(), Failed> {
 
 /// A copy with another size of memory is refused by QEMU.
 fn where_copies_do_not_work_machines_boot(rig: &Rig) -> Result<(), Failed> {
-    let kept = rig.kept()?;
-    let folder = kept.folder().to_owned();
+    let template = rig.template()?;
+    let folder = template.folder().to_owned();
     let wrong = VmSpec { memory_mib: rig.spec.memory_mib + 64, ..rig.spec.clone() };
-    let clones = Clones::new(kept, wrong, &rig.work);
+    let clones = Clones::new(template, wrong, &rig.work);
     let vm = clones.vm(&rig.spec().directory, soon())?;
     assert!(fs::read_to_string(vm.directory().join("qemu-command"))?.contains("-kernel"));
     assert!(!folder.join("bill.json").exists(), "the next run would trust it");

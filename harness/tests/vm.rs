@@ -68,7 +68,7 @@ fn packed_controls() -> Result<(), Failed> {
     let done = run.done.get_or_init(|| run.go()).as_ref()?;
     let shares = |trial: &Value| done.trials.iter().filter(|other| other["seconds"] == trial["seconds"]).count();
     let most = done.trials.iter().map(shares).max().unwrap_or_default();
-    if most < 4 { Err(format!("at most {most} programs shared a process\n{}", done.told).into()) } else { Ok(()) }
+    if most < 4 { Err(format!("at most {most} programs shared a process\n{}", done.output).into()) } else { Ok(()) }
 }
 
 /// The one run of all chosen scenarios.
@@ -83,7 +83,7 @@ struct Run {
 struct Done {
     trials: Vec<Value>,
     /// Exit status and output, for people.
-    told: String,
+    output: String,
     status: Option<i32>,
 }
 
@@ -92,13 +92,13 @@ impl Run {
         let done = self.done.get_or_init(|| self.go()).as_ref()?;
         let mine: Vec<&Value> = done.trials.iter().filter(|trial| trial["scenario"] == scenario).collect();
         let [trial] = mine.as_slice() else {
-            return Err(format!("expected one trial of it, got {}\n{}", mine.len(), done.told).into());
+            return Err(format!("expected one trial of it, got {}\n{}", mine.len(), done.output).into());
         };
         if trial["verdict"] != verdict || trial["kind"].as_str() != kind {
             return Err(format!("expected {verdict} {kind:?}, got {trial:#}").into());
         }
         if done.status != Some(0) || done.trials.len() != self.scenarios.len() {
-            return Err(format!("expected exit status 0 and no other trials\n{}", done.told).into());
+            return Err(format!("expected exit status 0 and no other trials\n{}", done.output).into());
         }
         Ok(())
     }
@@ -115,10 +115,10 @@ impl Run {
             .output()
             .map_err(|error| error.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let told = format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
-        let document = std::fs::read(&report).map_err(|error| format!("no report: {error}\n{told}"))?;
-        let document: Value = serde_json::from_slice(&document).map_err(|error| format!("{error}\n{told}"))?;
+        let printed = format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
+        let document = std::fs::read(&report).map_err(|error| format!("no report: {error}\n{printed}"))?;
+        let document: Value = serde_json::from_slice(&document).map_err(|error| format!("{error}\n{printed}"))?;
         let trials = document["trials"].as_array().cloned().unwrap_or_default();
-        Ok(Done { trials, told, status: output.status.code() })
+        Ok(Done { trials, output: printed, status: output.status.code() })
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 
 use vocabulary::Flavor;
 
-use crate::grammar::{Apart, Argument, Item, Kind, apart};
+use crate::grammar::{Argument, Item, Kind, StepParts, decompose};
 use crate::program::{Filesystem, ObjectName, Program, Step};
 use crate::text::print_step;
 use crate::{Outcome, Scenario};
@@ -145,11 +145,11 @@ impl Checker {
 
     /// The faults of the next step. Its effects are taken over as far as they make sense.
     pub fn step(&mut self, step: &Step) -> Vec<Fault> {
-        self.step_apart(step, &apart(step))
+        self.step_in_parts(step, &decompose(step))
     }
 
-    /// The same of a step that is taken apart already.
-    pub(crate) fn step_apart(&mut self, step: &Step, parts: &Apart) -> Vec<Fault> {
+    /// The same for a step that is decomposed already.
+    pub(crate) fn step_in_parts(&mut self, step: &Step, parts: &StepParts) -> Vec<Fault> {
         let index = self.steps;
         self.steps += 1;
         let mut faults = Vec::new();
@@ -216,7 +216,7 @@ impl Checker {
             if !matches!(line.step, Step::Assert { .. }) {
                 continue;
             }
-            let Apart { slots, .. } = apart(&line.step);
+            let StepParts { slots, .. } = decompose(&line.step);
             for (argument, items) in slots.iter().enumerate() {
                 for (nth, item) in items.iter().enumerate() {
                     let Item::Object(name) = item else { continue };

@@ -5,17 +5,17 @@
 //! one kernel or namespace has only once (the superblock of `/proc`, of queues) would show one program's mount to
 //! the other. And no path may lead out of the top directory, or lead elsewhere there than in a root of its own.
 
-use crate::grammar::{Apart, Item, apart};
+use crate::grammar::{Item, StepParts, decompose};
 use crate::program::{Filesystem, LockKind, Place};
 use crate::{Bytes, Step};
 
 /// Whether the step means below a top directory among others what it means alone.
 pub fn is_shareable(step: &Step) -> bool {
-    is_shareable_apart(step, &apart(step))
+    is_shareable_in_parts(step, &decompose(step))
 }
 
-/// The same of a step that is taken apart already.
-pub(crate) fn is_shareable_apart(step: &Step, parts: &Apart) -> bool {
+/// The same for a step that is decomposed already.
+pub(crate) fn is_shareable_in_parts(step: &Step, parts: &StepParts) -> bool {
     let kind = match step {
         Step::Chdir { .. } | Step::Chroot { .. } | Step::PivotRoot { .. } => false,
         // One superblock for all in a PID, network or IPC namespace.

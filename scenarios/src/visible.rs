@@ -19,7 +19,7 @@ use std::fmt;
 use vocabulary::{Flavor, Lifecycle};
 
 use crate::capability::{Base, profile};
-use crate::model::{Model, MountState, Refusal, Seen};
+use crate::model::{Model, MountState, PredictedObject, Refusal};
 use crate::program::{Claim, Line, ObjectName};
 use crate::text::{print_program, print_step};
 use crate::{Outcome, Program, Scenario, Step, check};
@@ -157,8 +157,8 @@ fn derive(scenario: &Scenario) -> Result<Scenario, Why> {
 }
 
 /// What must hold: where each object is, its link, and of the scenario's own assertions those that the model confirms.
-fn assertions(program: &Program, model: &Model, objects: &[Seen]) -> Vec<Step> {
-    let moved = |seen: &Seen| match seen.name.as_str() {
+fn assertions(program: &Program, model: &Model, objects: &[PredictedObject]) -> Vec<Step> {
+    let moved = |seen: &PredictedObject| match seen.name.as_str() {
         "cwd" => program.steps.iter().any(|line| matches!(line.step, Step::Chdir { .. } | Step::PivotRoot { .. })),
         "root" => program.steps.iter().any(|line| matches!(line.step, Step::Chroot { .. } | Step::PivotRoot { .. })),
         "exe" => false,

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 use scenarios::check::Checker;
-use scenarios::live::{self, Exhaustive, Terms};
+use scenarios::live::{self, Exhaustive, Limits};
 use scenarios::model::{Entry, EntryKind, FileKey, Model, MountKey, Prediction, Reached};
 use scenarios::program::{Line, ObjectName, OpenFlag, Place, Step};
 use scenarios::{Bytes, Program, text};
 
 fn all(depth: usize, visible: bool) -> Exhaustive {
-    Exhaustive::new(depth, &Terms { disks: false, ..Terms::default() }, visible)
+    Exhaustive::new(depth, &Limits { disks: false, ..Limits::default() }, visible)
 }
 
 /// Of each length: how many there are, and how many are certain to be restorable.
@@ -76,19 +76,19 @@ fn a_greater_depth_begins_with_the_smaller_ones() {
 #[test]
 fn what_is_forbidden_does_not_come() {
     let without = "chdir,symlink".parse().unwrap();
-    let terms = Terms { without, ..Terms::default() };
-    for program in Exhaustive::new(4, &terms, false) {
+    let limits = Limits { without, ..Limits::default() };
+    for program in Exhaustive::new(4, &limits, false) {
         let forbidden = program.steps.iter().find(|line| without.forbids(&line.step));
         assert!(forbidden.is_none(), "{}", text::print_program(&program));
     }
-    let shared = Terms { shares: true, ..Terms::default() };
+    let shared = Limits { shares: true, ..Limits::default() };
     let is_alone = |program: &Program| program.steps.iter().any(|line| matches!(line.step, Step::Chdir { .. }));
     assert!(!Exhaustive::new(4, &shared, false).any(|program| is_alone(&program)));
 }
 
 /// Everything that the model predicts and every flag, with numbers in the order in which they come, for one way to call
 /// the names.
-struct Told<'a> {
+struct Renderer<'a> {
     prediction: &'a Prediction,
     called: &'a BTreeMap<Vec<u8>, char>,
     files: Vec<FileKey>,
@@ -96,7 +96,7 @@ struct Told<'a> {
     out: String,
 }
 
-impl Told<'_> {
+impl Renderer<'_> {
     fn text(&self, text: &Bytes) -> String {
         let whole = String::from_utf8(text.0.clone()).expect("plain names");
         let called = |part: &str| {
@@ -114,7 +114,7 @@ impl Told<'_> {
             .expect("a string takes everything");
     }
 
-    fn tell(mut self, flags: &BTreeMap<String, String>) -> String {
+    fn render(mut self, flags: &BTreeMap<String, String>) -> String {
         let mut descriptions = Vec::new();
         for seen in &self.prediction.objects {
             // Objects are told in their order, not by their names.
@@ -159,7 +159,7 @@ fn number<T: PartialEq>(known: &mut Vec<T>, one: T) -> usize {
 }
 
 /// What is seen of a program, up to a renaming: of all ways to call the names `0`, `1`, ... the first one.
-fn told(program: &Program, model: &Model) -> String {
+fn rendered(program: &Program, model: &Model) -> String {
     let mut flags = BTreeMap::new();
     for line in &program.steps {
         match &line.step {
@@ -186,12 +186,12 @@ fn told(program: &Program, model: &Model) -> String {
         2 => &["01", "10"],
         _ => &["012", "021", "102", "120", "201", "210"],
     };
-    let tell = |way: &&str| {
+    let render = |way: &&str| {
         let called = used.iter().cloned().zip(way.chars()).collect();
         let (files, mounts) = (Vec::new(), Vec::new());
-        Told { prediction: &prediction, called: &called, files, mounts, out: String::new() }.tell(&flags)
+        Renderer { prediction: &prediction, called: &called, files, mounts, out: String::new() }.render(&flags)
     };
-    ways.iter().map(tell).min().expect("there is a way")
+    ways.iter().map(render).min().expect("there is a way")
 }
 
 /// Every step that could be meant, of two names in paths of one or two, whatever there is.
@@ -279,7 +279,7 @@ impl Brute<'_> {
 /// Everything of use that brute force finds looks like something that is enumerated.
 fn nothing_is_missing(depth: usize, visible: bool, beginnings: &[&str], last: &dyn Fn(&Step) -> bool) {
     let known: HashSet<String> =
-        all(depth, visible).map(|program| told(&program, &Model::run(&program).expect("it lives"))).collect();
+        all(depth, visible).map(|program| rendered(&program, &Model::run(&program).expect("it lives"))).collect();
     let (mut looked, mut of_use) = (HashSet::new(), 0);
     let mut visit = |program: &Program, model: &Model| {
         let detaches = program.steps.iter().any(|line| matches!(line.step, Step::Unmount { .. }));
@@ -288,9 +288,9 @@ fn nothing_is_missing(depth: usize, visible: bool, beginnings: &[&str], last: &d
         let is_of_use = if visible { !detaches && holds } else { survey.has_detached && model.is_restorable() };
         if is_of_use {
             of_use += 1;
-            let told = told(program, model);
-            assert!(known.contains(&told), "{}\n{told}", text::print_program(program));
-            looked.insert(told);
+            let rendered = rendered(program, model);
+            assert!(known.contains(&rendered), "{}\n{rendered}", text::print_program(program));
+            looked.insert(rendered);
         }
     };
     let mut brute = Brute { last, visit: &mut visit, vocabulary: BTreeMap::new() };

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use arbtest::arbitrary::Unstructured;
-use scenarios::grammar::{apart, forms};
-use scenarios::live::{self, KINDS, Swarm, Terms};
+use scenarios::grammar::{decompose, forms};
+use scenarios::live::{self, KINDS, Limits, Swarm};
 use scenarios::model::{Model, MountState};
 use scenarios::program::Claim;
 use scenarios::{Program, Scenario, Step, check, fuzz, text};
@@ -15,18 +15,18 @@ use scenarios::{Program, Scenario, Step, check, fuzz, text};
 const IMPOSSIBLE: &[(&str, &str, &str)] = &[];
 
 fn verbs(program: &Program) -> Vec<&'static str> {
-    program.steps.iter().map(|line| apart(&line.step).form.verb).collect()
+    program.steps.iter().map(|line| decompose(&line.step).form.verb).collect()
 }
 
 fn program(seed: u64) -> Program {
-    live::program(&mut Unstructured::new(&live::noise(seed)), &Terms::default())
+    live::program(&mut Unstructured::new(&live::noise(seed)), &Limits::default())
         .expect("running out of bytes is no error")
 }
 
 #[test]
 fn what_is_generated_lives() {
     arbtest::arbtest(|u| {
-        let program = live::program(u, &Terms::default())?;
+        let program = live::program(u, &Limits::default())?;
         assert!(live::lives(&program), "{:?}\n{}", check::program(&program), text::print_program(&program));
         Ok(())
     })
@@ -44,7 +44,7 @@ fn most_end_with_an_object_on_a_detached_mount() {
 /// Also of the short ones, as most of a campaign are, where it does not come about step by step.
 #[test]
 fn some_hold_objects_on_two_detached_mounts() {
-    let short = Terms { steps: 14, shares: true, ..Terms::default() };
+    let short = Limits { steps: 14, shares: true, ..Limits::default() };
     let has_two = |seed| {
         let program = live::program(&mut Unstructured::new(&live::noise(seed)), &short).unwrap();
         let outline = Model::run(&program).unwrap().outline();
@@ -58,7 +58,7 @@ fn some_hold_objects_on_two_detached_mounts() {
 /// A detached bind of what is in memory can be put back, so a program is drawn once, as a rule.
 #[test]
 fn what_is_detached_is_mounted_elsewhere() {
-    let memory = Terms { disks: false, privileged: false, ..Terms::default() };
+    let memory = Limits { disks: false, privileged: false, ..Limits::default() };
     let is_restorable = |seed| {
         let program = live::program(&mut Unstructured::new(&live::noise(seed)), &memory).unwrap();
         Model::run(&program).unwrap().is_restorable()
@@ -75,14 +75,14 @@ fn short_ones_are_more_frequent() {
     lengths.sort_unstable();
     let median = lengths[lengths.len() / 2];
     assert!((4..=16).contains(&median), "{median}");
-    assert!(*lengths.last().unwrap() <= Terms::default().steps, "{lengths:?}");
+    assert!(*lengths.last().unwrap() <= Limits::default().steps, "{lengths:?}");
 }
 
 #[test]
 fn every_kind_of_step_and_every_claim_is_reached() {
     let mut seen = BTreeSet::new();
     for seed in 0..3_000 {
-        seen.extend(program(seed).steps.iter().map(|line| apart(&line.step).form.head()));
+        seen.extend(program(seed).steps.iter().map(|line| decompose(&line.step).form.head()));
     }
     let missing: Vec<_> = forms().map(scenarios::grammar::Form::head).filter(|head| !seen.contains(head)).collect();
     assert!(missing.is_empty(), "never made: {missing:?}");
@@ -107,15 +107,15 @@ fn every_pair_of_kinds_is_reached() {
         take(&program(seed), &mut missing);
     }
     // What chance has not brought together yet is asked for.
-    let terms = Terms { assertions: false, ..Terms::default() };
+    let limits = Limits { assertions: false, ..Limits::default() };
     for (one, other) in missing.clone() {
-        let swarm = Swarm::all(&terms).only(&[one, other]);
+        let swarm = Swarm::all(&limits).only(&[one, other]);
         for seed in 0..200 {
             if !missing.contains(&(one, other)) {
                 break;
             }
             let bytes = live::noise(seed);
-            take(&live::program_of(&mut Unstructured::new(&bytes), &terms, &swarm).unwrap(), &mut missing);
+            take(&live::program_of(&mut Unstructured::new(&bytes), &limits, &swarm).unwrap(), &mut missing);
         }
     }
     let impossible: BTreeSet<_> = IMPOSSIBLE.iter().map(|(one, other, _)| (*one, *other)).collect();
@@ -124,8 +124,8 @@ fn every_pair_of_kinds_is_reached() {
 
 #[test]
 fn terms_are_kept() {
-    let terms =
-        Terms { steps: 12, disks: false, own_root: false, privileged: false, assertions: false, ..Terms::default() };
+    let limits =
+        Limits { steps: 12, disks: false, own_root: false, privileged: false, assertions: false, ..Limits::default() };
     let refused = [
         "assert",
         "mount-again",
@@ -140,7 +140,7 @@ fn terms_are_kept() {
     ];
     for seed in 0..300 {
         let bytes = live::noise(seed);
-        let program = live::program(&mut Unstructured::new(&bytes), &terms).unwrap();
+        let program = live::program(&mut Unstructured::new(&bytes), &limits).unwrap();
         assert!(program.steps.len() <= 12, "{}", text::print_program(&program));
         let filesystems = program.filesystems();
         assert!(
@@ -154,16 +154,16 @@ fn terms_are_kept() {
 /// In a pack the top directory is not the root, where `..` leads nowhere else.
 #[test]
 fn what_shares_a_process_asserts_nothing_above_its_top_directory() {
-    let terms = Terms { shares: true, ..Terms::default() };
+    let limits = Limits { shares: true, ..Limits::default() };
     let two_up: &[u8] = b"../..";
     let mut claims = 0;
     for seed in 0..1_000 {
         let noise = live::noise(seed);
         // What stays visible has more above it.
-        let mut visible = live::program(&mut Unstructured::new(&noise), &terms).unwrap();
+        let mut visible = live::program(&mut Unstructured::new(&noise), &limits).unwrap();
         visible.steps.retain(|line| !matches!(line.step, Step::Unmount { lazy: true, .. }));
-        let visible = live::repair_within(&visible, &terms);
-        let program = live::assert(&mut Unstructured::new(&noise), &visible, &terms).unwrap_or(visible);
+        let visible = live::repair_within(&visible, &limits);
+        let program = live::assert(&mut Unstructured::new(&noise), &visible, &limits).unwrap_or(visible);
         let outline = Model::run(&program).unwrap().outline();
         for line in &program.steps {
             let Step::Assert { object, claim: Claim::LookupReaches { path, .. } } = &line.step else { continue };
@@ -183,7 +183,7 @@ fn mutants_live_and_differ() {
     arbtest::arbtest(|u| {
         let (seed, other) = (u.arbitrary::<u16>()?, u.arbitrary::<u16>()?);
         let (one, other) = (program(seed.into()), program(other.into()));
-        let mutant = live::mutate(u, &one, &other, &Terms::default())?;
+        let mutant = live::mutate(u, &one, &other, &Limits::default())?;
         assert!(live::lives(&mutant), "{:?}\n{}", check::program(&mutant), text::print_program(&mutant));
         let mut counts = counts.borrow_mut();
         counts.0 += 1;
@@ -263,7 +263,7 @@ fn a_cross_lives_and_has_steps_of_both() {
 fn a_generated_program_with_assertions_is_a_scenario() {
     let steps = "mount tmpfs a\nbind a b\nfd0 = open b\npivot-root b a\n";
     let plain = text::program(steps).expect("a good program");
-    let asserted = live::assert(&mut Unstructured::new(&[0; 4096]), &plain, &Terms::default()).expect("enough bytes");
+    let asserted = live::assert(&mut Unstructured::new(&[0; 4096]), &plain, &Limits::default()).expect("enough bytes");
     let printed = text::print_scenario(&Scenario::generated("fuzz/1", asserted));
     let read = text::scenarios(printed.as_bytes(), "found", Path::new("found.scn"));
     assert!(read.is_ok(), "{read:?}\n{printed}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use scenarios::grammar::{apart, forms};
+use scenarios::grammar::{decompose, forms};
 use scenarios::{check, fuzz, generate, text};
 
 #[test]
@@ -12,7 +12,7 @@ fn what_is_printed_parses_to_the_same() {
     arbtest::arbtest(|u| {
         let scenario = generate::scenario(u)?;
         assert_eq!(check::scenario(&scenario), [], "the generator makes well-formed programs");
-        seen.extend(scenario.program.steps.iter().map(|line| apart(&line.step).form.head()));
+        seen.extend(scenario.program.steps.iter().map(|line| decompose(&line.step).form.head()));
         fuzz::round_trip(&scenario);
         Ok(())
     })
@@ -27,7 +27,7 @@ fn every_form_comes_apart_into_what_it_was_made_of() {
         let checker = check::Checker::new();
         for form in forms() {
             if let Some(step) = generate::step(u, form, &checker)? {
-                let parts = apart(&step);
+                let parts = decompose(&step);
                 assert_eq!(parts.form.head(), form.head());
                 assert_eq!(parts.form.step(parts.name, parts.slots), step);
             }

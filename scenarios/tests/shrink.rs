@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use arbtest::arbitrary::Unstructured;
 use expect_test::{Expect, expect};
-use scenarios::live::{self, Terms};
+use scenarios::live::{self, Limits};
 use scenarios::model::{Model, MountState};
 use scenarios::program::{Filesystem, Line, OpenFlag};
 use scenarios::shrink::{Shrinker, Shrunk, shrink, weight};
@@ -13,7 +13,7 @@ use scenarios::{Program, Step, check, text};
 const BUDGET: usize = 2_000;
 
 fn generated(seed: u64) -> Program {
-    live::program(&mut Unstructured::new(&live::noise(seed)), &Terms::default()).expect("noise is never refused")
+    live::program(&mut Unstructured::new(&live::noise(seed)), &Limits::default()).expect("noise is never refused")
 }
 
 fn program(steps: &str) -> Program {

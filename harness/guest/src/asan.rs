@@ -81,15 +81,18 @@ allocated by thread T0 here:
 
     #[test]
     fn a_report_becomes_kind_function_and_place() {
-        let told = |text: &str| report(text).unwrap_or_default();
-        assert_eq!(told(REPORT), "AddressSanitizer: heap-buffer-overflow in dump_one_reg_file criu/files-reg.c:1871");
+        let first_line = |text: &str| report(text).unwrap_or_default();
+        assert_eq!(
+            first_line(REPORT),
+            "AddressSanitizer: heap-buffer-overflow in dump_one_reg_file criu/files-reg.c:1871"
+        );
         let other_root = REPORT.replace("in dump_one_reg_file /build/criu/files-reg.c:1871", " (/subject/criu+0x51)");
-        assert_eq!(told(&other_root), "AddressSanitizer: heap-buffer-overflow in an unknown function of criu");
+        assert_eq!(first_line(&other_root), "AddressSanitizer: heap-buffer-overflow in an unknown function of criu");
         let segv = "==1==ERROR: AddressSanitizer: SEGV on unknown address 0x0 (pc 0x5 bp 0x0 sp 0x7 T0)\n";
-        assert_eq!(told(segv), "AddressSanitizer: SEGV");
+        assert_eq!(first_line(segv), "AddressSanitizer: SEGV");
         let overlap =
             "==1==ERROR: AddressSanitizer: memcpy-param-overlap: memory ranges [0x1,0x2) and [0x1, 0x2) overlap\n";
-        assert_eq!(told(overlap), "AddressSanitizer: memcpy-param-overlap");
+        assert_eq!(first_line(overlap), "AddressSanitizer: memcpy-param-overlap");
         assert_eq!(report("Error: AddressSanitizer\n"), None);
     }
 }

@@ -212,14 +212,14 @@ pub enum Engine {
         /// Do not use `statmount(STATMOUNT_BY_FD)` where the kernel has it.
         without_statmount: bool,
         /// How a detached mount is made.
-        way: MountWay,
+        way: DetachMethod,
     },
 }
 
-/// How the reference engine makes a detached mount. Both must agree.
+/// How the reference engine makes a detached mount. Both ways must give the same result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum MountWay {
+pub enum DetachMethod {
     /// open_tree(2) and mount_setattr(2): never attached anywhere. Linux 5.12.
     #[default]
     Tree,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::message::Lifecycle;
 
-use super::{Places, Seen};
+use super::{Places, TrialResult};
 use crate::judge::expectations::Expectation;
 use crate::judge::range::Version;
 
@@ -25,14 +25,14 @@ pub(super) struct Where {
 
 impl Where {
     /// Of a result. A kernel and a criu count as the numbers in their names.
-    pub(super) fn of(seen: &Seen) -> Self {
+    pub(super) fn of(result: &TrialResult) -> Self {
         let number = |text: &str| Version::find(text).map(|version| version.to_string());
         Self {
-            flavor: seen.trial.flavor.word().to_owned(),
-            lifecycle: seen.trial.lifecycle.word().to_owned(),
-            kernel: number(&seen.trial.kernel).unwrap_or_else(|| seen.trial.kernel.clone()),
-            subject: seen.trial.subject.clone(),
-            criu: seen.criu.as_deref().and_then(number),
+            flavor: result.trial.flavor.word().to_owned(),
+            lifecycle: result.trial.lifecycle.word().to_owned(),
+            kernel: number(&result.trial.kernel).unwrap_or_else(|| result.trial.kernel.clone()),
+            subject: result.trial.subject.clone(),
+            criu: result.criu.as_deref().and_then(number),
         }
     }
 }
@@ -104,8 +104,8 @@ pub(super) fn rest(entry: &Expectation, group: &Group, kernels: &[String]) -> Ve
     let seen_lifecycles = group.values(|place| Some(&place.lifecycle));
     let seen_kernels = group.values(|place| Some(&place.kernel));
     let subjects = group.values(|place| Some(&place.subject));
-    let less = |all: &[String], seen: &[String]| -> Vec<String> {
-        all.iter().filter(|word| !seen.contains(word)).cloned().collect()
+    let less = |all: &[String], results: &[String]| -> Vec<String> {
+        all.iter().filter(|word| !results.contains(word)).cloned().collect()
     };
     let part = |flavors: &[String], lifecycles: &[String], kernels: &[String]| {
         let mut places = BTreeSet::new();

@@ -24,14 +24,14 @@ use crate::judge::{Expectations, FailureKind, Judgement, Trial, Verdict, signatu
 use entry::{Edit, edited};
 use group::Where;
 
-/// A result: what was seen, whatever was expected.
+/// What one trial came to, whatever was expected.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct TrialResult {
     /// Which trial.
     pub trial: Trial,
     /// The version of criu, where there is one.
     pub criu: Option<String>,
-    /// As it was told, expectations applied.
+    /// As reported, with expectations applied.
     pub verdict: Verdict,
     /// What was said, without what is known of it.
     pub why: String,
@@ -40,7 +40,7 @@ pub struct Seen {
 /// What is to be said of a new entry.
 #[derive(Clone, Debug, Default)]
 pub struct Note {
-    /// Its reason; what was seen when there is none.
+    /// Its reason; without one, what the results say.
     pub reason: Option<String>,
     /// Where it is discussed.
     pub link: Option<String>,
@@ -109,19 +109,25 @@ fn raw(verdict: Verdict) -> Option<Raw> {
 ///
 /// # Errors
 /// The file is wrong, an entry cannot be narrowed, or the results contradict each other.
-pub fn bless(text: &str, file: &Path, seen: &[Seen], kernels: &[String], note: &Note) -> Result<Blessed, BlessError> {
+pub fn bless(
+    text: &str,
+    file: &Path,
+    results: &[TrialResult],
+    kernels: &[String],
+    note: &Note,
+) -> Result<Blessed, BlessError> {
     let expectations = Expectations::parse(text, file)?;
     let mut edits: Vec<Edit> = Vec::new();
     let mut changes = Vec::new();
-    for ((line, kind, says), failures) in failures(&expectations, seen) {
+    for ((line, kind, says), failures) in failures(&expectations, results) {
         for group in group::groups(&failures) {
-            let why = note.reason.clone().unwrap_or_else(|| why(seen, &group));
+            let why = note.reason.clone().unwrap_or_else(|| why(results, &group));
             changes.push(format!("{kind}: {}", group.scenarios.join(", ")));
             edits
                 .push(Edit::Insert { before: line, text: entry::new(&group, kind, &says, &why, note.link.as_deref()) });
         }
     }
-    for (line, passes) in passes(&expectations, seen) {
+    for (line, passes) in passes(&expectations, results) {
         let entry = expectations.entries().iter().find(|entry| entry.line == line).expect("it was found there");
         check_subjects(file, entry, &passes)?;
         let groups = group::groups(&passes);
@@ -131,7 +137,7 @@ pub fn bless(text: &str, file: &Path, seen: &[Seen], kernels: &[String], note: &
         edits.push(Edit::Narrow { line, gone, rest });
     }
     let text = edited(text, edits);
-    prove(&Expectations::parse(&text, file)?, seen)?;
+    prove(&Expectations::parse(&text, file)?, results)?;
     Ok(Blessed { text, changes })
 }
 
@@ -142,9 +148,9 @@ type Places = BTreeMap<String, BTreeSet<Where>>;
 type Failures = BTreeMap<(Option<usize>, FailureKind, String), Places>;
 
 /// Failures that are not recorded so.
-fn failures(expectations: &Expectations, seen: &[Seen]) -> Failures {
+fn failures(expectations: &Expectations, results: &[TrialResult]) -> Failures {
     let mut all: Failures = BTreeMap::new();
-    for one in seen.iter().filter(|one| !one.trial.family.is_empty()) {
+    for one in results.iter().filter(|one| !one.trial.family.is_empty()) {
         let Some(Raw::Failed(kind)) = raw(one.verdict) else { continue };
         let entry = entry_of(expectations, one);
         // A failure that known defects explain, or an entry records.
@@ -160,9 +166,9 @@ fn failures(expectations: &Expectations, seen: &[Seen]) -> Failures {
 }
 
 /// What passes, by the entry that says it fails.
-fn passes(expectations: &Expectations, seen: &[Seen]) -> BTreeMap<usize, Places> {
+fn passes(expectations: &Expectations, results: &[TrialResult]) -> BTreeMap<usize, Places> {
     let mut all: BTreeMap<usize, Places> = BTreeMap::new();
-    for one in seen.iter().filter(|one| raw(one.verdict) == Some(Raw::Passed)) {
+    for one in results.iter().filter(|one| raw(one.verdict) == Some(Raw::Passed)) {
         let entry = entry_of(expectations, one).filter(|entry| entry.scope.speaks_of(&one.trial.subject));
         let Some(entry) = entry else { continue };
         let places = all.entry(entry.line).or_default();
@@ -171,12 +177,12 @@ fn passes(expectations: &Expectations, seen: &[Seen]) -> BTreeMap<usize, Places>
     all
 }
 
-fn criu(seen: &Seen) -> Option<Version> {
-    seen.criu.as_deref().and_then(Version::find)
+fn criu(result: &TrialResult) -> Option<Version> {
+    result.criu.as_deref().and_then(Version::find)
 }
 
-fn entry_of<'a>(expectations: &'a Expectations, seen: &Seen) -> Option<&'a Expectation> {
-    expectations.find(&seen.trial, criu(seen).as_ref())
+fn entry_of<'a>(expectations: &'a Expectations, result: &TrialResult) -> Option<&'a Expectation> {
+    expectations.find(&result.trial, criu(result).as_ref())
 }
 
 /// An entry about several subjects cannot be narrowed by one of them: `*` has no complement.
@@ -199,16 +205,16 @@ fn check_subjects(file: &Path, entry: &Expectation, passes: &Places) -> Result<(
 }
 
 /// What was seen of the first trial of the group.
-fn why(seen: &[Seen], group: &group::Group) -> String {
-    let first = seen.iter().find(|one| {
+fn why(results: &[TrialResult], group: &group::Group) -> String {
+    let first = results.iter().find(|one| {
         one.trial.scenario == group.scenarios[0] && group.places.contains(&Where::of(one)) && !one.why.is_empty()
     });
     first.map_or_else(|| "cause not established".to_owned(), |one| one.why.clone())
 }
 
 /// With the new entries, every result must be as expected.
-fn prove(new: &Expectations, seen: &[Seen]) -> Result<(), BlessError> {
-    for one in seen {
+fn prove(new: &Expectations, results: &[TrialResult]) -> Result<(), BlessError> {
+    for one in results {
         let defect = matches!(one.verdict, Verdict::Xfail(_));
         let verdict = match raw(one.verdict) {
             None => continue,

@@ -5,7 +5,7 @@ use std::path::Path;
 use expect_test::{Expect, expect};
 use protocol::message::{Flavor, Lifecycle};
 
-use super::{Note, Seen, bless};
+use super::{Note, TrialResult, bless};
 use crate::judge::{FailureKind, Trial, Verdict};
 
 const FILE: &str = "\
@@ -30,8 +30,8 @@ says = \"link differs\"
 reason = \"loses the name\"
 ";
 
-fn seen(scenario: &str, kernel: &str, verdict: Verdict) -> Seen {
-    Seen {
+fn result(scenario: &str, kernel: &str, verdict: Verdict) -> TrialResult {
+    TrialResult {
         trial: Trial {
             scenario: scenario.to_owned(),
             family: scenario.split_once('/').map_or("", |(family, _)| family).to_owned(),
@@ -50,8 +50,8 @@ fn kernels() -> Vec<String> {
     ["6.1", "6.12", "7.3"].map(str::to_owned).to_vec()
 }
 
-fn check(seen: &[Seen], expected: Expect) {
-    let text = match bless(FILE, Path::new("e.toml"), seen, &kernels(), &Note::default()) {
+fn check(results: &[TrialResult], expected: Expect) {
+    let text = match bless(FILE, Path::new("e.toml"), results, &kernels(), &Note::default()) {
         Err(error) => format!("error: {error}\n"),
         Ok(blessed) => {
             // The lines that are not in both.
@@ -78,13 +78,13 @@ const HANG: FailureKind = FailureKind::Hang;
 #[test]
 fn what_is_as_recorded_changes_nothing() {
     let all = [
-        seen("deleted/x", "6.12", Verdict::Xfail(DUMP)),
-        seen("names/other", "6.12", Verdict::Pass),
-        seen("names/odd", "6.1", Verdict::Pass),
-        seen("names/defect", "6.12", Verdict::Xfail(FailureKind::WrongContent)),
-        seen("deleted/f", "6.12", Verdict::Flaky { passed: 1, runs: 2 }),
-        seen("deleted/e", "6.12", Verdict::Error),
-        seen("own", "6.12", Verdict::Fail(HANG)),
+        result("deleted/x", "6.12", Verdict::Xfail(DUMP)),
+        result("names/other", "6.12", Verdict::Pass),
+        result("names/odd", "6.1", Verdict::Pass),
+        result("names/defect", "6.12", Verdict::Xfail(FailureKind::WrongContent)),
+        result("deleted/f", "6.12", Verdict::Flaky { passed: 1, runs: 2 }),
+        result("deleted/e", "6.12", Verdict::Error),
+        result("own", "6.12", Verdict::Fail(HANG)),
     ];
     check(
         &all,
@@ -105,11 +105,11 @@ fn a_file_of_which_nothing_new_is_known_keeps_every_character() {
 #[test]
 fn a_new_failure_is_recorded_exactly_where_it_was_seen() {
     let all = [
-        seen("names/new", "6.12", Verdict::Fail(HANG)),
-        seen("names/new", "7.3", Verdict::Fail(HANG)),
-        seen("names/newer", "6.12", Verdict::Fail(HANG)),
-        seen("names/newer", "7.3", Verdict::Fail(HANG)),
-        seen("names/third", "7.3", Verdict::Fail(HANG)),
+        result("names/new", "6.12", Verdict::Fail(HANG)),
+        result("names/new", "7.3", Verdict::Fail(HANG)),
+        result("names/newer", "6.12", Verdict::Fail(HANG)),
+        result("names/newer", "7.3", Verdict::Fail(HANG)),
+        result("names/third", "7.3", Verdict::Fail(HANG)),
     ];
     check(
         &all,
@@ -146,8 +146,8 @@ fn a_new_failure_is_recorded_exactly_where_it_was_seen() {
 fn another_kind_stands_before_the_entry_that_matched() {
     check(
         &[
-            seen("names/odd", "6.12", Verdict::ChangedFail(HANG)),
-            seen("names/dot", "6.12", Verdict::Xfail(FailureKind::WrongPath)),
+            result("names/odd", "6.12", Verdict::ChangedFail(HANG)),
+            result("names/dot", "6.12", Verdict::Xfail(FailureKind::WrongPath)),
         ],
         expect![[r#"
             hang: names/odd
@@ -169,7 +169,7 @@ fn another_kind_stands_before_the_entry_that_matched() {
 #[test]
 fn what_passes_leaves_the_entry_only_where_it_passed() {
     check(
-        &[seen("deleted/x", "7.3", Verdict::Xpass)],
+        &[result("deleted/x", "7.3", Verdict::Xpass)],
         expect![[r#"
             passes: deleted/x
             - subject  = "debian:trixie"
@@ -223,7 +223,7 @@ fn what_passes_leaves_the_entry_only_where_it_passed() {
 #[test]
 fn a_name_in_a_list_goes_out_of_the_list_and_an_empty_entry_goes() {
     let passed = |scenario, flavor, lifecycle, kernel| {
-        let mut one = seen(scenario, kernel, Verdict::Xpass);
+        let mut one = result(scenario, kernel, Verdict::Xpass);
         (one.trial.flavor, one.trial.lifecycle) = (flavor, lifecycle);
         one
     };
@@ -243,10 +243,11 @@ fn a_name_in_a_list_goes_out_of_the_list_and_an_empty_entry_goes() {
         + scenario = "names/dot"
     "#]],
     );
-    let dot = all
-        .iter()
-        .map(|one| Seen { trial: Trial { scenario: "names/dot".to_owned(), ..one.trial.clone() }, ..one.clone() });
-    let both: Vec<Seen> = all.iter().cloned().chain(dot).collect();
+    let dot = all.iter().map(|one| TrialResult {
+        trial: Trial { scenario: "names/dot".to_owned(), ..one.trial.clone() },
+        ..one.clone()
+    });
+    let both: Vec<TrialResult> = all.iter().cloned().chain(dot).collect();
     check(
         &both,
         expect![[r#"
@@ -268,13 +269,13 @@ fn what_cannot_be_said_is_refused_and_nothing_is_lost() {
     let error = bless(
         &any_subject,
         Path::new("e.toml"),
-        &[seen("names/odd", "6.12", Verdict::Xpass)],
+        &[result("names/odd", "6.12", Verdict::Xpass)],
         &kernels(),
         &Note::default(),
     );
     expect!["e.toml:13: names/odd passes now with debian:trixie, but the entry speaks of other subjects as well (debian:*): narrow it by hand"].assert_eq(&error.unwrap_err().to_string());
     check(
-        &[seen("names/new", "6.12", Verdict::Fail(HANG)), seen("names/new", "6.12", Verdict::Fail(DUMP))],
+        &[result("names/new", "6.12", Verdict::Fail(HANG)), result("names/new", "6.12", Verdict::Fail(DUMP))],
         expect![[r#"
             error: names/new/ns/dump-restore/6.12/debian:trixie: with the new entries this would be changed-fail(hang); nothing was written. Its results may contradict each other: bless one run at a time
         "#]],
@@ -286,6 +287,6 @@ fn what_cannot_be_said_is_refused_and_nothing_is_lost() {
 #[test]
 fn a_reason_and_a_link_of_ones_own() {
     let note = Note { reason: Some("a \"quoted\" reason".to_owned()), link: Some("https://example.org/2".to_owned()) };
-    let new = bless("", Path::new("e.toml"), &[seen("a/b", "6.12", Verdict::Fail(HANG))], &kernels(), &note).unwrap();
+    let new = bless("", Path::new("e.toml"), &[result("a/b", "6.12", Verdict::Fail(HANG))], &kernels(), &note).unwrap();
     assert!(new.text.contains("reason = 'a \"quoted\" reason'\nlink = \"https://example.org/2\"\n"), "{}", new.text);
 }

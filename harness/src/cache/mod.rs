@@ -1,7 +1,7 @@
 //! The cache: a directory of finished images, each addressed by what it was asked for.
 //!
-//! `images/KIND-NAME-KEY/` holds an image and its bill, `locks/` a lock file for each, `tmp/` what is being built,
-//! `apt/` package lists. An image is built in `tmp/`, on the same filesystem, and renamed when its bill is written,
+//! `images/KIND-NAME-KEY/` holds an image and its build record, `locks/` a lock file for each, `tmp/` what is being built,
+//! `apt/` package lists. An image is built in `tmp/`, on the same filesystem, and renamed when its build record is written,
 //! so a run that is killed leaves nothing that looks finished.
 //!
 //! Locks are flock(2): shared by whoever uses an image, for as long as it does, exclusive to whoever builds or
@@ -23,7 +23,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use error::{ImageError, at, content};
 use progress::{Progress, Step};
-use record::{Bill, Look, Package};
+use record::{BuildRecord, Look, Package};
 
 /// Which image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ pub(crate) struct Built {
 pub(crate) struct Entry {
     /// Its directory.
     pub(crate) directory: PathBuf,
-    /// Its bill.
-    pub(crate) bill: Bill,
+    /// Its build record.
+    pub(crate) record: BuildRecord,
     _lock: Flock<File>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// All files are there.
-    Whole(Box<Bill>),
+    Whole(Box<BuildRecord>),
     /// It was never built.
     Absent,
     /// It cannot be used, and why.
@@ -114,8 +114,8 @@ impl Cache {
         if !directory.exists() {
             return State::Absent;
         }
-        match Bill::read(&directory).and_then(|bill| bill.check(&directory, look).map(|()| bill)) {
-            Ok(bill) => State::Whole(Box::new(bill)),
+        match BuildRecord::read(&directory).and_then(|record| record.check(&directory, look).map(|()| record)) {
+            Ok(record) => State::Whole(Box::new(record)),
             Err(why) => State::Damaged(why),
         }
     }
@@ -123,7 +123,7 @@ impl Cache {
     /// The image, from the cache or from the builder.
     ///
     /// The builder gets an empty directory to fill. With `refresh` it is called although the image is there, and gets
-    /// its bill: it may then say `None`, for "the same would come out".
+    /// its build record: it may then say `None`, for "the same would come out".
     ///
     /// # Errors
     /// The builder's, or those of the filesystem. What was in the cache before stays there.
@@ -131,7 +131,7 @@ impl Cache {
         &self,
         slot: &Slot,
         refresh: bool,
-        build: impl FnOnce(&Path, Option<&Bill>) -> Result<Option<Built>, ImageError>,
+        build: impl FnOnce(&Path, Option<&BuildRecord>) -> Result<Option<Built>, ImageError>,
     ) -> Result<Entry, ImageError> {
         if !refresh && let Some(entry) = self.whole(slot)? {
             return Ok(entry);
@@ -140,8 +140,8 @@ impl Cache {
         match (self.state(slot, Look::Quick), refresh) {
             // Another run built it in the meantime.
             (State::Whole(_), false) => {}
-            (State::Whole(bill), true) => {
-                self.build(slot, |directory| build(directory, Some(&bill)))
+            (State::Whole(record), true) => {
+                self.build(slot, |directory| build(directory, Some(&record)))
                     .map_err(|error| ImageError::Refresh { entry: slot.title(), error: Box::new(error) })?;
             }
             (State::Absent, _) => self.build(slot, |directory| build(directory, None))?,
@@ -163,10 +163,10 @@ impl Cache {
     fn whole(&self, slot: &Slot) -> Result<Option<Entry>, ImageError> {
         let lock = self.lock(slot, FlockArg::LockShared)?;
         match self.state(slot, Look::Quick) {
-            State::Whole(bill) => {
+            State::Whole(record) => {
                 // The lock file's time says when the image was used last; `image clean --older-than` reads it.
                 let _ = lock.set_modified(SystemTime::now());
-                Ok(Some(Entry { directory: self.directory(slot), bill: *bill, _lock: lock }))
+                Ok(Some(Entry { directory: self.directory(slot), record: *record, _lock: lock }))
             }
             State::Absent | State::Damaged(_) => Ok(None),
         }
@@ -189,7 +189,7 @@ impl Cache {
             self.note(&format!("{}: up to date", slot.title()));
             return Ok(());
         };
-        Bill::of(&new, built.version, built.packages)?.write(&new)?;
+        BuildRecord::of(&new, built.version, built.packages)?.write(&new)?;
         let place = self.directory(slot);
         if place.exists() {
             let old = aside.path().join("old");

@@ -1,7 +1,7 @@
-//! The bill of an image: which packages it is made of, and what each of its files must look like.
+//! The build record of an image (`bill.json`): which packages it is made of, and what each of its files must look like.
 //!
 //! It is written last, so an image without one is half-made. A file whose size and modification time are those of the
-//! bill is taken for whole without reading it; in doubt its hash decides.
+//! build record is taken for whole without reading it; in doubt its hash decides.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ use super::error::{ImageError, at};
 /// The file's name in an image's directory.
 pub(crate) const FILE: &str = "bill.json";
 
-/// The version of the bill's format.
+/// The version of the build record's format.
 const FORMAT: u32 = 1;
 
 /// A Debian package that something is made of.
@@ -36,7 +36,7 @@ pub struct Package {
 
 /// What an image is made of and what its files are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bill {
+pub struct BuildRecord {
     format: u32,
     /// What the image is: the kernel's release, QEMU's version, ...
     pub version: String,
@@ -70,9 +70,9 @@ pub(crate) enum Look {
     Full,
 }
 
-impl Bill {
+impl BuildRecord {
     /// Records all files below a directory.
-    pub(crate) fn of(directory: &Path, version: String, packages: Vec<Package>) -> Result<Bill, ImageError> {
+    pub(crate) fn of(directory: &Path, version: String, packages: Vec<Package>) -> Result<BuildRecord, ImageError> {
         let mut files = Vec::new();
         let mut todo = vec![directory.to_path_buf()];
         while let Some(current) = todo.pop() {
@@ -94,28 +94,28 @@ impl Bill {
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let built_s = nanoseconds(SystemTime::now()) / 1_000_000_000;
-        Ok(Bill { format: FORMAT, version, packages, built_s, files })
+        Ok(BuildRecord { format: FORMAT, version, packages, built_s, files })
     }
 
-    /// Writes the bill into the image's directory.
+    /// Writes the build record into the image's directory.
     pub(crate) fn write(&self, directory: &Path) -> Result<(), ImageError> {
         let path = directory.join(FILE);
         let text = serde_json::to_string_pretty(self).expect("strings and numbers have a JSON form");
         fs::write(&path, text).map_err(at("write", &path))
     }
 
-    /// Reads an image's bill; the error says what is wrong with the image.
-    pub(crate) fn read(directory: &Path) -> Result<Bill, String> {
+    /// Reads an image's build record; the error says what is wrong with the image.
+    pub(crate) fn read(directory: &Path) -> Result<BuildRecord, String> {
         let text = match fs::read_to_string(directory.join(FILE)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(format!("{FILE} is missing")),
             Err(error) => return Err(format!("{FILE} cannot be read: {error}")),
         };
-        let bill: Bill = serde_json::from_str(&text).map_err(|error| format!("{FILE} is damaged: {error}"))?;
-        if bill.format != FORMAT {
-            return Err(format!("{FILE} has format {}, this program writes {FORMAT}", bill.format));
+        let record: BuildRecord = serde_json::from_str(&text).map_err(|error| format!("{FILE} is damaged: {error}"))?;
+        if record.format != FORMAT {
+            return Err(format!("{FILE} has format {}, this program writes {FORMAT}", record.format));
         }
-        Ok(bill)
+        Ok(record)
     }
 
     /// Compares the files with the record; the error says what is wrong with the image. A file that was only
@@ -207,29 +207,29 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn image() -> (tempfile::TempDir, Bill) {
+    fn image() -> (tempfile::TempDir, BuildRecord) {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("lib")).unwrap();
         fs::write(directory.path().join("vmlinux"), "kernel").unwrap();
         fs::write(directory.path().join("lib/a"), "library").unwrap();
-        let bill = Bill::of(directory.path(), "6.12".into(), Vec::new()).unwrap();
-        bill.write(directory.path()).unwrap();
-        (directory, bill)
+        let record = BuildRecord::of(directory.path(), "6.12".into(), Vec::new()).unwrap();
+        record.write(directory.path()).unwrap();
+        (directory, record)
     }
 
     #[test]
     fn a_whole_image_is_whole_and_its_bill_reads_back() {
-        let (directory, bill) = image();
-        assert_eq!(Bill::read(directory.path()).unwrap(), bill);
-        assert_eq!(bill.check(directory.path(), Look::Full), Ok(()));
-        assert_eq!(bill.size(), 13);
+        let (directory, record) = image();
+        assert_eq!(BuildRecord::read(directory.path()).unwrap(), record);
+        assert_eq!(record.check(directory.path(), Look::Full), Ok(()));
+        assert_eq!(record.size(), 13);
     }
 
     #[test]
     fn every_damage_is_told() {
-        let (directory, bill) = image();
+        let (directory, record) = image();
         let file = directory.path().join("vmlinux");
-        let check = |look| bill.check(directory.path(), look).unwrap_err();
+        let check = |look| record.check(directory.path(), look).unwrap_err();
         fs::write(&file, "kern").unwrap();
         assert_eq!(check(Look::Quick), "vmlinux has 4 bytes instead of 6");
         fs::write(&file, "kernal").unwrap();
@@ -237,26 +237,26 @@ mod tests {
         fs::remove_file(&file).unwrap();
         assert_eq!(check(Look::Quick), "vmlinux is missing");
         fs::write(directory.path().join(FILE), "{").unwrap();
-        assert!(Bill::read(directory.path()).unwrap_err().starts_with("bill.json is damaged: "));
+        assert!(BuildRecord::read(directory.path()).unwrap_err().starts_with("bill.json is damaged: "));
     }
 
     #[test]
     fn a_change_that_keeps_size_and_time_is_found_by_the_full_look() {
-        let (directory, bill) = image();
+        let (directory, record) = image();
         let file = directory.path().join("vmlinux");
         let time = file.metadata().unwrap().modified().unwrap();
         fs::write(&file, "kernal").unwrap();
         File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
-        assert_eq!(bill.check(directory.path(), Look::Quick), Ok(()));
-        assert!(bill.check(directory.path(), Look::Full).is_err());
+        assert_eq!(record.check(directory.path(), Look::Quick), Ok(()));
+        assert!(record.check(directory.path(), Look::Full).is_err());
     }
 
     #[test]
     fn a_touched_file_is_whole_and_gets_its_time_back() {
-        let (directory, bill) = image();
+        let (directory, record) = image();
         let file = directory.path().join("vmlinux");
         File::options().write(true).open(&file).unwrap().set_modified(UNIX_EPOCH).unwrap();
-        assert_eq!(bill.check(directory.path(), Look::Quick), Ok(()));
+        assert_eq!(record.check(directory.path(), Look::Quick), Ok(()));
         assert_ne!(file.metadata().unwrap().modified().unwrap(), UNIX_EPOCH);
     }
 }

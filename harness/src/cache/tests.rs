@@ -38,11 +38,11 @@ fn built(directory: &Path, text: &str) -> Result<Option<Built>, ImageError> {
     Ok(Some(Built { version: text.into(), packages: Vec::new() }))
 }
 
-fn no_build(_: &Path, _: Option<&Bill>) -> Result<Option<Built>, ImageError> {
+fn no_build(_: &Path, _: Option<&BuildRecord>) -> Result<Option<Built>, ImageError> {
     panic!("the image is whole")
 }
 
-fn no_network(_: &Path, _: Option<&Bill>) -> Result<Option<Built>, ImageError> {
+fn no_network(_: &Path, _: Option<&BuildRecord>) -> Result<Option<Built>, ImageError> {
     Err(content("downloading", "no network"))
 }
 
@@ -51,10 +51,10 @@ fn an_image_is_built_once() {
     let Place { cache, root: _root, .. } = place();
     let first = cache.obtain(&slot(), false, |to, _| built(to, "one")).unwrap();
     assert_eq!(fs::read_to_string(first.directory.join("vmlinux")).unwrap(), "one");
-    assert_eq!(cache.obtain(&slot(), false, no_build).unwrap().bill.version, "one");
+    assert_eq!(cache.obtain(&slot(), false, no_build).unwrap().record.version, "one");
     let mut other = slot();
     other.key = "f".repeat(64);
-    assert_eq!(cache.obtain(&other, false, |to, _| built(to, "two")).unwrap().bill.version, "two");
+    assert_eq!(cache.obtain(&other, false, |to, _| built(to, "two")).unwrap().record.version, "two");
 }
 
 #[test]
@@ -62,12 +62,12 @@ fn damage_is_told_and_repaired() {
     let Place { cache, notes, root } = place();
     let vmlinux = cache.obtain(&slot(), false, |to, _| built(to, "one")).unwrap().directory.join("vmlinux");
     fs::write(&vmlinux, "on").unwrap();
-    assert_eq!(cache.obtain(&slot(), false, |to, _| built(to, "one")).unwrap().bill.version, "one");
-    let told = notes.lock().unwrap().concat().replace(&root.path().display().to_string(), "CACHE");
+    assert_eq!(cache.obtain(&slot(), false, |to, _| built(to, "one")).unwrap().record.version, "one");
+    let printed = notes.lock().unwrap().concat().replace(&root.path().display().to_string(), "CACHE");
     expect_test::expect![
         "kernel 6.12: vmlinux has 2 bytes instead of 3 in CACHE/images/kernel-6.12-0123456789abcdef; building it anew"
     ]
-    .assert_eq(&told);
+    .assert_eq(&printed);
     fs::remove_file(vmlinux.with_file_name("bill.json")).unwrap();
     let error = cache.obtain(&slot(), false, no_network).unwrap_err().to_string();
     assert!(error.contains("bill.json is missing") && error.contains("no network"), "{error}");
@@ -76,9 +76,9 @@ fn damage_is_told_and_repaired() {
 #[test]
 fn a_failed_build_leaves_nothing() {
     let Place { cache, root, .. } = place();
-    let failed = cache.obtain(&slot(), false, |to, bill| {
+    let failed = cache.obtain(&slot(), false, |to, record| {
         built(to, "half").unwrap();
-        no_network(to, bill)
+        no_network(to, record)
     });
     assert!(failed.is_err());
     assert_eq!(cache.state(&slot(), Look::Quick), State::Absent);
@@ -97,17 +97,17 @@ fn leftovers_of_a_killed_build_go_with_the_next() {
 fn a_refresh_replaces_or_keeps() {
     let Place { cache, notes, root: _root } = place();
     cache.obtain(&slot(), false, |to, _| built(to, "one")).unwrap();
-    let same = cache.obtain(&slot(), true, |_, bill| {
-        assert_eq!(bill.unwrap().version, "one");
+    let same = cache.obtain(&slot(), true, |_, record| {
+        assert_eq!(record.unwrap().version, "one");
         Ok(None)
     });
-    assert_eq!(same.unwrap().bill.version, "one");
+    assert_eq!(same.unwrap().record.version, "one");
     assert_eq!(notes.lock().unwrap().concat(), "kernel 6.12: up to date");
-    assert_eq!(cache.obtain(&slot(), true, |to, _| built(to, "two")).unwrap().bill.version, "two");
+    assert_eq!(cache.obtain(&slot(), true, |to, _| built(to, "two")).unwrap().record.version, "two");
     let error = cache.obtain(&slot(), true, no_network).unwrap_err().to_string();
     expect_test::expect!["the kernel 6.12 in the cache stays as it is and can be used without --refresh; refreshing it failed: downloading: no network"]
         .assert_eq(&error);
-    assert_eq!(cache.obtain(&slot(), false, no_build).unwrap().bill.version, "two");
+    assert_eq!(cache.obtain(&slot(), false, no_build).unwrap().record.version, "two");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn two_runs_build_once_and_the_second_says_that_it_waits() {
         });
         has_started.recv().unwrap();
         let second = cache.obtain(&slot(), false, no_build).unwrap();
-        assert_eq!(second.bill.version, "one");
+        assert_eq!(second.record.version, "one");
     });
     assert_eq!(builds.load(Ordering::SeqCst), 1);
     assert_eq!(notes.lock().unwrap().concat(), "kernel 6.12: waiting for another run that builds or uses it");

@@ -11,11 +11,11 @@ use std::rc::Rc;
 use clap::{Args, ValueEnum};
 
 use super::machines::MachineArgs;
+use super::output::OutputArgs;
 use super::plan::Axes;
 use super::run::{self, Chosen, RunArgs};
 use super::select::select;
 use super::share::ShareArgs;
-use super::telling::TellingArgs;
 use crate::cache::error::ImageError;
 use crate::judge::{FailureKind, Group, Verdict};
 use crate::report::{Event, Reporter};
@@ -157,7 +157,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         share: ShareArgs::default(),
         watch: false,
         keep: args.keep.clone(),
-        telling: TellingArgs::default(),
+        output: OutputArgs::default(),
         machines: args.machines.clone(),
     };
     run::chosen(&run_args, Chosen { scenarios, whole: false, listener, silent: false })?;

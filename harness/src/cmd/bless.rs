@@ -8,7 +8,7 @@ use clap::Args;
 use super::Usage;
 use super::list::TreeArgs;
 use super::report::read_all;
-use crate::bless::{Note, Seen, bless};
+use crate::bless::{Note, TrialResult, bless};
 use crate::exit;
 use crate::image::Manifest;
 use crate::judge::Verdict;
@@ -65,9 +65,9 @@ pub fn run(args: &BlessArgs) -> anyhow::Result<u8> {
     let text = std::fs::read_to_string(from).with_context(|| format!("reading {}", from.display()))?;
     let kernels: Vec<String> = Manifest::read(&tree.join("vm-images/images.toml"))?.kernel.keys().cloned().collect();
     let proves_nothing = trials.iter().filter(|trial| trial.verdict().is_ok_and(says_nothing)).count();
-    let seen: Vec<Seen> = trials.into_iter().map(seen).collect::<Result<_, _>>()?;
+    let results: Vec<TrialResult> = trials.into_iter().map(result).collect::<Result<_, _>>()?;
     let note = Note { reason: args.reason.clone(), link: args.link.clone() };
-    let blessed = bless(&text, &file, &seen, &kernels, &note).map_err(|error| Usage(error.to_string()))?;
+    let blessed = bless(&text, &file, &results, &kernels, &note).map_err(|error| Usage(error.to_string()))?;
     for change in &blessed.changes {
         println!("{change}");
     }
@@ -75,7 +75,7 @@ pub fn run(args: &BlessArgs) -> anyhow::Result<u8> {
         println!("{proves_nothing} results prove nothing: flaky, unsupported, an error or not run");
     }
     match (blessed.changes.is_empty(), args.dry_run) {
-        (true, _) if file.exists() => println!("{} says all that {} results prove", file.display(), seen.len()),
+        (true, _) if file.exists() => println!("{} says all that {} results prove", file.display(), results.len()),
         (_, true) => println!("{} would change (--dry-run)", file.display()),
         (_, false) => {
             std::fs::write(&file, blessed.text).with_context(|| format!("writing {}", file.display()))?;
@@ -89,8 +89,8 @@ fn says_nothing(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Unsupported | Verdict::Error | Verdict::NotRun | Verdict::Flaky { .. })
 }
 
-fn seen(record: TrialRecord) -> anyhow::Result<Seen> {
+fn result(record: TrialRecord) -> anyhow::Result<TrialResult> {
     let finished = Finished::try_from(record)?;
     let Finished { trial, criu, judgement, .. } = finished;
-    Ok(Seen { trial, criu, verdict: judgement.verdict, why: judgement.said().to_owned() })
+    Ok(TrialResult { trial, criu, verdict: judgement.verdict, why: judgement.said().to_owned() })
 }

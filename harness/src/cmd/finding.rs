@@ -11,7 +11,7 @@ use protocol::message::{Flavor, Lifecycle};
 
 use super::plan::KnownFailures;
 use super::run::{self, Chosen, RunArgs};
-use super::{Usage, one};
+use super::{Usage, saved_trial};
 use crate::exit;
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
@@ -127,7 +127,7 @@ pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
 
 /// A finding of a trial's folder.
 fn new(folder: &Path, title: &str, cause: &str, number: u32) -> anyhow::Result<Finding> {
-    let (_, record) = one::saved(folder)?;
+    let (_, record) = saved_trial::read(folder)?;
     let finished = Finished::try_from(record).map_err(|error| Usage(format!("{}: {error}", folder.display())))?;
     let Finished { trial, judgement, criu, program, .. } = finished;
     if judgement.verdict.kind().is_none() {

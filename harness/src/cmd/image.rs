@@ -10,11 +10,11 @@ use clap::{Args, Subcommand};
 use crate::cache::error::ImageError;
 use crate::cache::progress::Progress;
 use crate::cache::progress::megabytes;
-use crate::cache::record::Bill;
+use crate::cache::record::BuildRecord;
 use crate::image::{Image, ImageState, Removed, Settings, Store, default_cache_dir, tree};
 use crate::subject::Subject;
-use crate::vm::Shelf;
-use crate::vm::shelf::UNUSED_LIMIT;
+use crate::vm::TemplateCache;
+use crate::vm::template_cache::UNUSED_LIMIT;
 
 /// List, build, verify and remove the images that VMs are made of.
 ///
@@ -157,12 +157,12 @@ pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -
         }
         ImageAction::Verify => return verify(&store, out),
         ImageAction::Clean { all, older_than, max_size } => {
-            let shelf = Shelf::of_cache(&args.store.cache_dir()?, Arc::clone(&progress));
+            let template_cache = TemplateCache::of_cache(&args.store.cache_dir()?, Arc::clone(&progress));
             let removed = match max_size {
-                Some(mib) => shrink(&store, &shelf, mib << 20)?,
+                Some(mib) => shrink(&store, &template_cache, mib << 20)?,
                 None => {
                     let limit = older_than.map(|days| Duration::from_secs(days.saturating_mul(24 * 60 * 60)));
-                    clean(&store, &shelf, *all, limit)?
+                    clean(&store, &template_cache, *all, limit)?
                 }
             };
             tell_removed(&removed, out)?;
@@ -171,15 +171,15 @@ pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -
     Ok(true)
 }
 
-fn list(store: &Store, with_bill: bool, out: &mut dyn Write) -> Result<(), ImageCommandError> {
+fn list(store: &Store, with_packages: bool, out: &mut dyn Write) -> Result<(), ImageCommandError> {
     for image in store.images() {
-        let (state, bill) = match store.state(image, false)? {
-            ImageState::Built(bill) => (describe(&bill), Some(bill)),
+        let (state, record) = match store.state(image, false)? {
+            ImageState::Built(record) => (describe(&record), Some(record)),
             ImageState::NotBuilt => ("not built".to_owned(), None),
             ImageState::Damaged(why) => (format!("damaged: {why}"), None),
         };
         writeln!(out, "{:<21} {state}", image.to_string())?;
-        for package in bill.iter().filter(|_| with_bill).flat_map(|bill| &bill.packages) {
+        for package in record.iter().filter(|_| with_packages).flat_map(|record| &record.packages) {
             writeln!(out, "    {} {} ({}) {}", package.name, package.version, package.suite, package.sha256)?;
         }
     }
@@ -197,8 +197,8 @@ fn build(store: &Store, names: &[String], refresh: bool, out: &mut dyn Write) ->
         names.iter().map(|name| find(store, name)).collect::<Result<_, _>>()?
     };
     for image in images {
-        let bill = store.build(image, refresh)?;
-        writeln!(out, "{:<21} {}", image.to_string(), describe(&bill))?;
+        let record = store.build(image, refresh)?;
+        writeln!(out, "{:<21} {}", image.to_string(), describe(&record))?;
     }
     Ok(())
 }
@@ -216,8 +216,8 @@ fn build_subjects(
         }
         let parts = subject.prepare(store)?;
         let userland = Image::Userland(&parts.userland);
-        let bill = store.build(userland, refresh)?;
-        let version = parts.criu.map_or(bill.version, |criu| format!("criu {}", criu.version));
+        let record = store.build(userland, refresh)?;
+        let version = parts.criu.map_or(record.version, |criu| format!("criu {}", criu.version));
         writeln!(out, "{subject}: {version}")?;
     }
     Ok(())
@@ -241,24 +241,29 @@ fn verify(store: &Store, out: &mut dyn Write) -> Result<bool, ImageCommandError>
 
 /// What is of no use any more, of images and of saved VMs. A saved VM is made again in seconds: one that nobody used for
 /// a day goes.
-fn clean(store: &Store, shelf: &Shelf, all: bool, limit: Option<Duration>) -> Result<Vec<Removed>, ImageError> {
+fn clean(
+    store: &Store,
+    template_cache: &TemplateCache,
+    all: bool,
+    limit: Option<Duration>,
+) -> Result<Vec<Removed>, ImageError> {
     // First the copies' sources: they are made of the images.
     let mut removed = Vec::new();
     let limit_here = if all { Duration::ZERO } else { limit.unwrap_or(UNUSED_LIMIT) };
-    for (name, size, age) in shelf.all()? {
+    for (name, size, age) in template_cache.all()? {
         if age >= limit_here {
-            removed.push(Removed { gone: shelf.remove(&name)?, name, size });
+            removed.push(Removed { gone: template_cache.remove(&name)?, name, size });
         }
     }
-    shelf.remove_scratch()?;
+    template_cache.remove_scratch()?;
     removed.extend(store.clean(all, limit)?);
     Ok(removed)
 }
 
 /// Removes images and saved VMs, those that were used longest ago first, until the rest is small enough.
-fn shrink(store: &Store, shelf: &Shelf, limit: u64) -> Result<Vec<Removed>, ImageError> {
+fn shrink(store: &Store, template_cache: &TemplateCache, limit: u64) -> Result<Vec<Removed>, ImageError> {
     let images = store.kept()?.into_iter().map(|one| (one, false));
-    let mut all: Vec<_> = images.chain(shelf.all()?.into_iter().map(|one| (one, true))).collect();
+    let mut all: Vec<_> = images.chain(template_cache.all()?.into_iter().map(|one| (one, true))).collect();
     all.sort_by_key(|((_, _, age), _)| std::cmp::Reverse(*age));
     let mut total: u64 = all.iter().map(|((_, size, _), _)| size).sum();
     let mut removed = Vec::new();
@@ -266,7 +271,7 @@ fn shrink(store: &Store, shelf: &Shelf, limit: u64) -> Result<Vec<Removed>, Imag
         if total <= limit {
             break;
         }
-        let gone = if is_template { shelf.remove(&name)? } else { store.remove(&name)? };
+        let gone = if is_template { template_cache.remove(&name)? } else { store.remove(&name)? };
         total -= if gone { size } else { 0 };
         removed.push(Removed { name, size, gone });
     }
@@ -284,8 +289,8 @@ fn tell_removed(removed: &[Removed], out: &mut dyn Write) -> Result<(), ImageCom
     Ok(())
 }
 
-fn describe(bill: &Bill) -> String {
-    format!("{} ({}, {} packages)", bill.version, megabytes(bill.size()), bill.packages.len())
+fn describe(record: &BuildRecord) -> String {
+    format!("{} ({}, {} packages)", record.version, megabytes(record.size()), record.packages.len())
 }
 
 /// The image that a word of the command line names.
@@ -371,9 +376,9 @@ mod tests {
         let directory = store.directory(Image::Qemu).unwrap();
         std::fs::create_dir(&directory).unwrap();
         std::fs::write(directory.join("qemu"), "half").unwrap();
-        let told = said(cache.path(), &["verify"]);
-        assert!(told.contains("qemu                  damaged: bill.json is missing; "), "{told}");
-        assert!(told.ends_with("all well: false\n"), "{told}");
+        let printed = said(cache.path(), &["verify"]);
+        assert!(printed.contains("qemu                  damaged: bill.json is missing; "), "{printed}");
+        assert!(printed.ends_with("all well: false\n"), "{printed}");
         assert_eq!(said(cache.path(), &["clean"]), "nothing to remove\nall well: true\n");
         assert!(said(cache.path(), &["clean", "--all"]).contains(": removed (0.0 MB)"));
         assert!(!directory.exists());

@@ -16,13 +16,13 @@ use crate::cache::progress::Progress;
 use crate::host::{self, HostAgent, HostSpec};
 use crate::image::Store;
 use crate::machine::{Backend, MachineSpec};
-use crate::report::aside::say;
+use crate::report::notices::say;
 use crate::subject::Parts;
 use crate::vm::kvm::{self, Decision};
 use crate::vm::qemu::QemuProgram;
-use crate::vm::shelf::NoTemplate;
+use crate::vm::template_cache::NoTemplate;
 use crate::vm::{Accelerator, AcceleratorChoice};
-use crate::vm::{Clones, Shelf, VmError, VmSpec};
+use crate::vm::{Clones, TemplateCache, VmError, VmSpec};
 
 /// How long the first agent on the host may take to come up; it takes milliseconds.
 const PROBE_TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -163,7 +163,7 @@ impl MachineArgs {
     /// Copies of a VM; none where there cannot be any, with the reason on standard error.
     fn clones(&self, spec: &VmSpec, work: &Path) -> anyhow::Result<Option<Arc<Clones>>> {
         let limit = TEMPLATE_TIME_LIMIT.mul_f64(spec.accelerator.timeout_scale() * self.timeout_scale);
-        match self.shelf(super::run::progress())?.template(spec, Instant::now() + limit) {
+        match self.template_cache(super::run::progress())?.template(spec, Instant::now() + limit) {
             Ok(kept) => {
                 report_cold(kept.template().cold(), spec.criu.is_none());
                 Ok(Some(Arc::new(Clones::new(kept, spec.clone(), work))))
@@ -177,8 +177,8 @@ impl MachineArgs {
     }
 
     /// Where templates are kept.
-    pub(super) fn shelf(&self, progress: Arc<dyn Progress>) -> anyhow::Result<Shelf> {
-        Ok(Shelf::of_cache(&self.store.cache_dir()?, progress))
+    pub(super) fn template_cache(&self, progress: Arc<dyn Progress>) -> anyhow::Result<TemplateCache> {
+        Ok(TemplateCache::of_cache(&self.store.cache_dir()?, progress))
     }
 
     /// A VM as the accelerator's probe boots it.

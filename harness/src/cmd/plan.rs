@@ -15,7 +15,7 @@ use crate::image::Store;
 use crate::judge::{Expectations, Trial};
 use crate::machine::Backend;
 use crate::run::Task;
-use crate::subject::{self, Manner, Subject};
+use crate::subject::{self, ReferenceOptions, Subject};
 
 /// What a trial is besides its scenario and its subject.
 #[derive(Args, Clone, Debug, Default)]
@@ -73,7 +73,13 @@ impl Axes {
     }
 
     /// Every combination of scenario, flavor and lifecycle on this kernel.
-    pub fn tasks(&self, kernel: &str, subject: &Subject, manner: Manner, scenarios: &[Scenario]) -> Vec<Task> {
+    pub fn tasks(
+        &self,
+        kernel: &str,
+        subject: &Subject,
+        reference_options: ReferenceOptions,
+        scenarios: &[Scenario],
+    ) -> Vec<Task> {
         let flavors = if self.flavor.is_empty() { &[Flavor::Ns][..] } else { &self.flavor };
         let mut tasks = Vec::new();
         for scenario in scenarios {
@@ -87,7 +93,7 @@ impl Axes {
                         kernel: kernel.to_owned(),
                         subject: subject.to_string(),
                     };
-                    tasks.push(Task { trial, scenario: scenario.clone(), engine: subject.engine(manner) });
+                    tasks.push(Task { trial, scenario: scenario.clone(), engine: subject.engine(reference_options) });
                 }
             }
         }

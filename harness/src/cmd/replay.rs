@@ -7,15 +7,15 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 
 use clap::Args;
-use protocol::message::MountWay;
+use protocol::message::DetachMethod;
 
 use super::Usage;
 use super::machines::MachineArgs;
-use super::one;
+use super::output::OutputArgs;
 use super::plan::{self, Axes};
 use super::run::{self, Chosen, RunArgs};
+use super::saved_trial;
 use super::share::ShareArgs;
-use super::telling::TellingArgs;
 use crate::judge::Verdict;
 use crate::report::{Event, Reporter};
 
@@ -52,7 +52,7 @@ pub struct ReplayArgs {
     pub keep: PathBuf,
     /// How results are told
     #[command(flatten)]
-    pub telling: TellingArgs,
+    pub output: OutputArgs,
     /// What trials run on
     #[command(flatten)]
     pub machines: MachineArgs,
@@ -81,11 +81,11 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         share: ShareArgs::default(),
         keep: args.keep.clone(),
         watch: false,
-        telling: args.telling.clone(),
+        output: args.output.clone(),
         machines: args.machines.clone(),
     };
-    debug_assert_eq!(run_args.manner().way, MountWay::Tree);
-    let Some(folder) = one::folder(&args.what) else {
+    debug_assert_eq!(run_args.reference_options().way, DetachMethod::Tree);
+    let Some(folder) = saved_trial::folder(&args.what) else {
         if args.what.extension().is_none_or(|extension| extension != "scn") {
             let what = args.what.display();
             return Err(Usage(format!(
@@ -96,10 +96,10 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         let scenarios = super::select::files(&[&args.what])?;
         return run::chosen(&run_args, Chosen { scenarios, whole: false, listener: None, silent: false });
     };
-    let (scenario, record) = one::saved(&folder)?;
+    let (scenario, record) = saved_trial::read(&folder)?;
     let RunArgs { subject, axes, machines, .. } = &mut run_args;
-    one::ask_for_the_host(&record, axes, machines.backend)?;
-    one::as_it_was(&record, subject, axes, machines.backend)?;
+    saved_trial::ask_for_the_host(&record, axes, machines.backend)?;
+    saved_trial::as_it_was(&record, subject, axes, machines.backend)?;
     let (sender, receiver) = channel();
     let listener = Some(Box::new(Listener(sender)) as Box<dyn Reporter>);
     let status = run::chosen(&run_args, Chosen { scenarios: vec![scenario], whole: false, listener, silent: false })?;

@@ -6,12 +6,12 @@ use clap::Args;
 
 use super::Usage;
 use super::gate::runs::{SavedSide, compare_runs};
-use super::telling::{TellingArgs, comparisons};
+use super::output::{OutputArgs, comparisons};
 use crate::judge::Trial;
 use crate::report::merge::{ResultError, merge, read};
 use crate::report::record::RunRecord;
 use crate::report::terminal::{Detail, Look};
-use crate::report::{Common, Event, Finished, Reporter};
+use crate::report::{Event, Finished, Reporter, SharedAxes};
 
 /// Merge saved results, compare them, and write them in other formats.
 ///
@@ -45,7 +45,7 @@ pub struct ReportArgs {
     pub strict: bool,
     /// How results are told
     #[command(flatten)]
-    pub telling: TellingArgs,
+    pub output: OutputArgs,
 }
 
 /// Tells the results; the exit status.
@@ -59,12 +59,12 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let run = merge(read_all(&args.results)?);
     let finished: Vec<Finished> = run.trials.into_iter().map(Finished::try_from).collect::<Result<_, _>>()?;
     let trials = || finished.iter().map(|finished| -> &Trial { &finished.trial });
-    let started = Event::RunStarted { trials: finished.len(), common: Common::of(trials()) };
+    let started = Event::RunStarted { trials: finished.len(), shared: SharedAxes::of(trials()) };
     let subjects = Some(run.subjects).filter(|all| !all.is_empty()).map(Event::Subjects);
     let ended = Event::RunFinished { seconds: run.summary.seconds, interrupted: false };
-    let (mut terminal, mut reporters) = args.telling.open(Detail::Failures)?;
-    let told = finished.into_iter().map(|finished| Event::TrialFinished(Box::new(finished)));
-    for event in std::iter::once(started).chain(subjects).chain(told).chain(std::iter::once(ended)) {
+    let (mut terminal, mut reporters) = args.output.open(Detail::Failures)?;
+    let finished = finished.into_iter().map(|finished| Event::TrialFinished(Box::new(finished)));
+    for event in std::iter::once(started).chain(subjects).chain(finished).chain(std::iter::once(ended)) {
         reporters.event(&event)?;
         terminal.event(&event)?;
     }
@@ -73,14 +73,14 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
 
 /// Holds the results against others; the exit status of a gate.
 fn compare(args: &ReportArgs) -> anyhow::Result<u8> {
-    let reports = comparisons(&args.telling.report)?;
+    let reports = comparisons(&args.output.report)?;
     let side = |paths: &[PathBuf]| {
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         Ok::<_, Usage>(SavedSide { name: names.join(", "), runs: read_all(paths)? })
     };
     let comparison = compare_runs(side(&args.against)?, side(&args.results)?)?;
-    let detail = if args.telling.verbose { Detail::Reasons } else { Detail::Failures };
-    let text = comparison.text(Look::detect(args.telling.color, detail, reports.take_stdout()));
+    let detail = if args.output.verbose { Detail::Reasons } else { Detail::Failures };
+    let text = comparison.text(Look::detect(args.output.color, detail, reports.take_stdout()));
     reports.write(&comparison, &text)?;
     Ok(comparison.exit_status(args.strict))
 }

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use protocol::message::MountWay;
+use protocol::message::DetachMethod;
 use scenarios::Scenario;
 
 use super::machines::MachineArgs;
+use super::output::OutputArgs;
 use super::plan::{self, Axes, KnownFailures};
 use super::select::{NoMatch, select, select_with_controls};
 use super::share::{Share, ShareArgs};
-use super::telling::TellingArgs;
 use crate::cache::progress;
 use crate::cache::progress::Progress;
 use crate::exit;
@@ -26,14 +26,14 @@ use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group, Judgement, Trial};
 use crate::machine::MachineSpec;
-use crate::report::aside::say;
+use crate::report::notices::say;
 use crate::report::record::digest;
 use crate::report::terminal::{Detail, Look, Terminal};
-use crate::report::{Common, Event, Finished, Reporter, Reporters, artifacts};
+use crate::report::{Event, Finished, Reporter, Reporters, SharedAxes, artifacts};
 use crate::run::confirm::Wanted;
 use crate::run::order::teaching_first;
 use crate::run::{News, Over, Policy, Task, Work};
-use crate::subject::{self, Manner, Parts, Subject};
+use crate::subject::{self, Parts, ReferenceOptions, Subject};
 
 /// The last line of a run in which nothing ran.
 const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped";
@@ -119,7 +119,7 @@ pub struct RunArgs {
     pub keep: PathBuf,
     /// How results are told
     #[command(flatten)]
-    pub telling: TellingArgs,
+    pub output: OutputArgs,
     /// What trials run on
     #[command(flatten)]
     pub machines: MachineArgs,
@@ -144,9 +144,9 @@ pub(super) fn pack(word: &str) -> Result<usize, String> {
 }
 
 impl RunArgs {
-    pub(super) fn manner(&self) -> Manner {
-        let way = if self.bind_mounts { MountWay::Bind } else { MountWay::Tree };
-        Manner { without_statmount: self.without_statmount, way }
+    pub(super) fn reference_options(&self) -> ReferenceOptions {
+        let way = if self.bind_mounts { DetachMethod::Bind } else { DetachMethod::Tree };
+        ReferenceOptions { without_statmount: self.without_statmount, way }
     }
 }
 
@@ -215,7 +215,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
     let mut pools = Vec::new();
     for kernel in &kernels {
         for subject in &subjects {
-            pools.push((kernel, subject, args.axes.tasks(kernel, subject, args.manner(), &scenarios)));
+            pools.push((kernel, subject, args.axes.tasks(kernel, subject, args.reference_options(), &scenarios)));
         }
     }
     let planned = pools.iter().flat_map(|(.., tasks)| tasks).cloned().collect();
@@ -226,23 +226,23 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
     }
     let parts = subjects.iter().map(|subject| Ok((subject, subject.prepare(&store)?)));
     let parts: HashMap<&Subject, Parts> = parts.collect::<anyhow::Result<_>>()?;
-    let mut teller = Teller::new(args, &expectations)?;
+    let mut reporter = RunReporter::new(args, &expectations)?;
     if silent {
         let look = Look { width: 80, colour: false, bar: false, detail: Detail::Failures };
-        teller.terminal = Terminal::new(Box::new(std::io::sink()), look);
+        reporter.terminal = Terminal::new(Box::new(std::io::sink()), look);
     }
     if let Some(listener) = listener {
-        teller.reporters.add(listener);
+        reporter.reporters.add(listener);
     }
     let known = finished.iter().map(|finished| &finished.trial);
     let trials: Vec<&Trial> = known.chain(pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial)).collect();
-    teller.tell(&Event::RunStarted { trials: trials.len(), common: Common::of(trials) })?;
+    reporter.report(&Event::RunStarted { trials: trials.len(), shared: SharedAxes::of(trials) })?;
     let identities: Vec<_> = subjects.iter().filter_map(|subject| parts[subject].identity.clone()).collect();
     if !identities.is_empty() {
-        teller.tell(&Event::Subjects(identities))?;
+        reporter.report(&Event::Subjects(identities))?;
     }
     for finished in finished {
-        teller.tell(&Event::TrialFinished(Box::new(finished)))?;
+        reporter.report(&Event::TrialFinished(Box::new(finished)))?;
     }
     let start = Instant::now();
     let folder = args.machines.work_folder()?;
@@ -253,15 +253,15 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
         let tasks = teaching_first(tasks);
         let work = folder.join(&number.to_string());
         let specs = args.machines.specs(&store, &scenarios, kernel, &parts[subject], &work)?;
-        run_tasks(args, tasks, &*specs, &expectations, &mut teller)?;
+        run_tasks(args, tasks, &*specs, &expectations, &mut reporter)?;
     }
     let interrupted = crate::process::interrupt::requested();
     let whole = whole && args.share.is_all() && args.expectations == KnownFailures::Project;
-    teller.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
+    reporter.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
 
 /// Everybody who is told of the run's events.
-struct Teller<'a> {
+struct RunReporter<'a> {
     terminal: Terminal<Box<dyn Write>>,
     reporters: Reporters,
     uses: Uses<'a>,
@@ -270,13 +270,13 @@ struct Teller<'a> {
     unwritten: Vec<String>,
 }
 
-impl<'a> Teller<'a> {
+impl<'a> RunReporter<'a> {
     fn new(args: &'a RunArgs, expectations: &'a Expectations) -> anyhow::Result<Self> {
-        let (terminal, reporters) = args.telling.open(Detail::Lines)?;
+        let (terminal, reporters) = args.output.open(Detail::Lines)?;
         Ok(Self { terminal, reporters, uses: Uses::new(expectations), keep: &args.keep, unwritten: Vec::new() })
     }
 
-    fn tell(&mut self, event: &Event) -> anyhow::Result<()> {
+    fn report(&mut self, event: &Event) -> anyhow::Result<()> {
         if let Err(error) = self.reporters.event(event) {
             self.unwritten(format!("writing a report: {error}"));
         }
@@ -318,13 +318,13 @@ impl<'a> Teller<'a> {
                 Err(error) => self.unwritten(error.to_string()),
             }
         }
-        self.tell(&Event::TrialFinished(Box::new(finished)))?;
+        self.report(&Event::TrialFinished(Box::new(finished)))?;
         Ok(failed)
     }
 
     /// The end of the run, and its exit status. Only a whole run can tell which known defects do not show any more.
     fn end(mut self, event: &Event, whole: bool) -> anyhow::Result<u8> {
-        self.tell(event)?;
+        self.report(event)?;
         let interrupted = crate::process::interrupt::requested();
         let mut status = self.terminal.tally().exit_status(interrupted);
         let whole = whole && self.terminal.tally().of("not-run") == 0;
@@ -345,7 +345,7 @@ fn run_tasks(
     tasks: Vec<Task>,
     specs: &(dyn Fn(usize) -> MachineSpec + Sync),
     expectations: &Expectations,
-    teller: &mut Teller<'_>,
+    reporter: &mut RunReporter<'_>,
 ) -> anyhow::Result<()> {
     let (workers, trials) = (args.machines.workers(tasks.len()), tasks.len());
     let queue = Mutex::new(VecDeque::from(tasks));
@@ -375,16 +375,16 @@ fn run_tasks(
             let news = match news.recv_timeout(TICK) {
                 Ok(news) => news,
                 Err(RecvTimeoutError::Timeout) => {
-                    teller.terminal.tick(Instant::now()).context("writing to the terminal")?;
+                    reporter.terminal.tick(Instant::now()).context("writing to the terminal")?;
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
             match news {
-                News::Machine { reset } => teller.tell(&Event::MachineStarted { reset })?,
-                News::Started(task) => teller.tell(&Event::TrialStarted { trial: task.trial })?,
+                News::Machine { reset } => reporter.report(&Event::MachineStarted { reset })?,
+                News::Started(task) => reporter.report(&Event::TrialStarted { trial: task.trial })?,
                 News::Over(over) => {
-                    if teller.over(*over)? && args.fail_fast {
+                    if reporter.over(*over)? && args.fail_fast {
                         stop.store(true, Ordering::Relaxed);
                     }
                 }
@@ -393,7 +393,7 @@ fn run_tasks(
     })?;
     let reason = if crate::process::interrupt::requested() { "interrupted" } else { "after a failure, --fail-fast" };
     for task in queue.into_inner().unwrap_or_default() {
-        teller.over(Over::not_run(task, reason))?;
+        reporter.over(Over::not_run(task, reason))?;
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ fn chosen(what: &[String], tree: &Path, with_controls: bool) -> anyhow::Result<V
 }
 
 fn of_the_catalogue(words: &[&String], tree: &Path, with_controls: bool) -> anyhow::Result<Vec<Scenario>> {
-    let mut all = catalogue::load(&tree.join("scenarios/catalogue")).map_err(told)?;
+    let mut all = catalogue::load(&tree.join("scenarios/catalogue")).map_err(describe)?;
     let names_one = |word: &&&String| word.contains(SUFFIX);
     if with_controls || words.iter().any(|word| names_one(&word)) {
         let Controls { scenarios, missing } = controls(&all);
@@ -110,12 +110,12 @@ fn near(word: &str, all: &[Scenario]) -> Vec<String> {
 /// # Errors
 /// [`Usage`]: a file that cannot be read or is no scenario.
 pub fn files<F: AsRef<Path>>(files: &[F]) -> Result<Vec<Scenario>, Usage> {
-    let each = files.iter().map(|file| catalogue::load_file(file.as_ref()).map_err(told));
+    let each = files.iter().map(|file| catalogue::load_file(file.as_ref()).map_err(describe));
     Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// What is wrong with them, each with its place.
-fn told(faults: Vec<Diagnostic>) -> Usage {
+fn describe(faults: Vec<Diagnostic>) -> Usage {
     let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
     Usage(text.join("\n"))
 }
@@ -133,17 +133,17 @@ mod tests {
     #[test]
     fn a_word_that_chooses_nothing_is_told_with_what_looks_like_it() {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a directory of the tree");
-        let told = |words: &[&str]| {
+        let describe = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             select(&words, tree).expect_err("it chooses nothing").to_string()
         };
         expect_test::expect![
             "no scenario matches deleted/unlnked; did you mean deleted/unlinked? `zdtm-detached list` shows all names"
         ]
-        .assert_eq(&told(&["deleted/unlnked"]));
-        expect_test::expect!["no scenario matches delted/unlinked@ext4,rdwr; did you mean deleted/unlinked@ext4,rdwr,again or deleted/unlinked@ext4,rdwr,whole? `zdtm-detached list` shows all names"].assert_eq(&told(&["overlay/control", "delted/unlinked@ext4,rdwr"]));
+        .assert_eq(&describe(&["deleted/unlnked"]));
+        expect_test::expect!["no scenario matches delted/unlinked@ext4,rdwr; did you mean deleted/unlinked@ext4,rdwr,again or deleted/unlinked@ext4,rdwr,whole? `zdtm-detached list` shows all names"].assert_eq(&describe(&["overlay/control", "delted/unlinked@ext4,rdwr"]));
         expect_test::expect!["no scenario matches no such name; `zdtm-detached list` shows all names"]
-            .assert_eq(&told(&["no such name"]));
+            .assert_eq(&describe(&["no such name"]));
     }
 
     #[test]
@@ -165,7 +165,8 @@ mod tests {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a directory of the tree");
         let all = select_with_controls(&[], tree).expect("the catalogue is good");
         assert_eq!(all.len(), names(&[]).len() + names(&["*+visible*"]).len());
-        let told = select(&["deleted/control+visible@tmpfs".to_owned()], tree).expect_err("nothing is detached in it");
-        assert!(told.to_string().starts_with("no scenario matches deleted/control+visible@tmpfs"), "{told}");
+        let describe =
+            select(&["deleted/control+visible@tmpfs".to_owned()], tree).expect_err("nothing is detached in it");
+        assert!(describe.to_string().starts_with("no scenario matches deleted/control+visible@tmpfs"), "{describe}");
     }
 }

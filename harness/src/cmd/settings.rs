@@ -139,12 +139,12 @@ fn values(flags: &[Arg], value: &Value) -> Result<Vec<String>, String> {
         Value::String(text) => Ok(text.clone()),
         Value::Integer(number) => Ok(number.to_string()),
         Value::Float(number) => Ok(number.to_string()),
-        other => Err(format!("a text or a number is expected, and this is {}", told(other))),
+        other => Err(format!("a text or a number is expected, and this is {}", describe(other))),
     };
     if flags.iter().any(|flag| matches!(flag.get_action(), ArgAction::SetTrue)) {
         return match value {
             Value::Boolean(wanted) => Ok(wanted.then(|| "true".to_owned()).into_iter().collect()),
-            other => Err(format!("true or false is expected, and this is {}", told(other))),
+            other => Err(format!("true or false is expected, and this is {}", describe(other))),
         };
     }
     let words = match value {
@@ -167,7 +167,7 @@ fn attempt(flag: &Arg, words: &[String]) -> Result<(), String> {
     })
 }
 
-fn told(value: &Value) -> String {
+fn describe(value: &Value) -> String {
     format!("of type {}", value.type_str())
 }
 
@@ -233,17 +233,20 @@ mod tests {
             "subject = 'path:./evil'",
             "subject = 'git:.@HEAD'",
         ];
-        let told: Vec<String> = hostile.iter().map(|text| line(text).expect_err(text)).collect();
+        let describe: Vec<String> = hostile.iter().map(|text| line(text).expect_err(text)).collect();
         expect![[r#"
             zdtm-detached.toml:2:1: qemu decides what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --qemu or ZDTM_DETACHED_QEMU
             zdtm-detached.toml:1:11: backend "host" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --backend or ZDTM_DETACHED_BACKEND
             zdtm-detached.toml:1:11: subject "src:." says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
             zdtm-detached.toml:1:11: subject "path:./evil" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
             zdtm-detached.toml:1:11: subject "git:.@HEAD" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
-        "#]].assert_eq(&(told.join("\n") + "\n"));
+        "#]].assert_eq(&(describe.join("\n") + "\n"));
         for key in keys(&Cli::command()).keys().filter(|key| !HARMLESS.contains(&key.as_str())) {
-            let told = line(&format!("{key} = 'x'")).expect_err(key);
-            assert!(told.starts_with(&format!("zdtm-detached.toml:1:1: {key} decides what is executed")), "{told}");
+            let describe = line(&format!("{key} = 'x'")).expect_err(key);
+            assert!(
+                describe.starts_with(&format!("zdtm-detached.toml:1:1: {key} decides what is executed")),
+                "{describe}"
+            );
         }
     }
 
@@ -266,7 +269,7 @@ mod tests {
             "jobs = [1, 2]",
             "kernel = '6.12",
         ];
-        let told: Vec<String> =
+        let describe: Vec<String> =
             wrong.iter().map(|text| line(text).err().unwrap_or_else(|| panic!("{text} is not refused"))).collect();
         expect![[r#"
             zdtm-detached.toml:1:1: unknown key "kernl"; known are accel, backend, cache, cold, jobs, kernel, keyring, mirror, qemu, shard, subject, timeout-scale, tree
@@ -277,6 +280,6 @@ mod tests {
             zdtm-detached.toml:1:10: a text or a number is expected, and this is of type table
             zdtm-detached.toml:1:8: a text or a number is expected, and this is of type array
             zdtm-detached.toml:1:15: invalid literal string, expected `'`
-        "#]].assert_eq(&(told.join("\n") + "\n"));
+        "#]].assert_eq(&(describe.join("\n") + "\n"));
     }
 }

@@ -206,8 +206,8 @@ mod tests {
         let args = ShareArgs { resume: Some(file), ..ShareArgs::default() };
         let share = args.of((0..5).map(task).collect()).unwrap();
         assert_eq!(names(&share.tasks), ["a/1", "a/2", "a/4"]);
-        let told: Vec<_> = share.finished.iter().map(|finished| finished.judgement.verdict).collect();
-        assert_eq!(told, [Verdict::Pass, Verdict::Xfail(FailureKind::Hang)]);
+        let verdicts: Vec<_> = share.finished.iter().map(|finished| finished.judgement.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Pass, Verdict::Xfail(FailureKind::Hang)]);
     }
 
     #[test]

@@ -18,10 +18,10 @@ use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario, Step, live, text};
 
 use super::machines::MachineArgs;
-use super::one::{One, as_it_was, ask_for_the_host, one};
 use super::plan::{self, Axes, single};
+use super::saved_trial::{NamedTrial, as_it_was, ask_for_the_host, named_trial};
 use crate::exit;
-use crate::fuzz::Seen;
+use crate::fuzz::KnownFailures;
 use crate::fuzz::shrink::steps;
 use crate::judge::Signature;
 use crate::judge::range::Version;
@@ -29,7 +29,7 @@ use crate::judge::{Expectations, Judgement, Trial};
 use crate::machine::MachineSpec;
 use crate::report::epilogue::{plain, quoted};
 use crate::run::{News, Over, Policy, Task, Work, Worker};
-use crate::subject::{Manner, Subject};
+use crate::subject::{ReferenceOptions, Subject};
 
 /// How often assertions that do not hold are dropped before it is given up.
 const ASSERTION_ROUNDS: usize = 3;
@@ -77,7 +77,7 @@ pub struct ShrinkArgs {
 pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
     crate::process::interrupt::install().context("installing the signal handlers")?;
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let One { scenario, saved, folder } = one(&args.what, &tree)?;
+    let NamedTrial { scenario, saved, folder } = named_trial(&args.what, &tree)?;
     let (mut subject, mut axes) = (Vec::from_iter(args.subject.clone()), args.axes.clone());
     let machines = &args.machines;
     if let Some(record) = &saved {
@@ -105,10 +105,10 @@ pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
         expectations: &expectations,
         specs: &*specs,
         timeout_scale: machines.timeout_scale,
-        engine: subject.engine(Manner::default()),
+        engine: subject.engine(ReferenceOptions::default()),
         trial,
         scenario: &scenario,
-        seen: Seen::default(),
+        known_failures: KnownFailures::default(),
     };
     rig.shrink(args, &output)
 }
@@ -130,7 +130,7 @@ struct Rig<'a> {
     engine: Engine,
     trial: Trial,
     scenario: &'a Scenario,
-    seen: Seen,
+    known_failures: KnownFailures,
 }
 
 impl Rig<'_> {
@@ -145,8 +145,8 @@ impl Rig<'_> {
         // The one worker is gone, and its machine with it: the next one is as new.
         let asserted = self.with_worker(|run| self.asserted(run, &found, &wanted));
         // Without one nobody could run it.
-        let told = asserted.clone().unwrap_or_else(|| with_assertions(program, &found));
-        let mut short = self.scenario_of(told);
+        let asserted_program = asserted.clone().unwrap_or_else(|| with_assertions(program, &found));
+        let mut short = self.scenario_of(asserted_program);
         short.summary = format!("{wanted}: shrunk from {}", self.scenario.name);
         let text = text::print_scenario(&short);
         std::fs::write(output, &text).with_context(|| format!("writing the program to {}", output.display()))?;
@@ -182,7 +182,7 @@ impl Rig<'_> {
         };
         let wanted = Signature::of(&judgement);
         eprintln!("{}: {}", judgement.verdict, plain(&judgement.reason));
-        self.seen.add(&wanted);
+        self.known_failures.add(&wanted);
         let until = start + Duration::from_secs(args.budget);
         let mut shrinker = Shrinker::new(&self.scenario.program);
         let mut tried = 0;
@@ -233,7 +233,7 @@ impl Rig<'_> {
         // What is looked for is what is expected here: the machine may serve the next candidate.
         let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
             let version = criu.and_then(Version::find);
-            self.seen.expect(self.expectations.apply_anywhere(trial, version.as_ref(), judgement))
+            self.known_failures.expect(self.expectations.apply_anywhere(trial, version.as_ref(), judgement))
         };
         let shared = Work {
             tasks: &queue,
@@ -290,7 +290,7 @@ fn with_assertions(longer: &Program, program: &Program) -> Program {
         checker.step(&line.step);
     }
     let predicted =
-        live::assert(&mut Unstructured::new(&[0; 4096]), program, &live::Terms::default()).unwrap_or_default();
+        live::assert(&mut Unstructured::new(&[0; 4096]), program, &live::Limits::default()).unwrap_or_default();
     let mut asserted = program.clone();
     for line in longer.steps.iter().chain(&predicted.steps) {
         let is_new = asserted.steps.iter().all(|other| other.step != line.step);

@@ -38,7 +38,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         if interrupt::requested() {
             return Ok(exit::INTERRUPTED);
         }
-        eprintln!("\nexit status {status}; waiting for a change in {}; Ctrl-C ends", watch.told());
+        eprintln!("\nexit status {status}; waiting for a change in {}; Ctrl-C ends", watch.describe());
         match watch.wait()? {
             Some(changed) => eprintln!("{} changed\n", changed.display()),
             None => return Ok(exit::INTERRUPTED),
@@ -100,7 +100,7 @@ impl Watch {
         Ok(())
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         self.roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(", ")
     }
 

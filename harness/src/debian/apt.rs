@@ -28,7 +28,7 @@ pub(crate) struct Apt {
 /// A package that is to be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Deb {
-    /// What the bill will say.
+    /// What the build record will say.
     pub(crate) package: Package,
     /// The name that apt gives the downloaded file.
     file: String,

@@ -11,7 +11,7 @@ use super::archive::Archive;
 use crate::cache::Cache;
 use crate::cache::error::{ImageError, content};
 use crate::cache::progress::{Progress, Step, doing, megabytes};
-use crate::cache::record::{Bill, Package, sha256};
+use crate::cache::record::{BuildRecord, Package, sha256};
 
 /// Where packages come from; finds mirror and keyring only when something must be built.
 #[derive(Debug)]
@@ -48,13 +48,13 @@ impl Source {
         Source { mirror, keyring, updated: Mutex::default() }
     }
 
-    /// Downloads and unpacks what is ordered into `work`; none when the bill of a former build has the same packages.
+    /// Downloads and unpacks what is ordered into `work`; none when the build record of a former build has the same packages.
     pub(crate) fn fetch(
         &self,
         cache: &Cache,
         order: &Order<'_>,
         work: &Path,
-        former: Option<&Bill>,
+        former: Option<&BuildRecord>,
     ) -> Result<Option<Unpacked>, ImageError> {
         let Order { title, suites, .. } = order;
         let progress = cache.progress();
@@ -67,7 +67,7 @@ impl Source {
         self.update(&apt, lists, progress, &format!("{title}: reading the package lists of {}", suites.join(", ")))?;
         let debs = doing(progress, &format!("{title}: resolving packages"), || resolve(&apt, order))?;
         let packages: Vec<Package> = debs.iter().map(|deb| deb.package.clone()).collect();
-        if former.is_some_and(|bill| bill.packages == packages) {
+        if former.is_some_and(|record| record.packages == packages) {
             return Ok(None);
         }
         let (downloads, root) = (work.join("debs"), work.join("root"));

@@ -95,7 +95,7 @@ fn a_mistake_is_told_with_its_line() {
         good.replace("```\n\n", "\n"),
         good.replace("Not established.\n", ""),
     ];
-    let told = mistakes.map(|text| {
+    let messages = mistakes.map(|text| {
         let text::Mistake { line, why } = text::parse(&text).unwrap_err();
         format!("{line}: {why}\n")
     });
@@ -109,7 +109,7 @@ fn a_mistake_is_told_with_its_line() {
         23: a fence, ```, is missing here
         23: a text is missing here
     "#]]
-    .assert_eq(&told.concat());
+    .assert_eq(&messages.concat());
 }
 
 #[test]

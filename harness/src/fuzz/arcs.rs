@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::run::Taken;
+use crate::run::CoverageHits;
 
 /// No more than this are kept, and so the state stays small: all of criu has half as many.
 const LIMIT: usize = protocol::message::ARC_LIMIT;
@@ -16,34 +16,34 @@ const LIMIT: usize = protocol::message::ARC_LIMIT;
 /// Arcs that were taken so far, by their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arcs {
-    taken: BTreeSet<u32>,
+    hits: BTreeSet<u32>,
     /// Programs that are interesting because of their arcs alone.
     pub kept: u64,
 }
 
 impl Arcs {
     /// Notes what a program, or its pack, had taken; whether there is something new.
-    pub fn add(&mut self, taken: &Taken) -> bool {
-        taken.is_novel(|numbers| {
-            let before = self.taken.len();
+    pub fn add(&mut self, hits: &CoverageHits) -> bool {
+        hits.is_novel(|numbers| {
+            let before = self.hits.len();
             for &number in numbers {
-                if self.taken.len() >= LIMIT {
+                if self.hits.len() >= LIMIT {
                     break;
                 }
-                self.taken.insert(number);
+                self.hits.insert(number);
             }
-            self.taken.len() > before
+            self.hits.len() > before
         })
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.taken.len()
+        self.hits.len()
     }
 
     /// None yet, as with every subject that does not count.
     pub fn is_empty(&self) -> bool {
-        self.taken.is_empty()
+        self.hits.is_empty()
     }
 }
 
@@ -54,18 +54,18 @@ mod tests {
     #[test]
     fn what_is_new_in_a_pack_is_new_for_all_its_programs() {
         let mut arcs = Arcs::default();
-        let (pack, same) = (Taken::new(vec![1, 2]), Taken::new(vec![2, 1]));
+        let (pack, same) = (CoverageHits::new(vec![1, 2]), CoverageHits::new(vec![2, 1]));
         assert!(arcs.add(&pack) && arcs.add(&pack));
         assert!(!arcs.add(&same) && arcs.add(&pack));
-        assert!(arcs.add(&Taken::new(vec![2, 3])) && !arcs.add(&Taken::default()));
+        assert!(arcs.add(&CoverageHits::new(vec![2, 3])) && !arcs.add(&CoverageHits::default()));
         assert_eq!(arcs.len(), 3);
     }
 
     #[test]
     fn there_is_an_end_to_them() {
         let mut arcs = Arcs::default();
-        assert!(arcs.add(&Taken::new((0..=LIMIT as u32).collect())));
-        assert!(!arcs.add(&Taken::new(vec![u32::MAX])));
+        assert!(arcs.add(&CoverageHits::new((0..=LIMIT as u32).collect())));
+        assert!(!arcs.add(&CoverageHits::new(vec![u32::MAX])));
         assert_eq!(arcs.len(), LIMIT);
     }
 }

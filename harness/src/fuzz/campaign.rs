@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use protocol::message::{Engine, Lifecycle, MountWay};
+use protocol::message::{DetachMethod, Engine, Lifecycle};
 use scenarios::{Program, Scenario};
 
 use super::batch::Batch;
@@ -17,9 +17,9 @@ use super::draw::Wanted;
 use super::every::Every;
 use super::finding::finding;
 use super::knowledge::Knowledge;
+use super::known::KnownFailures;
 use super::learn::Needs;
 use super::one_cause::OneCause;
-use super::seen::Seen;
 use super::shrink::{smallest, steps};
 use super::sides::{Outcome, Planned, Side, Sides};
 use super::state::{CORPUS, State, StateError};
@@ -64,8 +64,8 @@ pub struct Settings<'a> {
     pub other_lifecycle: u64,
     /// Findings that are known: counted only.
     pub known: BTreeSet<Signature>,
-    /// What was seen, for whoever decides what is expected.
-    pub seen: &'a Seen,
+    /// The failures found so far, for whoever decides what is expected.
+    pub known_failures: &'a KnownFailures,
 }
 
 /// A campaign under way.
@@ -118,7 +118,7 @@ impl<'a> Campaign<'a> {
     /// The state cannot be saved.
     pub fn run(self, watch: &mut dyn FnMut(&State)) -> Result<State, StateError> {
         std::thread::scope(|scope| {
-            let (news, told) = channel();
+            let (news, received) = channel();
             for number in 0..self.settings.workers {
                 let (campaign, news) = (&self, news.clone());
                 scope.spawn(move || campaign.work(number, news));
@@ -126,7 +126,7 @@ impl<'a> Campaign<'a> {
             drop(news);
             let mut shown = Instant::now();
             loop {
-                match told.recv_timeout(TICK) {
+                match received.recv_timeout(TICK) {
                     Ok(News::Machine { reset: true }) => self.lock().state.resets += 1,
                     Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
@@ -165,8 +165,8 @@ impl<'a> Campaign<'a> {
     }
 
     fn work(&self, number: usize, news: Sender<News>) {
-        let Settings { sides, differential, seen, .. } = self.settings;
-        let mut sides = Sides::new(number, sides, *differential, self.work, &news, seen);
+        let Settings { sides, differential, known_failures, .. } = self.settings;
+        let mut sides = Sides::new(number, sides, *differential, self.work, &news, known_failures);
         drop(news);
         let mut batch = SMALLEST_BATCH.min(self.settings.batch);
         while !self.over.load(Ordering::Relaxed) && !crate::process::interrupt::requested() {
@@ -290,12 +290,12 @@ impl<'a> Campaign<'a> {
     fn look_into(&self, sides: &mut Sides<'_>, Failure { signature, outcome }: Failure) {
         let over = &outcome.over;
         let refused = !self.settings.differential && over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
-        let reference = Engine::Reference { fault: None, without_statmount: false, way: MountWay::Tree };
+        let reference = Engine::Reference { fault: None, without_statmount: false, way: DetachMethod::Tree };
         if refused && sides.nobody_can(&over.task, reference) {
             let mut shared = self.lock();
             *shared.state.known.entry("(the reference engine refuses it as well)".to_owned()).or_default() += 1;
             if matches!(over.task.engine, Engine::Reference { .. }) {
-                self.settings.seen.add(&signature);
+                self.settings.known_failures.add(&signature);
             }
             return;
         }
@@ -323,7 +323,7 @@ impl<'a> Campaign<'a> {
     fn file(&self, signature: Signature, over: &Over) -> Filed {
         let scenario = &over.task.scenario;
         let first_seconds = self.before + self.start.elapsed().as_secs_f64();
-        self.settings.seen.add(&signature);
+        self.settings.known_failures.add(&signature);
         self.lock().state.buckets.file(Bucket {
             signature,
             count: 1,

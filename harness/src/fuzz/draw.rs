@@ -7,14 +7,14 @@ use std::ops::Range;
 
 use arbitrary::Unstructured;
 use scenarios::Program;
-use scenarios::live::{self, Terms};
+use scenarios::live::{self, Limits};
 use scenarios::program::{Filesystem, Step};
 
 use super::learn::{Avoid, Needs};
 
 /// How many bytes a program is drawn from.
 const BYTES: usize = 4096;
-/// So many of 256 may be as long as the terms allow; the others have no more than `SHORT` steps and what ends them.
+/// So many of 256 may be as long as the limits allow; the others have no more than `SHORT` steps and what ends them.
 const LONG: u8 = 32;
 const SHORT: usize = 14;
 /// So many of 256 hold nothing that is detached, and so many may hold what nobody can restore: the latter run alone.
@@ -30,7 +30,7 @@ const TRIES_WITH_PARENTS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// What the machine can do.
-    pub terms: Terms,
+    pub limits: Limits,
     /// So many of 256 programs may use disks, which few can at a time.
     pub disks: u8,
     /// So many of 256 programs may have filesystems in memory, which criu saves with the help of three programs each.
@@ -58,14 +58,14 @@ pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted, avoid
     let mut random = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut bytes = [0; BYTES];
     let shares = random.u8(..) >= wanted.alone;
-    let disks = wanted.terms.disks && random.u8(..) < wanted.disks;
+    let disks = wanted.limits.disks && random.u8(..) < wanted.disks;
     let in_memory = u16::from(random.u8(..)) < wanted.memory;
-    let without = if in_memory { wanted.terms.without } else { wanted.terms.without.and(MEMORY) };
-    let steps = if random.u8(..) < LONG { wanted.terms.steps } else { wanted.terms.steps.min(SHORT) };
+    let without = if in_memory { wanted.limits.without } else { wanted.limits.without.and(MEMORY) };
+    let steps = if random.u8(..) < LONG { wanted.limits.steps } else { wanted.limits.steps.min(SHORT) };
     let controls = wanted.controls || random.u8(..) < VISIBLE || avoid.is_all_detached();
     let may_be_lost = !controls && random.u8(..) < LOST;
     let wanted = &Wanted {
-        terms: Terms { steps, detaches: !controls, shares, disks, without, ..wanted.terms },
+        limits: Limits { steps, detaches: !controls, shares, disks, without, ..wanted.limits },
         controls,
         ..*wanted
     };
@@ -73,11 +73,11 @@ pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted, avoid
         random.fill(&mut bytes);
         let mut u = Unstructured::new(&bytes);
         let drawn = match parents {
-            Some((one, other)) if tries < TRIES_WITH_PARENTS => live::mutate(&mut u, one, other, &wanted.terms),
-            _ => live::program(&mut u, &wanted.terms),
+            Some((one, other)) if tries < TRIES_WITH_PARENTS => live::mutate(&mut u, one, other, &wanted.limits),
+            _ => live::program(&mut u, &wanted.limits),
         };
         let Ok(program) = drawn else { continue };
-        let program = if wanted.controls { control(&mut u, &program, &wanted.terms) } else { program };
+        let program = if wanted.controls { control(&mut u, &program, &wanted.limits) } else { program };
         if !is_of_use(&program, wanted, may_be_lost) {
             continue;
         }
@@ -85,7 +85,7 @@ pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted, avoid
             0 => return Some(program),
             hits => {
                 if let Some(program) = mended(&program, hits, wanted, avoid, &mut random) {
-                    return Some(asserted(&mut u, program, &wanted.terms));
+                    return Some(asserted(&mut u, program, &wanted.limits));
                 }
             }
         }
@@ -108,7 +108,7 @@ fn mended(
     for at in order {
         let mut without = program.clone();
         without.steps.remove(at);
-        let without = live::repair_within(&without, &wanted.terms);
+        let without = live::repair_within(&without, &wanted.limits);
         if !is_of_use(&without, wanted, false) {
             continue;
         }
@@ -125,16 +125,16 @@ fn mended(
 }
 
 /// The program without its lazy unmounts.
-fn control(u: &mut Unstructured<'_>, program: &Program, terms: &Terms) -> Program {
+fn control(u: &mut Unstructured<'_>, program: &Program, limits: &Limits) -> Program {
     let mut without = program.clone();
     without.steps.retain(|line| !matches!(line.step, Step::Unmount { lazy: true, .. }));
-    let without = live::repair_within(&without, terms);
-    asserted(u, without, terms)
+    let without = live::repair_within(&without, limits);
+    asserted(u, without, limits)
 }
 
-/// With assertions of what the model says, if the terms want some.
-fn asserted(u: &mut Unstructured<'_>, program: Program, terms: &Terms) -> Program {
-    if terms.assertions { live::assert(u, &program, terms).unwrap_or(program) } else { program }
+/// With assertions of what the model says, if the limits want some.
+fn asserted(u: &mut Unstructured<'_>, program: Program, limits: &Limits) -> Program {
+    if limits.assertions { live::assert(u, &program, limits).unwrap_or(program) } else { program }
 }
 
 /// Whether it holds something to look at, and can be restored, or nobody can and that is wanted.

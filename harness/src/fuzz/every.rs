@@ -34,7 +34,7 @@ pub struct Progress {
 
 impl Progress {
     /// `12 of 45 with up to 4 steps`
-    pub fn told(&self, next: u64) -> String {
+    pub fn describe(&self, next: u64) -> String {
         let of = self.total.map_or_else(String::new, |total| format!(" of {total}"));
         format!("{}{of} with up to {} steps", self.done(next), self.depth)
     }
@@ -77,7 +77,7 @@ impl Every {
             progress.total = count(depth, &wanted);
         }
         let (progress, again) = (progress.clone(), progress.open.clone());
-        let all = Exhaustive::new(depth, &wanted.terms, wanted.controls);
+        let all = Exhaustive::new(depth, &wanted.limits, wanted.controls);
         let shared = Shared { programs: all, at: 0, begin: state.next, again, progress };
         Every { wanted, end: programs.unwrap_or(u64::MAX), shared: Mutex::new(shared) }
     }
@@ -126,7 +126,7 @@ impl Every {
 
     /// With what the model says of each object: the kernel must agree.
     fn asserted(&self, program: Program) -> Program {
-        live::assert(&mut Unstructured::new(&[]), &program, &self.wanted.terms).unwrap_or(program)
+        live::assert(&mut Unstructured::new(&[]), &program, &self.wanted.limits).unwrap_or(program)
     }
 }
 
@@ -134,7 +134,7 @@ impl Every {
 fn count(depth: usize, wanted: &Wanted) -> Option<u64> {
     let until = Instant::now() + COUNT;
     let mut count = 0;
-    for program in Exhaustive::new(depth, &wanted.terms, wanted.controls) {
+    for program in Exhaustive::new(depth, &wanted.limits, wanted.controls) {
         if Instant::now() >= until || crate::process::interrupt::requested() {
             return None;
         }
@@ -145,12 +145,12 @@ fn count(depth: usize, wanted: &Wanted) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use scenarios::live::Terms;
+    use scenarios::live::Limits;
 
     use super::*;
 
     fn wanted() -> Wanted {
-        Wanted { terms: Terms::default(), disks: 0, memory: 256, alone: 10, controls: false }
+        Wanted { limits: Limits::default(), disks: 0, memory: 256, alone: 10, controls: false }
     }
 
     #[test]
@@ -177,8 +177,8 @@ mod tests {
         ran.sort_by_key(|(number, _)| *number);
         all.sort_by_key(|(number, _)| *number);
         assert_eq!(ran, all);
-        let told = state.every.as_ref().map(|every| every.told(state.next));
-        assert_eq!(told.as_deref(), Some("45 of 45 with up to 4 steps"));
+        let describe = state.every.as_ref().map(|every| every.describe(state.next));
+        assert_eq!(describe.as_deref(), Some("45 of 45 with up to 4 steps"));
     }
 
     #[test]

@@ -220,14 +220,14 @@ impl Avoid {
 #[cfg(test)]
 mod tests {
     use scenarios::capability::Profile;
-    use scenarios::live::Terms;
+    use scenarios::live::Limits;
 
     use super::super::draw::{self, Wanted};
     use super::*;
 
     fn wanted() -> Wanted {
-        let terms = Terms { assertions: false, ..Terms::default() };
-        Wanted { terms, disks: 64, memory: 256, alone: 5, controls: false }
+        let limits = Limits { assertions: false, ..Limits::default() };
+        Wanted { limits, disks: 64, memory: 256, alone: 5, controls: false }
     }
 
     fn lacks(word: Word) -> impl Fn(&Profile) -> bool {

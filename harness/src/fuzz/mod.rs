@@ -11,7 +11,7 @@
 //! - [`learn`], [`risk`], `knowledge`: what the subject cannot do, so that programs are drawn without it
 //! - `batch`: which programs run next, together or alone
 //! - `one_cause`: where every program fails, the campaign ends
-//! - [`seen`]: what is known costs less
+//! - [`known`]: what is known costs less
 //! - `finding`, [`buckets`]: what a finding is
 //! - [`features`], [`arcs`]: what is new
 //! - `shrink`: a finding, made small
@@ -31,17 +31,17 @@ pub mod every;
 pub mod features;
 mod finding;
 mod knowledge;
+pub mod known;
 pub mod learn;
 mod one_cause;
 pub mod page;
 pub mod risk;
-pub mod seen;
 pub(crate) mod shrink;
 pub mod sides;
 pub mod state;
 
 pub use campaign::{Campaign, Settings};
 pub use every::Every;
-pub use seen::Seen;
+pub use known::KnownFailures;
 pub use sides::Side;
 pub use state::State;

@@ -31,7 +31,7 @@ pub fn page(state: &State) -> String {
                 p.what { (state.what) @if state.every.is_none() { ", seed " (state.seed) } }
                 dl {
                     (number("programs", &state.programs.to_string()))
-                    @if let Some(every) = &state.every { (number("done", &every.told(state.next))) }
+                    @if let Some(every) = &state.every { (number("done", &every.describe(state.next))) }
                     (number("programs/s", &format!("{rate:.1}")))
                     (number("time", &duration(state.seconds)))
                     (number("features", &state.features.len().to_string()))
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn arcs_are_in_the_page_where_they_are_counted() {
         let mut state = State::new("src:criu+coverage".to_owned(), 3);
-        state.arcs.add(&crate::run::Taken::new(vec![5, 6, 7]));
+        state.arcs.add(&crate::run::CoverageHits::new(vec![5, 6, 7]));
         state.seconds = 60.0;
         state.note();
         let page = page(&state);

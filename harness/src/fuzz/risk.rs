@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use scenarios::grammar::{Item, apart};
+use scenarios::grammar::{Item, decompose};
 use scenarios::program::{ObjectName, Place};
 use scenarios::{Program, Step};
 
@@ -68,7 +68,7 @@ impl Traits {
         let mut places: Vec<(Place, (&str, usize))> = Vec::new();
         let mut makers: HashMap<ObjectName, &str> = HashMap::new();
         for line in program.steps.iter().filter(|line| !matches!(line.step, Step::Assert { .. })) {
-            let step = apart(&line.step);
+            let step = decompose(&line.step);
             let verb = step.form.verb;
             all.add(verb);
             for (slot, items) in step.slots.iter().enumerate() {
@@ -125,7 +125,7 @@ fn place_of(what: impl Hash) -> usize {
 #[cfg(test)]
 mod tests {
     use arbitrary::Unstructured;
-    use scenarios::live::{self, Terms};
+    use scenarios::live::{self, Limits};
 
     use super::*;
 
@@ -134,13 +134,13 @@ mod tests {
         let mut bytes = [0; 2048];
         let mut draw = || {
             random.fill(&mut bytes);
-            live::program(&mut Unstructured::new(&bytes), &Terms { steps: 16, ..Terms::default() }).expect("drawn")
+            live::program(&mut Unstructured::new(&bytes), &Limits { steps: 16, ..Limits::default() }).expect("drawn")
         };
         (0..count).map(|_| draw()).collect()
     }
 
     fn has(program: &Program, verb: &str) -> bool {
-        program.steps.iter().any(|line| apart(&line.step).form.verb == verb)
+        program.steps.iter().any(|line| decompose(&line.step).form.verb == verb)
     }
 
     #[test]

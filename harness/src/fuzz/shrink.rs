@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use arbitrary::Unstructured;
-use scenarios::live::{self, Terms};
+use scenarios::live::{self, Limits};
 use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario, Step};
 
@@ -30,7 +30,7 @@ pub(super) fn smallest(sides: &mut Sides<'_>, signature: &Signature, planned: &P
         }
     }
     let found = shrinker.best().clone();
-    match live::assert(&mut Unstructured::new(&[0; 4096]), &found, &Terms::default()) {
+    match live::assert(&mut Unstructured::new(&[0; 4096]), &found, &Limits::default()) {
         Ok(program) if shows(Scenario { program: program.clone(), ..scenario.clone() }) => program,
         _ => found,
     }

@@ -10,7 +10,7 @@ use protocol::message::{Engine, Lifecycle};
 use scenarios::Scenario;
 
 use super::finding::finding;
-use super::seen::Seen;
+use super::known::KnownFailures;
 use crate::judge::{FailureKind, Judgement, Signature, Trial, Verdict};
 use crate::run::{News, Over, Task, Work, Worker};
 
@@ -61,7 +61,7 @@ impl Outcome {
 /// One worker's sides.
 pub(super) struct Sides<'a> {
     all: Vec<(&'a Side, Worker<'a>)>,
-    seen: &'a Seen,
+    known_failures: &'a KnownFailures,
 }
 
 impl<'a> Sides<'a> {
@@ -72,21 +72,21 @@ impl<'a> Sides<'a> {
         differential: bool,
         work: &'a Work<'a>,
         news: &Sender<News>,
-        seen: &'a Seen,
+        known_failures: &'a KnownFailures,
     ) -> Self {
         let worker = |number: usize| (&sides[number % sides.len()], Worker::new(number, work, news.clone()));
         let all = match differential {
             true => (number * sides.len()..(number + 1) * sides.len()).map(worker).collect(),
             false => vec![worker(number)],
         };
-        Self { all, seen }
+        Self { all, known_failures }
     }
 
     /// Runs programs, each to its end on every side.
-    pub(super) fn run(&mut self, programs: &[Planned], tell: &mut dyn FnMut(Outcome)) {
+    pub(super) fn run(&mut self, programs: &[Planned], on_outcome: &mut dyn FnMut(Outcome)) {
         if let [(side, worker)] = &mut self.all[..] {
             let tasks = programs.iter().map(|program| side.task(program)).collect();
-            return worker.run_all(tasks, &mut |over| tell(Outcome { signature: finding(&over), over }));
+            return worker.run_all(tasks, &mut |over| on_outcome(Outcome { signature: finding(&over), over }));
         }
         let mut overs: BTreeMap<String, Vec<(&str, Over)>> = BTreeMap::new();
         for (side, worker) in &mut self.all {
@@ -99,10 +99,10 @@ impl<'a> Sides<'a> {
             // What was confirmed once is expected from now on.
             for (_, over) in &overs {
                 if let Some(signature) = finding(over) {
-                    self.seen.add(&signature);
+                    self.known_failures.add(&signature);
                 }
             }
-            tell(compared(overs));
+            on_outcome(compared(overs));
         }
     }
 
@@ -140,16 +140,16 @@ fn compared(overs: Vec<(&str, Over)>) -> Outcome {
             ((*name).to_owned(), word)
         })
         .collect();
-    let telling = overs.iter().position(|(_, over)| silent(over));
+    let silent_side = overs.iter().position(|(_, over)| silent(over));
     let failed = overs.iter().position(|(_, over)| finding(over).is_some());
-    let differ = telling.is_none() && words.iter().any(|(_, word)| *word != words[0].1);
-    let (_, over) = overs.into_iter().nth(telling.or(failed).unwrap_or_default()).expect("there are sides");
+    let differ = silent_side.is_none() && words.iter().any(|(_, word)| *word != words[0].1);
+    let (_, over) = overs.into_iter().nth(silent_side.or(failed).unwrap_or_default()).expect("there are sides");
     if !differ {
         return Outcome { over, signature: None };
     }
-    let told: Vec<String> = words.into_iter().map(|(name, word)| format!("{name}: {word}")).collect();
-    let signature = Signature(format!("differs {}", told.join("; ")));
-    let reason = format!("{}; {}", told.join("; "), over.judgement.reason);
+    let by_side: Vec<String> = words.into_iter().map(|(name, word)| format!("{name}: {word}")).collect();
+    let signature = Signature(format!("differs {}", by_side.join("; ")));
+    let reason = format!("{}; {}", by_side.join("; "), over.judgement.reason);
     let judgement = Judgement { reason, ..over.judgement.clone() };
     Outcome { over: Over { judgement, ..over }, signature: Some(signature) }
 }

@@ -167,7 +167,7 @@ impl State {
     /// Notes what a program showed; whether there is something new, so that other programs are to be made from it.
     pub fn learn(&mut self, over: &Over) -> bool {
         let shows = self.features.add(features::of(over)) > 0;
-        let takes = self.arcs.add(&over.taken);
+        let takes = self.arcs.add(&over.hits);
         self.arcs.kept += u64::from(takes && !shows);
         shows || takes
     }
@@ -220,7 +220,7 @@ mod tests {
         fs::write(&path, old.to_string()).unwrap();
         assert_eq!(State::load(folder.path(), "criu").unwrap().as_ref(), Some(&state));
         let all = (0..=u32::MAX).step_by(1 << 15).collect();
-        assert!(state.arcs.add(&crate::run::Taken::new(all)));
+        assert!(state.arcs.add(&crate::run::CoverageHits::new(all)));
         state.note();
         state.save(folder.path()).unwrap();
         assert!(fs::metadata(&path).unwrap().len() < 1 << 20);

@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use clap::Parser;
-use protocol::message::{Engine, MountWay};
-use scenarios::live::{self, Terms, Without};
+use protocol::message::{DetachMethod, Engine};
+use scenarios::live::{self, Limits, Without};
 use scenarios::model::Model;
 use scenarios::{Program, Step};
 
@@ -49,7 +49,7 @@ struct Surroundings {
 /// What the target must know besides its machine.
 struct Wanted {
     controls: bool,
-    terms: Terms,
+    limits: Limits,
     known: BTreeSet<Signature>,
 }
 
@@ -72,8 +72,8 @@ pub fn init() {
             expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement)
         };
         let warm = Warm::new(&given.machines, &store, &subjects[0], kernel, Box::new(expected))?;
-        let terms = Terms { detaches: !given.controls, without: given.without, ..Terms::default() };
-        WANTED.get_or_init(|| Wanted { controls: given.controls, terms, known });
+        let limits = Limits { detaches: !given.controls, without: given.without, ..Limits::default() };
+        WANTED.get_or_init(|| Wanted { controls: given.controls, limits, known });
         Ok(warm)
     });
 }
@@ -87,13 +87,13 @@ pub fn criu(data: &[u8]) {
     let Some(scenario) = scenarios::fuzz::scenario(data) else { return };
     let wanted = WANTED.get().expect("the target's `init` set it");
     let program = if wanted.controls { without_lazy_unmounts(&scenario.program) } else { scenario.program };
-    let program = live::repair_within(&program, &wanted.terms);
+    let program = live::repair_within(&program, &wanted.limits);
     let Ok(model) = Model::run(&program) else { return };
     if !model.is_restorable() || (wanted.controls && model.survey().has_detached) {
         return;
     }
     let over = warm::with(|warm| warm.run(&program, None, None));
-    if let Some(what) = told(&over, &program, wanted) {
+    if let Some(what) = complaint(&over, &program, wanted) {
         warm::finding(&program, &what);
     }
 }
@@ -104,8 +104,8 @@ fn without_lazy_unmounts(program: &Program) -> Program {
     program
 }
 
-/// What is to be told of a program that did not pass; none when nothing is.
-fn told(over: &Over, program: &Program, wanted: &Wanted) -> Option<String> {
+/// What to report of a program that did not pass, if anything.
+fn complaint(over: &Over, program: &Program, wanted: &Wanted) -> Option<String> {
     let judgement = &over.judgement;
     if matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_) | Verdict::Unsupported | Verdict::NotRun) {
         return None;
@@ -115,7 +115,7 @@ fn told(over: &Over, program: &Program, wanted: &Wanted) -> Option<String> {
         return None;
     }
     if judgement.verdict == Verdict::Fail(FailureKind::DumpFailed) {
-        let engine = Engine::Reference { fault: None, without_statmount: false, way: MountWay::Tree };
+        let engine = Engine::Reference { fault: None, without_statmount: false, way: DetachMethod::Tree };
         let reference = warm::with(|warm| warm.run(program, None, Some(engine)));
         if reference.judgement.verdict == judgement.verdict {
             return None;

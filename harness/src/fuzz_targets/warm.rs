@@ -71,7 +71,7 @@ impl Warm {
             kernel,
             subject: subject.to_string(),
         };
-        let engine = subject.engine(crate::subject::Manner::default());
+        let engine = subject.engine(crate::subject::ReferenceOptions::default());
         let mut warm = Self { worker: Worker::new(0, work, channel().0), trial, engine, _folder: folder };
         let over = warm.run(&Program::default(), None, None);
         over.report.with_context(|| format!("the machine runs nothing: {}", over.judgement.reason))?;

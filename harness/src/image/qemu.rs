@@ -9,7 +9,7 @@ use scenarios::pattern::fits;
 
 use super::manifest::QemuEntry;
 use crate::cache::error::{ImageError, at, content};
-use crate::cache::record::{Bill, Package};
+use crate::cache::record::{BuildRecord, Package};
 use crate::cache::{Built, Entry};
 use crate::debian::source::Unpacked;
 use crate::elf::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Role};
@@ -29,7 +29,7 @@ pub struct Qemu {
     /// Its version: `10.0.13`.
     pub version: String,
     /// What it is made of.
-    pub bill: Vec<Package>,
+    pub packages: Vec<Package>,
     /// A hash of its files.
     pub key: String,
 }
@@ -56,8 +56,12 @@ impl Qemu {
     }
 
     pub(crate) fn of(entry: &Entry) -> Qemu {
-        let Bill { version, packages, .. } = &entry.bill;
-        Qemu { bill: packages.clone(), key: entry.bill.content_key(), ..layout(&entry.directory, version.clone()) }
+        let BuildRecord { version, packages, .. } = &entry.record;
+        Qemu {
+            packages: packages.clone(),
+            key: entry.record.content_key(),
+            ..layout(&entry.directory, version.clone())
+        }
     }
 }
 
@@ -72,7 +76,7 @@ fn layout(directory: &Path, version: String) -> Qemu {
         program: directory.join("bin/qemu-system-x86_64"),
         data_dir: directory.join("share"),
         version,
-        bill: Vec::new(),
+        packages: Vec::new(),
         key: String::new(),
     }
 }

@@ -14,7 +14,7 @@ use super::tree::MANIFEST;
 use super::{agent, build_root, kernel, userland};
 use crate::cache::error::{ImageError, at};
 use crate::cache::progress::{Progress, doing, silent};
-use crate::cache::record::{Bill, Look, Package, sha256};
+use crate::cache::record::{BuildRecord, Look, Package, sha256};
 use crate::cache::{Built, Cache, Entry, Slot, State};
 use crate::debian::source::{Order, Source};
 
@@ -64,7 +64,7 @@ pub struct BootImage {
     /// Name and version of the userland's first package: `criu 4.1.1-1`.
     pub userland_version: String,
     /// All packages of kernel and userland, in this order.
-    pub bill: Vec<Package>,
+    pub packages: Vec<Package>,
     /// A hash of kernel and initramfs.
     pub key: String,
 }
@@ -100,7 +100,7 @@ impl fmt::Display for Image<'_> {
 #[derive(Clone, Debug)]
 pub enum ImageState {
     /// It can be used without a network.
-    Built(Box<Bill>),
+    Built(Box<BuildRecord>),
     /// It will be built when it is needed.
     NotBuilt,
     /// It will be built anew when it is needed, because of this.
@@ -167,7 +167,7 @@ impl Store {
     /// # Errors
     /// They are missing and cannot be built.
     pub fn tools(&self) -> Result<Tools, ImageError> {
-        let take = |entry: &Entry| (entry.directory.join(tools::SEGMENT), entry.bill.content_key());
+        let take = |entry: &Entry| (entry.directory.join(tools::SEGMENT), entry.record.content_key());
         let (segment, key) = self.obtain(Image::Tools, false, take)?;
         Ok(Tools { segment, key })
     }
@@ -180,28 +180,28 @@ impl Store {
     pub fn boot_image(&self, kernel: &str, userland: &str, tools: Option<&Tools>) -> Result<BootImage, ImageError> {
         self.known(Image::Kernel(kernel))?;
         self.known(Image::Userland(userland))?;
-        let (kernel, kernel_bill) =
-            self.obtain(Image::Kernel(kernel), false, |entry| (entry.directory.clone(), entry.bill.clone()))?;
-        let (userland, userland_bill) =
-            self.obtain(Image::Userland(userland), false, |entry| (entry.directory.clone(), entry.bill.clone()))?;
+        let (kernel, kernel_record) =
+            self.obtain(Image::Kernel(kernel), false, |entry| (entry.directory.clone(), entry.record.clone()))?;
+        let (userland, userland_record) =
+            self.obtain(Image::Userland(userland), false, |entry| (entry.directory.clone(), entry.record.clone()))?;
         let (agent, agent_key) = self.agent()?;
         let mut segments = vec![userland.join(userland::SEGMENT), kernel.join(kernel::MODULES)];
         segments.extend(tools.map(|tools| tools.segment.clone()));
         segments.push(agent.join(agent::SEGMENT));
         let tools_key = tools.map_or("", |tools| &tools.key).to_owned();
-        let keys = [kernel_bill.content_key(), userland_bill.content_key(), tools_key, agent_key];
+        let keys = [kernel_record.content_key(), userland_record.content_key(), tools_key, agent_key];
         let key = sha256(keys.concat().as_bytes());
         let slot = Slot { kind: "initramfs", name: String::new(), key: key.clone() };
-        let build = |to: &Path, _: Option<&Bill>| concatenate(&segments, &to.join(INITRAMFS)).map(Some);
+        let build = |to: &Path, _: Option<&BuildRecord>| concatenate(&segments, &to.join(INITRAMFS)).map(Some);
         let directory = self.take(&slot, false, build, |entry| entry.directory.clone())?;
         self.cache.prune("initramfs", KEEP)?;
         Ok(BootImage {
             kernel: kernel.join(kernel::VMLINUX),
             config: kernel.join(kernel::CONFIG),
             initramfs: directory.join(INITRAMFS),
-            kernel_version: kernel_bill.version,
-            userland_version: userland_bill.version,
-            bill: [kernel_bill.packages, userland_bill.packages].concat(),
+            kernel_version: kernel_record.version,
+            userland_version: userland_record.version,
+            packages: [kernel_record.packages, userland_record.packages].concat(),
             key,
         })
     }
@@ -214,14 +214,14 @@ impl Store {
         };
         let slot =
             Slot { kind: "agent", name: String::new(), key: sha256(format!("{AGENT_BUILDER} {key}").as_bytes()) };
-        let build = |to: &Path, _: Option<&Bill>| {
+        let build = |to: &Path, _: Option<&BuildRecord>| {
             if let Some(binary) = &self.agent {
                 agent::pack(binary, to)?;
                 return Ok(Some(Built { version: "given".into(), packages: Vec::new() }));
             }
             doing(self.cache.progress(), "agent: building", || agent::build(&self.tree, to)).map(Some)
         };
-        let result = self.take(&slot, false, build, |entry| (entry.directory.clone(), entry.bill.content_key()))?;
+        let result = self.take(&slot, false, build, |entry| (entry.directory.clone(), entry.record.content_key()))?;
         self.cache.prune("agent", KEEP)?;
         Ok(result)
     }
@@ -230,8 +230,8 @@ impl Store {
     ///
     /// # Errors
     /// The manifest does not have it; it cannot be built.
-    pub fn build(&self, image: Image<'_>, refresh: bool) -> Result<Bill, ImageError> {
-        self.obtain(image, refresh, |entry| entry.bill.clone())
+    pub fn build(&self, image: Image<'_>, refresh: bool) -> Result<BuildRecord, ImageError> {
+        self.obtain(image, refresh, |entry| entry.record.clone())
     }
 
     /// How an image stands; `verify` reads every byte of it.
@@ -241,7 +241,7 @@ impl Store {
     pub fn state(&self, image: Image<'_>, verify: bool) -> Result<ImageState, ImageError> {
         let look = if verify { Look::Full } else { Look::Quick };
         Ok(match self.cache.state(&self.slot(image)?, look) {
-            State::Whole(bill) => ImageState::Built(bill),
+            State::Whole(record) => ImageState::Built(record),
             State::Absent => ImageState::NotBuilt,
             State::Damaged(why) => ImageState::Damaged(why),
         })
@@ -279,7 +279,7 @@ impl Store {
         &self,
         slot: &Slot,
         refresh: bool,
-        build: impl FnOnce(&Path, Option<&Bill>) -> Result<Option<Built>, ImageError>,
+        build: impl FnOnce(&Path, Option<&BuildRecord>) -> Result<Option<Built>, ImageError>,
         take: impl FnOnce(&Entry) -> T,
     ) -> Result<T, ImageError> {
         // An image cannot be replaced while it is in use, not even by its user: let go of it first.
@@ -295,7 +295,7 @@ impl Store {
         image: Image<'_>,
         title: &str,
         to: &Path,
-        former: Option<&Bill>,
+        former: Option<&BuildRecord>,
     ) -> Result<Option<Built>, ImageError> {
         let suite;
         let (suites, packages, skip, keep) = match image {

@@ -7,7 +7,7 @@ use super::cpio;
 use super::store::{Image, KEEP, Store};
 use super::userland::{BLANK, SEGMENT};
 use crate::cache::error::{ImageError, at, content};
-use crate::cache::record::Bill;
+use crate::cache::record::BuildRecord;
 use crate::cache::{Built, Slot};
 
 /// What runs without a VM. It stays in the cache as long as the [`Store`] that gave it.
@@ -32,10 +32,10 @@ impl Store {
 
     /// The blank filesystems of a userland as files of their own.
     fn blank(&self, userland: &str) -> Result<PathBuf, ImageError> {
-        let take = |entry: &crate::cache::Entry| (entry.directory.join(SEGMENT), entry.bill.content_key());
+        let take = |entry: &crate::cache::Entry| (entry.directory.join(SEGMENT), entry.record.content_key());
         let (segment, key) = self.obtain(Image::Userland(userland), false, take)?;
         let slot = Slot { kind: "blank", name: String::new(), key };
-        let build = |to: &Path, _: Option<&Bill>| unpack(&segment, to).map(Some);
+        let build = |to: &Path, _: Option<&BuildRecord>| unpack(&segment, to).map(Some);
         let directory = self.take(&slot, false, build, |entry| entry.directory.clone())?;
         self.cache.prune("blank", KEEP)?;
         Ok(directory)

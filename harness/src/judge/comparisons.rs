@@ -6,8 +6,8 @@ use protocol::message::ActionReport;
 use protocol::{Observation, caller};
 
 use super::difference::{Difference, Side};
-use super::facts::{FactSheet, Facts, Number, Partition, Place, Spot, Value};
-use super::seen::Seen;
+use super::facts::{ComparisonKey, FactKey, FactSheet, Facts, Number, Partition, Value};
+use super::prepared::PreparedObservation;
 use super::verdict::FailureKind;
 use super::{failed_restore, objects, surroundings};
 
@@ -33,7 +33,7 @@ pub struct Comparison {
     pub strict_only: bool,
     /// What stands in a difference for a fact that is not there.
     absent: &'static str,
-    facts: for<'a> fn(&Seen<'a>, &mut Facts<'a>),
+    facts: for<'a> fn(&PreparedObservation<'a>, &mut Facts<'a>),
 }
 
 /// The name of the comparison that takes the agent's list of leftovers for what it is.
@@ -45,7 +45,11 @@ pub const CALLER: &str = "caller";
 /// The name of the comparison that needs `statmount(STATMOUNT_BY_FD)`, Linux 7.0.
 pub const STATMOUNT: &str = "statmount";
 
-const fn row(name: &'static str, kind: FailureKind, facts: for<'a> fn(&Seen<'a>, &mut Facts<'a>)) -> Comparison {
+const fn row(
+    name: &'static str,
+    kind: FailureKind,
+    facts: for<'a> fn(&PreparedObservation<'a>, &mut Facts<'a>),
+) -> Comparison {
     Comparison { name, kind, kind_if_new: kind, strict_only: false, absent: "(nothing)", facts }
 }
 
@@ -134,10 +138,10 @@ pub fn compare(before: &Observation, after: &Observation, mode: Mode, disabled: 
 }
 
 fn sheet(observation: &Observation) -> FactSheet<'_> {
-    let seen = Seen::new(observation);
+    let prepared = PreparedObservation::new(observation);
     let facts_of = |row: &Comparison| {
         let mut facts = Facts::default();
-        (row.facts)(&seen, &mut facts);
+        (row.facts)(&prepared, &mut facts);
         facts
     };
     FactSheet::new(ALL.iter().map(facts_of).collect())
@@ -154,9 +158,9 @@ impl<'a> Comparer<'a> {
     fn row(&self, index: usize, row: &Comparison) -> Vec<Difference> {
         let (before, after) = (&self.before.by_comparison[index], &self.after.by_comparison[index]);
         let (mut out, mut new) = (Vec::new(), Vec::new());
-        for (place, expected, got) in before.beside(after) {
+        for (key, expected, got) in before.beside(after) {
             let to = if expected.is_some() { &mut out } else { &mut new };
-            to.extend(self.one(index, row, place, expected, got));
+            to.extend(self.one(index, row, key, expected, got));
         }
         out.append(&mut new);
         out
@@ -166,7 +170,7 @@ impl<'a> Comparer<'a> {
         &self,
         index: usize,
         row: &Comparison,
-        place: &Place<'_>,
+        key: &FactKey<'_>,
         expected: Option<&Value<'a>>,
         got: Option<&Value<'a>>,
     ) -> Option<Difference> {
@@ -177,15 +181,15 @@ impl<'a> Comparer<'a> {
         {
             return None;
         }
-        let subject = place.0;
+        let owner = key.0;
         let presence = matches!(expected.or(got), Some(Value::Present(_)));
-        let lasting = || self.before.has(subject) && self.after.has(subject);
+        let lasting = || self.before.has(owner) && self.after.has(owner);
         if !number && !presence && !lasting() {
             return None;
         }
         let (expected_text, got_text) = match (expected, got) {
             (Some(Value::Number(old)), Some(Value::Number(new))) => {
-                self.numbers(index, place, *old, *new).filter(|_| lasting())?
+                self.numbers(index, key, *old, *new).filter(|_| lasting())?
             }
             // A number comes with a text that says whether there is one, and that text differs.
             (Some(Value::Number(_)), None) | (None, Some(Value::Number(_))) => return None,
@@ -194,13 +198,13 @@ impl<'a> Comparer<'a> {
                 (text(expected), text(got))
             }
         };
-        let named_by = if self.before.has(subject) { self.before } else { self.after };
+        let named_by = if self.before.has(owner) { self.before } else { self.after };
         Some(Difference {
             comparison: row.name.to_owned(),
             kind: if expected.is_none() { row.kind_if_new } else { row.kind },
-            view: subject.side(),
-            object: named_by.name(subject),
-            what: place.1.to_string(),
+            view: owner.side(),
+            object: named_by.name(owner),
+            what: key.1.to_string(),
             expected: expected_text,
             got: got_text,
             known: None,
@@ -216,27 +220,27 @@ impl<'a> Comparer<'a> {
     }
 
     /// Both sides of a difference between numbers; none where there is none.
-    fn numbers(&self, index: usize, place: &Place<'_>, old: Number, new: Number) -> Option<(String, String)> {
+    fn numbers(&self, index: usize, key: &FactKey<'_>, old: Number, new: Number) -> Option<(String, String)> {
         if self.mode == Mode::Strict {
             return (old != new).then(|| (old.text(), new.text()));
         }
-        let (expected, got) = self.partition.classes(index, place)?;
-        let name = |(comparison, first): Spot<'_>| {
-            if (comparison, first) == (index, place) {
+        let (expected, got) = self.partition.classes(index, key)?;
+        let name = |(comparison, first): ComparisonKey<'_>| {
+            if (comparison, first) == (index, key) {
                 return format!("a {} of its own", old.noun());
             }
-            let (subject, what) = first;
-            let owner = self.before.name(*subject).unwrap_or_default();
-            let owner = match subject.side() {
-                Side::Tree => format!("the name {owner}"),
-                Side::Mounts => format!("the mount on {owner}"),
-                Side::HostMounts => format!("the agent's mount on {owner}"),
-                Side::Inside | Side::Outside => owner,
+            let (owner, what) = first;
+            let whose = self.before.name(*owner).unwrap_or_default();
+            let whose = match owner.side() {
+                Side::Tree => format!("the name {whose}"),
+                Side::Mounts => format!("the mount on {whose}"),
+                Side::HostMounts => format!("the agent's mount on {whose}"),
+                Side::Inside | Side::Outside => whose,
             };
             match what.as_ref() {
-                "number" => owner,
-                "file" | "mount" | "device" => format!("the same {} as {owner}", old.noun()),
-                _ => format!("the same {} as {owner}, {what}", old.noun()),
+                "number" => whose,
+                "file" | "mount" | "device" => format!("the same {} as {whose}", old.noun()),
+                _ => format!("the same {} as {whose}, {what}", old.noun()),
             }
         };
         (expected != got).then(|| (name(expected), name(got)))

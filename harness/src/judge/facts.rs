@@ -1,8 +1,8 @@
-//! An observation taken apart into facts, each with its place and the comparison that it belongs to.
+//! The facts of an observation, each with its key and the comparison that it belongs to.
 //!
 //! A fact is either a text, which must be the same, or a number that the kernel hands out (device, inode, mount,
 //! peer group). What such a number *is* says nothing after a restore; what matters is who shares it with whom. So
-//! numbers are compared as a partition: each place is named by the first place that has the same number.
+//! numbers are compared as a partition: each key is named by the first key that has the same number.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -16,7 +16,7 @@ use super::difference::Side;
 /// What a fact is about. The order decides who lends its name to a class of equal numbers: a path in the tree says
 /// more than a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Subject<'a> {
+pub(crate) enum FactOwner<'a> {
     /// A name below the top directory.
     Tree(&'a Bytes),
     /// A mount of the process: its mount point, and the how many-th from below on this one.
@@ -31,7 +31,7 @@ pub(crate) enum Subject<'a> {
     Process,
 }
 
-impl Subject<'_> {
+impl FactOwner<'_> {
     /// Where a difference of it was seen.
     pub(crate) fn side(self) -> Side {
         match self {
@@ -140,40 +140,40 @@ impl Value<'_> {
     }
 }
 
-/// A fact's place: whose it is, and what of it.
-pub(crate) type Place<'a> = (Subject<'a>, Cow<'static, str>);
+/// What identifies a fact: whose it is, and what of it.
+pub(crate) type FactKey<'a> = (FactOwner<'a>, Cow<'static, str>);
 
 /// The facts of one comparison about one observation.
 #[derive(Debug, Default)]
-pub(crate) struct Facts<'a>(Vec<(Place<'a>, Value<'a>)>);
+pub(crate) struct Facts<'a>(Vec<(FactKey<'a>, Value<'a>)>);
 
 impl<'a> Facts<'a> {
     /// Adds a fact.
-    pub(crate) fn add(&mut self, subject: Subject<'a>, what: impl Into<Cow<'static, str>>, value: Value<'a>) {
-        self.0.push(((subject, what.into()), value));
+    pub(crate) fn add(&mut self, owner: FactOwner<'a>, what: impl Into<Cow<'static, str>>, value: Value<'a>) {
+        self.0.push(((owner, what.into()), value));
     }
 
-    /// In the order of their places. A second fact at the same place gets a number of its own, so that none hides another.
+    /// In the order of their keys. A second fact with the same key gets a number of its own, so that none hides another.
     fn sorted(mut self) -> Self {
         self.0.sort_by(|(one, _), (other, _)| one.cmp(other));
         if self.0.is_sorted_by(|(one, _), (other, _)| one < other) {
             return self;
         }
-        let mut places: BTreeMap<Place<'a>, Value<'a>> = BTreeMap::new();
-        for ((subject, what), value) in self.0 {
+        let mut keys: BTreeMap<FactKey<'a>, Value<'a>> = BTreeMap::new();
+        for ((owner, what), value) in self.0 {
             let names = (2..).map(|count| Cow::from(format!("{what} #{count}")));
-            let mut free = std::iter::once(what.clone()).chain(names).map(|name| (subject, name));
-            let place = free.find(|place| !places.contains_key(place)).expect("they do not end");
-            places.insert(place, value);
+            let mut free = std::iter::once(what.clone()).chain(names).map(|name| (owner, name));
+            let key = free.find(|key| !keys.contains_key(key)).expect("they do not end");
+            keys.insert(key, value);
         }
-        Facts(places.into_iter().collect())
+        Facts(keys.into_iter().collect())
     }
 
-    /// Every place of these and of others, with what both have there.
+    /// Every key of these and of others, with what both have there.
     pub(crate) fn beside<'s>(
         &'s self,
         others: &'s Self,
-    ) -> impl Iterator<Item = (&'s Place<'a>, Option<&'s Value<'a>>, Option<&'s Value<'a>>)> {
+    ) -> impl Iterator<Item = (&'s FactKey<'a>, Option<&'s Value<'a>>, Option<&'s Value<'a>>)> {
         let (mut ours, mut theirs) = (self.0.iter().peekable(), others.0.iter().peekable());
         std::iter::from_fn(move || {
             let first = match (ours.peek(), theirs.peek()) {
@@ -183,24 +183,24 @@ impl<'a> Facts<'a> {
             };
             let one = if first == Ordering::Greater { None } else { ours.next() };
             let other = if first == Ordering::Less { None } else { theirs.next() };
-            let (place, _) = one.or(other)?;
-            Some((place, one.map(|(_, value)| value), other.map(|(_, value)| value)))
+            let (key, _) = one.or(other)?;
+            Some((key, one.map(|(_, value)| value), other.map(|(_, value)| value)))
         })
     }
 
     /// Adds a text.
     pub(crate) fn text(
         &mut self,
-        subject: Subject<'a>,
+        owner: FactOwner<'a>,
         what: impl Into<Cow<'static, str>>,
         text: impl Into<Cow<'a, str>>,
     ) {
-        self.add(subject, what, Value::Text(text.into()));
+        self.add(owner, what, Value::Text(text.into()));
     }
 
     /// Adds a number.
-    pub(crate) fn number(&mut self, subject: Subject<'a>, what: impl Into<Cow<'static, str>>, number: Number) {
-        self.add(subject, what, Value::Number(number));
+    pub(crate) fn number(&mut self, owner: FactOwner<'a>, what: impl Into<Cow<'static, str>>, number: Number) {
+        self.add(owner, what, Value::Number(number));
     }
 }
 
@@ -209,7 +209,7 @@ impl<'a> Facts<'a> {
 pub(crate) struct FactSheet<'a> {
     /// In the order of the comparisons.
     pub(crate) by_comparison: Vec<Facts<'a>>,
-    present: BTreeMap<Subject<'a>, String>,
+    present: BTreeMap<FactOwner<'a>, String>,
 }
 
 impl<'a> FactSheet<'a> {
@@ -217,87 +217,91 @@ impl<'a> FactSheet<'a> {
     pub(crate) fn new(by_comparison: Vec<Facts<'a>>) -> Self {
         let by_comparison: Vec<Facts<'a>> = by_comparison.into_iter().map(Facts::sorted).collect();
         let mut present = BTreeMap::new();
-        for ((subject, _), value) in by_comparison.iter().flat_map(|facts| &facts.0) {
+        for ((owner, _), value) in by_comparison.iter().flat_map(|facts| &facts.0) {
             if let Value::Present(name) = value {
-                present.insert(*subject, name.clone());
+                present.insert(*owner, name.clone());
             }
         }
         Self { by_comparison, present }
     }
 
     /// Whether the subject was seen.
-    pub(crate) fn has(&self, subject: Subject<'_>) -> bool {
-        !subject.can_vanish() || self.present.contains_key(&subject)
+    pub(crate) fn has(&self, owner: FactOwner<'_>) -> bool {
+        !owner.can_vanish() || self.present.contains_key(&owner)
     }
 
     /// How the subject is called in a difference; none where the fact itself says whose it is.
-    pub(crate) fn name(&self, subject: Subject<'_>) -> Option<String> {
-        match subject {
-            Subject::Tree(path) if path.is_empty() => Some("the top directory".to_owned()),
-            Subject::Tree(path) => Some(path.to_string()),
-            Subject::Mount(at, 0) | Subject::HostMount(at, 0) => Some(at.to_string()),
-            Subject::Mount(at, nth) | Subject::HostMount(at, nth) => {
+    pub(crate) fn name(&self, owner: FactOwner<'_>) -> Option<String> {
+        match owner {
+            FactOwner::Tree(path) if path.is_empty() => Some("the top directory".to_owned()),
+            FactOwner::Tree(path) => Some(path.to_string()),
+            FactOwner::Mount(at, 0) | FactOwner::HostMount(at, 0) => Some(at.to_string()),
+            FactOwner::Mount(at, nth) | FactOwner::HostMount(at, nth) => {
                 Some(format!("{at} (number {} from below)", nth + 1))
             }
-            Subject::Object(..) => self.present.get(&subject).cloned(),
-            Subject::Process => Some("the process".to_owned()),
-            Subject::Sharing => None,
+            FactOwner::Object(..) => self.present.get(&owner).cloned(),
+            FactOwner::Process => Some("the process".to_owned()),
+            FactOwner::Sharing => None,
         }
     }
 }
 
-/// A place in one of the comparisons, by the comparison's index.
-pub(crate) type Spot<'a> = (usize, &'a Place<'a>);
+/// A comparison's index, and the key of one of its facts.
+pub(crate) type ComparisonKey<'a> = (usize, &'a FactKey<'a>);
 
-/// Which places have the same number, in two observations side by side.
+/// Which keys have the same number, in two observations side by side.
 #[derive(Debug)]
 pub(crate) struct Partition<'a> {
     /// In the order of their keys.
     numbered: Vec<Numbered<'a>>,
 }
 
-/// A place with a number on both sides, and the first place with the same number on each.
+/// A key with a number on both sides, and the first key with the same number on each.
 #[derive(Debug)]
 struct Numbered<'a> {
-    spot: Spot<'a>,
+    key: ComparisonKey<'a>,
     before: usize,
     after: usize,
 }
 
 impl<'a> Partition<'a> {
-    /// Classes over the places that hold a number of the same sort in both observations: what is lost or new is
+    /// Classes over the keys that hold a number of the same sort in both observations: what is lost or new is
     /// reported once, as such, and does not disturb the rest.
     pub(crate) fn new(before: &'a FactSheet<'a>, after: &'a FactSheet<'a>) -> Self {
-        let mut common: Vec<(Spot<'a>, Number, Number)> = Vec::new();
+        let mut common: Vec<(ComparisonKey<'a>, Number, Number)> = Vec::new();
         for (comparison, (left, right)) in before.by_comparison.iter().zip(&after.by_comparison).enumerate() {
-            for (place, old, new) in left.beside(right) {
+            for (key, old, new) in left.beside(right) {
                 if let (Some(Value::Number(old)), Some(Value::Number(new))) = (old, new)
-                    && before.has(place.0)
-                    && after.has(place.0)
+                    && before.has(key.0)
+                    && after.has(key.0)
                 {
-                    common.push(((comparison, place), *old, *new));
+                    common.push(((comparison, key), *old, *new));
                 }
             }
         }
-        common.sort_by_key(|(spot, ..)| key(*spot));
+        common.sort_by_key(|(key, ..)| order(*key));
         let (mut first_before, mut first_after) = (HashMap::new(), HashMap::new());
-        let numbered = common.into_iter().enumerate().map(|(here, (spot, old, new))| Numbered {
-            spot,
+        let numbered = common.into_iter().enumerate().map(|(here, (key, old, new))| Numbered {
+            key,
             before: *first_before.entry(old).or_insert(here),
             after: *first_after.entry(new).or_insert(here),
         });
         Self { numbered: numbered.collect() }
     }
 
-    /// The first places with the same number before and after; none when there is no number on either side.
-    pub(crate) fn classes(&self, comparison: usize, place: &Place<'_>) -> Option<(Spot<'a>, Spot<'a>)> {
-        let at = self.numbered.binary_search_by_key(&key((comparison, place)), |numbered| key(numbered.spot)).ok()?;
+    /// The first keys with the same number before and after; none when there is no number on either side.
+    pub(crate) fn classes(
+        &self,
+        comparison: usize,
+        key: &FactKey<'_>,
+    ) -> Option<(ComparisonKey<'a>, ComparisonKey<'a>)> {
+        let at = self.numbered.binary_search_by_key(&order((comparison, key)), |numbered| order(numbered.key)).ok()?;
         let Numbered { before, after, .. } = self.numbered[at];
-        Some((self.numbered[before].spot, self.numbered[after].spot))
+        Some((self.numbered[before].key, self.numbered[after].key))
     }
 }
 
-/// The order in which places lend their names.
-fn key<'a>((comparison, place): Spot<'a>) -> (Subject<'a>, usize, &'a str) {
-    (place.0, comparison, &place.1)
+/// The order in which keys lend their names.
+fn order<'a>((comparison, key): ComparisonKey<'a>) -> (FactOwner<'a>, usize, &'a str) {
+    (key.0, comparison, &key.1)
 }

@@ -3,8 +3,8 @@
 
 use protocol::message::{ActionEnd, ActionReport};
 
-use super::course::first_error;
 use super::difference::{Difference, Side};
+use super::lifecycle::first_error;
 use super::signature::plain;
 use super::verdict::FailureKind;
 

@@ -9,18 +9,19 @@
 //! The judge looks only at what was received. What is missing is an error, never a pass: a guest that says nothing
 //! has proven nothing.
 
+mod ablation;
 pub mod comparisons;
-mod course;
 mod details;
 pub mod difference;
 pub mod expectations;
 mod facts;
 pub mod failed_restore;
 pub mod kind;
+mod lifecycle;
 mod objects;
+mod prepared;
 pub mod range;
 pub(crate) mod refusal;
-mod seen;
 pub mod signature;
 mod splat;
 mod surroundings;
@@ -28,20 +29,19 @@ pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod verdict;
-mod walk;
 mod wording;
 
 use protocol::Observation;
 use protocol::message::{Lifecycle, SetupFailure, TrialReport};
 use scenarios::{Outcome, Scenario};
 
+pub use ablation::Ablation;
 pub use comparisons::Mode;
-use course::Course;
 pub use difference::{Difference, Side};
 pub use expectations::Expectations;
+use lifecycle::LifecycleJudge;
 pub use signature::Signature;
 pub use verdict::{FailureKind, Group, Judgement, Severity, Tally, Trial, Verdict};
-pub use walk::Walk;
 
 /// The most differences that a judgement keeps.
 pub const DIFFERENCE_LIMIT: usize = 200;
@@ -92,10 +92,10 @@ impl Judge {
             Ok(before) => before,
             Err(judgement) => return judgement,
         };
-        let course = Course { judge: self, before, report };
+        let lifecycle = LifecycleJudge { judge: self, before, report };
         let judged = match &scenario.outcome {
-            Outcome::Restored => course.restored(context.lifecycle),
-            Outcome::Refused { reason } => course.refused(context.lifecycle, reason),
+            Outcome::Restored => lifecycle.restored(context.lifecycle),
+            Outcome::Refused { reason } => lifecycle.refused(context.lifecycle, reason),
         };
         judged.unwrap_or_else(|silence| Judgement::plain(Verdict::Error, silence.0))
     }

@@ -5,210 +5,212 @@
 use protocol::observation::{FileKind, FileStatus, Lookup, LookupKind, ObjectView, Outcome, Reached};
 
 use super::details::detail;
-use super::facts::{Facts, Number, Subject, Value};
-use super::seen::Seen;
+use super::facts::{FactOwner, Facts, Number, Value};
+use super::prepared::PreparedObservation;
 use super::wording;
 use super::wording::quoted;
 
-pub(crate) fn objects<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
-        facts.add(subject, "object", Value::Present(wording::object(object)));
+pub(crate) fn objects<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
+        facts.add(owner, "object", Value::Present(wording::object(object)));
         if let Some(name) = &object.name {
-            facts.text(subject, "name", name);
+            facts.text(owner, "name", name);
         }
     }
 }
 
-pub(crate) fn file_kind<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn file_kind<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         match &object.status {
             Outcome::Ok(status) => {
-                facts.text(subject, "file type", wording::file_kind(status.kind));
-                facts.text(subject, "device node number", status.rdev.to_string());
+                facts.text(owner, "file type", wording::file_kind(status.kind));
+                facts.text(owner, "device node number", status.rdev.to_string());
             }
-            Outcome::Err(errno) => facts.text(subject, "status", errno),
+            Outcome::Err(errno) => facts.text(owner, "status", errno),
         }
     }
 }
 
 /// Objects whose status could be read.
-fn with_status<'a>(seen: &Seen<'a>) -> impl Iterator<Item = (Subject<'a>, &'a ObjectView, &'a FileStatus)> {
-    seen.objects().filter_map(|(subject, object)| match &object.status {
-        Outcome::Ok(status) => Some((subject, object, status)),
+fn with_status<'a>(
+    prepared: &PreparedObservation<'a>,
+) -> impl Iterator<Item = (FactOwner<'a>, &'a ObjectView, &'a FileStatus)> {
+    prepared.objects().filter_map(|(owner, object)| match &object.status {
+        Outcome::Ok(status) => Some((owner, object, status)),
         Outcome::Err(_) => None,
     })
 }
 
-pub(crate) fn file_identity<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, _, status) in with_status(seen) {
-        facts.number(subject, "file", Number::File(status.file));
-        facts.number(subject, "device", Number::Device(status.file.device));
+pub(crate) fn file_identity<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, _, status) in with_status(prepared) {
+        facts.number(owner, "file", Number::File(status.file));
+        facts.number(owner, "device", Number::Device(status.file.device));
     }
 }
 
-pub(crate) fn link_count<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, _, status) in with_status(seen).filter(|(.., status)| status.kind != FileKind::Directory) {
-        facts.text(subject, "link count", status.links.to_string());
+pub(crate) fn link_count<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, _, status) in with_status(prepared).filter(|(.., status)| status.kind != FileKind::Directory) {
+        facts.text(owner, "link count", status.links.to_string());
     }
 }
 
-pub(crate) fn file_attributes<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, _, status) in with_status(seen) {
-        facts.text(subject, "mode", format!("{:04o}", status.mode));
-        facts.text(subject, "owner", format!("{}:{}", status.uid, status.gid));
+pub(crate) fn file_attributes<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, _, status) in with_status(prepared) {
+        facts.text(owner, "mode", format!("{:04o}", status.mode));
+        facts.text(owner, "owner", format!("{}:{}", status.uid, status.gid));
     }
 }
 
-pub(crate) fn mount_state<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
-        facts.text(subject, "mount state", wording::mount_state(object.mount.state));
+pub(crate) fn mount_state<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
+        facts.text(owner, "mount state", wording::mount_state(object.mount.state));
     }
 }
 
-pub(crate) fn same_mount<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
-        facts.number(subject, "mount", Number::Mount(object.mount.id));
+pub(crate) fn same_mount<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
+        facts.number(owner, "mount", Number::Mount(object.mount.id));
     }
 }
 
-pub(crate) fn link<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn link<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         let text = quoted(&object.link);
         let masked = match &object.status {
             Outcome::Ok(status) => wording::link_without_inode(&text, status.file.inode),
             Outcome::Err(_) => None,
         };
-        facts.add(subject, "link", Value::numbered(text, masked));
+        facts.add(owner, "link", Value::numbered(text, masked));
     }
 }
 
-pub(crate) fn getcwd<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn getcwd<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         if let Some(path) = &object.getcwd {
-            facts.text(subject, "getcwd", wording::outcome(path, quoted));
+            facts.text(owner, "getcwd", wording::outcome(path, quoted));
         }
     }
 }
 
-pub(crate) fn mount_flags<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn mount_flags<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         let flags = wording::outcome(&object.filesystem, |fs| wording::bits(fs.flags, wording::STATVFS_FLAGS));
-        facts.text(subject, "mount flags", flags);
+        facts.text(owner, "mount flags", flags);
         if let Some(Outcome::Ok(mount)) = &object.statmount {
-            facts.text(subject, "mount attributes", wording::bits(mount.attributes, wording::MOUNT_ATTRIBUTES));
+            facts.text(owner, "mount attributes", wording::bits(mount.attributes, wording::MOUNT_ATTRIBUTES));
         }
     }
 }
 
-pub(crate) fn statmount<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn statmount<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         if let Outcome::Ok(filesystem) = &object.filesystem {
-            facts.text(subject, "filesystem magic", format!("{:#x}", filesystem.magic));
+            facts.text(owner, "filesystem magic", format!("{:#x}", filesystem.magic));
         }
         match &object.statmount {
             Some(Outcome::Ok(mount)) => {
-                facts.text(subject, "mount root", quoted(&mount.root));
-                facts.text(subject, "filesystem type", quoted(&mount.fs_type));
-                facts.text(subject, "mount source", quoted(&mount.source));
-                facts.text(subject, "propagation", wording::bits(mount.propagation, wording::PROPAGATION));
+                facts.text(owner, "mount root", quoted(&mount.root));
+                facts.text(owner, "filesystem type", quoted(&mount.fs_type));
+                facts.text(owner, "mount source", quoted(&mount.source));
+                facts.text(owner, "propagation", wording::bits(mount.propagation, wording::PROPAGATION));
             }
-            Some(Outcome::Err(errno)) => facts.text(subject, "statmount", errno),
+            Some(Outcome::Err(errno)) => facts.text(owner, "statmount", errno),
             None => {}
         }
     }
 }
 
-pub(crate) fn descriptor_flags<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn descriptor_flags<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         if let Some(descriptor) = &object.descriptor {
             let flags = descriptor.flags & !wording::CLOSE_ON_EXEC;
-            facts.text(subject, "status flags", wording::open_flags(flags));
+            facts.text(owner, "status flags", wording::open_flags(flags));
         }
     }
 }
 
-pub(crate) fn close_on_exec<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn close_on_exec<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         if let Some(descriptor) = &object.descriptor {
             let set = descriptor.flags & wording::CLOSE_ON_EXEC != 0;
-            facts.text(subject, "close-on-exec", if set { "set" } else { "not set" });
+            facts.text(owner, "close-on-exec", if set { "set" } else { "not set" });
         }
     }
 }
 
-pub(crate) fn position<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn position<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         if let Some(descriptor) = &object.descriptor {
-            facts.text(subject, "position", descriptor.position.to_string());
+            facts.text(owner, "position", descriptor.position.to_string());
         }
     }
 }
 
-pub(crate) fn descriptor_details<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn descriptor_details<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         for (index, line) in object.descriptor.iter().flat_map(|descriptor| &descriptor.details).enumerate() {
             let detail = detail(line);
             let what = format!("fdinfo line {}", index + 1);
             if let Some(file) = detail.file {
-                facts.number(subject, format!("{what}: file"), Number::File(file));
+                facts.number(owner, format!("{what}: file"), Number::File(file));
             }
-            facts.add(subject, what, Value::Numbered { text: detail.text, masked: detail.masked });
+            facts.add(owner, what, Value::Numbered { text: detail.text, masked: detail.masked });
         }
     }
 }
 
-pub(crate) fn mapping<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn mapping<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         if let Some(mapping) = &object.mapping {
-            facts.text(subject, "mapping length", mapping.length.to_string());
-            facts.text(subject, "mapping offset", mapping.offset.to_string());
+            facts.text(owner, "mapping length", mapping.length.to_string());
+            facts.text(owner, "mapping offset", mapping.offset.to_string());
             if let Some(sha256) = &mapping.sha256 {
-                facts.text(subject, "mapped memory (sha256)", sha256);
+                facts.text(owner, "mapped memory (sha256)", sha256);
             }
         }
     }
 }
 
-pub(crate) fn mapping_permissions<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn mapping_permissions<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         if let Some(mapping) = &object.mapping {
-            facts.text(subject, "mapping permissions", &mapping.permissions);
+            facts.text(owner, "mapping permissions", &mapping.permissions);
         }
     }
 }
 
-pub(crate) fn content<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn content<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         if let Some(content) = &object.content {
-            facts.text(subject, "content", wording::outcome(content, wording::content));
+            facts.text(owner, "content", wording::outcome(content, wording::content));
         }
     }
-    for (subject, object) in seen.objects() {
+    for (owner, object) in prepared.objects() {
         match &object.queue {
             Some(Outcome::Ok(messages)) => {
                 for (index, message) in messages.iter().enumerate() {
                     let text = format!("{} ({} descriptors)", quoted(&message.bytes), message.descriptors);
-                    facts.text(subject, format!("message {}", index + 1), text);
+                    facts.text(owner, format!("message {}", index + 1), text);
                 }
             }
-            Some(Outcome::Err(errno)) => facts.text(subject, "queue", errno),
+            Some(Outcome::Err(errno)) => facts.text(owner, "queue", errno),
             None => {}
         }
     }
-    for (subject, _, status) in with_status(seen).filter(|(.., status)| status.kind != FileKind::Directory) {
-        facts.text(subject, "size", status.size.to_string());
+    for (owner, _, status) in with_status(prepared).filter(|(.., status)| status.kind != FileKind::Directory) {
+        facts.text(owner, "size", status.size.to_string());
     }
 }
 
-pub(crate) fn xattrs<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn xattrs<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         match &object.xattrs {
             Outcome::Ok(pairs) => {
                 for (name, value) in pairs {
-                    facts.text(subject, format!("xattr {name}"), quoted(value));
+                    facts.text(owner, format!("xattr {name}"), quoted(value));
                 }
             }
-            Outcome::Err(errno) => facts.text(subject, "xattrs", errno),
+            Outcome::Err(errno) => facts.text(owner, "xattrs", errno),
         }
     }
 }
@@ -231,20 +233,20 @@ fn name_of(lookup: &Lookup) -> String {
 }
 
 /// What is at the end: an error, or which file on which mount.
-fn end_of<'a>(lookup: &'a Lookup, name: &str, subject: Subject<'a>, facts: &mut Facts<'a>) {
-    facts.add(subject, name.to_owned(), outcome_of(lookup));
+fn end_of<'a>(lookup: &'a Lookup, name: &str, owner: FactOwner<'a>, facts: &mut Facts<'a>) {
+    facts.add(owner, name.to_owned(), outcome_of(lookup));
     if let Outcome::Ok(reached) = &lookup.outcome {
-        facts.number(subject, format!("{name}: file"), Number::File(reached.file));
-        facts.number(subject, format!("{name}: device"), Number::Device(reached.file.device));
-        facts.number(subject, format!("{name}: mount"), Number::Mount(reached.mount.id));
+        facts.number(owner, format!("{name}: file"), Number::File(reached.file));
+        facts.number(owner, format!("{name}: device"), Number::Device(reached.file.device));
+        facts.number(owner, format!("{name}: mount"), Number::Mount(reached.mount.id));
     }
 }
 
-pub(crate) fn reopen<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn reopen<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         for lookup in &object.reopen {
             let name = format!("{} {}", wording::lookup_kind(lookup.how), quoted(&lookup.path));
-            end_of(lookup, &name, subject, facts);
+            end_of(lookup, &name, owner, facts);
         }
     }
 }
@@ -252,14 +254,14 @@ pub(crate) fn reopen<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
 /// Where each path leads. Another mount on the way shows in a lookup that may not leave the first one; which mount is
 /// at the end follows from that, from the mount table and from where the object is. A restricted lookup that leads where the
 /// plain one does says just that: what is wrong with both is told once.
-pub(crate) fn lookups<'a>(seen: &Seen<'a>, facts: &mut Facts<'a>) {
-    for (subject, object) in seen.objects() {
+pub(crate) fn lookups<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
         for same_path in object.lookups.chunk_by(|one, other| one.path == other.path) {
             for lookup in same_path {
                 let plain = same_path.iter().find(|other| other.how == LookupKind::Plain && lookup.how != other.how);
                 match plain.is_some_and(|plain| plain.outcome == lookup.outcome) {
-                    true => facts.text(subject, name_of(lookup), AS_PLAIN),
-                    false => end_of(lookup, &name_of(lookup), subject, facts),
+                    true => facts.text(owner, name_of(lookup), AS_PLAIN),
+                    false => end_of(lookup, &name_of(lookup), owner, facts),
                 }
             }
         }

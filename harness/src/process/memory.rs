@@ -9,7 +9,7 @@ pub fn available_mib() -> Option<u64> {
 
 /// What a process takes, in KiB (`/proc/PID/smaps_rollup`, proc(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct MemoryUse {
     /// That nobody else has: it is gone with the process.
     pub private_kib: u64,
     /// The same and its part of what it shares with others.
@@ -17,10 +17,13 @@ pub struct Taken {
 }
 
 /// What a process takes now.
-pub fn taken(pid: u32) -> Option<Taken> {
+pub fn memory_of(pid: u32) -> Option<MemoryUse> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let field = |name| field_kib(&text, name);
-    Some(Taken { private_kib: field("Private_Clean:")? + field("Private_Dirty:")?, proportional_kib: field("Pss:")? })
+    Some(MemoryUse {
+        private_kib: field("Private_Clean:")? + field("Private_Dirty:")?,
+        proportional_kib: field("Pss:")?,
+    })
 }
 
 fn field_kib(text: &str, name: &str) -> Option<u64> {
@@ -34,8 +37,8 @@ mod tests {
     #[test]
     fn this_host_has_memory_and_this_process_takes_some() {
         assert!(available_mib().unwrap() > 0);
-        let taken = taken(std::process::id()).unwrap();
-        assert!(taken.private_kib > 0 && taken.proportional_kib >= taken.private_kib, "{taken:?}");
-        assert_eq!(super::taken(0), None);
+        let memory = memory_of(std::process::id()).unwrap();
+        assert!(memory.private_kib > 0 && memory.proportional_kib >= memory.private_kib, "{memory:?}");
+        assert_eq!(memory_of(0), None);
     }
 }

@@ -7,7 +7,7 @@ use scenarios::capability::Base;
 use crate::causes::Cause;
 use crate::causes::ladder::{Cell, Ladder, Row};
 
-use super::paint::{Colour, columns, harmless, paint};
+use super::sanitize::{Colour, columns, paint, sanitized};
 
 /// How many causes are shown; the reports have all.
 const CAUSES: usize = 10;
@@ -37,19 +37,19 @@ pub(crate) fn causes(causes: &[Cause], width: usize, colour: bool) -> String {
 fn one(number: usize, cause: &Cause, width: usize, colour: bool) -> String {
     let head = format!("{number}. {}x {}: ", cause.count, cause.word());
     let room = width.saturating_sub(columns(&head));
-    let first = harmless(&cause.first);
+    let first = sanitized(&cause.first);
     let first = console::truncate_str(&first, room, "...");
     let mut out = format!("{}{first}\n", paint(colour, Colour::Red, &head));
     if let Some(note) = cause.note() {
-        let note = console::truncate_str(&harmless(&note), width.saturating_sub(3), "...").into_owned();
+        let note = console::truncate_str(&sanitized(&note), width.saturating_sub(3), "...").into_owned();
         let _ = writeln!(out, "   {}", paint(colour, Colour::Bold, &note));
     }
     let scenario = cause.example.split('/').take(2).collect::<Vec<_>>().join("/");
-    let steps: Vec<String> = cause.program.lines().map(harmless).collect();
+    let steps: Vec<String> = cause.program.lines().map(sanitized).collect();
     match steps.is_empty() {
-        true => out.push_str(&format!("   {}\n", harmless(&cause.example))),
+        true => out.push_str(&format!("   {}\n", sanitized(&cause.example))),
         false => {
-            let text = format!("{}: {}", harmless(&scenario), steps.join("; "));
+            let text = format!("{}: {}", sanitized(&scenario), steps.join("; "));
             out.push_str(&wrapped(&text, "   ", width, 3));
         }
     }

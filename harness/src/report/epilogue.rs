@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Finished;
-use super::paint::{Colour, colour_of, columns, harmless, paint};
+use super::sanitize::{Colour, colour_of, columns, paint, sanitized};
 use crate::host::KERNEL_PREFIX;
 use crate::judge::{Difference, Side, Trial};
 use crate::subject::Subject;
@@ -18,16 +18,16 @@ pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
     let Finished { trial, judgement, .. } = finished;
     let mut out = String::new();
     let verdict = paint(colour, colour_of(judgement.verdict), &judgement.verdict.to_string());
-    let _ = writeln!(out, "{verdict}  {}", harmless(&trial.to_string()));
-    let told = judgement.differences.first().is_some_and(|first| judgement.reason.starts_with(&first.to_string()));
-    if !judgement.reason.is_empty() && !told {
-        let _ = writeln!(out, "  {}", harmless(&judgement.reason));
+    let _ = writeln!(out, "{verdict}  {}", sanitized(&trial.to_string()));
+    let printed = judgement.differences.first().is_some_and(|first| judgement.reason.starts_with(&first.to_string()));
+    if !judgement.reason.is_empty() && !printed {
+        let _ = writeln!(out, "  {}", sanitized(&judgement.reason));
     }
     out.push_str(&differences(&judgement.differences, judgement.more_differences, DIFFERENCES, width, colour));
     if !judgement.quotes.is_empty() {
         out.push_str("  log:\n");
         for line in judgement.quotes.iter().take(LOG_LINES) {
-            let _ = writeln!(out, "    {}", harmless(line.trim_end()));
+            let _ = writeln!(out, "    {}", sanitized(line.trim_end()));
         }
         more(&mut out, judgement.quotes.len().saturating_sub(LOG_LINES), "line");
     }
@@ -35,7 +35,7 @@ pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
         let _ = writeln!(out, "  {} {text}", paint(colour, Colour::Dim, &format!("{what:<10}")));
     };
     for (what, command) in commands(finished) {
-        next(what, &harmless(&command));
+        next(what, &sanitized(&command));
     }
     out
 }
@@ -83,7 +83,7 @@ fn typed_again(trial: &Trial) -> String {
 
 /// Text from a guest as a line that plays no tricks on a terminal.
 pub fn plain(text: &str) -> String {
-    harmless(text)
+    sanitized(text)
 }
 
 /// A word for a shell: in quotes unless it is plain.
@@ -99,27 +99,27 @@ pub fn quoted(word: &str) -> String {
 /// Differences, at most `limit`, each as a heading, what was expected, what was got, and a caret below the first
 /// character that differs. What both sides saw alike is told once.
 pub fn differences(all: &[Difference], further: usize, limit: usize, width: usize, colour: bool) -> String {
-    let mut told: Vec<(&Difference, bool)> = Vec::new();
+    let mut printed: Vec<(&Difference, bool)> = Vec::new();
     for difference in all {
         let twin = |other: &Difference| {
             let alike = Difference { view: difference.view, ..other.clone() };
             alike == *difference && (other.view, difference.view) == (Side::Inside, Side::Outside)
         };
-        match told.iter_mut().find(|(other, _)| twin(other)) {
+        match printed.iter_mut().find(|(other, _)| twin(other)) {
             Some((_, both)) => *both = true,
-            None => told.push((difference, false)),
+            None => printed.push((difference, false)),
         }
     }
     let mut out = String::new();
-    for (difference, both) in told.iter().take(limit) {
+    for (difference, both) in printed.iter().take(limit) {
         let heading = difference.to_string();
         let heading = if *both { heading.replacen(", inside", ", inside and outside", 1) } else { heading };
-        let known = difference.known.as_ref().map_or_else(String::new, |why| format!(", known: {}", harmless(why)));
+        let known = difference.known.as_ref().map_or_else(String::new, |why| format!(", known: {}", sanitized(why)));
         let kind = paint(colour, Colour::Dim, &format!("[{}{known}]", difference.kind));
-        let _ = writeln!(out, "  {} {kind}", harmless(&heading));
-        out.push_str(&pair(&harmless(&difference.expected), &harmless(&difference.got), width, colour));
+        let _ = writeln!(out, "  {} {kind}", sanitized(&heading));
+        out.push_str(&pair(&sanitized(&difference.expected), &sanitized(&difference.got), width, colour));
     }
-    more(&mut out, told.len().saturating_sub(limit) + further, "difference");
+    more(&mut out, printed.len().saturating_sub(limit) + further, "difference");
     out
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::paint::{brief, harmless};
 use super::record::{RunRecord, TrialRecord};
+use super::sanitize::{brief, sanitized};
 use super::{account_of, markdown};
 use crate::causes::Cause;
 
@@ -22,11 +22,11 @@ const MESSAGE: usize = 300;
 /// The workflow commands. The summary goes to the file that `GITHUB_STEP_SUMMARY` names, where it is set.
 pub(super) fn render(run: &RunRecord) -> String {
     let file = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|file| !file.is_empty());
-    told(run, file.as_deref().map(Path::new))
+    render_with(run, file.as_deref().map(Path::new))
 }
 
 /// The same with this file for the summary; it is added to what other steps wrote.
-pub(super) fn told(run: &RunRecord, summary_file: Option<&Path>) -> String {
+pub(super) fn render_with(run: &RunRecord, summary_file: Option<&Path>) -> String {
     if let Some(file) = summary_file {
         let open = std::fs::OpenOptions::new().create(true).append(true).open(file);
         if let Err(error) = open.and_then(|mut file| file.write_all(summary(run).as_bytes())) {
@@ -50,8 +50,8 @@ fn annotations(run: &RunRecord) -> String {
     let mut out = String::new();
     for cause in run.causes.iter().take(ANNOTATIONS) {
         let title = format!("{}: {}", trials(cause.count), title(cause));
-        let mut text = cause.note().map(|note| format!("{}\n", harmless(&note))).unwrap_or_default();
-        let _ = writeln!(text, "{}", harmless(&cause.example));
+        let mut text = cause.note().map(|note| format!("{}\n", sanitized(&note))).unwrap_or_default();
+        let _ = writeln!(text, "{}", sanitized(&cause.example));
         if let Some(example) = trial(run, &cause.example) {
             text.push_str(&account_of(example));
         }

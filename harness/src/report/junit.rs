@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::paint::harmless;
 use super::record::{RunRecord, TrialRecord};
+use super::sanitize::sanitized;
 use super::{account_of, family_title};
 use crate::causes::Cause;
 use crate::judge::Signature;
@@ -50,7 +50,7 @@ fn case(trial: &TrialRecord, signature: Option<&Signature>) -> TestCase {
             let kind = if verdict == "error" { NonSuccessKind::Error } else { NonSuccessKind::Failure };
             let mut status = TestCaseStatus::non_success(kind);
             let word = trial.kind.map_or_else(|| verdict.to_owned(), |kind| format!("{verdict}({kind})"));
-            let message = signature.map_or_else(|| trial.reason.clone(), |signature| harmless(&signature.0));
+            let message = signature.map_or_else(|| trial.reason.clone(), |signature| sanitized(&signature.0));
             status.set_message(message).set_type(word).set_description(account_of(trial));
             status
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::paint::harmless;
+use super::sanitize::sanitized;
 
 /// What begins or ends markup somewhere, in GitHub's Markdown: HTML, emphasis, links, code, cells, issues and people.
 const MARKUP: &str = "&<>|\\`*_[]!#~@$";
@@ -10,7 +10,7 @@ const MARKUP: &str = "&<>|\\`*_[]!#~@$";
 /// As plain text. What could be markup stands as a character reference, which never is.
 pub(super) fn text(text: &str) -> String {
     let mut out = String::new();
-    for c in harmless(text).chars() {
+    for c in sanitized(text).chars() {
         match c {
             c if MARKUP.contains(c) => _ = write!(out, "&#{};", u32::from(c)),
             c => out.push(c),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::paint::{Colour, columns, harmless, paint};
+use super::sanitize::{Colour, columns, paint, sanitized};
 use crate::judge::{Tally, Trial};
 
 /// A kernel and a subject.
@@ -42,7 +42,7 @@ impl Matrix {
         }
         let mut out = String::new();
         for (number, (kernel, subject)) in self.pairs.iter().enumerate() {
-            let _ = writeln!(out, "[{}] {}", number + 1, harmless(&format!("{kernel} {subject}")));
+            let _ = writeln!(out, "[{}] {}", number + 1, sanitized(&format!("{kernel} {subject}")));
         }
         let families = self.families.iter().map(|(family, tallies)| (super::family_title(family), tallies));
         let rows: Vec<(&str, &BTreeMap<Pair, Tally>)> = families.chain([("total", &self.total)]).collect();

@@ -105,8 +105,8 @@ fn settle(mut results: Vec<TrialRecord>) -> Option<TrialRecord> {
         .map(runs)
         .fold((0, 0), |(passed, runs), (more_passed, more_runs)| (passed + more_passed, runs + more_runs));
     // The latest that says something about the subject.
-    let telling = results.iter().rposition(|trial| trial.verdict().is_ok_and(|verdict| self::runs(verdict).1 > 0));
-    let latest = telling.unwrap_or(results.len().checked_sub(1)?);
+    let decisive = results.iter().rposition(|trial| trial.verdict().is_ok_and(|verdict| self::runs(verdict).1 > 0));
+    let latest = decisive.unwrap_or(results.len().checked_sub(1)?);
     // What failed tells more of a flaky trial than what passed.
     let flaky = passed > 0 && passed < runs;
     let failed = results.iter().rposition(|trial| {

@@ -8,12 +8,12 @@
 //! - [`artifacts`]: the folder of a failed trial
 
 pub mod artifacts;
-pub mod aside;
+mod at_end;
 mod case;
 pub(crate) mod causes_text;
-mod common;
 pub mod comparison;
 pub mod epilogue;
+mod eta;
 mod github;
 mod html;
 pub mod json;
@@ -21,15 +21,15 @@ mod junit;
 mod markdown;
 mod matrix;
 pub mod merge;
-mod pace;
-pub(crate) mod paint;
+pub mod notices;
 pub mod record;
+pub(crate) mod sanitize;
+mod shared_axes;
 mod table;
 mod tap;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod tests;
-mod whole;
 
 use std::io;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ use std::str::FromStr;
 
 use scenarios::capability::Profile;
 
-pub use common::Common;
+pub use shared_axes::SharedAxes;
 
 use crate::judge::verdict::words;
 use crate::judge::{Judgement, Trial};
@@ -51,7 +51,7 @@ pub enum Event {
         /// How many trials there will be.
         trials: usize,
         /// What they have in common.
-        common: Common,
+        shared: SharedAxes,
     },
     /// Which criu the subjects are; follows the first event, where something is known.
     Subjects(Vec<Identity>),
@@ -159,22 +159,22 @@ pub const FORMATS: &[Format] = &[
     Format {
         name: "junit",
         about: "XML for Jenkins, GitLab and others",
-        open: |to| Ok(Box::new(whole::Whole::open(to, junit::render)?)),
+        open: |to| Ok(Box::new(at_end::AtEnd::open(to, junit::render)?)),
     },
     Format {
         name: "tap",
         about: "TAP 14; an expected failure is `not ok` with a TODO",
-        open: |to| Ok(Box::new(whole::Whole::open(to, tap::render)?)),
+        open: |to| Ok(Box::new(at_end::AtEnd::open(to, tap::render)?)),
     },
     Format {
         name: "html",
         about: "one page that needs no network: causes, ladder, filters, each failure side by side",
-        open: |to| Ok(Box::new(whole::Whole::open(to, html::render)?)),
+        open: |to| Ok(Box::new(at_end::AtEnd::open(to, html::render)?)),
     },
     Format {
         name: "github",
         about: "an annotation for each cause for GitHub Actions, and tables in the step's summary",
-        open: |to| Ok(Box::new(whole::Whole::open(to, github::render)?)),
+        open: |to| Ok(Box::new(at_end::AtEnd::open(to, github::render)?)),
     },
 ];
 
@@ -185,10 +185,10 @@ fn family_title(family: &str) -> &str {
 
 /// Why a trial got its verdict, in plain text: the reason, the differences, the log.
 fn account_of(trial: &record::TrialRecord) -> String {
-    let mut text = format!("{}\n", paint::harmless(&trial.reason));
+    let mut text = format!("{}\n", sanitize::sanitized(&trial.reason));
     text.push_str(&epilogue::differences(&trial.differences, trial.more_differences, 20, 120, false));
     for line in &trial.log {
-        text.push_str(&format!("log: {}\n", paint::harmless(line)));
+        text.push_str(&format!("log: {}\n", sanitize::sanitized(line)));
     }
     text
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::paint::{Colour, columns, paint};
+use super::sanitize::{Colour, columns, paint};
 use crate::judge::Tally;
 
 /// Shown even when nothing is in them.

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::aside;
 use super::causes_text as text;
 use super::epilogue::account;
+use super::eta::Eta;
 use super::matrix::Matrix;
-use super::pace::Pace;
-use super::paint::{Colour, colour_of, harmless, paint};
+use super::notices;
 use super::record::TrialRecord;
+use super::sanitize::{Colour, colour_of, paint, sanitized};
 use super::table::table;
-use super::{Common, Event, Finished, Reporter};
+use super::{Event, Finished, Reporter, SharedAxes};
 use crate::causes::{Case, Cause, Ladder, causes};
 use crate::judge::{Group, Signature, Tally, Verdict};
 use crate::subject::Identity;
@@ -94,7 +94,7 @@ pub struct Terminal<W: Write> {
     out: W,
     look: Look,
     trials: usize,
-    common: Common,
+    shared: SharedAxes,
     total: Tally,
     families: BTreeMap<String, Tally>,
     matrix: Matrix,
@@ -102,7 +102,7 @@ pub struct Terminal<W: Write> {
     first: BTreeMap<Signature, Finished>,
     cases: Vec<Case>,
     bar: Option<ProgressBar>,
-    pace: Pace,
+    eta: Eta,
     /// The first machine is up.
     begun: bool,
     /// When something was printed.
@@ -118,14 +118,14 @@ impl<W: Write> Terminal<W> {
             out,
             look,
             trials: 0,
-            common: Common::default(),
+            shared: SharedAxes::default(),
             total,
             families,
             matrix: Matrix::default(),
             first: BTreeMap::new(),
             cases: Vec::new(),
             bar: None,
-            pace: Pace::new(now),
+            eta: Eta::new(now),
             printed: now,
             begun: false,
         }
@@ -140,17 +140,17 @@ impl<W: Write> Terminal<W> {
         if self.bar.is_some() || now.duration_since(self.printed) < QUIET {
             return Ok(());
         }
-        let line = format!("... {}\n", self.pace.told(self.total.total(), self.trials, now));
+        let line = format!("... {}\n", self.eta.line(self.total.total(), self.trials, now));
         self.print(&line)?;
         self.printed = now;
         Ok(())
     }
 
     /// The pace, on the bar.
-    fn show_pace(&mut self) {
+    fn show_eta(&mut self) {
         if let Some(bar) = &self.bar {
             bar.set_position(self.total.total() as u64);
-            bar.set_message(self.pace.told(self.total.total(), self.trials, Instant::now()));
+            bar.set_message(self.eta.line(self.total.total(), self.trials, Instant::now()));
         }
     }
 
@@ -170,12 +170,12 @@ impl<W: Write> Terminal<W> {
         }
     }
 
-    fn started(&mut self, trials: usize, common: &Common) -> io::Result<()> {
+    fn started(&mut self, trials: usize, shared: &SharedAxes) -> io::Result<()> {
         self.trials = trials;
-        self.common = common.clone();
+        self.shared = shared.clone();
         let what = if trials == 1 { "trial" } else { "trials" };
-        let told = Some(common.to_string()).filter(|told| !told.is_empty()).map(|told| format!(": {told}"));
-        self.print(&harmless(&format!("{trials} {what}{}", told.unwrap_or_default())))?;
+        let shared = Some(shared.to_string()).filter(|shared| !shared.is_empty()).map(|shared| format!(": {shared}"));
+        self.print(&sanitized(&format!("{trials} {what}{}", shared.unwrap_or_default())))?;
         self.print("\n")?;
         if self.look.bar {
             let bar = ProgressBar::with_draw_target(Some(trials as u64), ProgressDrawTarget::stderr());
@@ -183,7 +183,7 @@ impl<W: Write> Terminal<W> {
             bar.set_style(style.expect("the template is a constant that is tested"));
             bar.enable_steady_tick(Duration::from_secs(1));
             bar.set_message("preparing");
-            aside::bar(Some(bar.clone()));
+            notices::bar(Some(bar.clone()));
             self.bar = Some(bar);
         }
         Ok(())
@@ -195,15 +195,15 @@ impl<W: Write> Terminal<W> {
         self.families.entry(finished.trial.family.clone()).or_default().add(verdict);
         self.matrix.add(&finished.trial, verdict);
         // What was not run is counted, not listed: after a Ctrl-C nobody wants four hundred lines.
-        let told = match self.look.detail {
+        let is_shown = match self.look.detail {
             Detail::Failures => verdict.group() == Group::Failed,
             Detail::Lines | Detail::Reasons => verdict != Verdict::NotRun,
         };
-        if told {
+        if is_shown {
             let line = self.line(finished);
             self.print(&line)?;
         }
-        self.show_pace();
+        self.show_eta();
         if let Some(case) = TrialRecord::from(finished).case() {
             if case.is_failure {
                 self.note_failure(&case, finished);
@@ -236,15 +236,15 @@ impl<W: Write> Terminal<W> {
             Detail::Reasons => judgement.verdict.group() != Group::Failed && !judgement.reason.is_empty(),
             Detail::Failures | Detail::Lines => judgement.verdict == Verdict::Unsupported,
         };
-        let why = if quiet { format!(": {}", harmless(&judgement.reason)) } else { String::new() };
+        let why = if quiet { format!(": {}", sanitized(&judgement.reason)) } else { String::new() };
         let time = paint(self.look.colour, Colour::Dim, &format!("{seconds:.1} s"));
         let count = self.total.total();
-        format!("[{count:>digits$}/{}] {verdict} {}  {time}{why}\n", self.trials, harmless(&self.common.rest(trial)))
+        format!("[{count:>digits$}/{}] {verdict} {}  {time}{why}\n", self.trials, sanitized(&self.shared.rest(trial)))
     }
 
     fn ended(&mut self, seconds: f64, interrupted: bool) -> io::Result<()> {
         if let Some(bar) = self.bar.take() {
-            aside::bar(None);
+            notices::bar(None);
             bar.finish_and_clear();
         }
         let Look { width, colour, .. } = self.look;
@@ -279,7 +279,7 @@ fn others(cause: &Cause, shown: &Finished) -> String {
     if others.is_empty() {
         return String::new();
     }
-    let scenario = |id: &&str| harmless(&id.split('/').take(2).collect::<Vec<_>>().join("/"));
+    let scenario = |id: &&str| sanitized(&id.split('/').take(2).collect::<Vec<_>>().join("/"));
     let named: Vec<String> = others.iter().take(NAMES).map(scenario).collect();
     let more = if others.len() > NAMES { format!(", and {} more", others.len() - NAMES) } else { String::new() };
     format!("  same cause: {}{more}\n", named.join(", "))
@@ -288,28 +288,28 @@ fn others(cause: &Cause, shown: &Finished) -> String {
 impl<W: Write> Reporter for Terminal<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::RunStarted { trials, common } => self.started(*trials, common),
+            Event::RunStarted { trials, shared } => self.started(*trials, shared),
             Event::Subjects(subjects) => {
-                let line = |one: &Identity| harmless(&format!("{}: {one}", one.subject)) + "\n";
+                let line = |one: &Identity| sanitized(&format!("{}: {one}", one.subject)) + "\n";
                 self.print(&subjects.iter().map(line).collect::<String>())
             }
             Event::TrialStarted { trial } => {
-                self.pace.begun(self.common.rest(trial));
-                self.show_pace();
+                self.eta.begun(self.shared.rest(trial));
+                self.show_eta();
                 Ok(())
             }
             Event::MachineStarted { reset } => {
                 if !std::mem::replace(&mut self.begun, true) {
                     // What was prepared before the first machine came up is no part of the pace.
-                    self.pace.start = Instant::now();
+                    self.eta.start = Instant::now();
                     self.printed = Instant::now();
                 }
-                self.pace.resets += usize::from(*reset);
-                self.show_pace();
+                self.eta.resets += usize::from(*reset);
+                self.show_eta();
                 Ok(())
             }
             Event::TrialFinished(finished) => {
-                self.pace.over(&self.common.rest(&finished.trial));
+                self.eta.over(&self.shared.rest(&finished.trial));
                 self.finished(finished)
             }
             Event::RunFinished { seconds, interrupted } => self.ended(*seconds, *interrupted),

@@ -43,8 +43,8 @@ use protocol::message::{Engine, Event, Lifecycle, PackReport, PackRequest, Reque
 use scenarios::Outcome;
 
 use super::patience::{Heard, Patience, patient};
-use super::sharing::{self, Needs, Room};
-use super::{News, Over, Taken, Task, Worker, blame};
+use super::sharing::{self, Capacity, Needs};
+use super::{CoverageHits, News, Over, Task, Worker, blame};
 use crate::judge::{Context, FailureKind, Judgement, Verdict, judge};
 use crate::machine::{Machine, MachineError, Traces};
 
@@ -67,13 +67,13 @@ enum Packed {
 impl Worker<'_> {
     /// Runs tasks, as many as possible in one process, and tells each when it is over; the verdicts are those of tasks
     /// that run alone. What was not begun when the run was stopped is told as not run.
-    pub fn run_all(&mut self, tasks: Vec<Task>, tell: &mut dyn FnMut(Over)) {
+    pub fn run_all(&mut self, tasks: Vec<Task>, on_over: &mut dyn FnMut(Over)) {
         let mut waiting = vec![tasks];
         while let Some(tasks) = waiting.pop() {
             if self.is_stopped() {
                 let why =
                     if crate::process::interrupt::requested() { "interrupted" } else { "stopped after a failure" };
-                tasks.into_iter().for_each(|task| tell(Over::not_run(task, why)));
+                tasks.into_iter().for_each(|task| on_over(Over::not_run(task, why)));
                 continue;
             }
             let (pack, rest) = self.fitting(tasks);
@@ -83,12 +83,12 @@ impl Worker<'_> {
                 let _ = self.news.send(News::Started(Box::new(first.clone())));
             }
             if pack.len() < 2 {
-                pack.into_iter().for_each(|task| tell(self.run(task)));
+                pack.into_iter().for_each(|task| on_over(self.run(task)));
                 continue;
             }
             match self.pack(&pack) {
                 Packed::Passed(overs, others) => {
-                    overs.into_iter().for_each(&mut *tell);
+                    overs.into_iter().for_each(&mut *on_over);
                     let others = pack.into_iter().enumerate().filter(|(index, _)| others.contains(index));
                     waiting.extend(others.map(|(_, task)| vec![task]));
                 }
@@ -108,7 +108,7 @@ impl Worker<'_> {
                 continue;
             };
             let with = pack.first().is_none_or(|first| alike(first, &task)).then(|| self.needs(&task)).flatten();
-            match with.map(|more| so_far.and(more)).filter(|sum| sum.fit(self.room(&task))) {
+            match with.map(|more| so_far.and(more)).filter(|sum| sum.fit(self.capacity(&task))) {
                 Some(sum) => needs = Some(sum),
                 None if pack.is_empty() => needs = None,
                 None => {
@@ -121,12 +121,12 @@ impl Worker<'_> {
         (pack, rest)
     }
 
-    fn room(&self, task: &Task) -> Room {
+    fn capacity(&self, task: &Task) -> Capacity {
         let on_host = self.running.as_ref().is_some_and(|running| matches!(running.machine, Machine::Host(_)));
         // criu touches the process's /tmp when it dumps a mount that others stand on, which is everybody's in a pack: a defect
         // that is known of each scenario that has such mounts, but of a pack only where defects count anywhere.
         let nested = task.engine != Engine::Criu || self.shared.policy.campaign;
-        Room { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested }
+        Capacity { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested }
     }
 
     /// What a task needs in a pack; none for one that must be alone: it may not share a process, cannot run here, or is not
@@ -196,7 +196,7 @@ impl Worker<'_> {
         } else {
             self.running = None;
         }
-        let taken = Arc::new(Taken::new(report.frame.arcs));
+        let hits = Arc::new(CoverageHits::new(report.frame.arcs));
         let share = start.elapsed().as_secs_f64() / tasks.len() as f64;
         let over = |((task, judgement), report): ((&Task, Judgement), TrialReport)| Over {
             task: task.clone(),
@@ -205,7 +205,7 @@ impl Worker<'_> {
             criu: criu.clone(),
             seconds: share,
             traces: Traces::none(),
-            taken: Arc::clone(&taken),
+            hits: Arc::clone(&hits),
         };
         let all = tasks.iter().zip(judgements).zip(report.programs);
         Packed::Passed(all.filter(|((_, judgement), _)| fine(judgement)).map(over).collect(), others)

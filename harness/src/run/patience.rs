@@ -142,7 +142,7 @@ mod tests {
 
     impl Agent {
         /// False when nobody listens any more.
-        fn tell(&mut self, event: &Event) -> bool {
+        fn send(&mut self, event: &Event) -> bool {
             self.0.write_all(&wire::encode(event).unwrap()).is_ok()
         }
     }
@@ -199,9 +199,9 @@ mod tests {
         let all = ["setup", "observe", "dump", "restore", "clean-up"];
         let waited = waited(move |mut agent| {
             for stage in all {
-                agent.tell(&progress(7, stage));
+                agent.send(&progress(7, stage));
             }
-            agent.tell(&finished(7));
+            agent.send(&finished(7));
         });
         assert_eq!(waited.end.unwrap(), TrialReport::default());
         assert_eq!(waited.stages, all);
@@ -224,7 +224,7 @@ mod tests {
     fn the_same_stage_again_gives_no_time() {
         let waited = timed_out(|mut agent| {
             for _ in 0..3 {
-                agent.tell(&progress(7, "setup"));
+                agent.send(&progress(7, "setup"));
             }
             listen(&mut agent);
         });
@@ -248,20 +248,20 @@ mod tests {
 
     #[test]
     fn a_flood_of_progress_ends_the_machine() {
-        let same = |mut agent: Agent| while agent.tell(&progress(7, "setup")) {};
+        let same = |mut agent: Agent| while agent.send(&progress(7, "setup")) {};
         assert_eq!(astray(same), "more stages than the 6 of trial 7: setup");
-        let other = |mut agent: Agent| while agent.tell(&progress(7, "dump")) && agent.tell(&progress(7, "restore")) {};
+        let other = |mut agent: Agent| while agent.send(&progress(7, "dump")) && agent.send(&progress(7, "restore")) {};
         assert_eq!(astray(other), "more stages than the 6 of trial 7: dump");
     }
 
     #[test]
     fn another_trial_ends_the_machine() {
         let other = |mut agent: Agent| {
-            agent.tell(&progress(6, "setup"));
+            agent.send(&progress(6, "setup"));
         };
         assert_eq!(astray(other), "progress of trial 6 in trial 7");
         let late = |mut agent: Agent| {
-            agent.tell(&finished(6));
+            agent.send(&finished(6));
         };
         assert!(astray(late).starts_with("Finished { trial: 6,"), "a report of another trial");
     }

@@ -16,9 +16,9 @@ pub struct Needs {
     pub nested: bool,
 }
 
-/// How much there is of it for one process.
+/// What programs that share a process may take together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct Capacity {
     /// Block devices.
     pub disks: usize,
     /// Programs whose mounts stand on each other are let in.
@@ -39,9 +39,9 @@ impl Needs {
         }
     }
 
-    /// Whether there is room for it.
-    pub fn fit(self, room: Room) -> bool {
-        self.disks <= room.disks && self.descriptors <= DESCRIPTORS && (room.nested || !self.nested)
+    /// Whether the capacity suffices.
+    pub fn fit(self, capacity: Capacity) -> bool {
+        self.disks <= capacity.disks && self.descriptors <= DESCRIPTORS && (capacity.nested || !self.nested)
     }
 }
 
@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn there_is_room_for_so_much() {
-        let room = Room { disks: 6, nested: false };
+        let capacity = Capacity { disks: 6, nested: false };
         let disks = |disks| Needs { disks, ..Needs::default() };
-        assert!(disks(3).and(disks(3)).fit(room) && !disks(7).fit(room));
-        assert!(!Needs { nested: true, ..Needs::default() }.fit(room));
+        assert!(disks(3).and(disks(3)).fit(capacity) && !disks(7).fit(capacity));
+        assert!(!Needs { nested: true, ..Needs::default() }.fit(capacity));
     }
 }

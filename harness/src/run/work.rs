@@ -8,7 +8,7 @@ use std::time::Duration;
 use protocol::message::{Engine, TrialReport};
 use scenarios::Scenario;
 
-use super::{Confirm, Taken};
+use super::{Confirm, CoverageHits};
 use crate::judge::{Judgement, Trial, Verdict};
 use crate::machine::{MachineSpec, Traces};
 
@@ -58,15 +58,15 @@ pub struct Over {
     /// What its machine left for the artifacts.
     pub traces: Traces,
     /// The branches of criu that were taken, for it or for its pack.
-    pub taken: Arc<Taken>,
+    pub hits: Arc<CoverageHits>,
 }
 
 impl Over {
     /// A task that was not begun, or not brought to its end.
     pub fn not_run(task: Task, why: &str) -> Self {
         let judgement = Judgement::plain(Verdict::NotRun, why);
-        let (traces, taken) = (Traces::none(), Arc::default());
-        Over { task, judgement, report: None, criu: None, seconds: 0.0, traces, taken }
+        let (traces, hits) = (Traces::none(), Arc::default());
+        Over { task, judgement, report: None, criu: None, seconds: 0.0, traces, hits }
     }
 }
 

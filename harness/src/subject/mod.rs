@@ -25,7 +25,7 @@ use std::str::FromStr;
 use protocol::Fault;
 use protocol::fault::UnknownFault;
 use protocol::lack::UnknownLack;
-use protocol::message::{Engine, MountWay};
+use protocol::message::{DetachMethod, Engine};
 
 use criu::{Sources, Tree, Variant};
 
@@ -68,13 +68,13 @@ pub enum Subject {
     Reference(Option<Fault>),
 }
 
-/// How the reference engine goes about it.
+/// Options of the reference engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Manner {
+pub struct ReferenceOptions {
     /// Without `statmount(STATMOUNT_BY_FD)`, also where the kernel has it.
     pub without_statmount: bool,
     /// How detached mounts are made.
-    pub way: MountWay,
+    pub way: DetachMethod,
 }
 
 /// A word that is no subject.
@@ -202,12 +202,14 @@ impl Subject {
     }
 
     /// What the guest is told.
-    pub fn engine(&self, manner: Manner) -> Engine {
+    pub fn engine(&self, reference_options: ReferenceOptions) -> Engine {
         match self {
             Self::Debian(_) | Self::Path(_) | Self::Sources(_) => Engine::Criu,
-            Self::Reference(fault) => {
-                Engine::Reference { fault: *fault, without_statmount: manner.without_statmount, way: manner.way }
-            }
+            Self::Reference(fault) => Engine::Reference {
+                fault: *fault,
+                without_statmount: reference_options.without_statmount,
+                way: reference_options.way,
+            },
         }
     }
 }
@@ -265,7 +267,7 @@ mod tests {
             "src:a+patch:+asan",
             "reference+asan",
         ];
-        let told: String = words.map(|word| format!("{}\n", word.parse::<Subject>().unwrap_err())).concat();
+        let message: String = words.map(|word| format!("{}\n", word.parse::<Subject>().unwrap_err())).concat();
         expect![[r#"
             unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
             unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
@@ -286,7 +288,7 @@ mod tests {
             "src:a+coverage+patch:b+asan": +coverage and +asan are two builds; name the subject twice, once with each
             "src:a+patch:+asan" is incomplete: write a file behind +patch:
             unknown subject "reference+asan"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
-        "#]].assert_eq(&told);
+        "#]].assert_eq(&message);
         assert!(
             "reference+fault:x"
                 .parse::<Subject>()

@@ -90,8 +90,8 @@ mod tests {
 
     #[test]
     fn a_misspelt_word_is_told_of() {
-        let told = "; if +bulid=sid is no part of its name: behind sources may stand +build=SUITE, +coverage, +asan and +patch:FILE";
-        assert_eq!(meant("../criu+bulid=sid").as_deref(), Some(told));
+        let message = "; if +bulid=sid is no part of its name: behind sources may stand +build=SUITE, +coverage, +asan and +patch:FILE";
+        assert_eq!(meant("../criu+bulid=sid").as_deref(), Some(message));
         assert_eq!(meant("../c++/criu"), None);
     }
 }

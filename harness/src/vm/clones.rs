@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::error::VmError;
 use super::machine::{Vm, VmSpec};
-use super::shelf::Kept;
+use super::template_cache::TemplateHandle;
 
 /// How long the copy that waits may take to come up; nobody waits for it meanwhile.
 const WAKE_TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ const WAKE_TIME_LIMIT: Duration = Duration::from_secs(60);
 /// Where copies come from. Dropping it ends the one that waits.
 #[derive(Debug)]
 pub struct Clones {
-    kept: Kept,
+    template: TemplateHandle,
     spec: VmSpec,
     /// For the directories of those that wait.
     work: PathBuf,
@@ -40,9 +40,9 @@ pub struct Clones {
 
 impl Clones {
     /// Copies of a template that was made of `spec`; those that wait have their directories below `work`.
-    pub fn new(kept: Kept, spec: VmSpec, work: &Path) -> Self {
+    pub fn new(template: TemplateHandle, spec: VmSpec, work: &Path) -> Self {
         let (waiting, lost) = (Mutex::new(None), Mutex::new(None));
-        Self { kept, spec, work: work.to_owned(), waiting, lost, next: AtomicU64::new(0) }
+        Self { template, spec, work: work.to_owned(), waiting, lost, next: AtomicU64::new(0) }
     }
 
     /// A running machine as the template was. When copies turn out not to work, that is told on standard error once,
@@ -61,7 +61,7 @@ impl Clones {
                 let mut lost = lock(&self.lost);
                 if lost.is_none() {
                     eprintln!("no copies of the saved VM, booting instead: {error}");
-                    self.kept.condemn();
+                    self.template.condemn();
                     *lost = Some(error.to_string());
                 }
                 drop(lost);
@@ -77,7 +77,7 @@ impl Clones {
         let waiting = waiting.and_then(|thread| thread.join().ok()).and_then(Result::ok);
         match waiting {
             Some(vm) => Ok(vm),
-            None => self.kept.template().copy(spec, deadline)?.wake(deadline),
+            None => self.template.template().copy(spec, deadline)?.wake(deadline),
         }
     }
 
@@ -89,7 +89,7 @@ impl Clones {
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let spec = VmSpec { directory: self.work.join(format!("waiting-{number}")), ..self.spec.clone() };
-        let template = Arc::clone(self.kept.template());
+        let template = Arc::clone(self.template.template());
         let deadline = Instant::now() + WAKE_TIME_LIMIT;
         *waiting = Some(std::thread::spawn(move || template.copy(&spec, deadline)?.wake(deadline)));
     }

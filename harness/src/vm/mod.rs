@@ -17,14 +17,14 @@ pub mod machine;
 pub mod qemu;
 mod qemu_process;
 pub mod qmp;
-pub mod shelf;
 mod subject;
 pub mod template;
+pub mod template_cache;
 
 pub use accelerator::{Accelerator, AcceleratorChoice};
 pub use clones::Clones;
 pub use error::VmError;
 pub use machine::{Paused, Vm, VmSpec};
 pub use qemu::{QemuError, QemuProgram};
-pub use shelf::Shelf;
 pub use template::Template;
+pub use template_cache::TemplateCache;

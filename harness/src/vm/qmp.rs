@@ -130,8 +130,8 @@ impl Qmp {
                 Some("completed") => return Ok(()),
                 Some(status @ ("failed" | "cancelled")) => {
                     let status = status.to_owned();
-                    let told = self.execute("query-migrate", json!({}), deadline)?;
-                    let description = told["error-desc"].as_str().unwrap_or(&status).to_owned();
+                    let answer = self.execute("query-migrate", json!({}), deadline)?;
+                    let description = answer["error-desc"].as_str().unwrap_or(&status).to_owned();
                     let class = "GenericError".to_owned();
                     return Err(QmpError::Refused { command: command.to_owned(), class, description });
                 }

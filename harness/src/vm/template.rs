@@ -2,7 +2,7 @@
 //!
 //! It is a folder with the memory, a sparse file that every copy maps copy-on-write, and the state of the devices and
 //! the processor (QEMU's migration stream, with `x-ignore-shared` so that the memory is no part of it). Where folders
-//! are kept, and when one is made anew, is the [`super::shelf`]'s business.
+//! are kept, and when one is made anew, is the business of [`super::template_cache`].
 //!
 //! A template has every module loaded, and the userland's criu has dumped and restored one process,
 //! so that criu knows the kernel (`/run/criu.kdat`). When that fails, each run starts with one line

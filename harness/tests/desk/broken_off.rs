@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::{left, told, zdtm};
+use super::{left, rendered, zdtm};
 
 /// Repeats a moment: the number that a failed test has printed.
 const SEED: &str = "ZDTM_DETACHED_TEST_SEED";
@@ -69,17 +69,17 @@ fn broken_off(arguments: &[&str], signal: Signal, some: u64) {
     }
     let words = [&words[..], &["--resume", "report.json"]].concat();
     let output = zdtm(&words, folder.path()).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", rendered(&output));
     let after = report(folder.path());
     let whole = trials(&after);
     let list = zdtm(&["list", arguments[0], "--format", "json"], folder.path()).output().unwrap();
     let list: Vec<Value> = serde_json::from_slice(&list.stdout).unwrap();
-    assert_eq!(whole.len(), list.len(), "{}", told(&output));
+    assert_eq!(whole.len(), list.len(), "{}", rendered(&output));
     assert!(finished.len() < whole.len(), "there was something left to do");
     for (id, trial) in finished {
         assert_eq!(whole[id], trial, "what was found out is not run again");
     }
-    assert!(whole.values().all(|trial| trial["verdict"] != "not-run"), "{}", told(&output));
+    assert!(whole.values().all(|trial| trial["verdict"] != "not-run"), "{}", rendered(&output));
     let hidden = std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name());
     assert!(signal == Signal::SIGKILL || !hidden.into_iter().any(|name| name.to_string_lossy().starts_with('.')));
 }

@@ -146,14 +146,14 @@ pub(crate) fn a_block_device_of_the_host_is_out_of_reach() -> Result<(), Failed>
     let Victim { minor, .. } = victim;
     for flavor in FLAVORS {
         let steps = format!("mknod a/x block 7 {minor}\nfd1 = open b/x rdwr\nwrite-to fd1 \"changed by a program\"\n");
-        let told = run_on_host(&steps, flavor)?;
-        if !told.starts_with("unsupported: no right to make block devices here") {
-            return Err(told.into());
+        let printed = run_on_host(&steps, flavor)?;
+        if !printed.starts_with("unsupported: no right to make block devices here") {
+            return Err(printed.into());
         }
         // In flavor host a symbolic link leads to the devices that the agent uses.
-        let told = run_on_host("symlink \"/dev/loop-control\" a/l\nfd1 = open a/l rdwr\n", flavor)?;
-        if flavor == "host" && !told.starts_with("unsupported: no right to open the character device 10:237 here") {
-            return Err(told.into());
+        let printed = run_on_host("symlink \"/dev/loop-control\" a/l\nfd1 = open a/l rdwr\n", flavor)?;
+        if flavor == "host" && !printed.starts_with("unsupported: no right to open the character device 10:237 here") {
+            return Err(printed.into());
         }
         Command::new("sync").arg(&victim.device).status()?;
         if fs::read(victim.file.path())? != before {
@@ -181,13 +181,13 @@ pub(crate) fn what_belongs_to_the_kernel_is_not_changed() -> Result<(), Failed> 
     ];
     for flavor in FLAVORS {
         for steps in &changes {
-            let told = run_on_host(steps, flavor);
+            let printed = run_on_host(steps, flavor);
             let after = fs::read(SYSCTL)?;
             if after != before {
                 fs::write(SYSCTL, &before)?;
-                return Err(format!("flavor {flavor} changed {SYSCTL}: {steps}{told:?}").into());
+                return Err(format!("flavor {flavor} changed {SYSCTL}: {steps}{printed:?}").into());
             }
-            told?;
+            printed?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use harness::oracle::{self, Agreement};
-use harness::subject::Manner;
+use harness::subject::ReferenceOptions;
 use libtest_mimic::Failed;
 use protocol::message::Lifecycle;
 use scenarios::catalogue;
@@ -33,7 +33,7 @@ pub(crate) fn is_as_predicted() -> Result<(), Failed> {
                 continue;
             }
         };
-        let report = rig.run(&scenario.program, Lifecycle::LeaveRunning, Manner::default())?;
+        let report = rig.run(&scenario.program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
         let Some(before) = report.before else {
             let missing = report.setup_failure.as_ref().is_some_and(|failure| failure.missing.is_some());
             if !missing {

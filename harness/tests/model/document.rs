@@ -1,7 +1,7 @@
 //! The programs of `docs/KERNEL.md`, on the kernel.
 
 use harness::oracle;
-use harness::subject::Manner;
+use harness::subject::ReferenceOptions;
 use libtest_mimic::Failed;
 use protocol::message::Lifecycle;
 use scenarios::model::Model;
@@ -18,7 +18,7 @@ pub(crate) fn is_right() -> Result<(), Failed> {
     for source in DOCUMENT.split("```scn\n").skip(1).filter_map(|rest| rest.split("```").next()) {
         let program = text::program(source).map_err(|faults| format!("{}\n{source}", faults[0]))?;
         let refused = source.lines().find_map(|line| line.strip_prefix("# refused: "));
-        let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
+        let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
         let last = program.steps.last().map_or(0, |line| line.number);
         match (&report.setup_failure, refused, &report.before) {
             (Some(failure), Some(errno), _) if failure.line == last && oracle::is_errno(failure, errno) => {}

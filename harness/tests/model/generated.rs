@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use arbtest::arbitrary::{self, Unstructured};
 use harness::oracle::{self, Agreement};
-use harness::subject::Manner;
+use harness::subject::ReferenceOptions;
 use libtest_mimic::Failed;
 use protocol::message::Lifecycle;
-use scenarios::live::{self, Swarm, Terms};
+use scenarios::live::{self, Limits, Swarm};
 use scenarios::model::{Model, Refusal};
 use scenarios::program::Line;
 use scenarios::{Program, Step, text};
@@ -38,7 +38,7 @@ fn seeds(count: u64) -> impl Iterator<Item = u64> {
     (first..).take_while(move |seed| if time == 0 { seed - first < count } else { Instant::now() < deadline })
 }
 
-fn told(differences: &[String]) -> Failed {
+fn failure(differences: &[String]) -> Failed {
     let shown: Vec<_> = differences.iter().take(SHOWN).map(String::as_str).collect();
     format!("{} programs differ:\n{}", differences.len(), shown.join("\n\n")).into()
 }
@@ -48,11 +48,11 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
     let (mut sum, mut wrong, mut ran) = (Agreement::default(), Vec::new(), 0);
     for seed in seeds(PROGRAMS) {
         // Disks cost time: one program in four has them.
-        let terms = Terms { disks: seed % 4 == 0, ..Terms::default() };
-        let program = live::program(&mut Unstructured::new(&live::noise(seed)), &terms)?;
+        let limits = Limits { disks: seed % 4 == 0, ..Limits::default() };
+        let program = live::program(&mut Unstructured::new(&live::noise(seed)), &limits)?;
         let printed = text::print_program(&program);
         let model = Model::run(&program).map_err(|(index, refusal)| format!("step {index}: {refusal}\n{printed}"))?;
-        let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
+        let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
         ran += 1;
         let Some(before) = report.before else {
             wrong.push(format!("seed {seed}: {:?}\n{printed}", report.setup_failure));
@@ -68,7 +68,7 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
         }
     }
     if !wrong.is_empty() {
-        return Err(told(&wrong));
+        return Err(failure(&wrong));
     }
     println!("{ran} programs, {} predictions, {} unknown", sum.known, sum.unknown);
     if ran < 20 || sum.unknown * 1000 > sum.known * UNKNOWN_LIMIT {
@@ -78,9 +78,9 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
 }
 
 /// A program, and a step that the model refuses after it, with the error.
-fn refused(u: &mut Unstructured<'_>, terms: &Terms) -> arbitrary::Result<Option<(Program, &'static str)>> {
-    let mut program = live::repair(&live::program(u, terms)?);
-    let other = live::program_of(u, terms, &Swarm::all(terms))?;
+fn refused(u: &mut Unstructured<'_>, limits: &Limits) -> arbitrary::Result<Option<(Program, &'static str)>> {
+    let mut program = live::repair(&live::program(u, limits)?);
+    let other = live::program_of(u, limits, &Swarm::all(limits))?;
     let mut model = Model::run(&program).expect("a repaired program lives");
     let mut checker = scenarios::check::Checker::new();
     for line in &program.steps {
@@ -112,9 +112,9 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
     let mut rig = Rig::new(true)?;
     let (mut wrong, mut errnos) = (Vec::new(), std::collections::BTreeMap::new());
     for seed in seeds(REFUSED) {
-        let terms = Terms { disks: seed % 4 == 0, assertions: false, steps: 12, ..Terms::default() };
-        let Some((program, errno)) = refused(&mut Unstructured::new(&live::noise(!seed)), &terms)? else { continue };
-        let report = rig.run(&program, Lifecycle::LeaveRunning, Manner::default())?;
+        let limits = Limits { disks: seed % 4 == 0, assertions: false, steps: 12, ..Limits::default() };
+        let Some((program, errno)) = refused(&mut Unstructured::new(&live::noise(!seed)), &limits)? else { continue };
+        let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
         *errnos.entry(errno).or_insert(0) += 1;
         let failure = report.setup_failure.as_ref();
         if !failure.is_some_and(|failure| failure.line == program.steps.len() && oracle::is_errno(failure, errno)) {
@@ -122,7 +122,7 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
         }
     }
     if !wrong.is_empty() {
-        return Err(told(&wrong));
+        return Err(failure(&wrong));
     }
     println!("{errnos:?}");
     if errnos.len() < 4 { Err(format!("only {errnos:?}").into()) } else { Ok(()) }

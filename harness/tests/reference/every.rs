@@ -20,10 +20,10 @@ pub(crate) fn every_short_program_comes_back() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     // In two parts; the third finds nothing left.
     for (more, programs) in [(&["--programs", "20"][..], 20), (&[], PROGRAMS), (&[], PROGRAMS)] {
-        let (status, told) = fuzz("reference", folder.path(), more)?;
-        let is_done = told["programs"] == programs && told["exhaustive"]["done"] == programs;
-        if status != Some(0) || !is_done || told["unusable"] != 0 {
-            return Err(format!("ended with {status:?}: {told:#}").into());
+        let (status, report) = fuzz("reference", folder.path(), more)?;
+        let is_done = report["programs"] == programs && report["exhaustive"]["done"] == programs;
+        if status != Some(0) || !is_done || report["unusable"] != 0 {
+            return Err(format!("ended with {status:?}: {report:#}").into());
         }
     }
     Ok(())
@@ -31,10 +31,10 @@ pub(crate) fn every_short_program_comes_back() -> Result<(), Failed> {
 
 pub(crate) fn a_mistake_is_found_by_the_shortest_program() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let (status, told) = fuzz("reference+fault:superblock-root", folder.path(), &["--first"])?;
-    let steps = told["buckets"].as_array().into_iter().flatten().map(|bucket| bucket["steps"].as_u64());
+    let (status, report) = fuzz("reference+fault:superblock-root", folder.path(), &["--first"])?;
+    let steps = report["buckets"].as_array().into_iter().flatten().map(|bucket| bucket["steps"].as_u64());
     match (status, steps.min().flatten()) {
         (Some(1), Some(4)) => Ok(()),
-        (status, steps) => Err(format!("ended with {status:?}, {steps:?} steps: {told:#}").into()),
+        (status, steps) => Err(format!("ended with {status:?}, {steps:?} steps: {report:#}").into()),
     }
 }

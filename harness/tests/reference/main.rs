@@ -1,5 +1,6 @@
 //! The reference engine on the host's own kernel. Skips are decided when the tests are listed.
 
+mod ablation;
 mod every;
 mod packed;
 mod planted;
@@ -7,7 +8,6 @@ mod refused;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod same;
-mod walk;
 
 use std::process::{Command, Stdio};
 
@@ -31,7 +31,7 @@ const TESTS: [(&str, Test); 13] = [
     ("what_is_known_costs_nothing", planted::what_is_known_costs_nothing),
     ("every_short_program_comes_back", every::every_short_program_comes_back),
     ("a_mistake_is_found_by_the_shortest_program", every::a_mistake_is_found_by_the_shortest_program),
-    ("every_comparison_is_needed", walk::every_comparison_is_needed),
+    ("every_comparison_is_needed", ablation::every_comparison_is_needed),
 ];
 
 fn main() {

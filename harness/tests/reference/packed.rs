@@ -12,7 +12,7 @@ use harness::image::{Settings, Store, default_cache_dir, tree};
 use harness::judge::{Judgement, Trial};
 use harness::machine::MachineSpec;
 use harness::run::{Policy, Task, Work, Worker};
-use harness::subject::{Manner, Subject};
+use harness::subject::{ReferenceOptions, Subject};
 use libtest_mimic::Failed;
 use protocol::Fault;
 use protocol::fault;
@@ -28,7 +28,7 @@ const OTHERS: usize = 5;
 const TIMEOUT_SCALE: f64 = 0.4;
 
 /// Verdict and kind of a trial, and what it took.
-type Told = BTreeMap<Trial, (String, f64)>;
+type Results = BTreeMap<Trial, (String, f64)>;
 
 pub(crate) fn packed_and_unpacked_verdicts_are_the_same() -> Result<(), Failed> {
     let all = catalogue::load(Path::new(catalogue::DIRECTORY)).map_err(|faults| format!("{faults:?}"))?;
@@ -51,11 +51,11 @@ pub(crate) fn packed_and_unpacked_verdicts_are_the_same() -> Result<(), Failed> 
     let image = store.host_image(host::is_root().then_some(userland.as_str()))?;
     let spec = HostSpec { agent: image.agent, blank: image.blank };
     let (packed, alone) = std::thread::scope(|scope| {
-        let packed = scope.spawn(|| told(&spec, &tasks, PACK));
+        let packed = scope.spawn(|| results(&spec, &tasks, PACK));
         // By far the longer half.
         let (some, others) = tasks.split_at(tasks.len() / 2);
-        let some = scope.spawn(|| told(&spec, some, 0));
-        let mut alone = told(&spec, others, 0);
+        let some = scope.spawn(|| results(&spec, some, 0));
+        let mut alone = results(&spec, others, 0);
         alone.extend(some.join().expect("it does not panic"));
         (packed.join().expect("it does not panic"), alone)
     });
@@ -71,7 +71,7 @@ pub(crate) fn packed_and_unpacked_verdicts_are_the_same() -> Result<(), Failed> 
 }
 
 /// Those that pass in a pack have each the same share of its time.
-fn really_packed(packed: &Told) -> Result<(), Failed> {
+fn really_packed(packed: &Results) -> Result<(), Failed> {
     let mut shares: BTreeMap<u64, usize> = BTreeMap::new();
     for (_, seconds) in packed.values().filter(|(word, _)| word == "pass") {
         *shares.entry(seconds.to_bits()).or_default() += 1;
@@ -90,11 +90,11 @@ fn task(scenario: &Scenario, fault: Option<Fault>) -> Task {
         kernel: host::kernel_name(),
         subject: subject.to_string(),
     };
-    Task { trial, scenario: scenario.clone(), engine: subject.engine(Manner::default()) }
+    Task { trial, scenario: scenario.clone(), engine: subject.engine(ReferenceOptions::default()) }
 }
 
 /// Runs all, with so many programs in a process.
-fn told(spec: &HostSpec, tasks: &[Task], pack: usize) -> Told {
+fn results(spec: &HostSpec, tasks: &[Task], pack: usize) -> Results {
     let known = |_: &Trial, _: Option<&str>, judgement: Judgement| judgement;
     let specs = |_: usize| MachineSpec::Host(spec.clone());
     let (queue, stop) = (Mutex::new(VecDeque::new()), AtomicBool::new(false));
@@ -106,9 +106,9 @@ fn told(spec: &HostSpec, tasks: &[Task], pack: usize) -> Told {
         policy: Policy { timeout_scale: TIMEOUT_SCALE, pack, ..Policy::default() },
     };
     let (news, _heard) = channel();
-    let mut told = Told::new();
+    let mut results = Results::new();
     Worker::new(0, &work, news).run_all(tasks.to_vec(), &mut |over| {
-        told.insert(over.task.trial.clone(), (over.judgement.verdict.to_string(), over.seconds));
+        results.insert(over.task.trial.clone(), (over.judgement.verdict.to_string(), over.seconds));
     });
-    told
+    results
 }

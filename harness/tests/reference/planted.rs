@@ -26,8 +26,8 @@ pub(crate) fn a_comparison_of_two_engines_finds_the_mistake_of_one() -> Result<(
     command.args(["fuzz", "--differential", "--subject", "reference", "--subject", "reference+fault:position-lost"]);
     command.args(["--backend", "host", "--first", "--time", "60s", "--format", "json", "--state"]).arg(folder.path());
     let output = command.stderr(Stdio::inherit()).output()?;
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let all = told["buckets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let all = report["buckets"].as_array().map(Vec::as_slice).unwrap_or_default();
     let begins = "differs reference: pass; reference+fault:position-lost: wrong-flags";
     let is_it = |bucket: &serde_json::Value| {
         let signature = bucket["signature"].as_str().unwrap_or_default();
@@ -35,7 +35,7 @@ pub(crate) fn a_comparison_of_two_engines_finds_the_mistake_of_one() -> Result<(
     };
     match output.status.code() {
         Some(1) if !all.is_empty() && all.iter().all(is_it) => Ok(()),
-        status => Err(format!("ended with {status:?}: {told:#}").into()),
+        status => Err(format!("ended with {status:?}: {report:#}").into()),
     }
 }
 
@@ -48,38 +48,40 @@ pub(crate) fn what_is_known_costs_nothing() -> Result<(), Failed> {
     command.args(["fuzz", "--subject", "reference+fault:position-lost", "--backend", "host", "--programs", "400"]);
     command.args(["--format", "json", "--known"]).arg(&known).arg("--state").arg(folder.path().join("state"));
     let output = command.stderr(Stdio::inherit()).output()?;
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let count = told["known"]["wrong-flags descriptor position"].as_u64().unwrap_or_default();
-    let resets = told["resets"].as_u64().unwrap_or(u64::MAX);
-    let others: Vec<_> = told["buckets"].as_array().into_iter().flatten().collect();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let count = report["known"]["wrong-flags descriptor position"].as_u64().unwrap_or_default();
+    let resets = report["resets"].as_u64().unwrap_or(u64::MAX);
+    let others: Vec<_> = report["buckets"].as_array().into_iter().flatten().collect();
     match output.status.code() {
         Some(0) if others.is_empty() && count >= 8 && resets < count => Ok(()),
-        status => Err(format!("ended with {status:?}, {count} known, {resets} resets: {told:#}").into()),
+        status => Err(format!("ended with {status:?}, {count} known, {resets} resets: {report:#}").into()),
     }
 }
 
 /// What an engine has not learnt is named, and hardly any program has it after that.
 pub(crate) fn a_campaign_learns_what_is_broken() -> Result<(), Failed> {
-    let told = campaign(&["--subject", "reference+lacks:deleted", "--programs", "1500"])?;
-    let failed: u64 = told["buckets"].as_array().into_iter().flatten().filter_map(|one| one["count"].as_u64()).sum();
-    match told["drawn_without"].as_array().map(Vec::as_slice) {
+    let report = campaign(&["--subject", "reference+lacks:deleted", "--programs", "1500"])?;
+    let failed: u64 = report["buckets"].as_array().into_iter().flatten().filter_map(|one| one["count"].as_u64()).sum();
+    match report["drawn_without"].as_array().map(Vec::as_slice) {
         Some([word]) if word == "deleted" && (3..150).contains(&failed) => Ok(()),
-        _ => Err(format!("{failed} failed: {told:#}").into()),
+        _ => Err(format!("{failed} failed: {report:#}").into()),
     }
 }
 
 /// Where nothing can be found but one cause the campaign ends before its time, and goes on when it is told to go past it.
 pub(crate) fn a_campaign_ends_where_every_program_fails() -> Result<(), Failed> {
     let subject = ["--subject", "reference+fault:refuses-all", "--controls", "--programs", "2000"];
-    let told = campaign(&subject)?;
-    let Some(cause) = told["every_program_fails"].as_str() else { return Err(format!("it goes on: {told:#}").into()) };
+    let report = campaign(&subject)?;
+    let Some(cause) = report["every_program_fails"].as_str() else {
+        return Err(format!("it goes on: {report:#}").into());
+    };
     let past = campaign(&[&subject[..], &["--past", cause]].concat())?;
-    let ran = |told: &serde_json::Value| told["programs"].as_u64().unwrap_or_default();
+    let ran = |report: &serde_json::Value| report["programs"].as_u64().unwrap_or_default();
     let known = past["known"][cause].as_u64().unwrap_or_default();
-    if ran(&told) < 60 && past["every_program_fails"].is_null() && known > 40 {
+    if ran(&report) < 60 && past["every_program_fails"].is_null() && known > 40 {
         return Ok(());
     }
-    Err(format!("{} programs, then {}, {known} known: {past:#}", ran(&told), ran(&past)).into())
+    Err(format!("{} programs, then {}, {known} known: {past:#}", ran(&report), ran(&past)).into())
 }
 
 /// A campaign on the host with one machine, as its document tells it.

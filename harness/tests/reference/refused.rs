@@ -3,7 +3,7 @@
 use harness::host;
 use harness::judge::{FailureKind, Verdict};
 use libtest_mimic::Failed;
-use protocol::message::MountWay;
+use protocol::message::DetachMethod;
 
 use crate::rig::Rig;
 use crate::same::{run, scenario};
@@ -34,9 +34,9 @@ const REFUSED: &[(&str, &str)] = &[
 pub(crate) fn what_cannot_come_back_is_refused() -> Result<(), Failed> {
     let mut rig = Rig::new(false)?;
     for (text, cause) in REFUSED {
-        let (judgement, report) = run(&mut rig, &scenario(text)?, MountWay::Tree)?;
-        let mut told = report.actions.iter().flat_map(|action| &action.error_lines);
-        if judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) || !told.any(|line| line.contains(cause)) {
+        let (judgement, report) = run(&mut rig, &scenario(text)?, DetachMethod::Tree)?;
+        let mut errors = report.actions.iter().flat_map(|action| &action.error_lines);
+        if judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) || !errors.any(|line| line.contains(cause)) {
             return Err(format!("{judgement:#?}\n{text}").into());
         }
     }
@@ -61,7 +61,7 @@ pub(crate) fn what_can_come_back_does() -> Result<(), Failed> {
     let mut rig = Rig::new(true)?;
     // Only root may use disks.
     for text in RESTORED.iter().filter(|text| host::is_root() || !text.contains("mount ext4")) {
-        for way in [MountWay::Tree, MountWay::Bind] {
+        for way in [DetachMethod::Tree, DetachMethod::Bind] {
             let (judgement, _) = run(&mut rig, &scenario(text)?, way)?;
             if judgement.verdict != Verdict::Pass {
                 return Err(format!("by {way:?}: {judgement:#?}\n{text}").into());

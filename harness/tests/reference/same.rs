@@ -8,9 +8,9 @@ use std::path::Path;
 
 use arbtest::arbitrary::{self, Unstructured};
 use harness::judge::{Context, Judgement, Verdict, judge};
-use harness::subject::Manner;
+use harness::subject::ReferenceOptions;
 use libtest_mimic::Failed;
-use protocol::message::{Lifecycle, MountWay, TrialReport};
+use protocol::message::{DetachMethod, Lifecycle, TrialReport};
 use scenarios::live::noise;
 use scenarios::{Outcome, Scenario, catalogue};
 
@@ -26,9 +26,9 @@ pub(crate) fn scenario(text: &str) -> Result<Scenario, Failed> {
 }
 
 /// One trial, judged.
-pub(crate) fn run(rig: &mut Rig, scenario: &Scenario, way: MountWay) -> Result<(Judgement, TrialReport), Failed> {
-    let manner = Manner { way, ..Manner::default() };
-    let report = rig.run(&scenario.program, Lifecycle::DumpRestore, manner)?;
+pub(crate) fn run(rig: &mut Rig, scenario: &Scenario, way: DetachMethod) -> Result<(Judgement, TrialReport), Failed> {
+    let reference_options = ReferenceOptions { way, ..ReferenceOptions::default() };
+    let report = rig.run(&scenario.program, Lifecycle::DumpRestore, reference_options)?;
     let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before: rig.machine.ready().tainted };
     Ok((judge(scenario, context, &report), report))
 }
@@ -44,7 +44,7 @@ pub(crate) fn both_ways_agree() -> Result<(), Failed> {
         if !in_memory || scenario.outcome != Outcome::Restored {
             continue;
         }
-        for way in [MountWay::Tree, MountWay::Bind] {
+        for way in [DetachMethod::Tree, DetachMethod::Bind] {
             let (judgement, _) = run(&mut rig, scenario, way)?;
             if judgement.verdict != Verdict::Pass {
                 return Err(format!("{} by {way:?}: {judgement:#?}", scenario.name).into());
@@ -162,11 +162,11 @@ pub(crate) fn generated_variations_come_back() -> Result<(), Failed> {
         let noise = noise(seed);
         let mut u = Unstructured::new(&noise);
         let text = variation(&mut u)?;
-        let way = if u.arbitrary()? { MountWay::Tree } else { MountWay::Bind };
+        let way = if u.arbitrary()? { DetachMethod::Tree } else { DetachMethod::Bind };
         let (judgement, report) = run(&mut rig, &scenario(&text)?, way)?;
         if judgement.verdict != Verdict::Pass {
-            let told = (&judgement.verdict, &judgement.reason, &judgement.quotes, &report.leftovers);
-            return Err(format!("variation {seed}, by {way:?}: {told:?}\n{text}").into());
+            let facts = (&judgement.verdict, &judgement.reason, &judgement.quotes, &report.leftovers);
+            return Err(format!("variation {seed}, by {way:?}: {facts:?}\n{text}").into());
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use harness::host::{self, HostSpec};
 use harness::image::{Settings, Store, default_cache_dir, tree};
 use harness::machine::{Machine, MachineSpec};
-use harness::subject::{Manner, Subject};
+use harness::subject::{ReferenceOptions, Subject};
 use harness::vm::{Accelerator, QemuProgram, VmSpec};
 use libtest_mimic::Failed;
 use protocol::message::{Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
@@ -46,7 +46,7 @@ impl Rig {
         &mut self,
         program: &Program,
         lifecycle: Lifecycle,
-        manner: Manner,
+        reference_options: ReferenceOptions,
     ) -> Result<TrialReport, Failed> {
         let trial = self.next;
         self.next += 1;
@@ -55,7 +55,7 @@ impl Rig {
             program: scenarios::text::print_program_in_place(program),
             flavor: Flavor::Ns,
             lifecycle,
-            engine: Subject::Reference(None).engine(manner),
+            engine: Subject::Reference(None).engine(reference_options),
             action_timeout_ms: 10_000,
             thorough: true,
         }))?;

@@ -1,7 +1,7 @@
 //! Words that contradict each other.
 
 use super::{Fault, Part};
-use crate::grammar::{apart, word};
+use crate::grammar::{decompose, word};
 use crate::program::{Claim, MountAttribute, OpenFlag, Place, Step};
 
 pub(super) fn check(step: &Step) -> Vec<Fault> {
@@ -47,7 +47,7 @@ fn contradiction<T: crate::grammar::Vocabulary>(words: &[T], group: &[T], argume
 
 fn mount(step: &Step, attributes: &[MountAttribute]) -> Option<Fault> {
     use MountAttribute::{Noatime, Relatime, Strictatime};
-    let argument = apart(step).form.arguments.len() - 1;
+    let argument = decompose(step).form.arguments.len() - 1;
     contradiction(attributes, &[Noatime, Relatime, Strictatime], argument)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Fault, Part, is_object_name, places};
 use crate::diagnostic::did_you_mean;
-use crate::grammar::{Apart, Item};
+use crate::grammar::{Item, StepParts};
 use crate::program::{Claim, ObjectName, OpenFlag, Step};
 
 /// What is known about an object.
@@ -114,7 +114,7 @@ impl Objects {
     }
 
     /// Checks what a step does with objects, and takes its effects over.
-    pub(super) fn step(&mut self, step: &Step, parts: &Apart) -> Vec<Fault> {
+    pub(super) fn step(&mut self, step: &Step, parts: &StepParts) -> Vec<Fault> {
         let index = self.steps;
         self.steps += 1;
         let mut faults: Vec<_> = self.use_of(step).into_iter().collect();
@@ -250,7 +250,7 @@ impl Objects {
     }
 
     fn last_object(&self, step: &Step) -> usize {
-        let parts = crate::grammar::apart(step);
+        let parts = crate::grammar::decompose(step);
         parts.slots.iter().rposition(|items| matches!(items.first(), Some(Item::Object(_)))).unwrap_or(0)
     }
 }

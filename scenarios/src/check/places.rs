@@ -2,7 +2,7 @@
 
 use super::objects::Objects;
 use super::{Fault, Part};
-use crate::grammar::{Apart, Item};
+use crate::grammar::{Item, StepParts};
 use crate::program::{Place, Step};
 
 /// The directory at the top that belongs to the harness.
@@ -55,7 +55,7 @@ pub(super) fn check(place: &Place, objects: &Objects, part: Part) -> Result<(), 
 }
 
 /// Steps that cannot be done to the top directory itself.
-pub(super) fn top(parts: &Apart, objects: &Objects) -> Vec<Fault> {
+pub(super) fn top(parts: &StepParts, objects: &Objects) -> Vec<Fault> {
     let arguments: &[usize] = match parts.form.verb {
         "mount" | "mount-again" | "bind" | "rbind" => &[1],
         "overlay" | "umount" | "umount-lazy" | "rmdir" | "unlink" => &[0],

@@ -4,7 +4,7 @@ use arbitrary::Unstructured;
 
 use super::{around, scenario};
 use crate::check::Checker;
-use crate::live::{self, Terms, noise};
+use crate::live::{self, Limits, noise};
 use crate::program::Line;
 use crate::{Program, Scenario, Step, text};
 
@@ -25,14 +25,14 @@ pub fn mutate(
     let noise = noise(seed.into());
     let mut u = Unstructured::new(&noise);
     let before = scenario(&data[..size]).unwrap_or_else(|| around(Program::default()));
-    let terms = Terms::default();
-    let new = |u: &mut Unstructured<'_>| live::program(u, &terms).unwrap_or_default();
+    let limits = Limits::default();
+    let new = |u: &mut Unstructured<'_>| live::program(u, &limits).unwrap_or_default();
     let program = match kind {
         1 => new(&mut u),
         2 => longer(&before.program, &new(&mut u)),
         _ => {
             let other = new(&mut u);
-            live::mutate(&mut u, &before.program, &other, &terms).unwrap_or_default()
+            live::mutate(&mut u, &before.program, &other, &limits).unwrap_or_default()
         }
     };
     put(&Scenario { program, ..before }, &mut data[..max])
@@ -43,7 +43,7 @@ pub fn cross(one: &[u8], other: &[u8], out: &mut [u8], seed: u32) -> usize {
     let (Some(one), Some(other)) = (scenario(one), scenario(other)) else { return 0 };
     let noise = noise(seed.into());
     let mut u = Unstructured::new(&noise);
-    let program = live::splice(&mut u, &one.program, &other.program, &Terms::default()).unwrap_or_default();
+    let program = live::splice(&mut u, &one.program, &other.program, &Limits::default()).unwrap_or_default();
     put(&Scenario { program, ..one }, out)
 }
 

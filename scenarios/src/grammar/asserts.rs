@@ -1,13 +1,13 @@
 //! The forms of `assert`: one for each claim.
 
 use super::words::errnos;
-use super::{Form, Taken, choice, literal, number, object, text};
+use super::{Form, StepArguments, choice, literal, number, object, text};
 use crate::program::{Claim, Step};
 
 const COUNT: i128 = u32::MAX as i128;
 const OFFSET: i128 = i64::MAX as i128;
 
-fn assert(a: &mut Taken, claim: impl FnOnce(&mut Taken) -> Claim) -> Step {
+fn assert(a: &mut StepArguments, claim: impl FnOnce(&mut StepArguments) -> Claim) -> Step {
     Step::Assert { object: a.object(), claim: claim(a) }
 }
 

@@ -1,23 +1,23 @@
 //! The grammar of program text, in one place: a table of forms. A [`Form`] is a verb, its arguments, its help line and
 //! how a [`Step`] is made of them. The parser, the printer, the generator and the reference in `docs/AUTHORING.md` all
-//! read this table; only [`apart`], the way back from a step to its words, is written out a second time (the compiler
+//! read this table; only [`decompose`], the way back from a step to its words, is written out a second time (the compiler
 //! keeps it complete, a property test keeps it right).
 //!
 //! What is *meaningful* (an object used before it is made) is the business of [`crate::check`].
 
-mod apart;
+mod arguments;
 mod asserts;
 mod reference;
 mod steps;
-mod taken;
+mod unparse;
 pub(crate) mod words;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-pub use apart::{Apart, apart};
+use arguments::StepArguments;
 pub use reference::reference;
-use taken::Taken;
+pub use unparse::{StepParts, decompose};
 pub use words::{ERRNOS, Vocabulary, word, words};
 
 use crate::Bytes;
@@ -33,7 +33,7 @@ pub struct Form {
     pub arguments: &'static [Argument],
     /// What it does, in one line.
     pub help: &'static str,
-    build: fn(&mut Taken) -> Step,
+    build: fn(&mut StepArguments) -> Step,
 }
 
 /// One argument of a form.
@@ -142,7 +142,7 @@ impl Form {
         assert_eq!(slots.len(), self.arguments.len(), "one slot for each argument of {}", self.verb);
         let fixed = |argument: &Argument| matches!(argument.kind, Kind::Literal(_)) && argument.count == Count::One;
         let slots = self.arguments.iter().zip(slots).filter(|(argument, _)| !fixed(argument)).map(|(_, slot)| slot);
-        (self.build)(&mut Taken::new(name, slots.collect()))
+        (self.build)(&mut StepArguments::new(name, slots.collect()))
     }
 }
 

@@ -2,21 +2,21 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::{Growth, Swarm, mounting};
+use super::{ProgramBuilder, Swarm, mounting};
 use crate::Bytes;
 use crate::model::{Entry, EntryKind, Survey};
 use crate::program::{DeviceKind, Filesystem, LockKind, ObjectName, OpenFlag, Place, Step};
 
-/// A kind of step, and what of it is settled already.
+/// The kind of step to make, with those of its arguments that are fixed already.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(super) struct StepRequest {
     pub(super) kind: &'static str,
     pub(super) filesystem: Option<Filesystem>,
     pub(super) flags: &'static [OpenFlag],
     pub(super) at: Spot,
 }
 
-/// Where a step is wished for.
+/// Where the requested step has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spot {
     Anywhere,
@@ -28,9 +28,9 @@ pub(super) enum Spot {
     Special,
 }
 
-impl Wish {
+impl StepRequest {
     pub(super) const fn of(kind: &'static str) -> Self {
-        Wish { kind, filesystem: None, flags: &[], at: Spot::Anywhere }
+        StepRequest { kind, filesystem: None, flags: &[], at: Spot::Anywhere }
     }
 }
 
@@ -44,24 +44,24 @@ pub(super) struct Choice<'a> {
 
 pub(super) fn step(
     u: &mut Unstructured<'_>,
-    growth: &mut Growth,
+    builder: &mut ProgramBuilder,
     survey: &Survey,
     swarm: &Swarm,
-    wish: Wish,
+    request: StepRequest,
 ) -> Result<Option<Step>> {
     let reserved = ["cwd", "root", "exe"];
-    let objects = growth.checker.open_objects().filter(|name| !reserved.contains(&name.0.as_str())).cloned().collect();
-    let sockets = growth.checker.sockets().cloned().collect();
+    let objects = builder.checker.open_objects().filter(|name| !reserved.contains(&name.0.as_str())).cloned().collect();
+    let sockets = builder.checker.sockets().cloned().collect();
     let choice = Choice { survey, swarm, objects, sockets };
-    match wish.kind {
+    match request.kind {
         "mount" | "mount-again" | "overlay" | "bind" | "rbind" | "move" | "remount" | "propagation" | "umount"
-        | "umount-lazy" | "pivot-root" => mounting::step(u, &choice, wish),
-        "open" => choice.open(u, growth, wish),
-        "socketpair" | "peer" | "send" => choice.of_socket(u, growth, wish.kind),
+        | "umount-lazy" | "pivot-root" => mounting::step(u, &choice, request),
+        "open" => choice.open(u, builder, request),
+        "socketpair" | "peer" | "send" => choice.of_socket(u, builder, request.kind),
         "dup" | "map" | "seek" | "read" | "write-to" | "read-entries" | "lock" | "close" | "memfd" => {
-            choice.of_object(u, growth, wish.kind)
+            choice.of_object(u, builder, request.kind)
         }
-        _ => choice.of_name(u, wish),
+        _ => choice.of_name(u, request),
     }
 }
 
@@ -129,20 +129,25 @@ impl Choice<'_> {
         Ok(below(&self.directory(u)?, self.swarm.name(u)?))
     }
 
-    fn open(&self, u: &mut Unstructured<'_>, growth: &mut Growth, wish: Wish) -> Result<Option<Step>> {
+    fn open(
+        &self,
+        u: &mut Unstructured<'_>,
+        builder: &mut ProgramBuilder,
+        request: StepRequest,
+    ) -> Result<Option<Step>> {
         use OpenFlag as F;
-        let directories = wish.flags.contains(&F::Directory);
-        let files = !wish.flags.is_empty() && !directories;
+        let directories = request.flags.contains(&F::Directory);
+        let files = !request.flags.is_empty() && !directories;
         let fits = |entry: &Entry| {
             (!directories || entry.kind == EntryKind::Directory)
                 && (!files || entry.kind == EntryKind::File)
-                && (wish.at != Spot::Mount || self.is_on_a_mount(entry))
-                && (wish.at != Spot::Special || entry.kind == EntryKind::Special)
+                && (request.at != Spot::Mount || self.is_on_a_mount(entry))
+                && (request.at != Spot::Special || entry.kind == EntryKind::Special)
         };
         let Some(entry) = self.entry(u, fits)? else { return Ok(None) };
-        let name = growth.name("fd");
-        if !wish.flags.is_empty() {
-            return Ok(Some(Step::Open { name, at: entry.place.clone(), flags: wish.flags.to_vec() }));
+        let name = builder.name("fd");
+        if !request.flags.is_empty() {
+            return Ok(Some(Step::Open { name, at: entry.place.clone(), flags: request.flags.to_vec() }));
         }
         let mut at = entry.place.clone();
         let mut flags: Vec<F> = match entry.kind {
@@ -179,9 +184,9 @@ impl Choice<'_> {
         Ok(Some(Step::Open { name, at, flags }))
     }
 
-    fn of_object(&self, u: &mut Unstructured<'_>, growth: &mut Growth, kind: &str) -> Result<Option<Step>> {
+    fn of_object(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder, kind: &str) -> Result<Option<Step>> {
         if kind == "memfd" {
-            let name = growth.name("mem");
+            let name = builder.name("mem");
             return Ok(Some(Step::Memfd { name, label: Bytes::from(*u.choose(&["label", "", "two words"])?) }));
         }
         if self.objects.is_empty() {
@@ -190,13 +195,13 @@ impl Choice<'_> {
         let object = u.choose(&self.objects)?.clone();
         let small = |u: &mut Unstructured<'_>| u.int_in_range(0..=8u64);
         Ok(Some(match kind {
-            "dup" => Step::Dup { name: growth.name("fd"), of: object, cloexec: u.arbitrary()? },
+            "dup" => Step::Dup { name: builder.name("fd"), of: object, cloexec: u.arbitrary()? },
             "map" => {
                 let (shared, write) = (u.arbitrary()?, u.arbitrary()?);
-                if !self.swarm.terms.privileged {
+                if !self.swarm.limits.privileged {
                     return Ok(None);
                 }
-                Step::Map { name: growth.name("map"), of: object, shared, write }
+                Step::Map { name: builder.name("map"), of: object, shared, write }
             }
             "seek" => {
                 let offset = if u.ratio(1, 8)? { 5_000_000_000 } else { small(u)? };
@@ -213,22 +218,22 @@ impl Choice<'_> {
         }))
     }
 
-    fn of_socket(&self, u: &mut Unstructured<'_>, growth: &mut Growth, kind: &str) -> Result<Option<Step>> {
+    fn of_socket(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder, kind: &str) -> Result<Option<Step>> {
         if kind == "socketpair" {
-            return Ok(Some(Step::Socketpair { name: growth.name("s") }));
+            return Ok(Some(Step::Socketpair { name: builder.name("s") }));
         }
         if self.sockets.is_empty() {
             return Ok(None);
         }
         let socket = u.choose(&self.sockets)?.clone();
         if kind == "peer" {
-            return Ok(Some(Step::Peer { name: growth.name("s"), of: socket }));
+            return Ok(Some(Step::Peer { name: builder.name("s"), of: socket }));
         }
         let object = u.choose(&self.objects)?.clone();
-        Ok(Some(Step::Send { name: growth.name("sent"), over: socket, object }))
+        Ok(Some(Step::Send { name: builder.name("sent"), over: socket, object }))
     }
 
-    fn of_name(&self, u: &mut Unstructured<'_>, wish: Wish) -> Result<Option<Step>> {
+    fn of_name(&self, u: &mut Unstructured<'_>, request: StepRequest) -> Result<Option<Step>> {
         let any = |_: &Entry| true;
         let file = |entry: &Entry| entry.kind == EntryKind::File;
         let there = |u: &mut Unstructured<'_>, fits: &dyn Fn(&Entry) -> bool| -> Result<Option<Place>> {
@@ -243,9 +248,9 @@ impl Choice<'_> {
                 }
             };
         }
-        Ok(Some(match wish.kind {
+        Ok(Some(match request.kind {
             "mkdir" => Step::Mkdir { at: self.fresh(u)? },
-            "write" if wish.at == Spot::Subvolume => {
+            "write" if request.at == Spot::Subvolume => {
                 let at = below(&existing!(|entry: &Entry| entry.is_subvolume), self.swarm.name(u)?);
                 Step::Write { at, bytes: text(u)? }
             }

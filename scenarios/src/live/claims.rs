@@ -2,44 +2,44 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::Growth;
+use super::ProgramBuilder;
 use crate::Bytes;
-use crate::model::{Lookup, MountState, Seen};
+use crate::model::{Lookup, MountState, PredictedObject};
 use crate::program::{Claim, ObjectName, Step};
 
 /// No longer content is written out.
 const CONTENT_LIMIT: usize = 64;
 
 /// For each object where it is, and a few more.
-pub(super) fn add(u: &mut Unstructured<'_>, growth: &mut Growth) -> Result<()> {
-    let objects = growth.model.outline();
+pub(super) fn add(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<()> {
+    let objects = builder.model.outline();
     for seen in &objects {
         let made = !matches!(seen.name.as_str(), "cwd" | "root" | "exe");
         if made || seen.state == MountState::Detached && u.arbitrary()? {
-            assert(growth, seen, state(seen));
+            assert(builder, seen, state(seen));
             if let Some(claim) = seen.link.clone().filter(|_| seen.state != MountState::Internal).map(Claim::Link) {
-                assert(growth, seen, claim);
+                assert(builder, seen, claim);
             }
         }
     }
     for _ in 0..u.int_in_range(0..=4)? {
         let place = u.choose_index(objects.len())?;
         let other = u.choose(&objects)?;
-        if let Some(claim) = claim(u, growth, place, &objects[place], other)? {
-            assert(growth, &objects[place], claim);
+        if let Some(claim) = claim(u, builder, place, &objects[place], other)? {
+            assert(builder, &objects[place], claim);
         }
     }
-    if growth.program.steps.iter().all(|line| !matches!(line.step, Step::Assert { .. })) {
-        assert(growth, &objects[0], state(&objects[0]));
+    if builder.program.steps.iter().all(|line| !matches!(line.step, Step::Assert { .. })) {
+        assert(builder, &objects[0], state(&objects[0]));
     }
     Ok(())
 }
 
-fn assert(growth: &mut Growth, seen: &Seen, claim: Claim) {
-    growth.add(&Step::Assert { object: ObjectName(seen.name.clone()), claim });
+fn assert(builder: &mut ProgramBuilder, seen: &PredictedObject, claim: Claim) {
+    builder.add(&Step::Assert { object: ObjectName(seen.name.clone()), claim });
 }
 
-fn state(seen: &Seen) -> Claim {
+fn state(seen: &PredictedObject) -> Claim {
     match seen.state {
         MountState::Visible => Claim::Visible,
         MountState::Detached => Claim::Detached,
@@ -47,7 +47,13 @@ fn state(seen: &Seen) -> Claim {
     }
 }
 
-fn claim(u: &mut Unstructured<'_>, growth: &Growth, place: usize, seen: &Seen, other: &Seen) -> Result<Option<Claim>> {
+fn claim(
+    u: &mut Unstructured<'_>,
+    builder: &ProgramBuilder,
+    place: usize,
+    seen: &PredictedObject,
+    other: &PredictedObject,
+) -> Result<Option<Claim>> {
     let name = ObjectName(other.name.clone());
     Ok(match u.int_in_range(0..=6)? {
         0 => seen.links.map(Claim::Links),
@@ -68,26 +74,27 @@ fn claim(u: &mut Unstructured<'_>, growth: &Growth, place: usize, seen: &Seen, o
             _ => None,
         },
         _ => {
-            let mut lookups = growth.model.plain_lookups(place);
-            lookups.retain(|lookup| lookup.path.as_slice() != b"." && !(growth.shares && leaves_the_top(seen, lookup)));
+            let mut lookups = builder.model.plain_lookups(place);
+            lookups
+                .retain(|lookup| lookup.path.as_slice() != b"." && !(builder.shares && leaves_the_top(seen, lookup)));
             lookup(u, &lookups)?
         }
     })
 }
 
 /// Whether it goes up more often than there are directories above: no program that is alone gets farther than its root.
-fn leaves_the_top(from: &Seen, lookup: &Lookup) -> bool {
+fn leaves_the_top(from: &PredictedObject, lookup: &Lookup) -> bool {
     let names = |path: &Bytes| path.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).count();
     let depth = from.link.as_ref().filter(|_| from.state == MountState::Visible).map(names);
     let up = lookup.path.0.split(|&byte| byte == b'/').take_while(|&name| name == b"..").count();
     depth.is_some_and(|depth| up > depth)
 }
 
-fn lookup(u: &mut Unstructured<'_>, telling: &[Lookup]) -> Result<Option<Claim>> {
-    if telling.is_empty() {
+fn lookup(u: &mut Unstructured<'_>, lookups: &[Lookup]) -> Result<Option<Claim>> {
+    if lookups.is_empty() {
         return Ok(None);
     }
-    let lookup = u.choose(telling)?;
+    let lookup = u.choose(lookups)?;
     let path = lookup.path.clone();
     Ok(match &lookup.outcome {
         Some(Err(errno)) => Some(Claim::LookupFails { path, errno: (*errno).to_owned() }),

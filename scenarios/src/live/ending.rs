@@ -2,9 +2,9 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::choose::{Spot, Wish, below, is_at_or_below};
+use super::choose::{Spot, StepRequest, below, is_at_or_below};
 use super::needs::{TRIES, attempt};
-use super::{Growth, Swarm};
+use super::{ProgramBuilder, Swarm};
 use crate::model::{Entry, EntryKind};
 use crate::program::{Filesystem, Place};
 use crate::{Bytes, Step};
@@ -25,10 +25,15 @@ enum Twist {
 
 /// Has the program hold something on a mount and, if it `detaches`, detaches that; what is mounted nowhere else is bound first,
 /// as a rule, because nobody could restore it.
-pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, detaches: bool) -> Result<()> {
+pub(super) fn ending(
+    u: &mut Unstructured<'_>,
+    builder: &mut ProgramBuilder,
+    swarm: &Swarm,
+    detaches: bool,
+) -> Result<()> {
     let mut wants_twist = u.ratio(1, 6)?;
     for round in 0..3 {
-        let survey = growth.model.survey();
+        let survey = builder.model.survey();
         if survey.has_detached {
             return Ok(());
         }
@@ -40,17 +45,18 @@ pub(super) fn ending(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swar
             let best: Vec<_> = held.iter().filter(|mount| mount.elsewhere).collect();
             let chosen = if best.is_empty() { *u.choose(&held)? } else { **u.choose(&best)? };
             if !chosen.elsewhere && !u.ratio(1, 8)? {
-                bind_elsewhere(growth, &chosen.place);
+                bind_elsewhere(builder, &chosen.place);
             }
             if std::mem::take(&mut wants_twist) {
-                twist(u, growth, swarm, &chosen.place)?;
+                twist(u, builder, swarm, &chosen.place)?;
             }
-            if growth.add(&Step::Unmount { at: chosen.place.clone(), lazy: true }) {
+            if builder.add(&Step::Unmount { at: chosen.place.clone(), lazy: true }) {
                 continue;
             }
         }
-        if !attempt(u, growth, swarm, Wish { at: Spot::Mount, ..Wish::of("open") }, TRIES)? || round > 0 {
-            from_scratch(growth);
+        if !attempt(u, builder, swarm, StepRequest { at: Spot::Mount, ..StepRequest::of("open") }, TRIES)? || round > 0
+        {
+            from_scratch(builder);
         }
     }
     Ok(())
@@ -61,75 +67,75 @@ fn at(path: &str) -> Place {
 }
 
 /// A path that nobody has.
-fn free(growth: &Growth) -> Option<String> {
-    (0..100).map(|number| format!("m{number}")).find(|name| growth.after(&Step::Mkdir { at: at(name) }).is_some())
+fn free(builder: &ProgramBuilder) -> Option<String> {
+    (0..100).map(|number| format!("m{number}")).find(|name| builder.after(&Step::Mkdir { at: at(name) }).is_some())
 }
 
-fn bind_elsewhere(growth: &mut Growth, from: &Place) {
-    let Some(name) = free(growth) else { return };
-    growth.add(&Step::Bind { from: from.clone(), to: at(&name), recursive: false, attributes: Vec::new() });
+fn bind_elsewhere(builder: &mut ProgramBuilder, from: &Place) {
+    let Some(name) = free(builder) else { return };
+    builder.add(&Step::Bind { from: from.clone(), to: at(&name), recursive: false, attributes: Vec::new() });
 }
 
 /// The shortest way to a file on a mount, where nothing else worked.
-fn from_scratch(growth: &mut Growth) {
-    let Some(name) = free(growth) else { return };
+fn from_scratch(builder: &mut ProgramBuilder) {
+    let Some(name) = free(builder) else { return };
     let file = format!("{name}/f");
-    let object = growth.name("fd");
-    growth.add(&Step::Mount { filesystem: Filesystem::Tmpfs, at: at(&name), attributes: Vec::new() });
-    growth.add(&Step::Write { at: at(&file), bytes: Bytes::from("x") });
-    growth.add(&Step::Open { name: object, at: at(&file), flags: Vec::new() });
+    let object = builder.name("fd");
+    builder.add(&Step::Mount { filesystem: Filesystem::Tmpfs, at: at(&name), attributes: Vec::new() });
+    builder.add(&Step::Write { at: at(&file), bytes: Bytes::from("x") });
+    builder.add(&Step::Open { name: object, at: at(&file), flags: Vec::new() });
 }
 
 /// One of the twists, on a mount that is about to be detached.
-fn twist(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, on: &Place) -> Result<()> {
+fn twist(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder, swarm: &Swarm, on: &Place) -> Result<()> {
     use Twist::{Entered, LostName, SecondMount};
     let all: &[Twist] =
-        if growth.shares { &[SecondMount, LostName] } else { &[SecondMount, LostName, Entered, Entered] };
+        if builder.shares { &[SecondMount, LostName] } else { &[SecondMount, LostName, Entered, Entered] };
     match *u.choose(all)? {
-        SecondMount => second_mount(u, growth, swarm, on),
-        LostName => lost_name(u, growth, swarm, on),
+        SecondMount => second_mount(u, builder, swarm, on),
+        LostName => lost_name(u, builder, swarm, on),
         Entered => {
-            let Some(at) = below_mount(u, growth, on, &[EntryKind::Directory], false)? else { return Ok(()) };
-            growth.add(&if u.ratio(2, 3)? { Step::Chdir { at } } else { Step::Chroot { at } });
+            let Some(at) = below_mount(u, builder, on, &[EntryKind::Directory], false)? else { return Ok(()) };
+            builder.add(&if u.ratio(2, 3)? { Step::Chdir { at } } else { Step::Chroot { at } });
             Ok(())
         }
     }
 }
 
 /// A directory of it is bound, or a file, which may have two names; something is opened there, and that mount is detached.
-fn second_mount(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, on: &Place) -> Result<()> {
+fn second_mount(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder, swarm: &Swarm, on: &Place) -> Result<()> {
     const KINDS: &[EntryKind] = &[EntryKind::Directory, EntryKind::File];
-    let Some(to) = free(growth).map(|name| at(&name)) else { return Ok(()) };
+    let Some(to) = free(builder).map(|name| at(&name)) else { return Ok(()) };
     let is_file = u.ratio(1, 3)?;
     if !is_file && u.arbitrary()? {
-        growth.add(&Step::Mkdir { at: below(on, swarm.name(u)?) });
+        builder.add(&Step::Mkdir { at: below(on, swarm.name(u)?) });
     }
     let kinds = if is_file { &KINDS[1..] } else { &KINDS[..1] };
-    let Some(from) = below_mount(u, growth, on, kinds, false)? else { return Ok(()) };
+    let Some(from) = below_mount(u, builder, on, kinds, false)? else { return Ok(()) };
     if is_file {
-        growth.add(&Step::Write { at: to.clone(), bytes: Bytes::default() });
+        builder.add(&Step::Write { at: to.clone(), bytes: Bytes::default() });
         if u.arbitrary()? {
-            growth.add(&Step::Link { old: from.clone(), new: below(on, swarm.name(u)?) });
+            builder.add(&Step::Link { old: from.clone(), new: below(on, swarm.name(u)?) });
         }
     }
-    growth.add(&Step::Bind { from, to: to.clone(), recursive: false, attributes: Vec::new() });
-    let Some(at) = below_mount(u, growth, &to, KINDS, false)? else { return Ok(()) };
-    let name = growth.name("fd");
-    growth.add(&Step::Open { name, at, flags: Vec::new() });
-    growth.add(&Step::Unmount { at: to, lazy: true });
+    builder.add(&Step::Bind { from, to: to.clone(), recursive: false, attributes: Vec::new() });
+    let Some(at) = below_mount(u, builder, &to, KINDS, false)? else { return Ok(()) };
+    let name = builder.name("fd");
+    builder.add(&Step::Open { name, at, flags: Vec::new() });
+    builder.add(&Step::Unmount { at: to, lazy: true });
     Ok(())
 }
 
 /// A file that is held loses the name that it has there.
-fn lost_name(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, on: &Place) -> Result<()> {
-    let Some(old) = below_mount(u, growth, on, &[EntryKind::File, EntryKind::Special], true)? else { return Ok(()) };
+fn lost_name(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder, swarm: &Swarm, on: &Place) -> Result<()> {
+    let Some(old) = below_mount(u, builder, on, &[EntryKind::File, EntryKind::Special], true)? else { return Ok(()) };
     if u.arbitrary()? {
         let new = below(on, swarm.name(u)?);
-        growth.add(&Step::Link { old: old.clone(), new });
+        builder.add(&Step::Link { old: old.clone(), new });
     }
-    growth.add(&Step::Unlink { at: old.clone() });
+    builder.add(&Step::Unlink { at: old.clone() });
     if u.ratio(1, 3)? {
-        growth.add(&Step::Write { at: old, bytes: Bytes::from("decoy") });
+        builder.add(&Step::Write { at: old, bytes: Bytes::from("decoy") });
     }
     Ok(())
 }
@@ -137,12 +143,12 @@ fn lost_name(u: &mut Unstructured<'_>, growth: &mut Growth, swarm: &Swarm, on: &
 /// A name of one of the kinds at or below a place, of what is `held` if that is asked for.
 fn below_mount(
     u: &mut Unstructured<'_>,
-    growth: &Growth,
+    builder: &ProgramBuilder,
     on: &Place,
     kinds: &[EntryKind],
     held: bool,
 ) -> Result<Option<Place>> {
-    let survey = growth.model.survey();
+    let survey = builder.model.survey();
     let fits =
         |entry: &&Entry| kinds.contains(&entry.kind) && (entry.held || !held) && is_at_or_below(&entry.place, on);
     let all: Vec<&Entry> = survey.entries.iter().filter(fits).collect();

@@ -27,7 +27,7 @@
 use std::collections::HashSet;
 
 use super::vocabulary::{NAMES, Vocabulary};
-use super::{Growth, Terms};
+use super::{Limits, ProgramBuilder};
 use crate::model::Survey;
 use crate::program::{Line, ObjectName, Program, Step};
 
@@ -43,13 +43,13 @@ pub struct Exhaustive {
     /// The states met, by their fingerprints.
     met: HashSet<u64>,
     /// For each length, whether each step that was tried was gone on with.
-    kept: Vec<Kept>,
+    kept: Vec<Answers>,
 }
 
 /// A program under way.
 #[derive(Clone)]
 struct Node {
-    growth: Growth,
+    builder: ProgramBuilder,
     /// Its objects, each with the flags that it was opened with.
     objects: Vec<(ObjectName, u64)>,
     /// Which names stand in its state.
@@ -64,13 +64,13 @@ struct Tried {
 
 /// Answers, in the order in which they were given.
 #[derive(Default)]
-struct Kept {
+struct Answers {
     bits: Vec<u64>,
     length: usize,
     next: usize,
 }
 
-impl Kept {
+impl Answers {
     fn push(&mut self, bit: bool) {
         if self.length.is_multiple_of(64) {
             self.bits.push(0);
@@ -87,21 +87,21 @@ impl Kept {
 
 impl Exhaustive {
     /// All programs with 1 to `depth` steps that hold something on a detached mount; where `visible` is set, those that
-    /// hold something and detach nothing. Of the terms count those that forbid steps.
-    pub fn new(depth: usize, terms: &Terms, visible: bool) -> Self {
-        let root = Node { growth: Growth::new(terms), objects: Vec::new(), used: 0 };
+    /// hold something and detach nothing. Of the limits count those that forbid steps.
+    pub fn new(depth: usize, limits: &Limits, visible: bool) -> Self {
+        let root = Node { builder: ProgramBuilder::new(limits), objects: Vec::new(), used: 0 };
         let met = HashSet::from([root.fingerprint().number]);
-        let kept = (0..=depth).map(|_| Kept::default()).collect();
+        let kept = (0..=depth).map(|_| Answers::default()).collect();
         Exhaustive { depth, visible, root, length: 0, stack: Vec::new(), met, kept }
     }
 
     fn descend(&mut self, node: Node, survey: &Survey) {
-        let left = self.depth - node.growth.len();
+        let left = self.depth - node.builder.len();
         let vocabulary = Vocabulary::new(survey, node.used);
         let mut steps = match self.lacks(&node, survey) {
             // Nothing else makes up for what it lacks.
             1 if left == 1 && !self.visible => vocabulary.lazy_unmounts(),
-            _ => vocabulary.steps(&node.growth.clone().name("fd"), node.objects.iter().map(|(name, _)| name)),
+            _ => vocabulary.steps(&node.builder.clone().name("fd"), node.objects.iter().map(|(name, _)| name)),
         };
         if self.visible {
             steps.retain(|step| !matches!(step, Step::Unmount { .. }));
@@ -112,7 +112,7 @@ impl Exhaustive {
     /// How many more steps a program needs at least before it is handed over.
     fn lacks(&self, node: &Node, survey: &Survey) -> usize {
         match () {
-            () if self.visible => usize::from(node.objects.is_empty() && !node.growth.model.has_moved()),
+            () if self.visible => usize::from(node.objects.is_empty() && !node.builder.model.has_moved()),
             () if survey.has_detached => 0,
             () if survey.mounts.iter().any(|mount| mount.objects > 0) => 1,
             () if survey.mounts.is_empty() => 3,
@@ -122,12 +122,12 @@ impl Exhaustive {
 
     /// Whether a program leads to something new that is worth it within the depth, and whether it is to be handed over.
     fn judge(&mut self, node: &mut Node) -> (bool, bool) {
-        let model = &node.growth.model;
+        let model = &node.builder.model;
         if model.is_irrecoverable() {
             return (false, false);
         }
         let lacks = self.lacks(node, &model.survey());
-        if node.growth.len() + lacks > self.depth {
+        if node.builder.len() + lacks > self.depth {
             return (false, false);
         }
         let fingerprint = node.fingerprint();
@@ -149,7 +149,7 @@ impl Iterator for Exhaustive {
                 self.length += 1;
                 self.kept.iter_mut().for_each(|kept| kept.next = 0);
                 let root = self.root.clone();
-                let survey = root.growth.model.survey();
+                let survey = root.builder.model.survey();
                 self.descend(root, &survey);
                 continue;
             };
@@ -157,24 +157,24 @@ impl Iterator for Exhaustive {
                 self.stack.pop();
                 continue;
             };
-            let length = tried.node.growth.len() + 1;
+            let length = tried.node.builder.len() + 1;
             // Shorter ones were judged when they were the longest.
             if length < self.length {
                 if self.kept[length].take() {
                     let mut node = tried.node.after(&step).expect("the same step was taken before");
                     node.used = node.fingerprint().used;
-                    let survey = node.growth.model.survey();
+                    let survey = node.builder.model.survey();
                     self.descend(node, &survey);
                 }
                 continue;
             }
-            let mut grown = tried.node.after(&step);
-            let (is_kept, is_wanted) = grown.as_mut().map_or((false, false), |node| self.judge(node));
+            let mut next = tried.node.after(&step);
+            let (is_kept, is_wanted) = next.as_mut().map_or((false, false), |node| self.judge(node));
             if length < self.depth {
                 self.kept[length].push(is_kept);
             }
-            if let Some(node) = grown.filter(|_| is_wanted) {
-                return Some(node.growth.program);
+            if let Some(node) = next.filter(|_| is_wanted) {
+                return Some(node.builder.program);
             }
         }
     }
@@ -183,8 +183,8 @@ impl Iterator for Exhaustive {
 impl Node {
     /// The program with one more step, if it can be done.
     fn after(&self, step: &Step) -> Option<Node> {
-        let (model, checker) = self.growth.after(step)?;
-        let (mut program, mut objects) = (self.growth.program.clone(), self.objects.clone());
+        let (model, checker) = self.builder.after(step)?;
+        let (mut program, mut objects) = (self.builder.program.clone(), self.objects.clone());
         program.steps.push(Line { number: program.steps.len() + 1, step: step.clone() });
         match step {
             Step::Open { name, flags, .. } => {
@@ -193,8 +193,8 @@ impl Node {
             Step::Dup { name, of, .. } => objects.push((name.clone(), self.flags(of))),
             _ => {}
         }
-        let growth = Growth { model, checker, program, made: objects.len(), ..self.growth };
-        Some(Node { growth, objects, used: self.used })
+        let builder = ProgramBuilder { model, checker, program, made: objects.len(), ..self.builder };
+        Some(Node { builder, objects, used: self.used })
     }
 
     fn flags(&self, object: &ObjectName) -> u64 {
@@ -202,6 +202,6 @@ impl Node {
     }
 
     fn fingerprint(&self) -> crate::model::Fingerprint {
-        self.growth.model.fingerprint(NAMES, |object| self.flags(object))
+        self.builder.model.fingerprint(NAMES, |object| self.flags(object))
     }
 }

@@ -2,7 +2,7 @@
 //! from the bytes of an [`Unstructured`], with the model at hand: only what exists is opened, only what is mounted is
 //! unmounted, and what is about to be detached is held first. Most end with an object on a detached mount.
 //!
-//! - [`program`] makes one; [`Terms`] say what the machine at hand allows
+//! - [`program`] makes one; [`Limits`] say what the machine at hand allows
 //! - [`Swarm`]: each program has only some kinds of steps, filesystems and names, so that they meet more often
 //! - [`Exhaustive`]: every program of a small vocabulary, instead of some of all
 //! - [`mutate`], [`splice`]: one program from another, or from two
@@ -34,15 +34,15 @@ pub use swarm::{KINDS, Swarm};
 pub use without::Without;
 
 use crate::check::{Checker, STEP_LIMIT};
-use crate::grammar::apart;
+use crate::grammar::decompose;
 use crate::model::Model;
 use crate::program::{Line, ObjectName};
-use crate::sharing::is_shareable_apart;
+use crate::sharing::is_shareable_in_parts;
 use crate::{Program, Step};
 
-/// What the machine that programs are for can do.
+/// What generated programs may do: how long they get, and what the machine allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct Limits {
     /// No program gets longer, its assertions not counted, nor what a mutant needs to end as `detaches` says.
     pub steps: usize,
     /// Most programs end with an object on a detached mount, else with one on a mount.
@@ -61,10 +61,10 @@ pub struct Terms {
     pub without: Without,
 }
 
-impl Default for Terms {
+impl Default for Limits {
     /// A VM, or the host as root.
     fn default() -> Self {
-        Terms {
+        Limits {
             steps: 32,
             detaches: true,
             disks: true,
@@ -77,9 +77,9 @@ impl Default for Terms {
     }
 }
 
-/// A program under way.
+/// A program under construction, with the state of the checker and the model after it.
 #[derive(Clone, Default)]
-pub(crate) struct Growth {
+pub(crate) struct ProgramBuilder {
     pub(crate) model: Model,
     checker: Checker,
     program: Program,
@@ -88,9 +88,9 @@ pub(crate) struct Growth {
     without: Without,
 }
 
-impl Growth {
-    pub(crate) fn new(terms: &Terms) -> Self {
-        Growth { shares: terms.shares, without: terms.without, ..Growth::default() }
+impl ProgramBuilder {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        ProgramBuilder { shares: limits.shares, without: limits.without, ..ProgramBuilder::default() }
     }
 
     /// Adds a step when checker and model have nothing against it.
@@ -120,13 +120,13 @@ impl Growth {
 
     /// The checker after a step; none when it has something against it.
     fn checked(&self, step: &Step) -> Option<Checker> {
-        let parts = apart(step);
-        let forbidden = self.shares && !is_shareable_apart(step, &parts) || self.without.forbids_apart(step, &parts);
+        let parts = decompose(step);
+        let forbidden = self.shares && !is_shareable_in_parts(step, &parts) || self.without.forbids_parts(step, &parts);
         if self.program.steps.len() >= STEP_LIMIT || forbidden {
             return None;
         }
         let mut checker = self.checker.clone();
-        checker.step_apart(step, &parts).is_empty().then_some(checker)
+        checker.step_in_parts(step, &parts).is_empty().then_some(checker)
     }
 
     /// A name for a new object.
@@ -144,66 +144,66 @@ impl Growth {
 ///
 /// # Errors
 /// Those of the source of bytes; running out of them is none.
-pub fn program(u: &mut Unstructured<'_>, terms: &Terms) -> Result<Program> {
-    let swarm = Swarm::draw(u, terms)?;
-    program_of(u, terms, &swarm)
+pub fn program(u: &mut Unstructured<'_>, limits: &Limits) -> Result<Program> {
+    let swarm = Swarm::draw(u, limits)?;
+    program_of(u, limits, &swarm)
 }
 
 /// A program of these kinds of steps, filesystems and names; what they need comes along.
 ///
 /// # Errors
 /// Those of the source of bytes; running out of them is none.
-pub fn program_of(u: &mut Unstructured<'_>, terms: &Terms, swarm: &Swarm) -> Result<Program> {
-    let mut growth = Growth::new(terms);
-    let most = terms.steps.saturating_sub(ending::ENDING_STEPS).max(1);
+pub fn program_of(u: &mut Unstructured<'_>, limits: &Limits, swarm: &Swarm) -> Result<Program> {
+    let mut builder = ProgramBuilder::new(limits);
+    let most = limits.steps.saturating_sub(ending::ENDING_STEPS).max(1);
     // The smaller of two: short programs more often.
     let length = u.int_in_range(1..=most)?.min(u.int_in_range(1..=most)?);
     let mut tries = 0;
-    while growth.len() < length && tries < 4 * most {
+    while builder.len() < length && tries < 4 * most {
         tries += 1;
         let kind = swarm.kind(u)?;
-        needs::step(u, &mut growth, swarm, kind, length)?;
+        needs::step(u, &mut builder, swarm, kind, length)?;
     }
     if !u.ratio(1, 16)? {
-        ending::ending(u, &mut growth, swarm, terms.detaches)?;
+        ending::ending(u, &mut builder, swarm, limits.detaches)?;
     }
-    if terms.assertions {
-        claims::add(u, &mut growth)?;
+    if limits.assertions {
+        claims::add(u, &mut builder)?;
     }
-    Ok(growth.program)
+    Ok(builder.program)
 }
 
 /// What is left of a program when every step is dropped that the checker or the model refuses. Assertions are not kept: they
 /// said what was true of another program.
 pub fn repair(program: &Program) -> Program {
-    repaired(Growth::default(), &program.steps, STEP_LIMIT).program
+    repaired(ProgramBuilder::default(), &program.steps, STEP_LIMIT).program
 }
 
-/// The same, and without the steps that the terms forbid to share a process.
-pub fn repair_within(program: &Program, terms: &Terms) -> Program {
-    repaired(Growth::new(terms), &program.steps, STEP_LIMIT).program
+/// The same, and without the steps that the limits forbid to share a process.
+pub fn repair_within(program: &Program, limits: &Limits) -> Program {
+    repaired(ProgramBuilder::new(limits), &program.steps, STEP_LIMIT).program
 }
 
-fn repaired(mut growth: Growth, steps: &[Line], most: usize) -> Growth {
+fn repaired(mut builder: ProgramBuilder, steps: &[Line], most: usize) -> ProgramBuilder {
     for line in steps {
-        if !matches!(line.step, Step::Assert { .. }) && growth.len() < most {
-            growth.add(&line.step);
+        if !matches!(line.step, Step::Assert { .. }) && builder.len() < most {
+            builder.add(&line.step);
         }
     }
-    growth
+    builder
 }
 
 /// Assertions of what the model predicts, after all steps of a program; a few for each object, most of all where it is.
 ///
 /// # Errors
 /// Those of the source of bytes; running out of them is none.
-pub fn assert(u: &mut Unstructured<'_>, program: &Program, terms: &Terms) -> Result<Program> {
-    let mut growth = Growth::new(terms);
+pub fn assert(u: &mut Unstructured<'_>, program: &Program, limits: &Limits) -> Result<Program> {
+    let mut builder = ProgramBuilder::new(limits);
     for line in &program.steps {
-        growth.add(&line.step);
+        builder.add(&line.step);
     }
-    claims::add(u, &mut growth)?;
-    Ok(growth.program)
+    claims::add(u, &mut builder)?;
+    Ok(builder.program)
 }
 
 /// Is every step of this program accepted, by the checker and by the model?

@@ -2,19 +2,19 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::choose::{Choice, Wish, below};
+use super::choose::{Choice, StepRequest, below};
 use crate::Bytes;
 use crate::model::{Entry, EntryKind, MountPoint};
 use crate::program::{Filesystem, MountAttribute, Place, Propagation, Step};
 
-pub(super) fn step(u: &mut Unstructured<'_>, choice: &Choice<'_>, wish: Wish) -> Result<Option<Step>> {
+pub(super) fn step(u: &mut Unstructured<'_>, choice: &Choice<'_>, request: StepRequest) -> Result<Option<Step>> {
     let mounted = |u: &mut Unstructured<'_>| -> Result<Option<&MountPoint>> {
         let mounts = &choice.survey.mounts;
         if mounts.is_empty() { Ok(None) } else { u.choose(mounts).map(Some) }
     };
-    Ok(Some(match wish.kind {
+    Ok(Some(match request.kind {
         "mount" => {
-            let filesystem = match wish.filesystem {
+            let filesystem = match request.filesystem {
                 Some(filesystem) => filesystem,
                 None => choice.swarm.filesystem(u)?,
             };
@@ -26,7 +26,7 @@ pub(super) fn step(u: &mut Unstructured<'_>, choice: &Choice<'_>, wish: Wish) ->
             let Some(from) = choice.entry(u, |entry| entry.kind != EntryKind::Symlink && entry.attached)? else {
                 return Ok(None);
             };
-            let recursive = wish.kind == "rbind";
+            let recursive = request.kind == "rbind";
             let to = match from.kind {
                 EntryKind::Directory => target(u, choice)?,
                 _ => file_target(u, choice)?,

@@ -3,8 +3,8 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::{Growth, Swarm, Terms, assert, claims, ending, needs, repair, repair_within, repaired};
-use crate::grammar::{Item, apart};
+use super::{Limits, ProgramBuilder, Swarm, assert, claims, ending, needs, repair, repair_within, repaired};
+use crate::grammar::{Item, decompose};
 use crate::program::{Line, ObjectName, Place};
 use crate::{Program, Step};
 
@@ -15,27 +15,27 @@ const TRIES: usize = 4;
 ///
 /// # Errors
 /// Those of the source of bytes; running out of them is none.
-pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, terms: &Terms) -> Result<Program> {
-    let before = repair_within(program, terms);
-    let mut after = Growth::new(terms);
+pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, limits: &Limits) -> Result<Program> {
+    let before = repair_within(program, limits);
+    let mut after = ProgramBuilder::new(limits);
     for _ in 0..TRIES {
         let steps: Vec<Step> = before.steps.iter().map(|line| line.step.clone()).collect();
         let steps = match u.int_in_range(0..=9)? {
-            0..=3 => inserted(u, steps, terms)?,
+            0..=3 => inserted(u, steps, limits)?,
             4 | 5 => removed(u, steps)?,
             6 => swapped(u, steps)?,
             7 | 8 => changed(u, steps)?,
             _ => spliced(u, &steps, &repair(other))?,
         };
-        after = repaired(Growth::new(terms), &of(steps).steps, terms.steps);
+        after = repaired(ProgramBuilder::new(limits), &of(steps).steps, limits.steps);
         if after.program != before && after.len() > 0 {
             break;
         }
     }
     if !u.ratio(1, 16)? {
-        ending::ending(u, &mut after, &Swarm::all(terms), terms.detaches)?;
+        ending::ending(u, &mut after, &Swarm::all(limits), limits.detaches)?;
     }
-    if terms.assertions {
+    if limits.assertions {
         claims::add(u, &mut after)?;
     }
     Ok(after.program)
@@ -45,11 +45,11 @@ pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, term
 ///
 /// # Errors
 /// Those of the source of bytes; running out of them is none.
-pub fn splice(u: &mut Unstructured<'_>, one: &Program, other: &Program, terms: &Terms) -> Result<Program> {
+pub fn splice(u: &mut Unstructured<'_>, one: &Program, other: &Program, limits: &Limits) -> Result<Program> {
     let steps: Vec<Step> = repair(one).steps.into_iter().map(|line| line.step).collect();
     let mut after = repair(&of(spliced(u, &steps, &repair(other))?));
-    after.steps.truncate(terms.steps);
-    if terms.assertions { assert(u, &after, terms) } else { Ok(after) }
+    after.steps.truncate(limits.steps);
+    if limits.assertions { assert(u, &after, limits) } else { Ok(after) }
 }
 
 /// Bytes of a seed (splitmix64), as many as a program needs: for those who have a number and no fuzzer.
@@ -70,21 +70,22 @@ fn of(steps: Vec<Step>) -> Program {
 }
 
 /// A step that fits at a place in between, with what it needs.
-fn inserted(u: &mut Unstructured<'_>, steps: Vec<Step>, terms: &Terms) -> Result<Vec<Step>> {
+fn inserted(u: &mut Unstructured<'_>, steps: Vec<Step>, limits: &Limits) -> Result<Vec<Step>> {
     let at = u.int_in_range(0..=steps.len())?;
-    let mut growth = Growth::new(terms);
+    let mut builder = ProgramBuilder::new(limits);
     for step in &steps[..at] {
-        growth.add(step);
+        builder.add(step);
     }
     // Names further down must stay free.
-    growth.made = 100 + steps.len();
-    while steps.iter().any(|step| apart(step).name.is_some_and(|name| name.0.ends_with(&growth.made.to_string()))) {
-        growth.made += 1;
+    builder.made = 100 + steps.len();
+    while steps.iter().any(|step| decompose(step).name.is_some_and(|name| name.0.ends_with(&builder.made.to_string())))
+    {
+        builder.made += 1;
     }
-    let swarm = Swarm::all(terms);
+    let swarm = Swarm::all(limits);
     let kind = swarm.kind(u)?;
-    needs::step(u, &mut growth, &swarm, kind, at + 1)?;
-    let mut out: Vec<Step> = growth.program.steps.into_iter().map(|line| line.step).collect();
+    needs::step(u, &mut builder, &swarm, kind, at + 1)?;
+    let mut out: Vec<Step> = builder.program.steps.into_iter().map(|line| line.step).collect();
     out.extend_from_slice(&steps[at..]);
     Ok(out)
 }
@@ -114,8 +115,8 @@ fn changed(u: &mut Unstructured<'_>, mut steps: Vec<Step>) -> Result<Vec<Step>> 
         return Ok(steps);
     }
     let index = u.choose_index(steps.len())?;
-    let mut parts = apart(&steps[index]);
-    let all: Vec<Item> = steps.iter().flat_map(|step| apart(step).slots).flatten().collect();
+    let mut parts = decompose(&steps[index]);
+    let all: Vec<Item> = steps.iter().flat_map(|step| decompose(step).slots).flatten().collect();
     let slots: Vec<usize> = (0..parts.slots.len()).filter(|&slot| !parts.slots[slot].is_empty()).collect();
     if slots.is_empty() {
         return Ok(steps);
@@ -158,7 +159,7 @@ fn is_alike(one: &Item, other: &Item) -> bool {
 fn spliced(u: &mut Unstructured<'_>, one: &[Step], other: &Program) -> Result<Vec<Step>> {
     let head = u.int_in_range(0..=one.len())?;
     let tail = u.int_in_range(0..=other.steps.len())?;
-    let taken: Vec<ObjectName> = one[..head].iter().filter_map(|step| apart(step).name).collect();
+    let taken: Vec<ObjectName> = one[..head].iter().filter_map(|step| decompose(step).name).collect();
     let mut out = one[..head].to_vec();
     out.extend(other.steps[tail..].iter().map(|line| renamed(&line.step, &taken)));
     Ok(out)
@@ -166,7 +167,7 @@ fn spliced(u: &mut Unstructured<'_>, one: &[Step], other: &Program) -> Result<Ve
 
 /// The step with `-2` after each name of an object that is taken.
 fn renamed(step: &Step, taken: &[ObjectName]) -> Step {
-    let mut parts = apart(step);
+    let mut parts = decompose(step);
     let other =
         |name: &ObjectName| if taken.contains(name) { ObjectName(format!("{}-2", name.0)) } else { name.clone() };
     parts.name = parts.name.as_ref().map(other);

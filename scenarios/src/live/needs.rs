@@ -2,8 +2,8 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::choose::{self, Spot, Wish};
-use super::{Growth, Swarm};
+use super::choose::{self, Spot, StepRequest};
+use super::{ProgramBuilder, Swarm};
 use crate::program::{Filesystem, OpenFlag, Place};
 use crate::{Bytes, Step};
 
@@ -17,69 +17,70 @@ pub(super) const TRIES: usize = 3;
 /// A step of this kind, and before it what it needs; nothing where the program would get longer than `length`.
 pub(super) fn step(
     u: &mut Unstructured<'_>,
-    growth: &mut Growth,
+    builder: &mut ProgramBuilder,
     swarm: &Swarm,
     kind: &'static str,
     length: usize,
 ) -> Result<()> {
-    let is_done = wish(u, growth, swarm, Wish::of(kind), length, DEPTH)?;
+    let is_done = fulfil(u, builder, swarm, StepRequest::of(kind), length, DEPTH)?;
     // By itself hardly any step finds the one pipe or device that there is, or the one file with an attribute.
     let next = match kind {
-        "mkfifo" | "mknod" => Some(Wish { at: Spot::Special, ..Wish::of("open") }),
-        "setxattr" => Some(Wish::of("unlink")),
+        "mkfifo" | "mknod" => Some(StepRequest { at: Spot::Special, ..StepRequest::of("open") }),
+        "setxattr" => Some(StepRequest::of("unlink")),
         _ => None,
     };
     if let Some(next) = next.filter(|_| is_done)
         && u.arbitrary()?
     {
-        attempt(u, growth, swarm, next, TRIES)?;
+        attempt(u, builder, swarm, next, TRIES)?;
     }
     Ok(())
 }
 
-fn wish(
+/// Adds the requested step; where none can be added, first what it needs, `depth` levels deep.
+fn fulfil(
     u: &mut Unstructured<'_>,
-    growth: &mut Growth,
+    builder: &mut ProgramBuilder,
     swarm: &Swarm,
-    wish_for: Wish,
+    request: StepRequest,
     length: usize,
     depth: usize,
 ) -> Result<bool> {
-    if growth.len() >= length + NEEDED_STEPS {
+    if builder.len() >= length + NEEDED_STEPS {
         return Ok(false);
     }
-    if attempt(u, growth, swarm, wish_for, TRIES)? {
+    if attempt(u, builder, swarm, request, TRIES)? {
         return Ok(true);
     }
     if depth == 0 {
         return Ok(false);
     }
     // Device nodes and layers are found from the root of the process.
-    if matches!(wish_for.kind, "mount-again" | "overlay" | "subvolume") && growth.model.survey().root_moved {
-        growth.add(&Step::Chroot { at: Place { base: None, path: Bytes::from(".") } });
+    if matches!(request.kind, "mount-again" | "overlay" | "subvolume") && builder.model.survey().root_moved {
+        builder.add(&Step::Chroot { at: Place { base: None, path: Bytes::from(".") } });
     }
-    for &need in needs(wish_for.kind) {
-        let is_met = wish(u, growth, swarm, need, length, depth - 1)?;
+    for &need in needs(request.kind) {
+        let is_met = fulfil(u, builder, swarm, need, length, depth - 1)?;
         if !is_met && need.kind == "mount" && need.filesystem.is_none() {
             // Without a filesystem of its own a program has binds.
-            wish(u, growth, swarm, Wish::of("bind"), length, depth - 1)?;
+            fulfil(u, builder, swarm, StepRequest::of("bind"), length, depth - 1)?;
         }
     }
-    attempt(u, growth, swarm, wish_for, TRIES)
+    attempt(u, builder, swarm, request, TRIES)
 }
 
-/// A step as wished for, if one comes in so many tries.
+/// Adds a step as requested, if one of so many tries succeeds.
 pub(super) fn attempt(
     u: &mut Unstructured<'_>,
-    growth: &mut Growth,
+    builder: &mut ProgramBuilder,
     swarm: &Swarm,
-    wish: Wish,
+    request: StepRequest,
     tries: usize,
 ) -> Result<bool> {
-    let survey = growth.model.survey();
+    let survey = builder.model.survey();
     for _ in 0..tries {
-        if let Some(step) = choose::step(u, growth, &survey, swarm, wish)?
-            && growth.add(&step)
+        if let Some(step) = choose::step(u, builder, &survey, swarm, request)?
+            && builder.add(&step)
         {
             return Ok(true);
         }
@@ -87,19 +88,19 @@ pub(super) fn attempt(
     Ok(false)
 }
 
-/// What has to be there for a step of this kind.
-fn needs(kind: &str) -> &'static [Wish] {
-    const MOUNT: Wish = Wish::of("mount");
-    const BTRFS: Wish = Wish { filesystem: Some(Filesystem::Btrfs), ..Wish::of("mount") };
-    const DISK: Wish = Wish { filesystem: Some(Filesystem::Ext4), ..Wish::of("mount") };
-    const MKDIR: Wish = Wish::of("mkdir");
-    const WRITE: Wish = Wish::of("write");
-    const OPEN: Wish = Wish::of("open");
-    const SUBVOLUME: Wish = Wish::of("subvolume");
-    const WRITE_IN_SUBVOLUME: Wish = Wish { at: Spot::Subvolume, ..WRITE };
-    const SOCKETS: Wish = Wish::of("socketpair");
-    const READABLE: Wish = Wish { flags: &[OpenFlag::Rdwr], ..Wish::of("open") };
-    const DIRECTORY: Wish = Wish { flags: &[OpenFlag::Directory], ..Wish::of("open") };
+/// The steps that a step of this kind needs before it.
+fn needs(kind: &str) -> &'static [StepRequest] {
+    const MOUNT: StepRequest = StepRequest::of("mount");
+    const BTRFS: StepRequest = StepRequest { filesystem: Some(Filesystem::Btrfs), ..StepRequest::of("mount") };
+    const DISK: StepRequest = StepRequest { filesystem: Some(Filesystem::Ext4), ..StepRequest::of("mount") };
+    const MKDIR: StepRequest = StepRequest::of("mkdir");
+    const WRITE: StepRequest = StepRequest::of("write");
+    const OPEN: StepRequest = StepRequest::of("open");
+    const SUBVOLUME: StepRequest = StepRequest::of("subvolume");
+    const WRITE_IN_SUBVOLUME: StepRequest = StepRequest { at: Spot::Subvolume, ..WRITE };
+    const SOCKETS: StepRequest = StepRequest::of("socketpair");
+    const READABLE: StepRequest = StepRequest { flags: &[OpenFlag::Rdwr], ..StepRequest::of("open") };
+    const DIRECTORY: StepRequest = StepRequest { flags: &[OpenFlag::Directory], ..StepRequest::of("open") };
     match kind {
         "mount-again" => &[DISK],
         "overlay" => &[MOUNT, MKDIR, MKDIR],

@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::Terms;
+use super::Limits;
 use crate::program::Filesystem;
 
 /// Every kind of step that is no assertion, by its verb, and how often it is chosen against the others.
@@ -90,48 +90,48 @@ pub struct Swarm {
     kinds: Vec<(&'static str, u32)>,
     filesystems: Vec<Filesystem>,
     names: Vec<&'static [u8]>,
-    pub(super) terms: Terms,
+    pub(super) limits: Limits,
 }
 
 impl Swarm {
-    /// Everything that the terms allow.
-    pub fn all(terms: &Terms) -> Self {
+    /// Everything that the limits allow.
+    pub fn all(limits: &Limits) -> Self {
         let mut filesystems = MEMORY.to_vec();
-        if terms.disks {
+        if limits.disks {
             filesystems.extend(DISKS);
         }
-        if terms.privileged {
+        if limits.privileged {
             filesystems.extend(KERNELS);
         }
-        filesystems.retain(|&filesystem| terms.without.allows(filesystem));
+        filesystems.retain(|&filesystem| limits.without.allows(filesystem));
         if filesystems.is_empty() {
             // It is refused where it is used.
             filesystems.push(Filesystem::Tmpfs);
         }
-        let names = if terms.without.odd_names() { &NAMES[..PLAIN_NAMES] } else { NAMES };
+        let names = if limits.without.odd_names() { &NAMES[..PLAIN_NAMES] } else { NAMES };
         let names = names.iter().flat_map(|name| name.split(|&byte| byte == b'/').filter(|part| !part.is_empty()));
         let fits = |kind: &str| match kind {
-            "pivot-root" => terms.own_root,
-            "mount-again" | "subvolume" | "snapshot" | "delete-subvolume" => terms.disks,
-            "mknod" | "chown" | "map" | "setxattr" => terms.privileged,
+            "pivot-root" => limits.own_root,
+            "mount-again" | "subvolume" | "snapshot" | "delete-subvolume" => limits.disks,
+            "mknod" | "chown" | "map" | "setxattr" => limits.privileged,
             _ => true,
         };
         // A program that has a process to itself uses it.
         let weight = |kind: &str, weight| match kind {
-            "chroot" | "chdir" | "pivot-root" if !terms.shares => SOLITARY * weight,
+            "chroot" | "chdir" | "pivot-root" if !limits.shares => SOLITARY * weight,
             _ => weight,
         };
         let kinds =
             KINDS.iter().filter(|(kind, _)| fits(kind)).map(|&(kind, often)| (kind, weight(kind, often))).collect();
-        Swarm { kinds, filesystems, names: names.collect(), terms: *terms }
+        Swarm { kinds, filesystems, names: names.collect(), limits: *limits }
     }
 
     /// A random part of everything: about half of it, and never nothing.
     ///
     /// # Errors
     /// Those of the source of bytes; running out of them is none.
-    pub fn draw(u: &mut Unstructured<'_>, terms: &Terms) -> Result<Self> {
-        let mut swarm = Swarm::all(terms);
+    pub fn draw(u: &mut Unstructured<'_>, limits: &Limits) -> Result<Self> {
+        let mut swarm = Swarm::all(limits);
         draw(u, &mut swarm.kinds)?;
         draw(u, &mut swarm.filesystems)?;
         draw(u, &mut swarm.names)?;
@@ -160,7 +160,7 @@ impl Swarm {
 
     pub(super) fn filesystem(&self, u: &mut Unstructured<'_>) -> Result<Filesystem> {
         // tmpfs is where nothing is in the way.
-        if u.ratio(1, 3)? && self.terms.without.allows(Filesystem::Tmpfs) {
+        if u.ratio(1, 3)? && self.limits.without.allows(Filesystem::Tmpfs) {
             Ok(Filesystem::Tmpfs)
         } else {
             u.choose(&self.filesystems).copied()

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::KINDS;
 use crate::Step;
-use crate::grammar::{Apart, apart, word, words};
+use crate::grammar::{StepParts, decompose, word, words};
 use crate::program::Filesystem;
 
 /// Names that are often taken for something else.
@@ -18,11 +18,11 @@ pub struct Without(u64);
 impl Without {
     /// Whether a program without these cannot have this step.
     pub fn forbids(self, step: &Step) -> bool {
-        self.forbids_apart(step, &apart(step))
+        self.forbids_parts(step, &decompose(step))
     }
 
-    /// The same of a step that is taken apart already.
-    pub(super) fn forbids_apart(self, step: &Step, parts: &Apart) -> bool {
+    /// The same for a step that is decomposed already.
+    pub(super) fn forbids_parts(self, step: &Step, parts: &StepParts) -> bool {
         let filesystem = match step {
             Step::Mount { filesystem, .. } => Some(word(*filesystem)),
             _ => None,

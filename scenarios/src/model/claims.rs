@@ -3,7 +3,7 @@
 use super::Model;
 use super::mounts::Path;
 use super::objects::Held;
-use super::predict::{MountState, Reached, Seen};
+use super::predict::{MountState, PredictedObject, Reached};
 use super::walk::How;
 use super::{Errno, Refusal};
 use crate::program::{Claim, ObjectName};
@@ -57,7 +57,7 @@ impl Model {
         }
     }
 
-    fn seen_object(&self, object: &ObjectName) -> Option<Seen> {
+    fn seen_object(&self, object: &ObjectName) -> Option<PredictedObject> {
         self.predict().objects.into_iter().find(|seen| seen.name == object.0)
     }
 

@@ -34,7 +34,7 @@ enum Row {
 }
 
 /// Who tells a state.
-struct Teller<'a> {
+struct Hashing<'a> {
     model: &'a Model,
     names: &'a [&'a [u8]],
     /// What each name is called.
@@ -51,7 +51,7 @@ impl Model {
     /// object and is told with it.
     pub(crate) fn fingerprint(&self, names: &[&[u8]], more: impl Fn(&ObjectName) -> u64) -> Fingerprint {
         let plain: Vec<usize> = (0..names.len()).collect();
-        let (mut number, used) = self.told(names, &plain, &more);
+        let (mut number, used) = self.hash_with(names, &plain, &more);
         let own: Vec<usize> = plain.into_iter().filter(|name| used & 1 << name != 0).collect();
         // Of all ways to call the names that are there 0, 1, ... the one that gives the smallest number.
         let mut order: Vec<usize> = (0..own.len()).collect();
@@ -63,7 +63,7 @@ impl Model {
         loop {
             if !is_told {
                 own.iter().zip(&order).for_each(|(&name, &other)| called[name] = other);
-                number = number.min(self.told(names, &called, &more).0);
+                number = number.min(self.hash_with(names, &called, &more).0);
             }
             is_told = false;
             if !advance(&mut order) {
@@ -73,11 +73,11 @@ impl Model {
         Fingerprint { number, used }
     }
 
-    fn told(&self, names: &[&[u8]], called: &[usize], more: &dyn Fn(&ObjectName) -> u64) -> (u64, u8) {
+    fn hash_with(&self, names: &[&[u8]], called: &[usize], more: &dyn Fn(&ObjectName) -> u64) -> (u64, u8) {
         let (met, hasher) = (Vec::with_capacity(64), DefaultHasher::new());
-        let mut teller = Teller { model: self, names, called, used: 0, met, numbers: Default::default(), hasher };
-        teller.state(more);
-        (teller.hasher.finish(), teller.used)
+        let mut hashing = Hashing { model: self, names, called, used: 0, met, numbers: Default::default(), hasher };
+        hashing.state(more);
+        (hashing.hasher.finish(), hashing.used)
     }
 }
 
@@ -90,7 +90,7 @@ fn advance(order: &mut [usize]) -> bool {
     true
 }
 
-impl Teller<'_> {
+impl Hashing<'_> {
     fn word(&mut self, word: impl Hash) {
         word.hash(&mut self.hasher);
     }

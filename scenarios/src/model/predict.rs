@@ -58,12 +58,12 @@ pub enum ObjectKind {
 #[derive(Clone, Debug)]
 pub struct Prediction {
     /// One for each object, `cwd`, `root` and `exe` among them; sockets are left out.
-    pub objects: Vec<Seen>,
+    pub objects: Vec<PredictedObject>,
 }
 
 /// What is seen of one object.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct PredictedObject {
     /// Its name in the program.
     pub name: String,
     /// The text of its magic link.
@@ -136,7 +136,7 @@ impl Model {
     }
 
     /// The same without lookups, and without what opening an object again gives: what is cheap to know.
-    pub fn outline(&self) -> Vec<Seen> {
+    pub fn outline(&self) -> Vec<PredictedObject> {
         let seen = |(name, held, path)| {
             let mut seen = self.seen(name, path);
             if let Some(Held::Descriptor(number) | Held::InFlight(number)) = held {
@@ -145,7 +145,7 @@ impl Model {
             }
             seen
         };
-        let mut objects: Vec<Seen> = self.looked_at().map(seen).collect();
+        let mut objects: Vec<PredictedObject> = self.looked_at().map(seen).collect();
         objects[0].getcwd = self.getcwd().map(|text| text.map(Bytes::from));
         objects[2].content = None;
         objects
@@ -175,7 +175,7 @@ impl Model {
         self.files.inode_of(path.den).kind == Kind::Directory && !self.files.type_of(path.den).is_not_looked_into()
     }
 
-    fn seen(&self, name: &str, path: Path) -> Seen {
+    fn seen(&self, name: &str, path: Path) -> PredictedObject {
         let reached = self.reached(path);
         let ino = self.inode_at(path);
         let row = self.files.inode(ino);
@@ -184,7 +184,7 @@ impl Model {
             Some(super::files::Layer::Lower(real)) => Some(self.files.inode(real).content.clone()),
             _ => Some(row.content.clone()),
         };
-        Seen {
+        PredictedObject {
             name: name.to_owned(),
             link: reached.link,
             getcwd: None,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::grammar::{Item, apart};
+use crate::grammar::{Item, decompose};
 use crate::program::{Line, ObjectName, Place, Step};
 use crate::{Bytes, Program};
 
@@ -27,7 +27,7 @@ fn rewritten(
     object: impl Fn(&ObjectName) -> ObjectName,
 ) -> Program {
     let step = |step: &Step| {
-        let mut parts = apart(step);
+        let mut parts = decompose(step);
         parts.name = parts.name.as_ref().map(&object);
         for item in parts.slots.iter_mut().flatten() {
             match item {
@@ -51,7 +51,7 @@ fn rewritten(
 
 /// The objects are `fd0`, `fd1` and so on, in the order in which they are made.
 fn renumbered(program: &Program) -> Program {
-    let made: Vec<ObjectName> = program.steps.iter().filter_map(|line| apart(&line.step).name).collect();
+    let made: Vec<ObjectName> = program.steps.iter().filter_map(|line| decompose(&line.step).name).collect();
     let number = |name: &ObjectName| match made.iter().position(|other| other == name) {
         Some(index) => ObjectName(format!("fd{index}")),
         None => name.clone(),
@@ -63,7 +63,7 @@ fn renumbered(program: &Program) -> Program {
 fn names(program: &Program) -> BTreeSet<Vec<u8>> {
     let mut names = BTreeSet::new();
     for line in &program.steps {
-        for item in apart(&line.step).slots.into_iter().flatten() {
+        for item in decompose(&line.step).slots.into_iter().flatten() {
             let path = match (item, &line.step) {
                 (Item::Place(place), _) => place.path,
                 (Item::Text(text), Step::Symlink { .. }) => text,
@@ -90,7 +90,7 @@ fn without(program: &Program, name: &[u8]) -> Program {
 fn moved(program: &Program) -> Vec<Program> {
     let mut places = BTreeSet::new();
     for line in &program.steps {
-        for item in apart(&line.step).slots.into_iter().flatten() {
+        for item in decompose(&line.step).slots.into_iter().flatten() {
             let Item::Place(place) = item else { continue };
             let path = place.path.as_slice();
             let ends = (0..path.len()).filter(|&index| path[index] == b'/').chain([path.len()]);

@@ -2,7 +2,7 @@
 
 use super::lexer::is_bare;
 use crate::bytes::escape;
-use crate::grammar::{Argument, Count, Item, Kind, apart};
+use crate::grammar::{Argument, Count, Item, Kind, decompose};
 use crate::program::{Place, Step};
 use crate::{Outcome, Program, Scenario};
 
@@ -65,7 +65,7 @@ pub fn print_program_in_place(program: &Program) -> String {
 
 /// One line, without its newline.
 pub fn print_step(step: &Step) -> String {
-    let parts = apart(step);
+    let parts = decompose(step);
     let mut out = match &parts.name {
         Some(name) => format!("{} = {}", name.0, parts.form.verb),
         None => parts.form.verb.to_owned(),

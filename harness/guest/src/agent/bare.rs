@@ -27,8 +27,8 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, O
     let mut durations = Vec::new();
     let programs = std::slice::from_ref(&request.program);
     let failure = match prepare(request, programs, false, &top, machine, &mut disks) {
-        Ok((child, plots)) => {
-            let mut trial = Trial::new(request, &top, child, &disks, plots, machine.rights());
+        Ok((child, slots)) => {
+            let mut trial = Trial::new(request, &top, child, &disks, slots, machine.rights());
             let outcome = act(&mut trial, &mut durations);
             trial.child.end();
             outcome.err()

@@ -129,11 +129,11 @@ mod tests {
         fs::create_dir(folder.join("a/.criu.1")).expect("a folder");
         fs::write(folder.join(".zdtm/x/own"), "").expect("a file");
         let now = names_below([&*folder]).expect("a look");
-        let told = different(&before, &now);
+        let found = different(&before, &now);
         fs::remove_dir_all(&folder).expect("its end");
         let at = folder.display();
         let expected = ["directory AT/a/.criu.1", "file AT/a/b/came", "no longer there: AT/a/b/gone"];
-        assert_eq!(told, expected.map(|text| text.replace("AT", &at.to_string())));
+        assert_eq!(found, expected.map(|text| text.replace("AT", &at.to_string())));
         assert_eq!(different(&now, &now), [""; 0]);
     }
 }

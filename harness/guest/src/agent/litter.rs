@@ -193,11 +193,11 @@ mod tests {
         fs::write(folder.join("new"), "").expect("a file");
         fs::create_dir_all(folder.join("full/of")).expect("a folder");
         let now = names(&folders).expect("a look");
-        let told: Vec<String> = now.difference(&before).map(|path| remove(path)).collect();
+        let found: Vec<String> = now.difference(&before).map(|path| remove(path)).collect();
         let left = names(&folders).expect("a look");
         fs::remove_dir_all(&folder).expect("its end");
         let at = folder.display();
-        assert_eq!(told, [format!("directory {at}/full"), format!("file {at}/new")]);
+        assert_eq!(found, [format!("directory {at}/full"), format!("file {at}/new")]);
         assert_eq!(left, [folder.join("full"), folder.join("old")].into());
     }
 }

@@ -12,7 +12,7 @@ use super::machine::Machine;
 use super::sandbox::Sandbox;
 use super::trial::infrastructure;
 use crate::coverage;
-use crate::executor::Plot;
+use crate::executor::ProgramSlot;
 
 /// Everything that must be there before the programs start, and where each is carried out, in a `packed` process
 /// below a directory of its own; what was attached stands in `disks` also on failure.
@@ -23,13 +23,13 @@ pub(super) fn prepare(
     top: &str,
     machine: &mut Machine,
     disks: &mut Disks,
-) -> Result<(Child, Vec<Plot>), SetupFailure> {
+) -> Result<(Child, Vec<ProgramSlot>), SetupFailure> {
     let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
     let mut needed = Vec::new();
     let mut ends = Vec::new();
     for program in programs {
         let program = scenarios::text::program(program)
-            .map_err(|faults| infrastructure("the program", &crate::executor::told(&faults)))?;
+            .map_err(|faults| infrastructure("the program", &crate::executor::describe(&faults)))?;
         for filesystem in program.filesystems() {
             machine.provide(&filesystem)?;
         }
@@ -40,7 +40,7 @@ pub(super) fn prepare(
     make_top(top).map_err(failed("making the top directory"))?;
     let inner = inner_top(request.flavor, top);
     let mut first = 0;
-    let mut plots = Vec::new();
+    let mut slots = Vec::new();
     for (index, (program, end)) in programs.iter().zip(ends).enumerate() {
         let minors = disks[first..end].iter().map(Disk::minor).collect();
         first = end;
@@ -50,12 +50,12 @@ pub(super) fn prepare(
         }
         let whole = format!("{}{own}", inner.trim_end_matches('/'));
         let place = if whole.is_empty() { "/".to_owned() } else { whole };
-        plots.push(Plot { program: program.clone(), top: place, disks: minors });
+        slots.push(ProgramSlot { program: program.clone(), top: place, disks: minors });
     }
     let minors: Vec<u32> = disks.iter().map(Disk::minor).collect();
     let sandbox = Sandbox::of(machine.rights(), &minors);
     let child = Child::start(request.flavor, top, sandbox).map_err(failed("starting the executor"))?;
-    Ok((child, plots))
+    Ok((child, slots))
 }
 
 /// The top directory as the process sees it.

@@ -109,14 +109,14 @@ impl<'a> Stage<'a> {
         to_host: &mut File,
     ) -> Option<Trial<'a>> {
         let programs = std::slice::from_ref(&self.request.program);
-        let (child, plots) = match prepare(self.request, programs, false, self.top, machine, disks) {
+        let (child, slots) = match prepare(self.request, programs, false, self.top, machine, disks) {
             Ok(ready) => ready,
             Err(failure) => {
                 place.said.push(format!("there is no process: {}", failure.what));
                 return None;
             }
         };
-        let mut trial = Trial::new(self.request, self.top, child, disks, plots, machine.rights());
+        let mut trial = Trial::new(self.request, self.top, child, disks, slots, machine.rights());
         let mut report = [TrialReport::default()];
         if trial.set_up(&mut report) {
             self.act(&mut trial, &mut report, place, to_host);
@@ -150,7 +150,7 @@ impl<'a> Stage<'a> {
             let _ = wire::send(to_host, &Event::Progress { trial: self.request.trial, stage });
             let well = trial.act(action, &mut engine, report);
             let Some(done) = report[0].actions.last() else { return };
-            place.said.push(format!("{}: {}", action.word(), told(&done.end)));
+            place.said.push(format!("{}: {}", action.word(), end_text(&done.end)));
             let why = done.error_lines.iter().chain(&done.unobservable);
             place.said.extend(why.filter(|_| !well).map(|line| format!("  {line}")));
             if !well {
@@ -160,7 +160,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn told(end: &ActionEnd) -> String {
+fn end_text(end: &ActionEnd) -> String {
     match end {
         ActionEnd::Done => "done".to_owned(),
         ActionEnd::Failed(status) => format!("failed with status {status}"),

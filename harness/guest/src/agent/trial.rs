@@ -23,7 +23,7 @@ use super::prepare::{inner_top, prepare, remove_top};
 use super::sandbox::Sandbox;
 use crate::coverage;
 use crate::criu::Run;
-use crate::executor::{Answer, Ask, Grown, Plot, Rights};
+use crate::executor::{Answer, Ask, ProgramSlot, Rights, SetupResult};
 use crate::observe::parts::{Part, Parts};
 use crate::observe::{Made, outside};
 use crate::reference::image::Image;
@@ -64,8 +64,8 @@ pub(super) fn run_all(
     let mut disks = Disks::default();
     let packed = reports.len() > programs.len();
     match prepare(request, programs, packed, &top, machine, &mut disks) {
-        Ok((child, plots)) => {
-            let trial = Trial::new(request, &top, child, &disks, plots, machine.rights());
+        Ok((child, slots)) => {
+            let trial = Trial::new(request, &top, child, &disks, slots, machine.rights());
             lead(trial, reports, progress)?;
         }
         Err(failure) => reports[0].setup_failure = Some(failure),
@@ -103,7 +103,7 @@ pub(super) struct Trial<'a> {
     pub(super) top: &'a str,
     pub(super) child: Child,
     pub(super) disks: &'a [Disk],
-    plots: Vec<Plot>,
+    slots: Vec<ProgramSlot>,
     /// What the programs made.
     pub(super) made: Vec<Made>,
     /// Who is who in a pack; none for a program that is alone.
@@ -159,11 +159,11 @@ impl<'a> Trial<'a> {
         top: &'a str,
         child: Child,
         disks: &'a [Disk],
-        plots: Vec<Plot>,
+        slots: Vec<ProgramSlot>,
         rights: Rights,
     ) -> Self {
         let minors = disks.iter().map(Disk::minor).collect();
-        Trial { request, top, child, disks, plots, made: Vec::new(), parts: None, rights, minors }
+        Trial { request, top, child, disks, slots, made: Vec::new(), parts: None, rights, minors }
     }
 
     /// How long the process may take to answer: it does no more than a few hundred system calls for each program.
@@ -183,37 +183,37 @@ impl<'a> Trial<'a> {
 
     /// Has the programs carried out; false when one was not, or not as it says, in a pack.
     pub(super) fn set_up(&mut self, reports: &mut [TrialReport]) -> bool {
-        let ask = Ask::SetUp { plots: self.plots.clone(), rights: self.rights };
+        let ask = Ask::SetUp { slots: self.slots.clone(), rights: self.rights };
         let timeout = self.answer_timeout();
-        let grown = match self.child.ask(&ask, timeout) {
-            Ok(Answer::SetUp(grown)) => grown,
+        let results = match self.child.ask(&ask, timeout) {
+            Ok(Answer::SetUp(results)) => results,
             Ok(Answer::Blind(why)) => return fail(reports, "the executor", &why),
             Ok(_) => return fail(reports, "the executor", &"an answer to another question"),
             Err(error) => return fail(reports, "carrying out the program", &error),
         };
-        self.made = grown.iter().flat_map(|grown| grown.made.clone()).collect();
+        self.made = results.iter().flat_map(|result| result.made.clone()).collect();
         if reports.len() > 1 {
-            self.parts = Some(self.who_is_who(&grown));
+            self.parts = Some(self.who_is_who(&results));
         }
-        let mut done = !grown.is_empty();
+        let mut done = !results.is_empty();
         // Of a pack, the first report is the frame's.
         let own = reports.len().min(2) - 1;
-        for (report, grown) in reports[own..].iter_mut().zip(grown) {
-            done &= grown.failure.is_none() && (own == 0 || grown.failed_assertions.is_empty());
-            report.failed_assertions = grown.failed_assertions;
-            report.setup_failure = grown.failure;
+        for (report, result) in reports[own..].iter_mut().zip(results) {
+            done &= result.failure.is_none() && (own == 0 || result.failed_assertions.is_empty());
+            report.failed_assertions = result.failed_assertions;
+            report.setup_failure = result.failure;
         }
         done
     }
 
-    fn who_is_who(&self, grown: &[Grown]) -> Parts {
-        let part = |(plot, grown): (&Plot, &Grown)| Part {
-            top: plot.top.clone(),
-            first_descriptor: grown.first_descriptor,
-            made: grown.made.clone(),
+    fn who_is_who(&self, results: &[SetupResult]) -> Parts {
+        let part = |(slot, result): (&ProgramSlot, &SetupResult)| Part {
+            top: slot.top.clone(),
+            first_descriptor: result.first_descriptor,
+            made: result.made.clone(),
         };
         let alone = inner_top(self.request.flavor, self.top).trim_end_matches('/').to_owned();
-        Parts { parts: self.plots.iter().zip(grown).map(part).collect(), alone }
+        Parts { parts: self.slots.iter().zip(results).map(part).collect(), alone }
     }
 
     /// The look from both sides, one for each report; the error says which side could not see.

@@ -39,9 +39,9 @@ use world::World;
 /// The standard streams are the pipes to the agent: the harness's, not the program's.
 pub const STREAMS: [i32; 3] = [0, 1, 2];
 
-/// A program and where it is carried out.
+/// A program, and the directory and disks that it is carried out with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Plot {
+pub struct ProgramSlot {
     /// The program's text.
     pub program: String,
     /// The top directory: `/` for one that is alone in a root of its own.
@@ -50,9 +50,9 @@ pub struct Plot {
     pub disks: Vec<u32>,
 }
 
-/// What came of carrying out a program.
+/// The result of carrying out a program.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Grown {
+pub struct SetupResult {
     /// What it made.
     pub made: Vec<Made>,
     /// Its descriptors have this number or a higher one, below that of the next program.
@@ -80,7 +80,8 @@ pub enum Ask {
     /// Carry out programs; the first message, once.
     SetUp {
         /// One, or those of a pack.
-        plots: Vec<Plot>,
+        #[serde(rename = "plots")]
+        slots: Vec<ProgramSlot>,
         /// What they may do: a step that may not be is unsupported, not wrong.
         rights: Rights,
     },
@@ -104,7 +105,7 @@ pub enum Ask {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// The programs were carried out, up to the first that could not be.
-    SetUp(Vec<Grown>),
+    SetUp(Vec<SetupResult>),
     /// What it sees.
     Seen {
         /// Its objects.
@@ -133,10 +134,10 @@ pub fn main() -> ExitCode {
     let mut made = Vec::new();
     loop {
         let answer = match wire::receive::<Ask>(&mut input) {
-            Ok(Ask::SetUp { plots, rights }) => {
-                let grown = set_up(&plots, rights);
-                made = grown.iter().flat_map(|grown| grown.made.clone()).collect();
-                Answer::SetUp(grown)
+            Ok(Ask::SetUp { slots, rights }) => {
+                let results = set_up(&slots, rights);
+                made = results.iter().flat_map(|result| result.made.clone()).collect();
+                Answer::SetUp(results)
             }
             Ok(Ask::Look { tops }) => match inside::look(&made, &tops, &STREAMS) {
                 Ok((view, tops)) => Answer::Seen { view, tops },
@@ -162,37 +163,37 @@ pub fn main() -> ExitCode {
 }
 
 /// What is wrong with a program, in words.
-pub(crate) fn told(faults: &[scenarios::Diagnostic]) -> String {
+pub(crate) fn describe(faults: &[scenarios::Diagnostic]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Carries out programs one after the other, up to the first that cannot be, and then checks what they assert.
-fn set_up(plots: &[Plot], rights: Rights) -> Vec<Grown> {
+/// Carries out programs one after the other, up to the first that fails, and then checks what they assert.
+fn set_up(slots: &[ProgramSlot], rights: Rights) -> Vec<SetupResult> {
     let mut all = Vec::new();
     let mut first_descriptor = FIRST_DESCRIPTOR;
     let mut programs = Vec::new();
     let proc = own_proc();
-    for plot in plots {
-        let mut grown = Grown { first_descriptor, ..Grown::default() };
-        match grow(plot, &proc, rights, &mut grown) {
+    for slot in slots {
+        let mut result = SetupResult { first_descriptor, ..SetupResult::default() };
+        match set_up_one(slot, &proc, rights, &mut result) {
             Ok((program, top, next)) => {
                 programs.push((program, top));
                 first_descriptor = next;
             }
-            Err(failure) => grown.failure = Some(failure),
+            Err(failure) => result.failure = Some(failure),
         }
-        let ends = grown.failure.is_some();
-        all.push(grown);
+        let ends = result.failure.is_some();
+        all.push(result);
         if ends {
             break;
         }
     }
     drop(proc);
     let mut glance = None;
-    for (grown, (program, top)) in all.iter_mut().zip(&programs) {
-        match assertions(program, grown, top, &mut glance) {
-            Ok(failed) => grown.failed_assertions = failed,
-            Err(error) => grown.failure = Some(infrastructure(format!("checking assertions: {error}"))),
+    for (result, (program, top)) in all.iter_mut().zip(&programs) {
+        match assertions(program, result, top, &mut glance) {
+            Ok(failed) => result.failed_assertions = failed,
+            Err(error) => result.failure = Some(infrastructure(format!("checking assertions: {error}"))),
         }
     }
     all
@@ -208,20 +209,21 @@ fn infrastructure(what: String) -> SetupFailure {
     SetupFailure { line: 0, what, missing: None }
 }
 
-/// Carries out one; the program, its top directory's path, and the number from which the next one's descriptors are.
-fn grow(
-    plot: &Plot,
+/// Carries out one program. Returns the program, the path of its top directory, and the first descriptor number of the
+/// next program.
+fn set_up_one(
+    slot: &ProgramSlot,
     proc: &Result<Rc<OwnedFd>, String>,
     rights: Rights,
-    grown: &mut Grown,
+    result: &mut SetupResult,
 ) -> Result<(Program, String, i32), SetupFailure> {
     let proc = Rc::clone(proc.as_ref().map_err(|why| infrastructure(why.clone()))?);
-    let mut world = World::new(&plot.top, proc, &plot.disks, grown.first_descriptor)
-        .map_err(|error| infrastructure(format!("top directory {}: {error}", plot.top)))?;
-    let program = scenarios::text::program(&plot.program)
-        .map_err(|faults| infrastructure(format!("program text: {}", told(&faults))))?;
+    let mut world = World::new(&slot.top, proc, &slot.disks, result.first_descriptor)
+        .map_err(|error| infrastructure(format!("top directory {}: {error}", slot.top)))?;
+    let program = scenarios::text::program(&slot.program)
+        .map_err(|faults| infrastructure(format!("program text: {}", describe(&faults))))?;
     run(&mut world, &program, rights)?;
-    grown.made = world.made();
+    result.made = world.made();
     let next = world.next_descriptor();
     Ok((program, world.into_top(), next))
 }
@@ -302,7 +304,7 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
 /// The `assert` lines of a program that do not hold. The glance is taken when the first one needs it.
 fn assertions(
     program: &Program,
-    grown: &Grown,
+    result: &SetupResult,
     top: &str,
     glance: &mut Option<Glance>,
 ) -> io::Result<Vec<FailedAssertion>> {
@@ -315,7 +317,7 @@ fn assertions(
         none => none.insert(Glance::new(&STREAMS)?),
     };
     let named: BTreeSet<&str> = asserts.iter().flat_map(|line| named_by(&line.step)).collect();
-    let wanted = grown.made.iter().filter(|made| named.contains(made.name.as_str()));
+    let wanted = result.made.iter().filter(|made| named.contains(made.name.as_str()));
     let seen = |made: &Made| (made.name.clone(), glance.object(made.object));
     let claims = Claims { glance, top, objects: wanted.map(seen).collect() };
     let failed = asserts.into_iter().filter_map(|Line { number, step }| match step {

@@ -50,14 +50,14 @@ impl Parts {
         let mut parts: Vec<Observation> = Vec::new();
         for (index, (top, tree)) in tops.into_iter().zip(trees).enumerate() {
             let mut part = Observation { tree, process: frame.process.clone(), ..Observation::default() };
-            part.inside.objects.push(self.told(index, top));
+            part.inside.objects.push(self.as_alone(index, top));
             // Something to compare also where a program has no objects of its own.
             part.outside.objects.extend(frame.outside.objects.iter().find(|view| view.object == Object::Cwd).cloned());
             parts.push(part);
         }
         for (object, side) in [(whole.inside, true), (whole.outside, false)].into_iter().flat_map(sided) {
             if let Some((index, own)) = self.owner(object.object) {
-                let view = self.told(index, ObjectView { object: own, ..object });
+                let view = self.as_alone(index, ObjectView { object: own, ..object });
                 let part = &mut parts[index];
                 if side { &mut part.inside } else { &mut part.outside }.objects.push(view);
             }
@@ -72,7 +72,7 @@ impl Parts {
         }
         for mount in whole.mounts {
             match self.owner_of_path(&mount.mount_point) {
-                Some(index) => parts[index].mounts.push(self.told_mount(index, mount)),
+                Some(index) => parts[index].mounts.push(self.mount_as_alone(index, mount)),
                 None => {
                     // The mount that all stand on is what theirs have for a parent.
                     if mount.mount_point.0 == b"/" || mount.mount_point.0 == self.alone.as_bytes() {
@@ -117,7 +117,7 @@ impl Parts {
     }
 
     /// A path as the program has it when it is alone.
-    fn told_path(&self, index: usize, path: &Bytes) -> Bytes {
+    fn path_as_alone(&self, index: usize, path: &Bytes) -> Bytes {
         match below(&self.parts[index].top, path) {
             Some(rest) if rest.is_empty() && self.alone.is_empty() => "/".into(),
             Some(rest) => [self.alone.as_bytes(), rest].concat().into(),
@@ -125,25 +125,25 @@ impl Parts {
         }
     }
 
-    fn told_mount(&self, index: usize, mount: Mount) -> Mount {
-        Mount { mount_point: self.told_path(index, &mount.mount_point), ..mount }
+    fn mount_as_alone(&self, index: usize, mount: Mount) -> Mount {
+        Mount { mount_point: self.path_as_alone(index, &mount.mount_point), ..mount }
     }
 
-    fn told(&self, index: usize, mut view: ObjectView) -> ObjectView {
+    fn as_alone(&self, index: usize, mut view: ObjectView) -> ObjectView {
         if view.mount.state == MountState::Visible {
-            view.link = self.told_path(index, &view.link);
+            view.link = self.path_as_alone(index, &view.link);
         }
-        view.reopen = self.told_lookups(index, view.reopen);
-        view.lookups = self.told_lookups(index, view.lookups);
+        view.reopen = self.lookups_as_alone(index, view.reopen);
+        view.lookups = self.lookups_as_alone(index, view.lookups);
         view
     }
 
-    fn told_lookups(&self, index: usize, mut lookups: Vec<Lookup>) -> Vec<Lookup> {
+    fn lookups_as_alone(&self, index: usize, mut lookups: Vec<Lookup>) -> Vec<Lookup> {
         for lookup in &mut lookups {
             if let Outcome::Ok(reached) = &mut lookup.outcome
                 && reached.mount.state == MountState::Visible
             {
-                reached.link = self.told_path(index, &reached.link);
+                reached.link = self.path_as_alone(index, &reached.link);
             }
         }
         lookups
@@ -242,7 +242,7 @@ mod tests {
         parts.split(whole, tops, vec![Vec::new(), Vec::new()])
     }
 
-    fn told(observation: &Observation) -> String {
+    fn as_alone(observation: &Observation) -> String {
         let object = |view: &ObjectView| format!("{:?} {}", view.object, view.link);
         let objects = |view: &View| view.objects.iter().map(object).collect::<Vec<_>>().join(", ");
         let reached = |lookup: &Lookup| match &lookup.outcome {
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn each_is_told_as_if_it_were_alone() {
-        let all: Vec<String> = split("").iter().map(told).collect();
+        let all: Vec<String> = split("").iter().map(as_alone).collect();
         expect_test::expect![[r#"
             inside: Cwd /, Root /
             lookups: /, /
@@ -297,7 +297,7 @@ mod tests {
             shared: []
             mounts: /, /t/1/a
         "#]]
-        .assert_eq(&told(first));
+        .assert_eq(&as_alone(first));
     }
 
     #[test]

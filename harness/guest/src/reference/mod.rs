@@ -4,7 +4,7 @@
 //!
 //! - [`capture`]: from a running process to an [`image::Image`], or to refusals that name the objects
 //! - [`restore`]: from an image to the same objects in a fresh process
-//! - [`workshop`]: a private copy of the mount namespace, where mounts are made and names put back
+//! - [`private_mount_ns`]: a private copy of the mount namespace, where mounts are made and names put back
 //! - [`table`]: the visible mounts
 //!
 //! What it leaves alone: visible mounts. The mount namespace outlives the process, because the agent holds it, and the
@@ -28,6 +28,6 @@
 
 pub mod capture;
 pub mod image;
+pub mod private_mount_ns;
 pub mod restore;
 pub mod table;
-pub mod workshop;

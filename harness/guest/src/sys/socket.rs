@@ -178,8 +178,9 @@ mod tests {
         send_descriptors(one.as_fd(), b"d", &[second.as_raw_fd()]).unwrap();
         for _ in 0..2 {
             let seen = peek_queue(other.as_fd()).unwrap();
-            let told: Vec<_> = seen.iter().map(|peeked| (peeked.bytes.as_slice(), peeked.descriptors.len())).collect();
-            assert_eq!(told, [(b"a".as_slice(), 2), (b"bc", 0), (b"d", 1)]);
+            let messages: Vec<_> =
+                seen.iter().map(|peeked| (peeked.bytes.as_slice(), peeked.descriptors.len())).collect();
+            assert_eq!(messages, [(b"a".as_slice(), 2), (b"bc", 0), (b"d", 1)]);
             assert_eq!(inode(&seen[2].descriptors[0]), inode(&second.try_clone().unwrap().into()));
         }
         assert_eq!(option(other.as_fd(), libc::SO_PEEK_OFF).unwrap(), -1);

@@ -21,7 +21,7 @@ use super::Bench;
 use super::packed::Source;
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
 use crate::run::{Confirm, Policy, Task, Work, Worker, confirm, sharing};
-use crate::subject::{Manner, Parts, Subject};
+use crate::subject::{Parts, ReferenceOptions, Subject};
 
 /// So many scenarios of the catalogue take part.
 const SCENARIOS: usize = 40;
@@ -72,7 +72,7 @@ impl Bench<'_> {
         let (news, _heard) = channel();
         let mut worker = Worker::new(0, &work, news);
         let tasks = |subject: &Subject| -> Vec<Task> {
-            Axes::default().tasks(source.kernel, subject, Manner::default(), scenarios)
+            Axes::default().tasks(source.kernel, subject, ReferenceOptions::default(), scenarios)
         };
         let warm_up = tasks(&Subject::Reference(None)).into_iter().take(1).collect();
         worker.run_all(warm_up, &mut |_| {});

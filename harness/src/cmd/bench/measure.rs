@@ -6,13 +6,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, MountWay, Request, TrialRequest};
+use protocol::message::{ActionEnd, DetachMethod, Engine, Event, Flavor, Lifecycle, Request, TrialRequest};
 
 use super::super::run::progress;
 use super::{BenchArgs, Figure};
 use crate::process::memory;
-use crate::vm::shelf::Kept;
-use crate::vm::{Shelf, Vm, VmSpec};
+use crate::vm::template_cache::TemplateHandle;
+use crate::vm::{TemplateCache, Vm, VmSpec};
 
 /// The least that a checkpoint has to do: one process, one file. What the harness adds weighs most here.
 const PROGRAM: &str = "write f \"hello\"\nfd0 = open f rdwr\n";
@@ -44,12 +44,12 @@ impl<'a> Bench<'a> {
 
     pub(super) fn take_all(&mut self) -> anyhow::Result<()> {
         self.boot()?;
-        let kept = self.template()?;
-        let mut vm = self.copies(&kept)?;
+        let template = self.template()?;
+        let mut vm = self.copies(&template)?;
         self.warm_trials(&mut vm)?;
         self.growth(&mut vm)?;
         self.memory(&vm);
-        self.two(vm, &kept)?;
+        self.two(vm, &template)?;
         self.one_scenario()
     }
 
@@ -78,29 +78,29 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Makes one on a shelf of its own for its price, then uses the one that every run uses.
-    fn template(&mut self) -> anyhow::Result<Kept> {
+    /// Makes one in a cache of its own for its price, then uses the one that every run uses.
+    fn template(&mut self) -> anyhow::Result<TemplateHandle> {
         let (spec, deadline) = (self.spec(), self.deadline());
         let beside = Some(Path::new("/dev/shm")).filter(|path| path.is_dir()).unwrap_or(&self.work);
         let folder = tempfile::Builder::new().prefix("zdtm-detached-bench-").tempdir_in(beside)?;
-        let shelf = Shelf::at(folder.path(), std::sync::Arc::new(crate::cache::progress::silent));
+        let template_cache = TemplateCache::at(folder.path(), std::sync::Arc::new(crate::cache::progress::silent));
         let start = Instant::now();
-        drop(shelf.template(&spec, deadline)?);
+        drop(template_cache.template(&spec, deadline)?);
         let took = ms(start.elapsed());
-        let size = shelf.all()?.iter().map(|(_, size, _)| *size).sum::<u64>();
+        let size = template_cache.all()?.iter().map(|(_, size, _)| *size).sum::<u64>();
         self.figure("template made", took, "ms");
         self.figure("template in memory", size as f64 / f64::from(1 << 20), "MiB");
         let (spec, deadline) = (self.spec(), self.deadline());
-        Ok(self.args.machines.shelf(progress())?.template(&spec, deadline)?)
+        Ok(self.args.machines.template_cache(progress())?.template(&spec, deadline)?)
     }
 
-    fn copies(&mut self, kept: &Kept) -> anyhow::Result<Vm> {
+    fn copies(&mut self, template: &TemplateHandle) -> anyhow::Result<Vm> {
         let (mut whole, mut wake) = (Vec::new(), Vec::new());
         let mut last = None;
         for _ in 0..COPIES {
             let (spec, deadline) = (self.spec(), self.deadline());
             let start = Instant::now();
-            let paused = kept.template().copy(&spec, deadline)?;
+            let paused = template.template().copy(&spec, deadline)?;
             let loaded = Instant::now();
             last = Some(paused.wake(deadline)?);
             whole.push(ms(start.elapsed()));
@@ -172,24 +172,24 @@ impl<'a> Bench<'a> {
     }
 
     fn memory(&mut self, vm: &Vm) {
-        if let Some(taken) = memory::taken(vm.pid()) {
+        if let Some(memory) = memory::memory_of(vm.pid()) {
             self.figure(
                 "memory of a clone after all this, beyond the template",
-                taken.private_kib as f64 / 1024.0,
+                memory.private_kib as f64 / 1024.0,
                 "MiB",
             );
             self.figure(
                 "memory of a clone after all this, with its part of the template",
-                taken.proportional_kib as f64 / 1024.0,
+                memory.proportional_kib as f64 / 1024.0,
                 "MiB",
             );
         }
     }
 
     /// The same trials in one VM, then in two at once.
-    fn two(&mut self, mut first: Vm, kept: &Kept) -> anyhow::Result<()> {
+    fn two(&mut self, mut first: Vm, template: &TemplateHandle) -> anyhow::Result<()> {
         let (spec, deadline) = (self.spec(), self.deadline());
-        let mut second = kept.template().copy(&spec, deadline)?.wake(deadline)?;
+        let mut second = template.template().copy(&spec, deadline)?.wake(deadline)?;
         self.trial(&mut second, Engine::Criu, None)?;
         let count = self.args.trials;
         let numbers = self.next..;
@@ -291,7 +291,7 @@ impl<'a> Bench<'a> {
 type Stages = BTreeMap<String, Vec<f64>>;
 
 fn engine() -> Engine {
-    Engine::Reference { fault: None, without_statmount: false, way: MountWay::default() }
+    Engine::Reference { fault: None, without_statmount: false, way: DetachMethod::default() }
 }
 
 fn request(trial: u64, engine: Engine, limit: Duration) -> TrialRequest {

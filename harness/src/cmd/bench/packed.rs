@@ -18,7 +18,7 @@ use crate::judge::range::Version;
 use crate::judge::{Group, Judgement, Trial};
 use crate::machine::MachineSpec;
 use crate::run::{PACK, Policy, Task, Work, Worker, sharing};
-use crate::subject::{Manner, Parts, Subject};
+use crate::subject::{Parts, ReferenceOptions, Subject};
 
 /// Every worker does the same work so often.
 const ROUNDS: usize = 3;
@@ -119,5 +119,5 @@ impl Bench<'_> {
 }
 
 fn tasks(kernel: &str, subject: &Subject, scenarios: &[Scenario]) -> Vec<Task> {
-    Axes::default().tasks(kernel, subject, Manner::default(), scenarios)
+    Axes::default().tasks(kernel, subject, ReferenceOptions::default(), scenarios)
 }

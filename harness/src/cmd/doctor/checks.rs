@@ -89,7 +89,7 @@ pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
     checks.push(accelerator(Some(found.as_ref().map(|(_, decision)| decision))));
     if let Ok((spec, _)) = &found {
         let quiet = std::sync::Arc::new(|_: crate::cache::progress::Step<'_>| ());
-        checks.push(template(args.shelf(quiet).and_then(|shelf| Ok(shelf.look(spec)?))));
+        checks.push(template(args.template_cache(quiet).and_then(|template_cache| Ok(template_cache.look(spec)?))));
     }
     checks
 }
@@ -98,7 +98,7 @@ pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
 pub(super) fn template<E: Display>(look: Result<String, E>) -> Check {
     const NAME: &str = "saved vm";
     match look {
-        Ok(told) => Check::ok(NAME, told),
+        Ok(place) => Check::ok(NAME, place),
         Err(error) => Check::warn(NAME, error.to_string(), "every VM boots, which takes some seconds each"),
     }
 }

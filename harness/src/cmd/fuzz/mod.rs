@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Program;
-use scenarios::live::{Terms, Without};
+use scenarios::live::{Limits, Without};
 
 use super::Usage;
 use super::machines::MachineArgs;
@@ -20,12 +20,12 @@ use super::plan::{self, Axes};
 use super::run::progress;
 use crate::exit;
 use crate::fuzz::draw::Wanted;
-use crate::fuzz::{Campaign, Every, Seen, Settings, Side, State, buckets};
+use crate::fuzz::{Campaign, Every, KnownFailures, Settings, Side, State, buckets};
 use crate::judge::range::Version;
 use crate::judge::{Judgement, Signature, Trial};
 use crate::machine::Backend;
 use crate::run::{Policy, Work};
-use crate::subject::{self, Manner, Subject};
+use crate::subject::{self, ReferenceOptions, Subject};
 use view::View;
 
 /// Find what nobody wrote down: run generated programs, for hours, unattended.
@@ -192,7 +192,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
             kernel: (*kernel).clone(),
             subject: subject.to_string(),
         },
-        engine: subject.engine(Manner::default()),
+        engine: subject.engine(ReferenceOptions::default()),
     };
     let sides: Vec<Side> = pairs.iter().map(side).collect();
     let what = what(args, &subjects, &kernels, flavor) + &every(args, sides.len())?;
@@ -210,12 +210,12 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let parts: Vec<_> = subjects.iter().map(|subject| subject.prepare(&store)).collect::<Result<_, _>>()?;
     let folder = args.machines.work_folder()?;
     let own = args.machines.backend == Backend::Vm || crate::host::is_root();
-    let terms = Terms {
+    let limits = Limits {
         own_root: flavor != Flavor::Host,
         privileged: own,
         disks: own,
         without: args.without,
-        ..Terms::default()
+        ..Limits::default()
     };
     let workers = args.machines.workers(usize::MAX);
     let workers = if args.differential { workers.div_ceil(sides.len()) } else { workers.max(sides.len()) };
@@ -232,15 +232,20 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         true => (ALONE_WITH_CRIU, OTHER_LIFECYCLE_WITH_CRIU),
         false => (ALONE, OTHER_LIFECYCLE),
     };
-    let wanted = Wanted { terms, disks, memory, alone, controls: args.controls };
+    let wanted = Wanted { limits, disks, memory, alone, controls: args.controls };
     let depth = args.exhaustive.map(usize::from);
     let every = depth.map(|depth| Every::new(depth, wanted, args.programs, &mut state));
     let lifecycles = match (&args.axes.lifecycle[..], &every) {
         ([], Some(_)) => vec![Lifecycle::DumpRestore],
         (given, _) => given.to_vec(),
     };
-    let seen = Seen::default();
-    state.buckets.iter().map(|bucket| &bucket.signature).chain(&known).for_each(|signature| seen.add(signature));
+    let known_failures = KnownFailures::default();
+    state
+        .buckets
+        .iter()
+        .map(|bucket| &bucket.signature)
+        .chain(&known)
+        .for_each(|signature| known_failures.add(signature));
     let settings = Settings {
         folder: args.state.clone(),
         time: args.time,
@@ -255,7 +260,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         lifecycles,
         other_lifecycle,
         known,
-        seen: &seen,
+        known_failures: &known_failures,
     };
     // Programs of every filesystem may come up.
     let catalogue = super::select::select(&[], &tree)?;
@@ -268,7 +273,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     let stop = AtomicBool::new(false);
     let queue = Mutex::new(VecDeque::new());
     let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
-        seen.expect(expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement))
+        known_failures.expect(expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement))
     };
     let work = Work {
         tasks: &queue,

@@ -24,7 +24,7 @@ pub(super) struct View<'a> {
     args: &'a FuzzArgs,
     bar: Option<ProgressBar>,
     start: (Instant, u64),
-    told: Instant,
+    reported: Instant,
     paged: Option<Instant>,
     buckets: BTreeSet<Signature>,
     last: Option<Instant>,
@@ -45,7 +45,7 @@ impl<'a> View<'a> {
         });
         let buckets = state.buckets.iter().map(|bucket| bucket.signature.clone()).collect();
         let now = Instant::now();
-        Self { args, bar, start: (now, state.programs), told: now, paged: None, buckets, last: None }
+        Self { args, bar, start: (now, state.programs), reported: now, paged: None, buckets, last: None }
     }
 
     pub(super) fn show(&mut self, state: &State) {
@@ -61,8 +61,8 @@ impl<'a> View<'a> {
         let line = self.line(state);
         if let Some(bar) = &self.bar {
             bar.set_message(line);
-        } else if self.told.elapsed() >= HEARTBEAT {
-            self.told = Instant::now();
+        } else if self.reported.elapsed() >= HEARTBEAT {
+            self.reported = Instant::now();
             eprintln!("{line}");
         }
         if self.paged.is_none_or(|paged| paged.elapsed() >= PAGE) {
@@ -82,7 +82,7 @@ impl<'a> View<'a> {
             0 => String::new(),
             arcs => format!(", {arcs} arcs"),
         };
-        let every = state.every.as_ref().map_or_else(String::new, |every| format!("; {}", every.told(state.next)));
+        let every = state.every.as_ref().map_or_else(String::new, |every| format!("; {}", every.describe(state.next)));
         format!(
             "{} programs, {rate:.1}/s, {} features{arcs}, {} findings{last}, {} known, {} left out, {} resets{every}",
             state.programs,

@@ -28,7 +28,7 @@ pub(super) enum Outcome {
 
 /// One run of a trial.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct RunOutcome {
     pub(super) outcome: Outcome,
     /// What differed, in a form that is the same in each run.
     pub(super) signs: BTreeSet<String>,
@@ -56,7 +56,7 @@ pub(super) enum Change {
     Same,
 }
 
-impl Seen {
+impl RunOutcome {
     /// A run's judgement, expectations not applied or taken back.
     pub(super) fn of(judgement: Judgement) -> Self {
         let applied = judgement.clone();
@@ -109,12 +109,12 @@ pub(super) fn sign(difference: &Difference) -> String {
 
 /// Compares the runs of both sides; runs that tell nothing do not count, and where no others are left nothing is
 /// decided.
-pub(super) fn compare(base: &[Seen], candidate: &[Seen]) -> Change {
-    let known = |seen: &[Seen]| seen.iter().filter(|one| !one.is_unknown()).cloned().collect::<Vec<_>>();
+pub(super) fn compare(base: &[RunOutcome], candidate: &[RunOutcome]) -> Change {
+    let known = |runs: &[RunOutcome]| runs.iter().filter(|one| !one.is_unknown()).cloned().collect::<Vec<_>>();
     let (base, candidate) = (known(base), known(candidate));
-    let unsupported = |seen: &[Seen]| seen.iter().all(|one| matches!(one.outcome, Outcome::Unsupported));
-    let passed = |seen: &[Seen]| seen.iter().all(Seen::passed);
-    let failed = |seen: &[Seen]| seen.iter().all(|one| one.kind().is_some());
+    let unsupported = |runs: &[RunOutcome]| runs.iter().all(|one| matches!(one.outcome, Outcome::Unsupported));
+    let passed = |runs: &[RunOutcome]| runs.iter().all(RunOutcome::passed);
+    let failed = |runs: &[RunOutcome]| runs.iter().all(|one| one.kind().is_some());
     match () {
         () if base.is_empty() || candidate.is_empty() => Change::Undecided,
         () if unsupported(&base) && unsupported(&candidate) => Change::Unsupported,
@@ -133,9 +133,10 @@ pub(super) fn compare(base: &[Seen], candidate: &[Seen]) -> Change {
 }
 
 /// Worse or better when every failure of one side costs more than each of the other.
-fn by_severity(base: &[Seen], candidate: &[Seen]) -> Option<Change> {
-    let severities =
-        |seen: &[Seen]| seen.iter().filter_map(Seen::kind).map(FailureKind::severity).collect::<BTreeSet<_>>();
+fn by_severity(base: &[RunOutcome], candidate: &[RunOutcome]) -> Option<Change> {
+    let severities = |runs: &[RunOutcome]| {
+        runs.iter().filter_map(RunOutcome::kind).map(FailureKind::severity).collect::<BTreeSet<_>>()
+    };
     let (base, candidate) = (severities(base), severities(candidate));
     match () {
         () if candidate.first() > base.last() => Some(Change::Worse),
@@ -145,8 +146,8 @@ fn by_severity(base: &[Seen], candidate: &[Seen]) -> Option<Change> {
 }
 
 /// Worse or better when every failed restore of one side did something besides, and none of the other.
-fn by_harm(base: &[Seen], candidate: &[Seen]) -> Option<Change> {
-    let harmed = |seen: &[Seen]| seen.iter().map(|one| one.judgement.is_harmed_by_restore()).collect::<Vec<_>>();
+fn by_harm(base: &[RunOutcome], candidate: &[RunOutcome]) -> Option<Change> {
+    let harmed = |runs: &[RunOutcome]| runs.iter().map(|one| one.judgement.is_harmed_by_restore()).collect::<Vec<_>>();
     let (base, candidate) = (harmed(base), harmed(candidate));
     let (every, none) = (|all: &[bool]| all.iter().all(|one| *one), |all: &[bool]| all.iter().all(|one| !*one));
     match () {
@@ -158,8 +159,8 @@ fn by_harm(base: &[Seen], candidate: &[Seen]) -> Option<Change> {
 
 /// Whether two failures are not the same: something differs with one side in every run and with the other in none; or,
 /// where nothing was compared, the failures have no signature in common.
-fn differ(base: &[Seen], candidate: &[Seen]) -> bool {
-    let signatures = |seen: &[Seen]| seen.iter().map(|one| one.signature.clone()).collect::<BTreeSet<_>>();
+fn differ(base: &[RunOutcome], candidate: &[RunOutcome]) -> bool {
+    let signatures = |runs: &[RunOutcome]| runs.iter().map(|one| one.signature.clone()).collect::<BTreeSet<_>>();
     let nothing_seen = base.iter().chain(candidate).all(|one| one.signs.is_empty());
     match nothing_seen {
         true => signatures(base).is_disjoint(&signatures(candidate)),
@@ -168,15 +169,15 @@ fn differ(base: &[Seen], candidate: &[Seen]) -> bool {
 }
 
 /// What differed in any of the runs.
-pub(super) fn ever(seen: &[Seen]) -> BTreeSet<String> {
-    seen.iter().flat_map(|one| one.signs.iter().cloned()).collect()
+pub(super) fn ever(runs: &[RunOutcome]) -> BTreeSet<String> {
+    runs.iter().flat_map(|one| one.signs.iter().cloned()).collect()
 }
 
 /// What differed in all of them.
-fn always(seen: &[Seen]) -> BTreeSet<String> {
-    let mut runs = seen.iter().map(|one| one.signs.clone());
-    let first = runs.next().unwrap_or_default();
-    runs.fold(first, |common, next| common.intersection(&next).cloned().collect())
+fn always(runs: &[RunOutcome]) -> BTreeSet<String> {
+    let mut signs = runs.iter().map(|one| one.signs.clone());
+    let first = signs.next().unwrap_or_default();
+    signs.fold(first, |common, next| common.intersection(&next).cloned().collect())
 }
 
 #[cfg(test)]
@@ -197,35 +198,35 @@ mod tests {
         }
     }
 
-    fn seen(verdict: Verdict, differences: &[&str]) -> Seen {
+    fn one_run(verdict: Verdict, differences: &[&str]) -> RunOutcome {
         let differences = differences.iter().map(|got| difference(got)).collect();
-        Seen::of(Judgement { differences, ..Judgement::plain(verdict, "") })
+        RunOutcome::of(Judgement { differences, ..Judgement::plain(verdict, "") })
     }
 
     const DUMP: Verdict = Verdict::Fail(FailureKind::DumpFailed);
     const PATH: Verdict = Verdict::Fail(FailureKind::WrongPath);
 
-    fn pass() -> Seen {
-        seen(Verdict::Pass, &[])
+    fn pass() -> RunOutcome {
+        one_run(Verdict::Pass, &[])
     }
 
     #[test]
     fn a_pass_that_became_a_failure_is_worse_and_the_reverse_better() {
-        let dump = seen(DUMP, &[]);
+        let dump = one_run(DUMP, &[]);
         assert_eq!(compare(&[pass()], std::slice::from_ref(&dump)), Change::Worse);
         assert_eq!(compare(std::slice::from_ref(&dump), &[pass(), pass()]), Change::Better);
         assert_eq!(compare(&[pass()], &[pass()]), Change::Same);
         assert_eq!(
-            compare(std::slice::from_ref(&dump), &[seen(Verdict::Xfail(FailureKind::DumpFailed), &[])]),
+            compare(std::slice::from_ref(&dump), &[one_run(Verdict::Xfail(FailureKind::DumpFailed), &[])]),
             Change::Same
         );
     }
 
     #[test]
     fn a_failure_that_costs_more_is_worse() {
-        let failed = |kind| seen(Verdict::Fail(kind), &[]);
+        let failed = |kind| one_run(Verdict::Fail(kind), &[]);
         let (refused, lost) = (failed(FailureKind::DumpFailed), failed(FailureKind::RestoreFailed));
-        let (wrong, crash) = (seen(PATH, &["/x"]), failed(FailureKind::Crash));
+        let (wrong, crash) = (one_run(PATH, &["/x"]), failed(FailureKind::Crash));
         let order = [refused, lost, wrong, crash];
         for (at, one) in order.iter().enumerate() {
             for other in &order[at + 1..] {
@@ -244,7 +245,7 @@ mod tests {
         let failed = |all: &[&str]| {
             let left = |got: &&str| Difference { kind: FailureKind::HarmedByRestore, ..difference(got) };
             let differences = all.iter().map(left).collect();
-            vec![Seen::of(Judgement { differences, ..Judgement::plain(lost, "no") })]
+            vec![RunOutcome::of(Judgement { differences, ..Judgement::plain(lost, "no") })]
         };
         let (clean, left) = (failed(&[]), failed(&["directory /tmp/.criu.aB3dE6"]));
         assert_eq!(compare(&clean, &left), Change::Worse);
@@ -256,30 +257,30 @@ mod tests {
 
     #[test]
     fn another_message_is_differently_bad() {
-        let said = |text: &str| Seen::of(Judgement::plain(DUMP, text));
+        let said = |text: &str| RunOutcome::of(Judgement::plain(DUMP, text));
         assert_eq!(compare(&[said("no 17")], &[said("no 18")]), Change::Same);
         assert_eq!(compare(&[said("no 17")], &[said("not at all")]), Change::Different);
     }
 
     #[test]
     fn failures_of_one_kind_differ_by_what_was_seen() {
-        let one = |got| seen(PATH, &[got]);
+        let one = |got| one_run(PATH, &[got]);
         assert_eq!(compare(&[one("/t/1/x")], &[one("/t/27/x")]), Change::Same);
         assert_eq!(compare(&[one("/x")], &[one("/y")]), Change::Different);
-        assert_eq!(compare(&[one("/x")], &[seen(PATH, &["/x", "/y"])]), Change::Different);
+        assert_eq!(compare(&[one("/x")], &[one_run(PATH, &["/x", "/y"])]), Change::Different);
         // What the base itself shows now and then is nothing new.
-        assert_eq!(compare(&[one("/x"), seen(PATH, &["/x", "/y"])], &[seen(PATH, &["/x", "/y"])]), Change::Same);
+        assert_eq!(compare(&[one("/x"), one_run(PATH, &["/x", "/y"])], &[one_run(PATH, &["/x", "/y"])]), Change::Same);
         let late = Difference { comparison: "file-times".into(), ..difference("17.5") };
         assert_eq!(sign(&late), sign(&Difference { got: "18.5".into(), ..late.clone() }));
     }
 
     #[test]
     fn what_comes_and_goes_is_undecided_and_what_is_unknown_does_not_count() {
-        let error = seen(Verdict::Error, &[]);
-        assert_eq!(compare(&[pass()], &[pass(), seen(DUMP, &[])]), Change::Undecided);
+        let error = one_run(Verdict::Error, &[]);
+        assert_eq!(compare(&[pass()], &[pass(), one_run(DUMP, &[])]), Change::Undecided);
         assert_eq!(compare(&[pass()], std::slice::from_ref(&error)), Change::Undecided);
-        assert_eq!(compare(&[pass(), error], &[seen(DUMP, &[])]), Change::Worse);
-        let unsupported = seen(Verdict::Unsupported, &[]);
+        assert_eq!(compare(&[pass(), error], &[one_run(DUMP, &[])]), Change::Worse);
+        let unsupported = one_run(Verdict::Unsupported, &[]);
         assert_eq!(
             compare(std::slice::from_ref(&unsupported), std::slice::from_ref(&unsupported)),
             Change::Unsupported

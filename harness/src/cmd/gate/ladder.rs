@@ -3,7 +3,7 @@
 use crate::causes::case::is_restored;
 use crate::report::comparison::Ladders;
 
-use super::compare::Seen;
+use super::compare::RunOutcome;
 use super::rounds::Pair;
 
 /// Of these pairs.
@@ -19,8 +19,8 @@ pub(super) fn of<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Ladders {
 }
 
 /// Whether the process came back in every run that says something; none where no run does.
-fn restored(seen: &[Seen]) -> Option<bool> {
-    let mut telling = seen.iter().filter(|one| !one.is_unknown()).peekable();
-    telling.peek()?;
-    Some(telling.all(|one| is_restored(&one.applied)))
+fn restored(runs: &[RunOutcome]) -> Option<bool> {
+    let mut known = runs.iter().filter(|one| !one.is_unknown()).peekable();
+    known.peek()?;
+    Some(known.all(|one| is_restored(&one.applied)))
 }

@@ -7,7 +7,7 @@
 //! - `saved`: a base that was run before
 //! - `runs`: two runs that are over, for `report --against`
 //! - `ladder`: what comes back with each
-//! - `tell`: what is told of a pair
+//! - `render`: the entry of a pair in the comparison
 //!
 //! Both subjects run at the same time, each on machines of its own. So a slow minute of the host
 //! slows both. The gate uses the judge's results before expectations. Expectations only decide, as
@@ -20,11 +20,11 @@
 
 mod compare;
 mod ladder;
+mod render;
 mod rounds;
 pub(super) mod runs;
 mod saved;
 mod side;
-mod tell;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -38,19 +38,19 @@ use scenarios::visible::is_control;
 
 use super::Usage;
 use super::machines::{MachineArgs, work_folder};
+use super::output::comparisons;
 use super::plan::{self, Axes};
 use super::run::progress;
 use super::select::{select, select_with_controls};
-use super::telling::comparisons;
 use crate::report::Wanted;
-use crate::report::aside::say;
 use crate::report::comparison::Comparison;
 use crate::report::epilogue;
+use crate::report::notices::say;
 use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::run::Task;
 use crate::run::order::teaching_first;
-use crate::subject::{self, Identity, Manner, Parts, Subject, UnknownSubject};
-use rounds::{Course, Runner};
+use crate::subject::{self, Identity, Parts, ReferenceOptions, Subject, UnknownSubject};
+use rounds::{GateRun, Runner};
 use saved::Saved;
 
 /// Compare two subjects: what got worse, what got better.
@@ -193,7 +193,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     let scenarios = chosen(args, &tree)?;
     let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
     let tasks = |subject: &Subject, kernel: &str| {
-        teaching_first(args.axes.tasks(kernel, subject, Manner::default(), &scenarios))
+        teaching_first(args.axes.tasks(kernel, subject, ReferenceOptions::default(), &scenarios))
     };
     let all: Vec<Task> = kernels.iter().flat_map(|kernel| tasks(&candidate, kernel)).collect();
     let saved = match &args.base {
@@ -206,17 +206,17 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     let identities = identities(base_parts.iter().chain([&parts]));
     let start = Instant::now();
     let folder = work_folder()?;
-    let mut course = Course::new(all, saved.as_ref());
+    let mut gate_run = GateRun::new(all, saved.as_ref());
     let base = saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject));
-    let comparison = |course: &Course| {
+    let comparison = |gate_run: &GateRun| {
         let seconds = start.elapsed().as_secs_f64();
         let mut comparison = Comparison::new(base.clone(), candidate.to_string(), seconds);
         comparison.interrupted = crate::process::interrupt::requested();
         comparison.subjects.clone_from(&identities);
-        let ends = course.ends();
+        let ends = gate_run.ends();
         comparison.ladder = ladder::of(ends.iter().map(|(pair, _)| *pair));
         for (pair, end) in ends {
-            tell::add(&mut comparison, pair, end, Some(&args.keep));
+            render::add(&mut comparison, pair, end, Some(&args.keep));
         }
         comparison
     };
@@ -236,9 +236,9 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
             // What earlier kernels left of the budget is shared by the later ones.
             budget: args.budget.map(|budget| budget.saturating_sub(start.elapsed()) / left),
         };
-        course.run(&runner, &mut |course| reports.write_so_far(&comparison(course)));
+        gate_run.run(&runner, &mut |gate_run| reports.write_so_far(&comparison(gate_run)));
     }
-    let comparison = comparison(&course);
+    let comparison = comparison(&gate_run);
     let text = match args.format {
         Format::Json => comparison.json(),
         Format::Human => comparison.text(Look::detect(args.color, Detail::Lines, reports.take_stdout())),

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use scenarios::capability::{Profile, profile};
 
 use super::GateArgs;
-use super::compare::{Change, Seen, compare};
+use super::compare::{Change, RunOutcome, compare};
 use super::saved::{Saved, key};
-use super::side::{Rig, Side, Specs, Told};
+use super::side::{Rig, Side, SideRun, Specs};
 use crate::judge::{Expectations, Signature, Trial};
 use crate::run::Task;
 
@@ -30,8 +30,8 @@ pub(super) struct Pair {
     pub(super) id: String,
     /// The candidate's.
     pub(super) trial: Trial,
-    pub(super) base: Vec<Seen>,
-    pub(super) candidate: Vec<Seen>,
+    pub(super) base: Vec<RunOutcome>,
+    pub(super) candidate: Vec<RunOutcome>,
     /// The folder of the candidate's failure, where it is known.
     pub(super) artifacts: Option<PathBuf>,
     /// What the program needs; empty where the reports do not say.
@@ -56,8 +56,8 @@ pub(super) enum End {
 /// A change from one cause to another; a pass counts as a cause.
 type Transition = (Change, Signature, Signature);
 
-/// All pairs of a gate.
-pub(super) struct Course {
+/// A gate under way: all its pairs.
+pub(super) struct GateRun {
     /// In the order of their importance.
     order: Vec<String>,
     pairs: HashMap<String, Pair>,
@@ -78,8 +78,8 @@ impl Pair {
     pub(super) fn of_runs(
         id: String,
         trial: Trial,
-        base: Vec<Seen>,
-        candidate: Vec<Seen>,
+        base: Vec<RunOutcome>,
+        candidate: Vec<RunOutcome>,
         artifacts: Option<PathBuf>,
         profile: Profile,
     ) -> Self {
@@ -99,7 +99,8 @@ impl Pair {
     fn transition(&self) -> Option<Transition> {
         let change = self.change();
         let is_same = matches!(change, Change::Same | Change::Unsupported | Change::Undecided);
-        let last = |seen: &[Seen]| seen.iter().rev().find(|one| !one.is_unknown()).map(|one| one.signature.clone());
+        let last =
+            |runs: &[RunOutcome]| runs.iter().rev().find(|one| !one.is_unknown()).map(|one| one.signature.clone());
         if is_same { None } else { Some((change, last(&self.base)?, last(&self.candidate)?)) }
     }
 
@@ -118,8 +119,8 @@ impl Pair {
             Change::Undecided => {
                 let settled = if saved { compare(&self.base, again.1) } else { compare(again.0, again.1) };
                 match settled {
-                    Change::Same | Change::Unsupported if again.1.len() > 1 => End::Flaky(self.told()),
-                    _ => End::Undecided(self.told()),
+                    Change::Same | Change::Unsupported if again.1.len() > 1 => End::Flaky(self.describe()),
+                    _ => End::Undecided(self.describe()),
                 }
             }
             change if self.transition().is_some_and(|transition| confirmed.contains(&transition)) => {
@@ -131,11 +132,11 @@ impl Pair {
     }
 
     /// `base pass in 2 of 2 runs, candidate pass in 1 of 3`, and what else was said.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let unknown = self.base.iter().chain(&self.candidate).find(|one| one.is_unknown());
-        let count = |seen: &[Seen]| {
-            let passed = seen.iter().filter(|one| matches!(one.outcome, super::compare::Outcome::Pass)).count();
-            format!("passed in {passed} of {}", seen.len())
+        let count = |runs: &[RunOutcome]| {
+            let passed = runs.iter().filter(|one| matches!(one.outcome, super::compare::Outcome::Pass)).count();
+            format!("passed in {passed} of {}", runs.len())
         };
         let counts = format!("base {} runs, candidate {}", count(&self.base), count(&self.candidate));
         match unknown {
@@ -145,11 +146,11 @@ impl Pair {
     }
 }
 
-impl Course {
+impl GateRun {
     pub(super) fn new(tasks: Vec<Task>, saved: Option<&Saved>) -> Self {
         let pair = |task: Task| {
             let key = key(&task);
-            let base: Vec<Seen> = saved.and_then(|saved| saved.seen.get(&key).cloned()).into_iter().collect();
+            let base: Vec<RunOutcome> = saved.and_then(|saved| saved.runs.get(&key).cloned()).into_iter().collect();
             let profile = profile(&task.scenario.program);
             (key.clone(), Pair::of_runs(key, task.trial, base, Vec::new(), None, profile))
         };
@@ -228,9 +229,9 @@ impl Course {
             keep: again.then_some(runner.args.keep.as_path()),
         };
         let mut done = 0;
-        rig.run(sides, &mut |Told { side, key, seen }| {
+        rig.run(sides, &mut |SideRun { side, key, outcome }| {
             let Some(pair) = self.pairs.get_mut(&key) else { return };
-            if side == 0 { &mut pair.candidate } else { &mut pair.base }.push(seen);
+            if side == 0 { &mut pair.candidate } else { &mut pair.base }.push(outcome);
             let both = self.saved || pair.base.len() == pair.candidate.len();
             if both {
                 done += 1;

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use scenarios::capability::Profile;
 
-use super::compare::{Change, Seen, compare};
+use super::compare::{Change, RunOutcome, compare};
+use super::render::add;
 use super::rounds::{End, Pair};
-use super::tell::add;
 use crate::judge::{Trial, Verdict};
 use crate::report::Finished;
 use crate::report::comparison::Comparison;
@@ -25,7 +25,7 @@ pub(in crate::cmd) struct SavedSide {
 /// What a side says of one trial.
 struct Results {
     trial: Trial,
-    seen: Vec<Seen>,
+    outcomes: Vec<RunOutcome>,
     /// The programs that ran; nothing for those of a report that does not tell.
     programs: BTreeSet<Option<String>>,
     artifacts: Option<PathBuf>,
@@ -69,10 +69,10 @@ pub(in crate::cmd) fn compare_runs(base: SavedSide, candidate: SavedSide) -> Res
         };
         let programs: BTreeSet<_> = old.programs.union(&new.programs).collect();
         let same_program = programs.len() == 1 && !programs.contains(&None);
-        let pair = Pair::of_runs(id, new.trial, old.seen, new.seen, new.artifacts, new.profile);
+        let pair = Pair::of_runs(id, new.trial, old.outcomes, new.outcomes, new.artifacts, new.profile);
         let end = match compare(&pair.base, &pair.candidate) {
             _ if !same_program => End::Undecided("not the same program in both, as far as they tell".to_owned()),
-            Change::Undecided => End::Undecided(pair.told()),
+            Change::Undecided => End::Undecided(pair.describe()),
             change => End::Change(change),
         };
         add(&mut comparison, &pair, end, None);
@@ -102,9 +102,9 @@ fn results(side: SavedSide, naming: Naming) -> Result<(Vec<String>, HashMap<Stri
         let id = naming.of(&trial);
         let of_trial = results.entry(id.clone()).or_insert_with(|| {
             order.push(id);
-            Results { trial, seen: Vec::new(), programs: BTreeSet::new(), artifacts: None, profile }
+            Results { trial, outcomes: Vec::new(), programs: BTreeSet::new(), artifacts: None, profile }
         });
-        of_trial.seen.push(Seen::of(judgement));
+        of_trial.outcomes.push(RunOutcome::of(judgement));
         of_trial.programs.insert(digest);
         of_trial.artifacts = artifacts.or(of_trial.artifacts.take());
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::Usage;
-use super::compare::Seen;
+use super::compare::RunOutcome;
 use crate::report::Finished;
 use crate::report::merge::read;
 use crate::report::record::digest;
@@ -18,7 +18,7 @@ pub(super) struct Saved {
     /// The subject that it is about.
     pub(super) subject: String,
     /// By the trial without its subject.
-    pub(super) seen: HashMap<String, Seen>,
+    pub(super) runs: HashMap<String, RunOutcome>,
 }
 
 /// A trial without its subject: what both sides have in common.
@@ -57,9 +57,9 @@ impl Saved {
             let finished = Finished::try_from(trial).map_err(|error| refuse(error.to_string()))?;
             let task = |subject: String| crate::judge::Trial { subject, ..finished.trial.clone() };
             let id = task(String::new()).to_string();
-            records.insert(id.trim_end_matches('/').to_owned(), (program, Seen::of(finished.judgement)));
+            records.insert(id.trim_end_matches('/').to_owned(), (program, RunOutcome::of(finished.judgement)));
         }
-        let (mut missing, mut changed, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
+        let (mut missing, mut changed, mut runs) = (Vec::new(), Vec::new(), HashMap::new());
         for task in tasks {
             let key = key(task);
             let program = digest(&scenarios::text::print_scenario(&task.scenario));
@@ -72,7 +72,7 @@ impl Saved {
                             .to_owned(),
                     ));
                 }
-                Some((_, judged)) => drop(seen.insert(key, judged)),
+                Some((_, judged)) => drop(runs.insert(key, judged)),
             }
         }
         let mut wrong = Vec::new();
@@ -84,7 +84,7 @@ impl Saved {
             wrong.push(format!("the program has changed since of {}", some(&changed)));
         }
         if wrong.is_empty() {
-            return Ok(Saved { subject, seen });
+            return Ok(Saved { subject, runs });
         }
         let what = wrong.join("; ");
         Err(refuse(format!("{what}. Run the base again, or choose trials that it has")))

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::compare::Seen;
+use super::compare::RunOutcome;
 use super::saved::key;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial, Verdict};
@@ -42,15 +42,15 @@ pub(super) struct Rig<'a> {
 }
 
 /// A run of a trial on the side of this number.
-pub(super) struct Told {
+pub(super) struct SideRun {
     pub(super) side: usize,
     pub(super) key: String,
-    pub(super) seen: Seen,
+    pub(super) outcome: RunOutcome,
 }
 
 impl Rig<'_> {
-    /// Runs the tasks of all sides; `tell` gets each run as it ends. What was not begun is told of nowhere.
-    pub(super) fn run(&self, sides: Vec<Side<'_>>, tell: &mut dyn FnMut(Told)) {
+    /// Runs the tasks of all sides; `on_run` gets each run as it ends. A trial that was not begun has no run.
+    pub(super) fn run(&self, sides: Vec<Side<'_>>, on_run: &mut dyn FnMut(SideRun)) {
         // What the judge said before expectations: machines are thrown away by what is expected, gates go by what is.
         let raw: Mutex<HashMap<String, Judgement>> = Mutex::default();
         let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
@@ -113,7 +113,7 @@ impl Rig<'_> {
                 };
                 let applied = over.judgement.clone();
                 self.keep(*over, &judgement);
-                tell(Told { side, key, seen: Seen::with_known(judgement, applied) });
+                on_run(SideRun { side, key, outcome: RunOutcome::with_known(judgement, applied) });
             }
         });
     }

@@ -23,10 +23,10 @@ use super::image::StoreArgs;
 use super::machines::{MachineArgs, work_folder};
 use super::select::select;
 use crate::exit;
-use crate::judge::{FailureKind, Judgement, Tally, Trial, Verdict, Walk, comparisons};
+use crate::judge::{Ablation, FailureKind, Judgement, Tally, Trial, Verdict, comparisons};
 use crate::machine::{Backend, MachineSpec};
 use crate::run::{News, Over, Policy, Task, Work};
-use crate::subject::{Manner, Parts, Subject};
+use crate::subject::{Parts, ReferenceOptions, Subject};
 use crate::vm::AcceleratorChoice;
 pub use lacks::LackRecord;
 use lacks::Lacks;
@@ -122,10 +122,10 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
         Backend::Host => Box::new(machines.host_agents(&store, &scenarios)?),
         Backend::Vm => Box::new(machines.vms(&store, &kernel, &Parts::plain(&store), folder.path())?),
     };
-    let mut course = Course::new(&faults, lacks, args);
-    course.run(tasks, &machines, &*specs)?;
+    let mut selftest = SelftestRun::new(&faults, lacks, args);
+    selftest.run(tasks, &machines, &*specs)?;
     let interrupted = crate::process::interrupt::requested();
-    let record = course.record();
+    let record = selftest.record();
     write(args.format, &record, &mut io::stdout())?;
     let survived = record.total - record.caught;
     let dead = if args.fault.is_empty() { record.dead() } else { 0 };
@@ -157,7 +157,8 @@ fn tasks(
     (faults, lacks): (&[&Description], &Lacks),
     scenarios: &[Scenario],
 ) -> VecDeque<Task> {
-    let manner = Manner { without_statmount: args.without_statmount, ..Manner::default() };
+    let reference_options =
+        ReferenceOptions { without_statmount: args.without_statmount, ..ReferenceOptions::default() };
     let task = |fault: Option<Fault>, lifecycle: Lifecycle, scenario: &Scenario| {
         let subject = Subject::Reference(fault);
         let trial = Trial {
@@ -168,7 +169,7 @@ fn tasks(
             kernel: kernel.to_owned(),
             subject: subject.to_string(),
         };
-        Task { trial, scenario: scenario.clone(), engine: subject.engine(manner) }
+        Task { trial, scenario: scenario.clone(), engine: subject.engine(reference_options) }
     };
     let likely =
         |fault: &Description, scenario: &Scenario| fault.likely.iter().any(|part| scenario.name.contains(part));
@@ -197,20 +198,20 @@ fn tasks(
 }
 
 /// The run under way.
-struct Course {
+struct SelftestRun {
     faults: Vec<FaultRecord>,
     subjects: Vec<String>,
     all: bool,
     /// Every fault is tried: what no fault needs is told.
     every: bool,
     /// One for each fault, when comparisons are walked through.
-    walks: Vec<Walk>,
+    ablations: Vec<Ablation>,
     lacks: Lacks,
     clean: Tally,
     failures: Vec<(String, String)>,
 }
 
-impl Course {
+impl SelftestRun {
     fn new(faults: &[&Description], lacks: Lacks, args: &SelftestArgs) -> Self {
         let record = |fault: &&Description| FaultRecord {
             name: fault.name,
@@ -218,12 +219,12 @@ impl Course {
             text: fault.text,
             ..FaultRecord::default()
         };
-        Course {
+        SelftestRun {
             faults: faults.iter().map(record).collect(),
             subjects: faults.iter().map(|fault| Subject::Reference(Some(fault.fault)).to_string()).collect(),
             all: args.all,
             every: args.fault.is_empty(),
-            walks: faults.iter().filter(|_| args.comparisons).map(|fault| Walk::new(fault.kind)).collect(),
+            ablations: faults.iter().filter(|_| args.comparisons).map(|fault| Ablation::new(fault.kind)).collect(),
             lacks,
             clean: Tally::default(),
             failures: Vec::new(),
@@ -299,14 +300,14 @@ impl Course {
         }
         if let Some(report) = &over.report
             && fault::NEEDS_STATMOUNT.iter().any(|known| known.to_string() == fault.name)
-            && !Walk::tells_statmount(report)
+            && !Ablation::has_statmount(report)
         {
             fault.not_tried = Some("this kernel has no statmount(STATMOUNT_BY_FD)");
             return Some(trial.subject.clone());
         }
         fault.trials += 1;
-        if let (Some(walk), Some(report)) = (self.walks.get_mut(index), &over.report) {
-            walk.add(&over.task.scenario, trial.lifecycle, report);
+        if let (Some(ablation), Some(report)) = (self.ablations.get_mut(index), &over.report) {
+            ablation.add(&over.task.scenario, trial.lifecycle, report);
         }
         match judgement.verdict {
             Verdict::Xfail(_) => fault.caught_by.push(trial.scenario.clone()),
@@ -316,8 +317,8 @@ impl Course {
             }
             _ => {}
         }
-        let enough = match self.walks.get(index) {
-            Some(walk) => walk.is_settled(),
+        let enough = match self.ablations.get(index) {
+            Some(ablation) => ablation.is_settled(),
             None => !fault.caught_by.is_empty() && !self.all,
         };
         enough.then(|| trial.subject.clone())
@@ -342,15 +343,15 @@ impl Course {
 
     fn comparisons(&self) -> Vec<ComparisonRecord> {
         let needs = |name: &'static str| {
-            let with = self.faults.iter().zip(&self.walks);
-            with.filter(|(_, walk)| walk.needs().any(|row| row == name)).map(|(fault, _)| fault.name).collect()
+            let with = self.faults.iter().zip(&self.ablations);
+            with.filter(|(_, ablation)| ablation.needs().any(|row| row == name)).map(|(fault, _)| fault.name).collect()
         };
         let row = |name: &'static str| ComparisonRecord {
             name,
             needed_by: needs(name),
-            shown: self.walks.iter().any(|walk| walk.shows(name)),
+            shown: self.ablations.iter().any(|ablation| ablation.shows(name)),
         };
-        let rows = comparisons::ALL.iter().filter(|_| !self.walks.is_empty());
+        let rows = comparisons::ALL.iter().filter(|_| !self.ablations.is_empty());
         rows.map(|comparison| row(comparison.name)).filter(|row| self.every || !row.needed_by.is_empty()).collect()
     }
 }

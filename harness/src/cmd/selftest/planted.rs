@@ -24,7 +24,7 @@ const STEPS: usize = 8;
 
 /// What `fuzz --format json` says, as far as it is needed here.
 #[derive(Deserialize)]
-struct Told {
+struct FuzzOutput {
     programs: u64,
     buckets: Vec<Bucket>,
 }
@@ -111,11 +111,11 @@ fn campaign(args: &SelftestArgs, fault: &'static Description) -> anyhow::Result<
     let mut command = this_program(args, fault, "fuzz", &subject)?;
     command.args(["--seed", SEED, "--time", TIME, "--first", "--format", "json", "--state"]).arg(folder.path());
     let output = command.output().context("running a campaign")?;
-    let told: Told = serde_json::from_slice(&output.stdout).with_context(|| {
+    let output: FuzzOutput = serde_json::from_slice(&output.stdout).with_context(|| {
         format!("the campaign for {subject} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr))
     })?;
-    let mut row = Row { fault: fault.name, programs: told.programs, ..Row::default() };
-    for bucket in told.buckets {
+    let mut row = Row { fault: fault.name, programs: output.programs, ..Row::default() };
+    for bucket in output.buckets {
         let file = folder.path().join("found.scn");
         std::fs::write(&file, &bucket.program).with_context(|| format!("writing {}", file.display()))?;
         let clean = this_program(args, fault, "run", "reference")?.arg(&file).output().context("running a finding")?;

@@ -25,15 +25,15 @@ use scenarios::Scenario;
 
 use super::Usage;
 use super::machines::{MachineArgs, work_folder};
-use super::one::{One, as_it_was, one};
 use super::plan::{self, Axes, single};
+use super::saved_trial::{NamedTrial, as_it_was, named_trial};
 use crate::host::KERNEL_PREFIX;
 use crate::judge::Trial;
 use crate::machine::Backend;
 use crate::report::epilogue::plain;
 use crate::run::patience::{Ended, Heard, Patience};
 use crate::run::{ACTION_TIME_LIMIT, BOOT_TIME_LIMIT};
-use crate::subject::{Manner, Parts, Subject};
+use crate::subject::{Parts, ReferenceOptions, Subject};
 use crate::vm::{Vm, VmSpec};
 
 /// Open a shell in a VM, beside the process of a trial as it is at some moment.
@@ -90,9 +90,9 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
         return Err(Usage("a shell needs a VM: leave --backend away".to_owned()).into());
     }
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let meant = args.what.as_deref().map(|word| one(word, &tree)).transpose()?;
+    let meant = args.what.as_deref().map(|word| named_trial(word, &tree)).transpose()?;
     let (mut subject, mut axes) = (Vec::from_iter(args.subject.clone()), args.axes.clone());
-    if let Some(One { saved: Some(record), .. }) = &meant {
+    if let Some(NamedTrial { saved: Some(record), .. }) = &meant {
         as_it_was(record, &mut subject, &mut axes, Backend::Vm)?;
         if record.kernel.starts_with(KERNEL_PREFIX) {
             eprintln!("the trial ran on the kernel of a machine; the shell is in a VM");
@@ -130,7 +130,7 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
         program: scenarios::text::print_program_in_place(&scenario.program),
         flavor,
         lifecycle,
-        engine: subject.engine(Manner::default()),
+        engine: subject.engine(ReferenceOptions::default()),
         action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
         thorough: false,
     });

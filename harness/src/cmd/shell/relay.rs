@@ -22,7 +22,7 @@ const CHUNK: usize = 16 << 10;
 /// Until the shell ends; its exit status.
 pub(super) fn relay(vm: &mut Vm, window: Option<&Window>) -> anyhow::Result<u8> {
     let mut input = Some(io::stdin());
-    let mut told = size();
+    let mut reported = size();
     loop {
         if let Some(status) = hear(vm)? {
             return Ok(status);
@@ -37,9 +37,9 @@ pub(super) fn relay(vm: &mut Vm, window: Option<&Window>) -> anyhow::Result<u8> 
             }
             // Also without the signal, which another thread may have taken: what is typed next must meet the new size.
             let now = size();
-            if now != told {
+            if now != reported {
                 vm.send(&Request::ToShell(ToShell::Resize(now)))?;
-                told = now;
+                reported = now;
             }
         }
         if let Some(stdin) = input.as_ref().filter(|_| typed) {
@@ -60,8 +60,8 @@ pub(super) fn relay(vm: &mut Vm, window: Option<&Window>) -> anyhow::Result<u8> 
 fn hear(vm: &mut Vm) -> anyhow::Result<Option<u8>> {
     loop {
         match vm.receive(Instant::now()) {
-            Ok(Event::FromShell(FromShell::Output(bytes))) => told(io::stdout().lock(), &bytes)?,
-            Ok(Event::FromShell(FromShell::Errors(bytes))) => told(io::stderr().lock(), &bytes)?,
+            Ok(Event::FromShell(FromShell::Output(bytes))) => write_out(io::stdout().lock(), &bytes)?,
+            Ok(Event::FromShell(FromShell::Errors(bytes))) => write_out(io::stderr().lock(), &bytes)?,
             Ok(Event::FromShell(FromShell::Ended(status))) => return Ok(Some(u8::try_from(status).unwrap_or(255))),
             Ok(Event::Broken { why }) => anyhow::bail!("the agent in the VM: {why}"),
             Ok(_) => {}
@@ -71,7 +71,7 @@ fn hear(vm: &mut Vm) -> anyhow::Result<Option<u8>> {
     }
 }
 
-fn told(mut to: impl Write, bytes: &Bytes) -> anyhow::Result<()> {
+fn write_out(mut to: impl Write, bytes: &Bytes) -> anyhow::Result<()> {
     to.write_all(bytes.as_slice()).and_then(|()| to.flush()).context("writing what the shell says")
 }
 

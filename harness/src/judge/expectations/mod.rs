@@ -32,8 +32,8 @@ use regex_lite::Regex;
 
 pub(crate) use read::place;
 
-use super::course::summary;
 use super::difference::Difference;
+use super::lifecycle::summary;
 use super::range::Version;
 use super::verdict::{FailureKind, Judgement, Trial, Verdict};
 use defect::Defect;

@@ -233,8 +233,8 @@ fn a_defect_explains_its_own_difference_and_no_other() {
 fn a_trial_that_was_refused_and_has_only_known_defects_now_has_changed() {
     let both = format!("{FILE}{DEFECTS}");
     let cut = time("file-times", "a/f", "7.000000005", "7.000000000");
-    let told = explained(&both, "deleted/x@btrfs", &[cut]);
-    assert!(told.starts_with("changed-fail(wrong-content)"), "{told}");
+    let rendered = explained(&both, "deleted/x@btrfs", &[cut]);
+    assert!(rendered.starts_with("changed-fail(wrong-content)"), "{rendered}");
 }
 
 #[test]
@@ -266,9 +266,12 @@ fn a_recorded_failure_of_a_restore_says_nothing_of_what_it_did_besides() {
         vec![Difference { kind: FailureKind::HarmedByRestore, ..left }]
     };
     assert_eq!(of(entry, Vec::new()).verdict, Verdict::Xfail(FailureKind::RestoreFailed));
-    let told = of(entry, left());
-    assert_eq!(told.verdict, Verdict::Fail(FailureKind::RestoreFailed));
-    assert_eq!((told.said(), &*told.reason), ("no", "no (known: why, but not what the failed restore did besides)"));
+    let rendered = of(entry, left());
+    assert_eq!(rendered.verdict, Verdict::Fail(FailureKind::RestoreFailed));
+    assert_eq!(
+        (rendered.said(), &*rendered.reason),
+        ("no", "no (known: why, but not what the failed restore did besides)")
+    );
     assert_eq!(of(&format!("{entry}{defect}"), left()).verdict, Verdict::Xfail(FailureKind::RestoreFailed));
 }
 
@@ -277,21 +280,21 @@ fn a_defect_that_could_show_and_does_not_is_stale() {
     let expectations = parse(DEFECTS).unwrap();
     let mut uses = Uses::new(&expectations);
     let criu = Version::find("4.1.1");
-    let told = |uses: &Uses<'_>| uses.idle().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let rendered = |uses: &Uses<'_>| uses.idle().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     uses.note(&trial(), criu.as_ref(), &Judgement::plain(Verdict::Fail(FailureKind::DumpFailed), "no"));
-    assert_eq!(told(&uses), "");
+    assert_eq!(rendered(&uses), "");
     uses.note(&trial(), criu.as_ref(), &Judgement::plain(Verdict::Pass, ""));
     expect![[r#"
         expectations.toml:2:1: no trial shows this defect any more: remove or narrow it (known: whole seconds only)
         expectations.toml:10:1: no trial shows this defect any more: remove or narrow it (known: it is touched)"#]]
-    .assert_eq(&told(&uses));
+    .assert_eq(&rendered(&uses));
     let touched = time("directory-times", "the top directory", "7.5", "9.25");
     let failed = Judgement::plain(Verdict::Fail(FailureKind::Litter), "");
     uses.note(&trial(), criu.as_ref(), &Judgement { differences: vec![touched], ..failed });
     expect![
         "expectations.toml:2:1: no trial shows this defect any more: remove or narrow it (known: whole seconds only)"
     ]
-    .assert_eq(&told(&uses));
+    .assert_eq(&rendered(&uses));
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn faithful(lifecycle: Lifecycle) -> TrialReport {
     report(actions.collect())
 }
 
-fn told(lifecycle: Lifecycle, report: &TrialReport) -> String {
+fn rendered(lifecycle: Lifecycle, report: &TrialReport) -> String {
     let judgement = judge(&scenario(), context(lifecycle), report);
     format!("{}: {} [{}]", judgement.verdict, judgement.reason, judgement.differences.len())
 }
@@ -40,7 +40,7 @@ fn broken(lifecycle: Lifecycle, index: usize, end: ActionEnd, after: Option<Obse
     let which = report.actions[index].action;
     report.actions.truncate(index);
     report.actions.push(action(which, end, after));
-    told(lifecycle, &report)
+    rendered(lifecycle, &report)
 }
 
 fn changed(report: &mut TrialReport, index: usize, change: impl Fn(&mut Observation)) {
@@ -60,7 +60,7 @@ fn littered(seen: &mut Observation) {
 #[test]
 fn a_faithful_course_passes_in_every_lifecycle() {
     for &lifecycle in Lifecycle::ALL {
-        assert_eq!(told(lifecycle, &faithful(lifecycle)), "pass:  [0]", "{lifecycle}");
+        assert_eq!(rendered(lifecycle, &faithful(lifecycle)), "pass:  [0]", "{lifecycle}");
     }
 }
 
@@ -115,16 +115,17 @@ fn what_several_restores_changed_alike_is_told_once_and_the_last_is_held_against
     for index in [1, 3, 5] {
         changed(&mut report, index, stopped);
     }
-    expect!["fail(lost-object): the process, outside: state: expected S, got T [1]"].assert_eq(&told(cycle, &report));
+    expect!["fail(lost-object): the process, outside: state: expected S, got T [1]"]
+        .assert_eq(&rendered(cycle, &report));
     let mut report = faithful(cycle);
     changed(&mut report, 1, stopped);
     changed(&mut report, 5, littered);
     expect!["fail(lost-object): the process, outside: state: expected S, got T (and 1 more) [2]"]
-        .assert_eq(&told(cycle, &report));
+        .assert_eq(&rendered(cycle, &report));
     report.actions.truncate(3);
     let failed = action(Action::Restore, ActionEnd::Failed(1), None);
     report.actions.push(failed);
-    expect!["fail(restore-failed): the restore ended with status 1 and no error line; before that, the process, outside: state: expected S, got T [0]"].assert_eq(&told(cycle, &report));
+    expect!["fail(restore-failed): the restore ended with status 1 and no error line; before that, the process, outside: state: expected S, got T [0]"].assert_eq(&rendered(cycle, &report));
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn a_dump_that_was_spoilt_must_fail_and_change_nothing() {
     for cycle in [Lifecycle::FailedDump, Lifecycle::KilledDump] {
         let mut report = faithful(cycle);
         changed(&mut report, 0, littered);
-        let harmed = told(cycle, &report);
+        let harmed = rendered(cycle, &report);
         assert_eq!(
             harmed,
             "fail(harmed-by-dump): a/d/link_remap.1, tree: name: expected (nothing), got regular file [1]"
@@ -140,12 +141,12 @@ fn a_dump_that_was_spoilt_must_fail_and_change_nothing() {
         let mut report = faithful(cycle);
         report.actions[0].end = ActionEnd::Failed(1);
         report.actions[0].error_lines = vec!["no space".into()];
-        assert_eq!(told(cycle, &report), "pass:  [0]", "a dump may refuse before it is spoilt");
+        assert_eq!(rendered(cycle, &report), "pass:  [0]", "a dump may refuse before it is spoilt");
         changed(&mut report, 2, stopped);
         assert_eq!(judge(&scenario(), context(cycle), &report).quotes, [""; 0]);
         let mut gone = action(cycle.actions()[0], ActionEnd::Failed(1), None);
         gone.unobservable = Some("it exited".into());
-        let gone = told(cycle, &super::fixture::report(vec![gone]));
+        let gone = rendered(cycle, &super::fixture::report(vec![gone]));
         let did = cycle.actions()[0].word();
         assert_eq!(gone, format!("fail(harmed-by-dump): the process is gone after the {did}: it exited [0]"));
     }
@@ -220,7 +221,7 @@ fn what_the_caller_does_not_find_counts_once_and_what_is_not_said_is_no_verdict(
             let seen: Vec<_> = judgement.differences.iter().map(|difference| difference.comparison.as_str()).collect();
             assert_eq!(seen, ["caller"], "{:?}", report.actions[index].caller[at]);
             report.actions[index].caller.remove(at);
-            assert!(told(cycle, &report).starts_with("error: the agent did not say what the caller found of: "));
+            assert!(rendered(cycle, &report).starts_with("error: the agent did not say what the caller found of: "));
         }
     }
     let mut report = faithful(cycle);
@@ -229,5 +230,5 @@ fn what_the_caller_does_not_find_counts_once_and_what_is_not_said_is_no_verdict(
             finding.got = "no file work/restored.pid".into();
         }
     });
-    expect!["fail(wrong-content): pidfile after the relative-restore, outside: expected the process's number, in the folder to work in, got no file work/restored.pid [1]"].assert_eq(&told(cycle, &report));
+    expect!["fail(wrong-content): pidfile after the relative-restore, outside: expected the process's number, in the folder to work in, got no file work/restored.pid [1]"].assert_eq(&rendered(cycle, &report));
 }

@@ -6,7 +6,7 @@ use scenarios::capability::Base;
 use serde::Serialize;
 
 use crate::causes::ladder::{Cell, Ladder, Row};
-use crate::report::paint::{Colour, paint};
+use crate::report::sanitize::{Colour, paint};
 
 /// A row begins with so many columns for its name.
 const NAMES: usize = 20;

@@ -78,9 +78,9 @@ pub struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// What the base did.
-    pub base: Told,
+    pub base: SideResult,
     /// What the candidate did.
-    pub candidate: Told,
+    pub candidate: SideResult,
     /// The folder of the candidate's failure, when there is one.
     #[serde(skip)]
     pub artifacts: Option<PathBuf>,
@@ -88,7 +88,7 @@ pub struct Entry {
 
 /// What one side did.
 #[derive(Clone, Debug, Serialize)]
-pub struct Told {
+pub struct SideResult {
     /// `pass`, `fail`, `unsupported`, `error` or `flaky`: known failures play no part.
     pub verdict: &'static str,
     /// The kind of a failure.
@@ -103,7 +103,7 @@ pub struct Told {
     pub differences: Vec<Difference>,
 }
 
-impl Told {
+impl SideResult {
     /// `fail(wrong-path), passed in 0 of 2 runs`
     pub(super) fn verdict(&self) -> String {
         let kind = self.kind.map_or_else(String::new, |kind| format!("({kind})"));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Comparison, Entry, Told};
+use super::{Comparison, Entry, SideResult};
 use crate::report::epilogue;
 use crate::report::terminal::{Detail, Look};
 
@@ -55,14 +55,14 @@ fn one(entry: &Entry, limit: usize, look: Look, out: &mut String) {
     if let Some(why) = why {
         let _ = writeln!(out, "    {why}");
     }
-    for (name, told) in [("base", base), ("candidate", candidate)] {
-        let _ = writeln!(out, "    {name:<9}  {}", epilogue::plain(&line(told)));
+    for (name, result) in [("base", base), ("candidate", candidate)] {
+        let _ = writeln!(out, "    {name:<9}  {}", epilogue::plain(&line(result)));
     }
     // What the base does and the candidate does not is what got better; otherwise the candidate's is of interest.
-    let (told, whose) = if candidate.differences.is_empty() { (base, "base") } else { (candidate, "candidate") };
-    if !told.differences.is_empty() {
+    let (result, whose) = if candidate.differences.is_empty() { (base, "base") } else { (candidate, "candidate") };
+    if !result.differences.is_empty() {
         let _ = writeln!(out, "    the {whose}'s, after against before:");
-        let text = epilogue::differences(&told.differences, 0, limit, look.width.saturating_sub(4), look.colour);
+        let text = epilogue::differences(&result.differences, 0, limit, look.width.saturating_sub(4), look.colour);
         text.lines().for_each(|line| {
             let _ = writeln!(out, "    {line}");
         });
@@ -72,7 +72,7 @@ fn one(entry: &Entry, limit: usize, look: Look, out: &mut String) {
     }
 }
 
-fn line(told: &Told) -> String {
-    let reason = if told.reason.is_empty() { String::new() } else { format!(": {}", told.reason) };
-    format!("{}{reason}", told.verdict())
+fn line(result: &SideResult) -> String {
+    let reason = if result.reason.is_empty() { String::new() } else { format!(": {}", result.reason) };
+    format!("{}{reason}", result.verdict())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::super::paint::{brief, harmless};
+use super::super::sanitize::{brief, sanitized};
 use super::TrialRecord;
 use crate::causes::Cause;
 
@@ -49,13 +49,13 @@ fn one(number: usize, cause: &Cause) -> Markup {
     html! {
         p.head {
             a.choose href=(format!("#cause={number}")) { (counted(cause.count, "trial")) } " "
-            span.verdict.fail { (harmless(cause.word())) }
+            span.verdict.fail { (sanitized(cause.word())) }
         }
         p.text { (brief(&cause.first, FIRST)) }
-        @if let Some(note) = cause.note() { p.note { (harmless(&note)) } }
-        p.example { "smallest: " span.name { (harmless(&scenario)) } }
+        @if let Some(note) = cause.note() { p.note { (sanitized(&note)) } }
+        p.example { "smallest: " span.name { (sanitized(&scenario)) } }
         @if !cause.program.is_empty() {
-            pre.program { @for line in cause.program.lines() { (harmless(line)) "\n" } }
+            pre.program { @for line in cause.program.lines() { (sanitized(line)) "\n" } }
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::super::comparison::{Comparison, Entry, Told};
+use super::super::comparison::{Comparison, Entry, SideResult};
 use super::super::family_title;
-use super::super::paint::{brief, harmless};
+use super::super::sanitize::{brief, sanitized};
 use super::filters::{Choice, form};
 use super::{ladder, page, trial};
 
@@ -19,8 +19,8 @@ pub(in crate::report) fn render(comparison: &Comparison) -> String {
         p.result { (sum) }
         p.common { (same) }
         dl.commands {
-            dt { "base" } dd { code { (harmless(&comparison.base)) } }
-            dt { "candidate" } dd { code { (harmless(&comparison.candidate)) } }
+            dt { "base" } dd { code { (sanitized(&comparison.base)) } }
+            dt { "candidate" } dd { code { (sanitized(&comparison.candidate)) } }
         }
     };
     let lists: Vec<_> = WORDS.into_iter().zip(comparison.groups()).filter(|(_, (_, list))| !list.is_empty()).collect();
@@ -45,7 +45,7 @@ pub(in crate::report) fn render(comparison: &Comparison) -> String {
         }
         @if !comparison.left_out.is_empty() {
             h2 { "left out, " (comparison.why_left_out) ": " (comparison.left_out.len()) }
-            details { summary { "their names" } pre { @for id in &comparison.left_out { (harmless(id)) "\n" } } }
+            details { summary { "their names" } pre { @for id in &comparison.left_out { (sanitized(id)) "\n" } } }
         }
     };
     page(&title, &head, &body)
@@ -58,18 +58,18 @@ fn one(word: &str, entry: &Entry, open: bool) -> Markup {
             details open[open] {
                 summary {
                     span.verdict.(word) { (word) } " "
-                    span.name { (harmless(id)) } " "
+                    span.name { (sanitized(id)) } " "
                     span.rest { (base.verdict()) " \u{2192} " (candidate.verdict()) } " "
                     @let reason = why.as_ref().unwrap_or(&candidate.reason);
                     @if !reason.is_empty() { span.brief { (brief(reason, trial::REASON)) } }
                 }
                 div.account {
-                    @if let Some(why) = why { p.reason { (harmless(why)) } }
+                    @if let Some(why) = why { p.reason { (sanitized(why)) } }
                     (side("base", base))
                     (side("candidate", candidate))
                     @if let Some(folder) = artifacts {
                         h3 { "Artifacts" }
-                        p.reason { code { (harmless(&folder.display().to_string())) } }
+                        p.reason { code { (sanitized(&folder.display().to_string())) } }
                     }
                 }
             }
@@ -77,13 +77,13 @@ fn one(word: &str, entry: &Entry, open: bool) -> Markup {
     }
 }
 
-fn side(name: &str, told: &Told) -> Markup {
+fn side(name: &str, result: &SideResult) -> Markup {
     html! {
         h3 { (name) }
-        p.reason { span.verdict.(told.verdict) { (told.verdict()) } @if !told.reason.is_empty() { ": " (harmless(&told.reason)) } }
-        @if !told.differences.is_empty() {
+        p.reason { span.verdict.(result.verdict) { (result.verdict()) } @if !result.reason.is_empty() { ": " (sanitized(&result.reason)) } }
+        @if !result.differences.is_empty() {
             p.common { "After against before, without what the other side has, too:" }
-            (trial::differences(&told.differences, 0))
+            (trial::differences(&result.differences, 0))
         }
     }
 }

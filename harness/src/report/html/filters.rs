@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::super::paint::brief;
+use super::super::sanitize::brief;
 use super::causes::Places;
 use super::ladder::{bases, rows};
 use super::{RunRecord, TrialRecord, rank, values, varying};

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::super::paint::harmless;
 use super::super::record::TrialRecord;
+use super::super::sanitize::sanitized;
 use super::trial::marked;
 
 /// More fields than this of one pair are counted only.
@@ -24,13 +24,13 @@ pub(super) fn sides(trial: &TrialRecord) -> Markup {
     let Some(folder) = &trial.artifacts else { return html! {} };
     let before = match observed(&folder.join("before.json")) {
         Ok(before) => before,
-        Err(why) => return html! { p.missing { "The observations are not here: " (harmless(&why)) } },
+        Err(why) => return html! { p.missing { "The observations are not here: " (sanitized(&why)) } },
     };
     html! {
         @for (name, path) in afters(folder) {
             @match observed(&path) {
                 Ok(after) => (pair(&name, &before, &after)),
-                Err(why) => p.missing { (harmless(&why)) },
+                Err(why) => p.missing { (sanitized(&why)) },
             }
         }
     }
@@ -54,11 +54,11 @@ fn afters(folder: &Path) -> Vec<(String, PathBuf)> {
 type Fields = BTreeMap<String, BTreeMap<String, String>>;
 
 fn observed(file: &Path) -> Result<Fields, String> {
-    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let text = fs::read_to_string(file).map_err(|error| told(&error))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| told(&error))?;
+    let describe = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| describe(&error))?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| describe(&error))?;
     let mut fields = Fields::new();
-    let Value::Object(parts) = &value else { return Err(told(&"no observation")) };
+    let Value::Object(parts) = &value else { return Err(describe(&"no observation")) };
     for (part, value) in parts {
         match (value, value.get("objects").unwrap_or(value)) {
             (_, Value::Array(items)) => {
@@ -87,7 +87,7 @@ fn flatten(value: &Value, path: &str, into: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(key, value)| flatten(value, &below(key), into)),
         Value::Array(items) if items.iter().any(Value::is_object) => {
-            for (number, item) in items.iter().flat_map(apart).enumerate() {
+            for (number, item) in items.iter().flat_map(flattened).enumerate() {
                 let name = label(&item).unwrap_or_else(|| number.to_string());
                 into.insert(format!("{path}[{name}]"), one_line(&item));
             }
@@ -97,7 +97,7 @@ fn flatten(value: &Value, path: &str, into: &mut BTreeMap<String, String>) {
 }
 
 /// Lookups that stand together as one for each kind; everything else as it is.
-fn apart(item: &Value) -> Vec<Cow<'_, Value>> {
+fn flattened(item: &Value) -> Vec<Cow<'_, Value>> {
     let Some(kinds) = item.get("how").and_then(Value::as_array) else { return vec![Cow::Borrowed(item)] };
     let with = |kind: &Value| {
         let mut one = item.clone();
@@ -112,8 +112,8 @@ fn one_line(item: &Value) -> String {
     let mut fields = BTreeMap::new();
     flatten(item, "", &mut fields);
     let last = |field: &str| field.rsplit('.').next().unwrap_or(field).to_owned();
-    let told = fields.iter().filter(|(field, _)| !["path", "how"].contains(&field.as_str()));
-    told.map(|(field, value)| format!("{} {value}", last(field))).collect::<Vec<_>>().join(", ")
+    let rest = fields.iter().filter(|(field, _)| !["path", "how"].contains(&field.as_str()));
+    rest.map(|(field, value)| format!("{} {value}", last(field))).collect::<Vec<_>>().join(", ")
 }
 
 fn plain(value: &Value) -> String {
@@ -138,7 +138,7 @@ fn pair(name: &str, before: &Fields, after: &Fields) -> Markup {
                 thead { tr { th { "field" } th { "before" } th { "after " (name) } } }
                 @for (object, one, other) in differing {
                     tbody {
-                        tr.object { th colspan="3" scope="rowgroup" { (harmless(object)) } }
+                        tr.object { th colspan="3" scope="rowgroup" { (sanitized(object)) } }
                         @for field in one.keys().chain(other.keys().filter(|key| !one.contains_key(*key))) {
                             @let (left, right) = (one.get(field), other.get(field));
                             @if room > 0 && (left != right || !field.contains('[')) {
@@ -155,14 +155,14 @@ fn pair(name: &str, before: &Fields, after: &Fields) -> Markup {
 
 fn line(field: &str, left: Option<&String>, right: Option<&String>, room: &mut usize) -> Markup {
     *room -= 1;
-    let text = |value: Option<&String>| harmless(value.map_or("", String::as_str));
+    let text = |value: Option<&String>| sanitized(value.map_or("", String::as_str));
     let (one, other) = (text(left), text(right));
     let side = |own: &str, opposite: &str, there: bool| {
         html! { td.text { @if there { (marked(own, opposite)) } @else { em { "nothing" } } } }
     };
     html! {
         tr.alike[left == right] {
-            td { (harmless(field)) }
+            td { (sanitized(field)) }
             (side(&one, &other, left.is_some()))
             (side(&other, &one, right.is_some()))
         }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::epilogue::first_difference;
-use super::super::paint::{brief, harmless};
+use super::super::sanitize::{brief, sanitized};
 use super::super::{Finished, epilogue, family_title};
 use super::causes::Places;
 use super::filters::Marks;
@@ -25,7 +25,7 @@ pub(super) fn trial(trial: &TrialRecord, varying: &[&Dimension], places: &Places
     let anchor = places.get(trial).filter(|place| place.place == 0).map(|place| format!("cause={}", place.number));
     let line = html! {
         span.verdict.(trial.verdict) { (verdict) } " "
-        span.name { (harmless(&trial.scenario)) } " "
+        span.name { (sanitized(&trial.scenario)) } " "
         span.rest { (own.join(" ")) }
         @if !trial.reason.is_empty() { span.brief { (brief(&trial.reason, REASON)) } }
         span.seconds { (format!("{:.1} s", trial.seconds)) }
@@ -48,18 +48,18 @@ fn failed(trial: &TrialRecord) -> bool {
 fn account(trial: &TrialRecord) -> Markup {
     html! {
         div.account {
-            @if !trial.reason.is_empty() { p.reason { (harmless(&trial.reason)) } }
+            @if !trial.reason.is_empty() { p.reason { (sanitized(&trial.reason)) } }
             @if !trial.differences.is_empty() {
                 h3 { "What differs" }
                 (differences(&trial.differences, trial.more_differences))
             }
             @if !trial.log.is_empty() {
                 h3 { "Log" }
-                pre.log { @for line in &trial.log { (harmless(line.trim_end())) "\n" } }
+                pre.log { @for line in &trial.log { (sanitized(line.trim_end())) "\n" } }
             }
             @if let Some(program) = &trial.program {
                 h3 { "Program" }
-                pre.program { @for line in program.lines() { (harmless(line)) "\n" } }
+                pre.program { @for line in program.lines() { (sanitized(line)) "\n" } }
             }
             @if failed(trial) { (sides::sides(trial)) (commands(trial)) }
         }
@@ -80,13 +80,13 @@ pub(super) fn differences(all: &[Difference], more: usize) -> Markup {
 }
 
 fn row(difference: &Difference) -> Markup {
-    let (expected, got) = (harmless(&difference.expected), harmless(&difference.got));
+    let (expected, got) = (sanitized(&difference.expected), sanitized(&difference.got));
     html! {
         tr.known[difference.known.is_some()] {
             td {
-                (harmless(&difference.to_string())) " "
+                (sanitized(&difference.to_string())) " "
                 span.kind { (difference.kind.to_string()) }
-                @if let Some(why) = &difference.known { span.why { "known: " (harmless(why)) } }
+                @if let Some(why) = &difference.known { span.why { "known: " (sanitized(why)) } }
             }
             td.text { (marked(&expected, &got)) }
             td.text { (marked(&got, &expected)) }
@@ -108,9 +108,9 @@ fn commands(trial: &TrialRecord) -> Markup {
     html! {
         h3 { "Next" }
         dl.commands {
-            @for (what, command) in &commands { dt { (what) } dd { code { (harmless(command)) } } }
+            @for (what, command) in &commands { dt { (what) } dd { code { (sanitized(command)) } } }
             @if let Some(folder) = &trial.artifacts {
-                dt { "artifacts:" } dd { code { (harmless(&folder.display().to_string())) } }
+                dt { "artifacts:" } dd { code { (sanitized(&folder.display().to_string())) } }
             }
         }
     }

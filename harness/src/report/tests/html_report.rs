@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::run::{events, failure};
-use crate::report::{Common, Event, Finished, Wanted};
+use crate::report::{Event, Finished, SharedAxes, Wanted};
 
 /// The page of these events.
 pub(super) fn page(events: &[Event]) -> String {
@@ -19,9 +19,9 @@ pub(super) fn page(events: &[Event]) -> String {
 }
 
 fn page_of(finished: Finished) -> String {
-    let common = Common::of([&finished.trial]);
+    let shared = SharedAxes::of([&finished.trial]);
     page(&[
-        Event::RunStarted { trials: 1, common },
+        Event::RunStarted { trials: 1, shared },
         Event::TrialFinished(Box::new(finished)),
         Event::RunFinished { seconds: 1.0, interrupted: false },
     ])

@@ -8,7 +8,7 @@ use crate::report::comparison::Comparison;
 use crate::report::json::Json;
 use crate::report::merge::{merge, read};
 use crate::report::terminal::{Detail, Look, Terminal};
-use crate::report::{Common, Destination, Event, Reporter};
+use crate::report::{Destination, Event, Reporter, SharedAxes};
 use crate::subject::Identity;
 
 const LOOK: Look = Look { width: 80, colour: false, bar: false, detail: Detail::Lines };
@@ -28,7 +28,7 @@ fn a_run_says_first_which_criu_it_is() {
     let mut out = Vec::new();
     let mut terminal = Terminal::new(&mut out, LOOK);
     let trial = finished("a/b", Judgement::plain(Verdict::Pass, "")).trial;
-    let started = Event::RunStarted { trials: 1, common: Common::of([&trial]) };
+    let started = Event::RunStarted { trials: 1, shared: SharedAxes::of([&trial]) };
     // What git says is no text of ours.
     for event in [started, Event::Subjects(vec![identity("1a2b3c4-dirty\u{1b}[2J")])] {
         terminal.event(&event).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use expect_test::expect;
 
-use super::run::{events, finished, tell};
+use super::run::{events, feed, finished};
 use crate::judge::{Judgement, Verdict};
 use crate::report::json::Json;
 use crate::report::record::RunRecord;
@@ -27,7 +27,7 @@ fn the_document() {
     let mut events = events();
     // Six trials are more than this needs.
     events.drain(7..events.len() - 1);
-    tell(&mut open(&file), &events);
+    feed(&mut open(&file), &events);
     let text = fs::read_to_string(&file).unwrap();
     expect![[r#"
         {"version": 1, "summary": {"passed":2,"failed":1,"skipped":0,"error":0,"seconds":12.34},
@@ -87,7 +87,7 @@ fn an_abort_loses_nothing() {
     let mut report = open(&file);
     let mut events = events();
     events.pop();
-    tell(&mut report, &events);
+    feed(&mut report, &events);
     drop(report);
     assert_eq!(read(&file).trials.len(), 6);
 }

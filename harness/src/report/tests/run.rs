@@ -6,7 +6,7 @@ use protocol::message::{Flavor, Lifecycle};
 use scenarios::capability::{Base, Capability, Profile};
 
 use crate::judge::{Difference, FailureKind, Judgement, Side, Trial, Verdict};
-use crate::report::{Common, Event, Finished, Reporter};
+use crate::report::{Event, Finished, Reporter, SharedAxes};
 
 pub(crate) fn finished(scenario: &str, judgement: Judgement) -> Finished {
     Finished {
@@ -113,8 +113,10 @@ pub(crate) fn events() -> Vec<Event> {
 
 /// The events of a run of these trials.
 pub(crate) fn events_of(trials: Vec<Finished>) -> Vec<Event> {
-    let mut events =
-        vec![Event::RunStarted { trials: trials.len(), common: Common::of(trials.iter().map(|trial| &trial.trial)) }];
+    let mut events = vec![Event::RunStarted {
+        trials: trials.len(),
+        shared: SharedAxes::of(trials.iter().map(|trial| &trial.trial)),
+    }];
     for finished in trials {
         events.push(Event::TrialStarted { trial: finished.trial.clone() });
         events.push(Event::TrialFinished(Box::new(finished)));
@@ -123,7 +125,7 @@ pub(crate) fn events_of(trials: Vec<Finished>) -> Vec<Event> {
     events
 }
 
-pub(crate) fn tell(reporter: &mut impl Reporter, events: &[Event]) {
+pub(crate) fn feed(reporter: &mut impl Reporter, events: &[Event]) {
     for event in events {
         reporter.event(event).unwrap();
     }

@@ -2,14 +2,14 @@
 
 use expect_test::expect;
 
-use super::run::{events, finished, tell};
+use super::run::{events, feed, finished};
 use crate::judge::{FailureKind, Judgement, Verdict};
 use crate::report::terminal::{ColourChoice, Detail, Look, Terminal, colour_wanted};
-use crate::report::{Common, Event, Reporter as _};
+use crate::report::{Event, Reporter as _, SharedAxes};
 
 fn shown(events: &[Event], width: usize, colour: bool) -> String {
     let mut out = Vec::new();
-    tell(&mut Terminal::new(&mut out, Look { width, colour, bar: false, detail: Detail::Lines }), events);
+    feed(&mut Terminal::new(&mut out, Look { width, colour, bar: false, detail: Detail::Lines }), events);
     String::from_utf8(out).unwrap()
 }
 
@@ -200,7 +200,7 @@ fn all_columns_fold_to_80() {
         Verdict::NotRun,
         Verdict::Error,
     ];
-    let mut events = vec![Event::RunStarted { trials: all.len(), common: Common::default() }];
+    let mut events = vec![Event::RunStarted { trials: all.len(), shared: SharedAxes::default() }];
     for verdict in all {
         let trial = finished("a-family-with-a-long-name/x", Judgement::plain(verdict, "why"));
         events.push(Event::TrialFinished(Box::new(trial)));
@@ -224,7 +224,7 @@ fn all_columns_fold_to_80() {
 
 #[test]
 fn many_failures_of_one_cause_are_one() {
-    let mut events = vec![Event::RunStarted { trials: 50, common: Common::default() }];
+    let mut events = vec![Event::RunStarted { trials: 50, shared: SharedAxes::default() }];
     for number in 0..50 {
         let failure = Judgement::plain(Verdict::Fail(FailureKind::Hang), "slow");
         events.push(Event::TrialFinished(Box::new(finished(&format!("a/{number}"), failure))));
@@ -249,7 +249,7 @@ fn who_wants_colours() {
 #[test]
 fn a_bar_does_not_get_into_the_report() {
     let mut out = Vec::new();
-    tell(&mut Terminal::new(&mut out, Look { width: 80, colour: false, bar: true, detail: Detail::Lines }), &events());
+    feed(&mut Terminal::new(&mut out, Look { width: 80, colour: false, bar: true, detail: Detail::Lines }), &events());
     assert_eq!(String::from_utf8(out).unwrap(), shown(&events(), 80, false));
 }
 
@@ -260,7 +260,7 @@ fn a_log_without_news_gets_a_sign_of_life() {
     let trial = finished("a/slow", Judgement::plain(Verdict::Pass, "")).trial;
     let start = std::time::Instant::now();
     let mut say = |event| terminal.event(&event).unwrap();
-    say(Event::RunStarted { trials: 2, common: Common::of([&trial]) });
+    say(Event::RunStarted { trials: 2, shared: SharedAxes::of([&trial]) });
     say(Event::MachineStarted { reset: false });
     say(Event::TrialStarted { trial });
     let second = std::time::Duration::from_secs(1);

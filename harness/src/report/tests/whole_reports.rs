@@ -154,7 +154,7 @@ fn github() {
         ::error title=1 trial%3A error%3A the agent did not report the dump::own/ns/dump-restore/6.12/debian:trixie%0Athe agent did not report the dump%0A
         ::error title=1 trial%3A xpass%3A it passes now%2C but expectations.toml%3A2 expects dump-failed::deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie%0Ait passes now, but expectations.toml:2 expects dump-failed%0A
         ::notice title=zdtm-detached::2 passed, 3 failed (3 causes), 1 skipped
-    "#]].assert_eq(&github::told(&record(&events()), Some(&file)));
+    "#]].assert_eq(&github::render_with(&record(&events()), Some(&file)));
     expect![[r#"
         Another step.
         ### zdtm-detached: 2 passed, 3 failed (3 causes), 1 skipped
@@ -177,7 +177,7 @@ fn github() {
 
         - <code>deleted/fixed&#64;xfs/ns/dump-restore/6.12/debian:trixie</code> xpass: it passes now, but expectations.toml:2 expects dump-failed
     "#]].assert_eq(&fs::read_to_string(&file).unwrap());
-    github::told(&record(&events()), None);
+    github::render_with(&record(&events()), None);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn github_has_a_few_trials_of_each_cause() {
         ::error title=1 trial%3A dump-failed%3A <img src=x> | [y](https%3A//e.invalid) `c`\n%3A%3Aerror%3A%3Az\u{1b}[2J\u{202e}::blocked by: file bind%0Ax/<script>alert(1)</script>|`b`/ns/dump-restore/6.12/debian:trixie%0A<img src=x> | [y](https://e.invalid) `c`\n::error::z\u{1b}[2J\u{202e}%0A
         ::error title=1 trial%3A error%3A the agent is gone::whole/broken/ns/dump-restore/6.12/debian:trixie%0Athe agent is gone%0A
         ::notice title=zdtm-detached::3 passed, 9 failed (3 causes), 0 skipped
-    "#]].assert_eq(&github::told(&run, Some(&file)));
+    "#]].assert_eq(&github::render_with(&run, Some(&file)));
     expect![[r#"
         ### zdtm-detached: 3 passed, 9 failed (3 causes), 0 skipped
 
@@ -247,7 +247,7 @@ fn good_news_is_no_failure() {
     assert!(junit.contains("failures=\"0\"") && junit.contains("improved: it passes now"), "{junit}");
     let tap = written("tap", &events);
     assert!(tap.contains("\nok 1 - a/b/"), "{tap}");
-    let github = github::told(&record(&events), None);
+    let github = github::render_with(&record(&events), None);
     assert_eq!(github, "::notice title=zdtm-detached::1 passed, 0 failed, 0 skipped\n");
 }
 

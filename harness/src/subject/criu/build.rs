@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::sandbox::Sandbox;
-use super::stage::{self, SourceFile, Stage};
+use super::snapshot::{self, SourceFile, SourceSnapshot};
 use super::{asan, coverage, headers};
 use crate::cache::error::{ImageError, at};
 
@@ -24,7 +24,7 @@ const PROGRAM: &str = "criu/criu";
 const LINES: usize = 30;
 
 /// A build tree in the cache; its lock is held.
-pub(super) struct Workshop<'a> {
+pub(super) struct BuildTree<'a> {
     /// The unpacked build root.
     pub(super) root: &'a Path,
     /// The root's suite.
@@ -35,15 +35,15 @@ pub(super) struct Workshop<'a> {
     pub(super) directory: PathBuf,
 }
 
-impl Workshop<'_> {
+impl BuildTree<'_> {
     /// Builds; the program.
-    pub(super) fn build(&self, what: &str, stage: &Stage) -> Result<PathBuf, ImageError> {
+    pub(super) fn build(&self, what: &str, snapshot: &SourceSnapshot) -> Result<PathBuf, ImageError> {
         let fresh = !self.tree().exists();
-        let made = self.attempt(stage)?;
+        let made = self.attempt(snapshot)?;
         if made
             || (!fresh && {
                 self.clear()?;
-                self.attempt(stage)?
+                self.attempt(snapshot)?
             })
         {
             return Ok(self.tree().join(PROGRAM));
@@ -52,20 +52,20 @@ impl Workshop<'_> {
         let text = fs::read(&log).map_err(at("read", &log))?;
         let text = String::from_utf8_lossy(&text);
         let advice = {
-            let sources = stage.files.iter().map(|file| &file.content[..]);
+            let sources = snapshot.files.iter().map(|file| &file.content[..]);
             headers::advice(&text, self.suite, self.roots, sources, || headers::of_root(self.root))
         };
         let advice = advice.map_or_else(String::new, |advice| format!("\n{advice}"));
         Err(ImageError::Subject { what: what.to_owned(), why: failure(&text, &log) + &advice })
     }
 
-    fn attempt(&self, stage: &Stage) -> Result<bool, ImageError> {
-        self.synchronise(stage)?;
+    fn attempt(&self, snapshot: &SourceSnapshot) -> Result<bool, ImageError> {
+        self.synchronise(snapshot)?;
         let program = self.tree().join(PROGRAM);
         let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
-        let counting = if stage.variant.coverage { Vec::from(coverage::words()) } else { Vec::new() };
+        let counting = if snapshot.variant.coverage { Vec::from(coverage::words()) } else { Vec::new() };
         let mut more: Vec<&str> = counting.iter().map(String::as_str).collect();
-        more.extend(stage.variant.asan.then_some(asan::WORDS).into_iter().flatten());
+        more.extend(snapshot.variant.asan.then_some(asan::WORDS).into_iter().flatten());
         let words = [&["make", &jobs], &more[..], &TARGET[..]].concat();
         let tree = self.tree();
         let made = Sandbox { root: self.root, folder: &tree }.run(&words, &self.log())?;
@@ -85,11 +85,11 @@ impl Workshop<'_> {
     }
 
     /// Writes what is new or changed, removes what is gone; what a build made stays.
-    fn synchronise(&self, stage: &Stage) -> Result<(), ImageError> {
+    fn synchronise(&self, snapshot: &SourceSnapshot) -> Result<(), ImageError> {
         let (tree, list) = (self.tree(), self.directory.join("sources"));
         fs::create_dir_all(&tree).map_err(at("create", &tree))?;
         let name = |file: &SourceFile| file.path.to_string_lossy().into_owned();
-        let now: BTreeSet<String> = stage.files.iter().map(name).collect();
+        let now: BTreeSet<String> = snapshot.files.iter().map(name).collect();
         let before = fs::read_to_string(&list).unwrap_or_default();
         for gone in before.lines().filter(|path| !now.contains(*path)) {
             let path = tree.join(gone);
@@ -100,8 +100,8 @@ impl Workshop<'_> {
         // First the list: a file that is in it and not yet there is no harm, the reverse would stay for ever.
         let lines: Vec<&str> = now.iter().map(String::as_str).collect();
         fs::write(&list, lines.join("\n")).map_err(at("write", &list))?;
-        for file in stage.files.iter().filter(|file| !is_there(file, &tree)) {
-            stage::write(file, &tree)?;
+        for file in snapshot.files.iter().filter(|file| !is_there(file, &tree)) {
+            snapshot::write(file, &tree)?;
         }
         Ok(())
     }
@@ -131,10 +131,10 @@ fn failure(text: &str, log: &Path) -> String {
     let first = |signs: &&[&str]| lines.iter().position(|line| signs.iter().any(|sign| line.contains(sign)));
     let first = SIGNS.iter().find_map(first).unwrap_or(lines.len().saturating_sub(LINES));
     let first = first.saturating_sub(2);
-    let told: Vec<String> = lines.iter().skip(first).take(LINES).map(|line| format!("\n  | {line}")).collect();
+    let quoted: Vec<String> = lines.iter().skip(first).take(LINES).map(|line| format!("\n  | {line}")).collect();
     let more = lines.len().saturating_sub(first + LINES);
     let more = if more == 0 { String::new() } else { format!("\n  ... and {more} more lines") };
-    format!("does not build; make said (all of it is in {}):{}{more}", log.display(), told.concat())
+    format!("does not build; make said (all of it is in {}):{}{more}", log.display(), quoted.concat())
 }
 
 #[cfg(test)]
@@ -142,33 +142,33 @@ mod tests {
     use super::*;
     use crate::subject::criu::Variant;
 
-    fn stage(files: &[(&str, &str)]) -> Stage {
+    fn snapshot(files: &[(&str, &str)]) -> SourceSnapshot {
         let file = |&(path, text): &(&str, &str)| SourceFile {
             path: path.into(),
             executable: false,
             content: text.into(),
             link: false,
         };
-        Stage { files: files.iter().map(file).collect(), variant: Variant::default() }
+        SourceSnapshot { files: files.iter().map(file).collect(), variant: Variant::default() }
     }
 
     #[test]
     fn what_did_not_change_keeps_its_time_and_what_is_gone_goes() {
         let directory = tempfile::tempdir().unwrap();
-        let workshop =
-            Workshop { root: Path::new("/"), suite: "trixie", roots: &[], directory: directory.path().to_path_buf() };
-        workshop.synchronise(&stage(&[("a.c", "1"), ("d/b.c", "1"), ("gone.c", "1")])).unwrap();
-        fs::write(workshop.tree().join("a.o"), "object").unwrap();
+        let build_tree =
+            BuildTree { root: Path::new("/"), suite: "trixie", roots: &[], directory: directory.path().to_path_buf() };
+        build_tree.synchronise(&snapshot(&[("a.c", "1"), ("d/b.c", "1"), ("gone.c", "1")])).unwrap();
+        fs::write(build_tree.tree().join("a.o"), "object").unwrap();
         let old = std::time::SystemTime::UNIX_EPOCH;
         for name in ["a.c", "d/b.c"] {
-            fs::File::options().write(true).open(workshop.tree().join(name)).unwrap().set_modified(old).unwrap();
+            fs::File::options().write(true).open(build_tree.tree().join(name)).unwrap().set_modified(old).unwrap();
         }
-        workshop.synchronise(&stage(&[("a.c", "1"), ("d/b.c", "2")])).unwrap();
-        let time = |name| workshop.tree().join(name).metadata().unwrap().modified().unwrap();
+        build_tree.synchronise(&snapshot(&[("a.c", "1"), ("d/b.c", "2")])).unwrap();
+        let time = |name| build_tree.tree().join(name).metadata().unwrap().modified().unwrap();
         assert_eq!(time("a.c"), old);
         assert!(time("d/b.c") > old);
-        assert_eq!(fs::read_to_string(workshop.tree().join("d/b.c")).unwrap(), "2");
-        assert!(workshop.tree().join("a.o").exists() && !workshop.tree().join("gone.c").exists());
+        assert_eq!(fs::read_to_string(build_tree.tree().join("d/b.c")).unwrap(), "2");
+        assert!(build_tree.tree().join("a.o").exists() && !build_tree.tree().join("gone.c").exists());
     }
 
     #[test]

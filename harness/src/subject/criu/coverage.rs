@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::stage::SourceFile;
+use super::snapshot::SourceFile;
 use crate::cache::record::sha256;
 
 /// What is linked in, and its name at the top of the build tree.

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::stage;
+use super::snapshot;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::progress::doing;
 use crate::image::through_loader;
@@ -39,7 +39,7 @@ impl Store {
             unpack(debian, &root, to, &[])?;
             let folder = to.join("debian/patches");
             let series = fs::read_to_string(folder.join("series")).unwrap_or_default();
-            patches(&series).iter().try_for_each(|name| stage::apply(&folder.join(name), to, &root))
+            patches(&series).iter().try_for_each(|name| snapshot::apply(&folder.join(name), to, &root))
         })?;
         Ok(package.version)
     }

@@ -63,20 +63,24 @@ pub(super) fn advice<'a>(
         let words: Vec<String> = suites.into_iter().map(|suite| format!("+build={suite}")).collect();
         words.join(" or ")
     };
-    let mut told = String::new();
+    let mut advice_text = String::new();
     let (more, none) = match fault {
         Fault::Newer { what } => {
-            let _ = write!(told, "The headers of {suite} define {what}, which this tree defines as well.");
+            let _ = write!(advice_text, "The headers of {suite} define {what}, which this tree defines as well.");
             // The oldest has the least.
             (words(suites[..at].iter().collect()), "there is no build root of an older suite")
         }
         Fault::Older { what } => {
-            let _ = write!(told, "The headers of {suite} do not have {what}; newer ones may.");
+            let _ = write!(advice_text, "The headers of {suite} do not have {what}; newer ones may.");
             (words(suites[at + 1..].iter().collect()), "there is no build root of a newer suite")
         }
     };
-    let _ = if more.is_empty() { write!(told, " No +build= helps: {none}.") } else { write!(told, " Try {more}.") };
-    Some(told)
+    let _ = if more.is_empty() {
+        write!(advice_text, " No +build= helps: {none}.")
+    } else {
+        write!(advice_text, " Try {more}.")
+    };
+    Some(advice_text)
 }
 
 /// The first error that the headers explain. An error that comes before it may be anything, and often is the same fault seen
@@ -143,7 +147,7 @@ fn quoted_behind<'a>(line: &'a str, sign: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn told(log: &str, suite: &str) -> String {
+    fn advice_text(log: &str, suite: &str) -> String {
         const SOURCES: [&[u8]; 2] =
             [b"int a;\n", b"struct pstree_item {\n  int a;\n};\n#define OWN_A 1\nenum {\n\tOWN_B,\n};\n"];
         let headers = || vec![b"enum rseq_flags {\n\tRSEQ_A = 0,\n};\n".to_vec()];
@@ -168,22 +172,24 @@ make[2]: *** [/build/scripts/nmk/scripts/build.mk:221: criu/mount-id.o] Error 1
         expect_test::expect![
             "The headers of trixie define struct mnt_id_req, which this tree defines as well. Try +build=bookworm."
         ]
-        .assert_eq(&told(TWICE, "trixie"));
-        assert!(told(TWICE, "sid").ends_with("Try +build=bookworm or +build=trixie."));
-        assert!(told(TWICE, "bookworm").ends_with("No +build= helps: there is no build root of an older suite."));
+        .assert_eq(&advice_text(TWICE, "trixie"));
+        assert!(advice_text(TWICE, "sid").ends_with("Try +build=bookworm or +build=trixie."));
+        assert!(
+            advice_text(TWICE, "bookworm").ends_with("No +build= helps: there is no build root of an older suite.")
+        );
         // The other order: the tree's own header comes first.
         let reverse = "/usr/include/linux/mount.h:190:8: error: redefinition of 'struct mnt_id_req'\n\
                        criu/include/mount-id.h:3:8: note: originally defined here\n";
-        assert!(told(reverse, "trixie").ends_with("Try +build=bookworm."));
+        assert!(advice_text(reverse, "trixie").ends_with("Try +build=bookworm."));
         let newer_compiler = "criu/mount-id.c:5:1: error: redefinition of struct or union 'struct mnt_id_req'\n\
                               /usr/include/linux/mount.h:200:8: note: originally defined here\n";
-        assert!(told(newer_compiler, "sid").ends_with("Try +build=bookworm or +build=trixie."));
+        assert!(advice_text(newer_compiler, "sid").ends_with("Try +build=bookworm or +build=trixie."));
         let without_note =
             "criu/include/linux/rseq.h:33:1: error: conflicting redefinition of enum 'enum rseq_flags'\n";
-        assert!(told(without_note, "sid").starts_with("The headers of sid define enum rseq_flags,"));
+        assert!(advice_text(without_note, "sid").starts_with("The headers of sid define enum rseq_flags,"));
         let constant = "criu/a.c:2:6: error: redeclaration of enumerator 'FSCONFIG_SET_FLAG'\n\
                         /usr/include/linux/mount.h:97:9: note: previous definition of 'FSCONFIG_SET_FLAG' with type 'enum fsconfig_command'\n";
-        assert!(told(constant, "trixie").contains("define FSCONFIG_SET_FLAG,"));
+        assert!(advice_text(constant, "trixie").contains("define FSCONFIG_SET_FLAG,"));
     }
 
     #[test]
@@ -192,12 +198,12 @@ make[2]: *** [/build/scripts/nmk/scripts/build.mk:221: criu/mount-id.o] Error 1
         expect_test::expect![
             "The headers of bookworm do not have STATMOUNT_BY_FD; newer ones may. Try +build=trixie or +build=sid."
         ]
-        .assert_eq(&told(constant, "bookworm"));
-        assert!(told(constant, "sid").ends_with("No +build= helps: there is no build root of a newer suite."));
+        .assert_eq(&advice_text(constant, "bookworm"));
+        assert!(advice_text(constant, "sid").ends_with("No +build= helps: there is no build root of a newer suite."));
         let incomplete = "criu/a.c:5:32: error: invalid use of undefined type 'struct statmount'\n";
-        assert!(told(incomplete, "bookworm").contains("do not have struct statmount;"));
+        assert!(advice_text(incomplete, "bookworm").contains("do not have struct statmount;"));
         let missing = "criu/a.c:1:10: fatal error: linux/new.h: No such file or directory\n";
-        assert!(told(missing, "trixie").contains("do not have <linux/new.h>;"));
+        assert!(advice_text(missing, "trixie").contains("do not have <linux/new.h>;"));
     }
 
     #[test]
@@ -216,7 +222,7 @@ make[2]: *** [/build/scripts/nmk/scripts/build.mk:221: criu/mount-id.o] Error 1
             "criu/a.c:1:8: error: redefinition of 'f'\ncriu/b.c:1:1: error: x\n/usr/include/a.h:1:8: note: here\n",
             "",
         ] {
-            assert_eq!(told(own, "trixie"), "nothing", "{own}");
+            assert_eq!(advice_text(own, "trixie"), "nothing", "{own}");
         }
     }
 }

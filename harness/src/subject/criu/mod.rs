@@ -5,7 +5,7 @@
 //!
 //! - `package`: a program with its libraries
 //! - `sources`: which sources, and how they are built
-//! - `stage`: the sources as they are to be built
+//! - `snapshot`: the sources as they are to be built
 //! - `build`: `make`, in a tree that is kept
 //! - `headers`: whether a failed build is the fault of the root's kernel headers
 //! - `coverage`, `asan`: what is different in a criu that counts what it does, or has the address sanitizer
@@ -39,21 +39,21 @@ mod debian;
 mod headers;
 mod package;
 mod sandbox;
+mod snapshot;
 mod sources;
-mod stage;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::cache::error::{ImageError, at};
 use crate::cache::progress::doing;
-use crate::cache::record::{Bill, sha256};
+use crate::cache::record::{BuildRecord, sha256};
 use crate::cache::{Built, Slot};
 use crate::image::{BUILD_ROOT, Image, Store};
-use build::Workshop;
+use build::BuildTree;
+use snapshot::SourceSnapshot;
+pub use snapshot::revision;
 pub use sources::{Sources, Tree, Variant};
-use stage::Stage;
-pub use stage::revision;
 
 /// The version of what is made here, as in `store`.
 const BUILDER: u32 = 1;
@@ -111,28 +111,28 @@ impl Store {
     pub fn built_criu(&self, sources: &Sources) -> Result<Criu, ImageError> {
         let suite = sources.variant.suite.as_ref().unwrap_or(&self.manifest().defaults.build);
         let (root, root_key) = self.obtain(Image::BuildRoot(suite), false, |entry| {
-            (entry.directory.join(BUILD_ROOT), entry.bill.content_key())
+            (entry.directory.join(BUILD_ROOT), entry.record.content_key())
         })?;
         let tmp = self.cache.root().join("tmp");
         let scratch =
             tempfile::Builder::new().prefix("sources.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;
-        let stage = Stage::of(sources, &root, scratch.path())?;
+        let snapshot = SourceSnapshot::of(sources, &root, scratch.path())?;
         drop(scratch);
-        let apart = tree_key(&sources.variant);
-        let slot = criu_slot(&sha256(format!("{root_key} {}{apart}", stage.key()).as_bytes()));
+        let variant_key = tree_key(&sources.variant);
+        let slot = criu_slot(&sha256(format!("{root_key} {}{variant_key}", snapshot.key()).as_bytes()));
         let title = sources.to_string();
         self.criu(&slot, |to| {
             let folder = absolute(sources.tree.folder());
-            let key = sha256(format!("{root_key} {}{apart}", folder.display()).as_bytes());
+            let key = sha256(format!("{root_key} {}{variant_key}", folder.display()).as_bytes());
             let name = format!("build-tree-{}", &key[..16]);
             let lock = self.cache.lock_by_name(&name)?;
             // The lock's time says when the tree was used last, as for images.
             let _ = lock.set_modified(SystemTime::now());
             let roots = &self.manifest().build.roots;
-            let workshop =
-                Workshop { root: &root, suite, roots, directory: self.cache.root().join("images").join(name) };
+            let build_tree =
+                BuildTree { root: &root, suite, roots, directory: self.cache.root().join("images").join(name) };
             doing(self.cache.progress(), &format!("{title}: building"), || {
-                let files = package::of_tree(&root, &workshop.build(&title, &stage)?)?;
+                let files = package::of_tree(&root, &build_tree.build(&title, &snapshot)?)?;
                 if sources.variant.asan {
                     asan::check(&title, &files)?;
                 }
@@ -150,9 +150,9 @@ impl Store {
         let mut all = Vec::new();
         for (name, size, age) in self.cache.images()? {
             if name.starts_with("criu-")
-                && let Ok(bill) = Bill::read(&self.cache.root().join("images").join(&name))
+                && let Ok(record) = BuildRecord::read(&self.cache.root().join("images").join(&name))
             {
-                all.push(KeptCriu { title: bill.version, size, age });
+                all.push(KeptCriu { title: record.version, size, age });
             }
         }
         all.sort_by_key(|one| one.age);
@@ -166,7 +166,7 @@ impl Store {
             |to, _| build(to).map(Some),
             |entry| Criu {
                 segment: entry.directory.join(package::SEGMENT),
-                version: entry.bill.version.split_whitespace().nth(1).unwrap_or_default().to_owned(),
+                version: entry.record.version.split_whitespace().nth(1).unwrap_or_default().to_owned(),
             },
         )?;
         self.cache.prune("criu", KEEP)?;

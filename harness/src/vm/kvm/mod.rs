@@ -116,7 +116,7 @@ mod tests {
     use super::probe::{ended, judge};
     use super::*;
 
-    fn told(choice: AcceleratorChoice, kept: Option<&ProbeOutcome>, outcome: Option<&ProbeOutcome>) -> String {
+    fn rendered(choice: AcceleratorChoice, kept: Option<&ProbeOutcome>, outcome: Option<&ProbeOutcome>) -> String {
         let find = || Ok(judge(outcome.expect("no probe is made")));
         match decide(choice, kept.map(judge), find) {
             Ok(Decision { accelerator, reason }) => format!("{} because {reason}", accelerator.name()),
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn auto_goes_by_the_proof() {
-        let lines = outcomes().map(|outcome| told(AcceleratorChoice::Auto, None, Some(&outcome)));
+        let lines = outcomes().map(|outcome| rendered(AcceleratorChoice::Auto, None, Some(&outcome)));
         expect![[r#"
             kvm because kvm: a guest was ready after 412 ms
             kvm because kvm: a guest's kernel ran
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn explicit_kvm_fails_where_it_does_not_work() {
-        let lines = outcomes().map(|outcome| told(AcceleratorChoice::Kvm, None, Some(&outcome)));
+        let lines = outcomes().map(|outcome| rendered(AcceleratorChoice::Kvm, None, Some(&outcome)));
         expect![[r#"
             kvm because kvm: a guest was ready after 412 ms
             kvm because kvm: a guest's kernel ran
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn tcg_needs_no_probe() {
-        assert_eq!(told(AcceleratorChoice::Tcg, None, None), "tcg because tcg was asked for");
+        assert_eq!(rendered(AcceleratorChoice::Tcg, None, None), "tcg because tcg was asked for");
     }
 
     #[test]
@@ -164,10 +164,10 @@ mod tests {
         let [ready, _, _, silent] = outcomes();
         use AcceleratorChoice::{Auto, Kvm};
         let lines = [
-            told(Auto, Some(&ready), None),
-            told(Auto, Some(&silent), None),
-            told(Kvm, Some(&ready), None),
-            told(Kvm, Some(&silent), Some(&ready)),
+            rendered(Auto, Some(&ready), None),
+            rendered(Auto, Some(&silent), None),
+            rendered(Kvm, Some(&ready), None),
+            rendered(Kvm, Some(&silent), Some(&ready)),
         ];
         expect![[r#"
             kvm because kvm: a guest was ready after 412 ms (found since the last reboot)

@@ -21,7 +21,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe};
 use protocol::Fault;
-use protocol::message::{ActionEnd, MountWay, ReportFile};
+use protocol::message::{ActionEnd, DetachMethod, ReportFile};
 
 use super::super::child::NoAnswer;
 use super::super::trial::Trial;
@@ -39,7 +39,7 @@ const RESTORE_ATTEMPTS: usize = 3;
 pub(in super::super) struct Reference {
     capture: capture::Options,
     restore: restore::Options,
-    kept: Option<Kept>,
+    held: Option<HeldCheckpoint>,
     /// A restore failed by mistake.
     has_failed: bool,
     /// For a caller who names every path relatively.
@@ -48,7 +48,7 @@ pub(in super::super) struct Reference {
 }
 
 /// Between dump and restore.
-struct Kept {
+struct HeldCheckpoint {
     image: Image,
     namespace: OwnedFd,
 }
@@ -61,12 +61,12 @@ enum Captured {
 }
 
 impl Reference {
-    pub(super) fn new(fault: Option<Fault>, without_statmount: bool, way: MountWay, folder: PathBuf) -> Self {
+    pub(super) fn new(fault: Option<Fault>, without_statmount: bool, way: DetachMethod, folder: PathBuf) -> Self {
         let capture = capture::Options { without_statmount, fault };
         Reference {
             capture,
             restore: restore::Options { way, fault },
-            kept: None,
+            held: None,
             has_failed: false,
             folder,
             caller: None,
@@ -86,7 +86,7 @@ impl Reference {
                     false => Vec::new(),
                 };
                 let restart = leave_running && self.capture.fault == Some(Fault::Restarted) && !has_detached(&image);
-                self.kept = Some(Kept { image: *image, namespace });
+                self.held = Some(HeldCheckpoint { image: *image, namespace });
                 if !leave_running || restart {
                     kill(Pid::from_raw(pid), Signal::SIGKILL)?;
                 }
@@ -112,25 +112,25 @@ impl Reference {
     }
 
     pub(super) fn restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
-        let kept = self.kept.take().ok_or_else(|| io::Error::other("there is no image to restore from"))?;
-        let result = self.restore_from(&kept, trial);
+        let held = self.held.take().ok_or_else(|| io::Error::other("there is no image to restore from"))?;
+        let result = self.restore_from(&held, trial);
         if result.as_ref().is_ok_and(|run| run.end != ActionEnd::Done) {
-            self.kept = Some(kept);
+            self.held = Some(held);
         }
         result
     }
 
     /// Restores from an image, which it leaves as it is.
-    fn restore_from(&mut self, kept: &Kept, trial: &mut Trial<'_>) -> io::Result<Run> {
+    fn restore_from(&mut self, held: &HeldCheckpoint, trial: &mut Trial<'_>) -> io::Result<Run> {
         if let Some(failed) = self.fails_by_mistake(trial)? {
             return Ok(failed);
         }
         let deadline = Instant::now() + trial.answer_timeout();
         let mut lines = Vec::new();
         for _ in 0..RESTORE_ATTEMPTS {
-            trial.start_again(&kept.namespace, &kept.image)?;
+            trial.start_again(&held.namespace, &held.image)?;
             let ask =
-                Ask::Restore { image: Box::new(kept.image.clone()), made: trial.made.clone(), options: self.restore };
+                Ask::Restore { image: Box::new(held.image.clone()), made: trial.made.clone(), options: self.restore };
             let rest = deadline.saturating_duration_since(Instant::now());
             match trial.child.ask(&ask, rest) {
                 Ok(Answer::Restored) => {
@@ -205,24 +205,24 @@ fn captured(pid: i32, namespace: &OwnedFd, options: capture::Options, timeout: D
     let child = unsafe { sys::clone_into_namespaces(0) }?;
     if child == 0 {
         drop(from);
-        let told = in_child(pid, namespace, options);
-        let told = told.unwrap_or_else(|error| Err(vec![format!("the capture: {error}")]));
-        let text = serde_json::to_vec(&told).unwrap_or_default();
+        let captured = in_child(pid, namespace, options);
+        let captured = captured.unwrap_or_else(|error| Err(vec![format!("the capture: {error}")]));
+        let text = serde_json::to_vec(&captured).unwrap_or_default();
         let written = File::from(to).write_all(&text);
         exit(i32::from(written.is_err()));
     }
     drop(to);
-    let told = read_until(&mut File::from(from), Instant::now() + timeout);
-    if told.is_err() {
+    let captured = read_until(&mut File::from(from), Instant::now() + timeout);
+    if captured.is_err() {
         kill(Pid::from_raw(child), Signal::SIGKILL)?;
     }
     let status = waitpid(Pid::from_raw(child), None)?;
-    let Ok(told) = told else { return Ok(Captured::Ended(ActionEnd::TimedOut)) };
+    let Ok(captured) = captured else { return Ok(Captured::Ended(ActionEnd::TimedOut)) };
     if let WaitStatus::Signaled(_, signal, _) = status {
         return Ok(Captured::Ended(ActionEnd::Killed(signal as i32)));
     }
-    let told: Result<Image, Vec<String>> = serde_json::from_slice(&told)?;
-    Ok(match told {
+    let captured: Result<Image, Vec<String>> = serde_json::from_slice(&captured)?;
+    Ok(match captured {
         Ok(image) => Captured::Image(Box::new(image)),
         Err(lines) => Captured::Refused(lines),
     })

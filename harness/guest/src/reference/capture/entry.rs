@@ -16,9 +16,9 @@ use nix::sys::stat::Mode;
 use protocol::observation::{FileId, FileKind};
 use scenarios::Bytes;
 
+use super::super::private_mount_ns::{PrivateMountNs, in_proc, look_at};
 use super::super::table::join;
-use super::super::workshop::{Workshop, in_proc, look_at};
-use super::seen::Seen;
+use super::object::CapturedObject;
 use crate::observe;
 use crate::sys::{self, EntryWatch, FileHandle};
 
@@ -41,55 +41,59 @@ const WALK_LIMIT: usize = 100_000;
 pub fn entry_of(
     watch: Option<&EntryWatch>,
     proc: BorrowedFd<'_>,
-    seen: &Seen,
-    workshop: &Workshop,
+    captured: &CapturedObject,
+    private_ns: &PrivateMountNs,
 ) -> io::Result<Option<Entry>> {
-    if !may_be_opened(seen) {
+    if !may_be_opened(captured) {
         return Ok(None);
     }
     if let Some(watch) = watch
-        && let Some((handle, name)) = told(watch, proc, seen)?
-        && let Some(directory) = directory_of(&handle, workshop)?
+        && let Some((handle, name)) = watched_entry(watch, proc, captured)?
+        && let Some(directory) = directory_of(&handle, private_ns)?
     {
         return Ok(Some(Entry { directory, name: name.into() }));
     }
-    overheard(proc, seen, workshop)
+    overheard(proc, captured, private_ns)
 }
 
 /// Opening a device or a leased file does something to it; links and sockets cannot be opened.
-fn may_be_opened(seen: &Seen) -> bool {
-    let leased = seen
+fn may_be_opened(captured: &CapturedObject) -> bool {
+    let leased = captured
         .descriptor
         .iter()
         .flat_map(|descriptor| &descriptor.details)
         .any(|line| line.0.windows(5).any(|word| word == b"LEASE"));
-    matches!(seen.status.kind, FileKind::File | FileKind::Fifo) && !leased
+    matches!(captured.status.kind, FileKind::File | FileKind::Fifo) && !leased
 }
 
-fn open_once(proc: BorrowedFd<'_>, seen: &Seen) -> io::Result<()> {
+fn open_once(proc: BorrowedFd<'_>, captured: &CapturedObject) -> io::Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    openat(proc, seen.magic.as_str(), flags | OFlag::O_NOATIME, Mode::empty())
-        .or_else(|_| openat(proc, seen.magic.as_str(), flags, Mode::empty()))?;
+    openat(proc, captured.magic.as_str(), flags | OFlag::O_NOATIME, Mode::empty())
+        .or_else(|_| openat(proc, captured.magic.as_str(), flags, Mode::empty()))?;
     Ok(())
 }
 
-fn told(watch: &EntryWatch, proc: BorrowedFd<'_>, seen: &Seen) -> io::Result<Option<(FileHandle, Vec<u8>)>> {
-    let magic = CString::new(seen.magic.as_str()).map_err(io::Error::other)?;
+fn watched_entry(
+    watch: &EntryWatch,
+    proc: BorrowedFd<'_>,
+    captured: &CapturedObject,
+) -> io::Result<Option<(FileHandle, Vec<u8>)>> {
+    let magic = CString::new(captured.magic.as_str()).map_err(io::Error::other)?;
     if !watch.begin(proc, &magic) {
         return Ok(None);
     }
-    let opened = open_once(proc, seen);
+    let opened = open_once(proc, captured);
     let entry = watch.end(proc, &magic);
     opened.and(entry)
 }
 
 /// The directory with this handle; by opening it, or where that may not be by looking at all.
-fn directory_of(handle: &FileHandle, workshop: &Workshop) -> io::Result<Option<OwnedFd>> {
-    if let Ok(directory) = sys::open_handle(workshop.root.as_fd(), handle) {
+fn directory_of(handle: &FileHandle, private_ns: &PrivateMountNs) -> io::Result<Option<OwnedFd>> {
+    if let Ok(directory) = sys::open_handle(private_ns.root.as_fd(), handle) {
         return Ok(Some(directory));
     }
     let mut found = None;
-    walk(workshop.root.as_fd(), &mut |_, fd, kind| {
+    walk(private_ns.root.as_fd(), &mut |_, fd, kind| {
         if kind == FileKind::Directory && sys::handle_of(fd).is_ok_and(|other| other == *handle) {
             found = Some(fd.try_clone_to_owned()?);
         }
@@ -99,11 +103,15 @@ fn directory_of(handle: &FileHandle, workshop: &Workshop) -> io::Result<Option<O
 }
 
 /// Watches every directory of the bare mount and listens which one is told of the open.
-fn overheard(proc: BorrowedFd<'_>, seen: &Seen, workshop: &Workshop) -> io::Result<Option<Entry>> {
+fn overheard(
+    proc: BorrowedFd<'_>,
+    captured: &CapturedObject,
+    private_ns: &PrivateMountNs,
+) -> io::Result<Option<Entry>> {
     let group = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     let mut watched = BTreeMap::new();
     in_proc(proc, || {
-        walk(workshop.root.as_fd(), &mut |path, fd, kind| {
+        walk(private_ns.root.as_fd(), &mut |path, fd, kind| {
             if kind == FileKind::Directory {
                 let magic = format!("self/fd/{}", fd.as_raw_fd());
                 watched.insert(group.add_watch(magic.as_str(), AddWatchFlags::IN_OPEN)?, path.clone());
@@ -111,12 +119,12 @@ fn overheard(proc: BorrowedFd<'_>, seen: &Seen, workshop: &Workshop) -> io::Resu
             Ok(true)
         })
     })?;
-    open_once(proc, seen)?;
+    open_once(proc, captured)?;
     let Ok(events) = group.read_events() else { return Ok(None) };
     for event in events {
         let (Some(path), Some(name)) = (watched.get(&event.wd), event.name) else { continue };
         if !event.mask.contains(AddWatchFlags::IN_ISDIR) {
-            let directory = look_at(workshop.root.as_fd(), path)?;
+            let directory = look_at(private_ns.root.as_fd(), path)?;
             return Ok(Some(Entry { directory, name: name.as_os_str().into() }));
         }
     }
@@ -132,9 +140,9 @@ pub fn walk(
     visit: &mut dyn FnMut(&Bytes, BorrowedFd<'_>, FileKind) -> io::Result<bool>,
 ) -> io::Result<()> {
     let kind = observe::status(root)?.kind;
-    let mut seen = 0;
+    let mut captured = 0;
     if visit(&Bytes::default(), root, kind)? && kind == FileKind::Directory {
-        descend(root, &Bytes::default(), visit, &mut seen)?;
+        descend(root, &Bytes::default(), visit, &mut captured)?;
     }
     Ok(())
 }
@@ -143,22 +151,22 @@ fn descend(
     dir: BorrowedFd<'_>,
     prefix: &Bytes,
     visit: &mut dyn FnMut(&Bytes, BorrowedFd<'_>, FileKind) -> io::Result<bool>,
-    seen: &mut usize,
+    captured: &mut usize,
 ) -> io::Result<bool> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOATIME;
     let listing = openat(dir, ".", flags, Mode::empty()).map_err(io::Error::from);
     let Ok(mut entries) = listing.and_then(|listing| sys::entries(listing.as_fd())) else { return Ok(true) };
     entries.sort();
     for name in entries.into_iter().map(|entry| Bytes(entry.name)) {
-        *seen += 1;
-        if *seen > WALK_LIMIT {
+        *captured += 1;
+        if *captured > WALK_LIMIT {
             return Err(io::Error::other(format!("more than {WALK_LIMIT} names to look at")));
         }
         let Ok(fd) = look_at(dir, &name) else { continue };
         let kind = observe::status(fd.as_fd())?.kind;
         let path = join(prefix, &name);
         let goes_on = visit(&path, fd.as_fd(), kind)?
-            && (kind != FileKind::Directory || descend(fd.as_fd(), &path, visit, seen)?);
+            && (kind != FileKind::Directory || descend(fd.as_fd(), &path, visit, captured)?);
         if !goes_on {
             return Ok(false);
         }
@@ -170,9 +178,9 @@ fn descend(
 ///
 /// # Errors
 /// Those of [`walk`].
-pub fn names_of(workshop: &Workshop, file: FileId) -> io::Result<Vec<Bytes>> {
+pub fn names_of(private_ns: &PrivateMountNs, file: FileId) -> io::Result<Vec<Bytes>> {
     let mut names = Vec::new();
-    walk(workshop.root.as_fd(), &mut |path, fd, kind| {
+    walk(private_ns.root.as_fd(), &mut |path, fd, kind| {
         let is_it = observe::status(fd)?.file == file;
         if is_it {
             names.push(path.clone());

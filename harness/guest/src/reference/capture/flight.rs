@@ -15,8 +15,8 @@ use protocol::observation::{FileKind, Message, Object};
 
 use super::super::image::{MessageImage, NameImage, SocketImage};
 use super::Capture;
+use super::object::{self, CapturedObject};
 use super::refusal::Cause;
-use super::seen::{self, Seen};
 use crate::sys;
 
 /// What only Unix sockets have.
@@ -29,9 +29,9 @@ pub struct Socket {
 }
 
 /// Looks into the queue of an object that is a descriptor of a Unix socket; what is in flight there.
-pub(super) fn look(proc: BorrowedFd<'_>, pid: i32, seen: &mut Seen) -> io::Result<Vec<Seen>> {
-    let Object::Fd(socket) = seen.object else { return Ok(Vec::new()) };
-    if seen.status.kind != FileKind::Socket {
+pub(super) fn look(proc: BorrowedFd<'_>, pid: i32, captured: &mut CapturedObject) -> io::Result<Vec<CapturedObject>> {
+    let Object::Fd(socket) = captured.object else { return Ok(Vec::new()) };
+    if captured.status.kind != FileKind::Socket {
         return Ok(Vec::new());
     }
     let fd = sys::pidfd_getfd(sys::pidfd_open(pid)?.as_fd(), socket)?;
@@ -43,31 +43,35 @@ pub(super) fn look(proc: BorrowedFd<'_>, pid: i32, seen: &mut Seen) -> io::Resul
             let nth = u32::try_from(found.len()).map_err(io::Error::other)?;
             let label = format!("number {} in flight to fd {socket}", nth + 1);
             let magic = format!("self/fd/{}", held.as_raw_fd());
-            let sent = seen::see(proc, label, Object::InFlight { socket, nth }, magic, None)?;
-            found.push(Seen { held: Some(held), ..sent });
+            let sent = object::see(proc, label, Object::InFlight { socket, nth }, magic, None)?;
+            found.push(CapturedObject { held: Some(held), ..sent });
         }
         let descriptors = u32::try_from(found.len() - before).map_err(io::Error::other)?;
         queue.push(Message { bytes: peeked.bytes.into(), descriptors });
     }
-    seen.socket = Some(Socket { kind, queue });
+    captured.socket = Some(Socket { kind, queue });
     Ok(found)
 }
 
 impl Capture<'_> {
     /// A socket, which has no path.
-    pub(super) fn socket(&mut self, seen: &Seen, socket: &Socket) -> Result<usize, Cause> {
+    pub(super) fn socket(&mut self, captured: &CapturedObject, socket: &Socket) -> Result<usize, Cause> {
         if socket.kind != libc::SOCK_SEQPACKET {
             return Err(Cause::Unsupported("a Unix socket of another type than SOCK_SEQPACKET".to_owned()));
         }
-        Ok(self.file(seen, Default::default(), NameImage::Socket { file: seen.status.file }))
+        Ok(self.file(captured, Default::default(), NameImage::Socket { file: captured.status.file }))
     }
 
     /// The queue of each socket and its other end, once all descriptions are known.
-    pub(super) fn sockets(&mut self, objects: &[Seen], descriptions: &BTreeMap<Object, usize>) -> Result<(), Cause> {
-        for seen in objects {
-            let (Object::Fd(number), Some(socket)) = (seen.object, &seen.socket) else { continue };
-            let Some(&description) = descriptions.get(&seen.object) else { continue };
-            let peer = descriptions.get(&peer_of(seen, objects)?.object).ok_or(Cause::PeerElsewhere)?;
+    pub(super) fn sockets(
+        &mut self,
+        objects: &[CapturedObject],
+        descriptions: &BTreeMap<Object, usize>,
+    ) -> Result<(), Cause> {
+        for captured in objects {
+            let (Object::Fd(number), Some(socket)) = (captured.object, &captured.socket) else { continue };
+            let Some(&description) = descriptions.get(&captured.object) else { continue };
+            let peer = descriptions.get(&peer_of(captured, objects)?.object).ok_or(Cause::PeerElsewhere)?;
             let mut sent = (0..).map(|nth| descriptions.get(&Object::InFlight { socket: number, nth }).copied());
             let message = |message: &Message| MessageImage {
                 bytes: message.bytes.clone(),
@@ -81,14 +85,14 @@ impl Capture<'_> {
 }
 
 /// The object that a socket is connected to.
-fn peer_of<'a>(seen: &Seen, objects: &'a [Seen]) -> Result<&'a Seen, Cause> {
-    let inode = |seen: &Seen| u32::try_from(seen.status.file.inode).ok();
-    let told = |seen: &Seen| -> Result<Option<u32>, Cause> {
-        let Some(inode) = inode(seen) else { return Ok(None) };
+fn peer_of<'a>(captured: &CapturedObject, objects: &'a [CapturedObject]) -> Result<&'a CapturedObject, Cause> {
+    let inode = |captured: &CapturedObject| u32::try_from(captured.status.file.inode).ok();
+    let peer_inode = |captured: &CapturedObject| -> Result<Option<u32>, Cause> {
+        let Some(inode) = inode(captured) else { return Ok(None) };
         sys::unix_peer(inode).map_err(Cause::of("asking the kernel's unix_diag for the other end of the socket"))
     };
-    let number = told(seen)?.ok_or(Cause::PeerElsewhere)?;
+    let number = peer_inode(captured)?.ok_or(Cause::PeerElsewhere)?;
     let peer = objects.iter().find(|other| other.socket.is_some() && inode(other) == Some(number));
     let peer = peer.ok_or(Cause::PeerElsewhere)?;
-    if told(peer)? == inode(seen) { Ok(peer) } else { Err(Cause::PeerElsewhere) }
+    if peer_inode(peer)? == inode(captured) { Ok(peer) } else { Err(Cause::PeerElsewhere) }
 }

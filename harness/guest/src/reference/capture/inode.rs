@@ -14,10 +14,10 @@ use protocol::{Fault, Lack};
 use scenarios::Bytes;
 
 use super::super::image::{Contents, InodeImage, InodeSource, NameImage};
+use super::super::private_mount_ns::{PrivateMountNs, look_at};
 use super::super::table::split;
-use super::super::workshop::{Workshop, look_at};
+use super::object::CapturedObject;
 use super::refusal::Cause;
-use super::seen::Seen;
 use super::{Capture, entry, wrong};
 use crate::observe;
 use crate::sys;
@@ -31,84 +31,89 @@ impl Capture<'_> {
     /// A file whose entry `path`, from the root of the base, was removed.
     pub(super) fn removed(
         &mut self,
-        seen: &Seen,
+        captured: &CapturedObject,
         base: u64,
         path: &Bytes,
-        workshop: &Workshop,
+        private_ns: &PrivateMountNs,
     ) -> Result<NameImage, Cause> {
-        writable(workshop, path).map_err(Cause::CannotBeMadeAgain)?;
+        writable(private_ns, path).map_err(Cause::CannotBeMadeAgain)?;
         let lost = match self.options.fault {
             Some(Fault::DeletedLostLinks | Fault::DeletedSuffixLiteral) => true,
-            Some(Fault::Lacks(Lack::HardLink)) => self.table.get(seen.mount).is_none(),
+            Some(Fault::Lacks(Lack::HardLink)) => self.table.get(captured.mount).is_none(),
             _ => false,
         };
-        if seen.status.links > 0 && seen.status.kind != FileKind::Directory && !lost {
-            if was_unnamed(seen) {
+        if captured.status.links > 0 && captured.status.kind != FileKind::Directory && !lost {
+            if was_unnamed(captured) {
                 return Err(Cause::NamedSince);
             }
-            let source = linked(seen, workshop)?;
-            let inode = self.inode(InodeImage { base, file: seen.status.file, source });
+            let source = linked(captured, private_ns)?;
+            let inode = self.inode(InodeImage { base, file: captured.status.file, source });
             return Ok(NameImage::Removed { inode, above: Vec::new() });
         }
-        if self.removed_roots.contains(&seen.status.file) {
+        if self.removed_roots.contains(&captured.status.file) {
             return Err(Cause::RootElsewhere);
         }
-        match seen.magic_number {
-            BTRFS if is_on_other_device(seen, path, workshop) => return Err(Cause::SubvolumeGone),
-            observe::OVERLAYFS if is_on_other_device(seen, path, workshop) => return Err(Cause::OfOneLayer),
-            observe::OVERLAYFS if is_of_lower_layer(&seen.status) => return Err(Cause::OfLowerLayer),
+        match captured.magic_number {
+            BTRFS if is_on_other_device(captured, path, private_ns) => return Err(Cause::SubvolumeGone),
+            observe::OVERLAYFS if is_on_other_device(captured, path, private_ns) => return Err(Cause::OfOneLayer),
+            observe::OVERLAYFS if is_of_lower_layer(&captured.status) => return Err(Cause::OfLowerLayer),
             _ => {}
         }
-        let inode = self.kept_inode(seen, base)?;
-        let never = self.never_named(seen, inode, &split(path).1);
+        let inode = self.kept_inode(captured, base)?;
+        let never = self.never_named(captured, inode, &split(path).1);
         if never {
             return Ok(NameImage::Never { inode });
         }
-        let above = self.removed_above(seen, path, workshop)?;
+        let above = self.removed_above(captured, path, private_ns)?;
         Ok(NameImage::Removed { inode, above })
     }
 
     /// Whether the file was made without a name. The kernel shows such a file as `#INODE`, which may also be the name of
     /// a file, so the flag that it was opened with decides; or that another descriptor of it has the flag.
-    fn never_named(&self, seen: &Seen, inode: usize, name: &Bytes) -> bool {
-        let flag = was_unnamed(seen);
+    fn never_named(&self, captured: &CapturedObject, inode: usize, name: &Bytes) -> bool {
+        let flag = was_unnamed(captured);
         let other = || self.image.files.iter().any(|file| file.name == NameImage::Never { inode });
-        name.0 == format!("#{}", seen.status.file.inode).into_bytes() && (flag || other())
+        name.0 == format!("#{}", captured.status.file.inode).into_bytes() && (flag || other())
     }
 
     /// An inode that ends with the process.
-    pub(super) fn kept_inode(&mut self, seen: &Seen, base: u64) -> Result<usize, Cause> {
-        if let Some(index) = self.image.inodes.iter().position(|inode| inode.file == seen.status.file) {
+    pub(super) fn kept_inode(&mut self, captured: &CapturedObject, base: u64) -> Result<usize, Cause> {
+        if let Some(index) = self.image.inodes.iter().position(|inode| inode.file == captured.status.file) {
             return Ok(index);
         }
-        let mut contents = self.contents(seen)?;
+        let mut contents = self.contents(captured)?;
         wrong::contents(self.options.fault, &mut contents);
         let source = InodeSource::Kept(Box::new(contents));
-        Ok(self.inode(InodeImage { base, file: seen.status.file, source }))
+        Ok(self.inode(InodeImage { base, file: captured.status.file, source }))
     }
 
     /// The directories above a removed one that do not stand in its path now, the nearest first. `path` is from the root of
     /// the base. What is above a file nobody can see.
-    fn removed_above(&self, seen: &Seen, path: &Bytes, workshop: &Workshop) -> Result<Vec<FileId>, Cause> {
+    fn removed_above(
+        &self,
+        captured: &CapturedObject,
+        path: &Bytes,
+        private_ns: &PrivateMountNs,
+    ) -> Result<Vec<FileId>, Cause> {
         let mut removed = Vec::new();
-        if seen.status.kind != FileKind::Directory {
+        if captured.status.kind != FileKind::Directory {
             return Ok(removed);
         }
         let failed = || Cause::of("looking at the directories above");
         let status = |fd: OwnedFd| observe::status(fd.as_fd());
-        let mut at = seen.fd.try_clone().map_err(failed())?;
+        let mut at = captured.fd.try_clone().map_err(failed())?;
         let mut above = split(path).0;
         while !above.is_empty() {
             let up = openat(&at, "..", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
             at = up.map_err(|error| failed()(error.into()))?;
             let then = at.try_clone().and_then(status).map_err(failed())?;
-            if look_at(workshop.root.as_fd(), &above).and_then(status).is_ok_and(|now| now.file == then.file) {
+            if look_at(private_ns.root.as_fd(), &above).and_then(status).is_ok_and(|now| now.file == then.file) {
                 break;
             }
             if self.removed_roots.contains(&then.file) {
                 return Err(Cause::RootElsewhere);
             }
-            if seen.magic_number == observe::OVERLAYFS && is_of_lower_layer(&then) {
+            if captured.magic_number == observe::OVERLAYFS && is_of_lower_layer(&then) {
                 return Err(Cause::OfLowerLayer);
             }
             removed.push(then.file);
@@ -117,27 +122,28 @@ impl Capture<'_> {
         Ok(removed)
     }
 
-    fn contents(&self, seen: &Seen) -> Result<Contents, Cause> {
-        let stat = fstatat(&seen.fd, "", AtFlags::AT_EMPTY_PATH).map_err(|error| Cause::Call("fstat", error.into()))?;
-        let extents = match seen.status.kind {
-            FileKind::File => self.extents(seen)?,
+    fn contents(&self, captured: &CapturedObject) -> Result<Contents, Cause> {
+        let stat =
+            fstatat(&captured.fd, "", AtFlags::AT_EMPTY_PATH).map_err(|error| Cause::Call("fstat", error.into()))?;
+        let extents = match captured.status.kind {
+            FileKind::File => self.extents(captured)?,
             _ => Vec::new(),
         };
-        let target = match seen.status.kind {
-            FileKind::Symlink => nix::fcntl::readlinkat(&seen.fd, "").map(|target| target.as_os_str().into()),
+        let target = match captured.status.kind {
+            FileKind::Symlink => nix::fcntl::readlinkat(&captured.fd, "").map(|target| target.as_os_str().into()),
             _ => Ok(Bytes::default()),
         };
-        let xattrs = match seen.status.kind {
+        let xattrs = match captured.status.kind {
             FileKind::Symlink => Ok(Vec::new()),
-            _ => observe::xattrs(self.proc, std::slice::from_ref(&seen.magic)).and_then(|mut all| all.remove(0)),
+            _ => observe::xattrs(self.proc, std::slice::from_ref(&captured.magic)).and_then(|mut all| all.remove(0)),
         };
         Ok(Contents {
-            kind: seen.status.kind,
-            mode: seen.status.mode,
-            uid: seen.status.uid,
-            gid: seen.status.gid,
-            rdev: seen.status.rdev,
-            size: seen.status.size,
+            kind: captured.status.kind,
+            mode: captured.status.mode,
+            uid: captured.status.uid,
+            gid: captured.status.gid,
+            rdev: captured.status.rdev,
+            size: captured.status.size,
             times: [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)],
             xattrs: without_labels(xattrs.unwrap_or_default()),
             extents,
@@ -146,11 +152,11 @@ impl Capture<'_> {
     }
 
     /// What the file holds between its holes (lseek(2), `SEEK_DATA`).
-    fn extents(&self, seen: &Seen) -> Result<Vec<(u64, Bytes)>, Cause> {
+    fn extents(&self, captured: &CapturedObject) -> Result<Vec<(u64, Bytes)>, Cause> {
         let read = || -> io::Result<Option<Vec<(u64, Bytes)>>> {
             let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-            let file = openat(self.proc, seen.magic.as_str(), flags | OFlag::O_NOATIME, Mode::empty())
-                .or_else(|_| openat(self.proc, seen.magic.as_str(), flags, Mode::empty()))?;
+            let file = openat(self.proc, captured.magic.as_str(), flags | OFlag::O_NOATIME, Mode::empty())
+                .or_else(|_| openat(self.proc, captured.magic.as_str(), flags, Mode::empty()))?;
             let mut file = File::from(file);
             let (mut extents, mut total, mut at) = (Vec::new(), 0, 0);
             loop {
@@ -175,18 +181,18 @@ impl Capture<'_> {
     }
 
     /// `F_GET_SEALS`, through a descriptor of our own.
-    pub(super) fn seals(&self, seen: &Seen) -> Result<i32, Cause> {
+    pub(super) fn seals(&self, captured: &CapturedObject) -> Result<i32, Cause> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = openat(self.proc, seen.magic.as_str(), flags, Mode::empty());
+        let file = openat(self.proc, captured.magic.as_str(), flags, Mode::empty());
         let seals = file.and_then(|file| fcntl(file, FcntlArg::F_GET_SEALS));
         seals.map_err(|error| Cause::Call("F_GET_SEALS", error.into()))
     }
 }
 
 /// Whether it was opened with `O_TMPFILE`.
-fn was_unnamed(seen: &Seen) -> bool {
+fn was_unnamed(captured: &CapturedObject) -> bool {
     let made_so = |flags: u32| flags.cast_signed() & libc::O_TMPFILE == libc::O_TMPFILE;
-    seen.descriptor.as_ref().is_some_and(|descriptor| made_so(descriptor.flags))
+    captured.descriptor.as_ref().is_some_and(|descriptor| made_so(descriptor.flags))
 }
 
 /// Labels of a security module are its own business; it gives a new file the right one.
@@ -202,39 +208,39 @@ fn is_of_lower_layer(status: &FileStatus) -> bool {
 /// Whether a file is not on the device of the directory that it was in. A btrfs subvolume has a device of its own, which goes
 /// with it; in an overlay of several filesystems files have the devices of their layers (`ovl_map_dev_ino` in
 /// fs/overlayfs/inode.c).
-fn is_on_other_device(seen: &Seen, path: &Bytes, workshop: &Workshop) -> bool {
-    let nearest = || Some(observe::status(nearest(workshop, path).ok()?.as_fd()).ok()?.file.device);
-    nearest().is_some_and(|device| device != seen.status.file.device)
+fn is_on_other_device(captured: &CapturedObject, path: &Bytes, private_ns: &PrivateMountNs) -> bool {
+    let nearest = || Some(observe::status(nearest(private_ns, path).ok()?.as_fd()).ok()?.file.device);
+    nearest().is_some_and(|device| device != captured.status.file.device)
 }
 
 /// By which the inode can be had again: a handle that leads to it from here, else one of its names.
-fn linked(seen: &Seen, workshop: &Workshop) -> Result<InodeSource, Cause> {
-    if let Ok(handle) = sys::handle_of(seen.fd.as_fd()) {
-        let found = sys::open_handle(workshop.root.as_fd(), &handle).and_then(|fd| observe::status(fd.as_fd()));
-        if found.is_ok_and(|found| found.file == seen.status.file) {
+fn linked(captured: &CapturedObject, private_ns: &PrivateMountNs) -> Result<InodeSource, Cause> {
+    if let Ok(handle) = sys::handle_of(captured.fd.as_fd()) {
+        let found = sys::open_handle(private_ns.root.as_fd(), &handle).and_then(|fd| observe::status(fd.as_fd()));
+        if found.is_ok_and(|found| found.file == captured.status.file) {
             return Ok(InodeSource::Linked { handle: Some(handle), path: None });
         }
     }
-    let names = entry::names_of(workshop, seen.status.file).map_err(Cause::of("looking for its other names"))?;
+    let names = entry::names_of(private_ns, captured.status.file).map_err(Cause::of("looking for its other names"))?;
     let path = names.into_iter().next().ok_or(Cause::OtherNamesNotReachable)?;
     Ok(InodeSource::Linked { handle: None, path: Some(path) })
 }
 
 /// Whether something can be made in the directory of `path`, or in the nearest one above it that is left.
-fn writable(workshop: &Workshop, path: &Bytes) -> io::Result<()> {
-    Ok(faccessat(nearest(workshop, path)?, ".", AccessFlags::W_OK, AtFlags::AT_EACCESS)?)
+fn writable(private_ns: &PrivateMountNs, path: &Bytes) -> io::Result<()> {
+    Ok(faccessat(nearest(private_ns, path)?, ".", AccessFlags::W_OK, AtFlags::AT_EACCESS)?)
 }
 
 /// The directory of `path`, or the nearest one above it that is left. What has the name of a directory by now and is none
 /// does not count.
-fn nearest(workshop: &Workshop, path: &Bytes) -> Result<OwnedFd, Errno> {
+fn nearest(private_ns: &PrivateMountNs, path: &Bytes) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     let mut directory = split(path).0;
     loop {
         let at = if directory.is_empty() { b".".as_slice() } else { directory.as_slice() };
-        match openat2(&workshop.root, at, how) {
+        match openat2(&private_ns.root, at, how) {
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) if !directory.is_empty() => {
                 directory = split(&directory).0;
             }

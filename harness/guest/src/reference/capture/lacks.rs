@@ -9,10 +9,10 @@ use protocol::Lack;
 use protocol::observation::{FileKind, FileStatus, Mount, Object};
 
 use super::super::image::{DetachedMount, InodeSource, MountImage, NameImage};
+use super::super::private_mount_ns::look_at;
 use super::super::table::join;
-use super::super::workshop::look_at;
+use super::object::CapturedObject;
 use super::refusal::{Cause, Refusal};
-use super::seen::Seen;
 use super::{Capture, refuse};
 use crate::observe;
 
@@ -21,7 +21,12 @@ const SUBVOLUME_ROOT: u64 = 256;
 
 impl Capture<'_> {
     /// Does without something: refusals, or else a change of the image.
-    pub(super) fn without(&mut self, lack: Lack, objects: &[Seen], files: &BTreeMap<Object, usize>) -> Vec<Refusal> {
+    pub(super) fn without(
+        &mut self,
+        lack: Lack,
+        objects: &[CapturedObject],
+        files: &BTreeMap<Object, usize>,
+    ) -> Vec<Refusal> {
         match lack {
             Lack::Subdir => return self.without_subdirectories(objects, files),
             Lack::Attributes => self.without_attributes(),
@@ -29,12 +34,14 @@ impl Capture<'_> {
             Lack::InFlight => self.without_descriptors_in_flight(),
             _ => {}
         }
-        let refused = |seen: &Seen| Some(refuse(seen, self.not_learnt(lack, seen, *files.get(&seen.object)?)?));
+        let refused = |captured: &CapturedObject| {
+            Some(refuse(captured, self.not_learnt(lack, captured, *files.get(&captured.object)?)?))
+        };
         objects.iter().filter_map(refused).collect()
     }
 
     /// Why an object on a detached mount is refused.
-    fn not_learnt(&self, lack: Lack, seen: &Seen, file: usize) -> Option<Cause> {
+    fn not_learnt(&self, lack: Lack, captured: &CapturedObject, file: usize) -> Option<Cause> {
         let file = &self.image.files[file];
         let mount = self.detached(file.mount)?;
         let why = match (lack, &file.name) {
@@ -48,7 +55,7 @@ impl Capture<'_> {
                 "deleted files are not restored".to_owned()
             }
             (Lack::Btrfs, _) if self.base(mount)?.fs_type.0 == b"btrfs" => {
-                let device = seen.status.file.device;
+                let device = captured.status.file.device;
                 format!("no visible mount has its device number {}:{}", major(device), minor(device))
             }
             _ => return None,
@@ -57,7 +64,7 @@ impl Capture<'_> {
     }
 
     /// Every mount shows the root of its filesystem.
-    fn without_subdirectories(&mut self, objects: &[Seen], files: &BTreeMap<Object, usize>) -> Vec<Refusal> {
+    fn without_subdirectories(&mut self, objects: &[CapturedObject], files: &BTreeMap<Object, usize>) -> Vec<Refusal> {
         let mut unknown = BTreeSet::new();
         for index in 0..self.image.mounts.len() {
             let Some(mount) = self.detached(index).cloned() else { continue };
@@ -76,10 +83,11 @@ impl Capture<'_> {
             }
             self.image.mounts[index] = MountImage::Detached(DetachedMount { root: Default::default(), ..mount });
         }
-        let on_unknown =
-            |seen: &&Seen| files.get(&seen.object).is_some_and(|&file| unknown.contains(&self.image.files[file].mount));
+        let on_unknown = |captured: &&CapturedObject| {
+            files.get(&captured.object).is_some_and(|&file| unknown.contains(&self.image.files[file].mount))
+        };
         let why = || Cause::NotLearnt("no visible mount shows the root of its filesystem".to_owned());
-        objects.iter().filter(on_unknown).map(|seen| refuse(seen, why())).collect()
+        objects.iter().filter(on_unknown).map(|captured| refuse(captured, why())).collect()
     }
 
     /// Every mount has the attributes of the visible one that it is copied from.
@@ -132,8 +140,8 @@ impl Capture<'_> {
 
     /// What the root of a detached mount is; none where it cannot be looked at.
     fn root(&self, mount: &DetachedMount) -> Option<FileStatus> {
-        let workshop = self.workshop(mount.base).ok()?;
-        observe::status(look_at(workshop.root.as_fd(), &mount.root).ok()?.as_fd()).ok()
+        let private_ns = self.private_ns(mount.base).ok()?;
+        observe::status(look_at(private_ns.root.as_fd(), &mount.root).ok()?.as_fd()).ok()
     }
 }
 

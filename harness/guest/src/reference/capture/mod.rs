@@ -1,9 +1,9 @@
 //! Capture: from a running process to an [`Image`] of its objects, or to refusals that name the objects and the causes.
 //!
 //! It looks at the process from outside and leaves it as it is. It must run in the process's mount namespace, in a
-//! process of one thread that may end afterwards: it enters copies of the namespace ([`super::workshop`]).
+//! process of one thread that may end afterwards: it enters copies of the namespace ([`super::private_mount_ns`]).
 //!
-//! - [`seen`]: what objects there are
+//! - [`captured`]: what objects there are
 //! - [`place`]: where a detached mount can be made again
 //! - [`entry`]: through which directory entry a file is open
 //! - [`flight`]: sockets, and descriptors in their queues
@@ -17,9 +17,9 @@ pub mod entry;
 pub mod flight;
 mod inode;
 mod lacks;
+pub mod object;
 pub mod place;
 pub mod refusal;
-pub mod seen;
 mod state;
 mod wrong;
 
@@ -34,12 +34,12 @@ use protocol::observation::{FileId, FileKind, Mount, Object};
 use scenarios::Bytes;
 
 use super::image::{DetachedMount, FileImage, Image, InodeImage, MountImage, NameImage};
+use super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, look_at, text};
 use super::table::{Table, below, join, split};
-use super::workshop::{Workshop, Workshops, look_at, text};
 use crate::observe;
 use crate::sys::{self, EntryWatch};
+use object::CapturedObject;
 use refusal::{Cause, Refusal};
-use seen::Seen;
 
 /// What the kernel puts behind the link text of a removed entry.
 const DELETED: &[u8] = b" (deleted)";
@@ -59,7 +59,7 @@ pub(super) struct Capture<'a> {
     pid: i32,
     table: &'a Table,
     options: Options,
-    workshops: Workshops,
+    private_namespaces: PrivateMountNsCache,
     /// `f_type` of each visible mount that is not covered.
     magic_numbers: BTreeMap<u64, u64>,
     /// The mounts that the process itself sees.
@@ -85,7 +85,7 @@ pub fn process(
     options: Options,
 ) -> io::Result<Result<Image, Vec<Refusal>>> {
     let table = Table::own(proc)?;
-    let objects = seen::objects(proc, pid, hidden)?;
+    let objects = object::objects(proc, pid, hidden)?;
     if options.fault == Some(Fault::TouchedByDump) {
         wrong::touch(proc, &objects);
     }
@@ -118,7 +118,7 @@ pub fn process(
         pid,
         table: &table,
         options,
-        workshops: Workshops::default(),
+        private_namespaces: PrivateMountNsCache::default(),
         magic_numbers,
         theirs,
         removed_roots,
@@ -138,29 +138,31 @@ fn number_inside(proc: BorrowedFd<'_>, pid: i32) -> io::Result<i32> {
 }
 
 impl Capture<'_> {
-    fn run(mut self, objects: &[Seen]) -> Result<Image, Vec<Refusal>> {
+    fn run(mut self, objects: &[CapturedObject]) -> Result<Image, Vec<Refusal>> {
         let mut refusals = Vec::new();
         if self.options.fault == Some(Fault::RefusesAll) {
-            refusals.extend(objects.iter().take(1).map(|seen| refuse(seen, Cause::Unsupported("anything".to_owned()))));
+            refusals.extend(
+                objects.iter().take(1).map(|captured| refuse(captured, Cause::Unsupported("anything".to_owned()))),
+            );
         }
-        let mut groups: BTreeMap<u64, Vec<&Seen>> = BTreeMap::new();
-        for seen in objects {
-            groups.entry(seen.mount).or_default().push(seen);
+        let mut groups: BTreeMap<u64, Vec<&CapturedObject>> = BTreeMap::new();
+        for captured in objects {
+            groups.entry(captured.mount).or_default().push(captured);
         }
         let mut files: BTreeMap<Object, usize> = BTreeMap::new();
         for group in groups.values() {
             self.group(group, &mut files, &mut refusals);
         }
         wrong::after_all(&mut self);
-        for seen in objects {
-            if let Some(&file) = files.get(&seen.object)
-                && let Err(cause) = self.state(seen, file)
+        for captured in objects {
+            if let Some(&file) = files.get(&captured.object)
+                && let Err(cause) = self.state(captured, file)
             {
-                refusals.push(refuse(seen, cause));
+                refusals.push(refuse(captured, cause));
             }
         }
         if let Err(cause) = self.descriptors(objects, &files) {
-            refusals.extend(objects.first().map(|seen| refuse(seen, cause)));
+            refusals.extend(objects.first().map(|captured| refuse(captured, cause)));
         }
         if let (true, Some(Fault::Lacks(lack))) = (refusals.is_empty(), self.options.fault) {
             refusals = self.without(lack, objects, &files);
@@ -172,15 +174,15 @@ impl Capture<'_> {
     }
 
     /// The files of all objects on one mount.
-    fn group(&mut self, group: &[&Seen], files: &mut BTreeMap<Object, usize>, refusals: &mut Vec<Refusal>) {
+    fn group(&mut self, group: &[&CapturedObject], files: &mut BTreeMap<Object, usize>, refusals: &mut Vec<Refusal>) {
         let detached = match self.mount_of(group) {
             Ok(detached) => detached,
             Err(cause) => {
                 // The cause is the mount's: every object on it has it, the first one is told with its words.
                 let again = |_| Refusal { label: String::new(), link: Bytes::default(), cause: Cause::NoVisibleMount };
                 let mut rest: Vec<Refusal> = group[1..].iter().map(again).collect();
-                for (seen, refusal) in group[1..].iter().zip(&mut rest) {
-                    (refusal.label, refusal.link) = (seen.label.clone(), seen.link.clone());
+                for (captured, refusal) in group[1..].iter().zip(&mut rest) {
+                    (refusal.label, refusal.link) = (captured.label.clone(), captured.link.clone());
                     refusal.cause = Cause::Unsupported(format!("this mount, as for {},", group[0].label));
                 }
                 refusals.push(refuse(group[0], cause));
@@ -188,28 +190,28 @@ impl Capture<'_> {
                 return;
             }
         };
-        let workshop = match detached.as_ref().map(|mount| self.workshop(mount.base)).transpose() {
-            Ok(workshop) => workshop,
+        let private_ns = match detached.as_ref().map(|mount| self.private_ns(mount.base)).transpose() {
+            Ok(private_ns) => private_ns,
             Err(cause) => {
                 refusals.push(refuse(group[0], cause));
                 return;
             }
         };
-        for seen in group {
-            let found = match (&detached, &workshop) {
-                _ if is_forbidden_device(seen) => Err(Cause::DeviceForbidden),
-                (Some(mount), Some(workshop)) => self.detached_file(seen, mount, workshop),
-                _ => self.other_file(seen),
+        for captured in group {
+            let found = match (&detached, &private_ns) {
+                _ if is_forbidden_device(captured) => Err(Cause::DeviceForbidden),
+                (Some(mount), Some(private_ns)) => self.detached_file(captured, mount, private_ns),
+                _ => self.other_file(captured),
             };
             match found {
-                Ok(file) => drop(files.insert(seen.object, file)),
-                Err(cause) => refusals.push(refuse(seen, cause)),
+                Ok(file) => drop(files.insert(captured.object, file)),
+                Err(cause) => refusals.push(refuse(captured, cause)),
             }
         }
     }
 
     /// Notes the mount that these objects are on; its description when it is a detached one.
-    fn mount_of(&mut self, group: &[&Seen]) -> Result<Option<DetachedMount>, Cause> {
+    fn mount_of(&mut self, group: &[&CapturedObject]) -> Result<Option<DetachedMount>, Cause> {
         let id = group[0].mount;
         let (mount, detached) = if self.table.get(id).is_some() {
             (MountImage::Visible { id }, None)
@@ -219,7 +221,7 @@ impl Capture<'_> {
             // Its root is not that of the namespace any more, which covers it.
             return Err(Cause::Covered);
         } else {
-            if let Some(other) = group.iter().find(|seen| seen.object == Object::Exe) {
+            if let Some(other) = group.iter().find(|captured| captured.object == Object::Exe) {
                 return Err(Cause::Unsupported(format!("a detached mount with the {} on it", other.label)));
             }
             let place = match self.options.fault {
@@ -234,11 +236,16 @@ impl Capture<'_> {
     }
 
     /// A file on a detached mount, by its path from the mount's root.
-    fn detached_file(&mut self, seen: &Seen, mount: &DetachedMount, workshop: &Workshop) -> Result<usize, Cause> {
-        let path = without_slash(&seen.link);
+    fn detached_file(
+        &mut self,
+        captured: &CapturedObject,
+        mount: &DetachedMount,
+        private_ns: &PrivateMountNs,
+    ) -> Result<usize, Cause> {
+        let path = without_slash(&captured.link);
         let stripped: Option<Bytes> = path.0.strip_suffix(DELETED).map(Bytes::from);
-        let is_live = is_at(workshop, &join(&mount.root, &path), seen)
-            && self.is_under(seen, &path, stripped.as_ref(), workshop)?;
+        let is_live = is_at(private_ns, &join(&mount.root, &path), captured)
+            && self.is_under(captured, &path, stripped.as_ref(), private_ns)?;
         let (path, name) = match stripped {
             _ if is_live && self.options.fault != Some(Fault::DeletedSuffixLiteral) => (path, None),
             Some(stripped) => (stripped, Some(mount.base)),
@@ -246,21 +253,27 @@ impl Capture<'_> {
             None => return Err(Cause::NotUnderItsName),
         };
         let name = match name {
-            Some(base) => self.removed(seen, base, &join(&mount.root, &path), workshop)?,
-            None => NameImage::Live { file: seen.status.file, kind: seen.status.kind },
+            Some(base) => self.removed(captured, base, &join(&mount.root, &path), private_ns)?,
+            None => NameImage::Live { file: captured.status.file, kind: captured.status.kind },
         };
-        let path = wrong::path(self.options.fault, seen, mount, workshop, path)?;
-        Ok(self.file(seen, path, name))
+        let path = wrong::path(self.options.fault, captured, mount, private_ns, path)?;
+        Ok(self.file(captured, path, name))
     }
 
     /// A file that stands under a name which ends in " (deleted)" may still be a removed one with a shorter name and
     /// this one left: the directory entry tells.
-    fn is_under(&self, seen: &Seen, path: &Bytes, stripped: Option<&Bytes>, at: &Workshop) -> Result<bool, Cause> {
-        if stripped.is_none() || seen.status.kind == FileKind::Directory || seen.status.links < 2 {
+    fn is_under(
+        &self,
+        captured: &CapturedObject,
+        path: &Bytes,
+        stripped: Option<&Bytes>,
+        at: &PrivateMountNs,
+    ) -> Result<bool, Cause> {
+        if stripped.is_none() || captured.status.kind == FileKind::Directory || captured.status.links < 2 {
             return Ok(true);
         }
         let entry =
-            entry::entry_of(self.watch(), self.proc, seen, at).map_err(Cause::of("finding its directory entry"))?;
+            entry::entry_of(self.watch(), self.proc, captured, at).map_err(Cause::of("finding its directory entry"))?;
         match entry {
             Some(entry) => Ok(path.0.ends_with(entry.name.as_slice())),
             None => Err(Cause::Ambiguous("a name that ends in \" (deleted)\"".to_owned())),
@@ -272,38 +285,42 @@ impl Capture<'_> {
     }
 
     /// A file on a visible mount or on one of the kernel's own.
-    fn other_file(&mut self, seen: &Seen) -> Result<usize, Cause> {
-        let Some(mount) = self.table().get(seen.mount) else {
-            return match &seen.socket {
-                Some(socket) => self.socket(seen, socket),
-                None => self.memfd(seen),
+    fn other_file(&mut self, captured: &CapturedObject) -> Result<usize, Cause> {
+        let Some(mount) = self.table().get(captured.mount) else {
+            return match &captured.socket {
+                Some(socket) => self.socket(captured, socket),
+                None => self.memfd(captured),
             };
         };
-        let found = look_at(self.proc, &seen.link)
+        let found = look_at(self.proc, &captured.link)
             .and_then(|fd| Ok((observe::status(fd.as_fd())?.file, sys::statx_mount_id(fd.as_fd())?)));
         let stands_there = |wanted: &Bytes| below(&mount.mount_point, wanted).ok_or(Cause::Covered);
-        if found.is_ok_and(|(file, id)| file == seen.status.file && id == seen.mount) {
-            let path = stands_there(&seen.link)?;
-            if seen.object == Object::Exe {
-                self.image.executable = seen.link.clone();
+        if found.is_ok_and(|(file, id)| file == captured.status.file && id == captured.mount) {
+            let path = stands_there(&captured.link)?;
+            if captured.object == Object::Exe {
+                self.image.executable = captured.link.clone();
             }
-            return Ok(self.file(seen, path, NameImage::Live { file: seen.status.file, kind: seen.status.kind }));
+            return Ok(self.file(
+                captured,
+                path,
+                NameImage::Live { file: captured.status.file, kind: captured.status.kind },
+            ));
         }
-        let stripped: Bytes = seen.link.0.strip_suffix(DELETED).ok_or(Cause::Covered)?.into();
+        let stripped: Bytes = captured.link.0.strip_suffix(DELETED).ok_or(Cause::Covered)?.into();
         let path = stands_there(&stripped)?;
-        if !self.is_bare(&stripped, seen.mount) {
+        if !self.is_bare(&stripped, captured.mount) {
             return Err(Cause::Covered);
         }
         let (base, prefix) = self.table().widest(mount.id).ok_or(Cause::Covered)?;
         let (base, below_base) = (base.id, join(&prefix, &path));
-        let workshop = self.workshop(base)?;
-        let unstripped = join(&prefix, &stands_there(&seen.link)?);
-        if is_at(&workshop, &unstripped, seen) {
+        let private_ns = self.private_ns(base)?;
+        let unstripped = join(&prefix, &stands_there(&captured.link)?);
+        if is_at(&private_ns, &unstripped, captured) {
             // It is there under its whole name, out of sight below something that is mounted over that.
             return Err(Cause::Covered);
         }
-        let name = self.removed(seen, base, &below_base, &workshop)?;
-        Ok(self.file(seen, path, name))
+        let name = self.removed(captured, base, &below_base, &private_ns)?;
+        Ok(self.file(captured, path, name))
     }
 
     /// Whether the nearest directory above a path that is there is on this mount: whether a name that is put back
@@ -321,22 +338,22 @@ impl Capture<'_> {
         }
     }
 
-    fn memfd(&mut self, seen: &Seen) -> Result<usize, Cause> {
-        let label = seen.link.0.strip_prefix(b"/memfd:").and_then(|rest| rest.strip_suffix(DELETED));
-        let label: Bytes = label.ok_or_else(|| Cause::Unsupported(format!("{:?}", seen.status.kind)))?.into();
-        let seals = self.seals(seen)?;
-        let inode = self.kept_inode(seen, 0)?;
-        Ok(self.file(seen, label, NameImage::Memfd { inode, seals }))
+    fn memfd(&mut self, captured: &CapturedObject) -> Result<usize, Cause> {
+        let label = captured.link.0.strip_prefix(b"/memfd:").and_then(|rest| rest.strip_suffix(DELETED));
+        let label: Bytes = label.ok_or_else(|| Cause::Unsupported(format!("{:?}", captured.status.kind)))?.into();
+        let seals = self.seals(captured)?;
+        let inode = self.kept_inode(captured, 0)?;
+        Ok(self.file(captured, label, NameImage::Memfd { inode, seals }))
     }
 
     /// The index of this file, noted now unless it was before.
-    fn file(&mut self, seen: &Seen, path: Bytes, name: NameImage) -> usize {
-        let mount = self.mounts[&seen.mount];
+    fn file(&mut self, captured: &CapturedObject, path: Bytes, name: NameImage) -> usize {
+        let mount = self.mounts[&captured.mount];
         let same = |file: &FileImage| file.mount == mount && file.path == path && file.name == name;
         if let Some(index) = self.image.files.iter().position(same) {
             return index;
         }
-        self.image.files.push(FileImage { object: seen.label.clone(), mount, path, name });
+        self.image.files.push(FileImage { object: captured.label.clone(), mount, path, name });
         self.image.files.len() - 1
     }
 
@@ -351,20 +368,20 @@ impl Capture<'_> {
 }
 
 /// Whether its mount became `nodev` after the open (mount(2), `may_open_dev` in fs/namei.c).
-fn is_forbidden_device(seen: &Seen) -> bool {
-    let is_device = matches!(seen.status.kind, FileKind::CharDevice | FileKind::BlockDevice);
-    let is_open = seen.descriptor.as_ref().is_some_and(|one| one.flags.cast_signed() & libc::O_PATH == 0);
-    is_device && is_open && seen.mount_flags & libc::ST_NODEV != 0
+fn is_forbidden_device(captured: &CapturedObject) -> bool {
+    let is_device = matches!(captured.status.kind, FileKind::CharDevice | FileKind::BlockDevice);
+    let is_open = captured.descriptor.as_ref().is_some_and(|one| one.flags.cast_signed() & libc::O_PATH == 0);
+    is_device && is_open && captured.mount_flags & libc::ST_NODEV != 0
 }
 
-fn refuse(seen: &Seen, cause: Cause) -> Refusal {
-    Refusal { label: seen.label.clone(), link: seen.link.clone(), cause }
+fn refuse(captured: &CapturedObject, cause: Cause) -> Refusal {
+    Refusal { label: captured.label.clone(), link: captured.link.clone(), cause }
 }
 
 /// Whether this path on the bare mount leads to the object.
-fn is_at(workshop: &Workshop, path: &Bytes, seen: &Seen) -> bool {
-    let found = look_at(workshop.root.as_fd(), path).and_then(|fd| observe::status(fd.as_fd()));
-    found.is_ok_and(|found| found.file == seen.status.file)
+fn is_at(private_ns: &PrivateMountNs, path: &Bytes, captured: &CapturedObject) -> bool {
+    let found = look_at(private_ns.root.as_fd(), path).and_then(|fd| observe::status(fd.as_fd()));
+    found.is_ok_and(|found| found.file == captured.status.file)
 }
 
 /// A link text as a path below the root that it starts from.
@@ -373,6 +390,6 @@ fn without_slash(link: &Bytes) -> Bytes {
 }
 
 /// Filesystems that are never in anybody's mountinfo.
-fn is_internal(seen: &Seen) -> bool {
-    observe::is_internal(seen.magic_number, &seen.link)
+fn is_internal(captured: &CapturedObject) -> bool {
+    observe::is_internal(captured.magic_number, &captured.link)
 }

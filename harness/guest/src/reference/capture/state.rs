@@ -15,8 +15,8 @@ use scenarios::Bytes;
 
 use super::super::image::{DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage};
 use super::Capture;
+use super::object::{CapturedObject, Range};
 use super::refusal::Cause;
-use super::seen::{Range, Seen};
 use crate::sys;
 
 /// More than this a pipe does not hold by itself, in bytes (pipe(7)).
@@ -24,12 +24,12 @@ const PIPE_LIMIT: usize = 64 << 10;
 
 impl Capture<'_> {
     /// What an object that is no descriptor has besides its file.
-    pub(super) fn state(&mut self, seen: &Seen, file: usize) -> Result<(), Cause> {
-        match (seen.object, &seen.mapping) {
+    pub(super) fn state(&mut self, captured: &CapturedObject, file: usize) -> Result<(), Cause> {
+        match (captured.object, &captured.mapping) {
             (Object::Cwd, _) => self.image.cwd = file,
             (Object::Root, _) => self.image.root = file,
             (Object::Map(_), Some(range)) => {
-                let mapping = self.mapping(seen, range, file).map_err(Cause::of("reading its memory"))?;
+                let mapping = self.mapping(captured, range, file).map_err(Cause::of("reading its memory"))?;
                 self.image.mappings.push(mapping);
             }
             _ => {}
@@ -38,12 +38,16 @@ impl Capture<'_> {
     }
 
     /// Descriptors, also those in flight, and which of them are one description (kcmp(2)).
-    pub(super) fn descriptors(&mut self, objects: &[Seen], files: &BTreeMap<Object, usize>) -> Result<(), Cause> {
+    pub(super) fn descriptors(
+        &mut self,
+        objects: &[CapturedObject],
+        files: &BTreeMap<Object, usize>,
+    ) -> Result<(), Cause> {
         let mut first_of: Vec<sys::DescriptorOf> = Vec::new();
         let mut descriptions = BTreeMap::new();
-        for seen in objects {
-            let (Some(descriptor), Some(&file)) = (&seen.descriptor, files.get(&seen.object)) else { continue };
-            let number = match (seen.object, &seen.held) {
+        for captured in objects {
+            let (Some(descriptor), Some(&file)) = (&captured.descriptor, files.get(&captured.object)) else { continue };
+            let number = match (captured.object, &captured.held) {
                 (Object::Fd(number), _) => (self.pid, number),
                 (_, Some(held)) => (std::process::id().cast_signed(), held.as_raw_fd()),
                 _ => continue,
@@ -64,16 +68,16 @@ impl Capture<'_> {
                         flags: flags & !libc::O_CLOEXEC,
                         position: descriptor.position,
                         // A socket has none; it counts what is in flight there.
-                        locks: if seen.socket.is_some() { Vec::new() } else { locks(&descriptor.details)? },
-                        pipe: self.pipe(seen, flags).map_err(Cause::of("reading its pipe"))?,
+                        locks: if captured.socket.is_some() { Vec::new() } else { locks(&descriptor.details)? },
+                        pipe: self.pipe(captured, flags).map_err(Cause::of("reading its pipe"))?,
                         socket: None,
                     };
                     self.image.descriptions.push(description);
                     first_of.len() - 1
                 }
             };
-            descriptions.insert(seen.object, description);
-            if let Object::Fd(number) = seen.object {
+            descriptions.insert(captured.object, description);
+            if let Object::Fd(number) = captured.object {
                 let cloexec = flags & libc::O_CLOEXEC != 0;
                 self.image.descriptors.push(DescriptorImage { number, description, cloexec });
             }
@@ -100,34 +104,34 @@ impl Capture<'_> {
         Ok(sys::kcmp_file(one, other).map_err(Cause::of("kcmp"))?.is_eq())
     }
 
-    fn mapping(&self, seen: &Seen, range: &Range, file: usize) -> io::Result<MappingImage> {
+    fn mapping(&self, captured: &CapturedObject, range: &Range, file: usize) -> io::Result<MappingImage> {
         let letter = |index: usize, letter: u8| range.permissions.as_bytes().get(index) == Some(&letter);
         let bit = |index, sign, bit| if letter(index, sign) { bit } else { 0 };
         let protection = bit(0, b'r', libc::PROT_READ) | bit(1, b'w', libc::PROT_WRITE) | bit(2, b'x', libc::PROT_EXEC);
         let shared = letter(3, b's');
-        let memory = if shared { None } else { self.changed_memory(seen, range)? };
+        let memory = if shared { None } else { self.changed_memory(captured, range)? };
         let (start, length, offset) = (range.start, range.length, range.offset);
         Ok(MappingImage { start, length, protection, shared, offset, file, memory })
     }
 
     /// The memory of a private mapping as far as the file reaches, where the process has written to it.
-    fn changed_memory(&self, seen: &Seen, range: &Range) -> io::Result<Option<Bytes>> {
-        let rest = seen.status.size.saturating_sub(range.offset.cast_unsigned()).min(range.length);
+    fn changed_memory(&self, captured: &CapturedObject, range: &Range) -> io::Result<Option<Bytes>> {
+        let rest = captured.status.size.saturating_sub(range.offset.cast_unsigned()).min(range.length);
         let length = usize::try_from(rest).map_err(io::Error::other)?;
         let (mut memory, mut content) = (vec![0; length], vec![0; length]);
         let open = |path: &str| openat(self.proc, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
         File::from(open(&format!("{}/mem", self.pid))?).read_exact_at(&mut memory, range.start)?;
-        File::from(open(&seen.magic)?).read_exact_at(&mut content, range.offset.cast_unsigned())?;
+        File::from(open(&captured.magic)?).read_exact_at(&mut content, range.offset.cast_unsigned())?;
         Ok((memory != content).then(|| memory.into()))
     }
 
     /// What a named pipe holds, without taking it out.
-    fn pipe(&self, seen: &Seen, flags: i32) -> io::Result<Bytes> {
-        if seen.status.kind != FileKind::Fifo || flags & libc::O_PATH != 0 {
+    fn pipe(&self, captured: &CapturedObject, flags: i32) -> io::Result<Bytes> {
+        if captured.status.kind != FileKind::Fifo || flags & libc::O_PATH != 0 {
             return Ok(Bytes::default());
         }
         let reading = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let from = openat(self.proc, seen.magic.as_str(), reading, Mode::empty())?;
+        let from = openat(self.proc, captured.magic.as_str(), reading, Mode::empty())?;
         let (copy, to) = pipe2(OFlag::O_CLOEXEC)?;
         match sys::tee(from.as_fd(), to.as_fd(), PIPE_LIMIT) {
             Ok(_) => {}

@@ -10,10 +10,10 @@ use protocol::observation::{FileKind, Object};
 use scenarios::Bytes;
 
 use super::super::image::{Contents, DetachedMount, MountImage, NameImage};
+use super::super::private_mount_ns::{PrivateMountNs, reopen};
 use super::super::table::{below, join};
-use super::super::workshop::{Workshop, reopen};
+use super::object::CapturedObject;
 use super::refusal::Cause;
-use super::seen::Seen;
 use super::{Capture, entry};
 use crate::observe;
 use crate::sys;
@@ -21,23 +21,28 @@ use crate::sys;
 /// A file's path, taken for another.
 pub(super) fn path(
     fault: Option<Fault>,
-    seen: &Seen,
+    captured: &CapturedObject,
     mount: &DetachedMount,
-    workshop: &Workshop,
+    private_ns: &PrivateMountNs,
     path: Bytes,
 ) -> Result<Bytes, Cause> {
     let wrong = match fault {
         Some(Fault::DotNameAsRoot) => path.0.starts_with(b".").then(Bytes::default),
-        Some(Fault::OtherHardLink) => other_name(seen, mount, workshop, &path)?,
-        Some(Fault::SameInodeOtherSubvolume) => twin(seen, mount, workshop, false)?,
-        Some(Fault::SnapshotForSubvolume) => twin(seen, mount, workshop, true)?,
+        Some(Fault::OtherHardLink) => other_name(captured, mount, private_ns, &path)?,
+        Some(Fault::SameInodeOtherSubvolume) => twin(captured, mount, private_ns, false)?,
+        Some(Fault::SnapshotForSubvolume) => twin(captured, mount, private_ns, true)?,
         _ => None,
     };
     Ok(wrong.unwrap_or(path))
 }
 
-fn other_name(seen: &Seen, mount: &DetachedMount, at: &Workshop, path: &Bytes) -> Result<Option<Bytes>, Cause> {
-    let names = entry::names_of(at, seen.status.file).map_err(Cause::of("looking for other names"))?;
+fn other_name(
+    captured: &CapturedObject,
+    mount: &DetachedMount,
+    at: &PrivateMountNs,
+    path: &Bytes,
+) -> Result<Option<Bytes>, Cause> {
+    let names = entry::names_of(at, captured.status.file).map_err(Cause::of("looking for other names"))?;
     let inside = |name: &Bytes| below_root(mount, name);
     Ok(names.iter().filter_map(inside).find(|name| name != path))
 }
@@ -48,19 +53,25 @@ fn below_root(mount: &DetachedMount, name: &Bytes) -> Option<Bytes> {
 }
 
 /// A file with the same inode number in another subvolume; in a snapshot of it, or of which it is one, or in neither.
-fn twin(seen: &Seen, mount: &DetachedMount, at: &Workshop, snapshot: bool) -> Result<Option<Bytes>, Cause> {
+fn twin(
+    captured: &CapturedObject,
+    mount: &DetachedMount,
+    at: &PrivateMountNs,
+    snapshot: bool,
+) -> Result<Option<Bytes>, Cause> {
     let proc = at.proc();
     let uuids = |fd: BorrowedFd<'_>| {
         let opened = reopen(proc, fd, OFlag::O_RDONLY);
         opened.and_then(|file| sys::btrfs_subvolume_of(file.as_fd())).ok()
     };
     // A pipe would wait for its other end.
-    let is_plain = matches!(seen.status.kind, FileKind::File | FileKind::Directory);
-    let Some(own) = is_plain.then(|| uuids(seen.fd.as_fd())).flatten() else { return Ok(None) };
+    let is_plain = matches!(captured.status.kind, FileKind::File | FileKind::Directory);
+    let Some(own) = is_plain.then(|| uuids(captured.fd.as_fd())).flatten() else { return Ok(None) };
     let mut found = None;
     let mut visit = |path: &Bytes, fd: BorrowedFd<'_>, kind: FileKind| {
         let file = observe::status(fd)?.file;
-        let alike = kind == seen.status.kind && file.inode == seen.status.file.inode && file != seen.status.file;
+        let alike =
+            kind == captured.status.kind && file.inode == captured.status.file.inode && file != captured.status.file;
         if alike
             && found.is_none()
             && let Some(other) = uuids(fd)
@@ -77,11 +88,15 @@ fn twin(seen: &Seen, mount: &DetachedMount, at: &Workshop, snapshot: bool) -> Re
 }
 
 /// The root of a mount that is a bind of a file: another name of the file.
-pub(super) fn place(capture: &Capture<'_>, group: &[&Seen], right: DetachedMount) -> Result<DetachedMount, Cause> {
-    let bound = |seen: &&&Seen| seen.link.0 == b"/" && seen.status.kind == FileKind::File;
-    let Some(seen) = group.iter().find(bound) else { return Ok(right) };
-    let workshop = capture.workshop(right.base)?;
-    let names = entry::names_of(&workshop, seen.status.file).map_err(Cause::of("looking for other names"))?;
+pub(super) fn place(
+    capture: &Capture<'_>,
+    group: &[&CapturedObject],
+    right: DetachedMount,
+) -> Result<DetachedMount, Cause> {
+    let bound = |captured: &&&CapturedObject| captured.link.0 == b"/" && captured.status.kind == FileKind::File;
+    let Some(captured) = group.iter().find(bound) else { return Ok(right) };
+    let private_ns = capture.private_ns(right.base)?;
+    let names = entry::names_of(&private_ns, captured.status.file).map_err(Cause::of("looking for other names"))?;
     let root = names.into_iter().find(|name| *name != right.root).unwrap_or(right.root);
     Ok(DetachedMount { root, ..right })
 }
@@ -90,16 +105,18 @@ pub(super) fn place(capture: &Capture<'_>, group: &[&Seen], right: DetachedMount
 ///
 /// Not before the clock that is read for that time has moved (`ktime_get_coarse_real_ts64`): what was changed in the
 /// same tick has the same time, on a filesystem without finer ones (ramfs), and then nothing has happened.
-pub(super) fn touch(proc: BorrowedFd<'_>, objects: &[Seen]) {
+pub(super) fn touch(proc: BorrowedFd<'_>, objects: &[CapturedObject]) {
     let now = || clock_gettime(ClockId::CLOCK_REALTIME_COARSE).ok();
     let start = now();
     while start.is_some() && now() == start {
         std::thread::yield_now();
     }
-    for seen in objects.iter().filter(|seen| seen.status.kind == FileKind::File && seen.object != Object::Exe) {
-        let mode = Mode::from_bits_truncate(seen.status.mode);
+    for captured in
+        objects.iter().filter(|captured| captured.status.kind == FileKind::File && captured.object != Object::Exe)
+    {
+        let mode = Mode::from_bits_truncate(captured.status.mode);
         // On a read-only mount it cannot be done, and then nothing happens.
-        let _ = fchmodat(proc, seen.magic.as_str(), mode, FchmodatFlags::FollowSymlink);
+        let _ = fchmodat(proc, captured.magic.as_str(), mode, FchmodatFlags::FollowSymlink);
     }
 }
 
@@ -139,8 +156,8 @@ pub(super) fn after_all(capture: &mut Capture<'_>) {
         let Some((_, own)) = places.iter().find(|(index, _)| *index == file.mount) else { continue };
         let other = places.iter().find(|(_, mount)| mount.base == own.base && mount.root != own.root);
         if let (Some((other, mount)), NameImage::Live { file: id, .. }) = (other, &mut file.name)
-            && let Ok(workshop) = capture.workshops.enter(capture.proc, capture.table, mount.base)
-            && let Ok(fd) = super::look_at(workshop.root.as_fd(), &join(&mount.root, &file.path))
+            && let Ok(private_ns) = capture.private_namespaces.enter(capture.proc, capture.table, mount.base)
+            && let Ok(fd) = super::look_at(private_ns.root.as_fd(), &join(&mount.root, &file.path))
             && let Ok(status) = observe::status(fd.as_fd())
         {
             (file.mount, *id) = (*other, status.file);

@@ -14,7 +14,7 @@ use protocol::observation::FileKind;
 use scenarios::Bytes;
 
 use super::super::image::Contents;
-use super::super::workshop::look_at;
+use super::super::private_mount_ns::look_at;
 use crate::sys;
 
 /// Makes the file under a free name.
@@ -56,7 +56,7 @@ fn attributes(proc: BorrowedFd<'_>, made: &OwnedFd, contents: &Contents) -> io::
         return Ok(());
     }
     let path = CString::new(super::magic(made)).map_err(io::Error::other)?;
-    super::super::workshop::in_proc(proc, || {
+    super::super::private_mount_ns::in_proc(proc, || {
         contents.xattrs.iter().try_for_each(|(name, value)| {
             let name = CString::new(name.as_slice()).map_err(io::Error::other)?;
             sys::setxattr(&path, &name, value.as_slice())

@@ -9,29 +9,29 @@ use protocol::observation::FileKind;
 
 use super::super::image::{InodeSource, MountImage, NameImage};
 use super::Failure;
-use super::mounts::Stage;
+use super::mounts::RestoreContext;
 
 /// Whether all objects on detached mounts can be restored without it.
 ///
 /// # Errors
 /// The first object that cannot.
-pub(super) fn check(stage: &Stage<'_>, lack: Lack) -> Result<(), Failure> {
-    let image = stage.image;
+pub(super) fn check(context: &RestoreContext<'_>, lack: Lack) -> Result<(), Failure> {
+    let image = context.image;
     let object = |file: usize| image.files[file].object.clone();
     let failure = match lack {
         Lack::Directory => {
             let mut directories = image.descriptions.iter().map(|description| description.file);
-            let found = directories.find(|&file| is_detached(stage, file) && is_directory(stage, file));
+            let found = directories.find(|&file| is_detached(context, file) && is_directory(context, file));
             found.map(|file| (object(file), Errno::EISDIR.into()))
         }
         Lack::Mapping => {
-            let found = image.mappings.iter().find(|mapping| is_detached(stage, mapping.file));
+            let found = image.mappings.iter().find(|mapping| is_detached(context, mapping.file));
             let missing = || io::Error::new(io::ErrorKind::NotFound, "no visible mount has its file");
             found.map(|mapping| (format!("mapping at {:x}", mapping.start), missing()))
         }
         Lack::Overlay => {
             let mut files = 0..image.files.len();
-            let found = files.find(|&file| is_detached(stage, file) && is_on_overlay(stage, file));
+            let found = files.find(|&file| is_detached(context, file) && is_on_overlay(context, file));
             found.map(|file| (format!("{}: open_by_handle_at", object(file)), Errno::EOPNOTSUPP.into()))
         }
         _ => None,
@@ -39,19 +39,19 @@ pub(super) fn check(stage: &Stage<'_>, lack: Lack) -> Result<(), Failure> {
     failure.map_or(Ok(()), |(what, error)| Err(Failure { what, error }))
 }
 
-fn is_detached(stage: &Stage<'_>, file: usize) -> bool {
-    matches!(stage.image.mounts[stage.image.files[file].mount], MountImage::Detached(_))
+fn is_detached(context: &RestoreContext<'_>, file: usize) -> bool {
+    matches!(context.image.mounts[context.image.files[file].mount], MountImage::Detached(_))
 }
 
-fn is_on_overlay(stage: &Stage<'_>, file: usize) -> bool {
-    let MountImage::Detached(mount) = &stage.image.mounts[stage.image.files[file].mount] else { return false };
-    stage.table.get(mount.base).is_some_and(|base| base.fs_type.0 == b"overlay")
+fn is_on_overlay(context: &RestoreContext<'_>, file: usize) -> bool {
+    let MountImage::Detached(mount) = &context.image.mounts[context.image.files[file].mount] else { return false };
+    context.table.get(mount.base).is_some_and(|base| base.fs_type.0 == b"overlay")
 }
 
-fn is_directory(stage: &Stage<'_>, file: usize) -> bool {
-    match &stage.image.files[file].name {
+fn is_directory(context: &RestoreContext<'_>, file: usize) -> bool {
+    match &context.image.files[file].name {
         NameImage::Live { kind, .. } => *kind == FileKind::Directory,
-        NameImage::Removed { inode, .. } => match &stage.image.inodes[*inode].source {
+        NameImage::Removed { inode, .. } => match &context.image.inodes[*inode].source {
             InodeSource::Kept(contents) => contents.kind == FileKind::Directory,
             InodeSource::Linked { .. } => false,
         },

@@ -27,18 +27,18 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{dup2_raw, fchdir};
 use protocol::Fault;
-use protocol::message::MountWay;
+use protocol::message::DetachMethod;
 
 use super::image::{DescriptionImage, Image, LockImage, LockKind, MappingImage};
-use super::workshop::own_proc;
+use super::private_mount_ns::own_proc;
 use crate::sys::{self, set_apart};
-use mounts::Stage;
+use mounts::RestoreContext;
 
 /// How to restore.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Options {
     /// How detached mounts are made.
-    pub way: MountWay,
+    pub way: DetachMethod,
     /// The mistake to make.
     pub fault: Option<Fault>,
 }
@@ -79,9 +79,9 @@ pub(super) struct Opened {
 pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
     let limit = MoreDescriptors::allow().map_err(at("the limit of descriptors"))?;
     let proc = own_proc().and_then(set_apart).map_err(at("a procfs"))?;
-    let stage = Stage::build(image, options, proc.as_fd())?;
+    let context = RestoreContext::build(image, options, proc.as_fd())?;
     if let Some(Fault::Lacks(lack)) = options.fault {
-        lacks::check(&stage, lack)?;
+        lacks::check(&context, lack)?;
     }
     let mut opened = Opened {
         descriptions: image.descriptions.iter().map(|_| None).collect(),
@@ -90,10 +90,10 @@ pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
         root: None,
         held: Vec::new(),
     };
-    names::with_removed(&stage, &mut opened)?;
+    names::with_removed(&context, &mut opened)?;
     for (index, file) in image.files.iter().enumerate() {
         if matches!(file.name, super::image::NameImage::Live { .. }) {
-            stage.open_live(index, &mut opened)?;
+            context.open_live(index, &mut opened)?;
         }
     }
     flight::pairs(image, &mut opened)?;
@@ -105,7 +105,7 @@ pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
         let fd = fd.ok_or_else(|| missing("a mapping"))?;
         map(mapping, fd.as_fd(), options).map_err(at(format!("mapping at {:x}", mapping.start)))?;
     }
-    drop(stage);
+    drop(context);
     drop(limit);
     lock(image, options)?;
     move_to(root.as_ref(), cwd.as_ref()).map_err(at("root and working directory"))?;

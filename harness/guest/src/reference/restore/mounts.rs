@@ -8,13 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use protocol::Fault;
-use protocol::message::MountWay;
+use protocol::message::DetachMethod;
 use protocol::observation::{FileKind, Mount};
 use scenarios::Bytes;
 
 use super::super::image::{DetachedMount, FileImage, Image, MountImage, NameImage};
+use super::super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, RootPath, look_at};
 use super::super::table::{Table, below, join, split};
-use super::super::workshop::{RootPath, Workshop, Workshops, look_at};
 use super::{Failure, Options, at, wrong};
 use crate::sys::{self, MountAttr, set_apart};
 
@@ -53,48 +53,50 @@ impl Opener {
     }
 }
 
-/// All that files are opened on.
-pub(super) struct Stage<'a> {
+/// What the steps of a restore share: the image, its mounts, and where files are opened.
+pub(super) struct RestoreContext<'a> {
     pub(super) image: &'a Image,
     pub(super) options: Options,
     pub(super) proc: BorrowedFd<'a>,
     pub(super) table: Table,
-    workshops: Workshops,
+    private_namespaces: PrivateMountNsCache,
     openers: Vec<Option<Opener>>,
     /// For each visible mount that names are put back through: its root, writable, with nothing on it.
-    benches: BTreeMap<u64, OwnedFd>,
+    writable_roots: BTreeMap<u64, OwnedFd>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> RestoreContext<'a> {
     /// Makes every mount of the image.
     pub(super) fn build(image: &'a Image, options: Options, proc: BorrowedFd<'a>) -> Result<Self, Failure> {
         let table = Table::own(proc).map_err(at("the mount table"))?;
-        let (workshops, openers, benches) = (Workshops::default(), Vec::new(), BTreeMap::new());
-        let mut stage = Stage { image, options, proc, table, workshops, openers, benches };
+        let (private_namespaces, openers, writable_roots) =
+            (PrivateMountNsCache::default(), Vec::new(), BTreeMap::new());
+        let mut context = RestoreContext { image, options, proc, table, private_namespaces, openers, writable_roots };
         for (index, mount) in image.mounts.iter().enumerate() {
-            let opener =
-                match mount {
-                    MountImage::Internal => None,
-                    MountImage::Visible { id } => Some(stage.visible(*id).map_err(at(format!("visible mount {id}")))?),
-                    MountImage::Detached(mount) => Some(stage.detached(index, mount).map_err(at(format!(
+            let opener = match mount {
+                MountImage::Internal => None,
+                MountImage::Visible { id } => Some(context.visible(*id).map_err(at(format!("visible mount {id}")))?),
+                MountImage::Detached(mount) => {
+                    Some(context.detached(index, mount).map_err(at(format!(
                         "a detached mount of {:?} below visible mount {}",
                         mount.root, mount.base
-                    )))?),
-                };
-            stage.openers.push(opener);
+                    )))?)
+                }
+            };
+            context.openers.push(opener);
         }
         for inode in image.inodes.iter().filter(|inode| inode.base != 0) {
-            if !stage.benches.contains_key(&inode.base) {
-                let workshop = stage.workshop(inode.base).map_err(at("a mount to put names back through"))?;
-                let root = set_apart(&workshop.root).map_err(at("a descriptor"))?;
-                stage.benches.insert(inode.base, root);
+            if !context.writable_roots.contains_key(&inode.base) {
+                let private_ns = context.private_ns(inode.base).map_err(at("a mount to put names back through"))?;
+                let root = set_apart(&private_ns.root).map_err(at("a descriptor"))?;
+                context.writable_roots.insert(inode.base, root);
             }
         }
-        Ok(stage)
+        Ok(context)
     }
 
-    pub(super) fn workshop(&self, base: u64) -> io::Result<Workshop> {
-        self.workshops.enter(self.proc, &self.table, base)
+    pub(super) fn private_ns(&self, base: u64) -> io::Result<PrivateMountNs> {
+        self.private_namespaces.enter(self.proc, &self.table, base)
     }
 
     /// The root of a visible mount.
@@ -147,28 +149,28 @@ impl<'a> Stage<'a> {
         {
             return Ok((tree, None));
         }
-        let workshop = match stays {
-            true => Workshop::enter(self.proc, &self.table, mount.base)?,
-            false => self.workshop(mount.base)?,
+        let private_ns = match stays {
+            true => PrivateMountNs::enter(self.proc, &self.table, mount.base)?,
+            false => self.private_ns(mount.base)?,
         };
-        let at = workshop.absolute(&mount.root)?;
+        let at = private_ns.absolute(&mount.root)?;
         let root = match self.options.way {
-            MountWay::Tree => {
-                let root = by_tree(&workshop, mount)?;
+            DetachMethod::Tree => {
+                let root = by_tree(&private_ns, mount)?;
                 if stays {
                     sys::attach(root.as_fd(), &at)?;
                 }
                 root
             }
-            MountWay::Bind => {
-                let root = by_bind(&workshop, mount, &at)?;
+            DetachMethod::Bind => {
+                let root = by_bind(&private_ns, mount, &at)?;
                 if !stays {
                     umount2(at.as_c_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
                 }
                 root
             }
         };
-        let namespace = || set_apart(workshop.namespace()?);
+        let namespace = || set_apart(private_ns.namespace()?);
         Ok((root, stays.then(namespace).transpose()?.map(|namespace| RootPath::kept(namespace, at))))
     }
 
@@ -187,13 +189,17 @@ impl<'a> Stage<'a> {
     }
 
     /// Where names are put back for this visible mount.
-    pub(super) fn bench(&self, base: u64) -> Result<BorrowedFd<'_>, Failure> {
+    pub(super) fn writable_root(&self, base: u64) -> Result<BorrowedFd<'_>, Failure> {
         let none = || io::Error::other("no such mount");
-        self.benches.get(&base).map(AsFd::as_fd).ok_or_else(none).map_err(at("a mount to put names back through"))
+        self.writable_roots
+            .get(&base)
+            .map(AsFd::as_fd)
+            .ok_or_else(none)
+            .map_err(at("a mount to put names back through"))
     }
 
     /// The path of a file from the root of the mount that its name is put back through.
-    pub(super) fn path_on_bench(&self, file: usize) -> Option<Bytes> {
+    pub(super) fn path_on_writable_root(&self, file: usize) -> Option<Bytes> {
         let file = &self.image.files[file];
         match &self.image.mounts[file.mount] {
             MountImage::Detached(mount) => Some(join(&mount.root, &file.path)),
@@ -204,8 +210,8 @@ impl<'a> Stage<'a> {
 }
 
 /// A clone of a part of the bare mount, attached nowhere.
-fn by_tree(workshop: &Workshop, mount: &DetachedMount) -> io::Result<OwnedFd> {
-    let root = look_at(workshop.root.as_fd(), &mount.root)?;
+fn by_tree(private_ns: &PrivateMountNs, mount: &DetachedMount) -> io::Result<OwnedFd> {
+    let root = look_at(private_ns.root.as_fd(), &mount.root)?;
     cloned(root.as_fd(), mount, 0)
 }
 
@@ -224,7 +230,7 @@ pub(super) fn cloned(root: BorrowedFd<'_>, mount: &DetachedMount, more: libc::c_
 }
 
 /// A bind of a part of the bare mount onto itself, at `at`, which needs no mount point of its own.
-fn by_bind(workshop: &Workshop, detached: &DetachedMount, at: &CStr) -> io::Result<OwnedFd> {
+fn by_bind(private_ns: &PrivateMountNs, detached: &DetachedMount, at: &CStr) -> io::Result<OwnedFd> {
     let none = None::<&CStr>;
     mount(Some(at), at, none, MsFlags::MS_BIND, none)?;
     let mut flags = libc::MS_REMOUNT | libc::MS_BIND;
@@ -235,7 +241,7 @@ fn by_bind(workshop: &Workshop, detached: &DetachedMount, at: &CStr) -> io::Resu
     }
     let none = None::<&CStr>;
     mount(none, at, none, MsFlags::from_bits_retain(flags), none)?;
-    look_at(workshop.proc(), &at.to_bytes().into())
+    look_at(private_ns.proc(), &at.to_bytes().into())
 }
 
 /// The attributes with one of them lost.

@@ -20,9 +20,9 @@ use protocol::observation::{FileId, FileKind};
 use scenarios::Bytes;
 
 use super::super::image::{InodeSource, NameImage};
+use super::super::private_mount_ns::{NamespaceGuard, look_at};
 use super::super::table::{join, split};
-use super::super::workshop::{Away, look_at};
-use super::mounts::Stage;
+use super::mounts::RestoreContext;
 use super::open::linked;
 use super::{Failure, Opened, at, inode, wrong};
 use crate::observe;
@@ -59,7 +59,7 @@ struct Directory<'a> {
 
 /// The walk.
 struct Walk<'a> {
-    stage: &'a Stage<'a>,
+    context: &'a RestoreContext<'a>,
     /// Of each inode how many names are to be put back.
     names: BTreeMap<usize, usize>,
     /// The times of the directories that were changed.
@@ -72,31 +72,31 @@ struct Walk<'a> {
 ///
 /// # Errors
 /// The first thing that could not be done; what was done is undone even then.
-pub(super) fn with_removed(stage: &Stage<'_>, opened: &mut Opened) -> Result<(), Failure> {
+pub(super) fn with_removed(context: &RestoreContext<'_>, opened: &mut Opened) -> Result<(), Failure> {
     let mut trees: BTreeMap<u64, Node> = BTreeMap::new();
-    let mut walk = Walk { stage, names: BTreeMap::new(), times: Vec::new(), spare: BTreeMap::new() };
-    for (index, file) in stage.image.files.iter().enumerate() {
-        let path = stage.path_on_bench(index).unwrap_or_default();
+    let mut walk = Walk { context, names: BTreeMap::new(), times: Vec::new(), spare: BTreeMap::new() };
+    for (index, file) in context.image.files.iter().enumerate() {
+        let path = context.path_on_writable_root(index).unwrap_or_default();
         match &file.name {
             NameImage::Removed { inode, above } => {
                 let (directory, name) = split(&path);
-                let tree = trees.entry(stage.image.inodes[*inode].base).or_default();
+                let tree = trees.entry(context.image.inodes[*inode].base).or_default();
                 let node = tree.directory(&directory, above);
-                let node = node.below.entry((name, Some(stage.image.inodes[*inode].file))).or_default();
+                let node = node.below.entry((name, Some(context.image.inodes[*inode].file))).or_default();
                 *walk.names.entry(*inode).or_default() += usize::from(node.inode.is_none());
                 node.inode = Some(*inode);
                 node.files.push(index);
             }
             NameImage::Never { inode } => {
-                let tree = trees.entry(stage.image.inodes[*inode].base).or_default();
+                let tree = trees.entry(context.image.inodes[*inode].base).or_default();
                 tree.directory(&split(&path).0, &[]).unnamed.push((index, *inode));
             }
-            NameImage::Memfd { .. } => stage.open_memfd(index, opened)?,
+            NameImage::Memfd { .. } => context.open_memfd(index, opened)?,
             NameImage::Live { .. } | NameImage::Socket { .. } => {}
         }
     }
     let result = trees.iter().try_for_each(|(base, tree)| {
-        let fd = set_apart(stage.bench(*base)?).map_err(at("a mount to put names back through"))?;
+        let fd = set_apart(context.writable_root(*base)?).map_err(at("a mount to put names back through"))?;
         walk.within(&Directory { fd, lasting: None, base: *base }, tree, opened)
     });
     result.and(walk.end().map_err(at(BACK)))
@@ -129,15 +129,15 @@ impl Node {
 }
 
 /// A file that never had a name is made without one, in the directory where it was made.
-fn opened_unnamed(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
-    let image = &stage.image.files[file];
-    let InodeSource::Kept(contents) = &stage.image.inodes[inode].source else { return Ok(()) };
-    let opener = stage.opener(image.mount)?;
+fn opened_unnamed(context: &RestoreContext<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
+    let image = &context.image.files[file];
+    let InodeSource::Kept(contents) = &context.image.inodes[inode].source else { return Ok(()) };
+    let opener = context.opener(image.mount)?;
     let directory = join(&opener.prefix, &split(&image.path).0);
     let directory = if directory.is_empty() { b".".as_slice() } else { directory.as_slice() };
     let mut first = None;
-    for purpose in stage.uses(file) {
-        let flags = OFlag::from_bits_retain(stage.flags(purpose));
+    for purpose in context.uses(file) {
+        let flags = OFlag::from_bits_retain(context.flags(purpose));
         let fd = match &first {
             None => {
                 let mode = Mode::from_bits_truncate(contents.mode);
@@ -150,9 +150,9 @@ fn opened_unnamed(stage: &Stage<'_>, file: usize, inode: usize, opened: &mut Ope
                 first = Some(set_apart(&made).map_err(at(&image.object))?);
                 set_apart(made).map_err(at(&image.object))?
             }
-            Some(first) => stage.open_again(first, flags & !OFlag::O_TMPFILE).map_err(at(&image.object))?,
+            Some(first) => context.open_again(first, flags & !OFlag::O_TMPFILE).map_err(at(&image.object))?,
         };
-        stage.keep(opened, purpose, fd)?;
+        context.keep(opened, purpose, fd)?;
     }
     Ok(())
 }
@@ -161,7 +161,7 @@ impl Walk<'_> {
     /// Puts back what is below a directory, one after the other.
     fn within(&mut self, directory: &Directory<'_>, node: &Node, opened: &mut Opened) -> Result<(), Failure> {
         for (file, inode) in &node.unnamed {
-            opened_unnamed(self.stage, *file, *inode, opened)?;
+            opened_unnamed(self.context, *file, *inode, opened)?;
         }
         let mut touched = false;
         for ((name, which), child) in &node.below {
@@ -181,7 +181,7 @@ impl Walk<'_> {
             let mut undo = Vec::new();
             let result = self.put_back(directory, name, child, &mut undo, opened);
             let undone =
-                undo.into_iter().rev().try_for_each(|undo| undone(self.stage.proc, directory.fd.as_fd(), &undo));
+                undo.into_iter().rev().try_for_each(|undo| undone(self.context.proc, directory.fd.as_fd(), &undo));
             result.and(undone.map_err(at(BACK)))?;
         }
         Ok(())
@@ -196,16 +196,16 @@ impl Walk<'_> {
         undo: &mut Vec<Undo>,
         opened: &mut Opened,
     ) -> Result<(), Failure> {
-        let stage = self.stage;
-        let object = || node.first().map_or("a file", |file| stage.image.files[file].object.as_str());
+        let context = self.context;
+        let object = || node.first().map_or("a file", |file| context.image.files[file].object.as_str());
         let named = self.name(directory, name, node.inode, undo);
         named.map_err(at(format!("{}: putting its name back", object())))?;
         let kind = node.inode.map_or(FileKind::Directory, |inode| self.kind(inode));
         for file in &node.files {
-            for purpose in self.stage.uses(*file) {
-                let fd = self.stage.open(*file, purpose, kind, opened)?;
-                self.stage.keep(opened, purpose, fd)?;
-                if let (Some(Fault::GhostCopy), Some(inode)) = (self.stage.options.fault, node.inode) {
+            for purpose in self.context.uses(*file) {
+                let fd = self.context.open(*file, purpose, kind, opened)?;
+                self.context.keep(opened, purpose, fd)?;
+                if let (Some(Fault::GhostCopy), Some(inode)) = (self.context.options.fault, node.inode) {
                     self.copy(&directory.fd, name, inode).map_err(at("a mistake"))?;
                 }
             }
@@ -218,7 +218,7 @@ impl Walk<'_> {
     }
 
     fn kind(&self, inode: usize) -> FileKind {
-        match &self.stage.image.inodes[inode].source {
+        match &self.context.image.inodes[inode].source {
             InodeSource::Kept(contents) => contents.kind,
             InodeSource::Linked { .. } => FileKind::File,
         }
@@ -233,7 +233,7 @@ impl Walk<'_> {
         undo: &mut Vec<Undo>,
     ) -> io::Result<()> {
         let dir = &directory.fd;
-        let fault = self.stage.options.fault;
+        let fault = self.context.options.fault;
         if inode.is_some() && fault == Some(Fault::SameName) && look_at(dir.as_fd(), name).is_ok() {
             return Ok(());
         }
@@ -246,13 +246,13 @@ impl Walk<'_> {
         if let Err(error) = self.give(directory, name, inode) {
             // It may have been made in part, on a full disk for one.
             let how = if self.kind(inode) == FileKind::Directory { Undo::Rmdir } else { Undo::Unlink };
-            let _ = undone(self.stage.proc, dir.as_fd(), &how(name.clone()));
+            let _ = undone(self.context.proc, dir.as_fd(), &how(name.clone()));
             return Err(error);
         }
         if fault == Some(Fault::GhostLeft)
-            && let InodeSource::Kept(contents) = &self.stage.image.inodes[inode].source
+            && let InodeSource::Kept(contents) = &self.context.image.inodes[inode].source
         {
-            inode::make(self.stage.proc, dir.as_fd(), &".zdtm-detached-ghost".into(), contents)?;
+            inode::make(self.context.proc, dir.as_fd(), &".zdtm-detached-ghost".into(), contents)?;
         }
         undo.extend(match (self.kind(inode), fault) {
             (_, Some(Fault::Undeleted)) => None,
@@ -268,12 +268,12 @@ impl Walk<'_> {
 
     /// The inode under a free name.
     fn give(&mut self, directory: &Directory<'_>, name: &Bytes, inode: usize) -> io::Result<()> {
-        let (stage, dir) = (self.stage, &directory.fd);
-        let image = &stage.image.inodes[inode];
+        let (context, dir) = (self.context, &directory.fd);
+        let image = &context.image.inodes[inode];
         match (self.spare.get(&inode), &image.source) {
             (Some((other, old)), _) => linkat(other, old.as_slice(), dir, name.as_slice(), AtFlags::empty())?,
             (None, InodeSource::Kept(contents)) => {
-                inode::make(stage.proc, dir.as_fd(), name, contents)?;
+                inode::make(context.proc, dir.as_fd(), name, contents)?;
                 if self.names[&inode] > 1 {
                     let lasting = directory.lasting();
                     let spare = Bytes::from(format!(".zdtm-detached-{}-spare-{inode}", std::process::id()).as_str());
@@ -282,8 +282,8 @@ impl Walk<'_> {
                 }
             }
             (None, InodeSource::Linked { .. }) => {
-                let bench = stage.bench(directory.base).map_err(|failure| failure.error)?;
-                let found = linked(bench, &image.source)?;
+                let writable_root = context.writable_root(directory.base).map_err(|failure| failure.error)?;
+                let found = linked(writable_root, &image.source)?;
                 if observe::status(found.as_fd())?.file != image.file {
                     return Err(io::Error::other("its other name leads to another file now"));
                 }
@@ -312,10 +312,10 @@ impl Walk<'_> {
         }
         for number in 0.. {
             let aside = Bytes::from(format!(".zdtm-detached-{}-{number}", std::process::id()).as_str());
-            match moved(self.stage.proc, dir, name, &aside) {
+            match moved(self.context.proc, dir, name, &aside) {
                 Ok(()) => {
-                    wrong::aside(self.stage, directory.base, dir, &aside)?;
-                    let lost = self.stage.options.fault == Some(Fault::TakerLost);
+                    wrong::aside(self.context, directory.base, dir, &aside)?;
+                    let lost = self.context.options.fault == Some(Fault::TakerLost);
                     return Ok((!lost).then(|| Undo::Return { from: aside, to: name.clone() }));
                 }
                 Err(Errno::EEXIST) => {}
@@ -327,9 +327,9 @@ impl Walk<'_> {
 
     /// The mistake of a copy for each who opens: what stands under the name is exchanged for another one.
     fn copy(&self, dir: &OwnedFd, name: &Bytes, inode: usize) -> io::Result<()> {
-        if let InodeSource::Kept(contents) = &self.stage.image.inodes[inode].source {
+        if let InodeSource::Kept(contents) = &self.context.image.inodes[inode].source {
             unlinkat(dir, name.as_slice(), UnlinkatFlags::NoRemoveDir)?;
-            inode::make(self.stage.proc, dir.as_fd(), name, contents)?;
+            inode::make(self.context.proc, dir.as_fd(), name, contents)?;
         }
         Ok(())
     }
@@ -340,7 +340,7 @@ impl Walk<'_> {
         for (dir, name) in self.spare.into_values() {
             result = result.and(unlinkat(&dir, name.as_slice(), UnlinkatFlags::NoRemoveDir).map_err(Into::into));
         }
-        if self.stage.options.fault == Some(Fault::ParentTouched) {
+        if self.context.options.fault == Some(Fault::ParentTouched) {
             return result;
         }
         for (dir, times) in self.times.into_iter().rev() {
@@ -355,7 +355,7 @@ fn moved(proc: BorrowedFd<'_>, dir: BorrowedFd<'_>, from: &Bytes, to: &Bytes) ->
     let rename = || renameat2(dir, from.as_slice(), dir, to.as_slice(), RenameFlags::RENAME_NOREPLACE);
     match rename() {
         Err(Errno::EBUSY) => {
-            let _away = Away::where_nothing_is_mounted(proc).map_err(|_| Errno::EBUSY)?;
+            let _guard = NamespaceGuard::where_nothing_is_mounted(proc).map_err(|_| Errno::EBUSY)?;
             rename()
         }
         result => result,

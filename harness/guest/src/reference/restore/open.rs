@@ -14,7 +14,7 @@ use scenarios::Bytes;
 
 use super::super::image::{DescriptionImage, InodeSource, MountImage, NameImage};
 use super::super::table::join;
-use super::mounts::{Opener, Stage};
+use super::mounts::{Opener, RestoreContext};
 use super::{Failure, Opened, at, inode, magic, wrong};
 use crate::observe;
 use crate::sys::{self, set_apart};
@@ -32,7 +32,7 @@ pub(super) enum Use {
     Root,
 }
 
-impl Stage<'_> {
+impl RestoreContext<'_> {
     /// Everything that has this file.
     pub(super) fn uses(&self, file: usize) -> Vec<Use> {
         let image = self.image;
@@ -220,10 +220,10 @@ impl Stage<'_> {
 }
 
 /// An inode by its handle, or by one of its names, on a visible mount.
-pub(super) fn linked(bench: BorrowedFd<'_>, source: &InodeSource) -> io::Result<OwnedFd> {
+pub(super) fn linked(writable_root: BorrowedFd<'_>, source: &InodeSource) -> io::Result<OwnedFd> {
     match source {
-        InodeSource::Linked { handle: Some(handle), .. } => sys::open_handle(bench, handle),
-        InodeSource::Linked { path: Some(path), .. } => super::super::workshop::look_at(bench, path),
+        InodeSource::Linked { handle: Some(handle), .. } => sys::open_handle(writable_root, handle),
+        InodeSource::Linked { path: Some(path), .. } => super::super::private_mount_ns::look_at(writable_root, path),
         _ => Err(io::Error::other("it has no other names")),
     }
 }

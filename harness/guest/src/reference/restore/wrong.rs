@@ -16,8 +16,8 @@ use protocol::observation::{FileKind, Mount};
 use scenarios::Bytes;
 
 use super::super::image::{DetachedMount, MappingImage};
-use super::super::workshop::look_at;
-use super::mounts::{Opener, Stage, above, attributes, cloned, mount_point_below};
+use super::super::private_mount_ns::look_at;
+use super::mounts::{Opener, RestoreContext, above, attributes, cloned, mount_point_below};
 use super::{Options, inode};
 use crate::observe;
 use crate::sys::{self, set_apart};
@@ -39,34 +39,38 @@ pub(super) fn prefix(wrong: &DetachedMount, right: &DetachedMount) -> Bytes {
 }
 
 /// A visible mount on which a file of a detached one is found too: `any` one, or another bind of the same directory.
-pub(super) fn attached(stage: &Stage<'_>, mount: &DetachedMount, same_root: bool) -> io::Result<Option<Opener>> {
-    let Some(base) = stage.table.get(mount.base) else { return Ok(None) };
+pub(super) fn attached(
+    context: &RestoreContext<'_>,
+    mount: &DetachedMount,
+    same_root: bool,
+) -> io::Result<Option<Opener>> {
+    let Some(base) = context.table.get(mount.base) else { return Ok(None) };
     if !same_root {
-        let root = set_apart(look_at(stage.proc, &base.mount_point)?)?;
+        let root = set_apart(look_at(context.proc, &base.mount_point)?)?;
         return Ok(Some(Opener::new(root, mount.root.clone())));
     }
     let whole: Bytes =
         [base.root.0.strip_suffix(b"/").unwrap_or(&base.root.0), b"/", mount.root.as_slice()].concat().into();
-    let others = stage.table.of_device((base.major, base.minor));
+    let others = context.table.of_device((base.major, base.minor));
     let Some(other) = others.iter().find(|other| other.root == whole) else { return Ok(None) };
-    let root = set_apart(look_at(stage.proc, &other.mount_point)?)?;
+    let root = set_apart(look_at(context.proc, &other.mount_point)?)?;
     Ok(Some(Opener::new(root, Bytes::default())))
 }
 
 /// What a visible mount covers on its parent, where there is something.
-pub(super) fn covered(stage: &Stage<'_>, mount: &Mount) -> io::Result<Option<Opener>> {
-    let Some(parent) = stage.table.get(mount.parent) else { return Ok(None) };
+pub(super) fn covered(context: &RestoreContext<'_>, mount: &Mount) -> io::Result<Option<Opener>> {
+    let Some(parent) = context.table.get(mount.parent) else { return Ok(None) };
     let Some(below) = mount_point_below(parent, mount) else { return Ok(None) };
-    let workshop = stage.workshop(parent.id)?;
-    Ok(Some(Opener::new(set_apart(look_at(workshop.root.as_fd(), &below)?)?, Bytes::default())))
+    let private_ns = context.private_ns(parent.id)?;
+    Ok(Some(Opener::new(set_apart(look_at(private_ns.root.as_fd(), &below)?)?, Bytes::default())))
 }
 
 /// Something is left in the namespace after a detached mount was made.
-pub(super) fn traces(stage: &Stage<'_>, mount: &DetachedMount, root: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn traces(context: &RestoreContext<'_>, mount: &DetachedMount, root: BorrowedFd<'_>) -> io::Result<()> {
     let none = None::<&CStr>;
-    let Some(base) = stage.table.get(mount.base) else { return Ok(()) };
+    let Some(base) = context.table.get(mount.base) else { return Ok(()) };
     let at = base.mount_point.as_os_str();
-    match stage.options.fault {
+    match context.options.fault {
         Some(Fault::MountPointLeft) => {
             let made = nix::unistd::mkdir(".zdtm-detached-mount-point", Mode::from_bits_truncate(0o755));
             made.or_else(|error| if error == nix::errno::Errno::EEXIST { Ok(()) } else { Err(error) })?;
@@ -76,7 +80,7 @@ pub(super) fn traces(stage: &Stage<'_>, mount: &DetachedMount, root: BorrowedFd<
         }
         Some(Fault::PropagationWrong) => mount_call(none, at, none, MsFlags::MS_PRIVATE, none)?,
         Some(fault @ (Fault::SubmountLost | Fault::SubmountReplaced)) => {
-            if let Some(child) = submount(stage, base) {
+            if let Some(child) = submount(context, base) {
                 let at = child.mount_point.as_os_str();
                 umount2(at, MntFlags::MNT_DETACH)?;
                 if fault == Fault::SubmountReplaced {
@@ -91,20 +95,20 @@ pub(super) fn traces(stage: &Stage<'_>, mount: &DetachedMount, root: BorrowedFd<
             let is_directory = observe::status(root)?.kind == FileKind::Directory;
             sys::attach(root, if is_directory { c"/.zdtm" } else { c"/.zdtm/executor" })?;
         }
-        Some(Fault::LeakedToPeer) => leak(stage, mount)?,
+        Some(Fault::LeakedToPeer) => leak(context, mount)?,
         _ => {}
     }
     Ok(())
 }
 
-fn submount<'a>(stage: &'a Stage<'_>, base: &Mount) -> Option<&'a Mount> {
-    stage.table.all().iter().find(|child| child.parent == base.id)
+fn submount<'a>(context: &'a RestoreContext<'_>, base: &Mount) -> Option<&'a Mount> {
+    context.table.all().iter().find(|child| child.parent == base.id)
 }
 
 /// A clone of what is visible, with all that is mounted on it; none where something hides the mount.
-pub(super) fn with_submounts(stage: &Stage<'_>, mount: &DetachedMount) -> io::Result<Option<OwnedFd>> {
-    let Some(base) = stage.table.get(mount.base) else { return Ok(None) };
-    let root = look_at(stage.proc, &base.mount_point).and_then(|dir| look_at(dir.as_fd(), &mount.root));
+pub(super) fn with_submounts(context: &RestoreContext<'_>, mount: &DetachedMount) -> io::Result<Option<OwnedFd>> {
+    let Some(base) = context.table.get(mount.base) else { return Ok(None) };
+    let root = look_at(context.proc, &base.mount_point).and_then(|dir| look_at(dir.as_fd(), &mount.root));
     match root {
         Ok(root) if sys::statx_mount_id(root.as_fd())? == mount.base => {
             cloned(root.as_fd(), mount, libc::AT_RECURSIVE).map(Some)
@@ -114,7 +118,7 @@ pub(super) fn with_submounts(stage: &Stage<'_>, mount: &DetachedMount) -> io::Re
 }
 
 /// What happens to the one who took a deleted file's name, while it is out of the way under the name `aside`.
-pub(super) fn aside(stage: &Stage<'_>, base: u64, dir: BorrowedFd<'_>, aside: &Bytes) -> io::Result<()> {
+pub(super) fn aside(context: &RestoreContext<'_>, base: u64, dir: BorrowedFd<'_>, aside: &Bytes) -> io::Result<()> {
     let name = aside.as_slice();
     let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
@@ -122,7 +126,7 @@ pub(super) fn aside(stage: &Stage<'_>, base: u64, dir: BorrowedFd<'_>, aside: &B
     }
     let times = [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)];
     let mode = Mode::from_bits_truncate(stat.st_mode & 0o7777);
-    match stage.options.fault {
+    match context.options.fault {
         Some(Fault::TakerOverwritten) => {
             let file = openat(dir, name, OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_CLOEXEC, Mode::empty())?;
             nix::unistd::write(&file, b"not yours")?;
@@ -142,10 +146,10 @@ pub(super) fn aside(stage: &Stage<'_>, base: u64, dir: BorrowedFd<'_>, aside: &B
             inode::own_times(&copy.into(), times)?;
         }
         Some(Fault::TakerLinked) => {
-            let bench = stage.bench(base).map_err(|failure| failure.error)?;
-            let hidden = stage.table.get(base).and_then(|base| mount_point_below(base, submount(stage, base)?));
+            let writable_root = context.writable_root(base).map_err(|failure| failure.error)?;
+            let hidden = context.table.get(base).and_then(|base| mount_point_below(base, submount(context, base)?));
             if let Some(hidden) = hidden {
-                let hidden = look_at(bench, &hidden)?;
+                let hidden = look_at(writable_root, &hidden)?;
                 linkat(dir, name, &hidden, ".zdtm-detached-link", AtFlags::empty())?;
             }
         }
@@ -176,10 +180,10 @@ pub(super) fn process(fault: Option<Fault>) -> io::Result<()> {
 
 /// A bind that is made in a copy of the namespace whose mounts were not made private: the peer of a shared mount, which
 /// stands in the namespace itself, gets it too, and keeps it when the copy ends.
-fn leak(stage: &Stage<'_>, mount: &DetachedMount) -> io::Result<()> {
+fn leak(context: &RestoreContext<'_>, mount: &DetachedMount) -> io::Result<()> {
     let none = None::<&CStr>;
-    let Some(base) = stage.table.get(mount.base) else { return Ok(()) };
-    let home = openat(stage.proc, "self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let Some(base) = context.table.get(mount.base) else { return Ok(()) };
+    let home = openat(context.proc, "self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let at = [base.mount_point.as_slice(), b"/", mount.root.as_slice()].concat();
     unshare(CloneFlags::CLONE_NEWNS)?;
     let bound = mount_call(Some(at.as_slice()), at.as_slice(), none, MsFlags::MS_BIND, none);

@@ -1,4 +1,4 @@
-//! Colour, width, and text that cannot play tricks on a terminal.
+//! Text for a terminal: colours, width, and control characters made visible.
 
 use crate::judge::{Group, Verdict};
 
@@ -37,7 +37,7 @@ pub(crate) fn colour_of(verdict: Verdict) -> Colour {
 }
 
 /// Text from a log or a file name, with everything that a terminal would act on made visible.
-pub(crate) fn harmless(text: &str) -> String {
+pub(crate) fn sanitized(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         // Directional marks can turn a line around.
@@ -53,7 +53,7 @@ pub(crate) fn harmless(text: &str) -> String {
 
 /// The beginning of such a text on one line, at most so many characters of it.
 pub(crate) fn brief(text: &str, limit: usize) -> String {
-    let text = harmless(text);
+    let text = sanitized(text);
     match text.char_indices().nth(limit) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,

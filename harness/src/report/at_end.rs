@@ -1,4 +1,4 @@
-//! A report that is made of the whole run at once: written at the end, or with what there is when the run breaks off.
+//! A report that is written once, at the end of the run, or with what there is when the run is interrupted.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ pub(super) type Render = fn(&RunRecord) -> String;
 
 /// The report.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(super) struct AtEnd {
     to: Destination,
     render: Render,
     trials: Vec<TrialRecord>,
@@ -24,7 +24,7 @@ pub(super) struct Whole {
     written: bool,
 }
 
-impl Whole {
+impl AtEnd {
     /// Opens the report; a file is made now, so that a wrong path shows before the run.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Whole {
     }
 }
 
-impl Reporter for Whole {
+impl Reporter for AtEnd {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::RunStarted { .. } => self.started = Instant::now(),
@@ -70,7 +70,7 @@ impl Reporter for Whole {
     }
 }
 
-impl Drop for Whole {
+impl Drop for AtEnd {
     fn drop(&mut self) {
         if !self.written {
             // Nobody is left to take the error.

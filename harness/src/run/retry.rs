@@ -58,15 +58,15 @@ pub(super) fn both(first: Over, second: Over) -> Over {
     }
     let (passed, runs) = (runs(one).0 + runs(other).0, runs(one).1 + runs(other).1);
     // What failed tells more.
-    let (telling, silent) =
+    let (decisive, silent) =
         if other.group() == Group::Failed && one.group() != Group::Failed { (second, first) } else { (first, second) };
-    let was = telling.judgement.verdict;
+    let was = decisive.judgement.verdict;
     let reason = match was {
-        Verdict::Flaky { .. } => telling.judgement.reason.clone(),
-        _ => format!("once {}, once {}", told(&telling.judgement), told(&silent.judgement)),
+        Verdict::Flaky { .. } => decisive.judgement.reason.clone(),
+        _ => format!("once {}, once {}", describe(&decisive.judgement), describe(&silent.judgement)),
     };
     let verdict = Verdict::Flaky { passed, runs };
-    Over { judgement: Judgement { verdict, reason, ..telling.judgement }, ..telling }
+    Over { judgement: Judgement { verdict, reason, ..decisive.judgement }, ..decisive }
 }
 
 /// How often it passed, and how often it ran.
@@ -85,7 +85,7 @@ fn with_note(mut over: Over, note: &str) -> Over {
 }
 
 /// Verdict and reason.
-fn told(judgement: &Judgement) -> String {
+fn describe(judgement: &Judgement) -> String {
     match judgement.reason.as_str() {
         "" => judgement.verdict.to_string(),
         reason => format!("{}: {reason}", judgement.verdict),
@@ -95,7 +95,7 @@ fn told(judgement: &Judgement) -> String {
 /// A result that came `same` times, and then another. What explains the first one stays with it.
 fn flaky(first: Over, same: u32, second: &Judgement) -> Over {
     let times = if same == 1 { "the first time".to_owned() } else { format!("{same} times") };
-    let reason = format!("{times} {}; again, in a new machine, {}", told(&first.judgement), told(second));
+    let reason = format!("{times} {}; again, in a new machine, {}", describe(&first.judgement), describe(second));
     let passed = runs(first.judgement.verdict).0 * same + runs(second.verdict).0;
     let verdict = Verdict::Flaky { passed, runs: same + 1 };
     Over { judgement: Judgement { verdict, reason, ..first.judgement }, ..first }
@@ -170,14 +170,14 @@ mod tests {
         Over { judgement: Judgement::plain(verdict, reason), ..Over::not_run(task(), "") }
     }
 
-    fn told(over: &Over) -> String {
+    fn describe(over: &Over) -> String {
         format!("{}: {}", over.judgement.verdict, over.judgement.reason)
     }
 
     fn again(verdicts: &[Verdict]) -> String {
         let mut next = verdicts.iter();
         let more = || Attempt::Over(Box::new(over(*next.next().expect("no more runs than asked for"), "")));
-        told(&confirmed(over(WRONG_PATH, "first"), 3, false, more))
+        describe(&confirmed(over(WRONG_PATH, "first"), 3, false, more))
     }
 
     fn died(panic: Option<&str>) -> MachineError {
@@ -194,7 +194,7 @@ mod tests {
         let second = Attempt::Over(Box::new(over(WRONG_PATH, "and again")));
         let mut second = Some(second);
         let over = confirmed(over(WRONG_PATH, "first"), 1, false, || second.take().expect("one more run is enough"));
-        assert_eq!(told(&over), "fail(wrong-path): first");
+        assert_eq!(describe(&over), "fail(wrong-path): first");
     }
 
     #[test]
@@ -203,14 +203,15 @@ mod tests {
         let mut second = Some(Over { judgement: thorough, ..Over::not_run(task(), "") });
         let again = || Attempt::Over(Box::new(second.take().expect("one more run is enough")));
         let over = confirmed(over(WRONG_PATH, "first"), 1, false, again);
-        assert_eq!((told(&over).as_str(), over.judgement.quotes.len()), ("fail(wrong-path): first", 1));
+        assert_eq!((describe(&over).as_str(), over.judgement.quotes.len()), ("fail(wrong-path): first", 1));
     }
 
     #[test]
     fn another_second_result_is_flaky() {
         let first = || over(WRONG_PATH, "the link differs");
-        let again =
-            |verdict, reason| told(&confirmed(first(), 1, false, || Attempt::Over(Box::new(over(verdict, reason)))));
+        let again = |verdict, reason| {
+            describe(&confirmed(first(), 1, false, || Attempt::Over(Box::new(over(verdict, reason)))))
+        };
         expect_test::expect![[r#"
             flaky(1/2): the first time fail(wrong-path): the link differs; again, in a new machine, pass
             flaky(0/2): the first time fail(wrong-path): the link differs; again, in a new machine, fail(hang): slow"#]]
@@ -242,7 +243,7 @@ mod tests {
         let sum = |verdicts: &[Verdict]| {
             let mut all = verdicts.iter().map(|verdict| over(*verdict, "why"));
             let first = all.next().expect("there is one");
-            told(&all.fold(first, both))
+            describe(&all.fold(first, both))
         };
         assert_eq!(sum(&[Verdict::Pass, Verdict::Pass]), "pass: why");
         assert_eq!(
@@ -260,10 +261,10 @@ mod tests {
     fn a_second_run_without_an_end_changes_nothing_but_is_told() {
         let first = || over(WRONG_PATH, "the link differs");
         assert_eq!(
-            told(&confirmed(first(), 1, false, || Attempt::Interrupted)),
+            describe(&confirmed(first(), 1, false, || Attempt::Interrupted)),
             "fail(wrong-path): the link differs (not confirmed: interrupted)"
         );
-        let died = told(&confirmed(first(), 1, false, || attempt_died(None)));
+        let died = describe(&confirmed(first(), 1, false, || attempt_died(None)));
         assert!(
             died.starts_with(
                 "fail(wrong-path): the link differs (not confirmed: the second time the VM: the guest died"
@@ -292,7 +293,7 @@ mod tests {
         let verdict = |over: Over| over.judgement.verdict;
         assert_eq!(verdict(blame(0, attempt_died(Some("Kernel panic")))), Verdict::Fail(FailureKind::KernelSplat));
         assert_eq!(verdict(blame(0, attempt_died(None))), Verdict::Error, "no panic: nobody knows whose fault");
-        let after_others = told(&blame(7, Attempt::Over(Box::new(over(Verdict::Pass, "")))));
+        let after_others = describe(&blame(7, Attempt::Over(Box::new(over(Verdict::Pass, "")))));
         assert!(
             after_others.starts_with("pass: a machine that others had used before died during it"),
             "{after_others}"

@@ -1,5 +1,5 @@
-//! What each comparison is for: a mistake is known to fail with one kind, and of its trials it is told which comparison, left
-//! out, makes it survive them all. A comparison that no mistake needs is dead, or a scenario is lacking.
+//! Which comparison a planted fault needs: its trials are judged again without each comparison in turn, and one without
+//! which no trial catches the fault is needed. A comparison that no fault needs is dead, or a scenario is missing.
 //!
 //! `selftest --comparisons` runs every fault in the scenarios that are likely to catch it, judges
 //! each report again without each comparison, and names the faults that survive. A test demands one
@@ -22,21 +22,21 @@ use scenarios::Scenario;
 use super::comparisons::{self, STATMOUNT};
 use super::{Context, Judge, Judgement};
 
-/// The trials of one mistake, judged once with everything and once without each comparison.
+/// The trials of one fault, judged with all comparisons and without each of them.
 #[derive(Clone, Debug)]
-pub struct Walk {
+pub struct Ablation {
     kind: &'static str,
     caught: bool,
-    /// Without these nothing has caught it so far.
+    /// Without any one of these the fault is not caught so far.
     survives_without: BTreeSet<&'static str>,
     statmount: bool,
 }
 
-impl Walk {
-    /// Nothing was judged yet; `kind` is the one that the mistake must fail with.
+impl Ablation {
+    /// No trial yet; `kind` is the kind of failure that the fault must cause.
     pub fn new(kind: &'static str) -> Self {
         let survives_without = comparisons::ALL.iter().map(|row| row.name).collect();
-        Walk { kind, caught: false, survives_without, statmount: false }
+        Ablation { kind, caught: false, survives_without, statmount: false }
     }
 
     /// One more trial. The taint of its machine does not count.
@@ -46,7 +46,7 @@ impl Walk {
         let kind = self.kind.parse().ok();
         let is_catch = |judgement: &Judgement| kind.is_some_and(|kind| judgement.has_kind(kind));
         let whole = judged(None);
-        // A comparison that sees no difference cannot have a say, and is not judged without.
+        // A comparison that found no difference changes nothing when it is left out.
         let has_a_say = |row: &str| {
             whole.more_differences > 0 || whole.differences.iter().any(|difference| difference.comparison == row)
         };
@@ -55,11 +55,11 @@ impl Walk {
         let survives = self.survives_without.iter().copied().filter(|&row| !catches_without(row)).collect();
         self.caught |= caught;
         self.survives_without = survives;
-        self.statmount |= Walk::tells_statmount(report);
+        self.statmount |= Ablation::has_statmount(report);
     }
 
     /// Whether the trial's kernel has statmount(2) by descriptor.
-    pub fn tells_statmount(report: &TrialReport) -> bool {
+    pub fn has_statmount(report: &TrialReport) -> bool {
         let mut objects = report.before.iter().flat_map(|seen| &seen.inside.objects);
         objects.any(|object| object.statmount.is_some())
     }

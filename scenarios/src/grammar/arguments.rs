@@ -8,16 +8,16 @@ use crate::program::{ObjectName, Place};
 
 /// The arguments of a line on their way into a [`Step`]: each call takes the next one. A form's arguments and its `build`
 /// stand side by side in the table and must agree; the tests build every form.
-pub(super) struct Taken {
+pub(super) struct StepArguments {
     name: Option<ObjectName>,
     slots: VecDeque<Vec<Item>>,
 }
 
 const AGREES: &str = "a form's arguments and its build agree";
 
-impl Taken {
+impl StepArguments {
     pub(super) fn new(name: Option<ObjectName>, slots: VecDeque<Vec<Item>>) -> Self {
-        Taken { name, slots }
+        StepArguments { name, slots }
     }
 
     pub(super) fn name(&mut self) -> ObjectName {

@@ -6,14 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use protocol::observation::{Descriptor, FileStatus, Object};
 use scenarios::Bytes;
 
-use super::super::workshop::text;
+use super::super::private_mount_ns::text;
 use super::flight::{self, Socket};
 use crate::observe::{self, fdinfo, link_text, path_fd, read_file};
 use crate::sys;
 
 /// An object that was found.
 #[derive(Debug)]
-pub struct Seen {
+pub struct CapturedObject {
     /// How a message calls it: `fd 3`.
     pub label: String,
     /// What it is.
@@ -60,13 +60,13 @@ pub struct Range {
 ///
 /// # Errors
 /// What makes any look impossible, with the object that it failed for.
-pub fn objects(proc: BorrowedFd<'_>, pid: i32, hidden: &[i32]) -> io::Result<Vec<Seen>> {
+pub fn objects(proc: BorrowedFd<'_>, pid: i32, hidden: &[i32]) -> io::Result<Vec<CapturedObject>> {
     let base = pid.to_string();
     let mut found = Vec::new();
     let mut look = |label: String, object, magic: String, mapping| -> io::Result<()> {
-        let mut seen = see(proc, label, object, magic, mapping)?;
-        let in_flight = flight::look(proc, pid, &mut seen)?;
-        found.push(seen);
+        let mut captured = see(proc, label, object, magic, mapping)?;
+        let in_flight = flight::look(proc, pid, &mut captured)?;
+        found.push(captured);
         found.extend(in_flight);
         Ok(())
     };
@@ -93,7 +93,7 @@ pub(super) fn see(
     object: Object,
     magic: String,
     mapping: Option<Range>,
-) -> io::Result<Seen> {
+) -> io::Result<CapturedObject> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{label}: {error}"));
     let fd = path_fd(proc, &magic).map_err(named)?;
     let link = link_text(proc, &magic).map_err(named)?;
@@ -108,7 +108,7 @@ pub(super) fn see(
         _ => (None, sys::statx_mount_id(fd.as_fd()).map_err(named)?),
     };
     let (socket, held) = (None, None);
-    Ok(Seen {
+    Ok(CapturedObject {
         label,
         object,
         magic,

@@ -5,8 +5,8 @@ use super::{Count, ERRNOS, Form, Item, Kind, Vocabulary, form, word};
 use crate::Bytes;
 use crate::program::{Claim, ObjectName, Place, Step};
 
-/// A step taken apart; [`Form::step`] puts it together again.
-pub struct Apart {
+/// The parts of a step; [`Form::step`] puts them together again.
+pub struct StepParts {
     /// How it is written.
     pub form: &'static Form,
     /// The object that it makes.
@@ -41,8 +41,8 @@ fn switch(on: bool, word: &'static str) -> Vec<Item> {
     if on { vec![Item::Word(word)] } else { Vec::new() }
 }
 
-/// Takes a step apart.
-pub fn apart(step: &Step) -> Apart {
+/// Decomposes a step into its form and the values of its arguments.
+pub fn decompose(step: &Step) -> StepParts {
     let (head, name, values) = parts(step);
     let form = form(head).expect("every step has a form");
     let mut values = values.into_iter();
@@ -51,7 +51,7 @@ pub fn apart(step: &Step) -> Apart {
         _ => values.next().expect("a form's arguments and its way back agree"),
     };
     let slots = form.arguments.iter().map(slot).collect();
-    Apart { form, name: name.cloned(), slots }
+    StepParts { form, name: name.cloned(), slots }
 }
 
 /// The head of the form, the name, the values of all arguments that are not fixed words.

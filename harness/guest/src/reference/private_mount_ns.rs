@@ -23,28 +23,28 @@ use super::table::{Chain, Table, below};
 use crate::observe::read_file;
 use crate::sys::set_apart;
 
-/// The way back to the namespace that this process was in; it goes back when the value is dropped. Its root and working
-/// directory are the namespace's root then.
+/// Returns this process to the namespace that it was in when dropped. The root and working directory are the root of
+/// that namespace then.
 #[derive(Debug)]
-pub struct Away {
+pub struct NamespaceGuard {
     home: OwnedFd,
 }
 
-impl Away {
+impl NamespaceGuard {
     /// From now on in a copy of the namespace, whose mounts are private.
     fn in_a_copy(proc: BorrowedFd<'_>) -> io::Result<Self> {
-        let away = Away { home: namespace(proc)? };
+        let guard = NamespaceGuard { home: namespace(proc)? };
         unshare(CloneFlags::CLONE_NEWNS)?;
         let none = None::<&CStr>;
         mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
-        Ok(away)
+        Ok(guard)
     }
 
     /// From now on in a copy that was kept.
     fn in_kept(proc: BorrowedFd<'_>, kept: BorrowedFd<'_>) -> io::Result<Self> {
-        let away = Away { home: namespace(proc)? };
+        let guard = NamespaceGuard { home: namespace(proc)? };
         setns(kept, CloneFlags::CLONE_NEWNS)?;
-        Ok(away)
+        Ok(guard)
     }
 
     /// In a copy with nothing mounted but its root. There a name can be moved that is a mount point elsewhere
@@ -53,16 +53,16 @@ impl Away {
     /// # Errors
     /// Those of copying and unmounting.
     pub fn where_nothing_is_mounted(proc: BorrowedFd<'_>) -> io::Result<Self> {
-        let away = Away::in_a_copy(proc)?;
+        let guard = NamespaceGuard::in_a_copy(proc)?;
         let table = Table::own(proc)?;
         let top = table.all().iter().find(|mount| table.get(mount.parent).is_none_or(|parent| parent.id == mount.id));
         let none = || io::Error::new(io::ErrorKind::NotFound, "no mount at the root");
         clear(proc, &table.chain(top.ok_or_else(none)?.id))?;
-        Ok(away)
+        Ok(guard)
     }
 }
 
-impl Drop for Away {
+impl Drop for NamespaceGuard {
     fn drop(&mut self) {
         // It can only fail when this process has several threads, and then it had not come here.
         let _ = setns(self.home.as_fd(), CloneFlags::CLONE_NEWNS);
@@ -99,15 +99,15 @@ impl RootPath {
     /// # Errors
     /// Those of open(2).
     pub fn open(&self, proc: BorrowedFd<'_>, flags: OFlag) -> io::Result<OwnedFd> {
-        let _away = self.namespace.as_ref().map(|kept| Away::in_kept(proc, kept.as_fd())).transpose()?;
+        let _guard = self.namespace.as_ref().map(|kept| NamespaceGuard::in_kept(proc, kept.as_fd())).transpose()?;
         Ok(open(self.path.as_c_str(), flags, Mode::empty())?)
     }
 }
 
 /// The copy; this process is in it until the value is dropped. Descriptors that were opened in it stay good.
 #[derive(Debug)]
-pub struct Workshop {
-    _away: Away,
+pub struct PrivateMountNs {
+    _guard: NamespaceGuard,
     proc: OwnedFd,
     /// The root of the bare mount; `O_PATH` when it is no directory.
     pub root: Rc<OwnedFd>,
@@ -115,40 +115,40 @@ pub struct Workshop {
     pub at: Bytes,
 }
 
-/// Copies that are kept: a visible mount is laid bare once, however many mounts are made from it. Whoever enters one leaves it
-/// as it was.
+/// Private namespaces that are kept: each visible mount is laid bare once, however many mounts are made from it. A user
+/// of one leaves it as it was.
 #[derive(Debug, Default)]
-pub struct Workshops {
-    kept: RefCell<BTreeMap<u64, Kept>>,
+pub struct PrivateMountNsCache {
+    kept: RefCell<BTreeMap<u64, CachedNs>>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedNs {
     namespace: OwnedFd,
     root: Rc<OwnedFd>,
     at: Bytes,
 }
 
-impl Workshops {
-    /// As [`Workshop::enter`], in the same copy each time.
+impl PrivateMountNsCache {
+    /// As [`PrivateMountNs::enter`], in the same copy each time.
     ///
     /// # Errors
     /// Those of copying, unmounting and entering.
-    pub fn enter(&self, proc: BorrowedFd<'_>, table: &Table, base: u64) -> io::Result<Workshop> {
+    pub fn enter(&self, proc: BorrowedFd<'_>, table: &Table, base: u64) -> io::Result<PrivateMountNs> {
         if let Some(kept) = self.kept.borrow().get(&base) {
-            let _away = Away::in_kept(proc, kept.namespace.as_fd())?;
+            let _guard = NamespaceGuard::in_kept(proc, kept.namespace.as_fd())?;
             let (root, at) = (Rc::clone(&kept.root), kept.at.clone());
-            return Ok(Workshop { _away, proc: proc.try_clone_to_owned()?, root, at });
+            return Ok(PrivateMountNs { _guard, proc: proc.try_clone_to_owned()?, root, at });
         }
-        let new = Workshop::enter(proc, table, base)?;
+        let new = PrivateMountNs::enter(proc, table, base)?;
         let root = Rc::new(set_apart(&new.root)?);
-        let kept = Kept { namespace: set_apart(new.namespace()?)?, root: Rc::clone(&root), at: new.at.clone() };
+        let kept = CachedNs { namespace: set_apart(new.namespace()?)?, root: Rc::clone(&root), at: new.at.clone() };
         self.kept.borrow_mut().insert(base, kept);
-        Ok(Workshop { root, ..new })
+        Ok(PrivateMountNs { root, ..new })
     }
 }
 
-impl Workshop {
+impl PrivateMountNs {
     /// Enters a copy of this process's namespace with `base` laid bare. `table` is that of the namespace. The
     /// process must have one thread; its root and working directory are the namespace's root afterwards.
     ///
@@ -156,9 +156,9 @@ impl Workshop {
     /// Those of copying and unmounting.
     pub fn enter(proc: BorrowedFd<'_>, table: &Table, base: u64) -> io::Result<Self> {
         let chain = table.chain(base);
-        let away = Away::in_a_copy(proc)?;
+        let guard = NamespaceGuard::in_a_copy(proc)?;
         let (root, at) = lay_bare(proc, &chain)?;
-        Ok(Workshop { _away: away, proc: proc.try_clone_to_owned()?, root: Rc::new(root), at })
+        Ok(PrivateMountNs { _guard: guard, proc: proc.try_clone_to_owned()?, root: Rc::new(root), at })
     }
 
     /// The copy itself: with it a mount that stands here stays.

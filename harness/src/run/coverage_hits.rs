@@ -7,12 +7,12 @@ use std::sync::OnceLock;
 /// Which program of a pack had a branch taken nobody knows. So whoever keeps what is new asks once for all of them: the first
 /// answer is every program's. Where none counted for it, a pack's arcs would be lost, and most programs run in packs.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct CoverageHits {
     arcs: Vec<u32>,
     novel: OnceLock<bool>,
 }
 
-impl Taken {
+impl CoverageHits {
     /// Those of one run of criu.
     pub fn new(arcs: Vec<u32>) -> Self {
         Self { arcs, novel: OnceLock::new() }

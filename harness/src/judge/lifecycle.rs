@@ -30,28 +30,28 @@ impl Step {
 }
 
 /// A trial that got as far as its first action.
-pub(super) struct Course<'a> {
+pub(super) struct LifecycleJudge<'a> {
     pub(super) judge: &'a Judge,
     pub(super) before: &'a Observation,
     pub(super) report: &'a TrialReport,
 }
 
-impl Course<'_> {
+impl LifecycleJudge<'_> {
     /// Every action must end as it is meant to, and all be the same after each.
     pub(super) fn restored(&self, lifecycle: Lifecycle) -> Result<Judgement, Silence> {
-        let mut seen = self.report.actions.iter();
+        let mut actions = self.report.actions.iter();
         let mut differences = Vec::new();
         // A restore is held against the first look; what must change nothing at all, against the last one.
         let mut base = self.before;
         for &expected in lifecycle.actions() {
-            let action = next(&mut seen, expected)?;
+            let action = next(&mut actions, expected)?;
             match self.step(action, base)? {
                 Step::Went(more) => add(&mut differences, more),
-                ended @ Step::Ended { .. } => return nothing_after(seen.next(), self.end(ended, &differences)),
+                ended @ Step::Ended { .. } => return nothing_after(actions.next(), self.end(ended, &differences)),
             }
             base = action.after.as_ref().unwrap_or(base);
         }
-        nothing_after(seen.next(), self.weigh(differences, None))
+        nothing_after(actions.next(), self.weigh(differences, None))
     }
 
     /// The first dump that nobody spoils must fail, name the object, and change nothing. A pre-dump, which looks at memory
@@ -63,10 +63,10 @@ impl Course<'_> {
                 "nothing is detached, so there is nothing to refuse: the scenario proves nothing".into(),
             ));
         }
-        let mut seen = self.report.actions.iter();
+        let mut actions = self.report.actions.iter();
         let (mut differences, mut base) = (Vec::new(), self.before);
         for &expected in lifecycle.actions() {
-            let action = next(&mut seen, expected)?;
+            let action = next(&mut actions, expected)?;
             let judgement = match (&action.end, expected) {
                 (ActionEnd::Failed(_), _) if !expected.is_spoilt() && sanitized(action).is_none() => {
                     self.refusal(action, base, &detached, differences)?
@@ -86,7 +86,7 @@ impl Course<'_> {
                     ended @ Step::Ended { .. } => self.end(ended, &differences),
                 },
             };
-            return nothing_after(seen.next(), judgement);
+            return nothing_after(actions.next(), judgement);
         }
         Err(Silence("the lifecycle has no dump that could be refused".into()))
     }
@@ -113,16 +113,16 @@ impl Course<'_> {
     /// A dump that accepts what nobody can restore is wrong even when the restore happens to look right: it does
     /// so because of what else is there at that moment. What the restore did wrong is told along.
     fn accepted(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
-        let course = self.restored(lifecycle)?;
-        if let Verdict::Fail(FailureKind::Hang | FailureKind::Crash) = course.verdict {
-            return Ok(course);
+        let judgement = self.restored(lifecycle)?;
+        if let Verdict::Fail(FailureKind::Hang | FailureKind::Crash) = judgement.verdict {
+            return Ok(judgement);
         }
-        let then = match course.verdict {
-            Verdict::Fail(kind) => format!("then {kind}: {}", course.reason),
+        let then = match judgement.verdict {
+            Verdict::Fail(kind) => format!("then {kind}: {}", judgement.reason),
             _ => "afterwards everything looked the same, by luck".to_owned(),
         };
         let reason = format!("the dump accepted what nobody can restore ({why}); {then}");
-        Ok(Judgement { verdict: Verdict::Fail(FailureKind::LostObject), reason, ..course })
+        Ok(Judgement { verdict: Verdict::Fail(FailureKind::LostObject), reason, ..judgement })
     }
 
     /// What became of one action, and of the look after it. `base` is the look before it.
@@ -249,8 +249,8 @@ impl Course<'_> {
     /// What the look after a failed restore found already is told by that.
     fn leftovers(&self) -> impl Iterator<Item = Difference> {
         let on = self.judge.disabled != Some(comparisons::LEFTOVERS);
-        let told = |what: &&String| self.report.actions.iter().any(|action| action.left.contains(what));
-        comparisons::leftovers(self.report.leftovers.iter().filter(move |what| on && !told(what)))
+        let is_reported = |what: &&String| self.report.actions.iter().any(|action| action.left.contains(what));
+        comparisons::leftovers(self.report.leftovers.iter().filter(move |what| on && !is_reported(what)))
     }
 
     /// The verdict of some differences, with what was left behind: the given kind, or that of the first difference.
@@ -294,9 +294,12 @@ fn look(action: &ActionReport) -> Result<Result<&Observation, &str>, Silence> {
 }
 
 /// The report of the action that is due.
-fn next<'a>(seen: &mut impl Iterator<Item = &'a ActionReport>, expected: Action) -> Result<&'a ActionReport, Silence> {
+fn next<'a>(
+    actions: &mut impl Iterator<Item = &'a ActionReport>,
+    expected: Action,
+) -> Result<&'a ActionReport, Silence> {
     let due = expected.word();
-    match seen.next() {
+    match actions.next() {
         None => Err(Silence(format!("the agent did not report the {due}"))),
         Some(action) if action.action == expected => Ok(action),
         Some(action) => {

@@ -1,15 +1,15 @@
-//! How a run gets on, in one line: done, rate, remaining time, machines busy, resets, what is running.
+//! The progress of a run in one line: done, rate, remaining time, busy machines, resets, running trials.
 
 use std::time::{Duration, Instant};
 
-use super::paint::harmless;
+use super::sanitize::sanitized;
 
-/// Rates and remaining times are told from so many trials on: before that they are guesses.
+/// Rate and remaining time are printed after so many trials: before that they are guesses.
 const ENOUGH: usize = 3;
 
 /// What is known of a run's pace.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Eta {
     /// From when on trials are counted.
     pub(super) start: Instant,
     running: Vec<String>,
@@ -17,7 +17,7 @@ pub(super) struct Pace {
     pub(super) resets: usize,
 }
 
-impl Pace {
+impl Eta {
     pub(super) fn new(start: Instant) -> Self {
         Self { start, running: Vec::new(), resets: 0 }
     }
@@ -38,7 +38,7 @@ impl Pace {
     }
 
     /// `12/410 trials, 3.1 trials/s, 2:08 left, 2 VMs busy, 1 reset: deleted/unlinked@ext4`
-    pub(super) fn told(&self, done: usize, all: usize, now: Instant) -> String {
+    pub(super) fn line(&self, done: usize, all: usize, now: Instant) -> String {
         let mut parts = vec![format!("{done}/{all} trials")];
         let seconds = now.duration_since(self.start).as_secs_f64();
         if done >= ENOUGH && seconds > 0.0 {
@@ -49,7 +49,7 @@ impl Pace {
         }
         parts.push(counted(self.running.len(), "VM busy", "VMs busy"));
         parts.push(counted(self.resets, "reset", "resets"));
-        let running = self.running.first().map(|trial| format!(": {}", harmless(trial)));
+        let running = self.running.first().map(|trial| format!(": {}", sanitized(trial)));
         format!("{}{}", parts.join(", "), running.unwrap_or_default())
     }
 }
@@ -77,18 +77,18 @@ mod tests {
     fn a_run_from_its_start_to_its_end() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut pace = Pace::new(start);
-        let mut text = format!("{}\n", pace.told(0, 400, start));
-        pace.begun("a/one".to_owned());
-        pace.begun("a/two".to_owned());
-        text += &format!("{}\n", pace.told(0, 400, after(2)));
-        pace.over("a/one");
-        pace.over("never/begun");
-        pace.resets = 1;
-        text += &format!("{}\n", pace.told(10, 400, after(5)));
-        pace.over("a/two");
-        text += &format!("{}\n", pace.told(1, 9000, after(1)));
-        text += &format!("{}\n", pace.told(100, 9000, after(50)));
+        let mut eta = Eta::new(start);
+        let mut text = format!("{}\n", eta.line(0, 400, start));
+        eta.begun("a/one".to_owned());
+        eta.begun("a/two".to_owned());
+        text += &format!("{}\n", eta.line(0, 400, after(2)));
+        eta.over("a/one");
+        eta.over("never/begun");
+        eta.resets = 1;
+        text += &format!("{}\n", eta.line(10, 400, after(5)));
+        eta.over("a/two");
+        text += &format!("{}\n", eta.line(1, 9000, after(1)));
+        text += &format!("{}\n", eta.line(100, 9000, after(50)));
         expect![[r#"
             0/400 trials, 0 VMs busy, 0 resets
             0/400 trials, 2 VMs busy, 0 resets: a/one

@@ -1,12 +1,12 @@
-//! From pairs of runs to the comparison that is told.
+//! Makes the comparison of two sides from the pairs of their runs.
 
 use std::path::Path;
 
-use super::compare::{Change, Outcome, Seen, ever, sign};
+use super::compare::{Change, Outcome, RunOutcome, ever, sign};
 use super::rounds::{End, Pair};
 use crate::judge::{Difference, Verdict};
 use crate::report::artifacts;
-use crate::report::comparison::{Comparison, Entry, Told};
+use crate::report::comparison::{Comparison, Entry, SideResult};
 
 /// Puts what came of a pair where it belongs. Its artifacts are below `keep`, where there are some.
 pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Option<&Path>) {
@@ -20,8 +20,8 @@ pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Opti
         lifecycle: trial.lifecycle.word(),
         kernel: trial.kernel.clone(),
         why,
-        base: told(&pair.base, &pair.candidate),
-        candidate: told(&pair.candidate, &pair.base),
+        base: side_result(&pair.base, &pair.candidate),
+        candidate: side_result(&pair.candidate, &pair.base),
         artifacts: pair.artifacts.clone().or(folder).filter(|folder| folder.exists()),
     };
     match end {
@@ -37,17 +37,18 @@ pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Opti
     }
 }
 
-/// The last run that tells the most: a failure before a pass, both before nothing.
-fn told(seen: &[Seen], other: &[Seen]) -> Told {
-    let rank = |one: &&Seen| match one.judgement.verdict {
+/// What one side did, by its last run of the most interesting kind: a failure before a pass, a pass before an
+/// unknown result.
+fn side_result(runs: &[RunOutcome], other: &[RunOutcome]) -> SideResult {
+    let rank = |one: &&RunOutcome| match one.judgement.verdict {
         Verdict::Pass | Verdict::Xpass | Verdict::Improved | Verdict::Unsupported => 1,
         _ if one.is_unknown() => 0,
         _ => 2,
     };
-    let most = seen.iter().max_by_key(rank).expect("what was not run is left out");
+    let most = runs.iter().max_by_key(rank).expect("what was not run is left out");
     let others = ever(other);
     let own = |difference: &&Difference| !others.contains(&sign(difference));
-    Told {
+    SideResult {
         verdict: match most.judgement.verdict {
             // The words of a run with expectations stand in saved reports.
             Verdict::Xfail(_) | Verdict::ChangedFail(_) => "fail",
@@ -56,8 +57,8 @@ fn told(seen: &[Seen], other: &[Seen]) -> Told {
         },
         kind: most.judgement.verdict.kind(),
         reason: most.judgement.reason.clone(),
-        passed: seen.iter().filter(|one| matches!(one.outcome, Outcome::Pass)).count(),
-        runs: seen.len(),
+        passed: runs.iter().filter(|one| matches!(one.outcome, Outcome::Pass)).count(),
+        runs: runs.len(),
         differences: most.judgement.differences.iter().filter(own).cloned().collect(),
     }
 }

@@ -1,13 +1,13 @@
-//! What nearly all trials of a run have in common: told once, so that the line of a trial holds only what is its own.
+//! The axes that nearly all trials of a run share. They are printed once; the line of a trial has only its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::judge::Trial;
 
-/// The parts of the trials' ids that are the same in nearly all of them. The id of another one has its own.
+/// The parts of an id that are the same in nearly all trials. A trial that differs in one keeps it in its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Common {
+pub struct SharedAxes {
     /// In the order of an id: flavor, lifecycle, kernel, subject.
     parts: [Option<Part>; 4],
 }
@@ -19,7 +19,7 @@ struct Part {
     others: usize,
 }
 
-/// One of so many trials may be another one than the rest.
+/// An axis is shared when at most one of so many trials differs in it.
 const NEARLY_ALL: usize = 20;
 
 /// The parts of an id after the scenario's name, each with what it is called.
@@ -32,7 +32,7 @@ fn parts(trial: &Trial) -> [(&'static str, &str); 4] {
     ]
 }
 
-impl Common {
+impl SharedAxes {
     /// Of these trials; nothing when there are none.
     pub fn of<'a>(trials: impl IntoIterator<Item = &'a Trial>) -> Self {
         let mut counts: [BTreeMap<&str, usize>; 4] = Default::default();
@@ -53,12 +53,12 @@ impl Common {
     /// A trial's id without them.
     pub fn rest(&self, trial: &Trial) -> String {
         let own = parts(trial).into_iter().zip(&self.parts);
-        let own = own.filter(|((_, word), common)| common.as_ref().is_none_or(|part| part.word != *word));
+        let own = own.filter(|((_, word), shared)| shared.as_ref().is_none_or(|part| part.word != *word));
         own.fold(trial.scenario.clone(), |id, ((_, word), _)| format!("{id}/{word}"))
     }
 }
 
-impl fmt::Display for Common {
+impl fmt::Display for SharedAxes {
     /// `flavor ns, lifecycle dump-restore (3 others)`; empty when nothing is common.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NAMES: [&str; 4] = ["flavor", "lifecycle", "kernel", "subject"];
@@ -88,11 +88,11 @@ mod tests {
             subject: "debian:trixie".into(),
         };
         let other = Trial { kernel: "7.3".into(), flavor: Flavor::Host, ..one.clone() };
-        let common = Common::of([&one, &other]);
-        assert_eq!(common.to_string(), "lifecycle dump-restore, subject debian:trixie");
-        assert_eq!(common.rest(&other), "names/spaces@ext4/host/7.3");
-        assert_eq!(Common::of([&one]).rest(&one), "names/spaces@ext4");
-        assert_eq!(Common::default().rest(&one), one.to_string());
+        let shared = SharedAxes::of([&one, &other]);
+        assert_eq!(shared.to_string(), "lifecycle dump-restore, subject debian:trixie");
+        assert_eq!(shared.rest(&other), "names/spaces@ext4/host/7.3");
+        assert_eq!(SharedAxes::of([&one]).rest(&one), "names/spaces@ext4");
+        assert_eq!(SharedAxes::default().rest(&one), one.to_string());
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
         };
         let other = Trial { lifecycle: Lifecycle::PreDump, ..one.clone() };
         let many = |others: usize| {
-            Common::of(std::iter::repeat_n(&one, 40 - others).chain(std::iter::repeat_n(&other, others)))
+            SharedAxes::of(std::iter::repeat_n(&one, 40 - others).chain(std::iter::repeat_n(&other, others)))
         };
         assert_eq!(
             many(2).to_string(),

@@ -1,4 +1,4 @@
-//! A copy of criu's sources as they are to be built: a folder's files or a revision of a repository, with patches on top.
+//! A snapshot of criu's sources as they are to be built: a folder's files or a revision of a repository, with patches on top.
 //!
 //! Of a folder everything counts that git would take: tracked files, and new ones that are not ignored. So objects
 //! of a build in the same folder stay where they are.
@@ -33,16 +33,16 @@ pub(super) struct SourceFile {
 
 /// Everything that is to be built, in the order of paths.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct SourceSnapshot {
     pub(super) files: Vec<SourceFile>,
     /// How it is to be built.
     pub(super) variant: Variant,
 }
 
-impl Stage {
+impl SourceSnapshot {
     /// Collects the sources and applies the patches. `scratch` is an empty directory for it; `root` has the program
     /// `patch`.
-    pub(super) fn of(sources: &Sources, root: &Path, scratch: &Path) -> Result<Stage, ImageError> {
+    pub(super) fn of(sources: &Sources, root: &Path, scratch: &Path) -> Result<SourceSnapshot, ImageError> {
         let none = || ImageError::Subject {
             what: sources.tree.to_string(),
             why: "is no source tree of criu: it has no Makefile.versions".into(),
@@ -70,7 +70,7 @@ impl Stage {
         }
         files.extend(sources.variant.coverage.then(coverage::flush));
         files.sort();
-        Ok(Stage { files, variant: sources.variant.clone() })
+        Ok(SourceSnapshot { files, variant: sources.variant.clone() })
     }
 
     /// A hash of all of it.

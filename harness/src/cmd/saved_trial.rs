@@ -1,5 +1,5 @@
-//! The one trial that a word of the command line means: that of an artifacts folder, as it was; of a scenario file; of a
-//! name of the catalogue.
+//! The trial that an argument of the command line names: one saved in a folder of artifacts, the scenario of a file, or
+//! one scenario of the catalogue.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,22 +15,22 @@ use crate::report::epilogue::quoted;
 use crate::report::record::TrialRecord;
 use crate::subject::Subject;
 
-/// A scenario, and the trial of it that was saved, if it is one.
-pub(super) struct One {
+/// The scenario that was named; with the saved trial, where it came from one.
+pub(super) struct NamedTrial {
     pub(super) scenario: Scenario,
     pub(super) saved: Option<TrialRecord>,
     /// The folder of the trial.
     pub(super) folder: Option<PathBuf>,
 }
 
-/// What `word` means.
+/// The trial that `word` names.
 ///
 /// # Errors
 /// [`Usage`]: nothing, or more than one scenario.
-pub(super) fn one(word: &str, tree: &Path) -> anyhow::Result<One> {
+pub(super) fn named_trial(word: &str, tree: &Path) -> anyhow::Result<NamedTrial> {
     if let Some(folder) = folder(Path::new(word)) {
-        let (scenario, record) = saved(&folder)?;
-        return Ok(One { scenario, saved: Some(record), folder: Some(folder) });
+        let (scenario, record) = read(&folder)?;
+        return Ok(NamedTrial { scenario, saved: Some(record), folder: Some(folder) });
     }
     let mut chosen = select(&[word.to_owned()], tree)?;
     if chosen.len() != 1 {
@@ -40,10 +40,10 @@ pub(super) fn one(word: &str, tree: &Path) -> anyhow::Result<One> {
         let hint = "name a trial's folder, a scenario file that is one scenario, or one name of `zdtm-detached list`";
         return Err(Usage(format!("{word} is {} scenarios{which}; {hint}", chosen.len())).into());
     }
-    Ok(One { scenario: chosen.remove(0), saved: None, folder: None })
+    Ok(NamedTrial { scenario: chosen.remove(0), saved: None, folder: None })
 }
 
-/// The folder of a trial that is meant, by itself or by a file in it; none for anything else.
+/// The folder of the trial that a path names: the folder itself or a file in it.
 pub(super) fn folder(what: &Path) -> Option<PathBuf> {
     if what.is_dir() {
         return Some(what.to_owned());
@@ -52,11 +52,11 @@ pub(super) fn folder(what: &Path) -> Option<PathBuf> {
     beside.map(Path::to_owned)
 }
 
-/// A trial as it was saved.
+/// Reads a saved trial.
 ///
 /// # Errors
 /// [`Usage`]: the folder holds none.
-pub(super) fn saved(folder: &Path) -> Result<(Scenario, TrialRecord), Usage> {
+pub(super) fn read(folder: &Path) -> Result<(Scenario, TrialRecord), Usage> {
     let file = folder.join("verdict.json");
     let wrong = |why: &dyn std::fmt::Display| {
         Usage(format!("{} is no folder of a trial: {}: {why}", folder.display(), file.display()))

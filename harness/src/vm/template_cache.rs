@@ -1,8 +1,8 @@
 //! Where templates are kept: in memory if there is room, else in the cache; one for each [`template::key`].
 //!
-//! A shelf is a cache like that of the images: made aside and put in place when it is whole, a lock for each, so that
-//! two runs make one template and nothing is removed under a running VM. What is not whole is made anew. Templates are
-//! cheap to make and large, so old ones go early.
+//! A template cache works like the cache of images. A template is built aside and renamed when it is complete. Each has a
+//! lock, so that two runs make one template and none is removed under a running VM. A damaged one is made anew.
+//! Templates are cheap to make and large, so old ones go early.
 //!
 //! A template is in `/dev/shm`, in `XDG_RUNTIME_DIR` or in the cache: the first of these that is a
 //! tmpfs with room. Its key is a hash of QEMU's version and program, of the command line
@@ -68,12 +68,12 @@ pub enum NoTemplate {
 
 /// A template in use; it stays where it is until this is dropped.
 #[derive(Debug)]
-pub struct Kept {
+pub struct TemplateHandle {
     template: Arc<Template>,
     entry: Entry,
 }
 
-impl Kept {
+impl TemplateHandle {
     /// The template.
     pub fn template(&self) -> &Arc<Template> {
         &self.template
@@ -91,15 +91,15 @@ impl Kept {
 }
 
 /// The places for templates, the best one first.
-pub struct Shelf {
+pub struct TemplateCache {
     places: Vec<PathBuf>,
     /// The cache's directory, for the file [`OWNER`]; none for a place of the caller's.
     owner: Option<PathBuf>,
     progress: Arc<dyn Progress>,
 }
 
-impl Shelf {
-    /// The shelf that belongs to a cache: on `/dev/shm`, in `XDG_RUNTIME_DIR`, in the cache itself.
+impl TemplateCache {
+    /// The template cache that belongs to a cache of images: on `/dev/shm`, in `XDG_RUNTIME_DIR`, in the cache itself.
     pub fn of_cache(cache_dir: &Path, progress: Arc<dyn Progress>) -> Self {
         let owner = std::path::absolute(cache_dir).unwrap_or_else(|_| cache_dir.to_owned());
         let digest = Sha256::digest(owner.as_os_str().as_encoded_bytes());
@@ -111,7 +111,7 @@ impl Shelf {
         Self { places, owner: Some(owner), progress }
     }
 
-    /// A shelf in one place.
+    /// A template cache in one place.
     pub fn at(place: &Path, progress: Arc<dyn Progress>) -> Self {
         Self { places: vec![place.to_owned()], owner: None, progress }
     }
@@ -120,7 +120,7 @@ impl Shelf {
     ///
     /// # Errors
     /// [`NoTemplate`]: boot instead.
-    pub fn template(&self, spec: &VmSpec, deadline: Instant) -> Result<Kept, NoTemplate> {
+    pub fn template(&self, spec: &VmSpec, deadline: Instant) -> Result<TemplateHandle, NoTemplate> {
         let slot = slot(spec)?;
         let cache = self.open(self.place(spec, &slot)?)?;
         let start = Instant::now();
@@ -142,7 +142,7 @@ impl Shelf {
         // What cannot be removed now is removed another time.
         let _ = cache.prune(slot.kind, KEEP);
         let _ = self.remove_unused(&cache, UNUSED_LIMIT);
-        Ok(Kept { template, entry })
+        Ok(TemplateHandle { template, entry })
     }
 
     /// Where the template of a machine is, or would be made; for people.

@@ -8,7 +8,7 @@ use protocol::observation::{FileId, FileKind, FileStatus, Mount, MountState, Obj
 use scenarios::Bytes;
 
 use super::difference::Side;
-use super::facts::Subject;
+use super::facts::FactOwner;
 
 /// Filesystems that hold the kernel's objects and no files of their own, by `f_type` (statfs(2),
 /// include/uapi/linux/magic.h) and by name.
@@ -26,11 +26,11 @@ const MADE_ANEW: &[(u64, &[u8])] = &[
 
 /// An observation, prepared.
 #[derive(Debug)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct PreparedObservation<'a> {
     /// What was seen.
     pub(crate) observation: &'a Observation,
     /// The mounts of the process and of the agent, each with its place in the stack on its mount point.
-    pub(crate) mounts: Vec<(Subject<'a>, &'a Mount)>,
+    pub(crate) mounts: Vec<(FactOwner<'a>, &'a Mount)>,
     made_anew: BTreeSet<u64>,
     stubs: BTreeSet<FileId>,
     scratch: BTreeSet<FileId>,
@@ -45,7 +45,7 @@ const BTRFS_MAGIC: u64 = 0x9123_683e;
 
 /// The stubs in an observation: by the filesystem where it is told; of names in the tree by the device, which is that of
 /// no other filesystem's mount (ext4 gives its root directory this number, too).
-fn stubs(observation: &Observation, mounts: &[(Subject<'_>, &Mount)]) -> BTreeSet<FileId> {
+fn stubs(observation: &Observation, mounts: &[(FactOwner<'_>, &Mount)]) -> BTreeSet<FileId> {
     let is_stub = |status: &&FileStatus| status.kind == FileKind::Directory && status.file.inode == BTRFS_STUB;
     let others = mounts.iter().filter(|(_, mount)| mount.fs_type.0 != b"btrfs");
     let devices: BTreeSet<u64> = others.map(|(_, mount)| device(mount)).collect();
@@ -62,18 +62,18 @@ fn stubs(observation: &Observation, mounts: &[(Subject<'_>, &Mount)]) -> BTreeSe
     tree.chain(objects).filter(is_stub).map(|status| status.file).collect()
 }
 
-impl<'a> Seen<'a> {
+impl<'a> PreparedObservation<'a> {
     /// Prepares an observation.
     pub(crate) fn new(observation: &'a Observation) -> Self {
         let mut mounts = Vec::new();
         for (at, nth, mount) in stacked(&observation.mounts) {
-            mounts.push((Subject::Mount(at, nth), mount));
+            mounts.push((FactOwner::Mount(at, nth), mount));
         }
         for (at, nth, mount) in stacked(&observation.host_mounts) {
-            mounts.push((Subject::HostMount(at, nth), mount));
+            mounts.push((FactOwner::HostMount(at, nth), mount));
         }
         let is_of_kernel =
-            |mount: &&(Subject<'_>, &Mount)| MADE_ANEW.iter().any(|(_, name)| *name == mount.1.fs_type.as_slice());
+            |mount: &&(FactOwner<'_>, &Mount)| MADE_ANEW.iter().any(|(_, name)| *name == mount.1.fs_type.as_slice());
         let mut made_anew: BTreeSet<u64> = mounts.iter().filter(is_of_kernel).map(|(_, mount)| device(mount)).collect();
         for object in observation.inside.objects.iter().chain(&observation.outside.objects) {
             if let (Outcome::Ok(status), Outcome::Ok(filesystem)) = (&object.status, &object.filesystem)
@@ -88,9 +88,9 @@ impl<'a> Seen<'a> {
     }
 
     /// Every object from either side.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = (Subject<'a>, &'a ObjectView)> {
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (FactOwner<'a>, &'a ObjectView)> {
         let side = |side: Side, objects: &'a [ObjectView]| {
-            objects.iter().map(move |object| (Subject::Object(side, object.object), object))
+            objects.iter().map(move |object| (FactOwner::Object(side, object.object), object))
         };
         side(Side::Inside, &self.observation.inside.objects)
             .chain(side(Side::Outside, &self.observation.outside.objects))

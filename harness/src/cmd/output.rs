@@ -1,4 +1,4 @@
-//! How a run's results are told: reports, colours, how much. Shared by the commands that have results.
+//! The options that say how results are printed: reports, colours, how much. Shared by the commands with results.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use crate::report::{Destination, Reporters, Wanted};
 
 /// Where results go and how they look.
 #[derive(Args, Clone, Debug, Default)]
-pub struct TellingArgs {
+pub struct OutputArgs {
     /// Write reports: json=FILE, html=FILE, junit=FILE, tap=FILE, github=-; separated by commas, or given more than once
     #[arg(long, value_name = "FORMAT=FILE", value_delimiter = ',')]
     pub report: Vec<Wanted>,
@@ -27,8 +27,8 @@ pub struct TellingArgs {
     pub verbose: bool,
 }
 
-impl TellingArgs {
-    /// The terminal's report and the others. It stands on standard error when another one takes standard output.
+impl OutputArgs {
+    /// The terminal's report and the others. It goes to standard error when another report takes standard output.
     ///
     /// # Errors
     /// A report's file cannot be written.
