@@ -14,7 +14,7 @@
 //! - [`confirm`]: which failures are run again
 //! - `suspicion`: which trials cost their machine
 //! - `work`: what workers share, what they tell
-//! - `hits`: branches of criu that were taken
+//! - `coverage_hits`: branches of criu that were taken
 
 mod blame;
 pub mod confirm;

@@ -3,7 +3,7 @@
 //! It looks at the process from outside and leaves it as it is. It must run in the process's mount namespace, in a
 //! process of one thread that may end afterwards: it enters copies of the namespace ([`super::private_mount_ns`]).
 //!
-//! - [`captured`]: what objects there are
+//! - [`object`]: what objects there are
 //! - [`place`]: where a detached mount can be made again
 //! - [`entry`]: through which directory entry a file is open
 //! - [`flight`]: sockets, and descriptors in their queues
