@@ -14,7 +14,7 @@
 //! - [`confirm`]: which failures are run again
 //! - `suspicion`: which trials cost their machine
 //! - `work`: what workers share, what they tell
-//! - `hits`: branches of criu that were taken
+//! - `coverage_hits`: branches of criu that were taken
 
 mod blame;
 pub mod confirm;
@@ -94,7 +94,7 @@ struct Running {
 }
 
 impl<'a> Worker<'a> {
-    /// A worker without a machine yet; `news` is told of machines and of tasks that begin.
+    /// A worker without a machine yet; `news` gets machines and tasks that begin.
     pub fn new(number: usize, shared: &'a Work<'a>, news: Sender<News>) -> Self {
         Worker { number, shared, news, running: None, machines: 0, traces: Traces::none(), next_trial: 1 }
     }
@@ -162,7 +162,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Runs a task once, and once more what nobody expected.
+    /// Runs a task once, and again when the result is unexpected.
     fn confirmed(&mut self, task: &Task) -> Over {
         let usual = if self.shared.policy.thorough { Care::Thorough } else { Care::Usual };
         match self.attempt(task, usual) {

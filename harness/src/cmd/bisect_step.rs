@@ -84,7 +84,7 @@ pub enum OnHang {
     Abort,
 }
 
-/// Runs; the exit status. Errors are told here: their status is another one than elsewhere.
+/// Runs, and returns the exit status. Errors are printed here: they have another status than elsewhere.
 pub fn run(args: &BisectStepArgs) -> u8 {
     let (status, why) = match step(args) {
         _ if crate::process::interrupt::requested() => (INTERRUPTED, "interrupted".to_owned()),

@@ -80,7 +80,7 @@ impl MachineArgs {
     }
 
     /// The agent on the host, with blank filesystems when a program needs them and may mount them. A first one is
-    /// started: what this machine lacks is told once, and before the first trial.
+    /// started: what this machine lacks is printed once, before the first trial.
     ///
     /// # Errors
     /// The agent or the images cannot be built, or this user may not make namespaces.

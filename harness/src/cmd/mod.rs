@@ -92,7 +92,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
     }
 }
 
-/// A mistake of the user: told without a backtrace, exit status 2.
+/// A mistake of the user: printed without a backtrace, exit status 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);

@@ -193,7 +193,7 @@ pub(super) struct Chosen {
     pub(super) scenarios: Vec<Scenario>,
     /// They are the whole catalogue.
     pub(super) whole: bool,
-    /// Somebody else who is told.
+    /// One more reporter.
     pub(super) listener: Option<Box<dyn Reporter>>,
     /// Nothing is printed but what is being prepared.
     pub(super) silent: bool,
@@ -260,7 +260,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
     reporter.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
 
-/// Everybody who is told of the run's events.
+/// Passes the events of a run to the terminal and to the other reporters.
 struct RunReporter<'a> {
     terminal: Terminal<Box<dyn Write>>,
     reporters: Reporters,
@@ -339,7 +339,7 @@ impl<'a> RunReporter<'a> {
     }
 }
 
-/// Runs the tasks of one kernel; what was not begun when the run was stopped is told as such.
+/// Runs the tasks of one kernel; what was not begun when the run was stopped is reported as not run.
 fn run_tasks(
     args: &RunArgs,
     tasks: Vec<Task>,

@@ -52,7 +52,7 @@ impl FromStr for Shard {
 pub struct Share {
     /// What is to be run.
     pub tasks: Vec<Task>,
-    /// What is told as it was.
+    /// Results of an earlier run, reported as they were.
     pub finished: Vec<Finished>,
 }
 

@@ -23,7 +23,7 @@ const QUIET_MS: u16 = 100;
 /// Runs until the user has enough; the exit status of an interrupted run.
 ///
 /// # Errors
-/// What cannot be watched, or keeps any trial from running. A mistake in a file is told, and its next change waited for.
+/// What cannot be watched, or keeps any trial from running. A mistake in a file is printed; then the next change is waited for.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     interrupt::install().context("installing the signal handlers")?;
     let watch = Watch::of(args)?;

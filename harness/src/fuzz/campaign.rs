@@ -32,7 +32,7 @@ const SHRINK: Duration = Duration::from_secs(10);
 const SMALLEST_BATCH: usize = 4;
 /// The state is saved so often, and at the end.
 const SAVE: Duration = Duration::from_secs(2);
-/// How often whoever watches is told.
+/// How often `watch` is called.
 const TICK: Duration = Duration::from_millis(500);
 
 /// What a campaign is to do.
@@ -112,7 +112,7 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// Runs it to its end; `watch` is told of the state now and then, and at the end.
+    /// Runs it to its end; `watch` gets the state now and then, and at the end.
     ///
     /// # Errors
     /// The state cannot be saved.

@@ -111,7 +111,7 @@ impl LifecycleJudge<'_> {
     }
 
     /// A dump that accepts what nobody can restore is wrong even when the restore happens to look right: it does
-    /// so because of what else is there at that moment. What the restore did wrong is told along.
+    /// so because of what else is there at that moment. The reason says what the restore did wrong, too.
     fn accepted(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
         let judgement = self.restored(lifecycle)?;
         if let Verdict::Fail(FailureKind::Hang | FailureKind::Crash) = judgement.verdict {
@@ -228,7 +228,7 @@ impl LifecycleJudge<'_> {
         differences
     }
 
-    /// The verdict of a step that ended the trial. What differed before is told in short: it does not decide, and must not be
+    /// The verdict of a step that ended the trial. What differed before is summarised: it does not decide, and must not be
     /// taken for what does.
     fn end(&self, step: Step, earlier: &[Difference]) -> Judgement {
         let (kind, reason, differences) = match step {
@@ -246,7 +246,7 @@ impl LifecycleJudge<'_> {
         Ok(if on { differences } else { Vec::new() })
     }
 
-    /// What the look after a failed restore found already is told by that.
+    /// What the observation after a failed restore found is reported there, not here.
     fn leftovers(&self) -> impl Iterator<Item = Difference> {
         let on = self.judge.disabled != Some(comparisons::LEFTOVERS);
         let is_reported = |what: &&String| self.report.actions.iter().any(|action| action.left.contains(what));
@@ -267,7 +267,7 @@ impl LifecycleJudge<'_> {
     }
 }
 
-/// What is the same after several actions is told once.
+/// A difference that is the same after several actions is reported once.
 fn add(differences: &mut Vec<Difference>, more: Vec<Difference>) {
     let new: Vec<Difference> = more.into_iter().filter(|difference| !differences.contains(difference)).collect();
     differences.extend(new);

@@ -97,7 +97,7 @@ pub fn quoted(word: &str) -> String {
 }
 
 /// Differences, at most `limit`, each as a heading, what was expected, what was got, and a caret below the first
-/// character that differs. What both sides saw alike is told once.
+/// character that differs. A difference that both sides saw is printed once.
 pub fn differences(all: &[Difference], further: usize, limit: usize, width: usize, colour: bool) -> String {
     let mut printed: Vec<(&Difference, bool)> = Vec::new();
     for difference in all {

@@ -65,7 +65,7 @@ pub enum Event {
         /// Which.
         trial: Trial,
     },
-    /// A trial is over; also told, without a start, of trials that are not run.
+    /// A trial is over; also sent, without a start, for trials that are not run.
     TrialFinished(Box<Finished>),
     /// The last event.
     RunFinished {

@@ -231,7 +231,7 @@ impl<W: Write> Terminal<W> {
         let digits = self.trials.to_string().len();
         let verdict = format!("{:<21}", judgement.verdict);
         let verdict = paint(self.look.colour, colour_of(judgement.verdict), &verdict);
-        // Failures are told at the end; these are not.
+        // Failures are explained at the end; these are not.
         let quiet = match self.look.detail {
             Detail::Reasons => judgement.verdict.group() != Group::Failed && !judgement.reason.is_empty(),
             Detail::Failures | Detail::Lines => judgement.verdict == Verdict::Unsupported,

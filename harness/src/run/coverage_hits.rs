@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 /// Numbers of arcs, as the guest tells them; the programs of a pack have one of these together.
 ///
-/// Which program of a pack had a branch taken nobody knows. So whoever keeps what is new asks once for all of them: the first
+/// Which program of a pack had criu take a branch is unknown. So the pack is asked once whether it has new arcs: the first
 /// answer is every program's. Where none counted for it, a pack's arcs would be lost, and most programs run in packs.
 #[derive(Debug, Default)]
 pub struct CoverageHits {
@@ -18,7 +18,7 @@ impl CoverageHits {
         Self { arcs, novel: OnceLock::new() }
     }
 
-    /// Whether there is something new among them, in the opinion of whoever was asked first.
+    /// Whether some of them are new: the first answer is kept.
     pub fn is_novel(&self, ask: impl FnOnce(&[u32]) -> bool) -> bool {
         !self.arcs.is_empty() && *self.novel.get_or_init(|| ask(&self.arcs))
     }

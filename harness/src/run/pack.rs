@@ -66,7 +66,7 @@ enum Packed {
 
 impl Worker<'_> {
     /// Runs tasks, as many as possible in one process, and tells each when it is over; the verdicts are those of tasks
-    /// that run alone. What was not begun when the run was stopped is told as not run.
+    /// that run alone. What was not begun when the run was stopped is reported as not run.
     pub fn run_all(&mut self, tasks: Vec<Task>, on_over: &mut dyn FnMut(Over)) {
         let mut waiting = vec![tasks];
         while let Some(tasks) = waiting.pop() {

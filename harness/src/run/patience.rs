@@ -51,7 +51,7 @@ impl Patience {
         Self { trial, stage, stages, overall: Instant::now() + stage.saturating_mul(stages) }
     }
 
-    /// Takes events until the one that is `wanted`; each stage is told to `reached`.
+    /// Takes events until the one that is `wanted`; `reached` is called with each stage.
     ///
     /// # Errors
     /// [`Ended`]; after it the machine is of no more use.

@@ -49,7 +49,7 @@ pub struct Over {
     pub task: Task,
     /// The judge's word in the light of what is known.
     pub judgement: Judgement,
-    /// What the guest told; none when it told nothing.
+    /// The report of the guest, if it sent one.
     pub report: Option<TrialReport>,
     /// The subject's criu version, where it is one and the guest said it.
     pub criu: Option<String>,
@@ -95,7 +95,7 @@ pub struct Policy {
     pub campaign: bool,
     /// Factor on all time limits.
     pub timeout_scale: f64,
-    /// How often what nobody expected is run again, each time in a new machine, before it is told.
+    /// How often an unexpected result is run again, each time in a new machine, before it is reported.
     pub retries: u32,
     /// Of which failures.
     pub confirm: Confirm,

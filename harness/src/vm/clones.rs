@@ -45,7 +45,7 @@ impl Clones {
         Self { template, spec, work: work.to_owned(), waiting, lost, next: AtomicU64::new(0) }
     }
 
-    /// A running machine as the template was. When copies turn out not to work, that is told on standard error once,
+    /// A running machine as the template was. When copies turn out not to work, standard error says so once,
     /// the template is made anew by the next run, and this and every further machine is booted.
     ///
     /// # Errors

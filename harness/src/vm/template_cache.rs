@@ -35,10 +35,10 @@ use crate::cache::progress::{Progress, Step};
 use crate::cache::record::Look;
 use crate::cache::{Built, Cache, Entry, Slot, State};
 
-/// How many templates stay when one more is made: those of a few kernels and of the subjects of a comparison.
+/// How many templates are kept when one more is made: those of a few kernels and of the subjects of a comparison.
 const KEEP: usize = 4;
 
-/// Templates that nobody used for so long go when one more is made.
+/// Templates that were unused for so long are removed when one more is made.
 pub const UNUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What must stay free besides a guest's memory, in MiB.

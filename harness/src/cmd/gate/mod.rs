@@ -247,7 +247,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
     Ok(comparison.exit_status(args.strict))
 }
 
-/// Which criu the sides are, each once; told now, because the result comes late.
+/// Which criu the sides are, each once; printed now, because the result comes late.
 fn identities<'a>(sides: impl Iterator<Item = &'a Parts>) -> Vec<Identity> {
     let mut identities: Vec<Identity> = sides.filter_map(|parts| parts.identity.clone()).collect();
     identities.dedup();

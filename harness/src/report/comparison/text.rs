@@ -6,7 +6,7 @@ use super::{Comparison, Entry, SideResult};
 use crate::report::epilogue;
 use crate::report::terminal::{Detail, Look};
 
-/// How many trials of each list are told in full, unless all are wanted.
+/// How many trials of each list are printed in full, unless all are wanted.
 const TRIALS: usize = 20;
 /// How many differences of each.
 const DIFFERENCES: usize = 3;

@@ -34,7 +34,7 @@ pub struct Entry {
 /// More names than this are not walked through.
 const WALK_LIMIT: usize = 100_000;
 
-/// The entry of a file; none where nobody can tell.
+/// The entry of a file, if it can be found out.
 ///
 /// # Errors
 /// Those of a call that should not fail.
@@ -102,7 +102,7 @@ fn directory_of(handle: &FileHandle, private_ns: &PrivateMountNs) -> io::Result<
     Ok(found)
 }
 
-/// Watches every directory of the bare mount and listens which one is told of the open.
+/// Watches every directory of the bare mount and listens which one gets the event of the open.
 fn overheard(
     proc: BorrowedFd<'_>,
     captured: &CapturedObject,

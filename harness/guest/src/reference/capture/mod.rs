@@ -3,7 +3,7 @@
 //! It looks at the process from outside and leaves it as it is. It must run in the process's mount namespace, in a
 //! process of one thread that may end afterwards: it enters copies of the namespace ([`super::private_mount_ns`]).
 //!
-//! - [`captured`]: what objects there are
+//! - [`object`]: what objects there are
 //! - [`place`]: where a detached mount can be made again
 //! - [`entry`]: through which directory entry a file is open
 //! - [`flight`]: sockets, and descriptors in their queues
@@ -178,7 +178,7 @@ impl Capture<'_> {
         let detached = match self.mount_of(group) {
             Ok(detached) => detached,
             Err(cause) => {
-                // The cause is the mount's: every object on it has it, the first one is told with its words.
+                // The cause is the mount's: every object on it has it, and the first one reports it in full.
                 let again = |_| Refusal { label: String::new(), link: Bytes::default(), cause: Cause::NoVisibleMount };
                 let mut rest: Vec<Refusal> = group[1..].iter().map(again).collect();
                 for (captured, refusal) in group[1..].iter().zip(&mut rest) {

@@ -69,7 +69,7 @@ pub enum Cause {
     /// A kind of object that this engine does not know.
     #[error("{0} is not supported")]
     Unsupported(String),
-    /// Something that this engine has been told to do without.
+    /// Something that this engine was asked to do without.
     #[error("{0}")]
     NotLearnt(String),
     /// A call failed.
