@@ -1,4 +1,5 @@
-//! Programs against criu in a VM that stays warm; ZDTM_DETACHED_SUBJECT and others say what is tested (docs/FUZZING.md).
+//! Programs against criu in a VM that stays warm; ZDTM_DETACHED_SUBJECT and others say what is
+//! tested (docs/FUZZING.md).
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(

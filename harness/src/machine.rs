@@ -1,4 +1,5 @@
-//! What a worker runs trials on: a VM, or the agent on the host's own kernel. A worker does not care which.
+//! What a worker runs trials on: a VM, or the agent on the host's own kernel. A worker does not
+//! care which.
 
 use std::path::PathBuf;
 use std::str::FromStr;

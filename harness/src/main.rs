@@ -6,8 +6,8 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use harness::cmd::select::NoMatch;
 use harness::cmd::{Cli, Usage, bisect_step, dispatch, settings};
 
-/// Judging and generating programs is mostly many small texts: a campaign on the host runs a tenth more of them with this than
-/// with the C library's.
+/// Judging and generating programs is mostly many small texts: a campaign on the host runs a tenth
+/// more of them with this than with the C library's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

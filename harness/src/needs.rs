@@ -1,5 +1,5 @@
-//! What a scenario needs of a trial and of a machine, looked at before it runs: what is not there makes the trial
-//! `unsupported`, with the reason.
+//! What a scenario needs of a trial and of a machine, looked at before it runs: what is not there
+//! makes the trial `unsupported`, with the reason.
 
 use protocol::message::{Action, Lifecycle, Ready};
 use scenarios::Scenario;
@@ -31,7 +31,8 @@ pub fn unmet(scenario: &Scenario, trial: &Trial) -> Option<String> {
         .or_else(|| beyond(trial))
 }
 
-/// What the engine cannot do: the reference engine knows no more than to dump, to leave running, and to restore.
+/// What the engine cannot do: the reference engine knows no more than to dump, to leave running,
+/// and to restore.
 fn beyond(trial: &Trial) -> Option<String> {
     let known =
         [Action::Dump, Action::DumpLeaveRunning, Action::Restore, Action::RelativeDump, Action::RelativeRestore];

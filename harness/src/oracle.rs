@@ -1,8 +1,9 @@
-//! The model of mounts and names against what the kernel showed: every prediction is held against the observation before
-//! the dump. Where they differ one of them is wrong, and `docs/KERNEL.md` says who was, the times it happened.
+//! The model of mounts and names against what the kernel showed: every prediction is held against
+//! the observation before the dump. Where they differ one of them is wrong, and `docs/KERNEL.md`
+//! says who was, the times it happened.
 //!
-//! Numbers of the kernel are never compared: that two files are one inode, or two objects on one mount, is compared as a
-//! partition over everything that was seen at once.
+//! Numbers of the kernel are never compared: that two files are one inode, or two objects on one
+//! mount, is compared as a partition over everything that was seen at once.
 //!
 //! `cargo test -p harness --test model` compares for the catalogue, for the programs of
 //! `docs/KERNEL.md` and for generated ones: on the host's kernel, or in a VM with
@@ -192,7 +193,8 @@ impl Comparison {
     ) {
         match (predicted, seen) {
             (None, _) => self.agreement.unknown += 1,
-            // What a restricted lookup gives when the kernel could not make sure of `..`, openat2(2): it is of no path.
+            // What a restricted lookup gives when the kernel could not make sure of `..`,
+            // openat2(2): it is of no path.
             (_, Outcome::Err(seen)) if seen == "EAGAIN" => self.agreement.unknown += 1,
             (Some(Ok(predicted)), Outcome::Ok(seen)) => {
                 self.same(object, &format!("{what}: link"), predicted.link.clone(), &seen.link);

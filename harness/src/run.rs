@@ -1,9 +1,11 @@
-//! Runs trials: one thread a machine, each takes the next trial when it is free; one place collects what became of them.
+//! Runs trials: one thread a machine, each takes the next trial when it is free; one place collects
+//! what became of them.
 //!
-//! A machine (a VM, or an agent on the host's own kernel) is kept from trial to trial and thrown away after anything
-//! suspicious: an unexpected failure, a message of the kernel, something left behind, a channel that broke. What nobody
-//! expected is run a second time in a machine that no trial has touched before it is told, and so is a trial that
-//! took its machine along: the fault may be the machine's, or that of a trial before.
+//! A machine (a VM, or an agent on the host's own kernel) is kept from trial to trial and thrown
+//! away after anything suspicious: an unexpected failure, a message of the kernel, something left
+//! behind, a channel that broke. What nobody expected is run a second time in a machine that no
+//! trial has touched before it is told, and so is a trial that took its machine along: the fault
+//! may be the machine's, or that of a trial before.
 //!
 //! - [`sharing`]: which programs can be carried out in one process
 //! - `pack`: many programs in one process
@@ -46,15 +48,18 @@ pub use work::{Known, News, Over, Policy, Task, Work};
 /// How long a machine may take to come up under KVM.
 pub(crate) const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// A machine is thrown away after so many trials even when nothing was suspicious: what no check names adds up in it.
-/// Under TCG a new one costs half a second, most of it for translating its code again: less than 1 % of these trials.
+/// A machine is thrown away after so many trials even when nothing was suspicious: what no check
+/// names adds up in it. Under TCG a new one costs half a second, most of it for translating its
+/// code again: less than 1 % of these trials.
 const TRIALS_PER_MACHINE: u32 = 200;
-/// So many programs share a process where nobody says how many: with more of them it takes hardly less for each.
+/// So many programs share a process where nobody says how many: with more of them it takes hardly
+/// less for each.
 pub const PACK: usize = 32;
 /// With so many tasks left the next machine is made ready before it is needed.
 const WORTH_PREPARING: usize = 8;
 
-/// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last worker has stopped.
+/// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last
+/// worker has stopped.
 pub fn start<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     work: &'scope Work<'scope>,
@@ -190,7 +195,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Runs the task in the machine that is there, or in a new one. Afterwards there is none if anything was suspicious.
+    /// Runs the task in the machine that is there, or in a new one. Afterwards there is none if
+    /// anything was suspicious.
     fn attempt(&mut self, task: &Task, care: Care) -> Attempt {
         let trials_before = self.running.as_ref().map_or(0, |running| running.trials);
         let result = self.exchange(task, care);
@@ -217,8 +223,8 @@ impl Worker<'_> {
         }
     }
 
-    /// The version of criu that a task runs. The guest has a criu in any case; what is known of its versions is nothing about
-    /// another engine.
+    /// The version of criu that a task runs. The guest has a criu in any case; what is known of its
+    /// versions is nothing about another engine.
     fn criu(&self, task: &Task) -> Option<String> {
         let running = self.running.as_ref().filter(|_| task.engine == Engine::Criu);
         running.and_then(|running| running.machine.ready().criu.clone())
@@ -283,7 +289,8 @@ impl Worker<'_> {
 enum Care {
     /// What a verdict needs.
     Usual,
-    /// What whoever looks into a failure wants as well, which costs time: its images, and a second try of a failed restore.
+    /// What whoever looks into a failure wants as well, which costs time: its images, and a second
+    /// try of a failed restore.
     Thorough,
 }
 

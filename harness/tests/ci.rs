@@ -1,5 +1,6 @@
-//! The examples in `docs/ci`: they are what their services take, as far as that can be seen here, and their commands do what
-//! they should. They are executed with the reference engine on this machine's own kernel, on a few scenarios.
+//! The examples in `docs/ci`: they are what their services take, as far as that can be seen here,
+//! and their commands do what they should. They are executed with the reference engine on this
+//! machine's own kernel, on a few scenarios.
 
 #[path = "host/lack.rs"]
 #[expect(dead_code, reason = "the other tests of the host's kernel need the rest")]

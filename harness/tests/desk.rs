@@ -1,5 +1,5 @@
-//! The developer's desk, through the binary as users call it: lifecycles with stock criu, a shell beside a process, a long
-//! program made short, a run that is broken off.
+//! The developer's desk, through the binary as users call it: lifecycles with stock criu, a shell
+//! beside a process, a long program made short, a run that is broken off.
 
 #![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
 
@@ -109,7 +109,8 @@ fn a_shell_has_the_terminal_and_gives_it_back() {
     let before = tcgetattr(&seat.slave).unwrap();
     seat.wait_for("guest:/# ");
     assert_ne!(tcgetattr(&seat.slave).unwrap(), before, "the terminal is raw");
-    // The shell itself ignores an interrupt that comes between two commands. What is typed is echoed: not the same text.
+    // The shell itself ignores an interrupt that comes between two commands. What is typed is
+    // echoed: not the same text.
     seat.type_in("stty size; sh -c 'echo re''ady; exec sleep 1000'\r");
     seat.wait_for("33 101");
     seat.wait_for("ready");
@@ -126,7 +127,8 @@ fn a_shell_has_the_terminal_and_gives_it_back() {
     assert_eq!(tcgetattr(&seat.slave).unwrap(), before);
 }
 
-/// The reference engine that takes the wrong root for the root of a detached mount, on this machine's own kernel.
+/// The reference engine that takes the wrong root for the root of a detached mount, on this
+/// machine's own kernel.
 const FAULTY: [&str; 4] = ["--backend", "host", "--subject", "reference+fault:superblock-root"];
 
 #[test]

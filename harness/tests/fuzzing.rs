@@ -1,5 +1,6 @@
-//! The fuzz targets' surroundings: seeds and dictionaries are what the command makes, the targets find nothing in them, and the
-//! build script makes a target that runs. What the targets find by themselves is no matter for a test.
+//! The fuzz targets' surroundings: seeds and dictionaries are what the command makes, the targets
+//! find nothing in them, and the build script makes a target that runs. What the targets find by
+//! themselves is no matter for a test.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -187,7 +188,8 @@ fn the_project_folder_says_what_its_services_need() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The smallest target, without optimisation, in the surroundings of the services without their containers.
+/// The smallest target, without optimisation, in the surroundings of the services without their
+/// containers.
 fn the_build_script_makes_a_target_that_runs() -> Result<(), Failed> {
     let out = tempfile::tempdir()?;
     let built = Command::new(tree().join(".clusterfuzzlite/build.sh"))

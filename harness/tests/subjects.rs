@@ -1,8 +1,9 @@
-//! CRIU from source, as its maintainers use it: built, gated against a patched twin, taken through steps of a bisection.
+//! CRIU from source, as its maintainers use it: built, gated against a patched twin, taken through
+//! steps of a bisection.
 //!
-//! The sources are Debian's, fetched once into the target folder; most tests name them as somebody who stands beside them
-//! does. Builds and saved VMs are in the cache by content, so only the first run of these tests builds. They take turns:
-//! each uses every core.
+//! The sources are Debian's, fetched once into the target folder; most tests name them as somebody
+//! who stands beside them does. Builds and saved VMs are in the cache by content, so only the first
+//! run of these tests builds. They take turns: each uses every core.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -196,7 +197,8 @@ fn a_criu_that_counts_ends_as_any_other_and_a_campaign_keeps_what_takes_new_bran
     let campaign = ["fuzz", "--subject", &counting, "--state", folder, "--known", known, "--format", "json"];
     let output = zdtm(&[&campaign[..], &fixed].concat());
     let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", rendered(&output)));
-    // Whatever it does, criu takes thousands; not all programs that take more of them also have it log something new.
+    // Whatever it does, criu takes thousands; not all programs that take more of them also have it
+    // log something new.
     assert!(document["arcs"].as_u64() > Some(4000), "{document:#}");
     assert!(document["kept_for_arcs"].as_u64() > Some(0), "{document:#}");
     let page = std::fs::read_to_string(state.path().join("index.html")).expect("a campaign writes its page");

@@ -1,5 +1,5 @@
-//! Copies of a saved VM, in real VMs: they answer, they are as new, and what is damaged is made anew. One template for
-//! all tests.
+//! Copies of a saved VM, in real VMs: they answer, they are as new, and what is damaged is made
+//! anew. One template for all tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The house keeps its rules: what the documents say to type is understood, files stay small, nothing that must not be
-//! in the repository is.
+//! The house keeps its rules: what the documents say to type is understood, files stay small,
+//! nothing that must not be in the repository is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -134,6 +134,17 @@ fn files_stay_small() {
     for file in files(&[".rs"]) {
         let lines = text(&file).lines().count();
         assert!(lines <= 400, "{} has {lines} lines: split it", file.display());
+    }
+}
+
+#[test]
+fn comment_lines_end_at_100_columns() {
+    for file in files(&[".rs"]) {
+        for (number, line) in text(&file).lines().enumerate() {
+            let is_comment = line.trim_start().starts_with("//");
+            let columns = line.chars().count();
+            assert!(!is_comment || columns <= 100, "{}:{}: {columns} columns", file.display(), number + 1);
+        }
     }
 }
 

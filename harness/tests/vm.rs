@@ -1,8 +1,10 @@
-//! Trials in real VMs with the real criu: the binary as users call it, one scenario a test, names filterable.
+//! Trials in real VMs with the real criu: the binary as users call it, one scenario a test, names
+//! filterable.
 //!
-//! All chosen scenarios go through one `run`, so that a VM is booted once and not for every test; each test then looks
-//! for its own trial in the report. What is expected is stock criu's behaviour, the same as in
-//! `scenarios/expectations.toml`: here it stands apart, so that a wrong entry there cannot hide a wrong verdict.
+//! All chosen scenarios go through one `run`, so that a VM is booted once and not for every test;
+//! each test then looks for its own trial in the report. What is expected is stock criu's
+//! behaviour, the same as in `scenarios/expectations.toml`: here it stands apart, so that a wrong
+//! entry there cannot hide a wrong verdict.
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -59,7 +61,8 @@ fn main() {
     libtest_mimic::run(&arguments, CASES.iter().map(test).chain([packed]).collect()).exit();
 }
 
-/// Controls in one process get the verdicts that they get alone, those that cannot share one among them.
+/// Controls in one process get the verdicts that they get alone, those that cannot share one among
+/// them.
 fn packed_controls() -> Result<(), Failed> {
     let controls = || CASES.iter().filter(|(scenario, ..)| scenario.contains("/control"));
     let scenarios = controls().map(|(scenario, ..)| *scenario).collect();

@@ -26,8 +26,8 @@ pub fn is_beyond_the_model(name: &str) -> bool {
     BEYOND_THE_MODEL.contains(&name.split('@').next().unwrap_or_default())
 }
 
-/// Every scenario of every `*.scn` below a directory, sorted by name. A file's name is its path from `directory`
-/// without the ending: `family/file`.
+/// Every scenario of every `*.scn` below a directory, sorted by name. A file's name is its path
+/// from `directory` without the ending: `family/file`.
 ///
 /// # Errors
 /// What is wrong with all files together, and what could not be read.
@@ -105,8 +105,8 @@ fn files(directory: &Path, diagnostics: &mut Vec<Diagnostic>) -> BTreeMap<String
     found
 }
 
-/// Which scenarios are meant: those whose name holds a text, or matches a pattern with `*` from its first letter to its
-/// last (`*` is any text, `/` and `@` included).
+/// Which scenarios are meant: those whose name holds a text, or matches a pattern with `*` from its
+/// first letter to its last (`*` is any text, `/` and `@` included).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter(String);
 

@@ -1,5 +1,6 @@
-//! Is a program meaningful? Objects are made before they are used, paths stay below the top directory, flags do not
-//! contradict each other. It knows only what the text says: whether a path exists is found out by running it.
+//! Is a program meaningful? Objects are made before they are used, paths stay below the top
+//! directory, flags do not contradict each other. It knows only what the text says: whether a path
+//! exists is found out by running it.
 
 mod flags;
 mod objects;

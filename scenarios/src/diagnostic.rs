@@ -55,7 +55,8 @@ fn harmless(c: char) -> char {
     if c.is_control() && c != '\t' { '\u{fffd}' } else { c }
 }
 
-/// The line below the source line: blanks as wide as what stands before the column (tabs stay tabs), then carets.
+/// The line below the source line: blanks as wide as what stands before the column (tabs stay
+/// tabs), then carets.
 fn carets(source: &str, column: usize, length: usize) -> String {
     let width = |c: char| c.width().unwrap_or(0);
     let blank = |c: char| if c == '\t' { "\t".to_owned() } else { " ".repeat(width(c)) };

@@ -20,8 +20,8 @@ pub use hooks::{cross, mutate};
 /// The name of an input, where a scenario needs one.
 const NAME: &str = "fuzz/input";
 
-/// Text parses or is refused; what parses is printed and parses to the same again, and printing that gives the same
-/// text. The model takes or refuses every program that the checker takes.
+/// Text parses or is refused; what parses is printed and parses to the same again, and printing
+/// that gives the same text. The model takes or refuses every program that the checker takes.
 ///
 /// # Panics
 /// When one of these does not hold.
@@ -66,7 +66,8 @@ fn without_lines(scenario: &Scenario) -> Scenario {
     Scenario { program: Program { steps: steps.collect() }, ..scenario.clone() }
 }
 
-/// An input as a scenario: the first one of a scenario file, or one around steps without a header. None when it is neither.
+/// An input as a scenario: the first one of a scenario file, or one around steps without a header.
+/// None when it is neither.
 pub fn scenario(data: &[u8]) -> Option<Scenario> {
     if let Ok(scenarios) = text::scenarios(data, NAME, Path::new("input.scn")) {
         return scenarios.into_iter().next();

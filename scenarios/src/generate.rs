@@ -1,9 +1,9 @@
-//! Arbitrary well-formed programs, from the bytes of an [`Unstructured`]: for properties of this crate and as the ground
-//! that fuzzing grows from.
+//! Arbitrary well-formed programs, from the bytes of an [`Unstructured`]: for properties of this
+//! crate and as the ground that fuzzing grows from.
 //!
-//! Steps are drawn from the table of forms and kept when the [`Checker`] has nothing against them, so that this module
-//! cannot disagree with either. Well-formed means that the checker accepts it; most of these programs fail when they
-//! are carried out, because a path does not exist.
+//! Steps are drawn from the table of forms and kept when the [`Checker`] has nothing against them,
+//! so that this module cannot disagree with either. Well-formed means that the checker accepts it;
+//! most of these programs fail when they are carried out, because a path does not exist.
 
 use arbitrary::{Result, Unstructured};
 
@@ -15,7 +15,8 @@ use crate::program::{Line, ObjectName, Place, Step};
 use crate::scenario::Requirements;
 use crate::{Bytes, Outcome, Program, Scenario};
 
-/// Names that programs are made of: plain ones, so that steps meet, and those that are often taken for something else.
+/// Names that programs are made of: plain ones, so that steps meet, and those that are often taken
+/// for something else.
 const NAMES: &[&[u8]] = &[
     b"a",
     b"b",

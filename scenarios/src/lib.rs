@@ -1,7 +1,9 @@
-//! The program language: what a process under test does before it is checkpointed, as typed steps and as text.
+//! The program language: what a process under test does before it is checkpointed, as typed steps
+//! and as text.
 //!
-//! One format is scenario, fuzz corpus entry and reproducer alike. This crate makes no system call: it knows
-//! what a program *says*. Running it is the guest's business, judging the outcome the harness's.
+//! One format is scenario, fuzz corpus entry and reproducer alike. This crate makes no system call:
+//! it knows what a program *says*. Running it is the guest's business, judging the outcome the
+//! harness's.
 //!
 //! - [`program`]: the typed steps
 //! - [`scenario`]: a program with a name, requirements and an expected outcome

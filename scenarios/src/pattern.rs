@@ -1,7 +1,7 @@
 //! Patterns for names: of scenarios, of what an expectation speaks of, of packages.
 
-/// Whether the whole text fits the pattern: `*` is any text, also none; `[a-z]` is one byte of a range; everything else is
-/// itself, a `[` that begins no range as well.
+/// Whether the whole text fits the pattern: `*` is any text, also none; `[a-z]` is one byte of a
+/// range; everything else is itself, a `[` that begins no range as well.
 pub fn fits(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);

@@ -1,8 +1,8 @@
-//! The steps of a program. Each variant says the system call that it stands for; the text form of each is in
-//! `docs/AUTHORING.md`.
+//! The steps of a program. Each variant says the system call that it stands for; the text form of
+//! each is in `docs/AUTHORING.md`.
 //!
-//! Paths are relative to the program's top directory, or to a descriptor. An *object* is what a program holds and
-//! a checkpoint must preserve; steps that make one give it a name.
+//! Paths are relative to the program's top directory, or to a descriptor. An *object* is what a
+//! program holds and a checkpoint must preserve; steps that make one give it a name.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -41,8 +41,9 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName(pub String);
 
-/// A path: relative to the program's top directory (`base` none), or to the directory that a descriptor names
-/// (`fd0:d/f`). An empty path with a base is the descriptor itself (`AT_EMPTY_PATH`).
+/// A path: relative to the program's top directory (`base` none), or to the directory that a
+/// descriptor names (`fd0:d/f`). An empty path with a base is the descriptor itself
+/// (`AT_EMPTY_PATH`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The descriptor that the path starts from, if not the top directory.
@@ -110,7 +111,8 @@ pub enum Propagation {
     Unbindable,
 }
 
-/// How a file is opened, open(2). The first three are the access mode; read-only when none is named.
+/// How a file is opened, open(2). The first three are the access mode; read-only when none is
+/// named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OpenFlag {
     /// `O_RDONLY`
@@ -175,9 +177,11 @@ pub enum DeviceKind {
 pub enum Step {
     /// `mount FS AT [ATTRIBUTE...]`: a new filesystem; the mount point is made when it is missing.
     Mount { filesystem: Filesystem, at: Place, attributes: Vec<MountAttribute> },
-    /// `mount-again OF AT [subvol=PATH] [ATTRIBUTE...]`: the block device that is mounted on `of`, mounted once more.
+    /// `mount-again OF AT [subvol=PATH] [ATTRIBUTE...]`: the block device that is mounted on `of`,
+    /// mounted once more.
     MountAgain { of: Place, at: Place, subvolume: Option<Bytes>, attributes: Vec<MountAttribute> },
-    /// `overlay AT lower=DIR... [upper=DIR work=DIR] [nfs-export] [ATTRIBUTE...]`: overlayfs; upper and work are made when missing.
+    /// `overlay AT lower=DIR... [upper=DIR work=DIR] [nfs-export] [ATTRIBUTE...]`: overlayfs; upper
+    /// and work are made when missing.
     Overlay {
         at: Place,
         lower: Vec<Place>,
@@ -186,11 +190,13 @@ pub enum Step {
         nfs_export: bool,
         attributes: Vec<MountAttribute>,
     },
-    /// `bind FROM TO [ATTRIBUTE...]`, `rbind FROM TO [ATTRIBUTE...]`: the target is made when missing, a file for a file.
+    /// `bind FROM TO [ATTRIBUTE...]`, `rbind FROM TO [ATTRIBUTE...]`: the target is made when
+    /// missing, a file for a file.
     Bind { from: Place, to: Place, recursive: bool, attributes: Vec<MountAttribute> },
     /// `move FROM TO`: `MS_MOVE`.
     Move { from: Place, to: Place },
-    /// `remount AT ATTRIBUTE...`: the mount has exactly these attributes from now on (`MS_REMOUNT|MS_BIND`).
+    /// `remount AT ATTRIBUTE...`: the mount has exactly these attributes from now on
+    /// (`MS_REMOUNT|MS_BIND`).
     Remount { at: Place, attributes: Vec<MountAttribute> },
     /// `propagation AT KIND [recursive]`
     Propagate { at: Place, kind: Propagation, recursive: bool },
@@ -240,16 +246,19 @@ pub enum Step {
     Open { name: ObjectName, at: Place, flags: Vec<OpenFlag> },
     /// `NAME = dup OBJECT [cloexec]`
     Dup { name: ObjectName, of: ObjectName, cloexec: bool },
-    /// `NAME = memfd "label"`: memfd_create(2), an internal mount that must not be taken for a detached one.
+    /// `NAME = memfd "label"`: memfd_create(2), an internal mount that must not be taken for a
+    /// detached one.
     Memfd { name: ObjectName, label: Bytes },
     /// `NAME = map OBJECT private|shared [write]`: one page of it, mmap(2).
     Map { name: ObjectName, of: ObjectName, shared: bool, write: bool },
-    /// `NAME = socketpair`: two connected Unix sockets of type `SOCK_SEQPACKET`, socketpair(2); the first one.
+    /// `NAME = socketpair`: two connected Unix sockets of type `SOCK_SEQPACKET`, socketpair(2); the
+    /// first one.
     Socketpair { name: ObjectName },
     /// `NAME = peer SOCKET`: the name of the other one.
     Peer { name: ObjectName, of: ObjectName },
-    /// `NAME = send SOCKET OBJECT`: a message of one byte with the descriptor in it (`SCM_RIGHTS`, unix(7)), which stays in
-    /// the queue of the other socket; the object made is the descriptor in flight.
+    /// `NAME = send SOCKET OBJECT`: a message of one byte with the descriptor in it (`SCM_RIGHTS`,
+    /// unix(7)), which stays in the queue of the other socket; the object made is the descriptor in
+    /// flight.
     Send { name: ObjectName, over: ObjectName, object: ObjectName },
     /// `seek OBJECT OFFSET`: lseek(2) from the start.
     Seek { object: ObjectName, offset: u64 },
@@ -257,7 +266,8 @@ pub enum Step {
     Read { object: ObjectName, length: u64 },
     /// `write-to OBJECT "bytes"`
     WriteTo { object: ObjectName, bytes: Bytes },
-    /// `read-entries OBJECT`: one getdents64(2) call with a buffer for a few entries; the position stays in between.
+    /// `read-entries OBJECT`: one getdents64(2) call with a buffer for a few entries; the position
+    /// stays in between.
     ReadEntries { object: ObjectName },
     /// `lock OBJECT posix|ofd|flock|lease read|write`
     Lock { object: ObjectName, kind: LockKind, write: bool },
@@ -268,7 +278,8 @@ pub enum Step {
     /// `chroot P`: paths stay relative to the program's top directory.
     Chroot { at: Place },
 
-    /// `assert OBJECT CLAIM...`: checked right before the first observation, where all steps are done.
+    /// `assert OBJECT CLAIM...`: checked right before the first observation, where all steps are
+    /// done.
     Assert { object: ObjectName, claim: Claim },
 }
 
@@ -282,7 +293,8 @@ pub enum Claim {
     Visible,
     /// `internal`: a mount of the kernel's own (memfd, pipe, socket).
     Internal,
-    /// `link "text"`: what readlink on `/proc/self/fd/N` gives. For a visible object from the program's top directory.
+    /// `link "text"`: what readlink on `/proc/self/fd/N` gives. For a visible object from the
+    /// program's top directory.
     Link(Bytes),
     /// `links N`: `st_nlink`.
     Links(u64),
@@ -290,15 +302,18 @@ pub enum Claim {
     Content(Bytes),
     /// `position N`: the file offset, in bytes.
     Position(u64),
-    /// `lookup "path" ERRNO`: `openat(O_PATH)` relative to it fails so; the name as in errno(3), `ENOENT`.
+    /// `lookup "path" ERRNO`: `openat(O_PATH)` relative to it fails so; the name as in errno(3),
+    /// `ENOENT`.
     LookupFails { path: Bytes, errno: String },
-    /// `lookup "path" link "text"`: `openat(O_PATH)` relative to it reaches a file with this link text.
+    /// `lookup "path" link "text"`: `openat(O_PATH)` relative to it reaches a file with this link
+    /// text.
     LookupReaches { path: Bytes, link: Bytes },
     /// `same-file OBJECT` (`not` false), `not same-file OBJECT`
     SameFile { other: ObjectName, not: bool },
     /// `same-mount OBJECT`, `not same-mount OBJECT`
     SameMount { other: ObjectName, not: bool },
-    /// `same-description OBJECT`, `not same-description OBJECT`: one open file description (kcmp(2) `KCMP_FILE`).
+    /// `same-description OBJECT`, `not same-description OBJECT`: one open file description (kcmp(2)
+    /// `KCMP_FILE`).
     SameDescription { other: ObjectName, not: bool },
 }
 

@@ -27,8 +27,8 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// A program that nobody wrote down, which must come back, or be refused where the model is sure that nobody can restore it.
-    /// What its steps need it requires.
+    /// A program that nobody wrote down, which must come back, or be refused where the model is
+    /// sure that nobody can restore it. What its steps need it requires.
     pub fn generated(name: impl Into<String>, program: Program) -> Self {
         let pivots = program.steps.iter().any(|line| matches!(line.step, Step::PivotRoot { .. }));
         let flavors = if pivots { vec![Flavor::Ns] } else { Vec::new() };
@@ -53,7 +53,8 @@ impl Scenario {
 /// What a scenario needs; decided before it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirements {
-    /// The axes and the values that this scenario has on them, in the order of the file: `fs` = `ext4`.
+    /// The axes and the values that this scenario has on them, in the order of the file: `fs` =
+    /// `ext4`.
     pub axes: Vec<(String, String)>,
     /// `kernel=6.12..`: the lowest release, inclusive.
     pub kernel_from: Option<(u32, u32)>,
@@ -70,7 +71,8 @@ pub struct Requirements {
 pub enum Outcome {
     /// Everything is the same after as before.
     Restored,
-    /// No implementation can do it: the dump fails cleanly, names the file, leaves the process unharmed.
+    /// No implementation can do it: the dump fails cleanly, names the file, leaves the process
+    /// unharmed.
     Refused {
         /// Why nobody can.
         reason: String,

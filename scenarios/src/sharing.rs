@@ -1,9 +1,11 @@
-//! Which programs can be carried out side by side in one process, each below a top directory of its own, so that each
-//! behaves as it would alone. Decided by looking at the steps; in doubt a program runs alone, which is never wrong.
+//! Which programs can be carried out side by side in one process, each below a top directory of its
+//! own, so that each behaves as it would alone. Decided by looking at the steps; in doubt a program
+//! runs alone, which is never wrong.
 //!
-//! What one process has only once (root, working directory, POSIX locks, signals of leases) no two programs may use. What
-//! one kernel or namespace has only once (the superblock of `/proc`, of queues) would show one program's mount to
-//! the other. And no path may lead out of the top directory, or lead elsewhere there than in a root of its own.
+//! What one process has only once (root, working directory, POSIX locks, signals of leases) no two
+//! programs may use. What one kernel or namespace has only once (the superblock of `/proc`, of
+//! queues) would show one program's mount to the other. And no path may lead out of the top
+//! directory, or lead elsewhere there than in a root of its own.
 
 use crate::grammar::{Item, StepParts, decompose};
 use crate::program::{Filesystem, LockKind, Place};
@@ -37,7 +39,8 @@ pub(crate) fn is_shareable_in_parts(step: &Step, parts: &StepParts) -> bool {
 fn stays_inside(place: &Place) -> bool {
     let inside = !has(&place.path, b"..") && !has(&place.path, b".");
     let first = place.path.0.split(|&byte| byte == b'/').next().unwrap_or_default();
-    // The top directory itself is a mount only for a program that is alone; the names are those of a whole root.
+    // The top directory itself is a mount only for a program that is alone; the names are those of
+    // a whole root.
     let ours = place.base.is_some() || ![b"" as &[u8], b"proc", b"tmp", b"dev", b".zdtm"].contains(&first);
     inside && ours
 }

@@ -1,12 +1,14 @@
-//! From a program that shows something to a short one that still shows it: delta debugging over the steps, then over their
-//! arguments, until nothing can be left out any more.
+//! From a program that shows something to a short one that still shows it: delta debugging over the
+//! steps, then over their arguments, until nothing can be left out any more.
 //!
-//! [`Shrinker`] proposes and learns; who asks decides what a program shows, how it finds out, and when it has seen enough.
-//! [`shrink`] is the loop around it. Both give the same for the same answers.
+//! [`Shrinker`] proposes and learns; who asks decides what a program shows, how it finds out, and
+//! when it has seen enough. [`shrink`] is the loop around it. Both give the same for the same
+//! answers.
 //!
-//! Every candidate is valid. Where the model can follow the program, the steps that cannot be done any more when others
-//! are gone are dropped with them; where it cannot, only the checker is asked. Every step to a smaller program lowers
-//! [`weight`], so it ends. Assertions are dropped at once; `live::assert` makes new ones.
+//! Every candidate is valid. Where the model can follow the program, the steps that cannot be done
+//! any more when others are gone are dropped with them; where it cannot, only the checker is asked.
+//! Every step to a smaller program lowers [`weight`], so it ends. Assertions are dropped at once;
+//! `live::assert` makes new ones.
 //!
 //! The order is: chunks of steps, halves first, then single steps, then arguments and names. No
 //! candidate is proposed twice. Answers may come late, and for many candidates at a time.
@@ -33,7 +35,8 @@ pub struct Shrunk {
     pub minimal: bool,
 }
 
-/// The smallest program that `shows` it, after at most `budget` questions. The given program must show it.
+/// The smallest program that `shows` it, after at most `budget` questions. The given program must
+/// show it.
 pub fn shrink(program: &Program, budget: usize, mut shows: impl FnMut(&Program) -> bool) -> Shrunk {
     let mut shrinker = Shrinker::new(program);
     let mut tried = 0;

@@ -1,17 +1,18 @@
-//! Controls, derived: the program of a scenario without its lazy unmounts, so that nothing is detached.
+//! Controls, derived: the program of a scenario without its lazy unmounts, so that nothing is
+//! detached.
 //!
-//! A subject that refuses files on detached mounts shows nothing else by a scenario. By the scenario's
-//! control it shows what it does to the same files, names, mounts and descriptors where it can see
-//! them. A difference of the two is what the detached mount costs.
+//! A subject that refuses files on detached mounts shows nothing else by a scenario. By the
+//! scenario's control it shows what it does to the same files, names, mounts and descriptors where
+//! it can see them. A difference of the two is what the detached mount costs.
 //!
-//! Nothing is written down: the steps are the scenario's own, the assertions are those that still hold
-//! and what the model says beside. Where the model refuses a step, or does not know, there is no
-//! control, and [`Why`] says so.
+//! Nothing is written down: the steps are the scenario's own, the assertions are those that still
+//! hold and what the model says beside. Where the model refuses a step, or does not know, there is
+//! no control, and [`Why`] says so.
 //!
-//! The suffix [`SUFFIX`] stands before the axes, `deleted/unlinked+visible@ext4,rdwr,whole`, as if the
-//! control were of a file beside the scenario's. Patterns with axes keep their meaning
-//! (`overlay/nfs-export@*` has no controls), patterns without have both (`deleted/*`), and no file can be
-//! called so.
+//! The suffix [`SUFFIX`] stands before the axes, `deleted/unlinked+visible@ext4,rdwr,whole`, as if
+//! the control were of a file beside the scenario's. Patterns with axes keep their meaning
+//! (`overlay/nfs-export@*` has no controls), patterns without have both (`deleted/*`), and no file
+//! can be called so.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -80,8 +81,8 @@ pub fn control_name(name: &str) -> String {
     }
 }
 
-/// The controls of all scenarios that can be restored and hold something detached. Of several that are one program the
-/// first has it, or a scenario that is written down.
+/// The controls of all scenarios that can be restored and hold something detached. Of several that
+/// are one program the first has it, or a scenario that is written down.
 pub fn controls(scenarios: &[Scenario]) -> Controls {
     let mut known: BTreeMap<Identity, String> = BTreeMap::new();
     let mut controls = Controls::default();
@@ -156,7 +157,8 @@ fn derive(scenario: &Scenario) -> Result<Scenario, Why> {
     }
 }
 
-/// What must hold: where each object is, its link, and of the scenario's own assertions those that the model confirms.
+/// What must hold: where each object is, its link, and of the scenario's own assertions those that
+/// the model confirms.
 fn assertions(program: &Program, model: &Model, objects: &[PredictedObject]) -> Vec<Step> {
     let moved = |seen: &PredictedObject| match seen.name.as_str() {
         "cwd" => program.steps.iter().any(|line| matches!(line.step, Step::Chdir { .. } | Step::PivotRoot { .. })),

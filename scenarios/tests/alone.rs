@@ -1,5 +1,5 @@
-//! Every capability stands alone on every base where it makes sense. An engine that has not learnt one thing on one base then
-//! fails a scenario that needs nothing else, and the run names it.
+//! Every capability stands alone on every base where it makes sense. An engine that has not learnt
+//! one thing on one base then fails a scenario that needs nothing else, and the run names it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,8 +10,8 @@ use scenarios::{Outcome, catalogue};
 use Base::{Again, File, Subdir, Subvolume, Whole};
 use Capability as C;
 
-/// What comes along with a capability in every program that shows it, beside what its definition says
-/// ([`Capability::comes_with`]); one of these is enough.
+/// What comes along with a capability in every program that shows it, beside what its definition
+/// says ([`Capability::comes_with`]); one of these is enough.
 const COMPANIONS: &[(C, &[C], &str)] = &[
     (C::RemovedParent, &[C::Deleted], "what is in a directory goes before the directory"),
     (C::NameTaken, &[C::Deleted, C::Renamed], "a name is free for another file when the first has lost it"),
@@ -96,7 +96,8 @@ fn profiles() -> Vec<Profile> {
     all.iter().filter(|one| one.outcome == Outcome::Restored).map(|one| profile(&one.program)).collect()
 }
 
-/// Whether a program needs this capability on this base, and nothing beside that does not come with either.
+/// Whether a program needs this capability on this base, and nothing beside that does not come with
+/// either.
 fn is_alone(profile: &Profile, base: Base, capability: C) -> bool {
     let needed = |other: &C| {
         *other == capability || capability.comes_with().contains(other) || (base == Subvolume && *other == C::Btrfs)

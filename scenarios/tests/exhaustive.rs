@@ -1,4 +1,5 @@
-//! Every program is there: what is enumerated lives and is not told twice, and nothing that brute force finds is missing.
+//! Every program is there: what is enumerated lives and is not told twice, and nothing that brute
+//! force finds is missing.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -86,8 +87,8 @@ fn what_is_forbidden_does_not_come() {
     assert!(!Exhaustive::new(4, &shared, false).any(|program| is_alone(&program)));
 }
 
-/// Everything that the model predicts and every flag, with numbers in the order in which they come, for one way to call
-/// the names.
+/// Everything that the model predicts and every flag, with numbers in the order in which they come,
+/// for one way to call the names.
 struct Renderer<'a> {
     prediction: &'a Prediction,
     called: &'a BTreeMap<Vec<u8>, char>,
@@ -158,7 +159,8 @@ fn number<T: PartialEq>(known: &mut Vec<T>, one: T) -> usize {
     })
 }
 
-/// What is seen of a program, up to a renaming: of all ways to call the names `0`, `1`, ... the first one.
+/// What is seen of a program, up to a renaming: of all ways to call the names `0`, `1`, ... the
+/// first one.
 fn rendered(program: &Program, model: &Model) -> String {
     let mut flags = BTreeMap::new();
     for line in &program.steps {
@@ -220,7 +222,8 @@ fn steps(objects: &[ObjectName], made: usize) -> Vec<Step> {
 
 /// One line as a step, whether it could stand there or not.
 fn step(line: &str) -> Step {
-    // Text is checked as a whole: the objects that a line may need stand before it, but for the one that it makes.
+    // Text is checked as a whole: the objects that a line may need stand before it, but for the one
+    // that it makes.
     let own = line.split(" = ").next().unwrap_or_default();
     let opened = (0..8).map(|number| format!("fd{number}")).filter(|name| name != own);
     let lines: Vec<String> = opened.map(|name| format!("{name} = open a path")).chain([line.to_owned()]).collect();
@@ -228,8 +231,8 @@ fn step(line: &str) -> Step {
     program.steps.last().expect("the line itself").step.clone()
 }
 
-/// Whether the vocabulary means it so: how something is opened depends on what it is, and nothing is written through a
-/// symbolic link.
+/// Whether the vocabulary means it so: how something is opened depends on what it is, and nothing
+/// is written through a symbolic link.
 fn is_meant(step: &Step, entries: &[Entry]) -> bool {
     let kind = |at: &Place| entries.iter().find(|entry| entry.place == *at).map(|entry| entry.kind);
     match step {

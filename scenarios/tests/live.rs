@@ -1,4 +1,5 @@
-//! Generated programs live: checker and model accept every step; every kind of step is reached, and every pair of kinds.
+//! Generated programs live: checker and model accept every step; every kind of step is reached, and
+//! every pair of kinds.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
-//! The model without a kernel: the catalogue's assertions, and the rules of `docs/KERNEL.md`. That the kernel is of the same
-//! opinion is the business of the harness's test `model`.
+//! The model without a kernel: the catalogue's assertions, and the rules of `docs/KERNEL.md`. That
+//! the kernel is of the same opinion is the business of the harness's test `model`.
 
 use std::path::Path;
 
@@ -102,7 +102,8 @@ fn what_the_catalogue_says_of_who_can_be_restored_the_model_says_too() {
     assert!(irrecoverable >= 10, "the model knows only {irrecoverable}");
 }
 
-/// A file that was renamed out of what its mount shows is on no way down from the root of that mount.
+/// A file that was renamed out of what its mount shows is on no way down from the root of that
+/// mount.
 #[test]
 fn a_file_that_left_its_mount_is_judged() {
     let source = "mkdir a\nmkdir a/d\nwrite a/d/f \"x\"\nbind a/d b\nfd0 = open b/f\nrename a/d/f a/f\n";
@@ -120,7 +121,8 @@ fn an_open_device_on_a_mount_that_is_nodev_now_is_judged() {
     assert!(restorable("fd0 = open a/n path\nremount a nodev\n") && restorable("fd0 = open a/n\nremount a nosuid\n"));
 }
 
-/// What was removed from an overlay can come back where a new one in the upper layer is on the same device and as empty of links.
+/// What was removed from an overlay can come back where a new one in the upper layer is on the same
+/// device and as empty of links.
 #[test]
 fn what_was_removed_from_an_overlay_is_judged() {
     let one = "mount tmpfs o\nmkdir o/l\nmkdir o/l/d\nwrite o/l/f \"x\"\noverlay m lower=o/l upper=o/u work=o/w\n";

@@ -120,7 +120,8 @@ fn files_are_written_as_the_printer_writes() {
     }
 }
 
-/// What each family is about, alone on a detached bind of a filesystem's whole: the first thing that an implementation gets right.
+/// What each family is about, alone on a detached bind of a filesystem's whole: the first thing
+/// that an implementation gets right.
 const ALONE: [(&str, &[&str]); 17] = [
     ("attributes", &["one", "nosymfollow"]),
     ("btrfs", &["plain"]),
@@ -158,7 +159,8 @@ const ALONE: [(&str, &[&str]); 17] = [
     ("whole-bind", &["file", "root"]),
 ];
 
-/// Families without one: two are about another base, and in the third nothing is left that could be bound.
+/// Families without one: two are about another base, and in the third nothing is left that could be
+/// bound.
 const NEVER_ON_A_WHOLE: [&str; 3] = ["subdir-bind", "file-bind", "only-mount"];
 
 /// Every bind of the program shows the whole of a filesystem, and there is one.

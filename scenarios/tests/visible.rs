@@ -1,4 +1,5 @@
-//! Controls that are derived from the catalogue: every scenario with a detached mount has one, or a reason.
+//! Controls that are derived from the catalogue: every scenario with a detached mount has one, or a
+//! reason.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Byte strings: file names, link texts, contents. Linux names are bytes, not text (path_resolution(7)); this type keeps
-//! them whole and shows them readably.
+//! Byte strings: file names, link texts, contents. Linux names are bytes, not text
+//! (path_resolution(7)); this type keeps them whole and shows them readably.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -7,8 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A byte string. Its text form (`Display`, JSON) is the [`escape`]d one: printable ASCII and valid UTF-8 text stand
-/// for themselves; backslash, double quote and everything else is escaped. Parsing the text form gives the same bytes.
+/// A byte string. Its text form (`Display`, JSON) is the [`escape`]d one: printable ASCII and valid
+/// UTF-8 text stand for themselves; backslash, double quote and everything else is escaped. Parsing
+/// the text form gives the same bytes.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -88,8 +89,8 @@ pub struct BadEscape {
     pub what: &'static str,
 }
 
-/// The readable form: `\n`, `\t`, `\r`, `\0`, `\\`, `\"`, `\xHH` for control characters and bytes that are not UTF-8;
-/// everything else as it is.
+/// The readable form: `\n`, `\t`, `\r`, `\0`, `\\`, `\"`, `\xHH` for control characters and bytes
+/// that are not UTF-8; everything else as it is.
 pub fn escape(bytes: &[u8]) -> String {
     let stays = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'"');
     if bytes.iter().all(stays) {

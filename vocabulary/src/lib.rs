@@ -1,4 +1,5 @@
-//! The words that all parts share, one definition each: the language, the guest and the harness say the same with them.
+//! The words that all parts share, one definition each: the language, the guest and the harness say
+//! the same with them.
 //!
 //! - [`bytes`]: byte strings that may be anything but are readable in text and JSON
 //! - [`flavor`]: the namespaces of a process

@@ -1,7 +1,8 @@
-//! What is done to the process between two looks: lifecycles, and the actions that they are made of.
+//! What is done to the process between two looks: lifecycles, and the actions that they are made
+//! of.
 //!
-//! This is the one place that knows them all. The agent carries the actions out one by one, with a look after each;
-//! the judge knows from here what each must come to; users know the words.
+//! This is the one place that knows them all. The agent carries the actions out one by one, with a
+//! look after each; the judge knows from here what each must come to; users know the words.
 //!
 //! The agent saves each dump in a folder of its own. The judge compares a restore with the first
 //! observation, so nothing can be lost bit by bit over several restores. It compares a dump that
@@ -18,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! lifecycles {
     ($($variant:ident $word:literal $text:literal [$($action:ident),*];)*) => {
-        /// What is done to the process between observations. The words are those of the command line and of trials' names.
+        /// What is done to the process between observations. The words are those of the command
+        /// line and of trials' names.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Lifecycle {
@@ -137,7 +139,8 @@ impl Action {
         matches!(self, Action::FailedDump | Action::KilledDump)
     }
 
-    /// Whether it ended as it must, so that the lifecycle can go on. A spoilt dump may also refuse before it is spoilt.
+    /// Whether it ended as it must, so that the lifecycle can go on. A spoilt dump may also refuse
+    /// before it is spoilt.
     pub fn ended_well(self, end: &ActionEnd) -> bool {
         match self {
             Action::FailedDump => matches!(end, ActionEnd::Failed(_)),

@@ -1,7 +1,8 @@
 //! What the address sanitizer says of a criu that was built with it (subject `src:DIR+asan`).
 //!
-//! Its report goes to standard error, which is a file of the trial's, and the process ends. Where the report comes from a task
-//! that is being restored, criu ends like after any other failure: only the report tells.
+//! Its report goes to standard error, which is a file of the trial's, and the process ends. Where
+//! the report comes from a task that is being restored, criu ends like after any other failure:
+//! only the report tells.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,8 @@ use protocol::message::SANITIZER;
 
 /// Beside such a criu (crate `harness`, module `subject::criu::package`).
 const MARK: &str = "/subject/asan";
-/// What it is told. Leaks are no mistake in a program that ends; a small quarantine fits a small machine.
+/// What it is told. Leaks are no mistake in a program that ends; a small quarantine fits a small
+/// machine.
 const OPTIONS: (&str, &str) = ("ASAN_OPTIONS", "detect_leaks=0:quarantine_size_mb=16");
 
 /// What a report begins with, after the process's number.
@@ -32,7 +34,8 @@ pub(crate) fn instruct(command: &mut Command) {
     }
 }
 
-/// The first report in what a program printed, as one line: what it is, in which function, and where.
+/// The first report in what a program printed, as one line: what it is, in which function, and
+/// where.
 pub fn report(printed: &str) -> Option<String> {
     let (_, text) = printed.split_once(REPORT)?;
     let mut lines = text.lines();

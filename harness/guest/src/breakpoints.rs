@@ -1,11 +1,12 @@
 //! A criu on an emulated processor does without hardware breakpoints.
 //!
-//! criu stops a process at the end of its own code by a breakpoint in a debug register and waits for
-//! the trap (compel/src/lib/infect.c, `compel_stop_pie`). Under QEMU's emulation the trap seems to have failed to
-//! come in one of 488 dumps: the process went on, criu waited for ever, and the trial ended in a
-//! false `hang`. criu knows such machines (pull request 2660) and has a way without: it stops at each
-//! system call instead. `CRIU_FAULT=130` asks for it (criu/include/fault-injection.h,
-//! `FI_NO_BREAKPOINTS`). On a real processor, KVM included, nothing is changed.
+//! criu stops a process at the end of its own code by a breakpoint in a debug register and waits
+//! for the trap (compel/src/lib/infect.c, `compel_stop_pie`). Under QEMU's emulation the trap seems
+//! to have failed to come in one of 488 dumps: the process went on, criu waited for ever, and the
+//! trial ended in a false `hang`. criu knows such machines (pull request 2660) and has a way
+//! without: it stops at each system call instead. `CRIU_FAULT=130` asks for it
+//! (criu/include/fault-injection.h, `FI_NO_BREAKPOINTS`). On a real processor, KVM included,
+//! nothing is changed.
 
 use std::fs;
 use std::process::Command;

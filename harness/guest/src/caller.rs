@@ -1,7 +1,8 @@
-//! The caller of a dump or restore who names every path relatively, and what he finds afterwards (`protocol::caller`).
+//! The caller of a dump or restore who names every path relatively, and what he finds afterwards
+//! (`protocol::caller`).
 //!
-//! The hook is this program under another name, [`HOOK`]: whoever restores starts it when the process goes on, and it
-//! writes what it finds beside itself.
+//! The hook is this program under another name, [`HOOK`]: whoever restores starts it when the
+//! process goes on, and it writes what it finds beside itself.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,7 +21,8 @@ use serde::{Deserialize, Serialize};
 pub const HOOK: &str = "hook";
 /// What the hook writes.
 const ANSWER: &str = "hook.json";
-/// The moment at which a hook is started (criu(8), `--action-script`), and the one that counts here.
+/// The moment at which a hook is started (criu(8), `--action-script`), and the one that counts
+/// here.
 pub const MOMENT: &str = "CRTOOLS_SCRIPT_ACTION";
 /// See above.
 pub const LAST_MOMENT: &str = "post-resume";

@@ -1,9 +1,10 @@
 //! Which of its branches a criu took that was built to count them (subject `src:DIR+coverage`).
 //!
-//! GCC's instrumentation writes a file of counters for each object file where a process ends with exit(3), and before it
-//! starts another program; crate `harness`, module `subject::criu::coverage`, has restored tasks write them, too. Processes
-//! of criu work in three roots: the agent's, the process's, and that of the new process. So the folder for counters has one
-//! name in all of them, in the harness's own corner, which no look goes into.
+//! GCC's instrumentation writes a file of counters for each object file where a process ends with
+//! exit(3), and before it starts another program; crate `harness`, module
+//! `subject::criu::coverage`, has restored tasks write them, too. Processes of criu work in three
+//! roots: the agent's, the process's, and that of the new process. So the folder for counters has
+//! one name in all of them, in the harness's own corner, which no look goes into.
 //!
 //! - [`gcda`]: such a file
 //!
@@ -26,8 +27,9 @@ use protocol::message::ARC_LIMIT;
 const MARK: &str = "/subject/coverage";
 /// The folder for counters, in every root.
 const FOLDER: &str = "/.zdtm/counters";
-/// What the instrumentation reads (gcc(1), "Data File Relocation"): before each file's name, this; without so many of the
-/// first folders, here `/build`; complaints go to this file in place of standard error, which may be the process's.
+/// What the instrumentation reads (gcc(1), "Data File Relocation"): before each file's name, this;
+/// without so many of the first folders, here `/build`; complaints go to this file in place of
+/// standard error, which may be the process's.
 const PREFIX: &str = "GCOV_PREFIX";
 const STRIP: (&str, &str) = ("GCOV_PREFIX_STRIP", "1");
 const ERRORS: &str = "GCOV_ERROR_FILE";
@@ -47,7 +49,8 @@ pub(crate) fn instruct(command: &mut Command) {
     }
 }
 
-/// Makes the folders for counters, empty: in the agent's root and in that of a trial, where its own corner is already.
+/// Makes the folders for counters, empty: in the agent's root and in that of a trial, where its own
+/// corner is already.
 pub(crate) fn make_room(top: &str) -> io::Result<()> {
     if !counts() {
         return Ok(());
@@ -61,8 +64,8 @@ pub(crate) fn make_room(top: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The arcs that were taken since room was made for this trial, as numbers in ascending order, no more than [`ARC_LIMIT`];
-/// their files are gone afterwards, or go with the trial's top directory.
+/// The arcs that were taken since room was made for this trial, as numbers in ascending order, no
+/// more than [`ARC_LIMIT`]; their files are gone afterwards, or go with the trial's top directory.
 pub(crate) fn collect(top: &str) -> io::Result<Vec<u32>> {
     if !counts() {
         return Ok(Vec::new());
@@ -111,8 +114,8 @@ fn files(folder: &Path) -> io::Result<Vec<(PathBuf, PathBuf)>> {
     Ok(found)
 }
 
-/// One number for file, function and counter, the same in every run of the same build. 32 bits are enough: of thirty
-/// thousand arcs, as criu has, fewer than one on average has another's number.
+/// One number for file, function and counter, the same in every run of the same build. 32 bits are
+/// enough: of thirty thousand arcs, as criu has, fewer than one on average has another's number.
 fn number(file: &[u8], gcda::Arc { function, index }: gcda::Arc) -> u32 {
     let parts = [file, &function.to_le_bytes(), &index.to_le_bytes()];
     // FNV-1a with 64 bits, folded.

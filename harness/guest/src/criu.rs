@@ -1,7 +1,8 @@
 //! Dump and restore through the `criu` command line (criu(8)).
 //!
-//! What the container engines pass by hand is passed here too: the pipes that lead out of the process, and mounts of
-//! filesystems on block devices, which criu takes from outside (`--external mnt[...]`).
+//! What the container engines pass by hand is passed here too: the pipes that lead out of the
+//! process, and mounts of filesystems on block devices, which criu takes from outside
+//! (`--external mnt[...]`).
 //!
 //! No verdict depends on more of criu than the trial is about. All paths are absolute, so it does
 //! not matter in which folder criu works. There is no pidfile: `agent::restored` finds the restored
@@ -31,8 +32,8 @@ use crate::{asan, breakpoints, coverage, sys};
 
 /// Where the userland has it.
 const PROGRAM: &str = "/usr/sbin/criu";
-/// A criu of the user's, which goes before the userland's: itself, its loader unless it is static, its libraries
-/// (crate `harness`, module `subject::criu`).
+/// A criu of the user's, which goes before the userland's: itself, its loader unless it is static,
+/// its libraries (crate `harness`, module `subject::criu`).
 pub(crate) const FOLDER: &str = "/subject";
 const OWN: &str = "/subject/criu";
 const OWN_LOADER: &str = "/subject/ld.so";
@@ -41,8 +42,8 @@ const OWN_LIBRARIES: &str = "/subject/lib";
 const LOG_LIMIT: usize = 1 << 20;
 /// Room for the images that come before those of the memory, and for not all of the memory.
 const NO_ROOM: &str = "size=64k,mode=0700";
-/// How much criu logs of a process: everything, and of one that many programs share errors only. Whoever fails is run again
-/// alone, and a line costs a system call.
+/// How much criu logs of a process: everything, and of one that many programs share errors only.
+/// Whoever fails is run again alone, and a line costs a system call.
 const VERBOSE: &str = "-v4";
 const QUIET: &str = "-v1";
 /// No more error lines than this.
@@ -83,9 +84,11 @@ pub struct Run {
     pub error_lines: Vec<String>,
     /// The log and what it printed.
     pub files: Vec<ReportFile>,
-    /// It says that it succeeded, and yet the process that must be there cannot be found, for this reason.
+    /// It says that it succeeded, and yet the process that must be there cannot be found, for this
+    /// reason.
     pub lost: Option<String>,
-    /// What it left, or took away, where only the engine looks: after a restore that failed, on disks.
+    /// What it left, or took away, where only the engine looks: after a restore that failed, on
+    /// disks.
     pub left: Vec<String>,
 }
 
@@ -113,7 +116,8 @@ fn started() -> Command {
     if !Path::new(OWN_LOADER).exists() || asan::is_there() {
         return Command::new(OWN);
     }
-    // Not by LD_LIBRARY_PATH: what criu starts is the userland's and takes the userland's libraries.
+    // Not by LD_LIBRARY_PATH: what criu starts is the userland's and takes the userland's
+    // libraries.
     let mut command = Command::new(OWN_LOADER);
     command.args(["--library-path", OWN_LIBRARIES, OWN]);
     command
@@ -155,8 +159,8 @@ impl Images {
             _ => {}
         }
         if self.incremental {
-            // The one relative path. criu takes it from the images folder, not from where it stands, keeps it as a
-            // symbolic link in there, and warns of an absolute one (criu(8)).
+            // The one relative path. criu takes it from the images folder, not from where it
+            // stands, keeps it as a symbolic link in there, and warns of an absolute one (criu(8)).
             command.arg("--prev-images-dir").arg(format!("../{}", self.last - 1));
         }
         if self.incremental || action == Action::PreDump {
@@ -188,8 +192,8 @@ impl Images {
         run
     }
 
-    /// Dumps with a pipe for the file of the memory's pages, and kills criu when the first of them come: the
-    /// process is under criu's control then, and the pipe takes no more than 64 KiB.
+    /// Dumps with a pipe for the file of the memory's pages, and kills criu when the first of them
+    /// come: the process is under criu's control then, and the pipe takes no more than 64 KiB.
     fn run_and_kill(&self, command: Command, timeout: Duration) -> io::Result<Run> {
         let pages = self.folder(self.last).join("pages-1.img");
         mkfifo(&pages, Mode::S_IRWXU)?;
@@ -197,7 +201,8 @@ impl Images {
         self.run(command, "dump", &[], Some(pipe.as_fd()), timeout)
     }
 
-    /// What the caller found after an action, which is about this only where paths were relative; `pid` is the process's number.
+    /// What the caller found after an action, which is about this only where paths were relative;
+    /// `pid` is the process's number.
     ///
     /// # Errors
     /// Those of looking.
@@ -205,7 +210,8 @@ impl Images {
         self.caller.as_ref().map_or_else(|| Ok(Vec::new()), |caller| caller.findings(action, pid))
     }
 
-    /// `criu restore` from the last dump. `root` is where the root of the process's mount namespace is made from.
+    /// `criu restore` from the last dump. `root` is where the root of the process's mount namespace
+    /// is made from.
     ///
     /// # Errors
     /// Those of starting it.
@@ -233,7 +239,8 @@ impl Images {
             argument.push(&external.source);
             command.arg("--external").arg(argument);
         }
-        // The child of our fork has these descriptors under known numbers, out of the way of its standard streams.
+        // The child of our fork has these descriptors under known numbers, out of the way of its
+        // standard streams.
         let mut inherited = Vec::new();
         for (index, (fd, inode)) in pipes.into_iter().enumerate() {
             let number = 700 + i32::try_from(index).map_err(io::Error::other)?;
@@ -243,8 +250,9 @@ impl Images {
         self.run(command, "restore", &inherited, None, timeout)
     }
 
-    /// Absolute paths: a trial does not hang on where criu stands, neither at its start nor later. But a caller who wants to
-    /// know just that gives relative ones; the log is named from the folder to work in (criu(8)).
+    /// Absolute paths: a trial does not hang on where criu stands, neither at its start nor later.
+    /// But a caller who wants to know just that gives relative ones; the log is named from the
+    /// folder to work in (criu(8)).
     fn command(&self, action: &str) -> Command {
         let mut command = program();
         let log = format!("{action}.log");
@@ -317,13 +325,15 @@ fn read_end(path: &Path) -> String {
     String::from_utf8_lossy(&bytes[start..]).into_owned()
 }
 
-/// The lines that criu marks as errors, without the time in front: `(00.012345) Error (criu/files-reg.c:1): ...`.
+/// The lines that criu marks as errors, without the time in front:
+/// `(00.012345) Error (criu/files-reg.c:1): ...`.
 pub fn error_lines(log: &str) -> Vec<String> {
     let without_time = |line: &str| match line.strip_prefix('(').and_then(|rest| rest.split_once(") ")) {
         Some((time, rest)) if time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => rest.to_owned(),
         _ => line.to_owned(),
     };
-    // A line of a restored task has its process ID in front: `pie: 1: Error (...)` or `     1: Error (...)`.
+    // A line of a restored task has its process ID in front: `pie: 1: Error (...)` or
+    // `     1: Error (...)`.
     let is_error = |line: &&str| line.contains("Error (");
     log.lines().filter(is_error).take(ERROR_LINE_LIMIT).map(|line| without_time(line).trim().to_owned()).collect()
 }

@@ -1,5 +1,5 @@
-//! What the fuzz targets call of this crate: readers of text that somebody else wrote. Each function panics when a property
-//! does not hold.
+//! What the fuzz targets call of this crate: readers of text that somebody else wrote. Each
+//! function panics when a property does not hold.
 
 use protocol::observation::{Descriptor, Mount};
 use scenarios::Bytes;
@@ -7,8 +7,8 @@ use scenarios::Bytes;
 use crate::criu::{ERROR_LINE_LIMIT, error_lines};
 use crate::observe::{fdinfo, mountinfo};
 
-/// A mountinfo file is read whole or refused with a line of it; what was read, written as the kernel writes it, is read again
-/// as the same.
+/// A mountinfo file is read whole or refused with a line of it; what was read, written as the
+/// kernel writes it, is read again as the same.
 ///
 /// # Panics
 /// When that does not hold.
@@ -56,8 +56,8 @@ fn mangled(bytes: &Bytes) -> Vec<u8> {
     bytes.as_slice().iter().flat_map(escape).collect()
 }
 
-/// An fdinfo file is read or refused; what was read, written as the kernel writes it, is read again as the same, and no
-/// line is lost that has no meaning of its own.
+/// An fdinfo file is read or refused; what was read, written as the kernel writes it, is read again
+/// as the same, and no line is lost that has no meaning of its own.
 ///
 /// # Panics
 /// When that does not hold.

@@ -1,6 +1,7 @@
 //! Everything that runs inside the VM: one static binary in several roles.
 //!
-//! - [`agent`]: PID 1; brings the machine up, takes requests, leads a trial, tells the host what was seen
+//! - [`agent`]: PID 1; brings the machine up, takes requests, leads a trial, tells the host what
+//!   was seen
 //! - [`executor`]: the process under test; carries out a program, looks at itself, waits
 //! - [`observe`]: the look at a process, from inside and from outside
 //! - [`caller`]: what whoever has a process dumped or restored finds around himself

@@ -1,5 +1,5 @@
-//! Picks the role: PID 1 is the agent of a VM, `host-agent` the one on the host's own kernel, `executor` the process
-//! under test. Under the name of a hook it is one for criu.
+//! Picks the role: PID 1 is the agent of a VM, `host-agent` the one on the host's own kernel,
+//! `executor` the process under test. Under the name of a hook it is one for criu.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,10 @@
-//! Blank filesystems in a sparse form: a few kilobytes in the initramfs for an image of hundreds of megabytes.
+//! Blank filesystems in a sparse form: a few kilobytes in the initramfs for an image of hundreds of
+//! megabytes.
 //!
-//! The host makes an empty filesystem once, with the real mkfs, and [`encode`]s it; the guest [`decode`]s it and
-//! writes the extents into a sparse file for a loop device. So the guest needs no mkfs, and every trial gets the same
-//! superblock. Not for anything else: there is no compression, because what is left is small.
+//! The host makes an empty filesystem once, with the real mkfs, and [`encode`]s it; the guest
+//! [`decode`]s it and writes the extents into a sparse file for a loop device. So the guest needs
+//! no mkfs, and every trial gets the same superblock. Not for anything else: there is no
+//! compression, because what is left is small.
 //!
 //! The format, all numbers little-endian:
 //!
@@ -11,10 +13,10 @@
 //! | 8 | [`MAGIC`] |
 //! | 8 | size of the image in bytes, a multiple of [`BLOCK`], at most [`SIZE_LIMIT`] |
 //! | 4 | number of extents |
-//! | 16 each | an extent: offset in bytes (8), length in bytes (8), both multiples of [`BLOCK`], in ascending order, none touching the next |
+//! | 16 each | an extent: offset and length in bytes, 8 each, multiples of [`BLOCK`] |
 //! | rest | the bytes of all extents, in the same order, nothing else |
 //!
-//! What no extent covers is zero.
+//! Extents stand in ascending order, and none touches the next. What no extent covers is zero.
 
 use std::io::{self, Read};
 
@@ -24,7 +26,8 @@ pub const MAGIC: [u8; 8] = *b"zdblank\x01";
 /// The unit of an extent in bytes: a page, and the largest block of the filesystems used.
 pub const BLOCK: usize = 4096;
 
-/// The largest image in bytes: 1 TiB. The guest makes a sparse file of this size, so it costs nothing.
+/// The largest image in bytes: 1 TiB. The guest makes a sparse file of this size, so it costs
+/// nothing.
 pub const SIZE_LIMIT: u64 = 1 << 40;
 
 /// Magic, size, number of extents.
@@ -54,7 +57,8 @@ pub enum BlankError {
     /// A size that cannot be.
     #[error("a size of {0} bytes: it must be a multiple of {BLOCK} and at most {SIZE_LIMIT}")]
     Size(u64),
-    /// An extent that is empty, not aligned, out of order, touches its predecessor, or reaches over the end.
+    /// An extent that is empty, not aligned, out of order, touches its predecessor, or reaches over
+    /// the end.
     #[error("extent {index} ({length} bytes at {offset}) is empty, not aligned, out of order or over the end")]
     Extent {
         /// Which one, from 0.
@@ -95,7 +99,8 @@ impl<'a> Blank<'a> {
 /// The sparse form of an image.
 ///
 /// # Errors
-/// Reading fails (its error, as it is); the image is no multiple of [`BLOCK`] or over [`SIZE_LIMIT`] (`InvalidData`).
+/// Reading fails (its error, as it is); the image is no multiple of [`BLOCK`] or over
+/// [`SIZE_LIMIT`] (`InvalidData`).
 pub fn encode(mut image: impl Read) -> io::Result<Vec<u8>> {
     let mut extents: Vec<(u64, u64)> = Vec::new();
     let mut data = Vec::new();

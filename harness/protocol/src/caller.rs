@@ -1,8 +1,9 @@
-//! What whoever has a process dumped or restored finds around himself afterwards: the lifecycle with relative paths is about
-//! this, and no other looks at it.
+//! What whoever has a process dumped or restored finds around himself afterwards: the lifecycle
+//! with relative paths is about this, and no other looks at it.
 //!
-//! The caller stands in a folder with two others in it, one for images and one to work in, and names both, the log and the
-//! pidfile by relative paths. At the end of a restore a hook (criu's `--action-script`) tells where it was started.
+//! The caller stands in a folder with two others in it, one for images and one to work in, and
+//! names both, the log and the pidfile by relative paths. At the end of a restore a hook (criu's
+//! `--action-script`) tells where it was started.
 
 use serde::{Deserialize, Serialize};
 

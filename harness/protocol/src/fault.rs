@@ -1,6 +1,6 @@
-//! The mistakes that the reference engine can be told to make: each is one that an implementation may make, and that
-//! the judge must catch. The engine makes each at one place; `selftest` proves that a scenario fails with the kind
-//! that stands here.
+//! The mistakes that the reference engine can be told to make: each is one that an implementation
+//! may make, and that the judge must catch. The engine makes each at one place; `selftest` proves
+//! that a scenario fails with the kind that stands here.
 //!
 //! What the engine has not learnt ([`crate::Lack`]) is a fault as well, of another sort: it is no
 //! mistake of the judge's to catch, and stands in a list of its own.
@@ -25,7 +25,8 @@ pub struct Description {
     pub kind: &'static str,
     /// What is done wrong.
     pub text: &'static str,
-    /// Parts of the names of scenarios that are likely to catch it: tried first. A hint for speed, no claim.
+    /// Parts of the names of scenarios that are likely to catch it: tried first. A hint for speed,
+    /// no claim.
     pub likely: &'static [&'static str],
     /// What is done to the process, so that the mistake is made.
     pub lifecycle: Lifecycle,

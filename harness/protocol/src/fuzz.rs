@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use crate::wire::{self, WireError};
 use crate::{Event, Request};
 
-/// Whatever a peer sends, each message that is taken is sent on and arrives as the same, and it does not matter in what
-/// pieces the bytes come. The events, for those who look at what they say.
+/// Whatever a peer sends, each message that is taken is sent on and arrives as the same, and it
+/// does not matter in what pieces the bytes come. The events, for those who look at what they say.
 ///
 /// # Panics
 /// When that does not hold.

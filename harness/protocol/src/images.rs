@@ -1,5 +1,5 @@
-//! The images of a checkpoint on their way from the guest into the folder of a trial that failed: bytes of any kind, as
-//! hexadecimal digits, no more of them than [`limits::IMAGE_BYTES`].
+//! The images of a checkpoint on their way from the guest into the folder of a trial that failed:
+//! bytes of any kind, as hexadecimal digits, no more of them than [`limits::IMAGE_BYTES`].
 
 use std::fmt;
 

@@ -23,7 +23,8 @@ pub const LINES: usize = 1 << 14;
 pub const FILES: usize = 256;
 /// So many images of a checkpoint a report may have. criu makes some thirty of one process.
 pub const IMAGES: usize = 256;
-/// So many bytes may they have in all; in a line each takes two. Those of a program have about 0.3 MiB.
+/// So many bytes may they have in all; in a line each takes two. Those of a program have about 0.3
+/// MiB.
 pub const IMAGE_BYTES: usize = 8 << 20;
 
 /// How many lookups came of groups so far, and their bytes.

@@ -18,22 +18,24 @@ pub use vocabulary::lifecycle::{Action, ActionEnd, Lifecycle};
 pub enum Request {
     /// Run one trial; answered by events and one [`Event::Finished`].
     Run(TrialRequest),
-    /// Run many programs in one process: one dump, one restore; answered by events and one [`Event::PackFinished`].
+    /// Run many programs in one process: one dump, one restore; answered by events and one
+    /// [`Event::PackFinished`].
     RunPack(PackRequest),
-    /// Do what the first trial would pay for: load every module, have criu find out about the kernel. For a machine
-    /// that is about to be saved; answered by [`Event::Warm`], after which the agent is silent and waits.
+    /// Do what the first trial would pay for: load every module, have criu find out about the
+    /// kernel. For a machine that is about to be saved; answered by [`Event::Warm`], after which
+    /// the agent is silent and waits.
     WarmUp {
         /// Have the userland's criu dump and restore a process too.
         cycle: bool,
     },
     /// The first request to a copy of a saved machine; answered by [`Event::Awake`].
     Wake(Wake),
-    /// A criu in place of the userland's. The contents of the files follow right behind this line, in this order and as they
-    /// are, which no other request has: a criu with its libraries is more than one line may be. Answered by
-    /// [`Event::HandedOver`].
+    /// A criu in place of the userland's. The contents of the files follow right behind this line,
+    /// in this order and as they are, which no other request has: a criu with its libraries is more
+    /// than one line may be. Answered by [`Event::HandedOver`].
     HandOver(Vec<HandedFile>),
-    /// Set up the process of a trial and dump and restore it with nothing around: what a trial is measured against.
-    /// Answered by [`Event::Bare`].
+    /// Set up the process of a trial and dump and restore it with nothing around: what a trial is
+    /// measured against. Answered by [`Event::Bare`].
     Bare(TrialRequest),
     /// Lead a trial to some moment and start a shell there; answered by [`Event::FromShell`].
     Shell(Box<ShellRequest>),
@@ -46,7 +48,8 @@ pub enum Request {
 /// What a copy of a saved machine cannot know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wake {
-    /// A number that the host has not used before: an answer that repeats it was given by this copy and now.
+    /// A number that the host has not used before: an answer that repeats it was given by this copy
+    /// and now.
     pub nonce: u64,
     /// The time in nanoseconds since 1970: the saved machine's clock stood still.
     pub unix_time_ns: u64,
@@ -163,8 +166,8 @@ pub struct TrialRequest {
     pub engine: Engine,
     /// How long one action of the lifecycle may take, in milliseconds.
     pub action_timeout_ms: u64,
-    /// Send the checkpoint's images, and try a restore that failed a second time; criu's logs come always. It is for a trial
-    /// that failed before.
+    /// Send the checkpoint's images, and try a restore that failed a second time; criu's logs come
+    /// always. It is for a trial that failed before.
     pub thorough: bool,
 }
 
@@ -191,11 +194,12 @@ pub const FIRST_DESCRIPTOR: i32 = 3;
 /// What was seen of a pack, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackReport {
-    /// What belongs to no program alone: the process, its root, other mounts and names, the agent's mounts, error lines,
-    /// what was left behind, the kernel's log.
+    /// What belongs to no program alone: the process, its root, other mounts and names, the agent's
+    /// mounts, error lines, what was left behind, the kernel's log.
     pub frame: TrialReport,
-    /// What belongs to each program, in the order of the request, told as if it had been alone: paths from its top
-    /// directory, descriptors from [`FIRST_DESCRIPTOR`]. A pack that ends early has nothing in here that could pass.
+    /// What belongs to each program, in the order of the request, told as if it had been alone:
+    /// paths from its top directory, descriptors from [`FIRST_DESCRIPTOR`]. A pack that ends early
+    /// has nothing in here that could pass.
     pub programs: Vec<TrialReport>,
 }
 
@@ -256,8 +260,9 @@ pub struct TrialReport {
     /// The images of the checkpoint, where they were asked for.
     #[serde(default, skip_serializing_if = "Images::is_empty")]
     pub images: Images,
-    /// Branches that a criu took which was built to count them, a number for each, ascending, no more than [`ARC_LIMIT`]. Of a
-    /// pack the frame has them: which of its programs had them taken nobody knows.
+    /// Branches that a criu took which was built to count them, a number for each, ascending, no
+    /// more than [`ARC_LIMIT`]. Of a pack the frame has them: which of its programs had them taken
+    /// nobody knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arcs: Vec<u32>,
 }
@@ -299,7 +304,8 @@ pub struct ActionReport {
     pub error_lines: Vec<String>,
     /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// What was seen afterwards; none when nothing should be there (after a dump that ends the process).
+    /// What was seen afterwards; none when nothing should be there (after a dump that ends the
+    /// process).
     pub after: Option<Observation>,
     /// Why the process could not be observed although it should be there.
     pub unobservable: Option<String>,

@@ -1,8 +1,9 @@
-//! An observation: everything that can be seen about the objects of a program at one moment, from inside (the process
-//! itself) and from outside (the agent, through `/proc/PID`, `pidfd_getfd(2)` and `kcmp(2)`).
+//! An observation: everything that can be seen about the objects of a program at one moment, from
+//! inside (the process itself) and from outside (the agent, through `/proc/PID`, `pidfd_getfd(2)`
+//! and `kcmp(2)`).
 //!
-//! Device, inode and mount numbers are kept as they are; what they mean after a restore (a partition, never the
-//! number) is the judge's business.
+//! Device, inode and mount numbers are kept as they are; what they mean after a restore (a
+//! partition, never the number) is the judge's business.
 
 use crate::together;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,8 @@ pub struct Observation {
     pub inside: View,
     /// What the agent sees of them.
     pub outside: View,
-    /// Pairs of objects that are one open file description, each in its order (kcmp(2), `KCMP_FILE`).
+    /// Pairs of objects that are one open file description, each in its order (kcmp(2),
+    /// `KCMP_FILE`).
     pub shared_descriptions: Vec<(Object, Object)>,
     /// The mount table of the process, in the kernel's order (proc_pid_mountinfo(5)).
     pub mounts: Vec<Mount>,
@@ -40,7 +42,8 @@ pub struct View {
 pub enum Object {
     /// A descriptor, by its number.
     Fd(i32),
-    /// A descriptor in flight: it was sent over a Unix socket (`SCM_RIGHTS`, unix(7)) and not received yet.
+    /// A descriptor in flight: it was sent over a Unix socket (`SCM_RIGHTS`, unix(7)) and not
+    /// received yet.
     InFlight {
         /// The number of the descriptor whose queue it is in.
         socket: i32,
@@ -57,7 +60,8 @@ pub enum Object {
     Map(u64),
 }
 
-/// Everything about one object. A field that could not be read says so with the error's name, it is never left out.
+/// Everything about one object. A field that could not be read says so with the error's name, it is
+/// never left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectView {
     /// Which one.
@@ -143,7 +147,8 @@ pub struct Descriptor {
     pub position: u64,
     /// Access mode and status flags, close-on-exec included, as the kernel prints them.
     pub flags: u32,
-    /// The remaining lines (locks, epoll, inotify, fanotify), without `pos`, `flags`, `mnt_id` and `ino`.
+    /// The remaining lines (locks, epoll, inotify, fanotify), without `pos`, `flags`, `mnt_id` and
+    /// `ino`.
     pub details: Vec<Bytes>,
 }
 

@@ -1,4 +1,5 @@
-//! A shell in the machine: where a trial is stopped for it, and what the two ends say to each other while it runs.
+//! A shell in the machine: where a trial is stopped for it, and what the two ends say to each other
+//! while it runs.
 
 use serde::{Deserialize, Serialize};
 use vocabulary::Bytes;

@@ -1,5 +1,6 @@
-//! Lookups in messages and files: those of one path that led to the same stand together, since most paths lead to one place
-//! however they are looked up. They are three quarters of an observation otherwise.
+//! Lookups in messages and files: those of one path that led to the same stand together, since most
+//! paths lead to one place however they are looked up. They are three quarters of an observation
+//! otherwise.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! One JSON object a line, in an envelope with the protocol's version, no longer than [`LINE_LIMIT`].
+//! One JSON object a line, in an envelope with the protocol's version, no longer than
+//! [`LINE_LIMIT`].
 
 use std::io::{BufRead, Write};
 
@@ -7,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
-/// The version in every envelope. Host and guest are built from one tree; a difference means a stale image.
+/// The version in every envelope. Host and guest are built from one tree; a difference means a
+/// stale image.
 pub const VERSION: u32 = 1;
 
 /// The longest line in bytes, newline included: a hostile or broken peer cannot fill the memory.

@@ -1,4 +1,5 @@
-//! Entries as text: new ones, and changes to those that are there. What is not changed keeps every character.
+//! Entries as text: new ones, and changes to those that are there. What is not changed keeps every
+//! character.
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
@@ -15,7 +16,8 @@ pub(super) enum Edit {
         /// The entry.
         text: String,
     },
-    /// The entry in this line does not mean these scenarios any more, except in what is left of them.
+    /// The entry in this line does not mean these scenarios any more, except in what is left of
+    /// them.
     Narrow {
         /// Its line.
         line: usize,
@@ -64,7 +66,8 @@ fn place(table: &mut Table, group: &Group) {
     }
 }
 
-/// The text with the edits, from its end to its beginning, so that lines stay where they are looked for.
+/// The text with the edits, from its end to its beginning, so that lines stay where they are looked
+/// for.
 pub(super) fn edited(old: &str, mut edits: Vec<Edit>) -> String {
     if edits.is_empty() {
         return old.to_owned();
@@ -110,7 +113,8 @@ fn end(lines: &[String], from: usize) -> usize {
     from + own.map_or(1, |last| last + 1)
 }
 
-/// The entry's text without these scenarios, then what is left of them; nothing of an entry that meant only them.
+/// The entry's text without these scenarios, then what is left of them; nothing of an entry that
+/// meant only them.
 fn narrowed(entry: &str, gone: &[String], rest: &[Group]) -> String {
     let Ok(mut document) = entry.parse::<DocumentMut>() else { return entry.to_owned() };
     let Some(table) = document["expect"].as_array_of_tables_mut().and_then(|all| all.get_mut(0)) else {
@@ -128,7 +132,8 @@ fn narrowed(entry: &str, gone: &[String], rest: &[Group]) -> String {
     let named = list(table.get("scenario"));
     let kept: Vec<String> = named.iter().filter(|name| !gone.contains(name)).cloned().collect();
     let patterns = kept.iter().any(|name| name.contains('*'));
-    // A name that stands in the list is taken out of it; one that a pattern means becomes an exception.
+    // A name that stands in the list is taken out of it; one that a pattern means becomes an
+    // exception.
     let meant = |name: &String| !named.contains(name) || patterns;
     let except: Vec<String> = gone.iter().filter(|name| meant(name)).cloned().collect();
     let own = if kept.is_empty() {

@@ -85,7 +85,8 @@ pub(super) fn groups(places: &Places) -> Vec<Group> {
         .collect()
 }
 
-/// What an entry still says of the group's scenarios where nobody saw them: one part for each dimension, flavor first.
+/// What an entry still says of the group's scenarios where nobody saw them: one part for each
+/// dimension, flavor first.
 pub(super) fn rest(entry: &Expectation, group: &Group, kernels: &[String]) -> Vec<Group> {
     let scope = &entry.scope;
     let listed = |own: &[String], all: &[&str]| -> Vec<String> {

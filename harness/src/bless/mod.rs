@@ -1,14 +1,16 @@
-//! From results to the file of known failures: what the results prove is written, everything else stays as it is,
-//! comments, reasons and links included.
+//! From results to the file of known failures: what the results prove is written, everything else
+//! stays as it is, comments, reasons and links included.
 //!
-//! - A failure that nothing records, or that another entry records with another kind, gets an entry of its own, for
-//!   exactly the flavors, lifecycles, kernels and versions of criu in which it was seen, before the one that matched.
-//! - What passes although a failure is recorded of its subject is taken out of that entry. Where the
-//!   entry also speaks of kernels, flavors or lifecycles that were not run, it keeps these.
+//! - A failure that nothing records, or that another entry records with another kind, gets an entry
+//!   of its own, for exactly the flavors, lifecycles, kernels and versions of criu in which it was
+//!   seen, before the one that matched.
+//! - What passes although a failure is recorded of its subject is taken out of that entry. Where
+//!   the entry also speaks of kernels, flavors or lifecycles that were not run, it keeps these.
 //! - What is flaky, unsupported, an error or not run proves nothing.
 //!
-//! An entry is only ever looked up with the judge's own rules ([`Expectations::find`]), and the new text is read again and
-//! applied to the results: what would not come out as expected is an error, and nothing is written.
+//! An entry is only ever looked up with the judge's own rules ([`Expectations::find`]), and the new
+//! text is read again and applied to the results: what would not come out as expected is an error,
+//! and nothing is written.
 
 mod entry;
 mod group;
@@ -104,8 +106,8 @@ fn raw(verdict: Verdict) -> Option<Raw> {
     }
 }
 
-/// The text of the file `file` with what the results prove. `kernels` are all that there are, for an entry that speaks of
-/// every kernel and must be narrowed to those on which nobody saw it pass.
+/// The text of the file `file` with what the results prove. `kernels` are all that there are, for
+/// an entry that speaks of every kernel and must be narrowed to those on which nobody saw it pass.
 ///
 /// # Errors
 /// The file is wrong, an entry cannot be narrowed, or the results contradict each other.
@@ -144,7 +146,8 @@ pub fn bless(
 /// A trial's place among scenarios, flavors, lifecycles, kernels, subjects and versions of criu.
 type Places = BTreeMap<String, BTreeSet<Where>>;
 
-/// Failures by the entry that they must stand before (none for the end), their kind, and what is said.
+/// Failures by the entry that they must stand before (none for the end), their kind, and what is
+/// said.
 type Failures = BTreeMap<(Option<usize>, FailureKind, String), Places>;
 
 /// Failures that are not recorded so.
@@ -219,7 +222,8 @@ fn prove(new: &Expectations, results: &[TrialResult]) -> Result<(), BlessError> 
         let verdict = match raw(one.verdict) {
             None => continue,
             Some(Raw::Passed) => Verdict::Pass,
-            // The differences are not here any more: a failure that a defect explains stays explained.
+            // The differences are not here any more: a failure that a defect explains stays
+            // explained.
             Some(Raw::Failed(kind)) if defect && entry_of(new, one).is_none() => Verdict::Xfail(kind),
             Some(Raw::Failed(kind)) => Verdict::Fail(kind),
         };

@@ -1,11 +1,12 @@
 //! The cache: a directory of finished images, each addressed by what it was asked for.
 //!
-//! `images/KIND-NAME-KEY/` holds an image and its build record, `locks/` a lock file for each, `tmp/` what is being built,
-//! `apt/` package lists. An image is built in `tmp/`, on the same filesystem, and renamed when its build record is written,
-//! so a run that is killed leaves nothing that looks finished.
+//! `images/KIND-NAME-KEY/` holds an image and its build record, `locks/` a lock file for each,
+//! `tmp/` what is being built, `apt/` package lists. An image is built in `tmp/`, on the same
+//! filesystem, and renamed when its build record is written, so a run that is killed leaves nothing
+//! that looks finished.
 //!
-//! Locks are flock(2): shared by whoever uses an image, for as long as it does, exclusive to whoever builds or
-//! removes it. So two runs build once, and nothing is removed under a running VM.
+//! Locks are flock(2): shared by whoever uses an image, for as long as it does, exclusive to
+//! whoever builds or removes it. So two runs build once, and nothing is removed under a running VM.
 
 pub mod error;
 pub mod progress;
@@ -122,8 +123,8 @@ impl Cache {
 
     /// The image, from the cache or from the builder.
     ///
-    /// The builder gets an empty directory to fill. With `refresh` it is called although the image is there, and gets
-    /// its build record: it may then say `None`, for "the same would come out".
+    /// The builder gets an empty directory to fill. With `refresh` it is called although the image
+    /// is there, and gets its build record: it may then say `None`, for "the same would come out".
     ///
     /// # Errors
     /// The builder's, or those of the filesystem. What was in the cache before stays there.
@@ -164,7 +165,8 @@ impl Cache {
         let lock = self.lock(slot, FlockArg::LockShared)?;
         match self.state(slot, Look::Quick) {
             State::Whole(record) => {
-                // The lock file's time says when the image was used last; `image clean --older-than` reads it.
+                // The lock file's time says when the image was used last;
+                // `image clean --older-than` reads it.
                 let _ = lock.set_modified(SystemTime::now());
                 Ok(Some(Entry { directory: self.directory(slot), record: *record, _lock: lock }))
             }

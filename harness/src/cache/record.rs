@@ -1,7 +1,9 @@
-//! The build record of an image (`bill.json`): which packages it is made of, and what each of its files must look like.
+//! The build record of an image (`bill.json`): which packages it is made of, and what each of its
+//! files must look like.
 //!
-//! It is written last, so an image without one is half-made. A file whose size and modification time are those of the
-//! build record is taken for whole without reading it; in doubt its hash decides.
+//! It is written last, so an image without one is half-made. A file whose size and modification
+//! time are those of the build record is taken for whole without reading it; in doubt its hash
+//! decides.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -118,8 +120,8 @@ impl BuildRecord {
         Ok(record)
     }
 
-    /// Compares the files with the record; the error says what is wrong with the image. A file that was only
-    /// touched gets its recorded time back, so that it is hashed once.
+    /// Compares the files with the record; the error says what is wrong with the image. A file that
+    /// was only touched gets its recorded time back, so that it is hashed once.
     pub(crate) fn check(&self, directory: &Path, look: Look) -> Result<(), String> {
         for record in &self.files {
             let path = directory.join(&record.path);
@@ -177,7 +179,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// SHA-256 of a file's content, or of the target of a symbolic link, which stays itself: it may lead out of the image.
+/// SHA-256 of a file's content, or of the target of a symbolic link, which stays itself: it may
+/// lead out of the image.
 fn sha256_of_entry(path: &Path, metadata: &fs::Metadata) -> Result<String, ImageError> {
     if metadata.is_symlink() {
         let target = fs::read_link(path).map_err(at("read", path))?;

@@ -1,8 +1,8 @@
 //! The ladder: what comes back, capability by base.
 //!
-//! A trial counts in the row of each of its capabilities and in the column of each of its bases. What
-//! known defects lose of a file (a time's fraction, say) is no matter of a capability, so such a trial
-//! counts as restored.
+//! A trial counts in the row of each of its capabilities and in the column of each of its bases.
+//! What known defects lose of a file (a time's fraction, say) is no matter of a capability, so such
+//! a trial counts as restored.
 
 use std::collections::BTreeMap;
 

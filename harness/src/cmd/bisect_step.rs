@@ -1,7 +1,8 @@
 //! `bisect-step`: one step of `git bisect run`.
 //!
-//! git takes 0 for a good revision, 1 to 127 for a bad one, 125 for one that cannot be tested, and ends the bisection
-//! at anything from 128. So nothing but a verdict may end with a number below 128: a full disk is no bad revision.
+//! git takes 0 for a good revision, 1 to 127 for a bad one, 125 for one that cannot be tested, and
+//! ends the bisection at anything from 128. So nothing but a verdict may end with a number below
+//! 128: a full disk is no bad revision.
 
 use std::cell::RefCell;
 use std::io;
@@ -30,9 +31,9 @@ const INTERRUPTED: u8 = 130;
 
 /// Test the CRIU tree of this directory as one step of `git bisect run`.
 ///
-/// Builds the tree as it is checked out, runs the chosen trials with it, and ends with the status that git understands. A
-/// revision is good when all of them end as expected; choose trials that tell good from bad, few of them. One that does
-/// not build is skipped.
+/// Builds the tree as it is checked out, runs the chosen trials with it, and ends with the status
+/// that git understands. A revision is good when all of them end as expected; choose trials that
+/// tell good from bad, few of them. One that does not build is skipped.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -45,7 +46,8 @@ In a CRIU repository:
 Exit status: 0 good, 1 (or --bad-exit) bad, 125 cannot be tested, 255 infrastructure or wrong usage (ends the
 bisection), 130 interrupted.")]
 pub struct BisectStepArgs {
-    /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all when none is given
+    /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all
+    /// when none is given
     pub what: Vec<String>,
     /// The tree
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -84,7 +86,8 @@ pub enum OnHang {
     Abort,
 }
 
-/// Runs, and returns the exit status. Errors are printed here: they have another status than elsewhere.
+/// Runs, and returns the exit status. Errors are printed here: they have another status than
+/// elsewhere.
 pub fn run(args: &BisectStepArgs) -> u8 {
     let (status, why) = match step(args) {
         _ if crate::process::interrupt::requested() => (INTERRUPTED, "interrupted".to_owned()),
@@ -165,7 +168,8 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
     Ok(ended)
 }
 
-/// What the failures make of the revision. One that is for sure decides; what says nothing about it comes last.
+/// What the failures make of the revision. One that is for sure decides; what says nothing about it
+/// comes last.
 fn verdict(ended: &Ended, args: &BisectStepArgs) -> (u8, String) {
     let first = |fits: &dyn Fn(Verdict) -> bool| ended.failed.iter().copied().find(|verdict| fits(*verdict));
     let hang = |verdict: Verdict| verdict.kind() == Some(FailureKind::Hang);

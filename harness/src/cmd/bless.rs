@@ -18,11 +18,11 @@ use crate::report::record::TrialRecord;
 
 /// Record in the file of known failures what results prove.
 ///
-/// Rewrites scenarios/expectations.toml so that these results are as expected, and nothing else in it: a new failure gets
-/// an entry for exactly the kernels, subjects and so on in which it was seen, with a pattern for what was said, and what
-/// passes is taken out of the entries that speak of its subject. Flaky trials,
-/// errors and what did not run prove nothing. Look at the difference before you commit it: an entry says that a failure
-/// is CRIU's.
+/// Rewrites scenarios/expectations.toml so that these results are as expected, and nothing else in
+/// it: a new failure gets an entry for exactly the kernels, subjects and so on in which it was
+/// seen, with a pattern for what was said, and what passes is taken out of the entries that speak
+/// of its subject. Flaky trials, errors and what did not run prove nothing. Look at the difference
+/// before you commit it: an entry says that a failure is CRIU's.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -44,8 +44,8 @@ pub struct BlessArgs {
     /// Print what would change, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Write to a file of your own, for `run --expectations`; when it is missing it is made from the
-    /// project's
+    /// Write to a file of your own, for `run --expectations`; when it is missing it is made from
+    /// the project's
     #[arg(long, value_name = "FILE", visible_alias = "expectations")]
     pub into: Option<PathBuf>,
     #[command(flatten)]

@@ -22,8 +22,8 @@ use crate::subject::Subject;
 
 /// Bug reports: make one of a failed trial, and check that each still holds.
 ///
-/// A finding is a file in docs/findings/ with the smallest program that shows one mistake of CRIU, what happens, and the cause as
-/// far as it is known. docs/FINDINGS.md is the table of all of them.
+/// A finding is a file in docs/findings/ with the smallest program that shows one mistake of CRIU,
+/// what happens, and the cause as far as it is known. docs/FINDINGS.md is the table of all of them.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +36,8 @@ Exit status: 0 all as recorded, 1 one is not, 2 wrong usage, 3 infrastructure.")
 pub struct FindingArgs {
     #[command(subcommand)]
     what: What,
-    /// The source tree, with scenarios and findings [default: the one that this program was built from]
+    /// The source tree, with scenarios and findings
+    /// [default: the one that this program was built from]
     #[arg(long, value_name = "DIR", global = true, env = "ZDTM_DETACHED_TREE")]
     tree: Option<PathBuf>,
 }

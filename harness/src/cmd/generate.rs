@@ -1,4 +1,5 @@
-//! `generate`: completions for shells and man pages, from the same description as `--help`; seeds of the fuzz targets.
+//! `generate`: completions for shells and man pages, from the same description as `--help`; seeds
+//! of the fuzz targets.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,8 @@ enum What {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
-    /// Seeds and dictionaries of the fuzz targets (docs/FUZZING.md), into the folders seeds/ and dictionaries/
+    /// Seeds and dictionaries of the fuzz targets (docs/FUZZING.md), into the folders seeds/ and
+    /// dictionaries/
     Seeds {
         /// The folder with these two; files of other names in it are left alone
         #[arg(long, value_name = "DIR", default_value = "fuzz")]

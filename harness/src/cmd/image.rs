@@ -18,9 +18,9 @@ use crate::vm::template_cache::UNUSED_LIMIT;
 
 /// List, build, verify and remove the images that VMs are made of.
 ///
-/// QEMU, kernels and userlands come from Debian packages, verified by apt's signatures, and are unpacked into the cache;
-/// nothing is installed. Other commands build what they need: this one is for doing it beforehand, for looking, and for
-/// clearing up.
+/// QEMU, kernels and userlands come from Debian packages, verified by apt's signatures, and are
+/// unpacked into the cache; nothing is installed. Other commands build what they need: this one is
+/// for doing it beforehand, for looking, and for clearing up.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -64,7 +64,8 @@ pub enum ImageAction {
     },
     /// Build images; all of them when none is named
     Build {
-        /// `qemu`, `build-root:trixie`, `tools`, or a name of the manifest: `6.12`, `trixie`, `kernel:6.12`
+        /// `qemu`, `build-root:trixie`, `tools`, or a name of the manifest: `6.12`, `trixie`,
+        /// `kernel:6.12`
         names: Vec<String>,
         /// What runs with this subject need; may be given more than once
         #[arg(long, value_name = "SUBJECT")]
@@ -86,8 +87,8 @@ pub enum ImageAction {
     },
     /// Read every byte of the built images and compare it with the record
     Verify,
-    /// Remove what is no longer of use: images of an older manifest, agents, saved VMs unused for a day, unfinished
-    /// downloads
+    /// Remove what is no longer of use: images of an older manifest, agents, saved VMs unused for a
+    /// day, unfinished downloads
     Clean {
         /// Remove every image and saved VM
         #[arg(long, conflicts_with_all = ["older_than", "max_size"])]
@@ -239,8 +240,8 @@ fn verify(store: &Store, out: &mut dyn Write) -> Result<bool, ImageCommandError>
     Ok(whole)
 }
 
-/// What is of no use any more, of images and of saved VMs. A saved VM is made again in seconds: one that nobody used for
-/// a day goes.
+/// What is of no use any more, of images and of saved VMs. A saved VM is made again in seconds: one
+/// that nobody used for a day goes.
 fn clean(
     store: &Store,
     template_cache: &TemplateCache,
@@ -260,7 +261,8 @@ fn clean(
     Ok(removed)
 }
 
-/// Removes images and saved VMs, those that were used longest ago first, until the rest is small enough.
+/// Removes images and saved VMs, those that were used longest ago first, until the rest is small
+/// enough.
 fn shrink(store: &Store, template_cache: &TemplateCache, limit: u64) -> Result<Vec<Removed>, ImageError> {
     let images = store.kept()?.into_iter().map(|one| (one, false));
     let mut all: Vec<_> = images.chain(template_cache.all()?.into_iter().map(|one| (one, true))).collect();

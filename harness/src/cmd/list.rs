@@ -13,8 +13,8 @@ use crate::exit;
 
 /// List scenarios: names, and what each is about.
 ///
-/// A name is FAMILY/SCENARIO, with @ and what was chosen where a scenario is there for several filesystems or modes. Any
-/// part of it chooses trials in the other commands.
+/// A name is FAMILY/SCENARIO, with @ and what was chosen where a scenario is there for several
+/// filesystems or modes. Any part of it chooses trials in the other commands.
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*' --needs\n  zdtm-detached list 'deleted/*@ext4' --format json"

@@ -1,4 +1,5 @@
-//! From the command line to what workers run trials on: the backend, the accelerator, QEMU, the images.
+//! From the command line to what workers run trials on: the backend, the accelerator, QEMU, the
+//! images.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -36,11 +37,12 @@ pub const MEMORY_MIB: u32 = 640;
 /// What trials run on.
 #[derive(Args, Clone, Debug)]
 pub struct MachineArgs {
-    /// On what: vm, or host for namespaces on this machine's own kernel, which is fast and for subject reference only
+    /// On what: vm, or host for namespaces on this machine's own kernel, which is fast and for
+    /// subject reference only
     #[arg(long, value_name = "BACKEND", default_value = "vm", env = "ZDTM_DETACHED_BACKEND")]
     pub backend: Backend,
-    /// VMs, or agents on the host, that run at the same time [default: a VM for each core, or two agents, which often
-    /// wait for the kernel]
+    /// VMs, or agents on the host, that run at the same time
+    /// [default: a VM for each core, or two agents, which often wait for the kernel]
     #[arg(short = 'j', value_name = "VMS", env = "ZDTM_DETACHED_JOBS", value_parser = jobs)]
     pub jobs: Option<usize>,
     /// Accelerator of the VMs
@@ -79,8 +81,8 @@ impl MachineArgs {
         self.jobs.unwrap_or(cores * each).clamp(1, trials.max(1))
     }
 
-    /// The agent on the host, with blank filesystems when a program needs them and may mount them. A first one is
-    /// started: what this machine lacks is printed once, before the first trial.
+    /// The agent on the host, with blank filesystems when a program needs them and may mount them.
+    /// A first one is started: what this machine lacks is printed once, before the first trial.
     ///
     /// # Errors
     /// The agent or the images cannot be built, or this user may not make namespaces.
@@ -122,7 +124,8 @@ impl MachineArgs {
         })
     }
 
-    /// A folder for what these machines need; agents on the host need none, so that nothing of them can be left there.
+    /// A folder for what these machines need; agents on the host need none, so that nothing of them
+    /// can be left there.
     ///
     /// # Errors
     /// It cannot be made.
@@ -210,8 +213,8 @@ impl MachineArgs {
     }
 }
 
-/// Reports once what of the warm-up of a saved VM failed: the subject's doing, or that of its userland's criu where
-/// `own` is false.
+/// Reports once what of the warm-up of a saved VM failed: the subject's doing, or that of its
+/// userland's criu where `own` is false.
 fn report_cold(cold: &[String], own: bool) {
     static REPORTED: Mutex<BTreeSet<Vec<String>>> = Mutex::new(BTreeSet::new());
     let Some(first) = cold.first() else { return };

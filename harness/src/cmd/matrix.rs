@@ -37,9 +37,9 @@ const ROWS: &[[&str; 4]] = &[
 
 /// Run the catalogue with every subject, kernel, flavor and lifecycle that README offers.
 ///
-/// Each row is a run of its own, with what is known to fail, and must end as expected. It takes minutes a row; --only chooses
-/// some. The table is printed at the end, and written as a document with --write. Rows that were not run this time keep
-/// their line in the document.
+/// Each row is a run of its own, with what is known to fail, and must end as expected. It takes
+/// minutes a row; --only chooses some. The table is printed at the end, and written as a document
+/// with --write. Rows that were not run this time keep their line in the document.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +49,8 @@ Examples:
 
 Exit status: 0 every row is as expected, otherwise the worst of the rows'.")]
 pub struct MatrixArgs {
-    /// Only rows that have this word: a subject, a kernel, a flavor or a lifecycle; may be given more than once
+    /// Only rows that have this word: a subject, a kernel, a flavor or a lifecycle; may be given
+    /// more than once
     #[arg(long, value_name = "WORD")]
     pub only: Vec<String>,
     /// Scenarios, as for `run` [default: all]

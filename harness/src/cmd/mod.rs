@@ -17,6 +17,7 @@ pub mod plan;
 pub mod replay;
 pub mod report;
 pub mod run;
+mod run_reporter;
 mod saved_trial;
 pub mod select;
 pub mod selftest;
@@ -37,8 +38,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// One for each file in this folder. What a command is for stands at its arguments: a text here would hide that one in the
-/// command's own help.
+/// One for each file in this folder. What a command is for stands at its arguments: a text here
+/// would hide that one in the command's own help.
 #[allow(missing_docs, reason = "see above")]
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -1,4 +1,5 @@
-//! The options that say how results are printed: reports, colours, how much. Shared by the commands with results.
+//! The options that say how results are printed: reports, colours, how much. Shared by the commands
+//! with results.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -13,7 +14,8 @@ use crate::report::{Destination, Reporters, Wanted};
 /// Where results go and how they look.
 #[derive(Args, Clone, Debug, Default)]
 pub struct OutputArgs {
-    /// Write reports: json=FILE, html=FILE, junit=FILE, tap=FILE, github=-; separated by commas, or given more than once
+    /// Write reports: json=FILE, html=FILE, junit=FILE, tap=FILE, github=-; separated by commas, or
+    /// given more than once
     #[arg(long, value_name = "FORMAT=FILE", value_delimiter = ',')]
     pub report: Vec<Wanted>,
     /// Colours: on a terminal, always, or never
@@ -28,7 +30,8 @@ pub struct OutputArgs {
 }
 
 impl OutputArgs {
-    /// The terminal's report and the others. It goes to standard error when another report takes standard output.
+    /// The terminal's report and the others. It goes to standard error when another report takes
+    /// standard output.
     ///
     /// # Errors
     /// A report's file cannot be written.
@@ -51,7 +54,8 @@ impl OutputArgs {
 /// Where a comparison goes besides the terminal.
 pub struct Comparisons<'a>(&'a [Wanted]);
 
-/// Opens the reports of a comparison; what cannot be written is found out now and not after an hour.
+/// Opens the reports of a comparison; what cannot be written is found out now and not after an
+/// hour.
 ///
 /// # Errors
 /// [`Usage`]: a format that is for one run only, or a file that cannot be written.
@@ -77,8 +81,8 @@ impl Comparisons<'_> {
         self.0.iter().any(|wanted| wanted.to == Destination::Stdout)
     }
 
-    /// Writes the files with what there is, so that an end that nobody wanted loses nothing. What cannot
-    /// be written now is an error at the end.
+    /// Writes the files with what there is, so that an end that nobody wanted loses nothing. What
+    /// cannot be written now is an error at the end.
     pub fn write_so_far(&self, comparison: &Comparison) {
         for wanted in self.0 {
             if let (Destination::File(file), Some(text)) = (&wanted.to, comparison.in_format(wanted.format())) {

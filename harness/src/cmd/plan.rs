@@ -1,4 +1,5 @@
-//! From the command line to trials: which kernels, which subjects, which combinations; what is known about them.
+//! From the command line to trials: which kernels, which subjects, which combinations; what is
+//! known about them.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,8 @@ pub struct Axes {
     /// Namespaces of the process: ns or host; may be given more than once [default: ns]
     #[arg(long, value_parser = str::parse::<Flavor>)]
     pub flavor: Vec<Flavor>,
-    /// What is done to the process: dump-restore, leave-running or another, see --help; may be given more than once
+    /// What is done to the process: dump-restore, leave-running or another, see --help; may be
+    /// given more than once
     #[arg(long, value_parser = str::parse::<Lifecycle>, long_help = lifecycles())]
     pub lifecycle: Vec<Lifecycle>,
 }
@@ -62,7 +64,8 @@ impl Axes {
         Ok(each_once(if self.kernel.is_empty() { default } else { &self.kernel }))
     }
 
-    /// Those that were asked for; else the default one, or those that the scenario is about, where it is about others.
+    /// Those that were asked for; else the default one, or those that the scenario is about, where
+    /// it is about others.
     fn lifecycles_of(&self, scenario: &Scenario) -> Vec<Lifecycle> {
         if !self.lifecycle.is_empty() {
             return self.lifecycle.clone();

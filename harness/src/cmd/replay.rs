@@ -21,8 +21,8 @@ use crate::report::{Event, Reporter};
 
 /// Run a trial of an earlier run once more, exactly as it was.
 ///
-/// Takes the folder of artifacts that a failure names (or a file in it), or a scenario file. The program is the saved one,
-/// also when the catalogue has changed since.
+/// Takes the folder of artifacts that a failure names (or a file in it), or a scenario file. The
+/// program is the saved one, also when the catalogue has changed since.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:

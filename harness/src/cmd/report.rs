@@ -1,4 +1,5 @@
-//! `report`: saved results once more: merged, in other formats, or held against those of another run.
+//! `report`: saved results once more: merged, in other formats, or held against those of another
+//! run.
 
 use std::path::{Path, PathBuf};
 
@@ -15,13 +16,14 @@ use crate::report::{Event, Finished, Reporter, SharedAxes};
 
 /// Merge saved results, compare them, and write them in other formats.
 ///
-/// Takes what `run --report json=FILE` wrote: the shards of a run, or several runs of the same trials. A trial that
-/// passed in some results and failed in others becomes flaky; otherwise its latest result counts, and one that was never
-/// begun gives way to one that was.
+/// Takes what `run --report json=FILE` wrote: the shards of a run, or several runs of the same
+/// trials. A trial that passed in some results and failed in others becomes flaky; otherwise its
+/// latest result counts, and one that was never begun gives way to one that was.
 ///
-/// With `--against` nothing is merged: the results are compared with those of another run, in the words of `gate`. What
-/// each has only one of, its subject or its kernel, may be another one; several reports of a side are several runs of
-/// its trials. Nothing is run again, so what comes and goes shows as worse or better unless there are several.
+/// With `--against` nothing is merged: the results are compared with those of another run, in the
+/// words of `gate`. What each has only one of, its subject or its kernel, may be another one;
+/// several reports of a side are several runs of its trials. Nothing is run again, so what comes
+/// and goes shows as worse or better unless there are several.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +39,8 @@ pub struct ReportArgs {
     /// JSON reports, or folders that hold some
     #[arg(required = true, value_name = "RESULTS")]
     pub results: Vec<PathBuf>,
-    /// Compare with this JSON report, or folder of reports, as `gate` does; may be given more than once
+    /// Compare with this JSON report, or folder of reports, as `gate` does; may be given more than
+    /// once
     #[arg(long, value_name = "BASE.json")]
     pub against: Vec<PathBuf>,
     /// With --against: exit with 1 also where a trial fails in another way than before

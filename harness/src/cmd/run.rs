@@ -2,8 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
@@ -17,19 +16,18 @@ use scenarios::Scenario;
 use super::machines::MachineArgs;
 use super::output::OutputArgs;
 use super::plan::{self, Axes, KnownFailures};
+use super::run_reporter::RunReporter;
 use super::select::{NoMatch, select, select_with_controls};
 use super::share::{Share, ShareArgs};
 use crate::cache::progress;
 use crate::cache::progress::Progress;
 use crate::exit;
-use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
-use crate::judge::{Expectations, Group, Judgement, Trial};
+use crate::judge::{Expectations, Judgement, Trial};
 use crate::machine::MachineSpec;
 use crate::report::notices::say;
-use crate::report::record::digest;
 use crate::report::terminal::{Detail, Look, Terminal};
-use crate::report::{Event, Finished, Reporter, Reporters, SharedAxes, artifacts};
+use crate::report::{Event, Reporter, SharedAxes};
 use crate::run::confirm::Wanted;
 use crate::run::order::teaching_first;
 use crate::run::{News, Over, Policy, Task, Work};
@@ -43,13 +41,15 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Run scenarios: checkpoint, restore, compare.
 ///
-/// Prepares what is missing (QEMU, a kernel, the subject), starts a VM for each core, and runs every chosen scenario in every
-/// combination of kernel, subject, flavor and lifecycle. Each trial is a process that is observed, checkpointed, restored
-/// and observed again. It passes when nothing differs, or when nobody can restore it and the dump refused it cleanly.
+/// Prepares what is missing (QEMU, a kernel, the subject), starts a VM for each core, and runs
+/// every chosen scenario in every combination of kernel, subject, flavor and lifecycle. Each trial
+/// is a process that is observed, checkpointed, restored and observed again. It passes when nothing
+/// differs, or when nobody can restore it and the dump refused it cleanly.
 ///
-/// What is known to fail (scenarios/expectations.toml) is an xfail and does not fail the run. What fails otherwise is kept in
-/// a folder for `replay`, `shell` and `shrink`, and the first failure of each cause is run once more in a fresh VM. A run ends
-/// in the causes and in what came back, capability by base.
+/// What is known to fail (scenarios/expectations.toml) is an xfail and does not fail the run. What
+/// fails otherwise is kept in a folder for `replay`, `shell` and `shrink`, and the first failure of
+/// each cause is run once more in a fresh VM. A run ends in the causes and in what came back,
+/// capability by base.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -66,9 +66,11 @@ Examples:
 
 Exit status: 0 as expected, 1 something failed, 2 wrong usage, 3 infrastructure, 4 nothing ran, 130 interrupted.")]
 pub struct RunArgs {
-    /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all when none is given
+    /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all
+    /// when none is given
     pub what: Vec<String>,
-    /// The derived controls, too: the same programs without their lazy unmounts, FAMILY/NAME+visible
+    /// The derived controls, too: the same programs without their lazy unmounts,
+    /// FAMILY/NAME+visible
     #[arg(long)]
     pub visible: bool,
     /// What is tested; may be given more than once [default: debian:trixie]
@@ -96,7 +98,8 @@ pub struct RunArgs {
     /// Run each trial so often; what does not always come to the same is flaky
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
-    /// Run what fails or passes unexpectedly so often again, each time in a fresh VM; another result makes it flaky
+    /// Run what fails or passes unexpectedly so often again, each time in a fresh VM; another
+    /// result makes it flaky
     #[arg(long, value_name = "N", default_value = "1")]
     pub retries: u32,
     /// As `replay` does: the first run of a trial is its only one, and finds out as much as it can.
@@ -105,13 +108,15 @@ pub struct RunArgs {
     /// Which failures are run again: the first of each cause, or all
     #[arg(long, value_name = "WHICH", default_value = "cause")]
     pub confirm: Wanted,
-    /// Programs that may share a process and a checkpoint: a number, auto, or off; what does not pass runs alone
+    /// Programs that may share a process and a checkpoint: a number, auto, or off; what does not
+    /// pass runs alone
     #[arg(long, value_name = "N", default_value = "off", value_parser = pack)]
     pub pack: usize,
     /// Which of the trials are run
     #[command(flatten)]
     pub share: ShareArgs,
-    /// Run again whenever a scenario file, the file of known failures or the subject's program or sources change
+    /// Run again whenever a scenario file, the file of known failures or the subject's program or
+    /// sources change
     #[arg(long)]
     pub watch: bool,
     /// Folder for the artifacts of failed trials
@@ -260,86 +265,8 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
     reporter.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
 
-/// Passes the events of a run to the terminal and to the other reporters.
-struct RunReporter<'a> {
-    terminal: Terminal<Box<dyn Write>>,
-    reporters: Reporters,
-    uses: Uses<'a>,
-    keep: &'a Path,
-    /// What could not be written; the run goes on without it.
-    unwritten: Vec<String>,
-}
-
-impl<'a> RunReporter<'a> {
-    fn new(args: &'a RunArgs, expectations: &'a Expectations) -> anyhow::Result<Self> {
-        let (terminal, reporters) = args.output.open(Detail::Lines)?;
-        Ok(Self { terminal, reporters, uses: Uses::new(expectations), keep: &args.keep, unwritten: Vec::new() })
-    }
-
-    fn report(&mut self, event: &Event) -> anyhow::Result<()> {
-        if let Err(error) = self.reporters.event(event) {
-            self.unwritten(format!("writing a report: {error}"));
-        }
-        self.terminal.event(event).context("writing to the terminal")
-    }
-
-    fn unwritten(&mut self, what: String) {
-        if !self.unwritten.contains(&what) {
-            self.unwritten.push(what);
-        }
-    }
-
-    /// A trial is over; true when it failed. What failed leaves artifacts.
-    fn over(&mut self, over: Over) -> anyhow::Result<bool> {
-        let criu = over.criu.as_deref().and_then(Version::find);
-        self.uses.note(&over.task.trial, criu.as_ref(), &over.judgement);
-        let Over { task: Task { trial, scenario, .. }, judgement, report, criu, seconds, traces, .. } = over;
-        let failed = judgement.verdict.group() == Group::Failed;
-        let file = scenario.file.clone().filter(|_| trial.family.is_empty());
-        let program = scenarios::text::print_scenario(&scenario);
-        let digest = Some(digest(&program));
-        let profile = scenarios::capability::profile(&scenario.program);
-        let mut finished = Finished {
-            trial,
-            file,
-            judgement,
-            seconds,
-            artifacts: None,
-            criu,
-            program: Some(program.clone()),
-            digest,
-            profile,
-        };
-        if failed {
-            let files = traces.files();
-            let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
-            match artifacts::write(self.keep, &finished, &program, report.as_ref(), &extras) {
-                Ok(folder) => finished.artifacts = Some(folder),
-                Err(error) => self.unwritten(error.to_string()),
-            }
-        }
-        self.report(&Event::TrialFinished(Box::new(finished)))?;
-        Ok(failed)
-    }
-
-    /// The end of the run, and its exit status. Only a whole run can tell which known defects do not show any more.
-    fn end(mut self, event: &Event, whole: bool) -> anyhow::Result<u8> {
-        self.report(event)?;
-        let interrupted = crate::process::interrupt::requested();
-        let mut status = self.terminal.tally().exit_status(interrupted);
-        let whole = whole && self.terminal.tally().of("not-run") == 0;
-        for complaint in if whole { self.uses.idle() } else { Vec::new() } {
-            eprintln!("error: {complaint}");
-            status = status.max(exit::FAILED);
-        }
-        for what in &self.unwritten {
-            eprintln!("error: {what}");
-        }
-        Ok(if status == 0 && !self.unwritten.is_empty() { 3 } else { status })
-    }
-}
-
-/// Runs the tasks of one kernel; what was not begun when the run was stopped is reported as not run.
+/// Runs the tasks of one kernel; what was not begun when the run was stopped is reported as not
+/// run.
 fn run_tasks(
     args: &RunArgs,
     tasks: Vec<Task>,

@@ -1,5 +1,5 @@
-//! The trial that an argument of the command line names: one saved in a folder of artifacts, the scenario of a file, or
-//! one scenario of the catalogue.
+//! The trial that an argument of the command line names: one saved in a folder of artifacts, the
+//! scenario of a file, or one scenario of the catalogue.
 
 use std::fs;
 use std::path::{Path, PathBuf};

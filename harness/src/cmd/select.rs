@@ -9,8 +9,8 @@ use scenarios::visible::{Controls, SUFFIX, controls, is_control};
 
 use super::Usage;
 
-/// A word that chooses nothing; exit status 4. Nothing is run then, also where other words choose something: what was
-/// meant would be missing without a sign.
+/// A word that chooses nothing; exit status 4. Nothing is run then, also where other words choose
+/// something: what was meant would be missing without a sign.
 #[derive(Debug, thiserror::Error)]
 #[error("no scenario matches {word}; {}`zdtm-detached list` shows all names", instead(.near))]
 pub struct NoMatch {
@@ -28,8 +28,8 @@ const NEAR: usize = 2;
 /// How much of a word must be right for that, from 0 to 1.
 const ALIKE: f64 = 0.7;
 
-/// The scenarios that the words choose: of the catalogue by name, and files by path. A derived control is chosen by a word
-/// that names it, with `+visible`, and by no other.
+/// The scenarios that the words choose: of the catalogue by name, and files by path. A derived
+/// control is chosen by a word that names it, with `+visible`, and by no other.
 ///
 /// # Errors
 /// [`NoMatch`]; a control that there is not; a file that cannot be read or is no scenario.

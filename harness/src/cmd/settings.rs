@@ -1,8 +1,9 @@
 //! `zdtm-detached.toml`: what a user would otherwise type every time.
 //!
-//! A key is the name of an environment variable without `ZDTM_DETACHED_`, in small letters with `-`: every flag that has such
-//! a variable can stand in the file, and no other. A value becomes the flag's default, so flags come before the environment,
-//! and both before the file. A key or value that is none is refused with its place.
+//! A key is the name of an environment variable without `ZDTM_DETACHED_`, in small letters with
+//! `-`: every flag that has such a variable can stand in the file, and no other. A value becomes
+//! the flag's default, so flags come before the environment, and both before the file. A key or
+//! value that is none is refused with its place.
 //!
 //! The file lies in a folder that may be somebody else's, a checkout for instance, so it only
 //! chooses among what runs in VMs: what decides which program is executed on this machine is
@@ -155,7 +156,8 @@ fn values(flags: &[Arg], value: &Value) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// Whether a flag takes these words, in a command that has this flag alone, whatever else it goes with.
+/// Whether a flag takes these words, in a command that has this flag alone, whatever else it goes
+/// with.
 fn attempt(flag: &Arg, words: &[String]) -> Result<(), String> {
     let parser = flag.get_value_parser().clone();
     let alone = Arg::new("value").long("value").value_parser(parser).action(ArgAction::Append);
@@ -171,7 +173,8 @@ fn describe(value: &Value) -> String {
     format!("of type {}", value.type_str())
 }
 
-/// The command and those below it with these defaults. A flag that takes one value gets it only where there is one.
+/// The command and those below it with these defaults. A flag that takes one value gets it only
+/// where there is one.
 fn defaulted(command: Command, settings: &BTreeMap<String, Vec<String>>) -> Command {
     command
         .mut_args(|arg| match key(&arg).and_then(|key| settings.get(&key)) {
@@ -252,7 +255,8 @@ mod tests {
 
     #[test]
     fn the_file_does_not_change_what_goes_together() {
-        // `--durations` needs `--shard` on the command line; a file's does not stand for it, and forbids nothing.
+        // `--durations` needs `--shard` on the command line; a file's does not stand for it, and
+        // forbids nothing.
         assert!(run("shard = '1/2'", &["--resume", "r.json"]).share.shard.is_some());
         line("subject = 'reference'").unwrap().debug_assert();
     }

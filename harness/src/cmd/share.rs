@@ -15,13 +15,16 @@ use crate::run::Task;
 /// Which of the trials are run.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ShareArgs {
-    /// Run the I-th of N parts, 1/4 to 4/4: every trial is in exactly one of them, and each machine finds the same parts
+    /// Run the I-th of N parts, 1/4 to 4/4: every trial is in exactly one of them, and each machine
+    /// finds the same parts
     #[arg(long, value_name = "I/N", env = "ZDTM_DETACHED_SHARD")]
     pub shard: Option<Shard>,
-    /// JSON report whose durations balance the shards; the same for all of them [default: every trial counts the same]
+    /// JSON report whose durations balance the shards; the same for all of them
+    /// [default: every trial counts the same]
     #[arg(long, value_name = "FILE", requires = "shard")]
     pub durations: Option<PathBuf>,
-    /// JSON report of a run that was broken off: what it finished is told from there and not run again
+    /// JSON report of a run that was broken off: what it finished is told from there and not run
+    /// again
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
 }
@@ -91,8 +94,9 @@ impl ShareArgs {
 }
 
 impl Shard {
-    /// The part of the tasks, in their order. The longest first, each goes to the part that has least so far, the first
-    /// of several; so all parts take about the same time, and every machine finds the same ones.
+    /// The part of the tasks, in their order. The longest first, each goes to the part that has
+    /// least so far, the first of several; so all parts take about the same time, and every machine
+    /// finds the same ones.
     fn of(self, tasks: Vec<Task>, durations: &HashMap<String, f64>) -> Vec<Task> {
         let usual = match durations.len() {
             0 => 1.0,

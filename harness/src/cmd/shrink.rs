@@ -1,5 +1,5 @@
-//! `shrink`: from a scenario that fails to a short one that fails in the same way. What is proposed is the business of
-//! `scenarios::shrink`; here each proposal is run.
+//! `shrink`: from a scenario that fails to a short one that fails in the same way. What is proposed
+//! is the business of `scenarios::shrink`; here each proposal is run.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -36,8 +36,9 @@ const ASSERTION_ROUNDS: usize = 3;
 
 /// Find a short program that fails in the same way as a scenario.
 ///
-/// Leaves out steps and simplifies arguments as long as the kind of the failure, what differs first and in which comparison
-/// stay the same. Candidates run in a warm VM, the result once more in a fresh one.
+/// Leaves out steps and simplifies arguments as long as the kind of the failure, what differs first
+/// and in which comparison stay the same. Candidates run in a warm VM, the result once more in a
+/// fresh one.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -165,8 +166,8 @@ impl Rig<'_> {
         })
     }
 
-    /// Runs the scenario as it is, then smaller ones, as long as the budget lasts: the smallest, what it shows, and how many
-    /// were run. Or the exit status where there is nothing to shrink.
+    /// Runs the scenario as it is, then smaller ones, as long as the budget lasts: the smallest,
+    /// what it shows, and how many were run. Or the exit status where there is nothing to shrink.
     fn look(
         &self,
         run: &mut dyn FnMut(&Program) -> Option<Over>,
@@ -203,8 +204,8 @@ impl Rig<'_> {
         Ok((shrinker.best().clone(), wanted, tried))
     }
 
-    /// The program with assertions that hold: of the scenario's own those that are left, and what the model predicts. None where
-    /// it does not show any more what it must.
+    /// The program with assertions that hold: of the scenario's own those that are left, and what
+    /// the model predicts. None where it does not show any more what it must.
     fn asserted(
         &self,
         run: &mut dyn FnMut(&Program) -> Option<Over>,
@@ -227,7 +228,8 @@ impl Rig<'_> {
         None
     }
 
-    /// A worker with a machine of its own for as long as `work` lasts. It is given a way to run a program once.
+    /// A worker with a machine of its own for as long as `work` lasts. It is given a way to run a
+    /// program once.
     fn with_worker<T>(&self, work: impl FnOnce(&mut dyn FnMut(&Program) -> Option<Over>) -> T) -> T {
         let (queue, stop) = (Mutex::new(VecDeque::new()), AtomicBool::new(false));
         // What is looked for is what is expected here: the machine may serve the next candidate.

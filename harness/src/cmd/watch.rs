@@ -1,7 +1,8 @@
 //! `run --watch`: the same run again whenever something that it is made of changes.
 //!
-//! What is watched: the scenario files, or the whole catalogue, the file of known failures, and the subject's program or
-//! sources. The kernel tells of changes (inotify(7)); one that comes while a run is under way starts the next.
+//! What is watched: the scenario files, or the whole catalogue, the file of known failures, and the
+//! subject's program or sources. The kernel tells of changes (inotify(7)); one that comes while a
+//! run is under way starts the next.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,13 +18,15 @@ use crate::process::interrupt;
 use crate::subject::Subject;
 use crate::subject::criu::Tree;
 
-/// After a change others follow: an editor writes several files, a build many. So long it must be quiet, in milliseconds.
+/// After a change others follow: an editor writes several files, a build many. So long it must be
+/// quiet, in milliseconds.
 const QUIET_MS: u16 = 100;
 
 /// Runs until the user has enough; the exit status of an interrupted run.
 ///
 /// # Errors
-/// What cannot be watched, or keeps any trial from running. A mistake in a file is printed; then the next change is waited for.
+/// What cannot be watched, or keeps any trial from running. A mistake in a file is printed; then
+/// the next change is waited for.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     interrupt::install().context("installing the signal handlers")?;
     let watch = Watch::of(args)?;
@@ -73,7 +76,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// A folder with all that is below it; a file by its folder, since editors put a new file in its place.
+    /// A folder with all that is below it; a file by its folder, since editors put a new file in
+    /// its place.
     fn add(&mut self, path: &Path) -> anyhow::Result<()> {
         if path.is_dir() {
             self.folder(path)?;

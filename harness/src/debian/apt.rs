@@ -1,11 +1,12 @@
-//! A private apt: reads any Debian suite, resolves what a package needs, downloads and unpacks it, without root and
-//! without touching the system's own package state.
+//! A private apt: reads any Debian suite, resolves what a package needs, downloads and unpacks it,
+//! without root and without touching the system's own package state.
 //!
-//! The host's configuration stays in force where it says how to reach a mirror (proxies, credentials, retries); what
-//! says where state lives, which sources there are, and which hooks run is replaced. The private settings go into a
-//! file and not into `-o` options, because only a file can clear a list, such as the hooks of `apt-get update`.
-//! Trust is apt's own: the suite's signed Release, its index, the hash of each package; each package's hash is
-//! compared once more after the download.
+//! The host's configuration stays in force where it says how to reach a mirror (proxies,
+//! credentials, retries); what says where state lives, which sources there are, and which hooks run
+//! is replaced. The private settings go into a file and not into `-o` options, because only a file
+//! can clear a list, such as the hooks of `apt-get update`. Trust is apt's own: the suite's signed
+//! Release, its index, the hash of each package; each package's hash is compared once more after
+//! the download.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,8 +36,8 @@ pub(crate) struct Deb {
 }
 
 impl Apt {
-    /// Prepares an apt for these suites: package lists in `lists`, which lasts, everything else in `scratch`, which
-    /// is gone when the image is built.
+    /// Prepares an apt for these suites: package lists in `lists`, which lasts, everything else in
+    /// `scratch`, which is gone when the image is built.
     pub(crate) fn new(lists: &Path, scratch: &Path, suites: &[String], archive: &Archive) -> Result<Apt, ImageError> {
         Apt::with_sources(lists, scratch, suites, archive, &archive.sources(suites))
     }
@@ -117,7 +118,8 @@ impl Apt {
         Ok(())
     }
 
-    /// Downloads a source package, or its upstream tarball alone, into a directory; the hashes stand in the signed index.
+    /// Downloads a source package, or its upstream tarball alone, into a directory; the hashes
+    /// stand in the signed index.
     pub(crate) fn source(&self, package: &str, upstream_only: bool, directory: &Path) -> Result<(), ImageError> {
         std::fs::create_dir_all(directory).map_err(at("create", directory))?;
         let what = format!("downloading the sources of {package} in {} from {}", self.suites(), self.mirror);
@@ -139,8 +141,8 @@ impl Apt {
     }
 }
 
-/// Unpacks downloaded packages into `root` and merges `/usr`: packages of any suite then end up below `usr/`, and
-/// absolute links of one package find the files of another.
+/// Unpacks downloaded packages into `root` and merges `/usr`: packages of any suite then end up
+/// below `usr/`, and absolute links of one package find the files of another.
 pub(crate) fn unpack(debs: &[Deb], directory: &Path, root: &Path) -> Result<(), ImageError> {
     std::fs::create_dir_all(root).map_err(at("create", root))?;
     for deb in debs {
@@ -159,7 +161,8 @@ pub(crate) fn unpack(debs: &[Deb], directory: &Path, root: &Path) -> Result<(), 
     Ok(())
 }
 
-/// Moves what is in a directory into another one, directory by directory, and removes it; nothing when it is not there.
+/// Moves what is in a directory into another one, directory by directory, and removes it; nothing
+/// when it is not there.
 fn merge(from: &Path, to: &Path) -> Result<(), ImageError> {
     if !from.is_dir() {
         return Ok(());
@@ -223,7 +226,8 @@ fn quotable(path: &Path) -> Result<String, ImageError> {
     })
 }
 
-/// A line of `--print-uris`: `'URI' NAME_VERSION_ARCHITECTURE.deb SIZE SHA256:HASH`, with `%3a` for `:` in the name.
+/// A line of `--print-uris`: `'URI' NAME_VERSION_ARCHITECTURE.deb SIZE SHA256:HASH`, with `%3a` for
+/// `:` in the name.
 fn parse_uri_line(line: &str) -> Option<Deb> {
     let mut fields = line.strip_prefix('\'')?.split_once("' ")?.1.split(' ');
     let file = fields.next()?.to_owned();

@@ -1,6 +1,8 @@
-//! Where packages come from, and the keys that prove it: the mirror that the host's own apt uses, and Debian's keyring.
+//! Where packages come from, and the keys that prove it: the mirror that the host's own apt uses,
+//! and Debian's keyring.
 //!
-//! No mirror's name stands in the project; whoever cloned it has one configured already, or names one.
+//! No mirror's name stands in the project; whoever cloned it has one configured already, or names
+//! one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,7 +39,8 @@ impl Archive {
         Ok(Archive { mirror, keyring })
     }
 
-    /// Lines for a source list: these suites, the main component, binary packages for amd64 and nothing else.
+    /// Lines for a source list: these suites, the main component, binary packages for amd64 and
+    /// nothing else.
     pub(crate) fn sources(&self, suites: &[String]) -> String {
         self.lines(suites, "deb [arch=amd64 lang=none target=Packages")
     }
@@ -87,7 +90,8 @@ fn host_mirror() -> Result<String, ImageError> {
     })
 }
 
-/// The main archive's address: by what its Release file says, or, where none was fetched yet, by its path.
+/// The main archive's address: by what its Release file says, or, where none was fetched yet, by
+/// its path.
 fn choose(listing: &str) -> Option<String> {
     let sources = || listing.lines().filter_map(|line| line.split_once('|').zip(line.rsplit_once('|')));
     let usable = |uri: &str| !uri.is_empty() && !uri.starts_with("cdrom:");

@@ -1,4 +1,5 @@
-//! From package names to an unpacked tree: the part that QEMU, kernels and userlands have in common.
+//! From package names to an unpacked tree: the part that QEMU, kernels and userlands have in
+//! common.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,8 @@ impl Source {
         Source { mirror, keyring, updated: Mutex::default() }
     }
 
-    /// Downloads and unpacks what is ordered into `work`; none when the build record of a former build has the same packages.
+    /// Downloads and unpacks what is ordered into `work`; none when the build record of a former
+    /// build has the same packages.
     pub(crate) fn fetch(
         &self,
         cache: &Cache,
@@ -84,7 +86,8 @@ impl Source {
 }
 
 impl Source {
-    /// Downloads a source package into a directory; its upstream tarball alone where the mirror has no more.
+    /// Downloads a source package into a directory; its upstream tarball alone where the mirror has
+    /// no more.
     pub(crate) fn fetch_source(
         &self,
         cache: &Cache,
@@ -106,7 +109,8 @@ impl Source {
         let Err(error) = doing(progress, &text, || apt.source(package, false, &downloads)) else {
             return Ok(downloads);
         };
-        // Some mirrors have pruned what is Debian's own; what upstream released is worth having alone.
+        // Some mirrors have pruned what is Debian's own; what upstream released is worth having
+        // alone.
         match apt.source(package, true, &downloads) {
             Ok(()) => {
                 let text = format!("source {package}: upstream's release without Debian's patches: {error}");

@@ -1,8 +1,9 @@
 //! `/etc/ld.so.cache`: where the dynamic loader of this system finds libraries by name.
 //!
-//! The format is glibc's (`elf/cache.c`, `sysdeps/generic/dl-cache.h`): a header of 48 bytes, an entry of 24 bytes for
-//! each library, then the strings, whose offsets count from the header. Older systems put a table of a former format
-//! in front. Entries for certain processors only (`glibc-hwcaps`) are passed over: the guest's is another one.
+//! The format is glibc's (`elf/cache.c`, `sysdeps/generic/dl-cache.h`): a header of 48 bytes, an
+//! entry of 24 bytes for each library, then the strings, whose offsets count from the header. Older
+//! systems put a table of a former format in front. Entries for certain processors only
+//! (`glibc-hwcaps`) are passed over: the guest's is another one.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +18,8 @@ const ENTRY: usize = 24;
 /// `FLAG_X8664_LIB64 | FLAG_ELF_LIBC6`: a library for amd64 and today's C library.
 const AMD64: u32 = 0x0303;
 
-/// The path of each library by its name; empty for what is no such file. The first entry of a name counts.
+/// The path of each library by its name; empty for what is no such file. The first entry of a name
+/// counts.
 pub(crate) fn parse(bytes: &[u8]) -> BTreeMap<String, PathBuf> {
     let start = bytes.windows(MAGIC.len()).position(|window| window == MAGIC);
     start.and_then(|start| entries(&bytes[start..])).unwrap_or_default()

@@ -1,11 +1,13 @@
-//! Which files a program needs to start: its ELF interpreter and, transitively, the libraries of its `DT_NEEDED`
-//! entries. Used for the userland's binaries, for QEMU, and for programs built on the host that go into a guest.
+//! Which files a program needs to start: its ELF interpreter and, transitively, the libraries of
+//! its `DT_NEEDED` entries. Used for the userland's binaries, for QEMU, and for programs built on
+//! the host that go into a guest.
 //!
-//! The search is that of ld.so(8): `DT_RPATH` or `DT_RUNPATH`, `LD_LIBRARY_PATH` between the two, then `ld.so.cache` where
-//! there is one (`ld_cache`), then the given directories in order. Not for what a program opens with dlopen(3): nothing in the file says so.
+//! The search is that of ld.so(8): `DT_RPATH` or `DT_RUNPATH`, `LD_LIBRARY_PATH` between the two,
+//! then `ld.so.cache` where there is one (`ld_cache`), then the given directories in order. Not for
+//! what a program opens with dlopen(3): nothing in the file says so.
 //!
-//! Symbolic links are resolved inside the root that is searched, never on the host, so a tree unpacked from packages
-//! can be walked without chroot(2).
+//! Symbolic links are resolved inside the root that is searched, never on the host, so a tree
+//! unpacked from packages can be walked without chroot(2).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsStr;
@@ -114,8 +116,8 @@ struct Todo {
 
 /// Everything that the files need, themselves included, each path once, sorted by path.
 ///
-/// `root` is the directory that stands for `/`, `files` and `library_directories` are relative to it. A script or a
-/// static program needs nothing but itself.
+/// `root` is the directory that stands for `/`, `files` and `library_directories` are relative to
+/// it. A script or a static program needs nothing but itself.
 ///
 /// # Errors
 /// A file or library that is missing (named, with who needs it), unreadable or broken.
@@ -132,7 +134,8 @@ pub fn walk(
     }
 }
 
-/// The same for a root with an `ld.so.cache`, and with everything that is missing and not only the first.
+/// The same for a root with an `ld.so.cache`, and with everything that is missing and not only the
+/// first.
 ///
 /// # Errors
 /// A file that is missing, unreadable or broken.
@@ -147,7 +150,8 @@ pub fn search(root: &Path, files: &[impl AsRef<Path>], places: &Places) -> Resul
     search_from(root, start.collect::<Result<_, _>>()?, places)
 }
 
-/// The same for files that need not be in the root: the path that each would have there, and where it is.
+/// The same for files that need not be in the root: the path that each would have there, and where
+/// it is.
 ///
 /// # Errors
 /// A file that is missing, unreadable or broken.
@@ -198,8 +202,8 @@ fn words<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> String {
     paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The directories that a file itself names for its libraries, and what those below it inherit: a `DT_RUNPATH` makes
-/// every `DT_RPATH` void, its own and the inherited ones.
+/// The directories that a file itself names for its libraries, and what those below it inherit: a
+/// `DT_RUNPATH` makes every `DT_RPATH` void, its own and the inherited ones.
 fn order(links: &Links, path: &Path, inherited: Vec<PathBuf>, places: &Places) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let lib = places.directories.first().cloned().unwrap_or_default();
     if !links.run_path.is_empty() {
@@ -235,7 +239,8 @@ fn is_for_amd64(path: &Path) -> bool {
     read.is_err() || !head.starts_with(&elf::ELFMAG) || (head[4] == elf::ELFCLASS64.0 && head[18..] == [62, 0])
 }
 
-/// The regular file that a path inside `root` leads to; symbolic links, absolute ones too, stay inside.
+/// The regular file that a path inside `root` leads to; symbolic links, absolute ones too, stay
+/// inside.
 pub fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
     /// ELOOP's limit on Linux, path_resolution(7).
     const LINKS: usize = 40;
@@ -279,8 +284,8 @@ fn relative(path: &Path) -> PathBuf {
     path.strip_prefix("/").unwrap_or(path).to_path_buf()
 }
 
-/// A run path as directories relative to the root; `$ORIGIN` is the directory of the file that has it, `$LIB` the first
-/// directory for libraries (ld.so(8)).
+/// A run path as directories relative to the root; `$ORIGIN` is the directory of the file that has
+/// it, `$LIB` the first directory for libraries (ld.so(8)).
 fn run_path(run_path: &str, file: &Path, lib: &Path) -> Vec<PathBuf> {
     let origin = file.parent().unwrap_or(Path::new("")).display().to_string();
     let lib = lib.display().to_string();

@@ -1,7 +1,9 @@
-//! Findings: what the tests have shown about CRIU, each a bug report in `docs/findings/` that a command checks again.
+//! Findings: what the tests have shown about CRIU, each a bug report in `docs/findings/` that a
+//! command checks again.
 //!
-//! A finding is a Markdown file, `NNN-name.md`: a title, what identifies the failure, the smallest program, and what is
-//! known of the cause. `finding new` makes one of a failed trial, `finding check` runs its program again.
+//! A finding is a Markdown file, `NNN-name.md`: a title, what identifies the failure, the smallest
+//! program, and what is known of the cause. `finding new` makes one of a failed trial,
+//! `finding check` runs its program again.
 //!
 //! - [`text`]: the file's form
 //! - [`index`]: all of them as a table, by what they cost

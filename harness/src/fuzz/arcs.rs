@@ -1,8 +1,10 @@
-//! Coverage: the branches that criu took, where the subject was built to count them (`src:DIR+coverage`). A program that has a
-//! new one taken is as interesting as one that has criu log a new line.
+//! Coverage: the branches that criu took, where the subject was built to count them
+//! (`src:DIR+coverage`). A program that has a new one taken is as interesting as one that has criu
+//! log a new line.
 //!
-//! Whether an arc was taken counts, not how often: a pack of thirty programs takes each some other number of times, and every
-//! pack would be new. What hangs on the time or on the order of processes is rare in criu and new only once.
+//! Whether an arc was taken counts, not how often: a pack of thirty programs takes each some other
+//! number of times, and every pack would be new. What hangs on the time or on the order of
+//! processes is rare in criu and new only once.
 
 use std::collections::BTreeSet;
 

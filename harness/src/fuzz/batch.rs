@@ -11,12 +11,13 @@ use super::learn::{Avoid, Needs};
 use super::risk::HIGH;
 use super::sides::Planned;
 
-/// What is done to the process of a program: now and then the others of these, which tell whether a dump leaves alone what
-/// goes on, and whether three times is as good as once.
+/// What is done to the process of a program: now and then the others of these, which tell whether a
+/// dump leaves alone what goes on, and whether three times is as good as once.
 const LIFECYCLES: [Lifecycle; 3] = [Lifecycle::DumpRestore, Lifecycle::LeaveRunning, Lifecycle::ThreeTimes];
 /// Of programs that may well fail one in so many is run all the same.
 const RISKY: u64 = 32;
-/// For each program of a batch so many are drawn at most, to find enough that are not likely to fail.
+/// For each program of a batch so many are drawn at most, to find enough that are not likely to
+/// fail.
 const DRAWN: usize = 2;
 /// They are drawn in parts of so many; after one in which all are likely to fail no more are drawn.
 const PART: usize = 16;
@@ -39,8 +40,9 @@ impl Batch {
 }
 
 impl Campaign<'_> {
-    /// The next programs; none at the end. Every second one has parents, as soon as there are some. Nearly all are drawn without
-    /// what is known to be broken; as often as a full batch one may have it, alone.
+    /// The next programs; none at the end. Every second one has parents, as soon as there are some.
+    /// Nearly all are drawn without what is known to be broken; as often as a full batch one may
+    /// have it, alone.
     pub(super) fn draw(&self, size: usize) -> Option<Batch> {
         if let Some(every) = self.settings.every {
             let plan = |(number, program)| self.plan(number, program);
@@ -91,7 +93,8 @@ impl Campaign<'_> {
         Some(batch).filter(|batch| !batch.is_empty())
     }
 
-    /// The seed, and numbers of programs that nobody has drawn yet, with two parents for every second one.
+    /// The seed, and numbers of programs that nobody has drawn yet, with two parents for every
+    /// second one.
     fn next(&self, count: usize) -> (u64, Vec<(u64, draw::Parents)>) {
         let mut shared = self.lock();
         let left = self.settings.programs.map_or(u64::MAX, |all| all.saturating_sub(shared.state.next));
@@ -118,8 +121,8 @@ impl Campaign<'_> {
     }
 }
 
-/// How many of those at risk, the least first, come along with `safe` others where `enough` would do; one in any case where there
-/// are no others.
+/// How many of those at risk, the least first, come along with `safe` others where `enough` would
+/// do; one in any case where there are no others.
 fn fill(risks: impl Iterator<Item = f32>, enough: usize, safe: usize) -> usize {
     let mut expected = 0.0;
     let bearable = |risk: &f32| {

@@ -95,7 +95,8 @@ impl Buckets {
         self.all.is_empty()
     }
 
-    /// Writes each finding as a scenario file, ready for the catalogue; files that are the same stay untouched.
+    /// Writes each finding as a scenario file, ready for the catalogue; files that are the same
+    /// stay untouched.
     ///
     /// # Errors
     /// A file that cannot be written.

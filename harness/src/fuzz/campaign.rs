@@ -1,5 +1,5 @@
-//! The loop of a campaign: draw, run, file, save. Each worker has a machine of its own; what they share is behind one lock,
-//! which nobody holds while something runs.
+//! The loop of a campaign: draw, run, file, save. Each worker has a machine of its own; what they
+//! share is behind one lock, which nobody holds while something runs.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -221,7 +221,8 @@ impl<'a> Campaign<'a> {
             shared.state.flaky += 1;
         }
         let is_known = matches!(over.judgement.verdict, Verdict::Xfail(_)) && finding(over).is_some();
-        // What is wrong with a program alone costs its pack nothing. What crashes is never expected, and costs most.
+        // What is wrong with a program alone costs its pack nothing. What crashes is never
+        // expected, and costs most.
         let breaks = match over.judgement.verdict {
             Verdict::Xfail(kind) => is_known && kind.is_of_the_whole(),
             Verdict::Fail(kind) => kind.is_of_the_whole(),
@@ -262,8 +263,9 @@ impl<'a> Campaign<'a> {
         Some(Failure { signature, outcome })
     }
 
-    /// What the rule of one cause is to know of a program: nothing of those that nobody can restore, of ordinary files where they
-    /// are only by the way, and of causes that the campaign is to go past.
+    /// What the rule of one cause is to know of a program: nothing of those that nobody can
+    /// restore, of ordinary files where they are only by the way, and of causes that the campaign
+    /// is to go past.
     fn note_for_one_cause(&self, all: &mut OneCause, program: &Program, signature: Option<Signature>) {
         let needs = Needs::of(program);
         let is_wanted = needs.is_detached() || self.settings.wanted.controls;
@@ -286,7 +288,8 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// Files a failure, unless the reference engine says that nobody can do it; the first of its kind is made smaller.
+    /// Files a failure, unless the reference engine says that nobody can do it; the first of its
+    /// kind is made smaller.
     fn look_into(&self, sides: &mut Sides<'_>, Failure { signature, outcome }: Failure) {
         let over = &outcome.over;
         let refused = !self.settings.differential && over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
@@ -312,7 +315,8 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// The campaign is over: nobody looks into it any more. What nobody may be able to restore is left out, unless somebody could.
+    /// The campaign is over: nobody looks into it any more. What nobody may be able to restore is
+    /// left out, unless somebody could.
     fn file_as_it_is(&self, Failure { signature, outcome }: Failure) {
         let is_refused = outcome.over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
         if self.settings.differential || !is_refused {

@@ -1,7 +1,9 @@
-//! Which programs a campaign runs: the N-th of a seed is always the same, as long as the corpus is, and what was learnt.
+//! Which programs a campaign runs: the N-th of a seed is always the same, as long as the corpus is,
+//! and what was learnt.
 //!
-//! What is known to be broken ([`super::learn`]) is taken out of a program that has it: a step at a time is left out, and what
-//! hangs on it, until one is found without which the program is of use and needs nothing that is broken.
+//! What is known to be broken ([`super::learn`]) is taken out of a program that has it: a step at a
+//! time is left out, and what hangs on it, until one is found without which the program is of use
+//! and needs nothing that is broken.
 
 use std::ops::Range;
 
@@ -14,15 +16,18 @@ use super::learn::{Avoid, Needs};
 
 /// How many bytes a program is drawn from.
 const BYTES: usize = 4096;
-/// So many of 256 may be as long as the limits allow; the others have no more than `SHORT` steps and what ends them.
+/// So many of 256 may be as long as the limits allow; the others have no more than `SHORT` steps
+/// and what ends them.
 const LONG: u8 = 32;
 const SHORT: usize = 14;
-/// So many of 256 hold nothing that is detached, and so many may hold what nobody can restore: the latter run alone.
+/// So many of 256 hold nothing that is detached, and so many may hold what nobody can restore: the
+/// latter run alone.
 const VISIBLE: u8 = 12;
 const LOST: u8 = 4;
 /// What is in memory.
 const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
-/// A program that is no use is drawn again so often; the later ones have no parents, which may all have what is broken.
+/// A program that is no use is drawn again so often; the later ones have no parents, which may all
+/// have what is broken.
 const TRIES: usize = 20;
 const TRIES_WITH_PARENTS: usize = 8;
 
@@ -33,9 +38,11 @@ pub struct Wanted {
     pub limits: Limits,
     /// So many of 256 programs may use disks, which few can at a time.
     pub disks: u8,
-    /// So many of 256 programs may have filesystems in memory, which criu saves with the help of three programs each.
+    /// So many of 256 programs may have filesystems in memory, which criu saves with the help of
+    /// three programs each.
     pub memory: u16,
-    /// So many of 256 programs may need a process of their own, in which a program takes ten times as long as among others.
+    /// So many of 256 programs may need a process of their own, in which a program takes ten times
+    /// as long as among others.
     pub alone: u8,
     /// Nothing is on a detached mount: what a criu can restore that knows nothing of them.
     pub controls: bool,
@@ -52,8 +59,8 @@ pub fn parents(seed: u64, numbers: Range<u64>, corpus: &[Program]) -> Vec<(u64, 
     numbers.map(|number| (number, pair(&mut random))).collect()
 }
 
-/// The program with this number, from nothing or from two earlier ones, without what is broken; none when nothing of use came in
-/// a few tries.
+/// The program with this number, from nothing or from two earlier ones, without what is broken;
+/// none when nothing of use came in a few tries.
 pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted, avoid: &Avoid) -> Option<Program> {
     let mut random = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut bytes = [0; BYTES];
@@ -93,7 +100,8 @@ pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted, avoid
     None
 }
 
-/// A program with so many broken words, without them: without a step and what hangs on it, or without two.
+/// A program with so many broken words, without them: without a step and what hangs on it, or
+/// without two.
 fn mended(
     program: &Program,
     hits: usize,

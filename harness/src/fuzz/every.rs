@@ -1,8 +1,10 @@
-//! Every program up to a depth, instead of programs that are drawn: which ones there are, and which of them have run.
+//! Every program up to a depth, instead of programs that are drawn: which ones there are, and which
+//! of them have run.
 //!
-//! A program's number is its place among those that are of use. Programs are not stored: a campaign that goes on
-//! goes through the numbers once more, which takes a small part of the time that running them took. Which numbers were handed
-//! out and have not come back is a part of the state, so that none is left out, whenever the campaign ends.
+//! A program's number is its place among those that are of use. Programs are not stored: a campaign
+//! that goes on goes through the numbers once more, which takes a small part of the time that
+//! running them took. Which numbers were handed out and have not come back is a part of the state,
+//! so that none is left out, whenever the campaign ends.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -57,7 +59,8 @@ struct Shared {
     programs: Exhaustive,
     /// The number of the program that `programs` gives next.
     at: u64,
-    /// Programs with smaller numbers were handed out in an earlier run, and `again` are those of them that are to run again.
+    /// Programs with smaller numbers were handed out in an earlier run, and `again` are those of
+    /// them that are to run again.
     begin: u64,
     again: BTreeSet<u64>,
     progress: Progress,
@@ -70,7 +73,8 @@ impl fmt::Debug for Every {
 }
 
 impl Every {
-    /// Those with up to `depth` steps that have not run yet in the campaign of this state; at most as many as `programs` says.
+    /// Those with up to `depth` steps that have not run yet in the campaign of this state; at most
+    /// as many as `programs` says.
     pub fn new(depth: usize, wanted: Wanted, programs: Option<u64>, state: &mut State) -> Self {
         let progress = state.every.get_or_insert_with(|| Progress { depth, ..Progress::default() });
         if progress.total.is_none() && state.next == 0 {
@@ -82,7 +86,8 @@ impl Every {
         Every { wanted, end: programs.unwrap_or(u64::MAX), shared: Mutex::new(shared) }
     }
 
-    /// The next ones with their numbers, no more than `most`; none when all were handed out, or it is over.
+    /// The next ones with their numbers, no more than `most`; none when all were handed out, or it
+    /// is over.
     pub fn take(&self, most: usize, over: &AtomicBool) -> Vec<(u64, Program)> {
         let is_over = || over.load(Ordering::Relaxed) || crate::process::interrupt::requested();
         let mut shared = self.lock();
@@ -160,7 +165,8 @@ mod tests {
         let over = AtomicBool::new(false);
         while state.every.as_ref().is_none_or(|every| every.total != Some(every.done(state.next))) {
             let every = Every::new(4, wanted(), None, &mut state);
-            // Two workers, each with a batch; one of them comes back, the other is killed in the middle of it.
+            // Two workers, each with a batch; one of them comes back, the other is killed in the
+            // middle of it.
             let (one, other) = (every.take(5, &over), every.take(7, &over));
             for (number, program) in one.iter().chain(&other[..other.len().min(2)]) {
                 ran.push((*number, program.clone()));

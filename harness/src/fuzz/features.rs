@@ -1,8 +1,8 @@
 //! What is interesting: something that no program of the campaign has shown before.
 //!
-//! A feature is a line of criu's log without what changes, an error name, a kind of verdict, or
-//! a state of the model: what sort of object on what sort of mount, deleted or not, shared with what. Branches of a criu that
-//! counts them are kept apart, in [`super::arcs`].
+//! A feature is a line of criu's log without what changes, an error name, a kind of verdict, or a
+//! state of the model: what sort of object on what sort of mount, deleted or not, shared with what.
+//! Branches of a criu that counts them are kept apart, in [`super::arcs`].
 
 use std::collections::BTreeSet;
 

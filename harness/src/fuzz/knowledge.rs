@@ -1,4 +1,5 @@
-//! What a campaign has learnt of its subject: which capabilities are broken, and which spellings are at risk besides.
+//! What a campaign has learnt of its subject: which capabilities are broken, and which spellings
+//! are at risk besides.
 
 use std::collections::VecDeque;
 
@@ -38,7 +39,8 @@ impl Knowledge {
         self.risk.probability(&Traits::of(program))
     }
 
-    /// A program failed or passed. One that `breaks` failed as a whole, in a way that is filed or crashes.
+    /// A program failed or passed. One that `breaks` failed as a whole, in a way that is filed or
+    /// crashes.
     pub(super) fn note(&mut self, program: &Program, failed: bool, breaks: bool) {
         let (needs, traits) = (Needs::of(program), Traits::of(program));
         let changed = self.learned.note(needs, failed);

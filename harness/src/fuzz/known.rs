@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::judge::{FailureKind, Judgement, Signature, Verdict};
 
-/// Failures that were found before. A run takes them as expected, so that they cost no more than a pass: neither a
-/// confirmation nor a fresh machine nor a pack that is split.
+/// Failures that were found before. A run takes them as expected, so that they cost no more than a
+/// pass: neither a confirmation nor a fresh machine nor a pack that is split.
 #[derive(Debug, Default)]
 pub struct KnownFailures(Mutex<BTreeSet<Signature>>);
 

@@ -1,12 +1,14 @@
 //! Which capabilities the subject lacks, learnt from the programs of a campaign.
 //!
-//! A program counts by what it needs ([`scenarios::capability`]): a base and capabilities. Where most programs that need one
-//! word fail, or most that need two, the words are *broken*, and the campaign draws programs without them ([`super::draw`]). A
-//! broken word costs time, since a program that fails takes its pack along, and it hides what else is wrong with the
-//! same program. Now and then a program with broken words runs all the same, alone, so that a wrong conclusion is given up.
+//! A program counts by what it needs ([`scenarios::capability`]): a base and capabilities. Where
+//! most programs that need one word fail, or most that need two, the words are *broken*, and the
+//! campaign draws programs without them ([`super::draw`]). A broken word costs time, since a
+//! program that fails takes its pack along, and it hides what else is wrong with the same program.
+//! Now and then a program with broken words runs all the same, alone, so that a wrong conclusion is
+//! given up.
 //!
-//! What no word explains is left to [`super::risk`], which knows how programs are spelled. Nothing of this is saved: a campaign
-//! that goes on learns it again from its first programs.
+//! What no word explains is left to [`super::risk`], which knows how programs are spelled. Nothing
+//! of this is saved: a campaign that goes on learns it again from its first programs.
 
 use std::collections::BTreeMap;
 
@@ -20,13 +22,14 @@ const FEWEST: u32 = 3;
 const TIMES: u32 = 4;
 /// Nothing is concluded from fewer programs.
 const ENOUGH: u32 = 24;
-/// As long as none has passed, so many are needed: what is broken is not told from what they all have.
+/// As long as none has passed, so many are needed: what is broken is not told from what they all
+/// have.
 const ENOUGH_WITHOUT_A_PASS: u32 = 60;
 /// No more different needs are remembered.
 const NEEDS: usize = 4096;
 
-/// Of a program with a detached mount of the filesystem that all programs of its process share. Several of them in one process
-/// need a second mount, which none needs by itself.
+/// Of a program with a detached mount of the filesystem that all programs of its process share.
+/// Several of them in one process need a second mount, which none needs by itself.
 const SHARED: Mask = Mask(1 << 63);
 
 /// What a program needs, a bit for each word.
@@ -173,7 +176,8 @@ impl Evidence {
         broken
     }
 
-    /// Takes the best candidate, and what it explains from what is left, as long as there is a good one.
+    /// Takes the best candidate, and what it explains from what is left, as long as there is a good
+    /// one.
     fn cover(&self, candidates: &[Mask], left: &mut Vec<(Mask, u32)>, broken: &mut Vec<Mask>) {
         let passed = |candidate: Mask| -> u32 {
             self.counts.iter().filter(|(mask, _)| mask.has(candidate)).map(|(_, count)| count.passed).sum()
@@ -188,7 +192,8 @@ impl Evidence {
             };
             let scored = candidates.iter().map(|&(one, passed)| (one, failed(one), TIMES * passed));
             let good = scored.filter(|(_, failed, passed)| *failed >= FEWEST && failed >= passed);
-            // Of several that explain the same the first: what comes with another word stands behind it.
+            // Of several that explain the same the first: what comes with another word stands
+            // behind it.
             let best = good.min_by_key(|(one, failed, passed)| (passed.wrapping_sub(*failed) as i32, *one));
             let Some((best, ..)) = best else { return };
             broken.push(best);
@@ -234,7 +239,8 @@ mod tests {
         move |profile| profile.is_detached() && profile.has(word)
     }
 
-    /// A campaign of so many programs against a subject that fails where it is said; all that were drawn.
+    /// A campaign of so many programs against a subject that fails where it is said; all that were
+    /// drawn.
     fn campaign(count: u64, fails: impl Fn(&Profile) -> bool) -> (Learned, Vec<Profile>) {
         let (mut learned, mut drawn) = (Learned::default(), Vec::new());
         for number in 0..count {

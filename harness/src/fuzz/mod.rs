@@ -1,14 +1,16 @@
 //! Campaigns: programs that nobody wrote, for hours, unattended.
 //!
-//! Programs are drawn with the model at hand ([`scenarios::live`]), or made from earlier ones that showed something new; they
-//! run in packs. A failure that comes again in a fresh machine is filed by its [`Signature`](crate::judge::Signature); the first of each is made
-//! as small as it gets. After every batch all is on disk.
+//! Programs are drawn with the model at hand ([`scenarios::live`]), or made from earlier ones that
+//! showed something new; they run in packs. A failure that comes again in a fresh machine is filed
+//! by its [`Signature`](crate::judge::Signature); the first of each is made as small as it gets.
+//! After every batch all is on disk.
 //!
 //! - [`campaign`]: the loop
 //! - [`draw`]: which programs
 //! - [`every`]: all programs up to a depth instead
 //! - [`sides`]: on what they run, and a comparison of kernels and subjects
-//! - [`learn`], [`risk`], `knowledge`: what the subject cannot do, so that programs are drawn without it
+//! - [`learn`], [`risk`], `knowledge`: what the subject cannot do, so that programs are drawn
+//!   without it
 //! - `batch`: which programs run next, together or alone
 //! - `one_cause`: where every program fails, the campaign ends
 //! - [`known`]: what is known costs less

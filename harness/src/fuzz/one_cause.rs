@@ -1,4 +1,5 @@
-//! Whether every program fails by one cause: then a campaign finds nothing else, and says so instead of going on.
+//! Whether every program fails by one cause: then a campaign finds nothing else, and says so
+//! instead of going on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,10 +11,12 @@ const PROGRAMS: u64 = 40;
 /// Where programs take long, fewer will do after a while.
 const PROGRAMS_IN_TIME: u64 = 15;
 const TIME: Duration = Duration::from_secs(40);
-/// So many of a hundred have the cause. Some of the others may have it, too, and say it in another way.
+/// So many of a hundred have the cause. Some of the others may have it, too, and say it in another
+/// way.
 const SHARE: u64 = 67;
 
-/// What became of the programs that are wanted: those with something detached, or all of a campaign without.
+/// What became of the programs that are wanted: those with something detached, or all of a campaign
+/// without.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OneCause {
     passed: bool,

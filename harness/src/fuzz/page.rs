@@ -1,5 +1,5 @@
-//! The page of a campaign: programs, features, branches and findings over time, and each finding with its program. Nothing from
-//! elsewhere, no scripts.
+//! The page of a campaign: programs, features, branches and findings over time, and each finding
+//! with its program. Nothing from elsewhere, no scripts.
 
 use std::fmt::Write as _;
 

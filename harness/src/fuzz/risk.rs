@@ -1,10 +1,12 @@
-//! Which programs may well fail as a whole, as others did that are filed, where no capability explains it ([`super::learn`]). A
-//! campaign that knows such a mistake of its subject would else meet it all the time: each such program costs a pack. What is filed of programs that are restored wrongly
-//! costs nothing and is not learned.
+//! Which programs may well fail as a whole, as others did that are filed, where no capability
+//! explains it ([`super::learn`]). A campaign that knows such a mistake of its subject would else
+//! meet it all the time: each such program costs a pack. What is filed of programs that are
+//! restored wrongly costs nothing and is not learned.
 //!
-//! Learned while the campaign runs, by logistic regression with a step size of its own for each weight (AdaGrad), from the spelling
-//! of a program alone: its verbs with their words, its names, and which step uses what an earlier one made. Nothing of it is
-//! kept: a campaign that goes on learns again in a minute.
+//! Learned while the campaign runs, by logistic regression with a step size of its own for each
+//! weight (AdaGrad), from the spelling of a program alone: its verbs with their words, its names,
+//! and which step uses what an earlier one made. Nothing of it is kept: a campaign that goes on
+//! learns again in a minute.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,9 +20,11 @@ const WEIGHTS: usize = 1 << 14;
 /// The first step of a weight.
 const STEP: f32 = 0.3;
 
-/// A program is at risk when it is as likely as this to fail as a whole, as others did: that costs what thirty programs cost.
+/// A program is at risk when it is as likely as this to fail as a whole, as others did: that costs
+/// what thirty programs cost.
 pub const HIGH: f32 = 0.04;
-/// What every program has; its weight is how likely it is in general, and that is little where nothing was learned yet.
+/// What every program has; its weight is how likely it is in general, and that is little where
+/// nothing was learned yet.
 const ANY: &str = "any";
 const LITTLE: f32 = -4.0;
 

@@ -13,8 +13,8 @@ use crate::judge::Signature;
 /// No more programs are tried.
 const PROGRAMS: usize = 300;
 
-/// The smallest program found until then that shows the same, each tried once, with assertions of what the model says of it if
-/// it shows it with them.
+/// The smallest program found until then that shows the same, each tried once, with assertions of
+/// what the model says of it if it shows it with them.
 pub(super) fn smallest(sides: &mut Sides<'_>, signature: &Signature, planned: &Planned, until: Instant) -> Program {
     let scenario = &planned.scenario;
     let mut shows = |scenario: Scenario| sides.try_out(&Planned { scenario, ..*planned }).as_ref() == Some(signature);

@@ -1,7 +1,8 @@
 //! On what the programs of a campaign run: each side is a kernel and a subject.
 //!
-//! A worker of the campaign has one of them, and a program is judged by itself. In a *differential* campaign it has all, each
-//! with a machine of its own; every program runs on each, and what counts is whether they come to the same.
+//! A worker of the campaign has one of them, and a program is judged by itself. In a *differential*
+//! campaign it has all, each with a machine of its own; every program runs on each, and what counts
+//! is whether they come to the same.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
@@ -116,7 +117,8 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// Whether the reference engine, on the first side's machine, refuses a program, too: then nobody can do it.
+    /// Whether the reference engine, on the first side's machine, refuses a program, too: then
+    /// nobody can do it.
     pub(super) fn nobody_can(&mut self, task: &Task, reference: Engine) -> bool {
         let mut refused = false;
         self.all[0].1.run_all(vec![Task { engine: reference, ..task.clone() }], &mut |over| {
@@ -128,8 +130,8 @@ impl<'a> Sides<'a> {
     }
 }
 
-/// One program's runs on all sides as one: a finding where they differ. One that did not run, or does not come to the same
-/// each time on one side, says nothing about the others.
+/// One program's runs on all sides as one: a finding where they differ. One that did not run, or
+/// does not come to the same each time on one side, says nothing about the others.
 fn compared(overs: Vec<(&str, Over)>) -> Outcome {
     let silent =
         |over: &Over| matches!(over.judgement.verdict, Verdict::NotRun | Verdict::Unsupported | Verdict::Flaky { .. });

@@ -1,7 +1,7 @@
 //! A campaign on disk: enough to go on after a kill -9, and no more than so much.
 //!
-//! `state.json` is replaced as a whole after every batch; findings and interesting programs are files of their own, which a
-//! person can read. What is in the folder besides is left alone.
+//! `state.json` is replaced as a whole after every batch; findings and interesting programs are
+//! files of their own, which a person can read. What is in the folder besides is left alone.
 
 use std::fs;
 use std::io::{self, Write};
@@ -57,8 +57,8 @@ pub struct State {
     pub programs: u64,
     /// Programs that could not be carried out, or lacked something.
     pub unusable: u64,
-    /// Programs that were left out: they might well have failed as a whole, in a known way, or could not be drawn without what
-    /// is broken.
+    /// Programs that were left out: they might well have failed as a whole, in a known way, or
+    /// could not be drawn without what is broken.
     #[serde(default)]
     pub skipped: u64,
     /// Machines that were thrown away.
@@ -164,7 +164,8 @@ impl State {
         Ok(())
     }
 
-    /// Notes what a program showed; whether there is something new, so that other programs are to be made from it.
+    /// Notes what a program showed; whether there is something new, so that other programs are to
+    /// be made from it.
     pub fn learn(&mut self, over: &Over) -> bool {
         let shows = self.features.add(features::of(over)) > 0;
         let takes = self.arcs.add(&over.hits);

@@ -1,15 +1,15 @@
 //! Single changes of an observation, for the fuzz target and for the judge's own tests.
 //!
-//! They know nothing of the judge and work on the JSON of an observation. So a field that is added to the observation and
-//! forgotten in the comparisons is changed and not seen.
+//! They know nothing of the judge and work on the JSON of an observation. So a field that is added
+//! to the observation and forgotten in the comparisons is changed and not seen.
 
 use protocol::Observation;
 use serde_json::Value;
 
 const THERE: &str = "the place is one of this document";
 
-/// What may change after a restore without a difference, as the end of a path in the JSON (list indices are `*`),
-/// and why. The full account is `comparisons::NOT_COMPARED`.
+/// What may change after a restore without a difference, as the end of a path in the JSON (list
+/// indices are `*`), and why. The full account is `comparisons::NOT_COMPARED`.
 pub(crate) const MAY_CHANGE: &[(&str, &str)] =
     &[("status.ok.ctime.*", "change times cannot be set"), ("process.pid", "handed out by the kernel")];
 
@@ -17,7 +17,8 @@ pub(crate) const MAY_CHANGE: &[(&str, &str)] =
 const WORDS: &[&str] =
     &["visible", "detached", "file", "directory", "symlink", "plain", "beneath", "in-root", "reopen-read"];
 
-/// Every place in the document: pointers to leaves, to list elements, and to values that could be null.
+/// Every place in the document: pointers to leaves, to list elements, and to values that could be
+/// null.
 pub(crate) fn places(value: &Value, path: &str, out: &mut Vec<String>) {
     match value {
         Value::Object(map) => {

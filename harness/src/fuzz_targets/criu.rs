@@ -1,7 +1,8 @@
-//! Programs against criu in a VM that stays warm: what `zdtm-detached fuzz` does, one program at a time, for those who want
-//! libFuzzer, its `-fork` mode or ClusterFuzz to drive.
+//! Programs against criu in a VM that stays warm: what `zdtm-detached fuzz` does, one program at a
+//! time, for those who want libFuzzer, its `-fork` mode or ClusterFuzz to drive.
 //!
-//! The environment says what is tested: `ZDTM_DETACHED_SUBJECT`, `ZDTM_DETACHED_KERNEL` and all else that `fuzz --help` names.
+//! The environment says what is tested: `ZDTM_DETACHED_SUBJECT`, `ZDTM_DETACHED_KERNEL` and all
+//! else that `fuzz --help` names.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -78,8 +79,8 @@ pub fn init() {
     });
 }
 
-/// The bytes are a program ([`scenarios::fuzz::scenario`]), of which the steps are run that the model takes. One that nobody may
-/// be able to restore is passed over.
+/// The bytes are a program ([`scenarios::fuzz::scenario`]), of which the steps are run that the
+/// model takes. One that nobody may be able to restore is passed over.
 ///
 /// # Panics
 /// Before and after are not one, or the dump or the restore fails; [`init`] was not called.

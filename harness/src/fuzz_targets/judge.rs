@@ -1,4 +1,5 @@
-//! The judge cannot be fooled: a world that is the same passes, and one with any single change does not.
+//! The judge cannot be fooled: a world that is the same passes, and one with any single change does
+//! not.
 
 use arbitrary::{Result, Unstructured};
 use protocol::Observation;

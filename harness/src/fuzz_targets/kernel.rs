@@ -1,5 +1,6 @@
-//! The model, the reference engine and this machine's own kernel: what the model predicts is what is seen, what it refuses the
-//! kernel refuses with the same error, and what the reference engine dumps it restores.
+//! The model, the reference engine and this machine's own kernel: what the model predicts is what
+//! is seen, what it refuses the kernel refuses with the same error, and what the reference engine
+//! dumps it restores.
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
@@ -51,7 +52,8 @@ fn known(_: &Trial, _: Option<&str>, judgement: Judgement) -> Judgement {
     Judgement { verdict, ..judgement }
 }
 
-/// The bytes are a program ([`scenarios::fuzz::scenario`]): its steps up to the first that the kernel refuses.
+/// The bytes are a program ([`scenarios::fuzz::scenario`]): its steps up to the first that the
+/// kernel refuses.
 ///
 /// # Panics
 /// When the model and the kernel, or before and after, are not one. [`init`] was not called.
@@ -85,8 +87,8 @@ pub fn model_and_kernel(data: &[u8]) {
     }
 }
 
-/// The steps that checker and model take, up to and with the first that the kernel must refuse, and its error. Steps of which
-/// the model does not know what they do are left out.
+/// The steps that checker and model take, up to and with the first that the kernel must refuse, and
+/// its error. Steps of which the model does not know what they do are left out.
 fn carried(program: &Program) -> (Program, Model, Option<Errno>) {
     let (mut checker, mut model) = (Checker::new(), Model::new());
     let mut steps: Vec<Line> = Vec::new();

@@ -1,4 +1,5 @@
-//! A hostile guest: whatever comes through the channel, the host goes on, and nothing passes of which nothing was seen.
+//! A hostile guest: whatever comes through the channel, the host goes on, and nothing passes of
+//! which nothing was seen.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -22,8 +23,8 @@ const LIMIT: usize = 64 << 10;
 /// The bytes are what the guest sends.
 ///
 /// # Panics
-/// When a property of [`protocol::fuzz::messages`] does not hold, the channel understands something else, or a report passes
-/// that shows nothing.
+/// When a property of [`protocol::fuzz::messages`] does not hold, the channel understands something
+/// else, or a report passes that shows nothing.
 pub fn messages(data: &[u8]) {
     if data.len() > LIMIT {
         return;
@@ -109,7 +110,8 @@ fn trial(lifecycle: Lifecycle) -> Trial {
     }
 }
 
-/// Whatever files the guest sends are in the trial's folder, each once, and nothing is anywhere else.
+/// Whatever files the guest sends are in the trial's folder, each once, and nothing is anywhere
+/// else.
 fn keep(finished: Finished, report: &TrialReport) {
     let place = tempfile::tempdir().expect("a temporary folder can be made");
     let folder = artifacts::write(place.path(), &finished, "", Some(report), &[]).expect("the folder can be written");

@@ -1,4 +1,5 @@
-//! What the fuzz targets in `fuzz/` call of this crate: one function each, which panics when a property does not hold.
+//! What the fuzz targets in `fuzz/` call of this crate: one function each, which panics when a
+//! property does not hold.
 //!
 //! - [`judge`]: the judge, with changed observations
 //! - [`messages`]: what a hostile guest sends, and what the host makes of it
@@ -6,7 +7,8 @@
 //! - [`kernel`]: the model, the kernel and the reference engine
 //! - [`criu`]: criu in a VM
 //! - [`seeds`]: inputs to begin with, and dictionaries
-//! - `world`, `change`: observations, and single changes of them; the judge's own tests use them as well
+//! - `world`, `change`: observations, and single changes of them; the judge's own tests use them as
+//!   well
 //! - `warm`: the one machine of a target's process
 //!
 //! Campaigns are another thing: [`crate::fuzz`].

@@ -1,5 +1,5 @@
-//! Inputs to begin with, and dictionaries, as files below `fuzz/`: `zdtm-detached generate seeds` writes them. For the targets
-//! that take programs the catalogue is the seed as it is.
+//! Inputs to begin with, and dictionaries, as files below `fuzz/`: `zdtm-detached generate seeds`
+//! writes them. For the targets that take programs the catalogue is the seed as it is.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -184,7 +184,8 @@ fn words_of(value: &Value, words: &mut BTreeSet<String>) {
     }
 }
 
-/// A line of a dictionary (libFuzzer's documentation, "Dictionaries"): in quotes, `\xHH` for what is no plain sign.
+/// A line of a dictionary (libFuzzer's documentation, "Dictionaries"): in quotes, `\xHH` for what
+/// is no plain sign.
 fn entry(word: &str) -> Vec<u8> {
     let sign = |byte: u8| match byte {
         b'"' | b'\\' => format!("\\{}", char::from(byte)),

@@ -28,8 +28,8 @@ pub fn criu_log(text: &[u8]) {
     }
 }
 
-/// A file of known failures is read or refused with a place in it. What is known never makes a pass of a failure or a failure of
-/// a pass, and a file of which nothing new is known stays as it is.
+/// A file of known failures is read or refused with a place in it. What is known never makes a pass
+/// of a failure or a failure of a pass, and a file of which nothing new is known stays as it is.
 ///
 /// # Panics
 /// When that does not hold.

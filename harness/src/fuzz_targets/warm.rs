@@ -1,7 +1,9 @@
-//! The one machine of a fuzz target's process: made before the first input, kept from input to input, gone with the process.
+//! The one machine of a fuzz target's process: made before the first input, kept from input to
+//! input, gone with the process.
 //!
-//! libFuzzer calls the target in the main thread and ends it with exit(3), which drops what that thread has. A finding ends it
-//! by abort(3), which drops nothing: so [`finding`] ends the machine first.
+//! libFuzzer calls the target in the main thread and ends it with exit(3), which drops what that
+//! thread has. A finding ends it by abort(3), which drops nothing: so [`finding`] ends the machine
+//! first.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,8 +1,9 @@
-//! Observations to judge, for the fuzz target and for the judge's own tests: a plausible small world, the same every time or
-//! varied by a generator.
+//! Observations to judge, for the fuzz target and for the judge's own tests: a plausible small
+//! world, the same every time or varied by a generator.
 //!
-//! Every number that the kernel hands out stands in at least two places (the two sides see the same objects, every
-//! file has a name in the tree), so that a change of any one of them changes the partition.
+//! Every number that the kernel hands out stands in at least two places (the two sides see the same
+//! objects, every file has a name in the tree), so that a change of any one of them changes the
+//! partition.
 
 use arbitrary::{Result, Unstructured};
 use protocol::observation::*;
@@ -146,8 +147,8 @@ fn directory_object(world: World, object: Object, name: &str) -> ObjectView {
 /// The descriptor in the message that waits in descriptor 6.
 const IN_FLIGHT: Object = Object::InFlight { socket: 6, nth: 0 };
 
-/// A socket with two messages, of which one has a descriptor in it. For the rest it is a file: what is on a mount of the
-/// kernel's own has no lasting times.
+/// A socket with two messages, of which one has a descriptor in it. For the rest it is a file: what
+/// is on a mount of the kernel's own has no lasting times.
 fn socket_object(world: World) -> ObjectView {
     let message = |bytes: &str, descriptors| Message { bytes: bytes.into(), descriptors };
     let queue = Some(Outcome::Ok(vec![message("a", 1), message("bc", 0)]));
@@ -165,8 +166,8 @@ fn mapping_object(world: World) -> ObjectView {
     }
 }
 
-/// The small world: `top/` on ext4 with `a` mounted, `a/d` once bound to `b`, detached since; `b`'s root is a directory
-/// with the file `f`.
+/// The small world: `top/` on ext4 with `a` mounted, `a/d` once bound to `b`, detached since; `b`'s
+/// root is a directory with the file `f`.
 pub(crate) fn observation(shift: u64) -> Observation {
     let world = World { shift };
     let lock =
@@ -258,7 +259,8 @@ pub(crate) fn varied(u: &mut Unstructured<'_>, shift: u64) -> Result<Observation
     Ok(seen)
 }
 
-/// The same world after a restore: other numbers, other process, new change times; all else the same.
+/// The same world after a restore: other numbers, other process, new change times; all else the
+/// same.
 pub(crate) fn restored(mut seen: Observation) -> Observation {
     seen.process.pid += 17;
     let objects = seen.inside.objects.iter_mut().chain(&mut seen.outside.objects).map(|object| &mut object.status);

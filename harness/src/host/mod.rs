@@ -1,8 +1,9 @@
 //! The agent on the host's own kernel: no VM, namespaces instead.
 //!
-//! [`HostAgent::boot`] starts it and comes back when it is ready; dropping the [`HostAgent`] ends it and waits until
-//! its processes, mounts and loop devices are gone. Should this process be killed the kernel does the same. The agent
-//! gets no folder on the host and what it says goes into memory, so there is nothing that could be left behind.
+//! [`HostAgent::boot`] starts it and comes back when it is ready; dropping the [`HostAgent`] ends
+//! it and waits until its processes, mounts and loop devices are gone. Should this process be
+//! killed the kernel does the same. The agent gets no folder on the host and what it says goes into
+//! memory, so there is nothing that could be left behind.
 //!
 //! What it may and may not do there is the business of crate `guest`, module `agent::host`.
 //!
@@ -44,7 +45,8 @@ use crate::vm::channel::{Channel, ChannelError};
 
 pub use error::HostError;
 
-/// How long the agent may take to end once it is told to, before it is killed without waiting for its namespaces.
+/// How long the agent may take to end once it is told to, before it is killed without waiting for
+/// its namespaces.
 const END_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// No more of what the agent says is kept, in bytes from its end.
@@ -70,7 +72,8 @@ pub fn kernel_name() -> String {
     format!("{KERNEL_PREFIX}{}", numbers.join("."))
 }
 
-/// Whether this process is root of the machine and not of some user namespace: without that there are no disks.
+/// Whether this process is root of the machine and not of some user namespace: without that there
+/// are no disks.
 pub fn is_root() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     nix::unistd::geteuid().is_root() && map.split_whitespace().eq(["0", "0", "4294967295"])
@@ -182,8 +185,8 @@ impl HostAgent {
 }
 
 impl Drop for HostAgent {
-    /// The watcher ends the agent and waits for everything in its namespaces; only then it ends itself. When even that
-    /// takes too long the whole group is killed, by [`Process`].
+    /// The watcher ends the agent and waits for everything in its namespaces; only then it ends
+    /// itself. When even that takes too long the whole group is killed, by [`Process`].
     fn drop(&mut self) {
         if let Ok(pid) = i32::try_from(self.process.pid()) {
             let ended = self.process.wait(Instant::now());

@@ -1,4 +1,5 @@
-//! The guest's binary: built with cargo from the source tree, static, and kept as long as the sources stay the same.
+//! The guest's binary: built with cargo from the source tree, static, and kept as long as the
+//! sources stay the same.
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -23,7 +24,8 @@ const SOURCES: [&str; 5] = ["harness/guest", "harness/protocol", "scenarios/src"
 /// The only target that has a static C library everywhere that rustup does.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// How it is built. Position-independent as most programs are: where a process is mapped makes a difference to criu.
+/// How it is built. Position-independent as most programs are: where a process is mapped makes a
+/// difference to criu.
 const RUSTFLAGS: &str = "-C target-feature=+crt-static";
 
 /// A hash of the sources and of how they are built: the same key, the same binary.

@@ -1,9 +1,10 @@
 //! From a bzImage to the `vmlinux` inside it.
 //!
-//! Debian ships compressed kernels that unpack themselves; under TCG that takes the guest a second at every boot.
-//! Unpacked once on the host, the ELF file is started by QEMU directly through its PVH entry. The places of the
-//! fields are those of `Documentation/arch/x86/boot.rst`: the setup header at 0x1f1, its `payload_offset` and
-//! `payload_length` at 0x248 and 0x24c, counted from the protected-mode code after `setup_sects` sectors.
+//! Debian ships compressed kernels that unpack themselves; under TCG that takes the guest a second
+//! at every boot. Unpacked once on the host, the ELF file is started by QEMU directly through its
+//! PVH entry. The places of the fields are those of `Documentation/arch/x86/boot.rst`: the setup
+//! header at 0x1f1, its `payload_offset` and `payload_length` at 0x248 and 0x24c, counted from the
+//! protected-mode code after `setup_sects` sectors.
 
 use std::io::Read;
 
@@ -134,7 +135,8 @@ pub(crate) fn unxz(mut packed: &[u8]) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// A note `Xen` of type 18 tells the 32-bit entry point (`XEN_ELFNOTE_PHYS32_ENTRY`, `xen/interface/elfnote.h`).
+/// A note `Xen` of type 18 tells the 32-bit entry point (`XEN_ELFNOTE_PHYS32_ENTRY`,
+/// `xen/interface/elfnote.h`).
 fn has_pvh_entry(vmlinux: &[u8]) -> object::read::Result<bool> {
     const PHYS32_ENTRY: u32 = 18;
     let header = elf::FileHeader64::<object::Endianness>::parse(vmlinux)?;

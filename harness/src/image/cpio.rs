@@ -1,10 +1,10 @@
 //! Initramfs segments: uncompressed cpio archives in the `newc` format, as
 //! `Documentation/driver-api/early-userspace/buffer-format.rst` of the kernel describes it.
 //!
-//! A writer of our own and no crate, because it is one header and some padding, and because everything that could
-//! differ from one build to the next (times, owners, inode numbers, order) is fixed here. `files_below` reads what was
-//! written here and nothing else.
-//! Any number of finished segments can be concatenated: the kernel unpacks one after the other, later files win.
+//! A writer of our own and no crate, because it is one header and some padding, and because
+//! everything that could differ from one build to the next (times, owners, inode numbers, order) is
+//! fixed here. `files_below` reads what was written here and nothing else. Any number of finished
+//! segments can be concatenated: the kernel unpacks one after the other, later files win.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,8 @@ impl Segment {
         Segment::default()
     }
 
-    /// A directory with these permissions; those above it are made with 0755. One that is there already stays.
+    /// A directory with these permissions; those above it are made with 0755. One that is there
+    /// already stays.
     pub fn directory(&mut self, path: &str, mode: u32) {
         if !self.directories.contains(path) {
             self.parents(path);
@@ -89,8 +90,8 @@ impl Segment {
     }
 }
 
-/// Name and content of the files of a finished segment whose paths start with `folder`, the prefix taken off; none when
-/// it is no such segment.
+/// Name and content of the files of a finished segment whose paths start with `folder`, the prefix
+/// taken off; none when it is no such segment.
 pub(crate) fn files_below<'a>(segment: &'a [u8], folder: &str) -> Option<Vec<(&'a str, &'a [u8])>> {
     const HEADER: usize = 110;
     let mut files = Vec::new();

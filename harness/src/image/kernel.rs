@@ -1,4 +1,5 @@
-//! A kernel out of Debian packages: `vmlinux`, its configuration, and a cpio segment with the modules.
+//! A kernel out of Debian packages: `vmlinux`, its configuration, and a cpio segment with the
+//! modules.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! `vm-images/images.toml`: which packages of which suites become QEMU, kernels and userlands.
 //!
-//! Parsing checks everything that can be checked without a network, so that a slip of the pen is told in a moment
-//! and not after a download. `vm-images/README.md` explains each key to people.
+//! Parsing checks everything that can be checked without a network, so that a slip of the pen is
+//! told in a moment and not after a download. `vm-images/README.md` explains each key to people.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,8 @@ pub struct KernelEntry {
     pub suites: Vec<String>,
     /// The meta package that depends on the current kernel.
     pub package: String,
-    /// Patterns of the packages that hold kernel, modules and configuration; nothing else is downloaded.
+    /// Patterns of the packages that hold kernel, modules and configuration; nothing else is
+    /// downloaded.
     pub keep: Vec<String>,
 }
 
@@ -175,7 +176,8 @@ pub struct BlankEntry {
     pub copies: u32,
     /// The size of the image.
     pub size_mib: u64,
-    /// The program, relative to the root of the unpacked packages, and its arguments; `{n}` and `{file}` are replaced.
+    /// The program, relative to the root of the unpacked packages, and its arguments; `{n}` and
+    /// `{file}` are replaced.
     pub command: Vec<String>,
 }
 
@@ -267,7 +269,8 @@ fn not_empty(key: &str, values: &[String]) -> Result<(), (String, String)> {
     if values.is_empty() { Err((key.into(), "expected at least one".into())) } else { Ok(()) }
 }
 
-/// Names of suites, packages, modules: they go into file names, apt's configuration and command lines.
+/// Names of suites, packages, modules: they go into file names, apt's configuration and command
+/// lines.
 fn words(key: &str, values: &[String]) -> Result<(), (String, String)> {
     not_empty(key, values)?;
     let fine = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);

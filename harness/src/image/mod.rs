@@ -1,19 +1,21 @@
 //! From a manifest to QEMU, kernel and initramfs, in the cache.
 //!
-//! Everything comes from Debian packages, without root and without installing anything: a private `apt` resolves and
-//! downloads them, `qemu`, `kernel` and `userland` take what is needed out of them, and the `cache` keeps the
-//! result with a build record of what it is made of. The guest's own binary is built from the source tree by `agent`.
-//! [`Store`] is the door: it gives what is asked for and builds what is missing.
+//! Everything comes from Debian packages, without root and without installing anything: a private
+//! `apt` resolves and downloads them, `qemu`, `kernel` and `userland` take what is needed out of
+//! them, and the `cache` keeps the result with a build record of what it is made of. The guest's
+//! own binary is built from the source tree by `agent`. [`Store`] is the door: it gives what is
+//! asked for and builds what is missing.
 //!
-//! Left to others: starting QEMU (`vm`), what the guest does with `/modules` and `/blank` (crate `guest`), printing
-//! progress (the caller).
+//! Left to others: starting QEMU (`vm`), what the guest does with `/modules` and `/blank` (crate
+//! `guest`), printing progress (the caller).
 //!
 //! An initramfs is the concatenation of three cpio segments:
-//! - userland: programs, libraries, `/blank/NAME-N` in the form of [`protocol::blank`], empty `/proc`, `/sys`, `/dev`,
-//!   `/run`, `/tmp`, `/etc`, `/root`, `/t`, and the device `/dev/console`;
-//! - modules: `/modules/NAME.ko` and `/modules/index`, a line for each group of the manifest, `base: virtio tun ...`,
-//!   in loading order, dependencies included (a module can be in several groups), built-in ones left out. A filesystem
-//!   that is built in has an empty line, one that the kernel does not have has no line;
+//! - userland: programs, libraries, `/blank/NAME-N` in the form of [`protocol::blank`], empty
+//!   `/proc`, `/sys`, `/dev`, `/run`, `/tmp`, `/etc`, `/root`, `/t`, and the device `/dev/console`;
+//! - modules: `/modules/NAME.ko` and `/modules/index`, a line for each group of the manifest,
+//!   `base: virtio tun ...`, in loading order, dependencies included (a module can be in several
+//!   groups), built-in ones left out. A filesystem that is built in has an empty line, one that the
+//!   kernel does not have has no line;
 //! - agent: `/init`.
 
 mod agent;

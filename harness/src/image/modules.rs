@@ -1,8 +1,10 @@
-//! Kernel modules: which are needed, in which order they are loaded, and the index that tells the guest.
+//! Kernel modules: which are needed, in which order they are loaded, and the index that tells the
+//! guest.
 //!
-//! What a module depends on is read from its own `.modinfo` section (`depends=`), because `modules.dep` is made by
-//! depmod(8) at installation and is in no package. Soft dependencies (`softdep=pre: ...`) count when the kernel has
-//! them. Modules keep their signature: loading one without it taints the kernel.
+//! What a module depends on is read from its own `.modinfo` section (`depends=`), because
+//! `modules.dep` is made by depmod(8) at installation and is in no package. Soft dependencies
+//! (`softdep=pre: ...`) count when the kernel has them. Modules keep their signature: loading one
+//! without it taints the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -45,7 +47,8 @@ fn name_of(file: &str) -> String {
 }
 
 impl Modules {
-    /// Finds the modules below `directory` (`usr/lib/modules/RELEASE`) and reads `modules.builtin` there.
+    /// Finds the modules below `directory` (`usr/lib/modules/RELEASE`) and reads `modules.builtin`
+    /// there.
     pub(crate) fn find(directory: &Path) -> Result<Modules, ImageError> {
         let mut found = Modules::default();
         let builtin = directory.join("modules.builtin");
@@ -83,7 +86,8 @@ impl Modules {
         Ok(selection)
     }
 
-    /// The loading order of one group; none when it is optional and this kernel lacks a module of it.
+    /// The loading order of one group; none when it is optional and this kernel lacks a module of
+    /// it.
     fn group(
         &self,
         group: &ModuleGroup,

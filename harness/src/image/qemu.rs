@@ -1,5 +1,5 @@
-//! QEMU out of Debian packages: the program, its libraries and firmware, started through its own loader, so that any
-//! suite's QEMU runs on any host, whatever that host's C library.
+//! QEMU out of Debian packages: the program, its libraries and firmware, started through its own
+//! loader, so that any suite's QEMU runs on any host, whatever that host's C library.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

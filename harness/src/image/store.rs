@@ -18,14 +18,15 @@ use crate::cache::record::{BuildRecord, Look, Package, sha256};
 use crate::cache::{Built, Cache, Entry, Slot, State};
 use crate::debian::source::{Order, Source};
 
-/// The version of the builders: part of every key, to be raised when one of them makes something else of the same
-/// packages.
+/// The version of the builders: part of every key, to be raised when one of them makes something
+/// else of the same packages.
 const BUILDERS: u32 = 1;
 
 /// The same for the agent's builder.
 const AGENT_BUILDER: u32 = 2;
 
-/// How many agents and initramfs are kept: one for each (kernel, userland) in use, and some to go back to.
+/// How many agents and initramfs are kept: one for each (kernel, userland) in use, and some to go
+/// back to.
 pub(crate) const KEEP: usize = 8;
 
 /// The initramfs's file name in its image.
@@ -36,7 +37,8 @@ const INITRAMFS: &str = "initramfs.cpio";
 pub struct Settings {
     /// A Debian mirror, as in sources.list(5); the one of the host's apt when there is none.
     pub mirror: Option<String>,
-    /// A file with Debian's archive keys; the one of the package debian-archive-keyring when there is none.
+    /// A file with Debian's archive keys; the one of the package debian-archive-keyring when there
+    /// is none.
     pub keyring: Option<PathBuf>,
     /// A static program to be `/init` instead of the one that is built from the source tree.
     pub agent: Option<PathBuf>,
@@ -50,7 +52,8 @@ impl Default for Settings {
     }
 }
 
-/// A kernel and the initramfs that goes with it. Both stay in the cache as long as the [`Store`] that gave them.
+/// A kernel and the initramfs that goes with it. Both stay in the cache as long as the [`Store`]
+/// that gave them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootImage {
     /// The `vmlinux`, for QEMU's `-kernel`; has a PVH entry.
@@ -132,8 +135,8 @@ pub fn default_cache_dir() -> Result<PathBuf, ImageError> {
 }
 
 impl Store {
-    /// Opens the cache in `cache_dir` (made when missing) for the manifest of the source tree at `tree` (see
-    /// [`super::tree::locate`]). Asks no network.
+    /// Opens the cache in `cache_dir` (made when missing) for the manifest of the source tree at
+    /// `tree` (see [`super::tree::locate`]). Asks no network.
     ///
     /// # Errors
     /// The manifest is not good; the cache cannot be written to.
@@ -172,8 +175,8 @@ impl Store {
         Ok(Tools { segment, key })
     }
 
-    /// What boots this kernel with this userland, built when it is missing, and with tools for people if there are any. The
-    /// agent is built anew when its sources have changed.
+    /// What boots this kernel with this userland, built when it is missing, and with tools for
+    /// people if there are any. The agent is built anew when its sources have changed.
     ///
     /// # Errors
     /// The manifest does not have them; something is missing and cannot be built.
@@ -226,7 +229,8 @@ impl Store {
         Ok(result)
     }
 
-    /// Builds an image when it is missing; with `refresh` asks the archive for newer packages first.
+    /// Builds an image when it is missing; with `refresh` asks the archive for newer packages
+    /// first.
     ///
     /// # Errors
     /// The manifest does not have it; it cannot be built.

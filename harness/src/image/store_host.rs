@@ -1,4 +1,5 @@
-//! What the agent needs on the host's own kernel, out of the same images as VMs: its program, and blank filesystems.
+//! What the agent needs on the host's own kernel, out of the same images as VMs: its program, and
+//! blank filesystems.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,8 @@ pub struct HostImage {
 }
 
 impl Store {
-    /// The agent's program and, for programs with disks, the blank filesystems of a userland; built when missing.
+    /// The agent's program and, for programs with disks, the blank filesystems of a userland; built
+    /// when missing.
     ///
     /// # Errors
     /// The manifest does not have the userland; something is missing and cannot be built.

@@ -18,8 +18,8 @@ pub struct Removed {
 }
 
 impl Store {
-    /// Removes images from the cache: all of them, those not used for a time, or, with neither, those that the
-    /// manifest and the sources as they are now have no use for.
+    /// Removes images from the cache: all of them, those not used for a time, or, with neither,
+    /// those that the manifest and the sources as they are now have no use for.
     ///
     /// # Errors
     /// The filesystem's.

@@ -1,5 +1,5 @@
-//! Tools for people in the machines of `shell`: a static busybox, as a segment of the initramfs. Trials do not get it: what is
-//! in a userland is part of what is tested.
+//! Tools for people in the machines of `shell`: a static busybox, as a segment of the initramfs.
+//! Trials do not get it: what is in a userland is part of what is tested.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,9 @@
-//! A userland out of Debian packages, as a cpio segment: the programs that a checkpoint needs, exactly the libraries
-//! that these need, blank filesystems, and the directories that the agent expects.
+//! A userland out of Debian packages, as a cpio segment: the programs that a checkpoint needs,
+//! exactly the libraries that these need, blank filesystems, and the directories that the agent
+//! expects.
 //!
-//! There is no `ld.so.cache` and no maintainer script runs, so everything must be where ld.so(8) looks by itself.
+//! There is no `ld.so.cache` and no maintainer script runs, so everything must be where ld.so(8)
+//! looks by itself.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -35,7 +37,8 @@ const DIRECTORIES: [(&str, u32); 9] = [
     (BLANK, 0o755),
 ];
 
-/// Fills the directory with the userland of the unpacked packages; its version is that of the first package.
+/// Fills the directory with the userland of the unpacked packages; its version is that of the first
+/// package.
 pub(crate) fn build(
     unpacked: Unpacked,
     entry: &UserlandEntry,

@@ -1,5 +1,6 @@
-//! Which comparison a planted fault needs: its trials are judged again without each comparison in turn, and one without
-//! which no trial catches the fault is needed. A comparison that no fault needs is dead, or a scenario is missing.
+//! Which comparison a planted fault needs: its trials are judged again without each comparison in
+//! turn, and one without which no trial catches the fault is needed. A comparison that no fault
+//! needs is dead, or a scenario is missing.
 //!
 //! `selftest --comparisons` runs every fault in the scenarios that are likely to catch it, judges
 //! each report again without each comparison, and names the faults that survive. A test demands one

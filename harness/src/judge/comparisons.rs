@@ -1,6 +1,7 @@
-//! The table of everything that is compared. Its order is the priority of the kinds: the verdict takes the kind
-//! of the first comparison that sees a difference, so the rows go from what explains most to what merely follows.
-//! What no row looks at is listed in [`NOT_COMPARED`]; a test changes every field of an observation and finds no other.
+//! The table of everything that is compared. Its order is the priority of the kinds: the verdict
+//! takes the kind of the first comparison that sees a difference, so the rows go from what explains
+//! most to what merely follows. What no row looks at is listed in [`NOT_COMPARED`]; a test changes
+//! every field of an observation and finds no other.
 
 use protocol::message::ActionReport;
 use protocol::{Observation, caller};
@@ -14,7 +15,8 @@ use super::{failed_restore, objects, surroundings};
 /// How much must be the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// After a restore: numbers that the kernel hands out may change, who shares them with whom may not.
+    /// After a restore: numbers that the kernel hands out may change, who shares them with whom may
+    /// not.
     Relational,
     /// Nothing was restored: nothing at all may change.
     Strict,
@@ -90,7 +92,8 @@ pub const ALL: &[Comparison] = &[
     row("content", WrongContent, objects::content),
     row("file-attributes", WrongContent, objects::file_attributes),
     row("xattrs", WrongContent, objects::xattrs),
-    // A mount or a name more or less, or another mount in its place, explains what lookups make of it.
+    // A mount or a name more or less, or another mount in its place, explains what lookups make of
+    // it.
     litter_if_new(row("mounts", WrongMount, surroundings::mounts)),
     row("mount-table", WrongMount, surroundings::mount_table),
     litter_if_new(row("tree-names", WrongContent, surroundings::tree_names)),
@@ -128,7 +131,8 @@ pub const NOT_COMPARED: &[(&str, &str)] = &[
 
 /// Everything that differs between two observations, the most telling first.
 ///
-/// `disabled` is the name of a comparison to leave out, so that a test of the judge can show what each one is for.
+/// `disabled` is the name of a comparison to leave out, so that a test of the judge can show what
+/// each one is for.
 pub fn compare(before: &Observation, after: &Observation, mode: Mode, disabled: Option<&str>) -> Vec<Difference> {
     let (before, after) = (sheet(before), sheet(after));
     let partition = Partition::new(&before, &after);
@@ -247,7 +251,8 @@ impl<'a> Comparer<'a> {
     }
 }
 
-/// What the caller did not find as it must be, as differences; an error where the agent does not say what he found.
+/// What the caller did not find as it must be, as differences; an error where the agent does not
+/// say what he found.
 pub(crate) fn caller(action: &ActionReport) -> Result<Vec<Difference>, String> {
     let mut differences = Vec::new();
     for matter in caller::matters(action.action) {

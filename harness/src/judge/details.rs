@@ -1,6 +1,6 @@
-//! The lines of fdinfo that are not the same for every file (proc_pid_fdinfo(5)): locks, epoll, inotify, fanotify,
-//! pidfd. They name files by device and inode, and processes by number; those are taken out of the text, and the
-//! files compared as files.
+//! The lines of fdinfo that are not the same for every file (proc_pid_fdinfo(5)): locks, epoll,
+//! inotify, fanotify, pidfd. They name files by device and inode, and processes by number; those
+//! are taken out of the text, and the files compared as files.
 
 use protocol::observation::FileId;
 use scenarios::Bytes;
@@ -37,8 +37,8 @@ fn is_positive(word: &str) -> bool {
     word.parse::<u64>().is_ok_and(|number| number > 0)
 }
 
-/// `lock: 1: POSIX ADVISORY WRITE PID MAJOR:MINOR:INODE START END`, fs/locks.c `lock_get_status`: major and minor
-/// in hexadecimal, the inode in decimal.
+/// `lock: 1: POSIX ADVISORY WRITE PID MAJOR:MINOR:INODE START END`, fs/locks.c `lock_get_status`:
+/// major and minor in hexadecimal, the inode in decimal.
 fn lock(text: String, words: &[&str]) -> Detail {
     let mut masked = words.to_vec();
     if is_positive(words[5]) {
@@ -58,8 +58,9 @@ fn lock(text: String, words: &[&str]) -> Detail {
     Detail { text, masked: masked.join(" "), file }
 }
 
-/// Lines of `key:value` words, as epoll, inotify and fanotify write them: `ino` and `sdev` in hexadecimal, `sdev` in
-/// the kernel's own form with 20 bits of minor (fs/notify/fdinfo.c, fs/eventpoll.c).
+/// Lines of `key:value` words, as epoll, inotify and fanotify write them: `ino` and `sdev` in
+/// hexadecimal, `sdev` in the kernel's own form with 20 bits of minor (fs/notify/fdinfo.c,
+/// fs/eventpoll.c).
 fn watch(text: String, words: &[&str]) -> Detail {
     let value = |key: &str| {
         let word = words.iter().find_map(|word| word.strip_prefix(key))?;

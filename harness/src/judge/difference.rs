@@ -1,4 +1,5 @@
-//! One thing that is not as it must be, told so that a person sees it at once and a program can sort it.
+//! One thing that is not as it must be, told so that a person sees it at once and a program can
+//! sort it.
 
 use std::fmt;
 

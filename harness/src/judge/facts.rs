@@ -1,8 +1,9 @@
 //! The facts of an observation, each with its key and the comparison that it belongs to.
 //!
-//! A fact is either a text, which must be the same, or a number that the kernel hands out (device, inode, mount,
-//! peer group). What such a number *is* says nothing after a restore; what matters is who shares it with whom. So
-//! numbers are compared as a partition: each key is named by the first key that has the same number.
+//! A fact is either a text, which must be the same, or a number that the kernel hands out (device,
+//! inode, mount, peer group). What such a number *is* says nothing after a restore; what matters is
+//! who shares it with whom. So numbers are compared as a partition: each key is named by the first
+//! key that has the same number.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -13,8 +14,8 @@ use scenarios::Bytes;
 
 use super::difference::Side;
 
-/// What a fact is about. The order decides who lends its name to a class of equal numbers: a path in the tree says
-/// more than a descriptor.
+/// What a fact is about. The order decides who lends its name to a class of equal numbers: a path
+/// in the tree says more than a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FactOwner<'a> {
     /// A name below the top directory.
@@ -91,7 +92,8 @@ pub(crate) enum Value<'a> {
     Present(String),
     /// Must be the same.
     Text(Cow<'a, str>),
-    /// Must be the same but for numbers that the kernel hands out; `masked` is the text without them.
+    /// Must be the same but for numbers that the kernel hands out; `masked` is the text without
+    /// them.
     Numbered {
         /// As it was seen.
         text: String,
@@ -102,7 +104,8 @@ pub(crate) enum Value<'a> {
     Time {
         /// Seconds, nanoseconds.
         stamp: (i64, u32),
-        /// Whether it outlives a restore: not where the filesystem is made anew and its files with it.
+        /// Whether it outlives a restore: not where the filesystem is made anew and its files with
+        /// it.
         lasting: bool,
     },
     /// A number that the kernel hands out.
@@ -128,7 +131,8 @@ impl Value<'_> {
         }
     }
 
-    /// Whether `after` may stand where this stood, when numbers may change. Numbers are the partition's business.
+    /// Whether `after` may stand where this stood, when numbers may change. Numbers are the
+    /// partition's business.
     pub(crate) fn outlives(&self, after: &Self) -> bool {
         match (self, after) {
             (Self::Present(_), Self::Present(_)) | (Self::Number(_), Self::Number(_)) => true,
@@ -153,7 +157,8 @@ impl<'a> Facts<'a> {
         self.0.push(((owner, what.into()), value));
     }
 
-    /// In the order of their keys. A second fact with the same key gets a number of its own, so that none hides another.
+    /// In the order of their keys. A second fact with the same key gets a number of its own, so
+    /// that none hides another.
     fn sorted(mut self) -> Self {
         self.0.sort_by(|(one, _), (other, _)| one.cmp(other));
         if self.0.is_sorted_by(|(one, _), (other, _)| one < other) {
@@ -265,8 +270,8 @@ struct Numbered<'a> {
 }
 
 impl<'a> Partition<'a> {
-    /// Classes over the keys that hold a number of the same sort in both observations: what is lost or new is
-    /// reported once, as such, and does not disturb the rest.
+    /// Classes over the keys that hold a number of the same sort in both observations: what is lost
+    /// or new is reported once, as such, and does not disturb the rest.
     pub(crate) fn new(before: &'a FactSheet<'a>, after: &'a FactSheet<'a>) -> Self {
         let mut common: Vec<(ComparisonKey<'a>, Number, Number)> = Vec::new();
         for (comparison, (left, right)) in before.by_comparison.iter().zip(&after.by_comparison).enumerate() {
@@ -289,7 +294,8 @@ impl<'a> Partition<'a> {
         Self { numbered: numbered.collect() }
     }
 
-    /// The first keys with the same number before and after; none when there is no number on either side.
+    /// The first keys with the same number before and after; none when there is no number on either
+    /// side.
     pub(crate) fn classes(
         &self,
         comparison: usize,

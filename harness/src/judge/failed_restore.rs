@@ -1,5 +1,6 @@
-//! What is wrong with a restore beside that it failed: what it left, and a second try in the same root that ends otherwise.
-//! The failure stays the verdict, and these are differences that stand with it.
+//! What is wrong with a restore beside that it failed: what it left, and a second try in the same
+//! root that ends otherwise. The failure stays the verdict, and these are differences that stand
+//! with it.
 
 use protocol::message::{ActionEnd, ActionReport};
 

@@ -1,6 +1,7 @@
 //! The kinds of failure, how bad each is, and the words for them.
 //!
-//! The words are a contract with users and scripts (`docs/FORMATS.md`): they are only ever added to.
+//! The words are a contract with users and scripts (`docs/FORMATS.md`): they are only ever added
+//! to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,7 +28,8 @@ pub enum FailureKind {
     WrongContent,
     /// Flags, position or locks of a descriptor differ.
     WrongFlags,
-    /// An object, or the process itself, is gone; or there is one too many; or what nobody can restore was accepted.
+    /// An object, or the process itself, is gone; or there is one too many; or what nobody can
+    /// restore was accepted.
     LostObject,
     /// Descriptors share an open file description that did not, or the reverse.
     BrokenSharing,
@@ -35,8 +37,8 @@ pub enum FailureKind {
     Litter,
     /// The process is not as it was after a dump that failed or left it running.
     HarmedByDump,
-    /// A restore that failed left something behind, or took something away: a second try is not the first. A finding beside
-    /// the failed restore; never the verdict itself.
+    /// A restore that failed left something behind, or took something away: a second try is not the
+    /// first. A finding beside the failed restore; never the verdict itself.
     HarmedByRestore,
     /// An action took longer than it may.
     Hang,
@@ -47,7 +49,8 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Whether what fails is the whole checkpoint: then nothing can be said of other programs in the same process.
+    /// Whether what fails is the whole checkpoint: then nothing can be said of other programs in
+    /// the same process.
     pub fn is_of_the_whole(self) -> bool {
         use FailureKind as K;
         matches!(
@@ -148,7 +151,8 @@ pub(crate) fn words<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// What a failure costs the user, from the least to the most. A step up is worse, whatever else changes.
+/// What a failure costs the user, from the least to the most. A step up is worse, whatever else
+/// changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {

@@ -1,7 +1,8 @@
 //! What happened to the process, action by action, and what to make of it.
 //!
-//! An action that did not succeed decides the verdict. One that says it succeeded is not believed: the look after it
-//! decides. What is missing from the report is [`Silence`], which becomes an error and never a pass.
+//! An action that did not succeed decides the verdict. One that says it succeeded is not believed:
+//! the look after it decides. What is missing from the report is [`Silence`], which becomes an
+//! error and never a pass.
 
 use protocol::Observation;
 use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, SANITIZER, TrialReport};
@@ -41,7 +42,8 @@ impl LifecycleJudge<'_> {
     pub(super) fn restored(&self, lifecycle: Lifecycle) -> Result<Judgement, Silence> {
         let mut actions = self.report.actions.iter();
         let mut differences = Vec::new();
-        // A restore is held against the first look; what must change nothing at all, against the last one.
+        // A restore is held against the first look; what must change nothing at all, against the
+        // last one.
         let mut base = self.before;
         for &expected in lifecycle.actions() {
             let action = next(&mut actions, expected)?;
@@ -54,8 +56,8 @@ impl LifecycleJudge<'_> {
         nothing_after(actions.next(), self.weigh(differences, None))
     }
 
-    /// The first dump that nobody spoils must fail, name the object, and change nothing. A pre-dump, which looks at memory
-    /// only, may do either.
+    /// The first dump that nobody spoils must fail, name the object, and change nothing. A
+    /// pre-dump, which looks at memory only, may do either.
     pub(super) fn refused(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
         let detached = refusal::detached(self.before);
         if detached.is_empty() {
@@ -110,8 +112,9 @@ impl LifecycleJudge<'_> {
         Ok(self.end(Step::Ended { kind: FailureKind::DumpFailed, reason, differences: Vec::new() }, &differences))
     }
 
-    /// A dump that accepts what nobody can restore is wrong even when the restore happens to look right: it does
-    /// so because of what else is there at that moment. The reason says what the restore did wrong, too.
+    /// A dump that accepts what nobody can restore is wrong even when the restore happens to look
+    /// right: it does so because of what else is there at that moment. The reason says what the
+    /// restore did wrong, too.
     fn accepted(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
         let judgement = self.restored(lifecycle)?;
         if let Verdict::Fail(FailureKind::Hang | FailureKind::Crash) = judgement.verdict {
@@ -219,7 +222,8 @@ impl LifecycleJudge<'_> {
     fn differing(&self, base: &Observation, after: &Observation, mode: Mode) -> Vec<Difference> {
         let mut differences = comparisons::compare(base, after, mode, self.judge.disabled);
         if mode == Mode::Strict {
-            // Whatever changed in a process that should just go on is harm; only litter keeps its name.
+            // Whatever changed in a process that should just go on is harm; only litter keeps its
+            // name.
             for difference in differences.iter_mut().filter(|difference| difference.kind != FailureKind::Litter) {
                 difference.kind = FailureKind::HarmedByDump;
             }
@@ -228,8 +232,8 @@ impl LifecycleJudge<'_> {
         differences
     }
 
-    /// The verdict of a step that ended the trial. What differed before is summarised: it does not decide, and must not be
-    /// taken for what does.
+    /// The verdict of a step that ended the trial. What differed before is summarised: it does not
+    /// decide, and must not be taken for what does.
     fn end(&self, step: Step, earlier: &[Difference]) -> Judgement {
         let (kind, reason, differences) = match step {
             Step::Ended { kind, reason, differences } => (kind, reason, differences),
@@ -253,7 +257,8 @@ impl LifecycleJudge<'_> {
         comparisons::leftovers(self.report.leftovers.iter().filter(move |what| on && !is_reported(what)))
     }
 
-    /// The verdict of some differences, with what was left behind: the given kind, or that of the first difference.
+    /// The verdict of some differences, with what was left behind: the given kind, or that of the
+    /// first difference.
     fn weigh(&self, mut differences: Vec<Difference>, given: Option<(FailureKind, String)>) -> Judgement {
         differences.extend(self.leftovers());
         let first = differences.first().map(|first| (first.kind, summary(first, differences.len())));
@@ -316,7 +321,8 @@ fn nothing_after(next: Option<&ActionReport>, judgement: Judgement) -> Result<Ju
     }
 }
 
-/// What the address sanitizer said of criu; then its end does not count, which may be that of any failure.
+/// What the address sanitizer said of criu; then its end does not count, which may be that of any
+/// failure.
 fn sanitized(action: &ActionReport) -> Option<&str> {
     action.error_lines.first().map(|line| line.trim()).filter(|line| line.starts_with(SANITIZER))
 }

@@ -1,13 +1,14 @@
 //! From a trial's report to a verdict.
 //!
-//! - [`verdict`]: the words for what became of a trial; [`kind`]: how it failed; [`tally`]: how they are counted
+//! - [`verdict`]: the words for what became of a trial; [`kind`]: how it failed; [`tally`]: how
+//!   they are counted
 //! - [`comparisons`]: the table of everything that is compared, and of what is not
 //! - [`failed_restore`]: what a restore that failed did besides
 //! - [`expectations`]: what is known to fail
 //! - [`signature`]: which failures are the same
 //!
-//! The judge looks only at what was received. What is missing is an error, never a pass: a guest that says nothing
-//! has proven nothing.
+//! The judge looks only at what was received. What is missing is an error, never a pass: a guest
+//! that says nothing has proven nothing.
 
 mod ablation;
 pub mod comparisons;

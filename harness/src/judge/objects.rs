@@ -1,4 +1,5 @@
-//! Facts about objects: what they are, on which mount, with which flags, and what can be reached from them.
+//! Facts about objects: what they are, on which mount, with which flags, and what can be reached
+//! from them.
 //!
 //! Each function makes the facts of one comparison; the table in [`super::comparisons`] says which.
 
@@ -251,9 +252,10 @@ pub(crate) fn reopen<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'
     }
 }
 
-/// Where each path leads. Another mount on the way shows in a lookup that may not leave the first one; which mount is
-/// at the end follows from that, from the mount table and from where the object is. A restricted lookup that leads where the
-/// plain one does says just that: what is wrong with both is reported once.
+/// Where each path leads. Another mount on the way shows in a lookup that may not leave the first
+/// one; which mount is at the end follows from that, from the mount table and from where the object
+/// is. A restricted lookup that leads where the plain one does says just that: what is wrong with
+/// both is reported once.
 pub(crate) fn lookups<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
     for (owner, object) in prepared.objects() {
         for same_path in object.lookups.chunk_by(|one, other| one.path == other.path) {

@@ -1,5 +1,5 @@
-//! An observation with what several comparisons want to know of it: which mount is which, and on which devices
-//! time stamps outlive a restore.
+//! An observation with what several comparisons want to know of it: which mount is which, and on
+//! which devices time stamps outlive a restore.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,22 +29,25 @@ const MADE_ANEW: &[(u64, &[u8])] = &[
 pub(crate) struct PreparedObservation<'a> {
     /// What was seen.
     pub(crate) observation: &'a Observation,
-    /// The mounts of the process and of the agent, each with its place in the stack on its mount point.
+    /// The mounts of the process and of the agent, each with its place in the stack on its mount
+    /// point.
     pub(crate) mounts: Vec<(FactOwner<'a>, &'a Mount)>,
     made_anew: BTreeSet<u64>,
     stubs: BTreeSet<FileId>,
     scratch: BTreeSet<FileId>,
 }
 
-/// The inode number of the empty directory that stands in a btrfs snapshot where the snapshotted subvolume had another one
-/// (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`, include/uapi/linux/btrfs_tree.h). The kernel makes it up whenever it is looked up,
-/// with the time of that moment (`new_simple_dir`, fs/btrfs/inode.c).
+/// The inode number of the empty directory that stands in a btrfs snapshot where the snapshotted
+/// subvolume had another one (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`, include/uapi/linux/btrfs_tree.h).
+/// The kernel makes it up whenever it is looked up, with the time of that moment (`new_simple_dir`,
+/// fs/btrfs/inode.c).
 const BTRFS_STUB: u64 = 2;
 /// `BTRFS_SUPER_MAGIC`, include/uapi/linux/magic.h.
 const BTRFS_MAGIC: u64 = 0x9123_683e;
 
-/// The stubs in an observation: by the filesystem where it is told; of names in the tree by the device, which is that of
-/// no other filesystem's mount (ext4 gives its root directory this number, too).
+/// The stubs in an observation: by the filesystem where it is told; of names in the tree by the
+/// device, which is that of no other filesystem's mount (ext4 gives its root directory this number,
+/// too).
 fn stubs(observation: &Observation, mounts: &[(FactOwner<'_>, &Mount)]) -> BTreeSet<FileId> {
     let is_stub = |status: &&FileStatus| status.kind == FileKind::Directory && status.file.inode == BTRFS_STUB;
     let others = mounts.iter().filter(|(_, mount)| mount.fs_type.0 != b"btrfs");
@@ -96,7 +99,8 @@ impl<'a> PreparedObservation<'a> {
             .chain(side(Side::Outside, &self.observation.outside.objects))
     }
 
-    /// Whether the filesystem on this device is one that holds no files of its own, only the kernel's.
+    /// Whether the filesystem on this device is one that holds no files of its own, only the
+    /// kernel's.
     pub(crate) fn is_made_anew(&self, device: u64) -> bool {
         self.made_anew.contains(&device)
     }
@@ -106,8 +110,8 @@ impl<'a> PreparedObservation<'a> {
         self.stubs.contains(&file)
     }
 
-    /// Whether this is overlayfs's own scratch directory: every whiteout is made there, so a file cannot be put back on an
-    /// overlay without moving its times.
+    /// Whether this is overlayfs's own scratch directory: every whiteout is made there, so a file
+    /// cannot be put back on an overlay without moving its times.
     pub(crate) fn is_overlay_scratch(&self, file: FileId) -> bool {
         self.scratch.contains(&file)
     }
@@ -130,14 +134,15 @@ fn scratch(observation: &Observation) -> BTreeSet<FileId> {
     named.filter_map(file).collect()
 }
 
-/// `st_dev` of files on this mount (makedev(3), the 64-bit form that stat(2) gives), except on btrfs.
+/// `st_dev` of files on this mount (makedev(3), the 64-bit form that stat(2) gives), except on
+/// btrfs.
 pub(crate) fn device(mount: &Mount) -> u64 {
     let (major, minor) = (u64::from(mount.major), u64::from(mount.minor));
     (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12) | ((major & !0xfff) << 32)
 }
 
-/// Each mount with its mount point and how many are below it on the same one. The table's order is not used: it is
-/// the order of mounting in older kernels and the order of numbers since 6.8.
+/// Each mount with its mount point and how many are below it on the same one. The table's order is
+/// not used: it is the order of mounting in older kernels and the order of numbers since 6.8.
 fn stacked(mounts: &[Mount]) -> Vec<(&Bytes, usize, &Mount)> {
     let parents: BTreeMap<u64, u64> = mounts.iter().map(|mount| (mount.id, mount.parent)).collect();
     let depth = |mount: &Mount| {

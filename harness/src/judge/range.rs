@@ -11,7 +11,8 @@ use std::str::FromStr;
 pub struct Version(Vec<u64>);
 
 impl Version {
-    /// The first dotted number in a text: `6.12.5+deb13-amd64`, `Version: 4.1.1`, `debian-6.12`. None without one.
+    /// The first dotted number in a text: `6.12.5+deb13-amd64`, `Version: 4.1.1`, `debian-6.12`.
+    /// None without one.
     pub fn find(text: &str) -> Option<Self> {
         let from = text.find(|c: char| c.is_ascii_digit())?;
         let rest = &text[from..];

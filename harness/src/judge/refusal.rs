@@ -1,5 +1,6 @@
-//! Does a dump that refuses say which object it cannot do? A user with a hundred open files must be able to find
-//! the one. Nobody prescribes the words, so any of the object's names will do, as long as it stands alone.
+//! Does a dump that refuses say which object it cannot do? A user with a hundred open files must be
+//! able to find the one. Nobody prescribes the words, so any of the object's names will do, as long
+//! as it stands alone.
 
 use protocol::Observation;
 use protocol::observation::{MountState, Object, ObjectView, Outcome};
@@ -41,7 +42,8 @@ fn getcwd(object: &ObjectView) -> Option<String> {
     }
 }
 
-/// `fd=3`, `fd 3`, `fd: 3`, `fd[3]`, `fd/3`, `fd #3`: a label, at most two signs, the number and no further digit.
+/// `fd=3`, `fd 3`, `fd: 3`, `fd[3]`, `fd/3`, `fd #3`: a label, at most two signs, the number and no
+/// further digit.
 pub(crate) fn labelled(line: &str, labels: &[&str], number: u64) -> bool {
     let lower = line.to_ascii_lowercase();
     labels.iter().any(|label| {

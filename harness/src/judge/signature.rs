@@ -1,8 +1,9 @@
-//! The identity of a failure, as one line: a thousand programs that show one mistake have one signature.
+//! The identity of a failure, as one line: a thousand programs that show one mistake have one
+//! signature.
 //!
 //! A failure that differences decided has the kind, the sort of object that differs first, and the
-//! comparison. Any other, an action that failed in particular, has the kind and what was said, without
-//! what changes from program to program (numbers, paths, quoted names).
+//! comparison. Any other, an action that failed in particular, has the kind and what was said,
+//! without what changes from program to program (numbers, paths, quoted names).
 
 use std::fmt;
 
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::difference::{Difference, Side};
 use super::verdict::{FailureKind, Judgement, Verdict};
 
-/// A line like `wrong-path descriptor link` or `dump-failed Error (criu/mount.c:N): Can't lookup mount=N`.
+/// A line like `wrong-path descriptor link` or
+/// `dump-failed Error (criu/mount.c:N): Can't lookup mount=N`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Signature(pub String);
 
@@ -29,7 +31,8 @@ impl Signature {
         Self(format!("{what} {detail}").trim_end().to_owned())
     }
 
-    /// The kind of the failure; none where it is no failure of a subject's, or not of one subject alone.
+    /// The kind of the failure; none where it is no failure of a subject's, or not of one subject
+    /// alone.
     pub fn kind(&self) -> Option<FailureKind> {
         self.0.split(' ').next()?.parse().ok()
     }
@@ -67,7 +70,8 @@ fn object(difference: &Difference) -> String {
     }
 }
 
-/// What stands before and after a name that criu writes without quotes (criu/files-reg.c, criu/mount.c): a name may have blanks.
+/// What stands before and after a name that criu writes without quotes (criu/files-reg.c,
+/// criu/mount.c): a name may have blanks.
 const BARE_NAMES: [(&str, &str); 5] = [
     (": File ", " has bad "),
     ("open file ", " on restore"),

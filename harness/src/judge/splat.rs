@@ -1,5 +1,6 @@
-//! Does the kernel complain about itself? Its log is a list of lines at level warning or worse; most are about
-//! others (a process that crashed, a disk that is full). Only what says that the kernel is wrong counts.
+//! Does the kernel complain about itself? Its log is a list of lines at level warning or worse;
+//! most are about others (a process that crashed, a disk that is full). Only what says that the
+//! kernel is wrong counts.
 
 /// How such a line begins, behind its time stamp and the name of its detector.
 const STARTS: &[&str] = &[
@@ -30,7 +31,8 @@ const STARTS: &[&str] = &[
 /// Detectors that put their name before the line.
 const DETECTORS: &[&str] = &["watchdog:", "rcu:", "kernel:", "workqueue:", "kmemleak:"];
 
-/// The first line that says so, and the new bits of `/proc/sys/kernel/tainted`; none when the kernel is content.
+/// The first line that says so, and the new bits of `/proc/sys/kernel/tainted`; none when the
+/// kernel is content.
 pub(crate) fn splat(log: &[String], tainted_before: u64, tainted_after: u64) -> Option<String> {
     if let Some(line) = log.iter().find(|line| is_splat(line)) {
         return Some(format!("the kernel said: {}", line.trim()));

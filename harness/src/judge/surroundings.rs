@@ -166,9 +166,10 @@ fn statuses<'a>(prepared: &PreparedObservation<'a>) -> impl Iterator<Item = (Fac
     entries(prepared).map(|(owner, _, status)| (owner, status)).chain(objects)
 }
 
-/// What tells of names that the tree does not show: the number of hard links of a file that has names in it; the size
-/// of a directory, which on some filesystems keeps growing with names that are gone, and its link count, which counts
-/// the directories in it. In proc(5) that is the number of processes.
+/// What tells of names that the tree does not show: the number of hard links of a file that has
+/// names in it; the size of a directory, which on some filesystems keeps growing with names that
+/// are gone, and its link count, which counts the directories in it. In proc(5) that is the number
+/// of processes.
 pub(crate) fn hidden_names<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
     for (owner, _, status) in entries(prepared).filter(|(.., status)| status.kind != FileKind::Directory) {
         facts.text(owner, "link count", status.links.to_string());

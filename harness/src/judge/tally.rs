@@ -48,8 +48,9 @@ impl Tally {
         self.counts.iter().sum()
     }
 
-    /// The exit status of the run: 130 interrupted; 1 when something failed; 3 when nothing failed but an
-    /// infrastructure error left something unknown; 4 when nothing ran; 0 as expected. (2 is a usage error.)
+    /// The exit status of the run: 130 interrupted; 1 when something failed; 3 when nothing failed
+    /// but an infrastructure error left something unknown; 4 when nothing ran; 0 as expected. (2 is
+    /// a usage error.)
     pub fn exit_status(&self, interrupted: bool) -> u8 {
         let errors = self.of("error");
         match () {

@@ -1,6 +1,7 @@
 //! The words for what became of a trial.
 //!
-//! The words are a contract with users and scripts (`docs/FORMATS.md`): they are only ever added to.
+//! The words are a contract with users and scripts (`docs/FORMATS.md`): they are only ever added
+//! to.
 
 use std::fmt;
 
@@ -75,7 +76,8 @@ impl Verdict {
         }
     }
 
-    /// The verdict that a report tells by its word, the kind of a failure, and the runs of a flaky one.
+    /// The verdict that a report tells by its word, the kind of a failure, and the runs of a flaky
+    /// one.
     pub fn from_parts(word: &str, kind: Option<FailureKind>, runs: Option<(u32, u32)>) -> Option<Self> {
         match (word, kind, runs) {
             ("pass", ..) => Some(Self::Pass),
@@ -178,7 +180,8 @@ impl Judgement {
         unknown.filter(|_| is_difference)
     }
 
-    /// Whether it fails with this kind, or with one that is only ever found beside another (`harmed-by-restore`).
+    /// Whether it fails with this kind, or with one that is only ever found beside another
+    /// (`harmed-by-restore`).
     pub fn has_kind(&self, kind: FailureKind) -> bool {
         let Some(verdict) = self.verdict.kind() else { return false };
         verdict == kind || (kind == FailureKind::HarmedByRestore && self.is_harmed_by_restore())

@@ -1,5 +1,5 @@
-//! Values of an observation as text: lossless, because the text is what is compared, and readable, because it is
-//! what a person sees.
+//! Values of an observation as text: lossless, because the text is what is compared, and readable,
+//! because it is what a person sees.
 
 use protocol::observation::{Content, FileKind, LookupKind, MountState, Object, ObjectView, Outcome};
 use scenarios::Bytes;
@@ -136,7 +136,8 @@ pub(crate) fn kernel_name(object: Object) -> String {
     }
 }
 
-/// What an object is called: by its name in the program, and by what the kernel calls it where that differs.
+/// What an object is called: by its name in the program, and by what the kernel calls it where that
+/// differs.
 pub(crate) fn object(view: &ObjectView) -> String {
     let kernel = kernel_name(view.object);
     match &view.name {
@@ -145,9 +146,9 @@ pub(crate) fn object(view: &ObjectView) -> String {
     }
 }
 
-/// A quoted link text without the inode number that the kernel may have put into it: `pipe:[N]`, `mnt:[N]`, and
-/// `#N (deleted)` for a file made with `O_TMPFILE`. Only the file's own number is taken out; a file that is
-/// *named* like this keeps its name. None when there is none in it.
+/// A quoted link text without the inode number that the kernel may have put into it: `pipe:[N]`,
+/// `mnt:[N]`, and `#N (deleted)` for a file made with `O_TMPFILE`. Only the file's own number is
+/// taken out; a file that is *named* like this keeps its name. None when there is none in it.
 pub(crate) fn link_without_inode(quoted: &str, inode: u64) -> Option<String> {
     if let Some(start) = quoted.strip_suffix("]\"") {
         let start = start.strip_suffix(&inode.to_string())?.strip_suffix('[')?;

@@ -1,9 +1,9 @@
-//! A child process that this process owns: it is killed, with everything in its process group, and reaped when its
-//! value goes away.
+//! A child process that this process owns: it is killed, with everything in its process group, and
+//! reaped when its value goes away.
 //!
 //! Three nets, because each has holes. `Drop` covers every return and every panic. The registry in
-//! [`crate::process::interrupt`] covers a second Ctrl-C. The parent-death signal covers SIGKILL and an abort; it goes by the
-//! spawning thread, so one thread that never ends spawns for all.
+//! [`crate::process::interrupt`] covers a second Ctrl-C. The parent-death signal covers SIGKILL and
+//! an abort; it goes by the spawning thread, so one thread that never ends spawns for all.
 
 use std::fs::File;
 use std::io;
@@ -67,7 +67,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits until the child ends by itself; none at the deadline. What is left of its group is killed then.
+    /// Waits until the child ends by itself; none at the deadline. What is left of its group is
+    /// killed then.
     ///
     /// An interrupt does not end this wait: it is short and part of clearing up.
     ///
@@ -80,7 +81,8 @@ impl Process {
         Ok(self.status)
     }
 
-    /// Waits until the child ends by itself; none, and the child is killed, when `interrupt` becomes readable.
+    /// Waits until the child ends by itself; none, and the child is killed, when `interrupt`
+    /// becomes readable.
     ///
     /// # Errors
     /// The child cannot be waited for.

@@ -1,6 +1,8 @@
-//! Programs of the host that run to their end: apt-get, apt-cache, dpkg-deb, cargo, and unpacked ones.
+//! Programs of the host that run to their end: apt-get, apt-cache, dpkg-deb, cargo, and unpacked
+//! ones.
 //!
-//! Always with the C locale, without a terminal, and with an error that carries the end of what the program said.
+//! Always with the C locale, without a terminal, and with an error that carries the end of what the
+//! program said.
 
 use std::process::{Command, Output, Stdio};
 
@@ -39,8 +41,8 @@ pub enum CommandError {
 
 /// Runs a program to its end and gives its standard output.
 ///
-/// `what` is for the error ("apt-get update for trixie"), `package` the Debian package that has the program, `advise`
-/// turns the output of a failed program into what to do.
+/// `what` is for the error ("apt-get update for trixie"), `package` the Debian package that has the
+/// program, `advise` turns the output of a failed program into what to do.
 ///
 /// # Errors
 /// The program is not there or fails.

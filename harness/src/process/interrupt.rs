@@ -1,8 +1,9 @@
 //! Ctrl-C in two stages: the first SIGINT or SIGTERM asks, the second one ends.
 //!
-//! The first sets a flag and makes a descriptor readable for good. Every wait on a VM polls that descriptor, so the run
-//! loop gets its thread back at once, writes its reports, and drops what it owns. The second kills every process group
-//! that [`crate::process::child`] has started and ends this process with [`crate::exit::INTERRUPTED`].
+//! The first sets a flag and makes a descriptor readable for good. Every wait on a VM polls that
+//! descriptor, so the run loop gets its thread back at once, writes its reports, and drops what it
+//! owns. The second kills every process group that [`crate::process::child`] has started and ends
+//! this process with [`crate::exit::INTERRUPTED`].
 //!
 //! Not here: what a run does with its unfinished trials.
 
@@ -19,7 +20,8 @@ use nix::unistd::Pid;
 use crate::exit;
 use crate::process::sys;
 
-/// How many process groups can be registered; those beyond still die with this process (prctl(2), `PR_SET_PDEATHSIG`).
+/// How many process groups can be registered; those beyond still die with this process (prctl(2),
+/// `PR_SET_PDEATHSIG`).
 const GROUP_LIMIT: usize = 256;
 
 /// The two ends of the pipe that wakes waiters.
@@ -50,13 +52,14 @@ pub fn requested() -> bool {
     SIGNALS.load(Ordering::SeqCst) > 0
 }
 
-/// A descriptor that is readable from the first signal on. Nobody reads from it, so it wakes every waiter; none before
-/// [`install`].
+/// A descriptor that is readable from the first signal on. Nobody reads from it, so it wakes every
+/// waiter; none before [`install`].
 pub fn fd() -> Option<BorrowedFd<'static>> {
     PIPE.get().map(|pipe| pipe.poll_end.as_fd())
 }
 
-/// Has the second signal put the terminal at standard input back to these settings, as somebody is about to change them.
+/// Has the second signal put the terminal at standard input back to these settings, as somebody is
+/// about to change them.
 pub(crate) fn put_back_terminal(settings: libc::termios) {
     // Who came first knew what it was like in the beginning.
     let _ = TERMINAL.set(settings);
@@ -79,7 +82,8 @@ extern "C" fn on_signal(_signal: c_int) {
 
 fn wake() {
     if let Some(pipe) = PIPE.get() {
-        // One byte into an empty pipe of our own cannot block, and a failure cannot be told to anybody here.
+        // One byte into an empty pipe of our own cannot block, and a failure cannot be told to
+        // anybody here.
         let _ = nix::unistd::write(&pipe.wake_end, b"!");
     }
 }
@@ -100,7 +104,8 @@ pub(crate) struct GroupGuard {
 }
 
 impl GroupGuard {
-    /// Registers a group. Drop the guard before the group's leader is reaped, or the number may belong to another.
+    /// Registers a group. Drop the guard before the group's leader is reaped, or the number may
+    /// belong to another.
     pub(crate) fn new(group: Pid) -> Self {
         let free =
             |slot: &&AtomicI32| slot.compare_exchange(0, group.as_raw(), Ordering::SeqCst, Ordering::SeqCst).is_ok();
@@ -130,8 +135,8 @@ mod tests {
 
     const CHILD: &str = "ZDTM_DETACHED_INTERRUPTED_TEST_CHILD";
 
-    /// Not a test of its own: the process that the test below interrupts. It waits for a message that never comes, with
-    /// a program running that it has started.
+    /// Not a test of its own: the process that the test below interrupts. It waits for a message
+    /// that never comes, with a program running that it has started.
     #[test]
     fn waits_with_a_running_program() {
         if std::env::var_os(CHILD).is_none() {

@@ -1,7 +1,7 @@
 //! Lines over a socket with a deadline on every wait and a limit on every line.
 //!
-//! A wait that times out loses nothing: the half of a line that has come stays here for the next call. The other end
-//! is hostile: it may send anything, at any speed, or nothing.
+//! A wait that times out loses nothing: the half of a line that has come stays here for the next
+//! call. The other end is hostile: it may send anything, at any speed, or nothing.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -109,7 +109,8 @@ impl Lines {
     /// Sends bytes, and with the first of them a copy of a descriptor (unix(7), `SCM_RIGHTS`).
     ///
     /// # Errors
-    /// As [`Self::send`]; a socket that is full is one of them, so this is for the short messages of a conversation.
+    /// As [`Self::send`]; a socket that is full is one of them, so this is for the short messages
+    /// of a conversation.
     pub fn send_with(&mut self, bytes: &[u8], fd: BorrowedFd<'_>, deadline: Instant) -> Result<(), LineError> {
         use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
         let fds = [fd.as_raw_fd()];

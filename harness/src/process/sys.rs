@@ -1,6 +1,8 @@
-//! The harness's raw system calls: all unsafe code of this crate stands here, behind safe functions.
+//! The harness's raw system calls: all unsafe code of this crate stands here, behind safe
+//! functions.
 //!
-//! Two subjects need it: what a child process must do to itself between fork and exec, and signal handlers.
+//! Two subjects need it: what a child process must do to itself between fork and exec, and signal
+//! handlers.
 
 use std::ffi::c_int;
 use std::io;
@@ -12,11 +14,13 @@ use std::process::Command;
 pub(crate) struct ChildSetup {
     /// Descriptors that the program inherits, under the numbers that they have here.
     pub(crate) inherited: Vec<RawFd>,
-    /// The longest file that it may write, in bytes (setrlimit(2), `RLIMIT_FSIZE`); writes beyond fail with `EFBIG`.
+    /// The longest file that it may write, in bytes (setrlimit(2), `RLIMIT_FSIZE`); writes beyond
+    /// fail with `EFBIG`.
     pub(crate) file_limit_bytes: u64,
 }
 
-/// Makes the children of a command die with the thread that spawns them, write no endless files and no core dumps.
+/// Makes the children of a command die with the thread that spawns them, write no endless files and
+/// no core dumps.
 ///
 /// `PR_SET_PDEATHSIG` goes by the parent *thread*, prctl(2): spawn from one that stays.
 pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) {
@@ -31,12 +35,13 @@ pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) {
         }
         limit(libc::RLIMIT_CORE, 0)?;
         limit(libc::RLIMIT_FSIZE, setup.file_limit_bytes)?;
-        // SAFETY: signal(2) with SIG_IGN installs no code; a write over the limit then fails instead of killing.
+        // SAFETY: signal(2) with SIG_IGN installs no code; a write over the limit then fails
+        // instead of killing.
         unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
         Ok(())
     };
-    // SAFETY: the closure runs between fork and exec. It makes system calls only, allocates nothing, takes no lock;
-    // errors are built from numbers.
+    // SAFETY: the closure runs between fork and exec. It makes system calls only, allocates
+    // nothing, takes no lock; errors are built from numbers.
     unsafe { command.pre_exec(child) };
 }
 
@@ -76,9 +81,11 @@ pub(crate) fn handle_stop_signals(handler: extern "C" fn(c_int)) -> io::Result<(
     Ok(())
 }
 
-/// Settings of the terminal at standard input; async-signal-safe, and nothing can be done about a failure.
+/// Settings of the terminal at standard input; async-signal-safe, and nothing can be done about a
+/// failure.
 pub(crate) fn set_terminal(settings: &libc::termios) {
-    // SAFETY: the pointer is to a live termios. tcsetattr(3) is async-signal-safe, signal-safety(7).
+    // SAFETY: the pointer is to a live termios. tcsetattr(3) is async-signal-safe,
+    // signal-safety(7).
     unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, settings) };
 }
 

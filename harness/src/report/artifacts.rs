@@ -1,8 +1,8 @@
 //! The folder of a trial: everything that was sent and concluded, for a person or a later `replay`.
 //!
-//! `program.scn`, `verdict.json` (the trial as in the JSON report), `differences.txt`, `before.json`,
-//! `after-N-ACTION.json`, the files that the guest sent, the folder `images`, and what the caller adds (console, command line
-//! of QEMU).
+//! `program.scn`, `verdict.json` (the trial as in the JSON report), `differences.txt`,
+//! `before.json`, `after-N-ACTION.json`, the files that the guest sent, the folder `images`, and
+//! what the caller adds (console, command line of QEMU).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -55,8 +55,8 @@ fn plain(name: &str) -> String {
     if text.is_empty() { "unnamed".to_owned() } else { text }
 }
 
-/// Writes the folder below `parent` and gives its path. `finished.artifacts` is not looked at. A folder from an
-/// earlier run is replaced.
+/// Writes the folder below `parent` and gives its path. `finished.artifacts` is not looked at. A
+/// folder from an earlier run is replaced.
 ///
 /// # Errors
 /// The first file that cannot be written.
@@ -113,7 +113,8 @@ fn sent(report: &TrialReport, put: &impl Fn(&str, &[u8]) -> Result<(), Artifacts
     report.files.iter().try_for_each(|file| put(&plain(&file.name), file.text.as_bytes()))
 }
 
-/// The images of the checkpoint as they are, and how to read them. Their names are the guest's, and so not trusted.
+/// The images of the checkpoint as they are, and how to read them. Their names are the guest's, and
+/// so not trusted.
 fn images(report: &TrialReport, folder: &Path) -> Result<(), (PathBuf, io::Error)> {
     if report.images.is_empty() {
         return Ok(());

@@ -1,4 +1,5 @@
-//! A report that is written once, at the end of the run, or with what there is when the run is interrupted.
+//! A report that is written once, at the end of the run, or with what there is when the run is
+//! interrupted.
 
 use std::fs;
 use std::io::{self, Write};

@@ -76,8 +76,9 @@ fn wrapped(text: &str, indent: &str, width: usize, limit: usize) -> String {
     lines.iter().map(|line| format!("{indent}{}\n", console::truncate_str(line, room, "..."))).collect()
 }
 
-/// The ladder. Capabilities that come back on the same bases share a row: then `all` or `none` stands
-/// for each base. A capability that comes back in part has a row of its own, with its numbers.
+/// The ladder. Capabilities that come back on the same bases share a row: then `all` or `none`
+/// stands for each base. A capability that comes back in part has a row of its own, with its
+/// numbers.
 pub(crate) fn ladder(ladder: &Ladder, width: usize, colour: bool) -> String {
     if ladder.is_empty() {
         return String::new();

@@ -1,4 +1,5 @@
-//! What a person needs to know of a failed trial: what differs, what the logs say, and what to type next.
+//! What a person needs to know of a failed trial: what differs, what the logs say, and what to type
+//! next.
 
 use std::fmt::Write;
 
@@ -96,8 +97,8 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-/// Differences, at most `limit`, each as a heading, what was expected, what was got, and a caret below the first
-/// character that differs. A difference that both sides saw is printed once.
+/// Differences, at most `limit`, each as a heading, what was expected, what was got, and a caret
+/// below the first character that differs. A difference that both sides saw is printed once.
 pub fn differences(all: &[Difference], further: usize, limit: usize, width: usize, colour: bool) -> String {
     let mut printed: Vec<(&Difference, bool)> = Vec::new();
     for difference in all {
@@ -157,7 +158,8 @@ fn pair(expected: &str, got: &str, width: usize, colour: bool) -> String {
     )
 }
 
-/// How many characters are the same at the start; never in the middle of an escape, which stands for one byte.
+/// How many characters are the same at the start; never in the middle of an escape, which stands
+/// for one byte.
 pub(super) fn first_difference(expected: &str, got: &str) -> usize {
     let same = expected.chars().zip(got.chars()).take_while(|(one, other)| one == other).count();
     let common: Vec<char> = expected.chars().take(same).collect();

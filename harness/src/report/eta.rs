@@ -1,4 +1,5 @@
-//! The progress of a run in one line: done, rate, remaining time, busy machines, resets, running trials.
+//! The progress of a run in one line: done, rate, remaining time, busy machines, resets, running
+//! trials.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! GitHub Actions: an annotation for each cause of failures (workflow commands), and the step's summary: a table of
-//! causes, then some trials of each.
+//! GitHub Actions: an annotation for each cause of failures (workflow commands), and the step's
+//! summary: a table of causes, then some trials of each.
 
 use std::fmt::Write;
 use std::io::Write as _;
@@ -19,7 +19,8 @@ const CAUSES: usize = 100;
 /// More of a message is in the other reports, in characters.
 const MESSAGE: usize = 300;
 
-/// The workflow commands. The summary goes to the file that `GITHUB_STEP_SUMMARY` names, where it is set.
+/// The workflow commands. The summary goes to the file that `GITHUB_STEP_SUMMARY` names, where it
+/// is set.
 pub(super) fn render(run: &RunRecord) -> String {
     let file = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|file| !file.is_empty());
     render_with(run, file.as_deref().map(Path::new))

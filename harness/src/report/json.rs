@@ -1,10 +1,11 @@
 //! The JSON report: one document, rewritten as the run goes on, so that an abort loses nothing.
 //!
-//! Each rewrite is a new file that takes the old one's place, so a reader never sees half a document. A trial is made
-//! into text once, but the whole text is written each time; with ten thousand trials that is megabytes. So a rewrite
-//! waits until twenty times as long has passed as the last one took: reporting costs at most a twentieth of the run,
-//! in a small run every trial is there at once, in a large one within a fraction of a second. What is still due is
-//! written with the next event, at the end of the run, and when the report is dropped.
+//! Each rewrite is a new file that takes the old one's place, so a reader never sees half a
+//! document. A trial is made into text once, but the whole text is written each time; with ten
+//! thousand trials that is megabytes. So a rewrite waits until twenty times as long has passed as
+//! the last one took: reporting costs at most a twentieth of the run, in a small run every trial is
+//! there at once, in a large one within a fraction of a second. What is still due is written with
+//! the next event, at the end of the run, and when the report is dropped.
 
 use std::fs;
 use std::io::{self, Write};
@@ -38,7 +39,8 @@ pub struct Json {
 
 #[derive(Debug)]
 enum Sink {
-    /// Something that cannot be replaced: standard output, a pipe, a device. Written once, at the end.
+    /// Something that cannot be replaced: standard output, a pipe, a device. Written once, at the
+    /// end.
     Once(Destination),
     /// A plain file.
     Replaced(PathBuf),

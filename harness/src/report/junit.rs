@@ -1,5 +1,6 @@
-//! JUnit's XML, for Jenkins, GitLab and others: a suite for each family, a case for each trial. The message of a failed
-//! case is the signature of its cause, so that tools that group by message group by cause; its text has the reason.
+//! JUnit's XML, for Jenkins, GitLab and others: a suite for each family, a case for each trial. The
+//! message of a failed case is the signature of its cause, so that tools that group by message
+//! group by cause; its text has the reason.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +25,8 @@ pub(super) fn render(run: &RunRecord) -> String {
     let mut report = Report::new("zdtm-detached");
     report.set_time(seconds(run.summary.seconds)).add_test_suites(suites.into_values());
     let text = report.to_string().expect("text without a zero byte can be written as XML");
-    // Jenkins's schema has no `disabled` and calls it `skipped`. In texts and values quotes are escaped: these are attributes.
+    // Jenkins's schema has no `disabled` and calls it `skipped`. In texts and values quotes are
+    // escaped: these are attributes.
     text.replace(" disabled=\"", " skipped=\"")
 }
 
@@ -58,7 +60,8 @@ fn case(trial: &TrialRecord, signature: Option<&Signature>) -> TestCase {
     let mut case = TestCase::new(trial.id.as_str(), status);
     case.set_classname(family_title(&trial.family)).set_time(seconds(trial.seconds));
     if ["xfail", "improved"].contains(&trial.verdict.as_str()) {
-        // JUnit has no word for it: the case is a success, and says here that it is not a plain pass.
+        // JUnit has no word for it: the case is a success, and says here that it is not a plain
+        // pass.
         case.set_system_out(format!("{}: {}", trial.verdict, trial.reason));
     }
     case

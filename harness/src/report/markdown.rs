@@ -1,10 +1,12 @@
-//! Text from anywhere inside Markdown: it is shown, and makes no markup, no link and no further cell of a table.
+//! Text from anywhere inside Markdown: it is shown, and makes no markup, no link and no further
+//! cell of a table.
 
 use std::fmt::Write;
 
 use super::sanitize::sanitized;
 
-/// What begins or ends markup somewhere, in GitHub's Markdown: HTML, emphasis, links, code, cells, issues and people.
+/// What begins or ends markup somewhere, in GitHub's Markdown: HTML, emphasis, links, code, cells,
+/// issues and people.
 const MARKUP: &str = "&<>|\\`*_[]!#~@$";
 
 /// As plain text. What could be markup stands as a character reference, which never is.
@@ -20,8 +22,8 @@ pub(super) fn text(text: &str) -> String {
     out.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
 
-/// The same in the type of code. Not in backquotes: character references mean nothing there, and no escape helps against
-/// every `|` and backquote in a table.
+/// The same in the type of code. Not in backquotes: character references mean nothing there, and no
+/// escape helps against every `|` and backquote in a table.
 pub(super) fn code(name: &str) -> String {
     format!("<code>{}</code>", text(name))
 }

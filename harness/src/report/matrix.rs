@@ -1,6 +1,8 @@
-//! The table of a run with several kernels or subjects: families by (kernel, subject), folded where it is too wide.
+//! The table of a run with several kernels or subjects: families by (kernel, subject), folded where
+//! it is too wide.
 //!
-//! A cell counts verdicts by letters; what there is none of has none. So a cell without an `f` or an `e` is as expected.
+//! A cell counts verdicts by letters; what there is none of has none. So a cell without an `f` or
+//! an `e` is as expected.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -34,8 +36,8 @@ impl Matrix {
         self.total.entry(pair).or_default().add(verdict);
     }
 
-    /// The table, each line with its newline, no wider than `width` as long as a name and one column fit; nothing for
-    /// a single pair.
+    /// The table, each line with its newline, no wider than `width` as long as a name and one
+    /// column fit; nothing for a single pair.
     pub(crate) fn table(&self, width: usize, colour: bool) -> String {
         if self.pairs.len() < 2 {
             return String::new();

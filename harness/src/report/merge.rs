@@ -1,7 +1,7 @@
 //! Several results as one: shards of a run, or the same trials in several runs.
 //!
-//! A trial that is in several results keeps its latest one, except that one which passed in some and failed in others is
-//! flaky, and one that was never begun gives way to one that was.
+//! A trial that is in several results keeps its latest one, except that one which passed in some
+//! and failed in others is flaky, and one that was never begun gives way to one that was.
 
 use std::collections::HashMap;
 use std::fs;
@@ -40,7 +40,8 @@ pub enum ResultError {
     },
 }
 
-/// Reads a JSON report. Paths of artifacts that only exist seen from the report's own folder are made to exist.
+/// Reads a JSON report. Paths of artifacts that only exist seen from the report's own folder are
+/// made to exist.
 ///
 /// # Errors
 /// It cannot be read, or is no such report.

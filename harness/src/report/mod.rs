@@ -1,7 +1,8 @@
 //! One stream of events, one file per format.
 //!
-//! Whoever runs trials tells what happens as [`Event`]s, in start and end pairs; each [`Reporter`] makes of them what
-//! its readers need. A further format is one more file and one more row in [`FORMATS`].
+//! Whoever runs trials tells what happens as [`Event`]s, in start and end pairs; each [`Reporter`]
+//! makes of them what its readers need. A further format is one more file and one more row in
+//! [`FORMATS`].
 //!
 //! - [`terminal`]: for people; [`epilogue`] is its account of what failed
 //! - [`json`]: for programs; [`record`] is the shape, to be read back

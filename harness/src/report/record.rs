@@ -115,7 +115,8 @@ pub struct TrialRecord {
     /// The program of a trial that failed, variables filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
-    /// [`digest`] of the program, whatever became of the trial: tells whether two results are of the same one.
+    /// [`digest`] of the program, whatever became of the trial: tells whether two results are of
+    /// the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// What happened, where `reason` also says what is known of it.

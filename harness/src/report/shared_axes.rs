@@ -1,11 +1,13 @@
-//! The axes that nearly all trials of a run share. They are printed once; the line of a trial has only its own.
+//! The axes that nearly all trials of a run share. They are printed once; the line of a trial has
+//! only its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::judge::Trial;
 
-/// The parts of an id that are the same in nearly all trials. A trial that differs in one keeps it in its id.
+/// The parts of an id that are the same in nearly all trials. A trial that differs in one keeps it
+/// in its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedAxes {
     /// In the order of an id: flavor, lifecycle, kernel, subject.

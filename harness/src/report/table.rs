@@ -1,7 +1,7 @@
 //! The table at the end: families by verdicts.
 //!
-//! The verdicts that every reader looks for have a column always, the others only when there are any. Nothing is added
-//! up across columns, so that an expected failure is never taken for a pass.
+//! The verdicts that every reader looks for have a column always, the others only when there are
+//! any. Nothing is added up across columns, so that an expected failure is never taken for a pass.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,7 +15,8 @@ const ALWAYS: &[&str] = &["pass", "xfail", "fail", "unsupported", "error"];
 /// Short headings for a narrow terminal.
 const SHORT: &[(&str, &str)] = &[("changed-fail", "changed"), ("unsupported", "unsupp.")];
 
-/// The table, each line with its newline; as wide as `width` at most, as long as names have eight columns left.
+/// The table, each line with its newline; as wide as `width` at most, as long as names have eight
+/// columns left.
 pub(crate) fn table(families: &BTreeMap<String, Tally>, total: &Tally, width: usize, colour: bool) -> String {
     let words: Vec<&'static str> =
         total.columns().filter(|(word, count)| *count > 0 || ALWAYS.contains(word)).map(|(word, _)| word).collect();

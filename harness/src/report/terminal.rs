@@ -65,8 +65,8 @@ pub struct Look {
 }
 
 impl Look {
-    /// What fits standard output, or standard error. `NO_COLOR` counts when it is set to anything but nothing
-    /// (no-color.org).
+    /// What fits standard output, or standard error. `NO_COLOR` counts when it is set to anything
+    /// but nothing (no-color.org).
     pub fn detect(choice: ColourChoice, detail: Detail, on_stderr: bool) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let (terminal, screen) = match on_stderr {
@@ -131,8 +131,8 @@ impl<W: Write> Terminal<W> {
         }
     }
 
-    /// Time has passed without an event. Whoever reads a log without a bar gets a line when nothing was said for
-    /// [`QUIET`].
+    /// Time has passed without an event. Whoever reads a log without a bar gets a line when nothing
+    /// was said for [`QUIET`].
     ///
     /// # Errors
     /// It cannot be written.

@@ -1,7 +1,8 @@
-//! Which programs of a pack are to blame for a dump or a restore that failed as a whole, by what was said: an error line that names
-//! a program's top directory, one of its mounts, or of a dump one of its descriptors; or else one out of the part of criu that has to
-//! do with named pipes. A guess that saves halving the pack: those who are named run alone, and only what becomes of them there
-//! counts.
+//! Which programs of a pack are to blame for a dump or a restore that failed as a whole, by what
+//! was said: an error line that names a program's top directory, one of its mounts, or of a dump
+//! one of its descriptors; or else one out of the part of criu that has to do with named pipes. A
+//! guess that saves halving the pack: those who are named run alone, and only what becomes of them
+//! there counts.
 
 use protocol::message::{FIRST_DESCRIPTOR, PackReport, TrialReport};
 use protocol::observation::{FileKind, Object, ObjectView, Outcome};
@@ -12,7 +13,8 @@ use crate::judge::refusal::labelled;
 const PLOT: &str = ".zdtm/";
 /// What stands before a descriptor's number: `fd=3`, `Can't dump file 3 of that type`.
 const LABELS: [&str; 3] = ["fd", "descriptor", "file"];
-/// What stands before a mount's number in the names of its own yard of mount points, `mnt-0000000055` (criu/mount-v2.c).
+/// What stands before a mount's number in the names of its own yard of mount points,
+/// `mnt-0000000055` (criu/mount-v2.c).
 const MOUNT: &str = "/mnt-";
 /// Where errors come from that name nothing and are of named pipes.
 const PIPES: [&str; 2] = ["(criu/pipes.c:", "(criu/fifo.c:"];

@@ -4,8 +4,9 @@ use std::sync::OnceLock;
 
 /// Numbers of arcs, as the guest tells them; the programs of a pack have one of these together.
 ///
-/// Which program of a pack had criu take a branch is unknown. So the pack is asked once whether it has new arcs: the first
-/// answer is every program's. Where none counted for it, a pack's arcs would be lost, and most programs run in packs.
+/// Which program of a pack had criu take a branch is unknown. So the pack is asked once whether it
+/// has new arcs: the first answer is every program's. Where none counted for it, a pack's arcs
+/// would be lost, and most programs run in packs.
 #[derive(Debug, Default)]
 pub struct CoverageHits {
     arcs: Vec<u32>,

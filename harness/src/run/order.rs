@@ -1,9 +1,9 @@
-//! The order of what trials teach, so that the causes of failures stand after the first seconds and a
-//! run that was broken off has an answer.
+//! The order of what trials teach, so that the causes of failures stand after the first seconds and
+//! a run that was broken off has an answer.
 //!
-//! What is visible comes first, since a subject that breaks ordinary files fails everything. Then come
-//! scenarios that need a base alone or one capability beside it, then pairs, then more. Among those
-//! that need as much, each profile comes once before any comes a second time.
+//! What is visible comes first, since a subject that breaks ordinary files fails everything. Then
+//! come scenarios that need a base alone or one capability beside it, then pairs, then more. Among
+//! those that need as much, each profile comes once before any comes a second time.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,10 +1,12 @@
-//! Packs: many programs in one process, one dump, one restore. For trials that are expected to pass.
+//! Packs: many programs in one process, one dump, one restore. For trials that are expected to
+//! pass.
 //!
-//! A program of a pack passes when it does, judged as if it had been alone, and so does the *frame*: what is no program's,
-//! such as the process, its root and the agent's mounts. Anything else says nothing about a program: it runs again, as a
-//! trial that nobody packed, with all that belongs to it. When the frame does not pass, nothing is said of any program: the
-//! pack is split, those first whose places the error lines name, down to programs that are alone. So a pack only ever says
-//! "passed" (or: failed by known differences alone).
+//! A program of a pack passes when it does, judged as if it had been alone, and so does the
+//! *frame*: what is no program's, such as the process, its root and the agent's mounts. Anything
+//! else says nothing about a program: it runs again, as a trial that nobody packed, with all that
+//! belongs to it. When the frame does not pass, nothing is said of any program: the pack is split,
+//! those first whose places the error lines name, down to programs that are alone. So a pack only
+//! ever says "passed" (or: failed by known differences alone).
 //!
 //! A dump and a restore of one process cost about the same for one descriptor as for fifty. So one
 //! executor carries out many programs, each below a top directory of its own (`/.zdtm/0`,
@@ -65,8 +67,9 @@ enum Packed {
 }
 
 impl Worker<'_> {
-    /// Runs tasks, as many as possible in one process, and tells each when it is over; the verdicts are those of tasks
-    /// that run alone. What was not begun when the run was stopped is reported as not run.
+    /// Runs tasks, as many as possible in one process, and tells each when it is over; the verdicts
+    /// are those of tasks that run alone. What was not begun when the run was stopped is reported
+    /// as not run.
     pub fn run_all(&mut self, tasks: Vec<Task>, on_over: &mut dyn FnMut(Over)) {
         let mut waiting = vec![tasks];
         while let Some(tasks) = waiting.pop() {
@@ -98,7 +101,8 @@ impl Worker<'_> {
         }
     }
 
-    /// The tasks that can be in one pack, up to the limit, and the others; when the first must be alone, it is.
+    /// The tasks that can be in one pack, up to the limit, and the others; when the first must be
+    /// alone, it is.
     pub(super) fn fitting(&mut self, tasks: Vec<Task>) -> (Vec<Task>, Vec<Task>) {
         let (mut pack, mut rest): (Vec<Task>, Vec<Task>) = (Vec::new(), Vec::new());
         let mut needs = Some(Needs::default());
@@ -123,14 +127,15 @@ impl Worker<'_> {
 
     fn capacity(&self, task: &Task) -> Capacity {
         let on_host = self.running.as_ref().is_some_and(|running| matches!(running.machine, Machine::Host(_)));
-        // criu touches the process's /tmp when it dumps a mount that others stand on, which is everybody's in a pack: a defect
-        // that is known of each scenario that has such mounts, but of a pack only where defects count anywhere.
+        // criu touches the process's /tmp when it dumps a mount that others stand on, which is
+        // everybody's in a pack: a defect that is known of each scenario that has such mounts, but
+        // of a pack only where defects count anywhere.
         let nested = task.engine != Engine::Criu || self.shared.policy.campaign;
         Capacity { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested }
     }
 
-    /// What a task needs in a pack; none for one that must be alone: it may not share a process, cannot run here, or is not
-    /// expected to pass.
+    /// What a task needs in a pack; none for one that must be alone: it may not share a process,
+    /// cannot run here, or is not expected to pass.
     pub(super) fn needs(&mut self, task: &Task) -> Option<Needs> {
         let requires = &task.scenario.requires;
         let needs = sharing::needs(&task.scenario.program)?;
@@ -244,8 +249,8 @@ impl Worker<'_> {
     }
 }
 
-/// Whether nothing is wrong with a frame but what known defects explain, difference by difference. That the failure as a whole
-/// is known says nothing: it is some program's.
+/// Whether nothing is wrong with a frame but what known defects explain, difference by difference.
+/// That the failure as a whole is known says nothing: it is some program's.
 fn is_fine(frame: &Judgement) -> bool {
     let explained =
         !frame.differences.is_empty() && frame.differences.iter().all(|difference| difference.known.is_some());

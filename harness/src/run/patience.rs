@@ -1,10 +1,11 @@
 //! How long a trial is waited for, whatever the guest says meanwhile.
 //!
 //! A trial has stages: its setup, the first look, each action of its lifecycle with a look after
-//! it, a second try of a restore that failed, the clean-up. The agent tells each when it begins. A stage may take twice an action's limit,
-//! since the guest tells its own time-outs before ours. The guest is not trusted to say the truth:
-//! only a stage of this trial that is not the last one gives more time, never more in all than the
-//! lifecycle's stages may take, and more stages than it has end the machine.
+//! it, a second try of a restore that failed, the clean-up. The agent tells each when it begins. A
+//! stage may take twice an action's limit, since the guest tells its own time-outs before ours. The
+//! guest is not trusted to say the truth: only a stage of this trial that is not the last one gives
+//! more time, never more in all than the lifecycle's stages may take, and more stages than it has
+//! end the machine.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! What two runs of one trial come to, the second one alone in a machine that nothing has touched.
 //!
-//! Nobody is sent after a failure that comes once and not again, and no trial is blamed for what an earlier one did to
-//! the machine. Both results are told.
+//! Nobody is sent after a failure that comes once and not again, and no trial is blamed for what an
+//! earlier one did to the machine. Both results are told.
 
 use super::{Attempt, Over, Task};
 use crate::judge::{FailureKind, Group, Judgement, Signature, Verdict};
@@ -21,8 +21,8 @@ pub(super) fn is_unexpected(judgement: &Judgement) -> bool {
     matches!(judgement.verdict, Verdict::Fail(_) | Verdict::ChangedFail(_) | Verdict::Xpass)
 }
 
-/// An unexpected result and what came of up to `retries` further runs; the first that is not the same ends them. In a campaign
-/// the same failure may have become an expected one.
+/// An unexpected result and what came of up to `retries` further runs; the first that is not the
+/// same ends them. In a campaign the same failure may have become an expected one.
 pub(super) fn confirmed(first: Over, retries: u32, campaign: bool, mut again: impl FnMut() -> Attempt) -> Over {
     let verdict = first.judgement.verdict;
     let is_same = |second: Verdict| match (verdict, second) {
@@ -50,7 +50,8 @@ pub(super) fn confirmed(first: Over, retries: u32, campaign: bool, mut again: im
     first
 }
 
-/// What two results of a trial that is run more than once come to; the first may be of several runs already.
+/// What two results of a trial that is run more than once come to; the first may be of several runs
+/// already.
 pub(super) fn both(first: Over, second: Over) -> Over {
     let (one, other) = (first.judgement.verdict, second.judgement.verdict);
     if other == Verdict::NotRun || (one == other && !matches!(one, Verdict::Flaky { .. })) {
@@ -101,8 +102,8 @@ fn flaky(first: Over, same: u32, second: &Judgement) -> Over {
     Over { judgement: Judgement { verdict, reason, ..first.judgement }, ..first }
 }
 
-/// A trial whose machine died, and what came of the second run. `known` is what a judgement is in the light of what is
-/// known of the trial.
+/// A trial whose machine died, and what came of the second run. `known` is what a judgement is in
+/// the light of what is known of the trial.
 pub(super) fn blamed(first: Death, second: Attempt, task: &Task, known: impl FnOnce(Judgement) -> Judgement) -> Over {
     match second {
         Attempt::Interrupted => Over::not_run(task.clone(), "interrupted"),
@@ -110,7 +111,8 @@ pub(super) fn blamed(first: Death, second: Attempt, task: &Task, known: impl FnO
             let judgement = known(verdict_on(&error));
             Over { judgement, traces, ..Over::not_run(task.clone(), "") }
         }
-        // In a machine that others had used before, the fault may be theirs: the run alone counts, and tells of it.
+        // In a machine that others had used before, the fault may be theirs: the run alone counts,
+        // and tells of it.
         Attempt::Over(second) if first.trials_before > 0 => {
             let why = format!("a machine that others had used before died during it: {}", first.error);
             eprintln!("{}: {why}", task.trial);
@@ -125,8 +127,8 @@ pub(super) fn blamed(first: Death, second: Attempt, task: &Task, known: impl FnO
     }
 }
 
-/// The verdict on a trial that takes its machine along each time. A guest that died or fell silent is the trial's doing;
-/// what else went wrong is not.
+/// The verdict on a trial that takes its machine along each time. A guest that died or fell silent
+/// is the trial's doing; what else went wrong is not.
 pub(super) fn verdict_on(error: &MachineError) -> Judgement {
     let verdict = match error {
         MachineError::Vm(VmError::Died { console }) if console.panic.is_some() => {

@@ -1,5 +1,5 @@
-//! How many programs fit into one process: those of which every step [may be shared](scenarios::sharing), as long as there are
-//! disks and descriptors.
+//! How many programs fit into one process: those of which every step
+//! [may be shared](scenarios::sharing), as long as there are disks and descriptors.
 
 use scenarios::program::Place;
 use scenarios::sharing::is_shareable;

@@ -14,7 +14,8 @@ use crate::machine::{MachineSpec, Traces};
 
 /// How long one action of a lifecycle may take under KVM; other accelerators scale it.
 pub(crate) const ACTION_TIME_LIMIT: Duration = Duration::from_secs(12);
-/// Of that a campaign waits so much: its programs are short, and one that hangs costs its pack several such waits.
+/// Of that a campaign waits so much: its programs are short, and one that hangs costs its pack
+/// several such waits.
 const PATIENCE_OF_CAMPAIGNS: f64 = 0.25;
 
 /// One trial to run.
@@ -90,17 +91,19 @@ pub struct Work<'a> {
 /// How trials are run: how long, how often, how many at once.
 #[derive(Debug)]
 pub struct Policy {
-    /// The programs are a campaign's: what is known counts in whichever program shows it, and becomes more while they run, so a
-    /// failure that is expected the second time is the same failure.
+    /// The programs are a campaign's: what is known counts in whichever program shows it, and
+    /// becomes more while they run, so a failure that is expected the second time is the same
+    /// failure.
     pub campaign: bool,
     /// Factor on all time limits.
     pub timeout_scale: f64,
-    /// How often an unexpected result is run again, each time in a new machine, before it is reported.
+    /// How often an unexpected result is run again, each time in a new machine, before it is
+    /// reported.
     pub retries: u32,
     /// Of which failures.
     pub confirm: Confirm,
-    /// The first run of a trial is as thorough as one that confirms a failure: it sends its images, and tries a failed restore
-    /// again.
+    /// The first run of a trial is as thorough as one that confirms a failure: it sends its images,
+    /// and tries a failed restore again.
     pub thorough: bool,
     /// How often each trial is run; at least once.
     pub repeat: u32,

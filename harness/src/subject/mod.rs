@@ -62,7 +62,8 @@ pub enum Subject {
     Debian(String),
     /// `path:FILE`: a program of this host.
     Path(PathBuf),
-    /// `src:DIR`, `git:DIR@REV`, with how they are built and with `+patch:FILE` for each patch: sources that are built here.
+    /// `src:DIR`, `git:DIR@REV`, with how they are built and with `+patch:FILE` for each patch:
+    /// sources that are built here.
     Sources(Sources),
     /// `reference`, `reference+fault:NAME`, `reference+lacks:WORD`
     Reference(Option<Fault>),

@@ -1,4 +1,5 @@
-//! From a subject to what is in the VM besides the kernel: a userland, and a criu that takes the place of its own.
+//! From a subject to what is in the VM besides the kernel: a userland, and a criu that takes the
+//! place of its own.
 
 use std::path::Path;
 
@@ -28,7 +29,8 @@ impl Parts {
 }
 
 impl Subject {
-    /// A mistake in the subject that can be seen without building anything; none when there is none.
+    /// A mistake in the subject that can be seen without building anything; none when there is
+    /// none.
     pub fn mistake(&self, store: &Store) -> Option<String> {
         let no_file = |path: &Path| format!("{self}: there is no file {}", path.display());
         match self {

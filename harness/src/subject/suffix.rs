@@ -1,7 +1,8 @@
 //! What may stand behind sources: how they are built, and patches on top.
 //!
-//! A folder may have a `+` in its name, so only the words that are known are taken off, from the end; what is left is the
-//! folder's. Where that is not there, [`meant`] says what may have been meant.
+//! A folder may have a `+` in its name, so only the words that are known are taken off, from the
+//! end; what is left is the folder's. Where that is not there, [`meant`] says what may have been
+//! meant.
 
 use std::path::PathBuf;
 
@@ -69,7 +70,8 @@ fn incomplete(word: &str, form: &'static str) -> UnknownSubject {
     UnknownSubject::Incomplete { word: word.to_owned(), form }
 }
 
-/// What to say of a folder that is not there and has a `+` in its last name: perhaps a word that is misspelt.
+/// What to say of a folder that is not there and has a `+` in its last name: perhaps a word that is
+/// misspelt.
 pub(super) fn meant(folder: &str) -> Option<String> {
     let name = folder.rsplit('/').next()?;
     let (_, word) = name.split_once('+')?;

@@ -23,7 +23,8 @@ impl Accelerator {
 
     /// The factor for every time limit inside the guest; limits are chosen for KVM.
     ///
-    /// Measured on an otherwise idle host, TCG is 6 times slower at booting and 10 times at a checkpoint.
+    /// Measured on an otherwise idle host, TCG is 6 times slower at booting and 10 times at a
+    /// checkpoint.
     pub fn timeout_scale(self) -> f64 {
         match self {
             Self::Kvm => 1.0,

@@ -1,8 +1,8 @@
 //! QEMU's command line: one small pure function for each device, tested as text.
 //!
-//! The machine is `pc`, with as little in it as the guest needs. Every device must be the same in a machine that is
-//! saved and in one that takes the saved state over, so nothing here depends on the host; only the memory's backing
-//! file would differ between the two ([`Memory`]).
+//! The machine is `pc`, with as little in it as the guest needs. Every device must be the same in a
+//! machine that is saved and in one that takes the saved state over, so nothing here depends on the
+//! host; only the memory's backing file would differ between the two ([`Memory`]).
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -41,7 +41,8 @@ pub struct Machine<'a> {
 pub enum Memory {
     /// Nothing: it is gone with QEMU.
     Anonymous,
-    /// A file. Create it in the memory's full size first: QEMU may not make a file longer than the console's limit.
+    /// A file. Create it in the memory's full size first: QEMU may not make a file longer than the
+    /// console's limit.
     File {
         /// Where; on a tmpfs, or every change goes to the disk.
         path: PathBuf,
@@ -62,8 +63,8 @@ pub enum Start<'a> {
         /// The kernel's command line.
         cmdline: &'a str,
     },
-    /// It waits for QMP's `migrate-incoming` with the state of a machine that was saved. Kernel and initramfs are not
-    /// named: both are in that machine's memory.
+    /// It waits for QMP's `migrate-incoming` with the state of a machine that was saved. Kernel and
+    /// initramfs are not named: both are in that machine's memory.
     Incoming,
 }
 
@@ -93,9 +94,10 @@ fn surroundings(data_dirs: &[PathBuf]) -> Vec<OsString> {
     argv
 }
 
-/// One virtual processor: a second one costs more than it gives under TCG, and one VM per core fills the host better.
-/// `max` has RDRAND, without which the guest's random numbers come late. Switching off the machine's HPET, keyboard
-/// controller, SMBus or USB saves no time that could be measured.
+/// One virtual processor: a second one costs more than it gives under TCG, and one VM per core
+/// fills the host better. `max` has RDRAND, without which the guest's random numbers come late.
+/// Switching off the machine's HPET, keyboard controller, SMBus or USB saves no time that could be
+/// measured.
 fn machine(accelerator: Accelerator) -> Vec<OsString> {
     words(["-machine", "pc,memory-backend=ram", "-accel", accelerator.name(), "-cpu", "max", "-smp", "1"])
 }

@@ -1,7 +1,9 @@
-//! The channel to the agent: [`protocol::wire`] lines over one end of a socket pair; QEMU inherits the other end.
+//! The channel to the agent: [`protocol::wire`] lines over one end of a socket pair; QEMU inherits
+//! the other end.
 //!
-//! A pair has no path, so there is no directory to make, no length limit, nobody else who could connect, and no wait
-//! for a listener. QEMU alone holds the other end: when it is gone, the channel is closed.
+//! A pair has no path, so there is no directory to make, no length limit, nobody else who could
+//! connect, and no wait for a listener. QEMU alone holds the other end: when it is gone, the
+//! channel is closed.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

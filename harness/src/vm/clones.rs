@@ -1,7 +1,8 @@
-//! Copies of a template for whoever asks, one of them always waiting, and a cold boot where copies do not work.
+//! Copies of a template for whoever asks, one of them always waiting, and a cold boot where copies
+//! do not work.
 //!
-//! The one that waits is awake and idle, so that a worker that throws its machine away has the next one at once. It is
-//! one for all workers: resets are rare, and it costs memory.
+//! The one that waits is awake and idle, so that a worker that throws its machine away has the next
+//! one at once. It is one for all workers: resets are rare, and it costs memory.
 //!
 //! A worker takes a new copy after 200 trials, and after anything suspicious: leftovers, a message
 //! of the kernel, a hang, a crash, harm to a process, a failure of the harness. A refused dump, a
@@ -39,14 +40,16 @@ pub struct Clones {
 }
 
 impl Clones {
-    /// Copies of a template that was made of `spec`; those that wait have their directories below `work`.
+    /// Copies of a template that was made of `spec`; those that wait have their directories below
+    /// `work`.
     pub fn new(template: TemplateHandle, spec: VmSpec, work: &Path) -> Self {
         let (waiting, lost) = (Mutex::new(None), Mutex::new(None));
         Self { template, spec, work: work.to_owned(), waiting, lost, next: AtomicU64::new(0) }
     }
 
-    /// A running machine as the template was. When copies turn out not to work, standard error says so once,
-    /// the template is made anew by the next run, and this and every further machine is booted.
+    /// A running machine as the template was. When copies turn out not to work, standard error says
+    /// so once, the template is made anew by the next run, and this and every further machine is
+    /// booted.
     ///
     /// # Errors
     /// [`VmError`]; nothing is left running.

@@ -1,8 +1,8 @@
 //! The kernel's command line, a reason for each word.
 //!
-//! Effects were measured with Debian's 6.12 cloud kernel under TCG. `nokaslr` is not here because a `vmlinux` that is
-//! entered by PVH is never moved; `mitigations=off`, `no5lvl`, `tsc=reliable`, `audit=0`, `quiet` are not here because
-//! they bring nothing that could be measured.
+//! Effects were measured with Debian's 6.12 cloud kernel under TCG. `nokaslr` is not here because a
+//! `vmlinux` that is entered by PVH is never moved; `mitigations=off`, `no5lvl`, `tsc=reliable`,
+//! `audit=0`, `quiet` are not here because they bring nothing that could be measured.
 
 /// Each word and why it is there.
 const WORDS: &[(&str, &str)] = &[

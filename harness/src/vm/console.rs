@@ -1,7 +1,8 @@
 //! The guest's serial console: a file that QEMU writes, and its last lines for people.
 //!
-//! No verdict comes from here. The file is limited by the kernel ([`LIMIT_BYTES`], `RLIMIT_FSIZE` of the QEMU process):
-//! a guest that floods its console keeps the first part of it, loses the rest, and neither blocks nor fills the disk.
+//! No verdict comes from here. The file is limited by the kernel ([`LIMIT_BYTES`], `RLIMIT_FSIZE`
+//! of the QEMU process): a guest that floods its console keeps the first part of it, loses the
+//! rest, and neither blocks nor fills the disk.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -30,7 +31,8 @@ const LINE_CHARS: usize = 200;
 pub struct Tail {
     /// The file.
     pub path: PathBuf,
-    /// The last lines, oldest first, or those around a panic; control characters are replaced, long lines cut.
+    /// The last lines, oldest first, or those around a panic; control characters are replaced, long
+    /// lines cut.
     pub lines: Vec<String>,
     /// The kernel's panic message.
     pub panic: Option<String>,

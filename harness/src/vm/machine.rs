@@ -34,7 +34,8 @@ pub struct VmSpec {
     pub initramfs: PathBuf,
     /// Size of the memory in MiB.
     pub memory_mib: u32,
-    /// A directory of this VM alone, for its console, QEMU's output and command line; made when it is missing.
+    /// A directory of this VM alone, for its console, QEMU's output and command line; made when it
+    /// is missing.
     pub directory: PathBuf,
     /// Words for the end of the kernel's command line.
     pub extra_cmdline: String,
@@ -95,16 +96,18 @@ impl Vm {
         outcome.map_err(|error| self.guest.explain(error, "the agent to take a request", begin))
     }
 
-    /// The agent's next event. One that is already here is given out even when the deadline is over.
+    /// The agent's next event. One that is already here is given out even when the deadline is
+    /// over.
     ///
     /// # Errors
-    /// [`VmError`]. After [`VmError::TimedOut`] and [`VmError::Interrupted`] nothing is lost; after any other error the
-    /// VM is of no more use.
+    /// [`VmError`]. After [`VmError::TimedOut`] and [`VmError::Interrupted`] nothing is lost; after
+    /// any other error the VM is of no more use.
     pub fn receive(&mut self, deadline: Instant) -> Result<Event, VmError> {
         self.guest.receive("the agent's next event", deadline)
     }
 
-    /// The channel, to be waited for together with others. [`Vm::receive`] until it times out takes all that is there.
+    /// The channel, to be waited for together with others. [`Vm::receive`] until it times out takes
+    /// all that is there.
     pub fn channel_fd(&self) -> BorrowedFd<'_> {
         self.guest.channel.as_fd()
     }
@@ -132,8 +135,8 @@ impl Vm {
         self.console().parent().expect("the console is a file in the directory")
     }
 
-    /// Stops the machine for good and gives the state of its devices and processor, in QEMU's form. Its memory must be
-    /// a shared file: that is the rest of the machine.
+    /// Stops the machine for good and gives the state of its devices and processor, in QEMU's form.
+    /// Its memory must be a shared file: that is the rest of the machine.
     ///
     /// # Errors
     /// [`VmError`]
@@ -146,7 +149,8 @@ impl Vm {
         });
         let outcome = self.guest.save(theirs, deadline);
         let outcome = outcome.map_err(|error| self.guest.why_no_qmp(error));
-        // With QEMU the last copy of the socket's other end goes, whatever happened, and so the reader ends.
+        // With QEMU the last copy of the socket's other end goes, whatever happened, and so the
+        // reader ends.
         drop(self);
         let state = reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader panicked")));
         outcome?;
@@ -161,7 +165,8 @@ impl Vm {
     /// Asks the agent to switch the machine off and waits for QEMU's end.
     ///
     /// # Errors
-    /// The agent does not take the request, QEMU does not end in time (it is killed then) or ends with an error.
+    /// The agent does not take the request, QEMU does not end in time (it is killed then) or ends
+    /// with an error.
     pub fn shut_down(mut self, deadline: Instant) -> Result<(), VmError> {
         let begin = Instant::now();
         self.send(&Request::Shutdown)?;
@@ -185,7 +190,8 @@ pub struct Paused {
 }
 
 impl Paused {
-    /// Starts QEMU and has it take over a saved machine: its memory, which is not changed, and its state.
+    /// Starts QEMU and has it take over a saved machine: its memory, which is not changed, and its
+    /// state.
     ///
     /// # Errors
     /// [`VmError`]; nothing is left running.
@@ -198,7 +204,8 @@ impl Paused {
         }
     }
 
-    /// Lets it run. Only its own answer to a question that nobody has asked before is a sign of life.
+    /// Lets it run. Only its own answer to a question that nobody has asked before is a sign of
+    /// life.
     ///
     /// # Errors
     /// [`VmError`]; nothing is left running.
@@ -223,7 +230,8 @@ impl Paused {
     }
 }
 
-/// A number that no machine of this process has seen, nor, as time goes on, one of a process before it.
+/// A number that no machine of this process has seen, nor, as time goes on, one of a process before
+/// it.
 fn next_nonce() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros());

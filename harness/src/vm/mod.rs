@@ -1,9 +1,10 @@
 //! QEMU: its command line, its process, the channel to the agent.
 //!
-//! [`Vm::boot`] starts a machine and comes back when its agent is ready; dropping the [`Vm`] ends it. A [`Template`] is a
-//! machine that was saved when it was ready, [`Clones`] gives out copies of it. The image (QEMU,
-//! kernel, initramfs) comes from elsewhere, what is said over the channel is the protocol's business, and no verdict
-//! is made here. Blocking calls with deadlines, no runtime: a thread per VM.
+//! [`Vm::boot`] starts a machine and comes back when its agent is ready; dropping the [`Vm`] ends
+//! it. A [`Template`] is a machine that was saved when it was ready, [`Clones`] gives out copies of
+//! it. The image (QEMU, kernel, initramfs) comes from elsewhere, what is said over the channel is
+//! the protocol's business, and no verdict is made here. Blocking calls with deadlines, no runtime:
+//! a thread per VM.
 
 pub mod accelerator;
 pub mod argv;

@@ -15,7 +15,8 @@ const PROGRAM: &str = "qemu-system-x86_64";
 /// A QEMU and how to start it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QemuProgram {
-    /// The start of the command line: the program, or a loader with its options and then the program.
+    /// The start of the command line: the program, or a loader with its options and then the
+    /// program.
     pub argv_prefix: Vec<OsString>,
     /// Where its firmware is, for `-L`; empty for one that finds its own.
     pub data_dirs: Vec<PathBuf>,
@@ -63,11 +64,13 @@ pub enum QemuError {
 }
 
 impl QemuProgram {
-    /// A QEMU that was unpacked from packages and runs through its own loader, independent of the host's libraries.
+    /// A QEMU that was unpacked from packages and runs through its own loader, independent of the
+    /// host's libraries.
     ///
-    /// Run like this it finds nothing beside itself, so everything is told: besides `data_dir` (`.../share/qemu`) the
-    /// firmware of its neighbour `.../share/seabios`, and the modules in `qemu/` below one of the library directories
-    /// (Debian's 7.2 has TCG in a module). `library_path` holds directories with colons in between.
+    /// Run like this it finds nothing beside itself, so everything is told: besides `data_dir`
+    /// (`.../share/qemu`) the firmware of its neighbour `.../share/seabios`, and the modules in
+    /// `qemu/` below one of the library directories (Debian's 7.2 has TCG in a module).
+    /// `library_path` holds directories with colons in between.
     pub fn private(loader: &Path, library_path: &str, program: &Path, data_dir: &Path, version: &str) -> Self {
         let firmware = data_dir.with_file_name("seabios");
         let modules = library_path.split(':').map(|directory| Path::new(directory).join("qemu"));

@@ -1,4 +1,5 @@
-//! QEMU with the host's ends of its sockets, whatever is inside: started, asked, saved, loaded, and its end explained.
+//! QEMU with the host's ends of its sockets, whatever is inside: started, asked, saved, loaded, and
+//! its end explained.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -75,7 +76,8 @@ impl QemuProcess {
     pub(super) fn load(&mut self, state: Arc<[u8]>, deadline: Instant) -> Result<(), VmError> {
         let system = |source| VmError::System { what: "make a socket pair for the machine's state", source };
         let (mut ours, theirs) = UnixStream::pair().map_err(system)?;
-        // It is more than a socket takes. When QEMU ends early, the write fails and the thread ends.
+        // It is more than a socket takes. When QEMU ends early, the write fails and the thread
+        // ends.
         std::thread::spawn(move || ours.write_all(&state));
         let qmp = self.qmp(deadline)?;
         qmp.execute("migrate-set-capabilities", capabilities(), deadline)?;
@@ -154,7 +156,8 @@ impl QemuProcess {
         }
     }
 
-    /// What stands behind an error of the channel: a closed one means that QEMU has ended, and how it ended tells why.
+    /// What stands behind an error of the channel: a closed one means that QEMU has ended, and how
+    /// it ended tells why.
     pub(super) fn explain(&mut self, error: ChannelError, waiting_for: &'static str, begin: Instant) -> VmError {
         if let ChannelError::Wire(WireError::Closed) = error {
             match self.wait(Instant::now() + END_TIME_LIMIT) {
@@ -170,7 +173,8 @@ impl QemuProcess {
         self.process.wait(deadline).map_err(|source| VmError::System { what: "wait for QEMU", source })
     }
 
-    /// QEMU ends with 0 when the guest switches itself off or resets; `-no-reboot` makes a panic a reset.
+    /// QEMU ends with 0 when the guest switches itself off or resets; `-no-reboot` makes a panic a
+    /// reset.
     pub(super) fn ended(&self, status: ExitStatus) -> VmError {
         let console = self.tail();
         if status.success() {

@@ -1,6 +1,7 @@
 //! QMP, QEMU's control protocol: commands and answers as JSON lines.
 //!
-//! As small as its use: connect, execute, skip events but those that tell how a migration goes. See `docs/interop/qmp-spec.rst` in QEMU's sources.
+//! As small as its use: connect, execute, skip events but those that tell how a migration goes. See
+//! `docs/interop/qmp-spec.rst` in QEMU's sources.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -101,7 +102,8 @@ impl Qmp {
     /// Executes a command and gives its answer; events that come before are dropped.
     ///
     /// # Errors
-    /// [`QmpError`]. After a time-out the answer may still come, so the connection is of no more use.
+    /// [`QmpError`]. After a time-out the answer may still come, so the connection is of no more
+    /// use.
     pub fn execute(&mut self, command: &str, arguments: Value, deadline: Instant) -> Result<Value, QmpError> {
         let failed = |source| QmpError::Line { command: command.to_owned(), source };
         self.lines.send(&order(command, arguments), deadline).map_err(failed)?;
@@ -204,7 +206,8 @@ mod tests {
 
     const GREETING: &str = r#"{"QMP": {"version": {}, "capabilities": ["oob"]}}"#;
 
-    /// A QEMU that says the first answer at once and one more after each command; gives the commands back.
+    /// A QEMU that says the first answer at once and one more after each command; gives the
+    /// commands back.
     fn qemu(answers: &'static [&'static str]) -> (UnixStream, JoinHandle<Vec<String>>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let peer = std::thread::spawn(move || {

@@ -1,7 +1,9 @@
-//! A criu that takes the place of the userland's: handed over to a machine that runs already, whether it booted or is a
-//! copy of a saved one. So one saved machine serves every criu that somebody builds.
+//! A criu that takes the place of the userland's: handed over to a machine that runs already,
+//! whether it booted or is a copy of a saved one. So one saved machine serves every criu that
+//! somebody builds.
 //!
-//! What is handed over is the segment of [`crate::subject::criu::Criu`], file by file, behind the request that lists them.
+//! What is handed over is the segment of [`crate::subject::criu::Criu`], file by file, behind the
+//! request that lists them.
 
 use std::fs;
 use std::path::Path;

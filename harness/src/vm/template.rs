@@ -1,8 +1,10 @@
-//! A template: a machine that was saved when it was ready and warm. Copies of it start where it stopped.
+//! A template: a machine that was saved when it was ready and warm. Copies of it start where it
+//! stopped.
 //!
-//! It is a folder with the memory, a sparse file that every copy maps copy-on-write, and the state of the devices and
-//! the processor (QEMU's migration stream, with `x-ignore-shared` so that the memory is no part of it). Where folders
-//! are kept, and when one is made anew, is the business of [`super::template_cache`].
+//! It is a folder with the memory, a sparse file that every copy maps copy-on-write, and the state
+//! of the devices and the processor (QEMU's migration stream, with `x-ignore-shared` so that the
+//! memory is no part of it). Where folders are kept, and when one is made anew, is the business of
+//! [`super::template_cache`].
 //!
 //! A template has every module loaded, and the userland's criu has dumped and restored one process,
 //! so that criu knows the kernel (`/run/criu.kdat`). When that fails, each run starts with one line
@@ -60,8 +62,8 @@ pub struct Template {
 }
 
 impl Template {
-    /// Boots a machine, has it warm up, saves it into the folder `to`, and ends it. A machine on which the warm-up left
-    /// traces is not saved, but another one that only loaded its modules.
+    /// Boots a machine, has it warm up, saves it into the folder `to`, and ends it. A machine on
+    /// which the warm-up left traces is not saved, but another one that only loaded its modules.
     ///
     /// # Errors
     /// [`VmError`]; the folder is then of no use.
@@ -87,7 +89,8 @@ impl Template {
         write(&to.join(STATE), &state)
     }
 
-    /// A machine that is as warm as it gets, what could not be done, and what traces there are of it.
+    /// A machine that is as warm as it gets, what could not be done, and what traces there are of
+    /// it.
     fn warm(
         spec: &VmSpec,
         to: &Path,
@@ -131,7 +134,8 @@ impl Template {
         &self.ready
     }
 
-    /// A copy, loaded and not yet running. `spec` is what the template was made of, with another directory.
+    /// A copy, loaded and not yet running. `spec` is what the template was made of, with another
+    /// directory.
     ///
     /// # Errors
     /// [`VmError`]; nothing is left running.
@@ -140,9 +144,10 @@ impl Template {
     }
 }
 
-/// A hash of everything that makes one template another: the program and version of QEMU, its whole command line (with
-/// accelerator, processor, memory and devices), kernel and initramfs (with userland and agent), and for KVM the host's
-/// processor and kernel. A criu of the user's is not in it: copies get it when they are awake.
+/// A hash of everything that makes one template another: the program and version of QEMU, its whole
+/// command line (with accelerator, processor, memory and devices), kernel and initramfs (with
+/// userland and agent), and for KVM the host's processor and kernel. A criu of the user's is not in
+/// it: copies get it when they are awake.
 ///
 /// # Errors
 /// A file that the machine is made of cannot be looked at.

@@ -1,8 +1,10 @@
-//! Where templates are kept: in memory if there is room, else in the cache; one for each [`template::key`].
+//! Where templates are kept: in memory if there is room, else in the cache; one for each
+//! [`template::key`].
 //!
-//! A template cache works like the cache of images. A template is built aside and renamed when it is complete. Each has a
-//! lock, so that two runs make one template and none is removed under a running VM. A damaged one is made anew.
-//! Templates are cheap to make and large, so old ones go early.
+//! A template cache works like the cache of images. A template is built aside and renamed when it
+//! is complete. Each has a lock, so that two runs make one template and none is removed under a
+//! running VM. A damaged one is made anew. Templates are cheap to make and large, so old ones go
+//! early.
 //!
 //! A template is in `/dev/shm`, in `XDG_RUNTIME_DIR` or in the cache: the first of these that is a
 //! tmpfs with room. Its key is a hash of QEMU's version and program, of the command line
@@ -35,7 +37,8 @@ use crate::cache::progress::{Progress, Step};
 use crate::cache::record::Look;
 use crate::cache::{Built, Cache, Entry, Slot, State};
 
-/// How many templates are kept when one more is made: those of a few kernels and of the subjects of a comparison.
+/// How many templates are kept when one more is made: those of a few kernels and of the subjects of
+/// a comparison.
 const KEEP: usize = 4;
 
 /// Templates that were unused for so long are removed when one more is made.
@@ -99,7 +102,8 @@ pub struct TemplateCache {
 }
 
 impl TemplateCache {
-    /// The template cache that belongs to a cache of images: on `/dev/shm`, in `XDG_RUNTIME_DIR`, in the cache itself.
+    /// The template cache that belongs to a cache of images: on `/dev/shm`, in `XDG_RUNTIME_DIR`,
+    /// in the cache itself.
     pub fn of_cache(cache_dir: &Path, progress: Arc<dyn Progress>) -> Self {
         let owner = std::path::absolute(cache_dir).unwrap_or_else(|_| cache_dir.to_owned());
         let digest = Sha256::digest(owner.as_os_str().as_encoded_bytes());
@@ -116,7 +120,8 @@ impl TemplateCache {
         Self { places: vec![place.to_owned()], owner: None, progress }
     }
 
-    /// The template of a machine, made now if there is none. `spec`'s directory is that of the machine that is saved.
+    /// The template of a machine, made now if there is none. `spec`'s directory is that of the
+    /// machine that is saved.
     ///
     /// # Errors
     /// [`NoTemplate`]: boot instead.
@@ -254,7 +259,8 @@ fn is_tmpfs(path: &Path) -> bool {
     statfs(path).is_ok_and(|status| status.filesystem_type() == TMPFS_MAGIC)
 }
 
-/// `/dev/shm` is everybody's: a folder that another user made beforehand is not to be trusted with a machine.
+/// `/dev/shm` is everybody's: a folder that another user made beforehand is not to be trusted with
+/// a machine.
 fn is_ours(place: &Path) -> bool {
     place
         .symlink_metadata()

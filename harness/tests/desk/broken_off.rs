@@ -1,5 +1,5 @@
-//! A run that is killed or interrupted at some moment: what it found out is there, nothing of it is left, and `--resume` ends
-//! with the whole.
+//! A run that is killed or interrupted at some moment: what it found out is there, nothing of it is
+//! left, and `--resume` ends with the whole.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};

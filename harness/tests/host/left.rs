@@ -47,7 +47,8 @@ pub(crate) fn our_loop_devices() -> Vec<PathBuf> {
     backing.filter(|file| fs::read_to_string(file).is_ok_and(|path| path.contains("/run/disks/"))).collect()
 }
 
-/// Processes end and devices detach a moment after the kill; mounts never come to this namespace at all.
+/// Processes end and devices detach a moment after the kill; mounts never come to this namespace at
+/// all.
 pub(crate) fn nothing_left(processes: &Processes, mounts_before: &str) -> Result<(), Failed> {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -99,7 +99,8 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
 }
 
-/// What is done in other surroundings. There are no blank filesystems, so there are no disks, whatever the rights.
+/// What is done in other surroundings. There are no blank filesystems, so there are no disks,
+/// whatever the rights.
 fn elsewhere() -> Result<(), Failed> {
     one_trial(&spec()?, Flavor::Ns)?;
     let needs_disk = PROGRAM.replace("fs=tmpfs", "fs=ext4");
@@ -155,8 +156,8 @@ fn report_of(spec: &HostSpec, scenario: &Scenario, flavor: Flavor) -> Result<(u6
     }
 }
 
-/// A trial with everything in it but a criu, which the agent's root does not have: the dump fails, and all must be as
-/// before.
+/// A trial with everything in it but a criu, which the agent's root does not have: the dump fails,
+/// and all must be as before.
 fn one_trial(spec: &HostSpec, flavor: Flavor) -> Result<TrialReport, Failed> {
     let scenario = scenario(PROGRAM)?;
     let (tainted_before, report) = report_of(spec, &scenario, flavor)?;
@@ -250,7 +251,8 @@ fn a_killed_watcher_leaves_nothing() -> Result<(), Failed> {
     nothing_left(&processes, &before)
 }
 
-/// The harness as users start it, in the middle of its trials; disks among them where it may have some.
+/// The harness as users start it, in the middle of its trials; disks among them where it may have
+/// some.
 fn busy_harness(temporary: &tempfile::TempDir) -> Result<(Child, Processes), Failed> {
     let null = || fs::File::create("/dev/null");
     let mut child = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"))

@@ -1,4 +1,5 @@
-//! Every program of the catalogue is carried out by the model and by the kernel, and every prediction is compared.
+//! Every program of the catalogue is carried out by the model and by the kernel, and every
+//! prediction is compared.
 
 use std::path::Path;
 

@@ -1,8 +1,9 @@
-//! Generated programs, carried out by the model and by the kernel. Each accepts what the other accepts, and what is seen
-//! afterwards is what was predicted.
+//! Generated programs, carried out by the model and by the kernel. Each accepts what the other
+//! accepts, and what is seen afterwards is what was predicted.
 //!
-//! Always the same programs, so that a fast machine finds no more than a slow one. `ZDTM_DETACHED_TEST_SEED` starts at another,
-//! `ZDTM_DETACHED_TEST_SECONDS` takes as many as come in that time.
+//! Always the same programs, so that a fast machine finds no more than a slow one.
+//! `ZDTM_DETACHED_TEST_SEED` starts at another, `ZDTM_DETACHED_TEST_SECONDS` takes as many as come
+//! in that time.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
-//! Every comparison that the judge makes is needed: for each there is a known mistake that only it catches. Each mistake is made
-//! once, in the scenarios that are likely to catch it, and what was seen is judged again without each comparison.
+//! Every comparison that the judge makes is needed: for each there is a known mistake that only it
+//! catches. Each mistake is made once, in the scenarios that are likely to catch it, and what was
+//! seen is judged again without each comparison.
 //!
 //! A comparison that fails here is dead, or a fault or a scenario for it is lacking.
 

@@ -1,4 +1,5 @@
-//! A campaign that runs every short program: all come back, each runs once, and a mistake is found by the shortest one.
+//! A campaign that runs every short program: all come back, each runs once, and a mistake is found
+//! by the shortest one.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,5 +1,6 @@
-//! Packed and unpacked runs give the same verdicts: the whole catalogue without a mistake, and every known mistake in the
-//! scenarios that are likely to catch it with some among them that do not. One worker packs, another does not.
+//! Packed and unpacked runs give the same verdicts: the whole catalogue without a mistake, and
+//! every known mistake in the scenarios that are likely to catch it with some among them that do
+//! not. One worker packs, another does not.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;

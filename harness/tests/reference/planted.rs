@@ -1,4 +1,5 @@
-//! A campaign that knows no scenario finds a mistake that was built in, and hands over a short program.
+//! A campaign that knows no scenario finds a mistake that was built in, and hands over a short
+//! program.
 
 use std::process::{Command, Stdio};
 
@@ -19,7 +20,8 @@ pub(crate) fn a_campaign_finds_a_mistake() -> Result<(), Failed> {
     }
 }
 
-/// What both engines do alike, right or wrong, is no finding; what only the one with the mistake does is.
+/// What both engines do alike, right or wrong, is no finding; what only the one with the mistake
+/// does is.
 pub(crate) fn a_comparison_of_two_engines_finds_the_mistake_of_one() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
@@ -39,7 +41,8 @@ pub(crate) fn a_comparison_of_two_engines_finds_the_mistake_of_one() -> Result<(
     }
 }
 
-/// What is known by its signature is counted, and never looked into: each time would take two new machines.
+/// What is known by its signature is counted, and never looked into: each time would take two new
+/// machines.
 pub(crate) fn what_is_known_costs_nothing() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let known = folder.path().join("known");
@@ -68,7 +71,8 @@ pub(crate) fn a_campaign_learns_what_is_broken() -> Result<(), Failed> {
     }
 }
 
-/// Where nothing can be found but one cause the campaign ends before its time, and goes on when it is told to go past it.
+/// Where nothing can be found but one cause the campaign ends before its time, and goes on when it
+/// is told to go past it.
 pub(crate) fn a_campaign_ends_where_every_program_fails() -> Result<(), Failed> {
     let subject = ["--subject", "reference+fault:refuses-all", "--controls", "--programs", "2000"];
     let report = campaign(&subject)?;

@@ -1,4 +1,5 @@
-//! What the reference engine cannot bring back it refuses, with the cause; it never makes something that looks like it.
+//! What the reference engine cannot bring back it refuses, with the cause; it never makes something
+//! that looks like it.
 
 use harness::host;
 use harness::judge::{FailureKind, Verdict};

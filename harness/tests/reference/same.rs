@@ -1,5 +1,6 @@
-//! The reference engine on the host's own kernel: what it captures and restores is the same afterwards, for scenarios of
-//! the catalogue in both ways of making a detached mount, and for variations that are generated.
+//! The reference engine on the host's own kernel: what it captures and restores is the same
+//! afterwards, for scenarios of the catalogue in both ways of making a detached mount, and for
+//! variations that are generated.
 //!
 //! Only filesystems in memory: no disks are needed.
 
@@ -58,7 +59,8 @@ pub(crate) fn both_ways_agree() -> Result<(), Failed> {
 const NAMES: &[&str] =
     &["f", "g", ".f", "..f", "...", "f (deleted)", "two words", "new\\nline", "\\\\040", "\\xff\\xfe", "#9", "//"];
 
-/// A program about files below `a`, a bind of a part of it on `b`, and objects on that, which is then detached.
+/// A program about files below `a`, a bind of a part of it on `b`, and objects on that, which is
+/// then detached.
 fn variation(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let mut text = String::from("mount tmpfs a\nmkdir a/d\nmkdir a/d/e\n");
     let root = *u.choose(&["", "d/", "d/e/"])?;
@@ -154,8 +156,8 @@ fn changes(u: &mut Unstructured<'_>, files: &mut Vec<String>, text: &mut String)
     Ok(())
 }
 
-/// Whatever a generated program holds is there afterwards; the way of making mounts is a part of the variation. Always the
-/// same programs: others are for campaigns.
+/// Whatever a generated program holds is there afterwards; the way of making mounts is a part of
+/// the variation. Always the same programs: others are for campaigns.
 pub(crate) fn generated_variations_come_back() -> Result<(), Failed> {
     let mut rig = Rig::new(false)?;
     for seed in 0..VARIATIONS {

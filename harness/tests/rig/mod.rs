@@ -1,5 +1,5 @@
-//! A machine for tests that run many programs: an agent on the host's own kernel, or, with `ZDTM_DETACHED_TEST_KERNEL=6.1`, a VM
-//! with that kernel.
+//! A machine for tests that run many programs: an agent on the host's own kernel, or, with
+//! `ZDTM_DETACHED_TEST_KERNEL=6.1`, a VM with that kernel.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! libFuzzer's hooks for inputs that are programs: its own mutations of bytes make few programs out of one, and none that lives.
+//! libFuzzer's hooks for inputs that are programs: its own mutations of bytes make few programs out
+//! of one, and none that lives.
 
 use arbitrary::Unstructured;
 
@@ -8,9 +9,10 @@ use crate::live::{self, Limits, noise};
 use crate::program::Line;
 use crate::{Program, Scenario, Step, text};
 
-/// The hook of libFuzzer's custom mutator: changes `data[..size]` in place, to no more than `max` bytes, and gives the new
-/// length. `bytes` is libFuzzer's own mutator. Most results are programs that live; some end in a step that the kernel
-/// refuses, some are new, and some are text with a mistake. What is no program counts as an empty one.
+/// The hook of libFuzzer's custom mutator: changes `data[..size]` in place, to no more than `max`
+/// bytes, and gives the new length. `bytes` is libFuzzer's own mutator. Most results are programs
+/// that live; some end in a step that the kernel refuses, some are new, and some are text with a
+/// mistake. What is no program counts as an empty one.
 pub fn mutate(
     data: &mut [u8],
     size: usize,
@@ -38,7 +40,8 @@ pub fn mutate(
     put(&Scenario { program, ..before }, &mut data[..max])
 }
 
-/// The hook of libFuzzer's custom cross-over: what [`live::mutate`] makes of two programs, into `out`; its length.
+/// The hook of libFuzzer's custom cross-over: what [`live::mutate`] makes of two programs, into
+/// `out`; its length.
 pub fn cross(one: &[u8], other: &[u8], out: &mut [u8], seed: u32) -> usize {
     let (Some(one), Some(other)) = (scenario(one), scenario(other)) else { return 0 };
     let noise = noise(seed.into());
@@ -47,8 +50,9 @@ pub fn cross(one: &[u8], other: &[u8], out: &mut [u8], seed: u32) -> usize {
     put(&Scenario { program, ..one }, out)
 }
 
-/// The steps of both as far as the checker takes them, whatever the kernel makes of them: places that are not there, names that
-/// are taken. Assertions are left out, since they speak of another program.
+/// The steps of both as far as the checker takes them, whatever the kernel makes of them: places
+/// that are not there, names that are taken. Assertions are left out, since they speak of another
+/// program.
 fn longer(one: &Program, other: &Program) -> Program {
     let mut checker = Checker::new();
     let mut steps = Vec::new();

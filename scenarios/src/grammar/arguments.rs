@@ -6,8 +6,9 @@ use super::{Item, Vocabulary, words};
 use crate::Bytes;
 use crate::program::{ObjectName, Place};
 
-/// The arguments of a line on their way into a [`Step`]: each call takes the next one. A form's arguments and its `build`
-/// stand side by side in the table and must agree; the tests build every form.
+/// The arguments of a line on their way into a [`Step`]: each call takes the next one. A form's
+/// arguments and its `build` stand side by side in the table and must agree; the tests build every
+/// form.
 pub(super) struct StepArguments {
     name: Option<ObjectName>,
     slots: VecDeque<Vec<Item>>,

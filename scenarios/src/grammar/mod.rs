@@ -1,7 +1,8 @@
-//! The grammar of program text, in one place: a table of forms. A [`Form`] is a verb, its arguments, its help line and
-//! how a [`Step`] is made of them. The parser, the printer, the generator and the reference in `docs/AUTHORING.md` all
-//! read this table; only [`decompose`], the way back from a step to its words, is written out a second time (the compiler
-//! keeps it complete, a property test keeps it right).
+//! The grammar of program text, in one place: a table of forms. A [`Form`] is a verb, its
+//! arguments, its help line and how a [`Step`] is made of them. The parser, the printer, the
+//! generator and the reference in `docs/AUTHORING.md` all read this table; only [`decompose`], the
+//! way back from a step to its words, is written out a second time (the compiler keeps it complete,
+//! a property test keeps it right).
 //!
 //! What is *meaningful* (an object used before it is made) is the business of [`crate::check`].
 
@@ -112,7 +113,8 @@ pub fn form(head: &str) -> Option<&'static Form> {
 }
 
 impl Form {
-    /// What tells this form from all others: the verb and the words that must stand, `assert not same-file`.
+    /// What tells this form from all others: the verb and the words that must stand,
+    /// `assert not same-file`.
     pub fn head(&self) -> String {
         let mut head = self.verb.to_owned();
         for argument in self.arguments {

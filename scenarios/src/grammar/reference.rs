@@ -30,7 +30,8 @@ pub fn reference() -> String {
 }
 
 impl Argument {
-    /// How the argument is called where it is missing or something else stands in its place: `a path (FROM)`.
+    /// How the argument is called where it is missing or something else stands in its place:
+    /// `a path (FROM)`.
     pub(crate) fn describe(&self) -> String {
         if let Some(key) = self.key {
             return format!("{key}={}", self.label);

@@ -11,7 +11,8 @@ pub struct StepParts {
     pub form: &'static Form,
     /// The object that it makes.
     pub name: Option<ObjectName>,
-    /// The values of each argument, in the order of [`Form::arguments`]; none for a word that must stand.
+    /// The values of each argument, in the order of [`Form::arguments`]; none for a word that must
+    /// stand.
     pub slots: Vec<Vec<Item>>,
 }
 

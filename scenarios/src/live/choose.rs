@@ -1,4 +1,5 @@
-//! One step of a kind, with arguments of what there is. Whether it can be done is for checker and model to say.
+//! One step of a kind, with arguments of what there is. Whether it can be done is for checker and
+//! model to say.
 
 use arbitrary::{Result, Unstructured};
 
@@ -239,7 +240,8 @@ impl Choice<'_> {
         let there = |u: &mut Unstructured<'_>, fits: &dyn Fn(&Entry) -> bool| -> Result<Option<Place>> {
             Ok(self.held_entry(u, fits)?.map(|entry| entry.place.clone()))
         };
-        // A place for steps that make something needs nothing; the others end here when there is nothing.
+        // A place for steps that make something needs nothing; the others end here when there is
+        // nothing.
         macro_rules! existing {
             ($fits:expr) => {
                 match there(u, &$fits)? {

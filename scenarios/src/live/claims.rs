@@ -82,7 +82,8 @@ fn claim(
     })
 }
 
-/// Whether it goes up more often than there are directories above: no program that is alone gets farther than its root.
+/// Whether it goes up more often than there are directories above: no program that is alone gets
+/// farther than its root.
 fn leaves_the_top(from: &PredictedObject, lookup: &Lookup) -> bool {
     let names = |path: &Bytes| path.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).count();
     let depth = from.link.as_ref().filter(|_| from.state == MountState::Visible).map(names);

@@ -23,8 +23,8 @@ enum Twist {
     Entered,
 }
 
-/// Has the program hold something on a mount and, if it `detaches`, detaches that; what is mounted nowhere else is bound first,
-/// as a rule, because nobody could restore it.
+/// Has the program hold something on a mount and, if it `detaches`, detaches that; what is mounted
+/// nowhere else is bound first, as a rule, because nobody could restore it.
 pub(super) fn ending(
     u: &mut Unstructured<'_>,
     builder: &mut ProgramBuilder,
@@ -102,7 +102,8 @@ fn twist(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder, swarm: &Swarm, 
     }
 }
 
-/// A directory of it is bound, or a file, which may have two names; something is opened there, and that mount is detached.
+/// A directory of it is bound, or a file, which may have two names; something is opened there, and
+/// that mount is detached.
 fn second_mount(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder, swarm: &Swarm, on: &Place) -> Result<()> {
     const KINDS: &[EntryKind] = &[EntryKind::Directory, EntryKind::File];
     let Some(to) = free(builder).map(|name| at(&name)) else { return Ok(()) };

@@ -1,28 +1,33 @@
-//! Every program of a small vocabulary, shortest first, each once: what is not drawn at random cannot be missed.
+//! Every program of a small vocabulary, shortest first, each once: what is not drawn at random
+//! cannot be missed.
 //!
-//! The vocabulary (`vocabulary.rs`): mounts of tmpfs, `bind`, `umount-lazy`, `mkdir`, `write`, `symlink`, `link`, `rename`,
-//! `unlink`, `rmdir`, `chdir`, `dup`, and `open` for reading, for both, as a directory, with `path`. Places start at the top
-//! directory and have at most two names, of which there are three. Everything else is for campaigns that draw.
+//! The vocabulary (`vocabulary.rs`): mounts of tmpfs, `bind`, `umount-lazy`, `mkdir`, `write`,
+//! `symlink`, `link`, `rename`, `unlink`, `rmdir`, `chdir`, `dup`, and `open` for reading, for
+//! both, as a directory, with `path`. Places start at the top directory and have at most two names,
+//! of which there are three. Everything else is for campaigns that draw.
 //!
-//! Programs are extended step by step, and what they lead to is compared. So not every text is handed over. Left out are,
-//! with all that would follow on them:
+//! Programs are extended step by step, and what they lead to is compared. So not every text is
+//! handed over. Left out are, with all that would follow on them:
 //!
-//! - *Names in another order.* A step may use the names that the state has and one more. Programs that differ by a renaming
-//!   lead to states that do. Lost is what depends on which name sorts first.
-//! - *Steps that lead to a state that was there before*, in a program that is not longer: orders of steps that do not
-//!   depend on each other, ways round, whatever changes nothing. The state is the model's with the flags of
-//!   every open, up to a renaming of the names and of the objects in their order (`model/fingerprint.rs`); the order
-//!   in which mounts were made belongs to it. Whatever follows on one follows on the other. Lost is what a
-//!   kernel remembers of the way and the model does not: times, inode numbers, positions in a directory.
-//! - *`close`.* It undoes an `open` or a `dup`, and nothing in the vocabulary needs one to be open for a while; so the state
-//!   after it was there before. Nothing is lost.
-//! - *What nobody can restore:* an object on a detached mount of a filesystem that no mount shows any more. No step of the
-//!   vocabulary brings one back. Lost are programs that must be refused.
-//! - *What cannot be worth it within the depth:* before something is detached there must be a mount, an object on
-//!   it and a lazy unmount, a step for each. Nothing is lost.
+//! - *Names in another order.* A step may use the names that the state has and one more. Programs
+//!   that differ by a renaming lead to states that do. Lost is what depends on which name sorts
+//!   first.
+//! - *Steps that lead to a state that was there before*, in a program that is not longer: orders of
+//!   steps that do not depend on each other, ways round, whatever changes nothing. The state is the
+//!   model's with the flags of every open, up to a renaming of the names and of the objects in
+//!   their order (`model/fingerprint.rs`); the order in which mounts were made belongs to it.
+//!   Whatever follows on one follows on the other. Lost is what a kernel remembers of the way and
+//!   the model does not: times, inode numbers, positions in a directory.
+//! - *`close`.* It undoes an `open` or a `dup`, and nothing in the vocabulary needs one to be open
+//!   for a while; so the state after it was there before. Nothing is lost.
+//! - *What nobody can restore:* an object on a detached mount of a filesystem that no mount shows
+//!   any more. No step of the vocabulary brings one back. Lost are programs that must be refused.
+//! - *What cannot be worth it within the depth:* before something is detached there must be a
+//!   mount, an object on it and a lazy unmount, a step for each. Nothing is lost.
 //!
-//! Programs that hold nothing, and those that have nothing detached (or, where that is wanted, something), are gone on with
-//! but not handed over. Those of one depth come before all others in any greater depth, in the same order.
+//! Programs that hold nothing, and those that have nothing detached (or, where that is wanted,
+//! something), are gone on with but not handed over. Those of one depth come before all others in
+//! any greater depth, in the same order.
 
 use std::collections::HashSet;
 
@@ -31,8 +36,8 @@ use super::{Limits, ProgramBuilder};
 use crate::model::Survey;
 use crate::program::{Line, ObjectName, Program, Step};
 
-/// The programs, one after the other. It holds eight bytes for every state that it met, no programs, and goes through the
-/// shorter ones once more for every length.
+/// The programs, one after the other. It holds eight bytes for every state that it met, no
+/// programs, and goes through the shorter ones once more for every length.
 pub struct Exhaustive {
     depth: usize,
     visible: bool,
@@ -86,8 +91,9 @@ impl Answers {
 }
 
 impl Exhaustive {
-    /// All programs with 1 to `depth` steps that hold something on a detached mount; where `visible` is set, those that
-    /// hold something and detach nothing. Of the limits count those that forbid steps.
+    /// All programs with 1 to `depth` steps that hold something on a detached mount; where
+    /// `visible` is set, those that hold something and detach nothing. Of the limits count those
+    /// that forbid steps.
     pub fn new(depth: usize, limits: &Limits, visible: bool) -> Self {
         let root = Node { builder: ProgramBuilder::new(limits), objects: Vec::new(), used: 0 };
         let met = HashSet::from([root.fingerprint().number]);
@@ -120,7 +126,8 @@ impl Exhaustive {
         }
     }
 
-    /// Whether a program leads to something new that is worth it within the depth, and whether it is to be handed over.
+    /// Whether a program leads to something new that is worth it within the depth, and whether it
+    /// is to be handed over.
     fn judge(&mut self, node: &mut Node) -> (bool, bool) {
         let model = &node.builder.model;
         if model.is_irrecoverable() {

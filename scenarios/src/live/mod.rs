@@ -1,14 +1,17 @@
-//! Programs that live: the checker accepts them, and every step is carried out, by the model and by the kernel. They are drawn
-//! from the bytes of an [`Unstructured`], with the model at hand: only what exists is opened, only what is mounted is
-//! unmounted, and what is about to be detached is held first. Most end with an object on a detached mount.
+//! Programs that live: the checker accepts them, and every step is carried out, by the model and by
+//! the kernel. They are drawn from the bytes of an [`Unstructured`], with the model at hand: only
+//! what exists is opened, only what is mounted is unmounted, and what is about to be detached is
+//! held first. Most end with an object on a detached mount.
 //!
 //! - [`program`] makes one; [`Limits`] say what the machine at hand allows
-//! - [`Swarm`]: each program has only some kinds of steps, filesystems and names, so that they meet more often
+//! - [`Swarm`]: each program has only some kinds of steps, filesystems and names, so that they meet
+//!   more often
 //! - [`Exhaustive`]: every program of a small vocabulary, instead of some of all
 //! - [`mutate`], [`splice`]: one program from another, or from two
 //! - [`repair`]: what is left of a program when the steps that cannot be done are dropped
 //!
-//! For programs that are only *spelled* well, and for properties of the text form, there is [`crate::generate`].
+//! For programs that are only *spelled* well, and for properties of the text form, there is
+//! [`crate::generate`].
 //!
 //! A kind of step is drawn first, then its arguments from what the model says is there
 //! (`Model::survey`). Checker and model decide at the end. What a step lacks is made before it
@@ -43,7 +46,8 @@ use crate::{Program, Step};
 /// What generated programs may do: how long they get, and what the machine allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// No program gets longer, its assertions not counted, nor what a mutant needs to end as `detaches` says.
+    /// No program gets longer, its assertions not counted, nor what a mutant needs to end as
+    /// `detaches` says.
     pub steps: usize,
     /// Most programs end with an object on a detached mount, else with one on a mount.
     pub detaches: bool,
@@ -51,7 +55,8 @@ pub struct Limits {
     pub disks: bool,
     /// The process has a root of its own, so that it can change it.
     pub own_root: bool,
-    /// The process has the privileges of the machine's root: device nodes, files of others, mappings.
+    /// The process has the privileges of the machine's root: device nodes, files of others,
+    /// mappings.
     pub privileged: bool,
     /// The program ends in assertions of what the model predicts.
     pub assertions: bool,
@@ -173,8 +178,8 @@ pub fn program_of(u: &mut Unstructured<'_>, limits: &Limits, swarm: &Swarm) -> R
     Ok(builder.program)
 }
 
-/// What is left of a program when every step is dropped that the checker or the model refuses. Assertions are not kept: they
-/// said what was true of another program.
+/// What is left of a program when every step is dropped that the checker or the model refuses.
+/// Assertions are not kept: they said what was true of another program.
 pub fn repair(program: &Program) -> Program {
     repaired(ProgramBuilder::default(), &program.steps, STEP_LIMIT).program
 }
@@ -193,7 +198,8 @@ fn repaired(mut builder: ProgramBuilder, steps: &[Line], most: usize) -> Program
     builder
 }
 
-/// Assertions of what the model predicts, after all steps of a program; a few for each object, most of all where it is.
+/// Assertions of what the model predicts, after all steps of a program; a few for each object, most
+/// of all where it is.
 ///
 /// # Errors
 /// Those of the source of bytes; running out of them is none.

@@ -1,5 +1,5 @@
-//! One program from another: a step inserted, removed, moved, or with another argument, or two programs in one. What the
-//! model refuses afterwards is dropped, so that the result lives.
+//! One program from another: a step inserted, removed, moved, or with another argument, or two
+//! programs in one. What the model refuses afterwards is dropped, so that the result lives.
 
 use arbitrary::{Result, Unstructured};
 
@@ -52,7 +52,8 @@ pub fn splice(u: &mut Unstructured<'_>, one: &Program, other: &Program, limits: 
     if limits.assertions { assert(u, &after, limits) } else { Ok(after) }
 }
 
-/// Bytes of a seed (splitmix64), as many as a program needs: for those who have a number and no fuzzer.
+/// Bytes of a seed (splitmix64), as many as a program needs: for those who have a number and no
+/// fuzzer.
 pub fn noise(mut seed: u64) -> Vec<u8> {
     let mut next = || {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -14,7 +14,8 @@ const DEPTH: usize = 4;
 /// So often a step of one kind is tried before its needs are seen to.
 pub(super) const TRIES: usize = 3;
 
-/// A step of this kind, and before it what it needs; nothing where the program would get longer than `length`.
+/// A step of this kind, and before it what it needs; nothing where the program would get longer
+/// than `length`.
 pub(super) fn step(
     u: &mut Unstructured<'_>,
     builder: &mut ProgramBuilder,
@@ -23,7 +24,8 @@ pub(super) fn step(
     length: usize,
 ) -> Result<()> {
     let is_done = fulfil(u, builder, swarm, StepRequest::of(kind), length, DEPTH)?;
-    // By itself hardly any step finds the one pipe or device that there is, or the one file with an attribute.
+    // By itself hardly any step finds the one pipe or device that there is, or the one file with an
+    // attribute.
     let next = match kind {
         "mkfifo" | "mknod" => Some(StepRequest { at: Spot::Special, ..StepRequest::of("open") }),
         "setxattr" => Some(StepRequest::of("unlink")),

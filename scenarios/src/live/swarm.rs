@@ -5,7 +5,8 @@ use arbitrary::{Result, Unstructured};
 use super::Limits;
 use crate::program::Filesystem;
 
-/// Every kind of step that is no assertion, by its verb, and how often it is chosen against the others.
+/// Every kind of step that is no assertion, by its verb, and how often it is chosen against the
+/// others.
 pub const KINDS: &[(&str, u32)] = &[
     ("mount", 6),
     ("mount-again", 3),

@@ -1,4 +1,5 @@
-//! The steps that [`super::Exhaustive`] tries in a state: all of a small vocabulary, in a fixed order.
+//! The steps that [`super::Exhaustive`] tries in a state: all of a small vocabulary, in a fixed
+//! order.
 
 use super::choose::below;
 use crate::Bytes;
@@ -38,8 +39,8 @@ impl<'a> Vocabulary<'a> {
         Vocabulary { survey, entries, names: names.map(|index| NAMES[index]).collect() }
     }
 
-    /// Every step; of some it is not known yet whether they can be done. `object` is the name of what a step makes, and
-    /// `objects` are those that are there.
+    /// Every step; of some it is not known yet whether they can be done. `object` is the name of
+    /// what a step makes, and `objects` are those that are there.
     pub(super) fn steps<'o>(&self, object: &ObjectName, objects: impl Iterator<Item = &'o ObjectName>) -> Vec<Step> {
         let mut steps = self.lazy_unmounts();
         steps.extend(self.opens(object));

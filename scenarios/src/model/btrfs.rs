@@ -77,7 +77,8 @@ pub(super) fn snapshot(model: &mut Model, from: &Place, to: &Place, read_only: b
     Ok(())
 }
 
-/// What is in a directory, but for the snapshot that is being made: what is copied was there before the copy.
+/// What is in a directory, but for the snapshot that is being made: what is copied was there before
+/// the copy.
 fn children_without(model: &Model, den: Den, snapshot: Ino) -> Vec<(Vec<u8>, Den)> {
     let all = model.files.inode_of(den).children.iter().map(|(name, &den)| (name.clone(), den));
     all.filter(|(_, den)| model.files.dentry(*den).inode != snapshot).collect()
@@ -96,7 +97,8 @@ fn copy(model: &mut Model, (name, from): (&[u8], Den), into: Den, volume: Ino, c
     let new = model.files.inode_mut(inode);
     (new.links, new.mode, new.uid, new.content, new.volume) = (row.links, row.mode, row.uid, row.content, Some(volume));
     if row.volume == Some(old) || row.opaque {
-        // A subvolume in a subvolume is not part of the snapshot: an empty directory that nothing can be done with.
+        // A subvolume in a subvolume is not part of the snapshot: an empty directory that nothing
+        // can be done with.
         new.opaque = true;
         return;
     }

@@ -1,5 +1,5 @@
-//! Superblocks, inodes and names (dentries): what is stored, without mounts. All live in rows and are named by their
-//! number, so that a copy of the model is a copy of the rows.
+//! Superblocks, inodes and names (dentries): what is stored, without mounts. All live in rows and
+//! are named by their number, so that a copy of the model is a copy of the rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ pub(super) struct Superblock {
     pub(super) kind: Type,
     pub(super) root: Den,
     pub(super) read_only: bool,
-    /// Whether files are on the device that directories are on. They are on that of their layer in an overlay of several
-    /// filesystems (`ovl_map_dev_ino`).
+    /// Whether files are on the device that directories are on. They are on that of their layer in
+    /// an overlay of several filesystems (`ovl_map_dev_ino`).
     pub(super) one_device: bool,
 }
 
@@ -96,7 +96,8 @@ pub(super) struct Inode {
     pub(super) opaque: bool,
     /// There are children that the model does not know: the harness's own device nodes.
     pub(super) foreign: bool,
-    /// Part of a layer of an overlay: who changes it changes the overlay in ways that nobody promises.
+    /// Part of a layer of an overlay: who changes it changes the overlay in ways that nobody
+    /// promises.
     pub(super) layer_of: Option<Sb>,
     /// In an overlay: where it comes from.
     pub(super) layer: Option<Layer>,

@@ -1,9 +1,11 @@
-//! When are two states the same? When they are told in the same words: everything that is reached from the roots and the
-//! objects, with numbers given in the order in which it is met, so that it does not matter which rows it stands in.
+//! When are two states the same? When they are told in the same words: everything that is reached
+//! from the roots and the objects, with numbers given in the order in which it is met, so that it
+//! does not matter which rows it stands in.
 //!
-//! Told is every field of every row. Not told is what nobody can see or reach any more, and how a state came about, but for
-//! one thing: the order of the mounts, which is that of mountinfo. So two states that are told the same take
-//! the same further steps, and everything predicted of them is the same.
+//! Told is every field of every row. Not told is what nobody can see or reach any more, and how a
+//! state came about, but for one thing: the order of the mounts, which is that of mountinfo. So two
+//! states that are told the same take the same further steps, and everything predicted of them is
+//! the same.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -14,10 +16,12 @@ use super::mounts::{Mnt, Mount, Path};
 use super::objects::{Description, Held};
 use crate::program::ObjectName;
 
-/// A state in one number. Two states that are not the same have the same number once in 10^19 times.
+/// A state in one number. Two states that are not the same have the same number once in 10^19
+/// times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
-    /// The same for states that differ only by a renaming of the names, or of the objects in their order.
+    /// The same for states that differ only by a renaming of the names, or of the objects in their
+    /// order.
     pub(crate) number: u64,
     /// A bit for each of the names: whether it stands anywhere in the state.
     pub(crate) used: u8,
@@ -41,19 +45,21 @@ struct Hashing<'a> {
     called: &'a [usize],
     used: u8,
     met: Vec<Row>,
-    /// For each sort of row and each of its numbers in the model the number here, plus one; 0 before it is met.
+    /// For each sort of row and each of its numbers in the model the number here, plus one; 0
+    /// before it is met.
     numbers: [Vec<usize>; 5],
     hasher: DefaultHasher,
 }
 
 impl Model {
-    /// The state up to a renaming of `names`, of which there are at most eight. `more` is what the state does not have of an
-    /// object and is told with it.
+    /// The state up to a renaming of `names`, of which there are at most eight. `more` is what the
+    /// state does not have of an object and is told with it.
     pub(crate) fn fingerprint(&self, names: &[&[u8]], more: impl Fn(&ObjectName) -> u64) -> Fingerprint {
         let plain: Vec<usize> = (0..names.len()).collect();
         let (mut number, used) = self.hash_with(names, &plain, &more);
         let own: Vec<usize> = plain.into_iter().filter(|name| used & 1 << name != 0).collect();
-        // Of all ways to call the names that are there 0, 1, ... the one that gives the smallest number.
+        // Of all ways to call the names that are there 0, 1, ... the one that gives the smallest
+        // number.
         let mut order: Vec<usize> = (0..own.len()).collect();
         if order != own {
             number = u64::MAX;

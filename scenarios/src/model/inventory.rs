@@ -132,8 +132,8 @@ impl Model {
         of_process.chain(of_program).collect()
     }
 
-    /// Whether something is held on a detached mount of the filesystem that the top directory is on: programs of one process
-    /// share it.
+    /// Whether something is held on a detached mount of the filesystem that the top directory is
+    /// on: programs of one process share it.
     pub fn holds_detached_of_the_top(&self) -> bool {
         let top = self.mounts.get(self.top.mnt).sb;
         let is_of_it = |held: &HeldFile| self.mounts.get(held.mount.0).sb == top;

@@ -39,7 +39,8 @@ impl Model {
         (names, End::Root)
     }
 
-    /// The link text in `/proc/self/fd`; none where a part of it is a number that the filesystem chose.
+    /// The link text in `/proc/self/fd`; none where a part of it is a number that the filesystem
+    /// chose.
     pub(super) fn link(&self, path: Path) -> Option<Vec<u8>> {
         let row = self.files.dentry(path.den);
         if self.files.type_of(path.den) == Type::Internal {
@@ -77,7 +78,8 @@ impl Model {
         }
     }
 
-    /// mountinfo shows the mounts of the namespace that can be reached from the root of the process.
+    /// mountinfo shows the mounts of the namespace that can be reached from the root of the
+    /// process.
     pub(super) fn is_visible(&self, mnt: Mnt) -> bool {
         self.mounts.get(mnt).attached && self.climb(self.mounts.root_of(mnt)).1 == End::Root
     }

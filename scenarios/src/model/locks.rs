@@ -37,8 +37,8 @@ pub(super) fn lock(model: &mut Model, object: &ObjectName, kind: LockKind, write
     Ok(())
 }
 
-/// Whoever breaks a lease has its holder killed by a signal. The harness opens every object again for reading and for
-/// writing, so only a read lease on a read-only mount lives.
+/// Whoever breaks a lease has its holder killed by a signal. The harness opens every object again
+/// for reading and for writing, so only a read lease on a read-only mount lives.
 fn lease(model: &mut Model, number: usize, ino: Ino, write: bool) -> Result<()> {
     if write {
         return unknown("a lease that is broken by looking at it");

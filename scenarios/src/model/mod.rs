@@ -1,15 +1,18 @@
-//! A mount-and-name tree in memory: it carries a program's steps out as the kernel would and says what must be seen
-//! afterwards.
+//! A mount-and-name tree in memory: it carries a program's steps out as the kernel would and says
+//! what must be seen afterwards.
 //!
-//! It is for the generator, which must know what exists before it chooses, and for one of the oracles: what the model says
-//! and what the kernel shows must agree. `docs/KERNEL.md` has the rules that were found by comparing them, each with a
-//! program. It is *not* a file system: times, owners, attributes and block counts are left out, and it never guesses.
-//! What it cannot know it says is unknown ([`Refusal::Unknown`] for a step, none for a prediction).
+//! It is for the generator, which must know what exists before it chooses, and for one of the
+//! oracles: what the model says and what the kernel shows must agree. `docs/KERNEL.md` has the
+//! rules that were found by comparing them, each with a program. It is *not* a file system: times,
+//! owners, attributes and block counts are left out, and it never guesses. What it cannot know it
+//! says is unknown ([`Refusal::Unknown`] for a step, none for a prediction).
 //!
-//! The process has a mount namespace and a root of its own (flavor `ns`) and the privileges of root.
+//! The process has a mount namespace and a root of its own (flavor `ns`) and the privileges of
+//! root.
 //!
 //! - [`Model::step`] carries a step out or says why the kernel would not
-//! - [`Model::predict`] says what is seen when all steps are done, [`Model::holds`] whether an assertion holds
+//! - [`Model::predict`] says what is seen when all steps are done, [`Model::holds`] whether an
+//!   assertion holds
 //!
 //! Superblocks, inodes, names and mounts are rows with numbers. So a copy is cheap, and a caller
 //! tries a step on a copy. Unknown are: the content of the kernel's own filesystems, layers of an
@@ -109,7 +112,8 @@ impl Default for Model {
 }
 
 impl Model {
-    /// Before the first step: a root with `proc` mounted, an empty `tmp`, and the harness's own corner.
+    /// Before the first step: a root with `proc` mounted, an empty `tmp`, and the harness's own
+    /// corner.
     pub fn new() -> Self {
         // A copy shares its rows.
         static FIRST: LazyLock<Model> = LazyLock::new(Model::made);
@@ -119,7 +123,8 @@ impl Model {
     fn made() -> Self {
         let mut files = Files::default();
         let mut mounts = Mounts::default();
-        // Below every root there is the kernel's own, with the same root directory; nobody gets there.
+        // Below every root there is the kernel's own, with the same root directory; nobody gets
+        // there.
         let base = files.add_superblock(Type::Tmpfs);
         let base_root = files.superblock(base).root;
         let below = mounts.add(base, base_root);
@@ -172,7 +177,8 @@ impl Model {
         self.cwd != self.top
     }
 
-    /// Carries out one step. A step that is refused changes nothing that matters: it may have made a mount point.
+    /// Carries out one step. A step that is refused changes nothing that matters: it may have made
+    /// a mount point.
     ///
     /// # Errors
     /// Why the kernel, or the model, refuses it.

@@ -96,7 +96,8 @@ pub(super) fn mount(
     if attributes.is_empty() {
         return Ok(());
     }
-    // The attributes are set afterwards, on what the path leads to: the copies at peers do not have them.
+    // The attributes are set afterwards, on what the path leads to: the copies at peers do not have
+    // them.
     let found = model.find(place)?;
     if found.mnt != mnt {
         return unknown("setting attributes where the path leads elsewhere");
@@ -105,7 +106,8 @@ pub(super) fn mount(
     Ok(())
 }
 
-/// The folder in which the executor makes the node of a loop device: `/dev` below the root that the process has.
+/// The folder in which the executor makes the node of a loop device: `/dev` below the root that the
+/// process has.
 fn device_folder(model: &mut Model) -> Result<Den> {
     if model.root != model.top {
         return unknown("where the harness makes device nodes in another root");

@@ -1,4 +1,5 @@
-//! The mount tree: which mount is on which directory, and who hears of it (fs/namespace.c, fs/pnode.c).
+//! The mount tree: which mount is on which directory, and who hears of it (fs/namespace.c,
+//! fs/pnode.c).
 
 use super::files::{Den, Files, Sb};
 use crate::program::{MountAttribute, Propagation};
@@ -108,7 +109,8 @@ impl Mounts {
         out
     }
 
-    /// Is something of the namespace mounted on this name, on whatever mount (`is_local_mountpoint`)?
+    /// Is something of the namespace mounted on this name, on whatever mount
+    /// (`is_local_mountpoint`)?
     pub(super) fn is_mount_point(&self, den: Den) -> bool {
         self.rows.iter().any(|row| row.attached && row.on.is_some_and(|on| on.den == den))
     }
@@ -148,7 +150,8 @@ impl Mounts {
         }
     }
 
-    /// Out of its peer group, which becomes its master. The last one of a group hands the group's slaves to its own master.
+    /// Out of its peer group, which becomes its master. The last one of a group hands the group's
+    /// slaves to its own master.
     fn leave_group(&mut self, mnt: Mnt) {
         let Some(group) = self.get_mut(mnt).shared.take() else { return };
         if !self.members(group).is_empty() {
@@ -170,7 +173,8 @@ impl Mounts {
         Mnt(self.rows.len() - 1)
     }
 
-    /// `copy_tree` for a recursive bind of what is below `root` on a mount; unbindable mounts are left out.
+    /// `copy_tree` for a recursive bind of what is below `root` on a mount; unbindable mounts are
+    /// left out.
     pub(super) fn clone_tree(&mut self, of: Mnt, root: Den, files: &Files) -> Mnt {
         let top = self.clone_mount(of, root);
         let mut left: Vec<(Mnt, Mnt)> = vec![(of, top)];
@@ -188,7 +192,8 @@ impl Mounts {
         top
     }
 
-    /// `attach_recursive_mnt`: mounts a tree, and copies of it wherever the mount point's mount is propagated to.
+    /// `attach_recursive_mnt`: mounts a tree, and copies of it wherever the mount point's mount is
+    /// propagated to.
     pub(super) fn attach(&mut self, tree: Mnt, at: Path, files: &Files) {
         let mut copies = Vec::new();
         if let Some(group) = self.get(at.mnt).shared {
@@ -198,7 +203,8 @@ impl Mounts {
             }
             let wanted: Vec<Wanted> = all.iter().map(|&mnt| (self.get(mnt).shared, self.get(mnt).master)).collect();
             for peer in self.members(group) {
-                // A new mount takes part in nothing yet; one that is moved does, and a peer of its new parent gets a copy of itself.
+                // A new mount takes part in nothing yet; one that is moved does, and a peer of its
+                // new parent gets a copy of itself.
                 if peer != at.mnt && (self.get(peer).attached || !all.contains(&peer)) {
                     copies.extend(self.propagate_to(peer, at.den, &all, &wanted, files));
                 }
@@ -223,7 +229,8 @@ impl Mounts {
         }
     }
 
-    /// The slaves of a group, and theirs: slaves of the copies that the group got, peers among themselves.
+    /// The slaves of a group, and theirs: slaves of the copies that the group got, peers among
+    /// themselves.
     fn propagate_to_slaves(
         &mut self,
         group: Group,
@@ -278,7 +285,8 @@ impl Mounts {
         copies.first().copied()
     }
 
-    /// Every mount that a mount or unmount on `of` reaches: peers, slaves, theirs (`propagation_next`).
+    /// Every mount that a mount or unmount on `of` reaches: peers, slaves, theirs
+    /// (`propagation_next`).
     pub(super) fn receivers(&self, of: Mnt) -> Vec<Mnt> {
         let Some(group) = self.get(of).shared else { return Vec::new() };
         let mut groups = vec![group];
@@ -296,7 +304,8 @@ impl Mounts {
         out
     }
 
-    /// `umount_tree`: a mount, all below it, and what propagation takes along. Each is on its own afterwards.
+    /// `umount_tree`: a mount, all below it, and what propagation takes along. Each is on its own
+    /// afterwards.
     pub(super) fn detach(&mut self, root: Mnt) {
         let mut gone = self.tree(root);
         let own = gone.clone();

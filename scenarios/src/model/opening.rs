@@ -1,5 +1,5 @@
-//! Opening files: the way to an inode, made or emptied when that is asked for, and what stands in the way (`path_openat`,
-//! `may_open`, `do_dentry_open`).
+//! Opening files: the way to an inode, made or emptied when that is asked for, and what stands in
+//! the way (`path_openat`, `may_open`, `do_dentry_open`).
 
 use super::files::{Ino, Kind, Type};
 use super::mounts::Path;
@@ -98,7 +98,8 @@ impl Model {
         if row.kind == Kind::Directory {
             return errno("EISDIR");
         }
-        // `may_create_in_sticky`: a setting of the machine says what becomes of files of others (proc_sys_fs(5)).
+        // `may_create_in_sticky`: a setting of the machine says what becomes of files of others
+        // (proc_sys_fs(5)).
         let parent = self.files.inode_of(self.files.dentry(path.den).parent);
         if parent.mode & 0o1000 != 0 && row.uid != 0 {
             return unknown("a file of another user in a directory like /tmp");

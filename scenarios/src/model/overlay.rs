@@ -1,4 +1,5 @@
-//! overlayfs: one tree made of layers when it is mounted, and what is copied up later (Documentation/filesystems/overlayfs.rst).
+//! overlayfs: one tree made of layers when it is mounted, and what is copied up later
+//! (Documentation/filesystems/overlayfs.rst).
 
 use super::files::{Den, Ino, Kind, Layer, Sb, Type};
 use super::mounts::Path;
@@ -12,7 +13,8 @@ pub(super) struct Layers {
     upper: Option<Path>,
 }
 
-/// The options of a mount are text from the root of the process, in which these bytes mean something.
+/// The options of a mount are text from the root of the process, in which these bytes mean
+/// something.
 const SPECIAL: &[u8] = b":,\\\"= \t\n";
 
 /// A layer's directory, found as mount(2) finds it.
@@ -151,7 +153,8 @@ fn merge(model: &mut Model, into: Den, from: &[(Den, bool)]) {
     }
 }
 
-/// The layers belong to the overlay from now on; the model does not follow what it does in the upper one.
+/// The layers belong to the overlay from now on; the model does not follow what it does in the
+/// upper one.
 fn claim(model: &mut Model, den: Den, sb: Sb, upper: bool) {
     let inode = model.files.dentry(den).inode;
     let row = model.files.inode_mut(inode);
@@ -202,7 +205,8 @@ fn copy_up_one(model: &mut Model, ino: Ino) -> Result<()> {
     Ok(())
 }
 
-/// A directory that is in a lower layer cannot be renamed without `redirect_dir`, which is a setting of the kernel.
+/// A directory that is in a lower layer cannot be renamed without `redirect_dir`, which is a
+/// setting of the kernel.
 pub(super) fn may_rename(model: &Model, source: Den) -> Result<()> {
     let row = model.files.inode_of(source);
     let from_below = matches!(row.layer, Some(Layer::Lower(_) | Layer::Merged));

@@ -94,7 +94,8 @@ impl Model {
         Ok(())
     }
 
-    /// An inode's names or content change: an overlay that has it in a layer is no more to be relied on.
+    /// An inode's names or content change: an overlay that has it in a layer is no more to be
+    /// relied on.
     pub(super) fn changed(&mut self, ino: Ino) {
         let Some(overlay) = self.files.inode(ino).layer_of else { return };
         for row in self.files.inodes_of_mut(overlay) {

@@ -1,4 +1,5 @@
-//! What must be seen of the objects: the observer's own list (`guest/src/observe`), answered by the model.
+//! What must be seen of the objects: the observer's own list (`guest/src/observe`), answered by the
+//! model.
 
 use std::collections::BTreeSet;
 
@@ -54,7 +55,8 @@ pub enum ObjectKind {
     BlockDevice,
 }
 
-/// Everything that the model says about a program's end. In every field none means that the model does not know.
+/// Everything that the model says about a program's end. In every field none means that the model
+/// does not know.
 #[derive(Clone, Debug)]
 pub struct Prediction {
     /// One for each object, `cwd`, `root` and `exe` among them; sockets are left out.
@@ -86,7 +88,8 @@ pub struct PredictedObject {
     pub description: Option<usize>,
     /// The file offset of a descriptor, in bytes.
     pub position: Option<u64>,
-    /// Opening it again for reading, for writing, for both; of descriptors of files and directories.
+    /// Opening it again for reading, for writing, for both; of descriptors of files and
+    /// directories.
     pub reopen: Vec<Option<Result<Reached, Errno>>>,
     /// Lookups from it, of a directory.
     pub lookups: Vec<Lookup>,
@@ -135,7 +138,8 @@ impl Model {
         Prediction { objects }
     }
 
-    /// The same without lookups, and without what opening an object again gives: what is cheap to know.
+    /// The same without lookups, and without what opening an object again gives: what is cheap to
+    /// know.
     pub fn outline(&self) -> Vec<PredictedObject> {
         let seen = |(name, held, path)| {
             let mut seen = self.seen(name, path);
@@ -158,8 +162,8 @@ impl Model {
         self.paths(path).0.into_iter().map(|name| self.lookup(path, name, How::Plain)).collect()
     }
 
-    /// Everything that is looked at, how it is held, and where it is: working directory, root, executable, then the
-    /// program's objects but for sockets.
+    /// Everything that is looked at, how it is held, and where it is: working directory, root,
+    /// executable, then the program's objects but for sockets.
     fn looked_at(&self) -> impl Iterator<Item = (&str, Option<Held>, Path)> {
         let of_process = [("cwd", self.cwd), ("root", self.root), ("exe", self.exe)];
         let of_program = self.objects.iter().filter_map(|(name, &held)| match held {
@@ -230,7 +234,8 @@ impl Model {
         let modes = [(true, false), (false, true), (true, true)];
         let opened = |(reads, writes)| {
             let access = Access { reads, writes, nonblock: true, ..Access::default() };
-            // An overlay copies up when it is opened for writing: that is the observer's doing, and harmless.
+            // An overlay copies up when it is opened for writing: that is the observer's doing, and
+            // harmless.
             self.outcome(self.may_open(path, access).map(|()| path))
         };
         if self.files.type_of(path.den) == Type::Overlay || self.files.type_of(path.den).is_kernels() {
@@ -258,7 +263,8 @@ impl Model {
         (fixed.into_iter().chain(below).collect(), complete)
     }
 
-    /// Every name below a directory, and `..` of every directory there; false when there may be others.
+    /// Every name below a directory, and `..` of every directory there; false when there may be
+    /// others.
     fn collect(&self, at: Path, prefix: &mut Vec<u8>, paths: &mut BTreeSet<Vec<u8>>) -> bool {
         let row = self.files.inode_of(at.den);
         if row.opaque {

@@ -6,9 +6,10 @@ use super::mounts::{Mnt, Mount, Path};
 use super::objects::{Description, Held};
 
 impl Model {
-    /// Whether every object could be made again: of a detached mount, some mount of the namespace that can be bound shows the
-    /// root; what is on a visible mount is not covered by another one; what was made without a name has none; the mount of an
-    /// open device is not `nodev` now. False also where the model cannot tell.
+    /// Whether every object could be made again: of a detached mount, some mount of the namespace
+    /// that can be bound shows the root; what is on a visible mount is not covered by another one;
+    /// what was made without a name has none; the mount of an open device is not `nodev` now. False
+    /// also where the model cannot tell.
     pub fn is_restorable(&self) -> bool {
         let held: Vec<_> = self.open_files().collect();
         if held.iter().any(|one| self.is_unopenable(one)) {
@@ -40,10 +41,11 @@ impl Model {
         is_device && !one.path_only && self.mounts.get(one.path.mnt).nodev
     }
 
-    /// Whether it, or a directory above it, was removed from an overlay that cannot have it back. Where a layer was changed
-    /// since, nobody promises what a new name and its removal leave in the upper layer. Where layers are on several
-    /// filesystems, a new file is on the device of the upper one; a file that was copied up had that of its lower one. A
-    /// directory of a lower layer keeps the links that it has there.
+    /// Whether it, or a directory above it, was removed from an overlay that cannot have it back.
+    /// Where a layer was changed since, nobody promises what a new name and its removal leave in
+    /// the upper layer. Where layers are on several filesystems, a new file is on the device of the
+    /// upper one; a file that was copied up had that of its lower one. A directory of a lower layer
+    /// keeps the links that it has there.
     fn is_forsaken(&self, mut den: Den) -> bool {
         if self.files.type_of(den) != Type::Overlay {
             return false;
@@ -62,7 +64,8 @@ impl Model {
         false
     }
 
-    /// Whether nobody can restore it: an object is on a detached mount of a filesystem that no mount of the namespace shows.
+    /// Whether nobody can restore it: an object is on a detached mount of a filesystem that no
+    /// mount of the namespace shows.
     pub fn is_irrecoverable(&self) -> bool {
         let shown = |sb| self.mounts.all().any(|mnt| self.mounts.get(mnt).attached && self.mounts.get(mnt).sb == sb);
         let on_disk_or_memory = |sb: Sb| {
@@ -85,8 +88,8 @@ impl Model {
         })
     }
 
-    /// Whether it, or a directory above it, is removed for good: it is the root of a deleted subvolume, or of a mount, so
-    /// that a new one in its place would not be the same.
+    /// Whether it, or a directory above it, is removed for good: it is the root of a deleted
+    /// subvolume, or of a mount, so that a new one in its place would not be the same.
     fn is_lost(&self, mut den: Den) -> bool {
         let roots: Vec<Ino> = self
             .mounts
@@ -109,7 +112,8 @@ impl Model {
         }
     }
 
-    /// Whether nothing is mounted over a place, or over any directory on the way to it from the root.
+    /// Whether nothing is mounted over a place, or over any directory on the way to it from the
+    /// root.
     fn is_bare(&self, mut path: Path) -> bool {
         let covered = |path: Path| self.mounts.down(path) != path;
         if covered(path) {

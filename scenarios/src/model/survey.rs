@@ -1,5 +1,5 @@
-//! What there is to choose from: the names that a program can reach at one moment, its mounts and its objects. For the
-//! generator.
+//! What there is to choose from: the names that a program can reach at one moment, its mounts and
+//! its objects. For the generator.
 
 use super::files::{Kind, Sb, Type};
 use super::mounts::Path;
@@ -65,7 +65,8 @@ pub struct MountPoint {
 pub struct Survey {
     /// The names; the top directory itself is not among them.
     pub entries: Vec<Entry>,
-    /// Names that objects were opened by and that are gone: whoever makes them anew takes the name of a removed file.
+    /// Names that objects were opened by and that are gone: whoever makes them anew takes the name
+    /// of a removed file.
     pub gone: Vec<Place>,
     /// The mounts that the program made, those covered by others left out.
     pub mounts: Vec<MountPoint>,

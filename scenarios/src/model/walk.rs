@@ -1,4 +1,5 @@
-//! From a path to a file (fs/namei.c): symbolic links, `..`, mount points, and the restrictions of openat2(2).
+//! From a path to a file (fs/namei.c): symbolic links, `..`, mount points, and the restrictions of
+//! openat2(2).
 
 use std::collections::VecDeque;
 

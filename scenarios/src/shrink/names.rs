@@ -1,5 +1,5 @@
-//! Names all over a program: one place in place of another, a directory left out of every path, a short name in place of a
-//! long one, objects numbered anew.
+//! Names all over a program: one place in place of another, a directory left out of every path, a
+//! short name in place of a long one, objects numbered anew.
 
 use std::collections::BTreeSet;
 
@@ -86,7 +86,8 @@ fn without(program: &Program, name: &[u8]) -> Program {
     rewritten(program, place, path, Clone::clone)
 }
 
-/// One place, and all that is below it, in place of another: of two directories or mounts there is one.
+/// One place, and all that is below it, in place of another: of two directories or mounts there is
+/// one.
 fn moved(program: &Program) -> Vec<Program> {
     let mut places = BTreeSet::new();
     for line in &program.steps {

@@ -1,10 +1,12 @@
-//! One argument simpler: words dropped, contents shortened, a plainer step in place of an unusual one.
+//! One argument simpler: words dropped, contents shortened, a plainer step in place of an unusual
+//! one.
 
 use super::names;
 use crate::program::{Filesystem, Line, OpenFlag, Step};
 use crate::{Bytes, Program};
 
-/// Programs that differ from this one in one argument, or in one name all over, the more promising ones first.
+/// Programs that differ from this one in one argument, or in one name all over, the more promising
+/// ones first.
 pub(super) fn programs(program: &Program) -> Vec<Program> {
     let mut out = names::programs(program);
     for (index, line) in program.steps.iter().enumerate() {

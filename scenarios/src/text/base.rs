@@ -1,5 +1,6 @@
-//! The axis `base`: one file for a bind of a filesystem's whole, of a directory, of a file, for the device mounted a
-//! second time, and for a btrfs subvolume mounted by its path. `docs/AUTHORING.md` has the table.
+//! The axis `base`: one file for a bind of a filesystem's whole, of a directory, of a file, for the
+//! device mounted a second time, and for a btrfs subvolume mounted by its path. `docs/AUTHORING.md`
+//! has the table.
 
 use super::Mistake;
 use super::header::Axis;
@@ -65,8 +66,9 @@ pub(super) fn gives(axis: &str, variable: &str) -> bool {
     axis == variable || (axis == AXIS && VARIABLES.contains(&variable))
 }
 
-/// The words of a line as this base means them; none when it has nothing to do. `bind $of b` is another mount of what is
-/// there, however this base makes one. `mkdir $in` makes the directory if there is none yet.
+/// The words of a line as this base means them; none when it has nothing to do. `bind $of b` is
+/// another mount of what is there, however this base makes one. `mkdir $in` makes the directory if
+/// there is none yet.
 pub(super) fn meant(point: &[(String, String)], tokens: &[Token], mut words: Vec<Word>) -> Option<Vec<Word>> {
     let (Some(base), Some(token)) = (chosen(point), tokens.get(1)) else { return Some(words) };
     let of = token.is_variable("of");

@@ -219,7 +219,8 @@ fn words_of<T: Copy>(all: &[T], word: fn(T) -> &'static str, values: &str, span:
     Ok(words.iter().filter_map(|own| all.iter().copied().find(|one| word(*one) == own)).collect())
 }
 
-/// The values between `|`, each of them one of `known` (or anything when that is empty), none twice.
+/// The values between `|`, each of them one of `known` (or anything when that is empty), none
+/// twice.
 fn list(values: &str, span: Span, known: &[&str]) -> Result<Vec<String>, Mistake> {
     let mut list: Vec<String> = Vec::new();
     for value in values.split('|') {

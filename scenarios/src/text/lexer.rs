@@ -1,4 +1,5 @@
-//! A line of text into tokens: `[KEY=][OBJECT:]VALUE`, the value bare or quoted. Bare parts may hold `$variables`.
+//! A line of text into tokens: `[KEY=][OBJECT:]VALUE`, the value bare or quoted. Bare parts may
+//! hold `$variables`.
 
 use super::{Mistake, Span, base};
 use crate::bytes::unescape;

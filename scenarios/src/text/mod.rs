@@ -1,7 +1,9 @@
-//! Program text: from bytes to [`Scenario`]s and back. `docs/AUTHORING.md` describes the format to people.
+//! Program text: from bytes to [`Scenario`]s and back. `docs/AUTHORING.md` describes the format to
+//! people.
 //!
-//! A file is read line by line: comments, header lines, steps. Its axes are multiplied, and each point is parsed *and*
-//! checked here, so that what this module hands out is well formed. All mistakes of a file are reported together.
+//! A file is read line by line: comments, header lines, steps. Its axes are multiplied, and each
+//! point is parsed *and* checked here, so that what this module hands out is well formed. All
+//! mistakes of a file are reported together.
 
 mod base;
 mod header;
@@ -77,8 +79,8 @@ impl Mistake {
 
 /// The scenarios of a file, one for each point of its axes.
 ///
-/// `name` is `family/file` in the catalogue and the file's stem elsewhere; `path` is for messages and
-/// [`Scenario::file`].
+/// `name` is `family/file` in the catalogue and the file's stem elsewhere; `path` is for messages
+/// and [`Scenario::file`].
 ///
 /// # Errors
 /// Every mistake of the file, at most 50.
@@ -87,8 +89,8 @@ pub fn scenarios(source: &[u8], name: &str, path: &Path) -> Result<Vec<Scenario>
     Reader::new(text, path).read(Some(name))
 }
 
-/// The program of a text whose variables are filled in: steps; comments and header lines may stand there and say
-/// nothing. This is for those who carry a program out.
+/// The program of a text whose variables are filled in: steps; comments and header lines may stand
+/// there and say nothing. This is for those who carry a program out.
 ///
 /// # Errors
 /// Every mistake of the text, at most 50.

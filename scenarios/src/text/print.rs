@@ -6,8 +6,9 @@ use crate::grammar::{Argument, Count, Item, Kind, decompose};
 use crate::program::{Place, Step};
 use crate::{Outcome, Program, Scenario};
 
-/// A scenario with all its axes' values filled in; parsing it with the scenario's own name gives the scenario back, its
-/// line numbers aside. Comments below the summary are not part of a [`Scenario`] and not printed.
+/// A scenario with all its axes' values filled in; parsing it with the scenario's own name gives
+/// the scenario back, its line numbers aside. Comments below the summary are not part of a
+/// [`Scenario`] and not printed.
 pub fn print_scenario(scenario: &Scenario) -> String {
     let mut out = format!("# {}\n", scenario.summary);
     let requires = &scenario.requires;
@@ -46,8 +47,9 @@ pub fn print_program(program: &Program) -> String {
     program.steps.iter().map(|line| print_step(&line.step) + "\n").collect()
 }
 
-/// The steps, each on the line that its number says, blank lines between them: what reports a line of this text speaks
-/// of the scenario's file. Where the numbers do not grow, a step follows the one before it.
+/// The steps, each on the line that its number says, blank lines between them: what reports a line
+/// of this text speaks of the scenario's file. Where the numbers do not grow, a step follows the
+/// one before it.
 pub fn print_program_in_place(program: &Program) -> String {
     let mut out = String::new();
     let mut next = 1;

@@ -1,4 +1,5 @@
-//! Line by line through a file: header and steps apart, then every point of the axes parsed and checked.
+//! Line by line through a file: header and steps apart, then every point of the axes parsed and
+//! checked.
 
 use std::path::Path;
 
@@ -50,7 +51,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The scenarios of the whole file; without a name the one program of a text that has no variables.
+    /// The scenarios of the whole file; without a name the one program of a text that has no
+    /// variables.
     pub(super) fn read(mut self, name: Option<&str>) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
         self.read_lines();
         if name.is_none() {

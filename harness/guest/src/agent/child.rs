@@ -1,7 +1,7 @@
 //! The executor as the agent sees it: a process, two pipes, and what is known of its end.
 //!
-//! The agent keeps all four ends of the pipes: a restored process gets the same ones again. That a process is gone
-//! is therefore told by its pidfd, never by the end of a pipe.
+//! The agent keeps all four ends of the pipes: a restored process gets the same ones again. That a
+//! process is gone is therefore told by its pidfd, never by the end of a pipe.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -61,7 +61,8 @@ fn namespaces(flavor: Flavor) -> libc::c_int {
 }
 
 impl Child {
-    /// Starts `TOP/.zdtm/executor` in the namespaces of `flavor`, with the root at `top` where it has its own.
+    /// Starts `TOP/.zdtm/executor` in the namespaces of `flavor`, with the root at `top` where it
+    /// has its own.
     pub(super) fn start(flavor: Flavor, top: &str, sandbox: Sandbox<'_>) -> io::Result<Self> {
         let (input, commands) = pipe2(OFlag::O_CLOEXEC)?;
         let (answers, output) = pipe2(OFlag::O_CLOEXEC)?;
@@ -76,8 +77,9 @@ impl Child {
         Ok(Child { pid: Pid::from_raw(pid), pidfd, commands, answers, input, output, partial: Vec::new() })
     }
 
-    /// Starts the executable of an image in a mount namespace that was kept, with the same pipes, as the process that
-    /// the image is of: under its number as it sees it, with its root at that of the namespace.
+    /// Starts the executable of an image in a mount namespace that was kept, with the same pipes,
+    /// as the process that the image is of: under its number as it sees it, with its root at that
+    /// of the namespace.
     pub(super) fn start_again(
         &mut self,
         flavor: Flavor,
@@ -288,7 +290,8 @@ fn own_root(top: &str) -> io::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
     std::env::set_current_dir(top)?;
-    // Before the old root goes: in a user namespace a new procfs wants to see another one (mount_namespaces(7)).
+    // Before the old root goes: in a user namespace a new procfs wants to see another one
+    // (mount_namespaces(7)).
     mount(Some("proc"), "proc", Some("proc"), MsFlags::empty(), none)?;
     nix::unistd::pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
@@ -305,7 +308,8 @@ pub(super) fn pipe_inode(fd: &OwnedFd) -> io::Result<u64> {
 mod tests {
     use super::*;
 
-    /// The new process shares its memory with the agent until it is another program; it tells why it is not by the pipe alone.
+    /// The new process shares its memory with the agent until it is another program; it tells why
+    /// it is not by the pipe alone.
     #[test]
     fn an_executor_that_cannot_be_started_says_why() {
         let mut child = Child::start(Flavor::Host, "/no/such/top", Sandbox::None).unwrap();

@@ -1,5 +1,5 @@
-//! Block devices for a program's filesystems: an empty filesystem from the image, unpacked into a sparse file on tmpfs,
-//! behind a loop device.
+//! Block devices for a program's filesystems: an empty filesystem from the image, unpacked into a
+//! sparse file on tmpfs, behind a loop device.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -64,7 +64,8 @@ pub(super) fn needed(program: &Program) -> Vec<Filesystem> {
 }
 
 impl Disks {
-    /// Attaches a disk with an empty filesystem for each; `may_add`: the kernel may make more loop devices.
+    /// Attaches a disk with an empty filesystem for each; `may_add`: the kernel may make more loop
+    /// devices.
     ///
     /// # Errors
     /// What was tried and why it failed.

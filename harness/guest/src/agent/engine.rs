@@ -19,8 +19,8 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// The one that the request asks for; `folder` is for what it writes. Of a process that many programs share (`packed`) only
-    /// errors are logged.
+    /// The one that the request asks for; `folder` is for what it writes. Of a process that many
+    /// programs share (`packed`) only errors are logged.
     pub(super) fn new(request: &TrialRequest, folder: PathBuf, packed: bool) -> io::Result<Self> {
         Ok(match request.engine {
             message::Engine::Criu => Engine::Criu(criu::Criu::new(folder, request.flavor != Flavor::Host, packed)?),

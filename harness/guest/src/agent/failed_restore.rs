@@ -1,8 +1,9 @@
-//! What a restore that failed changed: mounts, processes, names in the root and in the machine's own folders. Whoever tries
-//! again from the same images does so among all of this.
+//! What a restore that failed changed: mounts, processes, names in the root and in the machine's
+//! own folders. Whoever tries again from the same images does so among all of this.
 //!
-//! The agent looks before each restore, since nobody knows beforehand which one fails, and again after one that did. It sees
-//! what its own namespace shows. Filesystems that go with the process's mounts are gone by then, and so is what was in them.
+//! The agent looks before each restore, since nobody knows beforehand which one fails, and again
+//! after one that did. It sees what its own namespace shows. Filesystems that go with the process's
+//! mounts are gone by then, and so is what was in them.
 //!
 //! Every trial pays for the observation before the restore: a listing of `/proc`, the mount table,
 //! and a walk through the names. A process that was restored in a mount namespace of its own takes
@@ -79,8 +80,8 @@ pub(super) fn different(before: &BTreeSet<PathBuf>, now: &BTreeSet<PathBuf>) -> 
     came.chain(before.difference(now).map(text)).collect()
 }
 
-/// All names below these folders, through every mount on them; those of kernel filesystems and of the harness's own corner
-/// left out. No access time changes.
+/// All names below these folders, through every mount on them; those of kernel filesystems and of
+/// the harness's own corner left out. No access time changes.
 pub(super) fn names_below<'a>(folders: impl IntoIterator<Item = &'a Path>) -> io::Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     for folder in folders {

@@ -1,7 +1,8 @@
-//! Numbers of btrfs filesystems. A kernel knows a btrfs by its number and does not mount another one with the same beside it,
-//! and every disk is made from the same blank filesystem.
+//! Numbers of btrfs filesystems. A kernel knows a btrfs by its number and does not mount another
+//! one with the same beside it, and every disk is made from the same blank filesystem.
 //!
-//! The layout of the superblock is that of `struct btrfs_super_block` (include/uapi/linux/btrfs_tree.h).
+//! The layout of the superblock is that of `struct btrfs_super_block`
+//! (include/uapi/linux/btrfs_tree.h).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,7 +25,8 @@ const INCOMPATIBLE: Range<usize> = 0xbc..0xc4;
 const CHECKSUM_TYPE: Range<usize> = 0xc4..0xc6;
 const METADATA_UUID: Range<usize> = 0x23b..0x24b;
 
-/// `BTRFS_FEATURE_INCOMPAT_METADATA_UUID`: all blocks but this one have [`METADATA_UUID`] in place of the number.
+/// `BTRFS_FEATURE_INCOMPAT_METADATA_UUID`: all blocks but this one have [`METADATA_UUID`] in place
+/// of the number.
 const HAS_METADATA_UUID: u64 = 1 << 10;
 
 /// Gives the btrfs in this file another number, a random one.

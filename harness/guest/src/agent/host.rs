@@ -1,11 +1,13 @@
 //! The agent without a VM: on the host's own kernel, in namespaces of its own.
 //!
-//! Two processes. The *watcher* is what the harness starts; it stays in the host's namespaces and does nothing but
-//! wait. Its child is the *agent*, PID 1 of a PID namespace: when it dies, for whatever reason, the kernel kills every
-//! process in there, and with the last of them goes the mount namespace with all mounts and with these the loop devices.
-//! So only one thing must be certain: that the agent dies. It does
+//! Two processes. The *watcher* is what the harness starts; it stays in the host's namespaces and
+//! does nothing but wait. Its child is the *agent*, PID 1 of a PID namespace: when it dies, for
+//! whatever reason, the kernel kills every process in there, and with the last of them goes the
+//! mount namespace with all mounts and with these the loop devices. So only one thing must be
+//! certain: that the agent dies. It does
 //! - when the channel to the harness is closed (the agent sees it when it waits for a request),
-//! - when the watcher dies (`PR_SET_PDEATHSIG`), and the watcher dies with the harness in the same way,
+//! - when the watcher dies (`PR_SET_PDEATHSIG`), and the watcher dies with the harness in the same
+//!   way,
 //! - when the watcher gets SIGTERM: it kills the agent and waits until everything is gone.
 //!
 //! The backend is for subject `reference` only: criu acts on a whole machine. The agent has mount,
@@ -35,7 +37,8 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::C
 pub(super) enum Side {
     /// The one that waits for the other.
     Watcher(Watcher),
-    /// The one in the namespaces; `confined` says that it has the privileges of a user namespace only.
+    /// The one in the namespaces; `confined` says that it has the privileges of a user namespace
+    /// only.
     Agent {
         /// See above.
         confined: bool,
@@ -57,7 +60,8 @@ pub(super) fn divide() -> Result<Side, BootError> {
     Ok(Side::Watcher(Watcher { agent: Pid::from_raw(pid), signals, _held: held }))
 }
 
-/// The agent's process: with the privileges that this one has, otherwise with those of a new user namespace.
+/// The agent's process: with the privileges that this one has, otherwise with those of a new user
+/// namespace.
 fn clone_agent() -> Result<(libc::pid_t, bool), BootError> {
     // SAFETY: this process has one thread.
     match unsafe { sys::clone_into_namespaces(NAMESPACES) } {
@@ -81,7 +85,8 @@ fn clone_agent() -> Result<(libc::pid_t, bool), BootError> {
     Ok((pid, true))
 }
 
-/// Whether this is not the first user namespace: root of a container without the machine's privileges.
+/// Whether this is not the first user namespace: root of a container without the machine's
+/// privileges.
 fn in_user_namespace() -> Result<bool, BootError> {
     let map = step("read /proc/self/uid_map", fs::read_to_string("/proc/self/uid_map"))?;
     Ok(map.split_whitespace().ne(["0", "0", "4294967295"]))
@@ -94,7 +99,8 @@ fn map_user((uid, gid): (nix::unistd::Uid, nix::unistd::Gid)) -> io::Result<()> 
     fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
 }
 
-/// Ties this process's life to the watcher's. `lifeline` is closed at the other end when the watcher is dead already.
+/// Ties this process's life to the watcher's. `lifeline` is closed at the other end when the
+/// watcher is dead already.
 fn tie_to_watcher(lifeline: &OwnedFd) -> Result<(), BootError> {
     step("ask to die with the watcher", set_pdeathsig(Signal::SIGKILL))?;
     let mut polled = [PollFd::new(lifeline.as_fd(), PollFlags::POLLIN)];

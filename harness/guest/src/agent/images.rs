@@ -1,5 +1,5 @@
-//! The images of a trial's checkpoint, for the host that keeps them. Small ones first: those that say most are small, and the
-//! memory's pages are what there may be no room for.
+//! The images of a trial's checkpoint, for the host that keeps them. Small ones first: those that
+//! say most are small, and the memory's pages are what there may be no room for.
 
 use std::fs;
 use std::io;
@@ -10,8 +10,8 @@ use protocol::images::Images;
 /// What an engine logs stands beside its images, and is sent as a text.
 const NO_IMAGES: [&str; 2] = ["log", "out"];
 
-/// The images below the folder of a trial, each dump's in a folder of its own: the first one's as `1-core-1.img`. What cannot be
-/// read is left out, and named.
+/// The images below the folder of a trial, each dump's in a folder of its own: the first one's as
+/// `1-core-1.img`. What cannot be read is left out, and named.
 pub(super) fn collect(folder: &Path) -> Images {
     let mut images = Images::default();
     let found = match files(folder) {

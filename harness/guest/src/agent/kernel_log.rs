@@ -1,4 +1,5 @@
-//! What the kernel said during a trial: `/dev/kmsg` (`Documentation/ABI/testing/dev-kmsg`) and the taint flags.
+//! What the kernel said during a trial: `/dev/kmsg` (`Documentation/ABI/testing/dev-kmsg`) and the
+//! taint flags.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -23,13 +24,14 @@ impl KernelLog {
         Ok(KernelLog { file: Some(file) })
     }
 
-    /// A log that stays empty, for a kernel that is not ours alone: nothing in its log can be laid to a trial.
+    /// A log that stays empty, for a kernel that is not ours alone: nothing in its log can be laid
+    /// to a trial.
     pub(super) fn unread() -> Self {
         KernelLog { file: None }
     }
 
-    /// The messages since then that are at level warning or worse, with the lines that belong to them. Where the ring
-    /// buffer ran over that is a line of its own.
+    /// The messages since then that are at level warning or worse, with the lines that belong to
+    /// them. Where the ring buffer ran over that is a line of its own.
     pub(super) fn lines(self) -> Vec<String> {
         let mut lines = Vec::new();
         let Some(mut file) = self.file else { return lines };
@@ -53,8 +55,9 @@ impl KernelLog {
     }
 }
 
-/// How the kernel says that one place of it had too much to say (lib/ratelimit.c): at level warning, whatever the level of what
-/// it left out. What was serious of that stands in the log before.
+/// How the kernel says that one place of it had too much to say (lib/ratelimit.c): at level
+/// warning, whatever the level of what it left out. What was serious of that stands in the log
+/// before.
 const SUPPRESSED: &str = " callbacks suppressed";
 
 /// The text of a record `PRIORITY,SEQUENCE,TIMESTAMP,FLAGS;TEXT` when its level is serious.

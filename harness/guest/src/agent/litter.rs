@@ -1,7 +1,8 @@
-//! What a trial left behind after its processes were ended: processes, mounts, files in the machine's own folders. The agent
-//! compares with what was there before; whatever is more is named.
+//! What a trial left behind after its processes were ended: processes, mounts, files in the
+//! machine's own folders. The agent compares with what was there before; whatever is more is named.
 //!
-//! This look is the proof that a machine can serve the next trial, also after a restore that failed.
+//! This look is the proof that a machine can serve the next trial, also after a restore that
+//! failed.
 //!
 //! It looks at processes, mounts, loop devices, and the names in `/`, `/tmp` and `/run`. Whatever
 //! is new is a difference `leftovers` of this trial, and the host throws the machine away.
@@ -24,17 +25,19 @@ use protocol::observation::Mount;
 use crate::observe::outside::own_mounts;
 use crate::sys;
 
-/// The machine's own folders in which whoever dumps or restores may leave something, and what may appear in each: the
-/// harness's own folders, and what criu keeps of the kernel for its next start (`get_kerndat_filename`, criu/kerndat.c; the
-/// lock is that of the iptables that it starts for that).
+/// The machine's own folders in which whoever dumps or restores may leave something, and what may
+/// appear in each: the harness's own folders, and what criu keeps of the kernel for its next start
+/// (`get_kerndat_filename`, criu/kerndat.c; the lock is that of the iptables that it starts for
+/// that).
 const FOLDERS: [(&str, &[&str]); 3] = [
     ("/", &[".zdtm", STATISTICS[0], STATISTICS[1]]),
     ("/tmp", &[]),
     ("/run", &["criu.kdat", "xtables.lock", "disks", "images", "stage"]),
 ];
 
-/// Where criu stands at its end it writes its statistics (`write_stats`, criu/stats.c). That this is not the folder it was
-/// sent to is a matter of the lifecycle with relative paths alone (`protocol::caller`), or every trial would fail by it.
+/// Where criu stands at its end it writes its statistics (`write_stats`, criu/stats.c). That this
+/// is not the folder it was sent to is a matter of the lifecycle with relative paths alone
+/// (`protocol::caller`), or every trial would fail by it.
 const STATISTICS: [&str; 2] = ["stats-dump", "stats-restore"];
 
 /// How long a process that was killed may take to be gone, in milliseconds.
@@ -54,8 +57,9 @@ impl Before {
         Ok(Before { mounts, processes: processes()?, names: names(&FOLDERS)? })
     }
 
-    /// Names what is more than it was, and takes away what can be taken away: processes are killed, mounts detached, files
-    /// and empty folders removed. Mounts below `expected_mounts` are taken away unnamed.
+    /// Names what is more than it was, and takes away what can be taken away: processes are killed,
+    /// mounts detached, files and empty folders removed. Mounts below `expected_mounts` are taken
+    /// away unnamed.
     pub(super) fn clean(&self, expected_mounts: Option<&str>) -> io::Result<Vec<String>> {
         let mut leftovers = Vec::new();
         reap_all();
@@ -94,7 +98,8 @@ fn end(pid: i32) {
     }
 }
 
-/// Removes a file or an empty folder; what it is, in words. A folder that holds something stays: nobody knows what is in it.
+/// Removes a file or an empty folder; what it is, in words. A folder that holds something stays:
+/// nobody knows what is in it.
 fn remove(path: &Path) -> String {
     let text = name_text(path);
     let is_folder = fs::symlink_metadata(path).is_ok_and(|data| data.is_dir());
@@ -154,7 +159,8 @@ pub(super) fn reap_all() {
     while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
 }
 
-/// Every process that is no kernel thread: kernel threads have no memory and so an empty command line.
+/// Every process that is no kernel thread: kernel threads have no memory and so an empty command
+/// line.
 fn processes() -> io::Result<BTreeSet<i32>> {
     let mut found = process_numbers()?;
     found.retain(|&pid| has_memory(pid));

@@ -1,4 +1,5 @@
-//! The machine that trials run on, as far as they must know it: which filesystems it has, whose kernel it is.
+//! The machine that trials run on, as far as they must know it: which filesystems it has, whose
+//! kernel it is.
 
 use std::collections::BTreeMap;
 
@@ -34,8 +35,8 @@ impl Machine {
         }
     }
 
-    /// Makes sure of a filesystem that a program needs. Where nobody knows whether it is there, it is left to the
-    /// program to find out.
+    /// Makes sure of a filesystem that a program needs. Where nobody knows whether it is there, it
+    /// is left to the program to find out.
     pub(super) fn provide(&mut self, filesystem: &str) -> Result<(), SetupFailure> {
         let failure = |what, missing| SetupFailure { line: 0, what, missing };
         match self {
@@ -62,8 +63,8 @@ impl Machine {
         matches!(self, Machine::Vm(_))
     }
 
-    /// The kernel's messages from now on. The host's kernel speaks about everybody's doings; what of it belongs to a
-    /// trial cannot be told, so none of it is read.
+    /// The kernel's messages from now on. The host's kernel speaks about everybody's doings; what
+    /// of it belongs to a trial cannot be told, so none of it is read.
     pub(super) fn kernel_log(&self) -> std::io::Result<KernelLog> {
         match self {
             Machine::Vm(_) => KernelLog::from_now(),

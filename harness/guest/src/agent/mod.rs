@@ -1,7 +1,7 @@
 //! PID 1: brings its machine up, takes requests, leads trials, tells the host what was seen.
 //!
-//! The machine is a VM ([`main`]), or namespaces on the host's own kernel ([`host_main`]). One thread, one trial at a
-//! time. Whatever it cannot do is an event for the host, never silence.
+//! The machine is a VM ([`main`]), or namespaces on the host's own kernel ([`host_main`]). One
+//! thread, one trial at a time. Whatever it cannot do is an event for the host, never silence.
 
 mod bare;
 mod boot;
@@ -57,8 +57,8 @@ pub fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The agent's life on the host's own kernel; `arguments` are the number of the channel's descriptor and, where
-/// programs may need disks, the folder with blank filesystems.
+/// The agent's life on the host's own kernel; `arguments` are the number of the channel's
+/// descriptor and, where programs may need disks, the folder with blank filesystems.
 pub fn host_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let number = arguments.next().and_then(|number| number.to_str()?.parse().ok());
     let blank = arguments.next().map(PathBuf::from);
@@ -178,7 +178,8 @@ fn describe(machine: &Machine) -> Ready {
     }
 }
 
-/// Whether a page that was just written to is marked so: bit 55 of its entry (Documentation/admin-guide/mm/pagemap.rst).
+/// Whether a page that was just written to is marked so: bit 55 of its entry
+/// (Documentation/admin-guide/mm/pagemap.rst).
 fn soft_dirty() -> bool {
     use std::os::unix::fs::FileExt;
     let Ok(Some(page_size)) = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE) else { return false };
@@ -189,7 +190,8 @@ fn soft_dirty() -> bool {
     read.is_ok() && u64::from_ne_bytes(entry) & (1 << 55) != 0
 }
 
-/// Milliseconds since the kernel's start; for a copy of a saved machine without the time that it stood still.
+/// Milliseconds since the kernel's start; for a copy of a saved machine without the time that it
+/// stood still.
 fn uptime_ms() -> u64 {
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     let seconds: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);

@@ -1,5 +1,5 @@
-//! Kernel modules of the image: `/modules/index` names groups, one a line, `group: a b c` in load order. A filesystem
-//! that is built in has an empty group; one that the kernel lacks has none.
+//! Kernel modules of the image: `/modules/index` names groups, one a line, `group: a b c` in load
+//! order. A filesystem that is built in has an empty group; one that the kernel lacks has none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

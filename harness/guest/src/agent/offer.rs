@@ -1,5 +1,5 @@
-//! What the host's own kernel offers to programs, found out once. No module is loaded: what is not there is told with
-//! the reason, and programs that need it are *unsupported*.
+//! What the host's own kernel offers to programs, found out once. No module is loaded: what is not
+//! there is told with the reason, and programs that need it are *unsupported*.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -8,9 +8,11 @@ use std::fs::{self, File};
 use super::kernel_log;
 use crate::sys;
 
-/// Filesystems that take no device and no options: mounting one, attached nowhere, tells whether it can be done.
+/// Filesystems that take no device and no options: mounting one, attached nowhere, tells whether it
+/// can be done.
 const PROBED: [&str; 6] = ["tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue"];
-/// Filesystems that need something to be mounted from: the kernel's list is all that is known before.
+/// Filesystems that need something to be mounted from: the kernel's list is all that is known
+/// before.
 const LISTED: [&str; 2] = ["overlay", "fuse"];
 /// Filesystems on block devices.
 const ON_DISK: [&str; 6] = ["ext4", "xfs", "btrfs", "squashfs", "erofs", "vfat"];
@@ -51,7 +53,8 @@ impl Offer {
         self.filesystems.iter().filter_map(why).collect()
     }
 
-    /// Whether a filesystem can be mounted; the error says why not. About an unknown one nothing is said against it.
+    /// Whether a filesystem can be mounted; the error says why not. About an unknown one nothing is
+    /// said against it.
     pub(super) fn can_mount(&self, filesystem: &str) -> Result<(), String> {
         self.filesystems.get(filesystem).cloned().unwrap_or(Ok(()))
     }

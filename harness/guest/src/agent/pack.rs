@@ -1,4 +1,5 @@
-//! Many programs in one process: a trial as any other, with a report for each program and one for what is no program's.
+//! Many programs in one process: a trial as any other, with a report for each program and one for
+//! what is no program's.
 
 use protocol::message::{PackReport, PackRequest, TrialReport, TrialRequest};
 use protocol::wire::WireError;

@@ -1,5 +1,6 @@
-//! A shell's input and output over the channel to the host: a terminal of its own when the user sits at one, pipes
-//! otherwise. One thread, one poll(2): neither side can keep the other from being heard.
+//! A shell's input and output over the channel to the host: a terminal of its own when the user
+//! sits at one, pipes otherwise. One thread, one poll(2): neither side can keep the other from
+//! being heard.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -81,7 +82,8 @@ pub(super) fn run(
             break;
         }
     }
-    // What was written before the end, as much as a pipe holds; programs that go on in the background are not waited for.
+    // What was written before the end, as much as a pipe holds; programs that go on in the
+    // background are not waited for.
     for _ in 0..LAST_CHUNKS {
         shell.speak(to_host)?;
     }
@@ -174,7 +176,8 @@ impl Shell {
         Ok(())
     }
 
-    /// Tells the host some of the output that is there: a shell that never stops talking must still be heard.
+    /// Tells the host some of the output that is there: a shell that never stops talking must still
+    /// be heard.
     fn speak(&mut self, to_host: &mut File) -> Result<(), RelayError> {
         type Message = fn(Bytes) -> FromShell;
         let streams: [(_, Message); 2] = [(&mut self.output, FromShell::Output), (&mut self.errors, FromShell::Errors)];

@@ -1,5 +1,6 @@
-//! Finds the process that a restore made, without the help of who restored it: by the pipe of the harness's that is its
-//! standard input. What criu writes into a pidfile is criu's claim, and no trial's verdict hangs on it.
+//! Finds the process that a restore made, without the help of who restored it: by the pipe of the
+//! harness's that is its standard input. What criu writes into a pidfile is criu's claim, and no
+//! trial's verdict hangs on it.
 
 use std::fs;
 use std::io;
@@ -10,8 +11,9 @@ use nix::errno::Errno;
 use super::child::pipe_inode;
 use crate::sys;
 
-/// The process that has the reading end of this pipe as its standard input. The pidfd was there before the last look at the
-/// descriptor, so the number cannot be another process's by now. The inner error says why it is not clear which one it is.
+/// The process that has the reading end of this pipe as its standard input. The pidfd was there
+/// before the last look at the descriptor, so the number cannot be another process's by now. The
+/// inner error says why it is not clear which one it is.
 pub(super) fn find(input: &OwnedFd) -> io::Result<Result<(i32, OwnedFd), String>> {
     let link = format!("pipe:[{}]", pipe_inode(input)?);
     let mut found = Vec::new();

@@ -1,7 +1,8 @@
-//! A shell beside the process of a trial, for a person: the trial is led to the wanted moment, and the shell is told what is
-//! where. Nothing is judged here.
+//! A shell beside the process of a trial, for a person: the trial is led to the wanted moment, and
+//! the shell is told what is where. Nothing is judged here.
 //!
-//! The tools are a busybox that only machines for shells have (crate `harness`, module `image::tools`).
+//! The tools are a busybox that only machines for shells have (crate `harness`, module
+//! `image::tools`).
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -25,8 +26,9 @@ use super::trial::{Trial, images_folder};
 const BUSYBOX: &str = "/tools/busybox";
 const TOOLS: &str = "/tools/bin";
 
-/// `enter [COMMAND...]`: a command, or a shell, in the namespaces of the process, at its root. There need not be any program:
-/// busybox takes its own commands before those in PATH, and starts them from `/proc/self/exe`.
+/// `enter [COMMAND...]`: a command, or a shell, in the namespaces of the process, at its root.
+/// There need not be any program: busybox takes its own commands before those in PATH, and starts
+/// them from `/proc/self/exe`.
 const ENTER: &str = "\
 #!/tools/busybox sh
 [ -n \"$PID\" ] || { echo 'enter: there is no process' >&2; exit 1; }

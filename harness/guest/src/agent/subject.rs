@@ -1,5 +1,5 @@
-//! A criu in place of the userland's, which the host hands over to a machine that runs already: itself, its loader, its
-//! libraries, in a folder of their own.
+//! A criu in place of the userland's, which the host hands over to a machine that runs already:
+//! itself, its loader, its libraries, in a folder of their own.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
@@ -10,8 +10,9 @@ use protocol::message::HandedFile;
 
 use crate::criu::FOLDER;
 
-/// What criu found out about the kernel at an earlier start. It knows a file of its own by its size and two constants
-/// (`kerndat_try_load_cache`, criu/kerndat.c), so one of another criu may pass for its own.
+/// What criu found out about the kernel at an earlier start. It knows a file of its own by its size
+/// and two constants (`kerndat_try_load_cache`, criu/kerndat.c), so one of another criu may pass
+/// for its own.
 const KERNEL_DATA: &str = "/run/criu.kdat";
 
 /// Takes the files, whose contents follow in this order, in place of what was handed over before.

@@ -1,4 +1,5 @@
-//! One trial: a top directory, disks, the executor, the actions of the lifecycle with a look after each, the clean-up.
+//! One trial: a top directory, disks, the executor, the actions of the lifecycle with a look after
+//! each, the clean-up.
 
 use std::fs;
 use std::io;
@@ -43,8 +44,8 @@ pub(super) fn run(
     Ok(report)
 }
 
-/// Runs one program, or those of a pack. What was seen comes into `reports`: one for a program that is alone; for a pack
-/// that of the frame and one for each program.
+/// Runs one program, or those of a pack. What was seen comes into `reports`: one for a program that
+/// is alone; for a pack that of the frame and one for each program.
 pub(super) fn run_all(
     request: &TrialRequest,
     programs: &[String],
@@ -166,7 +167,8 @@ impl<'a> Trial<'a> {
         Trial { request, top, child, disks, slots, made: Vec::new(), parts: None, rights, minors }
     }
 
-    /// How long the process may take to answer: it does no more than a few hundred system calls for each program.
+    /// How long the process may take to answer: it does no more than a few hundred system calls for
+    /// each program.
     pub(super) fn answer_timeout(&self) -> Duration {
         Duration::from_millis(self.request.action_timeout_ms)
     }
@@ -244,14 +246,16 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// Whether the last action is a restore that failed by itself, and the host wants to know more of it.
+    /// Whether the last action is a restore that failed by itself, and the host wants to know more
+    /// of it.
     fn is_worth_a_second_try(&self, report: &TrialReport) -> bool {
         let last = report.actions.last();
         let failed = |done: &ActionReport| done.action.restores() && matches!(done.end, ActionEnd::Failed(1..));
         self.request.thorough && last.is_some_and(failed)
     }
 
-    /// Tries a restore that failed once more, in the same root and from the same images, and tells how it ends.
+    /// Tries a restore that failed once more, in the same root and from the same images, and tells
+    /// how it ends.
     fn try_again(&mut self, action: Action, engine: &mut Engine, report: &mut TrialReport) {
         let again = match engine.act(action, self) {
             Ok(run) => {
@@ -284,8 +288,8 @@ impl<'a> Trial<'a> {
             (Some(around), ActionEnd::Failed(_)) => left_by(around, run.left),
             _ => Vec::new(),
         };
-        // Also of an action that ended well: whether the process is right only the host can say, and
-        // whoever looks into a failure wants the dump's log beside the restore's.
+        // Also of an action that ended well: whether the process is right only the host can say,
+        // and whoever looks into a failure wants the dump's log beside the restore's.
         reports[0].files.extend(run.files);
         let (mut after, mut unobservable) = (Vec::new(), run.lost);
         if unobservable.is_some() {

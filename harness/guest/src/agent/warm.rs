@@ -1,8 +1,8 @@
-//! Before a machine is saved: everything that only a first trial would pay for. After a copy of it wakes up: what a
-//! copy cannot know.
+//! Before a machine is saved: everything that only a first trial would pay for. After a copy of it
+//! wakes up: what a copy cannot know.
 //!
-//! Random numbers are not this module's business: QEMU gives each copy another generation ID (`vmgenid`), and the
-//! kernel seeds itself anew.
+//! Random numbers are not this module's business: QEMU gives each copy another generation ID
+//! (`vmgenid`), and the kernel seeds itself anew.
 
 use std::io;
 
@@ -14,8 +14,8 @@ use super::litter::Before;
 use super::machine::Machine;
 use super::trial;
 
-/// A process with a file, a directory and a mount: what criu finds out about the kernel for it (`/run/criu.kdat`), and
-/// what it has the kernel read into memory, serves every later one.
+/// A process with a file, a directory and a mount: what criu finds out about the kernel for it
+/// (`/run/criu.kdat`), and what it has the kernel read into memory, serves every later one.
 const PROGRAM: &str = "\
 mount tmpfs a
 mkdir a/d
@@ -36,8 +36,8 @@ pub(super) struct Warmth {
     pub(super) traces: Vec<String>,
 }
 
-/// Loads every module and, for a `cycle`, has the userland's criu dump and restore a process. Whatever comes of that, the
-/// machine is afterwards as if it had not been: its copies run trials.
+/// Loads every module and, for a `cycle`, has the userland's criu dump and restore a process.
+/// Whatever comes of that, the machine is afterwards as if it had not been: its copies run trials.
 pub(super) fn warm_up(machine: &mut Machine, cycle: bool) -> Warmth {
     let mut warmth = Warmth { failed: Vec::new(), traces: Vec::new() };
     for filesystem in machine.filesystems() {

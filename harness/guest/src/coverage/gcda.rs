@@ -1,9 +1,10 @@
-//! The counters of one object file, as GCC's instrumentation writes them where the program ends: a `.gcda` file (the format
-//! stands at the head of `gcov-io.h` of GCC).
+//! The counters of one object file, as GCC's instrumentation writes them where the program ends: a
+//! `.gcda` file (the format stands at the head of `gcov-io.h` of GCC).
 //!
-//! All of it is 32-bit words. A head: magic, version, stamp, since GCC 12 a checksum. Then records: a tag, a length, content.
-//! A function's record has its number; the record of its arcs follows it, a 64-bit counter for each. Since GCC 12 lengths
-//! count bytes, not words, and arcs of which none was taken have their length negated and no content. A tag of 0 ends the file.
+//! All of it is 32-bit words. A head: magic, version, stamp, since GCC 12 a checksum. Then records:
+//! a tag, a length, content. A function's record has its number; the record of its arcs follows it,
+//! a 64-bit counter for each. Since GCC 12 lengths count bytes, not words, and arcs of which none
+//! was taken have their length negated and no content. A tag of 0 ends the file.
 
 /// `gcda`, read as a number.
 const MAGIC: u32 = 0x6763_6461;
@@ -125,8 +126,8 @@ mod tests {
         Arc { function, index }
     }
 
-    /// A summary, a function with arcs of which one is taken, one without any taken, one that is not there, and counters
-    /// of another kind.
+    /// A summary, a function with arcs of which one is taken, one without any taken, one that is
+    /// not there, and counters of another kind.
     const WORDS: [u32; 36] = [
         MAGIC,
         VERSION,

@@ -94,7 +94,8 @@ fn state(object: &ObjectView, expected: MountState) -> Result<(), Unmet> {
     Err((word(expected), format!("{} (link {:?}, mount {})", word(object.mount.state), object.link, object.mount.id)))
 }
 
-/// A link as the program writes it: from the top directory when the object is visible, from the mount's root otherwise.
+/// A link as the program writes it: from the top directory when the object is visible, from the
+/// mount's root otherwise.
 fn from_top(state: MountState, top: &str, text: &Bytes) -> Bytes {
     match state {
         MountState::Visible if text.0 == b"/" && !top.is_empty() => top.into(),

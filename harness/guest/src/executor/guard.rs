@@ -48,8 +48,8 @@ pub(super) fn refusal(world: &World, step: &Step) -> Option<String> {
             let target = Target::of(world, at)?;
             target.as_device(flags).or_else(|| target.as_file(flags))
         }
-        // The kernel's filesystems let nobody rename a directory, but a mount point onto itself is one
-        // that programs may name: it shows the root of what is mounted there.
+        // The kernel's filesystems let nobody rename a directory, but a mount point onto itself is
+        // one that programs may name: it shows the root of what is mounted there.
         Step::Rename { old, new } => {
             let targets = [old, new].into_iter().filter_map(|at| Target::of(world, at));
             targets.filter(|target| target.kind != SFlag::S_IFDIR).find_map(|target| target.changed())

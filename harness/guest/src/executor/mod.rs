@@ -1,7 +1,8 @@
 //! The process under test: carries out a program, then looks at itself whenever the agent asks.
 //!
-//! It talks to the agent over the pipes that are its standard input and output. A checkpoint finds it in read(2) on
-//! the first; a restore gives it the same pipes again. It holds nothing between two messages but the program's objects.
+//! It talks to the agent over the pipes that are its standard input and output. A checkpoint finds
+//! it in read(2) on the first; a restore gives it the same pipes again. It holds nothing between
+//! two messages but the program's objects.
 //!
 //! Standard input, output and error are the harness's. An observation leaves them out.
 
@@ -46,7 +47,8 @@ pub struct ProgramSlot {
     pub program: String,
     /// The top directory: `/` for one that is alone in a root of its own.
     pub top: String,
-    /// The minors of the loop devices for the program's block filesystems, in the order of their `mount` steps.
+    /// The minors of the loop devices for the program's block filesystems, in the order of their
+    /// `mount` steps.
     pub disks: Vec<u32>,
 }
 
@@ -121,7 +123,8 @@ pub enum Answer {
     NotRestored(String),
 }
 
-/// Standard input or output as a file that is never closed: nothing of it is buffered on our side of a checkpoint.
+/// Standard input or output as a file that is never closed: nothing of it is buffered on our side
+/// of a checkpoint.
 fn stream(fd: i32) -> ManuallyDrop<File> {
     // SAFETY: the agent made both pipes before it started us; ManuallyDrop leaves them open.
     ManuallyDrop::new(unsafe { File::from_raw_fd(fd) })
@@ -167,7 +170,8 @@ pub(crate) fn describe(faults: &[scenarios::Diagnostic]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Carries out programs one after the other, up to the first that fails, and then checks what they assert.
+/// Carries out programs one after the other, up to the first that fails, and then checks what they
+/// assert.
 fn set_up(slots: &[ProgramSlot], rights: Rights) -> Vec<SetupResult> {
     let mut all = Vec::new();
     let mut first_descriptor = FIRST_DESCRIPTOR;
@@ -199,7 +203,8 @@ fn set_up(slots: &[ProgramSlot], rights: Rights) -> Vec<SetupResult> {
     all
 }
 
-/// A procfs that is attached nowhere: it works wherever a program moves its root. Out of the way of programs' descriptors.
+/// A procfs that is attached nowhere: it works wherever a program moves its root. Out of the way of
+/// programs' descriptors.
 fn own_proc() -> Result<Rc<OwnedFd>, String> {
     let proc = sys::fsmount(c"proc").and_then(sys::set_apart);
     proc.map(Rc::new).map_err(|error| format!("a procfs: {error}"))
@@ -209,8 +214,8 @@ fn infrastructure(what: String) -> SetupFailure {
     SetupFailure { line: 0, what, missing: None }
 }
 
-/// Carries out one program. Returns the program, the path of its top directory, and the first descriptor number of the
-/// next program.
+/// Carries out one program. Returns the program, the path of its top directory, and the first
+/// descriptor number of the next program.
 fn set_up_one(
     slot: &ProgramSlot,
     proc: &Result<Rc<OwnedFd>, String>,
@@ -301,7 +306,8 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
     }
 }
 
-/// The `assert` lines of a program that do not hold. The glance is taken when the first one needs it.
+/// The `assert` lines of a program that do not hold. The glance is taken when the first one needs
+/// it.
 fn assertions(
     program: &Program,
     result: &SetupResult,

@@ -64,7 +64,8 @@ fn options_of(fs_type: &str) -> Option<&'static [u8]> {
     match fs_type {
         // What containers use.
         "devpts" => Some(b"newinstance,ptmxmode=0666"),
-        // Every disk comes from the same few blank filesystems, and a kernel knows this one by its number (xfs(5)).
+        // Every disk comes from the same few blank filesystems, and a kernel knows this one by its
+        // number (xfs(5)).
         "xfs" => Some(b"nouuid"),
         _ => None,
     }

@@ -1,4 +1,5 @@
-//! What the executor keeps while it carries out a program: where paths start, which objects there are.
+//! What the executor keeps while it carries out a program: where paths start, which objects there
+//! are.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -42,7 +43,8 @@ pub(super) struct At {
 impl At {
     /// The directory, for calls that take one.
     pub(super) fn dir(&self) -> BorrowedFd<'_> {
-        // SAFETY: it is the world's top or proc directory, which live as long as the program is set up.
+        // SAFETY: it is the world's top or proc directory, which live as long as the program is set
+        // up.
         unsafe { BorrowedFd::borrow_raw(self.dir) }
     }
 
@@ -88,7 +90,8 @@ impl World {
         numbers.chain(self.peers.keys().copied()).max().map_or(self.first_descriptor, |last| last + 1)
     }
 
-    /// The descriptor under a number of this program's: the one that it would have had alone, counted from the first.
+    /// The descriptor under a number of this program's: the one that it would have had alone,
+    /// counted from the first.
     fn among_own(&self, fd: OwnedFd) -> io::Result<RawFd> {
         if fd.as_raw_fd() >= self.first_descriptor {
             return Ok(fd.into_raw_fd());
@@ -116,7 +119,8 @@ impl World {
         Ok(At { dir, path: CString::new(path).map_err(io::Error::other)? })
     }
 
-    /// The absolute path of a place below the top directory, for calls whose path the kernel keeps as text.
+    /// The absolute path of a place below the top directory, for calls whose path the kernel keeps
+    /// as text.
     pub(super) fn absolute(&self, place: &Place) -> io::Result<Vec<u8>> {
         match &place.base {
             None => Ok([self.top_path.as_bytes(), b"/", &place.path.0].concat()),
@@ -124,7 +128,8 @@ impl World {
         }
     }
 
-    /// The path of a place for a call that takes one string, from [`World::in_proc`]'s working directory.
+    /// The path of a place for a call that takes one string, from [`World::in_proc`]'s working
+    /// directory.
     pub(super) fn path_in_proc(&self, place: &Place) -> io::Result<CString> {
         let at = self.at(place)?;
         if place.base.is_some() {
@@ -134,7 +139,8 @@ impl World {
         CString::new([prefix, at.path.into_bytes()].concat()).map_err(io::Error::other)
     }
 
-    /// Makes `call` with the working directory at the root of a procfs, where [`World::path_in_proc`]'s paths start.
+    /// Makes `call` with the working directory at the root of a procfs, where
+    /// [`World::path_in_proc`]'s paths start.
     pub(super) fn in_proc<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let before = set_apart(&open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)?;
         nix::unistd::fchdir(&self.proc)?;
@@ -155,7 +161,8 @@ impl World {
     /// An object that is a descriptor, for calls on it.
     pub(super) fn borrow(&self, name: &ObjectName) -> io::Result<BorrowedFd<'_>> {
         let number = self.descriptor(name)?;
-        // SAFETY: the program's own descriptor; it stays open until a `close` step, which takes the name away.
+        // SAFETY: the program's own descriptor; it stays open until a `close` step, which takes the
+        // name away.
         Ok(unsafe { BorrowedFd::borrow_raw(number) })
     }
 
@@ -206,7 +213,8 @@ impl World {
         Ok(unsafe { OwnedFd::from_raw_fd(number) })
     }
 
-    /// The next block device for a filesystem that is mounted at `at`: a node in the harness's own corner.
+    /// The next block device for a filesystem that is mounted at `at`: a node in the harness's own
+    /// corner.
     pub(super) fn take_disk(&mut self, at: &Place, fs_type: &'static str) -> io::Result<CString> {
         let minor = self.free_disks.pop().ok_or_else(|| io::Error::other("the agent gave too few disks"))?;
         // Under the name that it has outside too: the kernel keeps the source of a mount as text.

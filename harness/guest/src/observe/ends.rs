@@ -1,4 +1,5 @@
-//! Which file is at the end of a lookup, by a descriptor of it: its identity, its mount, its link text.
+//! Which file is at the end of a lookup, by a descriptor of it: its identity, its mount, its link
+//! text.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,8 +12,8 @@ use scenarios::Bytes;
 use super::object::{MountTables, file_kind, link_text};
 use crate::sys;
 
-/// What btrfs shows in a snapshot for each subvolume of its original: empty directories, all with this inode number
-/// (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID` in fs/btrfs/btrfs_tree.h).
+/// What btrfs shows in a snapshot for each subvolume of its original: empty directories, all with
+/// this inode number (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID` in fs/btrfs/btrfs_tree.h).
 const STUB: u64 = 2;
 
 /// What one look knows about where lookups end.
@@ -21,8 +22,9 @@ pub(super) struct Ends {
     links: OwnedFd,
     /// Where mounts can be seen.
     pub(super) tables: MountTables,
-    /// Link texts of directories, by mount and file. A directory has one name, so these two are enough to know it
-    /// (`d_splice_alias` in fs/dcache.c), but for [`STUB`]s; a file may have several.
+    /// Link texts of directories, by mount and file. A directory has one name, so these two are
+    /// enough to know it (`d_splice_alias` in fs/dcache.c), but for [`STUB`]s; a file may have
+    /// several.
     directories: RefCell<HashMap<(u64, FileId), Bytes>>,
 }
 

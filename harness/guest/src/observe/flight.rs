@@ -1,5 +1,6 @@
-//! Descriptors in flight: sent over a Unix socket and not received. The receiving end is peeked, which leaves the queue as
-//! it is and gives descriptors of the same open file descriptions. They are looked at like any other and then closed.
+//! Descriptors in flight: sent over a Unix socket and not received. The receiving end is peeked,
+//! which leaves the queue as it is and gives descriptors of the same open file descriptions. They
+//! are looked at like any other and then closed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +12,8 @@ use scenarios::Bytes;
 use super::object::outcome;
 use crate::sys;
 
-/// What the sockets of a process hold; the descriptors in flight are open in this process as long as it lives.
+/// What the sockets of a process hold; the descriptors in flight are open in this process as long
+/// as it lives.
 #[derive(Debug)]
 pub(super) struct Flights {
     queues: BTreeMap<i32, Outcome<Vec<Message>>>,
@@ -19,7 +21,8 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    /// Looks into every Unix socket among the descriptors of the process `pid`, which have these link texts.
+    /// Looks into every Unix socket among the descriptors of the process `pid`, which have these
+    /// link texts.
     pub(super) fn of(pid: i32, links: &BTreeMap<i32, Bytes>) -> io::Result<Self> {
         let mut flights = Flights { queues: BTreeMap::new(), held: BTreeMap::new() };
         let sockets = links.iter().filter(|(_, link)| link.0.starts_with(b"socket:["));

@@ -34,7 +34,8 @@ pub(super) struct Look {
     ends: Ends,
     /// The kernel knows statmount(2) by descriptor (Linux 7.0).
     has_statmount: bool,
-    /// The numbers of its descriptors, without those of this very look, and the link texts of those that have one.
+    /// The numbers of its descriptors, without those of this very look, and the link texts of those
+    /// that have one.
     numbers: Vec<i32>,
     links: BTreeMap<i32, Bytes>,
     /// What is in the queues of its sockets.
@@ -45,8 +46,8 @@ pub(super) struct Look {
     _locks: PosixLocks,
 }
 
-/// Looks at this process, and at the directories `tops` as if each were its working directory. It needs no `/proc` in its
-/// tree: it mounts one that is attached nowhere for the time of the look.
+/// Looks at this process, and at the directories `tops` as if each were its working directory. It
+/// needs no `/proc` in its tree: it mounts one that is attached nowhere for the time of the look.
 ///
 /// # Errors
 /// What makes any look impossible: no procfs, no mountinfo, no such directory.
@@ -112,7 +113,8 @@ fn mount_ids(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<u64>> {
 }
 
 impl Look {
-    /// Begins a look at the process `pid`, or at this one; its descriptors are those that are there, but for `hidden`.
+    /// Begins a look at the process `pid`, or at this one; its descriptors are those that are
+    /// there, but for `hidden`.
     pub(super) fn new(proc: OwnedFd, pid: Option<i32>, tables: MountTables, hidden: &[i32]) -> io::Result<Self> {
         let base = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
         let mut numbers = numbers(proc.as_fd(), &base, hidden)?;
@@ -164,7 +166,8 @@ impl Look {
         self.numbers.iter().copied().map(Object::Fd).chain(self.flights.objects())
     }
 
-    /// Whose descriptor an object is, and its number there: what is in flight is held by this process for the moment.
+    /// Whose descriptor an object is, and its number there: what is in flight is held by this
+    /// process for the moment.
     pub(super) fn number_of(&self, object: Object) -> Option<sys::DescriptorOf> {
         match object {
             Object::Fd(number) => Some((self.pid, number)),
@@ -187,7 +190,8 @@ impl Look {
         }
     }
 
-    /// An object by a magic link below the procfs; with its extended attributes when all of it is wanted, lookups included.
+    /// An object by a magic link below the procfs; with its extended attributes when all of it is
+    /// wanted, lookups included.
     fn seen_at(
         &self,
         object: Object,
@@ -268,7 +272,8 @@ impl Look {
         let permissions = words.next().unwrap_or_default().to_owned();
         let offset = u64::from_str_radix(words.next().unwrap_or_default(), 16).map_err(io::Error::other)?;
         let readable = usize::try_from(file_size.min(end - start)).map_err(io::Error::other)?;
-        // SAFETY: the executor made this mapping of at least one page with `map_page`, and the file is this long.
+        // SAFETY: the executor made this mapping of at least one page with `map_page`, and the file
+        // is this long.
         let memory = self.inside.then(|| unsafe { sys::mapped_bytes(start, readable) });
         let sha256 = memory.map(|memory| object::hash(&mut memory.as_slice()).map(|content| content.sha256));
         Ok(Mapping { length: end - start, permissions, offset, sha256: sha256.transpose()? })
@@ -285,8 +290,8 @@ fn own_pid() -> i32 {
     std::process::id().cast_signed()
 }
 
-/// The numbers of the descriptors of a process whose entries in the procfs `proc` are below `base`, without `hidden` ones and
-/// the one that this takes.
+/// The numbers of the descriptors of a process whose entries in the procfs `proc` are below `base`,
+/// without `hidden` ones and the one that this takes.
 ///
 /// # Errors
 /// The folder of its descriptors cannot be read.

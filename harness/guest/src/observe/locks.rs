@@ -1,5 +1,6 @@
-//! The POSIX locks of a process that looks at itself. They go when it closes any descriptor of the file, fcntl(2), and a look
-//! opens and closes files. So a look notes them first and takes them again at its end.
+//! The POSIX locks of a process that looks at itself. They go when it closes any descriptor of the
+//! file, fcntl(2), and a look opens and closes files. So a look notes them first and takes them
+//! again at its end.
 
 use std::os::fd::BorrowedFd;
 

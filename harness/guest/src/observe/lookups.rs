@@ -1,7 +1,7 @@
 //! Relative resolution: what paths lead to from a directory, and what opening a file again gives.
 //!
-//! Each path is looked up in five ways. Most lead to one place in all of them, and where that follows from how the kernel
-//! walks a path, one lookup stands for all: see [`Start::outcomes`].
+//! Each path is looked up in five ways. Most lead to one place in all of them, and where that
+//! follows from how the kernel walks a path, one lookup stands for all: see [`Start::outcomes`].
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,7 +20,8 @@ use crate::sys;
 
 /// No more paths than this are looked up from one directory; programs are small.
 const PATH_LIMIT: usize = 96;
-/// The harness's own corner in the top directory; the agent marks its other folders with a name like it.
+/// The harness's own corner in the top directory; the agent marks its other folders with a name
+/// like it.
 const CORNER: &[u8] = b".zdtm";
 /// Nested paths reach this deep.
 const DEPTH_LIMIT: usize = 4;
@@ -55,7 +56,8 @@ pub(super) fn plain(ends: &Ends, fd: BorrowedFd<'_>, path: &Bytes) -> Outcome<Re
 struct Start<'a> {
     ends: &'a Ends,
     fd: BorrowedFd<'a>,
-    /// Where paths lead that have no `..` and no symbolic link in them; an error for a single name that is missing.
+    /// Where paths lead that have no `..` and no symbolic link in them; an error for a single name
+    /// that is missing.
     down: RefCell<HashMap<Vec<u8>, Result<Reached, Errno>>>,
 }
 
@@ -69,7 +71,8 @@ impl<'a> Start<'a> {
         KINDS.map(|how| outcome(self.look_up(path, how)))
     }
 
-    /// The same from fewer lookups, where some follow from others; see the functions that are asked.
+    /// The same from fewer lookups, where some follow from others; see the functions that are
+    /// asked.
     fn outcomes(&self, path: &[u8]) -> Outcomes {
         match (path.rsplit(|&byte| byte == b'/').next() == Some(b".."), path.strip_suffix(b"/..")) {
             (false, _) => self.all_down(path).unwrap_or_else(|| self.one_by_one(path)),
@@ -87,9 +90,10 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// For a path straight down, without `..` and without symbolic links: every kind takes the same names to the same end,
-    /// never above the start, openat2(2). Only a mount on the way ends one of them, with EXDEV; it shows in the number of
-    /// the mount at the end, since nothing leads back to the first. A single name that is missing is so for every kind.
+    /// For a path straight down, without `..` and without symbolic links: every kind takes the same
+    /// names to the same end, never above the start, openat2(2). Only a mount on the way ends one
+    /// of them, with EXDEV; it shows in the number of the mount at the end, since nothing leads
+    /// back to the first. A single name that is missing is so for every kind.
     fn all_down(&self, path: &[u8]) -> Option<Outcomes> {
         let start = self.straight_down(b".")?.ok()?;
         Some(match self.straight_down(path)? {
@@ -98,9 +102,10 @@ impl<'a> Start<'a> {
         })
     }
 
-    /// For a path straight down and one up again, which leads to `plain`: when that is the directory above, on whose mount
-    /// the one below is as well, then `..` crossed no mount, and nothing is mounted on what it led to, so it does the same
-    /// for every kind (`handle_dots` in fs/namei.c). Mounts before that end one of them, as above.
+    /// For a path straight down and one up again, which leads to `plain`: when that is the
+    /// directory above, on whose mount the one below is as well, then `..` crossed no mount, and
+    /// nothing is mounted on what it led to, so it does the same for every kind (`handle_dots` in
+    /// fs/namei.c). Mounts before that end one of them, as above.
     fn all_back(&self, straight: &[u8], plain: &Outcome<Reached>) -> Option<Outcomes> {
         let start = self.straight_down(b".")?.ok()?;
         let above = match straight.iter().rposition(|&byte| byte == b'/') {
@@ -112,7 +117,8 @@ impl<'a> Start<'a> {
         is_back.then(|| alike(&above, above.mount.id != start.mount.id))
     }
 
-    /// Where a path without `..` and without symbolic links leads, or that its only name is missing; none for other paths.
+    /// Where a path without `..` and without symbolic links leads, or that its only name is
+    /// missing; none for other paths.
     fn straight_down(&self, path: &[u8]) -> Option<Result<Reached, Errno>> {
         if let Some(known) = self.down.borrow().get(path) {
             return Some(known.clone());
@@ -144,7 +150,8 @@ impl<'a> Start<'a> {
     }
 }
 
-/// Every kind of lookup led to the same file, but for the one that may not cross a mount where there was one.
+/// Every kind of lookup led to the same file, but for the one that may not cross a mount where
+/// there was one.
 fn alike(reached: &Reached, crossed: bool) -> Outcomes {
     KINDS.map(|how| match how {
         LookupKind::NoXdev if crossed => Outcome::Err("EXDEV".to_owned()),
@@ -152,7 +159,8 @@ fn alike(reached: &Reached, crossed: bool) -> Outcomes {
     })
 }
 
-/// A restricted lookup of `..` gives EAGAIN when something was renamed or mounted meanwhile, anywhere (openat2(2)).
+/// A restricted lookup of `..` gives EAGAIN when something was renamed or mounted meanwhile,
+/// anywhere (openat2(2)).
 fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     const ATTEMPTS: usize = 10_000;
     for _ in 1..ATTEMPTS {
@@ -164,8 +172,8 @@ fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     call()
 }
 
-/// Every name below `fd`, and `..` of every directory there. What cannot be read is not descended into: the lookups
-/// of the directory itself tell that.
+/// Every name below `fd`, and `..` of every directory there. What cannot be read is not descended
+/// into: the lookups of the directory itself tell that.
 fn paths_below(fd: BorrowedFd<'_>) -> Vec<Vec<u8>> {
     let mut paths = Vec::new();
     if let Ok(dir) = openat(fd, ".", DIRECTORY, Mode::empty()) {
@@ -179,8 +187,8 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 fn descend(dir: &OwnedFd, prefix: &mut Vec<u8>, paths: &mut Vec<Vec<u8>>) {
     let Ok(mut entries) = sys::entries(dir.as_fd()) else { return };
     let has_corner = entries.iter().any(|entry| entry.name == CORNER);
-    // The agent's `/run`, or the top directory seen from the agent's root: what is in there changes with the trial, or
-    // is looked at by itself.
+    // The agent's `/run`, or the top directory seen from the agent's root: what is in there changes
+    // with the trial, or is looked at by itself.
     if has_corner && !prefix.is_empty() {
         return;
     }
@@ -224,9 +232,10 @@ const SYSFS: u64 = 0x6265_6572;
 const DEVPTS: u64 = 0x1cd1;
 pub(crate) const OVERLAYFS: u64 = 0x794c_7630;
 
-/// Opens a file again through its magic link `path` below `proc`, once for each access mode. Only regular files and
-/// directories: opening a fifo or a device does something to it. Nor for writing on an overlay (`magic`), which would copy the
-/// file into its upper layer (Documentation/filesystems/overlayfs.rst).
+/// Opens a file again through its magic link `path` below `proc`, once for each access mode. Only
+/// regular files and directories: opening a fifo or a device does something to it. Nor for writing
+/// on an overlay (`magic`), which would copy the file into its upper layer
+/// (Documentation/filesystems/overlayfs.rst).
 pub(super) fn reopened(ends: &Ends, proc: BorrowedFd<'_>, path: &str, kind: FileKind, magic: u64) -> Vec<Lookup> {
     let modes = [
         (LookupKind::ReopenRead, OFlag::O_RDONLY),

@@ -1,7 +1,8 @@
 //! The look at a process: what [`protocol::observation`] describes, as one side sees it.
 //!
-//! Both sides read the same sources through a `/proc` of their own: [`inside`] is the process itself, [`outside`] the
-//! agent. What could not be read is reported with its errno, never left out.
+//! Both sides read the same sources through a `/proc` of their own: [`inside`] is the process
+//! itself, [`outside`] the agent. What could not be read is reported with its errno, never left
+//! out.
 //!
 //! Most of a trial's system calls are made here, and most of these are lookups: five kinds for each
 //! path, from each directory. Many outcomes follow from others (`lookups`). On a path straight

@@ -1,5 +1,5 @@
-//! `/proc/PID/mountinfo`, byte-exact: names may be anything but a newline, and come with `\040`-like escapes
-//! (proc_pid_mountinfo(5), `fs/proc_namespace.c`).
+//! `/proc/PID/mountinfo`, byte-exact: names may be anything but a newline, and come with
+//! `\040`-like escapes (proc_pid_mountinfo(5), `fs/proc_namespace.c`).
 
 use protocol::observation::Mount;
 use scenarios::Bytes;

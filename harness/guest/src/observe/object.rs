@@ -125,13 +125,15 @@ pub(crate) fn is_internal(magic: u64, link: &Bytes) -> bool {
     const TMPFS: u64 = 0x0102_1994;
     match magic {
         PIPEFS | SOCKFS | ANON_INODES | NSFS | PIDFS => true,
-        // memfd_create(2), shmem, System V: a kernel-internal tmpfs; their names do not start at a root.
+        // memfd_create(2), shmem, System V: a kernel-internal tmpfs; their names do not start at a
+        // root.
         TMPFS => link.0.starts_with(b"/memfd:") || link.0.starts_with(b"/SYSV") || link.0.starts_with(b"/dev/zero"),
         _ => false,
     }
 }
 
-/// Where mounts can be seen: in the process's table, and in the observer's when that is another one.
+/// Where mounts can be seen: in the process's table, and in the observer's when that is another
+/// one.
 pub(super) struct MountTables {
     own: BTreeSet<u64>,
     other: BTreeSet<u64>,
@@ -146,7 +148,8 @@ impl MountTables {
         MountTables { own, other, magic_numbers: RefCell::default() }
     }
 
-    /// The state of the mount `id` that holds an object with this link text, which `fd` leads to if anything does.
+    /// The state of the mount `id` that holds an object with this link text, which `fd` leads to if
+    /// anything does.
     pub(super) fn state(&self, id: u64, fd: Option<BorrowedFd<'_>>, link: &Bytes) -> MountState {
         if self.own.contains(&id) {
             return MountState::Visible;
@@ -170,7 +173,8 @@ impl MountTables {
     }
 }
 
-/// No more of a file is read than this; the program language cannot write more, a sparse file may be longer.
+/// No more of a file is read than this; the program language cannot write more, a sparse file may
+/// be longer.
 const CONTENT_LIMIT: u64 = 4 << 20;
 
 /// What a regular file holds: opened anew through its magic link, so that no position moves.
@@ -209,9 +213,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Extended attributes of what magic links below `proc` lead to, sorted by name. The calls take a path from the
-/// working directory only, and a `/proc` at its place is more than a process with a root of its own may have; so none of the
-/// links may be that of the own working directory.
+/// Extended attributes of what magic links below `proc` lead to, sorted by name. The calls take a
+/// path from the working directory only, and a `/proc` at its place is more than a process with a
+/// root of its own may have; so none of the links may be that of the own working directory.
 ///
 /// # Errors
 /// The working directory cannot be left or entered again.

@@ -35,8 +35,8 @@ pub struct Outside {
     pub process: ProcessState,
 }
 
-/// Looks at the process `pid`, whose program's top directory is `top` below the root of its mount namespace; those of a
-/// pack's programs are `tops`.
+/// Looks at the process `pid`, whose program's top directory is `top` below the root of its mount
+/// namespace; those of a pack's programs are `tops`.
 ///
 /// # Errors
 /// What makes the look impossible, above all that there is no such process.
@@ -63,8 +63,9 @@ fn mount_table(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<Mount>> {
     mountinfo::parse(&read_file(proc, &format!("{base}/mountinfo"))?).map_err(io::Error::other)
 }
 
-/// Makes `call` in the mount namespace of a process, at its root. What lies below the root directory of the process itself may be
-/// less: one whose root is on a detached mount has an empty mountinfo.
+/// Makes `call` in the mount namespace of a process, at its root. What lies below the root
+/// directory of the process itself may be less: one whose root is on a detached mount has an empty
+/// mountinfo.
 fn visit<T>(proc: BorrowedFd<'_>, pid: i32, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let namespace = |of: &str| open_below(proc, &format!("{of}/ns/mnt"));
     sys::in_mount_namespace(namespace(&pid.to_string())?.as_fd(), namespace("self")?.as_fd(), call)
@@ -82,8 +83,8 @@ pub fn own_mounts() -> io::Result<Vec<Mount>> {
     mount_table(mounted_proc()?.as_fd(), "self")
 }
 
-/// All pairs of objects that share a description. Only those of one file with one link text can; among these, in the
-/// kernel's order, those that do stand side by side.
+/// All pairs of objects that share a description. Only those of one file with one link text can;
+/// among these, in the kernel's order, those that do stand side by side.
 fn shared(look: &Look, view: &View) -> io::Result<Vec<(Object, Object)>> {
     let mut by_file: BTreeMap<_, Vec<(Object, sys::DescriptorOf)>> = BTreeMap::new();
     for seen in &view.objects {
@@ -114,8 +115,8 @@ fn shared(look: &Look, view: &View) -> io::Result<Vec<(Object, Object)>> {
     failed.map_or(Ok(pairs), Err)
 }
 
-/// A process that has just answered is on its way to its next read(2); on another core it may still be seen running.
-/// One that does not come to rest is looked at as it is.
+/// A process that has just answered is on its way to its next read(2); on another core it may still
+/// be seen running. One that does not come to rest is looked at as it is.
 fn settle(proc: BorrowedFd<'_>, pid: i32) -> io::Result<()> {
     let deadline = Instant::now() + Duration::from_millis(500);
     let path = format!("{pid}/stat");

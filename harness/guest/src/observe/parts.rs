@@ -1,6 +1,7 @@
-//! What of an observation belongs to which program of a pack, told as if the program had been alone: paths from its top
-//! directory, descriptors from the first number on. A judge that compares two such parts finds what it would find in two
-//! observations of the program alone; what is no program's is in the *frame*.
+//! What of an observation belongs to which program of a pack, told as if the program had been
+//! alone: paths from its top directory, descriptors from the first number on. A judge that compares
+//! two such parts finds what it would find in two observations of the program alone; what is no
+//! program's is in the *frame*.
 //!
 //! Not here: looking. This only takes apart what was seen.
 
@@ -37,8 +38,8 @@ impl Parts {
         self.parts.iter().map(|part| part.top.clone()).collect()
     }
 
-    /// The frame, then each program's part. `tops` are the top directories as the process sees them, `trees` the names
-    /// below them, both in the order of the parts.
+    /// The frame, then each program's part. `tops` are the top directories as the process sees
+    /// them, `trees` the names below them, both in the order of the parts.
     pub fn split(&self, whole: Observation, tops: Vec<ObjectView>, trees: Vec<Vec<TreeEntry>>) -> Vec<Observation> {
         let mut frame = Observation {
             inside: self.of_nobody(&whole.inside),

@@ -1,4 +1,5 @@
-//! The names below the program's top directory: what a restore adds or loses there is litter or damage.
+//! The names below the program's top directory: what a restore adds or loses there is litter or
+//! damage.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,8 +19,8 @@ const ENTRY_LIMIT: usize = 10_000;
 /// Contents longer than this are not read; programs write less.
 const CONTENT_LIMIT: u64 = 4 << 20;
 
-/// All names below `top` (a path below `root`), through every mount that is visible there, kernel filesystems and
-/// the harness's own corner left out.
+/// All names below `top` (a path below `root`), through every mount that is visible there, kernel
+/// filesystems and the harness's own corner left out.
 ///
 /// # Errors
 /// Those of opening the top directory, and a tree that is too large.

@@ -1,7 +1,8 @@
 //! What a capture keeps of a process: descriptions of its objects, which travel as JSON.
 //!
-//! Nothing in it is alive: no descriptor, no number that ends with the process. Mounts of the process's namespace are
-//! named by their IDs, because the namespace is kept; a detached mount is described so that it can be made again.
+//! Nothing in it is alive: no descriptor, no number that ends with the process. Mounts of the
+//! process's namespace are named by their IDs, because the namespace is kept; a detached mount is
+//! described so that it can be made again.
 
 use protocol::observation::{FileId, FileKind};
 use scenarios::Bytes;
@@ -67,7 +68,8 @@ pub struct FileImage {
     pub object: String,
     /// An index into `mounts`.
     pub mount: usize,
-    /// The path from the mount's root, without a slash in front, without ` (deleted)`; empty for the root itself.
+    /// The path from the mount's root, without a slash in front, without ` (deleted)`; empty for
+    /// the root itself.
     pub path: Bytes,
     /// What stands under this path.
     pub name: NameImage,
@@ -88,8 +90,8 @@ pub enum NameImage {
     Removed {
         /// The inode: an index into `inodes`.
         inode: usize,
-        /// The directories above that were removed too, the nearest first, whoever has their names now. Only a directory
-        /// shows them.
+        /// The directories above that were removed too, the nearest first, whoever has their names
+        /// now. Only a directory shows them.
         above: Vec<FileId>,
     },
     /// There never was an entry (`O_TMPFILE`).
@@ -126,7 +128,8 @@ pub struct InodeImage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InodeSource {
-    /// It has other names and stays where it is: by its handle, or by one of the names, from the root of the base.
+    /// It has other names and stays where it is: by its handle, or by one of the names, from the
+    /// root of the base.
     Linked {
         /// Its handle.
         handle: Option<FileHandle>,

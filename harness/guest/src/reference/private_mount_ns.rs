@@ -1,9 +1,10 @@
-//! A private copy of the mount namespace, in which one visible mount is laid bare: nothing stands on it or above it,
-//! and it is writable. Detached mounts are made here, covered directories are reached here, names are put back here.
+//! A private copy of the mount namespace, in which one visible mount is laid bare: nothing stands
+//! on it or above it, and it is writable. Detached mounts are made here, covered directories are
+//! reached here, names are put back here.
 //!
-//! Why a copy: a bind in the namespace itself would be seen by whoever looks, would spread to peers, and needs an
-//! unbindable or covered mount to be changed for a moment. Here all of that ends with the copy. Its mounts
-//! are private, so nothing that happens to them spreads.
+//! Why a copy: a bind in the namespace itself would be seen by whoever looks, would spread to
+//! peers, and needs an unbindable or covered mount to be changed for a moment. Here all of that
+//! ends with the copy. Its mounts are private, so nothing that happens to them spreads.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,8 +24,8 @@ use super::table::{Chain, Table, below};
 use crate::observe::read_file;
 use crate::sys::set_apart;
 
-/// Returns this process to the namespace that it was in when dropped. The root and working directory are the root of
-/// that namespace then.
+/// Returns this process to the namespace that it was in when dropped. The root and working
+/// directory are the root of that namespace then.
 #[derive(Debug)]
 pub struct NamespaceGuard {
     home: OwnedFd,
@@ -47,8 +48,8 @@ impl NamespaceGuard {
         Ok(guard)
     }
 
-    /// In a copy with nothing mounted but its root. There a name can be moved that is a mount point elsewhere
-    /// (`is_local_mountpoint` in fs/namespace.c).
+    /// In a copy with nothing mounted but its root. There a name can be moved that is a mount point
+    /// elsewhere (`is_local_mountpoint` in fs/namespace.c).
     ///
     /// # Errors
     /// Those of copying and unmounting.
@@ -104,7 +105,8 @@ impl RootPath {
     }
 }
 
-/// The copy; this process is in it until the value is dropped. Descriptors that were opened in it stay good.
+/// The copy; this process is in it until the value is dropped. Descriptors that were opened in it
+/// stay good.
 #[derive(Debug)]
 pub struct PrivateMountNs {
     _guard: NamespaceGuard,
@@ -115,8 +117,8 @@ pub struct PrivateMountNs {
     pub at: Bytes,
 }
 
-/// Private namespaces that are kept: each visible mount is laid bare once, however many mounts are made from it. A user
-/// of one leaves it as it was.
+/// Private namespaces that are kept: each visible mount is laid bare once, however many mounts are
+/// made from it. A user of one leaves it as it was.
 #[derive(Debug, Default)]
 pub struct PrivateMountNsCache {
     kept: RefCell<BTreeMap<u64, CachedNs>>,
@@ -149,8 +151,9 @@ impl PrivateMountNsCache {
 }
 
 impl PrivateMountNs {
-    /// Enters a copy of this process's namespace with `base` laid bare. `table` is that of the namespace. The
-    /// process must have one thread; its root and working directory are the namespace's root afterwards.
+    /// Enters a copy of this process's namespace with `base` laid bare. `table` is that of the
+    /// namespace. The process must have one thread; its root and working directory are the
+    /// namespace's root afterwards.
     ///
     /// # Errors
     /// Those of copying and unmounting.
@@ -169,7 +172,8 @@ impl PrivateMountNs {
         namespace(self.proc())
     }
 
-    /// The path of an open file from the root of the bare mount; none for a file that cannot be reached from there.
+    /// The path of an open file from the root of the bare mount; none for a file that cannot be
+    /// reached from there.
     pub fn path_of(&self, fd: BorrowedFd<'_>) -> Option<Bytes> {
         let text = readlinkat(&self.proc, format!("self/fd/{}", fd.as_raw_fd()).as_str()).ok()?;
         below(&self.at, &text.as_os_str().into())
@@ -207,7 +211,8 @@ fn lay_bare(proc: BorrowedFd<'_>, chain: &Chain) -> io::Result<(OwnedFd, Bytes)>
     let at = clear(proc, chain)?;
     let none = None::<&CStr>;
     mount(none, at.as_os_str(), none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND, none)?;
-    // open_by_handle_at(2) wants a real descriptor, which for anything but a directory might do something to it.
+    // open_by_handle_at(2) wants a real descriptor, which for anything but a directory might do
+    // something to it.
     let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let root = open(at.as_os_str(), flags | OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
         .or_else(|_| open(at.as_os_str(), flags | OFlag::O_PATH, Mode::empty()))?;
@@ -232,7 +237,8 @@ pub(super) fn own_proc() -> io::Result<OwnedFd> {
     crate::sys::fsmount(c"proc")
 }
 
-/// Makes `call` with the working directory at the root of a procfs, for calls that take a path from there only.
+/// Makes `call` with the working directory at the root of a procfs, for calls that take a path from
+/// there only.
 pub(super) fn in_proc<T>(proc: BorrowedFd<'_>, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     nix::unistd::fchdir(proc)?;
     let result = call();

@@ -14,12 +14,13 @@ pub struct Table {
     mounts: Vec<Mount>,
 }
 
-/// What tells a mount from the others of a table and of every copy of it: the way to it from the top. Numbers differ in
-/// a copy.
+/// What tells a mount from the others of a table and of every copy of it: the way to it from the
+/// top. Numbers differ in a copy.
 pub type Chain = Vec<(Bytes, Bytes, u32, u32)>;
 
 impl Table {
-    /// The mounts of this process's namespace, below its root. `proc` is a procfs in which `self` is this process.
+    /// The mounts of this process's namespace, below its root. `proc` is a procfs in which `self`
+    /// is this process.
     ///
     /// # Errors
     /// Those of reading `self/mountinfo`.
@@ -89,7 +90,8 @@ impl Table {
         })
     }
 
-    /// What a path to a mount point leads to: the last of those that stand on each other's root there.
+    /// What a path to a mount point leads to: the last of those that stand on each other's root
+    /// there.
     fn topmost<'a>(&'a self, mut mount: &'a Mount) -> &'a Mount {
         let on_its_root = |below: &Mount, mount: &Mount| {
             mount.parent == below.id && mount.id != below.id && mount.mount_point == below.mount_point
@@ -119,8 +121,9 @@ impl Table {
         found
     }
 
-    /// Among the mounts of this one's superblock the one that shows most and this one's root, and where on it that is.
-    /// All files of a superblock are put back through the same one where that is possible.
+    /// Among the mounts of this one's superblock the one that shows most and this one's root, and
+    /// where on it that is. All files of a superblock are put back through the same one where that
+    /// is possible.
     pub fn widest(&self, id: u64) -> Option<(&Mount, Bytes)> {
         let mount = self.get(id)?;
         let bases = self.of_device((mount.major, mount.minor));
@@ -132,7 +135,8 @@ fn link(mount: &Mount) -> (Bytes, Bytes, u32, u32) {
     (mount.mount_point.clone(), mount.root.clone(), mount.major, mount.minor)
 }
 
-/// The rest of a path below another, without a slash in front; none when it is not below. Both are absolute.
+/// The rest of a path below another, without a slash in front; none when it is not below. Both are
+/// absolute.
 pub fn below(above: &Bytes, path: &Bytes) -> Option<Bytes> {
     let above = above.0.strip_suffix(b"/").unwrap_or(&above.0);
     let rest = path.0.strip_prefix(above)?;

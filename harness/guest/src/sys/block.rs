@@ -60,8 +60,9 @@ struct LoopConfig {
     reserved: [u64; 8],
 }
 
-/// A loop device that shows a file as a block device. The kernel detaches it when nobody uses it any more, so it goes
-/// away with this value and the mounts of it, and also when this process is killed.
+/// A loop device that shows a file as a block device. The kernel detaches it when nobody uses it
+/// any more, so it goes away with this value and the mounts of it, and also when this process is
+/// killed.
 #[derive(Debug)]
 pub struct LoopDevice {
     device: File,
@@ -71,8 +72,9 @@ pub struct LoopDevice {
 }
 
 impl LoopDevice {
-    /// A loop device that was free, attached to `file`. With `may_add` the kernel makes a new one when there is none;
-    /// that one stays for ever. Otherwise this waits for up to `patience` until somebody gives one back.
+    /// A loop device that was free, attached to `file`. With `may_add` the kernel makes a new one
+    /// when there is none; that one stays for ever. Otherwise this waits for up to `patience` until
+    /// somebody gives one back.
     ///
     /// # Errors
     /// `EBUSY` when none is free; those of opening `/dev/loopN` and of the ioctls.
@@ -125,8 +127,8 @@ impl LoopDevice {
         self.minor
     }
 
-    /// Lets go of the device; true when something else still uses it after `patience`: somebody may look at it for a
-    /// moment, and unmounting goes on a little after the last process has ended.
+    /// Lets go of the device; true when something else still uses it after `patience`: somebody may
+    /// look at it for a moment, and unmounting goes on a little after the last process has ended.
     ///
     /// # Errors
     /// Those of opening the device again and of the ioctl.
@@ -167,7 +169,8 @@ pub fn loop_devices() -> io::Result<Vec<u32>> {
     Ok(minors)
 }
 
-/// `/dev/loopN`, opened for reading and writing; the node is made where the kernel does not make it.
+/// `/dev/loopN`, opened for reading and writing; the node is made where the kernel does not make
+/// it.
 ///
 /// # Errors
 /// Those of making and opening the node.
@@ -252,7 +255,8 @@ pub fn btrfs_snapshot(source: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr, 
     check(unsafe { libc::ioctl(dir.as_raw_fd(), BTRFS_IOC_SNAP_CREATE_V2, &raw const args) }.into()).map(drop)
 }
 
-/// The UUIDs of the subvolume that a file is in and of the one that it is a snapshot of (all zero for none).
+/// The UUIDs of the subvolume that a file is in and of the one that it is a snapshot of (all zero
+/// for none).
 ///
 /// # Errors
 /// The ioctl's; `ENOTTY` on another filesystem.

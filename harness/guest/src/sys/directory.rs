@@ -1,5 +1,5 @@
-//! getdents64(2) itself. The C library's readdir(3) asks for the directory's status, sets flags and seeks, all of which
-//! costs more than reading a small directory.
+//! getdents64(2) itself. The C library's readdir(3) asks for the directory's status, sets flags and
+//! seeks, all of which costs more than reading a small directory.
 
 use std::ffi::CStr;
 use std::io;
@@ -12,18 +12,19 @@ use super::check;
 pub struct Entry {
     /// The name.
     pub name: Vec<u8>,
-    /// It is a directory, or the filesystem does not tell what it is (`DT_UNKNOWN`). What is mounted on it is a directory
-    /// if and only if it is one itself, mount(2).
+    /// It is a directory, or the filesystem does not tell what it is (`DT_UNKNOWN`). What is
+    /// mounted on it is a directory if and only if it is one itself, mount(2).
     pub may_be_directory: bool,
 }
 
-/// Where the fields of `struct linux_dirent64` are: inode and offset of eight bytes each, length, type, name.
+/// Where the fields of `struct linux_dirent64` are: inode and offset of eight bytes each, length,
+/// type, name.
 const LENGTH: usize = 16;
 const TYPE: usize = 18;
 const NAME: usize = 19;
 
-/// The names from the directory's position on, without `.` and `..`, in the filesystem's order. `dir` is open for reading; one
-/// that was removed (ENOENT) has none.
+/// The names from the directory's position on, without `.` and `..`, in the filesystem's order.
+/// `dir` is open for reading; one that was removed (ENOENT) has none.
 ///
 /// # Errors
 /// The call's.
@@ -46,7 +47,8 @@ pub fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
     }
 }
 
-/// One call with a buffer for a few entries, so that a directory with more keeps a position in between.
+/// One call with a buffer for a few entries, so that a directory with more keeps a position in
+/// between.
 ///
 /// # Errors
 /// The call's, and a directory without entries left.

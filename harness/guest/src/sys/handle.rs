@@ -1,5 +1,5 @@
-//! Files by handle (name_to_handle_at(2), open_by_handle_at(2)), and which directory entry an open file was opened by
-//! (fanotify(7), inotify(7)).
+//! Files by handle (name_to_handle_at(2), open_by_handle_at(2)), and which directory entry an open
+//! file was opened by (fanotify(7), inotify(7)).
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -51,8 +51,8 @@ pub fn handle_of(fd: BorrowedFd<'_>) -> io::Result<FileHandle> {
     Ok(FileHandle { kind: raw.kind, bytes: raw.handle[..length].to_vec() })
 }
 
-/// open_by_handle_at(2): an `O_PATH` descriptor of the file, on the mount that `mount` is on. Which of its names it has
-/// there is chance.
+/// open_by_handle_at(2): an `O_PATH` descriptor of the file, on the mount that `mount` is on. Which
+/// of its names it has there is chance.
 ///
 /// # Errors
 /// The call's: `ESTALE` when the filesystem has no such file.
@@ -77,8 +77,9 @@ const FAN_OPEN: u64 = 0x20;
 /// `FAN_EVENT_INFO_TYPE_DFID_NAME`
 const INFO_DIRECTORY_AND_NAME: u8 = 2;
 
-/// Tells through which directory entry a file is opened (`FAN_REPORT_DFID_NAME`, Linux 5.9). One for many files: to let go of
-/// it takes the kernel a grace period (`fsnotify_destroy_group` in fs/notify/group.c).
+/// Tells through which directory entry a file is opened (`FAN_REPORT_DFID_NAME`, Linux 5.9). One
+/// for many files: to let go of it takes the kernel a grace period (`fsnotify_destroy_group` in
+/// fs/notify/group.c).
 #[derive(Debug)]
 pub struct EntryWatch {
     group: File,
@@ -102,8 +103,8 @@ impl EntryWatch {
         self.mark(FAN_MARK_ADD, dir, path).is_ok()
     }
 
-    /// The directory and the name of the entry that the file was opened by since; none when it was not opened, or
-    /// when the entry is not known. It is watched no longer.
+    /// The directory and the name of the entry that the file was opened by since; none when it was
+    /// not opened, or when the entry is not known. It is watched no longer.
     ///
     /// # Errors
     /// Those of reading, and of the call.
@@ -134,7 +135,8 @@ impl EntryWatch {
     }
 }
 
-/// The first event's `struct fanotify_event_info_fid`: a header, `fsid`, `struct file_handle`, a name that ends in NUL.
+/// The first event's `struct fanotify_event_info_fid`: a header, `fsid`, `struct file_handle`, a
+/// name that ends in NUL.
 fn entry_of(event: &[u8]) -> Option<(FileHandle, Vec<u8>)> {
     let word = |at: usize| Some(u32::from_ne_bytes(event.get(at..at + 4)?.try_into().ok()?));
     let event_end = usize::try_from(word(0)?).ok()?;

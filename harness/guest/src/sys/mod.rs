@@ -1,5 +1,6 @@
-//! System calls that neither std nor nix wraps, and the ioctls of loop devices, btrfs and the loopback interface.
-//! The only unsafe code of this crate. Each function is one call: its errors are the call's errno.
+//! System calls that neither std nor nix wraps, and the ioctls of loop devices, btrfs and the
+//! loopback interface. The only unsafe code of this crate. Each function is one call: its errors
+//! are the call's errno.
 
 mod block;
 mod confine;

@@ -1,4 +1,5 @@
-//! The mount API of 5.2 and later: open_tree(2), fsmount(2), mount_setattr(2), statmount(2), and the mount ID of statx(2).
+//! The mount API of 5.2 and later: open_tree(2), fsmount(2), mount_setattr(2), statmount(2), and
+//! the mount ID of statx(2).
 
 use std::ffi::CStr;
 use std::io;
@@ -67,7 +68,8 @@ pub fn attach(tree: BorrowedFd<'_>, at: &CStr) -> io::Result<()> {
     check(done).map(drop)
 }
 
-/// A new instance of a filesystem that takes no options, not attached anywhere: fsopen(2), fsconfig(2), fsmount(2).
+/// A new instance of a filesystem that takes no options, not attached anywhere: fsopen(2),
+/// fsconfig(2), fsmount(2).
 ///
 /// # Errors
 /// The first failing call's.
@@ -89,7 +91,8 @@ pub fn fsmount(fs_type: &CStr) -> io::Result<OwnedFd> {
 /// # Errors
 /// The call's.
 pub fn filesystem_of(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
-    // `struct statfs` of 64-bit Linux is a row of words: type, bsize, five counts, fsid, namelen, frsize, flags, spare.
+    // `struct statfs` of 64-bit Linux is a row of words: type, bsize, five counts, fsid, namelen,
+    // frsize, flags, spare.
     const FLAGS: usize = 10;
     let mut words = [0u64; 16];
     // SAFETY: the kernel writes 15 words.
@@ -183,7 +186,8 @@ const STATMOUNT_SB_SOURCE: u64 = 0x400;
 /// statmount(2) with `STATMOUNT_BY_FD` (Linux 7.0): what the mount of an open file is.
 ///
 /// # Errors
-/// The call's: `ENOSYS` before 6.8, `EINVAL` before 7.0, `ENOENT` for a file on a tree that was never attached.
+/// The call's: `ENOSYS` before 6.8, `EINVAL` before 7.0, `ENOENT` for a file on a tree that was
+/// never attached.
 pub fn statmount_by_fd(fd: BorrowedFd<'_>) -> io::Result<StatMount> {
     statmount(fd).map(|(mount, _)| mount)
 }

@@ -1,4 +1,5 @@
-//! Processes and their descriptors: clone(2), pidfd_open(2), pidfd_getfd(2), kcmp(2), mmap(2), and the loopback interface.
+//! Processes and their descriptors: clone(2), pidfd_open(2), pidfd_getfd(2), kcmp(2), mmap(2), and
+//! the loopback interface.
 
 use std::cmp::Ordering;
 use std::io;
@@ -9,17 +10,19 @@ use nix::sched::{CloneFlags, clone, setns};
 
 use super::{check, check_fd};
 
-/// A process that is copied from this one into new namespaces (`CLONE_NEW*` bits), like fork(2): 0 in the child, the
-/// child's process ID, as this process sees it, in the parent.
+/// A process that is copied from this one into new namespaces (`CLONE_NEW*` bits), like fork(2): 0
+/// in the child, the child's process ID, as this process sees it, in the parent.
 ///
 /// # Errors
 /// The call's.
 ///
 /// # Safety
-/// As for fork(2): in a process with several threads the child may only make async-signal-safe calls until it execs.
+/// As for fork(2): in a process with several threads the child may only make async-signal-safe
+/// calls until it execs.
 pub unsafe fn clone_into_namespaces(namespaces: libc::c_int) -> io::Result<libc::pid_t> {
     let flags = libc::c_long::from(namespaces) | libc::c_long::from(libc::SIGCHLD);
-    // SAFETY: no stack, no thread bits: the kernel copies the process as fork does. The caller answers for threads.
+    // SAFETY: no stack, no thread bits: the kernel copies the process as fork does. The caller
+    // answers for threads.
     let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
     libc::pid_t::try_from(pid).map_err(io::Error::other)
 }
@@ -27,28 +30,30 @@ pub unsafe fn clone_into_namespaces(namespaces: libc::c_int) -> io::Result<libc:
 /// What `start` of [`start_in_namespaces`] runs on, in bytes.
 const START_STACK: usize = 256 << 10;
 
-/// A process in new namespaces (`CLONE_NEW*` bits) that becomes another program in `start`, like vfork(2): this process waits
-/// for the exec and no memory is copied, which takes longer than all else. Where `start` comes back, the process ends with
-/// what it returns.
+/// A process in new namespaces (`CLONE_NEW*` bits) that becomes another program in `start`, like
+/// vfork(2): this process waits for the exec and no memory is copied, which takes longer than all
+/// else. Where `start` comes back, the process ends with what it returns.
 ///
 /// # Errors
 /// clone(2)'s.
 ///
 /// # Safety
-/// This process has one thread, and `start` leaves its memory as it may be found: it makes system calls, and drops nothing that
-/// is not its own.
+/// This process has one thread, and `start` leaves its memory as it may be found: it makes system
+/// calls, and drops nothing that is not its own.
 pub unsafe fn start_in_namespaces(
     namespaces: libc::c_int,
     mut start: impl FnMut() -> libc::c_int,
 ) -> io::Result<libc::pid_t> {
     let mut stack = vec![0; START_STACK];
     let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::from_bits_retain(namespaces);
-    // SAFETY: the stack is not touched until the process has another one, or has ended. The caller answers for the rest.
+    // SAFETY: the stack is not touched until the process has another one, or has ended. The caller
+    // answers for the rest.
     Ok(unsafe { clone(Box::new(|| start() as isize), &mut stack, flags, Some(libc::SIGCHLD)) }?.as_raw())
 }
 
-/// Makes `call` in another mount namespace, with root and working directory at that namespace's root, and comes back to `home`,
-/// the one that this process is in (setns(2)). Its root and working directory are the root of `home` then.
+/// Makes `call` in another mount namespace, with root and working directory at that namespace's
+/// root, and comes back to `home`, the one that this process is in (setns(2)). Its root and working
+/// directory are the root of `home` then.
 ///
 /// # Errors
 /// Those of entering, and of `call`. In a process with several threads nobody can enter.
@@ -112,13 +117,14 @@ pub fn map_page(fd: BorrowedFd<'_>, shared: bool, write: bool) -> io::Result<u64
     if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address as u64) }
 }
 
-/// A copy of the first `length` bytes of a mapping that [`map_page`] made. Pages behind the end of the file cannot be
-/// touched, so the caller names a length within the file.
+/// A copy of the first `length` bytes of a mapping that [`map_page`] made. Pages behind the end of
+/// the file cannot be touched, so the caller names a length within the file.
 ///
 /// # Safety
 /// `address` comes from [`map_page`] and `length` bytes of it lie within the mapped file.
 pub unsafe fn mapped_bytes(address: u64, length: usize) -> Vec<u8> {
-    // SAFETY: the caller answers for the mapping and the length; nobody writes it meanwhile, the process has one thread.
+    // SAFETY: the caller answers for the mapping and the length; nobody writes it meanwhile, the
+    // process has one thread.
     unsafe { std::slice::from_raw_parts(address as *const u8, length) }.to_vec()
 }
 
@@ -143,8 +149,8 @@ pub fn interface_up(name: &str) -> io::Result<()> {
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }.into()).map(drop)
 }
 
-/// getcwd(2), the call itself: a directory that cannot be reached from the root comes with the kernel's
-/// `(unreachable)` in front, which the C library would turn into `ENOENT`.
+/// getcwd(2), the call itself: a directory that cannot be reached from the root comes with the
+/// kernel's `(unreachable)` in front, which the C library would turn into `ENOENT`.
 ///
 /// # Errors
 /// The call's; `ENOENT` when the directory was removed.
@@ -187,7 +193,8 @@ pub fn set_window_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> io:
     check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }.into()).map(drop)
 }
 
-/// Gives descriptors to a command under the numbers named with them; they must not be among the standard streams.
+/// Gives descriptors to a command under the numbers named with them; they must not be among the
+/// standard streams.
 pub fn inherit(command: &mut std::process::Command, descriptors: &[(&OwnedFd, libc::c_int)]) {
     use std::os::unix::process::CommandExt as _;
     let pairs: Vec<(libc::c_int, libc::c_int)> = descriptors.iter().map(|(fd, to)| (fd.as_raw_fd(), *to)).collect();
@@ -198,12 +205,13 @@ pub fn inherit(command: &mut std::process::Command, descriptors: &[(&OwnedFd, li
         }
         Ok(())
     };
-    // SAFETY: the closure only makes dup2 calls, which are async-signal-safe, and reads a vector made before the fork.
+    // SAFETY: the closure only makes dup2 calls, which are async-signal-safe, and reads a vector
+    // made before the fork.
     unsafe { command.pre_exec(hand_over) };
 }
 
-/// Takes over a descriptor that this process was started with, as the only one besides the standard streams: the
-/// others are closed, whoever left them open.
+/// Takes over a descriptor that this process was started with, as the only one besides the standard
+/// streams: the others are closed, whoever left them open.
 ///
 /// # Errors
 /// `EBADF` when it is not open, `EINVAL` for a standard stream.
@@ -216,7 +224,8 @@ pub fn keep_only(fd: libc::c_int) -> io::Result<OwnedFd> {
     check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }.into())?;
     for (first, last) in [(3, number - 1), (number + 1, libc::c_uint::MAX)] {
         if first <= last {
-            // SAFETY: no pointers. Called at the start of the process: nothing of ours has one of these descriptors.
+            // SAFETY: no pointers. Called at the start of the process: nothing of ours has one of
+            // these descriptors.
             check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
         }
     }
@@ -224,7 +233,8 @@ pub fn keep_only(fd: libc::c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Descriptors of ours start here, where they are in the way of neither a program's nor those that are restored.
+/// Descriptors of ours start here, where they are in the way of neither a program's nor those that
+/// are restored.
 const OWN_DESCRIPTORS: libc::c_int = 900;
 
 /// A copy of a descriptor, out of the way of those that have numbers of their own.
@@ -237,10 +247,12 @@ pub fn set_apart(fd: impl AsFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
-/// Gives every signal its default action, as a process has them that nobody prepared; SIGPIPE stays as it is.
+/// Gives every signal its default action, as a process has them that nobody prepared; SIGPIPE stays
+/// as it is.
 pub fn reset_signals() {
     for signal in (1..=libc::SIGRTMAX()).filter(|&signal| signal != libc::SIGPIPE) {
-        // SAFETY: the default action is no code of ours. It fails for the few that cannot be changed; let it.
+        // SAFETY: the default action is no code of ours. It fails for the few that cannot be
+        // changed; let it.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }

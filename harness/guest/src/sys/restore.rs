@@ -1,4 +1,5 @@
-//! What a restore needs: a process with a chosen number, a mapping at a chosen address, a move of a mount.
+//! What a restore needs: a process with a chosen number, a mapping at a chosen address, a move of a
+//! mount.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -21,13 +22,15 @@ struct CloneArgs {
     set_tid_size: u64,
 }
 
-/// A copy of this process with a chosen process ID in this PID namespace (clone3(2), Linux 5.5): 0 in the child.
+/// A copy of this process with a chosen process ID in this PID namespace (clone3(2), Linux 5.5): 0
+/// in the child.
 ///
 /// # Errors
 /// The call's; `EEXIST` when the number is taken.
 ///
 /// # Safety
-/// As for fork(2): in a process with several threads the child may only make async-signal-safe calls until it execs.
+/// As for fork(2): in a process with several threads the child may only make async-signal-safe
+/// calls until it execs.
 pub unsafe fn fork_as(pid: libc::pid_t) -> io::Result<libc::pid_t> {
     let wanted = [pid];
     let args = CloneArgs {
@@ -36,8 +39,8 @@ pub unsafe fn fork_as(pid: libc::pid_t) -> io::Result<libc::pid_t> {
         set_tid_size: 1,
         ..CloneArgs::default()
     };
-    // SAFETY: no stack, no thread bits: the kernel copies the process as fork does; `wanted` outlives the call. The
-    // caller answers for threads.
+    // SAFETY: no stack, no thread bits: the kernel copies the process as fork does; `wanted`
+    // outlives the call. The caller answers for threads.
     let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) })?;
     libc::pid_t::try_from(pid).map_err(io::Error::other)
 }
@@ -66,7 +69,8 @@ pub fn map_at(
 /// mprotect(2)'s.
 ///
 /// # Safety
-/// `address` comes from [`map_at`] with `length` bytes, and `bytes` lie within it and within the mapped file.
+/// `address` comes from [`map_at`] with `length` bytes, and `bytes` lie within it and within the
+/// mapped file.
 pub unsafe fn fill_mapping(address: u64, length: usize, protection: libc::c_int, bytes: &[u8]) -> io::Result<()> {
     let start = address as *mut libc::c_void;
     // SAFETY: the caller answers for the range; it is ours alone.
@@ -77,7 +81,8 @@ pub unsafe fn fill_mapping(address: u64, length: usize, protection: libc::c_int,
     check(unsafe { libc::mprotect(start, length, protection) }.into()).map(drop)
 }
 
-/// The bytes that a pipe holds, left in it: tee(2) from `from`, its reading end, to `to`, an empty pipe's writing end.
+/// The bytes that a pipe holds, left in it: tee(2) from `from`, its reading end, to `to`, an empty
+/// pipe's writing end.
 ///
 /// # Errors
 /// The call's; an empty pipe is `EAGAIN`.

@@ -1,5 +1,5 @@
-//! Unix sockets (unix(7)): descriptors in messages, a look at a queue that leaves it as it is, and who is connected to
-//! whom (sock_diag(7)).
+//! Unix sockets (unix(7)): descriptors in messages, a look at a queue that leaves it as it is, and
+//! who is connected to whom (sock_diag(7)).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -23,7 +23,8 @@ const DESCRIPTOR_LIMIT: usize = 253;
 pub struct Peeked {
     /// What it says.
     pub bytes: Vec<u8>,
-    /// The descriptors in it, as ones of this process; not close-on-exec, as those in flight are neither.
+    /// The descriptors in it, as ones of this process; not close-on-exec, as those in flight are
+    /// neither.
     pub descriptors: Vec<OwnedFd>,
 }
 
@@ -49,8 +50,9 @@ pub fn unix_socket_type(fd: BorrowedFd<'_>) -> Option<libc::c_int> {
     (domain == libc::AF_UNIX).then(|| option(fd, libc::SO_TYPE).ok()).flatten()
 }
 
-/// Every message in a socket's queue, the oldest first; they stay there. An empty one ends the list: it looks like the
-/// end of the connection. The offset for peeking is a property of the socket and is put back.
+/// Every message in a socket's queue, the oldest first; they stay there. An empty one ends the
+/// list: it looks like the end of the connection. The offset for peeking is a property of the
+/// socket and is put back.
 ///
 /// # Errors
 /// Those of the calls; a message that is too long.
@@ -103,8 +105,9 @@ pub fn send_descriptors(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Raw
     if count == bytes.len() { Ok(()) } else { Err(io::Error::other(format!("only {count} bytes were sent"))) }
 }
 
-/// The inode number of the Unix socket that the one with this number is connected to; 0 for one that was closed, none for
-/// an unconnected one. The kernel's `unix_diag` answers, for sockets of this process's network namespace.
+/// The inode number of the Unix socket that the one with this number is connected to; 0 for one
+/// that was closed, none for an unconnected one. The kernel's `unix_diag` answers, for sockets of
+/// this process's network namespace.
 ///
 /// # Errors
 /// `ENOENT` when the kernel has no `unix_diag`, or there is no such socket.

@@ -3,7 +3,8 @@
 use std::ffi::CStr;
 use std::io;
 
-/// The most that the kernel gives for a list of names or a value (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`), in bytes.
+/// The most that the kernel gives for a list of names or a value (`XATTR_LIST_MAX`,
+/// `XATTR_SIZE_MAX`), in bytes.
 const XATTR_MAX: usize = 64 << 10;
 /// Nearly all of them fit into this.
 const USUAL: usize = 256;

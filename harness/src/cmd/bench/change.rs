@@ -1,6 +1,8 @@
-//! How long a developer of criu waits: from a changed line to the verdict of one scenario, the compiler included.
+//! How long a developer of criu waits: from a changed line to the verdict of one scenario, the
+//! compiler included.
 //!
-//! The tree stays as it is; a copy of it is built once, and then changed and run, as often as the median needs.
+//! The tree stays as it is; a copy of it is built once, and then changed and run, as often as the
+//! median needs.
 
 use std::fs;
 use std::io::Write as _;

@@ -1,7 +1,9 @@
-//! What a failure costs: the same trials with an engine that restores all of them, and with one that fails each restore.
+//! What a failure costs: the same trials with an engine that restores all of them, and with one
+//! that fails each restore.
 //!
-//! Both are the reference engine: one of them cannot open directories on detached mounts, and each of these scenarios needs
-//! that. The first failure of the cause is run again in a new machine, as in every run.
+//! Both are the reference engine: one of them cannot open directories on detached mounts, and each
+//! of these scenarios needs that. The first failure of the cause is run again in a new machine, as
+//! in every run.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -96,7 +98,8 @@ impl Bench<'_> {
     }
 }
 
-/// Whether a scenario needs a directory on a detached mount, and nothing that not every machine has.
+/// Whether a scenario needs a directory on a detached mount, and nothing that not every machine
+/// has.
 fn takes_part(scenario: &Scenario) -> bool {
     let needs = profile(&scenario.program);
     let has = |capability| needs.has(Word::Capability(capability));

@@ -14,7 +14,8 @@ use crate::process::memory;
 use crate::vm::template_cache::TemplateHandle;
 use crate::vm::{TemplateCache, Vm, VmSpec};
 
-/// The least that a checkpoint has to do: one process, one file. What the harness adds weighs most here.
+/// The least that a checkpoint has to do: one process, one file. What the harness adds weighs most
+/// here.
 const PROGRAM: &str = "write f \"hello\"\nfd0 = open f rdwr\n";
 
 /// How long anything may take under KVM; it is a limit, not a measure.

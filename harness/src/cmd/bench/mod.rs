@@ -1,7 +1,8 @@
-//! `bench`: this rig's own figures, each beside the bare work, measured in the same minutes on the same machine.
+//! `bench`: this rig's own figures, each beside the bare work, measured in the same minutes on the
+//! same machine.
 //!
-//! Absolute times say what the machine is and how busy it is; only ratios say what the harness is. `measure` takes the
-//! figures, this file chooses and prints them.
+//! Absolute times say what the machine is and how busy it is; only ratios say what the harness is.
+//! `measure` takes the figures, this file chooses and prints them.
 
 mod change;
 mod failing;
@@ -44,7 +45,8 @@ pub struct BenchArgs {
     /// Only what failures cost: trials a second where each restore fails, and where each succeeds
     #[arg(long, conflicts_with = "packed")]
     pub failing: bool,
-    /// How long it takes from a changed line of this criu tree to the verdict of one scenario, too; the tree is copied
+    /// How long it takes from a changed line of this criu tree to the verdict of one scenario, too;
+    /// the tree is copied
     #[arg(long, value_name = "DIR")]
     pub criu: Option<PathBuf>,
     /// Go on to 1,000 trials in one VM, which takes some minutes

@@ -1,4 +1,5 @@
-//! How many programs a second go through packs, judged and all: the catalogue's controls, which pass with any subject.
+//! How many programs a second go through packs, judged and all: the catalogue's controls, which
+//! pass with any subject.
 
 use std::collections::VecDeque;
 use std::path::Path;

@@ -16,7 +16,8 @@ use crate::vm::VmSpec;
 use crate::vm::kvm::{self, Decision};
 use crate::vm::qemu::{QemuProgram, on_path};
 
-/// Free space in the cache below which a warning is given, in MiB: QEMU, a kernel, a userland and room to unpack.
+/// Free space in the cache below which a warning is given, in MiB: QEMU, a kernel, a userland and
+/// room to unpack.
 pub(super) const CACHE_MIB: u64 = 3 << 10;
 
 /// Free space for temporary files below which a warning is given, in MiB.
@@ -56,7 +57,8 @@ pub(super) fn settings(file: Option<&Path>) -> Check {
     }
 }
 
-/// The images, and what comes out of them. Nothing is built here: what is not there yet is said to be so.
+/// The images, and what comes out of them. Nothing is built here: what is not there yet is said to
+/// be so.
 pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
     let mut checks = Vec::new();
     let defaults = &store.manifest().defaults;
@@ -114,7 +116,8 @@ pub(super) fn image(name: &str, state: Result<ImageState, ImageError>) -> Check 
     }
 }
 
-/// The checks of the host alone: programs, cache directory, temporary directory, processors and memory.
+/// The checks of the host alone: programs, cache directory, temporary directory, processors and
+/// memory.
 pub(super) fn host(cache_dir: &Path, vm_memory_mib: u32) -> Vec<Check> {
     let programs = PROGRAMS.iter().map(|(program, purpose)| self::program(program, purpose));
     let rest = [
@@ -136,7 +139,8 @@ pub(super) fn qemu<E: Display>(qemu: Result<&QemuProgram, &E>) -> Check {
     }
 }
 
-/// What runs the guests' code and why. Without a decision (there is nothing to boot yet) only the device is looked at.
+/// What runs the guests' code and why. Without a decision (there is nothing to boot yet) only the
+/// device is looked at.
 pub(super) fn accelerator<E: Display>(decision: Option<Result<&Decision, &E>>) -> Check {
     const NAME: &str = "accelerator";
     const SLOW: &str = "trials take about ten times as long as with a working KVM";

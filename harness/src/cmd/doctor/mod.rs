@@ -19,8 +19,8 @@ pub const UNUSABLE: u8 = 3;
 
 /// Check what this machine has and what it lacks.
 ///
-/// Prints one line for each check, with what to do where something is missing. Exits with 0 when nothing fails and with 3
-/// otherwise.
+/// Prints one line for each check, with what to do where something is missing. Exits with 0 when
+/// nothing fails and with 3 otherwise.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  zdtm-detached doctor\n  zdtm-detached doctor --format json --qemu host")]
 pub struct Args {

@@ -61,7 +61,8 @@ pub struct FuzzArgs {
     /// Kernels, which share the machines as subjects do; one flavor; lifecycles in turn
     #[command(flatten)]
     pub axes: Axes,
-    /// Run every program with each kernel and each subject: a finding is what they do not agree about
+    /// Run every program with each kernel and each subject: a finding is what they do not agree
+    /// about
     #[arg(long)]
     pub differential: bool,
     /// End after this time: 90s, 30m, 8h [default: never]
@@ -73,11 +74,13 @@ pub struct FuzzArgs {
     /// End with the first finding, once it is shrunk
     #[arg(long)]
     pub first: bool,
-    /// Run every program with up to so many steps of a small vocabulary, the shortest first, each once, then end
+    /// Run every program with up to so many steps of a small vocabulary, the shortest first, each
+    /// once, then end
     ///
-    /// Instead of programs that are drawn. The vocabulary: mounts of tmpfs, bind, umount-lazy, mkdir, write, symlink, link, rename,
-    /// unlink, rmdir, chdir, open, dup; three names, in paths of at most two. Only what is certain to be restorable. With
-    /// something detached the shortest have 4 steps; 5 are 2,533 programs, 6 are 132,115. docs/FUZZING.md says what is left out.
+    /// Instead of programs that are drawn. The vocabulary: mounts of tmpfs, bind, umount-lazy,
+    /// mkdir, write, symlink, link, rename, unlink, rmdir, chdir, open, dup; three names, in paths
+    /// of at most two. Only what is certain to be restorable. With something detached the shortest
+    /// have 4 steps; 5 are 2,533 programs, 6 are 132,115. docs/FUZZING.md says what is left out.
     #[arg(long, value_name = "DEPTH", value_parser = clap::value_parser!(u8).range(1..), conflicts_with_all = ["seed", "corpus"])]
     pub exhaustive: Option<u8>,
     /// Of the programs; a campaign that goes on keeps its own [default: 1]
@@ -86,8 +89,8 @@ pub struct FuzzArgs {
     /// Only programs with nothing on detached mounts
     #[arg(long)]
     pub controls: bool,
-    /// Steps, filesystems and `odd-names` that no program has, with commas in between: what the engine is known not to
-    /// do would only cost time
+    /// Steps, filesystems and `odd-names` that no program has, with commas in between: what the
+    /// engine is known not to do would only cost time
     #[arg(long, value_name = "WORDS", default_value = "")]
     pub without: Without,
     /// Programs to begin with: scenario files in a folder, the catalogue for instance
@@ -96,8 +99,8 @@ pub struct FuzzArgs {
     /// Findings that are known, a signature on each line: they are counted only
     #[arg(long, value_name = "FILE")]
     pub known: Option<PathBuf>,
-    /// A cause by which every program fails, as the campaign says it: known, and the campaign goes on; may be given more
-    /// than once
+    /// A cause by which every program fails, as the campaign says it: known, and the campaign goes
+    /// on; may be given more than once
     #[arg(long, value_name = "CAUSE")]
     pub past: Vec<String>,
     /// Folder of the campaign's state
@@ -114,17 +117,19 @@ pub struct FuzzArgs {
     pub machines: MachineArgs,
 }
 
-/// So many of 256 programs of a campaign for criu without detached mounts may have disks, and so many tmpfs. A disk takes as
-/// long as three programs without, a tmpfs, for which criu starts three helpers, as five.
+/// So many of 256 programs of a campaign for criu without detached mounts may have disks, and so
+/// many tmpfs. A disk takes as long as three programs without, a tmpfs, for which criu starts three
+/// helpers, as five.
 const DISKS: u8 = 10;
 const MEMORY: u16 = 8;
 
-/// So many of 256 programs may need a process of their own. Most of a checkpoint's time is the process's, not the program's, with
-/// criu even more so.
+/// So many of 256 programs may need a process of their own. Most of a checkpoint's time is the
+/// process's, not the program's, with criu even more so.
 const ALONE: u8 = 5;
 const ALONE_WITH_CRIU: u8 = 2;
 
-/// Programs of one process with criu: what it does for the process takes as long as some forty programs.
+/// Programs of one process with criu: what it does for the process takes as long as some forty
+/// programs.
 const PACK_WITH_CRIU: usize = 64;
 
 /// One of so many programs goes through another lifecycle, alone as well.

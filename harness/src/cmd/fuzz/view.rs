@@ -67,7 +67,8 @@ impl<'a> View<'a> {
         }
         if self.paged.is_none_or(|paged| paged.elapsed() >= PAGE) {
             self.paged = Some(Instant::now());
-            // The page is for looking at; whoever needs it is told at the end if it cannot be written.
+            // The page is for looking at; whoever needs it is told at the end if it cannot be
+            // written.
             let _ = std::fs::write(self.args.state.join("index.html"), page(state));
         }
     }

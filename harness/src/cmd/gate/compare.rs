@@ -1,9 +1,11 @@
-//! What two subjects' runs of one trial come to: the same, worse, better, differently bad, or nothing that could be said.
+//! What two subjects' runs of one trial come to: the same, worse, better, differently bad, or
+//! nothing that could be said.
 //!
-//! Expectations play no part: what a candidate repairs shall be seen as repaired, also where the failure is known.
+//! Expectations play no part: what a candidate repairs shall be seen as repaired, also where the
+//! failure is known.
 //!
-//! Two failures are compared by what they cost the user first ([`crate::judge::Severity`]). A clean refusal that became a
-//! lost process is worse, whatever else it is.
+//! Two failures are compared by what they cost the user first ([`crate::judge::Severity`]). A clean
+//! refusal that became a lost process is worse, whatever else it is.
 //!
 //! The order is: refused, the process lost, silently wrong, harmed (`FailureKind::severity`). A
 //! step up is worse, a step down is better. Within one rank another cause is differently bad. Of
@@ -22,7 +24,8 @@ pub(super) enum Outcome {
     Pass,
     Fail(FailureKind),
     Unsupported,
-    /// Nothing is known about the subject: an error, a machine that died once, a flake that was recorded.
+    /// Nothing is known about the subject: an error, a machine that died once, a flake that was
+    /// recorded.
     Unknown,
 }
 
@@ -91,8 +94,8 @@ impl RunOutcome {
     }
 }
 
-/// A difference without what is another one in each run: times, the trial's number in paths, numbers of processes and mounts,
-/// the end of a temporary name (mkstemp(3)).
+/// A difference without what is another one in each run: times, the trial's number in paths,
+/// numbers of processes and mounts, the end of a temporary name (mkstemp(3)).
 pub(super) fn sign(difference: &Difference) -> String {
     let Difference { comparison, view, object, what, expected, got, .. } = difference;
     let values = match comparison.ends_with("-times") {
@@ -107,8 +110,8 @@ pub(super) fn sign(difference: &Difference) -> String {
     })
 }
 
-/// Compares the runs of both sides; runs that tell nothing do not count, and where no others are left nothing is
-/// decided.
+/// Compares the runs of both sides; runs that tell nothing do not count, and where no others are
+/// left nothing is decided.
 pub(super) fn compare(base: &[RunOutcome], candidate: &[RunOutcome]) -> Change {
     let known = |runs: &[RunOutcome]| runs.iter().filter(|one| !one.is_unknown()).cloned().collect::<Vec<_>>();
     let (base, candidate) = (known(base), known(candidate));
@@ -145,7 +148,8 @@ fn by_severity(base: &[RunOutcome], candidate: &[RunOutcome]) -> Option<Change> 
     }
 }
 
-/// Worse or better when every failed restore of one side did something besides, and none of the other.
+/// Worse or better when every failed restore of one side did something besides, and none of the
+/// other.
 fn by_harm(base: &[RunOutcome], candidate: &[RunOutcome]) -> Option<Change> {
     let harmed = |runs: &[RunOutcome]| runs.iter().map(|one| one.judgement.is_harmed_by_restore()).collect::<Vec<_>>();
     let (base, candidate) = (harmed(base), harmed(candidate));
@@ -157,8 +161,8 @@ fn by_harm(base: &[RunOutcome], candidate: &[RunOutcome]) -> Option<Change> {
     }
 }
 
-/// Whether two failures are not the same: something differs with one side in every run and with the other in none; or,
-/// where nothing was compared, the failures have no signature in common.
+/// Whether two failures are not the same: something differs with one side in every run and with the
+/// other in none; or, where nothing was compared, the failures have no signature in common.
 fn differ(base: &[RunOutcome], candidate: &[RunOutcome]) -> bool {
     let signatures = |runs: &[RunOutcome]| runs.iter().map(|one| one.signature.clone()).collect::<BTreeSet<_>>();
     let nothing_seen = base.iter().chain(candidate).all(|one| one.signs.is_empty());

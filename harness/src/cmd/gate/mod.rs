@@ -55,8 +55,9 @@ use saved::Saved;
 
 /// Compare two subjects: what got worse, what got better.
 ///
-/// Runs the same trials with both at the same time. What is not the same is run again, up to three times, before it is
-/// called worse, better or differently bad; what does not come to the same each time is flaky or undecided.
+/// Runs the same trials with both at the same time. What is not the same is run again, up to three
+/// times, before it is called worse, better or differently bad; what does not come to the same each
+/// time is flaky or undecided.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -73,9 +74,11 @@ To compare runs that are over: report --against.
 Exit status: 0 nothing is worse, 1 something is, 2 wrong usage, 3 undecided or infrastructure, 4 nothing ran, 130
 interrupted.")]
 pub struct GateArgs {
-    /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all when none is given
+    /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all
+    /// when none is given
     pub what: Vec<String>,
-    /// Leave out the derived controls: the same programs without their lazy unmounts, FAMILY/NAME+visible
+    /// Leave out the derived controls: the same programs without their lazy unmounts,
+    /// FAMILY/NAME+visible
     #[arg(long)]
     pub no_visible: bool,
     /// What the candidate is compared with: a subject, or the JSON report of a run (FILE.json)
@@ -93,11 +96,12 @@ pub struct GateArgs {
     /// Run every trial so often with each; what does not always come to the same is flaky
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeat: u32,
-    /// Begin no trial after so many minutes, counted from the first one; the most telling come first
+    /// Begin no trial after so many minutes, counted from the first one; the most telling come
+    /// first
     #[arg(long, value_name = "MINUTES", value_parser = minutes)]
     pub budget: Option<Duration>,
-    /// Programs that may share a process and a checkpoint: a number, auto, or off; what does not pass runs alone, and so does
-    /// all that is run again
+    /// Programs that may share a process and a checkpoint: a number, auto, or off; what does not
+    /// pass runs alone, and so does all that is run again
     #[arg(long, value_name = "N", default_value = "off", value_parser = super::run::pack)]
     pub pack: usize,
     /// Exit with 1 also where a trial fails in another way than before
@@ -106,7 +110,8 @@ pub struct GateArgs {
     /// How the result is told
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
-    /// Write the result to files, too: json=FILE, html=FILE; separated by commas, or given more than once
+    /// Write the result to files, too: json=FILE, html=FILE; separated by commas, or given more
+    /// than once
     #[arg(long, value_name = "FORMAT=FILE", value_delimiter = ',')]
     pub report: Vec<Wanted>,
     /// Folder for the artifacts of what differs

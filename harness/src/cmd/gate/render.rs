@@ -37,8 +37,8 @@ pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Opti
     }
 }
 
-/// What one side did, by its last run of the most interesting kind: a failure before a pass, a pass before an
-/// unknown result.
+/// What one side did, by its last run of the most interesting kind: a failure before a pass, a pass
+/// before an unknown result.
 fn side_result(runs: &[RunOutcome], other: &[RunOutcome]) -> SideResult {
     let rank = |one: &&RunOutcome| match one.judgement.verdict {
         Verdict::Pass | Verdict::Xpass | Verdict::Improved | Verdict::Unsupported => 1,

@@ -1,8 +1,8 @@
-//! Rounds of runs: every trial once or more often, then what is not the same again, until it is decided or is not going
-//! to be.
+//! Rounds of runs: every trial once or more often, then what is not the same again, until it is
+//! decided or is not going to be.
 //!
-//! Of forty trials that changed in one way, from one cause to another, one is run again: what it comes
-//! to is what the others would.
+//! Of forty trials that changed in one way, from one cause to another, one is run again: what it
+//! comes to is what the others would.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -17,10 +17,12 @@ use super::side::{Rig, Side, SideRun, Specs};
 use crate::judge::{Expectations, Signature, Trial};
 use crate::run::Task;
 
-/// How often what differs is run again at most; what was the same each time once is decided by then.
+/// How often what differs is run again at most; what was the same each time once is decided by
+/// then.
 const AGAIN: u32 = 3;
 
-/// The part of the budget that the first rounds may take; the rest is for running again what differs.
+/// The part of the budget that the first rounds may take; the rest is for running again what
+/// differs.
 const FIRST: f64 = 0.75;
 
 /// The runs of one trial with both.
@@ -158,8 +160,8 @@ impl GateRun {
         Self { order, pairs: tasks.into_iter().map(pair).collect(), saved: saved.is_some() }
     }
 
-    /// All rounds on one kernel; `so_far` is called after each, so that an end that nobody wanted loses
-    /// nothing.
+    /// All rounds on one kernel; `so_far` is called after each, so that an end that nobody wanted
+    /// loses nothing.
     pub(super) fn run(&mut self, runner: &Runner<'_>, so_far: &mut dyn FnMut(&Self)) {
         let start = Instant::now();
         let part = |part: f64| runner.budget.map(|budget| start + budget.mul_f64(part));
@@ -184,8 +186,8 @@ impl GateRun {
         }
     }
 
-    /// The trials that must be run again: what is undecided, and one for each change that did not come
-    /// a second time yet.
+    /// The trials that must be run again: what is undecided, and one for each change that did not
+    /// come a second time yet.
     fn doubtful(&self, here: &[String]) -> Vec<String> {
         let mut settled = self.confirmed();
         let mut is_doubtful = |key: &&String| {

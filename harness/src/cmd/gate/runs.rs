@@ -1,7 +1,7 @@
 //! Two saved runs, compared as a gate compares, without running anything.
 //!
-//! What each run has only one of, its subject or its kernel, is what they are compared by; what one has several of is part
-//! of a trial's name, and compared each with its like.
+//! What each run has only one of, its subject or its kernel, is what they are compared by; what one
+//! has several of is part of a trial's name, and compared each with its like.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -90,8 +90,8 @@ fn words(side: &SavedSide, of: fn(&TrialRecord) -> &str) -> BTreeSet<String> {
     side.runs.iter().flat_map(|run| &run.trials).map(|record| of(record).to_owned()).collect()
 }
 
-/// What a side's reports say, by name, and the names in the order in which they come up. What was never begun is not
-/// there.
+/// What a side's reports say, by name, and the names in the order in which they come up. What was
+/// never begun is not there.
 fn results(side: SavedSide, naming: Naming) -> Result<(Vec<String>, HashMap<String, Results>), UnknownVerdict> {
     let (mut order, mut results) = (Vec::new(), HashMap::new());
     for record in side.runs.into_iter().flat_map(|run| run.trials) {

@@ -1,4 +1,5 @@
-//! A base that was run before: its saved JSON report, accepted as long as it is about the same trials.
+//! A base that was run before: its saved JSON report, accepted as long as it is about the same
+//! trials.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -40,7 +41,8 @@ impl Saved {
     /// Reads a report and holds it against the trials that are to be run.
     ///
     /// # Errors
-    /// [`Usage`]: it cannot be read, lacks trials, or has them of other programs; what differs is named.
+    /// [`Usage`]: it cannot be read, lacks trials, or has them of other programs; what differs is
+    /// named.
     pub(super) fn of(file: &Path, tasks: &[Task]) -> Result<Saved, Usage> {
         let refuse = |why: String| Usage(format!("--base {}: {why}", file.display()));
         let run = read(file).map_err(|error| Usage(format!("--base: {error}")))?;

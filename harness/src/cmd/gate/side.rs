@@ -37,7 +37,8 @@ pub(super) struct Rig<'a> {
     pub(super) pack: usize,
     /// No trial is begun after it.
     pub(super) deadline: Option<Instant>,
-    /// Where artifacts of failures go; nowhere in a first round, whose failures are mostly those of both sides.
+    /// Where artifacts of failures go; nowhere in a first round, whose failures are mostly those of
+    /// both sides.
     pub(super) keep: Option<&'a Path>,
 }
 
@@ -49,9 +50,11 @@ pub(super) struct SideRun {
 }
 
 impl Rig<'_> {
-    /// Runs the tasks of all sides; `on_run` gets each run as it ends. A trial that was not begun has no run.
+    /// Runs the tasks of all sides; `on_run` gets each run as it ends. A trial that was not begun
+    /// has no run.
     pub(super) fn run(&self, sides: Vec<Side<'_>>, on_run: &mut dyn FnMut(SideRun)) {
-        // What the judge said before expectations: machines are thrown away by what is expected, gates go by what is.
+        // What the judge said before expectations: machines are thrown away by what is expected,
+        // gates go by what is.
         let raw: Mutex<HashMap<String, Judgement>> = Mutex::default();
         let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
             raw.lock().expect("nobody panics with it").insert(trial.to_string(), judgement.clone());

@@ -61,12 +61,12 @@ pub struct SelftestArgs {
     /// lack against all of it, not only one of the scenarios that need the same
     #[arg(long)]
     pub all: bool,
-    /// Tell of each comparison of the judge which faults only it catches, by the scenarios that are likely to catch
-    /// them (by all of them with --all)
+    /// Tell of each comparison of the judge which faults only it catches, by the scenarios that are
+    /// likely to catch them (by all of them with --all)
     #[arg(long)]
     pub comparisons: bool,
-    /// Let a campaign look for each fault, without the catalogue, for a minute at most: how long it took, how many
-    /// steps the program has that shows it
+    /// Let a campaign look for each fault, without the catalogue, for a minute at most: how long it
+    /// took, how many steps the program has that shows it
     #[arg(long, conflicts_with_all = ["all", "comparisons", "without_statmount"])]
     pub fuzz: bool,
     /// Do without statmount(STATMOUNT_BY_FD) where the kernel has it

@@ -1,5 +1,6 @@
-//! `selftest --fuzz`: a campaign for each fault, which knows nothing of the catalogue. It must find the fault within a minute and
-//! hand over a short program, one that the engine without the fault passes. Each is the command that a user would type.
+//! `selftest --fuzz`: a campaign for each fault, which knows nothing of the catalogue. It must find
+//! the fault within a minute and hand over a short program, one that the engine without the fault
+//! passes. Each is the command that a user would type.
 
 use std::io::{self, Write as _};
 use std::process::Command;

@@ -35,7 +35,8 @@ pub(super) fn relay(vm: &mut Vm, window: Option<&Window>) -> anyhow::Result<u8> 
             if resized {
                 window.seen()?;
             }
-            // Also without the signal, which another thread may have taken: what is typed next must meet the new size.
+            // Also without the signal, which another thread may have taken: what is typed next must
+            // meet the new size.
             let now = size();
             if now != reported {
                 vm.send(&Request::ToShell(ToShell::Resize(now)))?;

@@ -1,4 +1,5 @@
-//! The user's terminal while a shell in a VM has it: every key goes there, Ctrl-C too, and it is put back whatever happens.
+//! The user's terminal while a shell in a VM has it: every key goes there, Ctrl-C too, and it is
+//! put back whatever happens.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,7 +22,8 @@ pub(super) fn size() -> WindowSize {
     WindowSize { rows, columns }
 }
 
-/// A terminal that interprets nothing. Dropping it puts it back; so does the second signal that ends this process.
+/// A terminal that interprets nothing. Dropping it puts it back; so does the second signal that
+/// ends this process.
 pub(super) struct Raw {
     before: Termios,
 }
@@ -51,7 +53,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Before any thread is started: one that does not block the signal would take it, and ignore it.
+    /// Before any thread is started: one that does not block the signal would take it, and ignore
+    /// it.
     pub(super) fn watch() -> io::Result<Self> {
         let mut changes = SigSet::empty();
         changes.add(Signal::SIGWINCH);

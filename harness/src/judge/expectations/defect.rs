@@ -1,7 +1,7 @@
 //! A defect of a subject that shows as one certain difference, wherever it comes up.
 //!
-//! It explains that difference and no other: a trial whose differences are all explained is an `xfail`, one with
-//! another difference besides fails by that one.
+//! It explains that difference and no other: a trial whose differences are all explained is an
+//! `xfail`, one with another difference besides fails by that one.
 
 use regex_lite::Regex;
 
@@ -34,7 +34,8 @@ pub struct Defect {
 pub enum Change {
     /// It cannot be told beforehand.
     Any,
-    /// A value that matches `expected` becomes exactly what `got` says, with `$name` for what `(?<name>...)` matched.
+    /// A value that matches `expected` becomes exactly what `got` says, with `$name` for what
+    /// `(?<name>...)` matched.
     Rewritten {
         /// Matches the whole text.
         expected: Regex,

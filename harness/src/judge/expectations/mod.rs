@@ -1,10 +1,10 @@
 //! What is known to fail: `scenarios/expectations.toml`, described in `docs/FORMATS.md`.
 //!
 //! An entry records a failure by its kind and by what is said (`says`), and makes it an `xfail`. A
-//! new message is a `fail`, also of the recorded kind. What else happens depends on the subject. Of a
-//! subject that the entry speaks of, another kind is a `changed-fail` and a pass an `xpass`. An entry
-//! without `subject` speaks of distributed crius (`debian:`). For a tree under test it only tells what
-//! is known: a pass is `improved`, and another failure has nothing to do with the entry.
+//! new message is a `fail`, also of the recorded kind. What else happens depends on the subject. Of
+//! a subject that the entry speaks of, another kind is a `changed-fail` and a pass an `xpass`. An
+//! entry without `subject` speaks of distributed crius (`debian:`). For a tree under test it only
+//! tells what is known: a pass is `improved`, and another failure has nothing to do with the entry.
 //!
 //! A [`defect::Defect`] explains one difference wherever it comes up.
 //!
@@ -126,7 +126,8 @@ impl Expectations {
         &self.defects
     }
 
-    /// The entry that applies to a trial: the first that matches. `criu` is the version of the subject, if it is one.
+    /// The entry that applies to a trial: the first that matches. `criu` is the version of the
+    /// subject, if it is one.
     pub fn find(&self, trial: &Trial, criu: Option<&Version>) -> Option<&Expectation> {
         self.entries.iter().find(|entry| entry.scope.has(trial, criu))
     }
@@ -164,8 +165,8 @@ impl Expectations {
         Judgement { verdict, reason, said, ..judgement }
     }
 
-    /// What a judgement of a generated program is: known defects count in whatever scenario and on whatever object they were
-    /// recorded, recorded failures of scenarios say nothing.
+    /// What a judgement of a generated program is: known defects count in whatever scenario and on
+    /// whatever object they were recorded, recorded failures of scenarios say nothing.
     pub fn apply_anywhere(&self, trial: &Trial, criu: Option<&Version>, judgement: Judgement) -> Judgement {
         let defects = self.defects.iter().filter(|defect| defect.scope.has_place(trial, criu));
         explained(&defects.collect::<Vec<_>>(), Defect::explains_anywhere, judgement)
@@ -177,7 +178,8 @@ impl Expectations {
         explained(&defects.collect::<Vec<_>>(), Defect::explains, judgement)
     }
 
-    /// A complaint for each entry that matches no scenario of the whole catalogue: it is stale or misspelt.
+    /// A complaint for each entry that matches no scenario of the whole catalogue: it is stale or
+    /// misspelt.
     pub fn stale<'a>(&self, catalogue: impl IntoIterator<Item = &'a str>) -> Vec<ExpectationsError> {
         let names: Vec<&str> = catalogue.into_iter().collect();
         let scopes = self.entries.iter().map(|entry| (&entry.scope, entry.line));
@@ -206,9 +208,10 @@ fn reason_of(reason: &str, link: Option<&str>) -> String {
     link.map_or_else(|| reason.to_owned(), |link| format!("{reason}, {link}"))
 }
 
-/// Marks the differences that known defects explain. Where all are, the failure is an expected one; otherwise the
-/// first of the others decides. A failure that is not one of differences stays what it is, and so does one with
-/// more differences than are kept: nobody can say that all of them are known.
+/// Marks the differences that known defects explain. Where all are, the failure is an expected one;
+/// otherwise the first of the others decides. A failure that is not one of differences stays what
+/// it is, and so does one with more differences than are kept: nobody can say that all of them are
+/// known.
 fn explained(defects: &[&Defect], explains: fn(&Defect, &Difference) -> bool, mut judgement: Judgement) -> Judgement {
     if judgement.verdict == Verdict::Fail(FailureKind::RestoreFailed) {
         for difference in judgement.differences.iter_mut().filter(|one| one.kind == FailureKind::HarmedByRestore) {

@@ -1,4 +1,5 @@
-//! The text of the expectations file: `docs/FORMATS.md` describes it, a wrong entry is refused with its place.
+//! The text of the expectations file: `docs/FORMATS.md` describes it, a wrong entry is refused with
+//! its place.
 
 use std::ops::Range as Span;
 use std::path::Path;
@@ -66,7 +67,8 @@ enum OneOrMore {
 
 type Complaint = (Span<usize>, String);
 
-/// Each text of a key through `read`, whose complaint gets the key's place; nothing for a key that is not there.
+/// Each text of a key through `read`, whose complaint gets the key's place; nothing for a key that
+/// is not there.
 fn each<T, E: ToString>(
     texts: Option<Spanned<OneOrMore>>,
     read: impl Fn(&str) -> Result<T, E>,
@@ -121,8 +123,8 @@ fn reason(text: Spanned<String>) -> Result<String, Complaint> {
     Ok(text.into_inner())
 }
 
-/// The keys that both kinds of entry have; the optional ones in the order of `docs/FORMATS.md`. (They cannot be a struct
-/// of their own: serde's `flatten` loses the places of the values.)
+/// The keys that both kinds of entry have; the optional ones in the order of `docs/FORMATS.md`.
+/// (They cannot be a struct of their own: serde's `flatten` loses the places of the values.)
 fn scope(scenario: Spanned<OneOrMore>, optional: [Option<Spanned<OneOrMore>>; 6]) -> Result<Scope, Complaint> {
     let [except, flavors, lifecycles, kernel, subject, criu] = optional;
     Ok(Scope {

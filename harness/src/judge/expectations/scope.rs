@@ -25,8 +25,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Whether a trial of a subject with this version of CRIU is in it. A user's own file, which has no family, never
-    /// is: what is recorded is about the catalogue.
+    /// Whether a trial of a subject with this version of CRIU is in it. A user's own file, which
+    /// has no family, never is: what is recorded is about the catalogue.
     pub(super) fn has(&self, trial: &Trial, criu: Option<&Version>) -> bool {
         !trial.family.is_empty() && self.names(&trial.scenario) && self.has_place(trial, criu)
     }
@@ -45,8 +45,8 @@ impl Scope {
             && within(&self.criu, criu)
     }
 
-    /// Whether it speaks of this subject: by name, or, where it names none, of every distributed criu.
-    /// What is recorded of those is no promise of a tree under test.
+    /// Whether it speaks of this subject: by name, or, where it names none, of every distributed
+    /// criu. What is recorded of those is no promise of a tree under test.
     pub(crate) fn speaks_of(&self, subject: &str) -> bool {
         match self.subject.as_slice() {
             [] => subject.starts_with("debian:"),

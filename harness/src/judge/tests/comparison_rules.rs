@@ -1,4 +1,5 @@
-//! For each known mistake of a restore: which comparison sees it, what the verdict is, and what a person reads.
+//! For each known mistake of a restore: which comparison sees it, what the verdict is, and what a
+//! person reads.
 
 use expect_test::{Expect, expect};
 use protocol::Observation;
@@ -7,7 +8,8 @@ use protocol::observation::*;
 use super::fixture::*;
 use crate::judge::comparisons::{Mode, compare};
 
-/// Applies a change to a restored observation, and shows the first differences; the verdict has the kind of the first.
+/// Applies a change to a restored observation, and shows the first differences; the verdict has the
+/// kind of the first.
 fn check(change: impl Fn(&mut Observation), expected: &Expect) {
     let mut after = restored(observation(3));
     change(&mut after);

@@ -314,8 +314,8 @@ fn the_projects_own_file_can_be_read() {
     Expectations::load(&file).unwrap();
 }
 
-/// A scenario that nobody can restore passes when criu refuses it, so an entry for "everything" must
-/// except it: the main job was red for hours because one did not.
+/// A scenario that nobody can restore passes when criu refuses it, so an entry for "everything"
+/// must except it: the main job was red for hours because one did not.
 #[test]
 fn an_entry_for_everything_speaks_of_no_scenario_that_must_be_refused() {
     let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a folder of the tree");

@@ -1,4 +1,5 @@
-//! Each lifecycle: what passes, what each of its actions must come to, and what the later looks are held against.
+//! Each lifecycle: what passes, what each of its actions must come to, and what the later looks are
+//! held against.
 
 use expect_test::expect;
 use protocol::Observation;

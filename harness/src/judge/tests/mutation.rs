@@ -1,5 +1,5 @@
-//! The judge cannot be fooled: any one field of an observation that is changed or dropped is a difference, unless it
-//! is on the list below.
+//! The judge cannot be fooled: any one field of an observation that is changed or dropped is a
+//! difference, unless it is on the list below.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,8 @@ fn every_change_of_every_field_but_those_listed_is_seen_after_a_restore() {
 
 #[test]
 fn every_change_is_seen_in_smaller_and_other_worlds() {
-    // Which choices are made, as the bytes that `varied` takes: how many objects are missing, and each choice once each way.
+    // Which choices are made, as the bytes that `varied` takes: how many objects are missing, and
+    // each choice once each way.
     for (missing, [deleted, old_kernel, private]) in [(0, [1, 1, 1]), (1, [0, 1, 0]), (2, [1, 0, 1]), (3, [0, 0, 0])] {
         let bytes = [deleted, old_kernel, missing, 7, 0, 0, 0, private];
         let before = fixture::varied(&mut Unstructured::new(&bytes), 0).expect("there are bytes enough");

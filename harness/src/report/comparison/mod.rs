@@ -1,7 +1,7 @@
 //! Two sides of the same trials, told as one result: what got worse, better, differently bad.
 //!
-//! The numbers and words for people (`text`), for programs (this is the JSON document) and as a page (`html`). Not here:
-//! what is worse than what, which `gate` decides.
+//! The numbers and words for people (`text`), for programs (this is the JSON document) and as a
+//! page (`html`). Not here: what is worse than what, which `gate` decides.
 
 mod ladder;
 mod text;

@@ -58,7 +58,8 @@ fn one(entry: &Entry, limit: usize, look: Look, out: &mut String) {
     for (name, result) in [("base", base), ("candidate", candidate)] {
         let _ = writeln!(out, "    {name:<9}  {}", epilogue::plain(&line(result)));
     }
-    // What the base does and the candidate does not is what got better; otherwise the candidate's is of interest.
+    // What the base does and the candidate does not is what got better; otherwise the candidate's
+    // is of interest.
     let (result, whose) = if candidate.differences.is_empty() { (base, "base") } else { (candidate, "candidate") };
     if !result.differences.is_empty() {
         let _ = writeln!(out, "    the {whose}'s, after against before:");

@@ -1,4 +1,5 @@
-//! What the page opens on: each cause of failures, with what blocks it and the smallest program that shows it.
+//! What the page opens on: each cause of failures, with what blocks it and the smallest program
+//! that shows it.
 
 use std::collections::BTreeMap;
 

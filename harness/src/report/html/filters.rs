@@ -75,8 +75,8 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Of a trial. What the ladder does not count has neither bases nor capabilities, so that a cell leads to as many
-    /// trials as it says.
+    /// Of a trial. What the ladder does not count has neither bases nor capabilities, so that a
+    /// cell leads to as many trials as it says.
     pub(super) fn of(trial: &TrialRecord, places: &Places) -> Self {
         let cause = places.get(trial).map(|place| place.number.to_string()).unwrap_or_default();
         let Some(case) = trial.case().filter(Case::is_on_ladder) else {

@@ -1,4 +1,5 @@
-//! The matrix: families by kernel, subject, flavor and lifecycle, each cell a strip of its verdicts.
+//! The matrix: families by kernel, subject, flavor and lifecycle, each cell a strip of its
+//! verdicts.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +51,8 @@ pub(super) fn matrix(trials: &[TrialRecord]) -> Markup {
     }
 }
 
-/// A button that says how many of what, with the dimensions' values as the words that the filters know.
+/// A button that says how many of what, with the dimensions' values as the words that the filters
+/// know.
 fn cell(family: &str, chosen: &[(&str, &String)], counts: &Counts) -> Markup {
     let query: Vec<String> = chosen.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let total: usize = counts.values().sum();

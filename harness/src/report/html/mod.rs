@@ -1,7 +1,8 @@
-//! The HTML report: one page without anything from elsewhere. It opens on the causes of the failures and the ladder;
-//! below stand the families, the filters, and each trial.
+//! The HTML report: one page without anything from elsewhere. It opens on the causes of the
+//! failures and the ladder; below stand the families, the filters, and each trial.
 //!
-//! Everything is in the page when it is written: without scripts it is complete, only the filters are gone.
+//! Everything is in the page when it is written: without scripts it is complete, only the filters
+//! are gone.
 
 mod causes;
 pub(super) mod comparison;
@@ -65,7 +66,8 @@ fn page(title: &str, head: &Markup, body: &Markup) -> String {
     page.into_string() + "\n"
 }
 
-/// Failures first, in the order of their causes; then what was skipped, then what is as expected, by id in each.
+/// Failures first, in the order of their causes; then what was skipped, then what is as expected,
+/// by id in each.
 fn in_order<'a>(trials: &'a [TrialRecord], places: &Places) -> Vec<&'a TrialRecord> {
     let mut all: Vec<&TrialRecord> = trials.iter().collect();
     all.sort_by_key(|trial| {

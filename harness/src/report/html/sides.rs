@@ -1,8 +1,8 @@
-//! Both observations side by side: every field that is not the same after as before, and the other fields of its object;
-//! of lists (lookups) only what differs, or the page would be all lists.
+//! Both observations side by side: every field that is not the same after as before, and the other
+//! fields of its object; of lists (lookups) only what differs, or the page would be all lists.
 //!
-//! Taken from the trial's folder of artifacts. Numbers that may change over a restore stand here too: this is what was
-//! seen, the table of differences is what the judge made of it.
+//! Taken from the trial's folder of artifacts. Numbers that may change over a restore stand here
+//! too: this is what was seen, the table of differences is what the judge made of it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

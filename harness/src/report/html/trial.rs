@@ -13,7 +13,8 @@ use crate::judge::{Difference, Group};
 /// More of a reason is behind the line, in characters.
 pub(super) const REASON: usize = 200;
 
-/// The trial; what has nothing to say is one line. The first that failed is open, so that a reader sees what there is.
+/// The trial; what has nothing to say is one line. The first that failed is open, so that a reader
+/// sees what there is.
 pub(super) fn trial(trial: &TrialRecord, varying: &[&Dimension], places: &Places, first: bool) -> Markup {
     let verdict = trial.verdict().map_or_else(|_| trial.verdict.clone(), |verdict| verdict.to_string());
     let kind = trial.kind.map(|kind| kind.to_string()).unwrap_or_default();
@@ -66,7 +67,8 @@ fn account(trial: &TrialRecord) -> Markup {
     }
 }
 
-/// Each difference: what was expected beside what was got, both marked from the first character that differs.
+/// Each difference: what was expected beside what was got, both marked from the first character
+/// that differs.
 pub(super) fn differences(all: &[Difference], more: usize) -> Markup {
     html! {
         div.scroll { table.differences {

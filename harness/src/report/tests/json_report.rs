@@ -71,7 +71,8 @@ fn a_trial_is_there_before_the_next_one_ends() {
     for number in 1..5 {
         let trial = finished(&format!("a/{number}"), Judgement::plain(Verdict::Pass, ""));
         report.event(&Event::TrialFinished(Box::new(trial.clone()))).unwrap();
-        // A rewrite of so small a document takes microseconds; wait until the rest after it is over.
+        // A rewrite of so small a document takes microseconds; wait until the rest after it is
+        // over.
         let patience = std::time::Instant::now();
         while read(&file).trials.len() < number && patience.elapsed().as_secs() < 20 {
             report.event(&Event::TrialStarted { trial: trial.trial.clone() }).unwrap();

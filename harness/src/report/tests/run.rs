@@ -63,11 +63,13 @@ pub(crate) fn failure() -> Finished {
     Finished { artifacts, ..finished("deleted/un'linked@ext4", judgement) }
 }
 
-/// A name, and a message, that would act in a page, in Markdown, in a workflow command, or on a terminal.
+/// A name, and a message, that would act in a page, in Markdown, in a workflow command, or on a
+/// terminal.
 pub(crate) const HOSTILE: [&str; 2] =
     ["x/<script>alert(1)</script>|`b`", "<img src=x> | [y](https://e.invalid) `c`\n::error::z\u{1b}[2J\u{202e}"];
 
-/// Every event of a run with three causes, one of them of seven failures and one with hostile texts.
+/// Every event of a run with three causes, one of them of seven failures and one with hostile
+/// texts.
 pub(crate) fn causes() -> Vec<Event> {
     let trial = |name: &str, base: Base, capabilities: &[Capability], judgement: Judgement| Finished {
         profile: Profile { bases: [base].into(), capabilities: capabilities.iter().copied().collect() },

@@ -143,7 +143,8 @@ fn record(events: &[Event]) -> RunRecord {
     RunRecord::new(read.summary, read.trials)
 }
 
-// Not through the door of the others: that one adds to the summary of whatever machine runs the tests.
+// Not through the door of the others: that one adds to the summary of whatever machine runs the
+// tests.
 #[test]
 fn github() {
     let folder = tempfile::tempdir().unwrap();

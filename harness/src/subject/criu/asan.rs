@@ -1,13 +1,14 @@
-//! A criu with GCC's address sanitizer (`-fsanitize=address`; criu's Makefile calls it `ASAN=1`). What runs inside other
-//! processes, the parasite and the restorer, has no room for the sanitizer's shadow memory and is left out by that Makefile.
+//! A criu with GCC's address sanitizer (`-fsanitize=address`; criu's Makefile calls it `ASAN=1`).
+//! What runs inside other processes, the parasite and the restorer, has no room for the sanitizer's
+//! shadow memory and is left out by that Makefile.
 
 use std::path::Path;
 
 use crate::cache::error::ImageError;
 use crate::elf::needed::Needed;
 
-/// What `make` is told besides. `GMONLDOPT` stands where criu itself is linked and nowhere else (see [`super::coverage`]): such a
-/// criu finds its libraries itself, see [`own_loader`].
+/// What `make` is told besides. `GMONLDOPT` stands where criu itself is linked and nowhere else
+/// (see [`super::coverage`]): such a criu finds its libraries itself, see [`own_loader`].
 pub(super) const WORDS: [&str; 2] = [WORD, "GMONLDOPT=-Wl,--disable-new-dtags,-rpath,/subject/lib"];
 const WORD: &str = "ASAN=1";
 
@@ -17,11 +18,13 @@ const LOADERS: (&[u8], &[u8]) = (b"/lib64/ld-linux-x86-64.so.2\0", b"/subject/ld
 /// The sanitizer's runtime, up to its version.
 const RUNTIME: &str = "libasan.so.";
 
-/// Its options for a start that is not about memory: a short-lived program leaves some to the kernel.
+/// Its options for a start that is not about memory: a short-lived program leaves some to the
+/// kernel.
 pub(super) const OPTIONS: (&str, &str) = ("ASAN_OPTIONS", "detect_leaks=0");
 
-/// Names the loader beside it in the program. The sanitizer reads the names of functions from `/proc/self/exe`, so the guest
-/// starts such a criu itself, and not its loader with criu as an argument.
+/// Names the loader beside it in the program. The sanitizer reads the names of functions from
+/// `/proc/self/exe`, so the guest starts such a criu itself, and not its loader with criu as an
+/// argument.
 pub(super) fn own_loader(program: &mut [u8], path: &Path) -> Result<(), ImageError> {
     let (known, own) = LOADERS;
     let Some(at) = program.windows(known.len()).position(|bytes| bytes == known) else {

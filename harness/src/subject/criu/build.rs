@@ -1,8 +1,9 @@
 //! criu out of its sources, in the build root.
 //!
-//! Each source folder has a build tree in the cache that is kept: what changed is written into it, what did not keeps
-//! its times, so `make` does no more than it must. Where that fails once, the tree is made anew: a build that is broken
-//! only because of what was there before is nobody's concern.
+//! Each source folder has a build tree in the cache that is kept: what changed is written into it,
+//! what did not keeps its times, so `make` does no more than it must. Where that fails once, the
+//! tree is made anew: a build that is broken only because of what was there before is nobody's
+//! concern.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,8 +14,8 @@ use super::snapshot::{self, SourceFile, SourceSnapshot};
 use super::{asan, coverage, headers};
 use crate::cache::error::{ImageError, at};
 
-/// What `make` is told: criu alone, without its Python tools, and with warnings being no errors, because older sources
-/// meet a newer compiler here.
+/// What `make` is told: criu alone, without its Python tools, and with warnings being no errors,
+/// because older sources meet a newer compiler here.
 const TARGET: [&str; 2] = ["WERROR=0", "criu"];
 
 /// Where the program is in a tree.
@@ -97,7 +98,8 @@ impl BuildTree<'_> {
                 fs::remove_file(&path).map_err(at("remove", &path))?;
             }
         }
-        // First the list: a file that is in it and not yet there is no harm, the reverse would stay for ever.
+        // First the list: a file that is in it and not yet there is no harm, the reverse would stay
+        // for ever.
         let lines: Vec<&str> = now.iter().map(String::as_str).collect();
         fs::write(&list, lines.join("\n")).map_err(at("write", &list))?;
         for file in snapshot.files.iter().filter(|file| !is_there(file, &tree)) {
@@ -126,7 +128,8 @@ fn is_there(file: &SourceFile, tree: &Path) -> bool {
 /// What a failed `make` said, from the first error on, and where the rest is.
 fn failure(text: &str, log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    // What the compiler says before what make says of it; make itself asks for many a thing that need not be there.
+    // What the compiler says before what make says of it; make itself asks for many a thing that
+    // need not be there.
     const SIGNS: [&[&str]; 2] = [&[" error: ", "undefined reference"], &["No rule to make target", "*** "]];
     let first = |signs: &&[&str]| lines.iter().position(|line| signs.iter().any(|sign| line.contains(sign)));
     let first = SIGNS.iter().find_map(first).unwrap_or(lines.len().saturating_sub(LINES));

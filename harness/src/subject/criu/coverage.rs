@@ -1,8 +1,10 @@
-//! A criu that counts which of its branches are taken, with GCC's instrumentation (`--coverage`; criu's Makefile calls it
-//! `GCOV=1`). What runs inside other processes, the parasite and the restorer, is left out by that Makefile.
+//! A criu that counts which of its branches are taken, with GCC's instrumentation (`--coverage`;
+//! criu's Makefile calls it `GCOV=1`). What runs inside other processes, the parasite and the
+//! restorer, is left out by that Makefile.
 //!
-//! Counters are written where a process ends with exit(3) or starts another program. A restored task does neither: it becomes
-//! the program that it was. So a small file is linked in that writes them right before.
+//! Counters are written where a process ends with exit(3) or starts another program. A restored
+//! task does neither: it becomes the program that it was. So a small file is linked in that writes
+//! them right before.
 
 use std::path::{Path, PathBuf};
 
@@ -21,9 +23,9 @@ pub(super) fn flush() -> SourceFile {
     SourceFile { path: FLUSH_NAME.into(), executable: false, content: FLUSH.into(), link: false }
 }
 
-/// What `make` is told besides. `GMONLDOPT` are words that criu's Makefile has for another kind of profile: they stand where
-/// criu itself is linked and nowhere else, and a source file among them is compiled and linked. Where a Makefile does not know
-/// it, only restored tasks are not seen.
+/// What `make` is told besides. `GMONLDOPT` are words that criu's Makefile has for another kind of
+/// profile: they stand where criu itself is linked and nowhere else, and a source file among them
+/// is compiled and linked. Where a Makefile does not know it, only restored tasks are not seen.
 pub(super) fn words() -> [String; 2] {
     ["GCOV=1".to_owned(), format!("GMONLDOPT={FLUSH_NAME}")]
 }

@@ -1,7 +1,8 @@
-//! A Debian source package as a folder of sources: the upstream tarball with Debian's patches on top.
+//! A Debian source package as a folder of sources: the upstream tarball with Debian's patches on
+//! top.
 //!
-//! `dpkg-source -x` does the same; this needs nothing of the host but `tar`. Format `3.0 (quilt)` with one upstream
-//! tarball, which is what criu has.
+//! `dpkg-source -x` does the same; this needs nothing of the host but `tar`. Format `3.0 (quilt)`
+//! with one upstream tarball, which is what criu has.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

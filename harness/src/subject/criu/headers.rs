@@ -1,16 +1,16 @@
 //! Does a failed build fail because of the kernel headers of its build root?
 //!
-//! A tree that is ahead of released headers defines structures and constants itself. In a suite whose headers have them, too,
-//! a structure is defined twice; in one whose headers do not have what the tree expects, it is unknown. Either way another
-//! suite's root may do.
+//! A tree that is ahead of released headers defines structures and constants itself. In a suite
+//! whose headers have them, too, a structure is defined twice; in one whose headers do not have
+//! what the tree expects, it is unknown. Either way another suite's root may do.
 
 use std::cell::LazyCell;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-/// Where the headers of the C library and the kernel are in a build root. What else is there comes from packages that criu
-/// links against.
+/// Where the headers of the C library and the kernel are in a build root. What else is there comes
+/// from packages that criu links against.
 const HEADERS: &str = "/usr/include/";
 
 /// Of these, the folders of the kernel and of what the C library takes from it.
@@ -42,8 +42,8 @@ pub(super) fn of_root(root: &Path) -> Vec<Vec<u8>> {
     files.filter_map(|file| fs::read(file.path()).ok()).collect()
 }
 
-/// What to try, where the headers are to blame; `suites` are the build roots, oldest first, `suite` is the one that was
-/// used, `sources` the texts of the tree, `headers` those of the root.
+/// What to try, where the headers are to blame; `suites` are the build roots, oldest first, `suite`
+/// is the one that was used, `sources` the texts of the tree, `headers` those of the root.
 pub(super) fn advice<'a>(
     log: &str,
     suite: &str,
@@ -83,8 +83,8 @@ pub(super) fn advice<'a>(
     Some(advice_text)
 }
 
-/// The first error that the headers explain. An error that comes before it may be anything, and often is the same fault seen
-/// from elsewhere.
+/// The first error that the headers explain. An error that comes before it may be anything, and
+/// often is the same fault seen from elsewhere.
 fn find(log: &str, headers: impl FnOnce() -> Vec<Vec<u8>>) -> Option<Fault> {
     let headers = LazyCell::new(headers);
     let lines: Vec<&str> = log.lines().collect();
@@ -125,7 +125,8 @@ fn lacking(line: &str) -> Option<String> {
     (name.contains('_') && name.chars().all(of_constant)).then(|| name.to_owned())
 }
 
-/// Whether a text defines a structure or an enumeration (`struct a {`), a constant (`#define A`, `A,` or `A =` at the start of a line).
+/// Whether a text defines a structure or an enumeration (`struct a {`), a constant (`#define A`,
+/// `A,` or `A =` at the start of a line).
 fn defines(text: &[u8], name: &str) -> bool {
     let is_structure = name.contains(' ');
     String::from_utf8_lossy(text).lines().map(str::trim_start).any(|line| match is_structure {

@@ -1,14 +1,15 @@
 //! A criu of the user's: a program of this host, or sources that are built here.
 //!
-//! Either becomes an image with one segment for the guest, addressed by its content: the same program, or the same
-//! sources in the same build root, are made once.
+//! Either becomes an image with one segment for the guest, addressed by its content: the same
+//! program, or the same sources in the same build root, are made once.
 //!
 //! - `package`: a program with its libraries
 //! - `sources`: which sources, and how they are built
 //! - `snapshot`: the sources as they are to be built
 //! - `build`: `make`, in a tree that is kept
 //! - `headers`: whether a failed build is the fault of the root's kernel headers
-//! - `coverage`, `asan`: what is different in a criu that counts what it does, or has the address sanitizer
+//! - `coverage`, `asan`: what is different in a criu that counts what it does, or has the address
+//!   sanitizer
 //! - `debian`: Debian's source package as such sources
 //! - `sandbox`: the build root as a place to run programs in
 //!
@@ -58,10 +59,12 @@ pub use sources::{Sources, Tree, Variant};
 /// The version of what is made here, as in `store`.
 const BUILDER: u32 = 1;
 
-/// How many of them are kept: two sides of a comparison, and the steps of a bisection to go back to.
+/// How many of them are kept: two sides of a comparison, and the steps of a bisection to go back
+/// to.
 const KEEP: usize = 24;
 
-/// A criu to take the place of a userland's own. It stays in the cache as long as the [`Store`] that gave it.
+/// A criu to take the place of a userland's own. It stays in the cache as long as the [`Store`]
+/// that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Criu {
     segment: PathBuf,
@@ -91,7 +94,8 @@ impl Store {
     /// A criu that was built on this host, with the libraries that it needs.
     ///
     /// # Errors
-    /// [`ImageError::Subject`] when it is no program for a guest: no criu, a script, libraries missing.
+    /// [`ImageError::Subject`] when it is no program for a guest: no criu, a script, libraries
+    /// missing.
     pub fn carried_criu(&self, program: &Path) -> Result<Criu, ImageError> {
         let files = package::of_host(program)?;
         let slot = criu_slot(&package::key(&files)?);
@@ -107,7 +111,8 @@ impl Store {
     /// A criu out of sources, built when it is missing.
     ///
     /// # Errors
-    /// [`ImageError::Subject`] when the sources are at fault: they do not build, a patch does not apply.
+    /// [`ImageError::Subject`] when the sources are at fault: they do not build, a patch does not
+    /// apply.
     pub fn built_criu(&self, sources: &Sources) -> Result<Criu, ImageError> {
         let suite = sources.variant.suite.as_ref().unwrap_or(&self.manifest().defaults.build);
         let (root, root_key) = self.obtain(Image::BuildRoot(suite), false, |entry| {

@@ -1,9 +1,10 @@
-//! A criu with the libraries that it needs, to be carried into a guest whose own libraries are others.
+//! A criu with the libraries that it needs, to be carried into a guest whose own libraries are
+//! others.
 //!
-//! In the guest all of it stands in a folder of its own, `/subject`: the program, its loader, its libraries. It gets there
-//! when the guest is up (module `vm::subject`). The agent
-//! starts the program through that loader, so neither the guest's libraries are in its way nor its own in theirs: criu
-//! starts `tar` and `sh`, which are the userland's.
+//! In the guest all of it stands in a folder of its own, `/subject`: the program, its loader, its
+//! libraries. It gets there when the guest is up (module `vm::subject`). The agent starts the
+//! program through that loader, so neither the guest's libraries are in its way nor its own in
+//! theirs: criu starts `tar` and `sh`, which are the userland's.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +22,8 @@ use crate::process::command;
 /// The segment's file name.
 pub(super) const SEGMENT: &str = "criu.cpio";
 
-/// The folder in the guest, and the names in it and in the image; crate `guest`, module `criu`, knows them too.
+/// The folder in the guest, and the names in it and in the image; crate `guest`, module `criu`,
+/// knows them too.
 const FOLDER: &str = "subject";
 const PROGRAM: &str = "criu";
 const LOADER: &str = "ld.so";
@@ -84,8 +86,8 @@ pub(super) fn key(files: &[Needed]) -> Result<String, ImageError> {
     Ok(sha256(text.as_bytes()))
 }
 
-/// Fills the directory: the files, to be started here, and the segment. The version that criu tells. Of one that is built in a
-/// special way the guest is told.
+/// Fills the directory: the files, to be started here, and the segment. The version that criu
+/// tells. Of one that is built in a special way the guest is told.
 pub(super) fn pack(files: &[Needed], variant: &Variant, to: &Path) -> Result<String, ImageError> {
     let mut segment = Segment::new();
     fs::create_dir_all(to.join(LIBRARIES)).map_err(at("create", to))?;

@@ -1,8 +1,10 @@
-//! A tree of unpacked packages as a place to work in: its programs see it as `/`, and one folder of the host as `/build`.
+//! A tree of unpacked packages as a place to work in: its programs see it as `/`, and one folder of
+//! the host as `/build`.
 //!
-//! Namespaces make it one, by the programs `unshare`, `mount` and `chroot` of the host: mounts that nobody else sees,
-//! and a PID namespace whose end ends every process in it. Root needs no more; everybody else gets a user namespace in
-//! which they are root, where the kernel lets them have one.
+//! Namespaces make it one, by the programs `unshare`, `mount` and `chroot` of the host: mounts that
+//! nobody else sees, and a PID namespace whose end ends every process in it. Root needs no more;
+//! everybody else gets a user namespace in which they are root, where the kernel lets them have
+//! one.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,8 +15,8 @@ use crate::process::child::{Process, Surroundings};
 use crate::process::command::{self, CommandError};
 use crate::process::interrupt;
 
-/// Run by `sh` in the namespaces: mounts what programs expect, then becomes the program. Arguments: the tree, the
-/// folder, the program and its arguments.
+/// Run by `sh` in the namespaces: mounts what programs expect, then becomes the program. Arguments:
+/// the tree, the folder, the program and its arguments.
 const SCRIPT: &str = r#"
 root=$1 folder=$2
 shift 2
@@ -52,7 +54,8 @@ impl Sandbox<'_> {
     }
 }
 
-/// What `unshare` is told besides: root makes the namespaces as it is, everybody else in a user namespace.
+/// What `unshare` is told besides: root makes the namespaces as it is, everybody else in a user
+/// namespace.
 fn namespaces() -> Result<&'static [&'static str], ImageError> {
     let works = |arguments: &[&str]| {
         let mut command = Command::new("unshare");

@@ -1,7 +1,8 @@
-//! A snapshot of criu's sources as they are to be built: a folder's files or a revision of a repository, with patches on top.
+//! A snapshot of criu's sources as they are to be built: a folder's files or a revision of a
+//! repository, with patches on top.
 //!
-//! Of a folder everything counts that git would take: tracked files, and new ones that are not ignored. So objects
-//! of a build in the same folder stay where they are.
+//! Of a folder everything counts that git would take: tracked files, and new ones that are not
+//! ignored. So objects of a build in the same folder stay where they are.
 
 use std::fs;
 use std::io::Write as _;
@@ -40,8 +41,8 @@ pub(super) struct SourceSnapshot {
 }
 
 impl SourceSnapshot {
-    /// Collects the sources and applies the patches. `scratch` is an empty directory for it; `root` has the program
-    /// `patch`.
+    /// Collects the sources and applies the patches. `scratch` is an empty directory for it; `root`
+    /// has the program `patch`.
     pub(super) fn of(sources: &Sources, root: &Path, scratch: &Path) -> Result<SourceSnapshot, ImageError> {
         let none = || ImageError::Subject {
             what: sources.tree.to_string(),
@@ -194,8 +195,8 @@ fn git(repository: &Path) -> Command {
     command
 }
 
-/// Which revision it is, in short, with `-dirty` behind it where a folder has changes that count; none where git knows nothing
-/// of it.
+/// Which revision it is, in short, with `-dirty` behind it where a folder has changes that count;
+/// none where git knows nothing of it.
 pub fn revision(tree: &Tree) -> Option<String> {
     let said = |repository: &Path, words: &[&str]| {
         // A look takes no lock and writes no index.

@@ -1,8 +1,9 @@
 //! Does KVM work here? What runs the guests' code: KVM where it works, TCG everywhere.
 //!
-//! `/dev/kvm` can be there, open, make a VM, and still never run the guest's first instruction. So nothing but a boot
-//! of the real kernel proves that KVM works: a line on its console, or the agent's first message. A QEMU that is still
-//! alive proves nothing. The answer is kept for as long as the host is not rebooted.
+//! `/dev/kvm` can be there, open, make a VM, and still never run the guest's first instruction. So
+//! nothing but a boot of the real kernel proves that KVM works: a line on its console, or the
+//! agent's first message. A QEMU that is still alive proves nothing. The answer is kept for as long
+//! as the host is not rebooted.
 
 mod cached_probe;
 mod probe;
@@ -48,10 +49,11 @@ struct Finding {
     why: String,
 }
 
-/// Decides what runs the guests' code. `spec` is what the probe boots, in a temporary directory of its own; its
-/// accelerator and directory are not looked at.
+/// Decides what runs the guests' code. `spec` is what the probe boots, in a temporary directory of
+/// its own; its accelerator and directory are not looked at.
 ///
-/// What cost time to find is kept in `cache_dir`. An explicit `kvm` does not trust a kept bad finding and tries again.
+/// What cost time to find is kept in `cache_dir`. An explicit `kvm` does not trust a kept bad
+/// finding and tries again.
 ///
 /// # Errors
 /// `kvm` was asked for and does not work; the probe could not be made or was interrupted.
@@ -94,7 +96,8 @@ fn decide(
     }
 }
 
-/// Whether `/dev/kvm` can be opened; why not. That it can be opened does not yet mean that it works.
+/// Whether `/dev/kvm` can be opened; why not. That it can be opened does not yet mean that it
+/// works.
 ///
 /// # Errors
 /// The reason, with what to do.

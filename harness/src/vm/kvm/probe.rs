@@ -43,7 +43,8 @@ pub(super) fn judge(outcome: &ProbeOutcome) -> Finding {
     Finding { works, why }
 }
 
-/// Boots the kernel under KVM until the agent is ready, QEMU ends, or the time is over; nothing is left running.
+/// Boots the kernel under KVM until the agent is ready, QEMU ends, or the time is over; nothing is
+/// left running.
 ///
 /// # Errors
 /// The probe could not be made, or was interrupted.

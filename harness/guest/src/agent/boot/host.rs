@@ -1,8 +1,9 @@
-//! A private corner of a running machine: called by a process that is alone in new namespaces, it builds a root on a
-//! fresh tmpfs, moves there and lets go of everything else. All of it lives in the mount namespace and goes with it.
+//! A private corner of a running machine: called by a process that is alone in new namespaces, it
+//! builds a root on a fresh tmpfs, moves there and lets go of everything else. All of it lives in
+//! the mount namespace and goes with it.
 //!
-//! Nothing on the host is written to and no folder is made there: the tmpfs is mounted over `/proc`, which every
-//! machine has, and that mount is seen by this namespace alone.
+//! Nothing on the host is written to and no folder is made there: the tmpfs is mounted over
+//! `/proc`, which every machine has, and that mount is seen by this namespace alone.
 
 use std::fs;
 use std::io;
@@ -17,12 +18,13 @@ use super::{BootError, make_private, mark_as_own, mount_kernel_filesystem, step}
 /// Where the new root is mounted for as long as the old one is there.
 const STAGE: &str = "/proc";
 
-/// Devices that programs, the agent and criu use: name and numbers of `Documentation/admin-guide/devices.txt`.
+/// Devices that programs, the agent and criu use: name and numbers of
+/// `Documentation/admin-guide/devices.txt`.
 const DEVICES: [(&str, u64, u64); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
-/// Devices that only a process with the machine's privileges can have; whoever needs one finds out that it is not
-/// there. Loop devices are added when they are taken.
+/// Devices that only a process with the machine's privileges can have; whoever needs one finds out
+/// that it is not there. Loop devices are added when they are taken.
 const PRIVILEGED_DEVICES: [(&str, u64, u64); 3] =
     [("btrfs-control", 10, 234), ("fuse", 10, 229), ("loop-control", 10, 237)];
 
@@ -42,8 +44,8 @@ pub(in crate::agent) fn enter(blank: Option<&Path>) -> Result<(), BootError> {
     let proc =
         "mount proc in the new root (without root this needs a /proc that nothing covers; many containers mask it)";
     step(proc, mount_kernel_filesystem("proc", "proc", "proc", None))?;
-    // In a user namespace sysfs needs a network namespace of its own and a /sys that nothing covers. Who needs it
-    // finds out by itself.
+    // In a user namespace sysfs needs a network namespace of its own and a /sys that nothing
+    // covers. Who needs it finds out by itself.
     let _ = mount_kernel_filesystem("sysfs", "sys", "sysfs", None);
     let devpts = mount_kernel_filesystem("devpts", "dev/pts", "devpts", Some("newinstance,ptmxmode=0666"));
     step("mount devpts in the new root", devpts)?;
@@ -66,7 +68,8 @@ fn make_device(name: &str, major: u64, minor: u64) -> io::Result<()> {
     Ok(mknod(format!("dev/{name}").as_str(), SFlag::S_IFCHR, mode, makedev(major, minor))?)
 }
 
-/// In a user namespace, and in many containers, nodes cannot be made; those of the old root can be shown.
+/// In a user namespace, and in many containers, nodes cannot be made; those of the old root can be
+/// shown.
 fn borrow_device(name: &str) -> io::Result<()> {
     let at = format!("dev/{name}");
     fs::File::create(&at)?;
@@ -84,7 +87,8 @@ fn copy_files(folder: &Path, to: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// pivot_root(2) with both arguments the same puts the old root over the new one; then it is taken away.
+/// pivot_root(2) with both arguments the same puts the old root over the new one; then it is taken
+/// away.
 fn leave_old_root() -> io::Result<()> {
     nix::unistd::pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;

@@ -1,5 +1,5 @@
-//! What must be there before the first trial: a root, kernel filesystems, the channel. [`vm`] is handed a whole
-//! machine, [`host`] builds itself a private corner of a running one.
+//! What must be there before the first trial: a root, kernel filesystems, the channel. [`vm`] is
+//! handed a whole machine, [`host`] builds itself a private corner of a running one.
 
 pub(super) mod host;
 pub(super) mod vm;
@@ -33,7 +33,8 @@ fn make_private() -> io::Result<()> {
     Ok(mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?)
 }
 
-/// Marks a folder as the harness's own: the looks at a process whose root is the agent's leave it out.
+/// Marks a folder as the harness's own: the looks at a process whose root is the agent's leave it
+/// out.
 fn mark_as_own(folder: &str) -> io::Result<()> {
     std::fs::create_dir(format!("{folder}/.zdtm"))
 }

@@ -1,5 +1,5 @@
-//! From the kernel's hand-over to a machine in which CRIU works: a root that can be pivoted away from, kernel
-//! filesystems, modules, the loopback interface, the port to the host.
+//! From the kernel's hand-over to a machine in which CRIU works: a root that can be pivoted away
+//! from, kernel filesystems, modules, the loopback interface, the port to the host.
 
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
@@ -41,7 +41,8 @@ const KERNEL_FILESYSTEMS: [(&str, &str, &str, Option<&str>); 6] = [
     ("tmpfs", "/t", "tmpfs", Some("mode=0755")),
 ];
 
-/// The initial rootfs cannot be pivoted away from (pivot_root(2)): a bind of it, moved over it, can.
+/// The initial rootfs cannot be pivoted away from (pivot_root(2)): a bind of it, moved over it,
+/// can.
 fn mounted_root() -> io::Result<()> {
     let none = None::<&CStr>;
     fs::create_dir_all("/newroot")?;
@@ -50,8 +51,9 @@ fn mounted_root() -> io::Result<()> {
     mount(Some("."), "/", none, MsFlags::MS_MOVE, none)?;
     std::os::unix::fs::chroot(".")?;
     std::env::set_current_dir("/")?;
-    // PID 1 shares root and working directory with the kernel's threads (`rest_init` in init/main.c). They have this root now;
-    // from here on they are apart, or no other mount namespace could be entered.
+    // PID 1 shares root and working directory with the kernel's threads (`rest_init` in
+    // init/main.c). They have this root now; from here on they are apart, or no other mount
+    // namespace could be entered.
     Ok(unshare(CloneFlags::CLONE_FS)?)
 }
 
@@ -62,8 +64,8 @@ fn replace_by_link(path: &str, target: &str) -> io::Result<()> {
     std::os::unix::fs::symlink(target, path)
 }
 
-/// The device of our port. Where virtio is a module its ports appear some time after the load: the kernel tells each
-/// change of /dev through inotify.
+/// The device of our port. Where virtio is a module its ports appear some time after the load: the
+/// kernel tells each change of /dev through inotify.
 fn open_port() -> Result<File, BootError> {
     use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
     let watch = step("inotify", Inotify::init(InitFlags::IN_CLOEXEC).map_err(io::Error::from))?;

@@ -62,7 +62,8 @@ impl Criu {
     }
 }
 
-/// The visible mounts of block filesystems: criu takes them from outside, as container engines have it do.
+/// The visible mounts of block filesystems: criu takes them from outside, as container engines have
+/// it do.
 fn externals(trial: &Trial<'_>) -> io::Result<Vec<External>> {
     let mounts = outside::look_at_mounts(trial.child.pid())?;
     let mut externals = Vec::new();
@@ -81,7 +82,8 @@ fn externals(trial: &Trial<'_>) -> io::Result<Vec<External>> {
     Ok(externals)
 }
 
-/// Mounts the disks that visible mounts need, in the agent's namespace, for the time of the restore.
+/// Mounts the disks that visible mounts need, in the agent's namespace, for the time of the
+/// restore.
 fn stage(trial: &Trial<'_>, externals: &[External]) -> io::Result<Vec<PathBuf>> {
     let mut staged = Vec::new();
     for (number, disk) in trial.disks.iter().enumerate() {

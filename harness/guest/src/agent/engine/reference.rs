@@ -1,7 +1,7 @@
-//! The reference engine as the agent leads it. The capture runs in a process of its own, which enters the namespace of the
-//! process under test and may hang or crash without harm; the restore runs in the fresh executor itself. Between the two
-//! the old process is really gone, and with it every detached mount: the agent keeps the image, as text, and the
-//! mount namespace.
+//! The reference engine as the agent leads it. The capture runs in a process of its own, which
+//! enters the namespace of the process under test and may hang or crash without harm; the restore
+//! runs in the fresh executor itself. Between the two the old process is really gone, and with it
+//! every detached mount: the agent keeps the image, as text, and the mount namespace.
 //!
 //! - [`caller`]: the same for a caller who names every path relatively
 
@@ -32,7 +32,8 @@ use crate::reference::image::{Image, MountImage};
 use crate::reference::{capture, restore};
 use crate::sys;
 
-/// A mapping's address may be taken in the new process by something of its own, by chance: then another one is tried.
+/// A mapping's address may be taken in the new process by something of its own, by chance: then
+/// another one is tried.
 const RESTORE_ATTEMPTS: usize = 3;
 
 /// What it keeps.

@@ -1,9 +1,10 @@
-//! Through which directory entry a file is open. The kernel knows: an open file holds the entry, not just the inode, but
-//! it does not show it for a file on a detached mount. An event does: whoever watches the file (or its directory) is told
-//! the directory and the name when the file is opened once more through its magic link. This holds for removed entries too.
+//! Through which directory entry a file is open. The kernel knows: an open file holds the entry,
+//! not just the inode, but it does not show it for a file on a detached mount. An event does:
+//! whoever watches the file (or its directory) is told the directory and the name when the file is
+//! opened once more through its magic link. This holds for removed entries too.
 //!
-//! fanotify(7) needs file handles and gives the handle of the directory, even of a removed one. inotify(7) needs none, but
-//! a watch on every directory, and so finds only what still has a path.
+//! fanotify(7) needs file handles and gives the handle of the directory, even of a removed one.
+//! inotify(7) needs none, but a watch on every directory, and so finds only what still has a path.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;

@@ -1,8 +1,9 @@
-//! Unix sockets that are connected to one another within the process, and the descriptors in flight in their queues.
+//! Unix sockets that are connected to one another within the process, and the descriptors in flight
+//! in their queues.
 //!
-//! The receiving end is peeked: the queue stays as it is, and for each descriptor in it this process gets one of the same
-//! open file description, from which the file is found as from any other. Who is at the other end the kernel tells
-//! (`unix_diag`); both ends must name each other.
+//! The receiving end is peeked: the queue stays as it is, and for each descriptor in it this
+//! process gets one of the same open file description, from which the file is found as from any
+//! other. Who is at the other end the kernel tells (`unix_diag`); both ends must name each other.
 //!
 //! `MSG_PEEK` with `SO_PEEK_OFF` leaves the queue as it is. Where the kernel cannot name the other
 //! end, the socket is refused. The observer peeks in the same way.
@@ -28,7 +29,8 @@ pub struct Socket {
     pub queue: Vec<Message>,
 }
 
-/// Looks into the queue of an object that is a descriptor of a Unix socket; what is in flight there.
+/// Looks into the queue of an object that is a descriptor of a Unix socket; what is in flight
+/// there.
 pub(super) fn look(proc: BorrowedFd<'_>, pid: i32, captured: &mut CapturedObject) -> io::Result<Vec<CapturedObject>> {
     let Object::Fd(socket) = captured.object else { return Ok(Vec::new()) };
     if captured.status.kind != FileKind::Socket {

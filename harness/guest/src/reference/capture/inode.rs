@@ -1,5 +1,6 @@
-//! Files that have lost the name that they were opened by: those with other names stay where they are and are
-//! found again by handle or by one of those names; those without end with the process and travel in the image.
+//! Files that have lost the name that they were opened by: those with other names stay where they
+//! are and are found again by handle or by one of those names; those without end with the process
+//! and travel in the image.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -68,8 +69,9 @@ impl Capture<'_> {
         Ok(NameImage::Removed { inode, above })
     }
 
-    /// Whether the file was made without a name. The kernel shows such a file as `#INODE`, which may also be the name of
-    /// a file, so the flag that it was opened with decides; or that another descriptor of it has the flag.
+    /// Whether the file was made without a name. The kernel shows such a file as `#INODE`, which
+    /// may also be the name of a file, so the flag that it was opened with decides; or that another
+    /// descriptor of it has the flag.
     fn never_named(&self, captured: &CapturedObject, inode: usize, name: &Bytes) -> bool {
         let flag = was_unnamed(captured);
         let other = || self.image.files.iter().any(|file| file.name == NameImage::Never { inode });
@@ -87,8 +89,8 @@ impl Capture<'_> {
         Ok(self.inode(InodeImage { base, file: captured.status.file, source }))
     }
 
-    /// The directories above a removed one that do not stand in its path now, the nearest first. `path` is from the root of
-    /// the base. What is above a file nobody can see.
+    /// The directories above a removed one that do not stand in its path now, the nearest first.
+    /// `path` is from the root of the base. What is above a file nobody can see.
     fn removed_above(
         &self,
         captured: &CapturedObject,
@@ -200,14 +202,15 @@ fn without_labels(xattrs: Vec<(Bytes, Bytes)>) -> Vec<(Bytes, Bytes)> {
     xattrs.into_iter().filter(|(name, _)| !name.0.starts_with(b"security.selinux")).collect()
 }
 
-/// Whether a removed directory of an overlay is that of a lower layer: one that was made on the overlay has no links left.
+/// Whether a removed directory of an overlay is that of a lower layer: one that was made on the
+/// overlay has no links left.
 fn is_of_lower_layer(status: &FileStatus) -> bool {
     status.kind == FileKind::Directory && status.links > 0
 }
 
-/// Whether a file is not on the device of the directory that it was in. A btrfs subvolume has a device of its own, which goes
-/// with it; in an overlay of several filesystems files have the devices of their layers (`ovl_map_dev_ino` in
-/// fs/overlayfs/inode.c).
+/// Whether a file is not on the device of the directory that it was in. A btrfs subvolume has a
+/// device of its own, which goes with it; in an overlay of several filesystems files have the
+/// devices of their layers (`ovl_map_dev_ino` in fs/overlayfs/inode.c).
 fn is_on_other_device(captured: &CapturedObject, path: &Bytes, private_ns: &PrivateMountNs) -> bool {
     let nearest = || Some(observe::status(nearest(private_ns, path).ok()?.as_fd()).ok()?.file.device);
     nearest().is_some_and(|device| device != captured.status.file.device)
@@ -226,13 +229,14 @@ fn linked(captured: &CapturedObject, private_ns: &PrivateMountNs) -> Result<Inod
     Ok(InodeSource::Linked { handle: None, path: Some(path) })
 }
 
-/// Whether something can be made in the directory of `path`, or in the nearest one above it that is left.
+/// Whether something can be made in the directory of `path`, or in the nearest one above it that is
+/// left.
 fn writable(private_ns: &PrivateMountNs, path: &Bytes) -> io::Result<()> {
     Ok(faccessat(nearest(private_ns, path)?, ".", AccessFlags::W_OK, AtFlags::AT_EACCESS)?)
 }
 
-/// The directory of `path`, or the nearest one above it that is left. What has the name of a directory by now and is none
-/// does not count.
+/// The directory of `path`, or the nearest one above it that is left. What has the name of a
+/// directory by now and is none does not count.
 fn nearest(private_ns: &PrivateMountNs, path: &Bytes) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)

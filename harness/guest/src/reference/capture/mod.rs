@@ -1,7 +1,9 @@
-//! Capture: from a running process to an [`Image`] of its objects, or to refusals that name the objects and the causes.
+//! Capture: from a running process to an [`Image`] of its objects, or to refusals that name the
+//! objects and the causes.
 //!
-//! It looks at the process from outside and leaves it as it is. It must run in the process's mount namespace, in a
-//! process of one thread that may end afterwards: it enters copies of the namespace ([`super::private_mount_ns`]).
+//! It looks at the process from outside and leaves it as it is. It must run in the process's mount
+//! namespace, in a process of one thread that may end afterwards: it enters copies of the namespace
+//! ([`super::private_mount_ns`]).
 //!
 //! - [`object`]: what objects there are
 //! - [`place`]: where a detached mount can be made again
@@ -11,7 +13,8 @@
 //! - `lacks`: what an engine makes of it that has not learnt everything
 //! - [`refusal`]: why something cannot be captured
 //!
-//! The process must not run meanwhile. Here it waits for the agent; who captures others must stop them first.
+//! The process must not run meanwhile. Here it waits for the agent; who captures others must stop
+//! them first.
 
 pub mod entry;
 pub mod flight;
@@ -73,8 +76,8 @@ pub(super) struct Capture<'a> {
     watch: OnceCell<Option<EntryWatch>>,
 }
 
-/// Captures the process `pid`. `proc` is a procfs in which it and this process are; `hidden` are descriptors that are
-/// not the program's.
+/// Captures the process `pid`. `proc` is a procfs in which it and this process are; `hidden` are
+/// descriptors that are not the program's.
 ///
 /// # Errors
 /// A refusal for every object that cannot be captured; or what makes any capture impossible.
@@ -178,7 +181,8 @@ impl Capture<'_> {
         let detached = match self.mount_of(group) {
             Ok(detached) => detached,
             Err(cause) => {
-                // The cause is the mount's: every object on it has it, and the first one reports it in full.
+                // The cause is the mount's: every object on it has it, and the first one reports it
+                // in full.
                 let again = |_| Refusal { label: String::new(), link: Bytes::default(), cause: Cause::NoVisibleMount };
                 let mut rest: Vec<Refusal> = group[1..].iter().map(again).collect();
                 for (captured, refusal) in group[1..].iter().zip(&mut rest) {
@@ -260,8 +264,8 @@ impl Capture<'_> {
         Ok(self.file(captured, path, name))
     }
 
-    /// A file that stands under a name which ends in " (deleted)" may still be a removed one with a shorter name and
-    /// this one left: the directory entry tells.
+    /// A file that stands under a name which ends in " (deleted)" may still be a removed one with a
+    /// shorter name and this one left: the directory entry tells.
     fn is_under(
         &self,
         captured: &CapturedObject,
@@ -316,15 +320,16 @@ impl Capture<'_> {
         let private_ns = self.private_ns(base)?;
         let unstripped = join(&prefix, &stands_there(&captured.link)?);
         if is_at(&private_ns, &unstripped, captured) {
-            // It is there under its whole name, out of sight below something that is mounted over that.
+            // It is there under its whole name, out of sight below something that is mounted over
+            // that.
             return Err(Cause::Covered);
         }
         let name = self.removed(captured, base, &below_base, &private_ns)?;
         Ok(self.file(captured, path, name))
     }
 
-    /// Whether the nearest directory above a path that is there is on this mount: whether a name that is put back
-    /// under that path can be reached on it.
+    /// Whether the nearest directory above a path that is there is on this mount: whether a name
+    /// that is put back under that path can be reached on it.
     fn is_bare(&self, path: &Bytes, mount: u64) -> bool {
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
         let mut directory = split(path).0;

@@ -1,4 +1,5 @@
-//! The objects of a process as they are found: each with an `O_PATH` descriptor, its link text and its mount.
+//! The objects of a process as they are found: each with an `O_PATH` descriptor, its link text and
+//! its mount.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -55,8 +56,9 @@ pub struct Range {
     pub offset: i64,
 }
 
-/// Descriptors, those in flight behind the socket that they wait in, working directory, root, executable and file mappings of a process, in this order. `hidden` are
-/// descriptors that are not the program's.
+/// Descriptors, those in flight behind the socket that they wait in, working directory, root,
+/// executable and file mappings of a process, in this order. `hidden` are descriptors that are not
+/// the program's.
 ///
 /// # Errors
 /// What makes any look impossible, with the object that it failed for.

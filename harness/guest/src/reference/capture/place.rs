@@ -1,10 +1,12 @@
-//! Where a detached mount can be made again: the visible mount of its superblock, its root on that, its attributes.
+//! Where a detached mount can be made again: the visible mount of its superblock, its root on that,
+//! its attributes.
 //!
-//! A kernel that has it tells by `statmount(STATMOUNT_BY_FD)` (7.0). Otherwise: the superblock is that of the mounts with the
-//! file's device number, or, where files have others (btrfs subvolumes, overlayfs), the one on which the file itself
-//! turns up. The root is found from a directory by going up to where `..` stays; from a file by the directory entry
-//! that it is open through, and as many steps up as its link text has. What these ways lead to is compared with the
-//! object. Nothing is taken on the strength of a path alone.
+//! A kernel that has it tells by `statmount(STATMOUNT_BY_FD)` (7.0). Otherwise: the superblock is
+//! that of the mounts with the file's device number, or, where files have others (btrfs subvolumes,
+//! overlayfs), the one on which the file itself turns up. The root is found from a directory by
+//! going up to where `..` stays; from a file by the directory entry that it is open through, and as
+//! many steps up as its link text has. What these ways lead to is compared with the object. Nothing
+//! is taken on the strength of a path alone.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -99,7 +101,8 @@ impl Capture<'_> {
         Err(cause.unwrap_or(Cause::RootNotReachable))
     }
 
-    /// From the entry of a file as many steps up as its path has; without an entry by the only name that fits.
+    /// From the entry of a file as many steps up as its path has; without an entry by the only name
+    /// that fits.
     fn root_of_file(&self, captured: &CapturedObject, private_ns: &PrivateMountNs) -> Result<Bytes, Cause> {
         let entry = entry::entry_of(self.watch(), self.proc, captured, private_ns)
             .map_err(Cause::of("finding its directory entry"))?;
@@ -118,7 +121,8 @@ impl Capture<'_> {
     }
 }
 
-/// The more telling of two causes: that it is nowhere says less than why it is not where it was looked for.
+/// The more telling of two causes: that it is nowhere says less than why it is not where it was
+/// looked for.
 fn worse(one: Cause, other: Cause) -> Cause {
     if matches!(other, Cause::NoVisibleMount) { one } else { other }
 }
@@ -127,7 +131,8 @@ fn is_read_only(mount: &Mount) -> bool {
     mount.super_options.0.split(|&byte| byte == b',').any(|option| option == b"ro")
 }
 
-/// The attributes as fstatfs(2) shows them. A read-only superblock hides whether the mount was read-only too.
+/// The attributes as fstatfs(2) shows them. A read-only superblock hides whether the mount was
+/// read-only too.
 fn attributes_of(captured: &CapturedObject, read_only_superblock: bool) -> u64 {
     let flags = if read_only_superblock { captured.mount_flags & !ST_RDONLY } else { captured.mount_flags };
     let named: u64 = ATTRIBUTES.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, attribute)| attribute).sum();
@@ -155,8 +160,8 @@ fn identity(fd: &OwnedFd) -> Result<FileId, Cause> {
     Ok(observe::status(fd.as_fd()).map_err(Cause::of("fstat"))?.file)
 }
 
-/// From the directory itself up to where `..` stays: that is the root of its mount. The same directory is then
-/// looked for on the bare mount.
+/// From the directory itself up to where `..` stays: that is the root of its mount. The same
+/// directory is then looked for on the bare mount.
 fn root_of_directory(captured: &CapturedObject, private_ns: &PrivateMountNs) -> Result<Bytes, Cause> {
     let mut root = captured.fd.try_clone().map_err(Cause::of("dup"))?;
     loop {
@@ -197,8 +202,8 @@ fn reachable(private_ns: &PrivateMountNs, fd: &OwnedFd) -> Result<Bytes, Cause> 
     if identity(&found)? == identity(fd)? { Ok(path) } else { Err(Cause::RootNotReachable) }
 }
 
-/// Whether an entry may be that of the object: the file is under the name, or the name is gone and the directory is on
-/// the file's device.
+/// Whether an entry may be that of the object: the file is under the name, or the name is gone and
+/// the directory is on the file's device.
 fn belongs(captured: &CapturedObject, directory: &OwnedFd, name: &Bytes) -> bool {
     let found = look_at(directory.as_fd(), name).and_then(|fd| observe::status(fd.as_fd()));
     if found.is_ok_and(|found| found.file == captured.status.file) {
@@ -210,8 +215,8 @@ fn belongs(captured: &CapturedObject, directory: &OwnedFd, name: &Bytes) -> bool
         || device.is_ok_and(|device| device == captured.status.file.device))
 }
 
-/// For what cannot be opened: all names of the file on the bare mount that end in its link text. One is proof, provided
-/// that no name of it is out of sight.
+/// For what cannot be opened: all names of the file on the bare mount that end in its link text.
+/// One is proof, provided that no name of it is out of sight.
 fn root_by_name(captured: &CapturedObject, private_ns: &PrivateMountNs) -> Result<Bytes, Cause> {
     let path = without_slash(&captured.link);
     let names = entry::names_of(private_ns, captured.status.file).map_err(Cause::of("looking for the file"))?;

@@ -1,4 +1,5 @@
-//! What objects have besides a file: flags, position, locks, the bytes in a pipe, memory, and what they share.
+//! What objects have besides a file: flags, position, locks, the bytes in a pipe, memory, and what
+//! they share.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -97,7 +98,8 @@ impl Capture<'_> {
             Some(Fault::MergedDescriptions) => return Ok(self.image.descriptions[description].file == file),
             _ => {}
         }
-        // One description is of one file; to ask the kernel about each pair takes long where there are many.
+        // One description is of one file; to ask the kernel about each pair takes long where there
+        // are many.
         if self.image.descriptions[description].file != file {
             return Ok(false);
         }
@@ -114,7 +116,8 @@ impl Capture<'_> {
         Ok(MappingImage { start, length, protection, shared, offset, file, memory })
     }
 
-    /// The memory of a private mapping as far as the file reaches, where the process has written to it.
+    /// The memory of a private mapping as far as the file reaches, where the process has written to
+    /// it.
     fn changed_memory(&self, captured: &CapturedObject, range: &Range) -> io::Result<Option<Bytes>> {
         let rest = captured.status.size.saturating_sub(range.offset.cast_unsigned()).min(range.length);
         let length = usize::try_from(rest).map_err(io::Error::other)?;

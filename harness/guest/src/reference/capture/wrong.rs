@@ -52,7 +52,8 @@ fn below_root(mount: &DetachedMount, name: &Bytes) -> Option<Bytes> {
     below(&slash(&mount.root), &slash(name))
 }
 
-/// A file with the same inode number in another subvolume; in a snapshot of it, or of which it is one, or in neither.
+/// A file with the same inode number in another subvolume; in a snapshot of it, or of which it is
+/// one, or in neither.
 fn twin(
     captured: &CapturedObject,
     mount: &DetachedMount,
@@ -103,8 +104,9 @@ pub(super) fn place(
 
 /// Every file is given the mode that it has, which moves the time of its change.
 ///
-/// Not before the clock that is read for that time has moved (`ktime_get_coarse_real_ts64`): what was changed in the
-/// same tick has the same time, on a filesystem without finer ones (ramfs), and then nothing has happened.
+/// Not before the clock that is read for that time has moved (`ktime_get_coarse_real_ts64`): what
+/// was changed in the same tick has the same time, on a filesystem without finer ones (ramfs), and
+/// then nothing has happened.
 pub(super) fn touch(proc: BorrowedFd<'_>, objects: &[CapturedObject]) {
     let now = || clock_gettime(ClockId::CLOCK_REALTIME_COARSE).ok();
     let start = now();

@@ -1,4 +1,5 @@
-//! Sockets and what is in flight in them: pairs are made anew and every message is sent again, over the other end.
+//! Sockets and what is in flight in them: pairs are made anew and every message is sent again, over
+//! the other end.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};

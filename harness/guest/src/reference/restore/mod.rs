@@ -1,4 +1,5 @@
-//! Restore: from an image to the same objects in this process, which must be a fresh one in the kept mount namespace.
+//! Restore: from an image to the same objects in this process, which must be a fresh one in the
+//! kept mount namespace.
 //!
 //! - [`mounts`]: detached mounts are made again, visible ones found
 //! - `names`: names that are gone are put back for the moment of the open
@@ -7,9 +8,9 @@
 //! - `inode`: files that ended with the process are made again
 //! - `lacks`: what an engine fails at that has not learnt everything
 //!
-//! The order is: mounts, files (each for everything that has it), then descriptors get their numbers, mappings their
-//! addresses, locks are taken, and last of all root and working directory change. Everything that is opened on the way
-//! stands at high numbers and is closed at the end.
+//! The order is: mounts, files (each for everything that has it), then descriptors get their
+//! numbers, mappings their addresses, locks are taken, and last of all root and working directory
+//! change. Everything that is opened on the way stands at high numbers and is closed at the end.
 
 mod flight;
 mod inode;
@@ -75,7 +76,8 @@ pub(super) struct Opened {
 /// Gives this process the objects of the image.
 ///
 /// # Errors
-/// The first thing that could not be done. The process is of no use then, but nothing is left behind on filesystems.
+/// The first thing that could not be done. The process is of no use then, but nothing is left
+/// behind on filesystems.
 pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
     let limit = MoreDescriptors::allow().map_err(at("the limit of descriptors"))?;
     let proc = own_proc().and_then(set_apart).map_err(at("a procfs"))?;
@@ -112,7 +114,8 @@ pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
     wrong::process(options.fault).map_err(at("a mistake"))
 }
 
-/// A higher limit of open descriptors, as long as it lives: the mounts of many programs are open all at once.
+/// A higher limit of open descriptors, as long as it lives: the mounts of many programs are open
+/// all at once.
 struct MoreDescriptors(u64, u64);
 
 impl MoreDescriptors {
@@ -155,7 +158,8 @@ fn number(image: &Image, options: Options, descriptions: Vec<Option<OwnedFd>>) -
     Ok(())
 }
 
-/// The locks that go when the process closes any descriptor of the file (fcntl(2)): all of ours are closed by now.
+/// The locks that go when the process closes any descriptor of the file (fcntl(2)): all of ours are
+/// closed by now.
 fn lock(image: &Image, options: Options) -> Result<(), Failure> {
     if options.fault == Some(Fault::LockLost) {
         return Ok(());
@@ -174,7 +178,8 @@ fn lock(image: &Image, options: Options) -> Result<(), Failure> {
 }
 
 fn give_number(fd: BorrowedFd<'_>, number: RawFd, cloexec: bool) -> io::Result<()> {
-    // SAFETY: the number is none of ours, which are higher, and none that is in use: the process is fresh.
+    // SAFETY: the number is none of ours, which are higher, and none that is in use: the process is
+    // fresh.
     let given = unsafe { dup2_raw(fd, number) }?;
     let flags = if cloexec { nix::fcntl::FdFlag::FD_CLOEXEC } else { nix::fcntl::FdFlag::empty() };
     fcntl(&given, FcntlArg::F_SETFD(flags))?;

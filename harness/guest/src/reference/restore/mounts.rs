@@ -1,5 +1,6 @@
-//! The mounts that files are opened on. Visible ones are there; detached ones are made again, in one of two ways that
-//! must lead to the same: by open_tree(2), never attached anywhere, or by a bind that is lazily unmounted.
+//! The mounts that files are opened on. Visible ones are there; detached ones are made again, in
+//! one of two ways that must lead to the same: by open_tree(2), never attached anywhere, or by a
+//! bind that is lazily unmounted.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -36,7 +37,8 @@ const FLAGS: &[(u64, libc::c_ulong)] = &[
     (0x20_0000, 256),
 ];
 
-/// Where the files of one mount are opened: a directory (or the one file) and a path in front of theirs.
+/// Where the files of one mount are opened: a directory (or the one file) and a path in front of
+/// theirs.
 #[derive(Debug)]
 pub(super) struct Opener {
     /// `O_PATH`.
@@ -61,7 +63,8 @@ pub(super) struct RestoreContext<'a> {
     pub(super) table: Table,
     private_namespaces: PrivateMountNsCache,
     openers: Vec<Option<Opener>>,
-    /// For each visible mount that names are put back through: its root, writable, with nothing on it.
+    /// For each visible mount that names are put back through: its root, writable, with nothing on
+    /// it.
     writable_roots: BTreeMap<u64, OwnedFd>,
 }
 
@@ -132,7 +135,8 @@ impl<'a> RestoreContext<'a> {
         Ok(Opener { root, prefix: wrong::prefix(&mount, right), path })
     }
 
-    /// A mount of a file with something open that `O_NOFOLLOW` forbids to open through a magic link.
+    /// A mount of a file with something open that `O_NOFOLLOW` forbids to open through a magic
+    /// link.
     fn needs_path(&self, index: usize) -> bool {
         let is_root = |file: &FileImage| {
             let directory = matches!(file.name, NameImage::Live { kind: FileKind::Directory, .. });

@@ -1,11 +1,12 @@
-//! Names that are gone. An object that was opened by a name which was removed since shows that name and `(deleted)`. To
-//! get it back the name must stand in its directory at the moment of the open and be removed afterwards. So: for the moment, missing
-//! directories are made, whoever took the name steps aside, the inode gets the name (a link, where it has other
-//! names; else it is made from its contents), everything that has it is opened, and all of this is undone, with the
-//! times of the directories.
+//! Names that are gone. An object that was opened by a name which was removed since shows that name
+//! and `(deleted)`. To get it back the name must stand in its directory at the moment of the open
+//! and be removed afterwards. So: for the moment, missing directories are made, whoever took the
+//! name steps aside, the inode gets the name (a link, where it has other names; else it is made
+//! from its contents), everything that has it is opened, and all of this is undone, with the times
+//! of the directories.
 //!
-//! What is below a removed directory is opened while that stands: they are a tree ([`Node`]), which is walked from the top.
-//! Two of one name come one after the other, each with its own below it.
+//! What is below a removed directory is opened while that stands: they are a tree ([`Node`]), which
+//! is walked from the top. Two of one name come one after the other, each with its own below it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,7 +38,8 @@ struct Node {
     files: Vec<usize>,
     /// Files that are made in this directory without a name, and their inodes.
     unnamed: Vec<(usize, usize)>,
-    /// By name and by which of several that had it; none for the directory that has it now, or any where there is none.
+    /// By name and by which of several that had it; none for the directory that has it now, or any
+    /// where there is none.
     below: BTreeMap<(Bytes, Option<FileId>), Node>,
 }
 
@@ -141,7 +143,8 @@ fn opened_unnamed(context: &RestoreContext<'_>, file: usize, inode: usize, opene
         let fd = match &first {
             None => {
                 let mode = Mode::from_bits_truncate(contents.mode);
-                // With O_APPEND a write at an offset goes to the end all the same (pwrite(2)): it is set afterwards.
+                // With O_APPEND a write at an offset goes to the end all the same (pwrite(2)): it
+                // is set afterwards.
                 let without_append = (flags & !OFlag::O_APPEND) | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
                 let made = openat(&opener.root, directory, without_append, mode).map_err(at(&image.object))?;
                 inode::fill(&made, contents).map_err(at(&image.object))?;
@@ -293,8 +296,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Remembers the times of a directory before it is changed. The descriptor is a real one: with it they can be put back
-    /// even when the directory is removed.
+    /// Remembers the times of a directory before it is changed. The descriptor is a real one: with
+    /// it they can be put back even when the directory is removed.
     fn touch(&mut self, dir: &OwnedFd) -> io::Result<()> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let dir = set_apart(openat(dir, ".", flags, Mode::empty())?)?;
@@ -325,7 +328,8 @@ impl Walk<'_> {
         unreachable!("the numbers do not end")
     }
 
-    /// The mistake of a copy for each who opens: what stands under the name is exchanged for another one.
+    /// The mistake of a copy for each who opens: what stands under the name is exchanged for
+    /// another one.
     fn copy(&self, dir: &OwnedFd, name: &Bytes, inode: usize) -> io::Result<()> {
         if let InodeSource::Kept(contents) = &self.context.image.inodes[inode].source {
             unlinkat(dir, name.as_slice(), UnlinkatFlags::NoRemoveDir)?;

@@ -142,7 +142,8 @@ impl RestoreContext<'_> {
     fn fill(&self, purpose: Use, pipe: &OwnedFd) -> io::Result<()> {
         let Use::Description(index) = purpose else { return Ok(()) };
         let description = &self.image.descriptions[index];
-        // Every description of the pipe has captured the same bytes: the first one brings them back.
+        // Every description of the pipe has captured the same bytes: the first one brings them
+        // back.
         let first = self
             .image
             .descriptions
@@ -170,7 +171,8 @@ impl RestoreContext<'_> {
         file(one) == file(other)
     }
 
-    /// A memfd: label, contents, seals. Its descriptions open it through the first one's magic link.
+    /// A memfd: label, contents, seals. Its descriptions open it through the first one's magic
+    /// link.
     pub(super) fn open_memfd(&self, file: usize, opened: &mut Opened) -> Result<(), Failure> {
         let image = &self.image.files[file];
         let NameImage::Memfd { inode, seals } = image.name else { return Ok(()) };
@@ -199,7 +201,8 @@ impl RestoreContext<'_> {
         set_apart(openat(self.proc, magic(fd).as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())?)
     }
 
-    /// Puts an open file where its purpose finds it, at its position: a removed directory may not take one any more.
+    /// Puts an open file where its purpose finds it, at its position: a removed directory may not
+    /// take one any more.
     pub(super) fn keep(&self, opened: &mut Opened, purpose: Use, fd: OwnedFd) -> Result<(), Failure> {
         match purpose {
             Use::Description(index) => {

@@ -22,7 +22,8 @@ use super::{Options, inode};
 use crate::observe;
 use crate::sys::{self, set_apart};
 
-/// A detached mount that is not quite the one of the image. The paths of its files stay; see [`prefix`].
+/// A detached mount that is not quite the one of the image. The paths of its files stay; see
+/// [`prefix`].
 pub(super) fn mount(options: Options, mount: &DetachedMount) -> DetachedMount {
     let root = match options.fault {
         Some(Fault::SuperblockRoot) => Bytes::default(),
@@ -38,7 +39,8 @@ pub(super) fn prefix(wrong: &DetachedMount, right: &DetachedMount) -> Bytes {
     rest.strip_prefix(b"/").unwrap_or(rest).into()
 }
 
-/// A visible mount on which a file of a detached one is found too: `any` one, or another bind of the same directory.
+/// A visible mount on which a file of a detached one is found too: `any` one, or another bind of
+/// the same directory.
 pub(super) fn attached(
     context: &RestoreContext<'_>,
     mount: &DetachedMount,
@@ -105,7 +107,8 @@ fn submount<'a>(context: &'a RestoreContext<'_>, base: &Mount) -> Option<&'a Mou
     context.table.all().iter().find(|child| child.parent == base.id)
 }
 
-/// A clone of what is visible, with all that is mounted on it; none where something hides the mount.
+/// A clone of what is visible, with all that is mounted on it; none where something hides the
+/// mount.
 pub(super) fn with_submounts(context: &RestoreContext<'_>, mount: &DetachedMount) -> io::Result<Option<OwnedFd>> {
     let Some(base) = context.table.get(mount.base) else { return Ok(None) };
     let root = look_at(context.proc, &base.mount_point).and_then(|dir| look_at(dir.as_fd(), &mount.root));
@@ -117,7 +120,8 @@ pub(super) fn with_submounts(context: &RestoreContext<'_>, mount: &DetachedMount
     }
 }
 
-/// What happens to the one who took a deleted file's name, while it is out of the way under the name `aside`.
+/// What happens to the one who took a deleted file's name, while it is out of the way under the
+/// name `aside`.
 pub(super) fn aside(context: &RestoreContext<'_>, base: u64, dir: BorrowedFd<'_>, aside: &Bytes) -> io::Result<()> {
     let name = aside.as_slice();
     let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
@@ -178,8 +182,9 @@ pub(super) fn process(fault: Option<Fault>) -> io::Result<()> {
     Ok(())
 }
 
-/// A bind that is made in a copy of the namespace whose mounts were not made private: the peer of a shared mount, which
-/// stands in the namespace itself, gets it too, and keeps it when the copy ends.
+/// A bind that is made in a copy of the namespace whose mounts were not made private: the peer of a
+/// shared mount, which stands in the namespace itself, gets it too, and keeps it when the copy
+/// ends.
 fn leak(context: &RestoreContext<'_>, mount: &DetachedMount) -> io::Result<()> {
     let none = None::<&CStr>;
     let Some(base) = context.table.get(mount.base) else { return Ok(()) };

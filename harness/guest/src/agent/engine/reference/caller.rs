@@ -1,5 +1,5 @@
-//! The reference engine for a caller who names every path relatively: it leaves what criu is asked to leave, and starts the
-//! hook.
+//! The reference engine for a caller who names every path relatively: it leaves what criu is asked
+//! to leave, and starts the hook.
 
 use std::fs;
 use std::io;
