@@ -1,5 +1,5 @@
-//! `generate`: completions for shells and man pages, from the same description as `--help`; seeds
-//! of the fuzz targets.
+//! `generate`: completions for shells, man pages and a settings file, from the same description as
+//! `--help`; seeds of the fuzz targets.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,13 @@ use clap_complete::Shell;
 use super::Cli;
 use crate::exit;
 
-/// Write completions for a shell, man pages, or what the fuzz targets begin with.
+/// Write completions for a shell, man pages, a settings file, or what the fuzz targets begin with.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   zdtm-detached generate completions bash > ~/.local/share/bash-completion/completions/zdtm-detached
   zdtm-detached generate man --to ~/.local/share/man/man1
+  zdtm-detached generate config > zdtm-detached.toml
   zdtm-detached generate seeds --to fuzz")]
 pub struct GenerateArgs {
     #[command(subcommand)]
@@ -36,6 +37,8 @@ enum What {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+    /// A settings file, zdtm-detached.toml, with every key, commented out; on standard output
+    Config,
     /// Seeds and dictionaries of the fuzz targets (docs/FUZZING.md), into the folders seeds/ and
     /// dictionaries/
     Seeds {
@@ -62,6 +65,7 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
             clap_mangen::Man::new(command).render(&mut io::stdout()).context("writing the page to standard output")?;
         }
         What::Man { to: Some(folder) } => pages(command, folder)?,
+        What::Config => print!("{}", super::settings::template(&command)),
         What::Seeds { to } => seeds(to)?,
     }
     Ok(exit::AS_EXPECTED)

@@ -39,7 +39,36 @@ const PREFIX: &str = "ZDTM_DETACHED_";
 /// Keys that choose nothing that is executed on this machine. Every other one says where programs
 /// of this machine come from (QEMU, the images' packages, the keys they are signed with, the
 /// sources of the agent), or may do so until it is listed here.
-const HARMLESS: [&str; 8] = ["accel", "backend", "cold", "jobs", "kernel", "shard", "subject", "timeout-scale"];
+///
+/// Each with an example.
+const HARMLESS: [(&str, &str); 8] = [
+    ("accel", "\"auto\""),
+    ("backend", "\"vm\""),
+    ("cold", "false"),
+    ("jobs", "2"),
+    ("kernel", "[\"6.12\", \"7.3\"]"),
+    ("shard", "\"1/4\""),
+    ("subject", "\"debian:sid\""),
+    ("timeout-scale", "1.5"),
+];
+
+fn is_harmless(key: &str) -> bool {
+    HARMLESS.iter().any(|(known, _)| *known == key)
+}
+
+/// A file to start from: every key with what it is for and an example, all of it commented out.
+pub fn template(line: &Command) -> String {
+    let known = keys(line);
+    let mut out = format!(
+        "# {FILE}: what you would otherwise type every time. Flags and the environment come before it.\n# It chooses \
+         nothing that is executed on this machine outside VMs. Take the `#` away from a key to set it.\n"
+    );
+    for (key, example) in HARMLESS {
+        let help = known[key].iter().find_map(Arg::get_help).map(ToString::to_string).unwrap_or_default();
+        out += &format!("\n# {help}\n# {key} = {example}\n");
+    }
+    out
+}
 
 /// The file that is read: that of the working directory, else that of the source tree.
 pub fn file() -> Option<PathBuf> {
@@ -80,7 +109,7 @@ fn with(line: Command, text: &str, file: &Path) -> Result<Command, Usage> {
             let known = words(known.keys().map(String::as_str));
             return Err(refuse((key.span(), format!("unknown key {:?}; known are {known}", key.get_ref()))));
         };
-        if !HARMLESS.contains(&&**key.get_ref()) {
+        if !is_harmless(key.get_ref()) {
             return Err(refuse((key.span(), not_from_a_file(key.get_ref(), key.get_ref(), "decides what"))));
         }
         let values = values(flags, value.get_ref()).map_err(|what| refuse((value.span(), what)))?;
@@ -215,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn every_key_of_the_template_can_be_set_to_its_example() {
+        let template = template(&Cli::command());
+        let examples = template.lines().filter(|line| line.starts_with("# ") && line.contains(" = "));
+        let text: String = examples.map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+        assert_eq!(text.lines().count(), HARMLESS.len(), "{template}");
+        line(&text).unwrap();
+        assert!(template.lines().all(|line| line.is_empty() || line.starts_with('#')), "{template}");
+    }
+
+    #[test]
     fn the_file_stands_behind_flags() {
         let text = "kernel = [\"6.12\", \"7.3\"]\nsubject = 'reference'\njobs = 3\ncold = true\ntimeout-scale = 2.5\n";
         let args = run(text, &["--kernel", "6.1"]);
@@ -244,7 +283,7 @@ mod tests {
             zdtm-detached.toml:1:11: subject "path:./evil" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
             zdtm-detached.toml:1:11: subject "git:.@HEAD" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
         "#]].assert_eq(&(describe.join("\n") + "\n"));
-        for key in keys(&Cli::command()).keys().filter(|key| !HARMLESS.contains(&key.as_str())) {
+        for key in keys(&Cli::command()).keys().filter(|key| !is_harmless(key)) {
             let describe = line(&format!("{key} = 'x'")).expect_err(key);
             assert!(
                 describe.starts_with(&format!("zdtm-detached.toml:1:1: {key} decides what is executed")),

@@ -1,6 +1,6 @@
 //! System calls that neither std nor nix wraps, and the ioctls of loop devices, btrfs and the
-//! loopback interface. The only unsafe code of this crate. Each function is one call: its errors
-//! are the call's errno.
+//! loopback interface. Each function is one call: its errors are the call's errno. Other modules
+//! have unsafe blocks where they make objects out of raw descriptors or fork.
 
 mod block;
 mod confine;
