@@ -130,6 +130,17 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn files_that_documents_name_exist() {
+    let roots = ["harness/", "scenarios/", "vocabulary/", "fuzz/", "examples/", "vm-images/", "docs/"];
+    for file in files(&[".md"]) {
+        for path in text(&file).split('`').skip(1).step_by(2) {
+            let is_path = roots.iter().any(|root| path.starts_with(root)) && !path.contains(['*', ' ', '{', 'N']);
+            assert!(!is_path || tree().join(path).exists(), "{}: there is no {path}", file.display());
+        }
+    }
+}
+
+#[test]
 fn files_stay_small() {
     for file in files(&[".rs"]) {
         let lines = text(&file).lines().count();

@@ -14,8 +14,8 @@
 //! The same rule covers everything that may come from somebody else: a folder of results, a report,
 //! a corpus. It never decides that something runs on this machine outside a VM. `replay` and
 //! `shrink` of a trial that ran with `--backend host`, or whose subject is built here, need these
-//! words again on the command line (`cmd/one.rs`). The commands that a failure prints have them
-//! (`report/epilogue.rs`).
+//! words again on the command line (`cmd/saved_trial.rs`). The commands that a failure prints have
+//! them (`report/epilogue.rs`).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
