@@ -178,8 +178,8 @@ impl Expectations {
         explained(&defects.collect::<Vec<_>>(), Defect::explains, judgement)
     }
 
-    /// A complaint for each entry that matches no scenario of the whole catalogue: it is stale or
-    /// misspelt.
+    /// A complaint for each pattern that matches no scenario of the whole catalogue, and for each
+    /// entry whose exceptions leave none: it is stale or misspelt.
     pub fn stale<'a>(&self, catalogue: impl IntoIterator<Item = &'a str>) -> Vec<ExpectationsError> {
         let names: Vec<&str> = catalogue.into_iter().collect();
         let scopes = self.entries.iter().map(|entry| (&entry.scope, entry.line));
@@ -190,14 +190,13 @@ impl Expectations {
                 let what = format!("no scenario is called {called}: remove it or correct the name");
                 complaints.push(ExpectationsError::Bad { file: self.file.clone(), line, column: 1, what });
             };
-            if !names.iter().any(|name| scope.names(name)) {
+            let patterns = scope.scenario.iter().chain(&scope.except);
+            let dead: Vec<_> =
+                patterns.filter(|pattern| !names.iter().any(|name| scenarios::pattern::fits(pattern, name))).collect();
+            if dead.is_empty() && !names.iter().any(|name| scope.names(name)) {
                 complain(scope.scenario.join(", "));
             }
-            for pattern in &scope.except {
-                if !names.iter().any(|name| scenarios::pattern::fits(pattern, name)) {
-                    complain(pattern.clone());
-                }
-            }
+            dead.into_iter().for_each(|pattern| complain(pattern.clone()));
         }
         complaints
     }

@@ -144,9 +144,10 @@ fn an_entry_that_names_no_scenario_is_stale() {
         lines.join("\n")
     };
     let expectations = parse(FILE).unwrap();
-    assert_eq!(text(expectations.stale(["links/a", "x/control"])), "");
-    expect!["expectations.toml:2:1: no scenario is called deleted/*@btrfs, links/*: remove it or correct the name"]
-        .assert_eq(&text(expectations.stale(["deleted/x@ext4", "x/control"])));
+    assert_eq!(text(expectations.stale(["deleted/x@btrfs", "links/a", "x/control"])), "");
+    // One pattern of two is enough.
+    expect!["expectations.toml:2:1: no scenario is called deleted/*@btrfs: remove it or correct the name"]
+        .assert_eq(&text(expectations.stale(["deleted/x@ext4", "links/a", "x/control"])));
 }
 
 #[test]
