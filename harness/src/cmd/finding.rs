@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Subcommand};
 use protocol::message::{Flavor, Lifecycle};
 
 use super::plan::KnownFailures;
-use super::run::{self, Chosen, RunArgs};
+use super::run::{self, Chosen, Listener, RunArgs};
 use super::{Usage, saved_trial};
 use crate::exit;
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
 use crate::judge::kind::Severity;
 use crate::judge::{Judgement, Signature, Verdict};
-use crate::report::{Event, Finished, Reporter};
+use crate::report::Finished;
 use crate::subject::Subject;
 
 /// Bug reports: make one of a failed trial, and check that each still holds.
@@ -235,13 +235,6 @@ fn status(results: &[(&Finding, Outcome)], elsewhere: bool) -> u8 {
     }
 }
 
-/// The arguments of `run`, as typed.
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    run: RunArgs,
-}
-
 /// Runs them, those that differ in nothing but the program together.
 fn check<'a>(
     tree: &Path,
@@ -266,9 +259,9 @@ fn check<'a>(
     let mut finished = BTreeMap::new();
     for ((subject, kernel, flavor, lifecycle), group) in groups {
         eprintln!("{} of {}: {subject}, kernel {kernel}, {}, {lifecycle}", group.len(), wanted.len(), flavor.word());
-        let words = ["run", "--subject", subject, "--kernel", kernel, "--flavor", flavor.word(), "--lifecycle"];
+        let words = ["--subject", subject, "--kernel", kernel, "--flavor", flavor.word(), "--lifecycle"];
         let words = words.into_iter().chain([lifecycle.word(), "--retries", "0"]);
-        let mut args = Line::try_parse_from(words).map_err(|error| Usage(error.to_string()))?.run;
+        let mut args = RunArgs::typed(words)?;
         args.expectations = KnownFailures::None;
         args.machines.store.tree = Some(tree.to_owned());
         args.keep = folder.path().to_owned();
@@ -290,17 +283,4 @@ fn check<'a>(
         (*finding, Outcome::of(finding, finished.get(&name)))
     };
     Ok(wanted.iter().map(outcome).collect())
-}
-
-/// Hears what became of the trials.
-struct Listener(Sender<Finished>);
-
-impl Reporter for Listener {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        if let Event::TrialFinished(finished) = event {
-            // The receiver lives as long as the run.
-            let _ = self.0.send((**finished).clone());
-        }
-        Ok(())
-    }
 }

@@ -1,17 +1,16 @@
 //! `matrix`: the catalogue with everything that README offers, so that each offer has a green run.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::{Args, Parser};
+use clap::Args;
 
 use super::Usage;
-use super::run::{self, RunArgs};
+use super::run::{self, Listener, RunArgs};
 use crate::judge::Tally;
-use crate::report::{Event, Reporter};
+use crate::report::Finished;
 
 /// What README offers: subject, kernel, flavor, lifecycle.
 const ROWS: &[[&str; 4]] = &[
@@ -63,13 +62,6 @@ pub struct MatrixArgs {
     pub jobs: Option<usize>,
 }
 
-/// The arguments of `run`, as typed.
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    run: RunArgs,
-}
-
 /// Runs the rows; the exit status.
 ///
 /// # Errors
@@ -95,7 +87,7 @@ pub fn run(args: &MatrixArgs) -> anyhow::Result<u8> {
             // A row that was broken off says nothing.
             break;
         }
-        let ends: Vec<End> = receiver.try_iter().collect();
+        let ends: Vec<Finished> = receiver.try_iter().collect();
         lines.push(line(row, &ends, status, start.elapsed().as_secs()));
         if let Some(file) = &args.write {
             let old = std::fs::read_to_string(file).unwrap_or_default();
@@ -107,42 +99,23 @@ pub fn run(args: &MatrixArgs) -> anyhow::Result<u8> {
 }
 
 /// One row.
-fn one(args: &MatrixArgs, row: &[&str; 4], sender: Sender<End>) -> anyhow::Result<u8> {
+fn one(args: &MatrixArgs, row: &[&str; 4], sender: Sender<Finished>) -> anyhow::Result<u8> {
     let [subject, kernel, flavor, lifecycle] = row;
     let mut words =
-        vec!["run", "--subject", subject, "--kernel", kernel, "--flavor", flavor, "--lifecycle", lifecycle, "--quiet"];
+        vec!["--subject", subject, "--kernel", kernel, "--flavor", flavor, "--lifecycle", lifecycle, "--quiet"];
     if *subject == "reference" {
         words.extend(["--pack", "auto"]);
     }
-    let mut run_args = Line::try_parse_from(words).map_err(|error| Usage(error.to_string()))?.run;
+    let mut run_args = RunArgs::typed(words)?;
     run_args.what.clone_from(&args.what);
     run_args.machines.jobs = args.jobs.or(run_args.machines.jobs);
     run::heard(&run_args, Box::new(Listener(sender)))
 }
 
-/// What is of interest of a trial that is over.
-struct End {
-    verdict: crate::judge::Verdict,
-    criu: Option<String>,
-}
-
-/// Hears what became of the trials.
-struct Listener(Sender<End>);
-
-impl Reporter for Listener {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        if let Event::TrialFinished(finished) = event {
-            // The receiver lives as long as the run.
-            let _ = self.0.send(End { verdict: finished.judgement.verdict, criu: finished.criu.clone() });
-        }
-        Ok(())
-    }
-}
-
 /// The row's line in the table.
-fn line(row: &[&str; 4], ends: &[End], status: u8, seconds: u64) -> String {
+fn line(row: &[&str; 4], ends: &[Finished], status: u8, seconds: u64) -> String {
     let mut tally = Tally::default();
-    ends.iter().for_each(|end| tally.add(end.verdict));
+    ends.iter().for_each(|end| tally.add(end.judgement.verdict));
     let criu = ends.iter().find_map(|end| end.criu.clone()).unwrap_or_else(|| "-".to_owned());
     let end = if status == 0 { "as expected".to_owned() } else { format!("**status {status}**") };
     let counts = ["pass", "xfail"].map(|word| tally.of(word).to_string()).join(" | ");
@@ -174,11 +147,13 @@ fn document(old: &str, lines: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::Verdict;
+    use crate::judge::{Judgement, Verdict};
+    use crate::report::tests::run::finished;
 
     #[test]
     fn rows_that_were_not_run_keep_their_line() {
-        let ends = || vec![End { verdict: Verdict::Pass, criu: Some("4.1.1".into()) }];
+        let passed = Finished { criu: Some("4.1.1".into()), ..finished("a/b", Judgement::plain(Verdict::Pass, "")) };
+        let ends = || vec![passed.clone()];
         let old = document("", &[line(&ROWS[1], &ends(), 0, 7), line(&ROWS[0], &[], 3, 1)]);
         let new = document(&old, &[line(&ROWS[0], &ends(), 0, 9)]);
         let table: Vec<&str> = new.lines().skip(7).collect();
@@ -191,8 +166,8 @@ mod tests {
     #[test]
     fn every_row_is_understood() {
         for [subject, kernel, flavor, lifecycle] in ROWS {
-            let words = ["run", "--subject", subject, "--kernel", kernel, "--flavor", flavor, "--lifecycle", lifecycle];
-            assert!(Line::try_parse_from(words).is_ok(), "{words:?}");
+            let words = ["--subject", subject, "--kernel", kernel, "--flavor", flavor, "--lifecycle", lifecycle];
+            assert!(RunArgs::typed(words).is_ok(), "{words:?}");
         }
     }
 }

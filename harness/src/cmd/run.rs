@@ -2,17 +2,19 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, Parser};
 use protocol::message::DetachMethod;
 use scenarios::Scenario;
 
+use super::Usage;
 use super::machines::MachineArgs;
 use super::output::OutputArgs;
 use super::plan::{self, Axes, KnownFailures};
@@ -27,7 +29,7 @@ use crate::judge::{Expectations, Judgement, Trial};
 use crate::machine::MachineSpec;
 use crate::report::notices::say;
 use crate::report::terminal::{Detail, Look, Terminal};
-use crate::report::{Event, Reporter, SharedAxes};
+use crate::report::{Event, Finished, Reporter, SharedAxes};
 use crate::run::confirm::Wanted;
 use crate::run::order::teaching_first;
 use crate::run::{News, Over, Policy, Task, Work};
@@ -148,7 +150,23 @@ pub(super) fn pack(word: &str) -> Result<usize, String> {
     }
 }
 
+/// The arguments of `run`, as typed.
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    run: RunArgs,
+}
+
 impl RunArgs {
+    /// What these words mean behind `run`, for commands that run something themselves.
+    ///
+    /// # Errors
+    /// [`Usage`]: clap's own complaint.
+    pub(super) fn typed<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, Usage> {
+        let line = Line::try_parse_from(["run"].into_iter().chain(words));
+        line.map(|line| line.run).map_err(|error| Usage(error.to_string()))
+    }
+
     pub(super) fn reference_options(&self) -> ReferenceOptions {
         let way = if self.bind_mounts { DetachMethod::Bind } else { DetachMethod::Tree };
         ReferenceOptions { without_statmount: self.without_statmount, way }
@@ -169,6 +187,19 @@ pub fn progress() -> Arc<dyn Progress> {
 /// What keeps any trial from running.
 pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
     if args.watch { super::watch::run(args) } else { once(args) }
+}
+
+/// Sends on what became of each trial.
+pub(super) struct Listener(pub(super) Sender<Finished>);
+
+impl Reporter for Listener {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        if let Event::TrialFinished(finished) = event {
+            // The receiver lives as long as the run.
+            let _ = self.0.send((**finished).clone());
+        }
+        Ok(())
+    }
 }
 
 /// Runs what the command line chooses; the exit status.
@@ -234,7 +265,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
     let mut reporter = RunReporter::new(args, &expectations)?;
     if silent {
         let look = Look { width: 80, colour: false, bar: false, detail: Detail::Failures };
-        reporter.terminal = Terminal::new(Box::new(std::io::sink()), look);
+        reporter.terminal = Terminal::new(Box::new(io::sink()), look);
     }
     if let Some(listener) = listener {
         reporter.reporters.add(listener);

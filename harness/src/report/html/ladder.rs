@@ -8,20 +8,41 @@ use crate::causes::ladder::{CellRecord, Row};
 
 /// The section of a run; nothing where no report says what its programs need.
 pub(super) fn ladder(cells: &[CellRecord]) -> Markup {
+    let what = "How many trials came back, of how many: capability by base.";
+    section("Ladder", what, cells, 1, |row, base| chosen(cell(cells, row, base)))
+}
+
+/// Both ladders of a comparison side by side, base by base; what changed is marked.
+pub(super) fn both(ladders: &Ladders) -> Markup {
+    let (old, new) = (ladders.base.records(), ladders.candidate.records());
+    let what = "How many trials came back with the base | with the candidate: capability by base of the mount.";
+    section("Ladders", what, &new, 2, |row, base| pair(cell(&old, row, base), cell(&new, row, base)))
+}
+
+/// A section with a table of these rows and bases, each base as wide as so many columns.
+fn section(
+    title: &str,
+    what: &str,
+    cells: &[CellRecord],
+    wide: usize,
+    filled: impl Fn(&str, Base) -> Markup,
+) -> Markup {
     let bases = bases(cells);
+    let scope = if wide == 1 { "col" } else { "colgroup" };
+    let columns = (wide > 1).then_some(wide);
     html! {
         @if !cells.is_empty() {
-            section.ladder aria-label="Ladder" {
-                h2 { "Ladder" }
-                p.common { "How many trials came back, of how many: capability by base." }
+            section.ladder aria-label=(title) {
+                h2 { (title) }
+                p.common { (what) }
                 div.scroll { table {
                     thead { tr {
                         th scope="col" { "capability" }
-                        @for base in &bases { th scope="col" title=(base.about()) { (base) } }
+                        @for base in &bases { th scope=(scope) colspan=[columns] title=(base.about()) { (base) } }
                     } }
                     tbody { @for row in rows(cells) { tr {
                         th scope="row" title=(about(row)) { (row) }
-                        @for base in &bases { (chosen(cell(cells, row, *base))) }
+                        @for base in &bases { (filled(row, *base)) }
                     } } }
                 } }
             }
@@ -41,30 +62,6 @@ fn chosen(cell: Option<&CellRecord>) -> Markup {
     html! {
         td.(colour(cell)) data-capability=(capability) data-base=(base) {
             a.choose href=(query) title=(format!("{capability} on {base}: {passed} of {all}")) { (passed) "/" (all) }
-        }
-    }
-}
-
-/// Both ladders of a comparison side by side, base by base; what changed is marked.
-pub(super) fn both(ladders: &Ladders) -> Markup {
-    let (old, new) = (ladders.base.records(), ladders.candidate.records());
-    let bases = bases(&new);
-    html! {
-        @if !new.is_empty() {
-            section.ladder aria-label="Ladders" {
-                h2 { "Ladders" }
-                p.common { "How many trials came back with the base | with the candidate: capability by base of the mount." }
-                div.scroll { table {
-                    thead { tr {
-                        th scope="col" { "capability" }
-                        @for base in &bases { th scope="colgroup" colspan="2" title=(base.about()) { (base) } }
-                    } }
-                    tbody { @for row in rows(&new) { tr {
-                        th scope="row" title=(about(row)) { (row) }
-                        @for base in &bases { (pair(cell(&old, row, *base), cell(&new, row, *base))) }
-                    } } }
-                } }
-            }
         }
     }
 }
