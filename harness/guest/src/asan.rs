@@ -11,7 +11,7 @@ use protocol::message::SANITIZER;
 
 /// Beside such a criu (crate `harness`, module `subject::criu::package`).
 const MARK: &str = "/subject/asan";
-/// What it is told. Leaks are no mistake in a program that ends; a small quarantine fits a small
+/// Its options. A leak is no mistake in a program that ends; a small quarantine fits a small
 /// machine.
 const OPTIONS: (&str, &str) = ("ASAN_OPTIONS", "detect_leaks=0:quarantine_size_mb=16");
 

@@ -200,7 +200,7 @@ impl Outcome {
         match self {
             Self::Shows { .. } => "shows",
             Self::Gone => "gone",
-            Self::Another(_) => "another",
+            Self::Another(_) => "differs",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -218,10 +218,9 @@ fn summary(results: &[(&Finding, Outcome)]) -> String {
     for (_, result) in results {
         *counts.entry(result.word()).or_default() += 1;
     }
-    let words = ["shows", "gone", "another", "unknown"];
-    let counts: Vec<String> =
-        words.iter().filter_map(|word| counts.get(word).map(|count| format!("{count} {word}"))).collect();
-    counts.join(", ")
+    let words = [("shows", "as recorded"), ("gone", "gone"), ("differs", "differ"), ("unknown", "unknown")];
+    let counts = words.iter().filter_map(|(word, text)| counts.get(word).map(|count| format!("{count} {text}")));
+    format!("{} findings: {}", results.len(), counts.collect::<Vec<_>>().join(", "))
 }
 
 /// With another subject or kernel any answer is good.

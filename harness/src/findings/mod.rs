@@ -52,7 +52,7 @@ pub struct Finding {
     pub program: String,
     /// What comes instead of what is expected.
     pub happens: String,
-    /// Where in CRIU, and why; empty where nobody knows.
+    /// Where in CRIU, and why; empty when the cause is not established.
     pub cause: String,
 }
 
@@ -142,7 +142,7 @@ pub enum FindingError {
     },
 }
 
-/// The findings of a source tree, by number; none where there is no folder.
+/// The findings of a source tree, by number; empty when there is no folder.
 ///
 /// # Errors
 /// One cannot be read, or is none.

@@ -142,7 +142,8 @@ impl LifecycleJudge<'_> {
                 Step::ended(FailureKind::Hang, format!("the {did} did not end within {} ms", action.duration_ms))
             }
             (ActionEnd::Killed(signal), _) => {
-                Step::ended(FailureKind::Crash, format!("the {did} was ended by signal {signal}"))
+                let place = bug(action).map_or_else(String::new, |line| format!(": {line}"));
+                Step::ended(FailureKind::Crash, format!("the {did} was ended by signal {signal}{place}"))
             }
             (ActionEnd::Failed(status), did) if did.restores() => Ok(Step::Ended {
                 kind: FailureKind::RestoreFailed,
@@ -325,6 +326,12 @@ fn nothing_after(next: Option<&ActionReport>, judgement: Judgement) -> Result<Ju
 /// failure.
 fn sanitized(action: &ActionReport) -> Option<&str> {
     action.error_lines.first().map(|line| line.trim()).filter(|line| line.starts_with(SANITIZER))
+}
+
+/// Where criu aborted by itself, as its `BUG_ON` (include/common/bug.h) logs it. Without it, two
+/// aborts would be one cause.
+fn bug(action: &ActionReport) -> Option<&str> {
+    action.error_lines.iter().map(|line| line.trim()).find(|line| line.contains("BUG at "))
 }
 
 pub(super) fn first_error(action: &ActionReport, status: i32) -> String {

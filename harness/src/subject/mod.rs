@@ -99,7 +99,7 @@ pub enum UnknownSubject {
     #[error("{0:?}: +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV")]
     Variant(String),
     /// More than one build root.
-    #[error("{0:?}: +build= stands there with two suites; a tree is built in one")]
+    #[error("{0:?}: +build= is given with two suites; a tree is built in one")]
     TwoSuites(String),
     /// Two kinds of instrumentation.
     #[error("{0:?}: +coverage and +asan are two builds; name the subject twice, once with each")]
@@ -285,7 +285,7 @@ mod tests {
             "path:/usr/sbin/criu+asan": +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV
             "debian:sid+build=sid": +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV
             "src:a+build=" is incomplete: write +build=SUITE, as in +build=bookworm
-            "src:a+build=sid+asan+build=trixie": +build= stands there with two suites; a tree is built in one
+            "src:a+build=sid+asan+build=trixie": +build= is given with two suites; a tree is built in one
             "src:a+coverage+patch:b+asan": +coverage and +asan are two builds; name the subject twice, once with each
             "src:a+patch:+asan" is incomplete: write a file behind +patch:
             unknown subject "reference+asan"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD

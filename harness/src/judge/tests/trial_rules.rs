@@ -212,6 +212,11 @@ fn a_refusal_names_the_object_and_does_no_harm() {
         ActionEnd::Killed(6),
         None,
     )])));
+    let mut aborted = action(Action::Dump, ActionEnd::Killed(6), None);
+    let lines = ["Error (criu/a.c:1): one", "Error (criu/mount.c:9): BUG at criu/mount.c:9"];
+    aborted.error_lines = lines.map(str::to_owned).to_vec();
+    expect!["fail(crash): the dump was ended by signal 6: Error (criu/mount.c:9): BUG at criu/mount.c:9 [0]"]
+        .assert_eq(&of(&report(vec![aborted])));
     expect!["fail(hang): the dump did not end within 400 ms [0]"].assert_eq(&of(&report(vec![action(
         Action::Dump,
         ActionEnd::TimedOut,
