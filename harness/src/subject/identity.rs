@@ -14,8 +14,8 @@ pub struct Identity {
     pub subject: String,
     /// The version: what `criu --version` says, or the package's.
     pub criu: String,
-    /// The git revision of sources, with `-dirty` behind it when the folder has changes. Nothing for
-    /// sources that are not in git.
+    /// The git revision of sources, with `-dirty` behind it when the folder has changes. Nothing
+    /// for sources that are not in git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// The patches on top.

@@ -1,4 +1,4 @@
-//! What may stand behind sources: how they are built, and patches on top.
+//! Suffixes of a subject that is built from sources: how it is built, and patches on top.
 //!
 //! A folder may have a `+` in its name, so only the words that are known are taken off, from the
 //! end; what is left is the folder's. Where that is not there, [`meant`] says what may have been
@@ -17,7 +17,7 @@ const COVERAGE: &str = "+coverage";
 const ASAN: &str = "+asan";
 
 /// All of them, for messages.
-pub(super) const FORMS: &str = "+build=SUITE, +coverage, +asan and +patch:FILE";
+pub(super) const FORMS: &str = "+build=SUITE, +coverage, +asan or +patch:FILE";
 
 /// A word taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) struct Parts<'a> {
     pub(super) patches: Vec<PathBuf>,
 }
 
-/// Takes a word apart. The ways to build may stand before, between and behind the patches.
+/// Splits a word. The ways to build may come before, between and after the patches.
 pub(super) fn take_apart(word: &str) -> Result<Parts<'_>, UnknownSubject> {
     let mut parts = Parts::default();
     for (number, part) in word.split(PATCH).enumerate() {
@@ -75,7 +75,7 @@ fn incomplete(word: &str, form: &'static str) -> UnknownSubject {
 pub(super) fn meant(folder: &str) -> Option<String> {
     let name = folder.rsplit('/').next()?;
     let (_, word) = name.split_once('+')?;
-    Some(format!("; if +{word} is no part of its name: behind sources may stand {FORMS}"))
+    Some(format!("; if +{word} is not part of its name, write {FORMS}"))
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_word_is_told_of() {
-        let message = "; if +bulid=sid is no part of its name: behind sources may stand +build=SUITE, +coverage, +asan and +patch:FILE";
+        let message = "; if +bulid=sid is not part of its name, write +build=SUITE, +coverage, +asan or +patch:FILE";
         assert_eq!(meant("../criu+bulid=sid").as_deref(), Some(message));
         assert_eq!(meant("../c++/criu"), None);
     }
