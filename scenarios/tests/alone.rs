@@ -29,11 +29,7 @@ const EXCEPTIONS: &[(&[Base], &[C], &str)] = &[
     ),
     (&[File], &[C::Symlink], "bind follows a symbolic link"),
     (&[File], &[C::Tmpfile], "O_TMPFILE needs a directory of the mount"),
-    (
-        &[File],
-        &[C::Deleted, C::RemovedParent, C::HardLink],
-        "what lost its name is the root of the mount: no path leads to it that it could be bound by",
-    ),
+    (&[File], &[C::RemovedParent], "a mount of a file shows none of the directories above it"),
     (&[File], &[C::SameMount], "a mount of a file has one file, so it comes with `opened-twice`, which stands there"),
     (&[File], &[C::ChildMount], "nothing can be mounted below a file"),
     (&[Subdir, File, Again, Subvolume], &[C::InSubvolume], "it is what the base `whole` shows of other subvolumes"),

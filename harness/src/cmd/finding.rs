@@ -8,10 +8,13 @@ use std::sync::mpsc::channel;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use protocol::message::{Flavor, Lifecycle};
+use scenarios::text::print_scenario;
 
+use super::Usage;
 use super::plan::KnownFailures;
 use super::run::{self, Chosen, Listener, RunArgs};
-use super::{Usage, saved_trial};
+use super::saved_trial::{self, SHRUNK};
+use super::select::select;
 use crate::exit;
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
@@ -44,7 +47,7 @@ pub struct FindingArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum What {
-    /// Make a finding of the folder of a failed trial; `shrink` it first
+    /// Make a finding of the folder of a failed trial, of its program.min.scn if `shrink` made one
     New {
         /// The trial's folder
         folder: PathBuf,
@@ -90,7 +93,7 @@ pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
     match &args.what {
         What::New { folder, title, cause } => {
             let number = all.last().map_or(1, |last| last.number + 1);
-            let path = findings::write(&tree, &new(folder, title, cause, number)?)?;
+            let path = findings::write(&tree, &new(folder, title, cause, number, &tree)?)?;
             println!("{}: check it, then `zdtm-detached finding index --write`", path.display());
             Ok(exit::AS_EXPECTED)
         }
@@ -126,8 +129,8 @@ pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
     }
 }
 
-/// A finding of a trial's folder.
-fn new(folder: &Path, title: &str, cause: &str, number: u32) -> anyhow::Result<Finding> {
+/// A finding of a trial's folder, with the shrunk program where there is one.
+fn new(folder: &Path, title: &str, cause: &str, number: u32, tree: &Path) -> anyhow::Result<Finding> {
     let (_, record) = saved_trial::read(folder)?;
     let finished = Finished::try_from(record).map_err(|error| Usage(format!("{}: {error}", folder.display())))?;
     let Finished { trial, judgement, criu, program, .. } = finished;
@@ -135,7 +138,14 @@ fn new(folder: &Path, title: &str, cause: &str, number: u32) -> anyhow::Result<F
         let what = judgement.verdict.word();
         return Err(Usage(format!("{} is no failed trial: its verdict is {what}", folder.display())).into());
     }
-    let program = program.unwrap_or_default();
+    let shrunk = folder.join(SHRUNK);
+    let program = match shrunk.is_file() {
+        true => {
+            let found = select(&[shrunk.display().to_string()], tree)?;
+            found.first().map(print_scenario).unwrap_or_default()
+        }
+        false => program.unwrap_or_default(),
+    };
     // The header lines are the finding's own.
     let (_, steps) = program.split_once("\n\n").unwrap_or_default();
     Ok(Finding {

@@ -15,6 +15,9 @@ use crate::report::epilogue::quoted;
 use crate::report::record::TrialRecord;
 use crate::subject::Subject;
 
+/// The shrunk program in the folder of a trial.
+pub(super) const SHRUNK: &str = "program.min.scn";
+
 /// The scenario that was named; with the saved trial, where it came from one.
 pub(super) struct NamedTrial {
     pub(super) scenario: Scenario,

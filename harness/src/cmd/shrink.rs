@@ -19,7 +19,7 @@ use scenarios::{Program, Scenario, Step, live, text};
 
 use super::machines::MachineArgs;
 use super::plan::{self, Axes, single};
-use super::saved_trial::{NamedTrial, as_it_was, ask_for_the_host, named_trial};
+use super::saved_trial::{NamedTrial, SHRUNK, as_it_was, ask_for_the_host, named_trial};
 use crate::exit;
 use crate::fuzz::KnownFailures;
 use crate::fuzz::shrink::steps;
@@ -117,7 +117,7 @@ pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
 /// `mine.scn` becomes `mine.min.scn`; a scenario of the catalogue goes to the working directory.
 fn beside(scenario: &Scenario, folder: Option<&Path>) -> PathBuf {
     match (folder, &scenario.file) {
-        (Some(folder), _) => folder.join("program.min.scn"),
+        (Some(folder), _) => folder.join(SHRUNK),
         (None, Some(file)) if scenario.family.is_empty() => file.with_extension("min.scn"),
         _ => PathBuf::from(format!("{}.min.scn", scenario.name.replace(['/', ',', '@'], "-"))),
     }

@@ -7,9 +7,9 @@ use super::objects::{Description, Held};
 
 impl Model {
     /// Whether every object could be made again: of a detached mount, some mount of the namespace
-    /// that can be bound shows the root; what is on a visible mount is not covered by another one;
-    /// what was made without a name has none; the mount of an open device is not `nodev` now. False
-    /// also where the model cannot tell.
+    /// that can be bound shows the root, or the place that it was removed from; what is on a visible
+    /// mount is not covered by another one; what was made without a name has none; the mount of an
+    /// open device is not `nodev` now. False also where the model cannot tell.
     pub fn is_restorable(&self) -> bool {
         let held: Vec<_> = self.open_files().collect();
         if held.iter().any(|one| self.is_unopenable(one)) {
@@ -62,6 +62,12 @@ impl Model {
             den = self.files.dentry(den).parent;
         }
         false
+    }
+
+    /// Whether the root of a mount was removed from a directory where the same can be made again.
+    /// Of other filesystems the model does not know what every kernel tells of such a root.
+    fn is_removed_root(&self, mount: &Mount) -> bool {
+        matches!(self.files.superblock(mount.sb).kind, Type::Tmpfs | Type::Ext4) && self.files.is_removed(mount.root)
     }
 
     /// Whether nobody can restore it: an object is on a detached mount of a filesystem that no
@@ -152,6 +158,11 @@ impl Model {
                 .any(|other| other.attached && accepted(other) && other.root == root && other.sb == lost.sb)
         };
         let mut at = lost.root;
+        if self.is_removed_root(lost) {
+            while self.files.is_removed(at) {
+                at = self.files.dentry(at).parent;
+            }
+        }
         loop {
             if shown(at) {
                 return true;

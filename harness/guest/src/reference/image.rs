@@ -57,6 +57,8 @@ pub struct DetachedMount {
     pub base: u64,
     /// The root, from that of the base; empty for the same.
     pub root: Bytes,
+    /// Where the root was removed from its directory: an index into `inodes`.
+    pub removed_root: Option<usize>,
     /// `MOUNT_ATTR_*` bits.
     pub attributes: u64,
 }
@@ -90,14 +92,16 @@ pub enum NameImage {
     Removed {
         /// The inode: an index into `inodes`.
         inode: usize,
-        /// The directories above that were removed too, the nearest first, whoever has their names
-        /// now. Only a directory shows them.
-        above: Vec<FileId>,
+        /// The directories above, the nearest first, as far as they were removed too. The process
+        /// may not be able to see which one it was: then any will do.
+        above: Vec<Option<FileId>>,
     },
     /// There never was an entry (`O_TMPFILE`).
     Never {
         /// The inode.
         inode: usize,
+        /// As for a removed entry.
+        above: Vec<Option<FileId>>,
     },
     /// A memfd: the path is its label.
     Memfd {
@@ -138,6 +142,34 @@ pub enum InodeSource {
     },
     /// It ends with the process and is made again.
     Kept(Box<Contents>),
+}
+
+impl Contents {
+    /// An empty directory of root's.
+    pub fn directory() -> Self {
+        Contents {
+            kind: FileKind::Directory,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            size: 0,
+            times: [(0, 0); 2],
+            xattrs: Vec::new(),
+            extents: Vec::new(),
+            target: Bytes::default(),
+        }
+    }
+}
+
+impl InodeSource {
+    /// What it is; only files are linked.
+    pub fn kind(&self) -> FileKind {
+        match self {
+            InodeSource::Kept(contents) => contents.kind,
+            InodeSource::Linked { .. } => FileKind::File,
+        }
+    }
 }
 
 /// All of a file but its name.

@@ -63,7 +63,7 @@ impl Capture<'_> {
         let inode = self.kept_inode(captured, base)?;
         let never = self.never_named(captured, inode, &split(path).1);
         if never {
-            return Ok(NameImage::Never { inode });
+            return Ok(NameImage::Never { inode, above: Vec::new() });
         }
         let above = self.removed_above(captured, path, private_ns)?;
         Ok(NameImage::Removed { inode, above })
@@ -74,7 +74,8 @@ impl Capture<'_> {
     /// descriptor of it has the flag.
     fn never_named(&self, captured: &CapturedObject, inode: usize, name: &Bytes) -> bool {
         let flag = was_unnamed(captured);
-        let other = || self.image.files.iter().any(|file| file.name == NameImage::Never { inode });
+        let is_never = |name: &NameImage| matches!(name, NameImage::Never { inode: other, .. } if *other == inode);
+        let other = || self.image.files.iter().any(|file| is_never(&file.name));
         name.0 == format!("#{}", captured.status.file.inode).into_bytes() && (flag || other())
     }
 
@@ -96,7 +97,7 @@ impl Capture<'_> {
         captured: &CapturedObject,
         path: &Bytes,
         private_ns: &PrivateMountNs,
-    ) -> Result<Vec<FileId>, Cause> {
+    ) -> Result<Vec<Option<FileId>>, Cause> {
         let mut removed = Vec::new();
         if captured.status.kind != FileKind::Directory {
             return Ok(removed);
@@ -118,10 +119,39 @@ impl Capture<'_> {
             if captured.magic_number == observe::OVERLAYFS && is_of_lower_layer(&then) {
                 return Err(Cause::OfLowerLayer);
             }
-            removed.push(then.file);
+            removed.push(Some(then.file));
             above = split(&above).0;
         }
         Ok(removed)
+    }
+
+    /// A removed file on a mount whose root was removed: with the directories between.
+    pub(super) fn on_removed_root(
+        &self,
+        captured: &CapturedObject,
+        path: &Bytes,
+        name: NameImage,
+        root: usize,
+    ) -> Result<NameImage, Cause> {
+        if path.is_empty() {
+            return Ok(name);
+        }
+        let between = path.0.iter().filter(|&&byte| byte == b'/').count();
+        let mut above = vec![None; between];
+        if captured.status.kind == FileKind::Directory {
+            let mut at = captured.fd.try_clone().map_err(Cause::of("dup"))?;
+            for which in &mut above {
+                at = openat(&at, "..", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+                    .map_err(|error| Cause::Call("open of ..", error.into()))?;
+                *which = Some(observe::status(at.as_fd()).map_err(Cause::of("fstat"))?.file);
+            }
+        }
+        above.push(Some(self.image.inodes[root].file));
+        match name {
+            NameImage::Removed { inode, .. } => Ok(NameImage::Removed { inode, above }),
+            NameImage::Never { inode, .. } => Ok(NameImage::Never { inode, above }),
+            name => Ok(name),
+        }
     }
 
     fn contents(&self, captured: &CapturedObject) -> Result<Contents, Cause> {

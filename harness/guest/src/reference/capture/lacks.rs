@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use nix::sys::stat::{major, minor};
 use protocol::Lack;
-use protocol::observation::{FileKind, FileStatus, Mount, Object};
+use protocol::observation::{FileId, FileKind, Mount, Object};
 
 use super::super::image::{DetachedMount, InodeSource, MountImage, NameImage};
 use super::super::private_mount_ns::look_at;
@@ -45,7 +45,7 @@ impl Capture<'_> {
         let file = &self.image.files[file];
         let mount = self.detached(file.mount)?;
         let why = match (lack, &file.name) {
-            (Lack::FileBind, _) if self.root(mount)?.kind != FileKind::Directory => {
+            (Lack::FileBind, _) if self.root(mount)?.0 != FileKind::Directory => {
                 "the root of its detached mount is no directory".to_owned()
             }
             (Lack::Deleted, NameImage::Never { .. }) => "deleted files are not restored".to_owned(),
@@ -71,7 +71,7 @@ impl Capture<'_> {
             let (Some(base), Some(root)) = (self.base(&mount), self.root(&mount)) else { continue };
             let is_btrfs = base.fs_type.0 == b"btrfs";
             let is_whole = mount.root.is_empty() && base.root.0 == b"/";
-            if is_whole || root.kind != FileKind::Directory || is_btrfs && root.file.inode == SUBVOLUME_ROOT {
+            if is_whole || root.0 != FileKind::Directory || is_btrfs && root.1.inode == SUBVOLUME_ROOT {
                 continue;
             }
             if base.root.0 != b"/" && !is_btrfs {
@@ -81,7 +81,8 @@ impl Capture<'_> {
             for file in self.image.files.iter_mut().filter(|file| file.mount == index) {
                 file.path = join(&mount.root, &file.path);
             }
-            self.image.mounts[index] = MountImage::Detached(DetachedMount { root: Default::default(), ..mount });
+            self.image.mounts[index] =
+                MountImage::Detached(DetachedMount { root: Default::default(), removed_root: None, ..mount });
         }
         let on_unknown = |captured: &&CapturedObject| {
             files.get(&captured.object).is_some_and(|&file| unknown.contains(&self.image.files[file].mount))
@@ -138,10 +139,15 @@ impl Capture<'_> {
         self.table.get(mount.base)
     }
 
-    /// What the root of a detached mount is; none where it cannot be looked at.
-    fn root(&self, mount: &DetachedMount) -> Option<FileStatus> {
+    /// What the root of a detached mount is, and which; none where it cannot be looked at.
+    fn root(&self, mount: &DetachedMount) -> Option<(FileKind, FileId)> {
+        if let Some(inode) = mount.removed_root {
+            let inode = &self.image.inodes[inode];
+            return Some((inode.source.kind(), inode.file));
+        }
         let private_ns = self.private_ns(mount.base).ok()?;
-        observe::status(look_at(private_ns.root.as_fd(), &mount.root).ok()?.as_fd()).ok()
+        let status = observe::status(look_at(private_ns.root.as_fd(), &mount.root).ok()?.as_fd()).ok()?;
+        Some((status.kind, status.file))
     }
 }
 

@@ -23,6 +23,7 @@ mod lacks;
 pub mod object;
 pub mod place;
 pub mod refusal;
+mod root;
 mod state;
 mod wrong;
 
@@ -36,7 +37,7 @@ use protocol::Fault;
 use protocol::observation::{FileId, FileKind, Mount, Object};
 use scenarios::Bytes;
 
-use super::image::{DetachedMount, FileImage, Image, InodeImage, MountImage, NameImage};
+use super::image::{DetachedMount, FileImage, Image, InodeImage, NameImage};
 use super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, look_at, text};
 use super::table::{Table, below, join, split};
 use crate::observe;
@@ -214,31 +215,6 @@ impl Capture<'_> {
         }
     }
 
-    /// Notes the mount that these objects are on; its description when it is a detached one.
-    fn mount_of(&mut self, group: &[&CapturedObject]) -> Result<Option<DetachedMount>, Cause> {
-        let id = group[0].mount;
-        let (mount, detached) = if self.table.get(id).is_some() {
-            (MountImage::Visible { id }, None)
-        } else if is_internal(group[0]) {
-            (MountImage::Internal, None)
-        } else if self.theirs.contains(&id) {
-            // Its root is not that of the namespace any more, which covers it.
-            return Err(Cause::Covered);
-        } else {
-            if let Some(other) = group.iter().find(|captured| captured.object == Object::Exe) {
-                return Err(Cause::Unsupported(format!("a detached mount with the {} on it", other.label)));
-            }
-            let place = match self.options.fault {
-                Some(Fault::FileBindOtherName) => wrong::place(self, group, self.place(group)?)?,
-                _ => self.place(group)?,
-            };
-            (MountImage::Detached(place.clone()), Some(place))
-        };
-        self.mounts.insert(id, self.image.mounts.len());
-        self.image.mounts.push(mount);
-        Ok(detached)
-    }
-
     /// A file on a detached mount, by its path from the mount's root.
     fn detached_file(
         &mut self,
@@ -248,7 +224,8 @@ impl Capture<'_> {
     ) -> Result<usize, Cause> {
         let path = without_slash(&captured.link);
         let stripped: Option<Bytes> = path.0.strip_suffix(DELETED).map(Bytes::from);
-        let is_live = is_at(private_ns, &join(&mount.root, &path), captured)
+        let is_live = mount.removed_root.is_none()
+            && is_at(private_ns, &join(&mount.root, &path), captured)
             && self.is_under(captured, &path, stripped.as_ref(), private_ns)?;
         let (path, name) = match stripped {
             _ if is_live && self.options.fault != Some(Fault::DeletedSuffixLiteral) => (path, None),
@@ -257,7 +234,13 @@ impl Capture<'_> {
             None => return Err(Cause::NotUnderItsName),
         };
         let name = match name {
-            Some(base) => self.removed(captured, base, &join(&mount.root, &path), private_ns)?,
+            Some(base) => {
+                let name = self.removed(captured, base, &join(&mount.root, &path), private_ns)?;
+                match mount.removed_root {
+                    Some(root) => self.on_removed_root(captured, &path, name, root)?,
+                    None => name,
+                }
+            }
             None => NameImage::Live { file: captured.status.file, kind: captured.status.kind },
         };
         let path = wrong::path(self.options.fault, captured, mount, private_ns, path)?;

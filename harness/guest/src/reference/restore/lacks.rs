@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use protocol::Lack;
 use protocol::observation::FileKind;
 
-use super::super::image::{InodeSource, MountImage, NameImage};
+use super::super::image::{MountImage, NameImage};
 use super::Failure;
 use super::mounts::RestoreContext;
 
@@ -51,10 +51,7 @@ fn is_on_overlay(context: &RestoreContext<'_>, file: usize) -> bool {
 fn is_directory(context: &RestoreContext<'_>, file: usize) -> bool {
     match &context.image.files[file].name {
         NameImage::Live { kind, .. } => *kind == FileKind::Directory,
-        NameImage::Removed { inode, .. } => match &context.image.inodes[*inode].source {
-            InodeSource::Kept(contents) => contents.kind == FileKind::Directory,
-            InodeSource::Linked { .. } => false,
-        },
+        NameImage::Removed { inode, .. } => context.image.inodes[*inode].source.kind() == FileKind::Directory,
         _ => false,
     }
 }

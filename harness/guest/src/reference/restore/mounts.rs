@@ -2,6 +2,7 @@
 //! one of two ways that must lead to the same: by open_tree(2), never attached anywhere, or by a
 //! bind that is lazily unmounted.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io;
@@ -62,31 +63,24 @@ pub(super) struct RestoreContext<'a> {
     pub(super) proc: BorrowedFd<'a>,
     pub(super) table: Table,
     private_namespaces: PrivateMountNsCache,
-    openers: Vec<Option<Opener>>,
+    /// For each mount of the image, once it is made; the kernel's own has none.
+    openers: Vec<OnceCell<Opener>>,
     /// For each visible mount that names are put back through: its root, writable, with nothing on
     /// it.
     writable_roots: BTreeMap<u64, OwnedFd>,
 }
 
 impl<'a> RestoreContext<'a> {
-    /// Makes every mount of the image.
+    /// Makes every mount of the image but those whose root has to be put back first.
     pub(super) fn build(image: &'a Image, options: Options, proc: BorrowedFd<'a>) -> Result<Self, Failure> {
         let table = Table::own(proc).map_err(at("the mount table"))?;
-        let (private_namespaces, openers, writable_roots) =
-            (PrivateMountNsCache::default(), Vec::new(), BTreeMap::new());
+        let openers = image.mounts.iter().map(|_| OnceCell::new()).collect();
+        let (private_namespaces, writable_roots) = (PrivateMountNsCache::default(), BTreeMap::new());
         let mut context = RestoreContext { image, options, proc, table, private_namespaces, openers, writable_roots };
         for (index, mount) in image.mounts.iter().enumerate() {
-            let opener = match mount {
-                MountImage::Internal => None,
-                MountImage::Visible { id } => Some(context.visible(*id).map_err(at(format!("visible mount {id}")))?),
-                MountImage::Detached(mount) => {
-                    Some(context.detached(index, mount).map_err(at(format!(
-                        "a detached mount of {:?} below visible mount {}",
-                        mount.root, mount.base
-                    )))?)
-                }
-            };
-            context.openers.push(opener);
+            if !matches!(mount, MountImage::Detached(DetachedMount { removed_root: Some(_), .. })) {
+                context.make(index)?;
+            }
         }
         for inode in image.inodes.iter().filter(|inode| inode.base != 0) {
             if !context.writable_roots.contains_key(&inode.base) {
@@ -96,6 +90,30 @@ impl<'a> RestoreContext<'a> {
             }
         }
         Ok(context)
+    }
+
+    /// Makes a mount of the image.
+    pub(super) fn make(&self, index: usize) -> Result<(), Failure> {
+        let opener = match &self.image.mounts[index] {
+            MountImage::Internal => return Ok(()),
+            MountImage::Visible { id } => self.visible(*id).map_err(at(format!("visible mount {id}")))?,
+            MountImage::Detached(mount) => {
+                let which = format!("a detached mount of {:?} below visible mount {}", mount.root, mount.base);
+                self.detached(index, mount).map_err(at(which))?
+            }
+        };
+        self.openers[index].get_or_init(|| opener);
+        Ok(())
+    }
+
+    /// The detached mounts whose root was removed: index, base, path of the root, its inode.
+    pub(super) fn removed_roots(&self) -> impl Iterator<Item = (usize, u64, &'a Bytes, usize)> {
+        self.image.mounts.iter().enumerate().filter_map(|(index, mount)| match mount {
+            MountImage::Detached(DetachedMount { base, root, removed_root: Some(inode), .. }) => {
+                Some((index, *base, root, *inode))
+            }
+            _ => None,
+        })
     }
 
     pub(super) fn private_ns(&self, base: u64) -> io::Result<PrivateMountNs> {
@@ -123,8 +141,8 @@ impl<'a> RestoreContext<'a> {
     fn detached(&self, index: usize, right: &DetachedMount) -> io::Result<Opener> {
         let same = |mount: &MountImage| matches!(mount, MountImage::Detached(other) if other.root == right.root);
         if self.options.fault == Some(Fault::MergedMounts)
-            && let Some(Some(other)) =
-                self.image.mounts[..index].iter().position(same).and_then(|first| self.openers.get(first))
+            && let Some(other) =
+                self.image.mounts[..index].iter().position(same).and_then(|first| self.openers[first].get())
         {
             return Ok(Opener::new(set_apart(&other.root)?, other.prefix.clone()));
         }
@@ -189,7 +207,7 @@ impl<'a> RestoreContext<'a> {
     /// Where files of this mount are opened.
     pub(super) fn opener(&self, mount: usize) -> Result<&Opener, Failure> {
         let none = || io::Error::other("a mount of the kernel's own");
-        self.openers.get(mount).and_then(Option::as_ref).ok_or_else(none).map_err(at("a mount"))
+        self.openers.get(mount).and_then(OnceCell::get).ok_or_else(none).map_err(at("a mount"))
     }
 
     /// Where names are put back for this visible mount.

@@ -38,6 +38,8 @@ struct Node {
     files: Vec<usize>,
     /// Files that are made in this directory without a name, and their inodes.
     unnamed: Vec<(usize, usize)>,
+    /// Detached mounts of which this is the root: they are made while it is here.
+    mounts: Vec<usize>,
     /// By name and by which of several that had it; none for the directory that has it now, or any
     /// where there is none.
     below: BTreeMap<(Bytes, Option<FileId>), Node>,
@@ -77,6 +79,14 @@ struct Walk<'a> {
 pub(super) fn with_removed(context: &RestoreContext<'_>, opened: &mut Opened) -> Result<(), Failure> {
     let mut trees: BTreeMap<u64, Node> = BTreeMap::new();
     let mut walk = Walk { context, names: BTreeMap::new(), times: Vec::new(), spare: BTreeMap::new() };
+    for (index, base, root, inode) in context.removed_roots() {
+        let (directory, name) = split(root);
+        let node = trees.entry(base).or_default().directory(&directory, &[]);
+        let node = node.below.entry((name, Some(context.image.inodes[inode].file))).or_default();
+        *walk.names.entry(inode).or_default() += usize::from(node.inode.is_none());
+        node.inode = Some(inode);
+        node.mounts.push(index);
+    }
     for (index, file) in context.image.files.iter().enumerate() {
         let path = context.path_on_writable_root(index).unwrap_or_default();
         match &file.name {
@@ -89,9 +99,9 @@ pub(super) fn with_removed(context: &RestoreContext<'_>, opened: &mut Opened) ->
                 node.inode = Some(*inode);
                 node.files.push(index);
             }
-            NameImage::Never { inode } => {
+            NameImage::Never { inode, above } => {
                 let tree = trees.entry(context.image.inodes[*inode].base).or_default();
-                tree.directory(&split(&path).0, &[]).unnamed.push((index, *inode));
+                tree.directory(&split(&path).0, above).unnamed.push((index, *inode));
             }
             NameImage::Memfd { .. } => context.open_memfd(index, opened)?,
             NameImage::Live { .. } | NameImage::Socket { .. } => {}
@@ -114,11 +124,11 @@ impl Directory<'_> {
 
 impl Node {
     /// The directory of this path, of which the last ones are these, the nearest first.
-    fn directory(&mut self, path: &Bytes, above: &[FileId]) -> &mut Node {
+    fn directory(&mut self, path: &Bytes, above: &[Option<FileId>]) -> &mut Node {
         let names: Vec<&[u8]> = path.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
         let count = names.len();
         names.into_iter().enumerate().fold(self, |node, (index, name)| {
-            let which = above.get(count - 1 - index).copied();
+            let which = above.get(count - 1 - index).copied().flatten();
             node.below.entry((name.into(), which)).or_default()
         })
     }
@@ -203,6 +213,9 @@ impl Walk<'_> {
         let object = || node.first().map_or("a file", |file| context.image.files[file].object.as_str());
         let named = self.name(directory, name, node.inode, undo);
         named.map_err(at(format!("{}: putting its name back", object())))?;
+        for mount in &node.mounts {
+            context.make(*mount)?;
+        }
         let kind = node.inode.map_or(FileKind::Directory, |inode| self.kind(inode));
         for file in &node.files {
             for purpose in self.context.uses(*file) {
@@ -221,10 +234,7 @@ impl Walk<'_> {
     }
 
     fn kind(&self, inode: usize) -> FileKind {
-        match &self.context.image.inodes[inode].source {
-            InodeSource::Kept(contents) => contents.kind,
-            InodeSource::Linked { .. } => FileKind::File,
-        }
+        self.context.image.inodes[inode].source.kind()
     }
 
     /// Gives an inode its name, a new directory where there is none.

@@ -164,7 +164,7 @@ impl RestoreContext<'_> {
     fn same_inode(&self, one: usize, other: usize) -> bool {
         let file = |index: usize| match &self.image.files[index].name {
             NameImage::Live { file, .. } | NameImage::Socket { file } => Some(*file),
-            NameImage::Removed { inode, .. } | NameImage::Never { inode } | NameImage::Memfd { inode, .. } => {
+            NameImage::Removed { inode, .. } | NameImage::Never { inode, .. } | NameImage::Memfd { inode, .. } => {
                 self.image.inodes.get(*inode).map(|inode| inode.file)
             }
         };

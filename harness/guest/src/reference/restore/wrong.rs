@@ -30,7 +30,7 @@ pub(super) fn mount(options: Options, mount: &DetachedMount) -> DetachedMount {
         Some(Fault::ParentRoot) => above(&mount.root),
         _ => mount.root.clone(),
     };
-    DetachedMount { root, base: mount.base, attributes: attributes(options.fault, mount.attributes) }
+    DetachedMount { root, attributes: attributes(options.fault, mount.attributes), ..mount.clone() }
 }
 
 /// What has to go before the paths of files for a mount whose root is higher than it should be.
