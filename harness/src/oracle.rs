@@ -16,9 +16,9 @@ use std::hash::Hash;
 
 use protocol::Observation;
 use protocol::message::SetupFailure;
-use protocol::observation::{FileKind, LookupKind, MountState, Object, ObjectView, Outcome, Reached};
+use protocol::observation::{FileKind, LookupKind, Object, ObjectView, Outcome, Reached};
 use scenarios::Bytes;
-use scenarios::model::{self, Errno, FileKey, How, MountKey, ObjectKind, PredictedObject, Prediction};
+use scenarios::model::{self, Errno, FileKey, MountKey, PredictedObject, Prediction};
 use sha2::{Digest, Sha256};
 
 /// The observer reads no more of a file than this.
@@ -120,7 +120,7 @@ impl Comparison {
     fn object(&mut self, seen: &PredictedObject, view: &ObjectView) {
         let name = seen.name.as_str();
         self.same(name, "link", seen.link.clone(), &view.link);
-        self.same(name, "mount state", Some(state_of(seen.state)), &view.mount.state);
+        self.same(name, "mount state", Some(seen.state), &view.mount.state);
         self.mount(name, "mount", seen.mount, view.mount.id);
         if let Some(getcwd) = &view.getcwd {
             let predicted = seen.getcwd.clone().map(outcome_of);
@@ -129,7 +129,7 @@ impl Comparison {
         let Outcome::Ok(status) = &view.status else {
             return self.differ(name, "status", &"there", &"not there");
         };
-        self.same(name, "kind", Some(kind_of(seen.kind)), &status.kind);
+        self.same(name, "kind", Some(seen.kind), &status.kind);
         self.same(name, "links", seen.links, &status.links);
         self.file(name, "file", seen.file, (status.file.device, status.file.inode));
         if let Some(descriptor) = &view.descriptor {
@@ -162,11 +162,8 @@ impl Comparison {
     }
 
     fn lookups(&mut self, seen: &PredictedObject, view: &ObjectView) {
-        let mut predicted: BTreeMap<(Bytes, LookupKind), _> = seen
-            .lookups
-            .iter()
-            .map(|lookup| ((lookup.path.clone(), how_of(lookup.how)), lookup.outcome.as_ref()))
-            .collect();
+        let mut predicted: BTreeMap<(Bytes, LookupKind), _> =
+            seen.lookups.iter().map(|lookup| ((lookup.path.clone(), lookup.how), lookup.outcome.as_ref())).collect();
         for lookup in &view.lookups {
             let what = format!("{:?} {:?}", lookup.how, lookup.path);
             match predicted.remove(&(lookup.path.clone(), lookup.how)) {
@@ -198,8 +195,8 @@ impl Comparison {
             (_, Outcome::Err(seen)) if seen == "EAGAIN" => self.agreement.unknown += 1,
             (Some(Ok(predicted)), Outcome::Ok(seen)) => {
                 self.same(object, &format!("{what}: link"), predicted.link.clone(), &seen.link);
-                self.same(object, &format!("{what}: kind"), Some(kind_of(predicted.kind)), &seen.kind);
-                self.same(object, &format!("{what}: state"), Some(state_of(predicted.state)), &seen.mount.state);
+                self.same(object, &format!("{what}: kind"), Some(predicted.kind), &seen.kind);
+                self.same(object, &format!("{what}: state"), Some(predicted.state), &seen.mount.state);
                 self.mount(object, &format!("{what}: mount"), predicted.mount, seen.mount.id);
                 self.file(object, &format!("{what}: file"), predicted.file, (seen.file.device, seen.file.inode));
             }
@@ -243,34 +240,5 @@ fn outcome_of(result: Result<Bytes, Errno>) -> Outcome<Bytes> {
     match result {
         Ok(text) => Outcome::Ok(text),
         Err(errno) => Outcome::Err(errno.to_owned()),
-    }
-}
-
-fn state_of(state: model::MountState) -> MountState {
-    match state {
-        model::MountState::Visible => MountState::Visible,
-        model::MountState::Detached => MountState::Detached,
-        model::MountState::Internal => MountState::Internal,
-    }
-}
-
-fn kind_of(kind: ObjectKind) -> FileKind {
-    match kind {
-        ObjectKind::File => FileKind::File,
-        ObjectKind::Directory => FileKind::Directory,
-        ObjectKind::Symlink => FileKind::Symlink,
-        ObjectKind::Fifo => FileKind::Fifo,
-        ObjectKind::CharDevice => FileKind::CharDevice,
-        ObjectKind::BlockDevice => FileKind::BlockDevice,
-    }
-}
-
-fn how_of(how: How) -> LookupKind {
-    match how {
-        How::Plain => LookupKind::Plain,
-        How::Nofollow => LookupKind::Nofollow,
-        How::Beneath => LookupKind::Beneath,
-        How::InRoot => LookupKind::InRoot,
-        How::NoXdev => LookupKind::NoXdev,
     }
 }

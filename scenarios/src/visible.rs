@@ -20,10 +20,11 @@ use std::fmt;
 use vocabulary::{Flavor, Lifecycle};
 
 use crate::capability::{Base, profile};
-use crate::model::{Model, MountState, PredictedObject, Refusal};
+use crate::model::{Model, PredictedObject, Refusal};
 use crate::program::{Claim, Line, ObjectName};
 use crate::text::{print_program, print_step};
 use crate::{Outcome, Program, Scenario, Step, check};
+use vocabulary::object::MountState;
 
 /// What a control's name has behind the file's name.
 pub const SUFFIX: &str = "+visible";

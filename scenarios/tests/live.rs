@@ -8,9 +8,10 @@ use std::path::Path;
 use arbtest::arbitrary::Unstructured;
 use scenarios::grammar::{decompose, forms};
 use scenarios::live::{self, KINDS, Limits, Swarm};
-use scenarios::model::{Model, MountState};
+use scenarios::model::Model;
 use scenarios::program::Claim;
 use scenarios::{Program, Scenario, Step, check, fuzz, text};
+use vocabulary::object::MountState;
 
 /// Pairs of which the second cannot come after the first, with the reason.
 const IMPOSSIBLE: &[(&str, &str, &str)] = &[];

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use arbtest::arbitrary::Unstructured;
 use expect_test::{Expect, expect};
 use scenarios::live::{self, Limits};
-use scenarios::model::{Model, MountState};
+use scenarios::model::Model;
 use scenarios::program::{Filesystem, Line, OpenFlag};
 use scenarios::shrink::{Shrinker, Shrunk, shrink, weight};
 use scenarios::{Program, Step, check, text};
+use vocabulary::object::MountState;
 
 const BUDGET: usize = 2_000;
 

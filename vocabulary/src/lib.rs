@@ -4,12 +4,14 @@
 //! - [`bytes`]: byte strings that may be anything but are readable in text and JSON
 //! - [`flavor`]: the namespaces of a process
 //! - [`lifecycle`]: what is done to a process between two observations
+//! - [`object`]: the type of a file, where its mount can be seen, how a path is looked up
 //! - [`capability`]: what a program needs an implementation to get right
 
 pub mod bytes;
 pub mod capability;
 pub mod flavor;
 pub mod lifecycle;
+pub mod object;
 
 pub use bytes::Bytes;
 pub use flavor::Flavor;

@@ -8,6 +8,7 @@
 use crate::together;
 use serde::{Deserialize, Serialize};
 use vocabulary::Bytes;
+pub use vocabulary::object::{FileKind, LookupKind, MountState};
 
 /// Everything seen at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,20 +127,6 @@ pub struct MountRef {
     pub state: MountState,
 }
 
-/// Where a mount can be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MountState {
-    /// In the mountinfo of the process.
-    Visible,
-    /// In nobody's mountinfo: detached.
-    Detached,
-    /// In the mountinfo of the agent only.
-    Elsewhere,
-    /// A mount of the kernel's own: pipes, sockets, memfds.
-    Internal,
-}
-
 /// What only descriptors have, proc_pid_fdinfo(5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
@@ -199,28 +186,6 @@ pub struct FileStatus {
     pub ctime: (i64, u32),
 }
 
-/// The type of a file, inode(7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FileKind {
-    /// Regular file
-    File,
-    /// Directory
-    Directory,
-    /// Symbolic link
-    Symlink,
-    /// Named or unnamed pipe
-    Fifo,
-    /// Socket
-    Socket,
-    /// Character device
-    CharDevice,
-    /// Block device
-    BlockDevice,
-    /// None of the above (anonymous inodes)
-    Other,
-}
-
 /// `fstatvfs(3)` and `fstatfs(2)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilesystemStatus {
@@ -265,28 +230,6 @@ pub struct Lookup {
     pub how: LookupKind,
     /// Where it led.
     pub outcome: Outcome<Reached>,
-}
-
-/// How a path is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LookupKind {
-    /// `openat(O_PATH)`
-    Plain,
-    /// `openat(O_PATH|O_NOFOLLOW)`
-    Nofollow,
-    /// `openat2(RESOLVE_BENEATH)`
-    Beneath,
-    /// `openat2(RESOLVE_IN_ROOT)`
-    InRoot,
-    /// `openat2(RESOLVE_NO_XDEV)`
-    NoXdev,
-    /// Opened again through `/proc/self/fd/N`, read-only
-    ReopenRead,
-    /// Opened again through `/proc/self/fd/N`, write-only
-    ReopenWrite,
-    /// Opened again through `/proc/self/fd/N`, for reading and writing
-    ReopenReadWrite,
 }
 
 /// The file that a lookup reached.

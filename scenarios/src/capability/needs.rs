@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::trace::Trace;
 use super::{Base, Capability};
-use crate::model::{HeldFile, Holder, MountFacts, MountKey, MountState, ObjectKind, RootKind, SuperblockKind};
+use crate::model::{HeldFile, Holder, MountFacts, MountKey, RootKind, SuperblockKind};
 use crate::program::OpenFlag;
+use vocabulary::object::{FileKind, MountState};
 
 /// Names from this length on, in bytes, are long: with ` (deleted)` behind them, and a few letters
 /// of the implementation's, they are longer than a name can be.
@@ -81,14 +82,14 @@ impl<'a> End<'a> {
             Holder::Descriptor => false,
         };
         match held.kind {
-            ObjectKind::Directory if held.description.is_some() => found.insert(Capability::Directory),
-            ObjectKind::Fifo => found.insert(Capability::Fifo),
-            ObjectKind::Symlink => found.insert(Capability::Symlink),
-            ObjectKind::CharDevice | ObjectKind::BlockDevice => found.insert(Capability::Device),
-            ObjectKind::Directory | ObjectKind::File => false,
+            FileKind::Directory if held.description.is_some() => found.insert(Capability::Directory),
+            FileKind::Fifo => found.insert(Capability::Fifo),
+            FileKind::Symlink => found.insert(Capability::Symlink),
+            FileKind::CharDevice | FileKind::BlockDevice => found.insert(Capability::Device),
+            FileKind::Directory | FileKind::File | FileKind::Socket | FileKind::Other => false,
         };
         add(found, Capability::PathOnly, held.path_only);
-        if held.kind == ObjectKind::Directory {
+        if held.kind == FileKind::Directory {
             let is_symlink = |(_, file): &(Vec<u8>, _)| self.trace.model.is_symlink(*file);
             add(found, Capability::SymlinkResolution, self.trace.model.listing(held).iter().any(is_symlink));
             add(found, Capability::MadeSince, self.trace.listing_changed(held));
@@ -129,8 +130,8 @@ impl<'a> End<'a> {
             return;
         }
         match held.kind {
-            ObjectKind::File => add(found, Capability::Position, held.moved_offset),
-            ObjectKind::Directory => {
+            FileKind::File => add(found, Capability::Position, held.moved_offset),
+            FileKind::Directory => {
                 add(found, Capability::HalfReadDirectory, held.moved_offset && held.description.is_some());
             }
             _ => {}
@@ -211,11 +212,11 @@ fn add(found: &mut BTreeSet<Capability>, capability: Capability, needed: bool) {
 
 /// A flag that stays with the open file description. `O_NOFOLLOW` is how a symbolic link is opened
 /// itself.
-fn is_status(flag: OpenFlag, kind: ObjectKind) -> bool {
+fn is_status(flag: OpenFlag, kind: FileKind) -> bool {
     use OpenFlag::{Append, Direct, Noatime, Nofollow, Nonblock, Sync};
     match flag {
         Append | Nonblock | Direct | Sync | Noatime => true,
-        Nofollow => kind != ObjectKind::Symlink,
+        Nofollow => kind != FileKind::Symlink,
         _ => false,
     }
 }

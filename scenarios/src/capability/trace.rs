@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{FileKey, HeldFile, Holder, Model, MountFacts, MountKey, MountState, NameKey};
+use crate::model::{FileKey, HeldFile, Holder, Model, MountFacts, MountKey, NameKey};
 use crate::program::{OpenFlag, Place};
 use crate::{Program, Step};
+use vocabulary::object::MountState;
 
 type Names = Vec<Vec<u8>>;
 type Listing = BTreeSet<(Vec<u8>, FileKey)>;

@@ -10,14 +10,14 @@ use crate::program::{Claim, ObjectName, OpenFlag, Step};
 /// What is known about an object.
 #[derive(Clone)]
 pub(super) struct Known {
-    kind: ObjectKind,
+    kind: FileKind,
     /// How deep below the top directory it was opened; none when the text does not say.
     depth: Option<usize>,
     closed_at: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum ObjectKind {
+enum FileKind {
     /// `cwd`, `root`
     Directory,
     /// `exe`
@@ -37,10 +37,10 @@ enum ObjectKind {
     InFlight,
 }
 
-impl ObjectKind {
+impl FileKind {
     /// Whether kcmp(2) can tell its open file description from others.
     fn has_description(self) -> bool {
-        matches!(self, ObjectKind::Descriptor { .. } | ObjectKind::Socket { .. } | ObjectKind::InFlight)
+        matches!(self, FileKind::Descriptor { .. } | FileKind::Socket { .. } | FileKind::InFlight)
     }
 }
 
@@ -54,9 +54,9 @@ impl Default for Objects {
     fn default() -> Self {
         let object = |name: &str, kind| (ObjectName(name.to_owned()), Known { kind, depth: Some(0), closed_at: None });
         let known = [
-            object("cwd", ObjectKind::Directory),
-            object("root", ObjectKind::Directory),
-            object("exe", ObjectKind::Executable),
+            object("cwd", FileKind::Directory),
+            object("root", FileKind::Directory),
+            object("exe", FileKind::Executable),
         ];
         Objects { known: known.into(), steps: 0 }
     }
@@ -90,13 +90,13 @@ impl Objects {
     }
 
     pub(super) fn sockets(&self) -> impl Iterator<Item = &ObjectName> {
-        self.open().filter(|name| matches!(self.known[*name].kind, ObjectKind::Socket { .. }))
+        self.open().filter(|name| matches!(self.known[*name].kind, FileKind::Socket { .. }))
     }
 
     /// The object is there and a socket.
     pub(super) fn socket(&self, name: &ObjectName, part: Part) -> Result<(), Fault> {
         match self.known(name, part)?.kind {
-            ObjectKind::Socket { .. } => Ok(()),
+            FileKind::Socket { .. } => Ok(()),
             _ => Err(Fault::new(part, format!("`{}` is no socket", name.0))
                 .hint("`NAME = socketpair` makes two that are connected")),
         }
@@ -106,8 +106,8 @@ impl Objects {
     pub(super) fn base(&self, name: &ObjectName, path: &[u8], part: Part) -> Result<usize, Fault> {
         let known = self.known(name, part)?;
         match known.kind {
-            ObjectKind::Directory | ObjectKind::Descriptor { memory: false, .. } => {}
-            ObjectKind::Descriptor { .. } if path.is_empty() => {}
+            FileKind::Directory | FileKind::Descriptor { memory: false, .. } => {}
+            FileKind::Descriptor { .. } if path.is_empty() => {}
             _ => return Err(Fault::new(part, format!("no path starts from `{}`: it is no directory", name.0))),
         }
         Ok(known.depth.unwrap_or(0))
@@ -146,7 +146,7 @@ impl Objects {
             known.closed_at.get_or_insert(index);
         }
         if let Step::Peer { of, .. } = step
-            && let Some(Known { kind: ObjectKind::Socket { peer }, .. }) = self.known.get_mut(of)
+            && let Some(Known { kind: FileKind::Socket { peer }, .. }) = self.known.get_mut(of)
         {
             *peer = true;
         }
@@ -159,7 +159,7 @@ impl Objects {
         }
         match self.known.get(name) {
             None => Ok(()),
-            Some(Known { kind: ObjectKind::Directory | ObjectKind::Executable, .. }) => {
+            Some(Known { kind: FileKind::Directory | FileKind::Executable, .. }) => {
                 Err(Fault::new(Part::Name, format!("`{}` exists from the start and cannot be made", name.0)))
             }
             Some(_) => Err(Fault::new(Part::Name, format!("`{}` is made a second time", name.0))
@@ -167,21 +167,21 @@ impl Objects {
         }
     }
 
-    fn made(&self, step: &Step) -> ObjectKind {
+    fn made(&self, step: &Step) -> FileKind {
         match step {
             Step::Open { flags, .. } => {
                 let has = |flag| flags.contains(&flag);
                 let path_only = has(OpenFlag::Path);
                 let writes = has(OpenFlag::Wronly) || has(OpenFlag::Rdwr);
                 let reads = !has(OpenFlag::Wronly) && !path_only;
-                ObjectKind::Descriptor { path_only, reads, writes, memory: false }
+                FileKind::Descriptor { path_only, reads, writes, memory: false }
             }
-            Step::Memfd { .. } => ObjectKind::Descriptor { path_only: false, reads: true, writes: true, memory: true },
-            Step::Dup { of, .. } => self.known.get(of).map_or(ObjectKind::Mapping, |known| known.kind),
-            Step::Socketpair { .. } => ObjectKind::Socket { peer: false },
-            Step::Peer { .. } => ObjectKind::Socket { peer: true },
-            Step::Send { .. } => ObjectKind::InFlight,
-            _ => ObjectKind::Mapping,
+            Step::Memfd { .. } => FileKind::Descriptor { path_only: false, reads: true, writes: true, memory: true },
+            Step::Dup { of, .. } => self.known.get(of).map_or(FileKind::Mapping, |known| known.kind),
+            Step::Socketpair { .. } => FileKind::Socket { peer: false },
+            Step::Peer { .. } => FileKind::Socket { peer: true },
+            Step::Send { .. } => FileKind::InFlight,
+            _ => FileKind::Mapping,
         }
     }
 
@@ -216,15 +216,15 @@ impl Objects {
         let bare = matches!(step, Step::Dup { .. } | Step::Close { .. });
         let name = &object.0;
         let what = match self.known.get(object)?.kind {
-            ObjectKind::Descriptor { path_only: true, .. } if !bare => {
+            FileKind::Descriptor { path_only: true, .. } if !bare => {
                 format!("`{name}` was opened with `path` and cannot be {what}")
             }
-            ObjectKind::Descriptor { reads: false, .. } if reads => format!("`{name}` is not open for reading"),
-            ObjectKind::Descriptor { writes: false, .. } if writes => format!("`{name}` is not open for writing"),
-            ObjectKind::Descriptor { .. } => return None,
-            ObjectKind::InFlight if matches!(step, Step::Assert { .. }) => return None,
-            ObjectKind::InFlight => format!("`{name}` is in flight and cannot be {what}"),
-            ObjectKind::Socket { .. } => format!("`{name}` is a socket and cannot be {what}"),
+            FileKind::Descriptor { reads: false, .. } if reads => format!("`{name}` is not open for reading"),
+            FileKind::Descriptor { writes: false, .. } if writes => format!("`{name}` is not open for writing"),
+            FileKind::Descriptor { .. } => return None,
+            FileKind::InFlight if matches!(step, Step::Assert { .. }) => return None,
+            FileKind::InFlight => format!("`{name}` is in flight and cannot be {what}"),
+            FileKind::Socket { .. } => format!("`{name}` is a socket and cannot be {what}"),
             _ => format!("`{name}` is no descriptor and cannot be {what}"),
         };
         Some(Fault::new(part, what))
@@ -232,7 +232,7 @@ impl Objects {
 
     /// That the other end of a socket has a name already.
     fn named_peer(&self, name: &ObjectName) -> Option<Fault> {
-        let named = self.known.get(name)?.kind == ObjectKind::Socket { peer: true };
+        let named = self.known.get(name)?.kind == FileKind::Socket { peer: true };
         let what = format!("the other end of `{}` has a name already", name.0);
         named.then(|| Fault::new(Part::Argument { argument: 0, nth: 0 }, what))
     }
@@ -240,9 +240,9 @@ impl Objects {
     /// That this object cannot be sent.
     fn unsendable(&self, name: &ObjectName) -> Option<Fault> {
         let why = match self.known.get(name)?.kind {
-            ObjectKind::Descriptor { .. } => return None,
-            ObjectKind::Socket { .. } => "is a socket",
-            ObjectKind::InFlight => "is in flight",
+            FileKind::Descriptor { .. } => return None,
+            FileKind::Socket { .. } => "is a socket",
+            FileKind::InFlight => "is in flight",
             _ => "is no descriptor",
         };
         let part = Part::Argument { argument: 1, nth: 0 };

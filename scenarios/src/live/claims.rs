@@ -4,8 +4,9 @@ use arbitrary::{Result, Unstructured};
 
 use super::ProgramBuilder;
 use crate::Bytes;
-use crate::model::{Lookup, MountState, PredictedObject};
+use crate::model::{Lookup, PredictedObject};
 use crate::program::{Claim, ObjectName, Step};
+use vocabulary::object::MountState;
 
 /// No longer content is written out.
 const CONTENT_LIMIT: usize = 64;
@@ -42,7 +43,7 @@ fn assert(builder: &mut ProgramBuilder, seen: &PredictedObject, claim: Claim) {
 fn state(seen: &PredictedObject) -> Claim {
     match seen.state {
         MountState::Visible => Claim::Visible,
-        MountState::Detached => Claim::Detached,
+        MountState::Detached | MountState::Elsewhere => Claim::Detached,
         MountState::Internal => Claim::Internal,
     }
 }

@@ -3,10 +3,11 @@
 use super::Model;
 use super::mounts::Path;
 use super::objects::Held;
-use super::predict::{MountState, PredictedObject, Reached};
-use super::walk::How;
+use super::predict::{PredictedObject, Reached};
 use super::{Errno, Refusal};
 use crate::program::{Claim, ObjectName};
+use vocabulary::object::LookupKind;
+use vocabulary::object::MountState;
 
 impl Model {
     /// Does an assertion hold at this point? None where the model does not know.
@@ -62,7 +63,7 @@ impl Model {
     }
 
     fn look_from(&self, object: &ObjectName, text: &[u8]) -> Option<Result<Reached, Errno>> {
-        match self.look_up(self.path_of(object)?, text, How::Plain) {
+        match self.look_up(self.path_of(object)?, text, LookupKind::Plain) {
             Ok(path) => Some(Ok(self.reached(path))),
             Err(Refusal::Errno(errno)) => Some(Err(errno)),
             Err(_) => None,

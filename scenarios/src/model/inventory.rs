@@ -8,8 +8,9 @@ use super::Model;
 use super::files::{Den, Ino, Kind, Sb, Type};
 use super::mounts::{Mnt, Path};
 use super::objects::Held;
-use super::predict::{FileKey, MountKey, MountState, ObjectKind};
+use super::predict::{FileKey, MountKey};
 use crate::program::{MountAttribute, ObjectName, Place};
+use vocabulary::object::{FileKind, MountState};
 
 /// A name's identity; a rename keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +59,7 @@ pub(crate) struct HeldFile {
     pub(crate) mount: MountKey,
     pub(crate) state: MountState,
     pub(crate) file: FileKey,
-    pub(crate) kind: ObjectKind,
+    pub(crate) kind: FileKind,
     /// The name that it is held by.
     pub(crate) key: NameKey,
     /// The names from the superblock's root down to it.

@@ -3,7 +3,7 @@
 use super::Model;
 use super::files::Type;
 use super::mounts::{Mnt, Path};
-use super::predict::MountState;
+use vocabulary::object::MountState;
 
 /// What stood at the end of the way up.
 #[derive(Clone, Copy, PartialEq, Eq)]

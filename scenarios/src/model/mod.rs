@@ -48,9 +48,8 @@ use std::sync::LazyLock;
 pub use content::Content;
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use inventory::{HeldFile, Holder, MountFacts, NameKey, RootKind, SuperblockKind};
-pub use predict::{FileKey, Lookup, MountKey, MountState, ObjectKind, PredictedObject, Prediction, Reached};
+pub use predict::{FileKey, Lookup, MountKey, PredictedObject, Prediction, Reached};
 pub use survey::{Entry, EntryKind, MountPoint, Survey};
-pub use walk::How;
 
 use crate::program::{ObjectName, Place};
 use crate::{Program, Step};

@@ -2,10 +2,10 @@
 
 use super::files::{Den, Kind, Sb, Type};
 use super::mounts::{Mnt, Path};
-use super::walk::How;
 use super::{Model, Refusal, Result, errno, names, overlay, unknown};
 use crate::Bytes;
 use crate::program::{Filesystem, MountAttribute, Place, Step};
+use vocabulary::object::LookupKind;
 
 /// The mount point, made when it is missing (`make_mount_point`), with everything that covers it.
 pub(super) fn mount_point(model: &mut Model, at: &Place, file: bool) -> Result<Path> {
@@ -112,7 +112,7 @@ fn device_folder(model: &mut Model) -> Result<Den> {
     if model.root != model.top {
         return unknown("where the harness makes device nodes in another root");
     }
-    let found = match model.look_up(model.root, b"dev", How::Plain) {
+    let found = match model.look_up(model.root, b"dev", LookupKind::Plain) {
         Err(Refusal::Errno("ENOENT")) => {
             let dev = Place { base: None, path: Bytes::from("dev") };
             names::make(model, &dev, Kind::Directory)?
@@ -143,7 +143,7 @@ pub(super) fn mount_again(
         return Err(Refusal::Fails("no block device was mounted there by `mount`"));
     };
     let at = mount_point(model, place, false)?;
-    if model.look_up(model.root, b"dev", How::Plain).map(|found| found.den) != Ok(node) {
+    if model.look_up(model.root, b"dev", LookupKind::Plain).map(|found| found.den) != Ok(node) {
         return unknown("whether the device's node is still there");
     }
     let kind = model.files.superblock(sb).kind;

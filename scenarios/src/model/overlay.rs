@@ -3,9 +3,9 @@
 
 use super::files::{Den, Ino, Kind, Layer, Sb, Type};
 use super::mounts::Path;
-use super::walk::How;
 use super::{Model, Result, errno, unknown};
 use crate::program::{DeviceKind, Place};
+use vocabulary::object::LookupKind;
 
 /// The layers of an overlay, topmost first.
 pub(super) struct Layers {
@@ -25,7 +25,7 @@ pub(super) fn layer(model: &Model, place: &Place) -> Result<Path> {
     if place.path.as_slice().iter().any(|byte| SPECIAL.contains(byte)) {
         return unknown("how the path of a layer is read");
     }
-    let found = model.look_up(model.root, place.path.as_slice(), How::Plain)?;
+    let found = model.look_up(model.root, place.path.as_slice(), LookupKind::Plain)?;
     if !model.files.is_directory(found.den) {
         return errno("ENOTDIR");
     }

@@ -3,9 +3,10 @@
 use super::files::Ino;
 use super::mounts::{Mnt, Path};
 use super::objects::Held;
-use super::walk::{How, Last, Parent};
+use super::walk::{Last, Parent};
 use super::{Model, Refusal, Result, errno, unknown};
 use crate::program::{ObjectName, Place};
+use vocabulary::object::LookupKind;
 
 /// A directory and a name in it that is free.
 pub(super) struct Free {
@@ -39,7 +40,7 @@ impl Model {
     /// What a place is; symbolic links are followed.
     pub(super) fn find(&self, place: &Place) -> Result<Path> {
         let start = self.start(place)?;
-        if Self::is_itself(place) { Ok(start) } else { self.look_up(start, place.path.as_slice(), How::Plain) }
+        if Self::is_itself(place) { Ok(start) } else { self.look_up(start, place.path.as_slice(), LookupKind::Plain) }
     }
 
     /// The same, but a symbolic link at the end is the result.
@@ -47,7 +48,7 @@ impl Model {
         if Self::is_itself(place) {
             return unknown("a magic link itself, on a /proc of the harness");
         }
-        self.look_up(self.start(place)?, place.path.as_slice(), How::Nofollow)
+        self.look_up(self.start(place)?, place.path.as_slice(), LookupKind::Nofollow)
     }
 
     /// The directory that a place is in.

@@ -8,9 +8,9 @@ use super::files::{Ino, Kind, Type};
 use super::mounts::{Mnt, Path};
 use super::objects::Held;
 use super::opening::Access;
-use super::walk::How;
 use super::{Errno, Model, Refusal};
 use crate::Bytes;
+use vocabulary::object::{FileKind, LookupKind, MountState};
 
 /// The observer looks up no more paths than this from one directory.
 const PATH_LIMIT: usize = 96;
@@ -26,34 +26,6 @@ pub struct FileKey(pub(super) Ino);
 /// A mount's identity: two are one mount when they are equal. No number of the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MountKey(pub(super) Mnt);
-
-/// Where a mount can be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MountState {
-    /// In the mountinfo of the process.
-    Visible,
-    /// Not there.
-    Detached,
-    /// A mount of the kernel's own.
-    Internal,
-}
-
-/// The type of a file, inode(7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObjectKind {
-    /// Regular file
-    File,
-    /// Directory
-    Directory,
-    /// Symbolic link
-    Symlink,
-    /// Named pipe
-    Fifo,
-    /// Character device
-    CharDevice,
-    /// Block device
-    BlockDevice,
-}
 
 /// Everything that the model says about a program's end. In every field none means that the model
 /// does not know.
@@ -79,7 +51,7 @@ pub struct PredictedObject {
     /// Its inode.
     pub file: Option<FileKey>,
     /// What it is.
-    pub kind: ObjectKind,
+    pub kind: FileKind,
     /// `st_nlink`.
     pub links: Option<u64>,
     /// What it holds, of a regular file.
@@ -103,7 +75,7 @@ pub struct Lookup {
     /// The path.
     pub path: Bytes,
     /// The way it is looked up.
-    pub how: How,
+    pub how: LookupKind,
     /// Where it leads.
     pub outcome: Option<Result<Reached, Errno>>,
 }
@@ -114,7 +86,7 @@ pub struct Reached {
     /// The inode.
     pub file: Option<FileKey>,
     /// What it is.
-    pub kind: ObjectKind,
+    pub kind: FileKind,
     /// The mount.
     pub mount: MountKey,
     /// Where that is to be seen.
@@ -159,7 +131,7 @@ impl Model {
     pub fn plain_lookups(&self, object: usize) -> Vec<Lookup> {
         let path = self.looked_at().nth(object).map(|(.., path)| path);
         let Some(path) = path.filter(|path| self.is_looked_up_from(*path)) else { return Vec::new() };
-        self.paths(path).0.into_iter().map(|name| self.lookup(path, name, How::Plain)).collect()
+        self.paths(path).0.into_iter().map(|name| self.lookup(path, name, LookupKind::Plain)).collect()
     }
 
     /// Everything that is looked at, how it is held, and where it is: working directory, root,
@@ -246,11 +218,12 @@ impl Model {
 
     fn lookups(&self, from: Path) -> (Vec<Lookup>, bool) {
         let (paths, complete) = self.paths(from);
-        let each = |path: Vec<u8>| How::ALL.into_iter().map(move |how| self.lookup(from, path.clone(), how));
+        let each =
+            |path: Vec<u8>| LookupKind::FROM_DIRECTORY.into_iter().map(move |how| self.lookup(from, path.clone(), how));
         (paths.into_iter().flat_map(each).collect(), complete)
     }
 
-    fn lookup(&self, from: Path, path: Vec<u8>, how: How) -> Lookup {
+    fn lookup(&self, from: Path, path: Vec<u8>, how: LookupKind) -> Lookup {
         let outcome = self.outcome(self.look_up(from, &path, how));
         Lookup { path: path.into(), how, outcome }
     }
@@ -299,14 +272,14 @@ impl Model {
     }
 }
 
-fn kind_of(kind: &Kind) -> ObjectKind {
+fn kind_of(kind: &Kind) -> FileKind {
     use crate::program::DeviceKind;
     match kind {
-        Kind::File => ObjectKind::File,
-        Kind::Directory => ObjectKind::Directory,
-        Kind::Symlink(_) => ObjectKind::Symlink,
-        Kind::Fifo => ObjectKind::Fifo,
-        Kind::Device(DeviceKind::Char, ..) => ObjectKind::CharDevice,
-        Kind::Device(DeviceKind::Block, ..) => ObjectKind::BlockDevice,
+        Kind::File => FileKind::File,
+        Kind::Directory => FileKind::Directory,
+        Kind::Symlink(_) => FileKind::Symlink,
+        Kind::Fifo => FileKind::Fifo,
+        Kind::Device(DeviceKind::Char, ..) => FileKind::CharDevice,
+        Kind::Device(DeviceKind::Block, ..) => FileKind::BlockDevice,
     }
 }

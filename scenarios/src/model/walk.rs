@@ -6,26 +6,7 @@ use std::collections::VecDeque;
 use super::files::{Den, Kind};
 use super::mounts::Path;
 use super::{Model, Refusal, Result, errno, unknown};
-
-/// How a path is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum How {
-    /// `openat(O_PATH)`
-    Plain,
-    /// `openat(O_PATH|O_NOFOLLOW)`
-    Nofollow,
-    /// `openat2(RESOLVE_BENEATH)`
-    Beneath,
-    /// `openat2(RESOLVE_IN_ROOT)`
-    InRoot,
-    /// `openat2(RESOLVE_NO_XDEV)`
-    NoXdev,
-}
-
-impl How {
-    /// All of them, in the observer's order.
-    pub const ALL: [How; 5] = [How::Plain, How::Nofollow, How::Beneath, How::InRoot, How::NoXdev];
-}
+use vocabulary::object::LookupKind;
 
 const LINK_LIMIT: usize = 40; // MAXSYMLINKS
 const NAME_LIMIT: usize = 255; // NAME_MAX
@@ -60,7 +41,7 @@ fn parts(text: &[u8]) -> VecDeque<Vec<u8>> {
 
 pub(super) struct Walk<'a> {
     model: &'a Model,
-    how: How,
+    how: LookupKind,
     at: Path,
     root: Path,
     /// The kernel has looked for the root in this walk: at its start, or at a `..` on the way.
@@ -70,9 +51,9 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(model: &'a Model, from: Path, text: &[u8], how: How) -> Self {
+    pub(super) fn new(model: &'a Model, from: Path, text: &[u8], how: LookupKind) -> Self {
         // Restricted lookups start at their own root.
-        let root_known = matches!(how, How::Beneath | How::InRoot);
+        let root_known = matches!(how, LookupKind::Beneath | LookupKind::InRoot);
         let root = if root_known { from } else { model.root };
         Walk { model, how, at: from, root, root_known, left: parts(text), links: 0 }
     }
@@ -107,7 +88,7 @@ impl<'a> Walk<'a> {
         let model = self.model;
         let place = Path { den, ..self.at };
         let found = model.mounts.down(place);
-        if found.mnt != place.mnt && self.how == How::NoXdev {
+        if found.mnt != place.mnt && self.how == LookupKind::NoXdev {
             return errno("EXDEV");
         }
         match &model.files.inode_of(found.den).kind {
@@ -126,9 +107,9 @@ impl<'a> Walk<'a> {
         }
         if target.starts_with(b"/") {
             match self.how {
-                How::Beneath => return errno("EXDEV"),
+                LookupKind::Beneath => return errno("EXDEV"),
                 // `nd_jump_root` compares with a root that may not be known yet.
-                How::NoXdev if !self.root_known || self.at.mnt != self.root.mnt => return errno("EXDEV"),
+                LookupKind::NoXdev if !self.root_known || self.at.mnt != self.root.mnt => return errno("EXDEV"),
                 _ => self.at = self.root,
             }
             self.root_known = true;
@@ -144,9 +125,9 @@ impl<'a> Walk<'a> {
         let model = self.model;
         self.root_known = true;
         let parent = match self.above() {
-            None if self.how == How::Beneath => return errno("EXDEV"),
+            None if self.how == LookupKind::Beneath => return errno("EXDEV"),
             None => self.at,
-            Some(place) if place.mnt != self.at.mnt && self.how == How::NoXdev => return errno("EXDEV"),
+            Some(place) if place.mnt != self.at.mnt && self.how == LookupKind::NoXdev => return errno("EXDEV"),
             Some(place) => {
                 let parent = model.files.dentry(place.den).parent;
                 // `path_connected`: renamed out of what the mount shows.
@@ -158,7 +139,7 @@ impl<'a> Walk<'a> {
             }
         };
         let found = model.mounts.down(parent);
-        if found.mnt != parent.mnt && self.how == How::NoXdev {
+        if found.mnt != parent.mnt && self.how == LookupKind::NoXdev {
             return errno("EXDEV");
         }
         self.at = found;
@@ -195,11 +176,11 @@ impl Model {
     }
 
     /// A lookup of a path's text.
-    pub(super) fn look_up(&self, from: Path, text: &[u8], how: How) -> Result<Path> {
+    pub(super) fn look_up(&self, from: Path, text: &[u8], how: LookupKind) -> Result<Path> {
         if text.len() > PATH_LIMIT {
             return unknown("a path of nearly PATH_MAX");
         }
-        Walk::new(self, from, text, how).run(how != How::Nofollow)
+        Walk::new(self, from, text, how).run(how != LookupKind::Nofollow)
     }
 
     /// The directory of a path's last part, and that part.
@@ -218,7 +199,7 @@ impl Model {
             Some(b"..") => Last::DotDot,
             Some(name) => Last::Name(name.to_vec()),
         };
-        let mut walk = Walk::new(self, from, b"", How::Plain);
+        let mut walk = Walk::new(self, from, b"", LookupKind::Plain);
         walk.left = left;
         let at = walk.run(true)?;
         if !self.files.is_directory(at.den) {
