@@ -15,7 +15,8 @@
 //! - `retry`: what two runs of one trial come to
 //! - [`confirm`]: which failures are run again
 //! - `suspicion`: which trials cost their machine
-//! - `work`: what workers share, what they tell
+//! - `pool`: what workers share
+//! - `task`: tasks, and what workers report of them
 //! - `coverage_hits`: branches of criu that were taken
 
 mod blame;
@@ -24,13 +25,13 @@ mod coverage_hits;
 pub mod order;
 mod pack;
 pub(crate) mod patience;
+mod pool;
 mod retry;
 pub mod sharing;
 mod suspicion;
-mod work;
+mod task;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -41,9 +42,10 @@ use crate::machine::{Machine, MachineError, Traces};
 pub use confirm::Confirm;
 pub use coverage_hits::CoverageHits;
 use patience::{Patience, wait_for_report};
+pub(crate) use pool::ACTION_TIME_LIMIT;
+pub use pool::{Known, Machines, Policy, Pool, Queue};
 use suspicion::suspicious;
-pub(crate) use work::ACTION_TIME_LIMIT;
-pub use work::{Known, News, Over, Policy, Task, Work};
+pub use task::{News, Over, Task};
 
 /// How long a machine may take to come up under KVM.
 pub(crate) const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -62,14 +64,15 @@ const WORTH_PREPARING: usize = 8;
 /// worker has stopped.
 pub fn start<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
-    work: &'scope Work<'scope>,
+    pool: &Arc<Pool<'scope>>,
+    queue: &'scope Queue,
     workers: usize,
 ) -> Receiver<News> {
     let (sender, receiver) = channel();
     for number in 0..workers {
-        let sender = sender.clone();
-        let worker = Worker::new(number, work, sender);
-        scope.spawn(move || worker.work());
+        let news = sender.clone();
+        let worker = Worker { queue: Some(queue), ..Worker::new(number, pool) }.reporting_to(news.clone());
+        scope.spawn(move || worker.work(queue, &news));
     }
     receiver
 }
@@ -77,8 +80,11 @@ pub fn start<'scope>(
 /// One machine at a time, and who gives it work.
 pub struct Worker<'a> {
     number: usize,
-    shared: &'a Work<'a>,
-    news: Sender<News>,
+    pool: Arc<Pool<'a>>,
+    /// What it and others work off, where there is such a queue.
+    queue: Option<&'a Queue>,
+    /// Who hears of machines and of tasks that begin.
+    news: Option<Sender<News>>,
     running: Option<Running>,
     /// How many it had.
     machines: u32,
@@ -99,18 +105,25 @@ struct Running {
 }
 
 impl<'a> Worker<'a> {
-    /// A worker without a machine yet; `news` gets machines and tasks that begin.
-    pub fn new(number: usize, shared: &'a Work<'a>, news: Sender<News>) -> Self {
-        Worker { number, shared, news, running: None, machines: 0, traces: Traces::none(), next_trial: 1 }
+    /// A worker without a machine yet.
+    pub fn new(number: usize, pool: &Arc<Pool<'a>>) -> Self {
+        let pool = Arc::clone(pool);
+        let traces = Traces::none();
+        Worker { number, pool, queue: None, news: None, running: None, machines: 0, traces, next_trial: 1 }
+    }
+
+    /// The same worker, which reports its machines and the tasks that begin.
+    #[must_use]
+    pub fn reporting_to(self, news: Sender<News>) -> Self {
+        Worker { news: Some(news), ..self }
     }
 }
 
 impl Worker<'_> {
-    fn work(mut self) {
-        let news = self.news.clone();
+    fn work(mut self, queue: &Queue, news: &Sender<News>) {
         let mut deaf = false;
-        while !deaf && !self.is_stopped() {
-            let tasks = self.take();
+        while !deaf && !self.pool.is_stopped() {
+            let tasks = self.take(queue);
             if tasks.is_empty() {
                 return;
             }
@@ -118,24 +131,24 @@ impl Worker<'_> {
         }
     }
 
-    fn is_stopped(&self) -> bool {
-        crate::process::interrupt::requested() || self.shared.stop.load(Ordering::Relaxed)
-    }
-
     /// The next task, and where it may be packed others that may be with it, wherever they stand.
-    fn take(&mut self) -> Vec<Task> {
-        let next = self.shared.tasks.lock().map(|mut tasks| tasks.pop_front()).unwrap_or_default();
+    fn take(&mut self, queue: &Queue) -> Vec<Task> {
+        let next = queue.lock().pop_front();
         let Some(first) = next else { return Vec::new() };
         if self.needs(&first).is_none() {
             return vec![first];
         }
         // Others wait meanwhile: to them an empty queue is the end.
-        let shared = self.shared;
-        let Ok(mut queue) = shared.tasks.lock() else { return vec![first] };
+        let mut queue = queue.lock();
         let all = std::iter::once(first).chain(queue.drain(..)).collect();
         let (pack, rest) = self.fitting(all);
         queue.extend(rest);
         pack
+    }
+
+    /// Whoever hears of it may be gone; a task's own end says the same.
+    fn report(&self, news: News) {
+        let _ = self.news.as_ref().map(|listener| listener.send(news));
     }
 
     /// Runs one task to its end.
@@ -146,7 +159,7 @@ impl Worker<'_> {
         }
         let start = Instant::now();
         let mut over = self.confirmed(&task);
-        for _ in 1..self.shared.policy.repeat {
+        for _ in 1..self.pool.policy.repeat {
             if over.judgement.verdict == Verdict::NotRun {
                 break;
             }
@@ -161,7 +174,7 @@ impl Worker<'_> {
             Attempt::Over(over) => *over,
             Attempt::Interrupted => Over::not_run(task, "interrupted"),
             Attempt::Died { error, traces, .. } => {
-                let judgement = (self.shared.known)(&task.trial, None, retry::verdict_on(&error));
+                let judgement = self.pool.known(&task.trial, None, retry::verdict_on(&error));
                 Over { judgement, traces, ..Over::not_run(task, "") }
             }
         }
@@ -169,20 +182,20 @@ impl Worker<'_> {
 
     /// Runs a task once, and again when the result is unexpected.
     fn confirmed(&mut self, task: &Task) -> Over {
-        let usual = if self.shared.policy.thorough { Care::Thorough } else { Care::Usual };
+        let usual = if self.pool.policy.thorough { Care::Thorough } else { Care::Usual };
         match self.attempt(task, usual) {
             Attempt::Interrupted => Over::not_run(task.clone(), "interrupted"),
             Attempt::Over(over) if retry::is_unexpected(&over.judgement) => {
                 let signature = Signature::of(&over.judgement);
-                if self.shared.policy.confirm.has(&signature) {
+                if self.pool.policy.confirm.has(&signature) {
                     return *over;
                 }
-                let over = retry::confirmed(*over, self.shared.policy.retries, self.shared.policy.campaign, || {
+                let over = retry::confirmed(*over, self.pool.policy.retries, self.pool.policy.campaign, || {
                     // Whatever the last trial left in the machine must not make the second result.
                     self.running = None;
                     self.attempt(task, Care::Thorough)
                 });
-                self.shared.policy.confirm.note(signature, &over.judgement);
+                self.pool.policy.confirm.note(signature, &over.judgement);
                 over
             }
             Attempt::Over(over) => *over,
@@ -190,7 +203,7 @@ impl Worker<'_> {
                 retry::Death { error, traces, trials_before },
                 self.attempt(task, usual),
                 task,
-                |judgement| (self.shared.known)(&task.trial, None, judgement),
+                |judgement| self.pool.known(&task.trial, None, judgement),
             ),
         }
     }
@@ -205,7 +218,7 @@ impl Worker<'_> {
         match result {
             Ok((judgement, mut report)) => {
                 let arcs = report.as_mut().map(|report| std::mem::take(&mut report.arcs)).unwrap_or_default();
-                let judgement = (self.shared.known)(&task.trial, criu.as_deref(), judgement);
+                let judgement = self.pool.known(&task.trial, criu.as_deref(), judgement);
                 self.throw_away_when_worn();
                 if report.as_ref().is_some_and(|report| suspicious(&judgement, report)) {
                     self.running = None;
@@ -239,16 +252,15 @@ impl Worker<'_> {
     /// The machine that runs, or a new one.
     fn machine(&mut self) -> Result<&mut Running, MachineError> {
         if self.running.is_none() {
-            let spec = (self.shared.specs)(self.number);
+            let spec = self.pool.machine(self.number);
             self.traces = spec.traces();
-            let scale = spec.timeout_scale() * self.shared.policy.timeout_scale;
+            let scale = spec.timeout_scale() * self.pool.policy.timeout_scale;
             let machine = Machine::boot(&spec, Instant::now() + BOOT_TIME_LIMIT.mul_f64(scale))?;
             let tainted = machine.ready().tainted;
             self.running = Some(Running { machine, scale, tainted, trials: 0 });
-            // Whoever counts them may be gone; the trial's own news tell that.
-            let _ = self.news.send(News::Machine { reset: self.machines > 0 });
+            self.report(News::Machine { reset: self.machines > 0 });
             self.machines += 1;
-            if self.shared.tasks.lock().is_ok_and(|tasks| tasks.len() >= WORTH_PREPARING) {
+            if self.queue.is_some_and(|queue| queue.lock().len() >= WORTH_PREPARING) {
                 spec.expect();
             }
         }
@@ -259,13 +271,13 @@ impl Worker<'_> {
     fn exchange(&mut self, task: &Task, care: Care) -> Result<(Judgement, Option<TrialReport>), MachineError> {
         let number = self.next_trial;
         self.next_trial += 1;
-        let shared = self.shared;
+        let pool = Arc::clone(&self.pool);
         let running = self.machine()?;
         if let Some(reason) = crate::needs::lacking(&task.scenario, task.trial.lifecycle, running.machine.ready()) {
             return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
         }
         running.trials += 1;
-        let limit = shared.action_time_limit(running.scale);
+        let limit = pool.action_time_limit(running.scale);
         let request = TrialRequest {
             trial: number,
             program: scenarios::text::print_program_in_place(&task.scenario.program),

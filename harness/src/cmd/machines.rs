@@ -18,6 +18,7 @@ use crate::host::{self, HostAgent, HostSpec};
 use crate::image::Store;
 use crate::machine::{Backend, MachineSpec};
 use crate::report::notices::say;
+use crate::run::Machines;
 use crate::subject::Parts;
 use crate::vm::kvm::{self, Decision};
 use crate::vm::qemu::QemuProgram;
@@ -90,7 +91,7 @@ impl MachineArgs {
         &self,
         store: &Store,
         scenarios: &[Scenario],
-    ) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Sync + use<>> {
+    ) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Send + Sync + use<>> {
         let on_disk = |line: &Line| matches!(&line.step, Step::Mount { filesystem, .. } if filesystem.needs_disk());
         let disks = scenarios.iter().any(|scenario| scenario.program.steps.iter().any(on_disk));
         let userland = store.manifest().defaults.userland.as_str();
@@ -117,10 +118,10 @@ impl MachineArgs {
         kernel: &str,
         parts: &Parts,
         work: &Path,
-    ) -> anyhow::Result<Box<dyn Fn(usize) -> MachineSpec + Sync>> {
+    ) -> anyhow::Result<Machines<'static>> {
         Ok(match self.backend {
-            Backend::Host => Box::new(self.host_agents(store, scenarios)?),
-            Backend::Vm => Box::new(self.vms(store, kernel, parts, work)?),
+            Backend::Host => Arc::new(self.host_agents(store, scenarios)?),
+            Backend::Vm => Arc::new(self.vms(store, kernel, parts, work)?),
         })
     }
 
@@ -146,7 +147,7 @@ impl MachineArgs {
         kernel: &str,
         parts: &Parts,
         work: &Path,
-    ) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Sync + use<>> {
+    ) -> anyhow::Result<impl Fn(usize) -> MachineSpec + Send + Sync + use<>> {
         let mut spec = self.vm(store, kernel, parts, work)?;
         spec.accelerator = self.accelerator(&spec)?.accelerator;
         let clones = if self.cold { None } else { self.clones(&spec, work)? };

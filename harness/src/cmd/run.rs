@@ -1,12 +1,11 @@
 //! `run`: the main job. Prepares what is missing, runs the chosen trials, prints the table.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -24,15 +23,13 @@ use super::share::{Share, ShareArgs};
 use crate::cache::progress;
 use crate::cache::progress::Progress;
 use crate::exit;
-use crate::judge::range::Version;
-use crate::judge::{Expectations, Judgement, Trial};
-use crate::machine::MachineSpec;
+use crate::judge::{Expectations, Trial};
 use crate::report::notices::say;
 use crate::report::terminal::{Detail, Look, Terminal};
 use crate::report::{Event, Finished, Reporter, SharedAxes};
 use crate::run::confirm::Wanted;
 use crate::run::order::teaching_first;
-use crate::run::{News, Over, Policy, Task, Work};
+use crate::run::{Machines, News, Over, Policy, Pool, Queue, Task};
 use crate::subject::{self, Parts, ReferenceOptions, Subject};
 
 /// The last line of a run in which nothing ran.
@@ -289,7 +286,7 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
         let tasks = teaching_first(tasks);
         let work = folder.join(&number.to_string());
         let specs = args.machines.specs(&store, &scenarios, kernel, &parts[subject], &work)?;
-        run_tasks(args, tasks, &*specs, &expectations, &mut reporter)?;
+        run_tasks(args, tasks, specs, &expectations, &mut reporter)?;
     }
     let interrupted = crate::process::interrupt::requested();
     let whole = whole && args.share.is_all() && args.expectations == KnownFailures::Project;
@@ -301,22 +298,16 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
 fn run_tasks(
     args: &RunArgs,
     tasks: Vec<Task>,
-    specs: &(dyn Fn(usize) -> MachineSpec + Sync),
+    machines: Machines<'_>,
     expectations: &Expectations,
     reporter: &mut RunReporter<'_>,
 ) -> anyhow::Result<()> {
     let (workers, trials) = (args.machines.workers(tasks.len()), tasks.len());
-    let queue = Mutex::new(VecDeque::from(tasks));
-    let stop = AtomicBool::new(false);
-    let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
-        expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
-    };
-    let work = Work {
-        tasks: &queue,
-        specs,
-        known: &known,
-        stop: &stop,
-        policy: Policy {
+    let queue = Queue::new(tasks);
+    let pool = Pool::new(
+        machines,
+        Box::new(|trial, criu, judgement| expectations.apply(trial, criu, judgement)),
+        Policy {
             timeout_scale: args.machines.timeout_scale,
             retries: args.retries,
             thorough: args.thorough,
@@ -326,9 +317,9 @@ fn run_tasks(
             pack: args.pack.min(trials.div_ceil(workers)),
             ..Policy::default()
         },
-    };
+    );
     std::thread::scope(|scope| -> anyhow::Result<()> {
-        let news = crate::run::start(scope, &work, workers);
+        let news = crate::run::start(scope, &pool, &queue, workers);
         loop {
             let news = match news.recv_timeout(TICK) {
                 Ok(news) => news,
@@ -343,14 +334,14 @@ fn run_tasks(
                 News::Started(task) => reporter.report(&Event::TrialStarted { trial: task.trial })?,
                 News::Over(over) => {
                     if reporter.over(*over)? && args.fail_fast {
-                        stop.store(true, Ordering::Relaxed);
+                        pool.stop();
                     }
                 }
             }
         }
     })?;
     let reason = if crate::process::interrupt::requested() { "interrupted" } else { "after a failure, --fail-fast" };
-    for task in queue.into_inner().unwrap_or_default() {
+    for task in queue.lock().drain(..) {
         reporter.over(Over::not_run(task, reason))?;
     }
     Ok(())

@@ -1,11 +1,8 @@
 //! `shrink`: from a scenario that fails to a short one that fails in the same way. What is proposed
 //! is the business of `scenarios::shrink`; here each proposal is run.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -24,11 +21,9 @@ use crate::exit;
 use crate::fuzz::KnownFailures;
 use crate::fuzz::shrink::steps;
 use crate::judge::Signature;
-use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial};
-use crate::machine::MachineSpec;
 use crate::report::epilogue::{plain, quoted};
-use crate::run::{News, Over, Policy, Task, Work, Worker};
+use crate::run::{Machines, Over, Policy, Pool, Task, Worker};
 use crate::subject::{ReferenceOptions, Subject};
 
 /// How often assertions that do not hold are dropped before it is given up.
@@ -104,7 +99,7 @@ pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
     let output = args.output.clone().unwrap_or_else(|| beside(&scenario, folder.as_deref()));
     let rig = Rig {
         expectations: &expectations,
-        specs: &*specs,
+        specs,
         timeout_scale: machines.timeout_scale,
         engine: subject.engine(ReferenceOptions::default()),
         trial,
@@ -126,7 +121,7 @@ fn beside(scenario: &Scenario, folder: Option<&Path>) -> PathBuf {
 /// What candidates are run with.
 struct Rig<'a> {
     expectations: &'a Expectations,
-    specs: &'a (dyn Fn(usize) -> MachineSpec + Sync),
+    specs: Machines<'a>,
     timeout_scale: f64,
     engine: Engine,
     trial: Trial,
@@ -231,21 +226,15 @@ impl Rig<'_> {
     /// A worker with a machine of its own for as long as `work` lasts. It is given a way to run a
     /// program once.
     fn with_worker<T>(&self, work: impl FnOnce(&mut dyn FnMut(&Program) -> Option<Over>) -> T) -> T {
-        let (queue, stop) = (Mutex::new(VecDeque::new()), AtomicBool::new(false));
-        // What is looked for is what is expected here: the machine may serve the next candidate.
-        let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
-            let version = criu.and_then(Version::find);
-            self.known_failures.expect(self.expectations.apply_anywhere(trial, version.as_ref(), judgement))
-        };
-        let shared = Work {
-            tasks: &queue,
-            specs: self.specs,
-            known: &known,
-            stop: &stop,
-            policy: Policy { timeout_scale: self.timeout_scale, ..Policy::default() },
-        };
-        let (news, _deaf): (_, Receiver<News>) = channel();
-        let mut worker = Worker::new(0, &shared, news);
+        let pool = Pool::new(
+            Arc::clone(&self.specs),
+            // The failure looked for is expected: the machine may serve the next candidate.
+            Box::new(|trial, criu, judgement| {
+                self.known_failures.expect(self.expectations.apply_anywhere(trial, criu, judgement))
+            }),
+            Policy { timeout_scale: self.timeout_scale, ..Policy::default() },
+        );
+        let mut worker = Worker::new(0, &pool);
         work(&mut |program| {
             let scenario = self.scenario_of(program.clone());
             let task = Task { trial: self.trial.clone(), scenario, engine: self.engine.clone() };

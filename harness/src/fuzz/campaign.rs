@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::message::{DetachMethod, Engine, Lifecycle};
@@ -24,7 +24,7 @@ use super::shrink::{smallest, steps};
 use super::sides::{Outcome, Planned, Side, Sides};
 use super::state::{CORPUS, State, StateError};
 use crate::judge::{FailureKind, Group, Signature, Verdict};
-use crate::run::{News, Over, Work};
+use crate::run::{News, Over, Pool};
 
 /// A finding is not shrunk for longer, under KVM.
 const SHRINK: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ pub struct Settings<'a> {
 /// A campaign under way.
 pub struct Campaign<'a> {
     pub(super) settings: &'a Settings<'a>,
-    work: &'a Work<'a>,
+    pool: Arc<Pool<'a>>,
     shared: Mutex<Shared>,
     pub(super) knowledge: Mutex<Knowledge>,
     start: Instant,
@@ -97,13 +97,13 @@ struct Failure {
 
 impl<'a> Campaign<'a> {
     /// A campaign that begins, or goes on. `corpus` are programs to begin with.
-    pub fn new(settings: &'a Settings<'a>, work: &'a Work<'a>, state: State, corpus: Vec<Program>) -> Self {
+    pub fn new(settings: &'a Settings<'a>, pool: &Arc<Pool<'a>>, state: State, corpus: Vec<Program>) -> Self {
         let before = state.seconds;
         let shared =
             Mutex::new(Shared { state, corpus, one_cause: OneCause::default(), saved: Instant::now(), unsaved: None });
         Self {
             settings,
-            work,
+            pool: Arc::clone(pool),
             shared,
             knowledge: Mutex::default(),
             start: Instant::now(),
@@ -160,13 +160,13 @@ impl<'a> Campaign<'a> {
         if self.settings.time.is_some_and(|time| self.start.elapsed() >= time) || crate::process::interrupt::requested()
         {
             self.over.store(true, Ordering::Relaxed);
-            self.work.stop.store(true, Ordering::Relaxed);
+            self.pool.stop();
         }
     }
 
     fn work(&self, number: usize, news: Sender<News>) {
         let Settings { sides, differential, known_failures, .. } = self.settings;
-        let mut sides = Sides::new(number, sides, *differential, self.work, &news, known_failures);
+        let mut sides = Sides::new(number, sides, *differential, &self.pool, &news, known_failures);
         drop(news);
         let mut batch = SMALLEST_BATCH.min(self.settings.batch);
         while !self.over.load(Ordering::Relaxed) && !crate::process::interrupt::requested() {
@@ -284,7 +284,7 @@ impl<'a> Campaign<'a> {
         if let Some(signature) = found.filter(|signature| shared.state.buckets.has(signature)) {
             shared.state.every_program_fails = Some(signature);
             self.over.store(true, Ordering::Relaxed);
-            self.work.stop.store(true, Ordering::Relaxed);
+            self.pool.stop();
         }
     }
 
@@ -310,7 +310,7 @@ impl<'a> Campaign<'a> {
             }
             if self.settings.first {
                 self.over.store(true, Ordering::Relaxed);
-                self.work.stop.store(true, Ordering::Relaxed);
+                self.pool.stop();
             }
         }
     }
@@ -346,7 +346,7 @@ impl<'a> Campaign<'a> {
     }
 
     fn shrink(&self, sides: &mut Sides<'_>, signature: &Signature, planned: &Planned) {
-        let until = Instant::now() + SHRINK.mul_f64(self.work.policy.timeout_scale);
+        let until = Instant::now() + SHRINK.mul_f64(self.pool.timeout_scale());
         let found = smallest(sides, signature, planned, until);
         let size = steps(&found);
         let text = scenarios::text::print_scenario(&Scenario { program: found, ..planned.scenario.clone() });
@@ -370,7 +370,7 @@ impl<'a> Campaign<'a> {
         if let Err(error) = shared.state.save(&self.settings.folder) {
             shared.unsaved.get_or_insert(error);
             self.over.store(true, Ordering::Relaxed);
-            self.work.stop.store(true, Ordering::Relaxed);
+            self.pool.stop();
         }
     }
 }

@@ -5,6 +5,7 @@
 //! is whether they come to the same.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use protocol::message::{Engine, Lifecycle};
@@ -13,7 +14,7 @@ use scenarios::Scenario;
 use super::finding::finding;
 use super::known::KnownFailures;
 use crate::judge::{FailureKind, Judgement, Signature, Trial, Verdict};
-use crate::run::{News, Over, Task, Work, Worker};
+use crate::run::{News, Over, Pool, Task, Worker};
 
 /// A kernel and a subject.
 #[derive(Clone, Debug)]
@@ -71,11 +72,12 @@ impl<'a> Sides<'a> {
         number: usize,
         sides: &'a [Side],
         differential: bool,
-        work: &'a Work<'a>,
+        pool: &Arc<Pool<'a>>,
         news: &Sender<News>,
         known_failures: &'a KnownFailures,
     ) -> Self {
-        let worker = |number: usize| (&sides[number % sides.len()], Worker::new(number, work, news.clone()));
+        let worker =
+            |number: usize| (&sides[number % sides.len()], Worker::new(number, pool).reporting_to(news.clone()));
         let all = match differential {
             true => (number * sides.len()..(number + 1) * sides.len()).map(worker).collect(),
             false => vec![worker(number)],

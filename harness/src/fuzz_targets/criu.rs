@@ -69,8 +69,8 @@ pub fn init() {
             Some(file) => buckets::known(file).map_err(|error| Usage(format!("{}: {error}", file.display())))?,
             None => BTreeSet::new(),
         };
-        let expected = move |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
-            expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement)
+        let expected = move |trial: &Trial, criu: Option<&Version>, judgement: Judgement| {
+            expectations.apply_anywhere(trial, criu, judgement)
         };
         let warm = Warm::new(&given.machines, &store, &subjects[0], kernel, Box::new(expected))?;
         let limits = Limits { detaches: !given.controls, without: given.without, ..Limits::default() };

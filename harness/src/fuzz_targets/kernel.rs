@@ -14,6 +14,7 @@ use super::warm::{self, Warm};
 use crate::cmd::machines::MachineArgs;
 use crate::cmd::run::progress;
 use crate::host;
+use crate::judge::range::Version;
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
 use crate::machine::Backend;
 use crate::oracle;
@@ -45,7 +46,7 @@ pub fn init() {
 }
 
 /// A step that fails harms no machine, and what the engine refuses is not told a second time.
-fn known(_: &Trial, _: Option<&str>, judgement: Judgement) -> Judgement {
+fn known(_: &Trial, _: Option<&Version>, judgement: Judgement) -> Judgement {
     let refused = judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
     let stopped = judgement.verdict == Verdict::Error && judgement.reason.starts_with("line ");
     let verdict = if refused || stopped { Verdict::Unsupported } else { judgement.verdict };

@@ -6,10 +6,6 @@
 //! first.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::channel;
 
 use anyhow::Context as _;
 use protocol::message::{Engine, Flavor, Lifecycle};
@@ -18,8 +14,8 @@ use scenarios::{Program, Scenario};
 use crate::cmd::machines::{MachineArgs, WorkFolder};
 use crate::cmd::plan;
 use crate::image::Store;
-use crate::judge::{Judgement, Trial};
-use crate::run::{Over, Policy, Task, Work, Worker};
+use crate::judge::Trial;
+use crate::run::{Known, Over, Policy, Pool, Task, Worker};
 use crate::subject::Subject;
 
 thread_local! {
@@ -35,9 +31,6 @@ pub(super) struct Warm {
     _folder: WorkFolder,
 }
 
-/// What the judge's word is in the light of what is known.
-pub(super) type Known = Box<dyn Fn(&Trial, Option<&str>, Judgement) -> Judgement + Sync>;
-
 impl Warm {
     /// Makes what the subject needs and boots the machine.
     ///
@@ -48,7 +41,7 @@ impl Warm {
         store: &Store,
         subject: &Subject,
         kernel: String,
-        known: Known,
+        known: Known<'static>,
     ) -> anyhow::Result<Self> {
         plan::check_backend(machines.backend, std::slice::from_ref(subject))?;
         let parts = subject.prepare(store)?;
@@ -57,14 +50,8 @@ impl Warm {
         // Programs of every filesystem may come up.
         let catalogue = crate::cmd::select::select(&[], &tree)?;
         let specs = machines.specs(store, &catalogue, &kernel, &parts, &folder.join("target"))?;
-        // One for the process, and so for as long as it lives.
-        let work: &'static Work<'static> = Box::leak(Box::new(Work {
-            tasks: Box::leak(Box::new(Mutex::new(VecDeque::new()))),
-            specs: Box::leak(specs),
-            known: Box::leak(known),
-            stop: Box::leak(Box::new(AtomicBool::new(false))),
-            policy: Policy { timeout_scale: machines.timeout_scale, retries: 1, ..Policy::default() },
-        }));
+        let policy = Policy { timeout_scale: machines.timeout_scale, retries: 1, ..Policy::default() };
+        let worker = Worker::new(0, &Pool::new(specs, known, policy));
         let trial = Trial {
             scenario: "fuzz/input".to_owned(),
             family: "fuzz".to_owned(),
@@ -74,7 +61,7 @@ impl Warm {
             subject: subject.to_string(),
         };
         let engine = subject.engine(crate::subject::ReferenceOptions::default());
-        let mut warm = Self { worker: Worker::new(0, work, channel().0), trial, engine, _folder: folder };
+        let mut warm = Self { worker, trial, engine, _folder: folder };
         let over = warm.run(&Program::default(), None, None);
         over.report.with_context(|| format!("the machine runs nothing: {}", over.judgement.reason))?;
         Ok(warm)

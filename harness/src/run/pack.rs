@@ -73,7 +73,7 @@ impl Worker<'_> {
     pub fn run_all(&mut self, tasks: Vec<Task>, on_over: &mut dyn FnMut(Over)) {
         let mut waiting = vec![tasks];
         while let Some(tasks) = waiting.pop() {
-            if self.is_stopped() {
+            if self.pool.is_stopped() {
                 let why =
                     if crate::process::interrupt::requested() { "interrupted" } else { "stopped after a failure" };
                 tasks.into_iter().for_each(|task| on_over(Over::not_run(task, why)));
@@ -83,7 +83,7 @@ impl Worker<'_> {
             waiting.extend((!rest.is_empty()).then_some(rest));
             // The first stands for all: one machine is busy.
             if let Some(first) = pack.first() {
-                let _ = self.news.send(News::Started(Box::new(first.clone())));
+                self.report(News::Started(Box::new(first.clone())));
             }
             if pack.len() < 2 {
                 pack.into_iter().for_each(|task| on_over(self.run(task)));
@@ -107,7 +107,7 @@ impl Worker<'_> {
         let (mut pack, mut rest): (Vec<Task>, Vec<Task>) = (Vec::new(), Vec::new());
         let mut needs = Some(Needs::default());
         for task in tasks {
-            let Some(so_far) = needs.filter(|_| pack.is_empty() || pack.len() < self.shared.policy.pack) else {
+            let Some(so_far) = needs.filter(|_| pack.is_empty() || pack.len() < self.pool.policy.pack) else {
                 rest.push(task);
                 continue;
             };
@@ -130,7 +130,7 @@ impl Worker<'_> {
         // criu touches the process's /tmp when it dumps a mount that others stand on, which is
         // everybody's in a pack: a defect that is known of each scenario that has such mounts, but
         // of a pack only where defects count anywhere.
-        let nested = task.engine != Engine::Criu || self.shared.policy.campaign;
+        let nested = task.engine != Engine::Criu || self.pool.policy.campaign;
         Capacity { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested }
     }
 
@@ -141,7 +141,7 @@ impl Worker<'_> {
         let needs = sharing::needs(&task.scenario.program)?;
         let anywhere = requires.flavors.is_empty() || requires.flavors.contains(&vocabulary::Flavor::Host);
         let unmet = crate::needs::unmet(&task.scenario, &task.trial).is_some();
-        let off = self.shared.policy.pack < 2 || self.shared.policy.repeat > 1;
+        let off = self.pool.policy.pack < 2 || self.pool.policy.repeat > 1;
         // What a dump does to a process that goes on hangs on all that the process has.
         let whole = task.trial.lifecycle != Lifecycle::DumpRestore;
         if off || whole || task.scenario.outcome != Outcome::Restored || !anywhere || unmet {
@@ -150,7 +150,7 @@ impl Worker<'_> {
         let ready = self.machine().ok()?.machine.ready();
         let lacking = crate::needs::lacking(&task.scenario, task.trial.lifecycle, ready).is_some();
         let criu = self.criu(task);
-        let pass = (self.shared.known)(&task.trial, criu.as_deref(), Judgement::plain(Verdict::Pass, ""));
+        let pass = self.pool.known(&task.trial, criu.as_deref(), Judgement::plain(Verdict::Pass, ""));
         (!lacking && pass.verdict == Verdict::Pass).then_some(needs)
     }
 
@@ -164,7 +164,7 @@ impl Worker<'_> {
         let criu = self.criu(&tasks[0]);
         let context = Context { lifecycle: tasks[0].trial.lifecycle, tainted_before };
         let frame = judge(&tasks[0].scenario, context, &report.frame);
-        let frame = (self.shared.known)(&tasks[0].trial, criu.as_deref(), frame);
+        let frame = self.pool.known(&tasks[0].trial, criu.as_deref(), frame);
         let clean = report.frame.leftovers.is_empty() && report.frame.kernel_log.is_empty();
         let not_made: Vec<usize> = report
             .programs
@@ -179,9 +179,7 @@ impl Worker<'_> {
         let judgements: Vec<Judgement> = tasks
             .iter()
             .zip(&report.programs)
-            .map(|(task, report)| {
-                (self.shared.known)(&task.trial, criu.as_deref(), judge(&task.scenario, context, report))
-            })
+            .map(|(task, report)| self.pool.known(&task.trial, criu.as_deref(), judge(&task.scenario, context, report)))
             .collect();
         let fine = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_));
         let complete = judgements.len() == tasks.len();
@@ -220,11 +218,11 @@ impl Worker<'_> {
     fn exchange_pack(&mut self, tasks: &[Task]) -> Result<(PackReport, u64), MachineError> {
         let number = self.next_trial;
         self.next_trial += 1;
-        let shared = self.shared;
+        let pool = Arc::clone(&self.pool);
         let running = self.machine()?;
         running.trials += 1;
         let programs = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
-        let limit = shared.action_time_limit(running.scale);
+        let limit = pool.action_time_limit(running.scale);
         let limit = limit + limit * programs / PROGRAMS_PER_LIMIT;
         let first = &tasks[0];
         let request = PackRequest {

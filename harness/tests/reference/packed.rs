@@ -2,17 +2,15 @@
 //! every known mistake in the scenarios that are likely to catch it with some among them that do
 //! not. One worker packs, another does not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::channel;
+use std::sync::Arc;
 
 use harness::host::{self, HostSpec};
 use harness::image::{Settings, Store, default_cache_dir, tree};
-use harness::judge::{Judgement, Trial};
+use harness::judge::Trial;
 use harness::machine::MachineSpec;
-use harness::run::{Policy, Task, Work, Worker};
+use harness::run::{Machines, Policy, Pool, Task, Worker};
 use harness::subject::{ReferenceOptions, Subject};
 use libtest_mimic::Failed;
 use protocol::Fault;
@@ -96,19 +94,12 @@ fn task(scenario: &Scenario, fault: Option<Fault>) -> Task {
 
 /// Runs all, with so many programs in a process.
 fn results(spec: &HostSpec, tasks: &[Task], pack: usize) -> Results {
-    let known = |_: &Trial, _: Option<&str>, judgement: Judgement| judgement;
-    let specs = |_: usize| MachineSpec::Host(spec.clone());
-    let (queue, stop) = (Mutex::new(VecDeque::new()), AtomicBool::new(false));
-    let work = Work {
-        tasks: &queue,
-        specs: &specs,
-        known: &known,
-        stop: &stop,
-        policy: Policy { timeout_scale: TIMEOUT_SCALE, pack, ..Policy::default() },
-    };
-    let (news, _heard) = channel();
+    let spec = spec.clone();
+    let machines: Machines<'_> = Arc::new(move |_| MachineSpec::Host(spec.clone()));
+    let policy = Policy { timeout_scale: TIMEOUT_SCALE, pack, ..Policy::default() };
+    let pool = Pool::new(machines, Box::new(|_, _, judgement| judgement), policy);
     let mut results = Results::new();
-    Worker::new(0, &work, news).run_all(tasks.to_vec(), &mut |over| {
+    Worker::new(0, &pool).run_all(tasks.to_vec(), &mut |over| {
         results.insert(over.task.trial.clone(), (over.judgement.verdict.to_string(), over.seconds));
     });
     results

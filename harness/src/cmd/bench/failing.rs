@@ -5,10 +5,7 @@
 //! of these scenarios needs that. The first failure of the cause is run again in a new machine, as
 //! in every run.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::channel;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{bail, ensure};
@@ -21,8 +18,8 @@ use super::super::plan::Axes;
 use super::super::select::select;
 use super::Bench;
 use super::packed::Source;
-use crate::judge::{FailureKind, Judgement, Trial, Verdict};
-use crate::run::{Confirm, Policy, Task, Work, Worker, confirm, sharing};
+use crate::judge::{FailureKind, Verdict};
+use crate::run::{Confirm, Policy, Pool, Task, Worker, confirm, sharing};
 use crate::subject::{Parts, ReferenceOptions, Subject};
 
 /// So many scenarios of the catalogue take part.
@@ -57,22 +54,14 @@ impl Bench<'_> {
         let machines = &self.args.machines;
         let folder = source.work.join("failing");
         let specs = machines.vms(source.store, source.kernel, &Parts::plain(source.store), &folder)?;
-        let known = |_: &Trial, _: Option<&str>, judgement: Judgement| judgement;
-        let (queue, stop) = (Mutex::new(VecDeque::new()), AtomicBool::new(false));
-        let work = Work {
-            tasks: &queue,
-            specs: &specs,
-            known: &known,
-            stop: &stop,
-            policy: Policy {
-                timeout_scale: machines.timeout_scale,
-                retries: 1,
-                confirm: Confirm::from(confirm::Wanted::Cause),
-                ..Policy::default()
-            },
+        let policy = Policy {
+            timeout_scale: machines.timeout_scale,
+            retries: 1,
+            confirm: Confirm::from(confirm::Wanted::Cause),
+            ..Policy::default()
         };
-        let (news, _heard) = channel();
-        let mut worker = Worker::new(0, &work, news);
+        let pool = Pool::new(Arc::new(specs), Box::new(|_, _, judgement| judgement), policy);
+        let mut worker = Worker::new(0, &pool);
         let tasks = |subject: &Subject| -> Vec<Task> {
             Axes::default().tasks(source.kernel, subject, ReferenceOptions::default(), scenarios)
         };

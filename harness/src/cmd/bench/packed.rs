@@ -1,11 +1,8 @@
 //! How many programs a second go through packs, judged and all: the catalogue's controls, which
 //! pass with any subject.
 
-use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::channel;
-use std::sync::{Barrier, Mutex};
+use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
 use anyhow::bail;
@@ -15,10 +12,8 @@ use super::super::plan::{self, Axes};
 use super::super::select::select;
 use super::Bench;
 use crate::image::Store;
-use crate::judge::range::Version;
-use crate::judge::{Group, Judgement, Trial};
-use crate::machine::MachineSpec;
-use crate::run::{PACK, Policy, Task, Work, Worker, sharing};
+use crate::judge::Group;
+use crate::run::{Machines, PACK, Policy, Pool, Task, Worker, sharing};
 use crate::subject::{Parts, ReferenceOptions, Subject};
 
 /// Every worker does the same work so often.
@@ -38,7 +33,8 @@ impl Bench<'_> {
         controls.retain(|scenario| sharing::needs(&scenario.program).is_some_and(|needs| !needs.nested));
         let machines = &self.args.machines;
         let parts = Parts::plain(source.store);
-        let vms = machines.vms(source.store, source.kernel, &parts, &source.work.join("packed"))?;
+        let vms: Machines<'_> =
+            Arc::new(machines.vms(source.store, source.kernel, &parts, &source.work.join("packed"))?);
         let debian = Subject::Debian(source.store.manifest().defaults.userland.clone());
         let criu = tasks(source.kernel, &debian, &controls);
         let cores = machines.workers(usize::MAX);
@@ -56,7 +52,7 @@ impl Bench<'_> {
             .filter(|scenario| sharing::needs(&scenario.program).is_some_and(|needs| needs.disks == 0))
             .collect();
         let kernel = crate::host::kernel_name();
-        let agents = machines.host_agents(source.store, &in_memory)?;
+        let agents: Machines<'_> = Arc::new(machines.host_agents(source.store, &in_memory)?);
         let reference = tasks(&kernel, &Subject::Reference(None), &in_memory);
         let all = self.rate(&agents, &reference, cores, &tree)?;
         self.figure(format!("packed programs with the reference engine, {cores} agents on the host"), all, "1/s");
@@ -64,30 +60,16 @@ impl Bench<'_> {
     }
 
     /// Programs a second, by so many workers at once, each with a machine that is warm.
-    fn rate(
-        &self,
-        specs: &(dyn Fn(usize) -> MachineSpec + Sync),
-        tasks: &[Task],
-        workers: usize,
-        tree: &Path,
-    ) -> anyhow::Result<f64> {
+    fn rate(&self, specs: &Machines<'_>, tasks: &[Task], workers: usize, tree: &Path) -> anyhow::Result<f64> {
         let expectations = plan::expectations(tree, &plan::KnownFailures::Project)?;
-        let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
-            expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
-        };
-        let (queue, stop) = (Mutex::new(VecDeque::new()), AtomicBool::new(false));
-        let timeout_scale = self.args.machines.timeout_scale;
-        let work = Work {
-            tasks: &queue,
-            specs,
-            known: &known,
-            stop: &stop,
-            policy: Policy { timeout_scale, pack: PACK, ..Policy::default() },
-        };
+        let pool = Pool::new(
+            Arc::clone(specs),
+            Box::new(|trial, criu, judgement| expectations.apply(trial, criu, judgement)),
+            Policy { timeout_scale: self.args.machines.timeout_scale, pack: PACK, ..Policy::default() },
+        );
         let ready = Barrier::new(workers);
         let rounds = &|number: usize| -> Result<f64, String> {
-            let (news, _heard) = channel();
-            let mut worker = Worker::new(number, &work, news);
+            let mut worker = Worker::new(number, &pool);
             let mut failed = Vec::new();
             let mut round = |failed: &mut Vec<String>| {
                 worker.run_all(tasks.to_vec(), &mut |over| {

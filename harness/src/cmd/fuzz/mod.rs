@@ -2,10 +2,9 @@
 
 mod view;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,10 +20,9 @@ use super::run::progress;
 use crate::exit;
 use crate::fuzz::draw::Wanted;
 use crate::fuzz::{Campaign, Every, KnownFailures, Settings, Side, State, buckets};
-use crate::judge::range::Version;
-use crate::judge::{Judgement, Signature, Trial};
+use crate::judge::{Signature, Trial};
 use crate::machine::Backend;
-use crate::run::{Policy, Work};
+use crate::run::{Policy, Pool};
 use crate::subject::{self, ReferenceOptions, Subject};
 use view::View;
 
@@ -274,27 +272,13 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         args.machines.specs(&store, &catalogue, kernel, parts, &folder.join(&format!("fuzz-{number}")))
     };
     let specs: Vec<_> = pairs.iter().enumerate().map(of_side).collect::<Result<_, _>>()?;
-    let specs = |worker: usize| specs[worker % specs.len()](worker);
-    let stop = AtomicBool::new(false);
-    let queue = Mutex::new(VecDeque::new());
-    let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
-        known_failures.expect(expectations.apply_anywhere(trial, criu.and_then(Version::find).as_ref(), judgement))
-    };
-    let work = Work {
-        tasks: &queue,
-        specs: &specs,
-        known: &known,
-        stop: &stop,
-        policy: Policy {
-            campaign: true,
-            timeout_scale: args.machines.timeout_scale,
-            retries: 1,
-            pack,
-            ..Policy::default()
-        },
-    };
+    let pool = Pool::new(
+        Arc::new(move |worker: usize| specs[worker % specs.len()](worker)),
+        Box::new(|trial, criu, judgement| known_failures.expect(expectations.apply_anywhere(trial, criu, judgement))),
+        Policy { campaign: true, timeout_scale: args.machines.timeout_scale, retries: 1, pack, ..Policy::default() },
+    );
     let mut view = View::new(args, &state, goes_on);
-    let state = Campaign::new(&settings, &work, state, corpus).run(&mut |state| view.show(state))?;
+    let state = Campaign::new(&settings, &pool, state, corpus).run(&mut |state| view.show(state))?;
     view.end(&state)?;
     Ok(match () {
         () if crate::process::interrupt::requested() => exit::INTERRUPTED,

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use scenarios::capability::{Profile, profile};
@@ -13,9 +14,9 @@ use scenarios::capability::{Profile, profile};
 use super::GateArgs;
 use super::compare::{Change, RunOutcome, compare};
 use super::saved::{Saved, key};
-use super::side::{Rig, Side, SideRun, Specs};
+use super::side::{Rig, Side, SideRun};
 use crate::judge::{Expectations, Signature, Trial};
-use crate::run::Task;
+use crate::run::{Machines, Task};
 
 /// How often what differs is run again at most; what was the same each time once is decided by
 /// then.
@@ -70,8 +71,8 @@ pub(super) struct GateRun {
 pub(super) struct Runner<'a> {
     pub(super) args: &'a GateArgs,
     pub(super) expectations: &'a Expectations,
-    pub(super) candidate: (Vec<Task>, Specs),
-    pub(super) base: Option<(Vec<Task>, Specs)>,
+    pub(super) candidate: (Vec<Task>, Machines<'static>),
+    pub(super) base: Option<(Vec<Task>, Machines<'static>)>,
     pub(super) budget: Option<Duration>,
 }
 
@@ -219,9 +220,9 @@ impl GateRun {
         let count = tasks.len();
         let all = runner.args.machines.workers(count * 2);
         let workers = if runner.base.is_some() { (all / 2).max(1) } else { all.min(count).max(1) };
-        let mut sides = vec![Side { specs: &*runner.candidate.1, tasks, workers }];
-        if let Some((tasks, specs)) = &runner.base {
-            sides.push(Side { specs: &**specs, tasks: of(tasks), workers });
+        let mut sides = vec![Side { machines: Arc::clone(&runner.candidate.1), tasks, workers }];
+        if let Some((tasks, machines)) = &runner.base {
+            sides.push(Side { machines: Arc::clone(machines), tasks: of(tasks), workers });
         }
         let rig = Rig {
             expectations: runner.expectations,

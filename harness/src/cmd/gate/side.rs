@@ -1,9 +1,8 @@
 //! Runs trials with both subjects at the same time, each side on machines of its own.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -11,20 +10,16 @@ use super::compare::RunOutcome;
 use super::saved::key;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial, Verdict};
-use crate::machine::MachineSpec;
 use crate::report::record::digest;
 use crate::report::{Finished, artifacts};
-use crate::run::{News, Over, Policy, Task, Work};
+use crate::run::{Machines, News, Over, Policy, Pool, Queue, Task};
 
 /// How often a deadline is looked at.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Describes a side's machines.
-pub(super) type Specs = Box<dyn Fn(usize) -> MachineSpec + Sync>;
-
 /// One of the two.
 pub(super) struct Side<'a> {
-    pub(super) specs: &'a (dyn Fn(usize) -> MachineSpec + Sync),
+    pub(super) machines: Machines<'a>,
     pub(super) tasks: Vec<Task>,
     pub(super) workers: usize,
 }
@@ -56,34 +51,22 @@ impl Rig<'_> {
         // What the judge said before expectations: machines are thrown away by what is expected,
         // gates go by what is.
         let raw: Mutex<HashMap<String, Judgement>> = Mutex::default();
-        let known = |trial: &Trial, criu: Option<&str>, judgement: Judgement| {
+        let known = |trial: &Trial, criu: Option<&Version>, judgement: Judgement| {
             raw.lock().expect("nobody panics with it").insert(trial.to_string(), judgement.clone());
-            self.expectations.apply(trial, criu.and_then(Version::find).as_ref(), judgement)
+            self.expectations.apply(trial, criu, judgement)
         };
-        let stop = AtomicBool::new(false);
-        let (specs, queues): (Vec<_>, Vec<_>) =
-            sides.into_iter().map(|side| ((side.specs, side.workers), Mutex::new(VecDeque::from(side.tasks)))).unzip();
-        let works: Vec<(Work<'_>, usize)> = specs
-            .iter()
-            .zip(&queues)
-            .map(|((specs, workers), tasks)| {
-                let (timeout_scale, pack) = (self.timeout_scale, self.pack);
-                (
-                    Work {
-                        tasks,
-                        specs: *specs,
-                        known: &known,
-                        stop: &stop,
-                        policy: Policy { timeout_scale, pack, ..Policy::default() },
-                    },
-                    *workers,
-                )
+        let (timeout_scale, pack) = (self.timeout_scale, self.pack);
+        let policy = || Policy { timeout_scale, pack, ..Policy::default() };
+        let sides: Vec<_> = sides
+            .into_iter()
+            .map(|Side { machines, tasks, workers }| {
+                (Pool::new(machines, Box::new(known), policy()), Queue::new(tasks), workers)
             })
             .collect();
         std::thread::scope(|scope| {
             let (sender, news) = channel();
-            for (side, (work, workers)) in works.iter().enumerate() {
-                let receiver = crate::run::start(scope, work, *workers);
+            for (side, (pool, queue, workers)) in sides.iter().enumerate() {
+                let receiver = crate::run::start(scope, pool, queue, *workers);
                 let sender = sender.clone();
                 scope.spawn(move || {
                     for one in receiver {
@@ -97,7 +80,7 @@ impl Rig<'_> {
             drop(sender);
             loop {
                 if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    stop.store(true, Ordering::Relaxed);
+                    sides.iter().for_each(|(pool, ..)| pool.stop());
                 }
                 let (side, over) = match news.recv_timeout(TICK) {
                     Ok(over) => over,

@@ -9,8 +9,7 @@ mod record;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -23,9 +22,10 @@ use super::image::StoreArgs;
 use super::machines::{MachineArgs, work_folder};
 use super::select::select;
 use crate::exit;
+use crate::judge::range::Version;
 use crate::judge::{Ablation, FailureKind, Judgement, Tally, Trial, Verdict, comparisons};
-use crate::machine::{Backend, MachineSpec};
-use crate::run::{News, Over, Policy, Task, Work};
+use crate::machine::Backend;
+use crate::run::{Machines, News, Over, Policy, Pool, Queue, Task};
 use crate::subject::{Parts, ReferenceOptions, Subject};
 use crate::vm::AcceleratorChoice;
 pub use lacks::LackRecord;
@@ -118,12 +118,12 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     let lacks = Lacks::new(args, &scenarios);
     let tasks = tasks(args, &kernel, (&faults, &lacks), &scenarios);
     let folder = work_folder()?;
-    let specs: Box<dyn Fn(usize) -> MachineSpec + Sync> = match machines.backend {
-        Backend::Host => Box::new(machines.host_agents(&store, &scenarios)?),
-        Backend::Vm => Box::new(machines.vms(&store, &kernel, &Parts::plain(&store), folder.path())?),
+    let specs: Machines<'_> = match machines.backend {
+        Backend::Host => Arc::new(machines.host_agents(&store, &scenarios)?),
+        Backend::Vm => Arc::new(machines.vms(&store, &kernel, &Parts::plain(&store), folder.path())?),
     };
     let mut selftest = SelftestRun::new(&faults, lacks, args);
-    selftest.run(tasks, &machines, &*specs)?;
+    selftest.run(tasks, &machines, specs);
     let interrupted = crate::process::interrupt::requested();
     let record = selftest.record();
     write(args.format, &record, &mut io::stdout())?;
@@ -231,15 +231,9 @@ impl SelftestRun {
         }
     }
 
-    fn run(
-        &mut self,
-        tasks: VecDeque<Task>,
-        machines: &MachineArgs,
-        specs: &(dyn Fn(usize) -> MachineSpec + Sync),
-    ) -> anyhow::Result<()> {
+    fn run(&mut self, tasks: VecDeque<Task>, machines: &MachineArgs, specs: Machines<'_>) {
         let workers = machines.workers(tasks.len());
-        let queue = Mutex::new(tasks);
-        let stop = AtomicBool::new(false);
+        let queue = Queue::new(tasks);
         // A catch is what is expected here: the machine may serve the next trial.
         let subjects: BTreeMap<String, &str> =
             self.subjects.iter().cloned().zip(self.faults.iter().map(|fault| fault.kind)).collect();
@@ -248,35 +242,23 @@ impl SelftestRun {
             kind.is_some_and(|kind| judgement.has_kind(kind))
         };
         let lacks = self.lacks.clone();
-        let known = move |trial: &Trial, _: Option<&str>, judgement: Judgement| match judgement.verdict {
+        let known = move |trial: &Trial, _: Option<&Version>, judgement: Judgement| match judgement.verdict {
             Verdict::Fail(kind) if caught(&trial.subject, &judgement) || lacks.expects(trial) => {
                 Judgement { verdict: Verdict::Xfail(kind), ..judgement }
             }
             _ => judgement,
         };
-        let work = Work {
-            tasks: &queue,
-            specs,
-            known: &known,
-            stop: &stop,
-            policy: Policy {
-                timeout_scale: machines.timeout_scale,
-                // Some mistakes show at a second try only.
-                thorough: true,
-                ..Policy::default()
-            },
-        };
+        // Some mistakes show at a second try only.
+        let policy = Policy { timeout_scale: machines.timeout_scale, thorough: true, ..Policy::default() };
+        let pool = Pool::new(specs, Box::new(known), policy);
         std::thread::scope(|scope| {
-            for news in crate::run::start(scope, &work, workers) {
+            for news in crate::run::start(scope, &pool, &queue, workers) {
                 let News::Over(over) = news else { continue };
-                if let Some(done) = self.over(&over)
-                    && let Ok(mut queue) = queue.lock()
-                {
-                    queue.retain(|task| task.trial.subject != done);
+                if let Some(done) = self.over(&over) {
+                    queue.lock().retain(|task| task.trial.subject != done);
                 }
             }
         });
-        Ok(())
     }
 
     /// Takes note of a trial; the subject that needs no more of them.
