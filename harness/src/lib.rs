@@ -8,6 +8,7 @@
 //! - [`debian`]: packages from a Debian archive
 //! - [`elf`]: what a program needs to start
 //! - [`exit`]: exit statuses
+//! - [`usage`]: mistakes of the user
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs
 //! - [`subject`]: what is tested, and the criu that is built or carried for it
 //! - [`vm`]: QEMU, the channel to the agent
@@ -19,6 +20,7 @@
 //! - [`judge`]: observation against observation gives a verdict; expectations
 //! - [`oracle`]: the model's predictions against an observation
 //! - [`needs`]: what a scenario needs and a trial or a machine lacks
+//! - [`plan`]: which trials a run has
 //! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format
 
@@ -38,8 +40,10 @@ pub mod judge;
 pub mod machine;
 pub mod needs;
 pub mod oracle;
+pub mod plan;
 pub mod process;
 pub mod report;
 pub mod run;
 pub mod subject;
+pub mod usage;
 pub mod vm;

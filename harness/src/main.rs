@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use harness::cmd::select::NoMatch;
-use harness::cmd::{Cli, Usage, bisect_step, dispatch, settings};
+use harness::cmd::{Cli, bisect_step, dispatch, settings};
+use harness::plan::select::NoMatch;
+use harness::usage::Usage;
 
 /// Judging and generating programs is mostly many small texts: a campaign on the host runs a tenth
 /// more of them with this than with the C library's.

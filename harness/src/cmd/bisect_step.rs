@@ -13,12 +13,12 @@ use clap::{Args, ValueEnum};
 
 use super::machines::MachineArgs;
 use super::output::OutputArgs;
-use super::plan::Axes;
 use super::run::{self, Chosen, RunArgs};
-use super::select::select;
-use super::share::ShareArgs;
 use crate::cache::error::ImageError;
 use crate::judge::{FailureKind, Group, Verdict};
+use crate::plan::Axes;
+use crate::plan::select::select;
+use crate::plan::share::ShareArgs;
 use crate::report::{Event, Reporter};
 use crate::subject::Subject;
 use crate::subject::criu::{Sources, Tree, Variant};
@@ -149,7 +149,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         patch: Vec::new(),
         without_statmount: false,
         bind_mounts: false,
-        expectations: super::plan::KnownFailures::Project,
+        expectations: crate::plan::KnownFailures::Project,
         axes: args.axes.clone(),
         fail_fast: true,
         repeat: 1,

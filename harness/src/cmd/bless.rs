@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::Usage;
 use super::list::TreeArgs;
 use super::report::read_all;
 use crate::bless::{Note, TrialResult, bless};
@@ -15,6 +14,7 @@ use crate::judge::Verdict;
 use crate::report::Finished;
 use crate::report::merge::merge;
 use crate::report::record::TrialRecord;
+use crate::usage::Usage;
 
 /// Record in the file of known failures what results prove.
 ///

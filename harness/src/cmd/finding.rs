@@ -10,18 +10,18 @@ use clap::{Args, Subcommand};
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::text::print_scenario;
 
-use super::Usage;
-use super::plan::KnownFailures;
 use super::run::{self, Chosen, Listener, RunArgs};
 use super::saved_trial::{self, SHRUNK};
-use super::select::select;
 use crate::exit;
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
 use crate::judge::kind::Severity;
 use crate::judge::{Judgement, Signature, Verdict};
+use crate::plan::KnownFailures;
+use crate::plan::select::select;
 use crate::report::Finished;
 use crate::subject::Subject;
+use crate::usage::Usage;
 
 /// Bug reports: make one of a failed trial, and check that each still holds.
 ///

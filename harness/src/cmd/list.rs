@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 use scenarios::capability::{self, Profile};
 use scenarios::{Outcome, Scenario};
 
-use super::Usage;
-use super::select::{NoMatch, select};
 use crate::exit;
+use crate::plan::select::{NoMatch, select};
+use crate::usage::Usage;
 
 /// List scenarios: names, and what each is about.
 ///

@@ -7,10 +7,10 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::Usage;
 use super::run::{self, Listener, RunArgs};
 use crate::judge::Tally;
 use crate::report::Finished;
+use crate::usage::Usage;
 
 /// What README offers: subject, kernel, flavor, lifecycle.
 const ROWS: &[[&str; 4]] = &[

@@ -13,16 +13,13 @@ pub mod list;
 pub mod machines;
 pub mod matrix;
 pub mod output;
-pub mod plan;
 pub mod replay;
 pub mod report;
 pub mod run;
 mod run_reporter;
 mod saved_trial;
-pub mod select;
 pub mod selftest;
 pub mod settings;
-pub mod share;
 pub mod shell;
 pub mod shrink;
 mod watch;
@@ -66,7 +63,7 @@ pub enum Command {
 /// Carries a command out; the exit status.
 ///
 /// # Errors
-/// What kept it from being carried out; [`Usage`] for a mistake of the user.
+/// What kept it from being carried out; [`Usage`](crate::usage::Usage) for a mistake of the user.
 pub fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => run::run(&args),
@@ -92,8 +89,3 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Doctor(args) => doctor::run(&args, &mut std::io::stdout()),
     }
 }
-
-/// A mistake of the user: printed without a backtrace, exit status 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);

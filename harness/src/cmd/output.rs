@@ -6,10 +6,10 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use super::Usage;
 use crate::report::comparison::Comparison;
 use crate::report::terminal::{ColourChoice, Detail, Look, Terminal};
 use crate::report::{Destination, Reporters, Wanted};
+use crate::usage::Usage;
 
 /// Where results go and how they look.
 #[derive(Args, Clone, Debug, Default)]

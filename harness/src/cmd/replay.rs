@@ -9,15 +9,15 @@ use std::sync::mpsc::{Sender, channel};
 use clap::Args;
 use protocol::message::DetachMethod;
 
-use super::Usage;
 use super::machines::MachineArgs;
 use super::output::OutputArgs;
-use super::plan::{self, Axes};
 use super::run::{self, Chosen, RunArgs};
 use super::saved_trial;
-use super::share::ShareArgs;
 use crate::judge::Verdict;
+use crate::plan::share::ShareArgs;
+use crate::plan::{self, Axes};
 use crate::report::{Event, Reporter};
+use crate::usage::Usage;
 
 /// Run a trial of an earlier run once more, exactly as it was.
 ///
@@ -93,7 +93,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
             ))
             .into());
         }
-        let scenarios = super::select::files(&[&args.what])?;
+        let scenarios = plan::select::files(&[&args.what])?;
         return run::chosen(&run_args, Chosen { scenarios, whole: false, listener: None, silent: false });
     };
     let (scenario, record) = saved_trial::read(&folder)?;

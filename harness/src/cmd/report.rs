@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Usage;
 use super::gate::runs::{SavedSide, compare_runs};
 use super::output::{OutputArgs, comparisons};
 use crate::judge::Trial;
@@ -13,6 +12,7 @@ use crate::report::merge::{ResultError, merge, read};
 use crate::report::record::RunRecord;
 use crate::report::terminal::{Detail, Look};
 use crate::report::{Event, Finished, Reporter, SharedAxes};
+use crate::usage::Usage;
 
 /// Merge saved results, compare them, and write them in other formats.
 ///

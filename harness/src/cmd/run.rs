@@ -13,17 +13,16 @@ use clap::{Args, Parser};
 use protocol::message::DetachMethod;
 use scenarios::Scenario;
 
-use super::Usage;
 use super::machines::MachineArgs;
 use super::output::OutputArgs;
-use super::plan::{self, Axes, KnownFailures};
 use super::run_reporter::RunReporter;
-use super::select::{NoMatch, select, select_with_controls};
-use super::share::{Share, ShareArgs};
 use crate::cache::progress;
 use crate::cache::progress::Progress;
 use crate::exit;
 use crate::judge::{Expectations, Trial};
+use crate::plan::select::{NoMatch, select, select_with_controls};
+use crate::plan::share::{Share, ShareArgs};
+use crate::plan::{self, Axes, KnownFailures};
 use crate::report::notices::say;
 use crate::report::terminal::{Detail, Look, Terminal};
 use crate::report::{Event, Finished, Reporter, SharedAxes};
@@ -31,6 +30,7 @@ use crate::run::confirm::Wanted;
 use crate::run::order::teaching_first;
 use crate::run::{Machines, News, Over, Policy, Pool, Queue, Task};
 use crate::subject::{self, Parts, ReferenceOptions, Subject};
+use crate::usage::Usage;
 
 /// The last line of a run in which nothing ran.
 const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped";

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use scenarios::Scenario;
 
-use super::Usage;
-use super::plan::Axes;
-use super::select::{files, select};
 use crate::host::KERNEL_PREFIX;
 use crate::machine::Backend;
+use crate::plan::Axes;
+use crate::plan::select::{files, select};
 use crate::report::epilogue::quoted;
 use crate::report::record::TrialRecord;
 use crate::subject::Subject;
+use crate::usage::Usage;
 
 /// The shrunk program in the folder of a trial.
 pub(super) const SHRUNK: &str = "program.min.scn";

@@ -25,11 +25,11 @@ use std::{fs, io};
 use clap::{Arg, ArgAction, Command};
 use toml::{Spanned, Value};
 
-use super::Usage;
 use crate::judge::expectations::place;
 use crate::judge::verdict::words;
 use crate::machine::Backend;
 use crate::subject::Subject;
+use crate::usage::Usage;
 
 /// The file's name.
 pub const FILE: &str = "zdtm-detached.toml";

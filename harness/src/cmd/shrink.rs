@@ -15,13 +15,13 @@ use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario, Step, live, text};
 
 use super::machines::MachineArgs;
-use super::plan::{self, Axes, single};
 use super::saved_trial::{NamedTrial, SHRUNK, as_it_was, ask_for_the_host, named_trial};
 use crate::exit;
 use crate::fuzz::KnownFailures;
 use crate::fuzz::shrink::steps;
 use crate::judge::Signature;
 use crate::judge::{Expectations, Judgement, Trial};
+use crate::plan::{self, Axes, single};
 use crate::report::epilogue::{plain, quoted};
 use crate::run::{Machines, Over, Policy, Pool, Task, Worker};
 use crate::subject::{ReferenceOptions, Subject};

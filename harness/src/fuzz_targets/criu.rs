@@ -16,16 +16,16 @@ use scenarios::model::Model;
 use scenarios::{Program, Step};
 
 use super::warm::{self, Warm};
-use crate::cmd::Usage;
 use crate::cmd::machines::MachineArgs;
-use crate::cmd::plan::{self, Axes};
 use crate::cmd::run::progress;
 use crate::fuzz::buckets;
 use crate::judge::Signature;
 use crate::judge::range::Version;
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
+use crate::plan::{self, Axes};
 use crate::run::Over;
 use crate::subject::{self, Subject};
+use crate::usage::Usage;
 
 /// What is tested, on what; from the environment only.
 #[derive(Parser)]

@@ -12,9 +12,9 @@ use protocol::message::{Engine, Flavor, Lifecycle};
 use scenarios::{Program, Scenario};
 
 use crate::cmd::machines::{MachineArgs, WorkFolder};
-use crate::cmd::plan;
 use crate::image::Store;
 use crate::judge::Trial;
+use crate::plan;
 use crate::run::{Known, Over, Policy, Pool, Task, Worker};
 use crate::subject::Subject;
 
@@ -48,7 +48,7 @@ impl Warm {
         let folder = machines.work_folder()?;
         let tree = crate::image::tree::locate(machines.store.tree.as_deref())?;
         // Programs of every filesystem may come up.
-        let catalogue = crate::cmd::select::select(&[], &tree)?;
+        let catalogue = plan::select::select(&[], &tree)?;
         let specs = machines.specs(store, &catalogue, &kernel, &parts, &folder.join("target"))?;
         let policy = Policy { timeout_scale: machines.timeout_scale, retries: 1, ..Policy::default() };
         let worker = Worker::new(0, &Pool::new(specs, known, policy));

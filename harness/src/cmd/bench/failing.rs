@@ -14,11 +14,11 @@ use protocol::lack::Lack;
 use scenarios::Scenario;
 use scenarios::capability::{Capability, Word, profile};
 
-use super::super::plan::Axes;
-use super::super::select::select;
 use super::Bench;
 use super::packed::Source;
 use crate::judge::{FailureKind, Verdict};
+use crate::plan::Axes;
+use crate::plan::select::select;
 use crate::run::{Confirm, Policy, Pool, Task, Worker, confirm, sharing};
 use crate::subject::{Parts, ReferenceOptions, Subject};
 

@@ -93,7 +93,7 @@ struct Document<'a> {
 pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
     crate::process::interrupt::install()?;
     if args.machines.backend == Backend::Host {
-        return Err(super::Usage("bench measures VMs; leave --backend away".to_owned()).into());
+        return Err(crate::usage::Usage("bench measures VMs; leave --backend away".to_owned()).into());
     }
     let store = args.machines.store.open(super::run::progress())?;
     let kernel = args.kernel.clone().unwrap_or_else(|| store.manifest().defaults.kernel.clone());

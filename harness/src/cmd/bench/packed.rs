@@ -8,11 +8,11 @@ use std::time::Instant;
 use anyhow::bail;
 use scenarios::Scenario;
 
-use super::super::plan::{self, Axes};
-use super::super::select::select;
 use super::Bench;
 use crate::image::Store;
 use crate::judge::Group;
+use crate::plan::select::select;
+use crate::plan::{self, Axes};
 use crate::run::{Machines, PACK, Policy, Pool, Task, Worker, sharing};
 use crate::subject::{Parts, ReferenceOptions, Subject};
 

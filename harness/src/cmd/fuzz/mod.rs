@@ -13,17 +13,17 @@ use protocol::message::{Flavor, Lifecycle};
 use scenarios::Program;
 use scenarios::live::{Limits, Without};
 
-use super::Usage;
 use super::machines::MachineArgs;
-use super::plan::{self, Axes};
 use super::run::progress;
 use crate::exit;
 use crate::fuzz::draw::Wanted;
 use crate::fuzz::{Campaign, Every, KnownFailures, Settings, Side, State, buckets};
 use crate::judge::{Signature, Trial};
 use crate::machine::Backend;
+use crate::plan::{self, Axes};
 use crate::run::{Policy, Pool};
 use crate::subject::{self, ReferenceOptions, Subject};
+use crate::usage::Usage;
 use view::View;
 
 /// Find what nobody wrote down: run generated programs, for hours, unattended.
@@ -266,7 +266,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         known_failures: &known_failures,
     };
     // Programs of every filesystem may come up.
-    let catalogue = super::select::select(&[], &tree)?;
+    let catalogue = plan::select::select(&[], &tree)?;
     let of_side = |(number, (kernel, _)): (usize, &(&String, &Subject))| {
         let parts = &parts[number % parts.len()];
         args.machines.specs(&store, &catalogue, kernel, parts, &folder.join(&format!("fuzz-{number}")))

@@ -36,12 +36,11 @@ use clap::{Args, ValueEnum};
 use scenarios::Scenario;
 use scenarios::visible::is_control;
 
-use super::Usage;
 use super::machines::{MachineArgs, work_folder};
 use super::output::comparisons;
-use super::plan::{self, Axes};
 use super::run::progress;
-use super::select::{select, select_with_controls};
+use crate::plan::select::{select, select_with_controls};
+use crate::plan::{self, Axes};
 use crate::report::Wanted;
 use crate::report::comparison::Comparison;
 use crate::report::epilogue;
@@ -50,6 +49,7 @@ use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::run::Task;
 use crate::run::order::teaching_first;
 use crate::subject::{self, Identity, Parts, ReferenceOptions, Subject, UnknownSubject};
+use crate::usage::Usage;
 use rounds::{GateRun, Runner};
 use saved::Saved;
 

@@ -4,12 +4,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use super::Usage;
 use super::compare::RunOutcome;
 use crate::report::Finished;
 use crate::report::merge::read;
 use crate::report::record::digest;
 use crate::run::Task;
+use crate::usage::Usage;
 
 /// How many names of trials a refusal has.
 const NAMES: usize = 5;

@@ -20,11 +20,11 @@ use scenarios::Scenario;
 
 use super::image::StoreArgs;
 use super::machines::{MachineArgs, work_folder};
-use super::select::select;
 use crate::exit;
 use crate::judge::range::Version;
 use crate::judge::{Ablation, FailureKind, Judgement, Tally, Trial, Verdict, comparisons};
 use crate::machine::Backend;
+use crate::plan::select::select;
 use crate::run::{Machines, News, Over, Policy, Pool, Queue, Task};
 use crate::subject::{Parts, ReferenceOptions, Subject};
 use crate::vm::AcceleratorChoice;
@@ -109,7 +109,7 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
         (Backend::Host, None) => crate::host::kernel_name(),
         (Backend::Host, Some(_)) => {
             let mistake = "--kernel needs a VM: this machine's own kernel is what --backend host runs on";
-            anyhow::bail!(super::Usage(mistake.to_owned()));
+            anyhow::bail!(crate::usage::Usage(mistake.to_owned()));
         }
         (Backend::Vm, kernel) => kernel.clone().unwrap_or_else(|| store.manifest().defaults.kernel.clone()),
     };

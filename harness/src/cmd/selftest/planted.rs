@@ -10,11 +10,11 @@ use protocol::Fault;
 use protocol::fault::{self, Description};
 use serde::{Deserialize, Serialize};
 
-use super::super::Usage;
 use super::{Format, SelftestArgs, machines};
 use crate::exit;
 use crate::judge::range::Version;
 use crate::machine::Backend;
+use crate::usage::Usage;
 
 /// A campaign has so long.
 const TIME: &str = "60s";

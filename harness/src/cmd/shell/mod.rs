@@ -23,17 +23,17 @@ use protocol::shell::{FromShell, Moment, ShellRequest};
 use protocol::{Event, Request};
 use scenarios::Scenario;
 
-use super::Usage;
 use super::machines::{MachineArgs, work_folder};
-use super::plan::{self, Axes, single};
 use super::saved_trial::{NamedTrial, as_it_was, named_trial};
 use crate::host::KERNEL_PREFIX;
 use crate::judge::Trial;
 use crate::machine::Backend;
+use crate::plan::{self, Axes, single};
 use crate::report::epilogue::plain;
 use crate::run::patience::{Ended, Heard, Patience};
 use crate::run::{ACTION_TIME_LIMIT, BOOT_TIME_LIMIT};
 use crate::subject::{Parts, ReferenceOptions, Subject};
+use crate::usage::Usage;
 use crate::vm::{Vm, VmSpec};
 
 /// Open a shell in a VM, beside the process of a trial as it is at some moment.

@@ -6,11 +6,11 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use super::Usage;
 use crate::judge::Verdict;
 use crate::report::Finished;
 use crate::report::merge::read;
 use crate::run::Task;
+use crate::usage::Usage;
 
 /// Which of the trials are run.
 #[derive(Args, Clone, Debug, Default)]

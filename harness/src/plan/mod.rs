@@ -1,6 +1,9 @@
 //! From the command line to trials: which kernels, which subjects, which combinations; what is
 //! known about them.
 
+pub mod select;
+pub mod share;
+
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,13 +13,13 @@ use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
 use scenarios::visible::control_name;
 
-use super::Usage;
-use super::select::select;
 use crate::image::Store;
 use crate::judge::{Expectations, Trial};
 use crate::machine::Backend;
 use crate::run::Task;
 use crate::subject::{self, ReferenceOptions, Subject};
+use crate::usage::Usage;
+use select::select;
 
 /// What a trial is besides its scenario and its subject.
 #[derive(Args, Clone, Debug, Default)]

@@ -7,7 +7,7 @@ use scenarios::catalogue::{self, Filter};
 use scenarios::diagnostic::Diagnostic;
 use scenarios::visible::{Controls, SUFFIX, controls, is_control};
 
-use super::Usage;
+use crate::usage::Usage;
 
 /// A word that chooses nothing; exit status 4. Nothing is run then, also where other words choose
 /// something: what was meant would be missing without a sign.
