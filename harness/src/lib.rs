@@ -21,9 +21,12 @@
 //! - [`oracle`]: the model's predictions against an observation
 //! - [`needs`]: what a scenario needs and a trial or a machine lacks
 //! - [`plan`]: which trials a run has
+//! - [`session`]: images, machines, subjects and known failures of one command
+//! - [`args`]: arguments that several commands have
 //! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format
 
+pub mod args;
 pub mod bless;
 pub mod cache;
 pub mod causes;
@@ -44,6 +47,7 @@ pub mod plan;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod session;
 pub mod subject;
 pub mod usage;
 pub mod vm;

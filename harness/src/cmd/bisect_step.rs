@@ -11,14 +11,14 @@ use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
 
-use super::machines::MachineArgs;
-use super::output::OutputArgs;
 use super::run::{self, Chosen, RunArgs};
+use crate::args::AxesArgs;
+use crate::args::MachineArgs;
+use crate::args::ShareArgs;
+use crate::args::output::OutputArgs;
 use crate::cache::error::ImageError;
 use crate::judge::{FailureKind, Group, Verdict};
-use crate::plan::Axes;
 use crate::plan::select::select;
-use crate::plan::share::ShareArgs;
 use crate::report::{Event, Reporter};
 use crate::subject::Subject;
 use crate::subject::criu::{Sources, Tree, Variant};
@@ -60,7 +60,7 @@ pub struct BisectStepArgs {
     pub build: Option<String>,
     /// Kernel, flavor, lifecycle
     #[command(flatten)]
-    pub axes: Axes,
+    pub axes: AxesArgs,
     /// What a revision is with which something hangs, and nothing else fails
     #[arg(long, value_enum, default_value = "bad")]
     pub on_hang: OnHang,
@@ -149,7 +149,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         patch: Vec::new(),
         without_statmount: false,
         bind_mounts: false,
-        expectations: crate::plan::KnownFailures::Project,
+        expectations: crate::session::KnownFailures::Project,
         axes: args.axes.clone(),
         fail_fast: true,
         repeat: 1,

@@ -17,9 +17,9 @@ use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
 use crate::judge::kind::Severity;
 use crate::judge::{Judgement, Signature, Verdict};
-use crate::plan::KnownFailures;
 use crate::plan::select::select;
 use crate::report::Finished;
+use crate::session::KnownFailures;
 use crate::subject::Subject;
 use crate::usage::Usage;
 

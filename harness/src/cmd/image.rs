@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::args::StoreArgs;
 use crate::cache::error::ImageError;
 use crate::cache::progress::Progress;
 use crate::cache::progress::megabytes;
 use crate::cache::record::BuildRecord;
-use crate::image::{Image, ImageState, Removed, Settings, Store, default_cache_dir, tree};
+use crate::image::{Image, ImageState, Removed, Store};
 use crate::subject::Subject;
 use crate::vm::TemplateCache;
 use crate::vm::template_cache::UNUSED_LIMIT;
@@ -34,23 +35,6 @@ pub struct ImageArgs {
     store: StoreArgs,
     #[command(subcommand)]
     action: ImageAction,
-}
-
-/// Where images are kept and where they come from; the same flags wherever images are used.
-#[derive(Args, Clone, Debug, Default)]
-pub struct StoreArgs {
-    /// Directory for images [default: ~/.cache/zdtm-detached]
-    #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_CACHE", global = true)]
-    pub cache: Option<PathBuf>,
-    /// Source tree, with vm-images/images.toml [default: the one that this program was built from]
-    #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_TREE", global = true)]
-    pub tree: Option<PathBuf>,
-    /// Debian mirror to build images from [default: the one of this system's apt]
-    #[arg(long, value_name = "URL", env = "ZDTM_DETACHED_MIRROR", global = true)]
-    pub mirror: Option<String>,
-    /// Debian's archive keys [default: those of the package debian-archive-keyring]
-    #[arg(long, value_name = "FILE", env = "ZDTM_DETACHED_KEYRING", global = true)]
-    pub keyring: Option<PathBuf>,
 }
 
 /// What to do with images.
@@ -102,27 +86,6 @@ pub enum ImageAction {
     },
 }
 
-impl StoreArgs {
-    /// The cache's directory.
-    ///
-    /// # Errors
-    /// Nobody names one, and there is no home.
-    pub fn cache_dir(&self) -> Result<PathBuf, ImageError> {
-        self.cache.clone().map_or_else(default_cache_dir, Ok)
-    }
-
-    /// Opens the store that the flags describe.
-    ///
-    /// # Errors
-    /// No source tree, no cache directory, or a manifest that is not good.
-    pub fn open(&self, progress: Arc<dyn Progress>) -> Result<Store, ImageError> {
-        let tree = tree::locate(self.tree.as_deref())?;
-        let cache = self.cache_dir()?;
-        let settings = Settings { mirror: self.mirror.clone(), keyring: self.keyring.clone(), agent: None, progress };
-        Store::open(&cache, &tree, settings)
-    }
-}
-
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageCommandError {
@@ -142,7 +105,8 @@ pub enum ImageCommandError {
 /// # Errors
 /// See [`ImageCommandError`].
 pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -> Result<bool, ImageCommandError> {
-    let store = args.store.open(Arc::clone(&progress))?;
+    let settings = args.store.settings();
+    let store = settings.open(Arc::clone(&progress))?;
     match &args.action {
         ImageAction::List { bill } => list(&store, *bill, out)?,
         ImageAction::Build { names, subject, refresh } => {
@@ -158,7 +122,7 @@ pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -
         }
         ImageAction::Verify => return verify(&store, out),
         ImageAction::Clean { all, older_than, max_size } => {
-            let template_cache = TemplateCache::of_cache(&args.store.cache_dir()?, Arc::clone(&progress));
+            let template_cache = TemplateCache::of_cache(&settings.cache_dir()?, Arc::clone(&progress));
             let removed = match max_size {
                 Some(mib) => shrink(&store, &template_cache, mib << 20)?,
                 None => {
@@ -319,6 +283,7 @@ mod tests {
 
     use super::*;
     use crate::cache::progress::silent;
+    use crate::session::StoreSettings;
 
     #[derive(Parser)]
     struct Line {
@@ -373,8 +338,9 @@ mod tests {
     fn a_half_made_image_is_damage_and_goes_with_clean_all() {
         let cache = tempfile::tempdir().unwrap();
         said(cache.path(), &["list"]);
-        let store =
-            StoreArgs { cache: Some(cache.path().into()), ..StoreArgs::default() }.open(Arc::new(silent)).unwrap();
+        let store = StoreSettings { cache: Some(cache.path().into()), ..StoreSettings::default() }
+            .open(Arc::new(silent))
+            .unwrap();
         let directory = store.directory(Image::Qemu).unwrap();
         std::fs::create_dir(&directory).unwrap();
         std::fs::write(directory.join("qemu"), "half").unwrap();

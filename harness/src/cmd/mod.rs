@@ -10,9 +10,7 @@ pub mod gate;
 pub mod generate;
 pub mod image;
 pub mod list;
-pub mod machines;
 pub mod matrix;
-pub mod output;
 pub mod replay;
 pub mod report;
 pub mod run;
@@ -24,7 +22,10 @@ pub mod shell;
 pub mod shrink;
 mod watch;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+
+use crate::session::progress;
 
 /// Checkpoint and restore of files on lazily unmounted mounts: scenarios, VMs, verdicts.
 #[derive(Debug, Parser)]
@@ -60,11 +61,27 @@ pub enum Command {
     Generate(generate::GenerateArgs),
 }
 
+impl Command {
+    /// Whether it can run trials: such a command cleans up before it ends by a signal.
+    fn runs_trials(&self) -> bool {
+        match self {
+            Self::Run(_) | Self::Gate(_) | Self::Matrix(_) | Self::BisectStep(_) | Self::Replay(_) => true,
+            Self::Shell(_) | Self::Shrink(_) | Self::Selftest(_) | Self::Fuzz(_) | Self::Bench(_) => true,
+            Self::Finding(_) => true,
+            Self::Report(_) | Self::Bless(_) | Self::List(_) | Self::Show(_) | Self::Image(_) => false,
+            Self::Doctor(_) | Self::Generate(_) => false,
+        }
+    }
+}
+
 /// Carries a command out; the exit status.
 ///
 /// # Errors
 /// What kept it from being carried out; [`Usage`](crate::usage::Usage) for a mistake of the user.
 pub fn dispatch(command: Command) -> anyhow::Result<u8> {
+    if command.runs_trials() {
+        crate::process::interrupt::install().context("installing the signal handlers")?;
+    }
     match command {
         Command::Run(args) => run::run(&args),
         Command::BisectStep(args) => Ok(bisect_step::run(&args)),
@@ -77,7 +94,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::List(args) => list::list(&args),
         Command::Show(args) => list::show(&args),
         Command::Image(args) => {
-            let whole = image::run(&args, run::progress(), &mut std::io::stdout())?;
+            let whole = image::run(&args, progress(), &mut std::io::stdout())?;
             Ok(if whole { 0 } else { 3 })
         }
         Command::Bless(args) => bless::run(&args),

@@ -9,14 +9,16 @@ use std::sync::mpsc::{Sender, channel};
 use clap::Args;
 use protocol::message::DetachMethod;
 
-use super::machines::MachineArgs;
-use super::output::OutputArgs;
 use super::run::{self, Chosen, RunArgs};
 use super::saved_trial;
+use crate::args::AxesArgs;
+use crate::args::MachineArgs;
+use crate::args::ShareArgs;
+use crate::args::output::OutputArgs;
 use crate::judge::Verdict;
-use crate::plan::share::ShareArgs;
-use crate::plan::{self, Axes};
+use crate::plan;
 use crate::report::{Event, Reporter};
+use crate::session::KnownFailures;
 use crate::usage::Usage;
 
 /// Run a trial of an earlier run once more, exactly as it was.
@@ -43,7 +45,7 @@ pub struct ReplayArgs {
     pub subject: Vec<crate::subject::Subject>,
     /// Kernel, flavor, lifecycle instead of what they were
     #[command(flatten)]
-    pub axes: Axes,
+    pub axes: AxesArgs,
     /// Run it so often; what does not always come to the same is flaky
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
@@ -71,7 +73,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         without_statmount: false,
         bind_mounts: false,
         axes: args.axes.clone(),
-        expectations: plan::KnownFailures::Project,
+        expectations: KnownFailures::Project,
         fail_fast: false,
         repeat: args.repeat,
         pack: 0,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::gate::runs::{SavedSide, compare_runs};
-use super::output::{OutputArgs, comparisons};
+use crate::args::output::{OutputArgs, comparisons};
 use crate::judge::Trial;
 use crate::report::merge::{ResultError, merge, read};
 use crate::report::record::RunRecord;

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -13,22 +12,21 @@ use clap::{Args, Parser};
 use protocol::message::DetachMethod;
 use scenarios::Scenario;
 
-use super::machines::MachineArgs;
-use super::output::OutputArgs;
 use super::run_reporter::RunReporter;
-use crate::cache::progress;
-use crate::cache::progress::Progress;
+use crate::args::AxesArgs;
+use crate::args::MachineArgs;
+use crate::args::ShareArgs;
+use crate::args::output::OutputArgs;
 use crate::exit;
 use crate::judge::{Expectations, Trial};
 use crate::plan::select::{NoMatch, select, select_with_controls};
-use crate::plan::share::{Share, ShareArgs};
-use crate::plan::{self, Axes, KnownFailures};
-use crate::report::notices::say;
+use crate::plan::share::Share;
 use crate::report::terminal::{Detail, Look, Terminal};
 use crate::report::{Event, Finished, Reporter, SharedAxes};
 use crate::run::confirm::Wanted;
 use crate::run::order::teaching_first;
-use crate::run::{Machines, News, Over, Policy, Pool, Queue, Task};
+use crate::run::{Machines, News, Over, Policy, Queue, Task};
+use crate::session::{KnownFailures, Session};
 use crate::subject::{self, Parts, ReferenceOptions, Subject};
 use crate::usage::Usage;
 
@@ -86,7 +84,7 @@ pub struct RunArgs {
     pub bind_mounts: bool,
     /// Kernel, flavor, lifecycle
     #[command(flatten)]
-    pub axes: Axes,
+    pub axes: AxesArgs,
     /// What is known to fail: a file (see `bless --into`), or none, and every failure is one
     /// [default: scenarios/expectations.toml]
     #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = known_failures)]
@@ -170,14 +168,6 @@ impl RunArgs {
     }
 }
 
-/// Tells on standard error what is being prepared.
-pub fn progress() -> Arc<dyn Progress> {
-    Arc::new(|step: progress::Step<'_>| match step {
-        progress::Step::Start { text } | progress::Step::Note { text } => say(text),
-        progress::Step::End { .. } => {}
-    })
-}
-
 /// Runs; the exit status.
 ///
 /// # Errors
@@ -210,7 +200,7 @@ pub(super) fn heard(args: &RunArgs, listener: Box<dyn Reporter>) -> anyhow::Resu
 }
 
 fn selected(args: &RunArgs, listener: Option<Box<dyn Reporter>>) -> anyhow::Result<u8> {
-    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let tree = args.machines.settings().store.tree()?;
     let choose = if args.visible { select_with_controls } else { select };
     let scenarios = choose(&args.what, &tree).inspect_err(|error| {
         if error.is::<NoMatch>() {
@@ -234,13 +224,12 @@ pub(super) struct Chosen {
 
 /// Runs these scenarios; the exit status.
 pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent }: Chosen) -> anyhow::Result<u8> {
-    crate::process::interrupt::install().context("installing the signal handlers")?;
-    let store = args.machines.store.open(progress())?;
-    let subjects = plan::subjects(&args.subject, &args.patch, &store)?;
-    let kernels = args.axes.kernels(args.machines.backend, &store)?;
-    plan::check_backend(args.machines.backend, &subjects)?;
-    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let expectations = plan::expectations(&tree, &args.expectations)?;
+    let session = args.machines.session()?;
+    let axes = args.axes.axes();
+    let subjects = session.subjects(&args.subject, &args.patch)?;
+    let kernels = session.kernels(&axes)?;
+    session.check_backend(&subjects)?;
+    let expectations = session.expectations(&args.expectations)?;
     if scenarios.is_empty() {
         println!("{NOTHING}");
         return Ok(exit::NOTHING_RAN);
@@ -248,16 +237,16 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
     let mut pools = Vec::new();
     for kernel in &kernels {
         for subject in &subjects {
-            pools.push((kernel, subject, args.axes.tasks(kernel, subject, args.reference_options(), &scenarios)));
+            pools.push((kernel, subject, axes.tasks(kernel, subject, args.reference_options(), &scenarios)));
         }
     }
     let planned = pools.iter().flat_map(|(.., tasks)| tasks).cloned().collect();
-    let Share { tasks: mine, finished } = args.share.of(planned)?;
+    let Share { tasks: mine, finished } = args.share.wanted().of(planned)?;
     let mine: HashSet<&Trial> = mine.iter().map(|task| &task.trial).collect();
     for (.., tasks) in &mut pools {
         tasks.retain(|task| mine.contains(&task.trial));
     }
-    let parts = subjects.iter().map(|subject| Ok((subject, subject.prepare(&store)?)));
+    let parts = subjects.iter().map(|subject| Ok((subject, subject.prepare(session.store())?)));
     let parts: HashMap<&Subject, Parts> = parts.collect::<anyhow::Result<_>>()?;
     let mut reporter = RunReporter::new(args, &expectations)?;
     if silent {
@@ -278,18 +267,16 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
         reporter.report(&Event::TrialFinished(Box::new(finished)))?;
     }
     let start = Instant::now();
-    let folder = args.machines.work_folder()?;
     for (number, (kernel, subject, tasks)) in pools.into_iter().enumerate() {
         if tasks.is_empty() {
             continue;
         }
         let tasks = teaching_first(tasks);
-        let work = folder.join(&number.to_string());
-        let specs = args.machines.specs(&store, &scenarios, kernel, &parts[subject], &work)?;
-        run_tasks(args, tasks, specs, &expectations, &mut reporter)?;
+        let machines = session.machines(kernel, &parts[subject], &scenarios, &number.to_string())?;
+        run_tasks(args, &session, tasks, machines, &expectations, &mut reporter)?;
     }
     let interrupted = crate::process::interrupt::requested();
-    let whole = whole && args.share.is_all() && args.expectations == KnownFailures::Project;
+    let whole = whole && args.share.wanted().is_all() && args.expectations == KnownFailures::Project;
     reporter.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
 }
 
@@ -297,18 +284,18 @@ pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent
 /// run.
 fn run_tasks(
     args: &RunArgs,
+    session: &Session,
     tasks: Vec<Task>,
     machines: Machines<'_>,
     expectations: &Expectations,
     reporter: &mut RunReporter<'_>,
 ) -> anyhow::Result<()> {
-    let (workers, trials) = (args.machines.workers(tasks.len()), tasks.len());
+    let (workers, trials) = (session.workers(tasks.len()), tasks.len());
     let queue = Queue::new(tasks);
-    let pool = Pool::new(
+    let pool = session.pool(
         machines,
         Box::new(|trial, criu, judgement| expectations.apply(trial, criu, judgement)),
         Policy {
-            timeout_scale: args.machines.timeout_scale,
             retries: args.retries,
             thorough: args.thorough,
             confirm: args.confirm.into(),

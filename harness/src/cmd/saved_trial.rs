@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use scenarios::Scenario;
 
+use crate::args::AxesArgs;
 use crate::host::KERNEL_PREFIX;
 use crate::machine::Backend;
-use crate::plan::Axes;
 use crate::plan::select::{files, select};
 use crate::report::epilogue::quoted;
 use crate::report::record::TrialRecord;
@@ -86,7 +86,7 @@ pub(super) fn read(folder: &Path) -> Result<(Scenario, TrialRecord), Usage> {
 pub(super) fn as_it_was(
     record: &TrialRecord,
     subject: &mut Vec<Subject>,
-    axes: &mut Axes,
+    axes: &mut AxesArgs,
     backend: Backend,
 ) -> Result<(), Usage> {
     if subject.is_empty() {
@@ -118,7 +118,7 @@ pub(super) fn as_it_was(
 ///
 /// # Errors
 /// [`Usage`]: it ran there, and neither that nor a VM's kernel was asked for.
-pub(super) fn ask_for_the_host(record: &TrialRecord, axes: &Axes, backend: Backend) -> Result<(), Usage> {
+pub(super) fn ask_for_the_host(record: &TrialRecord, axes: &AxesArgs, backend: Backend) -> Result<(), Usage> {
     let in_vm = !record.kernel.starts_with(KERNEL_PREFIX);
     if in_vm || backend == Backend::Host || !axes.kernel.is_empty() {
         return Ok(());

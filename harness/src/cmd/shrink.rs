@@ -14,16 +14,18 @@ use scenarios::program::Line;
 use scenarios::shrink::Shrinker;
 use scenarios::{Program, Scenario, Step, live, text};
 
-use super::machines::MachineArgs;
 use super::saved_trial::{NamedTrial, SHRUNK, as_it_was, ask_for_the_host, named_trial};
+use crate::args::AxesArgs;
+use crate::args::MachineArgs;
 use crate::exit;
 use crate::fuzz::KnownFailures;
 use crate::fuzz::shrink::steps;
 use crate::judge::Signature;
 use crate::judge::{Expectations, Judgement, Trial};
-use crate::plan::{self, Axes, single};
+use crate::plan::single;
 use crate::report::epilogue::{plain, quoted};
-use crate::run::{Machines, Over, Policy, Pool, Task, Worker};
+use crate::run::{Machines, Over, Policy, Task, Worker};
+use crate::session::{KnownFailures as Known, Session};
 use crate::subject::{ReferenceOptions, Subject};
 
 /// How often assertions that do not hold are dropped before it is given up.
@@ -51,7 +53,7 @@ pub struct ShrinkArgs {
     pub subject: Option<Subject>,
     /// Kernel, flavor, lifecycle, one of each
     #[command(flatten)]
-    pub axes: Axes,
+    pub axes: AxesArgs,
     /// Try no longer than this
     #[arg(long, value_name = "SECONDS", default_value = "600")]
     pub budget: u64,
@@ -71,8 +73,7 @@ pub struct ShrinkArgs {
 /// # Errors
 /// A word that means no scenario, or what keeps programs from running.
 pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
-    crate::process::interrupt::install().context("installing the signal handlers")?;
-    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let tree = args.machines.settings().store.tree()?;
     let NamedTrial { scenario, saved, folder } = named_trial(&args.what, &tree)?;
     let (mut subject, mut axes) = (Vec::from_iter(args.subject.clone()), args.axes.clone());
     let machines = &args.machines;
@@ -80,27 +81,26 @@ pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
         ask_for_the_host(record, &axes, machines.backend)?;
         as_it_was(record, &mut subject, &mut axes, machines.backend)?;
     }
-    let store = machines.store.open(super::run::progress())?;
-    let subject = single("--subject", &plan::subjects(&subject, &[], &store)?, None)?;
-    plan::check_backend(machines.backend, std::slice::from_ref(&subject))?;
+    let session = machines.session()?;
+    let subject = single("--subject", &session.subjects(&subject, &[])?, None)?;
+    session.check_backend(std::slice::from_ref(&subject))?;
+    let axes = axes.axes();
     let trial = Trial {
         scenario: scenario.name.clone(),
         family: scenario.family.clone(),
         flavor: single("--flavor", &axes.flavor, Some(Flavor::Ns))?,
         lifecycle: single("--lifecycle", &axes.lifecycle, Some(Lifecycle::DumpRestore))?,
-        kernel: single("--kernel", &axes.kernels(machines.backend, &store)?, None)?,
+        kernel: single("--kernel", &session.kernels(&axes)?, None)?,
         subject: subject.to_string(),
     };
-    let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
-    let parts = subject.prepare(&store)?;
-    let work = machines.work_folder()?;
-    let all = std::slice::from_ref(&scenario);
-    let specs = machines.specs(&store, all, &trial.kernel, &parts, &work.join("shrink"))?;
+    let expectations = session.expectations(&Known::Project)?;
+    let parts = subject.prepare(session.store())?;
+    let machines = session.machines(&trial.kernel, &parts, std::slice::from_ref(&scenario), "shrink")?;
     let output = args.output.clone().unwrap_or_else(|| beside(&scenario, folder.as_deref()));
     let rig = Rig {
+        session: &session,
         expectations: &expectations,
-        specs,
-        timeout_scale: machines.timeout_scale,
+        machines,
         engine: subject.engine(ReferenceOptions::default()),
         trial,
         scenario: &scenario,
@@ -120,9 +120,9 @@ fn beside(scenario: &Scenario, folder: Option<&Path>) -> PathBuf {
 
 /// What candidates are run with.
 struct Rig<'a> {
+    session: &'a Session,
     expectations: &'a Expectations,
-    specs: Machines<'a>,
-    timeout_scale: f64,
+    machines: Machines<'a>,
     engine: Engine,
     trial: Trial,
     scenario: &'a Scenario,
@@ -226,13 +226,13 @@ impl Rig<'_> {
     /// A worker with a machine of its own for as long as `work` lasts. It is given a way to run a
     /// program once.
     fn with_worker<T>(&self, work: impl FnOnce(&mut dyn FnMut(&Program) -> Option<Over>) -> T) -> T {
-        let pool = Pool::new(
-            Arc::clone(&self.specs),
+        let pool = self.session.pool(
+            Arc::clone(&self.machines),
             // The failure looked for is expected: the machine may serve the next candidate.
             Box::new(|trial, criu, judgement| {
                 self.known_failures.expect(self.expectations.apply_anywhere(trial, criu, judgement))
             }),
-            Policy { timeout_scale: self.timeout_scale, ..Policy::default() },
+            Policy::default(),
         );
         let mut worker = Worker::new(0, &pool);
         work(&mut |program| {

@@ -28,7 +28,6 @@ const QUIET_MS: u16 = 100;
 /// What cannot be watched, or keeps any trial from running. A mistake in a file is printed; then
 /// the next change is waited for.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    interrupt::install().context("installing the signal handlers")?;
     let watch = Watch::of(args)?;
     loop {
         let status = match once(args) {

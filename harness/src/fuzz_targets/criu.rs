@@ -16,14 +16,14 @@ use scenarios::model::Model;
 use scenarios::{Program, Step};
 
 use super::warm::{self, Warm};
-use crate::cmd::machines::MachineArgs;
-use crate::cmd::run::progress;
+use crate::args::{AxesArgs, MachineArgs};
 use crate::fuzz::buckets;
 use crate::judge::Signature;
 use crate::judge::range::Version;
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
-use crate::plan::{self, Axes};
+use crate::plan;
 use crate::run::Over;
+use crate::session::KnownFailures;
 use crate::subject::{self, Subject};
 use crate::usage::Usage;
 
@@ -42,7 +42,7 @@ struct Surroundings {
     #[arg(long, env = "ZDTM_DETACHED_KNOWN")]
     known: Option<PathBuf>,
     #[command(flatten)]
-    axes: Axes,
+    axes: AxesArgs,
     #[command(flatten)]
     machines: MachineArgs,
 }
@@ -60,11 +60,10 @@ static WANTED: OnceLock<Wanted> = OnceLock::new();
 pub fn init() {
     warm::make(|| {
         let given = Surroundings::try_parse_from(["fuzz"]).context("reading ZDTM_DETACHED_* of the environment")?;
-        let store = given.machines.store.open(progress())?;
-        let subjects = plan::subjects(std::slice::from_ref(&given.subject), &[], &store)?;
-        let kernel = plan::single("ZDTM_DETACHED_KERNEL", &given.axes.kernels(given.machines.backend, &store)?, None)?;
-        let tree = crate::image::tree::locate(given.machines.store.tree.as_deref())?;
-        let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
+        let session = given.machines.session()?;
+        let subjects = session.subjects(std::slice::from_ref(&given.subject), &[])?;
+        let kernel = plan::single("ZDTM_DETACHED_KERNEL", &session.kernels(&given.axes.axes())?, None)?;
+        let expectations = session.expectations(&KnownFailures::Project)?;
         let known = match &given.known {
             Some(file) => buckets::known(file).map_err(|error| Usage(format!("{}: {error}", file.display())))?,
             None => BTreeSet::new(),
@@ -72,7 +71,7 @@ pub fn init() {
         let expected = move |trial: &Trial, criu: Option<&Version>, judgement: Judgement| {
             expectations.apply_anywhere(trial, criu, judgement)
         };
-        let warm = Warm::new(&given.machines, &store, &subjects[0], kernel, Box::new(expected))?;
+        let warm = Warm::new(session, &subjects[0], kernel, Box::new(expected))?;
         let limits = Limits { detaches: !given.controls, without: given.without, ..Limits::default() };
         WANTED.get_or_init(|| Wanted { controls: given.controls, limits, known });
         Ok(warm)

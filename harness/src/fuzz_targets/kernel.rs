@@ -11,8 +11,7 @@ use scenarios::program::Line;
 use scenarios::{Program, Step};
 
 use super::warm::{self, Warm};
-use crate::cmd::machines::MachineArgs;
-use crate::cmd::run::progress;
+use crate::args::MachineArgs;
 use crate::host;
 use crate::judge::range::Version;
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
@@ -40,8 +39,8 @@ pub fn init() {
         if given.machines.backend != Backend::Host {
             bail!("programs run on this machine's own kernel: set ZDTM_DETACHED_BACKEND=host to allow that");
         }
-        let store = given.machines.store.open(progress())?;
-        Warm::new(&given.machines, &store, &Subject::Reference(None), host::kernel_name(), Box::new(known))
+        let session = given.machines.session()?;
+        Warm::new(session, &Subject::Reference(None), host::kernel_name(), Box::new(known))
     });
 }
 

@@ -11,11 +11,9 @@ use anyhow::Context as _;
 use protocol::message::{Engine, Flavor, Lifecycle};
 use scenarios::{Program, Scenario};
 
-use crate::cmd::machines::{MachineArgs, WorkFolder};
-use crate::image::Store;
 use crate::judge::Trial;
-use crate::plan;
-use crate::run::{Known, Over, Policy, Pool, Task, Worker};
+use crate::run::{Known, Over, Policy, Task, Worker};
+use crate::session::Session;
 use crate::subject::Subject;
 
 thread_local! {
@@ -28,7 +26,7 @@ pub(super) struct Warm {
     trial: Trial,
     engine: Engine,
     // After the worker: its machine has files there.
-    _folder: WorkFolder,
+    _session: Session,
 }
 
 impl Warm {
@@ -37,21 +35,17 @@ impl Warm {
     /// # Errors
     /// What it lacks.
     pub(super) fn new(
-        machines: &MachineArgs,
-        store: &Store,
+        session: Session,
         subject: &Subject,
         kernel: String,
         known: Known<'static>,
     ) -> anyhow::Result<Self> {
-        plan::check_backend(machines.backend, std::slice::from_ref(subject))?;
-        let parts = subject.prepare(store)?;
-        let folder = machines.work_folder()?;
-        let tree = crate::image::tree::locate(machines.store.tree.as_deref())?;
+        session.check_backend(std::slice::from_ref(subject))?;
+        let parts = subject.prepare(session.store())?;
         // Programs of every filesystem may come up.
-        let catalogue = plan::select::select(&[], &tree)?;
-        let specs = machines.specs(store, &catalogue, &kernel, &parts, &folder.join("target"))?;
-        let policy = Policy { timeout_scale: machines.timeout_scale, retries: 1, ..Policy::default() };
-        let worker = Worker::new(0, &Pool::new(specs, known, policy));
+        let machines = session.machines(&kernel, &parts, &session.catalogue()?, "target")?;
+        let pool = session.pool(machines, known, Policy { retries: 1, ..Policy::default() });
+        let worker = Worker::new(0, &pool);
         let trial = Trial {
             scenario: "fuzz/input".to_owned(),
             family: "fuzz".to_owned(),
@@ -61,7 +55,7 @@ impl Warm {
             subject: subject.to_string(),
         };
         let engine = subject.engine(crate::subject::ReferenceOptions::default());
-        let mut warm = Self { worker, trial, engine, _folder: folder };
+        let mut warm = Self { worker, trial, engine, _session: session };
         let over = warm.run(&Program::default(), None, None);
         over.report.with_context(|| format!("the machine runs nothing: {}", over.judgement.reason))?;
         Ok(warm)

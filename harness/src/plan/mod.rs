@@ -1,47 +1,27 @@
-//! From the command line to trials: which kernels, which subjects, which combinations; what is
-//! known about them.
+//! Which trials a run has: which scenarios, which kernels, which combinations, which share of them.
 
 pub mod select;
 pub mod share;
 
-use std::convert::Infallible;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use clap::Args;
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
-use scenarios::visible::control_name;
 
 use crate::image::Store;
-use crate::judge::{Expectations, Trial};
+use crate::judge::Trial;
 use crate::machine::Backend;
 use crate::run::Task;
-use crate::subject::{self, ReferenceOptions, Subject};
+use crate::subject::{ReferenceOptions, Subject};
 use crate::usage::Usage;
-use select::select;
 
-/// What a trial is besides its scenario and its subject.
-#[derive(Args, Clone, Debug, Default)]
+/// What a trial is besides its scenario and its subject; the default where there is none.
+#[derive(Clone, Debug, Default)]
 pub struct Axes {
-    /// Kernel of the manifest; may be given more than once [default: 6.12]
-    #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
+    /// Kernels of the manifest.
     pub kernel: Vec<String>,
-    /// Namespaces of the process: ns or host; may be given more than once [default: ns]
-    #[arg(long, value_parser = str::parse::<Flavor>)]
+    /// Namespaces of the process.
     pub flavor: Vec<Flavor>,
-    /// What is done to the process: dump-restore, leave-running or another, see --help; may be
-    /// given more than once
-    #[arg(long, value_parser = str::parse::<Lifecycle>, long_help = lifecycles())]
+    /// What is done to the process.
     pub lifecycle: Vec<Lifecycle>,
-}
-
-/// Each lifecycle with what it is.
-fn lifecycles() -> String {
-    let width = Lifecycle::ALL.iter().map(|lifecycle| lifecycle.word().len()).max().unwrap_or_default();
-    let line = |lifecycle: &Lifecycle| format!("\n  {lifecycle:width$}  {}", lifecycle.text());
-    let all: String = Lifecycle::ALL.iter().map(line).collect();
-    format!("What is done to the process; may be given more than once [default: dump-restore]{all}")
 }
 
 impl Axes {
@@ -107,22 +87,6 @@ impl Axes {
     }
 }
 
-/// The subjects of a command line, each once, patched; the default one when there is none.
-///
-/// # Errors
-/// [`Usage`]: a patch on what takes none, a file or suite that is not there.
-pub fn subjects(given: &[Subject], patches: &[PathBuf], store: &Store) -> Result<Vec<Subject>, Usage> {
-    let default = [Subject::Debian(store.manifest().defaults.userland.clone())];
-    let given = if given.is_empty() { &default[..] } else { given };
-    let patched = given.iter().map(|subject| subject.clone().patched(patches));
-    let subjects: Vec<Subject> =
-        patched.collect::<Result<_, _>>().map_err(|error| Usage(format!("--patch: {error}")))?;
-    match subjects.iter().find_map(|subject| subject.mistake(store)) {
-        Some(mistake) => Err(Usage(mistake)),
-        None => Ok(each_once(&subjects)),
-    }
-}
-
 /// The one value of an axis, for what is about one trial or one machine.
 ///
 /// # Errors
@@ -135,7 +99,7 @@ pub fn single<T: Clone>(flag: &str, given: &[T], default: Option<T>) -> Result<T
     }
 }
 
-fn each_once<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
+pub(crate) fn each_once<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
     let mut once: Vec<T> = Vec::new();
     for one in all {
         if !once.contains(one) {
@@ -143,62 +107,4 @@ fn each_once<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
         }
     }
     once
-}
-
-/// What the backend cannot do is a mistake of the user.
-///
-/// # Errors
-/// [`Usage`]
-pub fn check_backend(backend: Backend, subjects: &[Subject]) -> Result<(), Usage> {
-    let Some(subject) = subjects.iter().find(|subject| !subject.is_reference()) else { return Ok(()) };
-    if backend == Backend::Vm {
-        return Ok(());
-    }
-    Err(Usage(format!(
-        "--backend host is for --subject {} only, not for {subject}: criu acts on the whole machine (it freezes, \
-         kills and traces processes, and loads modules), so it gets one of its own; leave --backend away",
-        subject::REFERENCE
-    )))
-}
-
-/// Where what is known to fail is read from: `--expectations`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum KnownFailures {
-    /// `scenarios/expectations.toml` of the source tree.
-    #[default]
-    Project,
-    /// A file of the user's.
-    File(PathBuf),
-    /// Nothing is known: whatever fails is a failure.
-    None,
-}
-
-impl FromStr for KnownFailures {
-    type Err = Infallible;
-
-    fn from_str(word: &str) -> Result<Self, Infallible> {
-        Ok(if word == "none" { Self::None } else { Self::File(PathBuf::from(word)) })
-    }
-}
-
-/// What is known to fail; an entry that names no scenario is a mistake in the file.
-///
-/// # Errors
-/// [`Usage`] for the mistake.
-pub fn expectations(tree: &Path, from: &KnownFailures) -> anyhow::Result<Expectations> {
-    let file = match from {
-        KnownFailures::Project => tree.join("scenarios/expectations.toml"),
-        KnownFailures::File(file) => file.clone(),
-        KnownFailures::None => return Ok(Expectations::default()),
-    };
-    let expectations = Expectations::load(&file).map_err(|error| Usage(error.to_string()))?;
-    let mut names: Vec<String> = select(&[], tree)?.into_iter().map(|scenario| scenario.name).collect();
-    // The names that controls would have: to derive them takes a second.
-    names.extend(names.iter().map(|name| control_name(name)).collect::<Vec<_>>());
-    let stale = expectations.stale(names.iter().map(String::as_str));
-    if stale.is_empty() {
-        return Ok(expectations);
-    }
-    let lines: Vec<String> = stale.iter().map(ToString::to_string).collect();
-    Err(Usage(lines.join("\n")).into())
 }

@@ -4,28 +4,20 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::Args;
-
 use crate::judge::Verdict;
 use crate::report::Finished;
 use crate::report::merge::read;
 use crate::run::Task;
 use crate::usage::Usage;
 
-/// Which of the trials are run.
-#[derive(Args, Clone, Debug, Default)]
-pub struct ShareArgs {
-    /// Run the I-th of N parts, 1/4 to 4/4: every trial is in exactly one of them, and each machine
-    /// finds the same parts
-    #[arg(long, value_name = "I/N", env = "ZDTM_DETACHED_SHARD")]
+/// Which of the trials are run; all where nothing is said.
+#[derive(Clone, Debug, Default)]
+pub struct WantedShare {
+    /// Which part.
     pub shard: Option<Shard>,
-    /// JSON report whose durations balance the shards; the same for all of them
-    /// [default: every trial counts the same]
-    #[arg(long, value_name = "FILE", requires = "shard")]
+    /// Report whose durations balance the parts.
     pub durations: Option<PathBuf>,
-    /// JSON report of a run that was broken off: what it finished is told from there and not run
-    /// again
-    #[arg(long, value_name = "FILE")]
+    /// Report of a run that was broken off.
     pub resume: Option<PathBuf>,
 }
 
@@ -59,7 +51,7 @@ pub struct Share {
     pub finished: Vec<Finished>,
 }
 
-impl ShareArgs {
+impl WantedShare {
     /// Whether every trial of the plan is run now.
     pub fn is_all(&self) -> bool {
         self.shard.is_none() && self.resume.is_none()
@@ -207,7 +199,7 @@ mod tests {
         let trials = verdicts.into_iter().enumerate().map(|pair| TrialRecord::from(&finished(pair))).collect();
         let run = RunRecord::new(Summary::new(&Tally::default(), 4.0), trials);
         std::fs::write(&file, serde_json::to_string(&run).unwrap()).unwrap();
-        let args = ShareArgs { resume: Some(file), ..ShareArgs::default() };
+        let args = WantedShare { resume: Some(file), ..WantedShare::default() };
         let share = args.of((0..5).map(task).collect()).unwrap();
         assert_eq!(names(&share.tasks), ["a/1", "a/2", "a/4"]);
         let verdicts: Vec<_> = share.finished.iter().map(|finished| finished.judgement.verdict).collect();
@@ -220,7 +212,7 @@ mod tests {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
         }
         assert_eq!("3/3".parse::<Shard>(), Ok(Shard { number: 3, of: 3 }));
-        let args = ShareArgs { resume: Some("/nonexistent.json".into()), ..ShareArgs::default() };
+        let args = WantedShare { resume: Some("/nonexistent.json".into()), ..WantedShare::default() };
         let error = args.of(Vec::new()).unwrap_err().to_string();
         assert!(error.starts_with("--resume: cannot read the results in /nonexistent.json: No such file"), "{error}");
     }

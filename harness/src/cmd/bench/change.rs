@@ -21,14 +21,14 @@ const CHANGES: usize = 3;
 const FILE: &str = "criu/files-reg.c";
 
 impl Bench<'_> {
-    pub(super) fn change(&mut self, criu: &Path, kernel: &str) -> anyhow::Result<()> {
+    pub(super) fn change(&mut self, criu: &Path) -> anyhow::Result<()> {
         let copy = self.work.join("criu");
         let copied = Command::new("cp").arg("-a").arg(criu).arg(&copy).status().context("running cp")?;
         ensure!(copied.success(), "cp of {} to {} ended with {copied}", criu.display(), copy.display());
         let file = copy.join(FILE);
         let scenario = self.write_scenario()?;
         let subject = format!("src:{}", copy.display());
-        let arguments = ["--subject", &subject, "--kernel", kernel];
+        let arguments = ["--subject", &subject, "--kernel", self.kernel];
         let mut times = Vec::new();
         for number in 0..=CHANGES {
             let mut source = fs::OpenOptions::new()

@@ -5,7 +5,6 @@
 //! of these scenarios needs that. The first failure of the cause is run again in a new machine, as
 //! in every run.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{bail, ensure};
@@ -15,27 +14,24 @@ use scenarios::Scenario;
 use scenarios::capability::{Capability, Word, profile};
 
 use super::Bench;
-use super::packed::Source;
 use crate::judge::{FailureKind, Verdict};
 use crate::plan::Axes;
-use crate::plan::select::select;
-use crate::run::{Confirm, Policy, Pool, Task, Worker, confirm, sharing};
+use crate::run::{Confirm, Policy, Task, Worker, confirm, sharing};
 use crate::subject::{Parts, ReferenceOptions, Subject};
 
 /// So many scenarios of the catalogue take part.
 const SCENARIOS: usize = 40;
 
 impl Bench<'_> {
-    pub(super) fn failing(&mut self, source: &Source<'_>) -> anyhow::Result<()> {
-        let tree = crate::image::tree::locate(self.args.machines.store.tree.as_deref())?;
-        let mut chosen = select(&[], &tree)?;
+    pub(super) fn failing(&mut self) -> anyhow::Result<()> {
+        let mut chosen = self.session.catalogue()?;
         chosen.retain(takes_part);
         chosen.truncate(SCENARIOS);
         ensure!(chosen.len() > 1, "the catalogue has no scenarios with directories on detached mounts");
         let directory = Fault::Lacks(Lack::Directory);
-        let passing = self.one_by_one(source, &Subject::Reference(None), &chosen, Verdict::Pass)?;
+        let passing = self.one_by_one(&Subject::Reference(None), &chosen, Verdict::Pass)?;
         let lacking = Subject::Reference(Some(directory));
-        let failing = self.one_by_one(source, &lacking, &chosen, Verdict::Fail(FailureKind::RestoreFailed))?;
+        let failing = self.one_by_one(&lacking, &chosen, Verdict::Fail(FailureKind::RestoreFailed))?;
         let name = "trials that pass, one VM";
         self.figure(name, passing, "1/s");
         self.figure("the same trials, each restore fails", failing, "1/s");
@@ -44,26 +40,13 @@ impl Bench<'_> {
     }
 
     /// Trials a second in one VM that is warm; each must come to this.
-    fn one_by_one(
-        &self,
-        source: &Source<'_>,
-        subject: &Subject,
-        scenarios: &[Scenario],
-        verdict: Verdict,
-    ) -> anyhow::Result<f64> {
-        let machines = &self.args.machines;
-        let folder = source.work.join("failing");
-        let specs = machines.vms(source.store, source.kernel, &Parts::plain(source.store), &folder)?;
-        let policy = Policy {
-            timeout_scale: machines.timeout_scale,
-            retries: 1,
-            confirm: Confirm::from(confirm::Wanted::Cause),
-            ..Policy::default()
-        };
-        let pool = Pool::new(Arc::new(specs), Box::new(|_, _, judgement| judgement), policy);
+    fn one_by_one(&self, subject: &Subject, scenarios: &[Scenario], verdict: Verdict) -> anyhow::Result<f64> {
+        let machines = self.session.vms(self.kernel, &Parts::plain(self.session.store()), "failing")?;
+        let policy = Policy { retries: 1, confirm: Confirm::from(confirm::Wanted::Cause), ..Policy::default() };
+        let pool = self.session.pool(machines, Box::new(|_, _, judgement| judgement), policy);
         let mut worker = Worker::new(0, &pool);
         let tasks = |subject: &Subject| -> Vec<Task> {
-            Axes::default().tasks(source.kernel, subject, ReferenceOptions::default(), scenarios)
+            Axes::default().tasks(self.kernel, subject, ReferenceOptions::default(), scenarios)
         };
         let warm_up = tasks(&Subject::Reference(None)).into_iter().take(1).collect();
         worker.run_all(warm_up, &mut |_| {});

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use protocol::message::{ActionEnd, DetachMethod, Engine, Event, Flavor, Lifecycle, Request, TrialRequest};
 
-use super::super::run::progress;
 use super::{BenchArgs, Figure};
 use crate::process::memory;
+use crate::session::{Session, progress};
 use crate::vm::template_cache::TemplateHandle;
 use crate::vm::{TemplateCache, Vm, VmSpec};
 
@@ -33,14 +33,22 @@ const COLD: &str = "cold boot to first message";
 pub(super) struct Bench<'a> {
     pub(super) figures: Vec<Figure>,
     spec: VmSpec,
+    pub(super) session: &'a Session,
+    pub(super) kernel: &'a str,
     pub(super) args: &'a BenchArgs,
     pub(super) work: PathBuf,
     next: u64,
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(spec: VmSpec, work: &Path, args: &'a BenchArgs) -> anyhow::Result<Self> {
-        Ok(Self { figures: Vec::new(), spec, args, work: work.to_owned(), next: 1 })
+    pub(super) fn new(
+        spec: VmSpec,
+        session: &'a Session,
+        kernel: &'a str,
+        args: &'a BenchArgs,
+    ) -> anyhow::Result<Self> {
+        let work = session.folder()?.to_owned();
+        Ok(Self { figures: Vec::new(), spec, session, kernel, args, work, next: 1 })
     }
 
     pub(super) fn take_all(&mut self) -> anyhow::Result<()> {
@@ -63,7 +71,8 @@ impl<'a> Bench<'a> {
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + TIME_LIMIT.mul_f64(self.spec.accelerator.timeout_scale() * self.args.machines.timeout_scale)
+        Instant::now()
+            + TIME_LIMIT.mul_f64(self.spec.accelerator.timeout_scale() * self.session.settings().timeout_scale)
     }
 
     fn spec(&mut self) -> VmSpec {
@@ -92,7 +101,7 @@ impl<'a> Bench<'a> {
         self.figure("template made", took, "ms");
         self.figure("template in memory", size as f64 / f64::from(1 << 20), "MiB");
         let (spec, deadline) = (self.spec(), self.deadline());
-        Ok(self.args.machines.template_cache(progress())?.template(&spec, deadline)?)
+        Ok(self.session.settings().template_cache(progress())?.template(&spec, deadline)?)
     }
 
     fn copies(&mut self, template: &TemplateHandle) -> anyhow::Result<Vm> {
@@ -244,8 +253,9 @@ impl<'a> Bench<'a> {
         let accelerator = self.spec.accelerator.name();
         command.arg("run").arg(file).args(["-j1", "--accel", accelerator, "--keep"]).arg(self.work.join("keep"));
         command.args(arguments);
-        let store = &self.args.machines.store;
-        let paths = [("--cache", &store.cache), ("--tree", &store.tree), ("--qemu", &self.args.machines.qemu)];
+        let settings = self.session.settings();
+        let store = &settings.store;
+        let paths = [("--cache", &store.cache), ("--tree", &store.tree), ("--qemu", &settings.qemu)];
         for (flag, path) in paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?))) {
             command.arg(flag).arg(path);
         }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::machines::{MachineArgs, work_folder};
+use crate::args::MachineArgs;
 use crate::machine::Backend;
 use crate::subject::Parts;
 use measure::Bench;
@@ -91,35 +91,31 @@ struct Document<'a> {
 /// # Errors
 /// What keeps a figure from being taken.
 pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
-    crate::process::interrupt::install()?;
     if args.machines.backend == Backend::Host {
         return Err(crate::usage::Usage("bench measures VMs; leave --backend away".to_owned()).into());
     }
-    let store = args.machines.store.open(super::run::progress())?;
-    let kernel = args.kernel.clone().unwrap_or_else(|| store.manifest().defaults.kernel.clone());
-    let folder = work_folder()?;
-    let mut spec = args.machines.vm(&store, &kernel, &Parts::plain(&store), folder.path())?;
-    spec.accelerator = args.machines.accelerator(&spec)?.accelerator;
-    let mut bench = Bench::new(spec, folder.path(), args)?;
-    let source = packed::Source { store: &store, kernel: &kernel, work: folder.path() };
-    let outcome = take(&mut bench, &source);
+    let session = args.machines.session()?;
+    let kernel = args.kernel.clone().unwrap_or_else(|| session.store().manifest().defaults.kernel.clone());
+    let spec = session.vm(&kernel, &Parts::plain(session.store()))?;
+    let mut bench = Bench::new(spec, &session, &kernel, args)?;
+    let outcome = take(&mut bench);
     write(args.format, &bench.figures, &mut io::stdout())?;
     outcome.map(|()| 0)
 }
 
-fn take(bench: &mut Bench<'_>, source: &packed::Source<'_>) -> anyhow::Result<()> {
+fn take(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let BenchArgs { packed, failing, ref criu, .. } = *bench.args;
     if !packed && !failing {
         bench.take_all()?;
     }
     if !failing {
-        bench.packed(source)?;
+        bench.packed()?;
     }
     if !packed {
-        bench.failing(source)?;
+        bench.failing()?;
     }
     match criu {
-        Some(criu) => bench.change(criu, source.kernel),
+        Some(criu) => bench.change(criu),
         None => Ok(()),
     }
 }

@@ -1,7 +1,6 @@
 //! How many programs a second go through packs, judged and all: the catalogue's controls, which
 //! pass with any subject.
 
-use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
@@ -9,63 +8,53 @@ use anyhow::bail;
 use scenarios::Scenario;
 
 use super::Bench;
-use crate::image::Store;
 use crate::judge::Group;
+use crate::plan::Axes;
 use crate::plan::select::select;
-use crate::plan::{self, Axes};
-use crate::run::{Machines, PACK, Policy, Pool, Task, Worker, sharing};
+use crate::run::{Machines, PACK, Policy, Task, Worker, sharing};
+use crate::session::KnownFailures;
 use crate::subject::{Parts, ReferenceOptions, Subject};
 
 /// Every worker does the same work so often.
 const ROUNDS: usize = 3;
 
-/// What the figures are taken with.
-pub(super) struct Source<'a> {
-    pub(super) store: &'a Store,
-    pub(super) kernel: &'a str,
-    pub(super) work: &'a Path,
-}
-
 impl Bench<'_> {
-    pub(super) fn packed(&mut self, source: &Source<'_>) -> anyhow::Result<()> {
-        let tree = crate::image::tree::locate(self.args.machines.store.tree.as_deref())?;
-        let mut controls = select(&["*/control*".to_owned()], &tree)?;
+    pub(super) fn packed(&mut self) -> anyhow::Result<()> {
+        let session = self.session;
+        let mut controls = select(&["*/control*".to_owned()], session.tree())?;
         controls.retain(|scenario| sharing::needs(&scenario.program).is_some_and(|needs| !needs.nested));
-        let machines = &self.args.machines;
-        let parts = Parts::plain(source.store);
-        let vms: Machines<'_> =
-            Arc::new(machines.vms(source.store, source.kernel, &parts, &source.work.join("packed"))?);
-        let debian = Subject::Debian(source.store.manifest().defaults.userland.clone());
-        let criu = tasks(source.kernel, &debian, &controls);
-        let cores = machines.workers(usize::MAX);
-        let one = self.rate(&vms, &criu, 1, &tree)?;
+        let vms = session.vms(self.kernel, &Parts::plain(session.store()), "packed")?;
+        let debian = Subject::Debian(session.store().manifest().defaults.userland.clone());
+        let criu = tasks(self.kernel, &debian, &controls);
+        let cores = session.workers(usize::MAX);
+        let one = self.rate(&vms, &criu, 1)?;
         self.figure("packed programs with criu, one VM", one, "1/s");
         if cores > 1 {
-            let all = self.rate(&vms, &criu, cores, &tree)?;
+            let all = self.rate(&vms, &criu, cores)?;
             self.figure(format!("packed programs with criu, {cores} VMs"), all, "1/s");
         }
-        let reference = tasks(source.kernel, &Subject::Reference(None), &controls);
-        let all = self.rate(&vms, &reference, cores, &tree)?;
+        let reference = tasks(self.kernel, &Subject::Reference(None), &controls);
+        let all = self.rate(&vms, &reference, cores)?;
         self.figure(format!("packed programs with the reference engine, {cores} VMs"), all, "1/s");
         let in_memory: Vec<Scenario> = controls
             .into_iter()
             .filter(|scenario| sharing::needs(&scenario.program).is_some_and(|needs| needs.disks == 0))
             .collect();
         let kernel = crate::host::kernel_name();
-        let agents: Machines<'_> = Arc::new(machines.host_agents(source.store, &in_memory)?);
+        let agents = session.host_agents(&in_memory)?;
         let reference = tasks(&kernel, &Subject::Reference(None), &in_memory);
-        let all = self.rate(&agents, &reference, cores, &tree)?;
+        let all = self.rate(&agents, &reference, cores)?;
         self.figure(format!("packed programs with the reference engine, {cores} agents on the host"), all, "1/s");
         Ok(())
     }
 
     /// Programs a second, by so many workers at once, each with a machine that is warm.
-    fn rate(&self, specs: &Machines<'_>, tasks: &[Task], workers: usize, tree: &Path) -> anyhow::Result<f64> {
-        let expectations = plan::expectations(tree, &plan::KnownFailures::Project)?;
-        let pool = Pool::new(
+    fn rate(&self, specs: &Machines<'_>, tasks: &[Task], workers: usize) -> anyhow::Result<f64> {
+        let expectations = self.session.expectations(&KnownFailures::Project)?;
+        let pool = self.session.pool(
             Arc::clone(specs),
             Box::new(|trial, criu, judgement| expectations.apply(trial, criu, judgement)),
-            Policy { timeout_scale: self.args.machines.timeout_scale, pack: PACK, ..Policy::default() },
+            Policy { pack: PACK, ..Policy::default() },
         );
         let ready = Barrier::new(workers);
         let rounds = &|number: usize| -> Result<f64, String> {

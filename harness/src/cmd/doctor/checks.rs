@@ -5,11 +5,11 @@ use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
 
-use super::super::machines::{MEMORY_MIB, MachineArgs, work_folder};
 use super::Check;
 use crate::cache::error::ImageError;
 use crate::image::{Image, ImageState, Store};
 use crate::process::memory::available_mib;
+use crate::session::{MEMORY_MIB, Settings, work_folder};
 use crate::subject::Parts;
 use crate::vm::Accelerator;
 use crate::vm::VmSpec;
@@ -34,7 +34,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Every check.
-pub(super) fn all(args: &MachineArgs) -> Vec<Check> {
+pub(super) fn all(args: &Settings) -> Vec<Check> {
     let cache = args.store.cache.clone().map_or_else(crate::image::default_cache_dir, Ok);
     let mut all = match &cache {
         Ok(cache) => host(cache, MEMORY_MIB),
@@ -59,7 +59,7 @@ pub(super) fn settings(file: Option<&Path>) -> Check {
 
 /// The images, and what comes out of them. Nothing is built here: what is not there yet is said to
 /// be so.
-pub(super) fn of_store(args: &MachineArgs, store: &Store) -> Vec<Check> {
+pub(super) fn of_store(args: &Settings, store: &Store) -> Vec<Check> {
     let mut checks = Vec::new();
     let defaults = &store.manifest().defaults;
     let mut whole = true;

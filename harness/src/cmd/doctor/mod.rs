@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::machines::MachineArgs;
+use crate::args::MachineArgs;
 
 /// Exit status when every check is ok or a warning.
 pub const USABLE: u8 = 0;
@@ -93,7 +93,7 @@ impl Check {
 /// # Errors
 /// The output cannot be written.
 pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<u8> {
-    Ok(print(args.format, &checks::all(&args.machines), out)?)
+    Ok(print(args.format, &checks::all(&args.machines.settings()), out)?)
 }
 
 fn print(format: Format, checks: &[Check], out: &mut impl Write) -> io::Result<u8> {

@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Program;
 use scenarios::live::{Limits, Without};
 
-use super::machines::MachineArgs;
-use super::run::progress;
+use crate::args::AxesArgs;
+use crate::args::MachineArgs;
 use crate::exit;
 use crate::fuzz::draw::Wanted;
 use crate::fuzz::{Campaign, Every, KnownFailures, Settings, Side, State, buckets};
 use crate::judge::{Signature, Trial};
 use crate::machine::Backend;
-use crate::plan::{self, Axes};
-use crate::run::{Policy, Pool};
+use crate::plan;
+use crate::run::Policy;
+use crate::session::KnownFailures as Expected;
 use crate::subject::{self, ReferenceOptions, Subject};
 use crate::usage::Usage;
 use view::View;
@@ -58,7 +58,7 @@ pub struct FuzzArgs {
     pub patch: Vec<PathBuf>,
     /// Kernels, which share the machines as subjects do; one flavor; lifecycles in turn
     #[command(flatten)]
-    pub axes: Axes,
+    pub axes: AxesArgs,
     /// Run every program with each kernel and each subject: a finding is what they do not agree
     /// about
     #[arg(long)]
@@ -161,14 +161,12 @@ fn time(word: &str) -> Result<Duration, String> {
 /// # Errors
 /// What keeps programs from running, or the state from being saved.
 pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
-    crate::process::interrupt::install().context("installing the signal handlers")?;
-    let store = args.machines.store.open(progress())?;
-    let subjects = plan::subjects(&args.subject, &args.patch, &store)?;
-    plan::check_backend(args.machines.backend, &subjects)?;
-    let kernels = args.axes.kernels(args.machines.backend, &store)?;
+    let session = args.machines.session()?;
+    let subjects = session.subjects(&args.subject, &args.patch)?;
+    session.check_backend(&subjects)?;
+    let kernels = session.kernels(&args.axes.axes())?;
     let flavor = plan::single("--flavor", &args.axes.flavor, Some(Flavor::Ns))?;
-    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
+    let expectations = session.expectations(&Expected::Project)?;
     let mut known = match &args.known {
         Some(file) => buckets::known(file).map_err(|error| Usage(format!("--known {}: {error}", file.display())))?,
         None => BTreeSet::new(),
@@ -210,8 +208,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         ))
         .into());
     }
-    let parts: Vec<_> = subjects.iter().map(|subject| subject.prepare(&store)).collect::<Result<_, _>>()?;
-    let folder = args.machines.work_folder()?;
+    let parts: Vec<_> = subjects.iter().map(|subject| subject.prepare(session.store())).collect::<Result<_, _>>()?;
     let own = args.machines.backend == Backend::Vm || crate::host::is_root();
     let limits = Limits {
         own_root: flavor != Flavor::Host,
@@ -220,7 +217,7 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         without: args.without,
         ..Limits::default()
     };
-    let workers = args.machines.workers(usize::MAX);
+    let workers = session.workers(usize::MAX);
     let workers = if args.differential { workers.div_ceil(sides.len()) } else { workers.max(sides.len()) };
     let is_criu = subjects.iter().any(|subject| !subject.is_reference());
     let pack = args.pack.unwrap_or(if is_criu { PACK_WITH_CRIU } else { crate::run::PACK });
@@ -266,16 +263,16 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
         known_failures: &known_failures,
     };
     // Programs of every filesystem may come up.
-    let catalogue = plan::select::select(&[], &tree)?;
+    let catalogue = session.catalogue()?;
     let of_side = |(number, (kernel, _)): (usize, &(&String, &Subject))| {
         let parts = &parts[number % parts.len()];
-        args.machines.specs(&store, &catalogue, kernel, parts, &folder.join(&format!("fuzz-{number}")))
+        session.machines(kernel, parts, &catalogue, &format!("fuzz-{number}"))
     };
     let specs: Vec<_> = pairs.iter().enumerate().map(of_side).collect::<Result<_, _>>()?;
-    let pool = Pool::new(
+    let pool = session.pool(
         Arc::new(move |worker: usize| specs[worker % specs.len()](worker)),
         Box::new(|trial, criu, judgement| known_failures.expect(expectations.apply_anywhere(trial, criu, judgement))),
-        Policy { campaign: true, timeout_scale: args.machines.timeout_scale, retries: 1, pack, ..Policy::default() },
+        Policy { campaign: true, retries: 1, pack, ..Policy::default() },
     );
     let mut view = View::new(args, &state, goes_on);
     let state = Campaign::new(&settings, &pool, state, corpus).run(&mut |state| view.show(state))?;

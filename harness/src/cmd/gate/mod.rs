@@ -36,11 +36,10 @@ use clap::{Args, ValueEnum};
 use scenarios::Scenario;
 use scenarios::visible::is_control;
 
-use super::machines::{MachineArgs, work_folder};
-use super::output::comparisons;
-use super::run::progress;
+use crate::args::AxesArgs;
+use crate::args::MachineArgs;
+use crate::args::output::comparisons;
 use crate::plan::select::{select, select_with_controls};
-use crate::plan::{self, Axes};
 use crate::report::Wanted;
 use crate::report::comparison::Comparison;
 use crate::report::epilogue;
@@ -48,6 +47,7 @@ use crate::report::notices::say;
 use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::run::Task;
 use crate::run::order::teaching_first;
+use crate::session::KnownFailures;
 use crate::subject::{self, Identity, Parts, ReferenceOptions, Subject, UnknownSubject};
 use crate::usage::Usage;
 use rounds::{GateRun, Runner};
@@ -92,7 +92,7 @@ pub struct GateArgs {
     pub patch: Vec<PathBuf>,
     /// Kernel, flavor, lifecycle
     #[command(flatten)]
-    pub axes: Axes,
+    pub axes: AxesArgs,
     /// Run every trial so often with each; what does not always come to the same is flaky
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeat: u32,
@@ -184,21 +184,20 @@ fn chosen(args: &GateArgs, tree: &Path) -> anyhow::Result<Vec<Scenario>> {
 /// # Errors
 /// What keeps any trial from running.
 pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
-    crate::process::interrupt::install().context("installing the signal handlers")?;
     let reports = comparisons(&args.report)?;
-    let store = args.machines.store.open(progress())?;
-    let candidate = plan::subjects(std::slice::from_ref(&args.candidate), &args.patch, &store)?.remove(0);
+    let session = args.machines.session()?;
+    let candidate = session.subjects(std::slice::from_ref(&args.candidate), &args.patch)?.remove(0);
     let mut subjects = vec![candidate.clone()];
     if let Base::Subject(base) = &args.base {
-        subjects.extend(plan::subjects(std::slice::from_ref(base), &[], &store)?);
+        subjects.extend(session.subjects(std::slice::from_ref(base), &[])?);
     }
-    plan::check_backend(args.machines.backend, &subjects)?;
-    let kernels = args.axes.kernels(args.machines.backend, &store)?;
-    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
-    let scenarios = chosen(args, &tree)?;
-    let expectations = plan::expectations(&tree, &plan::KnownFailures::Project)?;
+    session.check_backend(&subjects)?;
+    let axes = args.axes.axes();
+    let kernels = session.kernels(&axes)?;
+    let scenarios = chosen(args, session.tree())?;
+    let expectations = session.expectations(&KnownFailures::Project)?;
     let tasks = |subject: &Subject, kernel: &str| {
-        teaching_first(args.axes.tasks(kernel, subject, ReferenceOptions::default(), &scenarios))
+        teaching_first(axes.tasks(kernel, subject, ReferenceOptions::default(), &scenarios))
     };
     let all: Vec<Task> = kernels.iter().flat_map(|kernel| tasks(&candidate, kernel)).collect();
     let saved = match &args.base {
@@ -206,11 +205,10 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
         Base::Subject(_) => None,
     };
     // The base first: where it does not build there is nothing to compare with.
-    let base_parts = subjects.get(1).map(|base| base.prepare(&store)).transpose().context("the base")?;
-    let parts = candidate.prepare(&store).context("the candidate")?;
+    let base_parts = subjects.get(1).map(|base| base.prepare(session.store())).transpose().context("the base")?;
+    let parts = candidate.prepare(session.store()).context("the candidate")?;
     let identities = identities(base_parts.iter().chain([&parts]));
     let start = Instant::now();
-    let folder = work_folder()?;
     let mut gate_run = GateRun::new(all, saved.as_ref());
     let base = saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject));
     let comparison = |gate_run: &GateRun| {
@@ -226,18 +224,16 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
         comparison
     };
     for (number, kernel) in kernels.iter().enumerate() {
-        let specs = |side: &str, parts| {
-            let work = folder.path().join(format!("{number}-{side}"));
-            args.machines.specs(&store, &scenarios, kernel, parts, &work)
-        };
-        let base_specs = base_parts.as_ref().map(|parts| specs("base", parts)).transpose()?;
-        let specs = specs("candidate", &parts)?;
+        let machines = |side: &str, parts| session.machines(kernel, parts, &scenarios, &format!("{number}-{side}"));
+        let base_machines = base_parts.as_ref().map(|parts| machines("base", parts)).transpose()?;
+        let machines = machines("candidate", &parts)?;
         let left = u32::try_from(kernels.len() - number).unwrap_or(u32::MAX);
         let runner = Runner {
             args,
+            session: &session,
             expectations: &expectations,
-            candidate: (tasks(&candidate, kernel), specs),
-            base: base_specs.map(|specs| (tasks(&subjects[1], kernel), specs)),
+            candidate: (tasks(&candidate, kernel), machines),
+            base: base_machines.map(|machines| (tasks(&subjects[1], kernel), machines)),
             // What earlier kernels left of the budget is shared by the later ones.
             budget: args.budget.map(|budget| budget.saturating_sub(start.elapsed()) / left),
         };

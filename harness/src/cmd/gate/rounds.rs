@@ -17,6 +17,7 @@ use super::saved::{Saved, key};
 use super::side::{Rig, Side, SideRun};
 use crate::judge::{Expectations, Signature, Trial};
 use crate::run::{Machines, Task};
+use crate::session::Session;
 
 /// How often what differs is run again at most; what was the same each time once is decided by
 /// then.
@@ -70,6 +71,7 @@ pub(super) struct GateRun {
 /// What a round on one kernel needs.
 pub(super) struct Runner<'a> {
     pub(super) args: &'a GateArgs,
+    pub(super) session: &'a Session,
     pub(super) expectations: &'a Expectations,
     pub(super) candidate: (Vec<Task>, Machines<'static>),
     pub(super) base: Option<(Vec<Task>, Machines<'static>)>,
@@ -218,15 +220,15 @@ impl GateRun {
         let of = |tasks: &[Task]| tasks.iter().filter(|task| chosen(&key(task))).cloned().collect::<Vec<_>>();
         let tasks = of(&runner.candidate.0);
         let count = tasks.len();
-        let all = runner.args.machines.workers(count * 2);
+        let all = runner.session.workers(count * 2);
         let workers = if runner.base.is_some() { (all / 2).max(1) } else { all.min(count).max(1) };
         let mut sides = vec![Side { machines: Arc::clone(&runner.candidate.1), tasks, workers }];
         if let Some((tasks, machines)) = &runner.base {
             sides.push(Side { machines: Arc::clone(machines), tasks: of(tasks), workers });
         }
         let rig = Rig {
+            session: runner.session,
             expectations: runner.expectations,
-            timeout_scale: runner.args.machines.timeout_scale,
             pack: if again { 0 } else { runner.args.pack.min(count.div_ceil(workers)) },
             deadline,
             keep: again.then_some(runner.args.keep.as_path()),

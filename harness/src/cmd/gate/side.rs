@@ -12,7 +12,8 @@ use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial, Verdict};
 use crate::report::record::digest;
 use crate::report::{Finished, artifacts};
-use crate::run::{Machines, News, Over, Policy, Pool, Queue, Task};
+use crate::run::{Machines, News, Over, Policy, Queue, Task};
+use crate::session::Session;
 
 /// How often a deadline is looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -26,8 +27,8 @@ pub(super) struct Side<'a> {
 
 /// What holds for all of them.
 pub(super) struct Rig<'a> {
+    pub(super) session: &'a Session,
     pub(super) expectations: &'a Expectations,
-    pub(super) timeout_scale: f64,
     /// So many programs may share a process.
     pub(super) pack: usize,
     /// No trial is begun after it.
@@ -55,12 +56,11 @@ impl Rig<'_> {
             raw.lock().expect("nobody panics with it").insert(trial.to_string(), judgement.clone());
             self.expectations.apply(trial, criu, judgement)
         };
-        let (timeout_scale, pack) = (self.timeout_scale, self.pack);
-        let policy = || Policy { timeout_scale, pack, ..Policy::default() };
+        let policy = || Policy { pack: self.pack, ..Policy::default() };
         let sides: Vec<_> = sides
             .into_iter()
             .map(|Side { machines, tasks, workers }| {
-                (Pool::new(machines, Box::new(known), policy()), Queue::new(tasks), workers)
+                (self.session.pool(machines, Box::new(known), policy()), Queue::new(tasks), workers)
             })
             .collect();
         std::thread::scope(|scope| {

@@ -9,23 +9,20 @@ mod record;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use protocol::Fault;
 use protocol::fault::{self, Description};
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
 
-use super::image::StoreArgs;
-use super::machines::{MachineArgs, work_folder};
+use crate::args::StoreArgs;
 use crate::exit;
 use crate::judge::range::Version;
 use crate::judge::{Ablation, FailureKind, Judgement, Tally, Trial, Verdict, comparisons};
 use crate::machine::Backend;
-use crate::plan::select::select;
-use crate::run::{Machines, News, Over, Policy, Pool, Queue, Task};
+use crate::run::{Machines, News, Over, Policy, Queue, Task};
+use crate::session::{Session, Settings};
 use crate::subject::{Parts, ReferenceOptions, Subject};
 use crate::vm::AcceleratorChoice;
 pub use lacks::LackRecord;
@@ -97,33 +94,26 @@ pub enum Format {
 /// # Errors
 /// What keeps any trial from running.
 pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
-    crate::process::interrupt::install().context("installing the signal handlers")?;
     if args.fuzz {
         return planted::run(args);
     }
-    let store = args.store.open(super::run::progress())?;
-    let tree = crate::image::tree::locate(args.store.tree.as_deref())?;
-    let scenarios = select(&[], &tree)?;
-    let machines = machines(args);
-    let kernel = match (machines.backend, &args.kernel) {
+    let session = Session::open(settings(args))?;
+    let scenarios = session.catalogue()?;
+    let kernel = match (args.backend, &args.kernel) {
         (Backend::Host, None) => crate::host::kernel_name(),
         (Backend::Host, Some(_)) => {
             let mistake = "--kernel needs a VM: this machine's own kernel is what --backend host runs on";
             anyhow::bail!(crate::usage::Usage(mistake.to_owned()));
         }
-        (Backend::Vm, kernel) => kernel.clone().unwrap_or_else(|| store.manifest().defaults.kernel.clone()),
+        (Backend::Vm, kernel) => kernel.clone().unwrap_or_else(|| session.store().manifest().defaults.kernel.clone()),
     };
     let faults: Vec<&Description> =
         fault::ALL.iter().filter(|known| args.fault.is_empty() || args.fault.contains(&known.fault)).collect();
     let lacks = Lacks::new(args, &scenarios);
     let tasks = tasks(args, &kernel, (&faults, &lacks), &scenarios);
-    let folder = work_folder()?;
-    let specs: Machines<'_> = match machines.backend {
-        Backend::Host => Arc::new(machines.host_agents(&store, &scenarios)?),
-        Backend::Vm => Arc::new(machines.vms(&store, &kernel, &Parts::plain(&store), folder.path())?),
-    };
+    let machines = session.machines(&kernel, &Parts::plain(session.store()), &scenarios, "selftest")?;
     let mut selftest = SelftestRun::new(&faults, lacks, args);
-    selftest.run(tasks, &machines, specs);
+    selftest.run(tasks, &session, machines);
     let interrupted = crate::process::interrupt::requested();
     let record = selftest.record();
     write(args.format, &record, &mut io::stdout())?;
@@ -136,15 +126,15 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
     })
 }
 
-fn machines(args: &SelftestArgs) -> MachineArgs {
-    MachineArgs {
+fn settings(args: &SelftestArgs) -> Settings {
+    Settings {
         backend: args.backend,
         jobs: args.jobs,
-        accel: AcceleratorChoice::default(),
+        accelerator: AcceleratorChoice::default(),
         cold: false,
         qemu: None,
         timeout_scale: 1.0,
-        store: args.store.clone(),
+        store: args.store.settings(),
     }
 }
 
@@ -231,8 +221,8 @@ impl SelftestRun {
         }
     }
 
-    fn run(&mut self, tasks: VecDeque<Task>, machines: &MachineArgs, specs: Machines<'_>) {
-        let workers = machines.workers(tasks.len());
+    fn run(&mut self, tasks: VecDeque<Task>, session: &Session, machines: Machines<'_>) {
+        let workers = session.workers(tasks.len());
         let queue = Queue::new(tasks);
         // A catch is what is expected here: the machine may serve the next trial.
         let subjects: BTreeMap<String, &str> =
@@ -249,8 +239,8 @@ impl SelftestRun {
             _ => judgement,
         };
         // Some mistakes show at a second try only.
-        let policy = Policy { timeout_scale: machines.timeout_scale, thorough: true, ..Policy::default() };
-        let pool = Pool::new(specs, Box::new(known), policy);
+        let policy = Policy { thorough: true, ..Policy::default() };
+        let pool = session.pool(machines, Box::new(known), policy);
         std::thread::scope(|scope| {
             for news in crate::run::start(scope, &pool, &queue, workers) {
                 let News::Over(over) = news else { continue };
@@ -341,6 +331,7 @@ impl SelftestRun {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::select::select;
 
     #[test]
     fn faults_declare_kinds_that_exist_and_hints_that_match() {

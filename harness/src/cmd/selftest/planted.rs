@@ -10,7 +10,7 @@ use protocol::Fault;
 use protocol::fault::{self, Description};
 use serde::{Deserialize, Serialize};
 
-use super::{Format, SelftestArgs, machines};
+use super::{Format, SelftestArgs};
 use crate::exit;
 use crate::judge::range::Version;
 use crate::machine::Backend;
@@ -103,7 +103,7 @@ fn line(row: &Row) -> String {
 }
 
 fn campaign(args: &SelftestArgs, fault: &'static Description) -> anyhow::Result<Row> {
-    if machines(args).backend == Backend::Host && fault::NEEDS_STATMOUNT.contains(&fault.fault) && !is_new_enough() {
+    if args.backend == Backend::Host && fault::NEEDS_STATMOUNT.contains(&fault.fault) && !is_new_enough() {
         let why = "this machine's kernel is older than 7.0: --backend vm --kernel 7.3";
         return Ok(Row { fault: fault.name, not_tried: Some(why), ..Row::default() });
     }
@@ -138,7 +138,7 @@ fn is_new_enough() -> bool {
 /// This program, on the machines that the fault is looked for on.
 fn this_program(args: &SelftestArgs, fault: &Description, name: &str, subject: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("the name of this program")?);
-    let backend = if machines(args).backend == Backend::Host { "host" } else { "vm" };
+    let backend = if args.backend == Backend::Host { "host" } else { "vm" };
     command.args([name, "--subject", subject, "--backend", backend, "--lifecycle", fault.lifecycle.word()]);
     for (flag, value) in [("--kernel", args.kernel.clone()), ("-j", args.jobs.map(|jobs| jobs.to_string()))] {
         command.args(value.iter().flat_map(|value| [flag, value]));

@@ -23,12 +23,13 @@ use protocol::shell::{FromShell, Moment, ShellRequest};
 use protocol::{Event, Request};
 use scenarios::Scenario;
 
-use super::machines::{MachineArgs, work_folder};
 use super::saved_trial::{NamedTrial, as_it_was, named_trial};
+use crate::args::AxesArgs;
+use crate::args::MachineArgs;
 use crate::host::KERNEL_PREFIX;
 use crate::judge::Trial;
 use crate::machine::Backend;
-use crate::plan::{self, Axes, single};
+use crate::plan::single;
 use crate::report::epilogue::plain;
 use crate::run::patience::{Ended, Heard, Patience};
 use crate::run::{ACTION_TIME_LIMIT, BOOT_TIME_LIMIT};
@@ -63,7 +64,7 @@ pub struct ShellArgs {
     pub subject: Option<Subject>,
     /// Kernel, flavor, lifecycle, one of each
     #[command(flatten)]
-    pub axes: Axes,
+    pub axes: AxesArgs,
     /// The VM
     #[command(flatten)]
     pub machines: MachineArgs,
@@ -86,11 +87,10 @@ fn moment(word: &str) -> Result<Moment, String> {
 /// # Errors
 /// A word that means no scenario, or what keeps the VM from coming up or breaks it.
 pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
-    crate::process::interrupt::install().context("installing the signal handlers")?;
     if args.machines.backend == Backend::Host {
         return Err(Usage("a shell needs a VM: leave --backend away".to_owned()).into());
     }
-    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let tree = args.machines.settings().store.tree()?;
     let meant = args.what.as_deref().map(|word| named_trial(word, &tree)).transpose()?;
     let (mut subject, mut axes) = (Vec::from_iter(args.subject.clone()), args.axes.clone());
     if let Some(NamedTrial { saved: Some(record), .. }) = &meant {
@@ -99,9 +99,9 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
             eprintln!("the trial ran on the kernel of a machine; the shell is in a VM");
         }
     }
-    let store = args.machines.store.open(super::run::progress())?;
-    let subjects = plan::subjects(&subject, &[], &store)?;
-    let kernels = axes.kernels(Backend::Vm, &store)?;
+    let session = args.machines.session()?;
+    let subjects = session.subjects(&subject, &[])?;
+    let kernels = session.kernels(&axes.axes())?;
     let kernel = &single("--kernel", &kernels, None)?;
     let subject = single("--subject", &subjects, None)?;
     let flavor = single("--flavor", &axes.flavor, Some(Flavor::Ns))?;
@@ -120,10 +120,8 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
             },
         )?;
     }
-    let parts = Parts { tools: Some(store.tools()?), ..subject.prepare(&store)? };
-    let folder = work_folder()?;
-    let mut spec = args.machines.vm(&store, kernel, &parts, folder.path())?;
-    spec.accelerator = args.machines.accelerator(&spec)?.accelerator;
+    let parts = Parts { tools: Some(session.store().tools()?), ..subject.prepare(session.store())? };
+    let spec = session.vm(kernel, &parts)?;
     let scale = spec.accelerator.timeout_scale() * args.machines.timeout_scale;
     let limit = ACTION_TIME_LIMIT.mul_f64(scale);
     let trial = scenario.map(|scenario| TrialRequest {
@@ -135,7 +133,7 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
         action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
         thorough: false,
     });
-    session(&spec, trial, args.at, limit)
+    lead(&spec, trial, args.at, limit)
 }
 
 fn check(scenario: &Scenario, trial: Trial) -> Result<(), Usage> {
@@ -143,7 +141,7 @@ fn check(scenario: &Scenario, trial: Trial) -> Result<(), Usage> {
 }
 
 /// Boots the VM, has the trial led to its moment, and hands the user over.
-fn session(spec: &VmSpec, trial: Option<TrialRequest>, at: Moment, limit: Duration) -> anyhow::Result<u8> {
+fn lead(spec: &VmSpec, trial: Option<TrialRequest>, at: Moment, limit: Duration) -> anyhow::Result<u8> {
     let lifecycle = trial.as_ref().map_or(Lifecycle::DumpRestore, |trial| trial.lifecycle);
     let boot_limit = BOOT_TIME_LIMIT.mul_f64(limit.as_secs_f64() / ACTION_TIME_LIMIT.as_secs_f64());
     let terminal = (std::io::stdin().is_terminal() && std::io::stdout().is_terminal()).then(terminal::describe);

@@ -1,5 +1,4 @@
-//! From the command line to what workers run trials on: the backend, the accelerator, QEMU, the
-//! images.
+//! From settings to what workers run trials on: the backend, the accelerator, QEMU, the images.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,11 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::Args;
 use scenarios::program::Line;
 use scenarios::{Scenario, Step};
 
-use super::image::StoreArgs;
+use super::store::StoreSettings;
 use crate::cache::progress::Progress;
 use crate::host::{self, HostAgent, HostSpec};
 use crate::image::Store;
@@ -36,45 +34,25 @@ const TEMPLATE_TIME_LIMIT: Duration = Duration::from_secs(30);
 pub const MEMORY_MIB: u32 = 640;
 
 /// What trials run on.
-#[derive(Args, Clone, Debug)]
-pub struct MachineArgs {
-    /// On what: vm, or host for namespaces on this machine's own kernel, which is fast and for
-    /// subject reference only
-    #[arg(long, value_name = "BACKEND", default_value = "vm", env = "ZDTM_DETACHED_BACKEND")]
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// VMs, or agents on the host.
     pub backend: Backend,
-    /// VMs, or agents on the host, that run at the same time
-    /// [default: a VM for each core, or two agents, which often wait for the kernel]
-    #[arg(short = 'j', value_name = "VMS", env = "ZDTM_DETACHED_JOBS", value_parser = jobs)]
+    /// How many run at the same time, where it is said.
     pub jobs: Option<usize>,
-    /// Accelerator of the VMs
-    #[arg(long, default_value = "auto", env = "ZDTM_DETACHED_ACCEL")]
-    pub accel: AcceleratorChoice,
-    /// Boot every VM instead of copying one that was saved: slower, and the same otherwise
-    #[arg(long, env = "ZDTM_DETACHED_COLD")]
+    /// Accelerator of the VMs.
+    pub accelerator: AcceleratorChoice,
+    /// Every VM boots; none is copied.
     pub cold: bool,
-    /// QEMU to use: a path, or `host` for the one on PATH [default: one from Debian, in the cache]
-    #[arg(long, value_name = "PATH", env = "ZDTM_DETACHED_QEMU")]
+    /// QEMU to use instead of the one in the cache.
     pub qemu: Option<PathBuf>,
-    /// Factor on all time limits, for a slow or busy machine
-    #[arg(long, value_name = "X", default_value = "1", env = "ZDTM_DETACHED_TIMEOUT_SCALE", value_parser = scale)]
+    /// Factor on all time limits.
     pub timeout_scale: f64,
-    /// Images and where they come from
-    #[command(flatten)]
-    pub store: StoreArgs,
+    /// Images.
+    pub store: StoreSettings,
 }
 
-fn jobs(word: &str) -> Result<usize, String> {
-    word.parse().ok().filter(|&jobs| jobs > 0).ok_or_else(|| "a number from 1".to_owned())
-}
-
-fn scale(word: &str) -> Result<f64, String> {
-    word.parse()
-        .ok()
-        .filter(|scale| (0.1..=1000.0).contains(scale))
-        .ok_or_else(|| "a number from 0.1 to 1000".to_owned())
-}
-
-impl MachineArgs {
+impl Settings {
     /// How many machines run at the same time.
     pub fn workers(&self, trials: usize) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -110,7 +88,7 @@ impl MachineArgs {
     /// What workers start: VMs of this kernel with these parts, or the agent on the host.
     ///
     /// # Errors
-    /// See [`MachineArgs::host_agents`] and [`MachineArgs::vms`].
+    /// See [`Settings::host_agents`] and [`Settings::vms`].
     pub fn specs(
         &self,
         store: &Store,
@@ -123,18 +101,6 @@ impl MachineArgs {
             Backend::Host => Arc::new(self.host_agents(store, scenarios)?),
             Backend::Vm => Arc::new(self.vms(store, kernel, parts, work)?),
         })
-    }
-
-    /// A folder for what these machines need; agents on the host need none, so that nothing of them
-    /// can be left there.
-    ///
-    /// # Errors
-    /// It cannot be made.
-    pub fn work_folder(&self) -> anyhow::Result<WorkFolder> {
-        Ok(WorkFolder(match self.backend {
-            Backend::Host => None,
-            Backend::Vm => Some(work_folder()?),
-        }))
     }
 
     /// VMs of one kernel and one subject, each with a folder of its own below `work`.
@@ -167,7 +133,7 @@ impl MachineArgs {
     /// Copies of a VM; none where there cannot be any, with the reason on standard error.
     fn clones(&self, spec: &VmSpec, work: &Path) -> anyhow::Result<Option<Arc<Clones>>> {
         let limit = TEMPLATE_TIME_LIMIT.mul_f64(spec.accelerator.timeout_scale() * self.timeout_scale);
-        match self.template_cache(super::run::progress())?.template(spec, Instant::now() + limit) {
+        match self.template_cache(super::progress())?.template(spec, Instant::now() + limit) {
             Ok(kept) => {
                 report_cold(kept.template().cold(), spec.criu.is_none());
                 Ok(Some(Arc::new(Clones::new(kept, spec.clone(), work))))
@@ -181,12 +147,12 @@ impl MachineArgs {
     }
 
     /// Where templates are kept.
-    pub(super) fn template_cache(&self, progress: Arc<dyn Progress>) -> anyhow::Result<TemplateCache> {
+    pub fn template_cache(&self, progress: Arc<dyn Progress>) -> anyhow::Result<TemplateCache> {
         Ok(TemplateCache::of_cache(&self.store.cache_dir()?, progress))
     }
 
     /// A VM as the accelerator's probe boots it.
-    pub(super) fn vm(&self, store: &Store, kernel: &str, parts: &Parts, work: &Path) -> anyhow::Result<VmSpec> {
+    pub fn vm(&self, store: &Store, kernel: &str, parts: &Parts, work: &Path) -> anyhow::Result<VmSpec> {
         let image = store.boot_image(kernel, &parts.userland, parts.tools.as_ref())?;
         Ok(VmSpec {
             qemu: self.qemu(store)?,
@@ -200,11 +166,19 @@ impl MachineArgs {
         })
     }
 
-    pub(super) fn accelerator(&self, spec: &VmSpec) -> anyhow::Result<Decision> {
-        Ok(kvm::choose(self.accel, spec, &self.store.cache_dir()?)?)
+    /// Whether VMs run on KVM or on TCG.
+    ///
+    /// # Errors
+    /// The wanted one does not work.
+    pub fn accelerator(&self, spec: &VmSpec) -> anyhow::Result<Decision> {
+        Ok(kvm::choose(self.accelerator, spec, &self.store.cache_dir()?)?)
     }
 
-    pub(super) fn qemu(&self, store: &Store) -> anyhow::Result<QemuProgram> {
+    /// QEMU: the one that was named, or the one in the cache.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn qemu(&self, store: &Store) -> anyhow::Result<QemuProgram> {
         if let Some(path) = &self.qemu {
             return Ok(QemuProgram::of_host(path)?);
         }
@@ -225,17 +199,6 @@ fn report_cold(cold: &[String], own: bool) {
     let with = if own { "this subject" } else { "the userland's own criu" };
     let more = if cold.len() == 1 { String::new() } else { format!(" (and {} more)", cold.len() - 1) };
     say(&format!("even the warm-up fails with {with}: {first}{more}"));
-}
-
-/// A folder for the files of machines, gone when it is dropped; or none.
-#[derive(Debug)]
-pub struct WorkFolder(Option<tempfile::TempDir>);
-
-impl WorkFolder {
-    /// A name in it; not made.
-    pub fn join(&self, name: &str) -> PathBuf {
-        self.0.as_ref().map_or_else(|| PathBuf::from(name), |folder| folder.path().join(name))
-    }
 }
 
 /// A folder for the files of VMs, gone when the run ends.

@@ -1,0 +1,37 @@
+//! Kernel, flavor, lifecycle.
+
+use clap::Args;
+use protocol::message::{Flavor, Lifecycle};
+
+use crate::plan::Axes;
+
+/// What a trial is besides its scenario and its subject.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AxesArgs {
+    /// Kernel of the manifest; may be given more than once [default: 6.12]
+    #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
+    pub kernel: Vec<String>,
+    /// Namespaces of the process: ns or host; may be given more than once [default: ns]
+    #[arg(long, value_parser = str::parse::<Flavor>)]
+    pub flavor: Vec<Flavor>,
+    /// What is done to the process: dump-restore, leave-running or another, see --help; may be
+    /// given more than once
+    #[arg(long, value_parser = str::parse::<Lifecycle>, long_help = lifecycles())]
+    pub lifecycle: Vec<Lifecycle>,
+}
+
+/// Each lifecycle with what it is.
+fn lifecycles() -> String {
+    let width = Lifecycle::ALL.iter().map(|lifecycle| lifecycle.word().len()).max().unwrap_or_default();
+    let line = |lifecycle: &Lifecycle| format!("\n  {lifecycle:width$}  {}", lifecycle.text());
+    let all: String = Lifecycle::ALL.iter().map(line).collect();
+    format!("What is done to the process; may be given more than once [default: dump-restore]{all}")
+}
+
+impl AxesArgs {
+    /// What they say.
+    pub fn axes(&self) -> Axes {
+        let Self { kernel, flavor, lifecycle } = self.clone();
+        Axes { kernel, flavor, lifecycle }
+    }
+}
