@@ -15,6 +15,7 @@
 //! - [`findings`]: what the tests have shown about CRIU, as bug reports
 //! - [`mod@fuzz`]: campaigns with generated programs
 //! - [`fuzz_targets`]: the properties that the targets of cargo-fuzz test
+//! - [`gate`]: two subjects compared
 //! - [`host`]: the agent without a VM, on the host's own kernel
 //! - [`machine`]: either of them
 //! - [`judge`]: observation against observation gives a verdict; expectations
@@ -37,6 +38,7 @@ pub mod exit;
 pub mod findings;
 pub mod fuzz;
 pub mod fuzz_targets;
+pub mod gate;
 pub mod host;
 pub mod image;
 pub mod judge;

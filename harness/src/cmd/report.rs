@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::gate::runs::{SavedSide, compare_runs};
 use crate::args::output::{OutputArgs, comparisons};
+use crate::gate::{SavedSide, compare_runs};
 use crate::judge::Trial;
 use crate::report::merge::{ResultError, merge, read};
 use crate::report::record::RunRecord;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use scenarios::capability::{Profile, profile};
 
-use super::GateArgs;
+use super::Settings;
 use super::compare::{Change, RunOutcome, compare};
 use super::saved::{Saved, key};
 use super::side::{Rig, Side, SideRun};
@@ -70,7 +70,7 @@ pub(super) struct GateRun {
 
 /// What a round on one kernel needs.
 pub(super) struct Runner<'a> {
-    pub(super) args: &'a GateArgs,
+    pub(super) settings: &'a Settings,
     pub(super) session: &'a Session,
     pub(super) expectations: &'a Expectations,
     pub(super) candidate: (Vec<Task>, Machines<'static>),
@@ -168,7 +168,7 @@ impl GateRun {
     pub(super) fn run(&mut self, runner: &Runner<'_>, so_far: &mut dyn FnMut(&Self)) {
         let start = Instant::now();
         let part = |part: f64| runner.budget.map(|budget| start + budget.mul_f64(part));
-        for round in 0..runner.args.repeat {
+        for round in 0..runner.settings.repeat {
             let what = if round == 0 { "compared".to_owned() } else { format!("compared, round {}", round + 1) };
             self.round(runner, &|_| true, part(FIRST), &what, false);
             so_far(self);
@@ -229,9 +229,9 @@ impl GateRun {
         let rig = Rig {
             session: runner.session,
             expectations: runner.expectations,
-            pack: if again { 0 } else { runner.args.pack.min(count.div_ceil(workers)) },
+            pack: if again { 0 } else { runner.settings.pack.min(count.div_ceil(workers)) },
             deadline,
-            keep: again.then_some(runner.args.keep.as_path()),
+            keep: again.then_some(runner.settings.keep.as_path()),
         };
         let mut done = 0;
         rig.run(sides, &mut |SideRun { side, key, outcome }| {

@@ -17,9 +17,11 @@ use crate::report::comparison::Comparison;
 use crate::report::record::{RunRecord, TrialRecord, UnknownVerdict};
 
 /// The reports of one side, and what they are called.
-pub(in crate::cmd) struct SavedSide {
-    pub(in crate::cmd) name: String,
-    pub(in crate::cmd) runs: Vec<RunRecord>,
+pub struct SavedSide {
+    /// What it is called.
+    pub name: String,
+    /// Its reports.
+    pub runs: Vec<RunRecord>,
 }
 
 /// What a side says of one trial.
@@ -43,7 +45,7 @@ struct Naming {
 ///
 /// # Errors
 /// A record has a verdict that is none.
-pub(in crate::cmd) fn compare_runs(base: SavedSide, candidate: SavedSide) -> Result<Comparison, UnknownVerdict> {
+pub fn compare_runs(base: SavedSide, candidate: SavedSide) -> Result<Comparison, UnknownVerdict> {
     let several = |of: fn(&TrialRecord) -> &str| [&base, &candidate].into_iter().any(|side| words(side, of).len() > 1);
     let naming = Naming { kernel: several(|trial| &trial.kernel), subject: several(|trial| &trial.subject) };
     let same_kernel = words(&base, |trial| &trial.kernel) == words(&candidate, |trial| &trial.kernel);
