@@ -22,12 +22,15 @@
 //! - [`oracle`]: the model's predictions against an observation
 //! - [`needs`]: what a scenario needs and a trial or a machine lacks
 //! - [`plan`]: which trials a run has
+//! - [`selftest`]: proves that the judge catches mistakes
+//! - [`bench`]: what the rig costs more than bare dumps and restores
 //! - [`session`]: images, machines, subjects and known failures of one command
 //! - [`args`]: arguments that several commands have
 //! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format
 
 pub mod args;
+pub mod bench;
 pub mod bless;
 pub mod cache;
 pub mod causes;
@@ -49,6 +52,7 @@ pub mod plan;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod session;
 pub mod subject;
 pub mod usage;

@@ -41,12 +41,12 @@ impl Bench<'_> {
 
     /// Trials a second in one VM that is warm; each must come to this.
     fn one_by_one(&self, subject: &Subject, scenarios: &[Scenario], verdict: Verdict) -> anyhow::Result<f64> {
-        let machines = self.session.vms(self.kernel, &Parts::plain(self.session.store()), "failing")?;
+        let machines = self.session.vms(&self.kernel, &Parts::plain(self.session.store()), "failing")?;
         let policy = Policy { retries: 1, confirm: Confirm::from(confirm::Wanted::Cause), ..Policy::default() };
         let pool = self.session.pool(machines, Box::new(|_, _, judgement| judgement), policy);
         let mut worker = Worker::new(0, &pool);
         let tasks = |subject: &Subject| -> Vec<Task> {
-            Axes::default().tasks(self.kernel, subject, ReferenceOptions::default(), scenarios)
+            Axes::default().tasks(&self.kernel, subject, ReferenceOptions::default(), scenarios)
         };
         let warm_up = tasks(&Subject::Reference(None)).into_iter().take(1).collect();
         worker.run_all(warm_up, &mut |_| {});

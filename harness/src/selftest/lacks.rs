@@ -11,7 +11,7 @@ use scenarios::Scenario;
 use scenarios::capability::{Capability, Profile, Word, explain, profile};
 use serde::Serialize;
 
-use super::SelftestArgs;
+use super::Settings;
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
 use crate::run::Task;
 use crate::subject::Subject;
@@ -64,9 +64,9 @@ struct Tried {
 
 impl Lacks {
     /// Those that the arguments name, or all.
-    pub(super) fn new(args: &SelftestArgs, scenarios: &[Scenario]) -> Self {
-        let wanted = |known: &&Description| match args.fault.as_slice() {
-            [] => !args.comparisons,
+    pub(super) fn new(settings: &Settings, scenarios: &[Scenario]) -> Self {
+        let wanted = |known: &&Description| match settings.fault.as_slice() {
+            [] => !settings.comparisons,
             named => named.contains(&Fault::Lacks(known.lack)),
         };
         let tried = |lack: &'static Description| Tried {

@@ -1,154 +1,84 @@
-//! `selftest`: proves that the judge catches mistakes. The reference engine runs with every fault
-//! that it knows, one at a time: for each there must be a scenario that fails, and with the kind
-//! that the fault declares. Without a fault everything must pass, restored as well as left running.
-//! Where the engine lacks something, what needs it must fail and nothing else (`lacks`).
+//! Proves that the judge catches mistakes. The reference engine runs with every fault that it
+//! knows, one at a time: for each there must be a scenario that fails, and with the kind that the
+//! fault declares. Without a fault everything must pass, restored as well as left running. Where
+//! the engine lacks something, what needs it must fail and nothing else.
+//!
+//! - `lacks`: what the engine has not learnt
+//! - [`planted`]: campaigns that look for each fault
+//! - `record`: the result
 
 mod lacks;
-mod planted;
+pub mod planted;
 mod record;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 
-use clap::{Args, ValueEnum};
 use protocol::Fault;
 use protocol::fault::{self, Description};
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
 
-use crate::args::StoreArgs;
-use crate::exit;
 use crate::judge::range::Version;
 use crate::judge::{Ablation, FailureKind, Judgement, Tally, Trial, Verdict, comparisons};
 use crate::machine::Backend;
 use crate::run::{Machines, News, Over, Policy, Queue, Task};
-use crate::session::{Session, Settings};
+use crate::session::Session;
 use crate::subject::{Parts, ReferenceOptions, Subject};
-use crate::vm::AcceleratorChoice;
+use crate::usage::Usage;
 pub use lacks::LackRecord;
 use lacks::Lacks;
-pub use record::{ComparisonRecord, FaultRecord, Record, write};
+pub use record::{ComparisonRecord, FaultRecord, Format, Record, write};
 
-/// Prove that the judge catches mistakes: the reference engine with every known fault.
-///
-/// The reference engine restores without CRIU. Here it gets one mistake after the other built in,
-/// and in each case a scenario has to fail with the kind that the mistake declares. Without a
-/// mistake everything has to pass. Then it lacks one thing after the other: what needs it has to
-/// fail, nothing else, and what the failures have in common has to be its name.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = "\
-Examples:
-  zdtm-detached selftest                               every fault, the engine without one, every lack
-  zdtm-detached selftest --backend host                the same without VMs, in minutes
-  zdtm-detached selftest undeleted ghost-left --all    two faults, with every scenario that catches them
-  zdtm-detached selftest lacks:subdir lacks:deleted    two things that the engine has not learnt
-  zdtm-detached selftest --fuzz                        campaigns that know no scenario: does each find its fault?
-
-Exit status: 0 all caught and named, 1 a fault survived, a lack was not named, or the engine without one failed, 3 infrastructure, 130 interrupted.")]
-pub struct SelftestArgs {
-    /// Faults to try, and lacks as lacks:WORD; all, and the engine without one, when none is given
+/// What a selftest is to do.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Faults and lacks to try; all, and the engine without one, when none is given.
     pub fault: Vec<Fault>,
-    /// On what: vm, or host for namespaces on this machine's own kernel, which is much faster
-    #[arg(long, value_name = "BACKEND", default_value = "vm", env = "ZDTM_DETACHED_BACKEND")]
-    pub backend: Backend,
-    /// Kernel of the manifest, for VMs [default: 6.12]
-    #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
+    /// Kernel of the manifest, for VMs.
     pub kernel: Option<String>,
-    /// Run every fault against the whole catalogue, not only until something catches it, and every
-    /// lack against all of it, not only one of the scenarios that need the same
-    #[arg(long)]
+    /// Every fault and every lack is tried with the whole catalogue.
     pub all: bool,
-    /// Tell of each comparison of the judge which faults only it catches, by the scenarios that are
-    /// likely to catch them (by all of them with --all)
-    #[arg(long)]
+    /// The faults that only one comparison catches are found out.
     pub comparisons: bool,
-    /// Let a campaign look for each fault, without the catalogue, for a minute at most: how long it
-    /// took, how many steps the program has that shows it
-    #[arg(long, conflicts_with_all = ["all", "comparisons", "without_statmount"])]
-    pub fuzz: bool,
-    /// Do without statmount(STATMOUNT_BY_FD) where the kernel has it
-    #[arg(long)]
+    /// The engine does without statmount(STATMOUNT_BY_FD).
     pub without_statmount: bool,
-    /// For people or for programs
-    #[arg(long, default_value = "human")]
-    pub format: Format,
-    /// Machines that run at the same time [default: a VM for each core, or two agents]
-    #[arg(short = 'j', value_name = "N", env = "ZDTM_DETACHED_JOBS")]
-    pub jobs: Option<usize>,
-    /// Images and where they come from
-    #[command(flatten)]
-    pub store: StoreArgs,
 }
 
-/// How the result is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A line each
-    Human,
-    /// One JSON document
-    Json,
-}
-
-/// Runs; the exit status.
+/// Runs the trials; what became of each fault and lack.
 ///
 /// # Errors
 /// What keeps any trial from running.
-pub fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
-    if args.fuzz {
-        return planted::run(args);
-    }
-    let session = Session::open(settings(args))?;
+pub fn run(session: &Session, settings: &Settings) -> anyhow::Result<Record> {
     let scenarios = session.catalogue()?;
-    let kernel = match (args.backend, &args.kernel) {
+    let kernel = match (session.settings().backend, &settings.kernel) {
         (Backend::Host, None) => crate::host::kernel_name(),
         (Backend::Host, Some(_)) => {
             let mistake = "--kernel needs a VM: this machine's own kernel is what --backend host runs on";
-            anyhow::bail!(crate::usage::Usage(mistake.to_owned()));
+            anyhow::bail!(Usage(mistake.to_owned()));
         }
         (Backend::Vm, kernel) => kernel.clone().unwrap_or_else(|| session.store().manifest().defaults.kernel.clone()),
     };
     let faults: Vec<&Description> =
-        fault::ALL.iter().filter(|known| args.fault.is_empty() || args.fault.contains(&known.fault)).collect();
-    let lacks = Lacks::new(args, &scenarios);
-    let tasks = tasks(args, &kernel, (&faults, &lacks), &scenarios);
+        fault::ALL.iter().filter(|known| settings.fault.is_empty() || settings.fault.contains(&known.fault)).collect();
+    let lacks = Lacks::new(settings, &scenarios);
+    let tasks = tasks(settings, &kernel, (&faults, &lacks), &scenarios);
     let machines = session.machines(&kernel, &Parts::plain(session.store()), &scenarios, "selftest")?;
-    let mut selftest = SelftestRun::new(&faults, lacks, args);
-    selftest.run(tasks, &session, machines);
-    let interrupted = crate::process::interrupt::requested();
-    let record = selftest.record();
-    write(args.format, &record, &mut io::stdout())?;
-    let survived = record.total - record.caught;
-    let dead = if args.fault.is_empty() { record.dead() } else { 0 };
-    Ok(match () {
-        () if interrupted => exit::INTERRUPTED,
-        () if survived > 0 || dead > 0 || record.clean[1] > 0 || record.unnamed() > 0 => exit::FAILED,
-        () => exit::AS_EXPECTED,
-    })
-}
-
-fn settings(args: &SelftestArgs) -> Settings {
-    Settings {
-        backend: args.backend,
-        jobs: args.jobs,
-        accelerator: AcceleratorChoice::default(),
-        cold: false,
-        qemu: None,
-        timeout_scale: 1.0,
-        store: args.store.settings(),
-    }
+    let mut selftest = SelftestRun::new(&faults, lacks, settings);
+    selftest.run(tasks, session, machines);
+    Ok(selftest.record())
 }
 
 /// For each fault the scenarios that are likely to catch it; then the engine without a fault, and
 /// with each lack; then, for each fault, all the other scenarios. What a fault does not need any
 /// more is taken from the queue when it is caught.
 fn tasks(
-    args: &SelftestArgs,
+    settings: &Settings,
     kernel: &str,
     (faults, lacks): (&[&Description], &Lacks),
     scenarios: &[Scenario],
 ) -> VecDeque<Task> {
     let reference_options =
-        ReferenceOptions { without_statmount: args.without_statmount, ..ReferenceOptions::default() };
+        ReferenceOptions { without_statmount: settings.without_statmount, ..ReferenceOptions::default() };
     let task = |fault: Option<Fault>, lifecycle: Lifecycle, scenario: &Scenario| {
         let subject = Subject::Reference(fault);
         let trial = Trial {
@@ -168,12 +98,12 @@ fn tasks(
     for fault in faults {
         let (one, other): (Vec<_>, Vec<_>) = scenarios.iter().partition(|scenario| likely(fault, scenario));
         first.extend(one.into_iter().map(|scenario| task(Some(fault.fault), fault.lifecycle, scenario)));
-        if args.comparisons && !args.all {
+        if settings.comparisons && !settings.all {
             continue;
         }
         rest.extend(other.into_iter().map(|scenario| task(Some(fault.fault), fault.lifecycle, scenario)));
     }
-    if args.fault.is_empty() && !args.comparisons {
+    if settings.fault.is_empty() && !settings.comparisons {
         for lifecycle in [Lifecycle::DumpRestore, Lifecycle::LeaveRunning] {
             first.extend(scenarios.iter().map(|scenario| task(None, lifecycle, scenario)));
         }
@@ -182,7 +112,7 @@ fn tasks(
             scenarios.iter().filter(|scenario| scenario.requires.lifecycles.iter().any(|own| own.word() == word));
         first.extend(about.map(|scenario| task(None, Lifecycle::RelativePaths, scenario)));
     }
-    first.extend(lacks.tasks(args.all, scenarios, task));
+    first.extend(lacks.tasks(settings.all, scenarios, task));
     first.extend(rest);
     first
 }
@@ -202,7 +132,7 @@ struct SelftestRun {
 }
 
 impl SelftestRun {
-    fn new(faults: &[&Description], lacks: Lacks, args: &SelftestArgs) -> Self {
+    fn new(faults: &[&Description], lacks: Lacks, settings: &Settings) -> Self {
         let record = |fault: &&Description| FaultRecord {
             name: fault.name,
             kind: fault.kind,
@@ -212,9 +142,9 @@ impl SelftestRun {
         SelftestRun {
             faults: faults.iter().map(record).collect(),
             subjects: faults.iter().map(|fault| Subject::Reference(Some(fault.fault)).to_string()).collect(),
-            all: args.all,
-            every: args.fault.is_empty(),
-            ablations: faults.iter().filter(|_| args.comparisons).map(|fault| Ablation::new(fault.kind)).collect(),
+            all: settings.all,
+            every: settings.fault.is_empty(),
+            ablations: faults.iter().filter(|_| settings.comparisons).map(|fault| Ablation::new(fault.kind)).collect(),
             lacks,
             clean: Tally::default(),
             failures: Vec::new(),

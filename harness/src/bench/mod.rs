@@ -1,8 +1,12 @@
-//! `bench`: this rig's own figures, each beside the bare work, measured in the same minutes on the
-//! same machine.
+//! This rig's own figures, each beside the bare work, measured in the same minutes on the same
+//! machine.
 //!
 //! Absolute times say what the machine is and how busy it is; only ratios say what the harness is.
-//! `measure` takes the figures, this file chooses and prints them.
+//!
+//! - `measure`: boots, copies, trials
+//! - `packed`: programs a second in packs
+//! - `failing`: what failures cost
+//! - `change`: from a changed line of criu to a verdict
 
 mod change;
 mod failing;
@@ -12,49 +16,26 @@ mod packed;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::args::MachineArgs;
-use crate::machine::Backend;
-use crate::subject::Parts;
-use measure::Bench;
+pub use measure::Bench;
 
-/// Measure this rig: VMs, trials, and what they cost more than bare dumps and restores.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = "\
-A ratio has `x` for its unit and says of what. Absolute times hold for this machine as busy as it is now.
-
-Examples:
-  zdtm-detached bench
-  zdtm-detached bench --failing --criu ../criu     what failures cost, and a changed line of criu
-  zdtm-detached bench --format json --long")]
-pub struct BenchArgs {
-    /// How the figures are written
-    #[arg(long, value_enum, default_value = "human")]
-    pub format: Format,
-    /// Kernel of the manifest [default: 6.12]
-    #[arg(long, value_name = "KERNEL")]
+/// What is measured, and how often.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Kernel of the manifest.
     pub kernel: Option<String>,
-    /// Trials for each median
-    #[arg(long, value_name = "N", default_value = "11", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Trials for each median.
     pub trials: u32,
-    /// Only how many programs a second go through packs
-    #[arg(long)]
+    /// Only how many programs a second go through packs.
     pub packed: bool,
-    /// Only what failures cost: trials a second where each restore fails, and where each succeeds
-    #[arg(long, conflicts_with = "packed")]
+    /// Only what failures cost.
     pub failing: bool,
-    /// How long it takes from a changed line of this criu tree to the verdict of one scenario, too;
-    /// the tree is copied
-    #[arg(long, value_name = "DIR")]
+    /// A criu tree that is changed and built.
     pub criu: Option<PathBuf>,
-    /// Go on to 1,000 trials in one VM, which takes some minutes
-    #[arg(long)]
+    /// Go on to 1,000 trials in one VM.
     pub long: bool,
-    /// What is measured
-    #[command(flatten)]
-    pub machines: MachineArgs,
 }
 
 /// How the figures are written.
@@ -86,41 +67,11 @@ struct Document<'a> {
     figures: &'a [Figure],
 }
 
-/// Runs; the exit status.
+/// Writes the figures.
 ///
 /// # Errors
-/// What keeps a figure from being taken.
-pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
-    if args.machines.backend == Backend::Host {
-        return Err(crate::usage::Usage("bench measures VMs; leave --backend away".to_owned()).into());
-    }
-    let session = args.machines.session()?;
-    let kernel = args.kernel.clone().unwrap_or_else(|| session.store().manifest().defaults.kernel.clone());
-    let spec = session.vm(&kernel, &Parts::plain(session.store()))?;
-    let mut bench = Bench::new(spec, &session, &kernel, args)?;
-    let outcome = take(&mut bench);
-    write(args.format, &bench.figures, &mut io::stdout())?;
-    outcome.map(|()| 0)
-}
-
-fn take(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let BenchArgs { packed, failing, ref criu, .. } = *bench.args;
-    if !packed && !failing {
-        bench.take_all()?;
-    }
-    if !failing {
-        bench.packed()?;
-    }
-    if !packed {
-        bench.failing()?;
-    }
-    match criu {
-        Some(criu) => bench.change(criu),
-        None => Ok(()),
-    }
-}
-
-fn write(format: Format, figures: &[Figure], out: &mut dyn Write) -> io::Result<()> {
+/// The writer's.
+pub fn write(format: Format, figures: &[Figure], out: &mut dyn Write) -> io::Result<()> {
     if format == Format::Json {
         let text = serde_json::to_string_pretty(&Document { version: 1, figures }).expect("strings and numbers");
         return writeln!(out, "{text}");

@@ -3,12 +3,22 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{Format, LackRecord};
+use super::LackRecord;
 
 /// The version of the JSON document.
 pub(super) const VERSION: u32 = 1;
+
+/// How the result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A line each
+    Human,
+    /// One JSON document
+    Json,
+}
 
 /// What became of one fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -70,7 +80,12 @@ impl Record {
         self.lacks.iter().filter(|lack| lack.wrong.is_some()).count()
     }
 
-    /// The comparisons that nothing needs.
+    /// Every fault was caught, the engine passed without one, and everything else is named.
+    pub fn is_good(&self) -> bool {
+        self.caught == self.total && self.clean[1] == 0 && self.unnamed() == 0 && self.dead() == 0
+    }
+
+    /// The comparisons that nothing needs; of those none is listed unless every fault is tried.
     pub fn dead(&self) -> usize {
         self.comparisons.iter().filter(|row| row.shown && row.needed_by.is_empty()).count()
     }

@@ -23,9 +23,9 @@ impl Bench<'_> {
         let session = self.session;
         let mut controls = select(&["*/control*".to_owned()], session.tree())?;
         controls.retain(|scenario| sharing::needs(&scenario.program).is_some_and(|needs| !needs.nested));
-        let vms = session.vms(self.kernel, &Parts::plain(session.store()), "packed")?;
+        let vms = session.vms(&self.kernel, &Parts::plain(session.store()), "packed")?;
         let debian = Subject::Debian(session.store().manifest().defaults.userland.clone());
-        let criu = tasks(self.kernel, &debian, &controls);
+        let criu = tasks(&self.kernel, &debian, &controls);
         let cores = session.workers(usize::MAX);
         let one = self.rate(&vms, &criu, 1)?;
         self.figure("packed programs with criu, one VM", one, "1/s");
@@ -33,7 +33,7 @@ impl Bench<'_> {
             let all = self.rate(&vms, &criu, cores)?;
             self.figure(format!("packed programs with criu, {cores} VMs"), all, "1/s");
         }
-        let reference = tasks(self.kernel, &Subject::Reference(None), &controls);
+        let reference = tasks(&self.kernel, &Subject::Reference(None), &controls);
         let all = self.rate(&vms, &reference, cores)?;
         self.figure(format!("packed programs with the reference engine, {cores} VMs"), all, "1/s");
         let in_memory: Vec<Scenario> = controls

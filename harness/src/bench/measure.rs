@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use protocol::message::{ActionEnd, DetachMethod, Engine, Event, Flavor, Lifecycle, Request, TrialRequest};
 
-use super::{BenchArgs, Figure};
+use super::{Figure, Settings};
 use crate::process::memory;
 use crate::session::{Session, progress};
+use crate::subject::Parts;
 use crate::vm::template_cache::TemplateHandle;
 use crate::vm::{TemplateCache, Vm, VmSpec};
 
@@ -30,28 +31,56 @@ const REFERENCE: &str = "trial with the reference engine";
 const COLD: &str = "cold boot to first message";
 
 /// The figures so far and what they are taken from.
-pub(super) struct Bench<'a> {
-    pub(super) figures: Vec<Figure>,
+pub struct Bench<'a> {
+    figures: Vec<Figure>,
     spec: VmSpec,
     pub(super) session: &'a Session,
-    pub(super) kernel: &'a str,
-    pub(super) args: &'a BenchArgs,
+    pub(super) kernel: String,
+    settings: Settings,
     pub(super) work: PathBuf,
     next: u64,
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(
-        spec: VmSpec,
-        session: &'a Session,
-        kernel: &'a str,
-        args: &'a BenchArgs,
-    ) -> anyhow::Result<Self> {
+    /// Prepares what is measured.
+    ///
+    /// # Errors
+    /// An image cannot be built, or the wanted accelerator does not work.
+    pub fn new(session: &'a Session, settings: Settings) -> anyhow::Result<Self> {
+        let default = &session.store().manifest().defaults.kernel;
+        let kernel = settings.kernel.as_ref().unwrap_or(default).clone();
+        let spec = session.vm(&kernel, &Parts::plain(session.store()))?;
         let work = session.folder()?.to_owned();
-        Ok(Self { figures: Vec::new(), spec, session, kernel, args, work, next: 1 })
+        Ok(Self { figures: Vec::new(), spec, session, kernel, settings, work, next: 1 })
     }
 
-    pub(super) fn take_all(&mut self) -> anyhow::Result<()> {
+    /// Takes all figures that the settings name.
+    ///
+    /// # Errors
+    /// What keeps one from being taken; those before it are there.
+    pub fn take(&mut self) -> anyhow::Result<()> {
+        let Settings { packed, failing, criu, .. } = self.settings.clone();
+        if !packed && !failing {
+            self.take_all()?;
+        }
+        if !failing {
+            self.packed()?;
+        }
+        if !packed {
+            self.failing()?;
+        }
+        match criu {
+            Some(criu) => self.change(&criu),
+            None => Ok(()),
+        }
+    }
+
+    /// Those that were taken.
+    pub fn figures(&self) -> &[Figure] {
+        &self.figures
+    }
+
+    fn take_all(&mut self) -> anyhow::Result<()> {
         self.boot()?;
         let template = self.template()?;
         let mut vm = self.copies(&template)?;
@@ -132,7 +161,7 @@ impl<'a> Bench<'a> {
         let start = Instant::now();
         let mut in_trials = Duration::ZERO;
         // By turns, so that a busy machine is busy for both.
-        for _ in 0..self.args.trials {
+        for _ in 0..self.settings.trials {
             bare.push(ms(self.bare(vm)?));
             let took = self.trial(vm, Engine::Criu, Some(&mut stages))?;
             in_trials += took;
@@ -146,10 +175,10 @@ impl<'a> Bench<'a> {
         for (stage, mut took) in stages {
             self.figure(format!("trial with criu, stage {stage}"), median(&mut took), "ms");
         }
-        self.figure("trials with criu, warm", f64::from(self.args.trials) / in_trials.as_secs_f64(), "1/s");
+        self.figure("trials with criu, warm", f64::from(self.settings.trials) / in_trials.as_secs_f64(), "1/s");
         let (mut reference, mut stages) = (Vec::new(), BTreeMap::new());
         self.trial(vm, engine(), None)?;
-        for _ in 0..self.args.trials {
+        for _ in 0..self.settings.trials {
             reference.push(ms(self.trial(vm, engine(), Some(&mut stages))?));
         }
         let reference = median(&mut reference);
@@ -163,7 +192,7 @@ impl<'a> Bench<'a> {
 
     /// The same work ten times and a hundred times as often, in one VM.
     fn growth(&mut self, vm: &mut Vm) -> anyhow::Result<()> {
-        let counts: &[u32] = if self.args.long { &[10, 100, 1000] } else { &[10, 100] };
+        let counts: &[u32] = if self.settings.long { &[10, 100, 1000] } else { &[10, 100] };
         let mut before: Option<(String, f64)> = None;
         for &count in counts {
             let start = Instant::now();
@@ -201,7 +230,7 @@ impl<'a> Bench<'a> {
         let (spec, deadline) = (self.spec(), self.deadline());
         let mut second = template.template().copy(&spec, deadline)?.wake(deadline)?;
         self.trial(&mut second, Engine::Criu, None)?;
-        let count = self.args.trials;
+        let count = self.settings.trials;
         let numbers = self.next..;
         self.next += 4 * u64::from(count);
         let limit = self.deadline() - Instant::now();

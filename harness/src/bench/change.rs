@@ -28,7 +28,8 @@ impl Bench<'_> {
         let file = copy.join(FILE);
         let scenario = self.write_scenario()?;
         let subject = format!("src:{}", copy.display());
-        let arguments = ["--subject", &subject, "--kernel", self.kernel];
+        let kernel = self.kernel.clone();
+        let arguments = ["--subject", &subject, "--kernel", &kernel];
         let mut times = Vec::new();
         for number in 0..=CHANGES {
             let mut source = fs::OpenOptions::new()

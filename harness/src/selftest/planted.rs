@@ -10,10 +10,11 @@ use protocol::Fault;
 use protocol::fault::{self, Description};
 use serde::{Deserialize, Serialize};
 
-use super::{Format, SelftestArgs};
+use super::{Format, Settings};
 use crate::exit;
 use crate::judge::range::Version;
 use crate::machine::Backend;
+use crate::session;
 use crate::usage::Usage;
 
 /// A campaign has so long.
@@ -63,27 +64,27 @@ impl Row {
 ///
 /// # Errors
 /// A campaign could not be run, or the table not be written.
-pub(super) fn run(args: &SelftestArgs) -> anyhow::Result<u8> {
-    if args.fault.iter().any(|fault| matches!(fault, Fault::Lacks(_))) {
+pub fn run(settings: &Settings, machines: &session::Settings, format: Format) -> anyhow::Result<u8> {
+    if settings.fault.iter().any(|fault| matches!(fault, Fault::Lacks(_))) {
         anyhow::bail!(Usage("--fuzz looks for faults; a lack is nothing that has to be found".to_owned()));
     }
     let faults: Vec<&Description> =
-        fault::ALL.iter().filter(|known| args.fault.is_empty() || args.fault.contains(&known.fault)).collect();
+        fault::ALL.iter().filter(|known| settings.fault.is_empty() || settings.fault.contains(&known.fault)).collect();
     let mut rows = Vec::new();
     let mut out = io::stdout();
     for fault in faults {
         if crate::process::interrupt::requested() {
             return Ok(exit::INTERRUPTED);
         }
-        let row = campaign(args, fault)?;
-        if args.format == Format::Human {
+        let row = campaign(settings, machines, fault)?;
+        if format == Format::Human {
             writeln!(out, "{}", line(&row))?;
         }
         rows.push(row);
     }
     let good = rows.iter().filter(|row| row.is_good()).count();
     let tried = rows.iter().filter(|row| row.not_tried.is_none()).count();
-    match args.format {
+    match format {
         Format::Human => writeln!(out, "{good} of {tried} found, in at most {STEPS} steps each")?,
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?,
     }
@@ -102,14 +103,14 @@ fn line(row: &Row) -> String {
     }
 }
 
-fn campaign(args: &SelftestArgs, fault: &'static Description) -> anyhow::Result<Row> {
-    if args.backend == Backend::Host && fault::NEEDS_STATMOUNT.contains(&fault.fault) && !is_new_enough() {
+fn campaign(settings: &Settings, machines: &session::Settings, fault: &'static Description) -> anyhow::Result<Row> {
+    if machines.backend == Backend::Host && fault::NEEDS_STATMOUNT.contains(&fault.fault) && !is_new_enough() {
         let why = "this machine's kernel is older than 7.0: --backend vm --kernel 7.3";
         return Ok(Row { fault: fault.name, not_tried: Some(why), ..Row::default() });
     }
     let folder = tempfile::Builder::new().prefix("zdtm-detached-").tempdir().context("making a folder")?;
     let subject = format!("reference+fault:{}", fault.name);
-    let mut command = this_program(args, fault, "fuzz", &subject)?;
+    let mut command = this_program((settings, machines), fault, "fuzz", &subject)?;
     command.args(["--seed", SEED, "--time", TIME, "--first", "--format", "json", "--state"]).arg(folder.path());
     let output = command.output().context("running a campaign")?;
     let output: FuzzOutput = serde_json::from_slice(&output.stdout).with_context(|| {
@@ -119,7 +120,10 @@ fn campaign(args: &SelftestArgs, fault: &'static Description) -> anyhow::Result<
     for bucket in output.buckets {
         let file = folder.path().join("found.scn");
         std::fs::write(&file, &bucket.program).with_context(|| format!("writing {}", file.display()))?;
-        let clean = this_program(args, fault, "run", "reference")?.arg(&file).output().context("running a finding")?;
+        let clean = this_program((settings, machines), fault, "run", "reference")?
+            .arg(&file)
+            .output()
+            .context("running a finding")?;
         if clean.status.success() && row.steps.is_none_or(|steps| bucket.steps < steps) {
             row.seconds = Some(bucket.first_seconds);
             row.steps = Some(bucket.steps);
@@ -136,11 +140,16 @@ fn is_new_enough() -> bool {
 }
 
 /// This program, on the machines that the fault is looked for on.
-fn this_program(args: &SelftestArgs, fault: &Description, name: &str, subject: &str) -> anyhow::Result<Command> {
+fn this_program(
+    (settings, machines): (&Settings, &session::Settings),
+    fault: &Description,
+    name: &str,
+    subject: &str,
+) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("the name of this program")?);
-    let backend = if args.backend == Backend::Host { "host" } else { "vm" };
+    let backend = if machines.backend == Backend::Host { "host" } else { "vm" };
     command.args([name, "--subject", subject, "--backend", backend, "--lifecycle", fault.lifecycle.word()]);
-    for (flag, value) in [("--kernel", args.kernel.clone()), ("-j", args.jobs.map(|jobs| jobs.to_string()))] {
+    for (flag, value) in [("--kernel", settings.kernel.clone()), ("-j", machines.jobs.map(|jobs| jobs.to_string()))] {
         command.args(value.iter().flat_map(|value| [flag, value]));
     }
     Ok(command)
