@@ -5,6 +5,7 @@
 //! by its [`Signature`](crate::judge::Signature); the first of each is made as small as it gets.
 //! After every batch all is on disk.
 //!
+//! - [`setup`]: from what a user asks for to a campaign
 //! - [`campaign`]: the loop
 //! - [`draw`]: which programs
 //! - [`every`]: all programs up to a depth instead
@@ -38,6 +39,7 @@ pub mod learn;
 mod one_cause;
 pub mod page;
 pub mod risk;
+pub mod setup;
 pub(crate) mod shrink;
 pub mod sides;
 pub mod state;
@@ -45,5 +47,6 @@ pub mod state;
 pub use campaign::{Campaign, Settings};
 pub use every::Every;
 pub use known::KnownFailures;
+pub use setup::{Request, Setup};
 pub use sides::Side;
 pub use state::State;

@@ -1,0 +1,306 @@
+//! From what a user asks for to a campaign: its sides, its state, what its programs are like.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::message::{Flavor, Lifecycle};
+use scenarios::Program;
+use scenarios::live::{Limits, Without};
+
+use super::buckets;
+use super::campaign::{Campaign, Settings};
+use super::draw::Wanted;
+use super::every::Every;
+use super::known::KnownFailures;
+use super::sides::Side;
+use super::state::State;
+use crate::judge::range::Version;
+use crate::judge::{Expectations, Signature, Trial};
+use crate::machine::Backend;
+use crate::plan::{Axes, single};
+use crate::run::{Machines, PACK, Policy};
+use crate::session::{self, Session};
+use crate::subject::{ReferenceOptions, Subject};
+use crate::usage::Usage;
+
+/// So many of 256 programs of a campaign for criu without detached mounts may have disks, and so
+/// many tmpfs. A disk takes as long as three programs without, a tmpfs, for which criu starts three
+/// helpers, as five.
+const DISKS: u8 = 10;
+const MEMORY: u16 = 8;
+
+/// So many of 256 programs may need a process of their own. Most of a checkpoint's time is the
+/// process's, not the program's, with criu even more so.
+const ALONE: u8 = 5;
+const ALONE_WITH_CRIU: u8 = 2;
+
+/// Programs of one process with criu: what it does for the process takes as long as some forty
+/// programs.
+const PACK_WITH_CRIU: usize = 64;
+
+/// One of so many programs goes through another lifecycle, alone as well.
+const OTHER_LIFECYCLE: u64 = 192;
+const OTHER_LIFECYCLE_WITH_CRIU: u64 = 512;
+
+/// What a user asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What is tested.
+    pub subject: Vec<Subject>,
+    /// Patches on top of it.
+    pub patch: Vec<PathBuf>,
+    /// Kernels, one flavor, lifecycles in turn.
+    pub axes: Axes,
+    /// Every program runs with each kernel and each subject.
+    pub differential: bool,
+    /// The campaign ends after this time.
+    pub time: Option<Duration>,
+    /// It ends after so many programs.
+    pub programs: Option<u64>,
+    /// It ends with the first finding.
+    pub first: bool,
+    /// Every program with up to so many steps, instead of drawn ones.
+    pub exhaustive: Option<u8>,
+    /// Of the programs.
+    pub seed: Option<u64>,
+    /// Only programs with nothing on detached mounts.
+    pub controls: bool,
+    /// What no program has.
+    pub without: Without,
+    /// Folder of programs to begin with.
+    pub corpus: Option<PathBuf>,
+    /// File of findings that are known.
+    pub known: Option<PathBuf>,
+    /// Causes that the campaign goes past.
+    pub past: Vec<String>,
+    /// Folder of the campaign's state.
+    pub state: PathBuf,
+    /// Programs of one process.
+    pub pack: Option<usize>,
+}
+
+/// A campaign that is ready to begin.
+pub struct Setup<'a> {
+    session: &'a Session,
+    request: Request,
+    is_criu: bool,
+    wanted: Wanted,
+    every: Option<Every>,
+    expectations: Expectations,
+    known: BTreeSet<Signature>,
+    corpus: Vec<Program>,
+    sides: Vec<Side>,
+    machines: Vec<Machines<'static>>,
+    state: State,
+    goes_on: bool,
+}
+
+impl<'a> Setup<'a> {
+    /// Prepares what the campaign runs on, and reads what it goes on with.
+    ///
+    /// # Errors
+    /// [`Usage`], or what keeps programs from running.
+    pub fn new(session: &'a Session, request: Request) -> anyhow::Result<Self> {
+        let subjects = session.subjects(&request.subject, &request.patch)?;
+        session.check_backend(&subjects)?;
+        let kernels = session.kernels(&request.axes)?;
+        let flavor = single("--flavor", &request.axes.flavor, Some(Flavor::Ns))?;
+        let expectations = session.expectations(&session::KnownFailures::Project)?;
+        let mut known = match &request.known {
+            Some(file) => {
+                buckets::known(file).map_err(|error| Usage(format!("--known {}: {error}", file.display())))?
+            }
+            None => BTreeSet::new(),
+        };
+        known.extend(request.past.iter().map(|cause| Signature(cause.trim().to_owned())));
+        let corpus = request.corpus.as_deref().map(corpus).transpose()?.unwrap_or_default();
+        let sides = sides(&kernels, &subjects, flavor);
+        if request.differential && sides.len() < 2 {
+            let what = "--differential compares: give --kernel or --subject more than once";
+            return Err(Usage(what.to_owned()).into());
+        }
+        let what = what(&request, &subjects, &kernels, flavor) + &every(&request, sides.len())?;
+        let (mut state, goes_on) = state(&request, what)?;
+        let parts: Vec<_> =
+            subjects.iter().map(|subject| subject.prepare(session.store())).collect::<Result<_, _>>()?;
+        // Programs of every filesystem may come up.
+        let catalogue = session.catalogue()?;
+        let of_side = |(number, side): (usize, &Side)| {
+            let parts = &parts[number % parts.len()];
+            session.machines(&side.trial.kernel, parts, &catalogue, &format!("fuzz-{number}"))
+        };
+        let machines = sides.iter().enumerate().map(of_side).collect::<Result<_, _>>()?;
+        let is_criu = subjects.iter().any(|subject| !subject.is_reference());
+        let wanted = wanted(&request, session.settings().backend, is_criu, flavor);
+        let depth = request.exhaustive.map(usize::from);
+        let every = depth.map(|depth| Every::new(depth, wanted, request.programs, &mut state));
+        Ok(Self {
+            session,
+            request,
+            is_criu,
+            wanted,
+            every,
+            expectations,
+            known,
+            corpus,
+            sides,
+            machines,
+            state,
+            goes_on,
+        })
+    }
+
+    /// What the campaign begins with.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// It was begun before.
+    pub fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// Runs the campaign to its end; `watch` gets the state now and then, and at the end.
+    ///
+    /// # Errors
+    /// The state cannot be saved.
+    pub fn run(self, watch: &mut dyn FnMut(&State)) -> anyhow::Result<State> {
+        let Self { session, request, is_criu, wanted, every, expectations, known, .. } = self;
+        let Self { corpus, sides, machines, state, .. } = self;
+        let workers = session.workers(usize::MAX);
+        let workers = if request.differential { workers.div_ceil(sides.len()) } else { workers.max(sides.len()) };
+        let pack = request.pack.unwrap_or(if is_criu { PACK_WITH_CRIU } else { PACK });
+        let batch = if pack > 1 { pack * 2 } else { 16 };
+        let lifecycles = match (&request.axes.lifecycle[..], &every) {
+            ([], Some(_)) => vec![Lifecycle::DumpRestore],
+            (given, _) => given.to_vec(),
+        };
+        let known_failures = KnownFailures::default();
+        let found = state.buckets.iter().map(|bucket| &bucket.signature);
+        found.chain(&known).for_each(|signature| known_failures.add(signature));
+        let settings = Settings {
+            folder: request.state,
+            time: request.time,
+            programs: request.programs,
+            first: request.first,
+            workers,
+            batch,
+            wanted,
+            every: every.as_ref(),
+            sides,
+            differential: request.differential,
+            lifecycles,
+            other_lifecycle: if is_criu { OTHER_LIFECYCLE_WITH_CRIU } else { OTHER_LIFECYCLE },
+            known,
+            known_failures: &known_failures,
+        };
+        let expected = |trial: &Trial, criu: Option<&Version>, judgement| {
+            known_failures.expect(expectations.apply_anywhere(trial, criu, judgement))
+        };
+        let pool = session.pool(
+            Arc::new(move |worker: usize| machines[worker % machines.len()](worker)),
+            Box::new(expected),
+            Policy { campaign: true, retries: 1, pack, ..Policy::default() },
+        );
+        Ok(Campaign::new(&settings, &pool, state, corpus).run(watch)?)
+    }
+}
+
+/// What programs are like.
+fn wanted(request: &Request, backend: Backend, is_criu: bool, flavor: Flavor) -> Wanted {
+    let &Request { controls, without, .. } = request;
+    let own = backend == Backend::Vm || crate::host::is_root();
+    let own_root = flavor != Flavor::Host;
+    let limits = Limits { own_root, privileged: own, disks: own, without, ..Limits::default() };
+    // Where nothing is detached there is as much to see on binds, at several times the speed.
+    let (disks, memory) = match backend {
+        Backend::Vm if controls && is_criu => (DISKS, MEMORY),
+        Backend::Vm => (64, 256),
+        Backend::Host => (16, 256),
+    };
+    let alone = if is_criu { ALONE_WITH_CRIU } else { ALONE };
+    Wanted { limits, disks, memory, alone, controls }
+}
+
+/// Each kernel with each subject, named by what it does not share with the others.
+fn sides(kernels: &[String], subjects: &[Subject], flavor: Flavor) -> Vec<Side> {
+    let side = |kernel: &String, subject: &Subject| Side {
+        name: match (kernels.len(), subjects.len()) {
+            (1, _) => subject.to_string(),
+            (_, 1) => kernel.clone(),
+            _ => format!("{subject} on {kernel}"),
+        },
+        trial: Trial {
+            scenario: String::new(),
+            family: "fuzz".to_owned(),
+            flavor,
+            lifecycle: Lifecycle::DumpRestore,
+            kernel: kernel.clone(),
+            subject: subject.to_string(),
+        },
+        engine: subject.engine(ReferenceOptions::default()),
+    };
+    kernels
+        .iter()
+        .flat_map(|kernel| subjects.iter().map(move |subject| (kernel, subject)))
+        .map(|(kernel, subject)| side(kernel, subject))
+        .collect()
+}
+
+/// The state to begin with, and whether it is that of a campaign that goes on.
+fn state(request: &Request, what: String) -> Result<(State, bool), Usage> {
+    match State::load(&request.state, &what).map_err(|error| Usage(error.to_string()))? {
+        None => Ok((State::new(what, request.seed.unwrap_or(1)), false)),
+        Some(state) if request.seed.is_some_and(|seed| seed != state.seed) => Err(Usage(format!(
+            "the campaign in {} has seed {}; give the new one a folder (--state)",
+            request.state.display(),
+            state.seed
+        ))),
+        Some(state) => Ok((state, true)),
+    }
+}
+
+/// What is tested and how, in one line: a campaign goes on only with the same.
+fn what(request: &Request, subjects: &[Subject], kernels: &[String], flavor: Flavor) -> String {
+    let subjects: Vec<String> = subjects.iter().map(Subject::to_string).collect();
+    let lifecycles: Vec<&str> = match &request.axes.lifecycle[..] {
+        [] => vec![Lifecycle::DumpRestore.word()],
+        given => given.iter().map(|lifecycle| lifecycle.word()).collect(),
+    };
+    format!(
+        "{} on {}, {} {}{}{}",
+        subjects.join(" and "),
+        kernels.join(" and "),
+        flavor.word(),
+        lifecycles.join(" and "),
+        if request.controls { ", controls" } else { "" },
+        if request.differential { ", compared" } else { "" },
+    )
+}
+
+/// What is said of a campaign that runs every program: what its programs' numbers depend on.
+fn every(request: &Request, sides: usize) -> Result<String, Usage> {
+    let Some(depth) = request.exhaustive else { return Ok(String::new()) };
+    if sides > 1 && !request.differential {
+        return Err(Usage(
+            "--exhaustive runs each program once: name one --kernel and one --subject, or --differential".to_owned(),
+        ));
+    }
+    if request.axes.lifecycle.len() > 1 {
+        return Err(Usage("--exhaustive runs each program once: name one --lifecycle".to_owned()));
+    }
+    let without = request.without.to_string();
+    let without = if without.is_empty() { without } else { format!(" without {without}") };
+    Ok(format!(", every program with up to {depth} steps{without}"))
+}
+
+/// Programs of the scenario files in a folder and below it.
+fn corpus(folder: &Path) -> Result<Vec<Program>, Usage> {
+    let all = scenarios::catalogue::load(folder).map_err(|faults| {
+        let first = faults.first().map(ToString::to_string).unwrap_or_default();
+        Usage(format!("--corpus {}: {first}", folder.display()))
+    })?;
+    Ok(all.into_iter().map(|scenario| scenario.program).collect())
+}
