@@ -24,6 +24,7 @@
 //! - [`plan`]: which trials a run has
 //! - [`selftest`]: proves that the judge catches mistakes
 //! - [`bench`]: what the rig costs more than bare dumps and restores
+//! - [`trials`]: runs planned trials and reports each
 //! - [`session`]: images, machines, subjects and known failures of one command
 //! - [`args`]: arguments that several commands have
 //! - [`run`]: workers, each with its machine
@@ -55,5 +56,6 @@ pub mod run;
 pub mod selftest;
 pub mod session;
 pub mod subject;
+pub mod trials;
 pub mod usage;
 pub mod vm;

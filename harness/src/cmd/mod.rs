@@ -14,7 +14,6 @@ pub mod matrix;
 pub mod replay;
 pub mod report;
 pub mod run;
-mod run_reporter;
 mod saved_trial;
 pub mod selftest;
 pub mod settings;

@@ -1,40 +1,28 @@
 //! `run`: the main job. Prepares what is missing, runs the chosen trials, prints the table.
 
-use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::Sender;
 
-use anyhow::Context as _;
 use clap::{Args, Parser};
 use protocol::message::DetachMethod;
 use scenarios::Scenario;
 
-use super::run_reporter::RunReporter;
-use crate::args::AxesArgs;
-use crate::args::MachineArgs;
-use crate::args::ShareArgs;
 use crate::args::output::OutputArgs;
+use crate::args::{AxesArgs, MachineArgs, ShareArgs};
 use crate::exit;
-use crate::judge::{Expectations, Trial};
 use crate::plan::select::{NoMatch, select, select_with_controls};
-use crate::plan::share::Share;
 use crate::report::terminal::{Detail, Look, Terminal};
-use crate::report::{Event, Finished, Reporter, SharedAxes};
+use crate::report::{Event, Finished, Reporter};
 use crate::run::confirm::Wanted;
-use crate::run::order::teaching_first;
-use crate::run::{Machines, News, Over, Policy, Queue, Task};
-use crate::session::{KnownFailures, Session};
-use crate::subject::{self, Parts, ReferenceOptions, Subject};
+use crate::session::KnownFailures;
+use crate::subject::{self, ReferenceOptions, Subject};
+use crate::trials::{Settings, Trials};
 use crate::usage::Usage;
 
 /// The last line of a run in which nothing ran.
 const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped";
-
-/// How often a run without news looks whether it is time for a sign of life.
-const TICK: Duration = Duration::from_secs(1);
 
 /// Run scenarios: checkpoint, restore, compare.
 ///
@@ -162,6 +150,26 @@ impl RunArgs {
         line.map(|line| line.run).map_err(|error| Usage(error.to_string()))
     }
 
+    fn trials(&self, scenarios: Vec<Scenario>, whole: bool) -> Settings {
+        Settings {
+            scenarios,
+            whole,
+            subject: self.subject.clone(),
+            patch: self.patch.clone(),
+            reference_options: self.reference_options(),
+            axes: self.axes.axes(),
+            expectations: self.expectations.clone(),
+            share: self.share.wanted(),
+            fail_fast: self.fail_fast,
+            repeat: self.repeat,
+            retries: self.retries,
+            thorough: self.thorough,
+            confirm: self.confirm,
+            pack: self.pack,
+            keep: self.keep.clone(),
+        }
+    }
+
     pub(super) fn reference_options(&self) -> ReferenceOptions {
         let way = if self.bind_mounts { DetachMethod::Bind } else { DetachMethod::Tree };
         ReferenceOptions { without_statmount: self.without_statmount, way }
@@ -224,112 +232,19 @@ pub(super) struct Chosen {
 
 /// Runs these scenarios; the exit status.
 pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent }: Chosen) -> anyhow::Result<u8> {
-    let session = args.machines.session()?;
-    let axes = args.axes.axes();
-    let subjects = session.subjects(&args.subject, &args.patch)?;
-    let kernels = session.kernels(&axes)?;
-    session.check_backend(&subjects)?;
-    let expectations = session.expectations(&args.expectations)?;
     if scenarios.is_empty() {
         println!("{NOTHING}");
         return Ok(exit::NOTHING_RAN);
     }
-    let mut pools = Vec::new();
-    for kernel in &kernels {
-        for subject in &subjects {
-            pools.push((kernel, subject, axes.tasks(kernel, subject, args.reference_options(), &scenarios)));
-        }
-    }
-    let planned = pools.iter().flat_map(|(.., tasks)| tasks).cloned().collect();
-    let Share { tasks: mine, finished } = args.share.wanted().of(planned)?;
-    let mine: HashSet<&Trial> = mine.iter().map(|task| &task.trial).collect();
-    for (.., tasks) in &mut pools {
-        tasks.retain(|task| mine.contains(&task.trial));
-    }
-    let parts = subjects.iter().map(|subject| Ok((subject, subject.prepare(session.store())?)));
-    let parts: HashMap<&Subject, Parts> = parts.collect::<anyhow::Result<_>>()?;
-    let mut reporter = RunReporter::new(args, &expectations)?;
+    let session = args.machines.session()?;
+    let trials = Trials::plan(&session, args.trials(scenarios, whole))?;
+    let (mut terminal, mut reporters) = args.output.open(Detail::Lines)?;
     if silent {
         let look = Look { width: 80, colour: false, bar: false, detail: Detail::Failures };
-        reporter.terminal = Terminal::new(Box::new(io::sink()), look);
+        terminal = Terminal::new(Box::new(io::sink()), look);
     }
     if let Some(listener) = listener {
-        reporter.reporters.add(listener);
+        reporters.add(listener);
     }
-    let known = finished.iter().map(|finished| &finished.trial);
-    let trials: Vec<&Trial> = known.chain(pools.iter().flat_map(|(.., tasks)| tasks).map(|task| &task.trial)).collect();
-    reporter.report(&Event::RunStarted { trials: trials.len(), shared: SharedAxes::of(trials) })?;
-    let identities: Vec<_> = subjects.iter().filter_map(|subject| parts[subject].identity.clone()).collect();
-    if !identities.is_empty() {
-        reporter.report(&Event::Subjects(identities))?;
-    }
-    for finished in finished {
-        reporter.report(&Event::TrialFinished(Box::new(finished)))?;
-    }
-    let start = Instant::now();
-    for (number, (kernel, subject, tasks)) in pools.into_iter().enumerate() {
-        if tasks.is_empty() {
-            continue;
-        }
-        let tasks = teaching_first(tasks);
-        let machines = session.machines(kernel, &parts[subject], &scenarios, &number.to_string())?;
-        run_tasks(args, &session, tasks, machines, &expectations, &mut reporter)?;
-    }
-    let interrupted = crate::process::interrupt::requested();
-    let whole = whole && args.share.wanted().is_all() && args.expectations == KnownFailures::Project;
-    reporter.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
-}
-
-/// Runs the tasks of one kernel; what was not begun when the run was stopped is reported as not
-/// run.
-fn run_tasks(
-    args: &RunArgs,
-    session: &Session,
-    tasks: Vec<Task>,
-    machines: Machines<'_>,
-    expectations: &Expectations,
-    reporter: &mut RunReporter<'_>,
-) -> anyhow::Result<()> {
-    let (workers, trials) = (session.workers(tasks.len()), tasks.len());
-    let queue = Queue::new(tasks);
-    let pool = session.pool(
-        machines,
-        Box::new(|trial, criu, judgement| expectations.apply(trial, criu, judgement)),
-        Policy {
-            retries: args.retries,
-            thorough: args.thorough,
-            confirm: args.confirm.into(),
-            repeat: args.repeat,
-            // Every worker gets its part also where that makes smaller packs.
-            pack: args.pack.min(trials.div_ceil(workers)),
-            ..Policy::default()
-        },
-    );
-    std::thread::scope(|scope| -> anyhow::Result<()> {
-        let news = crate::run::start(scope, &pool, &queue, workers);
-        loop {
-            let news = match news.recv_timeout(TICK) {
-                Ok(news) => news,
-                Err(RecvTimeoutError::Timeout) => {
-                    reporter.terminal.tick(Instant::now()).context("writing to the terminal")?;
-                    continue;
-                }
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            };
-            match news {
-                News::Machine { reset } => reporter.report(&Event::MachineStarted { reset })?,
-                News::Started(task) => reporter.report(&Event::TrialStarted { trial: task.trial })?,
-                News::Over(over) => {
-                    if reporter.over(*over)? && args.fail_fast {
-                        pool.stop();
-                    }
-                }
-            }
-        }
-    })?;
-    let reason = if crate::process::interrupt::requested() { "interrupted" } else { "after a failure, --fail-fast" };
-    for task in queue.lock().drain(..) {
-        reporter.over(Over::not_run(task, reason))?;
-    }
-    Ok(())
+    trials.run(terminal, reporters)
 }

@@ -5,20 +5,19 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::run::RunArgs;
 use crate::exit;
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group};
 use crate::report::record::digest;
-use crate::report::terminal::{Detail, Terminal};
+use crate::report::terminal::Terminal;
 use crate::report::{Event, Finished, Reporter as _, Reporters, artifacts};
 use crate::run::{Over, Task};
 
 /// Passes the events of a run to the terminal and to the other reporters.
 pub(super) struct RunReporter<'a> {
     pub(super) terminal: Terminal<Box<dyn Write>>,
-    pub(super) reporters: Reporters,
+    reporters: Reporters,
     uses: Uses<'a>,
     keep: &'a Path,
     /// What could not be written; the run goes on without it.
@@ -26,9 +25,13 @@ pub(super) struct RunReporter<'a> {
 }
 
 impl<'a> RunReporter<'a> {
-    pub(super) fn new(args: &'a RunArgs, expectations: &'a Expectations) -> anyhow::Result<Self> {
-        let (terminal, reporters) = args.output.open(Detail::Lines)?;
-        Ok(Self { terminal, reporters, uses: Uses::new(expectations), keep: &args.keep, unwritten: Vec::new() })
+    pub(super) fn new(
+        terminal: Terminal<Box<dyn Write>>,
+        reporters: Reporters,
+        keep: &'a Path,
+        expectations: &'a Expectations,
+    ) -> Self {
+        Self { terminal, reporters, uses: Uses::new(expectations), keep, unwritten: Vec::new() }
     }
 
     pub(super) fn report(&mut self, event: &Event) -> anyhow::Result<()> {
