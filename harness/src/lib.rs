@@ -25,6 +25,7 @@
 //! - [`selftest`]: proves that the judge catches mistakes
 //! - [`bench`]: what the rig costs more than bare dumps and restores
 //! - [`trials`]: runs planned trials and reports each
+//! - [`shrink`]: a short program that fails as a scenario does
 //! - [`session`]: images, machines, subjects and known failures of one command
 //! - [`args`]: arguments that several commands have
 //! - [`run`]: workers, each with its machine
@@ -55,6 +56,7 @@ pub mod report;
 pub mod run;
 pub mod selftest;
 pub mod session;
+pub mod shrink;
 pub mod subject;
 pub mod trials;
 pub mod usage;

@@ -1,35 +1,18 @@
-//! `shrink`: from a scenario that fails to a short one that fails in the same way. What is proposed
-//! is the business of `scenarios::shrink`; here each proposal is run.
+//! `shrink`: from a scenario that fails to a short one that fails in the same way.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context as _;
-use arbitrary::Unstructured;
 use clap::Args;
-use protocol::message::{Engine, Flavor, Lifecycle};
-use scenarios::check::Checker;
-use scenarios::program::Line;
-use scenarios::shrink::Shrinker;
-use scenarios::{Program, Scenario, Step, live, text};
+use protocol::message::{Flavor, Lifecycle};
+use scenarios::Scenario;
 
 use super::saved_trial::{NamedTrial, SHRUNK, as_it_was, ask_for_the_host, named_trial};
-use crate::args::AxesArgs;
-use crate::args::MachineArgs;
-use crate::exit;
-use crate::fuzz::KnownFailures;
-use crate::fuzz::shrink::steps;
-use crate::judge::Signature;
-use crate::judge::{Expectations, Judgement, Trial};
+use crate::args::{AxesArgs, MachineArgs};
+use crate::judge::Trial;
 use crate::plan::single;
-use crate::report::epilogue::{plain, quoted};
-use crate::run::{Machines, Over, Policy, Task, Worker};
-use crate::session::{KnownFailures as Known, Session};
-use crate::subject::{ReferenceOptions, Subject};
-
-/// How often assertions that do not hold are dropped before it is given up.
-const ASSERTION_ROUNDS: usize = 3;
+use crate::shrink::{self, Settings};
+use crate::subject::Subject;
 
 /// Find a short program that fails in the same way as a scenario.
 ///
@@ -93,20 +76,9 @@ pub fn run(args: &ShrinkArgs) -> anyhow::Result<u8> {
         kernel: single("--kernel", &session.kernels(&axes)?, None)?,
         subject: subject.to_string(),
     };
-    let expectations = session.expectations(&Known::Project)?;
-    let parts = subject.prepare(session.store())?;
-    let machines = session.machines(&trial.kernel, &parts, std::slice::from_ref(&scenario), "shrink")?;
     let output = args.output.clone().unwrap_or_else(|| beside(&scenario, folder.as_deref()));
-    let rig = Rig {
-        session: &session,
-        expectations: &expectations,
-        machines,
-        engine: subject.engine(ReferenceOptions::default()),
-        trial,
-        scenario: &scenario,
-        known_failures: KnownFailures::default(),
-    };
-    rig.shrink(args, &output)
+    let budget = Duration::from_secs(args.budget);
+    shrink::run(&session, &Settings { scenario, trial, subject, budget, trials: args.trials, output })
 }
 
 /// `mine.scn` becomes `mine.min.scn`; a scenario of the catalogue goes to the working directory.
@@ -116,190 +88,4 @@ fn beside(scenario: &Scenario, folder: Option<&Path>) -> PathBuf {
         (None, Some(file)) if scenario.family.is_empty() => file.with_extension("min.scn"),
         _ => PathBuf::from(format!("{}.min.scn", scenario.name.replace(['/', ',', '@'], "-"))),
     }
-}
-
-/// What candidates are run with.
-struct Rig<'a> {
-    session: &'a Session,
-    expectations: &'a Expectations,
-    machines: Machines<'a>,
-    engine: Engine,
-    trial: Trial,
-    scenario: &'a Scenario,
-    known_failures: KnownFailures,
-}
-
-impl Rig<'_> {
-    fn shrink(&self, args: &ShrinkArgs, output: &Path) -> anyhow::Result<u8> {
-        let start = Instant::now();
-        let program = &self.scenario.program;
-        let (found, wanted, tried) = match self.with_worker(|run| self.look(run, args, start)) {
-            Ok(found) => found,
-            Err(status) => return Ok(status),
-        };
-        let (before, after) = (steps(program), steps(&found));
-        // The one worker is gone, and its machine with it: the next one is as new.
-        let asserted = self.with_worker(|run| self.asserted(run, &found, &wanted));
-        // Without one nobody could run it.
-        let asserted_program = asserted.clone().unwrap_or_else(|| with_assertions(program, &found));
-        let mut short = self.scenario_of(asserted_program);
-        short.summary = format!("{wanted}: shrunk from {}", self.scenario.name);
-        let text = text::print_scenario(&short);
-        std::fs::write(output, &text).with_context(|| format!("writing the program to {}", output.display()))?;
-        let seconds = start.elapsed().as_secs_f64();
-        println!("{before} -> {after} steps, {tried} programs, {seconds:.0} s: {}\n", output.display());
-        print!("{}", plain_lines(&text));
-        println!("\nreplay: {}", self.command(output));
-        match asserted {
-            Some(_) => eprintln!("confirmed in a fresh machine: {wanted}"),
-            None => eprintln!("not confirmed in a fresh machine, where it must show: {wanted}"),
-        }
-        Ok(match () {
-            () if crate::process::interrupt::requested() => exit::INTERRUPTED,
-            () if asserted.is_some() => exit::AS_EXPECTED,
-            () => exit::FAILED,
-        })
-    }
-
-    /// Runs the scenario as it is, then smaller ones, as long as the budget lasts: the smallest,
-    /// what it shows, and how many were run. Or the exit status where there is nothing to shrink.
-    fn look(
-        &self,
-        run: &mut dyn FnMut(&Program) -> Option<Over>,
-        args: &ShrinkArgs,
-        start: Instant,
-    ) -> Result<(Program, Signature, usize), u8> {
-        let first = run(&self.scenario.program);
-        let judgement = first.map(|over| over.judgement);
-        let Some(judgement) = judgement.filter(|judgement| judgement.verdict.kind().is_some()) else {
-            let interrupted = crate::process::interrupt::requested();
-            eprintln!("{} does not fail here: there is nothing to shrink", self.trial);
-            return Err(if interrupted { 130 } else { 1 });
-        };
-        let wanted = Signature::of(&judgement);
-        eprintln!("{}: {}", judgement.verdict, plain(&judgement.reason));
-        self.known_failures.add(&wanted);
-        let until = start + Duration::from_secs(args.budget);
-        let mut shrinker = Shrinker::new(&self.scenario.program);
-        let mut tried = 0;
-        while tried < args.trials && Instant::now() < until && !crate::process::interrupt::requested() {
-            let Some(candidate) = shrinker.propose() else { break };
-            tried += 1;
-            if !run(&candidate).is_some_and(|over| shows(&over.judgement, &wanted)) {
-                continue;
-            }
-            let before = steps(shrinker.best());
-            shrinker.accept(candidate);
-            let seconds = start.elapsed().as_secs_f64();
-            let after = steps(shrinker.best());
-            let what =
-                if after < before { format!("{before} -> {after} steps") } else { format!("{after} steps, simpler") };
-            println!("{what}  (program {tried}, {seconds:.0} s)");
-        }
-        Ok((shrinker.best().clone(), wanted, tried))
-    }
-
-    /// The program with assertions that hold: of the scenario's own those that are left, and what
-    /// the model predicts. None where it does not show any more what it must.
-    fn asserted(
-        &self,
-        run: &mut dyn FnMut(&Program) -> Option<Over>,
-        program: &Program,
-        wanted: &Signature,
-    ) -> Option<Program> {
-        let mut asserted = with_assertions(&self.scenario.program, program);
-        for _ in 0..ASSERTION_ROUNDS {
-            let over = run(&asserted)?;
-            let failed: Vec<usize> = match &over.report {
-                Some(report) => report.failed_assertions.iter().map(|claim| claim.line).collect(),
-                None => return None,
-            };
-            if failed.is_empty() {
-                return shows(&over.judgement, wanted).then_some(asserted);
-            }
-            asserted.steps.retain(|line| !failed.contains(&line.number));
-            asserted = numbered(asserted);
-        }
-        None
-    }
-
-    /// A worker with a machine of its own for as long as `work` lasts. It is given a way to run a
-    /// program once.
-    fn with_worker<T>(&self, work: impl FnOnce(&mut dyn FnMut(&Program) -> Option<Over>) -> T) -> T {
-        let pool = self.session.pool(
-            Arc::clone(&self.machines),
-            // The failure looked for is expected: the machine may serve the next candidate.
-            Box::new(|trial, criu, judgement| {
-                self.known_failures.expect(self.expectations.apply_anywhere(trial, criu, judgement))
-            }),
-            Policy::default(),
-        );
-        let mut worker = Worker::new(0, &pool);
-        work(&mut |program| {
-            let scenario = self.scenario_of(program.clone());
-            let task = Task { trial: self.trial.clone(), scenario, engine: self.engine.clone() };
-            let mut result = None;
-            worker.run_all(vec![task], &mut |over| result = Some(over));
-            result
-        })
-    }
-
-    /// The scenario with another program, whose axes are filled in.
-    fn scenario_of(&self, program: Program) -> Scenario {
-        let mut scenario = Scenario { program, ..self.scenario.clone() };
-        scenario.requires.axes.clear();
-        scenario
-    }
-
-    fn command(&self, output: &Path) -> String {
-        let Trial { flavor, lifecycle, kernel, subject, .. } = &self.trial;
-        let machine = match kernel.strip_prefix(crate::host::KERNEL_PREFIX) {
-            Some(_) => "--backend host".to_owned(),
-            None => format!("--kernel {}", quoted(kernel)),
-        };
-        let flavor = flavor.word();
-        let file = match output.is_absolute() || output.starts_with(".") {
-            true => output.to_owned(),
-            false => Path::new(".").join(output),
-        };
-        format!(
-            "zdtm-detached run {} --flavor {flavor} --lifecycle {lifecycle} {machine} --subject {}",
-            quoted(&file.display().to_string()),
-            quoted(subject)
-        )
-    }
-}
-
-fn shows(judgement: &Judgement, wanted: &Signature) -> bool {
-    judgement.verdict.kind().is_some() && Signature::of(judgement) == *wanted
-}
-
-/// A program with the assertions of a longer one that it can have, and those of the model.
-fn with_assertions(longer: &Program, program: &Program) -> Program {
-    let mut checker = Checker::new();
-    for line in &program.steps {
-        checker.step(&line.step);
-    }
-    let predicted =
-        live::assert(&mut Unstructured::new(&[0; 4096]), program, &live::Limits::default()).unwrap_or_default();
-    let mut asserted = program.clone();
-    for line in longer.steps.iter().chain(&predicted.steps) {
-        let is_new = asserted.steps.iter().all(|other| other.step != line.step);
-        let mut next = checker.clone();
-        if matches!(line.step, Step::Assert { .. }) && is_new && next.step(&line.step).is_empty() {
-            checker = next;
-            asserted.steps.push(line.clone());
-        }
-    }
-    numbered(asserted)
-}
-
-/// Each step on a line of its own: what failed is told by its line.
-fn numbered(program: Program) -> Program {
-    let line = |(index, line): (usize, Line)| Line { number: index + 1, ..line };
-    Program { steps: program.steps.into_iter().enumerate().map(line).collect() }
-}
-
-fn plain_lines(text: &str) -> String {
-    text.lines().map(|line| format!("  {}\n", plain(line))).collect()
 }
