@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use protocol::message::{Engine, Request, TrialReport, TrialRequest};
+use protocol::message::{Engine, Report, Request, TrialReport, TrialRequest};
 
 use crate::judge::{Context, Judgement, Signature, Verdict, judge};
 use crate::machine::{Machine, MachineError, Traces};
@@ -212,7 +212,7 @@ impl Worker<'_> {
     /// anything was suspicious.
     fn attempt(&mut self, task: &Task, care: Care) -> Attempt {
         let trials_before = self.running.as_ref().map_or(0, |running| running.trials);
-        let result = self.exchange(task, care);
+        let result = self.trial(task, care);
         let criu = self.criu(task);
         let traces = self.running.as_ref().map_or_else(|| self.traces.clone(), |running| running.machine.traces());
         match result {
@@ -268,31 +268,44 @@ impl Worker<'_> {
     }
 
     /// Has the trial run, if the machine has what it needs.
-    fn exchange(&mut self, task: &Task, care: Care) -> Result<(Judgement, Option<TrialReport>), MachineError> {
+    fn trial(&mut self, task: &Task, care: Care) -> Result<(Judgement, Option<TrialReport>), MachineError> {
+        let ready = self.machine()?.machine.ready();
+        if let Some(reason) = crate::needs::lacking(&task.scenario, task.trial.lifecycle, ready) {
+            return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
+        }
+        let (report, tainted_before) = self.exchange(std::slice::from_ref(task), care)?;
+        let Some(report) = report.alone() else {
+            return Err(self.machine()?.machine.astray("no report of one program".to_owned()));
+        };
+        let context = Context { lifecycle: task.trial.lifecycle, tainted_before };
+        Ok((judge(&task.scenario, context, &report), Some(report)))
+    }
+
+    /// Has programs run that share a process: the guest's report, and the kernel's taint before.
+    fn exchange(&mut self, tasks: &[Task], care: Care) -> Result<(Report, u64), MachineError> {
         let number = self.next_trial;
         self.next_trial += 1;
         let pool = Arc::clone(&self.pool);
         let running = self.machine()?;
-        if let Some(reason) = crate::needs::lacking(&task.scenario, task.trial.lifecycle, running.machine.ready()) {
-            return Ok((Judgement::plain(Verdict::Unsupported, reason), None));
-        }
         running.trials += 1;
-        let limit = pool.action_time_limit(running.scale);
+        let limit = pack::action_time_limit(tasks.len(), pool.action_time_limit(running.scale));
+        let Task { trial, engine, .. } = &tasks[0];
+        let program = |task: &Task| scenarios::text::print_program_in_place(&task.scenario.program);
         let request = TrialRequest {
             trial: number,
-            program: scenarios::text::print_program_in_place(&task.scenario.program),
-            flavor: task.trial.flavor,
-            lifecycle: task.trial.lifecycle,
-            engine: task.engine.clone(),
+            programs: tasks.iter().map(program).collect(),
+            flavor: trial.flavor,
+            lifecycle: trial.lifecycle,
+            engine: engine.clone(),
             action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
             thorough: care == Care::Thorough,
         };
         running.machine.send(&Request::Run(request))?;
-        let patience = Patience::new(number, task.trial.lifecycle, limit);
-        let report = wait_for_report(&mut running.machine, number, &patience)?;
-        let context = Context { lifecycle: task.trial.lifecycle, tainted_before: running.tainted };
-        running.tainted = report.tainted;
-        Ok((judge(&task.scenario, context, &report), Some(report)))
+        let patience = Patience::new(number, trial.lifecycle, limit);
+        let mut report = wait_for_report(&mut running.machine, number, &patience)?;
+        let before = running.tainted;
+        running.tainted = report.all().next().map_or(before, |first| first.tainted);
+        Ok((report, before))
     }
 }
 

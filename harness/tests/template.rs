@@ -126,15 +126,15 @@ fn trial(vm: &mut Vm, engine: Engine, flavor: Flavor, program: &str) -> Result<T
     static NUMBER: AtomicUsize = AtomicUsize::new(1);
     let trial = NUMBER.fetch_add(1, Ordering::SeqCst) as u64;
     let lifecycle = Lifecycle::DumpRestore;
-    let program = program.to_owned();
+    let programs = vec![program.to_owned()];
     let request =
-        TrialRequest { trial, program, flavor, lifecycle, engine, action_timeout_ms: 120_000, thorough: true };
+        TrialRequest { trial, programs, flavor, lifecycle, engine, action_timeout_ms: 120_000, thorough: true };
     vm.send(&Request::Run(request))?;
     loop {
         if let Event::Finished { trial: number, report } = vm.receive(soon())?
             && number == trial
         {
-            return Ok(*report);
+            return report.alone().ok_or_else(|| "no report of one program".into());
         }
     }
 }

@@ -111,7 +111,8 @@ mod tests {
     use crate::wire::{self, WireError};
 
     fn decoded(report: &serde_json::Value) -> Result<Event, WireError> {
-        let line = json!({"v": wire::VERSION, "m": {"finished": {"trial": 1, "report": report}}}).to_string();
+        let line =
+            json!({"v": wire::VERSION, "m": {"finished": {"trial": 1, "report": {"programs": [report]}}}}).to_string();
         wire::decode(line.as_bytes())
     }
 

@@ -16,11 +16,8 @@ pub use vocabulary::lifecycle::{Action, ActionEnd, Lifecycle};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
-    /// Run one trial; answered by events and one [`Event::Finished`].
+    /// Run a trial; answered by events and one [`Event::Finished`].
     Run(TrialRequest),
-    /// Run many programs in one process: one dump, one restore; answered by events and one
-    /// [`Event::PackFinished`].
-    RunPack(PackRequest),
     /// Do what the first trial would pay for: load every module, have criu find out about the
     /// kernel. For a machine that is about to be saved; answered by [`Event::Warm`], after which
     /// the agent is silent and waits.
@@ -110,14 +107,7 @@ pub enum Event {
         /// The trial's number.
         trial: u64,
         /// What was seen.
-        report: Box<TrialReport>,
-    },
-    /// A pack is over.
-    PackFinished {
-        /// Its number, that of [`PackRequest::trial`].
-        trial: u64,
-        /// What was seen.
-        report: Box<PackReport>,
+        report: Box<Report>,
     },
     /// The shell speaks.
     FromShell(FromShell),
@@ -156,8 +146,9 @@ pub struct Ready {
 pub struct TrialRequest {
     /// Number, chosen by the host, in every event of this trial.
     pub trial: u64,
-    /// The program as text, variables filled in.
-    pub program: String,
+    /// The programs as text, variables filled in. They share one process, one dump and one restore;
+    /// where there are several, each gets a top directory of its own.
+    pub programs: Vec<String>,
     /// In which namespaces the process runs.
     pub flavor: Flavor,
     /// What is done to it.
@@ -171,36 +162,61 @@ pub struct TrialRequest {
     pub thorough: bool,
 }
 
-/// Many programs for one process. All else is as for a trial of one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackRequest {
-    /// Number, chosen by the host, in every event of this pack.
-    pub trial: u64,
-    /// The programs as text, variables filled in; each gets a top directory of its own.
-    pub programs: Vec<String>,
-    /// In which namespaces the process runs.
-    pub flavor: Flavor,
-    /// What is done to it.
-    pub lifecycle: Lifecycle,
-    /// What does it.
-    pub engine: Engine,
-    /// How long one action of the lifecycle may take, in milliseconds.
-    pub action_timeout_ms: u64,
-}
-
 /// The first descriptor of a program: behind the standard streams, which are the harness's.
 pub const FIRST_DESCRIPTOR: i32 = 3;
 
-/// What was seen of a pack, taken apart.
+/// What was seen of a trial, taken apart by its programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackReport {
+pub struct Report {
     /// What belongs to no program alone: the process, its root, other mounts and names, the agent's
-    /// mounts, error lines, what was left behind, the kernel's log.
-    pub frame: TrialReport,
+    /// mounts, error lines, what was left behind, the kernel's log. None where there is one
+    /// program: then all of that is in its report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<TrialReport>,
     /// What belongs to each program, in the order of the request, told as if it had been alone:
-    /// paths from its top directory, descriptors from [`FIRST_DESCRIPTOR`]. A pack that ends early
+    /// paths from its top directory, descriptors from [`FIRST_DESCRIPTOR`]. A trial that ends early
     /// has nothing in here that could pass.
     pub programs: Vec<TrialReport>,
+}
+
+impl Report {
+    /// A report of so many programs in which nothing was seen yet.
+    pub fn new(programs: usize) -> Self {
+        let frame = (programs != 1).then(TrialReport::default);
+        Self { frame, programs: vec![TrialReport::default(); programs] }
+    }
+
+    /// That of the only program.
+    #[must_use]
+    pub fn alone(mut self) -> Option<TrialReport> {
+        self.programs.pop().filter(|_| self.programs.is_empty() && self.frame.is_none())
+    }
+
+    /// The frame and the reports of the programs, where the programs share a process.
+    #[must_use]
+    pub fn pack(self) -> Option<(TrialReport, Vec<TrialReport>)> {
+        Some((self.frame?, self.programs))
+    }
+
+    /// Where all that belongs to no program alone comes: the frame, or the only program's report.
+    pub fn whole(&mut self) -> &mut TrialReport {
+        match self.programs.as_mut_slice() {
+            [alone] if self.frame.is_none() => alone,
+            _ => self.frame.get_or_insert_default(),
+        }
+    }
+
+    /// All of them, the frame first.
+    pub fn all(&mut self) -> impl Iterator<Item = &mut TrialReport> {
+        self.frame.iter_mut().chain(&mut self.programs)
+    }
+}
+
+impl From<TrialReport> for Report {
+    /// That of a program that is alone.
+    fn from(report: TrialReport) -> Self {
+        Self { frame: None, programs: vec![report] }
+    }
 }
 
 /// What dumps and restores.
@@ -234,7 +250,7 @@ pub enum DetachMethod {
 /// No more arcs than this are told of a trial; all of criu has half as many.
 pub const ARC_LIMIT: usize = 1 << 16;
 
-/// Everything that was seen of a trial.
+/// Everything that was seen of a program, or of what belongs to none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrialReport {
     /// The program could not be carried out.
@@ -337,4 +353,26 @@ pub struct ReportFile {
     pub name: String,
     /// What it holds, as text; bytes that are not UTF-8 are replaced.
     pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_alone_has_the_whole_report() {
+        let mut report = Report::new(1);
+        report.whole().tainted = 1;
+        assert_eq!(report.all().map(|report| report.tainted).collect::<Vec<_>>(), [1]);
+        assert_eq!((report.clone().pack(), report.alone().map(|report| report.tainted)), (None, Some(1)));
+    }
+
+    #[test]
+    fn programs_that_share_a_process_have_a_frame() {
+        let mut report = Report::new(2);
+        report.whole().tainted = 1;
+        assert_eq!(report.all().map(|report| report.tainted).collect::<Vec<_>>(), [1, 0, 0]);
+        assert_eq!(report.clone().alone(), None);
+        assert_eq!(report.pack().map(|(frame, programs)| (frame.tainted, programs.len())), Some((1, 2)));
+    }
 }

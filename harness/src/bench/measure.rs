@@ -337,7 +337,7 @@ fn engine() -> Engine {
 fn request(trial: u64, engine: Engine, limit: Duration) -> TrialRequest {
     TrialRequest {
         trial,
-        program: PROGRAM.to_owned(),
+        programs: vec![PROGRAM.to_owned()],
         flavor: Flavor::Ns,
         lifecycle: Lifecycle::DumpRestore,
         engine,
@@ -369,6 +369,7 @@ fn exchange(
             Event::Progress { stage, .. } => passed(stage, &mut stages),
             Event::Finished { report, .. } => {
                 passed(String::new(), &mut stages);
+                let Some(report) = report.alone() else { bail!("the guest sent no report of one program") };
                 let done =
                     report.actions.len() == 2 && report.actions.iter().all(|action| action.end == ActionEnd::Done);
                 if !done || report.setup_failure.is_some() {

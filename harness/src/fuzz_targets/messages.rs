@@ -32,13 +32,8 @@ pub fn messages(data: &[u8]) {
     let events = protocol::fuzz::messages(data);
     assert_eq!(through_channel(data), events, "what the channel makes of it");
     for event in events {
-        match event {
-            Event::Finished { report, .. } => look(&report),
-            Event::PackFinished { report, .. } => {
-                look(&report.frame);
-                report.programs.iter().for_each(look);
-            }
-            _ => {}
+        if let Event::Finished { mut report, .. } = event {
+            report.all().for_each(|report| look(report));
         }
     }
 }

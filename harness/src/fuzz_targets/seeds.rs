@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use protocol::message::{
-    Action, ActionEnd, ActionReport, Lifecycle, PackReport, Ready, ReportFile, SecondTry, SetupFailure, TrialReport,
-    Wake,
+    Action, ActionEnd, ActionReport, Lifecycle, Ready, Report, ReportFile, SecondTry, SetupFailure, TrialReport, Wake,
 };
 use protocol::{Event, Observation, wire};
 use scenarios::live::noise;
@@ -52,9 +51,10 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
 /// Events as an honest guest sends them.
 fn events() -> Vec<(&'static str, Event)> {
     let ready = Ready { kernel: "6.12.1".to_owned(), filesystems: vec!["ext4".to_owned()], ..Ready::default() };
-    let finished = |report| Event::Finished { trial: 1, report: Box::new(report) };
+    let finished = |report: TrialReport| Event::Finished { trial: 1, report: Box::new(report.into()) };
     let setup_failure = SetupFailure { line: 3, what: "open \"a/f\": ENOENT (os error 2)".to_owned(), missing: None };
-    let pack = PackReport { frame: report(Lifecycle::LeaveRunning), programs: vec![report(Lifecycle::LeaveRunning)] };
+    let frame = Some(report(Lifecycle::LeaveRunning));
+    let pack = Report { frame, programs: vec![report(Lifecycle::LeaveRunning)] };
     vec![
         ("ready", Event::Ready(ready.clone())),
         ("awake", Event::Awake { nonce: Wake { nonce: 7, unix_time_ns: 0 }.nonce, ready }),
@@ -62,7 +62,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("broken", Event::Broken { why: "no \\x7f room".to_owned() }),
         ("finished", finished(report(Lifecycle::DumpRestore))),
         ("setup-failure", finished(TrialReport { setup_failure: Some(setup_failure), ..TrialReport::default() })),
-        ("pack-finished", Event::PackFinished { trial: 2, report: Box::new(pack) }),
+        ("pack-finished", Event::Finished { trial: 2, report: Box::new(pack) }),
     ]
 }
 

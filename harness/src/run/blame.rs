@@ -4,7 +4,7 @@
 //! guess that saves halving the pack: those who are named run alone, and only what becomes of them
 //! there counts.
 
-use protocol::message::{FIRST_DESCRIPTOR, PackReport, TrialReport};
+use protocol::message::{FIRST_DESCRIPTOR, TrialReport};
 use protocol::observation::{FileKind, Object, ObjectView, Outcome};
 
 use crate::judge::refusal::labelled;
@@ -20,35 +20,34 @@ const MOUNT: &str = "/mnt-";
 const PIPES: [&str; 2] = ["(criu/pipes.c:", "(criu/fifo.c:"];
 
 /// Their numbers, ascending; none when they could be all.
-pub(super) fn named(report: &PackReport) -> Vec<usize> {
-    let lines: Vec<&String> = report.frame.actions.iter().flat_map(|action| &action.error_lines).collect();
+pub(super) fn named(frame: &TrialReport, programs: &[TrialReport]) -> Vec<usize> {
+    let lines: Vec<&String> = frame.actions.iter().flat_map(|action| &action.error_lines).collect();
     let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
     let behind = |label: &'static str| lines.iter().flat_map(move |line| line.split(label).skip(1)).filter_map(number);
-    let mut named: Vec<usize> = behind(PLOT).filter(|&index| index < report.programs.len()).collect();
-    let mounts: Vec<u64> =
-        behind(MOUNT).map(|number| number as u64).filter(|&id| !has_mount(&report.frame, id)).collect();
-    named.extend(those(report, |program| mounts.iter().any(|&id| has_mount(program, id))));
+    let mut named: Vec<usize> = behind(PLOT).filter(|&index| index < programs.len()).collect();
+    let mounts: Vec<u64> = behind(MOUNT).map(|number| number as u64).filter(|&id| !has_mount(frame, id)).collect();
+    named.extend(those(programs, |program| mounts.iter().any(|&id| has_mount(program, id))));
     // A restore has descriptors of its own.
-    let dumps = || report.frame.actions.iter().filter(|report| !report.action.restores());
+    let dumps = || frame.actions.iter().filter(|report| !report.action.restores());
     let of_dump = || dumps().flat_map(|report| &report.error_lines);
     let mut first = FIRST_DESCRIPTOR;
-    for (index, program) in report.programs.iter().enumerate() {
+    for (index, program) in programs.iter().enumerate() {
         let behind = first + descriptors(program);
         let says = |number: i32| of_dump().any(|line| labelled(line, &LABELS, number.unsigned_abs().into()));
         named.extend((first..behind).any(says).then_some(index));
         first = behind;
     }
     if named.is_empty() && lines.iter().any(|line| PIPES.iter().any(|file| line.contains(file))) {
-        named.extend(those(report, |program| objects(program).any(is_named_pipe)));
+        named.extend(those(programs, |program| objects(program).any(is_named_pipe)));
     }
     named.sort_unstable();
     named.dedup();
-    if named.len() < report.programs.len() { named } else { Vec::new() }
+    if named.len() < programs.len() { named } else { Vec::new() }
 }
 
 /// The numbers of the programs of which it is true.
-fn those(report: &PackReport, is_true: impl Fn(&TrialReport) -> bool) -> impl Iterator<Item = usize> {
-    report.programs.iter().enumerate().filter(move |(_, program)| is_true(program)).map(|(index, _)| index)
+fn those(programs: &[TrialReport], is_true: impl Fn(&TrialReport) -> bool) -> impl Iterator<Item = usize> {
+    programs.iter().enumerate().filter(move |(_, program)| is_true(program)).map(|(index, _)| index)
 }
 
 fn has_mount(report: &TrialReport, id: u64) -> bool {
@@ -80,8 +79,15 @@ mod tests {
     use super::*;
     use crate::fuzz_targets::world;
 
+    /// The frame and the programs.
+    type Pack = (TrialReport, Vec<TrialReport>);
+
+    fn named((frame, programs): &Pack) -> Vec<usize> {
+        super::named(frame, programs)
+    }
+
     /// A pack of so many programs with two descriptors each.
-    fn pack(programs: usize, lines: &[&str]) -> PackReport {
+    fn pack(programs: usize, lines: &[&str]) -> Pack {
         let action = ActionReport {
             action: Action::Dump,
             end: ActionEnd::Failed(1),
@@ -102,7 +108,7 @@ mod tests {
         let before = Some(Observation { outside: View { objects }, ..Observation::default() });
         let program = TrialReport { before, ..TrialReport::default() };
         let frame = TrialReport { actions: vec![action], ..TrialReport::default() };
-        PackReport { frame, programs: vec![program; programs] }
+        (frame, vec![program; programs])
     }
 
     #[test]
@@ -123,12 +129,12 @@ mod tests {
         let line = "mnt-v2: Can't stat mountpoint /tmp/.criu.mntns.AvtD8Y/mnt-0000000046/f: No such file or directory";
         let mut pack = pack(3, &[line]);
         let mount = |id: u64| Mount { id, ..world::observation(0).mounts[0].clone() };
-        pack.frame.before = Some(Observation { mounts: vec![mount(40)], ..Observation::default() });
-        for (program, id) in pack.programs.iter_mut().zip([45, 46, 47]) {
+        pack.0.before = Some(Observation { mounts: vec![mount(40)], ..Observation::default() });
+        for (program, id) in pack.1.iter_mut().zip([45, 46, 47]) {
             program.before.as_mut().unwrap().mounts = vec![mount(40), mount(id)];
         }
         assert_eq!(named(&pack), [1]);
-        pack.frame.actions[0].error_lines = vec!["cannot open /mnt-0000000040/.zdtm".to_owned()];
+        pack.0.actions[0].error_lines = vec!["cannot open /mnt-0000000040/.zdtm".to_owned()];
         assert_eq!(named(&pack), [0_usize; 0], "the one that all stand on is nobody's");
     }
 
@@ -136,7 +142,7 @@ mod tests {
     fn errors_of_named_pipes_are_of_those_who_have_some() {
         let mut pack = pack(3, &["Error (criu/pipes.c:425): Can't obtain piped data size: Bad file descriptor"]);
         assert_eq!(named(&pack), [0_usize; 0], "nobody has one");
-        let objects = &mut pack.programs[2].before.as_mut().unwrap().outside.objects;
+        let objects = &mut pack.1[2].before.as_mut().unwrap().outside.objects;
         let Outcome::Ok(status) = &mut objects[1].status else { panic!("a file") };
         status.kind = FileKind::Fifo;
         assert_eq!(named(&pack), [2]);

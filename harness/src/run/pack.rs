@@ -39,16 +39,15 @@
 //! The rest of a program, both observations included, takes 35 ms.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use protocol::message::{Engine, Event, Lifecycle, PackReport, PackRequest, Request, TrialReport};
+use protocol::message::{Engine, Lifecycle, TrialReport};
 use scenarios::Outcome;
 
-use super::patience::{Heard, Patience, patient};
 use super::sharing::{self, Capacity, Needs};
-use super::{CoverageHits, News, Over, Task, Worker, blame};
+use super::{Care, CoverageHits, News, Over, Task, Worker, blame};
 use crate::judge::{Context, FailureKind, Judgement, Verdict, judge};
-use crate::machine::{Machine, MachineError, Traces};
+use crate::machine::{Machine, Traces};
 
 /// So many more programs take an action's time limit once more.
 const PROGRAMS_PER_LIMIT: u32 = 16;
@@ -157,28 +156,25 @@ impl Worker<'_> {
     /// Runs the tasks in one process, once.
     fn pack(&mut self, tasks: &[Task]) -> Packed {
         let start = Instant::now();
-        let Ok((report, tainted_before)) = self.exchange_pack(tasks) else {
+        let exchanged = self.exchange(tasks, Care::Usual).ok();
+        let reports = exchanged.and_then(|(report, tainted_before)| Some((report.pack()?, tainted_before)));
+        let Some(((frame_report, programs), tainted_before)) = reports else {
             self.running = None;
             return Packed::Failed;
         };
         let criu = self.criu(&tasks[0]);
         let context = Context { lifecycle: tasks[0].trial.lifecycle, tainted_before };
-        let frame = judge(&tasks[0].scenario, context, &report.frame);
+        let frame = judge(&tasks[0].scenario, context, &frame_report);
         let frame = self.pool.known(&tasks[0].trial, criu.as_deref(), frame);
-        let clean = report.frame.leftovers.is_empty() && report.frame.kernel_log.is_empty();
-        let not_made: Vec<usize> = report
-            .programs
-            .iter()
-            .enumerate()
-            .filter(|(_, report)| has_not_come_about(report))
-            .map(|(at, _)| at)
-            .collect();
+        let clean = frame_report.leftovers.is_empty() && frame_report.kernel_log.is_empty();
+        let not_made: Vec<usize> =
+            programs.iter().enumerate().filter(|(_, report)| has_not_come_about(report)).map(|(at, _)| at).collect();
         if clean && !not_made.is_empty() {
             return Packed::Without(not_made);
         }
         let judgements: Vec<Judgement> = tasks
             .iter()
-            .zip(&report.programs)
+            .zip(&programs)
             .map(|(task, report)| self.pool.known(&task.trial, criu.as_deref(), judge(&task.scenario, context, report)))
             .collect();
         let fine = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_));
@@ -190,7 +186,7 @@ impl Worker<'_> {
             if !clean || !failed {
                 self.running = None;
             }
-            let named = blame::named(&report);
+            let named = blame::named(&frame_report, &programs);
             return if named.is_empty() { Packed::Failed } else { Packed::Without(named) };
         }
         let others: Vec<usize> = (0..tasks.len()).filter(|&index| !fine(&judgements[index])).collect();
@@ -199,7 +195,7 @@ impl Worker<'_> {
         } else {
             self.running = None;
         }
-        let hits = Arc::new(CoverageHits::new(report.frame.arcs));
+        let hits = Arc::new(CoverageHits::new(frame_report.arcs));
         let share = start.elapsed().as_secs_f64() / tasks.len() as f64;
         let over = |((task, judgement), report): ((&Task, Judgement), TrialReport)| Over {
             task: task.clone(),
@@ -210,40 +206,17 @@ impl Worker<'_> {
             traces: Traces::none(),
             hits: Arc::clone(&hits),
         };
-        let all = tasks.iter().zip(judgements).zip(report.programs);
+        let all = tasks.iter().zip(judgements).zip(programs);
         Packed::Passed(all.filter(|((_, judgement), _)| fine(judgement)).map(over).collect(), others)
     }
+}
 
-    /// What the guest tells, and the kernel's taint before.
-    fn exchange_pack(&mut self, tasks: &[Task]) -> Result<(PackReport, u64), MachineError> {
-        let number = self.next_trial;
-        self.next_trial += 1;
-        let pool = Arc::clone(&self.pool);
-        let running = self.machine()?;
-        running.trials += 1;
-        let programs = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
-        let limit = pool.action_time_limit(running.scale);
-        let limit = limit + limit * programs / PROGRAMS_PER_LIMIT;
-        let first = &tasks[0];
-        let request = PackRequest {
-            trial: number,
-            programs: tasks
-                .iter()
-                .map(|task| scenarios::text::print_program_in_place(&task.scenario.program))
-                .collect(),
-            flavor: first.trial.flavor,
-            lifecycle: first.trial.lifecycle,
-            engine: first.engine.clone(),
-            action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
-        };
-        running.machine.send(&Request::RunPack(request))?;
-        let patience = Patience::new(number, first.trial.lifecycle, limit);
-        let report = patient(&mut running.machine, &patience, |event| match event {
-            Event::PackFinished { trial, report } if trial == number => Heard::Wanted(*report),
-            other => Heard::Other(other),
-        })?;
-        let before = std::mem::replace(&mut running.tainted, report.frame.tainted);
-        Ok((report, before))
+/// How long an action may take with so many programs in the process, where it may take `limit` with
+/// one.
+pub(super) fn action_time_limit(programs: usize, limit: Duration) -> Duration {
+    match u32::try_from(programs).unwrap_or(u32::MAX) {
+        1 => limit,
+        programs => limit + limit * programs / PROGRAMS_PER_LIMIT,
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use protocol::message::{Event, Lifecycle, TrialReport};
+use protocol::message::{Event, Lifecycle, Report};
 
 use crate::machine::{Machine, MachineError};
 
@@ -91,23 +91,11 @@ impl Patience {
 }
 
 /// What the guest tells of this trial, within the time that it may take.
-pub(super) fn wait_for_report(
-    machine: &mut Machine,
-    number: u64,
-    patience: &Patience,
-) -> Result<TrialReport, MachineError> {
-    patient(machine, patience, |event| match event {
+pub(super) fn wait_for_report(machine: &mut Machine, number: u64, patience: &Patience) -> Result<Report, MachineError> {
+    let wanted = |event| match event {
         Event::Finished { trial, report } if trial == number => Heard::Wanted(*report),
         other => Heard::Other(other),
-    })
-}
-
-/// What a machine tells, within the time that it may take.
-pub(super) fn patient<T>(
-    machine: &mut Machine,
-    patience: &Patience,
-    wanted: impl Fn(Event) -> Heard<T>,
-) -> Result<T, MachineError> {
+    };
     patience.wait(|deadline| machine.receive(deadline), wanted, |_| {}).map_err(|ended| match ended {
         Ended::Machine(error) => error,
         Ended::Astray(what) => machine.astray(what),
@@ -120,7 +108,6 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::thread;
 
-    use protocol::message::TrialReport;
     use protocol::wire;
 
     use super::*;
@@ -150,7 +137,7 @@ mod tests {
 
     /// What came of a wait.
     struct Waited {
-        end: Result<TrialReport, Ended<ChannelError>>,
+        end: Result<Report, Ended<ChannelError>>,
         stages: Vec<String>,
         /// The deadline of each event.
         deadlines: Vec<Instant>,
@@ -204,7 +191,7 @@ mod tests {
             }
             agent.send(&finished(7));
         });
-        assert_eq!(waited.end.unwrap(), TrialReport::default());
+        assert_eq!(waited.end.unwrap(), Report::default());
         assert_eq!(waited.stages, all);
         assert!(waited.deadlines.is_sorted() && waited.deadlines.iter().all(|deadline| *deadline <= waited.overall));
     }

@@ -136,7 +136,7 @@ fn scenario(text: &str) -> Result<Scenario, Failed> {
 fn request(scenario: &Scenario, flavor: Flavor) -> Request {
     Request::Run(TrialRequest {
         trial: 1,
-        program: scenarios::text::print_program_in_place(&scenario.program),
+        programs: vec![scenarios::text::print_program_in_place(&scenario.program)],
         flavor,
         lifecycle: Lifecycle::DumpRestore,
         engine: Engine::Criu,
@@ -151,7 +151,8 @@ fn report_of(spec: &HostSpec, scenario: &Scenario, flavor: Flavor) -> Result<(u6
     agent.send(&request(scenario, flavor))?;
     loop {
         if let Event::Finished { report, .. } = agent.receive(soon())? {
-            return Ok((agent.ready().tainted, *report));
+            let report = report.alone().ok_or("no report of one program")?;
+            return Ok((agent.ready().tainted, report));
         }
     }
 }

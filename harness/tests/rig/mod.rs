@@ -52,7 +52,7 @@ impl Rig {
         self.next += 1;
         self.machine.send(&Request::Run(TrialRequest {
             trial,
-            program: scenarios::text::print_program_in_place(program),
+            programs: vec![scenarios::text::print_program_in_place(program)],
             flavor: Flavor::Ns,
             lifecycle,
             engine: Subject::Reference(None).engine(reference_options),
@@ -61,7 +61,7 @@ impl Rig {
         }))?;
         loop {
             if let Event::Finished { report, .. } = self.machine.receive(soon())? {
-                return Ok(*report);
+                return report.alone().ok_or_else(|| "no report of one program".into());
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use protocol::message::{Action, TrialReport, TrialRequest};
+use protocol::message::{Action, Report, TrialRequest};
 
 use super::disks::Disks;
 use super::engine::Engine;
@@ -25,8 +25,7 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, O
     let top = format!("/t/{}", request.trial);
     let mut disks = Disks::default();
     let mut durations = Vec::new();
-    let programs = std::slice::from_ref(&request.program);
-    let failure = match prepare(request, programs, false, &top, machine, &mut disks) {
+    let failure = match prepare(request, &top, machine, &mut disks) {
         Ok((child, slots)) => {
             let mut trial = Trial::new(request, &top, child, &disks, slots, machine.rights());
             let outcome = act(&mut trial, &mut durations);
@@ -43,10 +42,10 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, O
 }
 
 fn act(trial: &mut Trial<'_>, durations_us: &mut Vec<u64>) -> Result<(), String> {
-    let mut report = [TrialReport::default()];
+    let mut report = Report::new(1);
     if !trial.set_up(&mut report) {
-        let [report] = report;
-        return Err(report.setup_failure.map_or_else(String::new, |failure| failure.what));
+        let failure = report.whole().setup_failure.take();
+        return Err(failure.map_or_else(String::new, |failure| failure.what));
     }
     let mut engine =
         Engine::new(trial.request, images_folder(trial.request.trial), false).map_err(|error| error.to_string())?;

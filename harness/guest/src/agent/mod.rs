@@ -17,7 +17,6 @@ mod litter;
 mod machine;
 mod modules;
 mod offer;
-mod pack;
 mod prepare;
 mod relay;
 mod restored;
@@ -119,13 +118,6 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                     |stage: &str| wire::send(&mut to_host, &Event::Progress { trial: number, stage: stage.to_owned() });
                 let report = Box::new(trial::run(&request, &mut machine, &mut progress)?);
                 wire::send(&mut to_host, &Event::Finished { trial: number, report })?;
-            }
-            Ok(Request::RunPack(pack)) => {
-                let number = pack.trial;
-                let mut progress =
-                    |stage: &str| wire::send(&mut to_host, &Event::Progress { trial: number, stage: stage.to_owned() });
-                let report = Box::new(pack::run(pack, &mut machine, &mut progress)?);
-                wire::send(&mut to_host, &Event::PackFinished { trial: number, report })?;
             }
             Ok(Request::WarmUp { cycle }) => {
                 let Warmth { failed, traces } = warm::warm_up(&mut machine, cycle && ready.criu.is_some());

@@ -14,13 +14,11 @@ use super::trial::infrastructure;
 use crate::coverage;
 use crate::executor::ProgramSlot;
 
-/// Everything that must be there before the programs start, and where each is carried out, in a
-/// `packed` process below a directory of its own; what was attached stands in `disks` also on
+/// Everything that must be there before the programs start, and where each is carried out, below a
+/// directory of its own when there are several; what was attached stands in `disks` also on
 /// failure.
 pub(super) fn prepare(
     request: &TrialRequest,
-    programs: &[String],
-    packed: bool,
     top: &str,
     machine: &mut Machine,
     disks: &mut Disks,
@@ -28,7 +26,7 @@ pub(super) fn prepare(
     let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
     let mut needed = Vec::new();
     let mut ends = Vec::new();
-    for program in programs {
+    for program in &request.programs {
         let program = scenarios::text::program(program)
             .map_err(|faults| infrastructure("the program", &crate::executor::describe(&faults)))?;
         for filesystem in program.filesystems() {
@@ -40,9 +38,10 @@ pub(super) fn prepare(
     disks.attach(&needed, machine.may_add_loop_devices()).map_err(failed("attaching disks"))?;
     make_top(top).map_err(failed("making the top directory"))?;
     let inner = inner_top(request.flavor, top);
+    let packed = request.programs.len() > 1;
     let mut first = 0;
     let mut slots = Vec::new();
-    for (index, (program, end)) in programs.iter().zip(ends).enumerate() {
+    for (index, (program, end)) in request.programs.iter().zip(ends).enumerate() {
         let minors = disks[first..end].iter().map(Disk::minor).collect();
         first = end;
         let own = if packed { format!("{CORNER}/{index}") } else { String::new() };

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use protocol::Event;
-use protocol::message::{ActionEnd, Flavor, TrialReport, TrialRequest};
+use protocol::message::{ActionEnd, Flavor, Report, TrialRequest};
 use protocol::shell::{Moment, ShellRequest};
 use protocol::wire::{self, WireError};
 
@@ -110,8 +110,7 @@ impl<'a> Stage<'a> {
         place: &mut Place,
         to_host: &mut File,
     ) -> Option<Trial<'a>> {
-        let programs = std::slice::from_ref(&self.request.program);
-        let (child, slots) = match prepare(self.request, programs, false, self.top, machine, disks) {
+        let (child, slots) = match prepare(self.request, self.top, machine, disks) {
             Ok(ready) => ready,
             Err(failure) => {
                 place.said.push(format!("there is no process: {}", failure.what));
@@ -119,11 +118,11 @@ impl<'a> Stage<'a> {
             }
         };
         let mut trial = Trial::new(self.request, self.top, child, disks, slots, machine.rights());
-        let mut report = [TrialReport::default()];
+        let mut report = Report::new(1);
         if trial.set_up(&mut report) {
             self.act(&mut trial, &mut report, place, to_host);
         }
-        let [report] = report;
+        let report = report.whole();
         if let Some(failure) = &report.setup_failure {
             place.said.push(format!("the program came to line {} only: {}", failure.line, failure.what));
         }
@@ -134,7 +133,7 @@ impl<'a> Stage<'a> {
         Some(trial)
     }
 
-    fn act(&self, trial: &mut Trial<'_>, report: &mut [TrialReport; 1], place: &mut Place, to_host: &mut File) {
+    fn act(&self, trial: &mut Trial<'_>, report: &mut Report, place: &mut Place, to_host: &mut File) {
         let all = self.request.lifecycle.actions();
         let last_restore = all.iter().rposition(|action| action.restores()).unwrap_or(all.len());
         let due = match self.at {
@@ -151,7 +150,7 @@ impl<'a> Stage<'a> {
             let stage = action.word().to_owned();
             let _ = wire::send(to_host, &Event::Progress { trial: self.request.trial, stage });
             let well = trial.act(action, &mut engine, report);
-            let Some(done) = report[0].actions.last() else { return };
+            let Some(done) = report.whole().actions.last() else { return };
             place.said.push(format!("{}: {}", action.word(), end_text(&done.end)));
             let why = done.error_lines.iter().chain(&done.unobservable);
             place.said.extend(why.filter(|_| !well).map(|line| format!("  {line}")));

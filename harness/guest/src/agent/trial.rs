@@ -1,5 +1,5 @@
-//! One trial: a top directory, disks, the executor, the actions of the lifecycle with a look after
-//! each, the clean-up.
+//! One trial, of one program or of several in one process: a top directory, disks, the executor,
+//! the actions of the lifecycle with a look after each, the clean-up.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use protocol::Observation;
 use protocol::message::{
-    Action, ActionEnd, ActionReport, Flavor, ReportFile, SecondTry, SetupFailure, TrialReport, TrialRequest,
+    Action, ActionEnd, ActionReport, Flavor, Report, ReportFile, SecondTry, SetupFailure, TrialReport, TrialRequest,
 };
 use protocol::wire::WireError;
 
@@ -33,60 +33,41 @@ use crate::reference::image::Image;
 pub(super) type Progress<'a> = &'a mut dyn FnMut(&str) -> Result<(), WireError>;
 
 /// Runs a trial to its end, whatever that is. The only error is that the host cannot be told.
-pub(super) fn run(
-    request: &TrialRequest,
-    machine: &mut Machine,
-    progress: Progress<'_>,
-) -> Result<TrialReport, WireError> {
-    let mut report = [TrialReport::default()];
-    run_all(request, std::slice::from_ref(&request.program), machine, &mut report, progress)?;
-    let [report] = report;
-    Ok(report)
-}
-
-/// Runs one program, or those of a pack. What was seen comes into `reports`: one for a program that
-/// is alone; for a pack that of the frame and one for each program.
-pub(super) fn run_all(
-    request: &TrialRequest,
-    programs: &[String],
-    machine: &mut Machine,
-    reports: &mut [TrialReport],
-    progress: Progress<'_>,
-) -> Result<(), WireError> {
+pub(super) fn run(request: &TrialRequest, machine: &mut Machine, progress: Progress<'_>) -> Result<Report, WireError> {
+    let mut report = Report::new(request.programs.len());
     let world = Before::look().and_then(|before| Ok((before, machine.kernel_log()?)));
     let (before, kernel_log) = match world {
         Ok(world) => world,
         Err(error) => {
-            reports[0].setup_failure = Some(infrastructure("looking at the machine before the trial", &error));
-            return Ok(());
+            report.whole().setup_failure = Some(infrastructure("looking at the machine before the trial", &error));
+            return Ok(report);
         }
     };
     let top = format!("/t/{}", request.trial);
     let mut disks = Disks::default();
-    let packed = reports.len() > programs.len();
-    match prepare(request, programs, packed, &top, machine, &mut disks) {
+    match prepare(request, &top, machine, &mut disks) {
         Ok((child, slots)) => {
             let trial = Trial::new(request, &top, child, &disks, slots, machine.rights());
-            lead(trial, reports, progress)?;
+            lead(trial, &mut report, progress)?;
         }
-        Err(failure) => reports[0].setup_failure = Some(failure),
+        Err(failure) => report.whole().setup_failure = Some(failure),
     }
     progress("clean-up")?;
-    let report = &mut reports[0];
+    let whole = report.whole();
     match before.clean(Some(&top)) {
-        Ok(leftovers) => report.leftovers = leftovers,
-        Err(error) => report.leftovers.push(format!("looking for leftovers: {error}")),
+        Ok(leftovers) => whole.leftovers = leftovers,
+        Err(error) => whole.leftovers.push(format!("looking for leftovers: {error}")),
     }
-    report.leftovers.extend(disks.detach());
+    whole.leftovers.extend(disks.detach());
     let _ = fs::remove_dir_all(images_folder(request.trial));
     match coverage::collect(&top) {
-        Ok(arcs) => report.arcs = arcs,
-        Err(error) => report.leftovers.push(format!("counters that cannot be taken away: {error}")),
+        Ok(arcs) => whole.arcs = arcs,
+        Err(error) => whole.leftovers.push(format!("counters that cannot be taken away: {error}")),
     }
-    report.leftovers.extend(remove_top(&top).err().map(|error| format!("{top}: {error}")));
-    report.kernel_log = kernel_log.lines();
-    report.tainted = machine.tainted();
-    Ok(())
+    whole.leftovers.extend(remove_top(&top).err().map(|error| format!("{top}: {error}")));
+    whole.kernel_log = kernel_log.lines();
+    whole.tainted = machine.tainted();
+    Ok(report)
 }
 
 /// What is no step's fault.
@@ -116,17 +97,17 @@ pub(super) struct Trial<'a> {
 }
 
 /// Sets up, looks, acts, looks, until the end of the lifecycle or the first action that fails.
-fn lead(mut trial: Trial<'_>, reports: &mut [TrialReport], progress: Progress<'_>) -> Result<(), WireError> {
+fn lead(mut trial: Trial<'_>, report: &mut Report, progress: Progress<'_>) -> Result<(), WireError> {
     progress("setup")?;
-    if !trial.set_up(reports) {
+    if !trial.set_up(report) {
         trial.child.end();
         return Ok(());
     }
     progress("observe")?;
     match trial.observe() {
-        Ok(seen) => reports.iter_mut().zip(seen).for_each(|(report, seen)| report.before = Some(seen)),
+        Ok(seen) => report.all().zip(seen).for_each(|(report, seen)| report.before = Some(seen)),
         Err(why) => {
-            reports[0].setup_failure = Some(SetupFailure { line: 0, what: why, missing: None });
+            report.whole().setup_failure = Some(SetupFailure { line: 0, what: why, missing: None });
             trial.child.end();
             return Ok(());
         }
@@ -135,19 +116,19 @@ fn lead(mut trial: Trial<'_>, reports: &mut [TrialReport], progress: Progress<'_
         Ok(mut engine) => {
             for &action in trial.request.lifecycle.actions() {
                 progress(action.word())?;
-                if !trial.act(action, &mut engine, reports) {
-                    if trial.is_worth_a_second_try(&reports[0]) {
+                if !trial.act(action, &mut engine, report) {
+                    if trial.is_worth_a_second_try(report.whole()) {
                         progress("second try")?;
-                        trial.try_again(action, &mut engine, &mut reports[0]);
+                        trial.try_again(action, &mut engine, report.whole());
                     }
                     break;
                 }
             }
         }
-        Err(error) => reports[0].setup_failure = Some(infrastructure("making a folder for images", &error)),
+        Err(error) => report.whole().setup_failure = Some(infrastructure("making a folder for images", &error)),
     }
     if trial.request.thorough {
-        reports[0].images = images::collect(&images_folder(trial.request.trial));
+        report.whole().images = images::collect(&images_folder(trial.request.trial));
     }
     trial.child.end();
     Ok(())
@@ -184,24 +165,23 @@ impl<'a> Trial<'a> {
     }
 
     /// Has the programs carried out; false when one was not, or not as it says, in a pack.
-    pub(super) fn set_up(&mut self, reports: &mut [TrialReport]) -> bool {
+    pub(super) fn set_up(&mut self, report: &mut Report) -> bool {
         let ask = Ask::SetUp { slots: self.slots.clone(), rights: self.rights };
         let timeout = self.answer_timeout();
         let results = match self.child.ask(&ask, timeout) {
             Ok(Answer::SetUp(results)) => results,
-            Ok(Answer::Blind(why)) => return fail(reports, "the executor", &why),
-            Ok(_) => return fail(reports, "the executor", &"an answer to another question"),
-            Err(error) => return fail(reports, "carrying out the program", &error),
+            Ok(Answer::Blind(why)) => return fail(report, "the executor", &why),
+            Ok(_) => return fail(report, "the executor", &"an answer to another question"),
+            Err(error) => return fail(report, "carrying out the program", &error),
         };
         self.made = results.iter().flat_map(|result| result.made.clone()).collect();
-        if reports.len() > 1 {
+        let packed = report.frame.is_some();
+        if packed {
             self.parts = Some(self.who_is_who(&results));
         }
         let mut done = !results.is_empty();
-        // Of a pack, the first report is the frame's.
-        let own = reports.len().min(2) - 1;
-        for (report, result) in reports[own..].iter_mut().zip(results) {
-            done &= result.failure.is_none() && (own == 0 || result.failed_assertions.is_empty());
+        for (report, result) in report.programs.iter_mut().zip(results) {
+            done &= result.failure.is_none() && (!packed || result.failed_assertions.is_empty());
             report.failed_assertions = result.failed_assertions;
             report.setup_failure = result.failure;
         }
@@ -271,7 +251,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Does it and looks; whether the lifecycle can go on.
-    pub(super) fn act(&mut self, action: Action, engine: &mut Engine, reports: &mut [TrialReport]) -> bool {
+    pub(super) fn act(&mut self, action: Action, engine: &mut Engine, report: &mut Report) -> bool {
         let around = action.restores().then(|| Around::look(self.top));
         let start = Instant::now();
         let run = engine.act(action, self);
@@ -290,7 +270,7 @@ impl<'a> Trial<'a> {
         };
         // Also of an action that ended well: whether the process is right only the host can say,
         // and whoever looks into a failure wants the dump's log beside the restore's.
-        reports[0].files.extend(run.files);
+        report.whole().files.extend(run.files);
         let (mut after, mut unobservable) = (Vec::new(), run.lost);
         if unobservable.is_some() {
             // There is nothing to look at.
@@ -314,7 +294,7 @@ impl<'a> Trial<'a> {
         }
         let goes_on = well && unobservable.is_none();
         let mut after = after.into_iter();
-        for report in reports {
+        for report in report.all() {
             report.actions.push(ActionReport {
                 action,
                 end: run.end.clone(),
@@ -344,7 +324,7 @@ fn left_by(around: io::Result<Around>, mut on_disks: Vec<String>) -> Vec<String>
 }
 
 /// Nothing was carried out.
-fn fail(reports: &mut [TrialReport], what: &str, error: &impl std::fmt::Display) -> bool {
-    reports[0].setup_failure = Some(infrastructure(what, error));
+fn fail(report: &mut Report, what: &str, error: &impl std::fmt::Display) -> bool {
+    report.whole().setup_failure = Some(infrastructure(what, error));
     false
 }

@@ -70,7 +70,7 @@ pub(super) fn warm_up(machine: &mut Machine, cycle: bool) -> Warmth {
 fn cycle_once(machine: &mut Machine) -> Vec<String> {
     let request = TrialRequest {
         trial: 0,
-        program: PROGRAM.to_owned(),
+        programs: vec![PROGRAM.to_owned()],
         flavor: Flavor::Ns,
         lifecycle: Lifecycle::DumpRestore,
         engine: Engine::Criu,
@@ -78,7 +78,7 @@ fn cycle_once(machine: &mut Machine) -> Vec<String> {
         thorough: false,
     };
     let report = match trial::run(&request, machine, &mut |_| Ok(())) {
-        Ok(report) => report,
+        Ok(mut report) => std::mem::take(report.whole()),
         Err(error) => return vec![error.to_string()],
     };
     let mut failed = Vec::new();

@@ -126,7 +126,7 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
     let limit = ACTION_TIME_LIMIT.mul_f64(scale);
     let trial = scenario.map(|scenario| TrialRequest {
         trial: TRIAL,
-        program: scenarios::text::print_program_in_place(&scenario.program),
+        programs: vec![scenarios::text::print_program_in_place(&scenario.program)],
         flavor,
         lifecycle,
         engine: subject.engine(ReferenceOptions::default()),
