@@ -20,7 +20,7 @@ use crate::judge::Signature;
 use crate::judge::{Expectations, Judgement, Trial};
 use crate::report::epilogue::{plain, quoted};
 use crate::run::{Machines, Over, Policy, Task, Worker};
-use crate::session::{KnownFailures as Known, Session};
+use crate::session::{ExpectationsSource, Session};
 use crate::subject::{ReferenceOptions, Subject};
 
 /// How often assertions that do not hold are dropped before it is given up.
@@ -49,7 +49,7 @@ pub struct Settings {
 /// What keeps programs from running.
 pub fn run(session: &Session, settings: &Settings) -> anyhow::Result<u8> {
     let Settings { scenario, trial, subject, .. } = settings;
-    let expectations = session.expectations(&Known::Project)?;
+    let expectations = session.expectations(&ExpectationsSource::Project)?;
     let parts = subject.prepare(session.store())?;
     let machines = session.machines(&trial.kernel, &parts, std::slice::from_ref(scenario), "shrink")?;
     let rig = Rig {

@@ -12,7 +12,7 @@ use crate::judge::Group;
 use crate::plan::Axes;
 use crate::plan::select::select;
 use crate::run::{Machines, PACK, Policy, Task, Worker, sharing};
-use crate::session::KnownFailures;
+use crate::session::ExpectationsSource;
 use crate::subject::{Parts, ReferenceOptions, Subject};
 
 /// Every worker does the same work so often.
@@ -50,7 +50,7 @@ impl Bench<'_> {
 
     /// Programs a second, by so many workers at once, each with a machine that is warm.
     fn rate(&self, specs: &Machines<'_>, tasks: &[Task], workers: usize) -> anyhow::Result<f64> {
-        let expectations = self.session.expectations(&KnownFailures::Project)?;
+        let expectations = self.session.expectations(&ExpectationsSource::Project)?;
         let pool = self.session.pool(
             Arc::clone(specs),
             Box::new(|trial, criu, judgement| expectations.apply(trial, criu, judgement)),

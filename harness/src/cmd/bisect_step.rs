@@ -149,7 +149,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         patch: Vec::new(),
         without_statmount: false,
         bind_mounts: false,
-        expectations: crate::session::KnownFailures::Project,
+        expectations: crate::session::ExpectationsSource::Project,
         axes: args.axes.clone(),
         fail_fast: true,
         repeat: 1,

@@ -19,7 +19,7 @@ use crate::judge::kind::Severity;
 use crate::judge::{Judgement, Signature, Verdict};
 use crate::plan::select::select;
 use crate::report::Finished;
-use crate::session::KnownFailures;
+use crate::session::ExpectationsSource;
 use crate::subject::Subject;
 use crate::usage::Usage;
 
@@ -271,7 +271,7 @@ fn check<'a>(
         let words = ["--subject", subject, "--kernel", kernel, "--flavor", flavor.word(), "--lifecycle"];
         let words = words.into_iter().chain([lifecycle.word(), "--retries", "0"]);
         let mut args = RunArgs::typed(words)?;
-        args.expectations = KnownFailures::None;
+        args.expectations = ExpectationsSource::None;
         args.machines.store.tree = Some(tree.to_owned());
         args.keep = folder.path().to_owned();
         args.machines.jobs = jobs.or(args.machines.jobs);

@@ -18,7 +18,7 @@ use crate::args::output::OutputArgs;
 use crate::judge::Verdict;
 use crate::plan;
 use crate::report::{Event, Reporter};
-use crate::session::KnownFailures;
+use crate::session::ExpectationsSource;
 use crate::usage::Usage;
 
 /// Run a trial of an earlier run once more, exactly as it was.
@@ -73,7 +73,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         without_statmount: false,
         bind_mounts: false,
         axes: args.axes.clone(),
-        expectations: KnownFailures::Project,
+        expectations: ExpectationsSource::Project,
         fail_fast: false,
         repeat: args.repeat,
         pack: 0,

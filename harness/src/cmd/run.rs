@@ -16,7 +16,7 @@ use crate::plan::select::{NoMatch, select, select_with_controls};
 use crate::report::terminal::{Detail, Look, Terminal};
 use crate::report::{Event, Finished, Reporter};
 use crate::run::confirm::Wanted;
-use crate::session::KnownFailures;
+use crate::session::ExpectationsSource;
 use crate::subject::{self, ReferenceOptions, Subject};
 use crate::trials::{Settings, Trials};
 use crate::usage::Usage;
@@ -75,8 +75,8 @@ pub struct RunArgs {
     pub axes: AxesArgs,
     /// What is known to fail: a file (see `bless --into`), or none, and every failure is one
     /// [default: scenarios/expectations.toml]
-    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = known_failures)]
-    pub expectations: KnownFailures,
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = expectations_source)]
+    pub expectations: ExpectationsSource,
     /// Begin no more trials after the first that fails
     #[arg(long)]
     pub fail_fast: bool,
@@ -118,8 +118,8 @@ pub struct RunArgs {
 /// More than this takes longer for each program, not shorter.
 const PACK_LIMIT: usize = 64;
 
-fn known_failures(word: &str) -> Result<KnownFailures, Infallible> {
-    if word.is_empty() { Ok(KnownFailures::Project) } else { word.parse() }
+fn expectations_source(word: &str) -> Result<ExpectationsSource, Infallible> {
+    if word.is_empty() { Ok(ExpectationsSource::Project) } else { word.parse() }
 }
 
 pub(super) fn pack(word: &str) -> Result<usize, String> {

@@ -21,7 +21,7 @@ use crate::judge::{Expectations, Signature, Trial};
 use crate::machine::Backend;
 use crate::plan::{Axes, single};
 use crate::run::{Machines, PACK, Policy};
-use crate::session::{self, Session};
+use crate::session::{ExpectationsSource, Session};
 use crate::subject::{ReferenceOptions, Subject};
 use crate::usage::Usage;
 
@@ -107,7 +107,7 @@ impl<'a> Setup<'a> {
         session.check_backend(&subjects)?;
         let kernels = session.kernels(&request.axes)?;
         let flavor = single("--flavor", &request.axes.flavor, Some(Flavor::Ns))?;
-        let expectations = session.expectations(&session::KnownFailures::Project)?;
+        let expectations = session.expectations(&ExpectationsSource::Project)?;
         let mut known = match &request.known {
             Some(file) => {
                 buckets::known(file).map_err(|error| Usage(format!("--known {}: {error}", file.display())))?

@@ -23,7 +23,7 @@ use crate::judge::range::Version;
 use crate::judge::{FailureKind, Judgement, Trial, Verdict};
 use crate::plan;
 use crate::run::Over;
-use crate::session::KnownFailures;
+use crate::session::ExpectationsSource;
 use crate::subject::{self, Subject};
 use crate::usage::Usage;
 
@@ -63,7 +63,7 @@ pub fn init() {
         let session = given.machines.session()?;
         let subjects = session.subjects(std::slice::from_ref(&given.subject), &[])?;
         let kernel = plan::single("ZDTM_DETACHED_KERNEL", &session.kernels(&given.axes.axes())?, None)?;
-        let expectations = session.expectations(&KnownFailures::Project)?;
+        let expectations = session.expectations(&ExpectationsSource::Project)?;
         let known = match &given.known {
             Some(file) => buckets::known(file).map_err(|error| Usage(format!("{}: {error}", file.display())))?,
             None => BTreeSet::new(),

@@ -42,7 +42,7 @@ use crate::report::epilogue;
 use crate::report::notices::say;
 use crate::run::Task;
 use crate::run::order::teaching_first;
-use crate::session::{KnownFailures, Session};
+use crate::session::{ExpectationsSource, Session};
 use crate::subject::{Identity, Parts, ReferenceOptions, Subject, UnknownSubject};
 use rounds::{GateRun, Runner};
 pub use runs::{SavedSide, compare_runs};
@@ -121,7 +121,7 @@ pub fn run(session: &Session, settings: &Settings, so_far: &dyn Fn(&Comparison))
     session.check_backend(&subjects)?;
     let kernels = session.kernels(&settings.axes)?;
     let scenarios = chosen(settings, session.tree())?;
-    let expectations = session.expectations(&KnownFailures::Project)?;
+    let expectations = session.expectations(&ExpectationsSource::Project)?;
     let tasks = |subject: &Subject, kernel: &str| {
         teaching_first(settings.axes.tasks(kernel, subject, ReferenceOptions::default(), &scenarios))
     };

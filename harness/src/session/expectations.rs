@@ -12,7 +12,7 @@ use crate::usage::Usage;
 
 /// Where what is known to fail is read from: `--expectations`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum KnownFailures {
+pub enum ExpectationsSource {
     /// `scenarios/expectations.toml` of the source tree.
     #[default]
     Project,
@@ -22,7 +22,7 @@ pub enum KnownFailures {
     None,
 }
 
-impl FromStr for KnownFailures {
+impl FromStr for ExpectationsSource {
     type Err = Infallible;
 
     fn from_str(word: &str) -> Result<Self, Infallible> {
@@ -34,11 +34,11 @@ impl FromStr for KnownFailures {
 ///
 /// # Errors
 /// [`Usage`] for the mistake.
-pub(super) fn expectations(tree: &Path, from: &KnownFailures) -> anyhow::Result<Expectations> {
+pub(super) fn expectations(tree: &Path, from: &ExpectationsSource) -> anyhow::Result<Expectations> {
     let file = match from {
-        KnownFailures::Project => tree.join("scenarios/expectations.toml"),
-        KnownFailures::File(file) => file.clone(),
-        KnownFailures::None => return Ok(Expectations::default()),
+        ExpectationsSource::Project => tree.join("scenarios/expectations.toml"),
+        ExpectationsSource::File(file) => file.clone(),
+        ExpectationsSource::None => return Ok(Expectations::default()),
     };
     let expectations = Expectations::load(&file).map_err(|error| Usage(error.to_string()))?;
     let mut names: Vec<String> = select(&[], tree)?.into_iter().map(|scenario| scenario.name).collect();

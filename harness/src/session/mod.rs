@@ -31,7 +31,7 @@ use crate::run::{Known, Machines, Policy, Pool};
 use crate::subject::{Parts, Subject};
 use crate::usage::Usage;
 use crate::vm::VmSpec;
-pub use expectations::KnownFailures;
+pub use expectations::ExpectationsSource;
 pub use machines::{MEMORY_MIB, Settings, work_folder};
 pub use store::StoreSettings;
 
@@ -114,7 +114,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Usage`] for the mistake.
-    pub fn expectations(&self, from: &KnownFailures) -> anyhow::Result<Expectations> {
+    pub fn expectations(&self, from: &ExpectationsSource) -> anyhow::Result<Expectations> {
         expectations::expectations(&self.tree, from)
     }
 

@@ -24,7 +24,7 @@ use crate::report::{Event, Finished, Reporters, SharedAxes};
 use crate::run::confirm::Wanted;
 use crate::run::order::teaching_first;
 use crate::run::{Machines, News, Over, Policy, Queue, Task};
-use crate::session::{KnownFailures, Session};
+use crate::session::{ExpectationsSource, Session};
 use crate::subject::{Parts, ReferenceOptions, Subject};
 use reporter::RunReporter;
 
@@ -47,7 +47,7 @@ pub struct Settings {
     /// Kernel, flavor, lifecycle.
     pub axes: Axes,
     /// What is known to fail.
-    pub expectations: KnownFailures,
+    pub expectations: ExpectationsSource,
     /// Which of the trials.
     pub share: WantedShare,
     /// No more trials are begun after the first that fails.
@@ -142,7 +142,7 @@ impl<'a> Trials<'a> {
         }
         let interrupted = crate::process::interrupt::requested();
         let Settings { whole, share, expectations, .. } = &self.settings;
-        let whole = *whole && share.is_all() && *expectations == KnownFailures::Project;
+        let whole = *whole && share.is_all() && *expectations == ExpectationsSource::Project;
         reporter.end(&Event::RunFinished { seconds: start.elapsed().as_secs_f64(), interrupted }, whole)
     }
 
