@@ -70,8 +70,7 @@ impl Child {
             let error = become_executor(flavor, top, sandbox, &input, &output);
             not_started(&output, &Answer::Blind(format!("starting the executor: {error}")))
         };
-        // SAFETY: the agent has one thread, and nothing of its own is changed here.
-        let pid = unsafe { sys::start_in_namespaces(namespaces(flavor), start) }?;
+        let pid = sys::start_in_namespaces(namespaces(flavor), start)?;
         let pidfd = sys::pidfd_open(pid)?;
         let (commands, answers) = (File::from(commands), File::from(answers));
         Ok(Child { pid: Pid::from_raw(pid), pidfd, commands, answers, input, output, partial: Vec::new() })
@@ -93,18 +92,14 @@ impl Child {
         };
         let pid = match flavor {
             Flavor::Host => {
-                // SAFETY: the agent has one thread.
-                let pid = unsafe { sys::fork_as(image.process_number) }?;
+                let pid = sys::fork_as(image.process_number)?;
                 if pid == 0 {
                     std::process::exit(start());
                 }
                 pid
             }
             // With namespaces of its own it is the first one in there again.
-            Flavor::Ns => {
-                // SAFETY: the agent has one thread, and nothing of its own is changed here.
-                unsafe { sys::start_in_namespaces(namespaces(flavor) & !libc::CLONE_NEWNS, start) }?
-            }
+            Flavor::Ns => sys::start_in_namespaces(namespaces(flavor) & !libc::CLONE_NEWNS, start)?,
         };
         self.reborn(pid, sys::pidfd_open(pid)?);
         Ok(())

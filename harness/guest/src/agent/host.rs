@@ -63,15 +63,13 @@ pub(super) fn divide() -> Result<Side, BootError> {
 /// The agent's process: with the privileges that this one has, otherwise with those of a new user
 /// namespace.
 fn clone_agent() -> Result<(libc::pid_t, bool), BootError> {
-    // SAFETY: this process has one thread.
-    match unsafe { sys::clone_into_namespaces(NAMESPACES) } {
+    match sys::fork(NAMESPACES) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
         result => return Ok((step("make namespaces", result)?, in_user_namespace()?)),
     }
     let user = (geteuid(), getegid());
     // A sysfs belongs to a network namespace: only who owns one may mount it.
-    // SAFETY: as above.
-    let pid = unsafe { sys::clone_into_namespaces(NAMESPACES | libc::CLONE_NEWUSER | libc::CLONE_NEWNET) };
+    let pid = sys::fork(NAMESPACES | libc::CLONE_NEWUSER | libc::CLONE_NEWNET);
     let pid = pid.map_err(|error| {
         BootError::Lacking(format!(
             "neither root nor a user namespace: the kernel refuses to make one ({error}; see the sysctls \

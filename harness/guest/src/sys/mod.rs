@@ -24,11 +24,11 @@ pub use mount::{
     statmount_device, statx_mount_id,
 };
 pub use process::{
-    DescriptorOf, clone_into_namespaces, drop_capability, flock, getcwd, in_mount_namespace, inherit, interface_up,
-    kcmp_file, keep_only, map_page, mapped_bytes, pidfd_getfd, pidfd_open, reset_signals, set_apart, set_lease,
-    set_window_size, start_in_namespaces,
+    DescriptorOf, drop_capability, flock, fork, fork_as, getcwd, in_mount_namespace, inherit, interface_up, kcmp_file,
+    keep_only, map_page, mapped_bytes, pidfd_getfd, pidfd_open, reset_signals, set_apart, set_lease, set_window_size,
+    start_in_namespaces,
 };
-pub use restore::{fill_mapping, fork_as, map_at, tee};
+pub use restore::{fill_mapping, map_at, tee};
 pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr, setxattr};
 

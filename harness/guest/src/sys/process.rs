@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sched::{CloneFlags, clone, setns};
+use nix::sched::{CloneFlags, clone, setns, unshare};
 
 use super::{check, check_fd};
 
@@ -14,16 +14,54 @@ use super::{check, check_fd};
 /// in the child, the child's process ID, as this process sees it, in the parent.
 ///
 /// # Errors
-/// The call's.
-///
-/// # Safety
-/// As for fork(2): in a process with several threads the child may only make async-signal-safe
-/// calls until it execs.
-pub unsafe fn clone_into_namespaces(namespaces: libc::c_int) -> io::Result<libc::pid_t> {
+/// The call's; `EINVAL` in a process with several threads.
+pub fn fork(namespaces: libc::c_int) -> io::Result<libc::pid_t> {
     let flags = libc::c_long::from(namespaces) | libc::c_long::from(libc::SIGCHLD);
-    // SAFETY: no stack, no thread bits: the kernel copies the process as fork does. The caller
-    // answers for threads.
+    has_one_thread()?;
+    // SAFETY: no stack, no thread bits: the kernel copies the process as fork does. There is no
+    // other thread that could hold a lock in the copy.
     let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    libc::pid_t::try_from(pid).map_err(io::Error::other)
+}
+
+/// `EINVAL` in a process with several threads: for one with a single thread, `CLONE_VM` has no
+/// effect (unshare(2)).
+fn has_one_thread() -> io::Result<()> {
+    Ok(unshare(CloneFlags::CLONE_VM)?)
+}
+
+/// `struct clone_args` of `linux/sched.h`, second published size.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+}
+
+/// A copy of this process with a chosen process ID in this PID namespace (clone3(2), Linux 5.5): 0
+/// in the child.
+///
+/// # Errors
+/// The call's: `EEXIST` when the number is taken. `EINVAL` in a process with several threads.
+pub fn fork_as(pid: libc::pid_t) -> io::Result<libc::pid_t> {
+    let wanted = [pid];
+    let args = CloneArgs {
+        exit_signal: u64::try_from(libc::SIGCHLD).map_err(io::Error::other)?,
+        set_tid: wanted.as_ptr() as u64,
+        set_tid_size: 1,
+        ..CloneArgs::default()
+    };
+    has_one_thread()?;
+    // SAFETY: as for `fork`; `wanted` outlives the call.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) })?;
     libc::pid_t::try_from(pid).map_err(io::Error::other)
 }
 
@@ -32,22 +70,16 @@ const START_STACK: usize = 256 << 10;
 
 /// A process in new namespaces (`CLONE_NEW*` bits) that becomes another program in `start`, like
 /// vfork(2): this process waits for the exec and no memory is copied, which takes longer than all
-/// else. Where `start` comes back, the process ends with what it returns.
+/// else. Where `start` comes back, the process ends with what it returns. It runs in this process's
+/// memory: being `Fn + Sync`, it changes nothing there but what it made itself.
 ///
 /// # Errors
 /// clone(2)'s.
-///
-/// # Safety
-/// This process has one thread, and `start` leaves its memory as it may be found: it makes system
-/// calls, and drops nothing that is not its own.
-pub unsafe fn start_in_namespaces(
-    namespaces: libc::c_int,
-    mut start: impl FnMut() -> libc::c_int,
-) -> io::Result<libc::pid_t> {
+pub fn start_in_namespaces(namespaces: libc::c_int, start: impl Fn() -> libc::c_int + Sync) -> io::Result<libc::pid_t> {
     let mut stack = vec![0; START_STACK];
     let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::from_bits_retain(namespaces);
-    // SAFETY: the stack is not touched until the process has another one, or has ended. The caller
-    // answers for the rest.
+    // SAFETY: the stack is not touched until the process has another program, or has ended. This
+    // thread waits so long: the new process is this thread with a stack and descriptors of its own.
     Ok(unsafe { clone(Box::new(|| start() as isize), &mut stack, flags, Some(libc::SIGCHLD)) }?.as_raw())
 }
 

@@ -6,45 +6,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::check;
 
-/// `struct clone_args` of `linux/sched.h`, second published size.
-#[repr(C)]
-#[derive(Default)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-}
-
-/// A copy of this process with a chosen process ID in this PID namespace (clone3(2), Linux 5.5): 0
-/// in the child.
-///
-/// # Errors
-/// The call's; `EEXIST` when the number is taken.
-///
-/// # Safety
-/// As for fork(2): in a process with several threads the child may only make async-signal-safe
-/// calls until it execs.
-pub unsafe fn fork_as(pid: libc::pid_t) -> io::Result<libc::pid_t> {
-    let wanted = [pid];
-    let args = CloneArgs {
-        exit_signal: u64::try_from(libc::SIGCHLD).map_err(io::Error::other)?,
-        set_tid: wanted.as_ptr() as u64,
-        set_tid_size: 1,
-        ..CloneArgs::default()
-    };
-    // SAFETY: no stack, no thread bits: the kernel copies the process as fork does; `wanted`
-    // outlives the call. The caller answers for threads.
-    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) })?;
-    libc::pid_t::try_from(pid).map_err(io::Error::other)
-}
-
 /// A mapping of a file at an address where nothing is yet.
 ///
 /// # Errors

@@ -177,8 +177,7 @@ impl Reference {
                 Ok(mount(Some("tmpfs"), at.as_str(), Some("tmpfs"), MsFlags::empty(), None::<&str>)?)
             }
             Some(Fault::ProcessLeft) => {
-                // SAFETY: the agent has one thread.
-                let child = unsafe { sys::clone_into_namespaces(0) }?;
+                let child = sys::fork(0)?;
                 if child == 0 {
                     loop {
                         nix::unistd::pause();
@@ -202,8 +201,7 @@ fn run(end: ActionEnd) -> Run {
 /// Captures in a process of its own, in the namespace of the process.
 fn captured(pid: i32, namespace: &OwnedFd, options: capture::Options, timeout: Duration) -> io::Result<Captured> {
     let (from, to) = pipe()?;
-    // SAFETY: the agent has one thread.
-    let child = unsafe { sys::clone_into_namespaces(0) }?;
+    let child = sys::fork(0)?;
     if child == 0 {
         drop(from);
         let captured = in_child(pid, namespace, options);
