@@ -11,7 +11,7 @@
 //! - [`coverage`]: what a criu says that was built to count its branches
 //! - [`reference`](mod@reference): the known way out for files on detached mounts, without CRIU
 //! - [`fuzz`]: the properties that the fuzz targets test
-//! - [`sys`]: system calls that no crate wraps
+//! - [`sys`]: system calls that no crate wraps, and the only unsafe code
 //!
 //! The guest only tells what it saw. What that means is judged on the host.
 

@@ -4,6 +4,8 @@
 //! Two subjects need it: what a child process must do to itself between fork and exec, and signal
 //! handlers.
 
+#![allow(unsafe_code)]
+
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

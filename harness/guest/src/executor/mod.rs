@@ -14,10 +14,8 @@ mod objects;
 mod world;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufReader};
-use std::mem::ManuallyDrop;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -123,17 +121,9 @@ pub enum Answer {
     NotRestored(String),
 }
 
-/// Standard input or output as a file that is never closed: nothing of it is buffered on our side
-/// of a checkpoint.
-fn stream(fd: i32) -> ManuallyDrop<File> {
-    // SAFETY: the agent made both pipes before it started us; ManuallyDrop leaves them open.
-    ManuallyDrop::new(unsafe { File::from_raw_fd(fd) })
-}
-
 /// The executor's life: until its input ends.
 pub fn main() -> ExitCode {
-    let input = stream(0);
-    let mut input = BufReader::new(&*input);
+    let mut input = io::stdin().lock();
     let mut made = Vec::new();
     loop {
         let answer = match wire::receive::<Ask>(&mut input) {
@@ -159,7 +149,8 @@ pub fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
-        if wire::send(&mut &*stream(1), &answer).is_err() {
+        // It flushes: nothing of the answer is buffered on our side of a checkpoint.
+        if wire::send(&mut io::stdout(), &answer).is_err() {
             return ExitCode::FAILURE;
         }
     }

@@ -1,7 +1,7 @@
 //! Steps that make objects and change their state.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -21,11 +21,8 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
             world.keep(name, fd)
         }
         Step::Dup { name, of, cloexec } => {
-            let lowest = 0;
-            let command = if *cloexec { FcntlArg::F_DUPFD_CLOEXEC(lowest) } else { FcntlArg::F_DUPFD(lowest) };
-            let number = fcntl(world.borrow(of)?, command)?;
-            // SAFETY: the kernel just made this descriptor for us.
-            world.keep(name, unsafe { OwnedFd::from_raw_fd(number) })
+            let fd = sys::duplicate(world.borrow(of)?, 0, *cloexec)?;
+            world.keep(name, fd)
         }
         Step::Memfd { name, label } => {
             let fd = memfd_create(label.as_slice(), MFdFlags::empty())?;

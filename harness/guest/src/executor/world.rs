@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -13,17 +13,19 @@ use protocol::observation::Object;
 use scenarios::program::{ObjectName, Place};
 
 use crate::observe::Made;
-use crate::sys::set_apart;
+use crate::sys::{duplicate, set_apart};
 
 /// The state of a program under way.
 pub(super) struct World {
     /// The top directory's path.
     top_path: String,
     /// The top directory.
-    top: OwnedFd,
+    top: Rc<OwnedFd>,
     /// A procfs that is attached nowhere.
     proc: Rc<OwnedFd>,
     objects: BTreeMap<ObjectName, Object>,
+    /// The program's descriptors, by number.
+    descriptors: BTreeMap<RawFd, OwnedFd>,
     /// The program's descriptors start here; those below are of programs before it.
     first_descriptor: RawFd,
     /// Of each socket the other end and how many messages were sent to it.
@@ -36,16 +38,14 @@ pub(super) struct World {
 
 /// Where a path stands: a directory and a path below it that is never empty.
 pub(super) struct At {
-    pub(super) dir: RawFd,
+    dir: Rc<OwnedFd>,
     pub(super) path: CString,
 }
 
 impl At {
     /// The directory, for calls that take one.
     pub(super) fn dir(&self) -> BorrowedFd<'_> {
-        // SAFETY: it is the world's top or proc directory, which live as long as the program is set
-        // up.
-        unsafe { BorrowedFd::borrow_raw(self.dir) }
+        self.dir.as_fd()
     }
 
     /// A descriptor of the directory that holds the last component, and that component.
@@ -60,6 +60,11 @@ impl At {
     }
 }
 
+/// It was closed under another name.
+fn closed(name: &ObjectName) -> io::Error {
+    io::Error::other(format!("{name} is closed"))
+}
+
 impl World {
     pub(super) fn new(top: &str, proc: Rc<OwnedFd>, disks: &[u32], first_descriptor: RawFd) -> io::Result<Self> {
         let top_fd = set_apart(open(top, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)?;
@@ -67,12 +72,24 @@ impl World {
         let top_path = top.trim_end_matches('/').to_owned();
         let objects = [("cwd", Object::Cwd), ("root", Object::Root), ("exe", Object::Exe)];
         let objects = objects.map(|(name, object)| (ObjectName(name.to_owned()), object)).into();
-        let (peers, disks) = (BTreeMap::new(), BTreeMap::new());
-        Ok(World { top_path, top: top_fd, proc, objects, first_descriptor, peers, free_disks, disks })
+        Ok(World {
+            top_path,
+            top: Rc::new(top_fd),
+            proc,
+            objects,
+            descriptors: BTreeMap::new(),
+            first_descriptor,
+            peers: BTreeMap::new(),
+            free_disks,
+            disks: BTreeMap::new(),
+        })
     }
 
-    /// Ends the setup: what is left is the program's, and the top directory's path.
+    /// Ends the setup: the descriptors stay open, as the program's. The top directory's path.
     pub(super) fn into_top(self) -> String {
+        for fd in self.descriptors.into_values() {
+            let _ = fd.into_raw_fd();
+        }
         self.top_path
     }
 
@@ -83,22 +100,19 @@ impl World {
 
     /// The lowest number behind all of the program's descriptors.
     pub(super) fn next_descriptor(&self) -> RawFd {
-        let numbers = self.objects.values().filter_map(|object| match object {
-            Object::Fd(number) => Some(*number),
-            _ => None,
-        });
-        numbers.chain(self.peers.keys().copied()).max().map_or(self.first_descriptor, |last| last + 1)
+        self.descriptors.keys().chain(self.peers.keys()).max().map_or(self.first_descriptor, |last| last + 1)
     }
 
-    /// The descriptor under a number of this program's: the one that it would have had alone,
+    /// Keeps a descriptor under a number of this program's: the one that it would have had alone,
     /// counted from the first.
-    fn among_own(&self, fd: OwnedFd) -> io::Result<RawFd> {
-        if fd.as_raw_fd() >= self.first_descriptor {
-            return Ok(fd.into_raw_fd());
+    fn own(&mut self, mut fd: OwnedFd) -> io::Result<RawFd> {
+        if fd.as_raw_fd() < self.first_descriptor {
+            let cloexec = fcntl(&fd, FcntlArg::F_GETFD)? & libc::FD_CLOEXEC != 0;
+            fd = duplicate(&fd, self.first_descriptor, cloexec)?;
         }
-        let cloexec = fcntl(&fd, FcntlArg::F_GETFD)? & libc::FD_CLOEXEC != 0;
-        let first = self.first_descriptor;
-        Ok(fcntl(&fd, if cloexec { FcntlArg::F_DUPFD_CLOEXEC(first) } else { FcntlArg::F_DUPFD(first) })?)
+        let number = fd.as_raw_fd();
+        self.descriptors.insert(number, fd);
+        Ok(number)
     }
 
     /// Where `place` is.
@@ -115,8 +129,8 @@ impl World {
                 path
             }
         };
-        let dir = if place.base.is_some() { self.proc.as_raw_fd() } else { self.top.as_raw_fd() };
-        Ok(At { dir, path: CString::new(path).map_err(io::Error::other)? })
+        let dir = if place.base.is_some() { &self.proc } else { &self.top };
+        Ok(At { dir: Rc::clone(dir), path: CString::new(path).map_err(io::Error::other)? })
     }
 
     /// The absolute path of a place below the top directory, for calls whose path the kernel keeps
@@ -161,14 +175,12 @@ impl World {
     /// An object that is a descriptor, for calls on it.
     pub(super) fn borrow(&self, name: &ObjectName) -> io::Result<BorrowedFd<'_>> {
         let number = self.descriptor(name)?;
-        // SAFETY: the program's own descriptor; it stays open until a `close` step, which takes the
-        // name away.
-        Ok(unsafe { BorrowedFd::borrow_raw(number) })
+        self.descriptors.get(&number).map(AsFd::as_fd).ok_or_else(|| closed(name))
     }
 
     /// Gives an object to the program.
     pub(super) fn keep(&mut self, name: &ObjectName, fd: OwnedFd) -> io::Result<()> {
-        let number = self.among_own(fd)?;
+        let number = self.own(fd)?;
         self.objects.insert(name.clone(), Object::Fd(number));
         Ok(())
     }
@@ -180,7 +192,7 @@ impl World {
 
     /// Gives two connected sockets to the program, the first one under a name.
     pub(super) fn keep_pair(&mut self, name: &ObjectName, one: OwnedFd, other: OwnedFd) -> io::Result<()> {
-        let (first, second) = (self.among_own(one)?, self.among_own(other)?);
+        let (first, second) = (self.own(one)?, self.own(other)?);
         self.objects.insert(name.clone(), Object::Fd(first));
         self.peers.extend([(first, (second, 0)), (second, (first, 0))]);
         Ok(())
@@ -209,8 +221,7 @@ impl World {
     pub(super) fn give_up(&mut self, name: &ObjectName) -> io::Result<OwnedFd> {
         let number = self.descriptor(name)?;
         self.objects.remove(name);
-        // SAFETY: the program's own descriptor, and its name is gone now.
-        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+        self.descriptors.remove(&number).ok_or_else(|| closed(name))
     }
 
     /// The next block device for a filesystem that is mounted at `at`: a node in the harness's own

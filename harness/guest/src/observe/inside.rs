@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -271,13 +272,27 @@ impl Look {
         let end = u64::from_str_radix(end, 16).map_err(io::Error::other)?;
         let permissions = words.next().unwrap_or_default().to_owned();
         let offset = u64::from_str_radix(words.next().unwrap_or_default(), 16).map_err(io::Error::other)?;
-        let readable = usize::try_from(file_size.min(end - start)).map_err(io::Error::other)?;
-        // SAFETY: the executor made this mapping of at least one page with `map_page`, and the file
-        // is this long.
-        let memory = self.inside.then(|| unsafe { sys::mapped_bytes(start, readable) });
-        let sha256 = memory.map(|memory| object::hash(&mut memory.as_slice()).map(|content| content.sha256));
-        Ok(Mapping { length: end - start, permissions, offset, sha256: sha256.transpose()? })
+        let sha256 = match self.inside {
+            // No memory is there behind the end of the file.
+            true => {
+                let memory = read_memory(self.proc.as_fd(), &self.base, start, file_size.min(end - start))?;
+                Some(object::hash(&mut memory.as_slice())?.sha256)
+            }
+            false => None,
+        };
+        Ok(Mapping { length: end - start, permissions, offset, sha256 })
     }
+}
+
+/// Memory of a process whose entries in the procfs `proc` are below `base` (proc_pid_mem(5)).
+///
+/// # Errors
+/// Those of opening and reading: `EIO` where nothing is mapped.
+pub(crate) fn read_memory(proc: BorrowedFd<'_>, base: &str, start: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut memory = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    let file = openat(proc, format!("{base}/mem").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    File::from(file).read_exact_at(&mut memory, start)?;
+    Ok(memory)
 }
 
 /// What fdinfo says of the descriptor with this magic link.

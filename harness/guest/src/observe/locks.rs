@@ -2,11 +2,10 @@
 //! file, fcntl(2), and a look opens and closes files. So a look notes them first and takes them
 //! again at its end.
 
-use std::os::fd::BorrowedFd;
-
-use nix::fcntl::{FcntlArg, fcntl};
 use protocol::observation::Descriptor;
 use scenarios::Bytes;
+
+use crate::sys;
 
 /// Locks by descriptor; dropping it takes them again.
 #[derive(Default)]
@@ -42,10 +41,8 @@ fn lock(line: &Bytes) -> Option<libc::flock> {
 impl Drop for PosixLocks {
     fn drop(&mut self) {
         for (number, lock) in &self.0 {
-            // SAFETY: a look closes none of the process's descriptors, so this one is still open.
-            let fd = unsafe { BorrowedFd::borrow_raw(*number) };
             // A lock that is gone shows in the next look.
-            let _ = fcntl(fd, FcntlArg::F_SETLK(lock));
+            let _ = sys::set_posix_lock(*number, lock);
         }
     }
 }
@@ -54,6 +51,8 @@ impl Drop for PosixLocks {
 mod tests {
     use std::fs::File;
     use std::os::fd::AsRawFd;
+
+    use nix::fcntl::{FcntlArg, fcntl};
 
     use super::*;
     use crate::observe::fdinfo;

@@ -31,7 +31,7 @@ pub mod outside;
 pub mod parts;
 mod tree;
 
-pub(crate) use inside::numbers;
+pub(crate) use inside::{numbers, read_memory};
 pub(crate) use lookups::{OVERLAYFS, is_kernel_filesystem};
 pub use object::{Made, digest, errno_name};
 pub(crate) use object::{is_internal, link_text, path_fd, read_file, status, xattrs};

@@ -1,6 +1,8 @@
 //! System calls that neither std nor nix wraps, and the ioctls of loop devices, btrfs and the
-//! loopback interface. Each function is one call: its errors are the call's errno. Other modules
-//! have unsafe blocks where they make objects out of raw descriptors or fork.
+//! loopback interface: the only unsafe code of this crate, behind safe functions. Their errors are
+//! the call's errno.
+
+#![allow(unsafe_code)]
 
 mod block;
 mod confine;
@@ -24,11 +26,11 @@ pub use mount::{
     statmount_device, statx_mount_id,
 };
 pub use process::{
-    DescriptorOf, drop_capability, flock, fork, fork_as, getcwd, in_mount_namespace, inherit, interface_up, kcmp_file,
-    keep_only, map_page, mapped_bytes, pidfd_getfd, pidfd_open, reset_signals, set_apart, set_lease, set_window_size,
-    start_in_namespaces,
+    DescriptorOf, drop_capability, duplicate, flock, fork, fork_as, getcwd, in_mount_namespace, inherit, interface_up,
+    kcmp_file, keep_only, map_page, pidfd_getfd, pidfd_open, reset_signals, set_apart, set_lease, set_posix_lock,
+    set_window_size, start_in_namespaces,
 };
-pub use restore::{fill_mapping, map_at, tee};
+pub use restore::{MappingRequest, map_at, tee};
 pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr, setxattr};
 

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sched::{CloneFlags, clone, setns, unshare};
@@ -149,17 +149,6 @@ pub fn map_page(fd: BorrowedFd<'_>, shared: bool, write: bool) -> io::Result<u64
     if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address as u64) }
 }
 
-/// A copy of the first `length` bytes of a mapping that [`map_page`] made. Pages behind the end of
-/// the file cannot be touched, so the caller names a length within the file.
-///
-/// # Safety
-/// `address` comes from [`map_page`] and `length` bytes of it lie within the mapped file.
-pub unsafe fn mapped_bytes(address: u64, length: usize) -> Vec<u8> {
-    // SAFETY: the caller answers for the mapping and the length; nobody writes it meanwhile, the
-    // process has one thread.
-    unsafe { std::slice::from_raw_parts(address as *const u8, length) }.to_vec()
-}
-
 /// Switches a network interface on (`SIOCSIFFLAGS`, netdevice(7)).
 ///
 /// # Errors
@@ -274,9 +263,28 @@ const OWN_DESCRIPTORS: libc::c_int = 900;
 /// # Errors
 /// Those of fcntl(2).
 pub fn set_apart(fd: impl AsFd) -> io::Result<OwnedFd> {
-    let moved = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(OWN_DESCRIPTORS))?;
+    duplicate(fd, OWN_DESCRIPTORS, true)
+}
+
+/// A copy of a descriptor under the lowest free number from `lowest` on (`F_DUPFD`,
+/// `F_DUPFD_CLOEXEC`).
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn duplicate(fd: impl AsFd, lowest: RawFd, cloexec: bool) -> io::Result<OwnedFd> {
+    let copy = fcntl(fd, if cloexec { FcntlArg::F_DUPFD_CLOEXEC(lowest) } else { FcntlArg::F_DUPFD(lowest) })?;
     // SAFETY: the kernel just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// `fcntl(F_SETLK)` on the descriptor with this number: one of the program's, which no variable of
+/// this process owns.
+///
+/// # Errors
+/// The call's; `EBADF` when it is not open.
+pub fn set_posix_lock(number: RawFd, lock: &libc::flock) -> io::Result<()> {
+    // SAFETY: the pointer is to a live flock. A lock on a descriptor closes and moves none.
+    check(unsafe { libc::fcntl(number, libc::F_SETLK, &raw const *lock) }.into()).map(drop)
 }
 
 /// Gives every signal its default action, as a process has them that nobody prepared; SIGPIPE stays

@@ -1,44 +1,54 @@
-//! What a restore needs: a process with a chosen number, a mapping at a chosen address, a move of a
-//! mount.
+//! What a capture and a restore need: a mapping at a chosen address, and a look into a pipe.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use nix::sys::stat::fstat;
+
 use super::check;
 
-/// A mapping of a file at an address where nothing is yet.
-///
-/// # Errors
-/// mmap(2)'s; `EEXIST` when something is there.
-pub fn map_at(
-    fd: BorrowedFd<'_>,
-    address: u64,
-    length: usize,
-    protection: libc::c_int,
-    shared: bool,
-    offset: i64,
-) -> io::Result<()> {
-    let flags = libc::MAP_FIXED_NOREPLACE | if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
-    // SAFETY: MAP_FIXED_NOREPLACE never takes the place of another mapping.
-    let got = unsafe { libc::mmap(address as *mut libc::c_void, length, protection, flags, fd.as_raw_fd(), offset) };
-    if got == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+/// A mapping to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct MappingRequest<'a> {
+    /// The first address.
+    pub address: u64,
+    /// Length in bytes.
+    pub length: u64,
+    /// `PROT_*` bits.
+    pub protection: libc::c_int,
+    /// Changes go to the file.
+    pub shared: bool,
+    /// Offset in the file in bytes.
+    pub offset: i64,
+    /// The start of the memory, where it is not what the file holds.
+    pub memory: Option<&'a [u8]>,
 }
 
-/// Puts bytes into a private mapping that [`map_at`] made.
+/// Maps a file at an address where nothing is yet.
 ///
 /// # Errors
-/// mprotect(2)'s.
-///
-/// # Safety
-/// `address` comes from [`map_at`] with `length` bytes, and `bytes` lie within it and within the
-/// mapped file.
-pub unsafe fn fill_mapping(address: u64, length: usize, protection: libc::c_int, bytes: &[u8]) -> io::Result<()> {
+/// Those of mmap(2) and mprotect(2): `EEXIST` when something is there. `InvalidInput` for memory
+/// that is longer than the mapping or reaches behind the end of the file.
+pub fn map_at(fd: BorrowedFd<'_>, request: MappingRequest<'_>) -> io::Result<()> {
+    let MappingRequest { address, protection, shared, offset, .. } = request;
+    let length = usize::try_from(request.length).map_err(io::Error::other)?;
     let start = address as *mut libc::c_void;
-    // SAFETY: the caller answers for the range; it is ours alone.
+    let flags = libc::MAP_FIXED_NOREPLACE | if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+    // SAFETY: MAP_FIXED_NOREPLACE never takes the place of another mapping.
+    let got = unsafe { libc::mmap(start, length, protection, flags, fd.as_raw_fd(), offset) };
+    if got == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let Some(bytes) = request.memory else { return Ok(()) };
+    let in_file = fstat(fd)?.st_size.saturating_sub(offset);
+    if bytes.len() > length || i64::try_from(bytes.len()).map_or(true, |bytes| bytes > in_file) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the range was mapped right above; nothing else of this process is there.
     check(unsafe { libc::mprotect(start, length, libc::PROT_READ | libc::PROT_WRITE) }.into())?;
-    // SAFETY: writable now, and as long as the caller says.
+    // SAFETY: writable now, and long enough, as was checked.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.cast(), bytes.len()) };
-    // SAFETY: as above.
+    // SAFETY: as for the first mprotect.
     check(unsafe { libc::mprotect(start, length, protection) }.into()).map(drop)
 }
 

@@ -18,6 +18,7 @@ use super::super::image::{DescriptionImage, DescriptorImage, LockImage, LockKind
 use super::Capture;
 use super::object::{CapturedObject, Range};
 use super::refusal::Cause;
+use crate::observe;
 use crate::sys;
 
 /// More than this a pipe does not hold by itself, in bytes (pipe(7)).
@@ -120,11 +121,10 @@ impl Capture<'_> {
     /// it.
     fn changed_memory(&self, captured: &CapturedObject, range: &Range) -> io::Result<Option<Bytes>> {
         let rest = captured.status.size.saturating_sub(range.offset.cast_unsigned()).min(range.length);
-        let length = usize::try_from(rest).map_err(io::Error::other)?;
-        let (mut memory, mut content) = (vec![0; length], vec![0; length]);
-        let open = |path: &str| openat(self.proc, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-        File::from(open(&format!("{}/mem", self.pid))?).read_exact_at(&mut memory, range.start)?;
-        File::from(open(&captured.magic)?).read_exact_at(&mut content, range.offset.cast_unsigned())?;
+        let memory = observe::read_memory(self.proc, &self.pid.to_string(), range.start, rest)?;
+        let mut content = vec![0; memory.len()];
+        let file = openat(self.proc, captured.magic.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        File::from(file).read_exact_at(&mut content, range.offset.cast_unsigned())?;
         Ok((memory != content).then(|| memory.into()))
     }
 

@@ -22,17 +22,18 @@ mod wrong;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{dup2_raw, fchdir};
+use nix::unistd::fchdir;
 use protocol::Fault;
 use protocol::message::DetachMethod;
+use scenarios::Bytes;
 
-use super::image::{DescriptionImage, Image, LockImage, LockKind, MappingImage};
+use super::image::{DescriptionImage, DescriptorImage, Image, LockImage, LockKind, MappingImage};
 use super::private_mount_ns::own_proc;
-use crate::sys::{self, set_apart};
+use crate::sys::{self, MappingRequest, set_apart};
 use mounts::RestoreContext;
 
 /// How to restore.
@@ -101,7 +102,7 @@ pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
     flight::pairs(image, &mut opened)?;
     let Opened { descriptions, mappings, cwd, root, held } = opened;
     flight::fill(image, options, &descriptions)?;
-    number(image, options, descriptions)?;
+    let given = number(image, options, descriptions)?;
     drop(held);
     for (mapping, fd) in image.mappings.iter().zip(mappings) {
         let fd = fd.ok_or_else(|| missing("a mapping"))?;
@@ -109,7 +110,11 @@ pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
     }
     drop(context);
     drop(limit);
-    lock(image, options)?;
+    lock(image, options, &given)?;
+    // They are the process's from now on.
+    for fd in given.into_iter().flatten() {
+        let _ = fd.into_raw_fd();
+    }
     move_to(root.as_ref(), cwd.as_ref()).map_err(at("root and working directory"))?;
     wrong::process(options.fault).map_err(at("a mistake"))
 }
@@ -137,17 +142,20 @@ fn missing(what: &str) -> Failure {
     Failure { what: what.to_owned(), error: io::Error::other("its file was not opened") }
 }
 
-/// Descriptors get their numbers, descriptions those locks that are theirs.
-fn number(image: &Image, options: Options, descriptions: Vec<Option<OwnedFd>>) -> Result<(), Failure> {
+/// Descriptors get their numbers, descriptions those locks that are theirs. The descriptors of each
+/// description.
+fn number(image: &Image, options: Options, descriptions: Vec<Option<OwnedFd>>) -> Result<Vec<Vec<OwnedFd>>, Failure> {
     let shift = i32::from(options.fault == Some(Fault::NumberShifted));
+    let mut given = Vec::new();
     for (index, (description, fd)) in image.descriptions.iter().zip(descriptions).enumerate() {
         let fd = fd.ok_or_else(|| missing("a description"))?;
         let own = image.descriptors.iter().filter(|descriptor| descriptor.description == index);
-        for descriptor in own {
+        let give = |descriptor: &DescriptorImage| {
             let cloexec = descriptor.cloexec != (options.fault == Some(Fault::CloexecFlipped));
             let number = descriptor.number + shift;
-            give_number(fd.as_fd(), number, cloexec).map_err(at(format!("fd {number}")))?;
-        }
+            give_number(fd.as_fd(), number, cloexec).map_err(at(format!("fd {number}")))
+        };
+        given.push(own.map(give).collect::<Result<Vec<_>, _>>()?);
         let number = image.descriptors.iter().find(|descriptor| descriptor.description == index);
         let label = || match number {
             Some(descriptor) => format!("the state of fd {}", descriptor.number),
@@ -155,37 +163,29 @@ fn number(image: &Image, options: Options, descriptions: Vec<Option<OwnedFd>>) -
         };
         settle(description, fd.as_fd(), options).map_err(|error| at::<io::Error>(label())(error))?;
     }
-    Ok(())
+    Ok(given)
 }
 
 /// The locks that go when the process closes any descriptor of the file (fcntl(2)): all of ours are
 /// closed by now.
-fn lock(image: &Image, options: Options) -> Result<(), Failure> {
+fn lock(image: &Image, options: Options, given: &[Vec<OwnedFd>]) -> Result<(), Failure> {
     if options.fault == Some(Fault::LockLost) {
         return Ok(());
     }
-    let shift = i32::from(options.fault == Some(Fault::NumberShifted));
-    for (index, description) in image.descriptions.iter().enumerate() {
-        let descriptor = image.descriptors.iter().find(|descriptor| descriptor.description == index);
-        let Some(descriptor) = descriptor else { continue };
-        // SAFETY: [`number`] gave the description this number.
-        let fd = unsafe { BorrowedFd::borrow_raw(descriptor.number + shift) };
+    for (description, descriptors) in image.descriptions.iter().zip(given) {
+        let Some(fd) = descriptors.first() else { continue };
         for lock in description.locks.iter().filter(|lock| lock.kind == LockKind::Posix) {
-            take(lock, fd).map_err(at(format!("the lock of fd {}", descriptor.number)))?;
+            take(lock, fd.as_fd()).map_err(at(format!("the lock of fd {}", fd.as_raw_fd())))?;
         }
     }
     Ok(())
 }
 
-fn give_number(fd: BorrowedFd<'_>, number: RawFd, cloexec: bool) -> io::Result<()> {
-    // SAFETY: the number is none of ours, which are higher, and none that is in use: the process is
-    // fresh.
-    let given = unsafe { dup2_raw(fd, number) }?;
-    let flags = if cloexec { nix::fcntl::FdFlag::FD_CLOEXEC } else { nix::fcntl::FdFlag::empty() };
-    fcntl(&given, FcntlArg::F_SETFD(flags))?;
-    // It is the process's from now on.
-    std::mem::forget(given);
-    Ok(())
+/// A copy of a descriptor under a number that is free: the process is fresh, and those of ours are
+/// higher.
+fn give_number(fd: BorrowedFd<'_>, number: RawFd, cloexec: bool) -> io::Result<OwnedFd> {
+    let given = sys::duplicate(fd, number, cloexec)?;
+    if given.as_raw_fd() == number { Ok(given) } else { Err(io::Error::from_raw_os_error(libc::EBUSY)) }
 }
 
 /// The locks that belong to the description.
@@ -216,15 +216,16 @@ fn take(lock: &LockImage, fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 fn map(mapping: &MappingImage, fd: BorrowedFd<'_>, options: Options) -> io::Result<()> {
-    let length = usize::try_from(mapping.length).map_err(io::Error::other)?;
-    let shared = mapping.shared != (options.fault == Some(Fault::MapPrivateShared));
-    sys::map_at(fd, mapping.start, length, mapping.protection, shared, mapping.offset)?;
     let stale = wrong::memory(options.fault, mapping, fd)?;
-    if let Some(memory) = stale.as_ref().or(mapping.memory.as_ref()) {
-        // SAFETY: mapped right above with this length; the memory is no longer than the file was.
-        unsafe { sys::fill_mapping(mapping.start, length, mapping.protection, memory.as_slice()) }?;
-    }
-    Ok(())
+    let request = MappingRequest {
+        address: mapping.start,
+        length: mapping.length,
+        protection: mapping.protection,
+        shared: mapping.shared != (options.fault == Some(Fault::MapPrivateShared)),
+        offset: mapping.offset,
+        memory: stale.as_ref().or(mapping.memory.as_ref()).map(Bytes::as_slice),
+    };
+    sys::map_at(fd, request)
 }
 
 fn move_to(root: Option<&OwnedFd>, cwd: Option<&OwnedFd>) -> io::Result<()> {
