@@ -15,6 +15,7 @@ use nix::pty::{OpenptyResult, Winsize, openpty};
 use protocol::message::{Event, Request};
 use protocol::shell::{FromShell, Terminal, ToShell, WindowSize};
 use protocol::wire::{self, WireError};
+use rustix::termios;
 use scenarios::Bytes;
 
 use crate::sys;
@@ -149,7 +150,9 @@ impl Shell {
             Request::ToShell(ToShell::End) => self.ends = true,
             Request::ToShell(ToShell::Resize(size)) => {
                 if let Some(terminal) = self.input.iter().find(|_| self.is_terminal) {
-                    sys::set_window_size(terminal.as_fd(), size.rows, size.columns)?;
+                    let (ws_row, ws_col) = (size.rows, size.columns);
+                    let size = termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+                    termios::tcsetwinsize(terminal, size).map_err(io::Error::from)?;
                 }
             }
             Request::Shutdown => return Err(WireError::Closed.into()),

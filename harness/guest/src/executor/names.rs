@@ -8,6 +8,7 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, makedev, mkdirat, mknodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, ftruncate, linkat, symlinkat, unlinkat};
+use rustix::fs::{XattrFlags, setxattr};
 use scenarios::Step;
 use scenarios::program::{DeviceKind, Place};
 
@@ -68,7 +69,7 @@ pub(super) fn carry_out(world: &World, step: &Step) -> io::Result<()> {
         Step::Setxattr { at, name, value } => {
             let path = world.path_in_proc(at)?;
             let name = std::ffi::CString::new(name.as_slice()).map_err(io::Error::other)?;
-            world.in_proc(|| sys::setxattr(&path, &name, value.as_slice()))
+            world.in_proc(|| Ok(setxattr(&path, &name, value.as_slice(), XattrFlags::empty())?))
         }
         Step::Touch { at, seconds, nanoseconds } => {
             let at = world.at(at)?;

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::observation::{Message, Object, Outcome};
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use scenarios::Bytes;
 
 use super::object::outcome;
@@ -32,7 +33,7 @@ impl Flights {
         }
         let process = sys::pidfd_open(pid)?;
         for number in sockets {
-            let socket = sys::pidfd_getfd(process.as_fd(), number)?;
+            let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty())?;
             if sys::unix_socket_type(socket.as_fd()).is_some() {
                 let queue = sys::peek_queue(socket.as_fd()).map(|queue| flights.keep(number, queue));
                 flights.queues.insert(number, outcome(queue));

@@ -321,9 +321,10 @@ pub(crate) fn numbers(proc: BorrowedFd<'_>, base: &str, hidden: &[i32]) -> io::R
     Ok(numbers)
 }
 
-/// The working directory as getcwd(2) gives it; the raw call's answer, `(unreachable)` and all.
+/// The working directory as the call getcwd(2) gives it, with `(unreachable)` in front where it
+/// cannot be reached from the root. The C library would turn that into `ENOENT`.
 fn getcwd() -> Outcome<Bytes> {
-    outcome(sys::getcwd().map(Bytes::from))
+    outcome(rustix::process::getcwd(Vec::new()).map_err(io::Error::from).map(|path| Bytes::from(path.into_bytes())))
 }
 
 /// A procfs of this mount namespace, for one who has it at its place.

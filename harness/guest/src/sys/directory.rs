@@ -1,11 +1,12 @@
 //! getdents64(2) itself. The C library's readdir(3) asks for the directory's status, sets flags and
 //! seeks, all of which costs more than reading a small directory.
 
-use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 
-use super::check;
+use rustix::fs::{FileType, RawDir};
+use rustix::io::Errno;
 
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,32 +18,23 @@ pub struct Entry {
     pub may_be_directory: bool,
 }
 
-/// Where the fields of `struct linux_dirent64` are: inode and offset of eight bytes each, length,
-/// type, name.
-const LENGTH: usize = 16;
-const TYPE: usize = 18;
-const NAME: usize = 19;
-
 /// The names from the directory's position on, without `.` and `..`, in the filesystem's order.
 /// `dir` is open for reading; one that was removed (ENOENT) has none.
 ///
 /// # Errors
 /// The call's.
 pub fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
-    let mut buffer = vec![0u8; 16 << 10];
-    let mut all = Vec::new();
+    let mut buffer = vec![MaybeUninit::uninit(); 16 << 10];
+    let (mut read, mut all) = (RawDir::new(dir, &mut buffer), Vec::new());
     loop {
-        let count = match read_entries(dir, &mut buffer) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => 0,
-            count => count?,
-        };
-        if count == 0 {
-            return Ok(all);
-        }
-        let mut rest = &buffer[..count];
-        while let Some((entry, behind)) = split(rest) {
-            all.extend(Some(entry).filter(|entry| entry.name != b"." && entry.name != b".."));
-            rest = behind;
+        match read.next() {
+            None | Some(Err(Errno::NOENT)) => return Ok(all),
+            Some(entry) => {
+                let entry = entry?;
+                let name = entry.file_name().to_bytes().to_vec();
+                let may_be_directory = matches!(entry.file_type(), FileType::Directory | FileType::Unknown);
+                all.extend(Some(Entry { name, may_be_directory }).filter(|one| one.name != b"." && one.name != b".."));
+            }
         }
     }
 }
@@ -53,26 +45,12 @@ pub fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
 /// # Errors
 /// The call's, and a directory without entries left.
 pub fn read_some_entries(dir: BorrowedFd<'_>) -> io::Result<()> {
-    match read_entries(dir, &mut [0u8; 96])? {
-        0 => Err(io::Error::other("no entries left")),
-        _ => Ok(()),
+    // Entries start at multiples of eight: 96 bytes of them, wherever the buffer stands.
+    let mut buffer = [MaybeUninit::uninit(); 96 + 7];
+    match RawDir::new(dir, &mut buffer).next() {
+        None => Err(io::Error::other("no entries left")),
+        Some(entry) => Ok(entry.map(drop)?),
     }
-}
-
-fn read_entries(dir: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the buffer is as long as we say.
-    let count = unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
-    usize::try_from(check(count)?).map_err(io::Error::other)
-}
-
-/// The first entry and what is behind it.
-fn split(bytes: &[u8]) -> Option<(Entry, &[u8])> {
-    let length = u16::from_ne_bytes(bytes.get(LENGTH..TYPE)?.try_into().ok()?);
-    let (first, rest) = bytes.split_at_checked(length.into())?;
-    let kind = *first.get(TYPE)?;
-    let name = CStr::from_bytes_until_nul(first.get(NAME..)?).ok()?.to_bytes().to_vec();
-    let may_be_directory = matches!(kind, libc::DT_DIR | libc::DT_UNKNOWN);
-    Some((Entry { name, may_be_directory }, rest))
 }
 
 #[cfg(test)]

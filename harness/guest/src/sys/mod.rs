@@ -1,4 +1,4 @@
-//! System calls that neither std nor nix wraps, and the ioctls of loop devices, btrfs and the
+//! System calls that std, nix and rustix do not wrap, and the ioctls of loop devices, btrfs and the
 //! loopback interface: the only unsafe code of this crate, behind safe functions. Their errors are
 //! the call's errno.
 
@@ -8,9 +8,9 @@ mod block;
 mod confine;
 mod directory;
 mod handle;
+mod mapping;
 mod mount;
 mod process;
-mod restore;
 mod socket;
 mod xattr;
 
@@ -21,18 +21,17 @@ pub use block::{
 pub use confine::{Device, filter_system_calls, keep_capabilities};
 pub use directory::{Entry, entries, read_some_entries};
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
+pub use mapping::{MappingRequest, map_at, map_page};
 pub use mount::{
-    Identity, MountAttr, attach, filesystem_of, fsmount, identity, mount_setattr, open_tree, statmount_by_fd,
-    statmount_device, statx_mount_id,
+    Identity, MountAttr, attach, filesystem_of, fsmount, identity, mount_setattr, statmount_by_fd, statmount_device,
+    statx_mount_id,
 };
 pub use process::{
-    DescriptorOf, drop_capability, duplicate, flock, fork, fork_as, getcwd, in_mount_namespace, inherit, interface_up,
-    kcmp_file, keep_only, map_page, pidfd_getfd, pidfd_open, reset_signals, set_apart, set_lease, set_posix_lock,
-    set_window_size, start_in_namespaces,
+    DescriptorOf, drop_capabilities, duplicate, flock, fork, fork_as, in_mount_namespace, inherit, interface_up,
+    kcmp_file, keep_only, pidfd_open, reset_signals, set_apart, set_lease, set_posix_lock, start_in_namespaces,
 };
-pub use restore::{MappingRequest, map_at, tee};
 pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};
-pub use xattr::{getxattr, listxattr, setxattr};
+pub use xattr::{getxattr, listxattr};
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

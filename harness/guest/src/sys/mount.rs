@@ -1,4 +1,4 @@
-//! The mount API of 5.2 and later: open_tree(2), fsmount(2), mount_setattr(2), statmount(2), and
+//! The mount API of 5.2 and later: move_mount(2), fsmount(2), mount_setattr(2), statmount(2), and
 //! the mount ID of statx(2).
 
 use std::ffi::CStr;
@@ -7,7 +7,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use protocol::observation::{FileId, StatMount};
 
-use super::{check, check_fd};
+use rustix::fs::{AtFlags, CWD, StatxFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsopen, move_mount};
+
+use super::check;
 
 /// `struct mount_attr` of `linux/mount.h`.
 #[repr(C)]
@@ -46,26 +49,12 @@ pub fn mount_setattr(dir: BorrowedFd<'_>, path: &CStr, recursive: bool, attr: Mo
     .map(drop)
 }
 
-/// open_tree(2) on `path` relative to `dir`; `flags` as the call takes them.
-///
-/// # Errors
-/// The call's.
-pub fn open_tree(dir: BorrowedFd<'_>, path: &CStr, flags: libc::c_uint) -> io::Result<OwnedFd> {
-    // SAFETY: `path` ends in NUL.
-    check_fd(unsafe { libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), path.as_ptr(), flags) })
-}
-
 /// Attaches a tree that is attached nowhere, move_mount(2).
 ///
 /// # Errors
 /// The call's.
 pub fn attach(tree: BorrowedFd<'_>, at: &CStr) -> io::Result<()> {
-    const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
-    let (from, to) = (tree.as_raw_fd(), libc::AT_FDCWD);
-    // SAFETY: both paths are NUL-terminated and outlive the call.
-    let done =
-        unsafe { libc::syscall(libc::SYS_move_mount, from, c"".as_ptr(), to, at.as_ptr(), MOVE_MOUNT_F_EMPTY_PATH) };
-    check(done).map(drop)
+    Ok(move_mount(tree, c"", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
 /// A new instance of a filesystem that takes no options, not attached anywhere: fsopen(2),
@@ -74,16 +63,9 @@ pub fn attach(tree: BorrowedFd<'_>, at: &CStr) -> io::Result<()> {
 /// # Errors
 /// The first failing call's.
 pub fn fsmount(fs_type: &CStr) -> io::Result<OwnedFd> {
-    const FSOPEN_CLOEXEC: libc::c_uint = 1;
-    const FSMOUNT_CLOEXEC: libc::c_uint = 1;
-    const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
-    // SAFETY: `fs_type` ends in NUL.
-    let context = check_fd(unsafe { libc::syscall(libc::SYS_fsopen, fs_type.as_ptr(), FSOPEN_CLOEXEC) })?;
-    let null = std::ptr::null::<libc::c_char>();
-    // SAFETY: this command takes no key and no value.
-    check(unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, null, null, 0) })?;
-    // SAFETY: no pointers.
-    check_fd(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0) })
+    let context = fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&context)?;
+    Ok(rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
 }
 
 /// `f_type` and `f_flags` of fstatfs(2), all bits.
@@ -91,15 +73,10 @@ pub fn fsmount(fs_type: &CStr) -> io::Result<OwnedFd> {
 /// # Errors
 /// The call's.
 pub fn filesystem_of(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
-    // `struct statfs` of 64-bit Linux is a row of words: type, bsize, five counts, fsid, namelen,
-    // frsize, flags, spare.
-    const FLAGS: usize = 10;
-    let mut words = [0u64; 16];
-    // SAFETY: the kernel writes 15 words.
-    check(unsafe { libc::syscall(libc::SYS_fstatfs, fd.as_raw_fd(), words.as_mut_ptr()) })?;
-    // glibc's own bit that says the flags are valid.
+    // The bit that says the flags are valid.
     const ST_VALID: u64 = 0x20;
-    Ok((words[0], words[FLAGS] & !ST_VALID))
+    let status = rustix::fs::fstatfs(fd)?;
+    Ok((status.f_type.cast_unsigned(), status.f_flags.cast_unsigned() & !ST_VALID))
 }
 
 /// What tells an open file from all others, in one call.
@@ -118,18 +95,14 @@ pub struct Identity {
 /// # Errors
 /// The call's; `Unsupported` where the kernel does not tell the mount.
 pub fn identity(fd: BorrowedFd<'_>) -> io::Result<Identity> {
-    // SAFETY: all-zero bytes are a valid `statx`.
-    let mut buffer: libc::statx = unsafe { std::mem::zeroed() };
-    let wanted = libc::STATX_MNT_ID | libc::STATX_INO | libc::STATX_TYPE | libc::STATX_MODE;
-    // SAFETY: an empty path with AT_EMPTY_PATH, a buffer of the right type.
-    let result = unsafe { libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, wanted, &raw mut buffer) };
-    check(result.into())?;
-    if buffer.stx_mask & libc::STATX_MNT_ID == 0 {
+    let wanted = StatxFlags::MNT_ID | StatxFlags::INO | StatxFlags::TYPE | StatxFlags::MODE;
+    let status = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, wanted)?;
+    if status.stx_mask & StatxFlags::MNT_ID.bits() == 0 {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    let device = libc::makedev(buffer.stx_dev_major, buffer.stx_dev_minor);
-    let file = FileId { device, inode: buffer.stx_ino };
-    Ok(Identity { file, mode: buffer.stx_mode.into(), mount: buffer.stx_mnt_id })
+    let device = libc::makedev(status.stx_dev_major, status.stx_dev_minor);
+    let file = FileId { device, inode: status.stx_ino };
+    Ok(Identity { file, mode: status.stx_mode.into(), mount: status.stx_mnt_id })
 }
 
 /// The mount ID of an open file.

@@ -1,5 +1,5 @@
-//! Processes and their descriptors: clone(2), pidfd_open(2), pidfd_getfd(2), kcmp(2), mmap(2), and
-//! the loopback interface.
+//! Processes and their descriptors: clone(2), pidfd_open(2), kcmp(2), fcntl(2), and the loopback
+//! interface.
 
 use std::cmp::Ordering;
 use std::io;
@@ -7,8 +7,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sched::{CloneFlags, clone, setns, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use rustix::fs::FlockOperation;
+use rustix::process::PidfdFlags;
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
-use super::{check, check_fd};
+use super::check;
 
 /// A process that is copied from this one into new namespaces (`CLONE_NEW*` bits), like fork(2): 0
 /// in the child, the child's process ID, as this process sees it, in the parent.
@@ -105,17 +109,8 @@ pub fn in_mount_namespace<T>(
 /// # Errors
 /// The call's; `ESRCH` when there is no such process.
 pub fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
-    // SAFETY: no pointers.
-    check_fd(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
-}
-
-/// pidfd_getfd(2): a descriptor of another process, as one of ours.
-///
-/// # Errors
-/// The call's.
-pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, fd: libc::c_int) -> io::Result<OwnedFd> {
-    // SAFETY: no pointers.
-    check_fd(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
+    let pid = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// A descriptor of a process: its number there.
@@ -137,28 +132,12 @@ pub fn kcmp_file(one: DescriptorOf, other: DescriptorOf) -> io::Result<Ordering>
     }
 }
 
-/// One page of a file, mapped for as long as the process lives; its address.
-///
-/// # Errors
-/// mmap(2)'s.
-pub fn map_page(fd: BorrowedFd<'_>, shared: bool, write: bool) -> io::Result<u64> {
-    let protection = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
-    let flags = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
-    // SAFETY: a new mapping at an address that the kernel chooses; nothing of ours is there.
-    let address = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, fd.as_raw_fd(), 0) };
-    if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address as u64) }
-}
-
 /// Switches a network interface on (`SIOCSIFFLAGS`, netdevice(7)).
 ///
 /// # Errors
 /// The first failing call's.
 pub fn interface_up(name: &str) -> io::Result<()> {
-    // SAFETY: no pointers.
-    let socket = check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }.into())?;
-    let socket = libc::c_int::try_from(socket).map_err(io::Error::other)?;
-    // SAFETY: the kernel just made this descriptor for us.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: all-zero bytes are a valid `ifreq`.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
@@ -170,28 +149,13 @@ pub fn interface_up(name: &str) -> io::Result<()> {
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }.into()).map(drop)
 }
 
-/// getcwd(2), the call itself: a directory that cannot be reached from the root comes with the
-/// kernel's `(unreachable)` in front, which the C library would turn into `ENOENT`.
-///
-/// # Errors
-/// The call's; `ENOENT` when the directory was removed.
-pub fn getcwd() -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0u8; 2 * 4096];
-    // SAFETY: the buffer is as long as we say.
-    let length = check(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) })?;
-    // The length counts the NUL.
-    buffer.truncate(usize::try_from(length).map_err(io::Error::other)?.saturating_sub(1));
-    Ok(buffer)
-}
-
 /// flock(2) without waiting.
 ///
 /// # Errors
 /// The call's.
 pub fn flock(fd: BorrowedFd<'_>, write: bool) -> io::Result<()> {
-    let operation = if write { libc::LOCK_EX } else { libc::LOCK_SH } | libc::LOCK_NB;
-    // SAFETY: no pointers.
-    check(unsafe { libc::flock(fd.as_raw_fd(), operation) }.into()).map(drop)
+    let exclusive = FlockOperation::NonBlockingLockExclusive;
+    Ok(rustix::fs::flock(fd, if write { exclusive } else { FlockOperation::NonBlockingLockShared })?)
 }
 
 /// `fcntl(F_SETLEASE)`.
@@ -202,16 +166,6 @@ pub fn set_lease(fd: BorrowedFd<'_>, write: bool) -> io::Result<()> {
     let kind = if write { libc::F_WRLCK } else { libc::F_RDLCK };
     // SAFETY: no pointers.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, kind) }.into()).map(drop)
-}
-
-/// The size of a terminal's window, `TIOCSWINSZ` (ioctl_tty(2)).
-///
-/// # Errors
-/// The call's.
-pub fn set_window_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
-    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: the pointer is to a live winsize.
-    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }.into()).map(drop)
 }
 
 /// Gives descriptors to a command under the numbers named with them; they must not be among the
@@ -297,26 +251,13 @@ pub fn reset_signals() {
     }
 }
 
-/// Takes one capability from this process's effective and permitted sets (capset(2)).
+/// Takes capabilities from this process's effective and permitted sets (capset(2)).
 ///
 /// # Errors
 /// The calls'.
-pub fn drop_capability(capability: u32) -> io::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: libc::c_int,
-    }
-    /// `_LINUX_CAPABILITY_VERSION_3`: two sets of 32 bits each.
-    const VERSION: u32 = 0x2008_0522;
-    let mut header = Header { version: VERSION, pid: 0 };
-    // Effective, permitted, inheritable; the lower and then the upper 32 capabilities.
-    let mut sets = [[0_u32; 3]; 2];
-    // SAFETY: header and sets have the layout and the size of this version.
-    check(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) })?;
-    for set in &mut sets[capability as usize / 32][..2] {
-        *set &= !(1 << (capability % 32));
-    }
-    // SAFETY: as above.
-    check(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) }).map(drop)
+pub fn drop_capabilities(dropped: CapabilitySet) -> io::Result<()> {
+    let mut sets = capabilities(None)?;
+    sets.effective.remove(dropped);
+    sets.permitted.remove(dropped);
+    Ok(set_capabilities(None, sets)?)
 }

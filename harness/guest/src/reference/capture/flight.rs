@@ -13,6 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use protocol::observation::{FileKind, Message, Object};
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use super::super::image::{MessageImage, NameImage, SocketImage};
 use super::Capture;
@@ -36,7 +37,7 @@ pub(super) fn look(proc: BorrowedFd<'_>, pid: i32, captured: &mut CapturedObject
     if captured.status.kind != FileKind::Socket {
         return Ok(Vec::new());
     }
-    let fd = sys::pidfd_getfd(sys::pidfd_open(pid)?.as_fd(), socket)?;
+    let fd = pidfd_getfd(sys::pidfd_open(pid)?, socket, PidfdGetfdFlags::empty())?;
     let Some(kind) = sys::unix_socket_type(fd.as_fd()) else { return Ok(Vec::new()) };
     let (mut queue, mut found) = (Vec::new(), Vec::new());
     for peeked in sys::peek_queue(fd.as_fd())? {

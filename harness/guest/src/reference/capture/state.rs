@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{OFlag, openat};
@@ -12,6 +12,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::pipe2;
 use protocol::Fault;
 use protocol::observation::{FileKind, Object};
+use rustix::io::Errno;
+use rustix::pipe::{SpliceFlags, tee};
 use scenarios::Bytes;
 
 use super::super::image::{DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage};
@@ -136,10 +138,10 @@ impl Capture<'_> {
         let reading = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let from = openat(self.proc, captured.magic.as_str(), reading, Mode::empty())?;
         let (copy, to) = pipe2(OFlag::O_CLOEXEC)?;
-        match sys::tee(from.as_fd(), to.as_fd(), PIPE_LIMIT) {
+        match tee(&from, &to, PIPE_LIMIT, SpliceFlags::NONBLOCK) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Bytes::default()),
-            Err(error) => return Err(error),
+            Err(Errno::AGAIN) => return Ok(Bytes::default()),
+            Err(error) => return Err(error.into()),
         }
         drop(to);
         let mut bytes = Vec::new();

@@ -11,11 +11,11 @@ use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, futim
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat, ftruncate, symlinkat};
 use protocol::observation::FileKind;
+use rustix::fs::{XattrFlags, setxattr};
 use scenarios::Bytes;
 
 use super::super::image::Contents;
 use super::super::private_mount_ns::look_at;
-use crate::sys;
 
 /// Makes the file under a free name.
 pub(super) fn make(proc: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &Bytes, contents: &Contents) -> io::Result<()> {
@@ -59,7 +59,7 @@ fn attributes(proc: BorrowedFd<'_>, made: &OwnedFd, contents: &Contents) -> io::
     super::super::private_mount_ns::in_proc(proc, || {
         contents.xattrs.iter().try_for_each(|(name, value)| {
             let name = CString::new(name.as_slice()).map_err(io::Error::other)?;
-            sys::setxattr(&path, &name, value.as_slice())
+            Ok(setxattr(&path, &name, value.as_slice(), XattrFlags::empty())?)
         })
     })
 }

@@ -12,6 +12,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use protocol::Fault;
 use protocol::message::DetachMethod;
 use protocol::observation::{FileKind, Mount};
+use rustix::mount::{OpenTreeFlags, open_tree};
 use scenarios::Bytes;
 
 use super::super::image::{DetachedMount, FileImage, Image, MountImage, NameImage};
@@ -234,14 +235,13 @@ impl<'a> RestoreContext<'a> {
 /// A clone of a part of the bare mount, attached nowhere.
 fn by_tree(private_ns: &PrivateMountNs, mount: &DetachedMount) -> io::Result<OwnedFd> {
     let root = look_at(private_ns.root.as_fd(), &mount.root)?;
-    cloned(root.as_fd(), mount, 0)
+    cloned(root.as_fd(), mount, OpenTreeFlags::empty())
 }
 
 /// A clone of the mount that `root` is on, from there on; `more` are further flags of open_tree(2).
-pub(super) fn cloned(root: BorrowedFd<'_>, mount: &DetachedMount, more: libc::c_int) -> io::Result<OwnedFd> {
-    const OPEN_TREE_CLONE: libc::c_int = 1;
-    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | libc::AT_EMPTY_PATH | more;
-    let tree = sys::open_tree(root, c"", flags.cast_unsigned())?;
+pub(super) fn cloned(root: BorrowedFd<'_>, mount: &DetachedMount, more: OpenTreeFlags) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(root, c"", flags | more)?;
     let attr = MountAttr {
         set: mount.attributes,
         clear: MOUNT_ATTR_ALL & !(mount.attributes & !MOUNT_ATTR_ATIME_FIELD),

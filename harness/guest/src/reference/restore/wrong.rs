@@ -13,6 +13,8 @@ use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use protocol::Fault;
 use protocol::observation::{FileKind, Mount};
+use rustix::mount::OpenTreeFlags;
+use rustix::thread::CapabilitySet;
 use scenarios::Bytes;
 
 use super::super::image::{DetachedMount, MappingImage};
@@ -114,7 +116,7 @@ pub(super) fn with_submounts(context: &RestoreContext<'_>, mount: &DetachedMount
     let root = look_at(context.proc, &base.mount_point).and_then(|dir| look_at(dir.as_fd(), &mount.root));
     match root {
         Ok(root) if sys::statx_mount_id(root.as_fd())? == mount.base => {
-            cloned(root.as_fd(), mount, libc::AT_RECURSIVE).map(Some)
+            cloned(root.as_fd(), mount, OpenTreeFlags::AT_RECURSIVE).map(Some)
         }
         _ => Ok(None),
     }
@@ -173,10 +175,9 @@ pub(super) fn memory(fault: Option<Fault>, mapping: &MappingImage, file: Borrowe
 
 /// What the process has or lacks in the end.
 pub(super) fn process(fault: Option<Fault>) -> io::Result<()> {
-    const CAP_DAC_OVERRIDE: u32 = 1;
     match fault {
         Some(Fault::SignalBlocked) => SigSet::from(Signal::SIGUSR1).thread_block()?,
-        Some(Fault::PrivilegeLost) => sys::drop_capability(CAP_DAC_OVERRIDE)?,
+        Some(Fault::PrivilegeLost) => sys::drop_capabilities(CapabilitySet::DAC_OVERRIDE)?,
         _ => {}
     }
     Ok(())

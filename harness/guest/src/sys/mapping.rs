@@ -1,4 +1,4 @@
-//! What a capture and a restore need: a mapping at a chosen address, and a look into a pipe.
+//! Mappings of files, mmap(2).
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -6,6 +6,18 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use nix::sys::stat::fstat;
 
 use super::check;
+
+/// One page of a file, mapped for as long as the process lives; its address.
+///
+/// # Errors
+/// mmap(2)'s.
+pub fn map_page(fd: BorrowedFd<'_>, shared: bool, write: bool) -> io::Result<u64> {
+    let protection = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
+    let flags = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+    // SAFETY: a new mapping at an address that the kernel chooses; nothing of ours is there.
+    let address = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, fd.as_raw_fd(), 0) };
+    if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address as u64) }
+}
 
 /// A mapping to be made.
 #[derive(Clone, Copy, Debug)]
@@ -50,16 +62,4 @@ pub fn map_at(fd: BorrowedFd<'_>, request: MappingRequest<'_>) -> io::Result<()>
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.cast(), bytes.len()) };
     // SAFETY: as for the first mprotect.
     check(unsafe { libc::mprotect(start, length, protection) }.into()).map(drop)
-}
-
-/// The bytes that a pipe holds, left in it: tee(2) from `from`, its reading end, to `to`, an empty
-/// pipe's writing end.
-///
-/// # Errors
-/// The call's; an empty pipe is `EAGAIN`.
-pub fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, limit: usize) -> io::Result<usize> {
-    let flags = libc::SPLICE_F_NONBLOCK;
-    // SAFETY: no pointers.
-    let count = check(unsafe { libc::syscall(libc::SYS_tee, from.as_raw_fd(), to.as_raw_fd(), limit, flags) })?;
-    usize::try_from(count).map_err(io::Error::other)
 }
