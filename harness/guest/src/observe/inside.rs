@@ -17,6 +17,7 @@ use super::ends::Ends;
 use super::flight::Flights;
 use super::locks::PosixLocks;
 use super::lookups;
+use super::maps::{self, Area};
 use super::object::{self, Made, MountTables, errno_name, link_text, outcome, path_fd, read_file};
 use super::{fdinfo, mountinfo};
 use crate::sys;
@@ -264,23 +265,17 @@ impl Look {
     /// The line of `maps` that starts at this address, and from inside the memory's digest.
     fn mapping(&self, start: u64, file_size: u64) -> io::Result<Mapping> {
         let text = read_file(self.proc.as_fd(), &format!("{}/maps", self.base))?;
-        let text = String::from_utf8_lossy(&text);
-        let begin = format!("{start:08x}-");
-        let line = text.lines().find(|line| line.starts_with(&begin)).ok_or(io::ErrorKind::NotFound)?;
-        let mut words = line.split_ascii_whitespace();
-        let end = words.next().and_then(|range| range.split_once('-')).map(|(_, end)| end).unwrap_or_default();
-        let end = u64::from_str_radix(end, 16).map_err(io::Error::other)?;
-        let permissions = words.next().unwrap_or_default().to_owned();
-        let offset = u64::from_str_radix(words.next().unwrap_or_default(), 16).map_err(io::Error::other)?;
+        let area = maps::parse(&text).into_iter().find(|area| area.start == start).ok_or(io::ErrorKind::NotFound)?;
+        let Area { length, permissions, offset, .. } = area;
         let sha256 = match self.inside {
             // No memory is there behind the end of the file.
             true => {
-                let memory = read_memory(self.proc.as_fd(), &self.base, start, file_size.min(end - start))?;
+                let memory = read_memory(self.proc.as_fd(), &self.base, start, file_size.min(length))?;
                 Some(object::hash(&mut memory.as_slice())?.sha256)
             }
             false => None,
         };
-        Ok(Mapping { length: end - start, permissions, offset, sha256 })
+        Ok(Mapping { length, permissions, offset, sha256 })
     }
 }
 

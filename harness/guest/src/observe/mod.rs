@@ -25,6 +25,7 @@ mod flight;
 pub mod inside;
 mod locks;
 mod lookups;
+pub mod maps;
 pub mod mountinfo;
 mod object;
 pub mod outside;

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use protocol::observation::{Descriptor, FileStatus, Object};
 use scenarios::Bytes;
 
-use super::super::private_mount_ns::text;
 use super::flight::{self, Socket};
+use crate::observe::maps::{self, Area};
 use crate::observe::{self, fdinfo, link_text, path_fd, read_file};
 use crate::sys;
 
@@ -36,24 +36,11 @@ pub struct CapturedObject {
     /// What only descriptors have.
     pub descriptor: Option<Descriptor>,
     /// What only mappings have.
-    pub mapping: Option<Range>,
+    pub mapping: Option<Area>,
     /// What only Unix sockets have.
     pub socket: Option<Socket>,
     /// Of a descriptor in flight the one of this process, which the magic link leads to.
     pub held: Option<OwnedFd>,
-}
-
-/// A mapping's line in `maps`.
-#[derive(Clone, Debug)]
-pub struct Range {
-    /// First address.
-    pub start: u64,
-    /// Length in bytes.
-    pub length: u64,
-    /// `rwxp` letters.
-    pub permissions: String,
-    /// Offset in the file.
-    pub offset: i64,
 }
 
 /// Descriptors, those in flight behind the socket that they wait in, working directory, root,
@@ -94,7 +81,7 @@ pub(super) fn see(
     label: String,
     object: Object,
     magic: String,
-    mapping: Option<Range>,
+    mapping: Option<Area>,
 ) -> io::Result<CapturedObject> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{label}: {error}"));
     let fd = path_fd(proc, &magic).map_err(named)?;
@@ -128,25 +115,9 @@ pub(super) fn see(
 }
 
 /// The mappings that have an entry in `map_files`: those of files.
-fn mappings(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<(String, Range)>> {
-    let mut found = Vec::new();
-    for line in text(proc, &format!("{base}/maps"))?.lines() {
-        let mut words = line.split_ascii_whitespace();
-        let (Some(range), Some(permissions), Some(offset)) = (words.next(), words.next(), words.next()) else {
-            continue;
-        };
-        let number = |text: &str| u64::from_str_radix(text, 16).ok();
-        let Some((Some(start), Some(end))) = range.split_once('-').map(|(one, other)| (number(one), number(other)))
-        else {
-            continue;
-        };
-        // The fifth word is the inode; memory without a file has 0 there.
-        if words.nth(1).is_none_or(|inode| inode == "0") {
-            continue;
-        }
-        let offset = number(offset).and_then(|offset| i64::try_from(offset).ok()).unwrap_or(0);
-        let magic = format!("{base}/map_files/{start:x}-{end:x}");
-        found.push((magic, Range { start, length: end - start, permissions: permissions.to_owned(), offset }));
-    }
-    Ok(found)
+fn mappings(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<(String, Area)>> {
+    let areas = maps::parse(&read_file(proc, &format!("{base}/maps"))?);
+    let of_file = areas.into_iter().filter(|area| area.inode != 0);
+    let with_link = |area: Area| (format!("{base}/map_files/{:x}-{:x}", area.start, area.start + area.length), area);
+    Ok(of_file.map(with_link).collect())
 }

@@ -18,9 +18,10 @@ use scenarios::Bytes;
 
 use super::super::image::{DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage};
 use super::Capture;
-use super::object::{CapturedObject, Range};
+use super::object::CapturedObject;
 use super::refusal::Cause;
 use crate::observe;
+use crate::observe::maps::Area;
 use crate::sys;
 
 /// More than this a pipe does not hold by itself, in bytes (pipe(7)).
@@ -109,24 +110,24 @@ impl Capture<'_> {
         Ok(sys::kcmp_file(one, other).map_err(Cause::of("kcmp"))?.is_eq())
     }
 
-    fn mapping(&self, captured: &CapturedObject, range: &Range, file: usize) -> io::Result<MappingImage> {
+    fn mapping(&self, captured: &CapturedObject, range: &Area, file: usize) -> io::Result<MappingImage> {
         let letter = |index: usize, letter: u8| range.permissions.as_bytes().get(index) == Some(&letter);
         let bit = |index, sign, bit| if letter(index, sign) { bit } else { 0 };
         let protection = bit(0, b'r', libc::PROT_READ) | bit(1, b'w', libc::PROT_WRITE) | bit(2, b'x', libc::PROT_EXEC);
         let shared = letter(3, b's');
         let memory = if shared { None } else { self.changed_memory(captured, range)? };
-        let (start, length, offset) = (range.start, range.length, range.offset);
+        let (start, length, offset) = (range.start, range.length, range.offset.cast_signed());
         Ok(MappingImage { start, length, protection, shared, offset, file, memory })
     }
 
     /// The memory of a private mapping as far as the file reaches, where the process has written to
     /// it.
-    fn changed_memory(&self, captured: &CapturedObject, range: &Range) -> io::Result<Option<Bytes>> {
-        let rest = captured.status.size.saturating_sub(range.offset.cast_unsigned()).min(range.length);
+    fn changed_memory(&self, captured: &CapturedObject, range: &Area) -> io::Result<Option<Bytes>> {
+        let rest = captured.status.size.saturating_sub(range.offset).min(range.length);
         let memory = observe::read_memory(self.proc, &self.pid.to_string(), range.start, rest)?;
         let mut content = vec![0; memory.len()];
         let file = openat(self.proc, captured.magic.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-        File::from(file).read_exact_at(&mut content, range.offset.cast_unsigned())?;
+        File::from(file).read_exact_at(&mut content, range.offset)?;
         Ok((memory != content).then(|| memory.into()))
     }
 
