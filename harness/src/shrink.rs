@@ -10,7 +10,7 @@ use arbitrary::Unstructured;
 use protocol::message::Engine;
 use scenarios::check::Checker;
 use scenarios::program::Line;
-use scenarios::shrink::Shrinker;
+use scenarios::shrink::shrink;
 use scenarios::{Program, Scenario, Step, live, text};
 
 use crate::exit;
@@ -128,23 +128,24 @@ impl Rig<'_> {
         eprintln!("{}: {}", judgement.verdict, plain(&judgement.reason));
         self.known_failures.add(&wanted);
         let until = start + self.settings.budget;
-        let mut shrinker = Shrinker::new(&self.scenario.program);
-        let mut tried = 0;
-        while tried < self.settings.trials && Instant::now() < until && !crate::process::interrupt::requested() {
-            let Some(candidate) = shrinker.propose() else { break };
+        let may_try =
+            |tried| tried < self.settings.trials && Instant::now() < until && !crate::process::interrupt::requested();
+        let (mut tried, mut before) = (0, steps(&self.scenario.program));
+        let shrunk = shrink(&self.scenario.program, may_try, |candidate| {
             tried += 1;
-            if !run(&candidate).is_some_and(|over| shows(&over.judgement, &wanted)) {
-                continue;
+            let shows_it = run(candidate).is_some_and(|over| shows(&over.judgement, &wanted));
+            if shows_it {
+                let (after, seconds) = (steps(candidate), start.elapsed().as_secs_f64());
+                let what = match after < before {
+                    true => format!("{before} -> {after} steps"),
+                    false => format!("{after} steps, simpler"),
+                };
+                println!("{what}  (program {tried}, {seconds:.0} s)");
+                before = after;
             }
-            let before = steps(shrinker.best());
-            shrinker.accept(candidate);
-            let seconds = start.elapsed().as_secs_f64();
-            let after = steps(shrinker.best());
-            let what =
-                if after < before { format!("{before} -> {after} steps") } else { format!("{after} steps, simpler") };
-            println!("{what}  (program {tried}, {seconds:.0} s)");
-        }
-        Ok((shrinker.best().clone(), wanted, tried))
+            shows_it
+        });
+        Ok((shrunk.program, wanted, shrunk.tried))
     }
 
     /// The program with assertions that hold: of the scenario's own those that are left, and what

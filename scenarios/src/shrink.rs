@@ -1,9 +1,8 @@
 //! From a program that shows something to a short one that still shows it: delta debugging over the
 //! steps, then over their arguments, until nothing can be left out any more.
 //!
-//! [`Shrinker`] proposes and learns; who asks decides what a program shows, how it finds out, and
-//! when it has seen enough. [`shrink`] is the loop around it. Both give the same for the same
-//! answers.
+//! [`shrink`] is the loop: its caller decides what a program shows, how it finds out, and when it
+//! has seen enough. [`Shrinker`] proposes and learns. Both give the same for the same answers.
 //!
 //! Every candidate is valid. Where the model can follow the program, the steps that cannot be done
 //! any more when others are gone are dropped with them; where it cannot, only the checker is asked.
@@ -35,12 +34,12 @@ pub struct Shrunk {
     pub minimal: bool,
 }
 
-/// The smallest program that `shows` it, after at most `budget` questions. The given program must
-/// show it.
-pub fn shrink(program: &Program, budget: usize, mut shows: impl FnMut(&Program) -> bool) -> Shrunk {
+/// The smallest program that `shows` it. The given program must show it. `may_try` decides before
+/// each question, from how many were asked, whether there is time for another one.
+pub fn shrink(program: &Program, may_try: impl Fn(usize) -> bool, mut shows: impl FnMut(&Program) -> bool) -> Shrunk {
     let mut shrinker = Shrinker::new(program);
     let mut tried = 0;
-    while tried < budget {
+    while may_try(tried) {
         let Some(candidate) = shrinker.propose() else {
             return Shrunk { program: shrinker.best, tried, minimal: true };
         };

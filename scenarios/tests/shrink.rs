@@ -13,6 +13,10 @@ use vocabulary::object::MountState;
 
 const BUDGET: usize = 2_000;
 
+fn within_budget(tried: usize) -> bool {
+    tried < BUDGET
+}
+
 fn generated(seed: u64) -> Program {
     live::program(&mut Unstructured::new(&live::noise(seed)), &Limits::default()).expect("noise is never refused")
 }
@@ -22,7 +26,7 @@ fn program(steps: &str) -> Program {
 }
 
 fn shrunk(steps: &str, shows: impl FnMut(&Program) -> bool, expected: &Expect) {
-    let Shrunk { program, minimal, .. } = shrink(&program(steps), BUDGET, shows);
+    let Shrunk { program, minimal, .. } = shrink(&program(steps), within_budget, shows);
     assert!(minimal);
     expected.assert_eq(&text::print_program(&program));
 }
@@ -165,7 +169,7 @@ fn every_candidate_is_valid_and_lighter_and_no_two_are_the_same() {
 fn the_same_answers_give_the_same_program() {
     for seed in 0..10 {
         let start = generated(seed);
-        let run = || shrink(&start, BUDGET, live::is_detached);
+        let run = || shrink(&start, within_budget, live::is_detached);
         assert_eq!(run(), run());
     }
 }
@@ -174,7 +178,7 @@ fn the_same_answers_give_the_same_program() {
 fn detached_programs_shrink_to_a_few_steps() {
     let mut worst = 0;
     for seed in (0..60).filter(|seed| live::is_detached(&generated(*seed))) {
-        let Shrunk { program, minimal, .. } = shrink(&generated(seed), BUDGET, live::is_detached);
+        let Shrunk { program, minimal, .. } = shrink(&generated(seed), within_budget, live::is_detached);
         assert!(minimal && live::is_detached(&program));
         assert!(program.steps.len() <= 4, "seed {seed}:\n{}", text::print_program(&program));
         worst = worst.max(program.steps.len());
@@ -186,17 +190,21 @@ fn detached_programs_shrink_to_a_few_steps() {
 fn the_budget_is_kept() {
     let start = generated(3);
     let mut asked = 0;
-    let Shrunk { tried, minimal, program } = shrink(&start, 5, |_| {
-        asked += 1;
-        false
-    });
+    let Shrunk { tried, minimal, program } = shrink(
+        &start,
+        |tried| tried < 5,
+        |_| {
+            asked += 1;
+            false
+        },
+    );
     assert_eq!((asked, tried, minimal), (5, 5, false));
     assert_eq!(program, start);
 }
 
 #[test]
 fn lines_are_numbered_anew() {
-    let Shrunk { program, .. } = shrink(&generated(1), BUDGET, live::is_detached);
+    let Shrunk { program, .. } = shrink(&generated(1), within_budget, live::is_detached);
     let numbers: Vec<usize> = program.steps.iter().map(|Line { number, .. }| *number).collect();
     assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use arbitrary::Unstructured;
 use scenarios::live::{self, Limits};
-use scenarios::shrink::Shrinker;
+use scenarios::shrink::shrink;
 use scenarios::{Program, Scenario, Step};
 
 use super::sides::{Planned, Sides};
@@ -18,18 +18,12 @@ const PROGRAMS: usize = 300;
 pub(super) fn smallest(sides: &mut Sides<'_>, signature: &Signature, planned: &Planned, until: Instant) -> Program {
     let scenario = &planned.scenario;
     let mut shows = |scenario: Scenario| sides.try_out(&Planned { scenario, ..*planned }).as_ref() == Some(signature);
-    let mut shrinker = Shrinker::new(&scenario.program);
-    for _ in 0..PROGRAMS {
-        if Instant::now() >= until || crate::process::interrupt::requested() {
-            break;
-        }
-        let Some(program) = shrinker.propose() else { break };
+    let may_try = |tried| tried < PROGRAMS && Instant::now() < until && !crate::process::interrupt::requested();
+    let found = shrink(&scenario.program, may_try, |program| {
         let smaller = Scenario::generated(scenario.name.clone(), program.clone());
-        if smaller.outcome == scenario.outcome && shows(smaller) {
-            shrinker.accept(program);
-        }
-    }
-    let found = shrinker.best().clone();
+        smaller.outcome == scenario.outcome && shows(smaller)
+    });
+    let found = found.program;
     match live::assert(&mut Unstructured::new(&[0; 4096]), &found, &Limits::default()) {
         Ok(program) if shows(Scenario { program: program.clone(), ..scenario.clone() }) => program,
         _ => found,
