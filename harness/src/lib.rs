@@ -3,6 +3,7 @@
 //! - [`mod@bless`]: from results to the file of known failures
 //! - [`mod@causes`]: why trials failed, and what the subject can do
 //! - [`cmd`]: one small file per subcommand
+//! - `compare`: results of one trial beside each other
 //! - [`process`](mod@process): processes of the host
 //! - [`cache`]: finished images, addressed by what they are made of
 //! - [`debian`]: packages from a Debian archive
@@ -37,6 +38,7 @@ pub mod bless;
 pub mod cache;
 pub mod causes;
 pub mod cmd;
+mod compare;
 pub mod debian;
 pub mod elf;
 pub mod exit;

@@ -20,6 +20,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::compare::Outcome;
 use crate::judge::expectations::{Expectation, ExpectationsError};
 use crate::judge::range::Version;
 use crate::judge::{Expectations, FailureKind, Judgement, Trial, Verdict, signature};
@@ -91,21 +92,6 @@ pub enum BlessError {
     },
 }
 
-/// What a result says about the subject.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Raw {
-    Passed,
-    Failed(FailureKind),
-}
-
-fn raw(verdict: Verdict) -> Option<Raw> {
-    match verdict {
-        Verdict::Pass | Verdict::Xpass | Verdict::Improved => Some(Raw::Passed),
-        Verdict::Fail(kind) | Verdict::Xfail(kind) | Verdict::ChangedFail(kind) => Some(Raw::Failed(kind)),
-        Verdict::Unsupported | Verdict::Error | Verdict::NotRun | Verdict::Flaky { .. } => None,
-    }
-}
-
 /// The text of the file `file` with what the results prove. `kernels` are all that there are, for
 /// an entry that speaks of every kernel and must be narrowed to those on which nobody saw it pass.
 ///
@@ -154,7 +140,7 @@ type Failures = BTreeMap<(Option<usize>, FailureKind, String), Places>;
 fn failures(expectations: &Expectations, results: &[TrialResult]) -> Failures {
     let mut all: Failures = BTreeMap::new();
     for one in results.iter().filter(|one| !one.trial.family.is_empty()) {
-        let Some(Raw::Failed(kind)) = raw(one.verdict) else { continue };
+        let Outcome::Fail(kind) = Outcome::of(one.verdict) else { continue };
         let entry = entry_of(expectations, one);
         // A failure that known defects explain, or an entry records.
         let is_explained = entry.is_none() && matches!(one.verdict, Verdict::Xfail(_));
@@ -171,7 +157,7 @@ fn failures(expectations: &Expectations, results: &[TrialResult]) -> Failures {
 /// What passes, by the entry that says it fails.
 fn passes(expectations: &Expectations, results: &[TrialResult]) -> BTreeMap<usize, Places> {
     let mut all: BTreeMap<usize, Places> = BTreeMap::new();
-    for one in results.iter().filter(|one| raw(one.verdict) == Some(Raw::Passed)) {
+    for one in results.iter().filter(|one| Outcome::of(one.verdict) == Outcome::Pass) {
         let entry = entry_of(expectations, one).filter(|entry| entry.scope.speaks_of(&one.trial.subject));
         let Some(entry) = entry else { continue };
         let places = all.entry(entry.line).or_default();
@@ -219,13 +205,13 @@ fn why(results: &[TrialResult], group: &group::Group) -> String {
 fn prove(new: &Expectations, results: &[TrialResult]) -> Result<(), BlessError> {
     for one in results {
         let defect = matches!(one.verdict, Verdict::Xfail(_));
-        let verdict = match raw(one.verdict) {
-            None => continue,
-            Some(Raw::Passed) => Verdict::Pass,
+        let verdict = match Outcome::of(one.verdict) {
+            Outcome::Unsupported | Outcome::Unknown => continue,
+            Outcome::Pass => Verdict::Pass,
             // The differences are not here any more: a failure that a defect explains stays
             // explained.
-            Some(Raw::Failed(kind)) if defect && entry_of(new, one).is_none() => Verdict::Xfail(kind),
-            Some(Raw::Failed(kind)) => Verdict::Fail(kind),
+            Outcome::Fail(kind) if defect && entry_of(new, one).is_none() => Verdict::Xfail(kind),
+            Outcome::Fail(kind) => Verdict::Fail(kind),
         };
         let got = new.apply(&one.trial, criu(one).as_ref(), Judgement::plain(verdict, one.why.as_str())).verdict;
         if !one.trial.family.is_empty() && !matches!(got, Verdict::Pass | Verdict::Improved | Verdict::Xfail(_)) {

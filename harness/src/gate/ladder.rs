@@ -1,9 +1,9 @@
 //! The ladders of both sides, of the trials that ran with both.
 
 use crate::causes::case::is_restored;
+use crate::compare::RunOutcome;
 use crate::report::comparison::Ladders;
 
-use super::compare::RunOutcome;
 use super::rounds::Pair;
 
 /// Of these pairs.

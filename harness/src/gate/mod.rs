@@ -18,7 +18,6 @@
 //! to another, one is run again. A trial that passed and failed with one subject is flaky when all
 //! later runs agree, and undecided otherwise.
 
-mod compare;
 mod ladder;
 mod render;
 mod rounds;

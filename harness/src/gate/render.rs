@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::compare::{Change, Outcome, RunOutcome, ever, sign};
 use super::rounds::{End, Pair};
-use crate::judge::{Difference, Verdict};
+use crate::compare::{Change, Outcome, RunOutcome, ever, sign};
+use crate::judge::Difference;
 use crate::report::artifacts;
 use crate::report::comparison::{Comparison, Entry, SideResult};
 
@@ -40,24 +40,24 @@ pub(super) fn add(comparison: &mut Comparison, pair: &Pair, end: End, keep: Opti
 /// What one side did, by its last run of the most interesting kind: a failure before a pass, a pass
 /// before an unknown result.
 fn side_result(runs: &[RunOutcome], other: &[RunOutcome]) -> SideResult {
-    let rank = |one: &&RunOutcome| match one.judgement.verdict {
-        Verdict::Pass | Verdict::Xpass | Verdict::Improved | Verdict::Unsupported => 1,
-        _ if one.is_unknown() => 0,
-        _ => 2,
+    let rank = |one: &&RunOutcome| match one.outcome {
+        Outcome::Unknown => 0,
+        Outcome::Pass | Outcome::Unsupported => 1,
+        Outcome::Fail(_) => 2,
     };
     let most = runs.iter().max_by_key(rank).expect("what was not run is left out");
     let others = ever(other);
     let own = |difference: &&Difference| !others.contains(&sign(difference));
     SideResult {
-        verdict: match most.judgement.verdict {
+        verdict: match most.outcome {
             // The words of a run with expectations stand in saved reports.
-            Verdict::Xfail(_) | Verdict::ChangedFail(_) => "fail",
-            Verdict::Xpass | Verdict::Improved => "pass",
-            verdict => verdict.word(),
+            Outcome::Pass => "pass",
+            Outcome::Fail(_) => "fail",
+            Outcome::Unsupported | Outcome::Unknown => most.judgement.verdict.word(),
         },
         kind: most.judgement.verdict.kind(),
         reason: most.judgement.reason.clone(),
-        passed: runs.iter().filter(|one| matches!(one.outcome, Outcome::Pass)).count(),
+        passed: runs.iter().filter(|one| one.passed()).count(),
         runs: runs.len(),
         differences: most.judgement.differences.iter().filter(own).cloned().collect(),
     }

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use scenarios::capability::{Profile, profile};
 
 use super::Settings;
-use super::compare::{Change, RunOutcome, compare};
 use super::saved::{Saved, key};
 use super::side::{Rig, Side, SideRun};
+use crate::compare::{Change, RunOutcome, compare};
 use crate::judge::{Expectations, Signature, Trial};
 use crate::run::{Machines, Task};
 use crate::session::Session;
@@ -140,7 +140,7 @@ impl Pair {
     pub(super) fn describe(&self) -> String {
         let unknown = self.base.iter().chain(&self.candidate).find(|one| one.is_unknown());
         let count = |runs: &[RunOutcome]| {
-            let passed = runs.iter().filter(|one| matches!(one.outcome, super::compare::Outcome::Pass)).count();
+            let passed = runs.iter().filter(|one| one.passed()).count();
             format!("passed in {passed} of {}", runs.len())
         };
         let counts = format!("base {} runs, candidate {}", count(&self.base), count(&self.candidate));

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use scenarios::capability::Profile;
 
-use super::compare::{Change, RunOutcome, compare};
 use super::render::add;
 use super::rounds::{End, Pair};
+use crate::compare::{Change, RunOutcome, compare};
 use crate::judge::{Trial, Verdict};
 use crate::report::Finished;
 use crate::report::comparison::Comparison;

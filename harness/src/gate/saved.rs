@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use super::compare::RunOutcome;
+use crate::compare::RunOutcome;
 use crate::report::Finished;
 use crate::report::merge::read;
 use crate::report::record::digest;

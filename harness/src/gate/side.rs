@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::compare::RunOutcome;
 use super::saved::key;
+use crate::compare::RunOutcome;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial, Verdict};
 use crate::report::record::digest;

@@ -9,7 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::record::{RunRecord, Summary, TrialRecord, UnknownVerdict, VERSION};
-use crate::judge::{Tally, Verdict};
+use crate::compare::Runs;
+use crate::judge::Tally;
 
 /// Why a result cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -100,34 +101,20 @@ pub(super) fn tally(trials: &[TrialRecord]) -> Tally {
 
 /// What several results of one trial come to.
 fn settle(mut results: Vec<TrialRecord>) -> Option<TrialRecord> {
-    let (passed, runs) = results
-        .iter()
-        .filter_map(|trial| trial.verdict().ok())
-        .map(runs)
-        .fold((0, 0), |(passed, runs), (more_passed, more_runs)| (passed + more_passed, runs + more_runs));
-    // The latest that says something about the subject.
-    let decisive = results.iter().rposition(|trial| trial.verdict().is_ok_and(|verdict| self::runs(verdict).1 > 0));
-    let latest = decisive.unwrap_or(results.len().checked_sub(1)?);
+    // Those that say something about the subject.
+    let count = |trial: &TrialRecord| Runs::that_count(trial.verdict().ok()?);
+    let told: Vec<(usize, Runs)> =
+        results.iter().enumerate().filter_map(|(index, trial)| Some((index, count(trial)?))).collect();
+    let runs: Runs = told.iter().map(|(_, runs)| *runs).sum();
+    let latest = told.last().map_or(results.len().checked_sub(1)?, |(index, _)| *index);
     // What failed tells more of a flaky trial than what passed.
-    let flaky = passed > 0 && passed < runs;
-    let failed = results.iter().rposition(|trial| {
-        flaky && trial.verdict().is_ok_and(|verdict| self::runs(verdict).0 == 0 && self::runs(verdict).1 > 0)
-    });
-    let mut trial = results.swap_remove(failed.unwrap_or(latest));
-    if flaky {
+    let failed = told.iter().rev().find(|(_, one)| runs.disagree() && one.passed == 0);
+    let mut trial = results.swap_remove(failed.map_or(latest, |(index, _)| *index));
+    if runs.disagree() {
+        let Runs { passed, all } = runs;
         let was = trial.kind.map_or_else(String::new, |kind| format!("{kind}: "));
-        trial.reason = format!("passed in {passed} of {runs} runs; {was}{}", trial.reason);
-        (trial.verdict, trial.kind, trial.runs) = ("flaky".to_owned(), None, Some((passed, runs)));
+        trial.reason = format!("passed in {passed} of {all} runs; {was}{}", trial.reason);
+        (trial.verdict, trial.kind, trial.runs) = ("flaky".to_owned(), None, Some((passed, all)));
     }
     Some(trial)
-}
-
-/// How often it passed, and how often it ran; nothing of what says nothing about the subject.
-fn runs(verdict: Verdict) -> (u32, u32) {
-    match verdict {
-        Verdict::Pass | Verdict::Xpass | Verdict::Improved => (1, 1),
-        Verdict::Fail(_) | Verdict::Xfail(_) | Verdict::ChangedFail(_) => (0, 1),
-        Verdict::Flaky { passed, runs } => (passed, runs),
-        Verdict::Unsupported | Verdict::Error | Verdict::NotRun => (0, 0),
-    }
 }

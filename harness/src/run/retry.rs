@@ -4,6 +4,7 @@
 //! earlier one did to the machine. Both results are told.
 
 use super::{Attempt, Over, Task};
+use crate::compare::Runs;
 use crate::judge::{FailureKind, Group, Judgement, Signature, Verdict};
 use crate::machine::{MachineError, Traces};
 use crate::vm::VmError;
@@ -57,7 +58,6 @@ pub(super) fn both(first: Over, second: Over) -> Over {
     if other == Verdict::NotRun || (one == other && !matches!(one, Verdict::Flaky { .. })) {
         return first;
     }
-    let (passed, runs) = (runs(one).0 + runs(other).0, runs(one).1 + runs(other).1);
     // What failed tells more.
     let (decisive, silent) =
         if other.group() == Group::Failed && one.group() != Group::Failed { (second, first) } else { (first, second) };
@@ -66,16 +66,8 @@ pub(super) fn both(first: Over, second: Over) -> Over {
         Verdict::Flaky { .. } => decisive.judgement.reason.clone(),
         _ => format!("once {}, once {}", describe(&decisive.judgement), describe(&silent.judgement)),
     };
-    let verdict = Verdict::Flaky { passed, runs };
+    let verdict = (Runs::of(one) + Runs::of(other)).flaky();
     Over { judgement: Judgement { verdict, reason, ..decisive.judgement }, ..decisive }
-}
-
-/// How often it passed, and how often it ran.
-fn runs(verdict: Verdict) -> (u32, u32) {
-    match verdict {
-        Verdict::Flaky { passed, runs } => (passed, runs),
-        verdict => (u32::from(verdict.group() == Group::Passed), 1),
-    }
 }
 
 /// The same result, with something to say besides.
@@ -97,8 +89,7 @@ fn describe(judgement: &Judgement) -> String {
 fn flaky(first: Over, same: u32, second: &Judgement) -> Over {
     let times = if same == 1 { "the first time".to_owned() } else { format!("{same} times") };
     let reason = format!("{times} {}; again, in a new machine, {}", describe(&first.judgement), describe(second));
-    let passed = runs(first.judgement.verdict).0 * same + runs(second.verdict).0;
-    let verdict = Verdict::Flaky { passed, runs: same + 1 };
+    let verdict = (Runs::of(first.judgement.verdict).times(same) + Runs::of(second.verdict)).flaky();
     Over { judgement: Judgement { verdict, reason, ..first.judgement }, ..first }
 }
 
@@ -227,7 +218,7 @@ mod tests {
             confirmed(over(WRONG_PATH, "first"), 1, grows, second).judgement.verdict
         };
         assert_eq!(again(true, FailureKind::WrongPath), WRONG_PATH);
-        let flaky = Verdict::Flaky { passed: 1, runs: 2 };
+        let flaky = Verdict::Flaky { passed: 0, runs: 2 };
         assert_eq!([again(false, FailureKind::WrongPath), again(true, FailureKind::Hang)], [flaky, flaky]);
     }
 

@@ -13,39 +13,28 @@
 
 use std::collections::BTreeSet;
 
-use regex_lite::Regex;
 use serde::Serialize;
 
-use crate::judge::{Difference, FailureKind, Judgement, Signature, Verdict};
-
-/// What one run came to.
-#[derive(Clone, Debug)]
-pub(super) enum Outcome {
-    Pass,
-    Fail(FailureKind),
-    Unsupported,
-    /// Nothing is known about the subject: an error, a machine that died once, a flake that was
-    /// recorded.
-    Unknown,
-}
+use super::{Outcome, sign};
+use crate::judge::{FailureKind, Judgement, Signature};
 
 /// One run of a trial.
 #[derive(Clone, Debug)]
-pub(super) struct RunOutcome {
-    pub(super) outcome: Outcome,
+pub(crate) struct RunOutcome {
+    pub(crate) outcome: Outcome,
     /// What differed, in a form that is the same in each run.
-    pub(super) signs: BTreeSet<String>,
+    pub(crate) signs: BTreeSet<String>,
     /// The identity of the failure; meaningless for what did not fail.
-    pub(super) signature: Signature,
-    pub(super) judgement: Judgement,
+    pub(crate) signature: Signature,
+    pub(crate) judgement: Judgement,
     /// The same in the light of what is known.
-    pub(super) applied: Judgement,
+    pub(crate) applied: Judgement,
 }
 
 /// What became of a trial from base to candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// It passed and fails, or its failure costs more.
     Worse,
     /// It failed and passes, or its failure costs less.
@@ -61,25 +50,20 @@ pub(super) enum Change {
 
 impl RunOutcome {
     /// A run's judgement, expectations not applied or taken back.
-    pub(super) fn of(judgement: Judgement) -> Self {
+    pub(crate) fn of(judgement: Judgement) -> Self {
         let applied = judgement.clone();
         Self::with_known(judgement, applied)
     }
 
     /// A run's judgement as it is, and in the light of what is known.
-    pub(super) fn with_known(judgement: Judgement, applied: Judgement) -> Self {
-        let outcome = match judgement.verdict {
-            Verdict::Pass | Verdict::Xpass | Verdict::Improved => Outcome::Pass,
-            Verdict::Fail(kind) | Verdict::Xfail(kind) | Verdict::ChangedFail(kind) => Outcome::Fail(kind),
-            Verdict::Unsupported => Outcome::Unsupported,
-            Verdict::Error | Verdict::NotRun | Verdict::Flaky { .. } => Outcome::Unknown,
-        };
+    pub(crate) fn with_known(judgement: Judgement, applied: Judgement) -> Self {
+        let outcome = Outcome::of(judgement.verdict);
         let signs = judgement.differences.iter().map(sign).collect();
         Self { outcome, signs, signature: Signature::of(&judgement), judgement, applied }
     }
 
-    fn passed(&self) -> bool {
-        matches!(self.outcome, Outcome::Pass)
+    pub(crate) fn passed(&self) -> bool {
+        self.outcome == Outcome::Pass
     }
 
     fn kind(&self) -> Option<FailureKind> {
@@ -89,33 +73,17 @@ impl RunOutcome {
         }
     }
 
-    pub(super) fn is_unknown(&self) -> bool {
-        matches!(self.outcome, Outcome::Unknown)
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.outcome == Outcome::Unknown
     }
-}
-
-/// A difference without what is another one in each run: times, the trial's number in paths,
-/// numbers of processes and mounts, the end of a temporary name (mkstemp(3)).
-pub(super) fn sign(difference: &Difference) -> String {
-    let Difference { comparison, view, object, what, expected, got, .. } = difference;
-    let values = match comparison.ends_with("-times") {
-        true => String::new(),
-        false => format!("{expected} -> {got}"),
-    };
-    let text = format!("{comparison}|{view}|{}|{what}|{values}", object.as_deref().unwrap_or_default());
-    let changing = [("/t/[0-9]+", "/t/N"), ("(process|mount) [0-9]+ ", "$1 N "), (r"\.[0-9A-Za-z]{6}$", ".XXXXXX")];
-    changing.iter().fold(text, |text, (pattern, sign)| {
-        let pattern = Regex::new(pattern).expect("a constant that is tested");
-        pattern.replace_all(&text, *sign).into_owned()
-    })
 }
 
 /// Compares the runs of both sides; runs that tell nothing do not count, and where no others are
 /// left nothing is decided.
-pub(super) fn compare(base: &[RunOutcome], candidate: &[RunOutcome]) -> Change {
+pub(crate) fn compare(base: &[RunOutcome], candidate: &[RunOutcome]) -> Change {
     let known = |runs: &[RunOutcome]| runs.iter().filter(|one| !one.is_unknown()).cloned().collect::<Vec<_>>();
     let (base, candidate) = (known(base), known(candidate));
-    let unsupported = |runs: &[RunOutcome]| runs.iter().all(|one| matches!(one.outcome, Outcome::Unsupported));
+    let unsupported = |runs: &[RunOutcome]| runs.iter().all(|one| one.outcome == Outcome::Unsupported);
     let passed = |runs: &[RunOutcome]| runs.iter().all(RunOutcome::passed);
     let failed = |runs: &[RunOutcome]| runs.iter().all(|one| one.kind().is_some());
     match () {
@@ -173,7 +141,7 @@ fn differ(base: &[RunOutcome], candidate: &[RunOutcome]) -> bool {
 }
 
 /// What differed in any of the runs.
-pub(super) fn ever(runs: &[RunOutcome]) -> BTreeSet<String> {
+pub(crate) fn ever(runs: &[RunOutcome]) -> BTreeSet<String> {
     runs.iter().flat_map(|one| one.signs.iter().cloned()).collect()
 }
 
@@ -187,7 +155,7 @@ fn always(runs: &[RunOutcome]) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::Side;
+    use crate::judge::{Difference, Side, Verdict};
 
     fn difference(got: &str) -> Difference {
         Difference {

@@ -1,0 +1,23 @@
+//! What makes two failures the same. Of one subject's it is the signature: the same mistake. Where
+//! two subjects are compared, each difference has a sign besides, because another wrong value is
+//! another failure there.
+
+use regex_lite::Regex;
+
+use crate::judge::Difference;
+
+/// A difference without what is another one in each run: times, the trial's number in paths,
+/// numbers of processes and mounts, the end of a temporary name (mkstemp(3)).
+pub(crate) fn sign(difference: &Difference) -> String {
+    let Difference { comparison, view, object, what, expected, got, .. } = difference;
+    let values = match comparison.ends_with("-times") {
+        true => String::new(),
+        false => format!("{expected} -> {got}"),
+    };
+    let text = format!("{comparison}|{view}|{}|{what}|{values}", object.as_deref().unwrap_or_default());
+    let changing = [("/t/[0-9]+", "/t/N"), ("(process|mount) [0-9]+ ", "$1 N "), (r"\.[0-9A-Za-z]{6}$", ".XXXXXX")];
+    changing.iter().fold(text, |text, (pattern, sign)| {
+        let pattern = Regex::new(pattern).expect("a constant that is tested");
+        pattern.replace_all(&text, *sign).into_owned()
+    })
+}
