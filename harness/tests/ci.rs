@@ -2,10 +2,6 @@
 //! and their commands do what they should. They are executed with the reference engine on this
 //! machine's own kernel, on a few scenarios.
 
-#[path = "host/lack.rs"]
-#[expect(dead_code, reason = "the other tests of the host's kernel need the rest")]
-mod lack;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,9 +9,8 @@ use std::process::Command;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
+use testing::lack::lack_of_namespaces;
 use yaml_rust2::{Yaml, YamlLoader};
-
-use lack::lack_of_namespaces;
 
 fn main() {
     let executed = Trial::test("the_commands_run_and_their_parts_make_the_whole", commands);

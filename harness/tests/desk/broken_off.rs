@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use testing::left;
 
-use super::{left, rendered, zdtm};
+use super::{rendered, zdtm};
 
 /// Repeats a moment: the number that a failed test has printed.
 const SEED: &str = "ZDTM_DETACHED_TEST_SEED";

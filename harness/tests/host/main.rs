@@ -2,8 +2,6 @@
 //!
 //! Skips are decided when the tests are listed; the reason stands in brackets before the name.
 
-mod lack;
-mod left;
 mod untrusted;
 
 use std::collections::BTreeSet;
@@ -19,9 +17,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use protocol::message::{Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
 use scenarios::Scenario;
-
-use lack::{as_nobody, lack_of_namespaces, lack_of_shared_mounts, lack_of_user_namespaces, lack_of_users, no_lack};
-use left::{Processes, descendants, mounts, nothing_left, our_loop_devices, stat};
+use testing::lack::{
+    as_nobody, lack_of_namespaces, lack_of_shared_mounts, lack_of_user_namespaces, lack_of_users, no_lack,
+};
+use testing::left::{Processes, descendants, mounts, nothing_left, our_loop_devices, stat};
 
 /// Set, to the agent's path, in a process that plays the harness in other surroundings.
 const ELSEWHERE: &str = "ZDTM_DETACHED_TEST_AGENT_ELSEWHERE";

@@ -9,8 +9,7 @@ use libtest_mimic::Failed;
 use protocol::message::Lifecycle;
 use scenarios::catalogue;
 use scenarios::model::Model;
-
-use crate::rig::Rig;
+use testing::rig::Rig;
 
 /// What the model may not know about the whole catalogue, in per mille of all that is seen.
 const UNKNOWN_LIMIT: usize = 20;

@@ -6,8 +6,7 @@ use libtest_mimic::Failed;
 use protocol::message::Lifecycle;
 use scenarios::model::Model;
 use scenarios::text;
-
-use crate::rig::Rig;
+use testing::rig::Rig;
 
 const DOCUMENT: &str = include_str!("../../../docs/KERNEL.md");
 

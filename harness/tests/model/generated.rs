@@ -16,8 +16,7 @@ use scenarios::live::{self, Limits, Swarm};
 use scenarios::model::{Model, Refusal};
 use scenarios::program::Line;
 use scenarios::{Program, Step, text};
-
-use crate::rig::Rig;
+use testing::rig::Rig;
 
 /// So many are carried out, and so many are tried for a step that is refused.
 const PROGRAMS: u64 = 800;

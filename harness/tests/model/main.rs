@@ -4,8 +4,6 @@
 mod catalogue;
 mod document;
 mod generated;
-#[path = "../rig/mod.rs"]
-mod rig;
 
 use std::process::{Command, Stdio};
 

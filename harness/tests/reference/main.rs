@@ -5,8 +5,6 @@ mod every;
 mod packed;
 mod planted;
 mod refused;
-#[path = "../rig/mod.rs"]
-mod rig;
 mod same;
 
 use std::process::{Command, Stdio};

@@ -5,8 +5,8 @@ use harness::host;
 use harness::judge::{FailureKind, Verdict};
 use libtest_mimic::Failed;
 use protocol::message::DetachMethod;
+use testing::rig::Rig;
 
-use crate::rig::Rig;
 use crate::same::{run, scenario};
 
 const OVER_IT: &str = "something else is mounted over it there";

@@ -14,8 +14,7 @@ use libtest_mimic::Failed;
 use protocol::message::{DetachMethod, Lifecycle, TrialReport};
 use scenarios::live::noise;
 use scenarios::{Outcome, Scenario, catalogue};
-
-use crate::rig::Rig;
+use testing::rig::Rig;
 
 /// So many programs are made up.
 const VARIATIONS: u64 = 120;

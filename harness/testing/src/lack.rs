@@ -3,29 +3,29 @@
 use std::process::Command;
 
 /// For tests that need nothing.
-pub(crate) fn no_lack() -> Option<String> {
+pub fn no_lack() -> Option<String> {
     None
 }
 
 /// Why namespaces cannot be made here.
-pub(crate) fn lack_of_namespaces() -> Option<String> {
+pub fn lack_of_namespaces() -> Option<String> {
     let root = nix::unistd::geteuid().is_root();
     let flags = if root { "-mpiu" } else { "-Umpiun" };
     said_no(Command::new("unshare").args([flags, "--fork", "true"]), "no namespaces")
 }
 
 /// Why nobody can get a user namespace here.
-pub(crate) fn lack_of_user_namespaces() -> Option<String> {
+pub fn lack_of_user_namespaces() -> Option<String> {
     said_no(Command::new("unshare").args(["-Umpiun", "--fork", "true"]), "no user namespaces")
 }
 
 /// Why no namespace with shared mounts can be made here.
-pub(crate) fn lack_of_shared_mounts() -> Option<String> {
+pub fn lack_of_shared_mounts() -> Option<String> {
     said_no(Command::new("unshare").args(["-m", "--propagation", "shared", "true"]), "no shared mounts")
 }
 
 /// Why no other user can be played here.
-pub(crate) fn lack_of_users() -> Option<String> {
+pub fn lack_of_users() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("the other tests run as a user already".to_owned());
     }
@@ -43,7 +43,8 @@ fn said_no(command: &mut Command, what: &str) -> Option<String> {
     }
 }
 
-pub(crate) fn as_nobody() -> Command {
+/// What its arguments name, as the user `nobody`.
+pub fn as_nobody() -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     command

@@ -18,8 +18,9 @@ const USERLAND: &str = "trixie";
 const KERNEL: &str = "ZDTM_DETACHED_TEST_KERNEL";
 
 /// A machine and the number of its next trial.
-pub(crate) struct Rig {
-    pub(crate) machine: Machine,
+pub struct Rig {
+    /// Runs one trial after the other.
+    pub machine: Machine,
     next: u64,
     /// Where a VM's files are.
     _directory: tempfile::TempDir,
@@ -27,7 +28,10 @@ pub(crate) struct Rig {
 
 impl Rig {
     /// A machine; with `disks` it has blank filesystems, where this user may use them.
-    pub(crate) fn new(disks: bool) -> Result<Self, Failed> {
+    ///
+    /// # Errors
+    /// Those of making and booting it.
+    pub fn new(disks: bool) -> Result<Self, Failed> {
         let store = Store::open(&default_cache_dir()?, &tree::locate(None)?, Settings::default())?;
         let directory = tempfile::tempdir()?;
         let spec = match std::env::var(KERNEL) {
@@ -42,7 +46,10 @@ impl Rig {
     }
 
     /// One trial by the reference engine.
-    pub(crate) fn run(
+    ///
+    /// # Errors
+    /// Those of the machine.
+    pub fn run(
         &mut self,
         program: &Program,
         lifecycle: Lifecycle,

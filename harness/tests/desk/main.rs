@@ -3,10 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
 
-#[path = "desk/broken_off.rs"]
 mod broken_off;
-#[path = "host/left.rs"]
-mod left;
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -11,16 +11,17 @@ use libtest_mimic::Failed;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Processes by number and start time, proc_pid_stat(5).
-pub(crate) type Processes = BTreeSet<(i32, String)>;
+pub type Processes = BTreeSet<(i32, String)>;
 
-pub(crate) fn stat(pid: i32) -> Option<(i32, String)> {
+/// The parent and the start time of a process that has not ended.
+pub fn stat(pid: i32) -> Option<(i32, String)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
     (*fields.first()? != "Z").then_some((fields.get(1)?.parse().ok()?, (*fields.get(19)?).to_owned()))
 }
 
 /// Everything that a process has started, in all generations.
-pub(crate) fn descendants(of: i32) -> Processes {
+pub fn descendants(of: i32) -> Processes {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let all: Vec<(i32, i32, String)> =
@@ -36,12 +37,13 @@ pub(crate) fn descendants(of: i32) -> Processes {
     found
 }
 
-pub(crate) fn mounts() -> String {
+/// The mounts of this process.
+pub fn mounts() -> String {
     fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
 }
 
 /// Loop devices whose file is one that agents make.
-pub(crate) fn our_loop_devices() -> Vec<PathBuf> {
+pub fn our_loop_devices() -> Vec<PathBuf> {
     let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let backing = entries.map(|entry| entry.path().join("loop/backing_file"));
     backing.filter(|file| fs::read_to_string(file).is_ok_and(|path| path.contains("/run/disks/"))).collect()
@@ -49,7 +51,10 @@ pub(crate) fn our_loop_devices() -> Vec<PathBuf> {
 
 /// Processes end and devices detach a moment after the kill; mounts never come to this namespace at
 /// all.
-pub(crate) fn nothing_left(processes: &Processes, mounts_before: &str) -> Result<(), Failed> {
+///
+/// # Errors
+/// What is left.
+pub fn nothing_left(processes: &Processes, mounts_before: &str) -> Result<(), Failed> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let alive: Vec<_> =
