@@ -1,5 +1,5 @@
 //! Where a detached mount can be made again: the visible mount of its superblock, its root on that
-//! ([`super::root`]), its attributes.
+//! (`super::root`), its attributes.
 //!
 //! A kernel that has it tells by `statmount(STATMOUNT_BY_FD)` (7.0). Otherwise: the superblock is
 //! that of the mounts with the file's device number, or, where files have others (btrfs subvolumes,
