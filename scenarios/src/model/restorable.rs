@@ -7,9 +7,9 @@ use super::objects::{Description, Held};
 
 impl Model {
     /// Whether every object could be made again: of a detached mount, some mount of the namespace
-    /// that can be bound shows the root, or the place that it was removed from; what is on a visible
-    /// mount is not covered by another one; what was made without a name has none; the mount of an
-    /// open device is not `nodev` now. False also where the model cannot tell.
+    /// that can be bound shows the root, or the place that it was removed from; what is on a
+    /// visible mount is not covered by another one; what was made without a name has none; the
+    /// mount of an open device is not `nodev` now. False also where the model cannot tell.
     pub fn is_restorable(&self) -> bool {
         let held: Vec<_> = self.open_files().collect();
         if held.iter().any(|one| self.is_unopenable(one)) {

@@ -24,8 +24,8 @@
 //!
 //! What cannot be proven is refused, with the object and the cause. Refused as well: a file on a
 //! visible mount that something else covers, a device that is open on a mount that became `nodev`,
-//! and a removed directory of an overlay's lower layer, which keeps its links there. A `/proc` in the kept namespace goes on showing the PID namespace
-//! that has ended.
+//! and a removed directory of an overlay's lower layer, which keeps its links there. A `/proc` in
+//! the kept namespace goes on showing the PID namespace that has ended.
 
 pub mod capture;
 pub mod image;

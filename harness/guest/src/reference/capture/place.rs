@@ -3,7 +3,7 @@
 //!
 //! A kernel that has it tells by `statmount(STATMOUNT_BY_FD)` (7.0). Otherwise: the superblock is
 //! that of the mounts with the file's device number, or, where files have others (btrfs subvolumes,
-//! overlayfs), the one on which the file itself turns up. Nothing is taken on the strength of a path
+//! overlayfs), the one on which the file itself turns up. Nothing is taken on the word of a path
 //! alone.
 
 use std::os::fd::AsFd;
