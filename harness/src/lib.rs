@@ -24,7 +24,7 @@
 //! - [`needs`]: what a scenario needs and a trial or a machine lacks
 //! - [`plan`]: which trials a run has
 //! - [`selftest`]: proves that the judge catches mistakes
-//! - [`bench`]: what the rig costs more than bare dumps and restores
+//! - [`mod@bench`]: what the rig costs more than bare dumps and restores
 //! - [`trials`]: runs planned trials and reports each
 //! - [`shrink`]: a short program that fails as a scenario does
 //! - [`session`]: images, machines, subjects and known failures of one command
