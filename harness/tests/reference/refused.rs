@@ -28,7 +28,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("bind tmp g\nfd0 = open tmp\nrmdir tmp", "a visible mount still has it or its directory for its root"),
     ("bind tmp g\nmkdir tmp/d\nfd0 = open tmp/d\nrmdir tmp/d\nrmdir tmp", "a visible mount still has it"),
     ("mount tmpfs a\nwrite a/f \"\"\nbind a b\nfd0 = open b/f\npivot-root b b", OVER_IT),
-    ("mount tmpfs a\nmkdir a/d\nbind a/d b\nfd0 = open b directory\numount-lazy b\nrmdir a/d", "cannot be reached"),
 ];
 
 /// Each of them is refused with its cause, and the process goes on unharmed.
@@ -55,6 +54,12 @@ const RESTORED: &[&str] = &[
     "write a \"\"\nfd0 = open a rdwr\nfd1 = map fd0 private\nlock fd0 posix write",
     "mount ext4 b\nmkdir b/b\nfd0 = open b/b\nread-entries fd0\nrmdir b/b",
     "mount tmpfs n\nmount tmpfs n/b\nrbind n a\nmove n/b a\nfd1 = open n\numount-lazy n",
+    "mount tmpfs a\nmkdir a/d\nbind a/d b\nfd0 = open b directory\numount-lazy b\nrmdir a/d",
+    "mount tmpfs a\nmkdir a/d\nbind a/d b\nfd0 = open b rdwr tmpfile\nwrite-to fd0 \"x\"\numount-lazy b\nrmdir a/d",
+    "mount tmpfs a\nwrite a/f \"\"\nbind a/f b\nfd0 = open b nofollow\numount-lazy b\nunlink a/f",
+    "mount tmpfs a\nwrite a/f \"\"\nbind a/f b\nbind a/f c\nfd0 = open b\nfd1 = open c\numount-lazy b\numount-lazy c\nunlink a/f",
+    "mount ext4 a\nmkdir a/x\nmkdir a/x/d\nmkdir a/x/d/e\nwrite a/x/d/e/f \"\"\nbind a/x/d b\nfd0 = open b/e/f\nfd1 = open b/e\n\
+     umount-lazy b\nunlink a/x/d/e/f\nrmdir a/x/d/e\nrmdir a/x/d\nrmdir a/x",
 ];
 
 /// Each of them comes back.
