@@ -293,3 +293,29 @@ fn check<'a>(
     };
     Ok(wanted.iter().map(outcome).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_has_the_shrunk_program_where_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = serde_json::json!({
+            "id": "x", "scenario": "x", "family": "", "flavor": "ns", "lifecycle": "dump-restore", "kernel": "6.12",
+            "subject": "debian:trixie", "verdict": "fail", "kind": "dump-failed", "reason": "Error (a.c:1): no", "differences": [],
+            "more_differences": 0, "log": [], "seconds": 0.1, "artifacts": null, "program": "# Whole.\noutcome restored\n\nmkdir a\nmkdir b\n",
+        });
+        std::fs::write(folder.path().join("verdict.json"), record.to_string()).unwrap();
+        let whole = "# Whole.\noutcome restored\n\nmkdir a\nmkdir b\nassert cwd visible\n";
+        std::fs::write(folder.path().join("program.scn"), whole).unwrap();
+        let program = || {
+            let tree = tree::locate(None).unwrap();
+            new(folder.path(), "A title", "", 1, &tree).unwrap().program
+        };
+        assert_eq!(program(), "mkdir a\nmkdir b");
+        let short = "# Short.\noutcome restored\n\nmkdir b\nassert cwd visible\n";
+        std::fs::write(folder.path().join(SHRUNK), short).unwrap();
+        assert_eq!(program(), "mkdir b\nassert cwd visible");
+    }
+}
