@@ -81,7 +81,7 @@ pub(super) static FORMS: &[Form] = &[
         verb: "propagation",
         makes: false,
         arguments: &[place("AT"), choice("KIND", words::<Propagation>), switch("recursive")],
-        help: "LookupKind mounts and unmounts spread, mount_namespaces(7).",
+        help: "How mounts and unmounts spread, mount_namespaces(7).",
         build: |a| Step::Propagate { at: a.place(), kind: a.word(), recursive: a.switch() },
     },
     Form {
