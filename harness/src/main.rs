@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// An error with its causes, each told once: many already say their cause themselves.
+/// An error with its causes, each printed once: many already say their cause themselves.
 fn render(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -1,4 +1,4 @@
-//! What a scenario needs of a trial and of a machine, looked at before it runs: what is not there
+//! What a scenario needs of a trial and of a machine, checked before it runs: what is missing
 //! makes the trial `unsupported`, with the reason.
 
 use protocol::message::{Action, Lifecycle, Ready};
@@ -8,7 +8,7 @@ use crate::judge::Trial;
 use crate::judge::range::Version;
 use crate::subject::REFERENCE;
 
-/// Why the scenario cannot be run as this trial, from its `requires` lines; none when it can.
+/// Why the scenario cannot be run as this trial, from its `requires` lines; `None` when it can.
 pub fn unmet(scenario: &Scenario, trial: &Trial) -> Option<String> {
     let requires = &scenario.requires;
     let one_of = |what: &str, words: Vec<&str>, word: &str| {
@@ -41,7 +41,7 @@ fn beyond(trial: &Trial) -> Option<String> {
     is_reference.then(|| format!("the reference engine has no {}, which {} needs", other.word(), trial.lifecycle))
 }
 
-/// What the scenario or the lifecycle needs and this machine lacks; none when it has all.
+/// What the scenario or the lifecycle needs and this machine lacks; `None` when it has all.
 pub fn lacking(scenario: &Scenario, lifecycle: Lifecycle, ready: &Ready) -> Option<String> {
     if lifecycle.actions().contains(&Action::PreDump) && !ready.soft_dirty {
         let why = "does not tell which pages were written to (CONFIG_MEM_SOFT_DIRTY)";

@@ -43,7 +43,7 @@ pub fn is_errno(failure: &SetupFailure, errno: Errno) -> bool {
     number.is_some_and(|number| format!("{:?}", nix::errno::Errno::from_raw(number)) == errno)
 }
 
-/// Holds every prediction against what was seen before anything was done to the process.
+/// Compares every prediction with what was observed before anything was done to the process.
 pub fn compare(prediction: &Prediction, observation: &Observation) -> Agreement {
     let mut comparison = Comparison::default();
     let mut matched = Vec::new();

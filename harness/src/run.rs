@@ -3,8 +3,8 @@
 //!
 //! A machine (a VM, or an agent on the host's own kernel) is kept from trial to trial and thrown
 //! away after anything suspicious: an unexpected failure, a message of the kernel, something left
-//! behind, a channel that broke. What nobody expected is run a second time in a machine that no
-//! trial has touched before it is told, and so is a trial that took its machine along: the fault
+//! behind, a channel that broke. An unexpected result is run a second time in a machine that no
+//! trial has touched before it is reported, and so is a trial that broke its machine: the fault
 //! may be the machine's, or that of a trial before.
 //!
 //! - [`sharing`]: which programs can be carried out in one process
@@ -50,14 +50,14 @@ pub use task::{News, Over, Task};
 /// How long a machine may take to come up under KVM.
 pub(crate) const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// A machine is thrown away after so many trials even when nothing was suspicious: what no check
-/// names adds up in it. Under TCG a new one costs half a second, most of it for translating its
-/// code again: less than 1 % of these trials.
+/// The most trials of a machine. It is then thrown away even when nothing was suspicious: what no
+/// check names adds up in it. Under TCG a new one costs half a second, most of it for translating
+/// its code again: less than 1 % of these trials.
 const TRIALS_PER_MACHINE: u32 = 200;
-/// So many programs share a process where nobody says how many: with more of them it takes hardly
+/// The default number of programs that share a process: with more of them it takes hardly
 /// less for each.
 pub const PACK: usize = 32;
-/// With so many tasks left the next machine is made ready before it is needed.
+/// With at least this number of tasks left, the next machine is made ready before it is needed.
 const WORTH_PREPARING: usize = 8;
 
 /// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last
@@ -146,7 +146,7 @@ impl Worker<'_> {
         pack
     }
 
-    /// Whoever hears of it may be gone; a task's own end says the same.
+    /// The receiver may be gone; a task's own end says the same.
     fn report(&self, news: News) {
         let _ = self.news.as_ref().map(|listener| listener.send(news));
     }
@@ -208,8 +208,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Runs the task in the machine that is there, or in a new one. Afterwards there is none if
-    /// anything was suspicious.
+    /// Runs the task in the machine that is there, or in a new one. Afterwards the machine is gone
+    /// if anything was suspicious.
     fn attempt(&mut self, task: &Task, care: Care) -> Attempt {
         let trials_before = self.running.as_ref().map_or(0, |running| running.trials);
         let result = self.trial(task, care);
@@ -314,7 +314,7 @@ impl Worker<'_> {
 enum Care {
     /// What a verdict needs.
     Usual,
-    /// What whoever looks into a failure wants as well, which costs time: its images, and a second
+    /// What the analysis of a failure needs as well, which costs time: its images, and a second
     /// try of a failed restore.
     Thorough,
 }

@@ -89,7 +89,7 @@ impl Rig<'_> {
         let (before, after) = (steps(program), steps(&found));
         // The one worker is gone, and its machine with it: the next one is as new.
         let asserted = self.with_worker(|run| self.asserted(run, &found, &wanted));
-        // Without one nobody could run it.
+        // A program needs one to run.
         let asserted_program = asserted.clone().unwrap_or_else(|| with_assertions(program, &found));
         let mut short = self.scenario_of(asserted_program);
         short.summary = format!("{wanted}: shrunk from {}", self.scenario.name);
@@ -149,7 +149,7 @@ impl Rig<'_> {
     }
 
     /// The program with assertions that hold: of the scenario's own those that are left, and what
-    /// the model predicts. None where it does not show any more what it must.
+    /// the model predicts. `None` where it no longer shows the failure.
     fn asserted(
         &self,
         run: &mut dyn FnMut(&Program) -> Option<Over>,
@@ -177,7 +177,7 @@ impl Rig<'_> {
     fn with_worker<T>(&self, work: impl FnOnce(&mut dyn FnMut(&Program) -> Option<Over>) -> T) -> T {
         let pool = self.session.pool(
             Arc::clone(&self.machines),
-            // The failure looked for is expected: the machine may serve the next candidate.
+            // The wanted failure is expected: the machine may serve the next candidate.
             Box::new(|trial, criu, judgement| {
                 self.known_failures.expect(self.expectations.apply_anywhere(trial, criu, judgement))
             }),
@@ -243,7 +243,7 @@ fn with_assertions(longer: &Program, program: &Program) -> Program {
     numbered(asserted)
 }
 
-/// Each step on a line of its own: what failed is told by its line.
+/// Each step on a line of its own: the line number names the step that failed.
 fn numbered(program: Program) -> Program {
     let line = |(index, line): (usize, Line)| Line { number: index + 1, ..line };
     Program { steps: program.steps.into_iter().enumerate().map(line).collect() }

@@ -1,6 +1,6 @@
 //! The fuzz targets' surroundings: seeds and dictionaries are what the command makes, the targets
 //! find nothing in them, and the build script makes a target that runs. What the targets find by
-//! themselves is no matter for a test.
+//! themselves is not tested here.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -168,7 +168,7 @@ fn steps_of_a_bisection_end_as_git_wants() {
 }
 
 #[test]
-fn a_tree_that_does_not_build_because_of_the_headers_is_told_which_suite_to_try() {
+fn a_tree_that_does_not_build_because_of_the_headers_gets_a_suite_to_try() {
     let _turn = turn();
     let own = subject(Some(&patch("own-structure.patch", OWN_STRUCTURE)));
     let output = zdtm(&["image", "build", "--subject", &own]);

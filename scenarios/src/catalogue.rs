@@ -18,7 +18,7 @@ pub const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/catalogue");
 /// The ending of scenario files, without the dot.
 pub const EXTENSION: &str = "scn";
 
-/// Files that the model cannot follow: it leaves alone what the harness itself stands on.
+/// Files that the model cannot follow: it does not model what the harness itself needs.
 const BEYOND_THE_MODEL: [&str; 1] = ["mount-point/read-only-root"];
 
 /// The model says of this scenario of the project's catalogue that it does not know.

@@ -26,7 +26,7 @@ pub const OBJECT_NAME_LIMIT: usize = 32;
 /// Something that a program must not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The step, counted from 0; none when it is the program as a whole.
+    /// The step, counted from 0; `None` when it is the program as a whole.
     pub step: Option<usize>,
     /// Which part of the step.
     pub part: Part,

@@ -16,7 +16,7 @@ pub struct Diagnostic {
     pub column: usize,
     /// How many characters are wrong, at least 1.
     pub length: usize,
-    /// The line as it stands in the file; bytes that are not UTF-8 are replaced.
+    /// The line as it is in the file; bytes that are not UTF-8 are replaced.
     pub source: String,
     /// What is wrong.
     pub what: String,

@@ -67,7 +67,7 @@ fn without_lines(scenario: &Scenario) -> Scenario {
 }
 
 /// An input as a scenario: the first one of a scenario file, or one around steps without a header.
-/// None when it is neither.
+/// `None` when it is neither.
 pub fn scenario(data: &[u8]) -> Option<Scenario> {
     if let Ok(scenarios) = text::scenarios(data, NAME, Path::new("input.scn")) {
         return scenarios.into_iter().next();

@@ -47,7 +47,7 @@ const NAMES: &[&[u8]] = &[
 /// A program of all kinds of steps; ends in at least one `assert`.
 ///
 /// # Errors
-/// Those of the source of bytes; running out of them is none.
+/// Errors of the byte source. Running out of bytes is not an error.
 pub fn program(u: &mut Unstructured<'_>) -> Result<Program> {
     let (claims, actions): (Vec<_>, Vec<_>) = forms().partition(|form| form.verb == "assert");
     let mut generator = Generator { checker: Checker::new(), program: Program::default(), made: 0 };
@@ -66,10 +66,10 @@ pub fn program(u: &mut Unstructured<'_>) -> Result<Program> {
     Ok(generator.program)
 }
 
-/// A step of one form that this state of a program allows; none when a few tries gave none.
+/// A step of one form that this state of a program allows; `None` when a few tries gave none.
 ///
 /// # Errors
-/// Those of the source of bytes; running out of them is none.
+/// Errors of the byte source. Running out of bytes is not an error.
 pub fn step(u: &mut Unstructured<'_>, form: &'static Form, checker: &Checker) -> Result<Option<Step>> {
     let all: Vec<_> = checker.open_objects().cloned().collect();
     let sockets: Vec<_> = checker.sockets().cloned().collect();
@@ -95,7 +95,7 @@ pub fn step(u: &mut Unstructured<'_>, form: &'static Form, checker: &Checker) ->
 /// A scenario around [`program`], with every part of a header.
 ///
 /// # Errors
-/// Those of the source of bytes; running out of them is none.
+/// Errors of the byte source. Running out of bytes is not an error.
 pub fn scenario(u: &mut Unstructured<'_>) -> Result<Scenario> {
     let release = |u: &mut Unstructured<'_>| Ok((u.int_in_range(4..=9)?, u.int_in_range(0..=30)?));
     let kernel_from = if u.arbitrary()? { Some(release(u)?) } else { None };

@@ -13,7 +13,7 @@
 //! - [`diagnostic`]: what is wrong, where, and what would be right
 //! - [`catalogue`]: all scenarios below a directory; filters
 //! - [`pattern`]: names with `*`
-//! - [`model`]: what a program does to mounts and names, and what must be seen then
+//! - [`model`]: what a program does to mounts and names, and what must be observed then
 //! - [`capability`]: what a program needs an implementation to get right
 //! - [`live`]: programs that are carried out to their end, and others made from them
 //! - [`generate`]: arbitrary well-formed programs

@@ -23,7 +23,7 @@ pub fn fits(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
-/// How many bytes of the pattern this byte of the text takes; none where it does not fit.
+/// How many bytes of the pattern this byte of the text takes; `None` where it does not fit.
 fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     match pattern {
         [b'[', low, b'-', high, b']', ..] => (low..=high).contains(&&byte).then_some(5),

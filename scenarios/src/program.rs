@@ -1,4 +1,4 @@
-//! The steps of a program. Each variant says the system call that it stands for; the text form of
+//! The steps of a program. Each variant names its system call; the text form of
 //! each is in `docs/AUTHORING.md`.
 //!
 //! Paths are relative to the program's top directory, or to a descriptor. An *object* is what a
@@ -12,7 +12,7 @@ use crate::Bytes;
 /// A program: what the process under test does before it is checkpointed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
-    /// The steps, in order, each with its line in the text (1-based; 0 where there is no text).
+    /// The steps, in order, each with its line in the text (1-based; 0 without a text).
     pub steps: Vec<Line>,
 }
 
@@ -287,7 +287,7 @@ pub enum Step {
 #[allow(missing_docs, reason = "the text form in each variant's comment names every field")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// `detached`: its mount is in fdinfo, not in mountinfo, and it is no kernel-internal mount.
+    /// `detached`: its mount is in fdinfo, not in mountinfo, and it is not a kernel-internal mount.
     Detached,
     /// `visible`: its mount is in mountinfo.
     Visible,

@@ -22,13 +22,13 @@ pub struct Scenario {
     pub outcome: Outcome,
     /// The steps, with the axes' values in place of the variables.
     pub program: Program,
-    /// Where it was read from; none when it came from memory.
+    /// Where it was read from; `None` when it came from memory.
     pub file: Option<PathBuf>,
 }
 
 impl Scenario {
-    /// A program that nobody wrote down, which must come back, or be refused where the model is
-    /// sure that nobody can restore it. What its steps need it requires.
+    /// A generated program, which must come back, or be refused where the model is
+    /// sure that it cannot be restored. What its steps need it requires.
     pub fn generated(name: impl Into<String>, program: Program) -> Self {
         let pivots = program.steps.iter().any(|line| matches!(line.step, Step::PivotRoot { .. }));
         let flavors = if pivots { vec![Flavor::Ns] } else { Vec::new() };
@@ -74,7 +74,7 @@ pub enum Outcome {
     /// No implementation can do it: the dump fails cleanly, names the file, leaves the process
     /// unharmed.
     Refused {
-        /// Why nobody can.
+        /// Why it cannot be restored.
         reason: String,
     },
 }

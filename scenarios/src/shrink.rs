@@ -95,7 +95,7 @@ impl Shrinker {
         &self.best
     }
 
-    /// A smaller program to try; none when there is nothing left to try.
+    /// A smaller program to try; `None` when there is nothing left to try.
     pub fn propose(&mut self) -> Option<Program> {
         loop {
             while let Some(candidate) = self.queue.pop_front() {

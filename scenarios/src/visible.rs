@@ -34,11 +34,11 @@ pub const SUFFIX: &str = "+visible";
 pub struct Controls {
     /// In the order of the scenarios.
     pub scenarios: Vec<Scenario>,
-    /// The control's name that there would be, and why there is none.
+    /// The name that the control would have, and why it does not exist.
     pub missing: Vec<(String, Why)>,
 }
 
-/// Why there is no such control.
+/// Why the control does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
     /// Without the lazy unmounts this step is not carried out.
@@ -117,10 +117,10 @@ fn identity(scenario: &Scenario) -> Identity {
     (steps, requires.kernel_from, requires.kernel_to, requires.flavors.clone(), requires.lifecycles.clone())
 }
 
-/// The control of a scenario; none where nothing is detached, or nobody can restore it.
+/// The control of a scenario; `None` where nothing is detached, or where it cannot be restored.
 ///
 /// # Errors
-/// Why there is none of a scenario that holds something detached.
+/// Why a scenario that holds something detached has no control.
 pub fn control(scenario: &Scenario) -> Option<Result<Scenario, Why>> {
     let restored = scenario.outcome == Outcome::Restored;
     (restored && profile(&scenario.program).is_detached()).then(|| derive(scenario))

@@ -9,7 +9,7 @@ use scenarios::{Step, capability, grammar, text};
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/AUTHORING.md");
 const FORMATS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/FORMATS.md");
 
-/// What stands in a document between two marks is this table; it is written there when
+/// The text in a document between two marks is this table; it is written there when
 /// `UPDATE_EXPECT` is set.
 fn holds(document: &str, mark: &str, table: &str) {
     let (start, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->\n"));

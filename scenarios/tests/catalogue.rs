@@ -30,7 +30,7 @@ fn files_are_found_and_sorted() {
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once() {
+fn all_that_is_wrong_is_reported_at_once() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a.scn"), "# s\noutcome restored\n").unwrap();
     fs::write(directory.path().join("B.scn"), "# s\noutcome restored\nmkdr a\n").unwrap();

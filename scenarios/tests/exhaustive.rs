@@ -1,4 +1,4 @@
-//! Every program is there: what is enumerated lives and is not told twice, and nothing that brute
+//! Every program is there: what is enumerated lives and comes once, and nothing that brute
 //! force finds is missing.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -118,7 +118,7 @@ impl Renderer<'_> {
     fn render(mut self, flags: &BTreeMap<String, String>) -> String {
         let mut descriptions = Vec::new();
         for seen in &self.prediction.objects {
-            // Objects are told in their order, not by their names.
+            // Objects are written in their order, not by their names.
             let name = if seen.name.starts_with("fd") { "fd" } else { &seen.name };
             let description = seen.description.map(|one| number(&mut descriptions, one));
             let (content, position) = (&seen.content, seen.position);

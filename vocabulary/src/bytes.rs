@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A byte string. Its text form (`Display`, JSON) is the [`escape`]d one: printable ASCII and valid
-/// UTF-8 text stand for themselves; backslash, double quote and everything else is escaped. Parsing
-/// the text form gives the same bytes.
+/// UTF-8 text are written as they are; backslash, double quote and everything else is escaped.
+/// Parsing the text form gives the same bytes.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -24,7 +24,7 @@ impl Bytes {
         &self.0
     }
 
-    /// True when there is no byte.
+    /// True when it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

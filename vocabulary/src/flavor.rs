@@ -34,7 +34,7 @@ impl fmt::Display for Flavor {
     }
 }
 
-/// A word that is no flavor.
+/// A word that is not a flavor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown flavor {0:?}; known are host, ns")]
 pub struct UnknownFlavor(pub String);

@@ -1,8 +1,8 @@
-//! What is done to the process between two looks: lifecycles, and the actions that they are made
-//! of.
+//! What is done to the process between two observations: lifecycles, and the actions that they are
+//! made of.
 //!
 //! This is the one place that knows them all. The agent carries the actions out one by one, with a
-//! look after each; the judge knows from here what each must come to; users know the words.
+//! observation after each; the judge knows from here what each must come to; users know the words.
 //!
 //! The agent saves each dump in a folder of its own. The judge compares a restore with the first
 //! observation, so nothing can be lost bit by bit over several restores. It compares a dump that
@@ -41,7 +41,7 @@ macro_rules! lifecycles {
                 match self { $(Lifecycle::$variant => $text,)* }
             }
 
-            /// What is done, in this order, with a look after each.
+            /// What is done, in this order, with an observation after each.
             pub const fn actions(self) -> &'static [Action] {
                 match self { $(Lifecycle::$variant => &[$(Action::$action,)*],)* }
             }
@@ -124,7 +124,7 @@ impl Action {
         }
     }
 
-    /// The caller names every path relatively, and looks around himself afterwards.
+    /// The caller names every path relatively, and observes its surroundings afterwards.
     pub const fn is_relative(self) -> bool {
         matches!(self, Action::RelativeDump | Action::RelativeRestore)
     }

@@ -11,13 +11,13 @@ use protocol::message::SANITIZER;
 
 /// Beside such a criu (crate `harness`, module `subject::criu::package`).
 const MARK: &str = "/subject/asan";
-/// Its options. A leak is no mistake in a program that ends; a small quarantine fits a small
+/// Its options. A leak is not a mistake in a program that ends; a small quarantine fits a small
 /// machine.
 const OPTIONS: (&str, &str) = ("ASAN_OPTIONS", "detect_leaks=0:quarantine_size_mb=16");
 
 /// What a report begins with, after the process's number.
 const REPORT: &str = "==ERROR: AddressSanitizer: ";
-/// The sanitizer's own functions, which stand in for those of the C library.
+/// The sanitizer's own functions, which replace those of the C library.
 const RUNTIME: &str = "libasan";
 /// Where sources are when they are built.
 const SOURCES: &str = "/build/";

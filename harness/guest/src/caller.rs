@@ -1,7 +1,7 @@
 //! The caller of a dump or restore who names every path relatively, and what he finds afterwards
 //! (`protocol::caller`).
 //!
-//! The hook is this program under another name, [`HOOK`]: whoever restores starts it when the
+//! The hook is this program under another name, [`HOOK`]: the restorer starts it when the
 //! process goes on, and it writes what it finds beside itself.
 
 use std::ffi::OsStr;
@@ -26,7 +26,7 @@ const ANSWER: &str = "hook.json";
 pub const MOMENT: &str = "CRTOOLS_SCRIPT_ACTION";
 /// See above.
 pub const LAST_MOMENT: &str = "post-resume";
-/// The namespaces that somebody may stand in.
+/// The namespaces that a process may be in.
 const KINDS: [&str; 6] = ["mnt", "net", "ipc", "uts", "pid", "user"];
 
 /// Where a process stands.

@@ -4,7 +4,7 @@
 //! exit(3), and before it starts another program; crate `harness`, module
 //! `subject::criu::coverage`, has restored tasks write them, too. Processes of criu work in three
 //! roots: the agent's, the process's, and that of the new process. So the folder for counters has
-//! one name in all of them, in the harness's own corner, which no look goes into.
+//! one name in all of them, in the harness's own corner, which no observation goes into.
 //!
 //! - [`gcda`]: such a file
 //!
@@ -27,14 +27,14 @@ use protocol::message::ARC_LIMIT;
 const MARK: &str = "/subject/coverage";
 /// The folder for counters, in every root.
 const FOLDER: &str = "/.zdtm/counters";
-/// What the instrumentation reads (gcc(1), "Data File Relocation"): before each file's name, this;
-/// without so many of the first folders, here `/build`; complaints go to this file in place of
-/// standard error, which may be the process's.
+/// What the instrumentation reads (gcc(1), "Data File Relocation"). The first is the prefix of each
+/// file's name. The second is the number of leading folders that it removes, here `/build`. The
+/// third is the file for its messages: standard error may be the process's.
 const PREFIX: &str = "GCOV_PREFIX";
 const STRIP: (&str, &str) = ("GCOV_PREFIX_STRIP", "1");
 const ERRORS: &str = "GCOV_ERROR_FILE";
 const ERROR_FILE: &str = "/.zdtm/counters/errors";
-/// A larger file is none of counters: criu's have some ten thousand bytes.
+/// A larger file does not hold counters: criu's have some ten thousand bytes.
 const FILE_LIMIT_BYTES: u64 = 4 << 20;
 
 /// Whether this machine's criu counts.
@@ -58,7 +58,7 @@ pub(crate) fn make_room(top: &str) -> io::Result<()> {
     forget()?;
     for folder in [FOLDER.to_owned(), format!("{top}{FOLDER}")] {
         fs::create_dir_all(&folder)?;
-        // In a user namespace nobody is root here.
+        // In a user namespace the process is not root of the machine.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))?;
     }
     Ok(())

@@ -5,9 +5,9 @@
 //! (`--external mnt[...]`).
 //!
 //! No verdict depends on more of criu than the trial is about. All paths are absolute, so it does
-//! not matter in which folder criu works. There is no pidfile: `agent::restored` finds the restored
-//! process by its pipe. The lifecycle `relative-paths` alone tests what criu does to its caller
-//! (`caller.rs`).
+//! not matter in which folder criu works. criu writes no pidfile: `agent::restored` finds the
+//! restored process by its pipe. The lifecycle `relative-paths` alone tests what criu does to its
+//! caller (`caller.rs`).
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -43,7 +43,7 @@ const LOG_LIMIT: usize = 1 << 20;
 /// Room for the images that come before those of the memory, and for not all of the memory.
 const NO_ROOM: &str = "size=64k,mode=0700";
 /// How much criu logs of a process: everything, and of one that many programs share errors only.
-/// Whoever fails is run again alone, and a line costs a system call.
+/// A failed trial runs again alone, and a line costs a system call.
 const VERBOSE: &str = "-v4";
 const QUIET: &str = "-v1";
 /// No more error lines than this.
@@ -58,7 +58,7 @@ pub struct Images {
     verbosity: &'static str,
     /// The number of the last dump, and with it the name of its folder.
     last: usize,
-    /// Whoever names every path relatively, in lifecycles that are about this.
+    /// The caller that names every path relatively, in lifecycles that are about this.
     caller: Option<Caller>,
     /// The last dump was a pre-dump: the next saves only what changed since.
     incremental: bool,
@@ -87,7 +87,7 @@ pub struct Run {
     /// It says that it succeeded, and yet the process that must be there cannot be found, for this
     /// reason.
     pub lost: Option<String>,
-    /// What it left, or took away, where only the engine looks: after a restore that failed, on
+    /// What it left, or took away, where only the engine observes: after a restore that failed, on
     /// disks.
     pub left: Vec<String>,
 }
@@ -205,7 +205,7 @@ impl Images {
     /// `pid` is the process's number.
     ///
     /// # Errors
-    /// Those of looking.
+    /// Those of the observation.
     pub fn findings(&self, action: Action, pid: i32) -> io::Result<Vec<Finding>> {
         self.caller.as_ref().map_or_else(|| Ok(Vec::new()), |caller| caller.findings(action, pid))
     }
@@ -318,7 +318,7 @@ impl Images {
     }
 }
 
-/// The end of a log, as text; empty where there is none.
+/// The end of a log, as text; empty without a log.
 fn read_end(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     let start = bytes.len().saturating_sub(LOG_LIMIT);

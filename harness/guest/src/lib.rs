@@ -1,10 +1,10 @@
 //! Everything that runs inside the VM: one static binary in several roles.
 //!
 //! - [`agent`]: PID 1; brings the machine up, takes requests, leads a trial, tells the host what
-//!   was seen
-//! - [`executor`]: the process under test; carries out a program, looks at itself, waits
-//! - [`observe`]: the look at a process, from inside and from outside
-//! - [`caller`]: what whoever has a process dumped or restored finds around himself
+//!   was observed
+//! - [`executor`]: the process under test; carries out a program, observes itself, waits
+//! - [`observe`]: the observation of a process, from inside and from outside
+//! - [`caller`]: what the caller of criu finds around itself
 //! - [`criu`]: dump and restore through the `criu` command line
 //! - `breakpoints`: what a criu must do without on an emulated processor
 //! - [`asan`]: what the address sanitizer says of a criu that has it

@@ -16,7 +16,7 @@
 //! | 16 each | an extent: offset and length in bytes, 8 each, multiples of [`BLOCK`] |
 //! | rest | the bytes of all extents, in the same order, nothing else |
 //!
-//! Extents stand in ascending order, and none touches the next. What no extent covers is zero.
+//! Extents are in ascending order, and none touches the next. What no extent covers is zero.
 
 use std::io::{self, Read};
 
@@ -99,7 +99,7 @@ impl<'a> Blank<'a> {
 /// The sparse form of an image.
 ///
 /// # Errors
-/// Reading fails (its error, as it is); the image is no multiple of [`BLOCK`] or over
+/// Reading fails (its error, as it is); the image is not a multiple of [`BLOCK`] or over
 /// [`SIZE_LIMIT`] (`InvalidData`).
 pub fn encode(mut image: impl Read) -> io::Result<Vec<u8>> {
     let mut extents: Vec<(u64, u64)> = Vec::new();

@@ -1,15 +1,15 @@
-//! What whoever has a process dumped or restored finds around himself afterwards: the lifecycle
-//! with relative paths is about this, and no other looks at it.
+//! What the caller of criu finds around itself after a dump or a restore: the lifecycle
+//! with relative paths is about this, and no other observes it.
 //!
-//! The caller stands in a folder with two others in it, one for images and one to work in, and
-//! names both, the log and the pidfile by relative paths. At the end of a restore a hook (criu's
-//! `--action-script`) tells where it was started.
+//! The caller's working directory is a folder with two others in it, one for images and one to work
+//! in, and names both, the log and the pidfile by relative paths. At the end of a restore a hook
+//! (criu's `--action-script`) tells where it was started.
 
 use serde::{Deserialize, Serialize};
 
 use vocabulary::lifecycle::Action;
 
-/// One thing that the caller looks at.
+/// One thing that the caller observes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matter {
     /// What it is, for people and in differences.
@@ -27,7 +27,7 @@ pub struct Finding {
     pub got: String,
 }
 
-/// The folder for images, below the one that the caller stands in.
+/// The folder for images, below the caller's working directory.
 pub const IMAGES: &str = "images";
 /// The folder to work in, below that one: logs and the pidfile.
 pub const WORK: &str = "work";
@@ -51,7 +51,7 @@ pub const MASK: Matter = Matter { what: "umask of the hook", expected: "the call
 /// In which namespaces.
 pub const NAMESPACES: Matter = Matter { what: "namespaces of the hook", expected: "the caller's" };
 
-/// What the caller looks at after this action.
+/// What the caller observes after this action.
 pub const fn matters(action: Action) -> &'static [Matter] {
     match action {
         Action::RelativeDump => &[IN_IMAGES, LOG, STATISTICS, OTHERS],

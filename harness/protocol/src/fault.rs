@@ -1,9 +1,9 @@
-//! The mistakes that the reference engine can be told to make: each is one that an implementation
+//! The mistakes that the reference engine makes on request: each is one that an implementation
 //! may make, and that the judge must catch. The engine makes each at one place; `selftest` proves
 //! that a scenario fails with the kind that stands here.
 //!
 //! What the engine has not learnt ([`crate::Lack`]) is a fault as well, of another sort: it is no
-//! mistake of the judge's to catch, and stands in a list of its own.
+//! mistake that the judge must catch, and is in a list of its own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -158,7 +158,7 @@ impl fmt::Display for Fault {
 /// Stands before the word of a lack.
 const LACKS: &str = "lacks:";
 
-/// A word that is no fault.
+/// A word that is not a fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownFault {
     /// Neither fault nor lack.

@@ -9,7 +9,7 @@ use crate::wire::{self, WireError};
 use crate::{Event, Request};
 
 /// Whatever a peer sends, each message that is taken is sent on and arrives as the same, and it
-/// does not matter in what pieces the bytes come. The events, for those who look at what they say.
+/// does not matter in what pieces the bytes come. The events, for callers that check them.
 ///
 /// # Panics
 /// When that does not hold.
@@ -28,7 +28,7 @@ fn sent_on<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(bytes:
     messages
 }
 
-/// The messages of a stream; what is none is passed over.
+/// The messages of a stream; other lines are skipped.
 fn received<T: DeserializeOwned>(from: &mut impl std::io::BufRead) -> Vec<T> {
     let mut messages = Vec::new();
     loop {

@@ -35,7 +35,7 @@ impl Images {
         self.files.is_empty() && self.left_out.is_empty()
     }
 
-    /// Adds an image, or only its name and size where there is no room for it.
+    /// Adds an image, or only its name and size where the room is used up.
     pub fn add(&mut self, name: String, bytes: Vec<u8>) {
         if self.has_room(bytes.len()) {
             self.files.push(ImageFile { name, bytes });

@@ -1,4 +1,4 @@
-//! What the reference engine can be told to do without: each is one thing that a half-finished
+//! What the reference engine can leave out on request: each is one thing that a half-finished
 //! implementation has not learnt yet. It fails as such an implementation would, for detached mounts
 //! only, and does everything else right. `selftest` proves that exactly what needs it fails, and
 //! that the failures name it.
@@ -68,7 +68,7 @@ lacks! {
     Subdir "subdir" Word::Base(Base::Subdir), Silently
         "For a bind of a subdirectory the root of the filesystem is mounted.";
     FileBind "file-bind" Word::Base(Base::File), AtDump
-        "A mount whose root is no directory is refused.";
+        "A mount whose root is not a directory is refused.";
     Deleted "deleted" Word::Capability(Capability::Deleted), AtDump
         "A deleted file is refused.";
     HardLink "hard-link" Word::Capability(Capability::HardLink), Silently
@@ -104,7 +104,7 @@ impl fmt::Display for Lack {
     }
 }
 
-/// A word that is no lack.
+/// A word that is not a lack.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reference engine cannot lack {0:?}; it can lack {known}", known = names())]
 pub struct UnknownLack(pub String);

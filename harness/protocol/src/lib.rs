@@ -2,8 +2,8 @@
 //!
 //! - [`observation`]: everything that can be seen about a program's objects at one moment
 //! - [`message`]: requests, events and the report of a trial
-//! - [`fault`]: the mistakes that the reference engine can be told to make
-//! - [`lack`]: what it can be told to do without
+//! - [`fault`]: the mistakes that the reference engine makes on request
+//! - [`lack`]: what it can leave out on request
 //! - [`shell`]: a shell beside the process of a trial
 //! - [`blank`]: empty filesystems in a sparse form
 //! - [`fuzz`]: the properties that the fuzz targets test

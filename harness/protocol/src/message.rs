@@ -83,7 +83,7 @@ pub enum Event {
     },
     /// The files were taken.
     HandedOver {
-        /// The version that this criu tells; none when it does not start.
+        /// The version that this criu tells; `None` when it does not start.
         criu: Option<String>,
     },
     /// The bare work is done.
@@ -165,22 +165,22 @@ pub struct TrialRequest {
 /// The first descriptor of a program: behind the standard streams, which are the harness's.
 pub const FIRST_DESCRIPTOR: i32 = 3;
 
-/// What was seen of a trial, taken apart by its programs.
+/// The observations of a trial, split by its programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// What belongs to no program alone: the process, its root, other mounts and names, the agent's
-    /// mounts, error lines, what was left behind, the kernel's log. None where there is one
+    /// mounts, error lines, what was left behind, the kernel's log. `None` where there is one
     /// program: then all of that is in its report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame: Option<TrialReport>,
-    /// What belongs to each program, in the order of the request, told as if it had been alone:
+    /// What belongs to each program, in the order of the request, as if each had been alone:
     /// paths from its top directory, descriptors from [`FIRST_DESCRIPTOR`]. A trial that ends early
     /// has nothing in here that could pass.
     pub programs: Vec<TrialReport>,
 }
 
 impl Report {
-    /// A report of so many programs in which nothing was seen yet.
+    /// A report of this number of programs, without any observation yet.
     pub fn new(programs: usize) -> Self {
         let frame = (programs != 1).then(TrialReport::default);
         Self { frame, programs: vec![TrialReport::default(); programs] }
@@ -247,10 +247,10 @@ pub enum DetachMethod {
     Bind,
 }
 
-/// No more arcs than this are told of a trial; all of criu has half as many.
+/// The most arcs that are reported of a trial; all of criu has half as many.
 pub const ARC_LIMIT: usize = 1 << 16;
 
-/// Everything that was seen of a program, or of what belongs to none.
+/// Everything that was observed of a program, or of what belongs to no program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrialReport {
     /// The program could not be carried out.
@@ -258,7 +258,7 @@ pub struct TrialReport {
     /// `assert` lines that did not hold.
     #[serde(deserialize_with = "limits::lines")]
     pub failed_assertions: Vec<FailedAssertion>,
-    /// Before anything was done to the process; none when the setup failed.
+    /// Before anything was done to the process; `None` when the setup failed.
     pub before: Option<Observation>,
     /// One for each action of the lifecycle that was begun.
     pub actions: Vec<ActionReport>,
@@ -278,7 +278,7 @@ pub struct TrialReport {
     pub images: Images,
     /// Branches that a criu took which was built to count them, a number for each, ascending, no
     /// more than [`ARC_LIMIT`]. Of a pack the frame has them: which of its programs had them taken
-    /// nobody knows.
+    /// the agent does not know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arcs: Vec<u32>,
 }
@@ -308,7 +308,7 @@ pub struct FailedAssertion {
 /// What the first of an action's error lines begins with when the address sanitizer stopped criu.
 pub const SANITIZER: &str = "AddressSanitizer: ";
 
-/// One action of a lifecycle and the look after it.
+/// One action of a lifecycle and the observation after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionReport {
     /// Which one.
@@ -320,8 +320,8 @@ pub struct ActionReport {
     pub error_lines: Vec<String>,
     /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// What was seen afterwards; none when nothing should be there (after a dump that ends the
-    /// process).
+    /// What was observed afterwards; `None` when nothing should be there (after a dump that ends
+    /// the process).
     pub after: Option<Observation>,
     /// Why the process could not be observed although it should be there.
     pub unobservable: Option<String>,

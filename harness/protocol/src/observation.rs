@@ -30,14 +30,14 @@ pub struct Observation {
     pub process: ProcessState,
 }
 
-/// One side's look at the objects, sorted by [`Object`].
+/// One side's observation of the objects, sorted by [`Object`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// The objects.
     pub objects: Vec<ObjectView>,
 }
 
-/// What is looked at.
+/// What is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Object {
@@ -79,13 +79,13 @@ pub struct ObjectView {
     pub descriptor: Option<Descriptor>,
     /// What only mappings have.
     pub mapping: Option<Mapping>,
-    /// What only Unix sockets have: the messages that nobody has received yet, the oldest first.
+    /// What only Unix sockets have: the messages that are still in the queue, the oldest first.
     pub queue: Option<Outcome<Vec<Message>>>,
     /// `fstat(2)`.
     pub status: Outcome<FileStatus>,
     /// `fstatvfs(3)`.
     pub filesystem: Outcome<FilesystemStatus>,
-    /// `statmount(2)` by descriptor; none where the kernel (before 7.0) cannot.
+    /// `statmount(2)` by descriptor; `None` where the kernel (before 7.0) cannot.
     pub statmount: Option<Outcome<StatMount>>,
     /// What a regular file holds, or why it could not be read.
     pub content: Option<Outcome<Content>>,
@@ -277,7 +277,7 @@ pub struct Mount {
 pub struct TreeEntry {
     /// Path from the top directory; empty for the top itself.
     pub path: Bytes,
-    /// Its status, or why there is none.
+    /// Its status, or why it is unknown.
     pub status: Outcome<FileStatus>,
     /// The target of a symbolic link.
     pub target: Option<Bytes>,
@@ -290,7 +290,7 @@ pub struct TreeEntry {
 pub struct ProcessState {
     /// `State`, the letter: `S` for a process that waits for the agent; `T` for a stopped one.
     pub state: String,
-    /// `TracerPid`, 0 when nobody traces it.
+    /// `TracerPid`, 0 without a tracer.
     pub tracer: u32,
     /// Process ID in the agent's namespace.
     pub pid: u32,

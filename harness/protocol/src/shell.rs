@@ -25,7 +25,8 @@ pub struct ShellRequest {
     pub trial: Option<TrialRequest>,
     /// How far it is led.
     pub at: Moment,
-    /// What the user sits at; none where standard input is no terminal: then the shell gets pipes.
+    /// The user's terminal; `None` where standard input is not a terminal: then the shell gets
+    /// pipes.
     pub terminal: Option<Terminal>,
 }
 
@@ -63,11 +64,11 @@ pub enum ToShell {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FromShell {
-    /// It runs from here on; lines for people about what is where.
+    /// It runs from here on; lines for people that name the variables and folders.
     Ready(Vec<String>),
     /// What it and its programs wrote to their standard output, or to the terminal.
     Output(Bytes),
-    /// What they wrote to their standard error, where there is no terminal.
+    /// What they wrote to their standard error, without a terminal.
     Errors(Bytes),
     /// It ended with this status, 128 and the signal's number when by a signal. The last message.
     Ended(i32),

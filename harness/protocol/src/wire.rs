@@ -24,7 +24,7 @@ pub enum WireError {
     /// The channel failed.
     #[error("the channel failed: {0}")]
     Io(#[from] std::io::Error),
-    /// A line that is no message.
+    /// A line that is not a message.
     #[error("not a message ({error}): {start}")]
     Malformed {
         /// What the parser says.

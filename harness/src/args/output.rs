@@ -76,12 +76,12 @@ pub fn comparisons(wanted: &[Wanted]) -> Result<Comparisons<'_>, Usage> {
 }
 
 impl Comparisons<'_> {
-    /// Whether one goes to standard output; then the text stands on standard error.
+    /// Whether a report goes to standard output; then the text goes to standard error.
     pub fn take_stdout(&self) -> bool {
         self.0.iter().any(|wanted| wanted.to == Destination::Stdout)
     }
 
-    /// Writes the files with what there is, so that an end that nobody wanted loses nothing. What
+    /// Writes the files with what is complete, so that an unexpected end loses nothing. What
     /// cannot be written now is an error at the end.
     pub fn write_so_far(&self, comparison: &Comparison) {
         for wanted in self.0 {
@@ -91,7 +91,7 @@ impl Comparisons<'_> {
         }
     }
 
-    /// Writes them, and the text for whoever called.
+    /// Writes them, and the text for the caller.
     ///
     /// # Errors
     /// What cannot be written.

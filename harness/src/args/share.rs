@@ -17,8 +17,8 @@ pub struct ShareArgs {
     /// [default: every trial counts the same]
     #[arg(long, value_name = "FILE", requires = "shard")]
     pub durations: Option<PathBuf>,
-    /// JSON report of a run that was broken off: what it finished is told from there and not run
-    /// again
+    /// JSON report of a run that was broken off: its finished trials are reported from there and
+    /// not run again
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
 }

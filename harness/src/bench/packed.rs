@@ -48,7 +48,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Programs a second, by so many workers at once, each with a machine that is warm.
+    /// Programs a second, by this number of workers at once, each with a machine that is warm.
     fn rate(&self, specs: &Machines<'_>, tasks: &[Task], workers: usize) -> anyhow::Result<f64> {
         let expectations = self.session.expectations(&ExpectationsSource::Project)?;
         let pool = self.session.pool(

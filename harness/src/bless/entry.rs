@@ -132,7 +132,7 @@ fn narrowed(entry: &str, gone: &[String], rest: &[Group]) -> String {
     let named = list(table.get("scenario"));
     let kept: Vec<String> = named.iter().filter(|name| !gone.contains(name)).cloned().collect();
     let patterns = kept.iter().any(|name| name.contains('*'));
-    // A name that stands in the list is taken out of it; one that a pattern means becomes an
+    // A name in the list is removed from it; one that a pattern means becomes an
     // exception.
     let meant = |name: &String| !named.contains(name) || patterns;
     let except: Vec<String> = gone.iter().filter(|name| meant(name)).cloned().collect();

@@ -1,4 +1,4 @@
-//! Results by where they were seen: scenarios that behave alike share an entry.
+//! Results by their trials: scenarios that behave alike share an entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ impl Where {
     }
 }
 
-/// Scenarios that were seen in the same places: every combination of the lists, no more.
+/// Scenarios with the same result in the same trials: every combination of the lists, no more.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
     /// Their names.
@@ -85,7 +85,7 @@ pub(super) fn groups(places: &Places) -> Vec<Group> {
         .collect()
 }
 
-/// What an entry still says of the group's scenarios where nobody saw them: one part for each
+/// What an entry still says of the group's scenarios where no result has them: one part for each
 /// dimension, flavor first.
 pub(super) fn rest(entry: &Expectation, group: &Group, kernels: &[String]) -> Vec<Group> {
     let scope = &entry.scope;

@@ -80,7 +80,7 @@ pub enum BlessError {
         /// What the entry says.
         patterns: String,
     },
-    /// The results contradict each other, or an entry stands in the way.
+    /// The results contradict each other, or an entry prevents the change.
     #[error(
         "{trial}: with the new entries this would be {got}; nothing was written. Its results may contradict each other: bless one run at a time"
     )]
@@ -93,7 +93,7 @@ pub enum BlessError {
 }
 
 /// The text of the file `file` with what the results prove. `kernels` are all that there are, for
-/// an entry that speaks of every kernel and must be narrowed to those on which nobody saw it pass.
+/// an entry that speaks of every kernel and must be narrowed to those on which it did not pass.
 ///
 /// # Errors
 /// The file is wrong, an entry cannot be narrowed, or the results contradict each other.

@@ -31,7 +31,7 @@ pub enum ImageError {
         /// Where it was looked for.
         looked: String,
     },
-    /// There is no place for the cache.
+    /// The cache has no folder: no setting names one, and the home is unknown.
     #[error("no cache directory: none of ZDTM_DETACHED_CACHE, XDG_CACHE_HOME and HOME is an absolute path; set one")]
     NoCacheDirectory,
     /// A system call on a path failed.
@@ -78,7 +78,7 @@ pub enum ImageError {
     /// A package is not what it should be.
     #[error("{what}: {why}")]
     Content {
-        /// What was looked at.
+        /// What was examined.
         what: String,
         /// What is wrong and what to do.
         why: String,
@@ -112,7 +112,7 @@ pub enum ImageError {
     Rebuild {
         /// What is wrong with the one in the cache.
         damage: String,
-        /// Why there is no new one.
+        /// Why the new one was not made.
         #[source]
         error: Box<ImageError>,
     },

@@ -5,8 +5,9 @@
 //! filesystem, and renamed when its build record is written, so a run that is killed leaves nothing
 //! that looks finished.
 //!
-//! Locks are flock(2): shared by whoever uses an image, for as long as it does, exclusive to
-//! whoever builds or removes it. So two runs build once, and nothing is removed under a running VM.
+//! Locks are flock(2): shared by each user of an image, for as long as it uses it, exclusive to
+//! a process that builds or removes it. So two runs build once, and nothing is removed under a
+//! running VM.
 
 pub mod error;
 pub mod progress;
@@ -228,7 +229,7 @@ impl Cache {
         self.root.join("locks").join(format!("{directory}.lock"))
     }
 
-    /// Takes the lock of something in the cache that is no image, and waits for it.
+    /// Takes the lock of something in the cache that is not an image, and waits for it.
     pub(crate) fn lock_by_name(&self, name: &str) -> Result<Flock<File>, ImageError> {
         Ok(flock(&self.lock_path(name), FlockArg::LockExclusive)?.expect("only the non-blocking forms give nothing"))
     }
@@ -302,7 +303,7 @@ impl Cache {
     }
 }
 
-/// Opens a lock file and locks it; none when the lock is taken and `how` does not wait.
+/// Opens a lock file and locks it; `None` when the lock is taken and `how` does not wait.
 fn flock(path: &Path, how: FlockArg) -> Result<Option<Flock<File>>, ImageError> {
     let file = File::options().create(true).append(true).open(path).map_err(at("open", path))?;
     let mut file = file;

@@ -63,7 +63,7 @@ struct FileRecord {
     mtime_ns: u64,
 }
 
-/// How closely files are looked at.
+/// How closely files are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     /// Size and time; the hash where they differ.
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn every_damage_is_told() {
+    fn every_damage_is_reported() {
         let (directory, record) = image();
         let file = directory.path().join("vmlinux");
         let check = |look| record.check(directory.path(), look).unwrap_err();

@@ -58,7 +58,7 @@ fn an_image_is_built_once() {
 }
 
 #[test]
-fn damage_is_told_and_repaired() {
+fn damage_is_reported_and_repaired() {
     let Place { cache, notes, root } = place();
     let vmlinux = cache.obtain(&slot(), false, |to, _| built(to, "one")).unwrap().directory.join("vmlinux");
     fs::write(&vmlinux, "on").unwrap();
@@ -140,7 +140,7 @@ fn two_runs_build_once_and_the_second_says_that_it_waits() {
 fn two_runs_that_both_found_nothing_build_once() {
     let Place { cache, root, .. } = place();
     let builds = AtomicU32::new(0);
-    // While somebody reads, nobody can build: both get as far as wanting to.
+    // A reader's lock blocks every build: both builders wait for it.
     let reader = cache.lock(&slot(), FlockArg::LockShared).unwrap();
     let runs = [open(root.path()), open(root.path())];
     std::thread::scope(|scope| {

@@ -14,7 +14,7 @@ use crate::judge::{FailureKind, Signature};
 pub struct Cause {
     /// The identity that its failures share.
     pub signature: Signature,
-    /// Their kind; none where the trial was flaky, an error, or passed against a record.
+    /// Their kind; `None` where the trial was flaky, an error, or passed against a record.
     pub kind: Option<FailureKind>,
     /// How many there are.
     pub count: usize,
@@ -85,7 +85,7 @@ fn cause(signature: &Signature, mut group: Vec<&Case>, all: &[Case]) -> Cause {
 }
 
 /// What the failures have in common. Evidence is what passed with the same kernel and subject. What
-/// must be refused is no evidence: a subject that refuses everything passes it.
+/// must be refused proves nothing: a subject that refuses everything passes it.
 fn blocked(group: &[&Case], all: &[Case]) -> Option<Explanation> {
     let is_bad = group.iter().all(|case| case.end == End::Bad);
     let pools: BTreeSet<_> = group.iter().map(|case| &case.pool).collect();

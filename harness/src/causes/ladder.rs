@@ -1,8 +1,8 @@
 //! The ladder: what comes back, capability by base.
 //!
 //! A trial counts in the row of each of its capabilities and in the column of each of its bases.
-//! What known defects lose of a file (a time's fraction, say) is no matter of a capability, so such
-//! a trial counts as restored.
+//! A detail of a file that known defects lose (a time's fraction, say) does not affect a
+//! capability, so such a trial counts as restored.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +71,7 @@ impl Ladder {
         ladder
     }
 
-    /// Counts a trial. A scenario that nobody can restore says nothing of what comes back.
+    /// Counts a trial. A scenario that must be refused does not show what comes back.
     pub fn count(&mut self, profile: &Profile, passed: bool) {
         if profile.capabilities.contains(&Capability::Refusal) {
             return;

@@ -1,4 +1,4 @@
-//! What a reader of many failures is told.
+//! How many failures are summarized for a reader.
 
 use expect_test::expect;
 use scenarios::Scenario;

@@ -2,7 +2,7 @@
 //!
 //! git takes 0 for a good revision, 1 to 127 for a bad one, 125 for one that cannot be tested, and
 //! ends the bisection at anything from 128. So nothing but a verdict may end with a number below
-//! 128: a full disk is no bad revision.
+//! 128: a full disk does not make a revision bad.
 
 use std::cell::RefCell;
 use std::io;

@@ -14,7 +14,7 @@ use crate::fuzz::{Request, Setup};
 use crate::subject::{self, Subject};
 use view::View;
 
-/// Find what nobody wrote down: run generated programs, for hours, unattended.
+/// Find what no scenario covers: run generated programs, for hours, unattended.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -92,7 +92,7 @@ pub struct FuzzArgs {
     /// Folder of the campaign's state
     #[arg(long, value_name = "DIR", default_value = "zdtm-fuzz")]
     pub state: PathBuf,
-    /// How the end is told
+    /// How the end is reported
     #[arg(long, value_enum, default_value = "human")]
     pub format: FuzzFormat,
     /// How many programs go into one process; 0 for none [default: 64 with criu, 32 without]
@@ -103,7 +103,7 @@ pub struct FuzzArgs {
     pub machines: MachineArgs,
 }
 
-/// How the end is told.
+/// How the end is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FuzzFormat {
     /// For people

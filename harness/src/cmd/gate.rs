@@ -66,7 +66,7 @@ pub struct GateArgs {
     /// Exit with 1 also where a trial fails in another way than before
     #[arg(long)]
     pub strict: bool,
-    /// How the result is told
+    /// How the result is reported
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
     /// Write the result to files, too: json=FILE, html=FILE; separated by commas, or given more
@@ -89,7 +89,7 @@ fn candidate_help() -> String {
     subject::HELP.replace("; may be given more than once [default: debian:trixie]", "")
 }
 
-/// How the result is told.
+/// How the result is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people

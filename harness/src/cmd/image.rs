@@ -21,7 +21,7 @@ use crate::vm::template_cache::UNUSED_LIMIT;
 ///
 /// QEMU, kernels and userlands come from Debian packages, verified by apt's signatures, and are
 /// unpacked into the cache; nothing is installed. Other commands build what they need: this one is
-/// for doing it beforehand, for looking, and for clearing up.
+/// for doing it beforehand, for listing, and for clearing up.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -89,7 +89,7 @@ pub enum ImageAction {
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageCommandError {
-    /// An image could not be built, looked at or removed.
+    /// An image could not be built, examined or removed.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// A subject that cannot be.
@@ -205,7 +205,7 @@ fn verify(store: &Store, out: &mut dyn Write) -> Result<bool, ImageCommandError>
 }
 
 /// What is of no use any more, of images and of saved VMs. A saved VM is made again in seconds: one
-/// that nobody used for a day goes.
+/// that was unused for a day is removed.
 fn clean(
     store: &Store,
     template_cache: &TemplateCache,

@@ -70,7 +70,7 @@ impl TreeArgs {
     /// The source tree.
     ///
     /// # Errors
-    /// There is none.
+    /// The list is empty.
     pub(super) fn locate(&self) -> Result<PathBuf, crate::cache::error::ImageError> {
         crate::image::tree::locate(self.tree.as_deref())
     }

@@ -52,7 +52,7 @@ pub struct ReplayArgs {
     /// Folder for the artifacts of a trial that fails again
     #[arg(long, value_name = "DIR", default_value = "zdtm-replayed")]
     pub keep: PathBuf,
-    /// How results are told
+    /// How results are reported
     #[command(flatten)]
     pub output: OutputArgs,
     /// What trials run on
@@ -119,7 +119,7 @@ struct Listener(Sender<Verdict>);
 impl Reporter for Listener {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         if let Event::TrialFinished(finished) = event {
-            // Nobody listens any more only when the replay is over.
+            // The receiver is gone only when the replay is over.
             let _ = self.0.send(finished.judgement.verdict);
         }
         Ok(())

@@ -46,7 +46,7 @@ pub struct ReportArgs {
     /// With --against: exit with 1 also where a trial fails in another way than before
     #[arg(long, requires = "against")]
     pub strict: bool,
-    /// How results are told
+    /// How results are reported
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -29,7 +29,7 @@ const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped";
 /// Prepares what is missing (QEMU, a kernel, the subject), starts a VM for each core, and runs
 /// every chosen scenario in every combination of kernel, subject, flavor and lifecycle. Each trial
 /// is a process that is observed, checkpointed, restored and observed again. It passes when nothing
-/// differs, or when nobody can restore it and the dump refused it cleanly.
+/// differs, or when it cannot be restored and the dump refused it cleanly.
 ///
 /// What is known to fail (scenarios/expectations.toml) is an xfail and does not fail the run. What
 /// fails otherwise is kept in a folder for `replay`, `shell` and `shrink`, and the first failure of
@@ -107,7 +107,7 @@ pub struct RunArgs {
     /// Folder for the artifacts of failed trials
     #[arg(long, value_name = "DIR", default_value = "zdtm-results")]
     pub keep: PathBuf,
-    /// How results are told
+    /// How results are reported
     #[command(flatten)]
     pub output: OutputArgs,
     /// What trials run on
@@ -202,7 +202,7 @@ pub(super) fn once(args: &RunArgs) -> anyhow::Result<u8> {
     selected(args, None)
 }
 
-/// The same; somebody else hears of it, too.
+/// The same, with a second receiver of the events.
 pub(super) fn heard(args: &RunArgs, listener: Box<dyn Reporter>) -> anyhow::Result<u8> {
     selected(args, Some(listener))
 }

@@ -82,7 +82,7 @@ pub(super) fn read(folder: &Path) -> Result<(Scenario, TrialRecord), Usage> {
 /// it, nor a subject that is built or started on this machine.
 ///
 /// # Errors
-/// [`Usage`]: the saved subject is none of this version's, or is to be typed.
+/// [`Usage`]: this version does not know the saved subject, or needs it as an argument.
 pub(super) fn as_it_was(
     record: &TrialRecord,
     subject: &mut Vec<Subject>,

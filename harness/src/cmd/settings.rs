@@ -1,9 +1,9 @@
 //! `zdtm-detached.toml`: what a user would otherwise type every time.
 //!
 //! A key is the name of an environment variable without `ZDTM_DETACHED_`, in small letters with
-//! `-`: every flag that has such a variable can stand in the file, and no other. A value becomes
+//! `-`: the file can set every flag that has such a variable, and no other. A value becomes
 //! the flag's default, so flags come before the environment, and both before the file. A key or
-//! value that is none is refused with its place.
+//! wrong value is refused with its line.
 //!
 //! The file lies in a folder that may be somebody else's, a checkout for instance, so it only
 //! chooses among what runs in VMs: what decides which program is executed on this machine is
@@ -81,7 +81,7 @@ pub fn file() -> Option<PathBuf> {
 /// The command line with what the file says, if there is one, as defaults.
 ///
 /// # Errors
-/// [`Usage`]: the file cannot be read, or has a key or a value that is none.
+/// [`Usage`]: the file cannot be read, or has an unknown key or a wrong value.
 pub fn apply(line: Command) -> Result<Command, Usage> {
     let Some(file) = file() else { return Ok(line) };
     let text = match fs::read_to_string(&file) {
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_file_does_not_change_what_goes_together() {
-        // `--durations` needs `--shard` on the command line; a file's does not stand for it, and
+        // `--durations` needs `--shard` on the command line; a setting in a file is not enough, and
         // forbids nothing.
         assert!(run("shard = '1/2'", &["--resume", "r.json"]).share.shard.is_some());
         line("subject = 'reference'").unwrap().debug_assert();

@@ -107,7 +107,7 @@ impl Watch {
         self.roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The file that changed, once it is quiet; none when the user wants an end.
+    /// The file that changed, once it is quiet; `None` when the user wants an end.
     fn wait(&self) -> anyhow::Result<Option<PathBuf>> {
         let mut changed = None;
         loop {
@@ -130,7 +130,7 @@ impl Watch {
         }
     }
 
-    /// The first change of something that is meant, of those that are told now.
+    /// The first change of a watched file among the events that wait.
     fn read(&self) -> anyhow::Result<Option<PathBuf>> {
         let events = match self.inotify.read_events() {
             Err(nix::errno::Errno::EAGAIN) => return Ok(None),

@@ -118,8 +118,8 @@ impl Apt {
         Ok(())
     }
 
-    /// Downloads a source package, or its upstream tarball alone, into a directory; the hashes
-    /// stand in the signed index.
+    /// Downloads a source package, or its upstream tarball alone, into a directory; the signed
+    /// index has the hashes.
     pub(crate) fn source(&self, package: &str, upstream_only: bool, directory: &Path) -> Result<(), ImageError> {
         std::fs::create_dir_all(directory).map_err(at("create", directory))?;
         let what = format!("downloading the sources of {package} in {} from {}", self.suites(), self.mirror);

@@ -1,7 +1,7 @@
 //! Where packages come from, and the keys that prove it: the mirror that the host's own apt uses,
 //! and Debian's keyring.
 //!
-//! No mirror's name stands in the project; whoever cloned it has one configured already, or names
+//! The project names no mirror. A Debian host has one configured already; another user names
 //! one.
 
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ impl Archive {
     /// The named mirror and keyring, or the host's.
     ///
     /// # Errors
-    /// The host has none, or they cannot stand in a line of sources.list(5).
+    /// The host has none, or they cannot be in a line of sources.list(5).
     pub(crate) fn find(mirror: Option<&str>, keyring: Option<&Path>) -> Result<Archive, ImageError> {
         let mirror = match mirror {
             Some(mirror) => mirror.to_owned(),

@@ -39,7 +39,7 @@ pub(crate) struct Order<'a> {
 /// Unpacked packages.
 #[derive(Debug)]
 pub(crate) struct Unpacked {
-    /// The directory that stands for `/`; gone when the build is over.
+    /// The directory that is `/` in the build; the end of the build removes it.
     pub(crate) root: PathBuf,
     pub(crate) packages: Vec<Package>,
 }
@@ -49,7 +49,7 @@ impl Source {
         Source { mirror, keyring, updated: Mutex::default() }
     }
 
-    /// Downloads and unpacks what is ordered into `work`; none when the build record of a former
+    /// Downloads and unpacks what is ordered into `work`; `None` when the build record of a former
     /// build has the same packages.
     pub(crate) fn fetch(
         &self,
@@ -123,7 +123,7 @@ impl Source {
 
     /// Fetches the lists, once in this run.
     fn update(&self, apt: &Apt, lists: String, progress: &dyn Progress, text: &str) -> Result<(), ImageError> {
-        let mut updated = self.updated.lock().expect("nobody panics with it");
+        let mut updated = self.updated.lock().expect("no thread panics while it holds the lock");
         if !updated.contains(&lists) {
             doing(progress, text, || apt.update())?;
             updated.insert(lists);

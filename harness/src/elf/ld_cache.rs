@@ -18,7 +18,7 @@ const ENTRY: usize = 24;
 /// `FLAG_X8664_LIB64 | FLAG_ELF_LIBC6`: a library for amd64 and today's C library.
 const AMD64: u32 = 0x0303;
 
-/// The path of each library by its name; empty for what is no such file. The first entry of a name
+/// The path of each library by its name; empty for any other file. The first entry of a name
 /// counts.
 pub(crate) fn parse(bytes: &[u8]) -> BTreeMap<String, PathBuf> {
     let start = bytes.windows(MAGIC.len()).position(|window| window == MAGIC);

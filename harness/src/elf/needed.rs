@@ -86,7 +86,7 @@ pub struct Needed {
 pub const DEBIAN_LIBRARY_DIRECTORIES: [&str; 6] =
     ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib"];
 
-/// Where libraries are looked for besides where the files that need them say.
+/// Where libraries are searched for, in addition to the paths in the files that need them.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     /// `LD_LIBRARY_PATH`, for programs of this host.
@@ -106,7 +106,7 @@ pub struct Found {
     pub missing: Vec<NeededError>,
 }
 
-/// A file whose needs are still to be looked at.
+/// A file whose needs are still to be read.
 struct Todo {
     path: PathBuf,
     source: PathBuf,
@@ -116,8 +116,8 @@ struct Todo {
 
 /// Everything that the files need, themselves included, each path once, sorted by path.
 ///
-/// `root` is the directory that stands for `/`, `files` and `library_directories` are relative to
-/// it. A script or a static program needs nothing but itself.
+/// `root` is the directory that is `/` for the program, `files` and `library_directories` are
+/// relative to it. A script or a static program needs nothing but itself.
 ///
 /// # Errors
 /// A file or library that is missing (named, with who needs it), unreadable or broken.
@@ -235,7 +235,7 @@ fn locate(root: &Path, library: &str, own: &[PathBuf], places: &Places) -> Optio
 fn is_for_amd64(path: &Path) -> bool {
     let mut head = [0; 20];
     let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head));
-    // Something else is told when it is read as a whole.
+    // Other errors are reported when the whole file is read.
     read.is_err() || !head.starts_with(&elf::ELFMAG) || (head[4] == elf::ELFCLASS64.0 && head[18..] == [62, 0])
 }
 

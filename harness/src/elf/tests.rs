@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// The smallest ELF file that has what the walk looks at.
+/// The smallest ELF file that has what the walk reads.
 fn program(interpreter: &str, needed: &[&str], run_path: &str) -> Vec<u8> {
     with_run_path(interpreter, needed, run_path, 29)
 }

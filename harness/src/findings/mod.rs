@@ -114,7 +114,7 @@ pub enum FindingError {
         #[source]
         error: std::io::Error,
     },
-    /// A file is no finding.
+    /// A file is not a finding.
     #[error("{}:{line}: {why}", path.display())]
     Text {
         /// Which.
@@ -142,10 +142,10 @@ pub enum FindingError {
     },
 }
 
-/// The findings of a source tree, by number; empty when there is no folder.
+/// The findings of a source tree, by number; empty when the folder does not exist.
 ///
 /// # Errors
-/// One cannot be read, or is none.
+/// A file cannot be read, or is not a finding.
 pub fn read(tree: &Path) -> Result<Vec<Finding>, FindingError> {
     let folder = tree.join(FOLDER);
     if !folder.exists() {

@@ -83,7 +83,7 @@ fn what_is_printed_is_read_back() {
 }
 
 #[test]
-fn a_mistake_is_told_with_its_line() {
+fn a_mistake_is_reported_with_its_line() {
     let good = text::print(&finding());
     let mistakes = [
         good.replace("# 007: ", "# seven: "),

@@ -14,14 +14,14 @@ use super::sides::Planned;
 /// What is done to the process of a program: now and then the others of these, which tell whether a
 /// dump leaves alone what goes on, and whether three times is as good as once.
 const LIFECYCLES: [Lifecycle; 3] = [Lifecycle::DumpRestore, Lifecycle::LeaveRunning, Lifecycle::ThreeTimes];
-/// Of programs that may well fail one in so many is run all the same.
+/// Of programs that are likely to fail, one in this number runs all the same.
 const RISKY: u64 = 32;
-/// For each program of a batch so many are drawn at most, to find enough that are not likely to
+/// The most programs that are drawn for each one of a batch, to find enough that are not likely to
 /// fail.
 const DRAWN: usize = 2;
-/// They are drawn in parts of so many; after one in which all are likely to fail no more are drawn.
+/// The size of a part. Drawing stops after a part in which all programs are likely to fail.
 const PART: usize = 16;
-/// Where these are too few others come along, until so many are expected to fail.
+/// Where these are too few, others join until this number of programs is expected to fail.
 const EXPECTED: f32 = 0.5;
 
 /// The next programs.
@@ -40,7 +40,7 @@ impl Batch {
 }
 
 impl Campaign<'_> {
-    /// The next programs; none at the end. Every second one has parents, as soon as there are some.
+    /// The next programs; empty at the end. Every second one has parents, as soon as some exist.
     /// Nearly all are drawn without what is known to be broken; as often as a full batch one may
     /// have it, alone.
     pub(super) fn draw(&self, size: usize) -> Option<Batch> {
@@ -93,7 +93,7 @@ impl Campaign<'_> {
         Some(batch).filter(|batch| !batch.is_empty())
     }
 
-    /// The seed, and numbers of programs that nobody has drawn yet, with two parents for every
+    /// The seed, and the numbers of new programs, with two parents for every
     /// second one.
     fn next(&self, count: usize) -> (u64, Vec<(u64, draw::Parents)>) {
         let mut shared = self.lock();

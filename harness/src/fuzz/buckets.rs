@@ -41,7 +41,7 @@ pub struct Buckets {
 /// What filing a failure came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filed {
-    /// Nobody had seen it: worth shrinking.
+    /// It is new: worth shrinking.
     New,
     /// The smallest program so far.
     Smaller,
@@ -65,7 +65,7 @@ impl Buckets {
         Filed::Smaller
     }
 
-    /// A smaller program for a finding, or none that is smaller.
+    /// A smaller program for a finding; `None` if none was found.
     pub fn shrunk(&mut self, signature: &Signature, program: String, steps: usize) {
         if let Some(bucket) = self.all.get_mut(signature) {
             bucket.shrunk = true;

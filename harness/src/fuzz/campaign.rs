@@ -1,5 +1,5 @@
 //! The loop of a campaign: draw, run, file, save. Each worker has a machine of its own; what they
-//! share is behind one lock, which nobody holds while something runs.
+//! share is behind one lock, which no thread holds while a program runs.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ use crate::run::{News, Over, Pool};
 
 /// A finding is not shrunk for longer, under KVM.
 const SHRINK: Duration = Duration::from_secs(10);
-/// So many programs are drawn at once as long as each second batch has a finding.
+/// How many programs are drawn at once as long as each second batch has a finding.
 const SMALLEST_BATCH: usize = 4;
 /// The state is saved so often, and at the end.
 const SAVE: Duration = Duration::from_secs(2);
@@ -42,7 +42,7 @@ pub struct Settings<'a> {
     pub folder: PathBuf,
     /// It ends after so long, or never by itself.
     pub time: Option<Duration>,
-    /// It ends after so many programs, or never by itself.
+    /// The number of programs after which it ends; `None` for no end.
     pub programs: Option<u64>,
     /// It ends with the first finding.
     pub first: bool,
@@ -58,13 +58,13 @@ pub struct Settings<'a> {
     pub sides: Vec<Side>,
     /// Each worker has all of them, and what they come to must be the same.
     pub differential: bool,
-    /// What is done to processes: these in turn; when none is given almost always dump-restore.
+    /// What is done to processes: these in turn; without any, almost always dump-restore.
     pub lifecycles: Vec<Lifecycle>,
-    /// Then one of so many programs goes through another.
+    /// Then one in this number of programs goes through another.
     pub other_lifecycle: u64,
     /// Findings that are known: counted only.
     pub known: BTreeSet<Signature>,
-    /// The failures found so far, for whoever decides what is expected.
+    /// The failures found so far, for the owner of the known failures.
     pub known_failures: &'a KnownFailures,
 }
 
@@ -89,7 +89,7 @@ pub(super) struct Shared {
     unsaved: Option<StateError>,
 }
 
-/// A failure to look into.
+/// A failure to analyze.
 struct Failure {
     signature: Signature,
     outcome: Outcome,
@@ -197,7 +197,7 @@ impl<'a> Campaign<'a> {
         self.settings.every.inspect(|every| every.done(scenario));
     }
 
-    /// A program came back; without a failure nobody needs to look at it again.
+    /// A program came back; a program without a failure needs no second check.
     fn over(&self, outcome: Outcome) -> Option<Failure> {
         let ran = outcome.over.judgement.verdict != Verdict::NotRun;
         let name = outcome.over.task.scenario.name.clone();
@@ -208,7 +208,7 @@ impl<'a> Campaign<'a> {
         failure
     }
 
-    /// Takes note of a program that ran; a failure is to be looked into.
+    /// Records a program that ran; a failure is to be analyzed.
     fn note(&self, outcome: Outcome) -> Option<Failure> {
         let over = &outcome.over;
         let mut shared = self.lock();
@@ -263,9 +263,9 @@ impl<'a> Campaign<'a> {
         Some(Failure { signature, outcome })
     }
 
-    /// What the rule of one cause is to know of a program: nothing of those that nobody can
-    /// restore, of ordinary files where they are only by the way, and of causes that the campaign
-    /// is to go past.
+    /// Counts a program for the rule of one cause. It ignores programs that cannot be
+    /// restored, ordinary files where they are only by the way, and causes that the campaign
+    /// continues past.
     fn note_for_one_cause(&self, all: &mut OneCause, program: &Program, signature: Option<Signature>) {
         let needs = Needs::of(program);
         let is_wanted = needs.is_detached() || self.settings.wanted.controls;
@@ -288,13 +288,13 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// Files a failure, unless the reference engine says that nobody can do it; the first of its
+    /// Files a failure, unless the reference engine refuses it, too; the first of its
     /// kind is made smaller.
     fn look_into(&self, sides: &mut Sides<'_>, Failure { signature, outcome }: Failure) {
         let over = &outcome.over;
         let refused = !self.settings.differential && over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
         let reference = Engine::Reference { fault: None, without_statmount: false, way: DetachMethod::Tree };
-        if refused && sides.nobody_can(&over.task, reference) {
+        if refused && sides.is_refused_by_reference(&over.task, reference) {
             let mut shared = self.lock();
             *shared.state.known.entry("(the reference engine refuses it as well)".to_owned()).or_default() += 1;
             if matches!(over.task.engine, Engine::Reference { .. }) {
@@ -315,8 +315,8 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// The campaign is over: nobody looks into it any more. What nobody may be able to restore is
-    /// left out, unless somebody could.
+    /// The campaign is over, so it is not analyzed any more. What perhaps cannot be restored is
+    /// left out, unless a subject restored it.
     fn file_as_it_is(&self, Failure { signature, outcome }: Failure) {
         let is_refused = outcome.over.judgement.verdict == Verdict::Fail(FailureKind::DumpFailed);
         if self.settings.differential || !is_refused {

@@ -16,17 +16,17 @@ use super::learn::{Avoid, Needs};
 
 /// How many bytes a program is drawn from.
 const BYTES: usize = 4096;
-/// So many of 256 may be as long as the limits allow; the others have no more than `SHORT` steps
+/// How many of 256 may be as long as the limits allow; the others have no more than `SHORT` steps
 /// and what ends them.
 const LONG: u8 = 32;
 const SHORT: usize = 14;
-/// So many of 256 hold nothing that is detached, and so many may hold what nobody can restore: the
-/// latter run alone.
+/// How many of 256 programs hold nothing that is detached.
 const VISIBLE: u8 = 12;
+/// How many of 256 programs may hold what cannot be restored: these run alone.
 const LOST: u8 = 4;
 /// What is in memory.
 const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
-/// A program that is no use is drawn again so often; the later ones have no parents, which may all
+/// How often a useless program is drawn again; the later ones have no parents, which may all
 /// have what is broken.
 const TRIES: usize = 20;
 const TRIES_WITH_PARENTS: usize = 8;
@@ -36,12 +36,12 @@ const TRIES_WITH_PARENTS: usize = 8;
 pub struct Wanted {
     /// What the machine can do.
     pub limits: Limits,
-    /// So many of 256 programs may use disks, which few can at a time.
+    /// How many of 256 programs may use disks, which few can at a time.
     pub disks: u8,
-    /// So many of 256 programs may have filesystems in memory, which criu saves with the help of
+    /// How many of 256 programs may have filesystems in memory, which criu saves with the help of
     /// three programs each.
     pub memory: u16,
-    /// So many of 256 programs may need a process of their own, in which a program takes ten times
+    /// How many of 256 programs may need a process of their own, in which a program takes ten times
     /// as long as among others.
     pub alone: u8,
     /// Nothing is on a detached mount: what a criu can restore that knows nothing of them.
@@ -60,7 +60,7 @@ pub fn parents(seed: u64, numbers: Range<u64>, corpus: &[Program]) -> Vec<(u64, 
 }
 
 /// The program with this number, from nothing or from two earlier ones, without what is broken;
-/// none when nothing of use came in a few tries.
+/// `None` when a few tries gave nothing useful.
 pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted, avoid: &Avoid) -> Option<Program> {
     let mut random = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut bytes = [0; BYTES];
@@ -100,7 +100,7 @@ pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted, avoid
     None
 }
 
-/// A program with so many broken words, without them: without a step and what hangs on it, or
+/// A program with that many broken words, without them: without a step and what hangs on it, or
 /// without two.
 fn mended(
     program: &Program,
@@ -145,7 +145,8 @@ fn asserted(u: &mut Unstructured<'_>, program: Program, limits: &Limits) -> Prog
     if limits.assertions { live::assert(u, &program, limits).unwrap_or(program) } else { program }
 }
 
-/// Whether it holds something to look at, and can be restored, or nobody can and that is wanted.
+/// Whether it holds something to observe, and can be restored, or must be refused and that is
+/// wanted.
 pub(super) fn is_of_use(program: &Program, wanted: &Wanted, may_be_lost: bool) -> bool {
     let Ok(model) = scenarios::model::Model::run(program) else { return false };
     let opens = program.steps.iter().any(|line| matches!(line.step, Step::Open { .. } | Step::Chdir { .. }));

@@ -86,8 +86,8 @@ impl Every {
         Every { wanted, end: programs.unwrap_or(u64::MAX), shared: Mutex::new(shared) }
     }
 
-    /// The next ones with their numbers, no more than `most`; none when all were handed out, or it
-    /// is over.
+    /// The next ones with their numbers, no more than `most`; `None` when all were handed out, or
+    /// it is over.
     pub fn take(&self, most: usize, over: &AtomicBool) -> Vec<(u64, Program)> {
         let is_over = || over.load(Ordering::Relaxed) || crate::process::interrupt::requested();
         let mut shared = self.lock();
@@ -111,7 +111,7 @@ impl Every {
         taken
     }
 
-    /// Notes that a program needs no further look.
+    /// Notes that a program needs no further check.
     pub fn done(&self, scenario: &str) {
         if let Some(number) = scenario.strip_prefix("fuzz/").and_then(|number| number.parse().ok()) {
             self.lock().progress.open.remove(&number);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_where_it_is_told_to() {
+    fn it_ends_at_the_requested_place() {
         let mut state = State::new("all".to_owned(), 1);
         let over = AtomicBool::new(false);
         let every = Every::new(4, wanted(), Some(10), &mut state);

@@ -5,7 +5,7 @@ use crate::judge::Verdict;
 use crate::judge::signature::plain;
 use crate::run::Over;
 
-/// What a program that did not pass is filed under; none for one that did, or that this machine
+/// What a program that did not pass is filed under; `None` for one that did, or that this machine
 /// cannot run. A program that did not come about as the model says is a failure of the model.
 pub(super) fn finding(over: &Over) -> Option<Signature> {
     let setup = over.report.as_ref().and_then(|report| report.setup_failure.as_ref());

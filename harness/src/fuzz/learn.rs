@@ -18,12 +18,12 @@ use scenarios::model::Model;
 
 /// As many programs have to fail before a word is taken for broken.
 const FEWEST: u32 = 3;
-/// For each program with the words that passes so many have to fail.
+/// For each program with the words that passes, this number has to fail.
 const TIMES: u32 = 4;
 /// Nothing is concluded from fewer programs.
 const ENOUGH: u32 = 24;
-/// As long as none has passed, so many are needed: what is broken is not told from what they all
-/// have.
+/// As long as none has passed, this number is needed: what is broken cannot be told from what they
+/// all have.
 const ENOUGH_WITHOUT_A_PASS: u32 = 60;
 /// No more different needs are remembered.
 const NEEDS: usize = 4096;
@@ -106,7 +106,7 @@ impl Needs {
         self.detached
     }
 
-    /// Whether nobody can restore it.
+    /// Whether it cannot be restored.
     pub fn is_refused(self) -> bool {
         self.refused
     }
@@ -239,7 +239,7 @@ mod tests {
         move |profile| profile.is_detached() && profile.has(word)
     }
 
-    /// A campaign of so many programs against a subject that fails where it is said; all that were
+    /// A campaign of `count` programs against a subject that fails where it is said; all that were
     /// drawn.
     fn campaign(count: u64, fails: impl Fn(&Profile) -> bool) -> (Learned, Vec<Profile>) {
         let (mut learned, mut drawn) = (Learned::default(), Vec::new());

@@ -1,4 +1,4 @@
-//! Campaigns: programs that nobody wrote, for hours, unattended.
+//! Campaigns: generated programs, for hours, unattended.
 //!
 //! Programs are drawn with the model at hand ([`scenarios::live`]), or made from earlier ones that
 //! showed something new; they run in packs. A failure that comes again in a fresh machine is filed

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::judge::Signature;
 
-/// So many programs have failed before it is said, none of them in another way.
+/// How many programs must fail before it is said, none of them in another way.
 const PROGRAMS: u64 = 40;
 /// Where programs take long, fewer will do after a while.
 const PROGRAMS_IN_TIME: u64 = 15;
 const TIME: Duration = Duration::from_secs(40);
-/// So many of a hundred have the cause. Some of the others may have it, too, and say it in another
+/// How many of a hundred have the cause. Some of the others may have it, too, and say it in another
 /// way.
 const SHARE: u64 = 67;
 
@@ -24,7 +24,7 @@ pub(super) struct OneCause {
 }
 
 impl OneCause {
-    /// A program passed, or may be restored as far as anybody knows.
+    /// A program passed, or may be restored as far as is known.
     pub(super) fn passes(&mut self) {
         self.passed = true;
     }

@@ -25,13 +25,14 @@ use crate::session::{ExpectationsSource, Session};
 use crate::subject::{ReferenceOptions, Subject};
 use crate::usage::Usage;
 
-/// So many of 256 programs of a campaign for criu without detached mounts may have disks, and so
-/// many tmpfs. A disk takes as long as three programs without, a tmpfs, for which criu starts three
-/// helpers, as five.
+/// How many of 256 programs of a campaign for criu without detached mounts may have disks. A disk
+/// takes as long as three programs without.
 const DISKS: u8 = 10;
+/// How many of 256 programs may have a tmpfs. It takes as long as five programs without: criu
+/// starts three helpers for it.
 const MEMORY: u16 = 8;
 
-/// So many of 256 programs may need a process of their own. Most of a checkpoint's time is the
+/// How many of 256 programs may need a process of their own. Most of a checkpoint's time is the
 /// process's, not the program's, with criu even more so.
 const ALONE: u8 = 5;
 const ALONE_WITH_CRIU: u8 = 2;
@@ -40,7 +41,7 @@ const ALONE_WITH_CRIU: u8 = 2;
 /// programs.
 const PACK_WITH_CRIU: usize = 64;
 
-/// One of so many programs goes through another lifecycle, alone as well.
+/// One in this number of programs goes through another lifecycle, alone as well.
 const OTHER_LIFECYCLE: u64 = 192;
 const OTHER_LIFECYCLE_WITH_CRIU: u64 = 512;
 
@@ -57,11 +58,11 @@ pub struct Request {
     pub differential: bool,
     /// The campaign ends after this time.
     pub time: Option<Duration>,
-    /// It ends after so many programs.
+    /// The number of programs after which it ends.
     pub programs: Option<u64>,
     /// It ends with the first finding.
     pub first: bool,
-    /// Every program with up to so many steps, instead of drawn ones.
+    /// Every program with up to this number of steps, instead of drawn ones.
     pub exhaustive: Option<u8>,
     /// Of the programs.
     pub seed: Option<u64>,

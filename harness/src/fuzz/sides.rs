@@ -19,7 +19,7 @@ use crate::run::{News, Over, Pool, Task, Worker};
 /// A kernel and a subject.
 #[derive(Clone, Debug)]
 pub struct Side {
-    /// What to call it where it is told from the others.
+    /// Its name where several sides are distinguished.
     pub name: String,
     /// The parts of its trials that are the same for all programs.
     pub trial: Trial,
@@ -49,7 +49,7 @@ pub struct Planned {
 pub struct Outcome {
     /// The run that tells: the only one, or one that failed.
     pub over: Over,
-    /// What it is filed under; none where nothing was found.
+    /// What it is filed under; `None` where nothing was found.
     pub signature: Option<Signature>,
 }
 
@@ -120,8 +120,8 @@ impl<'a> Sides<'a> {
     }
 
     /// Whether the reference engine, on the first side's machine, refuses a program, too: then
-    /// nobody can do it.
-    pub(super) fn nobody_can(&mut self, task: &Task, reference: Engine) -> bool {
+    /// restoring it is impossible.
+    pub(super) fn is_refused_by_reference(&mut self, task: &Task, reference: Engine) -> bool {
         let mut refused = false;
         self.all[0].1.run_all(vec![Task { engine: reference, ..task.clone() }], &mut |over| {
             // Known when another program of the same batch was refused so before.

@@ -125,7 +125,7 @@ impl State {
         Self { version: VERSION, seed, what, ..Self::default() }
     }
 
-    /// The campaign in a folder; none when there is none yet.
+    /// The campaign in a folder; `None` when the folder has none yet.
     ///
     /// # Errors
     /// It cannot be read, or is of something else.

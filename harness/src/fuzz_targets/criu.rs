@@ -79,7 +79,7 @@ pub fn init() {
 }
 
 /// The bytes are a program ([`scenarios::fuzz::scenario`]), of which the steps are run that the
-/// model takes. One that nobody may be able to restore is passed over.
+/// model takes. One that perhaps cannot be restored is skipped.
 ///
 /// # Panics
 /// Before and after are not one, or the dump or the restore fails; [`init`] was not called.

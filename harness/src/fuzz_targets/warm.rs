@@ -92,7 +92,7 @@ pub(super) fn with<T>(does: impl FnOnce(&mut Warm) -> T) -> T {
     WARM.with(|place| does(place.borrow_mut().as_mut().expect("the target's `init` made it")))
 }
 
-/// Ends the machine and panics, which is how libFuzzer is told.
+/// Ends the machine and panics: libFuzzer counts a panic as a crash.
 pub(super) fn finding(program: &Program, what: &str) -> ! {
     drop(WARM.with(RefCell::take));
     panic!("{what}\n---\n{}---", scenarios::text::print_program(program));

@@ -1,7 +1,7 @@
 //! Observations to judge, for the fuzz target and for the judge's own tests: a plausible small
 //! world, the same every time or varied by a generator.
 //!
-//! Every number that the kernel hands out stands in at least two places (the two sides see the same
+//! Every number that the kernel hands out is in at least two places (the two sides see the same
 //! objects, every file has a name in the tree), so that a change of any one of them changes the
 //! partition.
 

@@ -18,7 +18,7 @@ pub(super) fn of<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Ladders {
     ladders
 }
 
-/// Whether the process came back in every run that says something; none where no run does.
+/// Whether the process came back in every conclusive run; `None` without such a run.
 fn restored(runs: &[RunOutcome]) -> Option<bool> {
     let mut known = runs.iter().filter(|one| !one.is_unknown()).peekable();
     known.peek()?;

@@ -1,6 +1,6 @@
 //! Two subjects compared: does a candidate make anything worse, or better, than the base?
 //!
-//! Both run the same trials; what is not the same is run again before it is told.
+//! Both run the same trials. A trial with different results runs again before the gate reports it.
 //!
 //! - `compare`: what the runs of a trial come to
 //! - `side`: running both
@@ -107,7 +107,7 @@ fn chosen(settings: &Settings, tree: &Path) -> anyhow::Result<Vec<Scenario>> {
     Ok(chosen)
 }
 
-/// Runs both; the comparison. `so_far` gets what there is of it after each round.
+/// Runs both; the comparison. `so_far` gets the partial comparison after each round.
 ///
 /// # Errors
 /// What keeps any trial from running.

@@ -50,7 +50,7 @@ fn side_result(runs: &[RunOutcome], other: &[RunOutcome]) -> SideResult {
     let own = |difference: &&Difference| !others.contains(&sign(difference));
     SideResult {
         verdict: match most.outcome {
-            // The words of a run with expectations stand in saved reports.
+            // Saved reports have the words of a run with expectations.
             Outcome::Pass => "pass",
             Outcome::Fail(_) => "fail",
             Outcome::Unsupported | Outcome::Unknown => most.judgement.verdict.word(),

@@ -163,7 +163,7 @@ impl GateRun {
         Self { order, pairs: tasks.into_iter().map(pair).collect(), saved: saved.is_some() }
     }
 
-    /// All rounds on one kernel; `so_far` is called after each, so that an end that nobody wanted
+    /// All rounds on one kernel; `so_far` is called after each, so that an unexpected end
     /// loses nothing.
     pub(super) fn run(&mut self, runner: &Runner<'_>, so_far: &mut dyn FnMut(&Self)) {
         let start = Instant::now();

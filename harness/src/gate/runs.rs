@@ -44,7 +44,7 @@ struct Naming {
 /// Compares; several reports of a side are several runs of their trials.
 ///
 /// # Errors
-/// A record has a verdict that is none.
+/// A record has an unknown verdict.
 pub fn compare_runs(base: SavedSide, candidate: SavedSide) -> Result<Comparison, UnknownVerdict> {
     let several = |of: fn(&TrialRecord) -> &str| [&base, &candidate].into_iter().any(|side| words(side, of).len() > 1);
     let naming = Naming { kernel: several(|trial| &trial.kernel), subject: several(|trial| &trial.subject) };
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn two_runs_are_told_in_the_words_of_a_gate() {
+    fn two_runs_are_reported_in_the_words_of_a_gate() {
         let old = run(&[
             ("a/1", "6.12", "debian:trixie", PASS),
             ("a/2", "6.12", "debian:trixie", KNOWN),

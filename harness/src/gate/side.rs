@@ -15,7 +15,7 @@ use crate::report::{Finished, artifacts};
 use crate::run::{Machines, News, Over, Policy, Queue, Task};
 use crate::session::Session;
 
-/// How often a deadline is looked at.
+/// How often a deadline is checked.
 const TICK: Duration = Duration::from_millis(500);
 
 /// One of the two.
@@ -53,7 +53,7 @@ impl Rig<'_> {
         // gates go by what is.
         let raw: Mutex<HashMap<String, Judgement>> = Mutex::default();
         let known = |trial: &Trial, criu: Option<&Version>, judgement: Judgement| {
-            raw.lock().expect("nobody panics with it").insert(trial.to_string(), judgement.clone());
+            raw.lock().expect("no thread panics while it holds the lock").insert(trial.to_string(), judgement.clone());
             self.expectations.apply(trial, criu, judgement)
         };
         let policy = || Policy { pack: self.pack, ..Policy::default() };
@@ -87,7 +87,8 @@ impl Rig<'_> {
                     Err(RecvTimeoutError::Timeout) => continue,
                     Err(RecvTimeoutError::Disconnected) => return,
                 };
-                let judged = raw.lock().expect("nobody panics with it").remove(&over.task.trial.to_string());
+                let judged =
+                    raw.lock().expect("no thread panics while it holds the lock").remove(&over.task.trial.to_string());
                 let key = key(&over.task);
                 if over.judgement.verdict == Verdict::NotRun {
                     continue;

@@ -16,13 +16,13 @@
 //!   mqueue and overlayfs where `/proc` is not masked; sysfs in a network namespace of its own
 //!   where `/sys` is not masked; no disks, no device nodes, no files of other users; no mappings,
 //!   because only privileged users may follow `/proc/PID/map_files`
-//! - nobody: other device nodes, files of proc and sysfs
+//! - to no user: other device nodes, files of proc and sysfs
 //!
 //! What is missing makes a trial *unsupported*, with the reason. No module is loaded. xfs and btrfs
 //! know a filesystem by a number that every trial's disk has, so trials with them take turns (a
 //! lock on `/sys/block`). The host's kernel log and taint flags also record what others do, so they
-//! are not read: there is no `kernel-splat` without a VM. The kernel's name in trials is
-//! `host-MAJOR.MINOR`.
+//! are not read: without a VM a trial never fails with `kernel-splat`. The kernel's name in trials
+//! is `host-MAJOR.MINOR`.
 
 mod error;
 
@@ -45,7 +45,7 @@ use crate::vm::channel::{Channel, ChannelError};
 
 pub use error::HostError;
 
-/// How long the agent may take to end once it is told to, before it is killed without waiting for
+/// How long the agent may take to end after the request, before it is killed without waiting for
 /// its namespaces.
 const END_TIME_LIMIT: Duration = Duration::from_secs(10);
 
@@ -57,7 +57,7 @@ const SAID_LIMIT: u64 = 16 << 10;
 pub struct HostSpec {
     /// The guest's program.
     pub agent: PathBuf,
-    /// The folder with blank filesystems; without one there are no block filesystems.
+    /// The folder with blank filesystems; block filesystems need it.
     pub blank: Option<PathBuf>,
 }
 
@@ -72,8 +72,8 @@ pub fn kernel_name() -> String {
     format!("{KERNEL_PREFIX}{}", numbers.join("."))
 }
 
-/// Whether this process is root of the machine and not of some user namespace: without that there
-/// are no disks.
+/// Whether this process is root of the machine and not of some user namespace: only such
+/// root can attach disks.
 pub fn is_root() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     nix::unistd::geteuid().is_root() && map.split_whitespace().eq(["0", "0", "4294967295"])
@@ -162,7 +162,7 @@ impl HostAgent {
             file.seek(io::SeekFrom::Start(length.saturating_sub(SAID_LIMIT)))?;
             file.take(SAID_LIMIT).read_to_end(&mut bytes).map(drop)
         };
-        // It is told beside something worse, which must not be lost over it.
+        // It is reported beside a worse error, which must not be lost.
         let _ = read();
         bytes
     }

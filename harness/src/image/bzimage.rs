@@ -11,7 +11,7 @@ use std::io::Read;
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader};
 
-/// Why there is no vmlinux.
+/// Why the vmlinux could not be extracted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BzImageError {
     /// Not a bzImage.
@@ -23,7 +23,7 @@ pub enum BzImageError {
     /// The payload does not unpack.
     #[error("the payload cannot be unpacked: {0}")]
     Payload(String),
-    /// The unpacked file is no kernel that QEMU can start.
+    /// QEMU cannot start the unpacked file as a kernel.
     #[error("the kernel has no PVH entry point (CONFIG_PVH): {0}")]
     Pvh(String),
 }
@@ -51,7 +51,7 @@ pub(crate) fn vmlinux(bzimage: &[u8]) -> Result<Vec<u8>, BzImageError> {
 /// The compressed kernel inside a bzImage.
 ///
 /// # Errors
-/// The file is no bzImage or is cut short.
+/// The file is not a bzImage or is cut short.
 pub(crate) fn payload(bzimage: &[u8]) -> Result<&[u8], BzImageError> {
     let word = |at: usize| -> Option<usize> {
         let bytes = bzimage.get(at..at + 4)?;
@@ -63,7 +63,7 @@ pub(crate) fn payload(bzimage: &[u8]) -> Result<&[u8], BzImageError> {
     if bzimage.get(0x206..0x208).is_none_or(|version| u16::from_le_bytes([version[0], version[1]]) < 0x208) {
         return Err(BzImageError::Header("a boot protocol before 2.08 does not tell where the payload is"));
     }
-    // 0 stands for 4, for compatibility with kernels of 1994.
+    // 0 means 4, for compatibility with kernels of 1994.
     let sectors = match bzimage[0x1f1] {
         0 => 4,
         sectors => usize::from(sectors),

@@ -91,7 +91,7 @@ impl Segment {
 }
 
 /// Name and content of the files of a finished segment whose paths start with `folder`, the prefix
-/// taken off; none when it is no such segment.
+/// taken off; `None` when it is not such a segment.
 pub(crate) fn files_below<'a>(segment: &'a [u8], folder: &str) -> Option<Vec<(&'a str, &'a [u8])>> {
     const HEADER: usize = 110;
     let mut files = Vec::new();

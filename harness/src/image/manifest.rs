@@ -1,7 +1,8 @@
 //! `vm-images/images.toml`: which packages of which suites become QEMU, kernels and userlands.
 //!
 //! Parsing checks everything that can be checked without a network, so that a slip of the pen is
-//! told in a moment and not after a download. `vm-images/README.md` explains each key to people.
+//! reported in a moment and not after a download. `vm-images/README.md` explains each key to
+//! people.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ pub enum ManifestError {
         #[source]
         error: std::io::Error,
     },
-    /// It is no TOML, or has a key that does not exist, or lacks one.
+    /// It is not TOML, has an unknown key, or lacks a key.
     #[error("{}: {error}", path.display())]
     Syntax {
         /// The file.
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_told_with_their_place() {
+    fn slips_are_reported_with_their_place() {
         refuses(
             &GOOD.replacen("kernel = \"6.12\"", "kernel = \"6.2\"", 1),
             &expect!["images.toml: defaults.kernel: there is no `6.2`, only: 6.1, 6.12, 7.3"],

@@ -86,7 +86,7 @@ impl Modules {
         Ok(selection)
     }
 
-    /// The loading order of one group; none when it is optional and this kernel lacks a module of
+    /// The loading order of one group; `None` when it is optional and this kernel lacks a module of
     /// it.
     fn group(
         &self,

@@ -35,14 +35,14 @@ const INITRAMFS: &str = "initramfs.cpio";
 /// What the caller may want to be otherwise.
 #[derive(Clone)]
 pub struct Settings {
-    /// A Debian mirror, as in sources.list(5); the one of the host's apt when there is none.
+    /// A Debian mirror, as in sources.list(5); without it, the one of the host's apt.
     pub mirror: Option<String>,
-    /// A file with Debian's archive keys; the one of the package debian-archive-keyring when there
-    /// is none.
+    /// A file with Debian's archive keys; the one of the package debian-archive-keyring by
+    /// default.
     pub keyring: Option<PathBuf>,
     /// A static program to be `/init` instead of the one that is built from the source tree.
     pub agent: Option<PathBuf>,
-    /// Is told what is being done.
+    /// Receives a line on each step.
     pub progress: Arc<dyn Progress>,
 }
 
@@ -99,7 +99,7 @@ impl fmt::Display for Image<'_> {
     }
 }
 
-/// How an image stands in the cache.
+/// The state of an image in the cache.
 #[derive(Clone, Debug)]
 pub enum ImageState {
     /// It can be used without a network.
@@ -121,10 +121,10 @@ pub struct Store {
     pub(crate) used: Mutex<BTreeMap<PathBuf, Entry>>,
 }
 
-/// The cache's place when nobody names one: `zdtm-detached` below `XDG_CACHE_HOME` or `~/.cache`.
+/// The cache's default folder: `zdtm-detached` below `XDG_CACHE_HOME` or `~/.cache`.
 ///
 /// # Errors
-/// There is no home.
+/// The home folder is unknown.
 pub fn default_cache_dir() -> Result<PathBuf, ImageError> {
     let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if let Some(path) = variable("ZDTM_DETACHED_CACHE") {
@@ -287,10 +287,10 @@ impl Store {
         take: impl FnOnce(&Entry) -> T,
     ) -> Result<T, ImageError> {
         // An image cannot be replaced while it is in use, not even by its user: let go of it first.
-        self.used.lock().expect("nobody panics with it").remove(&self.cache.directory(slot));
+        self.used.lock().expect("no thread panics while it holds the lock").remove(&self.cache.directory(slot));
         let entry = self.cache.obtain(slot, refresh, build)?;
         let result = take(&entry);
-        self.used.lock().expect("nobody panics with it").insert(entry.directory.clone(), entry);
+        self.used.lock().expect("no thread panics while it holds the lock").insert(entry.directory.clone(), entry);
         Ok(result)
     }
 

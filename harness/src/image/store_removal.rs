@@ -24,7 +24,7 @@ impl Store {
     /// # Errors
     /// The filesystem's.
     pub fn clean(&self, all: bool, older_than: Option<Duration>) -> Result<Vec<Removed>, ImageError> {
-        self.used.lock().expect("nobody panics with it").clear();
+        self.used.lock().expect("no thread panics while it holds the lock").clear();
         let current: Vec<Slot> = self.images().into_iter().map(|image| self.slot(image)).collect::<Result<_, _>>()?;
         let mut removed = Vec::new();
         for (name, size, age) in self.cache.images()? {
@@ -53,7 +53,10 @@ impl Store {
     /// # Errors
     /// The filesystem's.
     pub fn remove(&self, name: &str) -> Result<bool, ImageError> {
-        self.used.lock().expect("nobody panics with it").remove(&self.cache.root().join("images").join(name));
+        self.used
+            .lock()
+            .expect("no thread panics while it holds the lock")
+            .remove(&self.cache.root().join("images").join(name));
         self.cache.remove(name)
     }
 }

@@ -2,8 +2,8 @@
 //! exactly the libraries that these need, blank filesystems, and the directories that the agent
 //! expects.
 //!
-//! There is no `ld.so.cache` and no maintainer script runs, so everything must be where ld.so(8)
-//! looks by itself.
+//! A userland lacks `ld.so.cache`, and maintainer scripts do not run, so everything must be where
+//! ld.so(8) searches by itself.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -99,7 +99,7 @@ fn blank_filesystem(root: &Path, name: &str, blank: &BlankEntry, copy: u32) -> R
         .map(|word| word.replace("{n}", &copy.to_string()).replace("{file}", &file.to_string_lossy()));
     let program = PathBuf::from(words.next().expect("the manifest's check wants one"));
     let mut command = through_loader(root, &program)?;
-    // Fixed times and random numbers, as far as each mkfs lets itself be told.
+    // Fixed times and random numbers, as far as each mkfs has options for them.
     command.args(words).envs([("SOURCE_DATE_EPOCH", "0"), ("E2FSPROGS_FAKE_TIME", "1"), ("DETERMINISTIC_SEED", "1")]);
     command::run(&mut command, &format!("making the blank filesystem {name}-{copy}"), "libc6", command::no_advice)?;
     let image = fs::File::open(&file).map_err(at("open", &file))?;

@@ -1,6 +1,6 @@
 //! The table of everything that is compared. Its order is the priority of the kinds: the verdict
 //! takes the kind of the first comparison that sees a difference, so the rows go from what explains
-//! most to what merely follows. What no row looks at is listed in [`NOT_COMPARED`]; a test changes
+//! most to what merely follows. What no row compares is listed in [`NOT_COMPARED`]; a test changes
 //! every field of an observation and finds no other.
 
 use protocol::message::ActionReport;
@@ -33,7 +33,7 @@ pub struct Comparison {
     pub kind_if_new: FailureKind,
     /// Only in [`Mode::Strict`].
     pub strict_only: bool,
-    /// What stands in a difference for a fact that is not there.
+    /// What a difference shows for a missing fact.
     absent: &'static str,
     facts: for<'a> fn(&PreparedObservation<'a>, &mut Facts<'a>),
 }
@@ -223,7 +223,7 @@ impl<'a> Comparer<'a> {
         }
     }
 
-    /// Both sides of a difference between numbers; none where there is none.
+    /// Both sides of a difference between numbers; `None` for any other difference.
     fn numbers(&self, index: usize, key: &FactKey<'_>, old: Number, new: Number) -> Option<(String, String)> {
         if self.mode == Mode::Strict {
             return (old != new).then(|| (old.text(), new.text()));

@@ -7,7 +7,7 @@ use scenarios::Bytes;
 
 use super::wording::quoted;
 
-/// A line taken apart.
+/// A line, split into its parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Detail {
     /// The line as it is, quoted.
@@ -18,7 +18,7 @@ pub(crate) struct Detail {
     pub(crate) file: Option<FileId>,
 }
 
-/// Takes a line apart.
+/// Splits a line into its parts.
 pub(crate) fn detail(line: &Bytes) -> Detail {
     let text = quoted(line);
     let plain = String::from_utf8_lossy(line.as_slice());

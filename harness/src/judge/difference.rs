@@ -1,4 +1,4 @@
-//! One thing that is not as it must be, told so that a person sees it at once and a program can
+//! One thing that is not as it must be, worded so that a person sees it at once and a program can
 //! sort it.
 
 use std::fmt;
@@ -44,7 +44,7 @@ pub struct Difference {
     pub kind: FailureKind,
     /// Where it was seen.
     pub view: Side,
-    /// Which object, path or mount point; none where `what` says it all.
+    /// Which object, path or mount point; `None` where `what` says it all.
     pub object: Option<String>,
     /// What of it: `link`, `lookup "d/.." (beneath)`.
     pub what: String,

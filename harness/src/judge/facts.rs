@@ -235,7 +235,7 @@ impl<'a> FactSheet<'a> {
         !owner.can_vanish() || self.present.contains_key(&owner)
     }
 
-    /// How the subject is called in a difference; none where the fact itself says whose it is.
+    /// How the subject is called in a difference; `None` where the fact itself says whose it is.
     pub(crate) fn name(&self, owner: FactOwner<'_>) -> Option<String> {
         match owner {
             FactOwner::Tree(path) if path.is_empty() => Some("the top directory".to_owned()),
@@ -294,7 +294,7 @@ impl<'a> Partition<'a> {
         Self { numbered: numbered.collect() }
     }
 
-    /// The first keys with the same number before and after; none when there is no number on either
+    /// The first keys with the same number before and after; `None` when no number is on either
     /// side.
     pub(crate) fn classes(
         &self,

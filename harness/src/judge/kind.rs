@@ -28,7 +28,7 @@ pub enum FailureKind {
     WrongContent,
     /// Flags, position or locks of a descriptor differ.
     WrongFlags,
-    /// An object, or the process itself, is gone; or there is one too many; or what nobody can
+    /// An object, or the process itself, is gone; or there is one too many; or what cannot
     /// restore was accepted.
     LostObject,
     /// Descriptors share an open file description that did not, or the reverse.
@@ -133,7 +133,7 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// A word that is no [`FailureKind`].
+/// A word that does not name a [`FailureKind`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown kind {0:?}; known are {known}", known = words(FailureKind::ALL.iter().map(|kind| kind.word())))]
 pub struct UnknownKind(pub String);
@@ -160,7 +160,8 @@ pub enum Severity {
     Refused,
     /// The dump succeeded and the restore failed: the process is lost.
     Lost,
-    /// The restore succeeded and something is not as it was: nobody notices.
+    /// The restore succeeded and something is not as it was: without a check the user does not
+    /// notice.
     Wrong,
     /// The process was harmed, criu crashed or hung, or the kernel complained.
     Harmed,

@@ -1,8 +1,8 @@
 //! What happened to the process, action by action, and what to make of it.
 //!
 //! An action that did not succeed decides the verdict. One that says it succeeded is not believed:
-//! the look after it decides. What is missing from the report is [`Silence`], which becomes an
-//! error and never a pass.
+//! the observation after it decides. What is missing from the report is [`Silence`], which becomes
+//! an error and never a pass.
 
 use protocol::Observation;
 use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, SANITIZER, TrialReport};
@@ -18,7 +18,7 @@ pub(super) struct Silence(pub(super) String);
 
 /// What one action came to.
 enum Step {
-    /// It ended as it must; what differs in the look after it.
+    /// It ended as it must; what differs in the observation after it.
     Went(Vec<Difference>),
     /// It did not, or did harm: the trial's end.
     Ended { kind: FailureKind, reason: String, differences: Vec<Difference> },
@@ -42,8 +42,8 @@ impl LifecycleJudge<'_> {
     pub(super) fn restored(&self, lifecycle: Lifecycle) -> Result<Judgement, Silence> {
         let mut actions = self.report.actions.iter();
         let mut differences = Vec::new();
-        // A restore is held against the first look; what must change nothing at all, against the
-        // last one.
+        // A restore is held against the first observation; what must change nothing at all, against
+        // the last one.
         let mut base = self.before;
         for &expected in lifecycle.actions() {
             let action = next(&mut actions, expected)?;
@@ -56,8 +56,8 @@ impl LifecycleJudge<'_> {
         nothing_after(actions.next(), self.weigh(differences, None))
     }
 
-    /// The first dump that nobody spoils must fail, name the object, and change nothing. A
-    /// pre-dump, which looks at memory only, may do either.
+    /// The first dump that the harness does not spoil must fail, name the object, and change
+    /// nothing. A pre-dump, which saves memory only, may do either.
     pub(super) fn refused(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
         let detached = refusal::detached(self.before);
         if detached.is_empty() {
@@ -112,7 +112,7 @@ impl LifecycleJudge<'_> {
         Ok(self.end(Step::Ended { kind: FailureKind::DumpFailed, reason, differences: Vec::new() }, &differences))
     }
 
-    /// A dump that accepts what nobody can restore is wrong even when the restore happens to look
+    /// A dump that accepts what cannot be restored is wrong even when the restore happens to look
     /// right: it does so because of what else is there at that moment. The reason says what the
     /// restore did wrong, too.
     fn accepted(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
@@ -128,7 +128,8 @@ impl LifecycleJudge<'_> {
         Ok(Judgement { verdict: Verdict::Fail(FailureKind::LostObject), reason, ..judgement })
     }
 
-    /// What became of one action, and of the look after it. `base` is the look before it.
+    /// What became of one action, and of the observation after it. `base` is the observation before
+    /// it.
     fn step(&self, action: &ActionReport, base: &Observation) -> Result<Step, Silence> {
         let did = action.action.word();
         if let Some(report) = sanitized(action) {
@@ -199,7 +200,8 @@ impl LifecycleJudge<'_> {
         Ok(Step::Went(differences))
     }
 
-    /// What a failed dump did to the process; none when it is unharmed and nothing was left behind.
+    /// What a failed dump did to the process; `None` when it is unharmed and nothing was left
+    /// behind.
     fn harm(&self, dump: &ActionReport, base: &Observation) -> Result<Option<Step>, Silence> {
         let kind = FailureKind::HarmedByDump;
         let after = match look(dump)? {

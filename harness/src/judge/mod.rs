@@ -7,7 +7,7 @@
 //! - [`expectations`]: what is known to fail
 //! - [`signature`]: which failures are the same
 //!
-//! The judge looks only at what was received. What is missing is an error, never a pass: a guest
+//! The judge knows only what was received. What is missing is an error, never a pass: a guest
 //! that says nothing has proven nothing.
 
 mod ablation;
@@ -76,7 +76,7 @@ impl Judge {
     pub fn judge(&self, scenario: &Scenario, context: Context, report: &TrialReport) -> Judgement {
         let mut judgement = self.without_quotes(scenario, context, report);
         if !matches!(judgement.verdict, Verdict::Pass | Verdict::Unsupported) {
-            // What a dump that the harness spoilt complains of is no news.
+            // The complaints of a dump that the harness spoilt are expected.
             let meant = report.actions.iter().filter(|action| !action.action.is_spoilt());
             let lines = meant.flat_map(|action| &action.error_lines);
             let kernel = report.kernel_log.iter().filter(|line| splat::is_splat(line));

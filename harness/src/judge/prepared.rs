@@ -37,7 +37,7 @@ pub(crate) struct PreparedObservation<'a> {
     scratch: BTreeSet<FileId>,
 }
 
-/// The inode number of the empty directory that stands in a btrfs snapshot where the snapshotted
+/// The inode number of the empty directory that is in a btrfs snapshot where the snapshotted
 /// subvolume had another one (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`, include/uapi/linux/btrfs_tree.h).
 /// The kernel makes it up whenever it is looked up, with the time of that moment (`new_simple_dir`,
 /// fs/btrfs/inode.c).
@@ -45,7 +45,7 @@ const BTRFS_STUB: u64 = 2;
 /// `BTRFS_SUPER_MAGIC`, include/uapi/linux/magic.h.
 const BTRFS_MAGIC: u64 = 0x9123_683e;
 
-/// The stubs in an observation: by the filesystem where it is told; of names in the tree by the
+/// The stubs in an observation: by the filesystem where it is reported; of names in the tree by the
 /// device, which is that of no other filesystem's mount (ext4 gives its root directory this number,
 /// too).
 fn stubs(observation: &Observation, mounts: &[(FactOwner<'_>, &Mount)]) -> BTreeSet<FileId> {
@@ -105,7 +105,7 @@ impl<'a> PreparedObservation<'a> {
         self.made_anew.contains(&device)
     }
 
-    /// Whether this is a directory that btrfs makes up: its times are those of the look.
+    /// Whether this is a directory that btrfs makes up: its times are those of the observation.
     pub(crate) fn is_stub(&self, file: FileId) -> bool {
         self.stubs.contains(&file)
     }

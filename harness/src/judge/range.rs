@@ -63,7 +63,7 @@ impl Range {
     }
 }
 
-/// A text that is no range.
+/// A text that is not a range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no range of versions; write 6.12, 6.12.., ..6.12 or 6.1..6.12")]
 pub struct BadRange(pub String);

@@ -1,6 +1,6 @@
 //! Does a dump that refuses say which object it cannot do? A user with a hundred open files must be
-//! able to find the one. Nobody prescribes the words, so any of the object's names will do, as long
-//! as it stands alone.
+//! able to find the one. No specification prescribes the words, so any of the object's names will
+//! do, as long as it stands alone.
 
 use protocol::Observation;
 use protocol::observation::{MountState, Object, ObjectView, Outcome};
@@ -57,7 +57,7 @@ pub(crate) fn labelled(line: &str, labels: &[&str], number: u64) -> bool {
     })
 }
 
-/// Whether the text stands in the line and is not a part of a longer word or path.
+/// Whether the line contains the text and it is not a part of a longer word or path.
 fn stands_alone(line: &str, text: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || matches!(c, '/' | '_' | '-');
     line.match_indices(text).any(|(at, _)| {

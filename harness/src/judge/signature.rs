@@ -31,8 +31,8 @@ impl Signature {
         Self(format!("{what} {detail}").trim_end().to_owned())
     }
 
-    /// The kind of the failure; none where it is no failure of a subject's, or not of one subject
-    /// alone.
+    /// The kind of the failure; `None` where it is not a failure of a subject's, or not of one
+    /// subject alone.
     pub fn kind(&self) -> Option<FailureKind> {
         self.0.split(' ').next()?.parse().ok()
     }
@@ -80,7 +80,7 @@ const BARE_NAMES: [(&str, &str); 5] = [
     (" -> ", ": "),
 ];
 
-/// What stands in a message for a number, a path, a quoted text and a name without quotes.
+/// The placeholder in a message for a number, a path, a quoted text and a name without quotes.
 struct Signs {
     number: &'static str,
     path: &'static str,
@@ -99,7 +99,7 @@ pub fn plain(text: &str) -> String {
 
 /// A regular expression that finds this message and those that [`plain`] takes for the same.
 pub fn pattern(text: &str) -> String {
-    // Characters for private use stand in for what changes until the rest is escaped.
+    // Characters for private use replace what changes until the rest is escaped.
     let signs = Signs { number: "\u{e000}", path: "\u{e001}", quoted: "\u{e002}", bare: "\u{e003}" };
     let text: String = general(text, &signs).chars().take(LENGTH).collect();
     let expressions =

@@ -31,7 +31,7 @@ const STARTS: &[&str] = &[
 /// Detectors that put their name before the line.
 const DETECTORS: &[&str] = &["watchdog:", "rcu:", "kernel:", "workqueue:", "kmemleak:"];
 
-/// The first line that says so, and the new bits of `/proc/sys/kernel/tainted`; none when the
+/// The first line that says so, and the new bits of `/proc/sys/kernel/tainted`; `None` when the
 /// kernel is content.
 pub(crate) fn splat(log: &[String], tainted_before: u64, tainted_after: u64) -> Option<String> {
     if let Some(line) = log.iter().find(|line| is_splat(line)) {

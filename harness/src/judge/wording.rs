@@ -148,7 +148,7 @@ pub(crate) fn object(view: &ObjectView) -> String {
 
 /// A quoted link text without the inode number that the kernel may have put into it: `pipe:[N]`,
 /// `mnt:[N]`, and `#N (deleted)` for a file made with `O_TMPFILE`. Only the file's own number is
-/// taken out; a file that is *named* like this keeps its name. None when there is none in it.
+/// taken out; a file that is *named* like this keeps its name. `None` when the text has none.
 pub(crate) fn link_without_inode(quoted: &str, inode: u64) -> Option<String> {
     if let Some(start) = quoted.strip_suffix("]\"") {
         let start = start.strip_suffix(&inode.to_string())?.strip_suffix('[')?;

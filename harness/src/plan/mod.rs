@@ -13,7 +13,7 @@ use crate::run::Task;
 use crate::subject::{ReferenceOptions, Subject};
 use crate::usage::Usage;
 
-/// What a trial is besides its scenario and its subject; the default where there is none.
+/// What a trial is besides its scenario and its subject; the default where the user names none.
 #[derive(Clone, Debug, Default)]
 pub struct Axes {
     /// Kernels of the manifest.

@@ -23,7 +23,7 @@ fn instead(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("did you mean {}? ", near.join(" or ")) }
 }
 
-/// How many names are proposed for one that is none.
+/// How many names are proposed for an unknown name.
 const NEAR: usize = 2;
 /// How much of a word must be right for that, from 0 to 1.
 const ALIKE: f64 = 0.7;
@@ -32,7 +32,7 @@ const ALIKE: f64 = 0.7;
 /// control is chosen by a word that names it, with `+visible`, and by no other.
 ///
 /// # Errors
-/// [`NoMatch`]; a control that there is not; a file that cannot be read or is no scenario.
+/// [`NoMatch`]; a control that does not exist; a file that cannot be read or is not a scenario.
 pub fn select(what: &[String], tree: &Path) -> anyhow::Result<Vec<Scenario>> {
     chosen(what, tree, false)
 }
@@ -87,7 +87,7 @@ fn of_the_catalogue(words: &[&String], tree: &Path, with_controls: bool) -> anyh
     Ok(all)
 }
 
-/// Names that look like the word: as a whole, or without what stands behind the @.
+/// Names that look like the word: as a whole, or without the part behind the @.
 fn near(word: &str, all: &[Scenario]) -> Vec<String> {
     let short = |name: &str| name.split('@').next().unwrap_or_default().to_owned();
     let mut names: Vec<String> = Vec::new();
@@ -108,7 +108,7 @@ fn near(word: &str, all: &[Scenario]) -> Vec<String> {
 /// The scenarios in files.
 ///
 /// # Errors
-/// [`Usage`]: a file that cannot be read or is no scenario.
+/// [`Usage`]: a file that cannot be read or is not a scenario.
 pub fn files<F: AsRef<Path>>(files: &[F]) -> Result<Vec<Scenario>, Usage> {
     let each = files.iter().map(|file| catalogue::load_file(file.as_ref()).map_err(describe));
     Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_chooses_nothing_is_told_with_what_looks_like_it() {
+    fn a_word_that_chooses_nothing_is_reported_with_what_looks_like_it() {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a directory of the tree");
         let describe = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();

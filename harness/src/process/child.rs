@@ -193,7 +193,7 @@ mod tests {
         }
     }
 
-    /// Whether a process exists and is no zombie.
+    /// Whether a process exists and is not a zombie.
     fn runs(pid: &str) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))

@@ -11,7 +11,7 @@ use std::io;
 /// How many of the last lines of a failed program's output an error carries.
 const LINES: usize = 15;
 
-/// Why there is no output.
+/// Why the command gave no output.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// A program of the host is not there.

@@ -52,8 +52,8 @@ pub fn requested() -> bool {
     SIGNALS.load(Ordering::SeqCst) > 0
 }
 
-/// A descriptor that is readable from the first signal on. Nobody reads from it, so it wakes every
-/// waiter; none before [`install`].
+/// A descriptor that is readable from the first signal on. The process never reads from it, so it
+/// wakes every waiter; none before [`install`].
 pub fn fd() -> Option<BorrowedFd<'static>> {
     PIPE.get().map(|pipe| pipe.poll_end.as_fd())
 }
@@ -82,7 +82,7 @@ extern "C" fn on_signal(_signal: c_int) {
 
 fn wake() {
     if let Some(pipe) = PIPE.get() {
-        // One byte into an empty pipe of our own cannot block, and a failure cannot be told to
+        // One byte into an empty pipe of our own cannot block, and a failure cannot be reported to
         // anybody here.
         let _ = nix::unistd::write(&pipe.wake_end, b"!");
     }

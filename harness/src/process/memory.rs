@@ -10,7 +10,7 @@ pub fn available_mib() -> Option<u64> {
 /// What a process takes, in KiB (`/proc/PID/smaps_rollup`, proc(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryUse {
-    /// That nobody else has: it is gone with the process.
+    /// Private to the process: it is freed when the process ends.
     pub private_kib: u64,
     /// The same and its part of what it shares with others.
     pub proportional_kib: u64,

@@ -68,7 +68,7 @@ fn check(result: i64) -> io::Result<i64> {
 pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     let fd = check(raw(libc::SYS_pidfd_open, [pid as usize, 0, 0]))?;
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just given this descriptor to us; nobody else owns it.
+    // SAFETY: the kernel has just given this descriptor to us; no other code owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

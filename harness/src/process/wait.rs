@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub(crate) enum Wake {
     /// The descriptor is ready, or it is closed at the other end.
     Ready,
-    /// The other descriptor became readable: somebody wants this process to end.
+    /// The other descriptor became readable: this process is to end.
     Interrupted,
     /// The deadline came first.
     TimedOut,

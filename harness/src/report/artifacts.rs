@@ -55,7 +55,7 @@ fn plain(name: &str) -> String {
     if text.is_empty() { "unnamed".to_owned() } else { text }
 }
 
-/// Writes the folder below `parent` and gives its path. `finished.artifacts` is not looked at. A
+/// Writes the folder below `parent` and gives its path. `finished.artifacts` is ignored. A
 /// folder from an earlier run is replaced.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! A report that is written once, at the end of the run, or with what there is when the run is
+//! A report that is written once, at the end of the run, or with the results so far when the run is
 //! interrupted.
 
 use std::fs;
@@ -74,7 +74,7 @@ impl Reporter for AtEnd {
 impl Drop for AtEnd {
     fn drop(&mut self) {
         if !self.written {
-            // Nobody is left to take the error.
+            // The run is over, so the error has no receiver.
             let _ = self.write(self.started.elapsed().as_secs_f64());
         }
     }

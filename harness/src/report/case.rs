@@ -53,8 +53,8 @@ fn first(judgement: &Judgement) -> String {
     }
 }
 
-/// The steps of the program that the report has. It may be anybody's: a text that is no program has
-/// none.
+/// The steps of the program that the report has. The report may be from anybody: a text that is not
+/// a program has none.
 fn steps(record: &TrialRecord) -> Vec<String> {
     let program = record.program.as_deref().unwrap_or_default();
     let read = text::scenarios(program.as_bytes(), &record.scenario, Path::new("program")).unwrap_or_default();

@@ -11,7 +11,7 @@ use super::sanitize::{Colour, columns, paint, sanitized};
 
 /// How many causes are shown; the reports have all.
 const CAUSES: usize = 10;
-/// A row of the ladder begins with so many columns for its name.
+/// The width of the name at the start of a row of the ladder, in columns.
 const NAMES: usize = 20;
 
 /// The causes in their order; nothing where fewer than two trials failed.
@@ -76,8 +76,8 @@ fn wrapped(text: &str, indent: &str, width: usize, limit: usize) -> String {
     lines.iter().map(|line| format!("{indent}{}\n", console::truncate_str(line, room, "..."))).collect()
 }
 
-/// The ladder. Capabilities that come back on the same bases share a row: then `all` or `none`
-/// stands for each base. A capability that comes back in part has a row of its own, with its
+/// The ladder. Capabilities that come back on the same bases share a row: then each base has
+/// `all` or `none`. A capability that comes back in part has a row of its own, with its
 /// numbers.
 pub(crate) fn ladder(ladder: &Ladder, width: usize, colour: bool) -> String {
     if ladder.is_empty() {
@@ -135,7 +135,7 @@ fn line<'a>(name: &str, cells: impl Iterator<Item = (&'a str, Option<Colour>)>, 
     out + "\n"
 }
 
-/// For each base whether all come back; none where there are no trials.
+/// For each base whether all come back; `None` where it has no trials.
 type Pattern = Vec<Option<bool>>;
 
 /// Rows that do not contradict each other, together; a base without trials fits both.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::sanitize::sanitized;
 
-/// Rate and remaining time are printed after so many trials: before that they are guesses.
+/// The number of trials before rate and remaining time are printed: before that they are guesses.
 const ENOUGH: usize = 3;
 
 /// What is known of a run's pace.
@@ -31,7 +31,7 @@ impl Eta {
         }
     }
 
-    /// A trial is over; one that was not begun is none of these.
+    /// A trial is over. A trial that did not start is not counted.
     pub(super) fn over(&mut self, trial: &str) {
         if let Some(at) = self.running.iter().position(|running| running == trial) {
             self.running.remove(at);

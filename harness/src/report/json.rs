@@ -167,7 +167,7 @@ impl Reporter for Json {
 impl Drop for Json {
     fn drop(&mut self) {
         if self.due && matches!(self.to, Sink::Replaced(_)) {
-            // Nobody is left to take the error; what was written before is still there.
+            // The error has no receiver any more. The file keeps what was written before.
             let _ = self.write(true, self.started.elapsed().as_secs_f64());
         }
     }

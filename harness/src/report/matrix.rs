@@ -1,8 +1,8 @@
 //! The table of a run with several kernels or subjects: families by (kernel, subject), folded where
 //! it is too wide.
 //!
-//! A cell counts verdicts by letters; what there is none of has none. So a cell without an `f` or
-//! an `e` is as expected.
+//! A cell counts verdicts by letters, and omits a letter whose count is 0. So a cell without an `f`
+//! or an `e` is as expected.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -23,7 +23,7 @@ pub enum ResultError {
         /// Why.
         source: io::Error,
     },
-    /// It is no result.
+    /// The file is not a result.
     #[error("{} is no JSON report of a run: {why}; `run --report json=FILE` writes one", .file.display())]
     Shape {
         /// The file.
@@ -45,7 +45,7 @@ pub enum ResultError {
 /// made to exist.
 ///
 /// # Errors
-/// It cannot be read, or is no such report.
+/// The file cannot be read, or is not such a report.
 pub fn read(file: &Path) -> Result<RunRecord, ResultError> {
     let owned = || file.to_owned();
     let shape = |why: String| ResultError::Shape { file: owned(), why };

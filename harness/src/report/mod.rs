@@ -1,6 +1,6 @@
 //! One stream of events, one file per format.
 //!
-//! Whoever runs trials tells what happens as [`Event`]s, in start and end pairs; each [`Reporter`]
+//! A run sends what happens as [`Event`]s, in start and end pairs; each [`Reporter`]
 //! makes of them what its readers need. A further format is one more file and one more row in
 //! [`FORMATS`].
 //!
@@ -96,7 +96,7 @@ pub struct Finished {
     pub program: Option<String>,
     /// [`record::digest`] of the program.
     pub digest: Option<String>,
-    /// What the program needs of an implementation; empty where nobody computed it.
+    /// What the program needs of an implementation; empty where it was not computed.
     pub profile: Profile,
 }
 
@@ -105,7 +105,7 @@ pub trait Reporter {
     /// Takes the next event.
     ///
     /// # Errors
-    /// What cannot be written. The run goes on; whoever runs it says so at its end.
+    /// What cannot be written. The run goes on; the runner reports it at the end.
     fn event(&mut self, event: &Event) -> io::Result<()>;
 }
 

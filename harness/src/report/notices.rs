@@ -1,7 +1,7 @@
 //! Lines on standard error beside a report: what is being prepared, what does not work as well as
 //! it could.
 //!
-//! A progress bar stands on standard error, too. Its screen is one for the whole process, so is
+//! A progress bar is on standard error, too. Its screen is one for the whole process, so is
 //! what is known of it here: a caller need not know whether one is drawn.
 
 use std::sync::{Mutex, PoisonError};

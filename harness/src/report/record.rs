@@ -143,7 +143,7 @@ impl TrialRecord {
     /// The verdict, from its word, its kind and its runs.
     ///
     /// # Errors
-    /// The word is none, or lacks its kind.
+    /// The word is not a verdict, or lacks its kind.
     pub fn verdict(&self) -> Result<Verdict, UnknownVerdict> {
         Verdict::from_parts(&self.verdict, self.kind, self.runs).ok_or_else(|| UnknownVerdict {
             id: self.id.clone(),

@@ -27,7 +27,8 @@ pub(crate) fn paint(wanted: bool, colour: Colour, text: &str) -> String {
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }
 
-/// The colour of a verdict: an expected failure is not green, so that nobody takes it for a pass.
+/// The colour of a verdict: an expected failure is not green, so that a reader does not take it for
+/// a pass.
 pub(crate) fn colour_of(verdict: Verdict) -> Colour {
     match (verdict, verdict.group()) {
         (Verdict::Pass | Verdict::Improved, _) => Colour::Green,
@@ -51,7 +52,7 @@ pub(crate) fn sanitized(text: &str) -> String {
     out
 }
 
-/// The beginning of such a text on one line, at most so many characters of it.
+/// The beginning of such a text on one line, at most `limit` characters of it.
 pub(crate) fn brief(text: &str, limit: usize) -> String {
     let text = sanitized(text);
     match text.char_indices().nth(limit) {

@@ -21,7 +21,7 @@ struct Part {
     others: usize,
 }
 
-/// An axis is shared when at most one of so many trials differs in it.
+/// An axis is shared when at most one in this number of trials differs in it.
 const NEARLY_ALL: usize = 20;
 
 /// The parts of an id after the scenario's name, each with what it is called.

@@ -1,5 +1,5 @@
-//! TAP 14 (testanything.org): an expected failure is `not ok` with a TODO, so that nobody takes it
-//! for a pass.
+//! TAP 14 (testanything.org): an expected failure is `not ok` with a TODO, so that a reader does
+//! not take it for a pass.
 
 use std::fmt::Write;
 

@@ -19,7 +19,8 @@ use crate::causes::{Case, Cause, Ladder, causes};
 use crate::judge::{Group, Signature, Tally, Verdict};
 use crate::subject::Identity;
 
-/// After so long without a word a log gets a line, so that nobody takes a long trial for a hang.
+/// A log gets a line after this time without output, so that a long trial does not look like a
+/// hang.
 pub const QUIET: Duration = Duration::from_secs(30);
 
 /// How many causes have their first trial described in full.
@@ -131,7 +132,7 @@ impl<W: Write> Terminal<W> {
         }
     }
 
-    /// Time has passed without an event. Whoever reads a log without a bar gets a line when nothing
+    /// Time has passed without an event. A log without a bar gets a line when nothing
     /// was said for [`QUIET`].
     ///
     /// # Errors
@@ -194,7 +195,8 @@ impl<W: Write> Terminal<W> {
         self.total.add(verdict);
         self.families.entry(finished.trial.family.clone()).or_default().add(verdict);
         self.matrix.add(&finished.trial, verdict);
-        // What was not run is counted, not listed: after a Ctrl-C nobody wants four hundred lines.
+        // What was not run is counted, not listed: after a Ctrl-C a list of four hundred lines does
+        // not help.
         let is_shown = match self.look.detail {
             Detail::Failures => verdict.group() == Group::Failed,
             Detail::Lines | Detail::Reasons => verdict != Verdict::NotRun,
@@ -300,7 +302,8 @@ impl<W: Write> Reporter for Terminal<W> {
             }
             Event::MachineStarted { reset } => {
                 if !std::mem::replace(&mut self.begun, true) {
-                    // What was prepared before the first machine came up is no part of the pace.
+                    // The preparation before the first machine came up does not count for the
+                    // estimate.
                     self.eta.start = Instant::now();
                     self.printed = Instant::now();
                 }

@@ -19,7 +19,7 @@ const MOUNT: &str = "/mnt-";
 /// Where errors come from that name nothing and are of named pipes.
 const PIPES: [&str; 2] = ["(criu/pipes.c:", "(criu/fifo.c:"];
 
-/// Their numbers, ascending; none when they could be all.
+/// Their numbers, ascending; `None` when they could be all.
 pub(super) fn named(frame: &TrialReport, programs: &[TrialReport]) -> Vec<usize> {
     let lines: Vec<&String> = frame.actions.iter().flat_map(|action| &action.error_lines).collect();
     let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());

@@ -1,7 +1,7 @@
-//! Which failures are run again before they are told.
+//! Which failures are run again before they are reported.
 //!
 //! A second run in a machine that no trial has used tells a failure of the subject from one of the
-//! machine. One confirmation for a cause is enough: whoever looks at 200 failures of one signature
+//! machine. One confirmation for a cause is enough: a reader of 200 failures of one signature
 //! learns nothing from 200 second runs, and these cost more than the first ones.
 //!
 //! The second run is *thorough* (`TrialRequest::thorough`). It tries a failed restore a second time

@@ -2,11 +2,11 @@
 //! pass.
 //!
 //! A program of a pack passes when it does, judged as if it had been alone, and so does the
-//! *frame*: what is no program's, such as the process, its root and the agent's mounts. Anything
-//! else says nothing about a program: it runs again, as a trial that nobody packed, with all that
-//! belongs to it. When the frame does not pass, nothing is said of any program: the pack is split,
-//! those first whose places the error lines name, down to programs that are alone. So a pack only
-//! ever says "passed" (or: failed by known differences alone).
+//! *frame*: what belongs to no single program, such as the process, its root and the agent's
+//! mounts. Anything else says nothing about a program: it runs again, as a trial without a pack,
+//! with all that belongs to it. When the frame does not pass, nothing is said of any program: the
+//! pack is split, those first whose places the error lines name, down to programs that are alone.
+//! So a pack only ever says "passed" (or: failed by known differences alone).
 //!
 //! A dump and a restore of one process cost about the same for one descriptor as for fifty. So one
 //! executor carries out many programs, each below a top directory of its own (`/.zdtm/0`,
@@ -80,7 +80,7 @@ impl Worker<'_> {
             }
             let (pack, rest) = self.fitting(tasks);
             waiting.extend((!rest.is_empty()).then_some(rest));
-            // The first stands for all: one machine is busy.
+            // The first represents all of them: one machine is busy.
             if let Some(first) = pack.first() {
                 self.report(News::Started(Box::new(first.clone())));
             }
@@ -126,7 +126,7 @@ impl Worker<'_> {
 
     fn capacity(&self, task: &Task) -> Capacity {
         let on_host = self.running.as_ref().is_some_and(|running| matches!(running.machine, Machine::Host(_)));
-        // criu touches the process's /tmp when it dumps a mount that others stand on, which is
+        // criu touches the process's /tmp when it dumps a mount with other mounts on it, which is
         // everybody's in a pack: a defect that is known of each scenario that has such mounts, but
         // of a pack only where defects count anywhere.
         let nested = task.engine != Engine::Criu || self.pool.policy.campaign;
@@ -180,7 +180,7 @@ impl Worker<'_> {
         let fine = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Pass | Verdict::Xfail(_));
         let complete = judgements.len() == tasks.len();
         if !(clean && complete && is_fine(&frame)) {
-            // A failure that left nothing behind is no reason to distrust the machine.
+            // After a failure that left nothing behind, the machine is still trusted.
             let failed = |kind| matches!(kind, FailureKind::DumpFailed | FailureKind::RestoreFailed);
             let failed = matches!(frame.verdict, Verdict::Fail(kind) | Verdict::Xfail(kind) if failed(kind));
             if !clean || !failed {
@@ -211,8 +211,8 @@ impl Worker<'_> {
     }
 }
 
-/// How long an action may take with so many programs in the process, where it may take `limit` with
-/// one.
+/// How long an action may take with `programs` programs in the process, where it may take `limit`
+/// with one.
 pub(super) fn action_time_limit(programs: usize, limit: Duration) -> Duration {
     match u32::try_from(programs).unwrap_or(u32::MAX) {
         1 => limit,

@@ -1,11 +1,11 @@
 //! How long a trial is waited for, whatever the guest says meanwhile.
 //!
-//! A trial has stages: its setup, the first look, each action of its lifecycle with a look after
-//! it, a second try of a restore that failed, the clean-up. The agent tells each when it begins. A
-//! stage may take twice an action's limit, since the guest tells its own time-outs before ours. The
-//! guest is not trusted to say the truth: only a stage of this trial that is not the last one gives
-//! more time, never more in all than the lifecycle's stages may take, and more stages than it has
-//! end the machine.
+//! A trial has stages: its setup, the first observation, each action of its lifecycle with an
+//! observation after it, a second try of a restore that failed, the clean-up. The agent tells each
+//! when it begins. A stage may take twice an action's limit, since the guest tells its own
+//! time-outs before ours. The guest is not trusted to say the truth: only a stage of this trial
+//! that is not the last one gives more time, never more in all than the lifecycle's stages may
+//! take, and more stages than it has end the machine.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use protocol::message::{Event, Lifecycle, Report};
 
 use crate::machine::{Machine, MachineError};
 
-/// Setup, first look, a second try, clean-up.
+/// Setup, first observation, a second try, clean-up.
 const OTHER_STAGES: u32 = 4;
 
 /// What a wait is for, and how long it may last.
@@ -32,7 +32,7 @@ pub(crate) struct Patience {
 pub(crate) enum Ended<E> {
     /// Nothing more came, or not in time.
     Machine(E),
-    /// What came is none of the events that a trial has.
+    /// The agent sent an event that does not belong to a trial.
     Astray(String),
 }
 
@@ -129,7 +129,7 @@ mod tests {
     struct Agent(UnixStream);
 
     impl Agent {
-        /// False when nobody listens any more.
+        /// False when the receiver is gone.
         fn send(&mut self, event: &Event) -> bool {
             self.0.write_all(&wire::encode(event).unwrap()).is_ok()
         }
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// Waits until nobody listens.
+    /// Waits until the receiver is gone.
     fn listen(agent: &mut Agent) {
         let _ = std::io::copy(&mut agent.0, &mut std::io::sink());
     }

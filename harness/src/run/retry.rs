@@ -1,7 +1,7 @@
 //! What two runs of one trial come to, the second one alone in a machine that nothing has touched.
 //!
-//! Nobody is sent after a failure that comes once and not again, and no trial is blamed for what an
-//! earlier one did to the machine. Both results are told.
+//! A failure that comes once and not again costs no analysis, and no trial is blamed for what an
+//! earlier one did to the machine. Both results are reported.
 
 use super::{Attempt, Over, Task};
 use crate::compare::Runs;
@@ -17,7 +17,7 @@ pub(super) struct Death {
     pub(super) trials_before: u32,
 }
 
-/// Whether somebody will look into it: then it is run again first.
+/// Whether it will be analyzed: then it is run again first.
 pub(super) fn is_unexpected(judgement: &Judgement) -> bool {
     matches!(judgement.verdict, Verdict::Fail(_) | Verdict::ChangedFail(_) | Verdict::Xpass)
 }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_again_is_told_as_it_came() {
+    fn what_comes_again_is_reported_as_it_came() {
         let second = Attempt::Over(Box::new(over(WRONG_PATH, "and again")));
         let mut second = Some(second);
         let over = confirmed(over(WRONG_PATH, "first"), 1, false, || second.take().expect("one more run is enough"));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_same_failure_the_run_that_was_to_find_out_more_is_told() {
+    fn of_the_same_failure_the_run_that_was_to_find_out_more_is_reported() {
         let thorough = Judgement { quotes: vec!["a second try".into()], ..Judgement::plain(WRONG_PATH, "first") };
         let mut second = Some(Over { judgement: thorough, ..Over::not_run(task(), "") });
         let again = || Attempt::Over(Box::new(second.take().expect("one more run is enough")));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_run_without_an_end_changes_nothing_but_is_told() {
+    fn a_second_run_without_an_end_changes_nothing_but_is_reported() {
         let first = || over(WRONG_PATH, "the link differs");
         assert_eq!(
             describe(&confirmed(first(), 1, false, || Attempt::Interrupted)),

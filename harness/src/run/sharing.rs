@@ -12,7 +12,7 @@ pub struct Needs {
     pub disks: usize,
     /// Descriptors, at most.
     pub descriptors: usize,
-    /// Mounts stand on other mounts of the program.
+    /// The program has mounts on other mounts of its own.
     pub nested: bool,
 }
 
@@ -21,7 +21,7 @@ pub struct Needs {
 pub struct Capacity {
     /// Block devices.
     pub disks: usize,
-    /// Programs whose mounts stand on each other are let in.
+    /// Programs with mounts on their own mounts are let in.
     pub nested: bool,
 }
 
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn mounts_on_mounts_are_told() {
+    fn mounts_on_mounts_are_reported() {
         let nested = |text: &str| of(text).expect("it may share").nested;
         assert!(nested("mount tmpfs a\nmount tmpfs a/m\n"));
         assert!(nested("mount tmpfs a\nbind a a\n"));

@@ -5,7 +5,7 @@ use protocol::message::TrialReport;
 use crate::judge::{FailureKind, Judgement, Verdict};
 
 /// Whether the machine may not serve the next trial: something stays behind, the kernel complained,
-/// or the trial ended in a way that nobody expected and that says nothing of the machine. What criu
+/// or the trial ended in an unexpected way that says nothing of the machine. What criu
 /// got wrong about a process has ended with that process, and the guest has looked for all that is
 /// left.
 pub(super) fn suspicious(judgement: &Judgement, report: &TrialReport) -> bool {

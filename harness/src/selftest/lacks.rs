@@ -41,7 +41,7 @@ pub struct LackRecord {
     pub blocked_by_text: String,
     /// What failed without needing it: name and reason.
     pub unexpected: Vec<(String, String)>,
-    /// What is wrong with the result; none when it is as it must be.
+    /// What is wrong with the result; `None` when it is as it must be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wrong: Option<String>,
 }
@@ -107,7 +107,7 @@ impl Lacks {
         self.profiles.get(scenario).is_some_and(|profile| profile.is_detached() && profile.has(word))
     }
 
-    /// Takes note of a trial; false when it is none of a lack.
+    /// Records a trial; false when it does not belong to a lack.
     pub(super) fn over(&mut self, trial: &Trial, judgement: &Judgement) -> bool {
         let needed = self.expects(trial);
         let Some(tried) = self.tried.iter_mut().find(|tried| tried.subject == trial.subject) else { return false };

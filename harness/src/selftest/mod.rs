@@ -122,7 +122,7 @@ struct SelftestRun {
     faults: Vec<FaultRecord>,
     subjects: Vec<String>,
     all: bool,
-    /// Every fault is tried: what no fault needs is told.
+    /// Every fault is tried: the report names what no fault needs.
     every: bool,
     /// One for each fault, when comparisons are walked through.
     ablations: Vec<Ablation>,

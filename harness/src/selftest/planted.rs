@@ -21,7 +21,7 @@ use crate::usage::Usage;
 const TIME: &str = "60s";
 /// It begins with this number.
 const SEED: &str = "1";
-/// A finding may have so many steps.
+/// The most steps that a finding may have.
 const STEPS: usize = 8;
 
 /// What `fuzz --format json` says, as far as it is needed here.

@@ -106,7 +106,7 @@ impl Settings {
     /// VMs of one kernel and one subject, each with a folder of its own below `work`.
     ///
     /// # Errors
-    /// The images cannot be built, there is no QEMU, or the wanted accelerator does not work.
+    /// The images cannot be built, QEMU is missing, or the wanted accelerator does not work.
     pub fn vms(
         &self,
         store: &Store,
@@ -130,7 +130,7 @@ impl Settings {
         })
     }
 
-    /// Copies of a VM; none where there cannot be any, with the reason on standard error.
+    /// Copies of a VM; `None` where copies are impossible, with the reason on standard error.
     fn clones(&self, spec: &VmSpec, work: &Path) -> anyhow::Result<Option<Arc<Clones>>> {
         let limit = TEMPLATE_TIME_LIMIT.mul_f64(spec.accelerator.timeout_scale() * self.timeout_scale);
         match self.template_cache(super::progress())?.template(spec, Instant::now() + limit) {
@@ -177,7 +177,7 @@ impl Settings {
     /// QEMU: the one that was named, or the one in the cache.
     ///
     /// # Errors
-    /// There is none.
+    /// The named one does not run, or the cache has none and it cannot be made.
     pub fn qemu(&self, store: &Store) -> anyhow::Result<QemuProgram> {
         if let Some(path) = &self.qemu {
             return Ok(QemuProgram::of_host(path)?);

@@ -56,7 +56,7 @@ impl Session {
     /// Opens the store and finds the source tree.
     ///
     /// # Errors
-    /// There is no such store or tree.
+    /// The store or the tree does not exist.
     pub fn open(settings: Settings) -> anyhow::Result<Self> {
         let store = settings.store.open(progress())?;
         let tree = settings.store.tree()?;
@@ -81,7 +81,7 @@ impl Session {
     /// The whole catalogue.
     ///
     /// # Errors
-    /// A file that is no scenario.
+    /// A file that is not a scenario.
     pub fn catalogue(&self) -> anyhow::Result<Vec<Scenario>> {
         select(&[], &self.tree)
     }
@@ -94,7 +94,7 @@ impl Session {
         axes.kernels(self.settings.backend, &self.store)
     }
 
-    /// The subjects, each once, patched; the default one when there is none.
+    /// The subjects, each once, patched; the default one when the command line names none.
     ///
     /// # Errors
     /// [`Usage`]: a patch on what takes none, a file or suite that is not there.
@@ -144,7 +144,7 @@ impl Session {
     /// VMs of this kernel with these parts.
     ///
     /// # Errors
-    /// The images cannot be built, there is no QEMU, or the wanted accelerator does not work.
+    /// The images cannot be built, QEMU is missing, or the wanted accelerator does not work.
     pub fn vms(&self, kernel: &str, parts: &Parts, name: &str) -> anyhow::Result<Machines<'static>> {
         let work = self.folder()?.join(name);
         Ok(Arc::new(self.settings.vms(&self.store, kernel, parts, &work)?))

@@ -24,7 +24,7 @@ impl StoreSettings {
     /// The cache's directory.
     ///
     /// # Errors
-    /// No setting names one, and there is no home.
+    /// No setting names one, and the home folder is unknown.
     pub fn cache_dir(&self) -> Result<PathBuf, ImageError> {
         self.cache.clone().map_or_else(default_cache_dir, Ok)
     }

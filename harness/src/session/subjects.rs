@@ -8,7 +8,8 @@ use crate::plan::each_once;
 use crate::subject::{self, Subject};
 use crate::usage::Usage;
 
-/// The subjects of a command line, each once, patched; the default one when there is none.
+/// The subjects of a command line, each once, patched; the default one when the command line names
+/// none.
 ///
 /// # Errors
 /// [`Usage`]: a patch on what takes none, a file or suite that is not there.

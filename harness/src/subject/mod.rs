@@ -78,7 +78,7 @@ pub struct ReferenceOptions {
     pub way: DetachMethod,
 }
 
-/// A word that is no subject.
+/// A word that does not name a subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownSubject {
     /// No such subject.
@@ -202,7 +202,7 @@ impl Subject {
         matches!(self, Self::Path(_) | Self::Sources(_))
     }
 
-    /// What the guest is told.
+    /// What the host sends to the guest.
     pub fn engine(&self, reference_options: ReferenceOptions) -> Engine {
         match self {
             Self::Debian(_) | Self::Path(_) | Self::Sources(_) => Engine::Criu,

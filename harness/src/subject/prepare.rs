@@ -29,7 +29,7 @@ impl Parts {
 }
 
 impl Subject {
-    /// A mistake in the subject that can be seen without building anything; none when there is
+    /// A mistake in the subject that can be seen without building anything; `None` when there is
     /// none.
     pub fn mistake(&self, store: &Store) -> Option<String> {
         let no_file = |path: &Path| format!("{self}: there is no file {}", path.display());

@@ -19,7 +19,7 @@ const ASAN: &str = "+asan";
 /// All of them, for messages.
 pub(super) const FORMS: &str = "+build=SUITE, +coverage, +asan or +patch:FILE";
 
-/// A word taken apart.
+/// A word, split into its parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Parts<'a> {
     /// What stands before.
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_word_is_told_of() {
+    fn a_misspelt_word_is_reported() {
         let message = "; if +bulid=sid is not part of its name, write +build=SUITE, +coverage, +asan or +patch:FILE";
         assert_eq!(meant("../criu+bulid=sid").as_deref(), Some(message));
         assert_eq!(meant("../c++/criu"), None);

@@ -28,7 +28,7 @@ use crate::session::{ExpectationsSource, Session};
 use crate::subject::{Parts, ReferenceOptions, Subject};
 use reporter::RunReporter;
 
-/// How often a run without news looks whether it is time for a sign of life.
+/// How often a run without events checks whether a progress line is due.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Which trials, and how they are run.

@@ -1,7 +1,7 @@
 //! The channel to the agent: [`protocol::wire`] lines over one end of a socket pair; QEMU inherits
 //! the other end.
 //!
-//! A pair has no path, so there is no directory to make, no length limit, nobody else who could
+//! A pair has no path. It needs no directory, it has no length limit, and no other process can
 //! connect, and no wait for a listener. QEMU alone holds the other end: when it is gone, the
 //! channel is closed.
 
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_told_and_the_next_message_still_comes() {
+    fn garbage_is_reported_and_the_next_message_still_comes() {
         let (mut channel, mut other) = pair();
         other.write_all(b"\xff\x00 login: \n").unwrap();
         other.write_all(&line("fine")).unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_told() {
+    fn another_version_is_reported() {
         let (mut channel, mut other) = pair();
         other.write_all(b"{\"v\":99,\"m\":null}\n").unwrap();
         assert!(matches!(channel.receive(in_ms(1000)), Err(ChannelError::Wire(WireError::Version(99)))));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_arrive_and_a_closed_channel_is_told() {
+    fn requests_arrive_and_a_closed_channel_is_reported() {
         let (mut channel, mut other) = pair();
         channel.send(&Request::Shutdown).unwrap();
         channel.lines.send(b"", in_ms(1000)).unwrap();

@@ -1,4 +1,4 @@
-//! Copies of a template for whoever asks, one of them always waiting, and a cold boot where copies
+//! Copies of a template, with one ready in advance, and a cold boot where copies
 //! do not work.
 //!
 //! The one that waits is awake and idle, so that a worker that throws its machine away has the next
@@ -23,7 +23,7 @@ use super::error::VmError;
 use super::machine::{Vm, VmSpec};
 use super::template_cache::TemplateHandle;
 
-/// How long the copy that waits may take to come up; nobody waits for it meanwhile.
+/// How long the copy in reserve may take to come up; no trial waits for it meanwhile.
 const WAKE_TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where copies come from. Dropping it ends the one that waits.
@@ -34,7 +34,7 @@ pub struct Clones {
     /// For the directories of those that wait.
     work: PathBuf,
     waiting: Mutex<Option<JoinHandle<Result<Vm, VmError>>>>,
-    /// Why there are no more copies.
+    /// Why no more copies are made.
     lost: Mutex<Option<String>>,
     next: AtomicU64,
 }

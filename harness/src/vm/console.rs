@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The longest console file; the same limit holds for every file that QEMU writes.
 pub const LIMIT_BYTES: u64 = 4 << 20;
 
-/// How much of the end is looked at for the last lines, in bytes.
+/// How much of the end is read for the last lines, in bytes.
 const TAIL_BYTES: u64 = 16 << 10;
 
 /// How many lines an error quotes.

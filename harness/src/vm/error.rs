@@ -1,5 +1,5 @@
-//! What can go wrong with a VM, told so that nobody has to open a log to know which of the parties
-//! it was.
+//! What can go wrong with a VM, with enough detail that a reader knows without a log which of the
+//! parties it was.
 
 use std::io;
 use std::path::PathBuf;

@@ -204,7 +204,7 @@ impl Paused {
         }
     }
 
-    /// Lets it run. Only its own answer to a question that nobody has asked before is a sign of
+    /// Lets it run. Only its own answer to a new question is a sign of
     /// life.
     ///
     /// # Errors

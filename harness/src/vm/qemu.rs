@@ -29,7 +29,7 @@ pub struct QemuProgram {
 /// Why a QEMU cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum QemuError {
-    /// `--qemu host` and there is none.
+    /// `--qemu host`, and the host has no QEMU.
     #[error(
         "there is no {PROGRAM} on the PATH; install it (Debian: qemu-system-x86), or leave --qemu away to use a private one"
     )]
@@ -67,7 +67,7 @@ impl QemuProgram {
     /// A QEMU that was unpacked from packages and runs through its own loader, independent of the
     /// host's libraries.
     ///
-    /// Run like this it finds nothing beside itself, so everything is told: besides `data_dir`
+    /// Run like this it finds no file by itself, so arguments name every file: besides `data_dir`
     /// (`.../share/qemu`) the firmware of its neighbour `.../share/seabios`, and the modules in
     /// `qemu/` below one of the library directories (Debian's 7.2 has TCG in a module).
     /// `library_path` holds directories with colons in between.
@@ -85,7 +85,7 @@ impl QemuProgram {
     /// The QEMU at `path`, or the one on the `PATH` when it is `host`: the value of `--qemu`.
     ///
     /// # Errors
-    /// There is none, it does not run, or it is older than [`OLDEST`].
+    /// It is missing, does not run, or is older than [`OLDEST`].
     pub fn of_host(path: &Path) -> Result<Self, QemuError> {
         let path =
             if path == Path::new("host") { on_path(PROGRAM).ok_or(QemuError::NotOnPath)? } else { path.to_owned() };
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_told_apart() {
+    fn versions_are_distinguished() {
         assert_eq!(version("QEMU emulator version 10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)"), "10.0.13");
         assert_eq!(version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)"), "7.2.22");
         assert_eq!(version("QEMU emulator version 11.1.50-dirty"), "11.1.50-dirty");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_qemu_is_told_everything() {
+    fn a_private_qemu_gets_every_path() {
         let root = tempfile::tempdir().unwrap();
         for directory in ["share/qemu", "share/seabios", "lib/qemu"] {
             std::fs::create_dir_all(root.path().join(directory)).unwrap();

@@ -56,7 +56,7 @@ enum Control {
 /// Under which name QEMU knows the socket for the state.
 const STATE_FD: &str = "state";
 
-/// Memory that is a shared file is no part of the state.
+/// The state does not contain memory that is a shared file.
 fn capabilities() -> Value {
     let on = |name| json!({"capability": name, "state": true});
     json!({"capabilities": [on("x-ignore-shared"), on("events")]})

@@ -27,7 +27,7 @@ pub enum QmpError {
         /// Why.
         source: LineError,
     },
-    /// What came is no QMP.
+    /// QEMU sent something that is not QMP.
     #[error("{command}: not an answer of QMP: {said}")]
     Malformed {
         /// The command.
@@ -67,7 +67,7 @@ struct Refusal {
 #[derive(Debug)]
 pub struct Qmp {
     lines: Lines,
-    /// The last status of a migration that an event told.
+    /// The last status of a migration, from an event.
     migration: Option<String>,
 }
 
@@ -159,7 +159,7 @@ impl Qmp {
         }
     }
 
-    /// The next line that is no event.
+    /// The next line that is not an event.
     fn read(&mut self, command: &str, deadline: Instant) -> Result<Line, QmpError> {
         loop {
             if let Some(line) = self.read_one(command, deadline)? {
@@ -168,7 +168,7 @@ impl Qmp {
         }
     }
 
-    /// The next line; none when it was an event.
+    /// The next line; `None` when it was an event.
     fn read_one(&mut self, command: &str, deadline: Instant) -> Result<Option<Line>, QmpError> {
         let bytes =
             self.lines.receive(deadline).map_err(|source| QmpError::Line { command: command.to_owned(), source })?;
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_noise_and_a_close_are_told_apart() {
+    fn silence_noise_and_a_close_are_distinguished() {
         let (stream, _silent) = UnixStream::pair().unwrap();
         let error = Qmp::connect(stream, Instant::now() + Duration::from_millis(20)).unwrap_err();
         assert_eq!(error.to_string(), "qmp_capabilities: timed out");

@@ -16,7 +16,7 @@ use super::error::VmError;
 use super::qemu_process::QemuProcess;
 use crate::image::cpio;
 
-/// Where the files stand in the segment, and in the guest.
+/// Where the files are in the segment, and in the guest.
 const FOLDER: &str = "subject/";
 
 /// Hands it over; the version that it tells in the guest.

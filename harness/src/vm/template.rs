@@ -3,8 +3,8 @@
 //!
 //! It is a folder with the memory, a sparse file that every copy maps copy-on-write, and the state
 //! of the devices and the processor (QEMU's migration stream, with `x-ignore-shared` so that the
-//! memory is no part of it). Where folders are kept, and when one is made anew, is the business of
-//! [`super::template_cache`].
+//! memory does not belong to it). Where folders are kept, and when one is made anew, is the
+//! business of [`super::template_cache`].
 //!
 //! A template has every module loaded, and the userland's criu has dumped and restored one process,
 //! so that criu knows the kernel (`/run/criu.kdat`). When that fails, each run starts with one line
@@ -112,7 +112,7 @@ impl Template {
     /// The template in a folder.
     ///
     /// # Errors
-    /// A file cannot be read, or is none of ours.
+    /// A file cannot be read, or this harness did not write it.
     pub fn open(folder: &Path) -> Result<Self, VmError> {
         let read = |name| {
             let path = folder.join(name);
@@ -150,7 +150,7 @@ impl Template {
 /// it: copies get it when they are awake.
 ///
 /// # Errors
-/// A file that the machine is made of cannot be looked at.
+/// A file that the machine is made of cannot be examined.
 pub fn key(spec: &VmSpec) -> Result<String, VmError> {
     let cmdline = cmdline::with(&spec.extra_cmdline);
     let machine = Machine {
@@ -177,7 +177,7 @@ pub fn key(spec: &VmSpec) -> Result<String, VmError> {
     Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A file's identity without reading it: whoever replaces it cannot keep all of these.
+/// A file's identity without reading it: a replaced file differs in at least one of these.
 fn identity(path: &Path) -> Result<String, VmError> {
     use std::os::unix::fs::MetadataExt;
     let data = path.metadata().map_err(prepare("look at", path))?;

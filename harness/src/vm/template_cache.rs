@@ -50,7 +50,7 @@ const SLACK_MIB: u64 = 256;
 /// The file that says whose templates a folder in memory has.
 const OWNER: &str = "cache";
 
-/// Why there is no template.
+/// Why the template could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum NoTemplate {
     /// No place has room for it.
@@ -120,7 +120,7 @@ impl TemplateCache {
         Self { places: vec![place.to_owned()], owner: None, progress }
     }
 
-    /// The template of a machine, made now if there is none. `spec`'s directory is that of the
+    /// The template of a machine, made now if it is missing. `spec`'s directory is that of the
     /// machine that is saved.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ pub fn lack_of_namespaces() -> Option<String> {
     said_no(Command::new("unshare").args([flags, "--fork", "true"]), "no namespaces")
 }
 
-/// Why nobody can get a user namespace here.
+/// Why a user namespace is impossible here.
 pub fn lack_of_user_namespaces() -> Option<String> {
     said_no(Command::new("unshare").args(["-Umpiun", "--fork", "true"]), "no user namespaces")
 }

@@ -20,7 +20,7 @@ const SEED: &str = "ZDTM_DETACHED_TEST_SEED";
 const HOST: [&str; 7] = ["whole-bind/*", "-j", "2", "--backend", "host", "--subject", "reference"];
 const VM: [&str; 3] = ["only-mount/file*", "-j", "2"];
 
-/// A number below `limit`, and somewhat later than the line that stands for it.
+/// A number below `limit`, and somewhat later than its line.
 fn moment(limit: u64) -> (usize, Duration) {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into();
     let seed: u64 = std::env::var(SEED).map_or_else(|_| now(), |seed| seed.parse().unwrap());
@@ -37,7 +37,7 @@ fn trials(report: &Value) -> HashMap<&str, &Value> {
     report["trials"].as_array().unwrap().iter().map(|trial| (trial["id"].as_str().unwrap(), trial)).collect()
 }
 
-/// Begins a run, sends it the signal when so many trials are over, and then goes on with it.
+/// Begins a run, sends it the signal when `some` trials are over, and then goes on with it.
 fn broken_off(arguments: &[&str], signal: Signal, some: u64) {
     let folder = tempfile::tempdir().unwrap();
     let mounts = left::mounts();
@@ -50,7 +50,7 @@ fn broken_off(arguments: &[&str], signal: Signal, some: u64) {
     let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map(Result::unwrap);
     let told_of: Vec<String> = lines.by_ref().filter(|line| line.starts_with('[')).take(over + 1).collect();
     assert_eq!(told_of.len(), over + 1, "the run ended before it was to be broken off");
-    // Any moment between two lines: there is no event to wait for.
+    // Any moment between two lines: the test has no event to wait for.
     std::thread::sleep(later);
     let id = i32::try_from(run.id()).unwrap();
     let started = left::descendants(id);

@@ -1,6 +1,6 @@
 //! The agent on the host's own kernel: trials, and that nothing is left however they end.
 //!
-//! Skips are decided when the tests are listed; the reason stands in brackets before the name.
+//! Skips are decided when the tests are listed; the reason is in brackets before the name.
 
 mod untrusted;
 
@@ -57,7 +57,7 @@ assert fd0 visible
 ";
 
 type Test = fn() -> Result<(), Failed>;
-/// Why a test cannot be run here; none when it can.
+/// Why a test cannot be run here; `None` when it can.
 type Lack = fn() -> Option<String>;
 
 const TESTS: [(&str, Test, Lack); 15] = [
@@ -98,7 +98,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
 }
 
-/// What is done in other surroundings. There are no blank filesystems, so there are no disks,
+/// What is done in other surroundings. Blank filesystems are missing, so the machine lacks disks,
 /// whatever the rights.
 fn elsewhere() -> Result<(), Failed> {
     one_trial(&spec()?, Flavor::Ns)?;

@@ -9,7 +9,7 @@ use libtest_mimic::Failed;
 use protocol::message::{Flavor, Lifecycle};
 use serde_json::json;
 
-/// A sysctl that is there everywhere and harms nobody.
+/// A sysctl that exists everywhere and is harmless.
 const SYSCTL: &str = "/proc/sys/fs/lease-break-time";
 
 /// A program that changes [`SYSCTL`], as a scenario file.
@@ -88,7 +88,7 @@ pub(crate) fn a_folder_chooses_no_program_of_this_machine() -> Result<(), Failed
     }
 }
 
-/// A loop device with a file behind it that nobody else has.
+/// A loop device with a private file behind it.
 struct Victim {
     file: tempfile::NamedTempFile,
     device: String,

@@ -18,12 +18,12 @@ use scenarios::program::Line;
 use scenarios::{Program, Step, text};
 use testing::rig::Rig;
 
-/// So many are carried out, and so many are tried for a step that is refused.
+/// How many are carried out, and how many are tried for a step that is refused.
 const PROGRAMS: u64 = 800;
 const REFUSED: u64 = 4000;
-/// What the model may not know, in per mille of all that is seen.
+/// What the model may not know, in per mille of all that is observed.
 const UNKNOWN_LIMIT: usize = 25;
-/// So many differences are shown.
+/// How many differences are shown.
 const SHOWN: usize = 12;
 
 fn setting(name: &str, default: u64) -> u64 {

@@ -1,5 +1,5 @@
-//! The model of mounts and names against the host's own kernel: what it predicts is what is seen.
-//! Skips are decided when the tests are listed.
+//! The model of mounts and names against the host's own kernel: what it predicts is what is
+//! observed. Skips are decided when the tests are listed.
 
 mod catalogue;
 mod document;

@@ -92,7 +92,7 @@ fn task(scenario: &Scenario, fault: Option<Fault>) -> Task {
     Task { trial, scenario: scenario.clone(), engine: subject.engine(ReferenceOptions::default()) }
 }
 
-/// Runs all, with so many programs in a process.
+/// Runs all, with that number of programs in a process.
 fn results(spec: &HostSpec, tasks: &[Task], pack: usize) -> Results {
     let spec = spec.clone();
     let machines: Machines<'_> = Arc::new(move |_| MachineSpec::Host(spec.clone()));

@@ -20,7 +20,7 @@ pub(crate) fn a_campaign_finds_a_mistake() -> Result<(), Failed> {
     }
 }
 
-/// What both engines do alike, right or wrong, is no finding; what only the one with the mistake
+/// What both engines do alike, right or wrong, is not a finding; what only the one with the mistake
 /// does is.
 pub(crate) fn a_comparison_of_two_engines_finds_the_mistake_of_one() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
@@ -41,7 +41,7 @@ pub(crate) fn a_comparison_of_two_engines_finds_the_mistake_of_one() -> Result<(
     }
 }
 
-/// What is known by its signature is counted, and never looked into: each time would take two new
+/// What is known by its signature is counted, and never analyzed: each time would take two new
 /// machines.
 pub(crate) fn what_is_known_costs_nothing() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
@@ -72,7 +72,7 @@ pub(crate) fn a_campaign_learns_what_is_broken() -> Result<(), Failed> {
 }
 
 /// Where nothing can be found but one cause the campaign ends before its time, and goes on when it
-/// is told to go past it.
+/// continues past it on request.
 pub(crate) fn a_campaign_ends_where_every_program_fails() -> Result<(), Failed> {
     let subject = ["--subject", "reference+fault:refuses-all", "--controls", "--programs", "2000"];
     let report = campaign(&subject)?;

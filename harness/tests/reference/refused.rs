@@ -11,7 +11,7 @@ use crate::same::{run, scenario};
 
 const OVER_IT: &str = "something else is mounted over it there";
 
-/// Programs, and what stands in the refusal.
+/// Programs, and words of the refusal.
 const REFUSED: &[(&str, &str)] = &[
     ("mkdir d\nwrite d/f \"\"\nfd0 = open d/f rdwr\nmount tmpfs d", OVER_IT),
     ("mkdir d\nwrite d/f \"\"\nfd0 = open d/f rdwr\nunlink d/f\nmount tmpfs d", OVER_IT),

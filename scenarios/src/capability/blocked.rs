@@ -35,16 +35,16 @@ pub struct Explanation {
     pub failed: usize,
 }
 
-/// The words of [`explain`]; none where nothing can be said.
+/// The words of [`explain`]; `None` where nothing is certain.
 pub fn blocked_by(failed: &[&Profile], passed: &[&Profile]) -> Vec<Word> {
     explain(failed, passed).map(|found| found.words).unwrap_or_default()
 }
 
 /// What the failing scenarios have in common that no passing one has: a word, or else a pair of
-/// words, or else the words that explain most. None where nothing failed, or nothing passed that
-/// could be told from it.
+/// words, or else the words that explain most. `None` where nothing failed, or nothing passed that
+/// could be distinguished from it.
 ///
-/// Where all that fails is detached, controls are no evidence against a word: what they need is
+/// Where all that fails is detached, controls are not evidence against a word: what they need is
 /// something else. Neither is what must be refused, where no such thing fails.
 pub fn explain(failed: &[&Profile], passed: &[&Profile]) -> Option<Explanation> {
     if failed.is_empty() || passed.is_empty() {

@@ -134,7 +134,7 @@ impl Trace {
         }
     }
 
-    /// How a mount stands in the tree, or stood.
+    /// How a mount is attached to the tree, or was.
     pub(super) fn standing(&self, mount: &MountFacts, all: &[MountFacts]) -> Standing {
         self.detached.get(&mount.key).copied().unwrap_or_else(|| standing(mount, all, self.model.top_mount()))
     }

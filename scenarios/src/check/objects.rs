@@ -11,7 +11,7 @@ use crate::program::{Claim, ObjectName, OpenFlag, Step};
 #[derive(Clone)]
 pub(super) struct Known {
     kind: FileKind,
-    /// How deep below the top directory it was opened; none when the text does not say.
+    /// How deep below the top directory it was opened; `None` when the text does not say.
     depth: Option<usize>,
     closed_at: Option<usize>,
 }

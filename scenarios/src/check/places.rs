@@ -15,7 +15,7 @@ fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".")
 }
 
-/// How deep below the top directory a path leads, as its text says; none when it leads above.
+/// How deep below the top directory a path leads, as its text says; `None` when it leads above.
 pub(super) fn depth(from: usize, path: &[u8]) -> Option<usize> {
     components(path).try_fold(from, |depth, name| if name == b".." { depth.checked_sub(1) } else { Some(depth + 1) })
 }

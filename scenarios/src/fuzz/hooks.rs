@@ -12,7 +12,7 @@ use crate::{Program, Scenario, Step, text};
 /// The hook of libFuzzer's custom mutator: changes `data[..size]` in place, to no more than `max`
 /// bytes, and gives the new length. `bytes` is libFuzzer's own mutator. Most results are programs
 /// that live; some end in a step that the kernel refuses, some are new, and some are text with a
-/// mistake. What is no program counts as an empty one.
+/// mistake. A text that is not a program counts as an empty one.
 pub fn mutate(
     data: &mut [u8],
     size: usize,

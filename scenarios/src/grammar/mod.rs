@@ -72,7 +72,7 @@ pub enum Kind {
     Literal(&'static str),
 }
 
-/// How often an argument stands in a line.
+/// How often a line has an argument.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Count {
     /// Once.

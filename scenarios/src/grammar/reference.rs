@@ -30,7 +30,7 @@ pub fn reference() -> String {
 }
 
 impl Argument {
-    /// How the argument is called where it is missing or something else stands in its place:
+    /// How the argument is called where it is missing or wrong:
     /// `a path (FROM)`.
     pub(crate) fn describe(&self) -> String {
         if let Some(key) = self.key {

@@ -290,7 +290,7 @@ pub(super) static FORMS: &[Form] = &[
         verb: "send",
         makes: true,
         arguments: &[SOCKET, object("OBJECT")],
-        help: "A message with the descriptor in it, `SCM_RIGHTS`; nobody receives it. NAME is the descriptor in flight.",
+        help: "A message with the descriptor in it, `SCM_RIGHTS`; the message stays in the queue. NAME is the descriptor in flight.",
         build: |a| Step::Send { name: a.name(), over: a.object(), object: a.object() },
     },
     Form {

@@ -1,4 +1,4 @@
-//! The words that stand for the values of an enumeration.
+//! The words for the values of an enumeration.
 
 use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation};
 

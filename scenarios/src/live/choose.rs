@@ -1,4 +1,4 @@
-//! One step of a kind, with arguments of what there is. Whether it can be done is for checker and
+//! One step of a kind, with arguments that exist. Whether it can be done is for checker and
 //! model to say.
 
 use arbitrary::{Result, Unstructured};

@@ -24,7 +24,7 @@ enum Twist {
 }
 
 /// Has the program hold something on a mount and, if it `detaches`, detaches that; what is mounted
-/// nowhere else is bound first, as a rule, because nobody could restore it.
+/// nowhere else is bound first, as a rule, because it could not be restored.
 pub(super) fn ending(
     u: &mut Unstructured<'_>,
     builder: &mut ProgramBuilder,
@@ -66,7 +66,7 @@ fn at(path: &str) -> Place {
     Place { base: None, path: Bytes::from(path) }
 }
 
-/// A path that nobody has.
+/// A path that no file has.
 fn free(builder: &ProgramBuilder) -> Option<String> {
     (0..100).map(|number| format!("m{number}")).find(|name| builder.after(&Step::Mkdir { at: at(name) }).is_some())
 }

@@ -20,7 +20,7 @@
 //!   the model does not: times, inode numbers, positions in a directory.
 //! - *`close`.* It undoes an `open` or a `dup`, and nothing in the vocabulary needs one to be open
 //!   for a while; so the state after it was there before. Nothing is lost.
-//! - *What nobody can restore:* an object on a detached mount of a filesystem that no mount shows
+//! - *What cannot be restored:* an object on a detached mount of a filesystem that no mount shows
 //!   any more. No step of the vocabulary brings one back. Lost are programs that must be refused.
 //! - *What cannot be worth it within the depth:* before something is detached there must be a
 //!   mount, an object on it and a lazy unmount, a step for each. Nothing is lost.
@@ -57,7 +57,7 @@ struct Node {
     builder: ProgramBuilder,
     /// Its objects, each with the flags that it was opened with.
     objects: Vec<(ObjectName, u64)>,
-    /// Which names stand in its state.
+    /// Which names are in its state.
     used: u8,
 }
 

@@ -116,14 +116,14 @@ impl ProgramBuilder {
         Model::run(&self.program).expect("every step was taken before")
     }
 
-    /// What is after a step; none when checker or model has something against it.
+    /// What is after a step; `None` when checker or model has something against it.
     fn after(&self, step: &Step) -> Option<(Model, Checker)> {
         let checker = self.checked(step)?;
         let mut model = self.model.clone();
         model.step(step).is_ok().then_some((model, checker))
     }
 
-    /// The checker after a step; none when it has something against it.
+    /// The checker after a step; `None` when it has something against it.
     fn checked(&self, step: &Step) -> Option<Checker> {
         let parts = decompose(step);
         let forbidden = self.shares && !is_shareable_in_parts(step, &parts) || self.without.forbids_parts(step, &parts);
@@ -148,7 +148,7 @@ impl ProgramBuilder {
 /// A program with a swarm of its own.
 ///
 /// # Errors
-/// Those of the source of bytes; running out of them is none.
+/// Errors of the byte source. Running out of bytes is not an error.
 pub fn program(u: &mut Unstructured<'_>, limits: &Limits) -> Result<Program> {
     let swarm = Swarm::draw(u, limits)?;
     program_of(u, limits, &swarm)
@@ -157,7 +157,7 @@ pub fn program(u: &mut Unstructured<'_>, limits: &Limits) -> Result<Program> {
 /// A program of these kinds of steps, filesystems and names; what they need comes along.
 ///
 /// # Errors
-/// Those of the source of bytes; running out of them is none.
+/// Errors of the byte source. Running out of bytes is not an error.
 pub fn program_of(u: &mut Unstructured<'_>, limits: &Limits, swarm: &Swarm) -> Result<Program> {
     let mut builder = ProgramBuilder::new(limits);
     let most = limits.steps.saturating_sub(ending::ENDING_STEPS).max(1);
@@ -202,7 +202,7 @@ fn repaired(mut builder: ProgramBuilder, steps: &[Line], most: usize) -> Program
 /// of all where it is.
 ///
 /// # Errors
-/// Those of the source of bytes; running out of them is none.
+/// Errors of the byte source. Running out of bytes is not an error.
 pub fn assert(u: &mut Unstructured<'_>, program: &Program, limits: &Limits) -> Result<Program> {
     let mut builder = ProgramBuilder::new(limits);
     for line in &program.steps {
@@ -217,7 +217,7 @@ pub fn lives(program: &Program) -> bool {
     crate::check::program(program).is_empty() && Model::run(program).is_ok()
 }
 
-/// Does the program hold anything on a mount that is in nobody's mountinfo?
+/// Does the program hold anything on a mount that no mountinfo lists?
 pub fn is_detached(program: &Program) -> bool {
     Model::run(program).is_ok_and(|model| model.survey().has_detached)
 }

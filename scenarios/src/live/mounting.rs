@@ -1,4 +1,4 @@
-//! Steps that change mounts, with arguments of what there is.
+//! Steps that change mounts, with arguments that exist.
 
 use arbitrary::{Result, Unstructured};
 
@@ -88,7 +88,7 @@ fn file_target(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Place> {
     }
 }
 
-/// Few attributes, and most often none: a read-only mount stands in the way of everything else.
+/// Few attributes, and most often none: a read-only mount prevents everything else.
 fn attributes(u: &mut Unstructured<'_>) -> Result<Vec<MountAttribute>> {
     use MountAttribute as A;
     let mut out = Vec::new();

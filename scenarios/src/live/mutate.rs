@@ -14,7 +14,7 @@ const TRIES: usize = 4;
 /// Another program, made from `program` and now and then from `other`.
 ///
 /// # Errors
-/// Those of the source of bytes; running out of them is none.
+/// Errors of the byte source. Running out of bytes is not an error.
 pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, limits: &Limits) -> Result<Program> {
     let before = repair_within(program, limits);
     let mut after = ProgramBuilder::new(limits);
@@ -44,7 +44,7 @@ pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, limi
 /// The first steps of one program and the last of another, as one that lives.
 ///
 /// # Errors
-/// Those of the source of bytes; running out of them is none.
+/// Errors of the byte source. Running out of bytes is not an error.
 pub fn splice(u: &mut Unstructured<'_>, one: &Program, other: &Program, limits: &Limits) -> Result<Program> {
     let steps: Vec<Step> = repair(one).steps.into_iter().map(|line| line.step).collect();
     let mut after = repair(&of(spliced(u, &steps, &repair(other))?));

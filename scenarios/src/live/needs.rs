@@ -7,11 +7,11 @@ use super::{ProgramBuilder, Swarm};
 use crate::program::{Filesystem, OpenFlag, Place};
 use crate::{Bytes, Step};
 
-/// A program may get so many steps longer for the needs of its last one.
+/// The most steps that a program gets for the needs of its last one.
 const NEEDED_STEPS: usize = 8;
 /// A step's needs have needs of their own, so deep at most.
 const DEPTH: usize = 4;
-/// So often a step of one kind is tried before its needs are seen to.
+/// How often a step of one kind is tried before its needs are provided.
 pub(super) const TRIES: usize = 3;
 
 /// A step of this kind, and before it what it needs; nothing where the program would get longer
@@ -71,7 +71,7 @@ fn fulfil(
     attempt(u, builder, swarm, request, TRIES)
 }
 
-/// Adds a step as requested, if one of so many tries succeeds.
+/// Adds a step as requested, if one of `tries` tries succeeds.
 pub(super) fn attempt(
     u: &mut Unstructured<'_>,
     builder: &mut ProgramBuilder,

@@ -5,7 +5,7 @@ use arbitrary::{Result, Unstructured};
 use super::Limits;
 use crate::program::Filesystem;
 
-/// Every kind of step that is no assertion, by its verb, and how often it is chosen against the
+/// Every kind of step except assertions, by its verb, and how often it is chosen against the
 /// others.
 pub const KINDS: &[(&str, u32)] = &[
     ("mount", 6),
@@ -130,7 +130,7 @@ impl Swarm {
     /// A random part of everything: about half of it, and never nothing.
     ///
     /// # Errors
-    /// Those of the source of bytes; running out of them is none.
+    /// Errors of the byte source. Running out of bytes is not an error.
     pub fn draw(u: &mut Unstructured<'_>, limits: &Limits) -> Result<Self> {
         let mut swarm = Swarm::all(limits);
         draw(u, &mut swarm.kinds)?;

@@ -147,7 +147,7 @@ impl Model {
         row.opaque && row.volume.is_some() && row.layer_of.is_none()
     }
 
-    /// Does anybody hold a file below a name, or is something mounted there or shows it?
+    /// Does a process hold a file below a name, or is something mounted there or shows it?
     pub(super) fn is_used_below(&self, den: Den) -> bool {
         let files = &self.files;
         let held = self.held().any(|path| files.is_below(path.den, den));

@@ -10,7 +10,7 @@ use vocabulary::object::LookupKind;
 use vocabulary::object::MountState;
 
 impl Model {
-    /// Does an assertion hold at this point? None where the model does not know.
+    /// Does an assertion hold at this point? `None` where the model does not know.
     pub fn holds(&self, object: &ObjectName, claim: &Claim) -> Option<bool> {
         if self.objects.get(object) == Some(&Held::Socket) {
             return match claim {

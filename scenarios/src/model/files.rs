@@ -96,7 +96,7 @@ pub(super) struct Inode {
     pub(super) opaque: bool,
     /// There are children that the model does not know: the harness's own device nodes.
     pub(super) foreign: bool,
-    /// Part of a layer of an overlay: who changes it changes the overlay in ways that nobody
+    /// Part of a layer of an overlay: a change to it changes the overlay in ways that nothing
     /// promises.
     pub(super) layer_of: Option<Sb>,
     /// In an overlay: where it comes from.
@@ -208,7 +208,7 @@ impl Files {
         self.add_name(parent, name, inode)
     }
 
-    /// Takes a name away. The inode stays for whoever holds it.
+    /// Removes a name. The inode stays as long as something refers to it.
     pub(super) fn remove(&mut self, den: Den) {
         let Dentry { parent, name, inode, .. } = self.dentry(den).clone();
         let directory = self.dentry(parent).inode;
@@ -270,7 +270,7 @@ impl Files {
         (0..self.dentries.len()).map(Den).filter(move |&den| self.dentry(den).inode == ino && self.dentry(den).hashed)
     }
 
-    /// The inode that a name stands for.
+    /// The inode of a name.
     pub(super) fn inode_of(&self, den: Den) -> &Inode {
         self.inode(self.dentry(den).inode)
     }
@@ -304,7 +304,7 @@ impl Files {
         true
     }
 
-    /// The link count that stat(2) tells; none where the model does not know.
+    /// The link count that stat(2) returns; `None` where the model does not know.
     pub(super) fn links(&self, ino: Ino) -> Option<u64> {
         let row = self.inode(ino);
         let kind = self.superblock(row.sb).kind;

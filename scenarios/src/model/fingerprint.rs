@@ -1,11 +1,11 @@
-//! When are two states the same? When they are told in the same words: everything that is reached
-//! from the roots and the objects, with numbers given in the order in which it is met, so that it
-//! does not matter which rows it stands in.
+//! When are two states the same? When they are written in the same words: everything that is
+//! reached from the roots and the objects, with numbers given in the order in which it is met, so
+//! that it does not matter which rows it is in.
 //!
-//! Told is every field of every row. Not told is what nobody can see or reach any more, and how a
-//! state came about, but for one thing: the order of the mounts, which is that of mountinfo. So two
-//! states that are told the same take the same further steps, and everything predicted of them is
-//! the same.
+//! The text has every field of every row. It omits what no process can see or reach any more, and
+//! how a state came about, but for one thing: the order of the mounts, which is that of mountinfo.
+//! So two states with the same text take the same further steps, and everything predicted of them
+//! is the same.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -53,7 +53,7 @@ struct Hashing<'a> {
 
 impl Model {
     /// The state up to a renaming of `names`, of which there are at most eight. `more` is what the
-    /// state does not have of an object and is told with it.
+    /// state does not have of an object and is written with it.
     pub(crate) fn fingerprint(&self, names: &[&[u8]], more: impl Fn(&ObjectName) -> u64) -> Fingerprint {
         let plain: Vec<usize> = (0..names.len()).collect();
         let (mut number, used) = self.hash_with(names, &plain, &more);

@@ -82,7 +82,7 @@ pub(crate) struct HeldFile {
     pub(crate) locked: bool,
     /// Parts of it were never written.
     pub(crate) sparse: bool,
-    /// Nobody can make it again as it was.
+    /// It cannot be made again as it was.
     pub(crate) lost: bool,
     /// It is in another btrfs subvolume than the root of its mount.
     pub(crate) in_subvolume: bool,
@@ -263,7 +263,7 @@ impl Model {
         self.files.dentry(den).inode != held.file.0
     }
 
-    /// The names from the superblock's root down to a name; none where one of them was removed.
+    /// The names from the superblock's root down to a name; `None` where one of them was removed.
     pub(crate) fn names_of(&self, NameKey(den): NameKey) -> Option<Vec<Vec<u8>>> {
         let removed = self.dens_above(den, None).into_iter().any(|den| self.files.is_removed(den));
         (!removed).then(|| self.names_down_to(den))
@@ -277,7 +277,7 @@ impl Model {
     }
 
     fn list_below(&self, directory: Ino, prefix: &mut Vec<u8>, found: &mut BTreeSet<(Vec<u8>, FileKey)>) {
-        /// More is not looked at: a program of a fuzzer's may make many.
+        /// More is not examined: a program of a fuzzer's may make many.
         const LIMIT: usize = 1000;
         for (name, &den) in &self.files.inode(directory).children {
             if found.len() >= LIMIT {

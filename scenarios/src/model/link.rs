@@ -39,7 +39,7 @@ impl Model {
         (names, End::Root)
     }
 
-    /// The link text in `/proc/self/fd`; none where a part of it is a number that the filesystem
+    /// The link text in `/proc/self/fd`; `None` where a part of it is a number that the filesystem
     /// chose.
     pub(super) fn link(&self, path: Path) -> Option<Vec<u8>> {
         let row = self.files.dentry(path.den);

@@ -37,7 +37,7 @@ pub(super) fn lock(model: &mut Model, object: &ObjectName, kind: LockKind, write
     Ok(())
 }
 
-/// Whoever breaks a lease has its holder killed by a signal. The harness opens every object again
+/// Breaking a lease kills its holder by a signal. The harness opens every object again
 /// for reading and for writing, so only a read lease on a read-only mount lives.
 fn lease(model: &mut Model, number: usize, ino: Ino, write: bool) -> Result<()> {
     if write {
@@ -60,7 +60,7 @@ impl Model {
         self.files.inode(ino).locks.iter().any(|lock| lock.kind == LockKind::Lease)
     }
 
-    /// The open file descriptions of an inode that somebody holds.
+    /// The open file descriptions of an inode that a process holds.
     pub(super) fn descriptions_of(&self, ino: Ino) -> Vec<usize> {
         (0..self.descriptions.len())
             .filter(|&index| self.is_held(index) && self.inode_at(self.descriptions[index].path) == ino)

@@ -1,5 +1,5 @@
 //! A mount-and-name tree in memory: it carries a program's steps out as the kernel would and says
-//! what must be seen afterwards.
+//! what must be observed afterwards.
 //!
 //! It is for the generator, which must know what exists before it chooses, and for one of the
 //! oracles: what the model says and what the kernel shows must agree. `docs/KERNEL.md` has the
@@ -122,7 +122,7 @@ impl Model {
     fn made() -> Self {
         let mut files = Files::default();
         let mut mounts = Mounts::default();
-        // Below every root there is the kernel's own, with the same root directory; nobody gets
+        // Below every root there is the kernel's own, with the same root directory; no path gets
         // there.
         let base = files.add_superblock(Type::Tmpfs);
         let base_root = files.superblock(base).root;

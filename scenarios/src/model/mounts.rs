@@ -258,7 +258,7 @@ impl Mounts {
             for peer in self.members(peers) {
                 copies.extend(self.propagate_to(peer, den, tree, &wanted, files));
             }
-            // Where nobody of them sees the mount point, their slaves follow the next one above.
+            // Where none of them sees the mount point, their slaves follow the next one above.
             let below = if copies.len() > before { wanted } else { masters.to_vec() };
             self.propagate_to_slaves(peers, den, tree, &below, copies, files);
         }

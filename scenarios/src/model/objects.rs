@@ -7,7 +7,7 @@ use super::opening::{Access, tmpfile};
 use super::{Model, Refusal, Result, errno, unknown};
 use crate::program::{ObjectName, OpenFlag, Place};
 
-/// What an object's name stands for.
+/// What an object's name refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     /// A descriptor, with the number of its open file description.
@@ -31,7 +31,7 @@ pub(super) struct Description {
     pub(super) unnamed: bool,
     pub(super) append: bool,
     pub(super) direct: bool,
-    /// In bytes; none where it is a number of the filesystem's.
+    /// In bytes; `None` where the filesystem chooses the number.
     pub(super) position: Option<u64>,
     /// Bytes in a pipe stay in the inode, but only while it is open.
     pub(super) untouched: bool,
@@ -297,7 +297,7 @@ impl Model {
         of_objects.map(|index| self.descriptions[index].path).chain([self.cwd, self.root, self.exe, self.top])
     }
 
-    /// A mount that somebody has a regular file open for writing on cannot become read-only.
+    /// A mount on which a process has a regular file open for writing cannot become read-only.
     pub(super) fn has_writers(&self, mnt: super::mounts::Mnt) -> bool {
         (0..self.descriptions.len()).filter(|&index| self.is_held(index)).any(|index| {
             let description = &self.descriptions[index];

@@ -1,5 +1,5 @@
-//! Opening files: the way to an inode, made or emptied when that is asked for, and what stands in
-//! the way (`path_openat`, `may_open`, `do_dentry_open`).
+//! Opening files: the way to an inode, created or truncated when the flags ask for it, and what is
+//! in the way (`path_openat`, `may_open`, `do_dentry_open`).
 
 use super::files::{Ino, Kind, Type};
 use super::mounts::Path;
@@ -157,7 +157,7 @@ impl Model {
         Ok(Path { den: self.files.make(at.den, name, Kind::File), ..at })
     }
 
-    /// What stands in the way of opening an inode that is there (`may_open`, `do_dentry_open`).
+    /// What prevents opening an existing inode (`may_open`, `do_dentry_open`).
     pub(super) fn may_open(&self, path: Path, access: Access) -> Result<()> {
         let ino = self.inode_at(path);
         let row = self.files.inode(ino);

@@ -46,7 +46,7 @@ pub(super) fn layer(model: &Model, place: &Place) -> Result<Path> {
 
 /// Checks the layers, which are found already.
 pub(super) fn layers(model: &Model, lower: Vec<Path>, upper: Option<(Path, Path)>) -> Result<Layers> {
-    // One layer alone is no overlay (`ovl_get_lowerstack`).
+    // An overlay needs two layers (`ovl_get_lowerstack`).
     if upper.is_none() && lower.len() < 2 {
         return errno("EINVAL");
     }

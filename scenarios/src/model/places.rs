@@ -83,7 +83,7 @@ impl Model {
         if row.read_only || self.files.superblock(row.sb).read_only { errno("EROFS") } else { Ok(()) }
     }
 
-    /// What stands in the way of changing an inode on a mount that may be written to.
+    /// What prevents changing an inode on a mount that may be written to.
     pub(super) fn may_change(&self, ino: Ino) -> Result<()> {
         let row = self.files.inode(ino);
         if row.volume.is_some_and(|volume| self.files.inode(volume).volume_read_only) {
@@ -95,8 +95,8 @@ impl Model {
         Ok(())
     }
 
-    /// An inode's names or content change: an overlay that has it in a layer is no more to be
-    /// relied on.
+    /// An inode's names or content change: an overlay that has it in a layer becomes
+    /// unreliable.
     pub(super) fn changed(&mut self, ino: Ino) {
         let Some(overlay) = self.files.inode(ino).layer_of else { return };
         for row in self.files.inodes_of_mut(overlay) {

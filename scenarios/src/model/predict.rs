@@ -1,5 +1,5 @@
-//! What must be seen of the objects: the observer's own list (`guest/src/observe`), answered by the
-//! model.
+//! What must be observed of the objects: the observer's own list (`guest/src/observe`), answered by
+//! the model.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub struct Prediction {
     pub objects: Vec<PredictedObject>,
 }
 
-/// What is seen of one object.
+/// What is observed of one object.
 #[derive(Clone, Debug)]
 pub struct PredictedObject {
     /// Its name in the program.
@@ -134,7 +134,7 @@ impl Model {
         self.paths(path).0.into_iter().map(|name| self.lookup(path, name, LookupKind::Plain)).collect()
     }
 
-    /// Everything that is looked at, how it is held, and where it is: working directory, root,
+    /// Everything that is observed, how it is held, and where it is: working directory, root,
     /// executable, then the program's objects but for sockets.
     fn looked_at(&self) -> impl Iterator<Item = (&str, Option<Held>, Path)> {
         let of_process = [("cwd", self.cwd), ("root", self.root), ("exe", self.exe)];
@@ -190,7 +190,7 @@ impl Model {
         }
     }
 
-    /// One lookup with `openat(O_PATH)`; none where the model does not know.
+    /// One lookup with `openat(O_PATH)`; `None` where the model does not know.
     fn outcome(&self, found: Result<Path, Refusal>) -> Option<Result<Reached, Errno>> {
         match found {
             Ok(path) => Some(Ok(self.reached(path))),

@@ -1,4 +1,4 @@
-//! Can anybody restore what a program holds?
+//! Can what a program holds be restored?
 
 use super::Model;
 use super::files::{Den, Ino, Kind, Layer, Sb, Type};
@@ -42,7 +42,7 @@ impl Model {
     }
 
     /// Whether it, or a directory above it, was removed from an overlay that cannot have it back.
-    /// Where a layer was changed since, nobody promises what a new name and its removal leave in
+    /// Where a layer was changed since, it is undefined what a new name and its removal leave in
     /// the upper layer. Where layers are on several filesystems, a new file is on the device of the
     /// upper one; a file that was copied up had that of its lower one. A directory of a lower layer
     /// keeps the links that it has there.
@@ -70,7 +70,7 @@ impl Model {
         matches!(self.files.superblock(mount.sb).kind, Type::Tmpfs | Type::Ext4) && self.files.is_removed(mount.root)
     }
 
-    /// Whether nobody can restore it: an object is on a detached mount of a filesystem that no
+    /// Whether restoring it is impossible: an object is on a detached mount of a filesystem that no
     /// mount of the namespace shows.
     pub fn is_irrecoverable(&self) -> bool {
         let shown = |sb| self.mounts.all().any(|mnt| self.mounts.get(mnt).attached && self.mounts.get(mnt).sb == sb);

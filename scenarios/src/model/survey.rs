@@ -65,8 +65,8 @@ pub struct MountPoint {
 pub struct Survey {
     /// The names; the top directory itself is not among them.
     pub entries: Vec<Entry>,
-    /// Names that objects were opened by and that are gone: whoever makes them anew takes the name
-    /// of a removed file.
+    /// Names that objects were opened by and that are gone: a new file under such a name takes the
+    /// name of a removed file.
     pub gone: Vec<Place>,
     /// The mounts that the program made, those covered by others left out.
     pub mounts: Vec<MountPoint>,
@@ -76,7 +76,7 @@ pub struct Survey {
     pub disks: Vec<(Place, Filesystem)>,
     /// The root of the process is not the top directory: disks and layers are looked for elsewhere.
     pub root_moved: bool,
-    /// Whether any object is on a mount that is in nobody's mountinfo.
+    /// Whether any object is on a mount that no mountinfo lists.
     pub has_detached: bool,
 }
 

@@ -34,7 +34,7 @@ fn smaller(number: u64) -> Vec<u64> {
     [0, 1, number / 2].into_iter().filter(|other| *other < number).collect()
 }
 
-/// The steps that could stand in place of this one.
+/// The steps that could replace this one.
 fn simpler(step: &Step) -> Vec<Step> {
     match step.clone() {
         Step::Mount { filesystem, at, attributes } => {

@@ -35,7 +35,7 @@ const BASES: [Base; 5] = [
 /// The names of the variables, without `$`. No axis can have one of them.
 pub(super) const VARIABLES: [&str; 4] = ["of", "in", "at", "link"];
 
-/// The variable that stands for a text in quotes.
+/// The variable that a text in quotes names.
 const TEXT: &str = "link";
 
 /// The values of the axis.
@@ -66,9 +66,9 @@ pub(super) fn gives(axis: &str, variable: &str) -> bool {
     axis == variable || (axis == AXIS && VARIABLES.contains(&variable))
 }
 
-/// The words of a line as this base means them; none when it has nothing to do. `bind $of b` is
+/// The words of a line as this base means them; `None` when it has nothing to do. `bind $of b` is
 /// another mount of what is there, however this base makes one. `mkdir $in` makes the directory if
-/// there is none yet.
+/// none exists yet.
 pub(super) fn meant(point: &[(String, String)], tokens: &[Token], mut words: Vec<Word>) -> Option<Vec<Word>> {
     let (Some(base), Some(token)) = (chosen(point), tokens.get(1)) else { return Some(words) };
     let of = token.is_variable("of");

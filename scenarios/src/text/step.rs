@@ -6,7 +6,7 @@ use crate::Bytes;
 use crate::grammar::{Argument, Count, Form, Item, Kind, forms};
 use crate::program::{ObjectName, Place, Step};
 
-/// A step and where its parts stand in the line.
+/// A step and where its parts are in the line.
 pub(super) struct Parsed {
     pub(super) step: Step,
     pub(super) verb: Span,

@@ -1,4 +1,4 @@
-//! Mistakes in the words of a step, and bytes that are no text.
+//! Mistakes in the words of a step, and bytes that are not UTF-8.
 
 use expect_test::expect;
 

@@ -1,5 +1,6 @@
-//! The bare work of a trial, timed: the same process, the same dump and restore, and no look, no
-//! comparison, no search for leftovers. What a trial costs more than this is the harness's doing.
+//! The bare work of a trial, timed: the same process, the same dump and restore, and no
+//! observation, no comparison, no search for leftovers. What a trial costs more than this is the
+//! harness's doing.
 
 use std::fs;
 use std::time::{Duration, Instant};

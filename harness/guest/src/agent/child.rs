@@ -1,7 +1,7 @@
 //! The executor as the agent sees it: a process, two pipes, and what is known of its end.
 //!
 //! The agent keeps all four ends of the pipes: a restored process gets the same ones again. That a
-//! process is gone is therefore told by its pidfd, never by the end of a pipe.
+//! process is gone is therefore known from its pidfd, never from the end of a pipe.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -26,7 +26,7 @@ use crate::executor::{Answer, Ask};
 use crate::reference::image::Image;
 use crate::sys;
 
-/// Why there is no answer.
+/// Why the answer is missing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoAnswer {
     #[error("the process is gone: {0}")]
@@ -105,7 +105,7 @@ impl Child {
         Ok(())
     }
 
-    /// Finds the process again after somebody restored it; why it cannot be found.
+    /// Finds the process again after a restore; why it cannot be found.
     pub(super) fn find_again(&mut self) -> io::Result<Result<(), String>> {
         Ok(restored::find(&self.input)?.map(|(pid, pidfd)| self.reborn(pid, pidfd)))
     }
@@ -171,7 +171,7 @@ impl Child {
         Ok(count > 0)
     }
 
-    /// Waits until the process is stopped, as somebody has left it, and has it go on.
+    /// Waits until the process is stopped, as a dump leaves it, and continues it.
     pub(super) fn resume(&self, timeout: Duration) -> io::Result<()> {
         let mut child_signal = SigSet::empty();
         child_signal.add(Signal::SIGCHLD);
@@ -184,7 +184,7 @@ impl Child {
         Ok(kill(self.pid, Signal::SIGCONT)?)
     }
 
-    /// With the signal that tells it blocked: none can be missed between a look and the wait.
+    /// The signal that reports it is blocked: none can be missed between a check and the wait.
     fn wait_for_stop(&self, child_signal: &SigSet, deadline: Instant) -> io::Result<bool> {
         let signals = SignalFd::with_flags(child_signal, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         loop {

@@ -89,15 +89,15 @@ impl Disks {
                 })
                 .and_then(|file| LoopDevice::attach(&file, may_add, TURN))
                 .map_err(|error| io::Error::new(error.kind(), format!("a disk from {blank}: {error}")))?;
-            // Nobody opens what is below a filesystem any more: who could would change it under the
-            // kernel's hands.
+            // No process opens the disk below a filesystem any more: one that could would change it
+            // under the kernel's hands.
             fs::remove_file(&backing)?;
             self.0.push(Disk { fs_type, device });
         }
         Ok(())
     }
 
-    /// Takes the disks away again; what is still used is told.
+    /// Detaches the disks; a disk that is still used is reported.
     pub(super) fn detach(self) -> Vec<String> {
         self.0.into_iter().filter_map(Disk::detach).collect()
     }

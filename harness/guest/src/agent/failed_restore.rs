@@ -1,7 +1,7 @@
 //! What a restore that failed changed: mounts, processes, names in the root and in the machine's
-//! own folders. Whoever tries again from the same images does so among all of this.
+//! own folders. A second restore from the same images meets all of this.
 //!
-//! The agent looks before each restore, since nobody knows beforehand which one fails, and again
+//! The agent observes before each restore, since any of them may fail, and again
 //! after one that did. It sees what its own namespace shows. Filesystems that go with the process's
 //! mounts are gone by then, and so is what was in them.
 //!
@@ -27,7 +27,7 @@ use crate::observe::is_kernel_filesystem;
 use crate::observe::outside::own_mounts;
 use crate::sys;
 
-/// A root with more names than this is none of ours.
+/// A root with more names than this does not belong to the harness.
 const NAME_LIMIT: usize = 10_000;
 /// How long a process that was killed may take to be gone, in milliseconds.
 const END_TIME_LIMIT_MS: u16 = 500;
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_came_and_went_are_told() {
+    fn names_that_came_and_went_are_reported() {
         let folder = std::env::temp_dir().join(format!("zdtm-failed-restore-{}", std::process::id()));
         fs::create_dir_all(folder.join("a/b")).expect("folders");
         fs::create_dir_all(folder.join(".zdtm/x")).expect("folders");

@@ -90,7 +90,7 @@ fn in_user_namespace() -> Result<bool, BootError> {
     Ok(map.split_whitespace().ne(["0", "0", "4294967295"]))
 }
 
-/// This user is root in the namespace; nobody else is there (user_namespaces(7)).
+/// This user is root in the namespace; the namespace has no other user (user_namespaces(7)).
 fn map_user((uid, gid): (nix::unistd::Uid, nix::unistd::Gid)) -> io::Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;

@@ -47,7 +47,7 @@ fn files(folder: &Path) -> io::Result<Vec<(u64, String, PathBuf)>> {
             let image = image?;
             let path = image.path();
             let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-            // Of a dump that was killed a pipe stands in the place of an image.
+            // After a killed dump, a pipe may be in the place of an image.
             if image.file_type()?.is_file() && !NO_IMAGES.contains(&&*extension) {
                 let name = format!("{}-{}", dump.file_name().to_string_lossy(), image.file_name().to_string_lossy());
                 found.push((image.metadata()?.len(), name, path));

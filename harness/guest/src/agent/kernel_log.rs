@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 
 /// Messages at this level (warning) or below it are kept.
 const WORST_QUIET_LEVEL: u32 = 4;
-/// No more lines than this; a flood is told by its start.
+/// The most lines that are reported; of a flood the first lines are enough.
 const LINE_LIMIT: usize = 500;
 
 /// A reader that starts at the end of the log.
@@ -56,7 +56,7 @@ impl KernelLog {
 }
 
 /// How the kernel says that one place of it had too much to say (lib/ratelimit.c): at level
-/// warning, whatever the level of what it left out. What was serious of that stands in the log
+/// warning, whatever the level of what it left out. What was serious of that is in the log
 /// before.
 const SUPPRESSED: &str = " callbacks suppressed";
 
@@ -80,7 +80,7 @@ mod tests {
     use super::serious;
 
     #[test]
-    fn levels_are_told_apart() {
+    fn levels_are_distinguished() {
         assert_eq!(serious(b"4,10,5,-;WARNING: bad\n SUBSYSTEM=x\n"), Some("WARNING: bad".to_owned()));
         assert_eq!(serious(b"6,11,5,-;loop0: detected capacity change\n"), None);
         assert_eq!(serious(b"4,12,5,-;_btrfs_printk: 21 callbacks suppressed\n"), None);

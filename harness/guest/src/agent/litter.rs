@@ -1,10 +1,10 @@
 //! What a trial left behind after its processes were ended: processes, mounts, files in the
 //! machine's own folders. The agent compares with what was there before; whatever is more is named.
 //!
-//! This look is the proof that a machine can serve the next trial, also after a restore that
+//! This observation is the proof that a machine can serve the next trial, also after a restore that
 //! failed.
 //!
-//! It looks at processes, mounts, loop devices, and the names in `/`, `/tmp` and `/run`. Whatever
+//! It covers processes, mounts, loop devices, and the names in `/`, `/tmp` and `/run`. Whatever
 //! is new is a difference `leftovers` of this trial, and the host throws the machine away.
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ use protocol::observation::Mount;
 use crate::observe::outside::own_mounts;
 use crate::sys;
 
-/// The machine's own folders in which whoever dumps or restores may leave something, and what may
+/// The machine's own folders in which a dump or a restore may leave something, and what may
 /// appear in each: the harness's own folders, and what criu keeps of the kernel for its next start
 /// (`get_kerndat_filename`, criu/kerndat.c; the lock is that of the iptables that it starts for
 /// that).
@@ -99,7 +99,7 @@ fn end(pid: i32) {
 }
 
 /// Removes a file or an empty folder; what it is, in words. A folder that holds something stays:
-/// nobody knows what is in it.
+/// its contents are unknown.
 fn remove(path: &Path) -> String {
     let text = name_text(path);
     let is_folder = fs::symlink_metadata(path).is_ok_and(|data| data.is_dir());
@@ -159,7 +159,7 @@ pub(super) fn reap_all() {
     while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
 }
 
-/// Every process that is no kernel thread: kernel threads have no memory and so an empty command
+/// Every process except kernel threads: kernel threads have no memory and so an empty command
 /// line.
 fn processes() -> io::Result<BTreeSet<i32>> {
     let mut found = process_numbers()?;

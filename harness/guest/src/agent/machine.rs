@@ -35,8 +35,8 @@ impl Machine {
         }
     }
 
-    /// Makes sure of a filesystem that a program needs. Where nobody knows whether it is there, it
-    /// is left to the program to find out.
+    /// Makes sure of a filesystem that a program needs. Where it is unknown whether the kernel has
+    /// it, it is left to the program to find out.
     pub(super) fn provide(&mut self, filesystem: &str) -> Result<(), SetupFailure> {
         let failure = |what, missing| SetupFailure { line: 0, what, missing };
         match self {
@@ -64,7 +64,7 @@ impl Machine {
     }
 
     /// The kernel's messages from now on. The host's kernel speaks about everybody's doings; what
-    /// of it belongs to a trial cannot be told, so none of it is read.
+    /// of it belongs to a trial is unknown, so none of it is read.
     pub(super) fn kernel_log(&self) -> std::io::Result<KernelLog> {
         match self {
             Machine::Vm(_) => KernelLog::from_now(),

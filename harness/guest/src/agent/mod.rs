@@ -1,4 +1,4 @@
-//! PID 1: brings its machine up, takes requests, leads trials, tells the host what was seen.
+//! PID 1: brings its machine up, takes requests, leads trials, reports observations to the host.
 //!
 //! The machine is a VM ([`main`]), or namespaces on the host's own kernel ([`host_main`]). One
 //! thread, one trial at a time. Whatever it cannot do is an event for the host, never silence.

@@ -14,7 +14,7 @@ pub(super) struct Modules {
 }
 
 impl Modules {
-    /// Reads the index below `folder`; without one there are no groups.
+    /// Reads the index below `folder`; without an index the list of groups is empty.
     pub(super) fn read(folder: &Path) -> Self {
         let index = fs::read_to_string(folder.join("index")).unwrap_or_default();
         let groups = index

@@ -1,5 +1,5 @@
 //! What the host's own kernel offers to programs, found out once. No module is loaded: what is not
-//! there is told with the reason, and programs that need it are *unsupported*.
+//! is reported with the reason, and programs that need it are *unsupported*.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;

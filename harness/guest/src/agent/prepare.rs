@@ -15,7 +15,7 @@ use crate::coverage;
 use crate::executor::ProgramSlot;
 
 /// Everything that must be there before the programs start, and where each is carried out, below a
-/// directory of its own when there are several; what was attached stands in `disks` also on
+/// directory of its own when there are several; what was attached is in `disks` also on
 /// failure.
 pub(super) fn prepare(
     request: &TrialRequest,
@@ -63,15 +63,15 @@ pub(super) fn inner_top(flavor: Flavor, top: &str) -> &str {
     if flavor == Flavor::Host { top } else { "/" }
 }
 
-/// The harness's own corner in a top directory, which no look goes into: the executor, and the top
-/// directories of a pack.
+/// The harness's own corner in a top directory, which no observation goes into: the executor, and
+/// the top directories of a pack.
 const CORNER: &str = "/.zdtm";
 
 /// The executor's one file: every trial's program is a hard link to it.
 const EXECUTOR: &str = "/t/.executor";
 
 /// A folder of the agent's tmpfs as a mount of its own, with the executor in the harness's own
-/// corner. It has a `/tmp`, as most roots do: where there is none, criu makes and removes a
+/// corner. It has a `/tmp`, as most roots do: without one, criu makes and removes a
 /// directory in the root (`cr_pivot_root`, criu/mount.c) and so moves its time.
 ///
 /// Not a tmpfs of its own, because the executor would have to be copied to it: a copy has other

@@ -41,7 +41,7 @@ pub(super) enum RelayError {
 /// A shell that runs, and the ends of its streams.
 struct Shell {
     process: Child,
-    /// Where input goes; none when it was closed.
+    /// Where input goes; `None` when it was closed.
     input: Option<File>,
     /// Where output comes from: of a terminal the same as `input`.
     output: Option<File>,
@@ -49,7 +49,7 @@ struct Shell {
     is_terminal: bool,
     /// Input that the shell has not taken yet.
     pending: Vec<u8>,
-    /// After this no more input comes.
+    /// This is the end of the input.
     ends: bool,
 }
 
@@ -156,7 +156,7 @@ impl Shell {
                 }
             }
             Request::Shutdown => return Err(WireError::Closed.into()),
-            // Nobody asks for anything else while a shell runs.
+            // The host sends no other request while a shell runs.
             _ => {}
         }
         Ok(())
@@ -193,7 +193,7 @@ impl Shell {
                     wire::send(to_host, &Event::FromShell(message(Bytes(chunk))))?;
                 }
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                // The end; of a terminal that nobody has open any more it is EIO.
+                // The end. For a terminal that no process has open any more it is EIO.
                 Ok(_) | Err(_) => *stream = None,
             }
         }

@@ -12,8 +12,8 @@ use super::child::pipe_inode;
 use crate::sys;
 
 /// The process that has the reading end of this pipe as its standard input. The pidfd was there
-/// before the last look at the descriptor, so the number cannot be another process's by now. The
-/// inner error says why it is not clear which one it is.
+/// before the last check of the descriptor, so the number cannot be another process's by now.
+/// The inner error says why it is not clear which one it is.
 pub(super) fn find(input: &OwnedFd) -> io::Result<Result<(i32, OwnedFd), String>> {
     let link = format!("pipe:[{}]", pipe_inode(input)?);
     let mut found = Vec::new();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_process_is_found_and_two_are_told() {
+    fn the_one_process_is_found_and_two_are_reported() {
         let (input, held) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
         let none = find(&input).expect("a look at /proc").expect_err("nobody has it");
         assert_eq!(none, "no process reads from the pipe that leads to the harness");

@@ -1,5 +1,5 @@
 //! A shell beside the process of a trial, for a person: the trial is led to the wanted moment, and
-//! the shell is told what is where. Nothing is judged here.
+//! the shell gets variables that say what is where. Nothing is judged here.
 //!
 //! The tools are a busybox that only machines for shells have (crate `harness`, module
 //! `image::tools`).
@@ -39,7 +39,7 @@ exec nsenter -t \"$PID\" -m -u -i -p -r -w -- \"$@\"
 /// What the shell can know of the trial.
 #[derive(Default)]
 struct Place {
-    /// What happened, and what is where.
+    /// What happened, and the names of variables and folders.
     said: Vec<String>,
     variables: Vec<(&'static str, String)>,
 }
@@ -47,7 +47,7 @@ struct Place {
 /// Runs a shell to its end.
 ///
 /// # Errors
-/// The host cannot be told.
+/// The channel to the host is broken.
 pub(super) fn run(
     request: &ShellRequest,
     machine: &mut Machine,
@@ -102,7 +102,7 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Leads the trial as far as it goes; none where there is no process at all.
+    /// Leads the trial as far as it goes; `None` where the process does not exist.
     fn lead(
         &self,
         machine: &mut Machine,

@@ -1,5 +1,5 @@
 //! One trial, of one program or of several in one process: a top directory, disks, the executor,
-//! the actions of the lifecycle with a look after each, the clean-up.
+//! the actions of the lifecycle with an observation after each, the clean-up.
 
 use std::fs;
 use std::io;
@@ -32,7 +32,7 @@ use crate::reference::image::Image;
 /// Tells the host where the trial is.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(&str) -> Result<(), WireError>;
 
-/// Runs a trial to its end, whatever that is. The only error is that the host cannot be told.
+/// Runs a trial to its end, whatever that is. The only error is a broken channel to the host.
 pub(super) fn run(request: &TrialRequest, machine: &mut Machine, progress: Progress<'_>) -> Result<Report, WireError> {
     let mut report = Report::new(request.programs.len());
     let world = Before::look().and_then(|before| Ok((before, machine.kernel_log()?)));
@@ -70,7 +70,7 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine, progress: Progr
     Ok(report)
 }
 
-/// What is no step's fault.
+/// An error that is not a step's fault.
 pub(super) fn infrastructure(what: &str, error: &impl std::fmt::Display) -> SetupFailure {
     SetupFailure { line: 0, what: format!("{what}: {error}"), missing: None }
 }
@@ -96,7 +96,8 @@ pub(super) struct Trial<'a> {
     minors: Vec<u32>,
 }
 
-/// Sets up, looks, acts, looks, until the end of the lifecycle or the first action that fails.
+/// Sets up, observes, acts, observes, until the end of the lifecycle or the first action that
+/// fails.
 fn lead(mut trial: Trial<'_>, report: &mut Report, progress: Progress<'_>) -> Result<(), WireError> {
     progress("setup")?;
     if !trial.set_up(report) {
@@ -198,7 +199,7 @@ impl<'a> Trial<'a> {
         Parts { parts: self.slots.iter().zip(results).map(part).collect(), alone }
     }
 
-    /// The look from both sides, one for each report; the error says which side could not see.
+    /// The observation from both sides, one for each report; the error says which side failed.
     fn observe(&mut self) -> Result<Vec<Observation>, String> {
         let timeout = self.answer_timeout();
         let tops = self.parts.as_ref().map_or_else(Vec::new, Parts::tops);
@@ -250,7 +251,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Does it and looks; whether the lifecycle can go on.
+    /// Carries it out and observes; returns whether the lifecycle can go on.
     pub(super) fn act(&mut self, action: Action, engine: &mut Engine, report: &mut Report) -> bool {
         let around = action.restores().then(|| Around::look(self.top));
         let start = Instant::now();
@@ -269,11 +270,11 @@ impl<'a> Trial<'a> {
             _ => Vec::new(),
         };
         // Also of an action that ended well: whether the process is right only the host can say,
-        // and whoever looks into a failure wants the dump's log beside the restore's.
+        // and the analysis of a failure needs the dump's log beside the restore's.
         report.whole().files.extend(run.files);
         let (mut after, mut unobservable) = (Vec::new(), run.lost);
         if unobservable.is_some() {
-            // There is nothing to look at.
+            // No process is left to observe.
         } else if action.has_process(&run.end) {
             match self.observe() {
                 Ok(seen) => after = seen,
@@ -288,7 +289,7 @@ impl<'a> Trial<'a> {
         if well && action.is_relative() {
             match engine.findings(action, self) {
                 Ok(findings) => caller = findings,
-                // To the judge a finding that is missing is no verdict.
+                // The judge gives no verdict when a finding is missing.
                 Err(error) => error_lines.push(format!("the agent: looking at what the caller finds: {error}")),
             }
         }
@@ -318,7 +319,7 @@ fn left_by(around: io::Result<Around>, mut on_disks: Vec<String>) -> Vec<String>
             left.append(&mut on_disks);
             left
         }
-        // Whoever cannot look has not proven that there is nothing.
+        // An observation that failed does not prove that nothing was left.
         Err(error) => vec![format!("looking for what the failed restore left: {error}")],
     }
 }

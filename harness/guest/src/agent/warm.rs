@@ -94,7 +94,7 @@ fn cycle_once(machine: &mut Machine) -> Vec<String> {
     failed
 }
 
-/// Sets the clock of a VM; the host's own is none of ours.
+/// Sets the clock of a VM; the host's clock stays as it is.
 pub(super) fn set_clock(machine: &Machine, unix_time_ns: u64) -> io::Result<()> {
     if !matches!(machine, Machine::Vm(_)) {
         return Ok(());

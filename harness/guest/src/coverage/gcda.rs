@@ -168,7 +168,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_arcs_that_were_taken_are_told() {
+    fn the_arcs_that_were_taken_are_reported() {
         assert_eq!(parse(&file(&WORDS)), Ok(vec![arc(77, 1), arc(77, 2)]));
         assert_eq!(parse(&file(&WORDS[..34])), Ok(vec![arc(77, 1), arc(77, 2)]), "some files have no end");
         assert_eq!(parse(&file(&WORDS[..4])), Ok(Vec::new()));

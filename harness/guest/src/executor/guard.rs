@@ -3,8 +3,8 @@
 //!
 //! Capabilities and system calls are taken from the whole process before it starts
 //! (`agent::sandbox`). What the kernel has no switch for stands here: writing to the kernel's own
-//! filesystems, whoever has mounted them, and opening devices. A program is no code: its steps are
-//! carried out one by one by one thread, so a look right before a step decides for good.
+//! filesystems, with any owner of the mount, and opening devices. A program is not code: its steps
+//! are carried out one by one by one thread, so a check right before a step is final.
 
 use std::os::fd::OwnedFd;
 
@@ -37,7 +37,7 @@ pub(crate) fn devices(disks: &[u32]) -> Vec<Device> {
     harmless.chain(disks.iter().map(|&minor| Device { block: true, major: 7, minor })).collect()
 }
 
-/// Why a step may not be carried out; none where it may.
+/// Why a step may not be carried out; `None` where it may.
 pub(super) fn refusal(world: &World, step: &Step) -> Option<String> {
     match step {
         Step::Mknod { kind: DeviceKind::Block, .. } => Some("right to make block devices".to_owned()),
@@ -48,8 +48,8 @@ pub(super) fn refusal(world: &World, step: &Step) -> Option<String> {
             let target = Target::of(world, at)?;
             target.as_device(flags).or_else(|| target.as_file(flags))
         }
-        // The kernel's filesystems let nobody rename a directory, but a mount point onto itself is
-        // one that programs may name: it shows the root of what is mounted there.
+        // The kernel's filesystems do not allow to rename a directory, but a mount point onto
+        // itself is one that programs may name: it shows the root of what is mounted there.
         Step::Rename { old, new } => {
             let targets = [old, new].into_iter().filter_map(|at| Target::of(world, at));
             targets.filter(|target| target.kind != SFlag::S_IFDIR).find_map(|target| target.changed())
@@ -90,7 +90,7 @@ struct Target {
 }
 
 impl Target {
-    /// None where it leads to nothing: in the kernel's filesystems nobody makes a new name.
+    /// `None` where it leads to nothing: the kernel's filesystems do not allow new names.
     fn of(world: &World, place: &Place) -> Option<Self> {
         let look = || -> Result<Self, Errno> {
             let at = world.at(place).map_err(|_| Errno::EINVAL)?;

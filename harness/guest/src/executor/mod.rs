@@ -1,4 +1,4 @@
-//! The process under test: carries out a program, then looks at itself whenever the agent asks.
+//! The process under test: carries out a program, then observes itself whenever the agent asks.
 //!
 //! It talks to the agent over the pipes that are its standard input and output. A checkpoint finds
 //! it in read(2) on the first; a restore gives it the same pipes again. It holds nothing between
@@ -68,7 +68,7 @@ pub struct SetupResult {
 pub enum Rights {
     /// Everything: the machine is a VM.
     All,
-    /// What harms nobody on a kernel that others use as well, though as root of the machine.
+    /// What is harmless on a kernel that others use as well, though as root of the machine.
     Sandbox,
     /// What a user namespace allows.
     UserNamespace,
@@ -87,7 +87,7 @@ pub enum Ask {
     },
     /// Look at yourself.
     Look {
-        /// The top directories of a pack: each is looked at as if it were the working directory.
+        /// The top directories of a pack: each is observed as if it were the working directory.
         tops: Vec<String>,
     },
     /// Become the process of an image; the first message, once.
@@ -113,7 +113,7 @@ pub enum Answer {
         /// The top directories that were asked for.
         tops: Vec<ObjectView>,
     },
-    /// Why it could not look.
+    /// Why it could not observe.
     Blind(String),
     /// It is the process of the image.
     Restored,
@@ -243,7 +243,8 @@ fn run(world: &mut World, program: &Program, rights: Rights) -> Result<(), Setup
     Ok(())
 }
 
-/// A mapping can be made in a user namespace, but nobody can see its file: proc_pid_map_files(5).
+/// A mapping can be made in a user namespace, but no process there can see its file:
+/// proc_pid_map_files(5).
 fn permitted(step: &Step) -> io::Result<()> {
     if matches!(step, Step::Map { .. }) { Err(io::Error::from_raw_os_error(libc::EPERM)) } else { Ok(()) }
 }

@@ -16,9 +16,9 @@ use crate::sys;
 /// this inode number (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID` in fs/btrfs/btrfs_tree.h).
 const STUB: u64 = 2;
 
-/// What one look knows about where lookups end.
+/// What one observation knows about where lookups end.
 pub(super) struct Ends {
-    /// The looking process's `/proc/PID/fd`.
+    /// The observing process's `/proc/PID/fd`.
     links: OwnedFd,
     /// Where mounts can be seen.
     pub(super) tables: MountTables,
@@ -29,7 +29,7 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// `links` is the looking process's `/proc/PID/fd`.
+    /// `links` is the observing process's `/proc/PID/fd`.
     pub(super) fn new(links: OwnedFd, tables: MountTables) -> Self {
         Ends { links, tables, directories: RefCell::default() }
     }

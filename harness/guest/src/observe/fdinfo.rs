@@ -18,7 +18,7 @@ pub fn parse(text: &[u8]) -> Result<(Descriptor, u64), &'static str> {
             _ => descriptor.details.push(line.into()),
         }
     }
-    // The kernel prints the position as signed; a negative one is none of ours.
+    // The kernel prints the position as signed; the harness never sets a negative one.
     descriptor.position = position.ok_or("pos")?;
     descriptor.flags = u32::try_from(flags.ok_or("flags")?).map_err(|_| "flags")?;
     Ok((descriptor, mount.ok_or("mnt_id")?))

@@ -1,6 +1,6 @@
 //! Descriptors in flight: sent over a Unix socket and not received. The receiving end is peeked,
 //! which leaves the queue as it is and gives descriptors of the same open file descriptions. They
-//! are looked at like any other and then closed.
+//! are observed like any other and then closed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -65,7 +65,7 @@ impl Flights {
         self.held.get(&object)
     }
 
-    /// The messages in a socket's queue; none for what is no Unix socket.
+    /// The messages in a socket's queue; `None` for anything but a Unix socket.
     pub(super) fn queue(&self, number: i32) -> Option<Outcome<Vec<Message>>> {
         self.queues.get(&number).cloned()
     }

@@ -22,7 +22,7 @@ use super::object::{self, Made, MountTables, errno_name, link_text, outcome, pat
 use super::{fdinfo, mountinfo};
 use crate::sys;
 
-/// A `/proc` and whose entries in it are looked at.
+/// A `/proc` and whose entries in it are read.
 pub(super) struct Look {
     /// The root of a procfs.
     pub(super) proc: OwnedFd,
@@ -30,29 +30,30 @@ pub(super) struct Look {
     base: String,
     /// Its ID.
     pid: i32,
-    /// The process looks at itself.
+    /// The process observes itself.
     inside: bool,
     /// Who is at the end of a lookup.
     ends: Ends,
     /// The kernel knows statmount(2) by descriptor (Linux 7.0).
     has_statmount: bool,
-    /// The numbers of its descriptors, without those of this very look, and the link texts of those
-    /// that have one.
+    /// The numbers of its descriptors, without those of this very observation, and the link texts
+    /// of those that have one.
     numbers: Vec<i32>,
     links: BTreeMap<i32, Bytes>,
     /// What is in the queues of its sockets.
     flights: Flights,
     /// What fdinfo says of its descriptors, read before anything is closed.
     descriptors: BTreeMap<i32, (Descriptor, u64)>,
-    /// The last to be dropped: whatever the look holds may be of a locked file.
+    /// The last to be dropped: whatever the observation holds may be of a locked file.
     _locks: PosixLocks,
 }
 
 /// Looks at this process, and at the directories `tops` as if each were its working directory. It
-/// needs no `/proc` in its tree: it mounts one that is attached nowhere for the time of the look.
+/// needs no `/proc` in its tree: it mounts one that is attached nowhere for the time of the
+/// observation.
 ///
 /// # Errors
-/// What makes any look impossible: no procfs, no mountinfo, no such directory.
+/// What makes any observation impossible: no procfs, no mountinfo, no such directory.
 pub fn look(made: &[Made], tops: &[String], hidden: &[i32]) -> io::Result<(View, Vec<ObjectView>)> {
     let look = own_look(hidden)?;
     let top = |path: &String| {
@@ -71,14 +72,15 @@ fn own_look(hidden: &[i32]) -> io::Result<Look> {
     Look::new(proc, None, MountTables::new(own, []), hidden)
 }
 
-/// A quick look at this process: what `assert` lines are about, object by object, and nothing else.
+/// A quick observation of this process: what `assert` lines are about, object by object, and
+/// nothing else.
 pub struct Glance(Look);
 
 impl Glance {
     /// At this process's descriptors but for `hidden`.
     ///
     /// # Errors
-    /// What makes any look impossible: no procfs, no mountinfo.
+    /// What makes any observation impossible: no procfs, no mountinfo.
     pub fn new(hidden: &[i32]) -> io::Result<Self> {
         own_look(hidden).map(Glance)
     }
@@ -100,7 +102,7 @@ impl Glance {
     /// Whether two objects are one open file description.
     ///
     /// # Errors
-    /// kcmp(2)'s, and an object that is no descriptor.
+    /// kcmp(2)'s, and an object that is not a descriptor.
     pub fn same_description(&self, one: Object, other: Object) -> io::Result<bool> {
         let number = |object| self.0.number_of(object).ok_or_else(|| io::Error::other("no descriptor"));
         Ok(sys::kcmp_file(number(one)?, number(other)?)?.is_eq())
@@ -115,8 +117,8 @@ fn mount_ids(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<u64>> {
 }
 
 impl Look {
-    /// Begins a look at the process `pid`, or at this one; its descriptors are those that are
-    /// there, but for `hidden`.
+    /// Begins an observation of the process `pid`, or of this one; its descriptors are those that
+    /// are there, but for `hidden`.
     pub(super) fn new(proc: OwnedFd, pid: Option<i32>, tables: MountTables, hidden: &[i32]) -> io::Result<Self> {
         let base = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
         let mut numbers = numbers(proc.as_fd(), &base, hidden)?;

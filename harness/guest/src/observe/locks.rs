@@ -1,6 +1,6 @@
-//! The POSIX locks of a process that looks at itself. They go when it closes any descriptor of the
-//! file, fcntl(2), and a look opens and closes files. So a look notes them first and takes them
-//! again at its end.
+//! The POSIX locks of a process that observes itself. They go when it closes any descriptor of the
+//! file, fcntl(2), and an observation opens and closes files. So an observation notes them first
+//! and takes them again at its end.
 
 use protocol::observation::Descriptor;
 use scenarios::Bytes;
@@ -41,7 +41,7 @@ fn lock(line: &Bytes) -> Option<libc::flock> {
 impl Drop for PosixLocks {
     fn drop(&mut self) {
         for (number, lock) in &self.0 {
-            // A lock that is gone shows in the next look.
+            // A lock that is gone shows in the next observation.
             let _ = sys::set_posix_lock(*number, lock);
         }
     }

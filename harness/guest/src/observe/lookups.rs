@@ -1,7 +1,7 @@
 //! Relative resolution: what paths lead to from a directory, and what opening a file again gives.
 //!
 //! Each path is looked up in five ways. Most lead to one place in all of them, and where that
-//! follows from how the kernel walks a path, one lookup stands for all: see [`Start::outcomes`].
+//! follows from how the kernel walks a path, one lookup represents all: see [`Start::outcomes`].
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -79,7 +79,8 @@ impl<'a> Start<'a> {
             (true, straight) => {
                 let plain = outcome(self.look_up(path, LookupKind::Plain));
                 let back = straight.and_then(|straight| self.all_back(straight, &plain));
-                // What is looked up last is no symbolic link that could be followed or not.
+                // The last component is not a symbolic link, so following it or not makes no
+                // difference.
                 back.unwrap_or_else(|| {
                     KINDS.map(|how| match how {
                         LookupKind::Plain | LookupKind::Nofollow => plain.clone(),
@@ -188,7 +189,7 @@ fn descend(dir: &OwnedFd, prefix: &mut Vec<u8>, paths: &mut Vec<Vec<u8>>) {
     let Ok(mut entries) = sys::entries(dir.as_fd()) else { return };
     let has_corner = entries.iter().any(|entry| entry.name == CORNER);
     // The agent's `/run`, or the top directory seen from the agent's root: what is in there changes
-    // with the trial, or is looked at by itself.
+    // with the trial, or is observed by itself.
     if has_corner && !prefix.is_empty() {
         return;
     }
@@ -261,7 +262,7 @@ mod tests {
     use super::super::object::MountTables;
     use super::*;
 
-    /// `/proc` is a mount, `/proc/self` a symbolic link, and nobody changes either.
+    /// `/proc` is a mount, `/proc/self` a symbolic link, and both stay unchanged.
     #[test]
     fn what_follows_from_other_lookups_is_what_each_kind_shows() {
         let links = File::open("/proc/self/fd").unwrap();

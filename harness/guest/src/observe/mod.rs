@@ -1,4 +1,4 @@
-//! The look at a process: what [`protocol::observation`] describes, as one side sees it.
+//! The observation of a process: what [`protocol::observation`] describes, as one side sees it.
 //!
 //! Both sides read the same sources through a `/proc` of their own: [`inside`] is the process
 //! itself, [`outside`] the agent. What could not be read is reported with its errno, never left

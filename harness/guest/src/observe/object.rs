@@ -48,14 +48,14 @@ pub(crate) fn link_text(dir: BorrowedFd<'_>, path: &str) -> io::Result<Bytes> {
     Ok(readlinkat(dir, path)?.as_os_str().into())
 }
 
-/// Most of a procfs's files are no larger.
+/// Most files of a procfs fit into this.
 const SMALL: usize = 4096;
 
 /// The whole of a small file below `dir`.
 pub(crate) fn read_file(dir: BorrowedFd<'_>, path: &str) -> io::Result<Vec<u8>> {
     let file = openat(dir, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut text = Vec::with_capacity(SMALL);
-    // Limited by nothing, but so nobody asks for its size first: in a procfs it has none.
+    // This limits nothing, but it avoids a stat(2) for the size: a file of a procfs has none.
     File::from(file).take(u64::MAX).read_to_end(&mut text)?;
     Ok(text)
 }
@@ -107,7 +107,7 @@ pub(super) fn filesystem(fd: BorrowedFd<'_>) -> io::Result<FilesystemStatus> {
     Ok(FilesystemStatus { magic, flags })
 }
 
-/// statmount(2) by descriptor; none where the kernel cannot do it at all.
+/// statmount(2) by descriptor; `None` where the kernel cannot do it at all.
 pub(super) fn statmount(fd: BorrowedFd<'_>) -> Option<Outcome<StatMount>> {
     match sys::statmount_by_fd(fd) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL)) => None,
@@ -115,7 +115,7 @@ pub(super) fn statmount(fd: BorrowedFd<'_>) -> Option<Outcome<StatMount>> {
     }
 }
 
-/// Filesystems that are never in anybody's mountinfo.
+/// Filesystems that are never in a mountinfo.
 pub(crate) fn is_internal(magic: u64, link: &Bytes) -> bool {
     const PIPEFS: u64 = 0x5049_5045;
     const SOCKFS: u64 = 0x534F_434B;
@@ -159,7 +159,7 @@ impl MountTables {
         self.state_on(id, magic.unwrap_or(0), link)
     }
 
-    /// The same where the magic number of the filesystem is known, 0 where nobody can know it.
+    /// The same where the magic number of the filesystem is known, 0 where it is unknown.
     pub(super) fn state_on(&self, id: u64, magic: u64, link: &Bytes) -> MountState {
         if self.own.contains(&id) {
             MountState::Visible

@@ -39,7 +39,7 @@ pub struct Outside {
 /// namespace; those of a pack's programs are `tops`.
 ///
 /// # Errors
-/// What makes the look impossible, above all that there is no such process.
+/// What makes the observation impossible, above all a process that does not exist.
 pub fn look(pid: i32, made: &[Made], top: &str, tops: &[String]) -> io::Result<Outside> {
     let proc = mounted_proc()?;
     settle(proc.as_fd(), pid)?;
@@ -116,7 +116,7 @@ fn shared(look: &Look, view: &View) -> io::Result<Vec<(Object, Object)>> {
 }
 
 /// A process that has just answered is on its way to its next read(2); on another core it may still
-/// be seen running. One that does not come to rest is looked at as it is.
+/// be seen running. One that does not come to rest is observed as it is.
 fn settle(proc: BorrowedFd<'_>, pid: i32) -> io::Result<()> {
     let deadline = Instant::now() + Duration::from_millis(500);
     let path = format!("{pid}/stat");

@@ -1,9 +1,9 @@
-//! What of an observation belongs to which program of a pack, told as if the program had been
+//! What of an observation belongs to which program of a pack, as if the program had been
 //! alone: paths from its top directory, descriptors from the first number on. A judge that compares
 //! two such parts finds what it would find in two observations of the program alone; what is no
 //! program's is in the *frame*.
 //!
-//! Not here: looking. This only takes apart what was seen.
+//! It does not observe. It only splits an observation.
 
 use protocol::Observation;
 use protocol::message::FIRST_DESCRIPTOR;
@@ -42,8 +42,8 @@ impl Parts {
     /// them, `trees` the names below them, both in the order of the parts.
     pub fn split(&self, whole: Observation, tops: Vec<ObjectView>, trees: Vec<Vec<TreeEntry>>) -> Vec<Observation> {
         let mut frame = Observation {
-            inside: self.of_nobody(&whole.inside),
-            outside: self.of_nobody(&whole.outside),
+            inside: self.of_no_program(&whole.inside),
+            outside: self.of_no_program(&whole.outside),
             shared_descriptions: Vec::new(),
             mounts: Vec::new(),
             ..whole
@@ -75,7 +75,7 @@ impl Parts {
             match self.owner_of_path(&mount.mount_point) {
                 Some(index) => parts[index].mounts.push(self.mount_as_alone(index, mount)),
                 None => {
-                    // The mount that all stand on is what theirs have for a parent.
+                    // The mount below all of them is the parent of theirs.
                     if mount.mount_point.0 == b"/" || mount.mount_point.0 == self.alone.as_bytes() {
                         parts.iter_mut().for_each(|part| part.mounts.push(mount.clone()));
                     }
@@ -90,7 +90,7 @@ impl Parts {
         std::iter::once(frame).chain(parts).collect()
     }
 
-    fn of_nobody(&self, view: &View) -> View {
+    fn of_no_program(&self, view: &View) -> View {
         View { objects: view.objects.iter().filter(|view| self.owner(view.object).is_none()).cloned().collect() }
     }
 
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_told_as_if_it_were_alone() {
+    fn each_is_reported_as_if_it_were_alone() {
         let all: Vec<String> = split("").iter().map(as_alone).collect();
         expect_test::expect![[r#"
             inside: Cwd /, Root /
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_and_nothing_is_told_twice() {
+    fn nothing_is_lost_and_nothing_is_reported_twice() {
         let all = split("");
         let count = |object: fn(&Object) -> bool| {
             all.iter().flat_map(|part| &part.inside.objects).filter(|view| object(&view.object)).count()

@@ -39,7 +39,7 @@ pub struct Image {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MountImage {
-    /// One that stands in the mountinfo of the kept namespace, by its ID there.
+    /// One in the mountinfo of the kept namespace, by its ID there.
     Visible {
         /// `mnt_id`
         id: u64,
@@ -73,11 +73,11 @@ pub struct FileImage {
     /// The path from the mount's root, without a slash in front, without ` (deleted)`; empty for
     /// the root itself.
     pub path: Bytes,
-    /// What stands under this path.
+    /// The object at this path.
     pub name: NameImage,
 }
 
-/// What stands under a file's path.
+/// The object at a file's path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NameImage {
@@ -110,7 +110,7 @@ pub enum NameImage {
         /// `F_GET_SEALS`
         seals: i32,
     },
-    /// A socket: there is no path.
+    /// A socket has no path.
     Socket {
         /// Which.
         file: FileId,
@@ -223,7 +223,7 @@ pub struct SocketImage {
     pub queue: Vec<MessageImage>,
 }
 
-/// A message that nobody has received yet.
+/// A message that is still in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageImage {
     /// What it says.

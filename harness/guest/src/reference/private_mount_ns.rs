@@ -2,9 +2,9 @@
 //! on it or above it, and it is writable. Detached mounts are made here, covered directories are
 //! reached here, names are put back here.
 //!
-//! Why a copy: a bind in the namespace itself would be seen by whoever looks, would spread to
-//! peers, and needs an unbindable or covered mount to be changed for a moment. Here all of that
-//! ends with the copy. Its mounts are private, so nothing that happens to them spreads.
+//! Why a copy: a bind in the namespace itself would be visible to every process in it, would
+//! propagate to peers, and needs an unbindable or covered mount to be changed for a moment. Here
+//! all of that ends with the copy. Its mounts are private, so nothing that happens to them spreads.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -111,7 +111,7 @@ impl RootPath {
 pub struct PrivateMountNs {
     _guard: NamespaceGuard,
     proc: OwnedFd,
-    /// The root of the bare mount; `O_PATH` when it is no directory.
+    /// The root of the bare mount; `O_PATH` when it is not a directory.
     pub root: Rc<OwnedFd>,
     /// Its mount point here.
     pub at: Bytes,
@@ -195,7 +195,7 @@ impl PrivateMountNs {
     }
 }
 
-/// Takes away every mount that stands on one, or hides it or the way to it; where it is then.
+/// Detaches every mount that is on this one, or hides it or its path; returns where it is then.
 fn clear(proc: BorrowedFd<'_>, chain: &Chain) -> io::Result<Bytes> {
     let mut table = Table::own(proc)?;
     let lost = || io::Error::new(io::ErrorKind::NotFound, "the mount is not in a copy of its namespace");

@@ -50,7 +50,7 @@ impl Table {
         &self.mounts
     }
 
-    /// The mount and those that it stands on, up to the topmost.
+    /// The mount and those below it, up to the topmost.
     pub fn line(&self, id: u64) -> Vec<&Mount> {
         let mut line: Vec<&Mount> = Vec::new();
         let mut next = self.get(id);
@@ -76,7 +76,7 @@ impl Table {
         self.mounts.iter().filter(alike).find(|mount| self.chain(mount.id) == *chain)
     }
 
-    /// A mount that stands on this one, or hides it or the way to it, and that its path leads to.
+    /// A mount on this one, or one that hides it or its path, and that its path leads to.
     pub fn in_the_way(&self, base: &Mount) -> Option<&Mount> {
         let mut line = self.line(base.id);
         line.reverse();
@@ -90,8 +90,8 @@ impl Table {
         })
     }
 
-    /// What a path to a mount point leads to: the last of those that stand on each other's root
-    /// there.
+    /// What a path to a mount point leads to: the last of those that are mounted on each other's
+    /// root there.
     fn topmost<'a>(&'a self, mut mount: &'a Mount) -> &'a Mount {
         let on_its_root = |below: &Mount, mount: &Mount| {
             mount.parent == below.id && mount.id != below.id && mount.mount_point == below.mount_point
@@ -102,7 +102,7 @@ impl Table {
         mount
     }
 
-    /// Takes out a mount and all that stands on it.
+    /// Removes a mount and all mounts on it.
     pub fn remove(&mut self, id: u64) {
         let mut gone = vec![id];
         while let Some(id) = gone.pop() {
@@ -135,8 +135,8 @@ fn link(mount: &Mount) -> (Bytes, Bytes, u32, u32) {
     (mount.mount_point.clone(), mount.root.clone(), mount.major, mount.minor)
 }
 
-/// The rest of a path below another, without a slash in front; none when it is not below. Both are
-/// absolute.
+/// The rest of a path below another, without a slash in front; `None` when it is not below. Both
+/// are absolute.
 pub fn below(above: &Bytes, path: &Bytes) -> Option<Bytes> {
     let above = above.0.strip_suffix(b"/").unwrap_or(&above.0);
     let rest = path.0.strip_prefix(above)?;

@@ -11,13 +11,13 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use super::check;
 
-/// How often it is looked whether a device is free.
+/// How often the harness checks whether a device is free.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
 const LOOP_GET_STATUS64: libc::c_ulong = 0x4C05;
-/// The device lets go of its file when nobody has it open or mounted any more.
+/// The device releases its file when no process has it open and no mount uses it.
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 
 /// `struct loop_info64` of `linux/loop.h`.
@@ -60,7 +60,7 @@ struct LoopConfig {
     reserved: [u64; 8],
 }
 
-/// A loop device that shows a file as a block device. The kernel detaches it when nobody uses it
+/// A loop device that shows a file as a block device. The kernel detaches it when nothing uses it
 /// any more, so it goes away with this value and the mounts of it, and also when this process is
 /// killed.
 #[derive(Debug)]
@@ -73,8 +73,8 @@ pub struct LoopDevice {
 
 impl LoopDevice {
     /// A loop device that was free, attached to `file`. With `may_add` the kernel makes a new one
-    /// when there is none; that one stays for ever. Otherwise this waits for up to `patience` until
-    /// somebody gives one back.
+    /// when all are in use; that one stays for ever. Otherwise this waits for up to `patience`
+    /// until another process releases one.
     ///
     /// # Errors
     /// `EBUSY` when none is free; those of opening `/dev/loopN` and of the ioctls.
@@ -93,7 +93,7 @@ impl LoopDevice {
                 let why = "all loop devices of this machine are in use; `losetup -f` as root makes another one";
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
             }
-            // The kernel tells nobody when one becomes free.
+            // The kernel does not report when one becomes free.
             std::thread::sleep(LOOK_AGAIN);
         }
         let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
@@ -103,7 +103,7 @@ impl LoopDevice {
         Self::configure(file, minor)?.ok_or_else(|| io::ErrorKind::ResourceBusy.into())
     }
 
-    /// Attaches this very device; none when it is taken.
+    /// Attaches this very device; `None` when it is taken.
     fn configure(file: &File, minor: u32) -> io::Result<Option<Self>> {
         let device = loop_device(minor)?;
         let config = LoopConfig {
@@ -127,8 +127,8 @@ impl LoopDevice {
         self.minor
     }
 
-    /// Lets go of the device; true when something else still uses it after `patience`: somebody may
-    /// look at it for a moment, and unmounting goes on a little after the last process has ended.
+    /// Releases the device; true when something else still uses it after `patience`: somebody may
+    /// read it for a moment, and unmounting goes on a little after the last process has ended.
     ///
     /// # Errors
     /// Those of opening the device again and of the ioctl.

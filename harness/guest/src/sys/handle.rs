@@ -103,8 +103,8 @@ impl EntryWatch {
         self.mark(FAN_MARK_ADD, dir, path).is_ok()
     }
 
-    /// The directory and the name of the entry that the file was opened by since; none when it was
-    /// not opened, or when the entry is not known. It is watched no longer.
+    /// The directory and the name of the entry that the file was opened by since; `None` when it
+    /// was not opened, or when the entry is not known. It is watched no longer.
     ///
     /// # Errors
     /// Those of reading, and of the call.

@@ -14,7 +14,7 @@ use super::check;
 pub fn map_page(fd: BorrowedFd<'_>, shared: bool, write: bool) -> io::Result<u64> {
     let protection = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
     let flags = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
-    // SAFETY: a new mapping at an address that the kernel chooses; nothing of ours is there.
+    // SAFETY: a new mapping at an address that the kernel chooses; nothing else is there.
     let address = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, fd.as_raw_fd(), 0) };
     if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address as u64) }
 }

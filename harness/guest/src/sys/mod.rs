@@ -45,6 +45,6 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
 fn check_fd(result: libc::c_long) -> io::Result<OwnedFd> {
     let fd = check(result)?;
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+    // SAFETY: the kernel just made this descriptor for us; no other code owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -92,7 +92,7 @@ pub fn start_in_namespaces(namespaces: libc::c_int, start: impl Fn() -> libc::c_
 /// directory are the root of `home` then.
 ///
 /// # Errors
-/// Those of entering, and of `call`. In a process with several threads nobody can enter.
+/// Those of entering, and of `call`. A process with several threads cannot enter.
 pub fn in_mount_namespace<T>(
     namespace: BorrowedFd<'_>,
     home: BorrowedFd<'_>,
@@ -107,7 +107,7 @@ pub fn in_mount_namespace<T>(
 /// pidfd_open(2): readable when the process has ended.
 ///
 /// # Errors
-/// The call's; `ESRCH` when there is no such process.
+/// The call's; `ESRCH` when the process does not exist.
 pub fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
     let pid = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
@@ -186,7 +186,7 @@ pub fn inherit(command: &mut std::process::Command, descriptors: &[(&OwnedFd, li
 }
 
 /// Takes over a descriptor that this process was started with, as the only one besides the standard
-/// streams: the others are closed, whoever left them open.
+/// streams: all others are closed.
 ///
 /// # Errors
 /// `EBADF` when it is not open, `EINVAL` for a standard stream.
@@ -199,17 +199,17 @@ pub fn keep_only(fd: libc::c_int) -> io::Result<OwnedFd> {
     check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }.into())?;
     for (first, last) in [(3, number - 1), (number + 1, libc::c_uint::MAX)] {
         if first <= last {
-            // SAFETY: no pointers. Called at the start of the process: nothing of ours has one of
-            // these descriptors.
+            // SAFETY: no pointers. Called at the start of the process: no code of this program has
+            // one of these descriptors.
             check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
         }
     }
-    // SAFETY: it is open, and nobody else in this process owns it.
+    // SAFETY: it is open, and no other code in this process owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Descriptors of ours start here, where they are in the way of neither a program's nor those that
-/// are restored.
+/// The harness's own descriptors start here, where they are in the way of neither a program's nor
+/// those that are restored.
 const OWN_DESCRIPTORS: libc::c_int = 900;
 
 /// A copy of a descriptor, out of the way of those that have numbers of their own.
@@ -241,12 +241,12 @@ pub fn set_posix_lock(number: RawFd, lock: &libc::flock) -> io::Result<()> {
     check(unsafe { libc::fcntl(number, libc::F_SETLK, &raw const *lock) }.into()).map(drop)
 }
 
-/// Gives every signal its default action, as a process has them that nobody prepared; SIGPIPE stays
+/// Gives every signal its default action, as a new process has them; SIGPIPE stays
 /// as it is.
 pub fn reset_signals() {
     for signal in (1..=libc::SIGRTMAX()).filter(|&signal| signal != libc::SIGPIPE) {
-        // SAFETY: the default action is no code of ours. It fails for the few that cannot be
-        // changed; let it.
+        // SAFETY: the default action runs no code of this program. It fails for the few that cannot
+        // be changed; let it.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }

@@ -1,5 +1,5 @@
-//! Unix sockets (unix(7)): descriptors in messages, a look at a queue that leaves it as it is, and
-//! who is connected to whom (sock_diag(7)).
+//! Unix sockets (unix(7)): descriptors in messages, peeking at a queue, which leaves it as it is,
+//! and who is connected to whom (sock_diag(7)).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -110,7 +110,7 @@ pub fn send_descriptors(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Raw
 /// this process's network namespace.
 ///
 /// # Errors
-/// `ENOENT` when the kernel has no `unix_diag`, or there is no such socket.
+/// `ENOENT` when the kernel has no `unix_diag`, or the socket does not exist.
 pub fn unix_peer(inode: u32) -> io::Result<Option<u32>> {
     /// `SOCK_DIAG_BY_FAMILY`, linux/sock_diag.h.
     const BY_FAMILY: u16 = 20;
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_are_told() {
+    fn peers_are_reported() {
         let (one, other) = pair();
         let number = |fd: &OwnedFd| u32::try_from(inode(fd)).unwrap();
         assert_eq!(unix_socket_type(one.as_fd()), Some(libc::SOCK_SEQPACKET));

@@ -1,4 +1,4 @@
-//! The checks: each function looks at one thing and makes one [`Check`] of it.
+//! The checks: each function checks one thing and returns one [`Check`].
 
 use std::fmt::Display;
 use std::path::Path;
@@ -128,7 +128,7 @@ pub(super) fn host(cache_dir: &Path, vm_memory_mib: u32) -> Vec<Check> {
     programs.chain(rest).collect()
 }
 
-/// Which QEMU is used, or why there is none.
+/// Which QEMU is used, or why none was found.
 pub(super) fn qemu<E: Display>(qemu: Result<&QemuProgram, &E>) -> Check {
     match qemu {
         Ok(qemu) => {
@@ -140,7 +140,7 @@ pub(super) fn qemu<E: Display>(qemu: Result<&QemuProgram, &E>) -> Check {
 }
 
 /// What runs the guests' code and why. Without a decision (there is nothing to boot yet) only the
-/// device is looked at.
+/// device is checked.
 pub(super) fn accelerator<E: Display>(decision: Option<Result<&Decision, &E>>) -> Check {
     const NAME: &str = "accelerator";
     const SLOW: &str = "trials take about ten times as long as with a working KVM";

@@ -53,7 +53,7 @@ pub enum State {
     Fail,
 }
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What: one or two words.

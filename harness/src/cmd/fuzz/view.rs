@@ -19,7 +19,7 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 /// The page is written so often.
 const PAGE: Duration = Duration::from_secs(10);
 
-/// Who is told, and how.
+/// Where reports go, and in which form.
 pub(super) struct View<'a> {
     args: &'a FuzzArgs,
     bar: Option<ProgressBar>,
@@ -67,8 +67,7 @@ impl<'a> View<'a> {
         }
         if self.paged.is_none_or(|paged| paged.elapsed() >= PAGE) {
             self.paged = Some(Instant::now());
-            // The page is for looking at; whoever needs it is told at the end if it cannot be
-            // written.
+            // An error does not stop the campaign: the end writes the page again and reports it.
             let _ = std::fs::write(self.args.state.join("index.html"), page(state));
         }
     }

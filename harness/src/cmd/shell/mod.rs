@@ -39,7 +39,7 @@ use crate::vm::{Vm, VmSpec};
 
 /// Open a shell in a VM, beside the process of a trial as it is at some moment.
 ///
-/// The shell has busybox's commands and is told what is where: $PID is the process,
+/// The shell has busybox's commands and knows the trial: $PID is the process,
 /// `enter [COMMAND]` goes into its namespaces, $TOP is its top directory, $IMAGES has a folder for
 /// each dump with criu's logs. It ends with `exit`, and the VM with it. Without a scenario there is
 /// just a shell. With a pipe instead of a terminal it reads commands from there.

@@ -32,7 +32,7 @@ pub struct Defect {
 /// What a defect makes of a value.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// It cannot be told beforehand.
+    /// It cannot be predicted.
     Any,
     /// A value that matches `expected` becomes exactly what `got` says, with `$name` for what
     /// `(?<name>...)` matched.

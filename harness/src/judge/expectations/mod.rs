@@ -209,8 +209,8 @@ fn reason_of(reason: &str, link: Option<&str>) -> String {
 
 /// Marks the differences that known defects explain. Where all are, the failure is an expected one;
 /// otherwise the first of the others decides. A failure that is not one of differences stays what
-/// it is, and so does one with more differences than are kept: nobody can say that all of them are
-/// known.
+/// it is, and so does one with more differences than are kept: the harness cannot say that all of
+/// them are known.
 fn explained(defects: &[&Defect], explains: fn(&Defect, &Difference) -> bool, mut judgement: Judgement) -> Judgement {
     if judgement.verdict == Verdict::Fail(FailureKind::RestoreFailed) {
         for difference in judgement.differences.iter_mut().filter(|one| one.kind == FailureKind::HarmedByRestore) {

@@ -5,7 +5,7 @@ use scenarios::pattern::fits;
 use super::super::range::{Range, Version};
 use super::super::verdict::Trial;
 
-/// Which trials an entry is about; an empty list stands for all.
+/// Which trials an entry is about; an empty list means all.
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// Names of scenarios, `*` for any text.
@@ -20,7 +20,7 @@ pub struct Scope {
     pub kernel: Vec<Range>,
     /// Subjects, `*` for any text.
     pub subject: Vec<String>,
-    /// Versions of CRIU; never matches a subject that is no CRIU.
+    /// Versions of CRIU; never matches a subject other than CRIU.
     pub criu: Vec<Range>,
 }
 
@@ -46,7 +46,7 @@ impl Scope {
     }
 
     /// Whether it speaks of this subject: by name, or, where it names none, of every distributed
-    /// criu. What is recorded of those is no promise of a tree under test.
+    /// criu. A record of those promises nothing about a tree under test.
     pub(crate) fn speaks_of(&self, subject: &str) -> bool {
         match self.subject.as_slice() {
             [] => subject.starts_with("debian:"),

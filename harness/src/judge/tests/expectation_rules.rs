@@ -73,7 +73,7 @@ fn a_new_message_is_a_failure_also_of_the_recorded_kind() {
 }
 
 #[test]
-fn of_a_tree_under_test_only_what_is_known_is_told() {
+fn of_a_tree_under_test_only_what_is_known_is_reported() {
     let file = FILE.replace("subject   = \"debian:*\"\n", "");
     let tree = Trial { subject: "src:../criu".into(), ..trial() };
     let of = |verdict, said: &str| {
@@ -315,7 +315,7 @@ fn the_projects_own_file_can_be_read() {
     Expectations::load(&file).unwrap();
 }
 
-/// A scenario that nobody can restore passes when criu refuses it, so an entry for "everything"
+/// A scenario that must be refused passes when criu refuses it, so an entry for "everything"
 /// must except it: the main job was red for hours because one did not.
 #[test]
 fn an_entry_for_everything_speaks_of_no_scenario_that_must_be_refused() {

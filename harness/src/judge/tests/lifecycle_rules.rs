@@ -1,5 +1,5 @@
-//! Each lifecycle: what passes, what each of its actions must come to, and what the later looks are
-//! held against.
+//! Each lifecycle: what passes, what each of its actions must come to, and what the later
+//! observations are held against.
 
 use expect_test::expect;
 use protocol::Observation;
@@ -110,7 +110,7 @@ fn a_later_dump_that_fails_is_held_against_the_numbers_of_the_last_restore() {
 }
 
 #[test]
-fn what_several_restores_changed_alike_is_told_once_and_the_last_is_held_against_the_first_look() {
+fn what_several_restores_changed_alike_is_reported_once_and_the_last_is_held_against_the_first_look() {
     let cycle = Lifecycle::ThreeTimes;
     let mut report = faithful(cycle);
     for index in [1, 3, 5] {
@@ -178,7 +178,7 @@ fn what_the_address_sanitizer_reports_is_a_crash_however_criu_ends() {
 }
 
 #[test]
-fn the_first_dump_that_nobody_spoils_must_refuse() {
+fn the_first_dump_that_is_not_spoilt_must_refuse() {
     for &lifecycle in Lifecycle::ALL {
         let of = |report: &TrialReport| {
             let judgement = judge(&refused(), context(lifecycle), report);

@@ -104,7 +104,7 @@ fn how_an_action_ended() {
 
 /// What the failed restore did besides stands with the failure and does not take its place.
 #[test]
-fn what_a_failed_restore_did_besides_is_told_with_it() {
+fn what_a_failed_restore_did_besides_is_reported_with_it() {
     let dumped = action(Action::Dump, ActionEnd::Done, None);
     let judged = |left: &[&str], second: Option<(ActionEnd, &str)>| {
         let mut failed = action(Action::Restore, ActionEnd::Failed(1), None);
@@ -232,7 +232,7 @@ fn a_refusal_names_the_object_and_does_no_harm() {
 }
 
 #[test]
-fn accepting_what_nobody_can_restore_fails_even_when_it_looks_right() {
+fn accepting_what_cannot_be_restored_fails_even_when_it_looks_right() {
     let of = |report: &TrialReport| shown(&refused(), CYCLE, report);
     expect!["fail(lost-object): the dump accepted what nobody can restore (the superblock is visible nowhere else); afterwards everything looked the same, by luck [0]"].assert_eq(&of(&cycle(restored(observation(1)))));
     let dumped = action(Action::Dump, ActionEnd::Done, None);

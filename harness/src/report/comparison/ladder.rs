@@ -8,9 +8,9 @@ use serde::Serialize;
 use crate::causes::ladder::{Cell, Ladder, Row};
 use crate::report::sanitize::{Colour, paint};
 
-/// A row begins with so many columns for its name.
+/// The width of the name at the start of a row, in columns.
 const NAMES: usize = 20;
-/// A cell has so many.
+/// The width of a cell, in columns.
 const CELL: usize = 16;
 
 /// Both ladders. They count the same trials.

@@ -1,4 +1,4 @@
-//! Two sides of the same trials, told as one result: what got worse, better, differently bad.
+//! Two sides of the same trials, reported as one result: what got worse, better, differently bad.
 //!
 //! The numbers and words for people (`text`), for programs (this is the JSON document) and as a
 //! page (`html`). Not here: what is worse than what, which `gate` decides.

@@ -83,7 +83,7 @@ impl<'a> Places<'a> {
         Self(trials.collect())
     }
 
-    /// The place of a trial; none where it did not fail.
+    /// The place of a trial; `None` where it did not fail.
     pub(super) fn get(&self, trial: &TrialRecord) -> Option<Place> {
         self.0.get(trial.id.as_str()).copied()
     }

@@ -19,7 +19,7 @@ pub(super) fn both(ladders: &Ladders) -> Markup {
     section("Ladders", what, &new, 2, |row, base| pair(cell(&old, row, base), cell(&new, row, base)))
 }
 
-/// A section with a table of these rows and bases, each base as wide as so many columns.
+/// A section with a table of these rows and bases, each base that many columns wide.
 fn section(
     title: &str,
     what: &str,

@@ -14,7 +14,7 @@ use crate::judge::{Difference, Group};
 pub(super) const REASON: usize = 200;
 
 /// The trial; what has nothing to say is one line. The first that failed is open, so that a reader
-/// sees what there is.
+/// sees what exists.
 pub(super) fn trial(trial: &TrialRecord, varying: &[&Dimension], places: &Places, first: bool) -> Markup {
     let verdict = trial.verdict().map_or_else(|_| trial.verdict.clone(), |verdict| verdict.to_string());
     let kind = trial.kind.map(|kind| kind.to_string()).unwrap_or_default();

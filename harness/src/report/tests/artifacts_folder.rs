@@ -111,7 +111,7 @@ fn names_of_folders_are_readable_and_unique() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told_with_its_path() {
+fn a_folder_that_cannot_be_written_is_reported_with_its_path() {
     let parent = tempfile::tempdir().unwrap();
     let file = parent.path().join("file");
     fs::write(&file, "").unwrap();

@@ -90,7 +90,7 @@ fn observations_stand_side_by_side() {
 }
 
 #[test]
-fn a_folder_that_is_gone_is_told() {
+fn a_folder_that_is_gone_is_reported() {
     let gone = std::path::PathBuf::from("/nonexistent/folder");
     let page = page_of(Finished { artifacts: Some(gone), ..failure() });
     assert!(page.contains("The observations are not here: /nonexistent/folder/before.json: No such file"));

@@ -29,7 +29,7 @@ fn a_run_says_first_which_criu_it_is() {
     let mut terminal = Terminal::new(&mut out, LOOK);
     let trial = finished("a/b", Judgement::plain(Verdict::Pass, "")).trial;
     let started = Event::RunStarted { trials: 1, shared: SharedAxes::of([&trial]) };
-    // What git says is no text of ours.
+    // git's own messages are not compared.
     for event in [started, Event::Subjects(vec![identity("1a2b3c4-dirty\u{1b}[2J")])] {
         terminal.event(&event).unwrap();
     }

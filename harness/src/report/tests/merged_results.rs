@@ -49,7 +49,7 @@ fn shards_become_one_run() {
 }
 
 #[test]
-fn what_passes_only_now_and_then_is_flaky_and_the_failure_is_told() {
+fn what_passes_only_now_and_then_is_flaky_and_the_failure_is_reported() {
     check(
         vec![run(&[("a/x", FAIL)]), run(&[("a/x", Verdict::Pass)]), run(&[("a/x", Verdict::Pass)])],
         expect![[r#"

@@ -7,8 +7,9 @@ use std::path::Path;
 use crate::cache::error::ImageError;
 use crate::elf::needed::Needed;
 
-/// What `make` is told besides. `GMONLDOPT` stands where criu itself is linked and nowhere else
-/// (see [`super::coverage`]): such a criu finds its libraries itself, see [`own_loader`].
+/// Additional arguments of `make`. criu's Makefile uses `GMONLDOPT` where criu itself is linked and
+/// nowhere else (see [`super::coverage`]): such a criu finds its libraries itself, see
+/// [`own_loader`].
 pub(super) const WORDS: [&str; 2] = [WORD, "GMONLDOPT=-Wl,--disable-new-dtags,-rpath,/subject/lib"];
 const WORD: &str = "ASAN=1";
 

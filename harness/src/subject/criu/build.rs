@@ -2,7 +2,7 @@
 //!
 //! Each source folder has a build tree in the cache that is kept: what changed is written into it,
 //! what did not keeps its times, so `make` does no more than it must. Where that fails once, the
-//! tree is made anew: a build that is broken only because of what was there before is nobody's
+//! tree is made anew: a build that fails only because of an earlier build's files is not the tree's
 //! concern.
 
 use std::collections::BTreeSet;
@@ -14,14 +14,14 @@ use super::snapshot::{self, SourceFile, SourceSnapshot};
 use super::{asan, coverage, headers};
 use crate::cache::error::{ImageError, at};
 
-/// What `make` is told: criu alone, without its Python tools, and with warnings being no errors,
+/// The arguments of `make`: criu alone, without its Python tools, and warnings are not errors,
 /// because older sources meet a newer compiler here.
 const TARGET: [&str; 2] = ["WERROR=0", "criu"];
 
 /// Where the program is in a tree.
 const PROGRAM: &str = "criu/criu";
 
-/// How many lines of a failed build are told, from the first error on.
+/// How many lines of a failed build are reported, from the first error on.
 const LINES: usize = 30;
 
 /// A build tree in the cache; its lock is held.
@@ -98,7 +98,7 @@ impl BuildTree<'_> {
                 fs::remove_file(&path).map_err(at("remove", &path))?;
             }
         }
-        // First the list: a file that is in it and not yet there is no harm, the reverse would stay
+        // First the list: a listed file that is missing does no harm, the reverse would stay
         // for ever.
         let lines: Vec<&str> = now.iter().map(String::as_str).collect();
         fs::write(&list, lines.join("\n")).map_err(at("write", &list))?;
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_from_the_first_error_on() {
+    fn a_failure_is_reported_from_the_first_error_on() {
         let text =
             "  CC a.o\n  CC b.o\nIn function f:\nb.c:3:5: error: no such thing\n  CC c.o\nmake: *** [b.o] Error 1\n";
         expect_test::expect![[r#"

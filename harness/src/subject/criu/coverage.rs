@@ -23,9 +23,10 @@ pub(super) fn flush() -> SourceFile {
     SourceFile { path: FLUSH_NAME.into(), executable: false, content: FLUSH.into(), link: false }
 }
 
-/// What `make` is told besides. `GMONLDOPT` are words that criu's Makefile has for another kind of
-/// profile: they stand where criu itself is linked and nowhere else, and a source file among them
-/// is compiled and linked. Where a Makefile does not know it, only restored tasks are not seen.
+/// Additional arguments of `make`. `GMONLDOPT` are words that criu's Makefile has for another kind
+/// of profile: they stand where criu itself is linked and nowhere else, and a source file among
+/// them is compiled and linked. Where a Makefile does not know it, only restored tasks are not
+/// seen.
 pub(super) fn words() -> [String; 2] {
     ["GCOV=1".to_owned(), format!("GMONLDOPT={FLUSH_NAME}")]
 }

@@ -119,7 +119,7 @@ fn lacking(line: &str) -> Option<String> {
     if let Some(name) = INCOMPLETE.iter().find_map(|sign| quoted_behind(line, sign)) {
         return Some(name.to_owned());
     }
-    // A misspelt variable is no matter of headers.
+    // A misspelt variable has nothing to do with headers.
     let name = line.split_once(" error: '").and_then(|(_, rest)| rest.split_once("' undeclared"))?.0;
     let of_constant = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     (name.contains('_') && name.chars().all(of_constant)).then(|| name.to_owned())

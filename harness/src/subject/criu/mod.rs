@@ -94,7 +94,7 @@ impl Store {
     /// A criu that was built on this host, with the libraries that it needs.
     ///
     /// # Errors
-    /// [`ImageError::Subject`] when it is no program for a guest: no criu, a script, libraries
+    /// [`ImageError::Subject`] when a guest cannot run it: it is not criu, a script, libraries
     /// missing.
     pub fn carried_criu(&self, program: &Path) -> Result<Criu, ImageError> {
         let files = package::of_host(program)?;

@@ -1,7 +1,7 @@
 //! A criu with the libraries that it needs, to be carried into a guest whose own libraries are
 //! others.
 //!
-//! In the guest all of it stands in a folder of its own, `/subject`: the program, its loader, its
+//! In the guest all of it is in a folder of its own, `/subject`: the program, its loader, its
 //! libraries. It gets there when the guest is up (module `vm::subject`). The agent starts the
 //! program through that loader, so neither the guest's libraries are in its way nor its own in
 //! theirs: criu starts `tar` and `sh`, which are the userland's.
@@ -87,7 +87,7 @@ pub(super) fn key(files: &[Needed]) -> Result<String, ImageError> {
 }
 
 /// Fills the directory: the files, to be started here, and the segment. The version that criu
-/// tells. Of one that is built in a special way the guest is told.
+/// tells. The guest learns of a special build.
 pub(super) fn pack(files: &[Needed], variant: &Variant, to: &Path) -> Result<String, ImageError> {
     let mut segment = Segment::new();
     fs::create_dir_all(to.join(LIBRARIES)).map_err(at("create", to))?;

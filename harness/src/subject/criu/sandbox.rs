@@ -2,9 +2,9 @@
 //! the host as `/build`.
 //!
 //! Namespaces make it one, by the programs `unshare`, `mount` and `chroot` of the host: mounts that
-//! nobody else sees, and a PID namespace whose end ends every process in it. Root needs no more;
-//! everybody else gets a user namespace in which they are root, where the kernel lets them have
-//! one.
+//! no other process sees, and a PID namespace whose end ends every process in it. Root needs no
+//! more; everybody else gets a user namespace in which they are root, where the kernel lets them
+//! have one.
 
 use std::fs::File;
 use std::path::Path;
@@ -38,7 +38,7 @@ impl Sandbox<'_> {
     /// Runs a program of the tree in the folder; true when it succeeds. What it says goes to `log`.
     ///
     /// # Errors
-    /// There can be no namespaces; somebody wants this process to end.
+    /// Namespaces are impossible; this process is to end.
     pub(super) fn run(&self, program: &[&str], log: &Path) -> Result<bool, ImageError> {
         let mut command = Command::new("unshare");
         command.args(namespaces()?).args(["--mount", "--pid", "--fork", "--kill-child"]);
@@ -54,7 +54,7 @@ impl Sandbox<'_> {
     }
 }
 
-/// What `unshare` is told besides: root makes the namespaces as it is, everybody else in a user
+/// Additional arguments of `unshare`: root makes the namespaces as it is, everybody else in a user
 /// namespace.
 fn namespaces() -> Result<&'static [&'static str], ImageError> {
     let works = |arguments: &[&str]| {

@@ -129,7 +129,7 @@ fn plain(folder: &Path) -> Result<Vec<PathBuf>, ImageError> {
     Ok(paths)
 }
 
-/// Everything below a folder that is no folder, relative to it.
+/// Every file below a folder, without the folders, relative to it.
 fn below(folder: &Path) -> Result<Vec<PathBuf>, ImageError> {
     let mut paths = Vec::new();
     let mut todo = vec![folder.to_path_buf()];
@@ -185,7 +185,7 @@ pub(super) fn write(file: &SourceFile, folder: &Path) -> Result<(), ImageError> 
     out.set_permissions(fs::Permissions::from_mode(mode)).map_err(at("write", &path))
 }
 
-/// git in a repository, whoever owns it; nothing of the user's environment sends it elsewhere.
+/// git in a repository of any owner; the user's environment does not send it elsewhere.
 fn git(repository: &Path) -> Command {
     let mut command = Command::new("git");
     command.args(["-c", "safe.directory=*", "-C"]).arg(repository).stdin(Stdio::null());
@@ -196,10 +196,10 @@ fn git(repository: &Path) -> Command {
 }
 
 /// Which revision it is, in short, with `-dirty` behind it where a folder has changes that count;
-/// none where git knows nothing of it.
+/// `None` where it is not in a git repository.
 pub fn revision(tree: &Tree) -> Option<String> {
     let said = |repository: &Path, words: &[&str]| {
-        // A look takes no lock and writes no index.
+        // This query takes no lock and writes no index.
         let output = git(repository).args(words).env("GIT_OPTIONAL_LOCKS", "0").output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         output.status.success().then_some(text)
@@ -209,7 +209,7 @@ pub fn revision(tree: &Tree) -> Option<String> {
             let name = format!("{revision}^{{commit}}");
             said(repository, &["rev-parse", "--short=12", "--verify", "--end-of-options", &name])
         }
-        // A folder inside of another repository is no checkout of criu.
+        // A folder inside of another repository is not a checkout of criu.
         Tree::Folder(folder) if folder.join(".git").exists() => {
             let hash = said(folder, &["rev-parse", "--short=12", "--verify", "HEAD"])?;
             let changes = said(folder, &["status", "--porcelain"])?;

@@ -23,7 +23,7 @@ pub(super) struct CachedProbe {
 }
 
 impl CachedProbe {
-    /// None where the host's boot has no identity.
+    /// `None` where the host's boot has no identity.
     pub(super) fn new(cache_dir: &Path, qemu: &str) -> Option<Self> {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let file = cache_dir.join("accelerator.json");
@@ -36,7 +36,7 @@ impl CachedProbe {
         (kept.boot_id == self.boot_id && kept.qemu == self.qemu).then_some(kept.finding)
     }
 
-    /// A finding that cannot be kept is found again; that is no error.
+    /// A result that cannot be saved is not an error: the next run probes again.
     pub(super) fn keep(&self, finding: &Finding) {
         let kept = Remembered { boot_id: self.boot_id.clone(), qemu: self.qemu.clone(), finding: finding.clone() };
         let Ok(text) = serde_json::to_string(&kept) else { return };

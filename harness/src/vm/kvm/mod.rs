@@ -50,7 +50,7 @@ struct Finding {
 }
 
 /// Decides what runs the guests' code. `spec` is what the probe boots, in a temporary directory of
-/// its own; its accelerator and directory are not looked at.
+/// its own; its accelerator and directory are ignored.
 ///
 /// What cost time to find is kept in `cache_dir`. An explicit `kvm` does not trust a kept bad
 /// finding and tries again.

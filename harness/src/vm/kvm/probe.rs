@@ -69,7 +69,7 @@ pub fn probe(spec: &VmSpec, limit: Duration) -> Result<ProbeOutcome, VmError> {
     }
 }
 
-/// QEMU's end in one line, with the first error that it told, else its last line.
+/// QEMU's end in one line, with the first error that it printed, else its last line.
 pub(super) fn ended(status: &str, stderr: &str) -> String {
     let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     let said = lines().find(|line| line.contains("error")).or(lines().next_back());

@@ -63,7 +63,7 @@ fn what_fails_more_often_where_everything_passes_somewhere() {
 fn controls_are_no_evidence_against_a_word_for_detached_mounts() {
     assert_eq!(answer(&["whole deleted"], &["visible deleted", "whole"]), "deleted file or directory");
     assert_eq!(answer(&["whole", "subdir lock"], &["visible", "visible lock"]), "any detached mount");
-    // A control that fails is no matter of detached mounts.
+    // A control that fails says nothing of detached mounts.
     assert_eq!(answer(&["visible deleted", "whole deleted"], &["visible", "whole"]), "deleted file or directory");
 }
 

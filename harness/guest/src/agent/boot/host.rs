@@ -23,8 +23,8 @@ const STAGE: &str = "/proc";
 const DEVICES: [(&str, u64, u64); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
-/// Devices that only a process with the machine's privileges can have; whoever needs one finds out
-/// that it is not there. Loop devices are added when they are taken.
+/// Devices that only a process with the machine's privileges can have; a program that needs one
+/// finds out that it is not there. Loop devices are added when they are taken.
 const PRIVILEGED_DEVICES: [(&str, u64, u64); 3] =
     [("btrfs-control", 10, 234), ("fuse", 10, 229), ("loop-control", 10, 237)];
 

@@ -27,14 +27,15 @@ fn mount_kernel_filesystem(source: &str, target: &str, fs_type: &str, data: Opti
     Ok(mount(Some(source), target, Some(fs_type), MsFlags::empty(), data)?)
 }
 
-/// No mount or unmount of ours reaches another namespace, and none from there reaches us.
+/// Mounts and unmounts of the agent do not propagate to another namespace, nor from there to the
+/// agent.
 fn make_private() -> io::Result<()> {
     let none = None::<&CStr>;
     Ok(mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?)
 }
 
-/// Marks a folder as the harness's own: the looks at a process whose root is the agent's leave it
-/// out.
+/// Marks a folder as the harness's own: observations of a process whose root is the agent's leave
+/// it out.
 fn mark_as_own(folder: &str) -> io::Result<()> {
     std::fs::create_dir(format!("{folder}/.zdtm"))
 }

@@ -1,6 +1,6 @@
 //! Through which directory entry a file is open. The kernel knows: an open file holds the entry,
 //! not just the inode, but it does not show it for a file on a detached mount. An event does:
-//! whoever watches the file (or its directory) is told the directory and the name when the file is
+//! a watch of the file (or of its directory) reports the directory and the name when the file is
 //! opened once more through its magic link. This holds for removed entries too.
 //!
 //! fanotify(7) needs file handles and gives the handle of the directory, even of a removed one.
@@ -88,7 +88,7 @@ fn watched_entry(
     opened.and(entry)
 }
 
-/// The directory with this handle; by opening it, or where that may not be by looking at all.
+/// The directory with this handle; by opening it, or where that is forbidden by searching all.
 fn directory_of(handle: &FileHandle, private_ns: &PrivateMountNs) -> io::Result<Option<OwnedFd>> {
     if let Ok(directory) = sys::open_handle(private_ns.root.as_fd(), handle) {
         return Ok(Some(directory));

@@ -90,8 +90,8 @@ impl Capture<'_> {
         Ok(self.inode(InodeImage { base, file: captured.status.file, source }))
     }
 
-    /// The directories above a removed one that do not stand in its path now, the nearest first.
-    /// `path` is from the root of the base. What is above a file nobody can see.
+    /// The directories above a removed one that are not in its path now, the nearest first.
+    /// `path` is from the root of the base. The directories above a file are not visible.
     fn removed_above(
         &self,
         captured: &CapturedObject,
@@ -266,7 +266,7 @@ fn writable(private_ns: &PrivateMountNs, path: &Bytes) -> io::Result<()> {
 }
 
 /// The directory of `path`, or the nearest one above it that is left. What has the name of a
-/// directory by now and is none does not count.
+/// directory by now and is not one does not count.
 fn nearest(private_ns: &PrivateMountNs, path: &Bytes) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)

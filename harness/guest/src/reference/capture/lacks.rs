@@ -139,7 +139,7 @@ impl Capture<'_> {
         self.table.get(mount.base)
     }
 
-    /// What the root of a detached mount is, and which; none where it cannot be looked at.
+    /// What the root of a detached mount is, and which; `None` where it cannot be looked at.
     fn root(&self, mount: &DetachedMount) -> Option<(FileKind, FileId)> {
         if let Some(inode) = mount.removed_root {
             let inode = &self.image.inodes[inode];

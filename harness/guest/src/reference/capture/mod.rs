@@ -1,7 +1,7 @@
 //! Capture: from a running process to an [`Image`] of its objects, or to refusals that name the
 //! objects and the causes.
 //!
-//! It looks at the process from outside and leaves it as it is. It must run in the process's mount
+//! It reads the process from outside and leaves it as it is. It must run in the process's mount
 //! namespace, in a process of one thread that may end afterwards: it enters copies of the namespace
 //! ([`super::private_mount_ns`]).
 //!
@@ -73,7 +73,7 @@ pub(super) struct Capture<'a> {
     image: Image,
     /// The index in `image.mounts` of each mount.
     mounts: BTreeMap<u64, usize>,
-    /// Made when it is first needed; none where the kernel has none.
+    /// Made when it is first needed; `None` where the kernel lacks it.
     watch: OnceCell<Option<EntryWatch>>,
 }
 
@@ -247,7 +247,7 @@ impl Capture<'_> {
         Ok(self.file(captured, path, name))
     }
 
-    /// A file that stands under a name which ends in " (deleted)" may still be a removed one with a
+    /// A file with a name which ends in " (deleted)" may still be a removed one with a
     /// shorter name and this one left: the directory entry tells.
     fn is_under(
         &self,
@@ -377,7 +377,7 @@ fn without_slash(link: &Bytes) -> Bytes {
     link.0.strip_prefix(b"/").unwrap_or(&link.0).into()
 }
 
-/// Filesystems that are never in anybody's mountinfo.
+/// Filesystems that are never in a mountinfo.
 fn is_internal(captured: &CapturedObject) -> bool {
     observe::is_internal(captured.magic_number, &captured.link)
 }

@@ -48,7 +48,7 @@ pub struct CapturedObject {
 /// the program's.
 ///
 /// # Errors
-/// What makes any look impossible, with the object that it failed for.
+/// What makes any observation impossible, with the object that it failed for.
 pub fn objects(proc: BorrowedFd<'_>, pid: i32, hidden: &[i32]) -> io::Result<Vec<CapturedObject>> {
     let base = pid.to_string();
     let mut found = Vec::new();

@@ -21,7 +21,7 @@ use super::{Capture, is_internal, wrong};
 use crate::sys;
 
 const ST_RDONLY: u64 = 1;
-/// `f_flags` of statfs(2) and the `MOUNT_ATTR_*` bit that each stands for.
+/// `f_flags` of statfs(2) and the `MOUNT_ATTR_*` bit of each.
 const ATTRIBUTES: &[(u64, u64)] =
     &[(ST_RDONLY, 0x1), (0x2, 0x2), (0x4, 0x4), (0x8, 0x8), (0x400, 0x10), (0x800, 0x80), (0x2000, 0x20_0000)];
 const ST_NOATIME_OR_RELATIME: u64 = 0x400 | 0x1000;

@@ -28,7 +28,7 @@ use crate::sys;
 const PIPE_LIMIT: usize = 64 << 10;
 
 impl Capture<'_> {
-    /// What an object that is no descriptor has besides its file.
+    /// What an object other than a descriptor has besides its file.
     pub(super) fn state(&mut self, captured: &CapturedObject, file: usize) -> Result<(), Cause> {
         match (captured.object, &captured.mapping) {
             (Object::Cwd, _) => self.image.cwd = file,

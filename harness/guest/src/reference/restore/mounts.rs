@@ -26,7 +26,7 @@ const MOUNT_ATTR_NOSUID: u64 = 0x2;
 /// `MOUNT_ATTR__ATIME`: a field, not a bit.
 const MOUNT_ATTR_ATIME_FIELD: u64 = 0x70;
 const MOUNT_ATTR_ALL: u64 = 0xf | MOUNT_ATTR_ATIME_FIELD | 0x80 | 0x20_0000;
-/// `MOUNT_ATTR_*` bits and the flag of mount(2) that each stands for.
+/// `MOUNT_ATTR_*` bits and the flag of mount(2) for each.
 const FLAGS: &[(u64, libc::c_ulong)] = &[
     (0x1, libc::MS_RDONLY),
     (0x2, libc::MS_NOSUID),

@@ -1,7 +1,7 @@
 //! Names that are gone. An object that was opened by a name which was removed since shows that name
-//! and `(deleted)`. To get it back the name must stand in its directory at the moment of the open
-//! and be removed afterwards. So: for the moment, missing directories are made, whoever took the
-//! name steps aside, the inode gets the name (a link, where it has other names; else it is made
+//! and `(deleted)`. To get it back the name must be in its directory at the moment of the open
+//! and be removed afterwards. So: for the moment, missing directories are made, the file that took
+//! the name steps aside, the inode gets the name (a link, where it has other names; else it is made
 //! from its contents), everything that has it is opened, and all of this is undone, with the times
 //! of the directories.
 //!
@@ -41,7 +41,7 @@ struct Node {
     /// Detached mounts of which this is the root: they are made while it is here.
     mounts: Vec<usize>,
     /// By name and by which of several that had it; none for the directory that has it now, or any
-    /// where there is none.
+    /// where it is missing.
     below: BTreeMap<(Bytes, Option<FileId>), Node>,
 }
 
@@ -55,7 +55,7 @@ enum Undo {
 /// A directory of the walk.
 struct Directory<'a> {
     fd: OwnedFd,
-    /// The nearest one above it that is there to stay; none when it is there to stay itself.
+    /// The nearest one above it that is there to stay; `None` when it is there to stay itself.
     lasting: Option<&'a Directory<'a>>,
     /// The visible mount.
     base: u64,
@@ -186,7 +186,7 @@ impl Walk<'_> {
                 self.within(&Directory { fd, lasting: None, base: directory.base }, child, opened)?;
                 continue;
             }
-            // Of what was made for the moment nobody will see the times.
+            // The times of temporary directories do not matter: they are removed.
             if !touched && (directory.lasting.is_none() || node.inode.is_some()) {
                 self.touch(&directory.fd).map_err(at(BACK))?;
                 touched = true;
@@ -237,7 +237,7 @@ impl Walk<'_> {
         self.context.image.inodes[inode].source.kind()
     }
 
-    /// Gives an inode its name, a new directory where there is none.
+    /// Gives an inode its name, a new directory where it is missing.
     fn name(
         &mut self,
         directory: &Directory<'_>,
@@ -317,7 +317,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whoever has the name now gets another one for the moment; how to undo that.
+    /// Gives the file that has the name now another one for the moment; returns how to undo that.
     fn step_aside(&self, directory: &Directory<'_>, name: &Bytes) -> io::Result<Option<Undo>> {
         let dir = directory.fd.as_fd();
         if look_at(dir, name).is_err() {
@@ -338,7 +338,7 @@ impl Walk<'_> {
         unreachable!("the numbers do not end")
     }
 
-    /// The mistake of a copy for each who opens: what stands under the name is exchanged for
+    /// The mistake of a copy for each open: the file at the name is exchanged for
     /// another one.
     fn copy(&self, dir: &OwnedFd, name: &Bytes, inode: usize) -> io::Result<()> {
         if let InodeSource::Kept(contents) = &self.context.image.inodes[inode].source {

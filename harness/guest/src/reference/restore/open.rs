@@ -45,7 +45,7 @@ impl RestoreContext<'_> {
         uses
     }
 
-    /// Opens a file that stands under its name, and sees to it that it is the right one.
+    /// Opens a file by its name, and checks that it is the right one.
     pub(super) fn open_live(&self, file: usize, opened: &mut Opened) -> Result<(), Failure> {
         let NameImage::Live { file: expected, kind } = self.image.files[file].name else { return Ok(()) };
         for purpose in self.uses(file) {
@@ -60,7 +60,7 @@ impl RestoreContext<'_> {
         Ok(())
     }
 
-    /// Opens whatever stands under the path of a file, for one purpose.
+    /// Opens the object at the path of a file, for one purpose.
     pub(super) fn open(
         &self,
         file: usize,

@@ -109,7 +109,7 @@ fn submount<'a>(context: &'a RestoreContext<'_>, base: &Mount) -> Option<&'a Mou
     context.table.all().iter().find(|child| child.parent == base.id)
 }
 
-/// A clone of what is visible, with all that is mounted on it; none where something hides the
+/// A clone of what is visible, with all that is mounted on it; `None` where something hides the
 /// mount.
 pub(super) fn with_submounts(context: &RestoreContext<'_>, mount: &DetachedMount) -> io::Result<Option<OwnedFd>> {
     let Some(base) = context.table.get(mount.base) else { return Ok(None) };
@@ -184,7 +184,7 @@ pub(super) fn process(fault: Option<Fault>) -> io::Result<()> {
 }
 
 /// A bind that is made in a copy of the namespace whose mounts were not made private: the peer of a
-/// shared mount, which stands in the namespace itself, gets it too, and keeps it when the copy
+/// shared mount, which is in the namespace itself, gets it too, and keeps it when the copy
 /// ends.
 fn leak(context: &RestoreContext<'_>, mount: &DetachedMount) -> io::Result<()> {
     let none = None::<&CStr>;
