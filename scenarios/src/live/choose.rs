@@ -62,6 +62,7 @@ pub(super) fn step(
         "dup" | "map" | "seek" | "read" | "write-to" | "read-entries" | "lock" | "close" | "memfd" => {
             choice.of_object(u, builder, request.kind)
         }
+        "subvolume" | "snapshot" | "delete-subvolume" => choice.of_subvolume(u, request.kind),
         _ => choice.of_name(u, request),
     }
 }
@@ -120,6 +121,10 @@ impl Choice<'_> {
             return self.entry(u, |entry| entry.held && fits(entry));
         }
         self.entry(u, fits)
+    }
+
+    fn held_place(&self, u: &mut Unstructured<'_>, fits: &dyn Fn(&Entry) -> bool) -> Result<Option<Place>> {
+        Ok(self.held_entry(u, fits)?.map(|entry| entry.place.clone()))
     }
 
     /// A name that need not be there; now and then one that something open has lost.
@@ -237,14 +242,11 @@ impl Choice<'_> {
     fn of_name(&self, u: &mut Unstructured<'_>, request: StepRequest) -> Result<Option<Step>> {
         let any = |_: &Entry| true;
         let file = |entry: &Entry| entry.kind == EntryKind::File;
-        let there = |u: &mut Unstructured<'_>, fits: &dyn Fn(&Entry) -> bool| -> Result<Option<Place>> {
-            Ok(self.held_entry(u, fits)?.map(|entry| entry.place.clone()))
-        };
         // A place for steps that make something needs nothing; the others end here when there is
         // nothing.
         macro_rules! existing {
             ($fits:expr) => {
-                match there(u, &$fits)? {
+                match self.held_place(u, &$fits)? {
                     Some(place) => place,
                     None => return Ok(None),
                 }
@@ -286,23 +288,13 @@ impl Choice<'_> {
             "chown" => Step::Chown { at: existing!(any), uid: *u.choose(&[0, 1000])?, gid: *u.choose(&[0, 1001])? },
             "setxattr" => {
                 let disk = |entry: &Entry| entry.on_disk || entry.on_btrfs;
-                let (at, name) = match there(u, &disk)? {
+                let (at, name) = match self.held_place(u, &disk)? {
                     Some(at) if u.arbitrary()? => (at, "user.x"),
                     _ => (existing!(any), "trusted.x"),
                 };
                 Step::Setxattr { at, name: Bytes::from(name), value: text(u)? }
             }
             "touch" => Step::Touch { at: existing!(any), seconds: *u.choose(&[0, 1_000_000_000])?, nanoseconds: 5 },
-            "subvolume" => Step::Subvolume { at: below(&self.on_btrfs(u)?, self.swarm.name(u)?) },
-            "snapshot" => Step::Snapshot {
-                // There is nothing to take for one another in an empty one.
-                from: existing!(|entry: &Entry| entry.is_subvolume && !entry.empty),
-                to: below(&self.on_btrfs(u)?, self.swarm.name(u)?),
-                read_only: u.arbitrary()?,
-            },
-            "delete-subvolume" => {
-                Step::DeleteSubvolume { at: existing!(|entry: &Entry| entry.is_subvolume && !entry.is_mount) }
-            }
             "chdir" => Step::Chdir { at: existing!(|entry: &Entry| entry.kind == EntryKind::Directory) },
             "chroot" => Step::Chroot {
                 at: if u.ratio(1, 4)? {
@@ -313,6 +305,24 @@ impl Choice<'_> {
             },
             _ => return Ok(None),
         }))
+    }
+
+    fn of_subvolume(&self, u: &mut Unstructured<'_>, kind: &str) -> Result<Option<Step>> {
+        match kind {
+            "subvolume" => Ok(Some(Step::Subvolume { at: below(&self.on_btrfs(u)?, self.swarm.name(u)?) })),
+            "snapshot" => {
+                // Restoring the wrong one of two empty subvolumes would make no difference.
+                let Some(from) = self.held_place(u, &|entry| entry.is_subvolume && !entry.empty)? else {
+                    return Ok(None);
+                };
+                let to = below(&self.on_btrfs(u)?, self.swarm.name(u)?);
+                Ok(Some(Step::Snapshot { from, to, read_only: u.arbitrary()? }))
+            }
+            _ => {
+                let at = self.held_place(u, &|entry| entry.is_subvolume && !entry.is_mount)?;
+                Ok(at.map(|at| Step::DeleteSubvolume { at }))
+            }
+        }
     }
 
     fn on_btrfs(&self, u: &mut Unstructured<'_>) -> Result<Place> {
