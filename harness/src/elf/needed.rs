@@ -349,5 +349,4 @@ fn elf_links(bytes: &[u8]) -> object::read::Result<Links> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;
