@@ -141,7 +141,7 @@ pub enum InodeSource {
         path: Option<Bytes>,
     },
     /// It ends with the process and is made again.
-    Kept(Box<Contents>),
+    Contents(Box<Contents>),
 }
 
 impl Contents {
@@ -166,7 +166,7 @@ impl InodeSource {
     /// What it is; only files are linked.
     pub fn kind(&self) -> FileKind {
         match self {
-            InodeSource::Kept(contents) => contents.kind,
+            InodeSource::Contents(contents) => contents.kind,
             InodeSource::Linked { .. } => FileKind::File,
         }
     }

@@ -86,7 +86,7 @@ impl Capture<'_> {
         }
         let mut contents = self.contents(captured)?;
         wrong::contents(self.options.fault, &mut contents);
-        let source = InodeSource::Kept(Box::new(contents));
+        let source = InodeSource::Contents(Box::new(contents));
         Ok(self.inode(InodeImage { base, file: captured.status.file, source }))
     }
 

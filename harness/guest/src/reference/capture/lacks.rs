@@ -50,7 +50,7 @@ impl Capture<'_> {
             }
             (Lack::Deleted, NameImage::Never { .. }) => "deleted files are not restored".to_owned(),
             (Lack::Deleted, NameImage::Removed { inode, .. })
-                if matches!(self.image.inodes[*inode].source, InodeSource::Kept(_)) =>
+                if matches!(self.image.inodes[*inode].source, InodeSource::Contents(_)) =>
             {
                 "deleted files are not restored".to_owned()
             }

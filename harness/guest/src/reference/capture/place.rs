@@ -97,7 +97,7 @@ impl<'a> Capture<'a> {
         let Some(object) = &root.object else {
             // Nothing of the process leads to it: any directory will do.
             let file = FileId { device: 0, inode: mount };
-            let source = InodeSource::Kept(Box::new(Contents::directory()));
+            let source = InodeSource::Contents(Box::new(Contents::directory()));
             return Ok(Some(self.inode(InodeImage { base, file, source })));
         };
         match self.removed(object, base, &root.path, private_ns)? {

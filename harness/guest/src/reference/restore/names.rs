@@ -143,7 +143,7 @@ impl Node {
 /// A file that never had a name is made without one, in the directory where it was made.
 fn opened_unnamed(context: &RestoreContext<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
     let image = &context.image.files[file];
-    let InodeSource::Kept(contents) = &context.image.inodes[inode].source else { return Ok(()) };
+    let InodeSource::Contents(contents) = &context.image.inodes[inode].source else { return Ok(()) };
     let opener = context.opener(image.mount)?;
     let directory = join(&opener.prefix, &split(&image.path).0);
     let directory = if directory.is_empty() { b".".as_slice() } else { directory.as_slice() };
@@ -263,7 +263,7 @@ impl Walk<'_> {
             return Err(error);
         }
         if fault == Some(Fault::GhostLeft)
-            && let InodeSource::Kept(contents) = &self.context.image.inodes[inode].source
+            && let InodeSource::Contents(contents) = &self.context.image.inodes[inode].source
         {
             inode::make(self.context.proc, dir.as_fd(), &".zdtm-detached-ghost".into(), contents)?;
         }
@@ -285,7 +285,7 @@ impl Walk<'_> {
         let image = &context.image.inodes[inode];
         match (self.spare.get(&inode), &image.source) {
             (Some((other, old)), _) => linkat(other, old.as_slice(), dir, name.as_slice(), AtFlags::empty())?,
-            (None, InodeSource::Kept(contents)) => {
+            (None, InodeSource::Contents(contents)) => {
                 inode::make(context.proc, dir.as_fd(), name, contents)?;
                 if self.names[&inode] > 1 {
                     let lasting = directory.lasting();
@@ -341,7 +341,7 @@ impl Walk<'_> {
     /// The mistake of a copy for each open: the file at the name is exchanged for
     /// another one.
     fn copy(&self, dir: &OwnedFd, name: &Bytes, inode: usize) -> io::Result<()> {
-        if let InodeSource::Kept(contents) = &self.context.image.inodes[inode].source {
+        if let InodeSource::Contents(contents) = &self.context.image.inodes[inode].source {
             unlinkat(dir, name.as_slice(), UnlinkatFlags::NoRemoveDir)?;
             inode::make(self.context.proc, dir.as_fd(), name, contents)?;
         }

@@ -176,7 +176,7 @@ impl RestoreContext<'_> {
     pub(super) fn open_memfd(&self, file: usize, opened: &mut Opened) -> Result<(), Failure> {
         let image = &self.image.files[file];
         let NameImage::Memfd { inode, seals } = image.name else { return Ok(()) };
-        let InodeSource::Kept(contents) = &self.image.inodes[inode].source else { return Ok(()) };
+        let InodeSource::Contents(contents) = &self.image.inodes[inode].source else { return Ok(()) };
         let made = || -> io::Result<OwnedFd> {
             let label = CString::new(image.path.as_slice()).map_err(io::Error::other)?;
             let fd = memfd_create(label.as_c_str(), MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC)?;
