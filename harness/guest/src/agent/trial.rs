@@ -204,7 +204,7 @@ impl<'a> Trial<'a> {
         let timeout = self.answer_timeout();
         let tops = self.parts.as_ref().map_or_else(Vec::new, Parts::tops);
         let (inside, seen_tops) = match self.child.ask(&Ask::Look { tops: tops.clone() }, timeout) {
-            Ok(Answer::Seen { view, tops }) => (view, tops),
+            Ok(Answer::Observed { view, tops }) => (view, tops),
             Ok(Answer::Blind(why)) => return Err(why),
             Ok(_) => return Err("an answer to another question".to_owned()),
             Err(error) => return Err(format!("looking from inside: {error}")),

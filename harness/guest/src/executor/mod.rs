@@ -106,8 +106,8 @@ pub enum Ask {
 pub enum Answer {
     /// The programs were carried out, up to the first that could not be.
     SetUp(Vec<SetupResult>),
-    /// What it sees.
-    Seen {
+    /// What it observed.
+    Observed {
         /// Its objects.
         view: View,
         /// The top directories that were asked for.
@@ -133,7 +133,7 @@ pub fn main() -> ExitCode {
                 Answer::SetUp(results)
             }
             Ok(Ask::Look { tops }) => match inside::look(&made, &tops, &STREAMS) {
-                Ok((view, tops)) => Answer::Seen { view, tops },
+                Ok((view, tops)) => Answer::Observed { view, tops },
                 Err(error) => Answer::Blind(format!("cannot look at myself: {error}")),
             },
             Ok(Ask::Restore { image, made: names, options }) => {
