@@ -1,14 +1,14 @@
-//! The fuzz targets' surroundings: seeds and dictionaries are what the command makes, the targets
-//! find nothing in them, and the build script makes a target that runs. What the targets find by
+//! The fuzz targets' surroundings: seeds and dictionaries are what the code makes, the targets find
+//! nothing in them, and the build script makes a target that runs. What the targets find by
 //! themselves is not tested here.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::{fs, io};
 
 use harness::fuzz::buckets;
-use harness::fuzz_targets::{judge, messages, texts};
+use harness::fuzz_targets::{judge, messages, seeds, texts};
 use libtest_mimic::{Arguments, Failed, Trial};
 use yaml_rust2::YamlLoader;
 
@@ -22,7 +22,7 @@ fn main() {
         None => built,
     };
     let trials = vec![
-        Trial::test("what_is_committed_is_what_the_command_makes", what_is_committed_is_what_the_command_makes),
+        Trial::test("what_is_committed_is_what_the_code_makes", what_is_committed_is_what_the_code_makes),
         Trial::test("the_seeds_have_the_properties", the_seeds_have_the_properties),
         Trial::test("dictionaries_are_what_libfuzzer_reads", dictionaries_are_what_libfuzzer_reads),
         Trial::test("what_is_known_of_criu_are_signatures", what_is_known_of_criu_are_signatures),
@@ -65,17 +65,33 @@ fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Failed> {
     Ok(found)
 }
 
-fn what_is_committed_is_what_the_command_makes() -> Result<(), Failed> {
-    let made = tempfile::tempdir()?;
-    let command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"))
-        .args(["generate", "seeds", "--to"])
-        .arg(made.path())
-        .status()?;
-    let (made, committed) = (files(made.path())?, files(&tree().join("fuzz"))?);
-    let other: Vec<_> =
-        made.keys().chain(committed.keys()).filter(|&path| made.get(path) != committed.get(path)).collect();
-    if !command.success() || !other.is_empty() || made.len() < 20 {
-        return Err(format!("{other:?}: zdtm-detached generate seeds, and remove what it no longer makes").into());
+/// They are written when `UPDATE_EXPECT` is set.
+fn what_is_committed_is_what_the_code_makes() -> Result<(), Failed> {
+    let folder = tree().join("fuzz");
+    let (made, committed) = (seeds::files(), files(&folder)?);
+    let paths: BTreeSet<_> = made.keys().chain(committed.keys()).collect();
+    let other: Vec<_> = paths.into_iter().filter(|&path| made.get(path) != committed.get(path)).collect();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        return Ok(write(&folder, &made, &other)?);
+    }
+    if !other.is_empty() || made.len() < 20 {
+        let update = "UPDATE_EXPECT=1 cargo test -p harness --test fuzzing";
+        return Err(format!("{other:?} are not what the code makes; run\n  {update}").into());
+    }
+    Ok(())
+}
+
+/// Makes these files what they should be; those that are no longer made are removed.
+fn write(folder: &Path, made: &BTreeMap<PathBuf, Vec<u8>>, paths: &[&PathBuf]) -> io::Result<()> {
+    for path in paths {
+        let file = folder.join(path);
+        match made.get(*path) {
+            Some(bytes) => {
+                file.parent().map_or(Ok(()), fs::create_dir_all)?;
+                fs::write(file, bytes)?;
+            }
+            None => fs::remove_file(file)?,
+        }
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! `generate`: completions for shells, man pages and a settings file, from the same description as
-//! `--help`; seeds of the fuzz targets.
+//! `--help`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,13 @@ use clap_complete::Shell;
 use super::Cli;
 use crate::exit;
 
-/// Write completions for a shell, man pages, a settings file, or what the fuzz targets begin with.
+/// Write completions for a shell, man pages or a settings file.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   zdtm-detached generate completions bash > ~/.local/share/bash-completion/completions/zdtm-detached
   zdtm-detached generate man --to ~/.local/share/man/man1
-  zdtm-detached generate config > zdtm-detached.toml
-  zdtm-detached generate seeds --to fuzz")]
+  zdtm-detached generate config > zdtm-detached.toml")]
 pub struct GenerateArgs {
     #[command(subcommand)]
     what: What,
@@ -39,13 +38,6 @@ enum What {
     },
     /// A settings file, zdtm-detached.toml, with every key, commented out; on standard output
     Config,
-    /// Seeds and dictionaries of the fuzz targets (docs/FUZZING.md), into the folders seeds/ and
-    /// dictionaries/
-    Seeds {
-        /// The folder with these two; files of other names in it are left alone
-        #[arg(long, value_name = "DIR", default_value = "fuzz")]
-        to: PathBuf,
-    },
 }
 
 /// Writes it; the exit status.
@@ -66,7 +58,6 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
         }
         What::Man { to: Some(folder) } => pages(command, folder)?,
         What::Config => print!("{}", super::settings::template(&command)),
-        What::Seeds { to } => seeds(to)?,
     }
     Ok(exit::AS_EXPECTED)
 }
@@ -74,14 +65,4 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
 fn pages(command: clap::Command, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
     clap_mangen::generate_to(command, folder).with_context(|| format!("writing man pages to {}", folder.display()))
-}
-
-fn seeds(to: &Path) -> anyhow::Result<()> {
-    for (path, bytes) in crate::fuzz_targets::seeds::files() {
-        let path = to.join(path);
-        let folder = path.parent().unwrap_or(to);
-        std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-        std::fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
-//! Inputs to begin with, and dictionaries, as files below `fuzz/`: `zdtm-detached generate seeds`
+//! Inputs to begin with, and dictionaries, as files below `fuzz/`. The test `fuzzing` compares and
 //! writes them. For the targets that take programs the catalogue is the seed as it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use protocol::message::{
@@ -17,7 +17,7 @@ use crate::judge::comparisons;
 use crate::judge::verdict::FailureKind;
 
 /// Every file, by its path below `fuzz/`.
-pub fn files() -> Vec<(PathBuf, Vec<u8>)> {
+pub fn files() -> BTreeMap<PathBuf, Vec<u8>> {
     let seeds =
         seeds().into_iter().map(|(target, name, bytes)| (PathBuf::from("seeds").join(target).join(name), bytes));
     let dictionary = |(target, words): (&str, BTreeSet<String>)| {
