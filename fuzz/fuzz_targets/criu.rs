@@ -3,8 +3,8 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(
-    init: harness::fuzz_targets::criu::init(),
-    |data: &[u8]| harness::fuzz_targets::criu::criu(data)
+    init: fuzz_targets::criu::init(),
+    |data: &[u8]| fuzz_targets::criu::criu(data)
 );
 
 // libFuzzer calls these by name; the macros write them.

@@ -3,5 +3,5 @@
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     guest::fuzz::criu_log(data);
-    harness::fuzz_targets::texts::criu_log(data);
+    fuzz_targets::texts::criu_log(data);
 });

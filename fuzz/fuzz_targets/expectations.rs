@@ -1,4 +1,4 @@
 //! The file of known failures.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| harness::fuzz_targets::texts::expectations(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::texts::expectations(data));

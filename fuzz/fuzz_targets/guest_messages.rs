@@ -1,4 +1,4 @@
 //! What a hostile guest sends.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| harness::fuzz_targets::messages::messages(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::messages::messages(data));

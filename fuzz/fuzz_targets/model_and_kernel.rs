@@ -2,8 +2,8 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(
-    init: harness::fuzz_targets::kernel::init(),
-    |data: &[u8]| harness::fuzz_targets::kernel::model_and_kernel(data)
+    init: fuzz_targets::kernel::init(),
+    |data: &[u8]| fuzz_targets::kernel::model_and_kernel(data)
 );
 
 // libFuzzer calls these by name; the macros write them.

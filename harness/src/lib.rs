@@ -15,7 +15,6 @@
 //! - [`vm`]: QEMU, the channel to the agent
 //! - [`findings`]: what the tests have shown about CRIU, as bug reports
 //! - [`mod@fuzz`]: campaigns with generated programs
-//! - [`fuzz_targets`]: the properties that the targets of cargo-fuzz test
 //! - [`gate`]: two subjects compared
 //! - [`host`]: the agent without a VM, on the host's own kernel
 //! - [`machine`]: either of them
@@ -44,7 +43,6 @@ pub mod elf;
 pub mod exit;
 pub mod findings;
 pub mod fuzz;
-pub mod fuzz_targets;
 pub mod gate;
 pub mod host;
 pub mod image;

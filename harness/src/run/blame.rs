@@ -76,8 +76,9 @@ mod tests {
     use protocol::message::{Action, ActionEnd, ActionReport};
     use protocol::observation::{Mount, Observation, View};
 
+    use testing::world;
+
     use super::*;
-    use crate::fuzz_targets::world;
 
     /// The frame and the programs.
     type Pack = (TrialReport, Vec<TrialReport>);

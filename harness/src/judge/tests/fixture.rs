@@ -1,12 +1,12 @@
-//! Trials of the small world of [`crate::fuzz_targets::world`].
+//! Trials of the small world of [`testing::world`].
 
 use protocol::caller;
 use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, TrialReport};
 use protocol::observation::*;
 use scenarios::{Outcome as Expected, Program, Scenario};
 
-pub(crate) use crate::fuzz_targets::world::*;
 use crate::judge::Context;
+pub(crate) use testing::world::*;
 
 pub(crate) fn scenario() -> Scenario {
     Scenario {

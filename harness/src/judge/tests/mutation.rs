@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use arbitrary::Unstructured;
 use protocol::Observation;
+use testing::change::{MAY_CHANGE, changes, places, with_stars};
 
 use super::fixture;
-use crate::fuzz_targets::change::{MAY_CHANGE, changes, places, with_stars};
 use crate::judge::comparisons::{Mode, compare};
 
 /// Each change of each place that has no difference, by the place with stars for indices.

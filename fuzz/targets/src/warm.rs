@@ -11,17 +11,17 @@ use anyhow::Context as _;
 use protocol::message::{Engine, Flavor, Lifecycle};
 use scenarios::{Program, Scenario};
 
-use crate::judge::Trial;
-use crate::run::{Known, Over, Policy, Task, Worker};
-use crate::session::Session;
-use crate::subject::Subject;
+use harness::judge::Trial;
+use harness::run::{Known, Over, Policy, Task, Worker};
+use harness::session::Session;
+use harness::subject::Subject;
 
 thread_local! {
     static WARM: RefCell<Option<Warm>> = const { RefCell::new(None) };
 }
 
 /// What runs the programs.
-pub(super) struct Warm {
+pub(crate) struct Warm {
     worker: Worker<'static>,
     trial: Trial,
     engine: Engine,
@@ -34,7 +34,7 @@ impl Warm {
     ///
     /// # Errors
     /// What it lacks.
-    pub(super) fn new(
+    pub(crate) fn new(
         session: Session,
         subject: &Subject,
         kernel: String,
@@ -54,7 +54,7 @@ impl Warm {
             kernel,
             subject: subject.to_string(),
         };
-        let engine = subject.engine(crate::subject::ReferenceOptions::default());
+        let engine = subject.engine(harness::subject::ReferenceOptions::default());
         let mut warm = Self { worker, trial, engine, _session: session };
         let over = warm.run(&Program::default(), None, None);
         over.report.with_context(|| format!("the machine runs nothing: {}", over.judgement.reason))?;
@@ -62,7 +62,7 @@ impl Warm {
     }
 
     /// Runs a program, with another lifecycle or by another engine where one is given.
-    pub(super) fn run(&mut self, program: &Program, lifecycle: Option<Lifecycle>, engine: Option<Engine>) -> Over {
+    pub(crate) fn run(&mut self, program: &Program, lifecycle: Option<Lifecycle>, engine: Option<Engine>) -> Over {
         let scenario = Scenario::generated(self.trial.scenario.clone(), program.clone());
         let lifecycle = lifecycle.unwrap_or(self.trial.lifecycle);
         let trial = Trial { lifecycle, ..self.trial.clone() };
@@ -74,7 +74,7 @@ impl Warm {
 }
 
 /// Makes the machine, or ends the process and says what it lacks.
-pub(super) fn make(warm: impl FnOnce() -> anyhow::Result<Warm>) {
+pub(crate) fn make(warm: impl FnOnce() -> anyhow::Result<Warm>) {
     match warm() {
         Ok(warm) => WARM.with(|place| *place.borrow_mut() = Some(warm)),
         Err(error) => {
@@ -88,12 +88,12 @@ pub(super) fn make(warm: impl FnOnce() -> anyhow::Result<Warm>) {
 ///
 /// # Panics
 /// Before [`make`].
-pub(super) fn with<T>(does: impl FnOnce(&mut Warm) -> T) -> T {
+pub(crate) fn with<T>(does: impl FnOnce(&mut Warm) -> T) -> T {
     WARM.with(|place| does(place.borrow_mut().as_mut().expect("the target's `init` made it")))
 }
 
 /// Ends the machine and panics: libFuzzer counts a panic as a crash.
-pub(super) fn finding(program: &Program, what: &str) -> ! {
+pub(crate) fn finding(program: &Program, what: &str) -> ! {
     drop(WARM.with(RefCell::take));
     panic!("{what}\n---\n{}---", scenarios::text::print_program(program));
 }

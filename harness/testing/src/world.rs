@@ -1,4 +1,4 @@
-//! Observations to judge, for the fuzz target and for the judge's own tests: a plausible small
+//! Observations to judge, for fuzz targets and for the judge's own tests: a plausible small
 //! world, the same every time or varied by a generator.
 //!
 //! Every number that the kernel hands out is in at least two places (the two sides see the same
@@ -11,20 +11,21 @@ use scenarios::Bytes;
 
 /// Numbers as one run of a kernel hands them out; another `shift` is another run.
 #[derive(Clone, Copy)]
-pub(crate) struct World {
+pub struct World {
     /// Added to every number.
-    pub(crate) shift: u64,
+    pub shift: u64,
 }
 
 const EXT4_MAGIC: u64 = 0xef53;
 
 impl World {
-    pub(crate) fn device(self, index: u64) -> u64 {
+    fn device(self, index: u64) -> u64 {
         // Block devices 7:N, as makedev(3) puts them together.
         0x700 + ((index + self.shift) & 0xff)
     }
 
-    pub(crate) fn file(self, device: u64, index: u64) -> FileId {
+    /// A file of a device.
+    pub fn file(self, device: u64, index: u64) -> FileId {
         FileId { device: self.device(device), inode: 100 + index * 3 + self.shift * 1000 }
     }
 
@@ -32,7 +33,8 @@ impl World {
         30 + index * 7 + self.shift * 500
     }
 
-    pub(crate) fn mount(self, index: u64, state: MountState) -> MountRef {
+    /// A mount of the world.
+    pub fn mount(self, index: u64, state: MountState) -> MountRef {
         MountRef { id: self.mount_id(index), state }
     }
 
@@ -56,7 +58,7 @@ impl World {
     }
 }
 
-pub(crate) fn status(file: FileId, kind: FileKind) -> FileStatus {
+fn status(file: FileId, kind: FileKind) -> FileStatus {
     FileStatus {
         file,
         kind,
@@ -71,7 +73,8 @@ pub(crate) fn status(file: FileId, kind: FileKind) -> FileStatus {
     }
 }
 
-pub(crate) fn hello() -> Content {
+/// What every file of the world has in it.
+pub fn hello() -> Content {
     Content {
         length: 5,
         sha256: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".into(),
@@ -168,7 +171,7 @@ fn mapping_object(world: World) -> ObjectView {
 
 /// The small world: `top/` on ext4 with `a` mounted, `a/d` once bound to `b`, detached since; `b`'s
 /// root is a directory with the file `f`.
-pub(crate) fn observation(shift: u64) -> Observation {
+pub fn observation(shift: u64) -> Observation {
     let world = World { shift };
     let lock =
         format!("lock:\t1: FLOCK  ADVISORY  WRITE -1 07:{:02x}:{} 0 EOF", (1 + shift) & 0xff, 103 + shift * 1000);
@@ -230,7 +233,7 @@ pub(crate) fn observation(shift: u64) -> Observation {
 }
 
 /// The small world with some of its properties varied.
-pub(crate) fn varied(u: &mut Unstructured<'_>, shift: u64) -> Result<Observation> {
+pub fn varied(u: &mut Unstructured<'_>, shift: u64) -> Result<Observation> {
     let mut seen = observation(shift);
     let deleted: bool = u.arbitrary()?;
     let old_kernel: bool = u.arbitrary()?;
@@ -261,7 +264,7 @@ pub(crate) fn varied(u: &mut Unstructured<'_>, shift: u64) -> Result<Observation
 
 /// The same world after a restore: other numbers, other process, new change times; all else the
 /// same.
-pub(crate) fn restored(mut seen: Observation) -> Observation {
+pub fn restored(mut seen: Observation) -> Observation {
     seen.process.pid += 17;
     let objects = seen.inside.objects.iter_mut().chain(&mut seen.outside.objects).map(|object| &mut object.status);
     for status in objects.chain(seen.tree.iter_mut().map(|entry| &mut entry.status)) {

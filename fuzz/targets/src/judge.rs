@@ -6,9 +6,9 @@ use protocol::Observation;
 use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, TrialReport};
 use scenarios::{Outcome, Program, Scenario};
 
-use super::change::{MAY_CHANGE, changes, places, with_stars};
-use super::world::{restored, varied};
-use crate::judge::{Context, Judgement, Verdict};
+use harness::judge::{Context, Judgement, Verdict};
+use testing::change::{MAY_CHANGE, changes, places, with_stars};
+use testing::world::{restored, varied};
 
 /// The bytes choose a world, a place in it and so its changes.
 ///
@@ -59,11 +59,11 @@ fn judged(lifecycle: Lifecycle, before: &Observation, after: Observation) -> Jud
     };
     let actions = lifecycle.actions().iter().map(action).collect();
     let report = TrialReport { before: Some(before.clone()), actions, ..TrialReport::default() };
-    crate::judge::judge(&scenario(Outcome::Restored), Context { lifecycle, tainted_before: 0 }, &report)
+    harness::judge::judge(&scenario(Outcome::Restored), Context { lifecycle, tainted_before: 0 }, &report)
 }
 
 /// A scenario with this outcome.
-pub(super) fn scenario(outcome: Outcome) -> Scenario {
+pub(crate) fn scenario(outcome: Outcome) -> Scenario {
     Scenario {
         name: "deleted/unlinked@ext4".to_owned(),
         family: "deleted".to_owned(),

@@ -10,14 +10,14 @@ use scenarios::model::{Errno, Model, Refusal};
 use scenarios::program::Line;
 use scenarios::{Program, Step};
 
-use super::warm::{self, Warm};
-use crate::args::MachineArgs;
-use crate::host;
-use crate::judge::range::Version;
-use crate::judge::{FailureKind, Judgement, Trial, Verdict};
-use crate::machine::Backend;
-use crate::oracle;
-use crate::subject::Subject;
+use crate::warm::{self, Warm};
+use harness::args::MachineArgs;
+use harness::host;
+use harness::judge::range::Version;
+use harness::judge::{FailureKind, Judgement, Trial, Verdict};
+use harness::machine::Backend;
+use harness::oracle;
+use harness::subject::Subject;
 
 /// So many differences are shown.
 const SHOWN: usize = 8;

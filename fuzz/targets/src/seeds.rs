@@ -11,10 +11,10 @@ use protocol::{Event, Observation, wire};
 use scenarios::live::noise;
 use serde_json::Value;
 
-use super::samples;
-use super::world::{observation, restored};
-use crate::judge::comparisons;
-use crate::judge::verdict::FailureKind;
+use crate::samples;
+use harness::judge::comparisons;
+use harness::judge::verdict::FailureKind;
+use testing::world::{observation, restored};
 
 /// Every file, by its path below `fuzz/`.
 pub fn files() -> BTreeMap<PathBuf, Vec<u8>> {

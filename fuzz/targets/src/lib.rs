@@ -1,5 +1,5 @@
-//! What the fuzz targets in `fuzz/` call of this crate: one function each, which panics when a
-//! property does not hold.
+//! The properties that the targets in `fuzz/` test of the harness: one function each, which panics
+//! when a property does not hold. The crates below the harness have theirs in a module `fuzz`.
 //!
 //! - [`judge`]: the judge, with changed observations
 //! - [`messages`]: what a hostile guest sends, and what the host makes of it
@@ -7,13 +7,11 @@
 //! - [`kernel`]: the model, the kernel and the reference engine
 //! - [`criu`]: criu in a VM
 //! - [`seeds`]: inputs to begin with, and dictionaries
-//! - `world`, `change`: observations, and single changes of them; the judge's own tests use them as
-//!   well
 //! - `warm`: the one machine of a target's process
 //!
-//! Campaigns are another thing: [`crate::fuzz`].
+//! The crate does not need libFuzzer, so its tests build with a Rust toolchain alone. Campaigns are
+//! another thing: [`harness::fuzz`].
 
-pub(crate) mod change;
 pub mod criu;
 pub mod judge;
 pub mod kernel;
@@ -22,4 +20,3 @@ mod samples;
 pub mod seeds;
 pub mod texts;
 mod warm;
-pub(crate) mod world;

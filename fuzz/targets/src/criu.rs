@@ -15,17 +15,17 @@ use scenarios::live::{self, Limits, Without};
 use scenarios::model::Model;
 use scenarios::{Program, Step};
 
-use super::warm::{self, Warm};
-use crate::args::{AxesArgs, MachineArgs};
-use crate::fuzz::buckets;
-use crate::judge::Signature;
-use crate::judge::range::Version;
-use crate::judge::{FailureKind, Judgement, Trial, Verdict};
-use crate::plan;
-use crate::run::Over;
-use crate::session::ExpectationsSource;
-use crate::subject::{self, Subject};
-use crate::usage::Usage;
+use crate::warm::{self, Warm};
+use harness::args::{AxesArgs, MachineArgs};
+use harness::fuzz::buckets;
+use harness::judge::Signature;
+use harness::judge::range::Version;
+use harness::judge::{FailureKind, Judgement, Trial, Verdict};
+use harness::plan;
+use harness::run::Over;
+use harness::session::ExpectationsSource;
+use harness::subject::{self, Subject};
+use harness::usage::Usage;
 
 /// What is tested, on what; from the environment only.
 #[derive(Parser)]

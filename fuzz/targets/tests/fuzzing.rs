@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{fs, io};
 
+use fuzz_targets::{judge, messages, seeds, texts};
 use harness::fuzz::buckets;
-use harness::fuzz_targets::{judge, messages, seeds, texts};
 use libtest_mimic::{Arguments, Failed, Trial};
 use yaml_rust2::YamlLoader;
 
@@ -46,7 +46,7 @@ fn lack_of_tools() -> Option<&'static str> {
 }
 
 fn tree() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is a directory of the tree")
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate is two directories deep in the tree")
 }
 
 /// Every file in the folders seeds and dictionaries, by its path.
@@ -75,7 +75,7 @@ fn what_is_committed_is_what_the_code_makes() -> Result<(), Failed> {
         return Ok(write(&folder, &made, &other)?);
     }
     if !other.is_empty() || made.len() < 20 {
-        let update = "UPDATE_EXPECT=1 cargo test -p harness --test fuzzing";
+        let update = "UPDATE_EXPECT=1 cargo test -p fuzz-targets";
         return Err(format!("{other:?} are not what the code makes; run\n  {update}").into());
     }
     Ok(())

@@ -12,10 +12,10 @@ use protocol::wire::WireError;
 use scenarios::Outcome;
 use scenarios::model::Model;
 
-use super::judge::scenario;
-use crate::judge::{Context, Expectations, Judge, Signature, Trial, Verdict};
-use crate::report::{Finished, artifacts};
-use crate::vm::channel::{Channel, ChannelError};
+use crate::judge::scenario;
+use harness::judge::{Context, Expectations, Judge, Signature, Trial, Verdict};
+use harness::report::{Finished, artifacts};
+use harness::vm::channel::{Channel, ChannelError};
 
 /// What a socket holds whose other end is not read: this target has one thread.
 const LIMIT: usize = 64 << 10;
@@ -68,7 +68,7 @@ fn look(report: &TrialReport) {
             assert!(shown || judgement.verdict != Verdict::Pass, "nothing was shown, and it passes");
             let trial = trial(lifecycle);
             let judgement =
-                KNOWN.apply(&trial, Some("4.1.1").and_then(crate::judge::range::Version::find).as_ref(), judgement);
+                KNOWN.apply(&trial, Some("4.1.1").and_then(harness::judge::range::Version::find).as_ref(), judgement);
             let name = Signature::of(&judgement).file_name();
             assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{name}");
             if lifecycle == Lifecycle::DumpRestore && !report.files.is_empty() {
@@ -90,7 +90,7 @@ fn look(report: &TrialReport) {
         }
     }
     if let Some(before) = &report.before {
-        crate::oracle::compare(&Model::new().predict(), before);
+        harness::oracle::compare(&Model::new().predict(), before);
     }
 }
 

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use protocol::message::{Flavor, Lifecycle};
 
-use crate::bless::{self, Note};
-use crate::fuzz::features::log_lines;
-use crate::judge::range::Version;
-use crate::judge::signature::plain;
-use crate::judge::{Difference, Expectations, FailureKind, Judgement, Side, Trial, Verdict};
+use harness::bless::{self, Note};
+use harness::fuzz::features::log_lines;
+use harness::judge::range::Version;
+use harness::judge::signature::plain;
+use harness::judge::{Difference, Expectations, FailureKind, Judgement, Side, Trial, Verdict};
 
 /// Each line of a criu log is one feature, short and without what changes from run to run.
 ///

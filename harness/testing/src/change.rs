@@ -1,4 +1,4 @@
-//! Single changes of an observation, for the fuzz target and for the judge's own tests.
+//! Single changes of an observation, for a fuzz target and for the judge's own tests.
 //!
 //! They know nothing of the judge and work on the JSON of an observation. So a field that is added
 //! to the observation and forgotten in the comparisons is changed and not seen.
@@ -10,7 +10,7 @@ const THERE: &str = "the place is one of this document";
 
 /// What may change after a restore without a difference, as the end of a path in the JSON (list
 /// indices are `*`), and why. The full account is `comparisons::NOT_COMPARED`.
-pub(crate) const MAY_CHANGE: &[(&str, &str)] =
+pub const MAY_CHANGE: &[(&str, &str)] =
     &[("status.ok.ctime.*", "change times cannot be set"), ("process.pid", "handed out by the kernel")];
 
 /// Words that a text may be exchanged for where it must be one of a fixed set.
@@ -19,7 +19,7 @@ const WORDS: &[&str] =
 
 /// Every place in the document: pointers to leaves, to list elements, and to values that could be
 /// null.
-pub(crate) fn places(value: &Value, path: &str, out: &mut Vec<String>) {
+pub fn places(value: &Value, path: &str, out: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
             for (key, inner) in map {
@@ -40,7 +40,7 @@ pub(crate) fn places(value: &Value, path: &str, out: &mut Vec<String>) {
 }
 
 /// Every way in which the value at a place can be changed and still make an observation.
-pub(crate) fn changes(before: &Observation, document: &Value, place: &str) -> Vec<(String, Observation)> {
+pub fn changes(before: &Observation, document: &Value, place: &str) -> Vec<(String, Observation)> {
     let mut out = Vec::new();
     let mut attempt = |what: String, change: &dyn Fn(&mut Value)| {
         let mut changed = document.clone();
@@ -92,7 +92,8 @@ pub(crate) fn changes(before: &Observation, document: &Value, place: &str) -> Ve
     out
 }
 
-pub(crate) fn with_stars(place: &str) -> String {
+/// The place as a path with points, with stars for indices.
+pub fn with_stars(place: &str) -> String {
     let parts = place.split('/').skip(1).map(|part| if part.parse::<usize>().is_ok() { "*" } else { part });
     parts.collect::<Vec<_>>().join(".")
 }
