@@ -56,6 +56,15 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::Close { object } => objects::close(model, object),
         Step::Chdir { at } => objects::chdir(model, at),
         Step::Chroot { at } => objects::chroot(model, at),
-        _ => unreachable!("the caller handles the others"),
+        Step::Mount { .. }
+        | Step::MountAgain { .. }
+        | Step::Overlay { .. }
+        | Step::Bind { .. }
+        | Step::Move { .. }
+        | Step::Remount { .. }
+        | Step::Propagate { .. }
+        | Step::Unmount { .. }
+        | Step::PivotRoot { .. }
+        | Step::Assert { .. } => unreachable!("the caller handles these"),
     }
 }

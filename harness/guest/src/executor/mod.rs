@@ -277,6 +277,24 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::Propagate { .. }
         | S::Unmount { .. }
         | S::PivotRoot { .. } => mounts::carry_out(world, step),
+        S::Mkdir { .. }
+        | S::Write { .. }
+        | S::Append { .. }
+        | S::Truncate { .. }
+        | S::Symlink { .. }
+        | S::Link { .. }
+        | S::Rename { .. }
+        | S::Unlink { .. }
+        | S::Rmdir { .. }
+        | S::Mkfifo { .. }
+        | S::Mknod { .. }
+        | S::Chmod { .. }
+        | S::Chown { .. }
+        | S::Setxattr { .. }
+        | S::Touch { .. }
+        | S::Subvolume { .. }
+        | S::Snapshot { .. }
+        | S::DeleteSubvolume { .. } => names::carry_out(world, step),
         S::Open { .. }
         | S::Dup { .. }
         | S::Memfd { .. }
@@ -294,7 +312,6 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::Chroot { .. } => objects::carry_out(world, step),
         // Assertions hold at the end or not at all.
         S::Assert { .. } => Ok(()),
-        _ => names::carry_out(world, step),
     }
 }
 
