@@ -1,13 +1,13 @@
-//! What makes two failures the same. Of one subject's it is the signature: the same mistake. Where
-//! two subjects are compared, each difference has a sign besides, because another wrong value is
-//! another failure there.
+//! What makes two failures the same. For one subject it is the signature: both show the same
+//! mistake. A comparison of two subjects also looks at the values, because another wrong value is
+//! another failure there: [`sign`] has them.
 
 use regex_lite::Regex;
 
 use crate::judge::Difference;
 
-/// A difference without what is another one in each run: times, the trial's number in paths,
-/// numbers of processes and mounts, the end of a temporary name (mkstemp(3)).
+/// The text of a difference without the parts that change from run to run: times, the trial's
+/// number in paths, numbers of processes and mounts, the end of a temporary name (mkstemp(3)).
 pub(crate) fn sign(difference: &Difference) -> String {
     let Difference { comparison, view, object, what, expected, got, .. } = difference;
     let values = match comparison.ends_with("-times") {

@@ -1,5 +1,5 @@
-//! Results of one trial beside each other: the one place for what makes two failures the same, and
-//! for what several results come to.
+//! Compares results of one trial: the one place that decides whether two failures are the same,
+//! and that combines the results of repeated runs.
 //!
 //! - `identity`: what stays of a difference from run to run; a whole failure has a
 //!   [`Signature`](crate::judge::Signature)

@@ -36,7 +36,7 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    /// Of one result, which may be of several runs already.
+    /// The count of one result; a flaky one has several runs already.
     pub(crate) fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Flaky { passed, runs } => Self { passed, all: runs },
@@ -44,13 +44,13 @@ impl Runs {
         }
     }
 
-    /// The same; none of a result that says nothing about the subject.
+    /// As [`Runs::of`]; `None` for a result that says nothing about the subject.
     pub(crate) fn that_count(verdict: Verdict) -> Option<Self> {
         let counts = !matches!(verdict, Verdict::Unsupported | Verdict::Error | Verdict::NotRun);
         counts.then(|| Self::of(verdict))
     }
 
-    /// So many times the same.
+    /// The same result, this many times.
     pub(crate) fn times(self, count: u32) -> Self {
         Self { passed: self.passed * count, all: self.all * count }
     }

@@ -64,8 +64,8 @@ impl Model {
         false
     }
 
-    /// Whether the root of a mount was removed from a directory where the same can be made again.
-    /// Of other filesystems the model does not know what every kernel tells of such a root.
+    /// Whether the root of a mount was removed and can be made again in its directory. Engines have
+    /// been measured on these two filesystems only; for others the model does not know.
     fn is_removed_root(&self, mount: &Mount) -> bool {
         matches!(self.files.superblock(mount.sb).kind, Type::Tmpfs | Type::Ext4) && self.files.is_removed(mount.root)
     }
