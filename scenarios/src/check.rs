@@ -110,8 +110,9 @@ pub fn scenario(scenario: &Scenario) -> Vec<Fault> {
     let flavors = &scenario.requires.flavors;
     if flavors.is_empty() || flavors.contains(&Flavor::Host) {
         for (index, line) in steps.iter().enumerate() {
-            if matches!(line.step, Step::PivotRoot { .. }) {
-                let fault = Fault::whole("`pivot-root` needs a mount namespace of its own");
+            if line.step.needs_own_namespace() {
+                let verb = decompose(&line.step).form.verb;
+                let fault = Fault::whole(format!("`{verb}` needs a mount namespace of its own"));
                 let fault = fault.hint("add the line `requires flavor=ns`");
                 faults.push(Fault { step: Some(index), ..fault });
             }

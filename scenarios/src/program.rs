@@ -204,6 +204,10 @@ pub enum Step {
     Unmount { at: Place, lazy: bool },
     /// `pivot-root NEW PUT-OLD`: pivot_root(2), then the working directory is the new root.
     PivotRoot { new_root: Place, put_old: Place },
+    /// `unshare-mounts [keep-old]`: unshare(2) with `CLONE_NEWNS`. Root and working directory move to
+    /// the copies of their mounts; what is open, mapped or executed stays on mounts of the old
+    /// namespace. That one ends with it, or is kept by who started the process.
+    UnshareMounts { keep_old: bool },
 
     /// `mkdir P`
     Mkdir { at: Place },
@@ -277,10 +281,20 @@ pub enum Step {
     Chdir { at: Place },
     /// `chroot P`: paths stay relative to the program's top directory.
     Chroot { at: Place },
+    /// `exec`: execve(2) of the process's own program, from the mounts that it has now.
+    Exec,
 
     /// `assert OBJECT CLAIM...`: checked right before the first observation, where all steps are
     /// done.
     Assert { object: ObjectName, claim: Claim },
+}
+
+impl Step {
+    /// Whether the process must have a mount namespace of its own for it: what it does to the
+    /// namespace would be done to the agent's.
+    pub fn needs_own_namespace(&self) -> bool {
+        matches!(self, Step::PivotRoot { .. } | Step::UnshareMounts { .. })
+    }
 }
 
 /// What an `assert` line says about an object.

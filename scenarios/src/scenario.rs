@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use vocabulary::{Flavor, Lifecycle};
 
+use crate::Program;
 use crate::model::Model;
-use crate::{Program, Step};
 
 /// One point of the catalogue: a file with all its axes fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ impl Scenario {
     /// A generated program, which must come back, or be refused where the model is
     /// sure that it cannot be restored. What its steps need it requires.
     pub fn generated(name: impl Into<String>, program: Program) -> Self {
-        let pivots = program.steps.iter().any(|line| matches!(line.step, Step::PivotRoot { .. }));
-        let flavors = if pivots { vec![Flavor::Ns] } else { Vec::new() };
+        let own = program.steps.iter().any(|line| line.step.needs_own_namespace());
+        let flavors = if own { vec![Flavor::Ns] } else { Vec::new() };
         let outcome = match Model::run(&program) {
             Ok(model) if model.is_irrecoverable() => {
                 Outcome::Refused { reason: "no mount shows the filesystem of an object any more".to_owned() }

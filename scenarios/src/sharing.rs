@@ -19,7 +19,9 @@ pub fn is_shareable(step: &Step) -> bool {
 /// The same for a step that is decomposed already.
 pub(crate) fn is_shareable_in_parts(step: &Step, parts: &StepParts) -> bool {
     let kind = match step {
-        Step::Chdir { .. } | Step::Chroot { .. } | Step::PivotRoot { .. } => false,
+        Step::Chdir { .. } | Step::Chroot { .. } | Step::PivotRoot { .. } | Step::UnshareMounts { .. } | Step::Exec => {
+            false
+        }
         // One superblock for all in a PID, network or IPC namespace.
         Step::Mount { filesystem, .. } => {
             !matches!(filesystem, Filesystem::Proc | Filesystem::Sysfs | Filesystem::Mqueue)

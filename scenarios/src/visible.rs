@@ -127,7 +127,7 @@ pub fn control(scenario: &Scenario) -> Option<Result<Scenario, Why>> {
 }
 
 fn derive(scenario: &Scenario) -> Result<Scenario, Why> {
-    let stays = |step: &&Step| !matches!(step, Step::Unmount { lazy: true, .. });
+    let stays = |step: &&Step| !matches!(step, Step::Unmount { lazy: true, .. } | Step::UnshareMounts { .. });
     let mut steps: Vec<Step> = actions(&scenario.program).filter(stays).cloned().collect();
     let mut model = Model::new();
     for step in &steps {

@@ -8,7 +8,7 @@ fn main() -> ExitCode {
         return guest::caller::hook_main();
     }
     match std::env::args().nth(1).as_deref() {
-        Some("executor") => guest::executor::main(),
+        Some("executor") => guest::executor::main(std::env::args().nth(2).as_deref()),
         Some("host-agent") => guest::agent::host_main(std::env::args_os().skip(2)),
         _ if std::process::id() == 1 => guest::agent::main(),
         _ => {

@@ -161,7 +161,7 @@ impl Trace {
 }
 
 fn changes_mounts(step: &Step) -> bool {
-    use Step::{Bind, Mount, MountAgain, Move, Overlay, PivotRoot, Unmount};
+    use Step::{Bind, Mount, MountAgain, Move, Overlay, PivotRoot, Unmount, UnshareMounts};
     matches!(
         step,
         Mount { .. }
@@ -171,6 +171,7 @@ fn changes_mounts(step: &Step) -> bool {
             | Move { .. }
             | Unmount { .. }
             | PivotRoot { .. }
+            | UnshareMounts { .. }
     )
 }
 

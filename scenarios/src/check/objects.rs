@@ -14,6 +14,8 @@ pub(super) struct Known {
     /// How deep below the top directory it was opened; `None` when the text does not say.
     depth: Option<usize>,
     closed_at: Option<usize>,
+    /// execve(2) closes or unmaps it.
+    ends_at_exec: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,16 @@ impl FileKind {
     }
 }
 
+/// Whether execve(2) takes away what a step makes.
+fn ends_at_exec(step: &Step) -> bool {
+    match step {
+        Step::Open { flags, .. } => flags.contains(&OpenFlag::Cloexec),
+        Step::Dup { cloexec, .. } => *cloexec,
+        Step::Map { .. } => true,
+        _ => false,
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Objects {
     known: BTreeMap<ObjectName, Known>,
@@ -52,7 +64,9 @@ pub(super) struct Objects {
 
 impl Default for Objects {
     fn default() -> Self {
-        let object = |name: &str, kind| (ObjectName(name.to_owned()), Known { kind, depth: Some(0), closed_at: None });
+        let object = |name: &str, kind| {
+            (ObjectName(name.to_owned()), Known { kind, depth: Some(0), closed_at: None, ends_at_exec: false })
+        };
         let known = [
             object("cwd", FileKind::Directory),
             object("root", FileKind::Directory),
@@ -127,7 +141,8 @@ impl Objects {
                         Step::Dup { of, .. } => self.depth(of),
                         _ => depth,
                     };
-                    self.known.insert(name.clone(), Known { kind, depth, closed_at: None });
+                    self.known
+                        .insert(name.clone(), Known { kind, depth, closed_at: None, ends_at_exec: ends_at_exec(step) });
                 }
                 Err(fault) => faults.push(fault),
             }
@@ -185,8 +200,22 @@ impl Objects {
         }
     }
 
+    /// What `exec` would take away; a program says so itself, before.
+    fn survives_exec(&self) -> Option<Fault> {
+        let (name, known) = self.known.iter().find(|(_, known)| known.ends_at_exec && known.closed_at.is_none())?;
+        let name = &name.0;
+        Some(if known.kind == FileKind::Mapping {
+            Fault::whole(format!("`exec` would unmap `{name}`")).hint("map it after `exec`")
+        } else {
+            Fault::whole(format!("`exec` would close `{name}`, which is close-on-exec")).hint("close it before")
+        })
+    }
+
     /// What a step cannot do with the object that it names.
     fn use_of(&self, step: &Step) -> Option<Fault> {
+        if *step == Step::Exec {
+            return self.survives_exec();
+        }
         let part = Part::Argument { argument: 0, nth: 0 };
         let (object, what, reads, writes) = match step {
             Step::Dup { of, .. } => (of, "duplicated", false, false),

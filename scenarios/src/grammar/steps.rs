@@ -106,6 +106,14 @@ pub(super) static FORMS: &[Form] = &[
         build: |a| Step::PivotRoot { new_root: a.place(), put_old: a.place() },
     },
     Form {
+        verb: "unshare-mounts",
+        makes: false,
+        arguments: &[switch("keep-old")],
+        help: "A mount namespace of its own, unshare(2); what is open, mapped or executed stays on mounts of the old one. \
+               That one is gone then, or `keep-old`: it lives on. Needs `requires flavor=ns`.",
+        build: |a| Step::UnshareMounts { keep_old: a.switch() },
+    },
+    Form {
         verb: "mkdir",
         makes: false,
         arguments: &[place("P")],
@@ -348,5 +356,12 @@ pub(super) static FORMS: &[Form] = &[
         arguments: &[place("P")],
         help: "The root directory, the object `root`. Paths still start from the top directory.",
         build: |a| Step::Chroot { at: a.place() },
+    },
+    Form {
+        verb: "exec",
+        makes: false,
+        arguments: &[],
+        help: "execve(2) of the process's own program: the object `exe` is on a mount of the present namespace.",
+        build: |_| Step::Exec,
     },
 ];

@@ -82,6 +82,7 @@ fn parts(step: &Step) -> (&'static str, Option<&ObjectName>, Slots) {
         }
         Step::Unmount { at, lazy } => (if *lazy { "umount-lazy" } else { "umount" }, vec![place(at)]),
         Step::PivotRoot { new_root, put_old } => ("pivot-root", vec![place(new_root), place(put_old)]),
+        Step::UnshareMounts { keep_old } => ("unshare-mounts", vec![switch(*keep_old, "keep-old")]),
         Step::Mkdir { at } => ("mkdir", vec![place(at)]),
         Step::Write { at, bytes } => ("write", vec![place(at), text(bytes)]),
         Step::Append { at, bytes } => ("append", vec![place(at), text(bytes)]),
@@ -107,6 +108,7 @@ fn parts(step: &Step) -> (&'static str, Option<&ObjectName>, Slots) {
         Step::DeleteSubvolume { at } => ("delete-subvolume", vec![place(at)]),
         Step::Chdir { at } => ("chdir", vec![place(at)]),
         Step::Chroot { at } => ("chroot", vec![place(at)]),
+        Step::Exec => ("exec", Vec::new()),
         Step::Assert { object, claim } => (claim_head(claim), claim_values(object, claim)),
         Step::Open { .. }
         | Step::Dup { .. }

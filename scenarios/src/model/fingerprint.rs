@@ -279,6 +279,7 @@ impl Hashing<'_> {
             root: Den(root),
             on,
             attached,
+            elsewhere,
             attributes: _,
             read_only,
             nodev,
@@ -289,7 +290,7 @@ impl Hashing<'_> {
         } = self.model.mounts.get(mnt);
         self.row(Row::Sb(*sb));
         self.row(Row::Den(*root));
-        self.word((attached, read_only, nodev, nosymfollow, shared, master, unbindable));
+        self.word((attached, elsewhere, read_only, nodev, nosymfollow, shared, master, unbindable));
         self.word(on.is_some());
         if let Some(on) = on {
             self.path(*on);

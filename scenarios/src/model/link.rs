@@ -73,6 +73,8 @@ impl Model {
             MountState::Internal
         } else if self.is_visible(path.mnt) {
             MountState::Visible
+        } else if self.mounts.get(path.mnt).elsewhere {
+            MountState::Elsewhere
         } else {
             MountState::Detached
         }

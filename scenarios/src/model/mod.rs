@@ -31,6 +31,7 @@ mod locks;
 mod mounting;
 mod mounts;
 mod names;
+mod namespace;
 mod nodes;
 mod objects;
 mod opening;

@@ -165,7 +165,10 @@ pub(super) fn mount_again(
 }
 
 fn is_mounted(model: &Model, sb: Sb) -> bool {
-    model.mounts.all().any(|mnt| model.mounts.get(mnt).sb == sb && model.mounts.get(mnt).attached)
+    model.mounts.all().any(|mnt| {
+        let row = model.mounts.get(mnt);
+        row.sb == sb && (row.attached || row.elsewhere)
+    })
 }
 
 /// mount(2) has no flag for it that the executor would give.

@@ -1,6 +1,8 @@
 //! The mount tree: which mount is on which directory, and who hears of it (fs/namespace.c,
 //! fs/pnode.c).
 
+use std::collections::BTreeMap;
+
 use super::files::{Den, Files, Sb};
 use crate::program::{MountAttribute, Propagation};
 
@@ -27,6 +29,8 @@ pub(super) struct Mount {
     pub(super) on: Option<Path>,
     /// It is in the mount namespace. Not so after it was unmounted, and before it is attached.
     pub(super) attached: bool,
+    /// It is in another mount namespace, which lives.
+    pub(super) elsewhere: bool,
     /// All that were asked for; the model itself goes by the three below.
     pub(super) attributes: Vec<MountAttribute>,
     pub(super) read_only: bool,
@@ -66,6 +70,7 @@ impl Mounts {
             root,
             on: None,
             attached: false,
+            elsewhere: false,
             attributes: Vec::new(),
             read_only: false,
             nodev: false,
@@ -343,6 +348,37 @@ impl Mounts {
         for mnt in gone {
             self.set_propagation(mnt, Propagation::Private);
         }
+    }
+
+    /// `copy_mnt_ns`: a copy of every mount of the namespace, on the copies of their mount points.
+    /// The old ones stay as they are in a namespace of their own, or are unmounted with it, each on
+    /// its own. What each old one became.
+    pub(super) fn copy_namespace(&mut self, keep_old: bool) -> BTreeMap<Mnt, Mnt> {
+        let old: Vec<Mnt> = self.all().filter(|&mnt| self.get(mnt).attached).collect();
+        let copies: BTreeMap<Mnt, Mnt> =
+            old.iter().map(|&mnt| (mnt, self.clone_mount(mnt, self.get(mnt).root))).collect();
+        for (&mnt, &copy) in &copies {
+            let on = self.get(mnt).on.map(|on| Path { mnt: copies[&on.mnt], ..on });
+            let row = self.get_mut(copy);
+            (row.on, row.attached) = (on, true);
+        }
+        for &mnt in &old {
+            let row = self.get_mut(mnt);
+            (row.attached, row.elsewhere) = (false, keep_old);
+            if !keep_old {
+                row.on = None;
+            }
+        }
+        for mnt in old.into_iter().filter(|_| !keep_old) {
+            self.set_propagation(mnt, Propagation::Private);
+        }
+        copies
+    }
+
+    /// Whether a mount of another namespace is on this name: it goes when the name is removed
+    /// (`detach_mounts`).
+    pub(super) fn is_mount_point_elsewhere(&self, den: Den) -> bool {
+        self.rows.iter().any(|row| row.elsewhere && row.on.is_some_and(|on| on.den == den))
     }
 
     /// Is `above` the mount itself or one that it hangs on?

@@ -76,12 +76,23 @@ pub(super) fn unlink(model: &mut Model, at: &Place) -> Result<()> {
     if model.files.is_directory(den) {
         return errno("EISDIR");
     }
-    if model.mounts.is_mount_point(den) {
-        return errno("EBUSY");
-    }
+    no_mount_point(model, den)?;
     overlay::copy_up(model, at)?;
     remove(model, at, Path { den, ..at });
     Ok(())
+}
+
+/// That nothing is mounted on a name that is to go. What another namespace has mounted there would go
+/// with it (`detach_mounts`).
+fn no_mount_point(model: &Model, den: super::files::Den) -> Result<()> {
+    if model.mounts.is_mount_point(den) {
+        return errno("EBUSY");
+    }
+    if model.mounts.is_mount_point_elsewhere(den) {
+        unknown("a mount point of another namespace that goes")
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn rmdir(model: &mut Model, at: &Place) -> Result<()> {
@@ -97,9 +108,7 @@ pub(super) fn rmdir(model: &mut Model, at: &Place) -> Result<()> {
     if !model.files.is_directory(den) {
         return errno("ENOTDIR");
     }
-    if model.mounts.is_mount_point(den) {
-        return errno("EBUSY");
-    }
+    no_mount_point(model, den)?;
     empty(model, den)?;
     overlay::copy_up(model, at)?;
     remove(model, at, Path { den, ..at });
@@ -193,9 +202,10 @@ fn may_rename(
     if is_directory && from.at.den != to.at.den && is_volume && source_row.volume_read_only {
         return errno("EROFS");
     }
-    if model.mounts.is_mount_point(source) || target.is_some_and(|target| model.mounts.is_mount_point(target)) {
+    if model.mounts.is_mount_point(source) {
         return errno("EBUSY");
     }
+    target.map_or(Ok(()), |target| no_mount_point(model, target))?;
     if files.inode_of(from.at.den).volume != files.inode_of(to.at.den).volume && !is_volume {
         return errno("EXDEV");
     }

@@ -21,8 +21,20 @@ impl Model {
                 return false;
             }
             let mount = self.mounts.get(path.mnt);
-            if mount.attached { self.is_bare(path) } else { self.is_shown(path.mnt, |other| !other.unbindable) }
-        })
+            if mount.elsewhere {
+                false
+            } else if mount.attached {
+                self.is_bare(path)
+            } else {
+                self.is_shown(path.mnt, |other| !other.unbindable)
+            }
+        }) && self.is_executable_visible()
+    }
+
+    /// Whether the executable is on a mount of the namespace. It is not when the namespace is
+    /// another one than that of the last execve(2).
+    fn is_executable_visible(&self) -> bool {
+        self.mounts.get(self.exe.mnt).attached
     }
 
     /// Whether no other open gives such a descriptor: one with `O_TMPFILE` of a file that has got a

@@ -1,7 +1,7 @@
 //! One step: the executor's way of carrying it out (`guest/src/executor`), on the model.
 
 use super::files::Kind;
-use super::{Model, Result, binding, btrfs, locks, mounting, names, nodes, objects};
+use super::{Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects};
 use crate::program::Step;
 
 pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
@@ -17,6 +17,8 @@ pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
         Step::Propagate { at, kind, recursive } => binding::propagate(model, at, *kind, *recursive),
         Step::Unmount { at, lazy } => binding::unmount(model, at, *lazy),
         Step::PivotRoot { new_root, put_old } => binding::pivot_root(model, new_root, put_old),
+        Step::UnshareMounts { keep_old } => namespace::unshare(model, *keep_old),
+        Step::Exec => namespace::exec(model),
         Step::Assert { .. } => Ok(()),
         _ => carry_out_other(model, step),
     }
@@ -65,6 +67,8 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         | Step::Propagate { .. }
         | Step::Unmount { .. }
         | Step::PivotRoot { .. }
+        | Step::UnshareMounts { .. }
+        | Step::Exec
         | Step::Assert { .. } => unreachable!("the caller handles these"),
     }
 }

@@ -27,8 +27,8 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, O
     let mut disks = Disks::default();
     let mut durations = Vec::new();
     let failure = match prepare(request, &top, machine, &mut disks) {
-        Ok((child, slots)) => {
-            let mut trial = Trial::new(request, &top, child, &disks, slots, machine.rights());
+        Ok(prepared) => {
+            let mut trial = Trial::new(request, &top, prepared, &disks, machine.rights());
             let outcome = act(&mut trial, &mut durations);
             trial.child.end();
             outcome.err()

@@ -22,7 +22,7 @@ use protocol::wire;
 
 use super::restored;
 use super::sandbox::Sandbox;
-use crate::executor::{Answer, Ask};
+use crate::executor::{Answer, Ask, ENVIRONMENT};
 use crate::reference::image::Image;
 use crate::sys;
 
@@ -112,6 +112,11 @@ impl Child {
 
     pub(super) fn pid(&self) -> i32 {
         self.pid.as_raw()
+    }
+
+    /// The mount namespace that it is in now.
+    pub(super) fn mount_namespace(&self) -> io::Result<OwnedFd> {
+        Ok(File::open(format!("/proc/{}/ns/mnt", self.pid))?.into())
     }
 
     /// The ends of the pipes that the process has: standard input, standard output.
@@ -248,7 +253,7 @@ fn become_executor(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, input: &Owne
         let path = CString::new(path).map_err(io::Error::other)?;
         let arguments = [path.as_c_str(), c"executor"];
         sandbox.enter()?;
-        nix::unistd::execve(&path, &arguments, &[c"PATH=/usr/sbin:/usr/bin"])?;
+        nix::unistd::execve(&path, &arguments, &[ENVIRONMENT])?;
         Ok(())
     };
     go().err().unwrap_or_else(|| io::Error::other("exec came back"))
@@ -274,7 +279,7 @@ fn become_restored(
         let path = CString::new(image.executable.as_slice()).map_err(io::Error::other)?;
         let arguments = [path.as_c_str(), c"executor"];
         sandbox.enter()?;
-        nix::unistd::execve(&path, &arguments, &[c"PATH=/usr/sbin:/usr/bin"])?;
+        nix::unistd::execve(&path, &arguments, &[ENVIRONMENT])?;
         Ok(())
     };
     go().err().unwrap_or_else(|| io::Error::other("exec came back"))
@@ -308,7 +313,7 @@ mod tests {
     #[test]
     fn an_executor_that_cannot_be_started_says_why() {
         let mut child = Child::start(Flavor::Host, "/no/such/top", Sandbox::None).unwrap();
-        let answer = child.ask(&Ask::Look { tops: Vec::new() }, Duration::from_secs(10));
+        let answer = child.ask(&Ask::Look { tops: Vec::new(), elsewhere: Vec::new() }, Duration::from_secs(10));
         child.end();
         match answer {
             Ok(Answer::Blind(why)) => assert!(why.contains("ENOENT") || why.contains("os error 2"), "{why}"),

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 
 use nix::mount::{MsFlags, mount};
 use protocol::message::{Flavor, SetupFailure, TrialRequest};
+use scenarios::Step;
 
 use super::child::Child;
 use super::disks::{self, Disk, Disks};
@@ -14,6 +16,16 @@ use super::trial::infrastructure;
 use crate::coverage;
 use crate::executor::ProgramSlot;
 
+/// What is there before the programs start.
+pub(super) struct Prepared {
+    /// The process.
+    pub(super) child: Child,
+    /// Where each program is carried out.
+    pub(super) slots: Vec<ProgramSlot>,
+    /// The process's mount namespace, where a program leaves it and it must live on.
+    pub(super) kept: Option<OwnedFd>,
+}
+
 /// Everything that must be there before the programs start, and where each is carried out, below a
 /// directory of its own when there are several; what was attached is in `disks` also on
 /// failure.
@@ -22,9 +34,10 @@ pub(super) fn prepare(
     top: &str,
     machine: &mut Machine,
     disks: &mut Disks,
-) -> Result<(Child, Vec<ProgramSlot>), SetupFailure> {
+) -> Result<Prepared, SetupFailure> {
     let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
     let mut needed = Vec::new();
+    let mut keeps = false;
     let mut ends = Vec::new();
     for program in &request.programs {
         let program = scenarios::text::program(program)
@@ -33,6 +46,7 @@ pub(super) fn prepare(
             machine.provide(&filesystem)?;
         }
         needed.extend(disks::needed(&program));
+        keeps |= program.steps.iter().any(|line| matches!(line.step, Step::UnshareMounts { keep_old: true }));
         ends.push(needed.len());
     }
     disks.attach(&needed, machine.may_add_loop_devices()).map_err(failed("attaching disks"))?;
@@ -55,7 +69,9 @@ pub(super) fn prepare(
     let minors: Vec<u32> = disks.iter().map(Disk::minor).collect();
     let sandbox = Sandbox::of(machine.rights(), &minors);
     let child = Child::start(request.flavor, top, sandbox).map_err(failed("starting the executor"))?;
-    Ok((child, slots))
+    // It exists since the process does, which has not begun.
+    let kept = keeps.then(|| child.mount_namespace()).transpose().map_err(failed("keeping the mount namespace"))?;
+    Ok(Prepared { child, slots, kept })
 }
 
 /// The top directory as the process sees it.

@@ -110,14 +110,14 @@ impl<'a> Stage<'a> {
         place: &mut Place,
         to_host: &mut File,
     ) -> Option<Trial<'a>> {
-        let (child, slots) = match prepare(self.request, self.top, machine, disks) {
+        let prepared = match prepare(self.request, self.top, machine, disks) {
             Ok(ready) => ready,
             Err(failure) => {
                 place.said.push(format!("there is no process: {}", failure.what));
                 return None;
             }
         };
-        let mut trial = Trial::new(self.request, self.top, child, disks, slots, machine.rights());
+        let mut trial = Trial::new(self.request, self.top, prepared, disks, machine.rights());
         let mut report = Report::new(1);
         if trial.set_up(&mut report) {
             self.act(&mut trial, &mut report, place, to_host);

@@ -20,7 +20,7 @@ use super::failed_restore::Around;
 use super::images;
 use super::litter::Before;
 use super::machine::Machine;
-use super::prepare::{inner_top, prepare, remove_top};
+use super::prepare::{Prepared, inner_top, prepare, remove_top};
 use super::sandbox::Sandbox;
 use crate::coverage;
 use crate::criu::Run;
@@ -46,8 +46,8 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine, progress: Progr
     let top = format!("/t/{}", request.trial);
     let mut disks = Disks::default();
     match prepare(request, &top, machine, &mut disks) {
-        Ok((child, slots)) => {
-            let trial = Trial::new(request, &top, child, &disks, slots, machine.rights());
+        Ok(prepared) => {
+            let trial = Trial::new(request, &top, prepared, &disks, machine.rights());
             lead(trial, &mut report, progress)?;
         }
         Err(failure) => report.whole().setup_failure = Some(failure),
@@ -86,6 +86,8 @@ pub(super) struct Trial<'a> {
     pub(super) child: Child,
     pub(super) disks: &'a [Disk],
     slots: Vec<ProgramSlot>,
+    /// The mount namespace that the process started in, where it lives on without the process.
+    kept: Option<OwnedFd>,
     /// What the programs made.
     pub(super) made: Vec<Made>,
     /// Who is who in a pack; none for a program that is alone.
@@ -140,13 +142,13 @@ impl<'a> Trial<'a> {
     pub(super) fn new(
         request: &'a TrialRequest,
         top: &'a str,
-        child: Child,
+        prepared: Prepared,
         disks: &'a [Disk],
-        slots: Vec<ProgramSlot>,
         rights: Rights,
     ) -> Self {
+        let Prepared { child, slots, kept } = prepared;
         let minors = disks.iter().map(Disk::minor).collect();
-        Trial { request, top, child, disks, slots, made: Vec::new(), parts: None, rights, minors }
+        Trial { request, top, child, disks, slots, kept, made: Vec::new(), parts: None, rights, minors }
     }
 
     /// How long the process may take to answer: it does no more than a few hundred system calls for
@@ -203,14 +205,21 @@ impl<'a> Trial<'a> {
     fn observe(&mut self) -> Result<Vec<Observation>, String> {
         let timeout = self.answer_timeout();
         let tops = self.parts.as_ref().map_or_else(Vec::new, Parts::tops);
-        let (inside, seen_tops) = match self.child.ask(&Ask::Look { tops: tops.clone() }, timeout) {
+        let elsewhere = self.kept.as_ref().map_or_else(|| Ok(Vec::new()), outside::mounts_of_namespace);
+        let elsewhere: Vec<u64> = elsewhere
+            .map_err(|error| format!("the mounts of the namespace that the process left: {error}"))?
+            .iter()
+            .map(|mount| mount.id)
+            .collect();
+        let ask = Ask::Look { tops: tops.clone(), elsewhere: elsewhere.clone() };
+        let (inside, seen_tops) = match self.child.ask(&ask, timeout) {
             Ok(Answer::Observed { view, tops }) => (view, tops),
             Ok(Answer::Blind(why)) => return Err(why),
             Ok(_) => return Err("an answer to another question".to_owned()),
             Err(error) => return Err(format!("looking from inside: {error}")),
         };
         let top = inner_top(self.request.flavor, self.top);
-        let outside = outside::look(self.child.pid(), &self.made, top, &tops)
+        let outside = outside::look(self.child.pid(), &self.made, top, &tops, &elsewhere)
             .map_err(|error| format!("looking from outside: {error}"))?;
         let whole = Observation {
             inside,

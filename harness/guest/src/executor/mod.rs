@@ -7,6 +7,7 @@
 //! Standard input, output and error are the harness's. An observation leaves them out.
 
 mod claims;
+mod exec;
 mod guard;
 mod mounts;
 mod names;
@@ -32,11 +33,15 @@ use crate::reference::image::Image;
 use crate::reference::restore;
 use crate::sys;
 use claims::Claims;
+use exec::Suspended;
 pub(crate) use guard::devices;
 use world::World;
 
 /// The standard streams are the pipes to the agent: the harness's, not the program's.
 pub const STREAMS: [i32; 3] = [0, 1, 2];
+
+/// What the executor is started with.
+pub(crate) const ENVIRONMENT: &std::ffi::CStr = c"PATH=/usr/sbin:/usr/bin";
 
 /// A program, and the directory and disks that it is carried out with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -89,6 +94,8 @@ pub enum Ask {
     Look {
         /// The top directories of a pack: each is observed as if it were the working directory.
         tops: Vec<String>,
+        /// The mounts of a namespace that the process left and that lives on, by their IDs.
+        elsewhere: Vec<u64>,
     },
     /// Become the process of an image; the first message, once.
     Restore {
@@ -121,10 +128,18 @@ pub enum Answer {
     NotRestored(String),
 }
 
-/// The executor's life: until its input ends.
-pub fn main() -> ExitCode {
+/// The executor's life: until its input ends. After the step `exec`, `suspended` is the number of
+/// the descriptor with what there was before.
+pub fn main(suspended: Option<&str>) -> ExitCode {
     let mut input = io::stdin().lock();
     let mut made = Vec::new();
+    if let Some(number) = suspended {
+        let results = vec![resume(number)];
+        made = results[0].made.clone();
+        if wire::send(&mut io::stdout(), &Answer::SetUp(results)).is_err() {
+            return ExitCode::FAILURE;
+        }
+    }
     loop {
         let answer = match wire::receive::<Ask>(&mut input) {
             Ok(Ask::SetUp { slots, rights }) => {
@@ -132,7 +147,7 @@ pub fn main() -> ExitCode {
                 made = results.iter().flat_map(|result| result.made.clone()).collect();
                 Answer::SetUp(results)
             }
-            Ok(Ask::Look { tops }) => match inside::look(&made, &tops, &STREAMS) {
+            Ok(Ask::Look { tops, elsewhere }) => match inside::look(&made, &tops, &STREAMS, &elsewhere) {
                 Ok((view, tops)) => Answer::Observed { view, tops },
                 Err(error) => Answer::Blind(format!("cannot look at myself: {error}")),
             },
@@ -166,14 +181,14 @@ pub(crate) fn describe(faults: &[scenarios::Diagnostic]) -> String {
 fn set_up(slots: &[ProgramSlot], rights: Rights) -> Vec<SetupResult> {
     let mut all = Vec::new();
     let mut first_descriptor = FIRST_DESCRIPTOR;
-    let mut programs = Vec::new();
+    let mut done = Vec::new();
     let proc = own_proc();
     for slot in slots {
         let mut result = SetupResult { first_descriptor, ..SetupResult::default() };
-        match set_up_one(slot, &proc, rights, &mut result) {
-            Ok((program, top, next)) => {
-                programs.push((program, top));
-                first_descriptor = next;
+        match begin(slot, &proc, rights, &mut result) {
+            Ok(one) => {
+                first_descriptor = one.next_descriptor;
+                done.push(one);
             }
             Err(failure) => result.failure = Some(failure),
         }
@@ -184,14 +199,36 @@ fn set_up(slots: &[ProgramSlot], rights: Rights) -> Vec<SetupResult> {
         }
     }
     drop(proc);
+    check(&mut all, &done);
+    all
+}
+
+/// Goes on with the program that the step `exec` suspended.
+fn resume(number: &str) -> SetupResult {
+    let mut result = SetupResult { first_descriptor: FIRST_DESCRIPTOR, ..SetupResult::default() };
+    let go = |result: &mut SetupResult| {
+        let failed = |error: io::Error| infrastructure(format!("after exec: {error}"));
+        let Suspended { slot, rights, next, made } = Suspended::resume(number).map_err(failed)?;
+        let proc = own_proc().map_err(infrastructure)?;
+        let world = World::take_over(&slot.top, proc, made).map_err(failed)?;
+        go_on(world, &slot, rights, next, result)
+    };
+    match go(&mut result) {
+        Ok(done) => check(std::slice::from_mut(&mut result), &[done]),
+        Err(failure) => result.failure = Some(failure),
+    }
+    result
+}
+
+/// Checks what programs assert.
+fn check(results: &mut [SetupResult], done: &[CarriedOut]) {
     let mut glance = None;
-    for (result, (program, top)) in all.iter_mut().zip(&programs) {
-        match assertions(program, result, top, &mut glance) {
+    for (result, one) in results.iter_mut().zip(done) {
+        match assertions(one, result, &mut glance) {
             Ok(failed) => result.failed_assertions = failed,
             Err(error) => result.failure = Some(infrastructure(format!("checking assertions: {error}"))),
         }
     }
-    all
 }
 
 /// A procfs that is attached nowhere: it works wherever a program moves its root. Out of the way of
@@ -205,42 +242,67 @@ fn infrastructure(what: String) -> SetupFailure {
     SetupFailure { line: 0, what, missing: None }
 }
 
-/// Carries out one program. Returns the program, the path of its top directory, and the first
-/// descriptor number of the next program.
-fn set_up_one(
+/// A program whose steps are done.
+struct CarriedOut {
+    program: Program,
+    /// The path of its top directory.
+    top: String,
+    /// The mounts of the namespace that it left and that lives on.
+    elsewhere: Vec<u64>,
+    /// The first descriptor number of the next program.
+    next_descriptor: i32,
+}
+
+/// Carries out one program from its first step.
+fn begin(
     slot: &ProgramSlot,
     proc: &Result<Rc<OwnedFd>, String>,
     rights: Rights,
     result: &mut SetupResult,
-) -> Result<(Program, String, i32), SetupFailure> {
+) -> Result<CarriedOut, SetupFailure> {
     let proc = Rc::clone(proc.as_ref().map_err(|why| infrastructure(why.clone()))?);
-    let mut world = World::new(&slot.top, proc, &slot.disks, result.first_descriptor)
+    let world = World::new(&slot.top, proc, &slot.disks, result.first_descriptor)
         .map_err(|error| infrastructure(format!("top directory {}: {error}", slot.top)))?;
-    let program = scenarios::text::program(&slot.program)
-        .map_err(|faults| infrastructure(format!("program text: {}", describe(&faults))))?;
-    run(&mut world, &program, rights)?;
-    result.made = world.made();
-    let next = world.next_descriptor();
-    Ok((program, world.into_top(), next))
+    go_on(world, slot, rights, 0, result)
 }
 
-fn run(world: &mut World, program: &Program, rights: Rights) -> Result<(), SetupFailure> {
-    let confined = rights == Rights::UserNamespace;
-    for Line { number, step } in &program.steps {
-        if rights != Rights::All
-            && let Some(right) = guard::refusal(world, step)
-        {
-            let what = format!("{step}: not on a kernel that others use as well; in a VM it may");
-            return Err(SetupFailure { line: *number, what, missing: Some(right) });
-        }
-        let done = if confined { permitted(step) } else { Ok(()) }.and_then(|()| carry_out(world, step));
-        done.map_err(|error| SetupFailure {
-            line: *number,
-            missing: missing(step, &error, confined),
-            what: format!("{step}: {error}"),
-        })?;
+/// Carries out a program from the step with the index `next`.
+fn go_on(
+    mut world: World,
+    slot: &ProgramSlot,
+    rights: Rights,
+    next: usize,
+    result: &mut SetupResult,
+) -> Result<CarriedOut, SetupFailure> {
+    let program = scenarios::text::program(&slot.program)
+        .map_err(|faults| infrastructure(format!("program text: {}", describe(&faults))))?;
+    for (index, Line { number, step }) in program.steps.iter().enumerate().skip(next) {
+        let failed = |(what, missing)| SetupFailure { line: *number, what, missing };
+        may(&world, step, rights).map_err(failed)?;
+        let done = match step {
+            Step::Exec => {
+                let suspended = Suspended { slot: slot.clone(), rights, next: index + 1, made: world.pass_on() };
+                Err(suspended.exec(&world))
+            }
+            step => carry_out(&mut world, step),
+        };
+        let confined = rights == Rights::UserNamespace;
+        done.map_err(|error| failed((format!("{step}: {error}"), missing(step, &error, confined))))?;
     }
-    Ok(())
+    result.made = world.made();
+    let (next_descriptor, elsewhere) = (world.next_descriptor(), world.elsewhere().to_vec());
+    Ok(CarriedOut { program, top: world.into_top(), elsewhere, next_descriptor })
+}
+
+/// Whether the machine lets a program do this; if not, in words, and what is missing.
+fn may(world: &World, step: &Step, rights: Rights) -> Result<(), (String, Option<String>)> {
+    if rights != Rights::All
+        && let Some(right) = guard::refusal(world, step)
+    {
+        return Err((format!("{step}: not on a kernel that others use as well; in a VM it may"), Some(right)));
+    }
+    let allowed = if rights == Rights::UserNamespace { permitted(step) } else { Ok(()) };
+    allowed.map_err(|error| (format!("{step}: {error}"), missing(step, &error, true)))
 }
 
 /// A mapping can be made in a user namespace, but no process there can see its file:
@@ -276,7 +338,8 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::Remount { .. }
         | S::Propagate { .. }
         | S::Unmount { .. }
-        | S::PivotRoot { .. } => mounts::carry_out(world, step),
+        | S::PivotRoot { .. }
+        | S::UnshareMounts { .. } => mounts::carry_out(world, step),
         S::Mkdir { .. }
         | S::Write { .. }
         | S::Append { .. }
@@ -310,26 +373,26 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::Close { .. }
         | S::Chdir { .. }
         | S::Chroot { .. } => objects::carry_out(world, step),
-        // Assertions hold at the end or not at all.
-        S::Assert { .. } => Ok(()),
+        // Assertions hold at the end or not at all. The caller carries out `exec`.
+        S::Assert { .. } | S::Exec => Ok(()),
     }
 }
 
 /// The `assert` lines of a program that do not hold. The glance is taken when the first one needs
 /// it.
 fn assertions(
-    program: &Program,
+    done: &CarriedOut,
     result: &SetupResult,
-    top: &str,
     glance: &mut Option<Glance>,
 ) -> io::Result<Vec<FailedAssertion>> {
+    let CarriedOut { program, top, elsewhere, .. } = done;
     let asserts: Vec<&Line> = program.steps.iter().filter(|line| matches!(line.step, Step::Assert { .. })).collect();
     if asserts.is_empty() {
         return Ok(Vec::new());
     }
     let glance = match glance {
         Some(glance) => &*glance,
-        none => none.insert(Glance::new(&STREAMS)?),
+        none => none.insert(Glance::new(&STREAMS, elsewhere)?),
     };
     let named: BTreeSet<&str> = asserts.iter().flat_map(|line| named_by(&line.step)).collect();
     let wanted = result.made.iter().filter(|made| named.contains(made.name.as_str()));

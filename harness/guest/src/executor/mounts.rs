@@ -20,7 +20,7 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
             let data = subvolume.as_ref().map(|path| [b"subvol=".as_slice(), path.as_slice()].concat());
             make_mount_point(world, at, false)?;
             let flags = flags_of(attributes);
-            mount_at(world, at, &device, fs_type, flags, data.as_deref().or(options_of(fs_type)))
+            mount_at(world, at, &device, &fs_type, flags, data.as_deref().or(options_of(&fs_type)))
         }
         Step::Overlay { .. } => overlay(world, step),
         Step::Bind { from, to, recursive, attributes } => bind(world, from, to, *recursive, attributes),
@@ -42,6 +42,7 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
             world.in_proc(|| Ok(nix::unistd::pivot_root(new_root.as_c_str(), put_old.as_c_str())?))?;
             Ok(nix::unistd::chdir("/")?)
         }
+        Step::UnshareMounts { keep_old } => world.unshare(*keep_old),
         _ => unreachable!("the caller sends mount steps only"),
     }
 }

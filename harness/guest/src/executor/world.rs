@@ -2,18 +2,24 @@
 //! are.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::rc::Rc;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
-use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::sched::CloneFlags;
+use nix::sys::stat::{Mode, SFlag, fstat, makedev, mknod};
 use protocol::observation::Object;
+use scenarios::Bytes;
 use scenarios::program::{ObjectName, Place};
+use serde::{Deserialize, Serialize};
 
 use crate::observe::Made;
-use crate::sys::{duplicate, set_apart};
+use crate::observe::inside::mount_ids;
+use crate::sys::{adopt, duplicate, set_apart};
 
 /// The state of a program under way.
 pub(super) struct World {
@@ -33,7 +39,24 @@ pub(super) struct World {
     /// Loop devices that no `mount` step has taken yet.
     free_disks: Vec<u32>,
     /// The disk that was mounted at a place.
-    disks: BTreeMap<Place, (&'static str, u32, CString)>,
+    disks: BTreeMap<Place, Disk>,
+    /// The mounts of the namespace that `unshare-mounts keep-old` left, by their IDs.
+    elsewhere: Vec<u64>,
+}
+
+/// A disk: its filesystem's type, the minor number of its loop device.
+type Disk = (String, u32);
+
+/// What passes over execve(2): everything that a program made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PassedOn {
+    objects: Vec<(String, Object)>,
+    descriptors: Vec<RawFd>,
+    first_descriptor: RawFd,
+    peers: Vec<(RawFd, (RawFd, u32))>,
+    free_disks: Vec<u32>,
+    disks: Vec<(Option<String>, Bytes, Disk)>,
+    elsewhere: Vec<u64>,
 }
 
 /// Where a path stands: a directory and a path below it that is never empty.
@@ -60,6 +83,11 @@ impl At {
     }
 }
 
+/// Under the name that it has outside too: the kernel keeps the source of a mount as text.
+fn node_of(minor: u32) -> io::Result<CString> {
+    CString::new(format!("/dev/loop{minor}")).map_err(io::Error::other)
+}
+
 /// It was closed under another name.
 fn closed(name: &ObjectName) -> io::Error {
     io::Error::other(format!("{name} is closed"))
@@ -82,7 +110,65 @@ impl World {
             peers: BTreeMap::new(),
             free_disks,
             disks: BTreeMap::new(),
+            elsewhere: Vec::new(),
         })
+    }
+
+    /// The state for the same program after execve(2).
+    pub(super) fn pass_on(&self) -> PassedOn {
+        let disk = |(place, disk): (&Place, &Disk)| {
+            (place.base.as_ref().map(|base| base.0.clone()), place.path.clone(), disk.clone())
+        };
+        PassedOn {
+            objects: self.objects.iter().map(|(name, &object)| (name.0.clone(), object)).collect(),
+            descriptors: self.descriptors.keys().copied().collect(),
+            first_descriptor: self.first_descriptor,
+            peers: self.peers.iter().map(|(&end, &other)| (end, other)).collect(),
+            free_disks: self.free_disks.clone(),
+            disks: self.disks.iter().map(disk).collect(),
+            elsewhere: self.elsewhere.clone(),
+        }
+    }
+
+    /// The state of the program before execve(2), in the process after it.
+    pub(super) fn take_over(top: &str, proc: Rc<OwnedFd>, from: PassedOn) -> io::Result<Self> {
+        let mut world = World::new(top, proc, &[], from.first_descriptor)?;
+        world.objects = from.objects.into_iter().map(|(name, object)| (ObjectName(name), object)).collect();
+        for number in from.descriptors {
+            world.descriptors.insert(number, adopt(number)?);
+        }
+        world.peers = from.peers.into_iter().collect();
+        world.free_disks = from.free_disks;
+        let disk =
+            |(base, path, disk): (Option<String>, Bytes, Disk)| (Place { base: base.map(ObjectName), path }, disk);
+        world.disks = from.disks.into_iter().map(disk).collect();
+        world.elsewhere = from.elsewhere;
+        Ok(world)
+    }
+
+    /// Gives the process a mount namespace of its own, and the top directory's copy in it.
+    pub(super) fn unshare(&mut self, keep_old: bool) -> io::Result<()> {
+        let top = if self.top_path.is_empty() { "/" } else { self.top_path.as_str() };
+        let before = mount_ids(self.proc.as_fd(), "self")?;
+        nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
+        let copy = open(top, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let number = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+        if number(copy.as_fd())? != number(self.top.as_fd())? {
+            return Err(io::Error::other("the process has another root: its top directory cannot be found again"));
+        }
+        self.top = Rc::new(set_apart(copy)?);
+        self.elsewhere = if keep_old { before } else { Vec::new() };
+        Ok(())
+    }
+
+    /// The mounts of the namespace that the process left and that lives on.
+    pub(super) fn elsewhere(&self) -> &[u64] {
+        &self.elsewhere
+    }
+
+    /// The path of the top directory, empty where that is the root.
+    pub(super) fn top_path(&self) -> &str {
+        &self.top_path
     }
 
     /// Ends the setup: the descriptors stay open, as the program's. The top directory's path.
@@ -228,22 +314,20 @@ impl World {
     /// corner.
     pub(super) fn take_disk(&mut self, at: &Place, fs_type: &'static str) -> io::Result<CString> {
         let minor = self.free_disks.pop().ok_or_else(|| io::Error::other("the agent gave too few disks"))?;
-        // Under the name that it has outside too: the kernel keeps the source of a mount as text.
-        let node = format!("/dev/loop{minor}");
-        if !std::fs::exists(&node)? {
+        let node = node_of(minor)?;
+        if !std::fs::exists(Path::new(OsStr::from_bytes(node.to_bytes())))? {
             std::fs::create_dir_all("/dev")?;
-            mknod(node.as_str(), SFlag::S_IFBLK, Mode::S_IRUSR | Mode::S_IWUSR, makedev(7, minor.into()))?;
+            mknod(node.as_c_str(), SFlag::S_IFBLK, Mode::S_IRUSR | Mode::S_IWUSR, makedev(7, minor.into()))?;
         }
-        let node = CString::new(node).map_err(io::Error::other)?;
-        self.disks.insert(at.clone(), (fs_type, minor, node));
+        self.disks.insert(at.clone(), (fs_type.to_owned(), minor));
         self.disk_at(at).map(|(_, node)| node)
     }
 
     /// The block device that is mounted at `at`, and its filesystem type.
-    pub(super) fn disk_at(&self, at: &Place) -> io::Result<(&'static str, CString)> {
+    pub(super) fn disk_at(&self, at: &Place) -> io::Result<(String, CString)> {
         let disk = self.disks.get(at).cloned();
-        let (fs_type, minor, node) =
-            disk.ok_or_else(|| io::Error::other("no block device was mounted there by `mount`"))?;
+        let (fs_type, minor) = disk.ok_or_else(|| io::Error::other("no block device was mounted there by `mount`"))?;
+        let node = node_of(minor)?;
         // A program can put the node of another disk there, as the process that has the agent's
         // root sees them all.
         let stat = nix::sys::stat::stat(node.as_c_str())?;

@@ -50,12 +50,13 @@ pub(super) struct Look {
 
 /// Looks at this process, and at the directories `tops` as if each were its working directory. It
 /// needs no `/proc` in its tree: it mounts one that is attached nowhere for the time of the
-/// observation.
+/// observation. The process cannot know of itself which mounts are in a namespace that it left:
+/// `elsewhere` are their IDs.
 ///
 /// # Errors
 /// What makes any observation impossible: no procfs, no mountinfo, no such directory.
-pub fn look(made: &[Made], tops: &[String], hidden: &[i32]) -> io::Result<(View, Vec<ObjectView>)> {
-    let look = own_look(hidden)?;
+pub fn look(made: &[Made], tops: &[String], hidden: &[i32], elsewhere: &[u64]) -> io::Result<(View, Vec<ObjectView>)> {
+    let look = own_look(hidden, elsewhere)?;
     let top = |path: &String| {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = nix::fcntl::open(path.as_str(), flags, Mode::empty())?;
@@ -66,10 +67,10 @@ pub fn look(made: &[Made], tops: &[String], hidden: &[i32]) -> io::Result<(View,
     Ok((look.view(made), tops.iter().map(top).collect::<io::Result<_>>()?))
 }
 
-fn own_look(hidden: &[i32]) -> io::Result<Look> {
+fn own_look(hidden: &[i32], elsewhere: &[u64]) -> io::Result<Look> {
     let proc = sys::fsmount(c"proc")?;
     let own = mount_ids(proc.as_fd(), "self")?;
-    Look::new(proc, None, MountTables::new(own, []), hidden)
+    Look::new(proc, None, MountTables::new(own, elsewhere.iter().copied()), hidden)
 }
 
 /// A quick observation of this process: what `assert` lines are about, object by object, and
@@ -77,12 +78,12 @@ fn own_look(hidden: &[i32]) -> io::Result<Look> {
 pub struct Glance(Look);
 
 impl Glance {
-    /// At this process's descriptors but for `hidden`.
+    /// At this process's descriptors but for `hidden`; `elsewhere` as for [`look`].
     ///
     /// # Errors
     /// What makes any observation impossible: no procfs, no mountinfo.
-    pub fn new(hidden: &[i32]) -> io::Result<Self> {
-        own_look(hidden).map(Glance)
+    pub fn new(hidden: &[i32], elsewhere: &[u64]) -> io::Result<Self> {
+        own_look(hidden, elsewhere).map(Glance)
     }
 
     /// An object, without its extended attributes, lookups, and what opening it again gives.
@@ -110,7 +111,10 @@ impl Glance {
 }
 
 /// The mount IDs in a process's mountinfo.
-fn mount_ids(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<u64>> {
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn mount_ids(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<u64>> {
     let text = read_file(proc, &format!("{base}/mountinfo"))?;
     let mounts = mountinfo::parse(&text).map_err(io::Error::other)?;
     Ok(mounts.iter().map(|mount| mount.id).collect())

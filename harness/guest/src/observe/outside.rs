@@ -36,11 +36,12 @@ pub struct Outside {
 }
 
 /// Looks at the process `pid`, whose program's top directory is `top` below the root of its mount
-/// namespace; those of a pack's programs are `tops`.
+/// namespace; those of a pack's programs are `tops`. `elsewhere` are the mounts of a namespace that
+/// the process left and that lives on.
 ///
 /// # Errors
 /// What makes the observation impossible, above all a process that does not exist.
-pub fn look(pid: i32, made: &[Made], top: &str, tops: &[String]) -> io::Result<Outside> {
+pub fn look(pid: i32, made: &[Made], top: &str, tops: &[String], elsewhere: &[u64]) -> io::Result<Outside> {
     let proc = mounted_proc()?;
     settle(proc.as_fd(), pid)?;
     let (mounts, root) = visit(proc.as_fd(), pid, || {
@@ -49,7 +50,7 @@ pub fn look(pid: i32, made: &[Made], top: &str, tops: &[String]) -> io::Result<O
     })?;
     let host_mounts = mount_table(proc.as_fd(), "self")?;
     let ids = |mounts: &[Mount]| mounts.iter().map(|mount| mount.id).collect::<Vec<_>>();
-    let tables = MountTables::new(ids(&mounts), ids(&host_mounts));
+    let tables = MountTables::new(ids(&mounts), ids(&host_mounts).into_iter().chain(elsewhere.iter().copied()));
     let look = Look::new(proc, Some(pid), tables, &STREAMS)?;
     let view = look.view(made);
     let shared_descriptions = shared(&look, &view)?;
@@ -156,4 +157,14 @@ fn process_state(proc: BorrowedFd<'_>, pid: i32) -> io::Result<ProcessState> {
 pub fn look_at_mounts(pid: i32) -> io::Result<Vec<Mount>> {
     let proc = mounted_proc()?;
     visit(proc.as_fd(), pid, || mount_table(proc.as_fd(), "self"))
+}
+
+/// The mount table of a mount namespace that no process need be in.
+///
+/// # Errors
+/// Those of entering it and of reading mountinfo there.
+pub fn mounts_of_namespace(namespace: &OwnedFd) -> io::Result<Vec<Mount>> {
+    let proc = mounted_proc()?;
+    let home = open_below(proc.as_fd(), "self/ns/mnt")?;
+    sys::in_mount_namespace(namespace.as_fd(), home.as_fd(), || mount_table(proc.as_fd(), "self"))
 }

@@ -212,6 +212,26 @@ pub fn keep_only(fd: libc::c_int) -> io::Result<OwnedFd> {
 /// those that are restored.
 const OWN_DESCRIPTORS: libc::c_int = 900;
 
+/// A descriptor that passed over execve(2) under a number that the program before told.
+///
+/// # Errors
+/// `EBADF` where nothing is open.
+pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::fcntl(number, libc::F_GETFD) }.into())?;
+    // SAFETY: it is open, and this program, which has just started, has made no owner of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// A copy of a descriptor that passes over execve(2), out of the way of those that have numbers of
+/// their own.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn hand_over(fd: impl AsFd) -> io::Result<OwnedFd> {
+    duplicate(fd, OWN_DESCRIPTORS, false)
+}
+
 /// A copy of a descriptor, out of the way of those that have numbers of their own.
 ///
 /// # Errors

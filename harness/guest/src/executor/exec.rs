@@ -1,0 +1,51 @@
+//! The step `exec`: the executor becomes itself again, from the present mounts, and goes on with the
+//! program. What it knows passes over execve(2) as JSON in a memfd, whose number is an argument.
+//! The program's descriptors pass over as those of every program do.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::fd::AsRawFd;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
+
+use super::world::{PassedOn, World};
+use super::{ENVIRONMENT, ProgramSlot, Rights};
+use crate::sys;
+
+/// A program that was carried out up to a step.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Suspended {
+    /// The program.
+    pub(super) slot: ProgramSlot,
+    /// What it may do.
+    pub(super) rights: Rights,
+    /// The index of the next step.
+    pub(super) next: usize,
+    /// What it made.
+    pub(super) made: PassedOn,
+}
+
+impl Suspended {
+    /// Becomes the executor again. Returns only with what went wrong.
+    pub(super) fn exec(&self, world: &World) -> io::Error {
+        let go = || -> io::Result<()> {
+            let mut state = File::from(memfd_create("suspended", MFdFlags::MFD_CLOEXEC)?);
+            state.write_all(&serde_json::to_vec(self)?)?;
+            state.rewind()?;
+            let state = sys::hand_over(&state)?;
+            let path = CString::new(format!("{}/.zdtm/executor", world.top_path()))?;
+            let number = CString::new(state.as_raw_fd().to_string())?;
+            nix::unistd::execve(&path, &[path.as_c_str(), c"executor", number.as_c_str()], &[ENVIRONMENT])?;
+            Ok(())
+        };
+        go().err().unwrap_or_else(|| io::Error::other("exec came back"))
+    }
+
+    /// What the executor before execve(2) left in the descriptor with this number.
+    pub(super) fn resume(number: &str) -> io::Result<Self> {
+        let state = sys::adopt(number.parse().map_err(io::Error::other)?)?;
+        Ok(serde_json::from_reader(File::from(state))?)
+    }
+}

@@ -1,0 +1,39 @@
+//! A mount namespace of its own (`unshare_nsproxy_namespaces`, kernel/nsproxy.c; `copy_mnt_ns`,
+//! fs/namespace.c), and the executable on a mount of it.
+
+use super::mounts::Path;
+use super::{Model, Result, errno, unknown};
+use crate::program::MountAttribute;
+use vocabulary::object::LookupKind;
+
+/// Where the harness has the executor, from the top directory.
+const EXECUTOR: &[u8] = b".zdtm/executor";
+
+pub(super) fn unshare(model: &mut Model, keep_old: bool) -> Result<()> {
+    if model.root != model.top {
+        return unknown("the top directory in a copy of the namespace, where the process has another root");
+    }
+    let propagates = |mnt| {
+        let row = model.mounts.get(mnt);
+        row.attached && (row.shared.is_some() || row.master.is_some())
+    };
+    if keep_old && model.mounts.all().any(propagates) {
+        return unknown("mounts that spread between namespaces");
+    }
+    let copies = model.mounts.copy_namespace(keep_old);
+    let copied = |path: Path| Path { mnt: copies.get(&path.mnt).copied().unwrap_or(path.mnt), ..path };
+    model.top = copied(model.top);
+    model.root = copied(model.root);
+    // One on a detached mount stays there.
+    model.cwd = copied(model.cwd);
+    Ok(())
+}
+
+pub(super) fn exec(model: &mut Model) -> Result<()> {
+    let path = model.look_up(model.top, EXECUTOR, LookupKind::Plain)?;
+    if model.mounts.get(path.mnt).attributes.contains(&MountAttribute::Noexec) {
+        return errno("EACCES");
+    }
+    model.exe = path;
+    Ok(())
+}
