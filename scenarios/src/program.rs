@@ -281,6 +281,10 @@ pub enum Step {
     Chdir { at: Place },
     /// `chroot P`: paths stay relative to the program's top directory.
     Chroot { at: Place },
+    /// `external OBJECT`: whoever calls the checkpointer has the descriptor's file outside, in the
+    /// namespace that the process left, and says so: `--external file[MNT:INO]` and `--inherit-fd`
+    /// of criu(8).
+    External { object: ObjectName },
     /// `exec`: execve(2) of the process's own program, from the mounts that it has now.
     Exec,
 
@@ -305,6 +309,8 @@ pub enum Claim {
     Detached,
     /// `visible`: its mount is in mountinfo.
     Visible,
+    /// `elsewhere`: its mount is in the mount namespace that the process left, which lives.
+    Elsewhere,
     /// `internal`: a mount of the kernel's own (memfd, pipe, socket).
     Internal,
     /// `link "text"`: what readlink on `/proc/self/fd/N` gives. For a visible object from the

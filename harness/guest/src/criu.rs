@@ -27,6 +27,7 @@ use nix::unistd::{Pid, mkfifo};
 use protocol::caller::{Finding, IMAGES, PIDFILE, WORK};
 use protocol::message::{Action, ActionEnd, ReportFile};
 
+use crate::agent::external::{External as ExternalFile, FIRST_INHERITED};
 use crate::caller::Caller;
 use crate::{asan, breakpoints, coverage, sys};
 
@@ -56,6 +57,8 @@ pub struct Images {
     own_mounts: bool,
     /// How much is logged.
     verbosity: &'static str,
+    /// Files that the caller had at the last dump.
+    files: Vec<ExternalFile>,
     /// The number of the last dump, and with it the name of its folder.
     last: usize,
     /// The caller that names every path relatively, in lifecycles that are about this.
@@ -66,7 +69,7 @@ pub struct Images {
 
 /// A mount that criu takes from outside.
 #[derive(Clone, Debug)]
-pub struct External {
+pub struct ExternalMount {
     /// The mount point in the process's namespace.
     pub mount_point: PathBuf,
     /// The name that the images know it by.
@@ -131,7 +134,12 @@ impl Images {
     pub fn new(folder: PathBuf, own_mounts: bool, quiet: bool) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         let verbosity = if quiet { QUIET } else { VERBOSE };
-        Ok(Images { folder, own_mounts, verbosity, last: 0, caller: None, incremental: false })
+        Ok(Images { folder, own_mounts, verbosity, files: Vec::new(), last: 0, caller: None, incremental: false })
+    }
+
+    /// The files that the caller had at the last dump.
+    pub fn files(&self) -> &[ExternalFile] {
+        &self.files
     }
 
     /// The folder of a dump.
@@ -143,7 +151,14 @@ impl Images {
     ///
     /// # Errors
     /// Those of starting it.
-    pub fn dump(&mut self, pid: i32, action: Action, externals: &[External], timeout: Duration) -> io::Result<Run> {
+    pub fn dump(
+        &mut self,
+        pid: i32,
+        action: Action,
+        externals: &[ExternalMount],
+        files: Vec<ExternalFile>,
+        timeout: Duration,
+    ) -> io::Result<Run> {
         self.last += 1;
         let folder = self.folder(self.last);
         fs::create_dir(&folder)?;
@@ -173,6 +188,10 @@ impl Images {
             argument.push(format!("]:{}", external.key));
             command.arg("--external").arg(argument);
         }
+        for file in &files {
+            command.arg("--external").arg(file.key());
+        }
+        self.files = files;
         match action {
             Action::FailedDump => self.run_without_room(command, timeout),
             Action::KilledDump => self.run_and_kill(command, timeout),
@@ -211,7 +230,7 @@ impl Images {
     }
 
     /// `criu restore` from the last dump. `root` is where the root of the process's mount namespace
-    /// is made from.
+    /// is made from. `files` are those of [`Images::files`].
     ///
     /// # Errors
     /// Those of starting it.
@@ -220,7 +239,8 @@ impl Images {
         action: Action,
         root: &Path,
         pipes: [(&OwnedFd, u64); 2],
-        externals: &[External],
+        files: &[OwnedFd],
+        externals: &[ExternalMount],
         timeout: Duration,
     ) -> io::Result<Run> {
         let mut command = self.command("restore");
@@ -245,6 +265,10 @@ impl Images {
         for (index, (fd, inode)) in pipes.into_iter().enumerate() {
             let number = 700 + i32::try_from(index).map_err(io::Error::other)?;
             command.arg("--inherit-fd").arg(format!("fd[{number}]:pipe:[{inode}]"));
+            inherited.push((fd, number));
+        }
+        for ((file, fd), number) in self.files.iter().zip(files).zip(FIRST_INHERITED..) {
+            command.arg("--inherit-fd").arg(format!("fd[{number}]:{}", file.key()));
             inherited.push((fd, number));
         }
         self.run(command, "restore", &inherited, None, timeout)

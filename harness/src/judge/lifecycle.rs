@@ -59,10 +59,10 @@ impl LifecycleJudge<'_> {
     /// The first dump that the harness does not spoil must fail, name the object, and change
     /// nothing. A pre-dump, which saves memory only, may do either.
     pub(super) fn refused(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
-        let detached = refusal::detached(self.before);
-        if detached.is_empty() {
+        let candidates = refusal::out_of_sight(self.before);
+        if candidates.is_empty() {
             return Err(Silence(
-                "nothing is detached, so there is nothing to refuse: the scenario proves nothing".into(),
+                "nothing is detached or in another namespace, so there is nothing to refuse: the scenario proves nothing".into(),
             ));
         }
         let mut actions = self.report.actions.iter();
@@ -71,7 +71,7 @@ impl LifecycleJudge<'_> {
             let action = next(&mut actions, expected)?;
             let judgement = match (&action.end, expected) {
                 (ActionEnd::Failed(_), _) if !expected.is_spoilt() && sanitized(action).is_none() => {
-                    self.refusal(action, base, &detached, differences)?
+                    self.refusal(action, base, &candidates, differences)?
                 }
                 (
                     ActionEnd::Done,

@@ -5,10 +5,10 @@
 use protocol::Observation;
 use protocol::observation::{MountState, Object, ObjectView, Outcome};
 
-/// The objects that a refusal may be about: those on detached mounts.
-pub(crate) fn detached(observation: &Observation) -> Vec<&ObjectView> {
+/// The objects that a refusal may be about: those on mounts that mountinfo does not show.
+pub(crate) fn out_of_sight(observation: &Observation) -> Vec<&ObjectView> {
     let objects = observation.inside.objects.iter().chain(&observation.outside.objects);
-    objects.filter(|object| object.mount.state == MountState::Detached).collect()
+    objects.filter(|object| matches!(object.mount.state, MountState::Detached | MountState::Elsewhere)).collect()
 }
 
 /// Whether some line names one of the objects: by descriptor number, link text, or mount number.

@@ -46,6 +46,11 @@ impl FileKind {
     }
 }
 
+fn no_namespace() -> Fault {
+    Fault::whole("nothing is outside: no step above is `unshare-mounts keep-old`")
+        .hint("open the file, then `unshare-mounts keep-old`, then `external`")
+}
+
 /// Whether execve(2) takes away what a step makes.
 fn ends_at_exec(step: &Step) -> bool {
     match step {
@@ -59,6 +64,8 @@ fn ends_at_exec(step: &Step) -> bool {
 #[derive(Clone)]
 pub(super) struct Objects {
     known: BTreeMap<ObjectName, Known>,
+    /// There was `unshare-mounts keep-old`.
+    left_a_namespace: bool,
     steps: usize,
 }
 
@@ -72,7 +79,7 @@ impl Default for Objects {
             object("root", FileKind::Directory),
             object("exe", FileKind::Executable),
         ];
-        Objects { known: known.into(), steps: 0 }
+        Objects { known: known.into(), left_a_namespace: false, steps: 0 }
     }
 }
 
@@ -155,6 +162,9 @@ impl Objects {
         if let Some(known) = directory.and_then(|name| self.known.get_mut(&ObjectName(name.to_owned()))) {
             known.depth = depth;
         }
+        if let Step::UnshareMounts { keep_old } = step {
+            self.left_a_namespace = *keep_old;
+        }
         if let Step::Close { object } = step
             && let Some(known) = self.known.get_mut(object)
         {
@@ -213,8 +223,10 @@ impl Objects {
 
     /// What a step cannot do with the object that it names.
     fn use_of(&self, step: &Step) -> Option<Fault> {
-        if *step == Step::Exec {
-            return self.survives_exec();
+        match step {
+            Step::Exec => return self.survives_exec(),
+            Step::External { .. } if !self.left_a_namespace => return Some(no_namespace()),
+            _ => {}
         }
         let part = Part::Argument { argument: 0, nth: 0 };
         let (object, what, reads, writes) = match step {
@@ -225,6 +237,7 @@ impl Objects {
             Step::WriteTo { object, .. } => (object, "written", false, true),
             Step::Lock { object, .. } => (object, "locked", false, false),
             Step::Close { object } => (object, "closed", false, false),
+            Step::External { object } => (object, "given from outside", false, false),
             Step::Send { object, .. } => return self.unsendable(object),
             Step::Peer { of, .. } => return self.named_peer(of),
             Step::Assert { object, claim: Claim::Position(_) } => (object, "asked for its position", false, false),
@@ -242,7 +255,7 @@ impl Objects {
             }
             _ => return None,
         };
-        let bare = matches!(step, Step::Dup { .. } | Step::Close { .. });
+        let bare = matches!(step, Step::Dup { .. } | Step::Close { .. } | Step::External { .. });
         let name = &object.0;
         let what = match self.known.get(object)?.kind {
             FileKind::Descriptor { path_only: true, .. } if !bare => {

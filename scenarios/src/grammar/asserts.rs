@@ -29,6 +29,13 @@ pub(super) static FORMS: &[Form] = &[
     Form {
         verb: "assert",
         makes: false,
+        arguments: &[object("OBJECT"), literal("elsewhere")],
+        help: "Its mount is in the namespace that the process left with `unshare-mounts keep-old`.",
+        build: |a| assert(a, |_| Claim::Elsewhere),
+    },
+    Form {
+        verb: "assert",
+        makes: false,
         arguments: &[object("OBJECT"), literal("internal")],
         help: "It is on a mount of the kernel's own (memfd, socket).",
         build: |a| assert(a, |_| Claim::Internal),

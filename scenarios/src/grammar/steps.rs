@@ -358,6 +358,13 @@ pub(super) static FORMS: &[Form] = &[
         build: |a| Step::Chroot { at: a.place() },
     },
     Form {
+        verb: "external",
+        makes: false,
+        arguments: &[object("OBJECT")],
+        help: "The caller gives the descriptor's file from the old namespace, `--external file[...]` and `--inherit-fd` of criu(8).",
+        build: |a| Step::External { object: a.object() },
+    },
+    Form {
         verb: "exec",
         makes: false,
         arguments: &[],

@@ -122,7 +122,8 @@ fn parts(step: &Step) -> (&'static str, Option<&ObjectName>, Slots) {
         | Step::WriteTo { .. }
         | Step::ReadEntries { .. }
         | Step::Lock { .. }
-        | Step::Close { .. } => return object_parts(step),
+        | Step::Close { .. }
+        | Step::External { .. } => return object_parts(step),
     };
     (head, None, values)
 }
@@ -147,6 +148,7 @@ fn object_parts(step: &Step) -> (&'static str, Option<&ObjectName>, Slots) {
             ("lock", None, vec![object(of), words(&[*kind]), words(&[ForWriting(*write)])])
         }
         Step::Close { object: of } => ("close", None, vec![object(of)]),
+        Step::External { object: of } => ("external", None, vec![object(of)]),
         _ => unreachable!("`parts` handles the others"),
     }
 }
@@ -155,6 +157,7 @@ fn claim_head(claim: &Claim) -> &'static str {
     match claim {
         Claim::Detached => "assert detached",
         Claim::Visible => "assert visible",
+        Claim::Elsewhere => "assert elsewhere",
         Claim::Internal => "assert internal",
         Claim::Link(_) => "assert link",
         Claim::Links(_) => "assert links",
@@ -174,7 +177,7 @@ fn claim_head(claim: &Claim) -> &'static str {
 fn claim_values(of: &ObjectName, claim: &Claim) -> Slots {
     let mut values = vec![object(of)];
     match claim {
-        Claim::Detached | Claim::Visible | Claim::Internal => {}
+        Claim::Detached | Claim::Visible | Claim::Elsewhere | Claim::Internal => {}
         Claim::Link(bytes) | Claim::Content(bytes) => values.push(text(bytes)),
         Claim::Links(count) | Claim::Position(count) => values.push(number(*count)),
         Claim::LookupFails { path, errno } => {

@@ -43,7 +43,8 @@ fn assert(builder: &mut ProgramBuilder, seen: &PredictedObject, claim: Claim) {
 fn state(seen: &PredictedObject) -> Claim {
     match seen.state {
         MountState::Visible => Claim::Visible,
-        MountState::Detached | MountState::Elsewhere => Claim::Detached,
+        MountState::Detached => Claim::Detached,
+        MountState::Elsewhere => Claim::Elsewhere,
         MountState::Internal => Claim::Internal,
     }
 }

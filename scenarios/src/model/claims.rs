@@ -15,7 +15,7 @@ impl Model {
         if self.objects.get(object) == Some(&Held::Socket) {
             return match claim {
                 Claim::Internal => Some(true),
-                Claim::Detached | Claim::Visible => Some(false),
+                Claim::Detached | Claim::Visible | Claim::Elsewhere => Some(false),
                 _ => None,
             };
         }
@@ -24,6 +24,7 @@ impl Model {
         Some(match claim {
             Claim::Detached => seen.state == MountState::Detached,
             Claim::Visible => seen.state == MountState::Visible,
+            Claim::Elsewhere => seen.state == MountState::Elsewhere,
             Claim::Internal => seen.state == MountState::Internal,
             Claim::Link(text) => seen.link? == *text,
             Claim::Links(count) => seen.links? == *count,

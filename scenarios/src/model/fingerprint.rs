@@ -143,9 +143,23 @@ impl Hashing<'_> {
     }
 
     fn state(&mut self, more: &dyn Fn(&ObjectName) -> u64) {
-        let Model { files: _, mounts: _, top, root, cwd, exe, objects, descriptions: _, internal, singles, disks } =
-            self.model;
-        for path in [top, root, cwd, exe] {
+        let Model {
+            files: _,
+            mounts: _,
+            top,
+            root,
+            cwd,
+            exe,
+            left,
+            external: _,
+            objects,
+            descriptions: _,
+            internal,
+            singles,
+            disks,
+        } = self.model;
+        self.word(left.is_some());
+        for path in [top, root, cwd, exe].into_iter().chain(left) {
             self.path(*path);
         }
         for (name, held) in objects {
@@ -307,5 +321,6 @@ impl Hashing<'_> {
             &self.model.descriptions[number];
         self.path(*path);
         self.word((reads, writes, path_only, unnamed, append, direct, position, untouched));
+        self.word(self.model.external.contains(path));
     }
 }

@@ -39,6 +39,11 @@ impl Model {
         (names, End::Root)
     }
 
+    /// The names on the way up to the root of the process, or of the namespace; the nearest first.
+    pub(super) fn names_up(&self, path: Path) -> Vec<&[u8]> {
+        self.climb(path).0
+    }
+
     /// The link text in `/proc/self/fd`; `None` where a part of it is a number that the filesystem
     /// chose.
     pub(super) fn link(&self, path: Path) -> Option<Vec<u8>> {

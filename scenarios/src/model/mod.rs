@@ -43,7 +43,7 @@ mod steps;
 mod survey;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 pub use content::Content;
@@ -95,6 +95,10 @@ pub struct Model {
     root: Path,
     cwd: Path,
     exe: Path,
+    /// The top directory in the namespace that the process left, where that lives.
+    left: Option<Path>,
+    /// Files of that namespace which the caller gives.
+    external: BTreeSet<Path>,
     objects: BTreeMap<ObjectName, Held>,
     descriptions: Vec<Description>,
     /// The mount of memfds, made when there is one.
@@ -152,6 +156,8 @@ impl Model {
             root: top,
             cwd: top,
             exe: Path { den: executor, ..top },
+            left: None,
+            external: BTreeSet::new(),
             objects: BTreeMap::new(),
             descriptions: Vec::new(),
             internal: None,

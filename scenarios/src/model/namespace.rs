@@ -2,8 +2,8 @@
 //! fs/namespace.c), and the executable on a mount of it.
 
 use super::mounts::Path;
-use super::{Model, Result, errno, unknown};
-use crate::program::MountAttribute;
+use super::{Model, Refusal, Result, errno, unknown};
+use crate::program::{MountAttribute, ObjectName};
 use vocabulary::object::LookupKind;
 
 /// Where the harness has the executor, from the top directory.
@@ -21,12 +21,33 @@ pub(super) fn unshare(model: &mut Model, keep_old: bool) -> Result<()> {
         return unknown("mounts that spread between namespaces");
     }
     let copies = model.mounts.copy_namespace(keep_old);
+    model.left = keep_old.then_some(model.top);
     let copied = |path: Path| Path { mnt: copies.get(&path.mnt).copied().unwrap_or(path.mnt), ..path };
     model.top = copied(model.top);
     model.root = copied(model.root);
     // One on a detached mount stays there.
     model.cwd = copied(model.cwd);
     Ok(())
+}
+
+pub(super) fn external(model: &mut Model, object: &ObjectName) -> Result<()> {
+    let number = model.descriptor(object)?;
+    let path = model.descriptions[number].path;
+    if !model.mounts.get(path.mnt).elsewhere {
+        return Err(Refusal::Fails("it is not on a mount of another namespace"));
+    }
+    model.external.insert(path);
+    Ok(())
+}
+
+impl Model {
+    /// Whether the caller gives a file of another namespace, and finds it there by its path.
+    pub(super) fn is_given(&self, path: Path) -> bool {
+        let (Some(root), true) = (self.left, self.external.contains(&path)) else { return false };
+        let names = self.names_up(path);
+        let text = names.into_iter().rev().collect::<Vec<_>>().join(&b'/');
+        self.look_up(root, &text, LookupKind::Nofollow) == Ok(path)
+    }
 }
 
 pub(super) fn exec(model: &mut Model) -> Result<()> {

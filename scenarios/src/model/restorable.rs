@@ -10,6 +10,8 @@ impl Model {
     /// that can be bound shows the root, or the place that it was removed from; what is on a
     /// visible mount is not covered by another one; what was made without a name has none; the
     /// mount of an open device is not `nodev` now. False also where the model cannot tell.
+    ///
+    /// What is on a mount of another namespace comes back if the caller gives it, as a descriptor.
     pub fn is_restorable(&self) -> bool {
         let held: Vec<_> = self.open_files().collect();
         if held.iter().any(|one| self.is_unopenable(one)) {
@@ -22,13 +24,21 @@ impl Model {
             }
             let mount = self.mounts.get(path.mnt);
             if mount.elsewhere {
-                false
+                self.is_given(path) && self.is_held_by_descriptors_only(path)
             } else if mount.attached {
                 self.is_bare(path)
             } else {
                 self.is_shown(path.mnt, |other| !other.unbindable)
             }
         }) && self.is_executable_visible()
+    }
+
+    fn is_held_by_descriptors_only(&self, path: Path) -> bool {
+        let others = self.objects.values().filter_map(|held| match held {
+            Held::Mapping(number) | Held::InFlight(number) => Some(self.descriptions[*number].path),
+            _ => None,
+        });
+        others.chain([self.cwd, self.root]).all(|other| other != path)
     }
 
     /// Whether the executable is on a mount of the namespace. It is not when the namespace is
@@ -83,16 +93,20 @@ impl Model {
     }
 
     /// Whether restoring it is impossible: an object is on a detached mount of a filesystem that no
-    /// mount of the namespace shows.
+    /// mount of the namespace shows, or in another namespace and the caller does not give it.
     pub fn is_irrecoverable(&self) -> bool {
         let shown = |sb| self.mounts.all().any(|mnt| self.mounts.get(mnt).attached && self.mounts.get(mnt).sb == sb);
+        let given = |path: Path| !self.mounts.get(path.mnt).elsewhere || self.is_given(path);
+        if !self.open_files().all(|one| given(one.path)) {
+            return true;
+        }
         let on_disk_or_memory = |sb: Sb| {
             let kind = self.files.superblock(sb).kind;
             !kind.is_kernels() && kind != Type::Internal && kind != Type::Overlay
         };
         self.open_files().map(|one| self.mounts.get(one.path.mnt)).any(|mount| {
             let sb = mount.sb;
-            !mount.attached && on_disk_or_memory(sb) && !shown(sb)
+            !mount.attached && !mount.elsewhere && on_disk_or_memory(sb) && !shown(sb)
         })
     }
 

@@ -56,6 +56,7 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::ReadEntries { object } => objects::read_entries(model, object),
         Step::Lock { object, kind, write } => locks::lock(model, object, *kind, *write),
         Step::Close { object } => objects::close(model, object),
+        Step::External { object } => namespace::external(model, object),
         Step::Chdir { at } => objects::chdir(model, at),
         Step::Chroot { at } => objects::chroot(model, at),
         Step::Mount { .. }

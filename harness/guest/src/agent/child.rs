@@ -20,6 +20,7 @@ use nix::unistd::{Pid, pipe2};
 use protocol::message::Flavor;
 use protocol::wire;
 
+use super::external::FIRST_INHERITED;
 use super::restored;
 use super::sandbox::Sandbox;
 use crate::executor::{Answer, Ask, ENVIRONMENT};
@@ -78,16 +79,17 @@ impl Child {
 
     /// Starts the executable of an image in a mount namespace that was kept, with the same pipes,
     /// as the process that the image is of: under its number as it sees it, with its root at that
-    /// of the namespace.
+    /// of the namespace. It inherits files under the numbers from [`FIRST_INHERITED`] on.
     pub(super) fn start_again(
         &mut self,
         flavor: Flavor,
         namespace: &OwnedFd,
         image: &Image,
+        inherited: &[OwnedFd],
         sandbox: Sandbox<'_>,
     ) -> io::Result<()> {
         let start = || {
-            let error = become_restored(flavor, namespace, image, sandbox, [&self.input, &self.output]);
+            let error = become_restored(flavor, namespace, image, inherited, sandbox, [&self.input, &self.output]);
             not_started(&self.output, &Answer::NotRestored(format!("starting the executor: {error}")))
         };
         let pid = match flavor {
@@ -264,6 +266,7 @@ fn become_restored(
     flavor: Flavor,
     namespace: &OwnedFd,
     image: &Image,
+    inherited: &[OwnedFd],
     sandbox: Sandbox<'_>,
     [input, output]: [&OwnedFd; 2],
 ) -> io::Error {
@@ -272,6 +275,7 @@ fn become_restored(
         nix::unistd::dup2_stdin(input)?;
         nix::unistd::dup2_stdout(output)?;
         nix::unistd::dup2_stderr(output)?;
+        sys::place(inherited, FIRST_INHERITED)?;
         if flavor != Flavor::Host {
             setns(namespace, CloneFlags::CLONE_NEWNS)?;
             nix::unistd::sethostname("trial")?;

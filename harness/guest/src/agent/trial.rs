@@ -85,9 +85,9 @@ pub(super) struct Trial<'a> {
     pub(super) top: &'a str,
     pub(super) child: Child,
     pub(super) disks: &'a [Disk],
-    slots: Vec<ProgramSlot>,
+    pub(super) slots: Vec<ProgramSlot>,
     /// The mount namespace that the process started in, where it lives on without the process.
-    kept: Option<OwnedFd>,
+    pub(super) kept: Option<OwnedFd>,
     /// What the programs made.
     pub(super) made: Vec<Made>,
     /// Who is who in a pack; none for a program that is alone.
@@ -158,9 +158,12 @@ impl<'a> Trial<'a> {
     }
 
     /// Starts the executable of an image, in the same sandbox as the first process.
+    /// It inherits the files of other namespaces that the image has.
     pub(super) fn start_again(&mut self, namespace: &OwnedFd, image: &Image) -> io::Result<()> {
         let sandbox = Sandbox::of(self.rights, &self.minors);
-        self.child.start_again(self.request.flavor, namespace, image, sandbox)
+        let inherited: io::Result<Vec<OwnedFd>> =
+            image.inherited().map(|(_, file)| self.open_outside(&file.path)).collect();
+        self.child.start_again(self.request.flavor, namespace, image, &inherited?, sandbox)
     }
 
     pub(super) fn own_root(&self) -> bool {
@@ -205,12 +208,9 @@ impl<'a> Trial<'a> {
     fn observe(&mut self) -> Result<Vec<Observation>, String> {
         let timeout = self.answer_timeout();
         let tops = self.parts.as_ref().map_or_else(Vec::new, Parts::tops);
-        let elsewhere = self.kept.as_ref().map_or_else(|| Ok(Vec::new()), outside::mounts_of_namespace);
-        let elsewhere: Vec<u64> = elsewhere
-            .map_err(|error| format!("the mounts of the namespace that the process left: {error}"))?
-            .iter()
-            .map(|mount| mount.id)
-            .collect();
+        let elsewhere = self.elsewhere();
+        let elsewhere =
+            elsewhere.map_err(|error| format!("the mounts of the namespace that the process left: {error}"))?;
         let ask = Ask::Look { tops: tops.clone(), elsewhere: elsewhere.clone() };
         let (inside, seen_tops) = match self.child.ask(&ask, timeout) {
             Ok(Answer::Observed { view, tops }) => (view, tops),

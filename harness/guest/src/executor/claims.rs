@@ -27,6 +27,7 @@ impl Claims<'_> {
         match claim {
             Claim::Detached => state(object, MountState::Detached),
             Claim::Visible => state(object, MountState::Visible),
+            Claim::Elsewhere => state(object, MountState::Elsewhere),
             Claim::Internal => state(object, MountState::Internal),
             Claim::Link(text) => same("link", &from_top(object.mount.state, self.top, text), &object.link),
             Claim::Links(count) => match &object.status {

@@ -371,6 +371,7 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::ReadEntries { .. }
         | S::Lock { .. }
         | S::Close { .. }
+        | S::External { .. }
         | S::Chdir { .. }
         | S::Chroot { .. } => objects::carry_out(world, step),
         // Assertions hold at the end or not at all. The caller carries out `exec`.

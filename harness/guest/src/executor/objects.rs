@@ -59,6 +59,8 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         Step::ReadEntries { object } => sys::read_some_entries(world.borrow(object)?),
         Step::Lock { object, kind, write } => lock(world, object, *kind, *write),
         Step::Close { object } => world.give_up(object).map(drop),
+        // The agent does it, at the dump and at the restore.
+        Step::External { object } => world.is_elsewhere(object),
         Step::Chdir { at } => {
             let path = world.path_in_proc(at)?;
             let fd = world

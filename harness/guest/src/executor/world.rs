@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observe::Made;
 use crate::observe::inside::mount_ids;
-use crate::sys::{adopt, duplicate, set_apart};
+use crate::sys::{adopt, duplicate, set_apart, statx_mount_id};
 
 /// The state of a program under way.
 pub(super) struct World {
@@ -159,6 +159,13 @@ impl World {
         self.top = Rc::new(set_apart(copy)?);
         self.elsewhere = if keep_old { before } else { Vec::new() };
         Ok(())
+    }
+
+    /// That a descriptor is on a mount of the namespace that the process left.
+    pub(super) fn is_elsewhere(&self, name: &ObjectName) -> io::Result<()> {
+        let mount = statx_mount_id(self.borrow(name)?)?;
+        let why = || io::Error::other("it is not on a mount of another namespace");
+        if self.elsewhere.contains(&mount) { Ok(()) } else { Err(why()) }
     }
 
     /// The mounts of the namespace that the process left and that lives on.

@@ -329,6 +329,6 @@ fn getcwd() -> Outcome<Bytes> {
 }
 
 /// A procfs of this mount namespace, for one who has it at its place.
-pub(super) fn mounted_proc() -> io::Result<OwnedFd> {
+pub(crate) fn mounted_proc() -> io::Result<OwnedFd> {
     Ok(File::open("/proc")?.into())
 }

@@ -10,7 +10,8 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use protocol::observation::{Mount, Object, Outcome, ProcessState, TreeEntry, View};
 
-use super::inside::{Look, mounted_proc};
+use super::inside::Look;
+pub(crate) use super::inside::mounted_proc;
 use super::object::{Made, MountTables, read_file};
 use super::{mountinfo, tree};
 use crate::executor::STREAMS;
@@ -159,12 +160,20 @@ pub fn look_at_mounts(pid: i32) -> io::Result<Vec<Mount>> {
     visit(proc.as_fd(), pid, || mount_table(proc.as_fd(), "self"))
 }
 
+/// Makes `call` in a mount namespace that no process need be in, at its root.
+///
+/// # Errors
+/// Those of entering it, and of `call`.
+pub fn in_namespace<T>(namespace: &OwnedFd, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let home = open_below(mounted_proc()?.as_fd(), "self/ns/mnt")?;
+    sys::in_mount_namespace(namespace.as_fd(), home.as_fd(), call)
+}
+
 /// The mount table of a mount namespace that no process need be in.
 ///
 /// # Errors
 /// Those of entering it and of reading mountinfo there.
 pub fn mounts_of_namespace(namespace: &OwnedFd) -> io::Result<Vec<Mount>> {
     let proc = mounted_proc()?;
-    let home = open_below(proc.as_fd(), "self/ns/mnt")?;
-    sys::in_mount_namespace(namespace.as_fd(), home.as_fd(), || mount_table(proc.as_fd(), "self"))
+    in_namespace(namespace, || mount_table(proc.as_fd(), "self"))
 }

@@ -44,6 +44,8 @@ pub enum MountImage {
         /// `mnt_id`
         id: u64,
     },
+    /// One of the namespace that the process left, which lives: files on it are inherited.
+    Elsewhere,
     /// One that has to be made again.
     Detached(DetachedMount),
     /// The kernel's own, for memfds.
@@ -159,6 +161,14 @@ impl Contents {
             extents: Vec::new(),
             target: Bytes::default(),
         }
+    }
+}
+
+impl Image {
+    /// The files that the restored process inherits, with their indices, in the order of the numbers.
+    pub fn inherited(&self) -> impl Iterator<Item = (usize, &FileImage)> {
+        let files = self.files.iter().enumerate();
+        files.filter(|(_, file)| matches!(self.mounts[file.mount], MountImage::Elsewhere))
     }
 }
 

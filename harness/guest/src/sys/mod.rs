@@ -28,7 +28,7 @@ pub use mount::{
 };
 pub use process::{
     DescriptorOf, adopt, drop_capabilities, duplicate, flock, fork, fork_as, hand_over, in_mount_namespace, inherit,
-    interface_up, kcmp_file, keep_only, pidfd_open, reset_signals, set_apart, set_lease, set_posix_lock,
+    interface_up, kcmp_file, keep_only, pidfd_open, place, reset_signals, set_apart, set_lease, set_posix_lock,
     start_in_namespaces,
 };
 pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};

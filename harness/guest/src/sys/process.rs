@@ -223,6 +223,18 @@ pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Copies of descriptors under the numbers from `first` on, which pass over execve(2).
+///
+/// # Errors
+/// Those of dup2(2).
+pub fn place(descriptors: &[OwnedFd], first: RawFd) -> io::Result<()> {
+    for (fd, number) in descriptors.iter().zip(first..) {
+        // SAFETY: no pointers. Whatever had this number is gone in the program that is started.
+        check(unsafe { libc::dup2(fd.as_raw_fd(), number) }.into())?;
+    }
+    Ok(())
+}
+
 /// A copy of a descriptor that passes over execve(2), out of the way of those that have numbers of
 /// their own.
 ///

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -11,13 +12,13 @@ use protocol::message::{Action, ActionEnd};
 use super::super::child::pipe_inode;
 use super::super::failed_restore::{different, names_below};
 use super::super::trial::Trial;
-use crate::criu::{External, Images, Run};
+use crate::criu::{ExternalMount, Images, Run};
 use crate::observe::outside;
 
 /// The images of one process and the mounts that they leave to others.
 pub(in super::super) struct Criu {
     images: Images,
-    externals: Vec<External>,
+    externals: Vec<ExternalMount>,
 }
 
 impl Criu {
@@ -29,7 +30,8 @@ impl Criu {
         if trial.own_root() {
             self.externals = externals(trial)?;
         }
-        let run = self.images.dump(trial.child.pid(), action, &self.externals, trial.answer_timeout())?;
+        let files = trial.externals()?;
+        let run = self.images.dump(trial.child.pid(), action, &self.externals, files, trial.answer_timeout())?;
         if (action, &run.end) == (Action::DumpLeaveStopped, &ActionEnd::Done) {
             trial.child.resume(trial.answer_timeout())?;
         }
@@ -46,7 +48,10 @@ impl Criu {
         let before = disk_names();
         let (input, output) = trial.child.streams();
         let pipes = [(input, pipe_inode(input)?), (output, pipe_inode(output)?)];
-        let result = self.images.restore(action, Path::new(trial.top), pipes, &self.externals, trial.answer_timeout());
+        let files: io::Result<Vec<OwnedFd>> =
+            self.images.files().iter().map(|file| trial.open_outside(&file.path)).collect();
+        let root = Path::new(trial.top);
+        let result = self.images.restore(action, root, pipes, &files?, &self.externals, trial.answer_timeout());
         let after = matches!(&result, Ok(Run { end: ActionEnd::Failed(_), .. })).then(disk_names);
         for path in staged.iter().rev() {
             umount2(path, MntFlags::MNT_DETACH)?;
@@ -64,7 +69,7 @@ impl Criu {
 
 /// The visible mounts of block filesystems: criu takes them from outside, as container engines have
 /// it do.
-fn externals(trial: &Trial<'_>) -> io::Result<Vec<External>> {
+fn externals(trial: &Trial<'_>) -> io::Result<Vec<ExternalMount>> {
     let mounts = outside::look_at_mounts(trial.child.pid())?;
     let mut externals = Vec::new();
     for mount in mounts {
@@ -73,7 +78,7 @@ fn externals(trial: &Trial<'_>) -> io::Result<Vec<External>> {
         let stage = PathBuf::from(format!("/run/stage/{disk}"));
         let below = mount.root.0.strip_prefix(b"/").unwrap_or_default();
         let source = if below.is_empty() { stage } else { stage.join(scenarios::Bytes::from(below).as_os_str()) };
-        externals.push(External {
+        externals.push(ExternalMount {
             mount_point: mount.mount_point.as_os_str().into(),
             key: format!("disk{disk}-{}", mount.id),
             source,
@@ -84,7 +89,7 @@ fn externals(trial: &Trial<'_>) -> io::Result<Vec<External>> {
 
 /// Mounts the disks that visible mounts need, in the agent's namespace, for the time of the
 /// restore.
-fn stage(trial: &Trial<'_>, externals: &[External]) -> io::Result<Vec<PathBuf>> {
+fn stage(trial: &Trial<'_>, externals: &[ExternalMount]) -> io::Result<Vec<PathBuf>> {
     let mut staged = Vec::new();
     for (number, disk) in trial.disks.iter().enumerate() {
         let stage = PathBuf::from(format!("/run/stage/{number}"));

@@ -28,6 +28,7 @@ use super::super::trial::Trial;
 use crate::caller::Caller;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, STREAMS};
+use crate::reference::capture::Outside;
 use crate::reference::image::{Image, MountImage};
 use crate::reference::{capture, restore};
 use crate::sys;
@@ -77,7 +78,9 @@ impl Reference {
     pub(super) fn dump(&mut self, trial: &mut Trial<'_>, leave_running: bool) -> io::Result<Run> {
         let pid = trial.child.pid();
         let namespace: OwnedFd = File::open(format!("/proc/{pid}/ns/mnt"))?.into();
-        match captured(pid, &namespace, self.capture, trial.answer_timeout())? {
+        let given = trial.externals()?.into_iter().map(|external| (external.mount, external.inode)).collect();
+        let outside = Outside { mounts: trial.elsewhere()?, given };
+        match captured(pid, &namespace, self.capture, &outside, trial.answer_timeout())? {
             Captured::Image(image) => {
                 let files = match trial.request.thorough {
                     true => {
@@ -199,12 +202,18 @@ fn run(end: ActionEnd) -> Run {
 }
 
 /// Captures in a process of its own, in the namespace of the process.
-fn captured(pid: i32, namespace: &OwnedFd, options: capture::Options, timeout: Duration) -> io::Result<Captured> {
+fn captured(
+    pid: i32,
+    namespace: &OwnedFd,
+    options: capture::Options,
+    outside: &Outside,
+    timeout: Duration,
+) -> io::Result<Captured> {
     let (from, to) = pipe()?;
     let child = sys::fork(0)?;
     if child == 0 {
         drop(from);
-        let captured = in_child(pid, namespace, options);
+        let captured = in_child(pid, namespace, options, outside);
         let captured = captured.unwrap_or_else(|error| Err(vec![format!("the capture: {error}")]));
         let text = serde_json::to_vec(&captured).unwrap_or_default();
         let written = File::from(to).write_all(&text);
@@ -227,7 +236,12 @@ fn captured(pid: i32, namespace: &OwnedFd, options: capture::Options, timeout: D
     })
 }
 
-fn in_child(pid: i32, namespace: &OwnedFd, options: capture::Options) -> io::Result<Result<Image, Vec<String>>> {
+fn in_child(
+    pid: i32,
+    namespace: &OwnedFd,
+    options: capture::Options,
+    outside: &Outside,
+) -> io::Result<Result<Image, Vec<String>>> {
     match options.fault {
         Some(Fault::Hangs) => loop {
             nix::unistd::pause();
@@ -237,7 +251,7 @@ fn in_child(pid: i32, namespace: &OwnedFd, options: capture::Options) -> io::Res
     }
     let proc: OwnedFd = File::open("/proc")?.into();
     setns(namespace, CloneFlags::CLONE_NEWNS)?;
-    let captured = capture::process(proc.as_fd(), pid, &STREAMS, options)?;
+    let captured = capture::process(proc.as_fd(), pid, &STREAMS, options, outside)?;
     Ok(captured.map_err(|refusals| refusals.iter().map(ToString::to_string).collect()))
 }
 

@@ -57,12 +57,22 @@ pub struct Options {
     pub fault: Option<Fault>,
 }
 
+/// What the process has in a mount namespace that it left, which lives.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// The mounts there, by their IDs.
+    pub mounts: Vec<u64>,
+    /// The files that the caller gives at the restore: mount ID, inode number.
+    pub given: Vec<(u64, u64)>,
+}
+
 /// A capture under way.
 pub(super) struct Capture<'a> {
     proc: BorrowedFd<'a>,
     pid: i32,
     table: &'a Table,
     options: Options,
+    outside: &'a Outside,
     private_namespaces: PrivateMountNsCache,
     /// `f_type` of each visible mount that is not covered.
     magic_numbers: BTreeMap<u64, u64>,
@@ -87,6 +97,7 @@ pub fn process(
     pid: i32,
     hidden: &[i32],
     options: Options,
+    outside: &Outside,
 ) -> io::Result<Result<Image, Vec<Refusal>>> {
     let table = Table::own(proc)?;
     let objects = object::objects(proc, pid, hidden)?;
@@ -122,6 +133,7 @@ pub fn process(
         pid,
         table: &table,
         options,
+        outside,
         private_namespaces: PrivateMountNsCache::default(),
         magic_numbers,
         theirs,
@@ -206,6 +218,7 @@ impl Capture<'_> {
             let found = match (&detached, &private_ns) {
                 _ if is_forbidden_device(captured) => Err(Cause::DeviceForbidden),
                 (Some(mount), Some(private_ns)) => self.detached_file(captured, mount, private_ns),
+                _ if self.outside.mounts.contains(&captured.mount) => self.given_file(captured),
                 _ => self.other_file(captured),
             };
             match found {
@@ -245,6 +258,18 @@ impl Capture<'_> {
         };
         let path = wrong::path(self.options.fault, captured, mount, private_ns, path)?;
         Ok(self.file(captured, path, name))
+    }
+
+    /// A file of the namespace that the process left, which the caller gives.
+    fn given_file(&mut self, captured: &CapturedObject) -> Result<usize, Cause> {
+        if !self.outside.given.contains(&(captured.mount, captured.status.file.inode)) {
+            return Err(Cause::Outside);
+        }
+        if !matches!(captured.object, Object::Fd(_)) || captured.status.kind == FileKind::Symlink {
+            return Err(Cause::Unsupported(format!("{} on a mount of another namespace", captured.label)));
+        }
+        let name = NameImage::Live { file: captured.status.file, kind: captured.status.kind };
+        Ok(self.file(captured, captured.link.clone(), name))
     }
 
     /// A file with a name which ends in " (deleted)" may still be a removed one with a

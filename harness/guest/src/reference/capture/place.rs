@@ -33,6 +33,8 @@ impl<'a> Capture<'a> {
         let id = group[0].mount;
         let (mount, detached) = if self.table.get(id).is_some() {
             (MountImage::Visible { id }, None)
+        } else if self.outside.mounts.contains(&id) {
+            (MountImage::Elsewhere, None)
         } else if is_internal(group[0]) {
             (MountImage::Internal, None)
         } else if self.theirs.contains(&id) {

@@ -60,6 +60,11 @@ pub enum Cause {
     /// Too much for an image.
     #[error("it is deleted and holds more than {0} bytes")]
     TooLarge(usize),
+    /// The caller does not promise to have it at the restore.
+    #[error(
+        "it is on a mount of another namespace, and the caller does not give it (`--external file[MNT:INO]` of criu)"
+    )]
+    Outside,
     /// Something else covers it.
     #[error("it is on a visible mount, but something else is mounted over it there")]
     Covered,

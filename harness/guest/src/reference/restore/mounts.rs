@@ -19,6 +19,7 @@ use super::super::image::{DetachedMount, FileImage, Image, MountImage, NameImage
 use super::super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, RootPath, look_at};
 use super::super::table::{Table, below, join, split};
 use super::{Failure, Options, at, wrong};
+use crate::agent::external::FIRST_INHERITED;
 use crate::sys::{self, MountAttr, set_apart};
 
 const MOUNT_ATTR_RDONLY: u64 = 0x1;
@@ -66,9 +67,16 @@ pub(super) struct RestoreContext<'a> {
     private_namespaces: PrivateMountNsCache,
     /// For each mount of the image, once it is made; the kernel's own has none.
     openers: Vec<OnceCell<Opener>>,
+    /// Files that this process inherited from the one who restores, by their indices.
+    inherited: BTreeMap<usize, OwnedFd>,
     /// For each visible mount that names are put back through: its root, writable, with nothing on
     /// it.
     writable_roots: BTreeMap<u64, OwnedFd>,
+}
+
+/// The files of another namespace that the image has, in the order in which they were given.
+fn inherited(image: &Image) -> io::Result<BTreeMap<usize, OwnedFd>> {
+    image.inherited().zip(FIRST_INHERITED..).map(|((index, _), number)| Ok((index, sys::adopt(number)?))).collect()
 }
 
 impl<'a> RestoreContext<'a> {
@@ -77,7 +85,9 @@ impl<'a> RestoreContext<'a> {
         let table = Table::own(proc).map_err(at("the mount table"))?;
         let openers = image.mounts.iter().map(|_| OnceCell::new()).collect();
         let (private_namespaces, writable_roots) = (PrivateMountNsCache::default(), BTreeMap::new());
-        let mut context = RestoreContext { image, options, proc, table, private_namespaces, openers, writable_roots };
+        let inherited = inherited(image).map_err(at("a file of another namespace"))?;
+        let mut context =
+            RestoreContext { image, options, proc, table, private_namespaces, openers, inherited, writable_roots };
         for (index, mount) in image.mounts.iter().enumerate() {
             if !matches!(mount, MountImage::Detached(DetachedMount { removed_root: Some(_), .. })) {
                 context.make(index)?;
@@ -96,7 +106,7 @@ impl<'a> RestoreContext<'a> {
     /// Makes a mount of the image.
     pub(super) fn make(&self, index: usize) -> Result<(), Failure> {
         let opener = match &self.image.mounts[index] {
-            MountImage::Internal => return Ok(()),
+            MountImage::Internal | MountImage::Elsewhere => return Ok(()),
             MountImage::Visible { id } => self.visible(*id).map_err(at(format!("visible mount {id}")))?,
             MountImage::Detached(mount) => {
                 let which = format!("a detached mount of {:?} below visible mount {}", mount.root, mount.base);
@@ -105,6 +115,11 @@ impl<'a> RestoreContext<'a> {
         };
         self.openers[index].get_or_init(|| opener);
         Ok(())
+    }
+
+    /// A file that was inherited.
+    pub(super) fn given(&self, file: usize) -> Option<&OwnedFd> {
+        self.inherited.get(&file)
     }
 
     /// The detached mounts whose root was removed: index, base, path of the root, its inode.
@@ -227,7 +242,7 @@ impl<'a> RestoreContext<'a> {
         match &self.image.mounts[file.mount] {
             MountImage::Detached(mount) => Some(join(&mount.root, &file.path)),
             MountImage::Visible { id } => Some(join(&self.table.widest(*id)?.1, &file.path)),
-            MountImage::Internal => None,
+            MountImage::Internal | MountImage::Elsewhere => None,
         }
     }
 }

@@ -69,6 +69,9 @@ impl RestoreContext<'_> {
         opened: &mut Opened,
     ) -> Result<OwnedFd, Failure> {
         let object = &self.image.files[file].object;
+        if let Some(given) = self.given(file) {
+            return self.open_again(given, OFlag::from_bits_retain(self.flags(purpose))).map_err(at(object));
+        }
         let opener = self.opener_for(file, purpose)?;
         let opener = match &opener {
             Some(own) => own,

@@ -1,0 +1,82 @@
+//! Files of the process that its caller has, too: those which it opened in the mount namespace that it
+//! left, as the standard streams of a container are opened by the engine that starts it. The caller
+//! names them at the dump, and opens them again for the restore, by their paths in that namespace
+//! (`--external file[MNT:INO]`, `--inherit-fd`, criu(8)).
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, fstat};
+use protocol::observation::Object;
+use scenarios::{Bytes, Step};
+
+use super::trial::Trial;
+use crate::observe::{Made, link_text, outside, path_fd};
+use crate::sys;
+
+/// The first number under which a restored process inherits such files.
+pub(crate) const FIRST_INHERITED: i32 = 710;
+
+/// A file that the caller has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    /// The process's mount of it, `mnt_id`.
+    pub mount: u64,
+    /// Its inode number.
+    pub inode: u64,
+    /// Its path in the namespace that the process left.
+    pub path: Bytes,
+}
+
+impl External {
+    /// How criu calls it: both numbers in hexadecimal.
+    pub(crate) fn key(&self) -> String {
+        format!("file[{:x}:{:x}]", self.mount, self.inode)
+    }
+}
+
+impl Trial<'_> {
+    /// The mounts of the namespace that the process left, by their IDs.
+    pub(super) fn elsewhere(&self) -> io::Result<Vec<u64>> {
+        let Some(kept) = &self.kept else { return Ok(Vec::new()) };
+        Ok(outside::mounts_of_namespace(kept)?.iter().map(|mount| mount.id).collect())
+    }
+
+    /// The files that the program says are the caller's, if the caller finds them: each once.
+    pub(super) fn externals(&self) -> io::Result<Vec<External>> {
+        let mut found = Vec::new();
+        if self.kept.is_none() {
+            return Ok(found);
+        }
+        let proc = outside::mounted_proc()?;
+        for Made { object, .. } in self.made.iter().filter(|made| self.is_external(&made.name)) {
+            let Object::Fd(number) = object else { continue };
+            let magic = format!("{}/fd/{number}", self.child.pid());
+            let (file, path) = (path_fd(proc.as_fd(), &magic)?, link_text(proc.as_fd(), &magic)?);
+            let stat = fstat(&file)?;
+            let external = External { mount: sys::statx_mount_id(file.as_fd())?, inode: stat.st_ino, path };
+            let is_it = |found: &OwnedFd| {
+                fstat(found).is_ok_and(|other| (other.st_dev, other.st_ino) == (stat.st_dev, stat.st_ino))
+            };
+            if !found.contains(&external) && self.open_outside(&external.path).is_ok_and(|fd| is_it(&fd)) {
+                found.push(external);
+            }
+        }
+        Ok(found)
+    }
+
+    fn is_external(&self, name: &str) -> bool {
+        let programs = self.slots.iter().filter_map(|slot| scenarios::text::program(&slot.program).ok());
+        programs
+            .flat_map(|program| program.steps)
+            .any(|line| matches!(&line.step, Step::External { object } if object.0 == name))
+    }
+
+    /// A file of the namespace that the process left, by `O_PATH`.
+    pub(super) fn open_outside(&self, path: &Bytes) -> io::Result<OwnedFd> {
+        let kept = self.kept.as_ref().ok_or_else(|| io::Error::other("no namespace was kept"))?;
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        outside::in_namespace(kept, || Ok(open(path.as_slice(), flags, Mode::empty())?))
+    }
+}
