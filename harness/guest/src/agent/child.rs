@@ -23,7 +23,7 @@ use protocol::wire;
 use super::restored;
 use super::sandbox::Sandbox;
 use crate::executor::{Answer, Ask};
-use crate::reference::image::Image;
+use crate::reference::checkpoint::Checkpoint;
 use crate::sys;
 
 /// Why the answer is missing.
@@ -76,23 +76,23 @@ impl Child {
         Ok(Child { pid: Pid::from_raw(pid), pidfd, commands, answers, input, output, partial: Vec::new() })
     }
 
-    /// Starts the executable of an image in a mount namespace that was kept, with the same pipes,
-    /// as the process that the image is of: under its number as it sees it, with its root at that
-    /// of the namespace.
+    /// Starts the executable of a checkpoint in a mount namespace that was kept, with the same
+    /// pipes, as the process that the checkpoint is of: under its number as it sees it, with its
+    /// root at that of the namespace.
     pub(super) fn start_again(
         &mut self,
         flavor: Flavor,
         namespace: &OwnedFd,
-        image: &Image,
+        checkpoint: &Checkpoint,
         sandbox: Sandbox<'_>,
     ) -> io::Result<()> {
         let start = || {
-            let error = become_restored(flavor, namespace, image, sandbox, [&self.input, &self.output]);
+            let error = become_restored(flavor, namespace, checkpoint, sandbox, [&self.input, &self.output]);
             not_started(&self.output, &Answer::NotRestored(format!("starting the executor: {error}")))
         };
         let pid = match flavor {
             Flavor::Host => {
-                let pid = sys::fork_as(image.process_number)?;
+                let pid = sys::fork_as(checkpoint.process_number)?;
                 if pid == 0 {
                     std::process::exit(start());
                 }
@@ -258,7 +258,7 @@ fn become_executor(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, input: &Owne
 fn become_restored(
     flavor: Flavor,
     namespace: &OwnedFd,
-    image: &Image,
+    checkpoint: &Checkpoint,
     sandbox: Sandbox<'_>,
     [input, output]: [&OwnedFd; 2],
 ) -> io::Error {
@@ -271,7 +271,7 @@ fn become_restored(
             setns(namespace, CloneFlags::CLONE_NEWNS)?;
             nix::unistd::sethostname("trial")?;
         }
-        let path = CString::new(image.executable.as_slice()).map_err(io::Error::other)?;
+        let path = CString::new(checkpoint.executable.as_slice()).map_err(io::Error::other)?;
         let arguments = [path.as_c_str(), c"executor"];
         sandbox.enter()?;
         nix::unistd::execve(&path, &arguments, &[c"PATH=/usr/sbin:/usr/bin"])?;

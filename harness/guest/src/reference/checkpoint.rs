@@ -12,7 +12,7 @@ use crate::sys::FileHandle;
 
 /// Everything about a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Image {
+pub struct Checkpoint {
     /// Its process ID as it sees it.
     pub process_number: i32,
     /// Its executable, from the root of its mount namespace.
