@@ -11,7 +11,7 @@ use protocol::message::Engine;
 use scenarios::check::Checker;
 use scenarios::program::Line;
 use scenarios::shrink::shrink;
-use scenarios::{Program, Scenario, Step, live, text};
+use scenarios::{Program, Scenario, Step, generate, text};
 
 use crate::exit;
 use crate::fuzz::KnownFailures;
@@ -230,7 +230,7 @@ fn with_assertions(longer: &Program, program: &Program) -> Program {
         checker.step(&line.step);
     }
     let predicted =
-        live::assert(&mut Unstructured::new(&[0; 4096]), program, &live::Limits::default()).unwrap_or_default();
+        generate::assert(&mut Unstructured::new(&[0; 4096]), program, &generate::Limits::default()).unwrap_or_default();
     let mut asserted = program.clone();
     for line in longer.steps.iter().chain(&predicted.steps) {
         let is_new = asserted.steps.iter().all(|other| other.step != line.step);

@@ -15,13 +15,14 @@
 //! - [`pattern`]: names with `*`
 //! - [`model`]: what a program does to mounts and names, and what must be observed then
 //! - [`capability`]: what a program needs an implementation to get right
-//! - [`live`]: programs that are carried out to their end, and others made from them
-//! - [`generate`]: arbitrary well-formed programs
+//! - [`generate`]: programs that are carried out to their end, and others made from them
+//! - [`arbitrary_text`]: programs that are only well-formed
 //! - [`sharing`]: programs that can be carried out side by side
 //! - [`shrink`](mod@shrink): from a program that shows something to a short one that still does
 //! - [`visible`]: controls, derived from scenarios with detached mounts
 //! - [`fuzz`]: the properties that the fuzz targets test
 
+pub mod arbitrary_text;
 pub mod capability;
 pub mod catalogue;
 pub mod check;
@@ -29,7 +30,6 @@ pub mod diagnostic;
 pub mod fuzz;
 pub mod generate;
 pub mod grammar;
-pub mod live;
 pub mod model;
 pub mod pattern;
 pub mod program;

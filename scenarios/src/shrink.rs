@@ -7,7 +7,7 @@
 //! Every candidate is valid. Where the model can follow the program, the steps that cannot be done
 //! any more when others are gone are dropped with them; where it cannot, only the checker is asked.
 //! Every step to a smaller program lowers [`weight`], so it ends. Assertions are dropped at once;
-//! `live::assert` makes new ones.
+//! `generate::assert` makes new ones.
 //!
 //! The order is: chunks of steps, halves first, then single steps, then arguments and names. No
 //! candidate is proposed twice. Answers may come late, and for many candidates at a time.
@@ -21,7 +21,7 @@ use crate::check::Checker;
 use crate::model::Model;
 use crate::program::{Filesystem, Line};
 use crate::text::print_step;
-use crate::{Program, Step, live};
+use crate::{Program, Step, generate};
 
 /// What a shrinking came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Shrinker {
     /// Without the steps that cannot be done.
     fn mend(&self, program: &Program) -> Program {
         if self.followed && self.pass != Pass::Assertions {
-            return live::repair(program);
+            return generate::repair(program);
         }
         let mut checker = Checker::new();
         let mut mended = Program::default();

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 use scenarios::check::Checker;
-use scenarios::live::{self, Exhaustive, Limits};
+use scenarios::generate::{self, Exhaustive, Limits};
 use scenarios::model::{Entry, EntryKind, FileKey, Model, MountKey, Prediction, Reached};
 use scenarios::program::{Line, ObjectName, OpenFlag, Place, Step};
 use scenarios::{Bytes, Program, text};
@@ -54,8 +54,8 @@ fn all_live_and_differ_and_the_shortest_come_first() {
         let (mut seen, mut longest) = (HashSet::new(), 0);
         for program in all(if visible { 3 } else { 4 }, visible) {
             let printed = text::print_program(&program);
-            assert!(live::lives(&program), "{printed}");
-            assert_eq!(live::is_detached(&program), !visible, "{printed}");
+            assert!(generate::lives(&program), "{printed}");
+            assert_eq!(generate::is_detached(&program), !visible, "{printed}");
             assert!(program.steps.len() >= longest, "{printed}");
             longest = program.steps.len();
             assert!(seen.insert(printed.clone()), "twice:\n{printed}");

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use scenarios::grammar::{decompose, forms};
-use scenarios::{check, fuzz, generate, text};
+use scenarios::{arbitrary_text, check, fuzz, text};
 
 #[test]
 fn what_is_printed_parses_to_the_same() {
     let mut seen = BTreeSet::new();
     arbtest::arbtest(|u| {
-        let scenario = generate::scenario(u)?;
+        let scenario = arbitrary_text::scenario(u)?;
         assert_eq!(check::scenario(&scenario), [], "the generator makes well-formed programs");
         seen.extend(scenario.program.steps.iter().map(|line| decompose(&line.step).form.head()));
         fuzz::round_trip(&scenario);
@@ -26,7 +26,7 @@ fn every_form_comes_apart_into_what_it_was_made_of() {
     arbtest::arbtest(|u| {
         let checker = check::Checker::new();
         for form in forms() {
-            if let Some(step) = generate::step(u, form, &checker)? {
+            if let Some(step) = arbitrary_text::step(u, form, &checker)? {
                 let parts = decompose(&step);
                 assert_eq!(parts.form.head(), form.head());
                 assert_eq!(parts.form.step(parts.name, parts.slots), step);
@@ -72,7 +72,7 @@ fn mutated_text_never_panics() {
         "0",
     ];
     arbtest::arbtest(|u| {
-        let mut printed = text::print_scenario(&generate::scenario(u)?);
+        let mut printed = text::print_scenario(&arbitrary_text::scenario(u)?);
         for _ in 0..u.int_in_range(1..=6)? {
             let mut from = u.choose_index(printed.len() + 1)?;
             let mut to = (from + u.int_in_range(0..=4)?).min(printed.len());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use arbtest::arbitrary::Unstructured;
 use expect_test::{Expect, expect};
-use scenarios::live::{self, Limits};
+use scenarios::generate::{self, Limits};
 use scenarios::model::Model;
 use scenarios::program::{Filesystem, Line, OpenFlag};
 use scenarios::shrink::{Shrinker, Shrunk, shrink, weight};
@@ -18,7 +18,8 @@ fn within_budget(tried: usize) -> bool {
 }
 
 fn generated(seed: u64) -> Program {
-    live::program(&mut Unstructured::new(&live::noise(seed)), &Limits::default()).expect("noise is never refused")
+    generate::program(&mut Unstructured::new(&generate::noise(seed)), &Limits::default())
+        .expect("noise is never refused")
 }
 
 fn program(steps: &str) -> Program {
@@ -112,7 +113,7 @@ fn what_a_step_needs_stays() {
 fn a_filesystem_that_matters_stays() {
     let shows = |program: &Program| {
         any(program, |step| matches!(step, Step::Mount { filesystem: Filesystem::Xfs, .. }))
-            && live::is_detached(program)
+            && generate::is_detached(program)
     };
     let steps = LONG.replace("ext4", "xfs");
     shrunk(
@@ -153,7 +154,7 @@ fn every_candidate_is_valid_and_lighter_and_no_two_are_the_same() {
             assert!(tried < 20_000, "it never ends: seed {seed}");
             let Some(candidate) = shrinker.propose() else { break };
             assert_eq!(check::program(&candidate), [], "{}", text::print_program(&candidate));
-            assert!(live::lives(&candidate), "{}", text::print_program(&candidate));
+            assert!(generate::lives(&candidate), "{}", text::print_program(&candidate));
             assert!(weight(&candidate) < weight(shrinker.best()));
             assert!(seen.insert(text::print_program(&candidate)), "{}", text::print_program(&candidate));
             // Whatever the answers are.
@@ -169,7 +170,7 @@ fn every_candidate_is_valid_and_lighter_and_no_two_are_the_same() {
 fn the_same_answers_give_the_same_program() {
     for seed in 0..10 {
         let start = generated(seed);
-        let run = || shrink(&start, within_budget, live::is_detached);
+        let run = || shrink(&start, within_budget, generate::is_detached);
         assert_eq!(run(), run());
     }
 }
@@ -177,9 +178,9 @@ fn the_same_answers_give_the_same_program() {
 #[test]
 fn detached_programs_shrink_to_a_few_steps() {
     let mut worst = 0;
-    for seed in (0..60).filter(|seed| live::is_detached(&generated(*seed))) {
-        let Shrunk { program, minimal, .. } = shrink(&generated(seed), within_budget, live::is_detached);
-        assert!(minimal && live::is_detached(&program));
+    for seed in (0..60).filter(|seed| generate::is_detached(&generated(*seed))) {
+        let Shrunk { program, minimal, .. } = shrink(&generated(seed), within_budget, generate::is_detached);
+        assert!(minimal && generate::is_detached(&program));
         assert!(program.steps.len() <= 4, "seed {seed}:\n{}", text::print_program(&program));
         worst = worst.max(program.steps.len());
     }
@@ -204,7 +205,7 @@ fn the_budget_is_kept() {
 
 #[test]
 fn lines_are_numbered_anew() {
-    let Shrunk { program, .. } = shrink(&generated(1), within_budget, live::is_detached);
+    let Shrunk { program, .. } = shrink(&generated(1), within_budget, generate::is_detached);
     let numbers: Vec<usize> = program.steps.iter().map(|Line { number, .. }| *number).collect();
     assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
 }

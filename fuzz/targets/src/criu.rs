@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use anyhow::Context as _;
 use clap::Parser;
 use protocol::message::{DetachMethod, Engine};
-use scenarios::live::{self, Limits, Without};
+use scenarios::generate::{self, Limits, Without};
 use scenarios::model::Model;
 use scenarios::{Program, Step};
 
@@ -87,7 +87,7 @@ pub fn criu(data: &[u8]) {
     let Some(scenario) = scenarios::fuzz::scenario(data) else { return };
     let wanted = WANTED.get().expect("the target's `init` set it");
     let program = if wanted.controls { without_lazy_unmounts(&scenario.program) } else { scenario.program };
-    let program = live::repair_within(&program, &wanted.limits);
+    let program = generate::repair_within(&program, &wanted.limits);
     let Ok(model) = Model::run(&program) else { return };
     if !model.is_restorable() || (wanted.controls && model.survey().has_detached) {
         return;

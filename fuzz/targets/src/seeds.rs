@@ -8,7 +8,7 @@ use protocol::message::{
     Action, ActionEnd, ActionReport, Lifecycle, Ready, Report, ReportFile, SecondTry, SetupFailure, TrialReport, Wake,
 };
 use protocol::{Event, Observation, wire};
-use scenarios::live::noise;
+use scenarios::generate::noise;
 use serde_json::Value;
 
 use crate::samples;

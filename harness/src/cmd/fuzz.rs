@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use scenarios::live::Without;
+use scenarios::generate::Without;
 
 use crate::args::{AxesArgs, MachineArgs};
 use crate::exit;

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use arbitrary::Unstructured;
 use scenarios::Program;
-use scenarios::live::{self, Limits};
+use scenarios::generate::{self, Limits};
 use scenarios::program::{Filesystem, Step};
 
 use super::learn::{Avoid, Needs};
@@ -80,8 +80,8 @@ pub fn program(seed: u64, number: u64, parents: &Parents, wanted: &Wanted, avoid
         random.fill(&mut bytes);
         let mut u = Unstructured::new(&bytes);
         let drawn = match parents {
-            Some((one, other)) if tries < TRIES_WITH_PARENTS => live::mutate(&mut u, one, other, &wanted.limits),
-            _ => live::program(&mut u, &wanted.limits),
+            Some((one, other)) if tries < TRIES_WITH_PARENTS => generate::mutate(&mut u, one, other, &wanted.limits),
+            _ => generate::program(&mut u, &wanted.limits),
         };
         let Ok(program) = drawn else { continue };
         let program = if wanted.controls { control(&mut u, &program, &wanted.limits) } else { program };
@@ -116,7 +116,7 @@ fn mended(
     for at in order {
         let mut without = program.clone();
         without.steps.remove(at);
-        let without = live::repair_within(&without, &wanted.limits);
+        let without = generate::repair_within(&without, &wanted.limits);
         if !is_of_use(&without, wanted, false) {
             continue;
         }
@@ -136,13 +136,13 @@ fn mended(
 fn control(u: &mut Unstructured<'_>, program: &Program, limits: &Limits) -> Program {
     let mut without = program.clone();
     without.steps.retain(|line| !matches!(line.step, Step::Unmount { lazy: true, .. }));
-    let without = live::repair_within(&without, limits);
+    let without = generate::repair_within(&without, limits);
     asserted(u, without, limits)
 }
 
 /// With assertions of what the model says, if the limits want some.
 fn asserted(u: &mut Unstructured<'_>, program: Program, limits: &Limits) -> Program {
-    if limits.assertions { live::assert(u, &program, limits).unwrap_or(program) } else { program }
+    if limits.assertions { generate::assert(u, &program, limits).unwrap_or(program) } else { program }
 }
 
 /// Whether it holds something to observe, and can be restored, or must be refused and that is

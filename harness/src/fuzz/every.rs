@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use arbitrary::Unstructured;
 use scenarios::Program;
-use scenarios::live::{self, Exhaustive};
+use scenarios::generate::{self, Exhaustive};
 use serde::{Deserialize, Serialize};
 
 use super::draw::{self, Wanted};
@@ -131,7 +131,7 @@ impl Every {
 
     /// With what the model says of each object: the kernel must agree.
     fn asserted(&self, program: Program) -> Program {
-        live::assert(&mut Unstructured::new(&[]), &program, &self.wanted.limits).unwrap_or(program)
+        generate::assert(&mut Unstructured::new(&[]), &program, &self.wanted.limits).unwrap_or(program)
     }
 }
 
@@ -150,7 +150,7 @@ fn count(depth: usize, wanted: &Wanted) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use scenarios::live::Limits;
+    use scenarios::generate::Limits;
 
     use super::*;
 

@@ -225,7 +225,7 @@ impl Avoid {
 #[cfg(test)]
 mod tests {
     use scenarios::capability::Profile;
-    use scenarios::live::Limits;
+    use scenarios::generate::Limits;
 
     use super::super::draw::{self, Wanted};
     use super::*;

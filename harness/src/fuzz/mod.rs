@@ -1,9 +1,9 @@
 //! Campaigns: generated programs, for hours, unattended.
 //!
-//! Programs are drawn with the model at hand ([`scenarios::live`]), or made from earlier ones that
-//! showed something new; they run in packs. A failure that comes again in a fresh machine is filed
-//! by its [`Signature`](crate::judge::Signature); the first of each is made as small as it gets.
-//! After every batch all is on disk.
+//! Programs are drawn with the model at hand ([`scenarios::generate`]), or made from earlier ones
+//! that showed something new; they run in packs. A failure that comes again in a fresh machine is
+//! filed by its [`Signature`](crate::judge::Signature); the first of each is made as small as it
+//! gets. After every batch all is on disk.
 //!
 //! - [`setup`]: from what a user asks for to a campaign
 //! - [`campaign`]: the loop

@@ -129,7 +129,7 @@ fn place_of(what: impl Hash) -> usize {
 #[cfg(test)]
 mod tests {
     use arbitrary::Unstructured;
-    use scenarios::live::{self, Limits};
+    use scenarios::generate::{self, Limits};
 
     use super::*;
 
@@ -138,7 +138,8 @@ mod tests {
         let mut bytes = [0; 2048];
         let mut draw = || {
             random.fill(&mut bytes);
-            live::program(&mut Unstructured::new(&bytes), &Limits { steps: 16, ..Limits::default() }).expect("drawn")
+            generate::program(&mut Unstructured::new(&bytes), &Limits { steps: 16, ..Limits::default() })
+                .expect("drawn")
         };
         (0..count).map(|_| draw()).collect()
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Program;
-use scenarios::live::{Limits, Without};
+use scenarios::generate::{Limits, Without};
 
 use super::buckets;
 use super::campaign::{Campaign, Settings};

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use arbitrary::Unstructured;
-use scenarios::live::{self, Limits};
+use scenarios::generate::{self, Limits};
 use scenarios::shrink::shrink;
 use scenarios::{Program, Scenario, Step};
 
@@ -24,7 +24,7 @@ pub(super) fn smallest(sides: &mut Sides<'_>, signature: &Signature, planned: &P
         smaller.outcome == scenario.outcome && shows(smaller)
     });
     let found = found.program;
-    match live::assert(&mut Unstructured::new(&[0; 4096]), &found, &Limits::default()) {
+    match generate::assert(&mut Unstructured::new(&[0; 4096]), &found, &Limits::default()) {
         Ok(program) if shows(Scenario { program: program.clone(), ..scenario.clone() }) => program,
         _ => found,
     }

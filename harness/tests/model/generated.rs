@@ -12,7 +12,7 @@ use harness::oracle::{self, Agreement};
 use harness::subject::ReferenceOptions;
 use libtest_mimic::Failed;
 use protocol::message::Lifecycle;
-use scenarios::live::{self, Limits, Swarm};
+use scenarios::generate::{self, Limits, Swarm};
 use scenarios::model::{Model, Refusal};
 use scenarios::program::Line;
 use scenarios::{Program, Step, text};
@@ -49,7 +49,7 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
     for seed in seeds(PROGRAMS) {
         // Disks cost time: one program in four has them.
         let limits = Limits { disks: seed % 4 == 0, ..Limits::default() };
-        let program = live::program(&mut Unstructured::new(&live::noise(seed)), &limits)?;
+        let program = generate::program(&mut Unstructured::new(&generate::noise(seed)), &limits)?;
         let printed = text::print_program(&program);
         let model = Model::run(&program).map_err(|(index, refusal)| format!("step {index}: {refusal}\n{printed}"))?;
         let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
@@ -79,8 +79,8 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
 
 /// A program, and a step that the model refuses after it, with the error.
 fn refused(u: &mut Unstructured<'_>, limits: &Limits) -> arbitrary::Result<Option<(Program, &'static str)>> {
-    let mut program = live::repair(&live::program(u, limits)?);
-    let other = live::program_of(u, limits, &Swarm::all(limits))?;
+    let mut program = generate::repair(&generate::program(u, limits)?);
+    let other = generate::program_of(u, limits, &Swarm::all(limits))?;
     let mut model = Model::run(&program).expect("a repaired program lives");
     let mut checker = scenarios::check::Checker::new();
     for line in &program.steps {
@@ -113,7 +113,9 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
     let (mut wrong, mut errnos) = (Vec::new(), std::collections::BTreeMap::new());
     for seed in seeds(REFUSED) {
         let limits = Limits { disks: seed % 4 == 0, assertions: false, steps: 12, ..Limits::default() };
-        let Some((program, errno)) = refused(&mut Unstructured::new(&live::noise(!seed)), &limits)? else { continue };
+        let Some((program, errno)) = refused(&mut Unstructured::new(&generate::noise(!seed)), &limits)? else {
+            continue;
+        };
         let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
         *errnos.entry(errno).or_insert(0) += 1;
         let failure = report.setup_failure.as_ref();

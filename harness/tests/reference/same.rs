@@ -12,7 +12,7 @@ use harness::judge::{Context, Judgement, Verdict, judge};
 use harness::subject::ReferenceOptions;
 use libtest_mimic::Failed;
 use protocol::message::{DetachMethod, Lifecycle, TrialReport};
-use scenarios::live::noise;
+use scenarios::generate::noise;
 use scenarios::{Outcome, Scenario, catalogue};
 use testing::rig::Rig;
 

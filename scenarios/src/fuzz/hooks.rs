@@ -5,7 +5,7 @@ use arbitrary::Unstructured;
 
 use super::{around, scenario};
 use crate::check::Checker;
-use crate::live::{self, Limits, noise};
+use crate::generate::{self, Limits, noise};
 use crate::program::Line;
 use crate::{Program, Scenario, Step, text};
 
@@ -28,25 +28,25 @@ pub fn mutate(
     let mut u = Unstructured::new(&noise);
     let before = scenario(&data[..size]).unwrap_or_else(|| around(Program::default()));
     let limits = Limits::default();
-    let new = |u: &mut Unstructured<'_>| live::program(u, &limits).unwrap_or_default();
+    let new = |u: &mut Unstructured<'_>| generate::program(u, &limits).unwrap_or_default();
     let program = match kind {
         1 => new(&mut u),
         2 => longer(&before.program, &new(&mut u)),
         _ => {
             let other = new(&mut u);
-            live::mutate(&mut u, &before.program, &other, &limits).unwrap_or_default()
+            generate::mutate(&mut u, &before.program, &other, &limits).unwrap_or_default()
         }
     };
     put(&Scenario { program, ..before }, &mut data[..max])
 }
 
-/// The hook of libFuzzer's custom cross-over: what [`live::mutate`] makes of two programs, into
+/// The hook of libFuzzer's custom cross-over: what [`generate::mutate`] makes of two programs, into
 /// `out`; its length.
 pub fn cross(one: &[u8], other: &[u8], out: &mut [u8], seed: u32) -> usize {
     let (Some(one), Some(other)) = (scenario(one), scenario(other)) else { return 0 };
     let noise = noise(seed.into());
     let mut u = Unstructured::new(&noise);
-    let program = live::splice(&mut u, &one.program, &other.program, &Limits::default()).unwrap_or_default();
+    let program = generate::splice(&mut u, &one.program, &other.program, &Limits::default()).unwrap_or_default();
     put(&Scenario { program, ..one }, out)
 }
 

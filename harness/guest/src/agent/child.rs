@@ -24,7 +24,7 @@ use super::external::FIRST_INHERITED;
 use super::restored;
 use super::sandbox::Sandbox;
 use crate::executor::{Answer, Ask, ENVIRONMENT};
-use crate::reference::image::Image;
+use crate::reference::checkpoint::Checkpoint;
 use crate::sys;
 
 /// Why the answer is missing.
@@ -77,24 +77,24 @@ impl Child {
         Ok(Child { pid: Pid::from_raw(pid), pidfd, commands, answers, input, output, partial: Vec::new() })
     }
 
-    /// Starts the executable of an image in a mount namespace that was kept, with the same pipes,
-    /// as the process that the image is of: under its number as it sees it, with its root at that
+    /// Starts the executable of an checkpoint in a mount namespace that was kept, with the same pipes,
+    /// as the process that the checkpoint is of: under its number as it sees it, with its root at that
     /// of the namespace. It inherits files under the numbers from [`FIRST_INHERITED`] on.
     pub(super) fn start_again(
         &mut self,
         flavor: Flavor,
         namespace: &OwnedFd,
-        image: &Image,
+        checkpoint: &Checkpoint,
         inherited: &[OwnedFd],
         sandbox: Sandbox<'_>,
     ) -> io::Result<()> {
         let start = || {
-            let error = become_restored(flavor, namespace, image, inherited, sandbox, [&self.input, &self.output]);
+            let error = become_restored(flavor, namespace, checkpoint, inherited, sandbox, [&self.input, &self.output]);
             not_started(&self.output, &Answer::NotRestored(format!("starting the executor: {error}")))
         };
         let pid = match flavor {
             Flavor::Host => {
-                let pid = sys::fork_as(image.process_number)?;
+                let pid = sys::fork_as(checkpoint.process_number)?;
                 if pid == 0 {
                     std::process::exit(start());
                 }
@@ -265,7 +265,7 @@ fn become_executor(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, input: &Owne
 fn become_restored(
     flavor: Flavor,
     namespace: &OwnedFd,
-    image: &Image,
+    checkpoint: &Checkpoint,
     inherited: &[OwnedFd],
     sandbox: Sandbox<'_>,
     [input, output]: [&OwnedFd; 2],
@@ -280,7 +280,7 @@ fn become_restored(
             setns(namespace, CloneFlags::CLONE_NEWNS)?;
             nix::unistd::sethostname("trial")?;
         }
-        let path = CString::new(image.executable.as_slice()).map_err(io::Error::other)?;
+        let path = CString::new(checkpoint.executable.as_slice()).map_err(io::Error::other)?;
         let arguments = [path.as_c_str(), c"executor"];
         sandbox.enter()?;
         nix::unistd::execve(&path, &arguments, &[ENVIRONMENT])?;

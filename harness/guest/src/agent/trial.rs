@@ -27,7 +27,7 @@ use crate::criu::Run;
 use crate::executor::{Answer, Ask, ProgramSlot, Rights, SetupResult};
 use crate::observe::parts::{Part, Parts};
 use crate::observe::{Made, outside};
-use crate::reference::image::Image;
+use crate::reference::checkpoint::Checkpoint;
 
 /// Tells the host where the trial is.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(&str) -> Result<(), WireError>;
@@ -157,13 +157,13 @@ impl<'a> Trial<'a> {
         Duration::from_millis(self.request.action_timeout_ms)
     }
 
-    /// Starts the executable of an image, in the same sandbox as the first process.
-    /// It inherits the files of other namespaces that the image has.
-    pub(super) fn start_again(&mut self, namespace: &OwnedFd, image: &Image) -> io::Result<()> {
+    /// Starts the executable of an checkpoint, in the same sandbox as the first process.
+    /// It inherits the files of other namespaces that the checkpoint has.
+    pub(super) fn start_again(&mut self, namespace: &OwnedFd, checkpoint: &Checkpoint) -> io::Result<()> {
         let sandbox = Sandbox::of(self.rights, &self.minors);
         let inherited: io::Result<Vec<OwnedFd>> =
-            image.inherited().map(|(_, file)| self.open_outside(&file.path)).collect();
-        self.child.start_again(self.request.flavor, namespace, image, &inherited?, sandbox)
+            checkpoint.inherited().map(|(_, file)| self.open_outside(&file.path)).collect();
+        self.child.start_again(self.request.flavor, namespace, checkpoint, &inherited?, sandbox)
     }
 
     pub(super) fn own_root(&self) -> bool {

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observe::Made;
 use crate::observe::inside::{self, Glance};
-use crate::reference::image::Image;
+use crate::reference::checkpoint::Checkpoint;
 use crate::reference::restore;
 use crate::sys;
 use claims::Claims;
@@ -97,10 +97,10 @@ pub enum Ask {
         /// The mounts of a namespace that the process left and that lives on, by their IDs.
         elsewhere: Vec<u64>,
     },
-    /// Become the process of an image; the first message, once.
+    /// Become the process of a checkpoint; the first message, once.
     Restore {
         /// What it had.
-        image: Box<Image>,
+        checkpoint: Box<Checkpoint>,
         /// What the program made.
         made: Vec<Made>,
         /// How.
@@ -122,7 +122,7 @@ pub enum Answer {
     },
     /// Why it could not observe.
     Blind(String),
-    /// It is the process of the image.
+    /// It is the process of the checkpoint.
     Restored,
     /// Why it is not.
     NotRestored(String),
@@ -151,9 +151,9 @@ pub fn main(suspended: Option<&str>) -> ExitCode {
                 Ok((view, tops)) => Answer::Observed { view, tops },
                 Err(error) => Answer::Blind(format!("cannot look at myself: {error}")),
             },
-            Ok(Ask::Restore { image, made: names, options }) => {
+            Ok(Ask::Restore { checkpoint, made: names, options }) => {
                 made = names;
-                match restore::run(&image, options) {
+                match restore::run(&checkpoint, options) {
                     Ok(()) => Answer::Restored,
                     Err(failure) => Answer::NotRestored(failure.to_string()),
                 }

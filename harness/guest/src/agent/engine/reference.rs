@@ -1,7 +1,7 @@
 //! The reference engine as the agent leads it. The capture runs in a process of its own, which
 //! enters the namespace of the process under test and may hang or crash without harm; the restore
 //! runs in the fresh executor itself. Between the two the old process is really gone, and with it
-//! every detached mount: the agent keeps the image, as text, and the mount namespace.
+//! every detached mount: the agent keeps the checkpoint, as text, and the mount namespace.
 //!
 //! - [`caller`]: the same for a caller who names every path relatively
 
@@ -29,7 +29,7 @@ use crate::caller::Caller;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, STREAMS};
 use crate::reference::capture::Outside;
-use crate::reference::image::{Image, MountImage};
+use crate::reference::checkpoint::{Checkpoint, MountImage};
 use crate::reference::{capture, restore};
 use crate::sys;
 
@@ -51,13 +51,13 @@ pub(in super::super) struct Reference {
 
 /// Between dump and restore.
 struct HeldCheckpoint {
-    image: Image,
+    checkpoint: Checkpoint,
     namespace: OwnedFd,
 }
 
 /// How the capturing process ended.
 enum Captured {
-    Image(Box<Image>),
+    Checkpoint(Box<Checkpoint>),
     Refused(Vec<String>),
     Ended(ActionEnd),
 }
@@ -81,16 +81,17 @@ impl Reference {
         let given = trial.externals()?.into_iter().map(|external| (external.mount, external.inode)).collect();
         let outside = Outside { mounts: trial.elsewhere()?, given };
         match captured(pid, &namespace, self.capture, &outside, trial.answer_timeout())? {
-            Captured::Image(image) => {
+            Captured::Checkpoint(checkpoint) => {
                 let files = match trial.request.thorough {
                     true => {
-                        let text = serde_json::to_string_pretty(&image)?;
+                        let text = serde_json::to_string_pretty(&checkpoint)?;
                         vec![ReportFile { name: "image.json".to_owned(), text }]
                     }
                     false => Vec::new(),
                 };
-                let restart = leave_running && self.capture.fault == Some(Fault::Restarted) && !has_detached(&image);
-                self.held = Some(HeldCheckpoint { image: *image, namespace });
+                let restart =
+                    leave_running && self.capture.fault == Some(Fault::Restarted) && !has_detached(&checkpoint);
+                self.held = Some(HeldCheckpoint { checkpoint: *checkpoint, namespace });
                 if !leave_running || restart {
                     kill(Pid::from_raw(pid), Signal::SIGKILL)?;
                 }
@@ -124,7 +125,7 @@ impl Reference {
         result
     }
 
-    /// Restores from an image, which it leaves as it is.
+    /// Restores from a checkpoint, which it leaves as it is.
     fn restore_from(&mut self, held: &HeldCheckpoint, trial: &mut Trial<'_>) -> io::Result<Run> {
         if let Some(failed) = self.fails_by_mistake(trial)? {
             return Ok(failed);
@@ -132,9 +133,12 @@ impl Reference {
         let deadline = Instant::now() + trial.answer_timeout();
         let mut lines = Vec::new();
         for _ in 0..RESTORE_ATTEMPTS {
-            trial.start_again(&held.namespace, &held.image)?;
-            let ask =
-                Ask::Restore { image: Box::new(held.image.clone()), made: trial.made.clone(), options: self.restore };
+            trial.start_again(&held.namespace, &held.checkpoint)?;
+            let ask = Ask::Restore {
+                checkpoint: Box::new(held.checkpoint.clone()),
+                made: trial.made.clone(),
+                options: self.restore,
+            };
             let rest = deadline.saturating_duration_since(Instant::now());
             match trial.child.ask(&ask, rest) {
                 Ok(Answer::Restored) => {
@@ -193,8 +197,8 @@ impl Reference {
     }
 }
 
-fn has_detached(image: &Image) -> bool {
-    image.mounts.iter().any(|mount| matches!(mount, MountImage::Detached(_)))
+fn has_detached(checkpoint: &Checkpoint) -> bool {
+    checkpoint.mounts.iter().any(|mount| matches!(mount, MountImage::Detached(_)))
 }
 
 fn run(end: ActionEnd) -> Run {
@@ -229,9 +233,9 @@ fn captured(
     if let WaitStatus::Signaled(_, signal, _) = status {
         return Ok(Captured::Ended(ActionEnd::Killed(signal as i32)));
     }
-    let captured: Result<Image, Vec<String>> = serde_json::from_slice(&captured)?;
+    let captured: Result<Checkpoint, Vec<String>> = serde_json::from_slice(&captured)?;
     Ok(match captured {
-        Ok(image) => Captured::Image(Box::new(image)),
+        Ok(checkpoint) => Captured::Checkpoint(Box::new(checkpoint)),
         Err(lines) => Captured::Refused(lines),
     })
 }
@@ -241,7 +245,7 @@ fn in_child(
     namespace: &OwnedFd,
     options: capture::Options,
     outside: &Outside,
-) -> io::Result<Result<Image, Vec<String>>> {
+) -> io::Result<Result<Checkpoint, Vec<String>>> {
     match options.fault {
         Some(Fault::Hangs) => loop {
             nix::unistd::pause();

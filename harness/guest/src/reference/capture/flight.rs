@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use protocol::observation::{FileKind, Message, Object};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
-use super::super::image::{MessageImage, NameImage, SocketImage};
+use super::super::checkpoint::{MessageImage, NameImage, SocketImage};
 use super::Capture;
 use super::object::{self, CapturedObject};
 use super::refusal::Cause;
@@ -81,7 +81,7 @@ impl Capture<'_> {
                 descriptions: sent.by_ref().take(message.descriptors as usize).flatten().collect(),
             };
             let queue = socket.queue.iter().map(message).collect();
-            self.image.descriptions[description].socket = Some(SocketImage { peer: *peer, queue });
+            self.checkpoint.descriptions[description].socket = Some(SocketImage { peer: *peer, queue });
         }
         Ok(())
     }

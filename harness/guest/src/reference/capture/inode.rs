@@ -1,6 +1,6 @@
 //! Files that have lost the name that they were opened by: those with other names stay where they
 //! are and are found again by handle or by one of those names; those without end with the process
-//! and travel in the image.
+//! and travel in the checkpoint.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -14,7 +14,7 @@ use protocol::observation::{FileId, FileKind, FileStatus};
 use protocol::{Fault, Lack};
 use scenarios::Bytes;
 
-use super::super::image::{Contents, InodeImage, InodeSource, NameImage};
+use super::super::checkpoint::{Contents, InodeImage, InodeSource, NameImage};
 use super::super::private_mount_ns::{PrivateMountNs, look_at};
 use super::super::table::split;
 use super::object::CapturedObject;
@@ -25,7 +25,7 @@ use crate::sys;
 
 /// `f_type` of statfs(2).
 const BTRFS: u64 = 0x9123_683e;
-/// More than this is not kept in an image, in bytes: it travels in one message.
+/// More than this is not kept in a checkpoint, in bytes: it travels in one message.
 const CONTENT_LIMIT: usize = 4 << 20;
 
 impl Capture<'_> {
@@ -75,13 +75,13 @@ impl Capture<'_> {
     fn never_named(&self, captured: &CapturedObject, inode: usize, name: &Bytes) -> bool {
         let flag = was_unnamed(captured);
         let is_never = |name: &NameImage| matches!(name, NameImage::Never { inode: other, .. } if *other == inode);
-        let other = || self.image.files.iter().any(|file| is_never(&file.name));
+        let other = || self.checkpoint.files.iter().any(|file| is_never(&file.name));
         name.0 == format!("#{}", captured.status.file.inode).into_bytes() && (flag || other())
     }
 
     /// An inode that ends with the process.
     pub(super) fn kept_inode(&mut self, captured: &CapturedObject, base: u64) -> Result<usize, Cause> {
-        if let Some(index) = self.image.inodes.iter().position(|inode| inode.file == captured.status.file) {
+        if let Some(index) = self.checkpoint.inodes.iter().position(|inode| inode.file == captured.status.file) {
             return Ok(index);
         }
         let mut contents = self.contents(captured)?;
@@ -146,7 +146,7 @@ impl Capture<'_> {
                 *which = Some(observe::status(at.as_fd()).map_err(Cause::of("fstat"))?.file);
             }
         }
-        above.push(Some(self.image.inodes[root].file));
+        above.push(Some(self.checkpoint.inodes[root].file));
         match name {
             NameImage::Removed { inode, .. } => Ok(NameImage::Removed { inode, above }),
             NameImage::Never { inode, .. } => Ok(NameImage::Never { inode, above }),

@@ -8,7 +8,7 @@ use nix::sys::stat::{major, minor};
 use protocol::Lack;
 use protocol::observation::{FileId, FileKind, Mount, Object};
 
-use super::super::image::{DetachedMount, InodeSource, MountImage, NameImage};
+use super::super::checkpoint::{DetachedMount, InodeSource, MountImage, NameImage};
 use super::super::private_mount_ns::look_at;
 use super::super::table::join;
 use super::object::CapturedObject;
@@ -20,7 +20,7 @@ use crate::observe;
 const SUBVOLUME_ROOT: u64 = 256;
 
 impl Capture<'_> {
-    /// Does without something: refusals, or else a change of the image.
+    /// Does without something: refusals, or else a change of the checkpoint.
     pub(super) fn without(
         &mut self,
         lack: Lack,
@@ -42,7 +42,7 @@ impl Capture<'_> {
 
     /// Why an object on a detached mount is refused.
     fn not_learnt(&self, lack: Lack, captured: &CapturedObject, file: usize) -> Option<Cause> {
-        let file = &self.image.files[file];
+        let file = &self.checkpoint.files[file];
         let mount = self.detached(file.mount)?;
         let why = match (lack, &file.name) {
             (Lack::FileBind, _) if self.root(mount)?.0 != FileKind::Directory => {
@@ -50,7 +50,7 @@ impl Capture<'_> {
             }
             (Lack::Deleted, NameImage::Never { .. }) => "deleted files are not restored".to_owned(),
             (Lack::Deleted, NameImage::Removed { inode, .. })
-                if matches!(self.image.inodes[*inode].source, InodeSource::Contents(_)) =>
+                if matches!(self.checkpoint.inodes[*inode].source, InodeSource::Contents(_)) =>
             {
                 "deleted files are not restored".to_owned()
             }
@@ -66,7 +66,7 @@ impl Capture<'_> {
     /// Every mount shows the root of its filesystem.
     fn without_subdirectories(&mut self, objects: &[CapturedObject], files: &BTreeMap<Object, usize>) -> Vec<Refusal> {
         let mut unknown = BTreeSet::new();
-        for index in 0..self.image.mounts.len() {
+        for index in 0..self.checkpoint.mounts.len() {
             let Some(mount) = self.detached(index).cloned() else { continue };
             let (Some(base), Some(root)) = (self.base(&mount), self.root(&mount)) else { continue };
             let is_btrfs = base.fs_type.0 == b"btrfs";
@@ -78,14 +78,14 @@ impl Capture<'_> {
                 unknown.insert(index);
                 continue;
             }
-            for file in self.image.files.iter_mut().filter(|file| file.mount == index) {
+            for file in self.checkpoint.files.iter_mut().filter(|file| file.mount == index) {
                 file.path = join(&mount.root, &file.path);
             }
-            self.image.mounts[index] =
+            self.checkpoint.mounts[index] =
                 MountImage::Detached(DetachedMount { root: Default::default(), removed_root: None, ..mount });
         }
         let on_unknown = |captured: &&CapturedObject| {
-            files.get(&captured.object).is_some_and(|&file| unknown.contains(&self.image.files[file].mount))
+            files.get(&captured.object).is_some_and(|&file| unknown.contains(&self.checkpoint.files[file].mount))
         };
         let why = || Cause::NotLearnt("no visible mount shows the root of its filesystem".to_owned());
         objects.iter().filter(on_unknown).map(|captured| refuse(captured, why())).collect()
@@ -94,7 +94,7 @@ impl Capture<'_> {
     /// Every mount has the attributes of the visible one that it is copied from.
     fn without_attributes(&mut self) {
         let table = self.table;
-        for mount in &mut self.image.mounts {
+        for mount in &mut self.checkpoint.mounts {
             if let MountImage::Detached(mount) = mount
                 && let Some(base) = table.get(mount.base)
             {
@@ -106,10 +106,10 @@ impl Capture<'_> {
     /// The files of all detached mounts of a filesystem are on the first.
     fn without_second_mounts(&mut self) {
         let mut first = BTreeMap::new();
-        for index in 0..self.image.mounts.len() {
+        for index in 0..self.checkpoint.mounts.len() {
             let Some(base) = self.detached(index).and_then(|mount| self.base(mount)) else { continue };
             let first = *first.entry((base.major, base.minor)).or_insert(index);
-            for file in self.image.files.iter_mut().filter(|file| file.mount == index) {
+            for file in self.checkpoint.files.iter_mut().filter(|file| file.mount == index) {
                 file.mount = first;
             }
         }
@@ -118,18 +118,18 @@ impl Capture<'_> {
     /// Messages hold no descriptors of files on detached mounts.
     fn without_descriptors_in_flight(&mut self) {
         let is_detached = |description: &usize| {
-            self.detached(self.image.files[self.image.descriptions[*description].file].mount).is_some()
+            self.detached(self.checkpoint.files[self.checkpoint.descriptions[*description].file].mount).is_some()
         };
-        let all = 0..self.image.descriptions.len();
+        let all = 0..self.checkpoint.descriptions.len();
         let gone: BTreeSet<usize> = all.filter(is_detached).collect();
-        let sockets = self.image.descriptions.iter_mut().filter_map(|description| description.socket.as_mut());
+        let sockets = self.checkpoint.descriptions.iter_mut().filter_map(|description| description.socket.as_mut());
         for message in sockets.flat_map(|socket| &mut socket.queue) {
             message.descriptions.retain(|description| !gone.contains(description));
         }
     }
 
     fn detached(&self, mount: usize) -> Option<&DetachedMount> {
-        match &self.image.mounts[mount] {
+        match &self.checkpoint.mounts[mount] {
             MountImage::Detached(mount) => Some(mount),
             _ => None,
         }
@@ -142,7 +142,7 @@ impl Capture<'_> {
     /// What the root of a detached mount is, and which; `None` where it cannot be looked at.
     fn root(&self, mount: &DetachedMount) -> Option<(FileKind, FileId)> {
         if let Some(inode) = mount.removed_root {
-            let inode = &self.image.inodes[inode];
+            let inode = &self.checkpoint.inodes[inode];
             return Some((inode.source.kind(), inode.file));
         }
         let private_ns = self.private_ns(mount.base).ok()?;

@@ -1,4 +1,4 @@
-//! Capture: from a running process to an [`Image`] of its objects, or to refusals that name the
+//! Capture: from a running process to a [`Checkpoint`] of its objects, or to refusals that name the
 //! objects and the causes.
 //!
 //! It reads the process from outside and leaves it as it is. It must run in the process's mount
@@ -37,7 +37,7 @@ use protocol::Fault;
 use protocol::observation::{FileId, FileKind, Mount, Object};
 use scenarios::Bytes;
 
-use super::image::{DetachedMount, FileImage, Image, InodeImage, NameImage};
+use super::checkpoint::{Checkpoint, DetachedMount, FileImage, InodeImage, NameImage};
 use super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, look_at, text};
 use super::table::{Table, below, join, split};
 use crate::observe;
@@ -80,8 +80,8 @@ pub(super) struct Capture<'a> {
     theirs: BTreeSet<u64>,
     /// Removed files that visible mounts have for their roots.
     removed_roots: BTreeSet<FileId>,
-    image: Image,
-    /// The index in `image.mounts` of each mount.
+    checkpoint: Checkpoint,
+    /// The index in `checkpoint.mounts` of each mount.
     mounts: BTreeMap<u64, usize>,
     /// Made when it is first needed; `None` where the kernel lacks it.
     watch: OnceCell<Option<EntryWatch>>,
@@ -98,7 +98,7 @@ pub fn process(
     hidden: &[i32],
     options: Options,
     outside: &Outside,
-) -> io::Result<Result<Image, Vec<Refusal>>> {
+) -> io::Result<Result<Checkpoint, Vec<Refusal>>> {
     let table = Table::own(proc)?;
     let objects = object::objects(proc, pid, hidden)?;
     if options.fault == Some(Fault::TouchedByDump) {
@@ -115,7 +115,7 @@ pub fn process(
         Some(observe::status(fd?.as_fd()).ok()?.file)
     };
     let removed_roots = table.all().iter().filter_map(removed_root).collect();
-    let image = Image {
+    let checkpoint = Checkpoint {
         process_number: number_inside(proc, pid)?,
         executable: Bytes::default(),
         mounts: Vec::new(),
@@ -138,7 +138,7 @@ pub fn process(
         magic_numbers,
         theirs,
         removed_roots,
-        image,
+        checkpoint,
         mounts: BTreeMap::new(),
         watch: OnceCell::new(),
     };
@@ -154,7 +154,7 @@ fn number_inside(proc: BorrowedFd<'_>, pid: i32) -> io::Result<i32> {
 }
 
 impl Capture<'_> {
-    fn run(mut self, objects: &[CapturedObject]) -> Result<Image, Vec<Refusal>> {
+    fn run(mut self, objects: &[CapturedObject]) -> Result<Checkpoint, Vec<Refusal>> {
         let mut refusals = Vec::new();
         if self.options.fault == Some(Fault::RefusesAll) {
             refusals.extend(
@@ -184,7 +184,7 @@ impl Capture<'_> {
             refusals = self.without(lack, objects, &files);
         }
         match (refusals.is_empty(), self.options.fault) {
-            (true, _) | (_, Some(Fault::AcceptsUnrestorable)) => Ok(self.image),
+            (true, _) | (_, Some(Fault::AcceptsUnrestorable)) => Ok(self.checkpoint),
             _ => Err(refusals),
         }
     }
@@ -310,7 +310,7 @@ impl Capture<'_> {
         if found.is_ok_and(|(file, id)| file == captured.status.file && id == captured.mount) {
             let path = stands_there(&captured.link)?;
             if captured.object == Object::Exe {
-                self.image.executable = captured.link.clone();
+                self.checkpoint.executable = captured.link.clone();
             }
             return Ok(self.file(
                 captured,
@@ -363,20 +363,20 @@ impl Capture<'_> {
     fn file(&mut self, captured: &CapturedObject, path: Bytes, name: NameImage) -> usize {
         let mount = self.mounts[&captured.mount];
         let same = |file: &FileImage| file.mount == mount && file.path == path && file.name == name;
-        if let Some(index) = self.image.files.iter().position(same) {
+        if let Some(index) = self.checkpoint.files.iter().position(same) {
             return index;
         }
-        self.image.files.push(FileImage { object: captured.label.clone(), mount, path, name });
-        self.image.files.len() - 1
+        self.checkpoint.files.push(FileImage { object: captured.label.clone(), mount, path, name });
+        self.checkpoint.files.len() - 1
     }
 
     /// The index of this inode.
     fn inode(&mut self, inode: InodeImage) -> usize {
-        if let Some(index) = self.image.inodes.iter().position(|other| other.file == inode.file) {
+        if let Some(index) = self.checkpoint.inodes.iter().position(|other| other.file == inode.file) {
             return index;
         }
-        self.image.inodes.push(inode);
-        self.image.inodes.len() - 1
+        self.checkpoint.inodes.push(inode);
+        self.checkpoint.inodes.len() - 1
     }
 }
 

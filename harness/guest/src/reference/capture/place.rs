@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use protocol::Fault;
 use protocol::observation::{FileId, Mount, Object};
 
-use super::super::image::{Contents, DetachedMount, InodeImage, InodeSource, MountImage, NameImage};
+use super::super::checkpoint::{Contents, DetachedMount, InodeImage, InodeSource, MountImage, NameImage};
 use super::super::private_mount_ns::PrivateMountNs;
 use super::super::table::Table;
 use super::object::CapturedObject;
@@ -50,8 +50,8 @@ impl<'a> Capture<'a> {
             }
             (MountImage::Detached(place.clone()), Some(place))
         };
-        self.mounts.insert(id, self.image.mounts.len());
-        self.image.mounts.push(mount);
+        self.mounts.insert(id, self.checkpoint.mounts.len());
+        self.checkpoint.mounts.push(mount);
         Ok(detached)
     }
 

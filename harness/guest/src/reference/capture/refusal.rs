@@ -57,7 +57,7 @@ pub enum Cause {
     /// It would have to be made again where nothing can be made.
     #[error("it is deleted and would have to be made again, but its directory cannot be written: {0}")]
     CannotBeMadeAgain(io::Error),
-    /// Too much for an image.
+    /// Too much for a checkpoint.
     #[error("it is deleted and holds more than {0} bytes")]
     TooLarge(usize),
     /// The caller does not promise to have it at the restore.

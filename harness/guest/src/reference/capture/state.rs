@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, tee};
 use scenarios::Bytes;
 
-use super::super::image::{DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage};
+use super::super::checkpoint::{DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage};
 use super::Capture;
 use super::object::CapturedObject;
 use super::refusal::Cause;
@@ -31,11 +31,11 @@ impl Capture<'_> {
     /// What an object other than a descriptor has besides its file.
     pub(super) fn state(&mut self, captured: &CapturedObject, file: usize) -> Result<(), Cause> {
         match (captured.object, &captured.mapping) {
-            (Object::Cwd, _) => self.image.cwd = file,
-            (Object::Root, _) => self.image.root = file,
+            (Object::Cwd, _) => self.checkpoint.cwd = file,
+            (Object::Root, _) => self.checkpoint.root = file,
             (Object::Map(_), Some(range)) => {
                 let mapping = self.mapping(captured, range, file).map_err(Cause::of("reading its memory"))?;
-                self.image.mappings.push(mapping);
+                self.checkpoint.mappings.push(mapping);
             }
             _ => {}
         }
@@ -77,14 +77,14 @@ impl Capture<'_> {
                         pipe: self.pipe(captured, flags).map_err(Cause::of("reading its pipe"))?,
                         socket: None,
                     };
-                    self.image.descriptions.push(description);
+                    self.checkpoint.descriptions.push(description);
                     first_of.len() - 1
                 }
             };
             descriptions.insert(captured.object, description);
             if let Object::Fd(number) = captured.object {
                 let cloexec = flags & libc::O_CLOEXEC != 0;
-                self.image.descriptors.push(DescriptorImage { number, description, cloexec });
+                self.checkpoint.descriptors.push(DescriptorImage { number, description, cloexec });
             }
         }
         self.sockets(objects, &descriptions)
@@ -99,12 +99,12 @@ impl Capture<'_> {
     ) -> Result<bool, Cause> {
         match self.options.fault {
             Some(Fault::SplitDescription) => return Ok(false),
-            Some(Fault::MergedDescriptions) => return Ok(self.image.descriptions[description].file == file),
+            Some(Fault::MergedDescriptions) => return Ok(self.checkpoint.descriptions[description].file == file),
             _ => {}
         }
         // One description is of one file; to ask the kernel about each pair takes long where there
         // are many.
-        if self.image.descriptions[description].file != file {
+        if self.checkpoint.descriptions[description].file != file {
             return Ok(false);
         }
         Ok(sys::kcmp_file(one, other).map_err(Cause::of("kcmp"))?.is_eq())

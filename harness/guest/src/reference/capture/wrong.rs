@@ -9,7 +9,7 @@ use protocol::Fault;
 use protocol::observation::{FileKind, Object};
 use scenarios::Bytes;
 
-use super::super::image::{Contents, DetachedMount, MountImage, NameImage};
+use super::super::checkpoint::{Contents, DetachedMount, MountImage, NameImage};
 use super::super::private_mount_ns::{PrivateMountNs, reopen};
 use super::super::table::{below, join};
 use super::object::CapturedObject;
@@ -145,7 +145,7 @@ pub(super) fn after_all(capture: &mut Capture<'_>) {
     if capture.options.fault != Some(Fault::SiblingRootName) {
         return;
     }
-    let mounts = capture.image.mounts.clone();
+    let mounts = capture.checkpoint.mounts.clone();
     let places: Vec<(usize, &DetachedMount)> = mounts
         .iter()
         .enumerate()
@@ -154,7 +154,7 @@ pub(super) fn after_all(capture: &mut Capture<'_>) {
             _ => None,
         })
         .collect();
-    for file in &mut capture.image.files {
+    for file in &mut capture.checkpoint.files {
         let Some((_, own)) = places.iter().find(|(index, _)| *index == file.mount) else { continue };
         let other = places.iter().find(|(_, mount)| mount.base == own.base && mount.root != own.root);
         if let (Some((other, mount)), NameImage::Live { file: id, .. }) = (other, &mut file.name)

@@ -8,17 +8,17 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use protocol::Fault;
 
-use super::super::image::{Image, SocketImage};
+use super::super::checkpoint::{Checkpoint, SocketImage};
 use super::{Failure, Opened, Options, at, missing};
 use crate::sys::{self, set_apart};
 
-/// Makes the sockets of an image.
-pub(super) fn pairs(image: &Image, opened: &mut Opened) -> Result<(), Failure> {
-    for (index, socket) in sockets(image).filter(|(index, socket)| *index < socket.peer) {
+/// Makes the sockets of a checkpoint.
+pub(super) fn pairs(checkpoint: &Checkpoint, opened: &mut Opened) -> Result<(), Failure> {
+    for (index, socket) in sockets(checkpoint).filter(|(index, socket)| *index < socket.peer) {
         let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::empty())
             .map_err(at("a pair of sockets"))?;
         for (end, fd) in [(index, one), (socket.peer, other)] {
-            let flags = OFlag::from_bits_retain(image.descriptions[end].flags);
+            let flags = OFlag::from_bits_retain(checkpoint.descriptions[end].flags);
             fcntl(&fd, FcntlArg::F_SETFL(flags)).map_err(at("the flags of a socket"))?;
             opened.descriptions[end] = Some(set_apart(fd).map_err(at("a descriptor"))?);
         }
@@ -27,9 +27,9 @@ pub(super) fn pairs(image: &Image, opened: &mut Opened) -> Result<(), Failure> {
 }
 
 /// Fills the queues; everything that is sent is open.
-pub(super) fn fill(image: &Image, options: Options, descriptions: &[Option<OwnedFd>]) -> Result<(), Failure> {
+pub(super) fn fill(checkpoint: &Checkpoint, options: Options, descriptions: &[Option<OwnedFd>]) -> Result<(), Failure> {
     let open = |index: usize| descriptions.get(index).and_then(Option::as_ref).ok_or_else(|| missing("a description"));
-    for (_, socket) in sockets(image) {
+    for (_, socket) in sockets(checkpoint) {
         let over = open(socket.peer)?;
         for message in &socket.queue {
             let sent = message.descriptions.iter().map(|&index| open(index).map(AsRawFd::as_raw_fd));
@@ -44,7 +44,7 @@ pub(super) fn fill(image: &Image, options: Options, descriptions: &[Option<Owned
     Ok(())
 }
 
-fn sockets(image: &Image) -> impl Iterator<Item = (usize, &SocketImage)> {
-    let all = image.descriptions.iter().enumerate();
+fn sockets(checkpoint: &Checkpoint) -> impl Iterator<Item = (usize, &SocketImage)> {
+    let all = checkpoint.descriptions.iter().enumerate();
     all.filter_map(|(index, description)| Some((index, description.socket.as_ref()?)))
 }

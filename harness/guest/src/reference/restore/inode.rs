@@ -14,7 +14,7 @@ use protocol::observation::FileKind;
 use rustix::fs::{XattrFlags, setxattr};
 use scenarios::Bytes;
 
-use super::super::image::Contents;
+use super::super::checkpoint::Contents;
 use super::super::private_mount_ns::look_at;
 
 /// Makes the file under a free name.

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use protocol::Lack;
 use protocol::observation::FileKind;
 
-use super::super::image::{MountImage, NameImage};
+use super::super::checkpoint::{MountImage, NameImage};
 use super::Failure;
 use super::mounts::RestoreContext;
 
@@ -16,21 +16,21 @@ use super::mounts::RestoreContext;
 /// # Errors
 /// The first object that cannot.
 pub(super) fn check(context: &RestoreContext<'_>, lack: Lack) -> Result<(), Failure> {
-    let image = context.image;
-    let object = |file: usize| image.files[file].object.clone();
+    let checkpoint = context.checkpoint;
+    let object = |file: usize| checkpoint.files[file].object.clone();
     let failure = match lack {
         Lack::Directory => {
-            let mut directories = image.descriptions.iter().map(|description| description.file);
+            let mut directories = checkpoint.descriptions.iter().map(|description| description.file);
             let found = directories.find(|&file| is_detached(context, file) && is_directory(context, file));
             found.map(|file| (object(file), Errno::EISDIR.into()))
         }
         Lack::Mapping => {
-            let found = image.mappings.iter().find(|mapping| is_detached(context, mapping.file));
+            let found = checkpoint.mappings.iter().find(|mapping| is_detached(context, mapping.file));
             let missing = || io::Error::new(io::ErrorKind::NotFound, "no visible mount has its file");
             found.map(|mapping| (format!("mapping at {:x}", mapping.start), missing()))
         }
         Lack::Overlay => {
-            let mut files = 0..image.files.len();
+            let mut files = 0..checkpoint.files.len();
             let found = files.find(|&file| is_detached(context, file) && is_on_overlay(context, file));
             found.map(|file| (format!("{}: open_by_handle_at", object(file)), Errno::EOPNOTSUPP.into()))
         }
@@ -40,18 +40,20 @@ pub(super) fn check(context: &RestoreContext<'_>, lack: Lack) -> Result<(), Fail
 }
 
 fn is_detached(context: &RestoreContext<'_>, file: usize) -> bool {
-    matches!(context.image.mounts[context.image.files[file].mount], MountImage::Detached(_))
+    matches!(context.checkpoint.mounts[context.checkpoint.files[file].mount], MountImage::Detached(_))
 }
 
 fn is_on_overlay(context: &RestoreContext<'_>, file: usize) -> bool {
-    let MountImage::Detached(mount) = &context.image.mounts[context.image.files[file].mount] else { return false };
+    let MountImage::Detached(mount) = &context.checkpoint.mounts[context.checkpoint.files[file].mount] else {
+        return false;
+    };
     context.table.get(mount.base).is_some_and(|base| base.fs_type.0 == b"overlay")
 }
 
 fn is_directory(context: &RestoreContext<'_>, file: usize) -> bool {
-    match &context.image.files[file].name {
+    match &context.checkpoint.files[file].name {
         NameImage::Live { kind, .. } => *kind == FileKind::Directory,
-        NameImage::Removed { inode, .. } => context.image.inodes[*inode].source.kind() == FileKind::Directory,
+        NameImage::Removed { inode, .. } => context.checkpoint.inodes[*inode].source.kind() == FileKind::Directory,
         _ => false,
     }
 }

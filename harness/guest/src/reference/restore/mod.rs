@@ -1,4 +1,4 @@
-//! Restore: from an image to the same objects in this process, which must be a fresh one in the
+//! Restore: from a checkpoint to the same objects in this process, which must be a fresh one in the
 //! kept mount namespace.
 //!
 //! - [`mounts`]: detached mounts are made again, visible ones found
@@ -31,7 +31,7 @@ use protocol::Fault;
 use protocol::message::DetachMethod;
 use scenarios::Bytes;
 
-use super::image::{DescriptionImage, DescriptorImage, Image, LockImage, LockKind, MappingImage};
+use super::checkpoint::{Checkpoint, DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage};
 use super::private_mount_ns::own_proc;
 use crate::sys::{self, MappingRequest, set_apart};
 use mounts::RestoreContext;
@@ -74,43 +74,43 @@ pub(super) struct Opened {
     pub(super) held: Vec<OwnedFd>,
 }
 
-/// Gives this process the objects of the image.
+/// Gives this process the objects of the checkpoint.
 ///
 /// # Errors
 /// The first thing that could not be done. The process is of no use then, but nothing is left
 /// behind on filesystems.
-pub fn run(image: &Image, options: Options) -> Result<(), Failure> {
+pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<(), Failure> {
     let limit = MoreDescriptors::allow().map_err(at("the limit of descriptors"))?;
     let proc = own_proc().and_then(set_apart).map_err(at("a procfs"))?;
-    let context = RestoreContext::build(image, options, proc.as_fd())?;
+    let context = RestoreContext::build(checkpoint, options, proc.as_fd())?;
     if let Some(Fault::Lacks(lack)) = options.fault {
         lacks::check(&context, lack)?;
     }
     let mut opened = Opened {
-        descriptions: image.descriptions.iter().map(|_| None).collect(),
-        mappings: image.mappings.iter().map(|_| None).collect(),
+        descriptions: checkpoint.descriptions.iter().map(|_| None).collect(),
+        mappings: checkpoint.mappings.iter().map(|_| None).collect(),
         cwd: None,
         root: None,
         held: Vec::new(),
     };
     names::with_removed(&context, &mut opened)?;
-    for (index, file) in image.files.iter().enumerate() {
-        if matches!(file.name, super::image::NameImage::Live { .. }) {
+    for (index, file) in checkpoint.files.iter().enumerate() {
+        if matches!(file.name, super::checkpoint::NameImage::Live { .. }) {
             context.open_live(index, &mut opened)?;
         }
     }
-    flight::pairs(image, &mut opened)?;
+    flight::pairs(checkpoint, &mut opened)?;
     let Opened { descriptions, mappings, cwd, root, held } = opened;
-    flight::fill(image, options, &descriptions)?;
-    let given = number(image, options, descriptions)?;
+    flight::fill(checkpoint, options, &descriptions)?;
+    let given = number(checkpoint, options, descriptions)?;
     drop(held);
-    for (mapping, fd) in image.mappings.iter().zip(mappings) {
+    for (mapping, fd) in checkpoint.mappings.iter().zip(mappings) {
         let fd = fd.ok_or_else(|| missing("a mapping"))?;
         map(mapping, fd.as_fd(), options).map_err(at(format!("mapping at {:x}", mapping.start)))?;
     }
     drop(context);
     drop(limit);
-    lock(image, options, &given)?;
+    lock(checkpoint, options, &given)?;
     // They are the process's from now on.
     for fd in given.into_iter().flatten() {
         let _ = fd.into_raw_fd();
@@ -144,19 +144,23 @@ fn missing(what: &str) -> Failure {
 
 /// Descriptors get their numbers, descriptions those locks that are theirs. The descriptors of each
 /// description.
-fn number(image: &Image, options: Options, descriptions: Vec<Option<OwnedFd>>) -> Result<Vec<Vec<OwnedFd>>, Failure> {
+fn number(
+    checkpoint: &Checkpoint,
+    options: Options,
+    descriptions: Vec<Option<OwnedFd>>,
+) -> Result<Vec<Vec<OwnedFd>>, Failure> {
     let shift = i32::from(options.fault == Some(Fault::NumberShifted));
     let mut given = Vec::new();
-    for (index, (description, fd)) in image.descriptions.iter().zip(descriptions).enumerate() {
+    for (index, (description, fd)) in checkpoint.descriptions.iter().zip(descriptions).enumerate() {
         let fd = fd.ok_or_else(|| missing("a description"))?;
-        let own = image.descriptors.iter().filter(|descriptor| descriptor.description == index);
+        let own = checkpoint.descriptors.iter().filter(|descriptor| descriptor.description == index);
         let give = |descriptor: &DescriptorImage| {
             let cloexec = descriptor.cloexec != (options.fault == Some(Fault::CloexecFlipped));
             let number = descriptor.number + shift;
             give_number(fd.as_fd(), number, cloexec).map_err(at(format!("fd {number}")))
         };
         given.push(own.map(give).collect::<Result<Vec<_>, _>>()?);
-        let number = image.descriptors.iter().find(|descriptor| descriptor.description == index);
+        let number = checkpoint.descriptors.iter().find(|descriptor| descriptor.description == index);
         let label = || match number {
             Some(descriptor) => format!("the state of fd {}", descriptor.number),
             None => "the state of a descriptor in flight".to_owned(),
@@ -168,11 +172,11 @@ fn number(image: &Image, options: Options, descriptions: Vec<Option<OwnedFd>>) -
 
 /// The locks that go when the process closes any descriptor of the file (fcntl(2)): all of ours are
 /// closed by now.
-fn lock(image: &Image, options: Options, given: &[Vec<OwnedFd>]) -> Result<(), Failure> {
+fn lock(checkpoint: &Checkpoint, options: Options, given: &[Vec<OwnedFd>]) -> Result<(), Failure> {
     if options.fault == Some(Fault::LockLost) {
         return Ok(());
     }
-    for (description, descriptors) in image.descriptions.iter().zip(given) {
+    for (description, descriptors) in checkpoint.descriptions.iter().zip(given) {
         let Some(fd) = descriptors.first() else { continue };
         for lock in description.locks.iter().filter(|lock| lock.kind == LockKind::Posix) {
             take(lock, fd.as_fd()).map_err(at(format!("the lock of fd {}", fd.as_raw_fd())))?;

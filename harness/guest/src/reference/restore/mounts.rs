@@ -15,7 +15,7 @@ use protocol::observation::{FileKind, Mount};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use scenarios::Bytes;
 
-use super::super::image::{DetachedMount, FileImage, Image, MountImage, NameImage};
+use super::super::checkpoint::{Checkpoint, DetachedMount, FileImage, MountImage, NameImage};
 use super::super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, RootPath, look_at};
 use super::super::table::{Table, below, join, split};
 use super::{Failure, Options, at, wrong};
@@ -58,14 +58,14 @@ impl Opener {
     }
 }
 
-/// What the steps of a restore share: the image, its mounts, and where files are opened.
+/// What the steps of a restore share: the checkpoint, its mounts, and where files are opened.
 pub(super) struct RestoreContext<'a> {
-    pub(super) image: &'a Image,
+    pub(super) checkpoint: &'a Checkpoint,
     pub(super) options: Options,
     pub(super) proc: BorrowedFd<'a>,
     pub(super) table: Table,
     private_namespaces: PrivateMountNsCache,
-    /// For each mount of the image, once it is made; the kernel's own has none.
+    /// For each mount of the checkpoint, once it is made; the kernel's own has none.
     openers: Vec<OnceCell<Opener>>,
     /// Files that this process inherited from the one who restores, by their indices.
     inherited: BTreeMap<usize, OwnedFd>,
@@ -74,26 +74,26 @@ pub(super) struct RestoreContext<'a> {
     writable_roots: BTreeMap<u64, OwnedFd>,
 }
 
-/// The files of another namespace that the image has, in the order in which they were given.
-fn inherited(image: &Image) -> io::Result<BTreeMap<usize, OwnedFd>> {
-    image.inherited().zip(FIRST_INHERITED..).map(|((index, _), number)| Ok((index, sys::adopt(number)?))).collect()
+/// The files of another namespace that the checkpoint has, in the order in which they were given.
+fn inherited(checkpoint: &Checkpoint) -> io::Result<BTreeMap<usize, OwnedFd>> {
+    checkpoint.inherited().zip(FIRST_INHERITED..).map(|((index, _), number)| Ok((index, sys::adopt(number)?))).collect()
 }
 
 impl<'a> RestoreContext<'a> {
-    /// Makes every mount of the image but those whose root has to be put back first.
-    pub(super) fn build(image: &'a Image, options: Options, proc: BorrowedFd<'a>) -> Result<Self, Failure> {
+    /// Makes every mount of the checkpoint but those whose root has to be put back first.
+    pub(super) fn build(checkpoint: &'a Checkpoint, options: Options, proc: BorrowedFd<'a>) -> Result<Self, Failure> {
         let table = Table::own(proc).map_err(at("the mount table"))?;
-        let openers = image.mounts.iter().map(|_| OnceCell::new()).collect();
+        let openers = checkpoint.mounts.iter().map(|_| OnceCell::new()).collect();
         let (private_namespaces, writable_roots) = (PrivateMountNsCache::default(), BTreeMap::new());
-        let inherited = inherited(image).map_err(at("a file of another namespace"))?;
+        let inherited = inherited(checkpoint).map_err(at("a file of another namespace"))?;
         let mut context =
-            RestoreContext { image, options, proc, table, private_namespaces, openers, inherited, writable_roots };
-        for (index, mount) in image.mounts.iter().enumerate() {
+            RestoreContext { checkpoint, options, proc, table, private_namespaces, openers, inherited, writable_roots };
+        for (index, mount) in checkpoint.mounts.iter().enumerate() {
             if !matches!(mount, MountImage::Detached(DetachedMount { removed_root: Some(_), .. })) {
                 context.make(index)?;
             }
         }
-        for inode in image.inodes.iter().filter(|inode| inode.base != 0) {
+        for inode in checkpoint.inodes.iter().filter(|inode| inode.base != 0) {
             if !context.writable_roots.contains_key(&inode.base) {
                 let private_ns = context.private_ns(inode.base).map_err(at("a mount to put names back through"))?;
                 let root = set_apart(&private_ns.root).map_err(at("a descriptor"))?;
@@ -103,9 +103,9 @@ impl<'a> RestoreContext<'a> {
         Ok(context)
     }
 
-    /// Makes a mount of the image.
+    /// Makes a mount of the checkpoint.
     pub(super) fn make(&self, index: usize) -> Result<(), Failure> {
-        let opener = match &self.image.mounts[index] {
+        let opener = match &self.checkpoint.mounts[index] {
             MountImage::Internal | MountImage::Elsewhere => return Ok(()),
             MountImage::Visible { id } => self.visible(*id).map_err(at(format!("visible mount {id}")))?,
             MountImage::Detached(mount) => {
@@ -124,7 +124,7 @@ impl<'a> RestoreContext<'a> {
 
     /// The detached mounts whose root was removed: index, base, path of the root, its inode.
     pub(super) fn removed_roots(&self) -> impl Iterator<Item = (usize, u64, &'a Bytes, usize)> {
-        self.image.mounts.iter().enumerate().filter_map(|(index, mount)| match mount {
+        self.checkpoint.mounts.iter().enumerate().filter_map(|(index, mount)| match mount {
             MountImage::Detached(DetachedMount { base, root, removed_root: Some(inode), .. }) => {
                 Some((index, *base, root, *inode))
             }
@@ -158,7 +158,7 @@ impl<'a> RestoreContext<'a> {
         let same = |mount: &MountImage| matches!(mount, MountImage::Detached(other) if other.root == right.root);
         if self.options.fault == Some(Fault::MergedMounts)
             && let Some(other) =
-                self.image.mounts[..index].iter().position(same).and_then(|first| self.openers[first].get())
+                self.checkpoint.mounts[..index].iter().position(same).and_then(|first| self.openers[first].get())
         {
             return Ok(Opener::new(set_apart(&other.root)?, other.prefix.clone()));
         }
@@ -176,8 +176,8 @@ impl<'a> RestoreContext<'a> {
             let directory = matches!(file.name, NameImage::Live { kind: FileKind::Directory, .. });
             file.mount == index && file.path.is_empty() && !directory
         };
-        let mut descriptions = self.image.descriptions.iter();
-        descriptions.any(|one| one.flags & libc::O_NOFOLLOW != 0 && is_root(&self.image.files[one.file]))
+        let mut descriptions = self.checkpoint.descriptions.iter();
+        descriptions.any(|one| one.flags & libc::O_NOFOLLOW != 0 && is_root(&self.checkpoint.files[one.file]))
     }
 
     /// The mount; when it `stays`, attached in a copy of the namespace, with its place there.
@@ -212,9 +212,9 @@ impl<'a> RestoreContext<'a> {
         Ok((root, stays.then(namespace).transpose()?.map(|namespace| RootPath::kept(namespace, at))))
     }
 
-    /// The same mount as that of the image, once more.
+    /// The same mount as that of the checkpoint, once more.
     pub(super) fn another(&self, index: usize) -> io::Result<Option<Opener>> {
-        match &self.image.mounts[index] {
+        match &self.checkpoint.mounts[index] {
             MountImage::Detached(mount) => self.detached(index, mount).map(Some),
             _ => Ok(None),
         }
@@ -238,8 +238,8 @@ impl<'a> RestoreContext<'a> {
 
     /// The path of a file from the root of the mount that its name is put back through.
     pub(super) fn path_on_writable_root(&self, file: usize) -> Option<Bytes> {
-        let file = &self.image.files[file];
-        match &self.image.mounts[file.mount] {
+        let file = &self.checkpoint.files[file];
+        match &self.checkpoint.mounts[file.mount] {
             MountImage::Detached(mount) => Some(join(&mount.root, &file.path)),
             MountImage::Visible { id } => Some(join(&self.table.widest(*id)?.1, &file.path)),
             MountImage::Internal | MountImage::Elsewhere => None,

@@ -20,7 +20,7 @@ use protocol::Fault;
 use protocol::observation::{FileId, FileKind};
 use scenarios::Bytes;
 
-use super::super::image::{InodeSource, NameImage};
+use super::super::checkpoint::{InodeSource, NameImage};
 use super::super::private_mount_ns::{NamespaceGuard, look_at};
 use super::super::table::{join, split};
 use super::mounts::RestoreContext;
@@ -82,25 +82,25 @@ pub(super) fn with_removed(context: &RestoreContext<'_>, opened: &mut Opened) ->
     for (index, base, root, inode) in context.removed_roots() {
         let (directory, name) = split(root);
         let node = trees.entry(base).or_default().directory(&directory, &[]);
-        let node = node.below.entry((name, Some(context.image.inodes[inode].file))).or_default();
+        let node = node.below.entry((name, Some(context.checkpoint.inodes[inode].file))).or_default();
         *walk.names.entry(inode).or_default() += usize::from(node.inode.is_none());
         node.inode = Some(inode);
         node.mounts.push(index);
     }
-    for (index, file) in context.image.files.iter().enumerate() {
+    for (index, file) in context.checkpoint.files.iter().enumerate() {
         let path = context.path_on_writable_root(index).unwrap_or_default();
         match &file.name {
             NameImage::Removed { inode, above } => {
                 let (directory, name) = split(&path);
-                let tree = trees.entry(context.image.inodes[*inode].base).or_default();
+                let tree = trees.entry(context.checkpoint.inodes[*inode].base).or_default();
                 let node = tree.directory(&directory, above);
-                let node = node.below.entry((name, Some(context.image.inodes[*inode].file))).or_default();
+                let node = node.below.entry((name, Some(context.checkpoint.inodes[*inode].file))).or_default();
                 *walk.names.entry(*inode).or_default() += usize::from(node.inode.is_none());
                 node.inode = Some(*inode);
                 node.files.push(index);
             }
             NameImage::Never { inode, above } => {
-                let tree = trees.entry(context.image.inodes[*inode].base).or_default();
+                let tree = trees.entry(context.checkpoint.inodes[*inode].base).or_default();
                 tree.directory(&split(&path).0, above).unnamed.push((index, *inode));
             }
             NameImage::Memfd { .. } => context.open_memfd(index, opened)?,
@@ -142,8 +142,8 @@ impl Node {
 
 /// A file that never had a name is made without one, in the directory where it was made.
 fn opened_unnamed(context: &RestoreContext<'_>, file: usize, inode: usize, opened: &mut Opened) -> Result<(), Failure> {
-    let image = &context.image.files[file];
-    let InodeSource::Contents(contents) = &context.image.inodes[inode].source else { return Ok(()) };
+    let image = &context.checkpoint.files[file];
+    let InodeSource::Contents(contents) = &context.checkpoint.inodes[inode].source else { return Ok(()) };
     let opener = context.opener(image.mount)?;
     let directory = join(&opener.prefix, &split(&image.path).0);
     let directory = if directory.is_empty() { b".".as_slice() } else { directory.as_slice() };
@@ -210,7 +210,7 @@ impl Walk<'_> {
         opened: &mut Opened,
     ) -> Result<(), Failure> {
         let context = self.context;
-        let object = || node.first().map_or("a file", |file| context.image.files[file].object.as_str());
+        let object = || node.first().map_or("a file", |file| context.checkpoint.files[file].object.as_str());
         let named = self.name(directory, name, node.inode, undo);
         named.map_err(at(format!("{}: putting its name back", object())))?;
         for mount in &node.mounts {
@@ -234,7 +234,7 @@ impl Walk<'_> {
     }
 
     fn kind(&self, inode: usize) -> FileKind {
-        self.context.image.inodes[inode].source.kind()
+        self.context.checkpoint.inodes[inode].source.kind()
     }
 
     /// Gives an inode its name, a new directory where it is missing.
@@ -263,7 +263,7 @@ impl Walk<'_> {
             return Err(error);
         }
         if fault == Some(Fault::GhostLeft)
-            && let InodeSource::Contents(contents) = &self.context.image.inodes[inode].source
+            && let InodeSource::Contents(contents) = &self.context.checkpoint.inodes[inode].source
         {
             inode::make(self.context.proc, dir.as_fd(), &".zdtm-detached-ghost".into(), contents)?;
         }
@@ -282,7 +282,7 @@ impl Walk<'_> {
     /// The inode under a free name.
     fn give(&mut self, directory: &Directory<'_>, name: &Bytes, inode: usize) -> io::Result<()> {
         let (context, dir) = (self.context, &directory.fd);
-        let image = &context.image.inodes[inode];
+        let image = &context.checkpoint.inodes[inode];
         match (self.spare.get(&inode), &image.source) {
             (Some((other, old)), _) => linkat(other, old.as_slice(), dir, name.as_slice(), AtFlags::empty())?,
             (None, InodeSource::Contents(contents)) => {
@@ -341,7 +341,7 @@ impl Walk<'_> {
     /// The mistake of a copy for each open: the file at the name is exchanged for
     /// another one.
     fn copy(&self, dir: &OwnedFd, name: &Bytes, inode: usize) -> io::Result<()> {
-        if let InodeSource::Contents(contents) = &self.context.image.inodes[inode].source {
+        if let InodeSource::Contents(contents) = &self.context.checkpoint.inodes[inode].source {
             unlinkat(dir, name.as_slice(), UnlinkatFlags::NoRemoveDir)?;
             inode::make(self.context.proc, dir.as_fd(), name, contents)?;
         }

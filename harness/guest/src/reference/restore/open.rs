@@ -12,7 +12,7 @@ use protocol::observation::FileKind;
 use protocol::{Fault, Lack};
 use scenarios::Bytes;
 
-use super::super::image::{DescriptionImage, InodeSource, MountImage, NameImage};
+use super::super::checkpoint::{DescriptionImage, InodeSource, MountImage, NameImage};
 use super::super::table::join;
 use super::mounts::{Opener, RestoreContext};
 use super::{Failure, Opened, at, inode, magic, wrong};
@@ -35,25 +35,26 @@ pub(super) enum Use {
 impl RestoreContext<'_> {
     /// Everything that has this file.
     pub(super) fn uses(&self, file: usize) -> Vec<Use> {
-        let image = self.image;
-        let descriptions = image.descriptions.iter().enumerate().filter(|(_, description)| description.file == file);
-        let mappings = image.mappings.iter().enumerate().filter(|(_, mapping)| mapping.file == file);
+        let checkpoint = self.checkpoint;
+        let descriptions =
+            checkpoint.descriptions.iter().enumerate().filter(|(_, description)| description.file == file);
+        let mappings = checkpoint.mappings.iter().enumerate().filter(|(_, mapping)| mapping.file == file);
         let mut uses: Vec<Use> = descriptions.map(|(index, _)| Use::Description(index)).collect();
         uses.extend(mappings.map(|(index, _)| Use::Mapping(index)));
-        uses.extend((image.cwd == file).then_some(Use::Cwd));
-        uses.extend((image.root == file).then_some(Use::Root));
+        uses.extend((checkpoint.cwd == file).then_some(Use::Cwd));
+        uses.extend((checkpoint.root == file).then_some(Use::Root));
         uses
     }
 
     /// Opens a file by its name, and checks that it is the right one.
     pub(super) fn open_live(&self, file: usize, opened: &mut Opened) -> Result<(), Failure> {
-        let NameImage::Live { file: expected, kind } = self.image.files[file].name else { return Ok(()) };
+        let NameImage::Live { file: expected, kind } = self.checkpoint.files[file].name else { return Ok(()) };
         for purpose in self.uses(file) {
             let fd = self.open(file, purpose, kind, opened)?;
-            let found = observe::status(fd.as_fd()).map_err(at(&self.image.files[file].object))?.file;
+            let found = observe::status(fd.as_fd()).map_err(at(&self.checkpoint.files[file].object))?.file;
             if found != expected && self.options.fault.is_none() {
                 let error = io::Error::other("another file stands under its path now");
-                return Err(Failure { what: self.image.files[file].object.clone(), error });
+                return Err(Failure { what: self.checkpoint.files[file].object.clone(), error });
             }
             self.keep(opened, purpose, fd)?;
         }
@@ -68,16 +69,16 @@ impl RestoreContext<'_> {
         kind: FileKind,
         opened: &mut Opened,
     ) -> Result<OwnedFd, Failure> {
-        let object = &self.image.files[file].object;
+        let object = &self.checkpoint.files[file].object;
         if let Some(given) = self.given(file) {
             return self.open_again(given, OFlag::from_bits_retain(self.flags(purpose))).map_err(at(object));
         }
         let opener = self.opener_for(file, purpose)?;
         let opener = match &opener {
             Some(own) => own,
-            None => self.opener(self.image.files[file].mount)?,
+            None => self.opener(self.checkpoint.files[file].mount)?,
         };
-        let path = join(&opener.prefix, &self.image.files[file].path);
+        let path = join(&opener.prefix, &self.checkpoint.files[file].path);
         let flags = self.flags(purpose);
         if kind == FileKind::Fifo && flags & libc::O_PATH == 0 {
             let both = OFlag::O_RDWR | OFlag::O_NONBLOCK;
@@ -104,8 +105,8 @@ impl RestoreContext<'_> {
 
     /// A mount of its own for this purpose, where a mistake wants one.
     fn opener_for(&self, file: usize, purpose: Use) -> Result<Option<Opener>, Failure> {
-        let index = self.image.files[file].mount;
-        let MountImage::Detached(mount) = &self.image.mounts[index] else { return Ok(None) };
+        let index = self.checkpoint.files[file].mount;
+        let MountImage::Detached(mount) = &self.checkpoint.mounts[index] else { return Ok(None) };
         let opener = match (self.options.fault, purpose) {
             (Some(Fault::SplitMount), _) => self.another(index),
             (Some(Fault::Attached), Use::Description(_))
@@ -114,7 +115,7 @@ impl RestoreContext<'_> {
             (Some(Fault::OtherBind), Use::Description(_)) => wrong::attached(self, mount, true),
             _ => Ok(None),
         };
-        opener.map_err(at(&self.image.files[file].object))
+        opener.map_err(at(&self.checkpoint.files[file].object))
     }
 
     /// The flags that a file is opened with for a purpose.
@@ -122,13 +123,13 @@ impl RestoreContext<'_> {
         let index = match purpose {
             Use::Description(index) => index,
             Use::Mapping(index) => {
-                let mapping = &self.image.mappings[index];
+                let mapping = &self.checkpoint.mappings[index];
                 let write = mapping.shared && mapping.protection & libc::PROT_WRITE != 0;
                 return if write { libc::O_RDWR } else { libc::O_RDONLY };
             }
             Use::Cwd | Use::Root => return libc::O_PATH | libc::O_DIRECTORY,
         };
-        let flags = self.image.descriptions[index].flags;
+        let flags = self.checkpoint.descriptions[index].flags;
         let is_path = flags & libc::O_PATH != 0;
         match self.options.fault {
             Some(Fault::AppendLost) => flags & !libc::O_APPEND,
@@ -144,11 +145,11 @@ impl RestoreContext<'_> {
     /// Puts the bytes back into a named pipe, once.
     fn fill(&self, purpose: Use, pipe: &OwnedFd) -> io::Result<()> {
         let Use::Description(index) = purpose else { return Ok(()) };
-        let description = &self.image.descriptions[index];
+        let description = &self.checkpoint.descriptions[index];
         // Every description of the pipe has captured the same bytes: the first one brings them
         // back.
         let first = self
-            .image
+            .checkpoint
             .descriptions
             .iter()
             .position(|other| !other.pipe.is_empty() && self.same_inode(other.file, description.file));
@@ -165,10 +166,10 @@ impl RestoreContext<'_> {
     }
 
     fn same_inode(&self, one: usize, other: usize) -> bool {
-        let file = |index: usize| match &self.image.files[index].name {
+        let file = |index: usize| match &self.checkpoint.files[index].name {
             NameImage::Live { file, .. } | NameImage::Socket { file } => Some(*file),
             NameImage::Removed { inode, .. } | NameImage::Never { inode, .. } | NameImage::Memfd { inode, .. } => {
-                self.image.inodes.get(*inode).map(|inode| inode.file)
+                self.checkpoint.inodes.get(*inode).map(|inode| inode.file)
             }
         };
         file(one) == file(other)
@@ -177,9 +178,9 @@ impl RestoreContext<'_> {
     /// A memfd: label, contents, seals. Its descriptions open it through the first one's magic
     /// link.
     pub(super) fn open_memfd(&self, file: usize, opened: &mut Opened) -> Result<(), Failure> {
-        let image = &self.image.files[file];
+        let image = &self.checkpoint.files[file];
         let NameImage::Memfd { inode, seals } = image.name else { return Ok(()) };
-        let InodeSource::Contents(contents) = &self.image.inodes[inode].source else { return Ok(()) };
+        let InodeSource::Contents(contents) = &self.checkpoint.inodes[inode].source else { return Ok(()) };
         let made = || -> io::Result<OwnedFd> {
             let label = CString::new(image.path.as_slice()).map_err(io::Error::other)?;
             let fd = memfd_create(label.as_c_str(), MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC)?;
@@ -209,9 +210,9 @@ impl RestoreContext<'_> {
     pub(super) fn keep(&self, opened: &mut Opened, purpose: Use, fd: OwnedFd) -> Result<(), Failure> {
         match purpose {
             Use::Description(index) => {
-                let DescriptionImage { flags, position, file, .. } = self.image.descriptions[index];
+                let DescriptionImage { flags, position, file, .. } = self.checkpoint.descriptions[index];
                 if flags & libc::O_PATH == 0 && position != 0 && self.options.fault != Some(Fault::PositionLost) {
-                    let object = &self.image.files[file].object;
+                    let object = &self.checkpoint.files[file].object;
                     lseek(&fd, position.cast_signed(), Whence::SeekSet)
                         .map_err(at(format!("{object}: its position")))?;
                 }

@@ -17,14 +17,14 @@ use rustix::mount::OpenTreeFlags;
 use rustix::thread::CapabilitySet;
 use scenarios::Bytes;
 
-use super::super::image::{DetachedMount, MappingImage};
+use super::super::checkpoint::{DetachedMount, MappingImage};
 use super::super::private_mount_ns::look_at;
 use super::mounts::{Opener, RestoreContext, above, attributes, cloned, mount_point_below};
 use super::{Options, inode};
 use crate::observe;
 use crate::sys::{self, set_apart};
 
-/// A detached mount that is not quite the one of the image. The paths of its files stay; see
+/// A detached mount that is not quite the one of the checkpoint. The paths of its files stay; see
 /// [`prefix`].
 pub(super) fn mount(options: Options, mount: &DetachedMount) -> DetachedMount {
     let root = match options.fault {

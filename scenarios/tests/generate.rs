@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use arbtest::arbitrary::Unstructured;
+use scenarios::generate::{self, KINDS, Limits, Swarm};
 use scenarios::grammar::{decompose, forms};
-use scenarios::live::{self, KINDS, Limits, Swarm};
 use scenarios::model::Model;
 use scenarios::program::Claim;
 use scenarios::{Program, Scenario, Step, check, fuzz, text};
@@ -21,15 +21,15 @@ fn verbs(program: &Program) -> Vec<&'static str> {
 }
 
 fn program(seed: u64) -> Program {
-    live::program(&mut Unstructured::new(&live::noise(seed)), &Limits::default())
+    generate::program(&mut Unstructured::new(&generate::noise(seed)), &Limits::default())
         .expect("running out of bytes is no error")
 }
 
 #[test]
 fn what_is_generated_lives() {
     arbtest::arbtest(|u| {
-        let program = live::program(u, &Limits::default())?;
-        assert!(live::lives(&program), "{:?}\n{}", check::program(&program), text::print_program(&program));
+        let program = generate::program(u, &Limits::default())?;
+        assert!(generate::lives(&program), "{:?}\n{}", check::program(&program), text::print_program(&program));
         Ok(())
     })
     .size_max(4096)
@@ -39,7 +39,7 @@ fn what_is_generated_lives() {
 #[test]
 fn most_end_with_an_object_on_a_detached_mount() {
     let all = 400;
-    let detached = (0..all).filter(|seed| live::is_detached(&program(*seed))).count();
+    let detached = (0..all).filter(|seed| generate::is_detached(&program(*seed))).count();
     assert!(detached * 100 > 90 * usize::try_from(all).unwrap(), "{detached} of {all}");
 }
 
@@ -48,7 +48,7 @@ fn most_end_with_an_object_on_a_detached_mount() {
 fn some_hold_objects_on_two_detached_mounts() {
     let short = Limits { steps: 14, shares: true, ..Limits::default() };
     let has_two = |seed| {
-        let program = live::program(&mut Unstructured::new(&live::noise(seed)), &short).unwrap();
+        let program = generate::program(&mut Unstructured::new(&generate::noise(seed)), &short).unwrap();
         let outline = Model::run(&program).unwrap().outline();
         let detached = outline.iter().filter(|seen| seen.state == MountState::Detached);
         detached.map(|seen| seen.mount).collect::<BTreeSet<_>>().len() > 1
@@ -62,7 +62,7 @@ fn some_hold_objects_on_two_detached_mounts() {
 fn what_is_detached_is_mounted_elsewhere() {
     let memory = Limits { disks: false, privileged: false, ..Limits::default() };
     let is_restorable = |seed| {
-        let program = live::program(&mut Unstructured::new(&live::noise(seed)), &memory).unwrap();
+        let program = generate::program(&mut Unstructured::new(&generate::noise(seed)), &memory).unwrap();
         Model::run(&program).unwrap().is_restorable()
     };
     let restorable = (0..400).filter(|&seed| is_restorable(seed)).count();
@@ -116,8 +116,8 @@ fn every_pair_of_kinds_is_reached() {
             if !missing.contains(&(one, other)) {
                 break;
             }
-            let bytes = live::noise(seed);
-            take(&live::program_of(&mut Unstructured::new(&bytes), &limits, &swarm).unwrap(), &mut missing);
+            let bytes = generate::noise(seed);
+            take(&generate::program_of(&mut Unstructured::new(&bytes), &limits, &swarm).unwrap(), &mut missing);
         }
     }
     let impossible: BTreeSet<_> = IMPOSSIBLE.iter().map(|(one, other, _)| (*one, *other)).collect();
@@ -141,8 +141,8 @@ fn terms_are_kept() {
         "setxattr",
     ];
     for seed in 0..300 {
-        let bytes = live::noise(seed);
-        let program = live::program(&mut Unstructured::new(&bytes), &limits).unwrap();
+        let bytes = generate::noise(seed);
+        let program = generate::program(&mut Unstructured::new(&bytes), &limits).unwrap();
         assert!(program.steps.len() <= 12, "{}", text::print_program(&program));
         let filesystems = program.filesystems();
         assert!(
@@ -160,12 +160,12 @@ fn what_shares_a_process_asserts_nothing_above_its_top_directory() {
     let two_up: &[u8] = b"../..";
     let mut claims = 0;
     for seed in 0..1_000 {
-        let noise = live::noise(seed);
+        let noise = generate::noise(seed);
         // What stays visible has more above it.
-        let mut visible = live::program(&mut Unstructured::new(&noise), &limits).unwrap();
+        let mut visible = generate::program(&mut Unstructured::new(&noise), &limits).unwrap();
         visible.steps.retain(|line| !matches!(line.step, Step::Unmount { lazy: true, .. }));
-        let visible = live::repair_within(&visible, &limits);
-        let program = live::assert(&mut Unstructured::new(&noise), &visible, &limits).unwrap_or(visible);
+        let visible = generate::repair_within(&visible, &limits);
+        let program = generate::assert(&mut Unstructured::new(&noise), &visible, &limits).unwrap_or(visible);
         let outline = Model::run(&program).unwrap().outline();
         for line in &program.steps {
             let Step::Assert { object, claim: Claim::LookupReaches { path, .. } } = &line.step else { continue };
@@ -185,11 +185,11 @@ fn mutants_live_and_differ() {
     arbtest::arbtest(|u| {
         let (seed, other) = (u.arbitrary::<u16>()?, u.arbitrary::<u16>()?);
         let (one, other) = (program(seed.into()), program(other.into()));
-        let mutant = live::mutate(u, &one, &other, &Limits::default())?;
-        assert!(live::lives(&mutant), "{:?}\n{}", check::program(&mutant), text::print_program(&mutant));
+        let mutant = generate::mutate(u, &one, &other, &Limits::default())?;
+        assert!(generate::lives(&mutant), "{:?}\n{}", check::program(&mutant), text::print_program(&mutant));
         let mut counts = counts.borrow_mut();
         counts.0 += 1;
-        counts.1 += usize::from(live::repair(&mutant) != live::repair(&one));
+        counts.1 += usize::from(generate::repair(&mutant) != generate::repair(&one));
         Ok(())
     })
     .size_min(512)
@@ -229,7 +229,7 @@ fn mutants_of_text_are_programs_of_limited_length() {
         }
         let read = fuzz::scenario(&mutant).unwrap().program;
         all += 1;
-        living += usize::from(live::lives(&read));
+        living += usize::from(generate::lives(&read));
         *lengths.entry(read.steps.len()).or_insert(0) += 1;
     }
     assert!(lengths.len() > 5, "{lengths:?}");
@@ -253,7 +253,7 @@ fn a_cross_lives_and_has_steps_of_both() {
         let mut out = [0; 4096];
         let size = fuzz::cross(one.as_bytes(), other.as_bytes(), &mut out, seed);
         let scenario = fuzz::scenario(&out[..size]).unwrap();
-        assert!(live::lives(&scenario.program));
+        assert!(generate::lives(&scenario.program));
         let printed = text::print_program(&scenario.program);
         both += usize::from(printed.contains("mkdir one") && printed.contains("mkdir other"));
     }
@@ -265,7 +265,8 @@ fn a_cross_lives_and_has_steps_of_both() {
 fn a_generated_program_with_assertions_is_a_scenario() {
     let steps = "mount tmpfs a\nbind a b\nfd0 = open b\npivot-root b a\n";
     let plain = text::program(steps).expect("a good program");
-    let asserted = live::assert(&mut Unstructured::new(&[0; 4096]), &plain, &Limits::default()).expect("enough bytes");
+    let asserted =
+        generate::assert(&mut Unstructured::new(&[0; 4096]), &plain, &Limits::default()).expect("enough bytes");
     let printed = text::print_scenario(&Scenario::generated("fuzz/1", asserted));
     let read = text::scenarios(printed.as_bytes(), "found", Path::new("found.scn"));
     assert!(read.is_ok(), "{read:?}\n{printed}");

@@ -11,7 +11,7 @@
 //! - [`repair`]: what is left of a program when the steps that cannot be done are dropped
 //!
 //! For programs that are only *spelled* well, and for properties of the text form, there is
-//! [`crate::generate`].
+//! [`crate::arbitrary_text`].
 //!
 //! A kind of step is drawn first, then its arguments from what the model says is there
 //! (`Model::survey`). Checker and model decide at the end. What a step lacks is made before it

@@ -12,7 +12,7 @@ use crate::sys::FileHandle;
 
 /// Everything about a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Image {
+pub struct Checkpoint {
     /// Its process ID as it sees it.
     pub process_number: i32,
     /// Its executable, from the root of its mount namespace.
@@ -164,7 +164,7 @@ impl Contents {
     }
 }
 
-impl Image {
+impl Checkpoint {
     /// The files that the restored process inherits, with their indices, in the order of the numbers.
     pub fn inherited(&self) -> impl Iterator<Item = (usize, &FileImage)> {
         let files = self.files.iter().enumerate();
