@@ -206,7 +206,8 @@ pub enum Step {
     PivotRoot { new_root: Place, put_old: Place },
     /// `unshare-mounts [keep-old]`: unshare(2) with `CLONE_NEWNS`. Root and working directory move to
     /// the copies of their mounts; what is open, mapped or executed stays on mounts of the old
-    /// namespace. That one ends with it, or is kept by who started the process.
+    /// namespace. That one ends with it; the one that the process started in can be kept by who
+    /// started it.
     UnshareMounts { keep_old: bool },
 
     /// `mkdir P`

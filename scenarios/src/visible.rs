@@ -1,5 +1,5 @@
-//! Controls, derived: the program of a scenario without its lazy unmounts, so that nothing is
-//! detached.
+//! Controls, derived: the program of a scenario without its lazy unmounts, and without a mount
+//! namespace of its own, so that every mount is in mountinfo.
 //!
 //! A subject that refuses files on detached mounts shows nothing else by a scenario. By the
 //! scenario's control it shows what it does to the same files, names, mounts and descriptors where
@@ -82,7 +82,7 @@ pub fn control_name(name: &str) -> String {
     }
 }
 
-/// The controls of all scenarios that can be restored and hold something detached. Of several that
+/// The controls of all scenarios that can be restored and hold something that is out of sight. Of several that
 /// are one program the first has it, or a scenario that is written down.
 pub fn controls(scenarios: &[Scenario]) -> Controls {
     let mut known: BTreeMap<Identity, String> = BTreeMap::new();
@@ -117,24 +117,27 @@ fn identity(scenario: &Scenario) -> Identity {
     (steps, requires.kernel_from, requires.kernel_to, requires.flavors.clone(), requires.lifecycles.clone())
 }
 
-/// The control of a scenario; `None` where nothing is detached, or where it cannot be restored.
+/// The control of a scenario; `None` where nothing is out of sight, or where it cannot be restored.
 ///
 /// # Errors
 /// Why a scenario that holds something detached has no control.
 pub fn control(scenario: &Scenario) -> Option<Result<Scenario, Why>> {
     let restored = scenario.outcome == Outcome::Restored;
-    (restored && profile(&scenario.program).is_detached()).then(|| derive(scenario))
+    let is_out_of_sight = profile(&scenario.program).bases.iter().any(|base| *base != Base::Visible);
+    (restored && is_out_of_sight).then(|| derive(scenario))
 }
 
 fn derive(scenario: &Scenario) -> Result<Scenario, Why> {
-    let stays = |step: &&Step| !matches!(step, Step::Unmount { lazy: true, .. } | Step::UnshareMounts { .. });
+    let stays = |step: &&Step| {
+        !matches!(step, Step::Unmount { lazy: true, .. } | Step::UnshareMounts { .. } | Step::External { .. })
+    };
     let mut steps: Vec<Step> = actions(&scenario.program).filter(stays).cloned().collect();
     let mut model = Model::new();
     for step in &steps {
         model.step(step).map_err(|refusal| Why::Impossible { step: print_step(step), refusal })?;
     }
     let objects = model.outline();
-    if objects.iter().any(|seen| seen.state == MountState::Detached) {
+    if objects.iter().any(|seen| matches!(seen.state, MountState::Detached | MountState::Elsewhere)) {
         return Err(Why::StillDetached);
     }
     steps.extend(assertions(&scenario.program, &model, &objects));
@@ -145,7 +148,7 @@ fn derive(scenario: &Scenario) -> Result<Scenario, Why> {
     let control = Scenario {
         name: control_name(&scenario.name),
         family: scenario.family.clone(),
-        summary: format!("Nothing is unmounted: {}", scenario.summary),
+        summary: format!("Nothing is out of sight: {}", scenario.summary),
         requires: scenario.requires.clone(),
         outcome: Outcome::Restored,
         program,

@@ -77,7 +77,7 @@ words! {
     /// What a detached mount shows that an object is held on.
     Base {
         Visible "visible" "no detached mount"
-            "Nothing is held on a detached mount: what any file needs.",
+            "Everything is held on mounts of the namespace: what any file needs.",
         Whole "whole" "bind of a whole filesystem"
             "The root of the mount is the root of the superblock.",
         Subdir "subdir" "subdirectory bind"
@@ -88,6 +88,8 @@ words! {
             "The root of the superblock, of a block device that is mounted twice.",
         Subvolume "subvol" "subvolume mount"
             "The root of the mount is the root of a btrfs subvolume.",
+        Outside "outside" "mount of another namespace"
+            "A mount of a namespace that the process left and that lives; nothing is held on a detached mount.",
     }
 }
 

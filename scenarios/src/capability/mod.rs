@@ -5,8 +5,8 @@
 //!
 //! Nothing here is typed into a catalogue file: a program is carried out with the model, and the
 //! words follow from the objects that it holds at its end. Where something is detached only the
-//! objects on detached mounts count, since the visible ones need nothing that is new; in a control
-//! all of them count.
+//! objects on detached mounts count, since the visible ones need nothing that is new. The same holds
+//! for objects on mounts of another namespace; in a control all objects count.
 //!
 //! - `trace`: a program carried out, with what became of its files and mounts
 //! - `needs`: from there to the words
@@ -28,7 +28,8 @@ use crate::Program;
 /// What a program needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Profile {
-    /// What its detached mounts show; [`Base::Visible`] alone where nothing is detached.
+    /// What its detached mounts show; [`Base::Outside`] or [`Base::Visible`] alone where nothing is
+    /// detached.
     pub bases: BTreeSet<Base>,
     /// What it needs beside.
     pub capabilities: BTreeSet<Capability>,
@@ -37,7 +38,7 @@ pub struct Profile {
 impl Profile {
     /// Whether any object is on a detached mount.
     pub fn is_detached(&self) -> bool {
-        self.bases.iter().any(|base| *base != Base::Visible)
+        self.bases.iter().any(|base| !matches!(base, Base::Visible | Base::Outside))
     }
 
     /// Whether a word is part of it.

@@ -17,18 +17,24 @@ pub(super) struct End<'a> {
     trace: &'a Trace,
     mounts: Vec<MountFacts>,
     all: Vec<HeldFile>,
-    /// Those on detached mounts; where there are none, those on visible ones.
+    /// Those on detached mounts; where there are none, those in another namespace; where there are
+    /// none of these either, those on visible mounts.
     counted: Vec<HeldFile>,
-    detached: bool,
+    /// Where those that count are.
+    state: MountState,
 }
 
 impl<'a> End<'a> {
     pub(super) fn of(trace: &'a Trace) -> Self {
         let all = trace.model.held_files();
-        let detached = all.iter().any(|held| held.state == MountState::Detached);
-        let wanted = if detached { MountState::Detached } else { MountState::Visible };
-        let counted = all.iter().filter(|held| held.state == wanted).cloned().collect();
-        End { trace, mounts: trace.model.mount_facts(), all, counted, detached }
+        let has = |state: &MountState| all.iter().any(|held| held.state == *state);
+        let state = [MountState::Detached, MountState::Elsewhere].into_iter().find(has).unwrap_or(MountState::Visible);
+        let counted = all.iter().filter(|held| held.state == state).cloned().collect();
+        End { trace, mounts: trace.model.mount_facts(), all, counted, state }
+    }
+
+    fn is_detached(&self) -> bool {
+        self.state == MountState::Detached
     }
 
     /// The mounts of the objects that count, each once.
@@ -38,8 +44,10 @@ impl<'a> End<'a> {
     }
 
     pub(super) fn bases(&self) -> BTreeSet<Base> {
-        if !self.detached {
-            return BTreeSet::from([Base::Visible]);
+        match self.state {
+            MountState::Detached => {}
+            MountState::Elsewhere => return BTreeSet::from([Base::Outside]),
+            MountState::Visible | MountState::Internal => return BTreeSet::from([Base::Visible]),
         }
         self.mounts().into_iter().map(|mount| self.base(mount)).collect()
     }
@@ -161,8 +169,8 @@ impl<'a> End<'a> {
         let point_changed = standing.point.is_some_and(|point| self.trace.point_changed(point));
         add(found, Capability::MountPointChanged, point_changed);
         add(found, Capability::Renamed, self.trace.root_renamed(mount));
-        add(found, Capability::Covered, self.detached && mount.covered);
-        add(found, Capability::Refusal, self.detached && !mount.shown);
+        add(found, Capability::Covered, self.is_detached() && mount.covered);
+        add(found, Capability::Refusal, self.is_detached() && !mount.shown);
         match mount.filesystem {
             SuperblockKind::Plain => {}
             SuperblockKind::Xfs => add(found, Capability::Xfs, true),
@@ -175,7 +183,7 @@ impl<'a> End<'a> {
     /// A copy of a visible mount has its attributes: only others need something.
     fn has_attributes(&self, mount: &MountFacts) -> bool {
         match mount.attributes_shown.as_slice() {
-            shown if self.detached && !shown.is_empty() => shown.iter().any(|other| *other != mount.attributes),
+            shown if self.is_detached() && !shown.is_empty() => shown.iter().any(|other| *other != mount.attributes),
             _ => !mount.attributes.is_empty(),
         }
     }
@@ -184,7 +192,7 @@ impl<'a> End<'a> {
         let counted = &self.counted;
         add(found, Capability::InSubvolume, counted.iter().any(|held| held.in_subvolume));
         add(found, Capability::Memfd, self.all.iter().any(|held| held.state == MountState::Internal));
-        if !self.detached {
+        if !self.is_detached() {
             return;
         }
         let beside = |held: &HeldFile| held.state == MountState::Visible;

@@ -64,8 +64,8 @@ fn ends_at_exec(step: &Step) -> bool {
 #[derive(Clone)]
 pub(super) struct Objects {
     known: BTreeMap<ObjectName, Known>,
-    /// There was `unshare-mounts keep-old`.
-    left_a_namespace: bool,
+    /// The process left the namespace that it started in, and whether that lives.
+    left: Option<bool>,
     steps: usize,
 }
 
@@ -79,7 +79,7 @@ impl Default for Objects {
             object("root", FileKind::Directory),
             object("exe", FileKind::Executable),
         ];
-        Objects { known: known.into(), left_a_namespace: false, steps: 0 }
+        Objects { known: known.into(), left: None, steps: 0 }
     }
 }
 
@@ -163,7 +163,7 @@ impl Objects {
             known.depth = depth;
         }
         if let Step::UnshareMounts { keep_old } = step {
-            self.left_a_namespace = *keep_old;
+            self.left = Some(self.left.unwrap_or(*keep_old));
         }
         if let Step::Close { object } = step
             && let Some(known) = self.known.get_mut(object)
@@ -225,7 +225,11 @@ impl Objects {
     fn use_of(&self, step: &Step) -> Option<Fault> {
         match step {
             Step::Exec => return self.survives_exec(),
-            Step::External { .. } if !self.left_a_namespace => return Some(no_namespace()),
+            Step::External { .. } if self.left != Some(true) => return Some(no_namespace()),
+            Step::UnshareMounts { keep_old: true } if self.left.is_some() => {
+                let fault = Fault::whole("only the namespace that the process started in can be kept");
+                return Some(fault.hint("`keep-old` belongs to the first `unshare-mounts`"));
+            }
             _ => {}
         }
         let part = Part::Argument { argument: 0, nth: 0 };

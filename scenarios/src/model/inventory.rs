@@ -167,7 +167,9 @@ impl Model {
             moved_offset: description.is_some_and(|one| one.position != Some(0)),
             locked: !row.locks.is_empty(),
             sparse: row.kind == Kind::File && row.content.has_holes(),
-            lost: self.is_beyond_recall(path.den) || description.is_some_and(|one| self.is_unopenable(one)),
+            lost: self.is_beyond_recall(path.den)
+                || description.is_some_and(|one| self.is_unopenable(one))
+                || self.mounts.get(path.mnt).elsewhere && !self.is_given(path),
             in_subvolume: row.volume != self.files.inode_of(root).volume,
         }
     }

@@ -21,7 +21,9 @@ pub(super) fn unshare(model: &mut Model, keep_old: bool) -> Result<()> {
         return unknown("mounts that spread between namespaces");
     }
     let copies = model.mounts.copy_namespace(keep_old);
-    model.left = keep_old.then_some(model.top);
+    if keep_old {
+        model.left = Some(model.top);
+    }
     let copied = |path: Path| Path { mnt: copies.get(&path.mnt).copied().unwrap_or(path.mnt), ..path };
     model.top = copied(model.top);
     model.root = copied(model.root);

@@ -157,7 +157,9 @@ impl World {
             return Err(io::Error::other("the process has another root: its top directory cannot be found again"));
         }
         self.top = Rc::new(set_apart(copy)?);
-        self.elsewhere = if keep_old { before } else { Vec::new() };
+        if keep_old {
+            self.elsewhere = before;
+        }
         Ok(())
     }
 
