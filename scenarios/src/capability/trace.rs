@@ -72,6 +72,7 @@ impl Trace {
             return;
         }
         let before = if changes_mounts(step) { self.model.mount_facts() } else { Vec::new() };
+        let top = self.model.top_mount();
         let place = metadata_of(step).and_then(|place| self.model.file_at(place));
         let source = match step {
             Step::Move { from, .. } => self.model.mount_at(from),
@@ -86,12 +87,15 @@ impl Trace {
             self.of_devices.extend(self.model.mount_at(at));
         }
         if changes_mounts(step) {
-            self.note_mounts(&before);
+            let all = matches!(step, Step::UnshareMounts { .. });
+            self.note_mounts(&before, top, all);
         }
         self.note_held(step);
     }
 
-    fn note_mounts(&mut self, before: &[MountFacts]) {
+    /// `top` is the mount of the top directory before. With a namespace `all` mounts go: that says
+    /// nothing of how one of them was attached.
+    fn note_mounts(&mut self, before: &[MountFacts], top: MountKey, all: bool) {
         let after = self.model.mount_facts();
         for mount in &after {
             self.first_roots.entry(mount.key).or_insert_with(|| mount.root_names.clone());
@@ -99,10 +103,12 @@ impl Trace {
         let left = |key: MountKey| after.iter().any(|mount| mount.key == key && mount.attached);
         let gone = before.iter().filter(|mount| mount.attached && !left(mount.key));
         for mount in gone {
-            let mut standing = standing(mount, before, self.model.top_mount());
+            let mut standing = standing(mount, before, top);
             // One that stays is not detached with it.
             let parent_stays = mount.on.is_some_and(|(parent, _)| left(parent));
-            standing.in_a_tree = !parent_stays || has_children(mount, before);
+            if !all {
+                standing.in_a_tree = !parent_stays || has_children(mount, before);
+            }
             if let Some((point, names)) = standing.point.and_then(|point| Some((point, self.model.names_of(point)?))) {
                 self.points.insert(point, names);
             }

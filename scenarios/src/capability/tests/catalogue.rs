@@ -13,21 +13,24 @@ fn all() -> Vec<Scenario> {
     catalogue::load(Path::new(catalogue::DIRECTORY)).expect("the catalogue can be read")
 }
 
-/// Every scenario's name, whether it claims to detach something, and its profile.
-fn profiles() -> Vec<(String, bool, Profile)> {
-    let detaches = |step: &Step| matches!(step, Step::Assert { claim: Claim::Detached, .. });
-    let row = |scenario: Scenario| {
-        let detached = scenario.program.steps.iter().any(|line| detaches(&line.step));
-        (scenario.name.clone(), detached, profile(&scenario.program))
-    };
-    all().into_iter().map(row).collect()
+/// Every scenario's name, and its profile.
+fn profiles() -> Vec<(String, Profile)> {
+    all().into_iter().map(|scenario| (scenario.name.clone(), profile(&scenario.program))).collect()
 }
 
 #[test]
 fn a_scenario_has_a_base_on_a_detached_mount_where_it_says_so() {
-    for (name, detached, profile) in profiles() {
-        assert_eq!(profile.is_detached(), detached, "{name}: {}", written(&profile));
-        assert_eq!(profile.bases.contains(&Base::Visible), !detached, "{name}: {}", written(&profile));
+    for scenario in all() {
+        let claims = |wanted: Claim| {
+            let is_it = |step: &Step| matches!(step, Step::Assert { claim, .. } if *claim == wanted);
+            scenario.program.steps.iter().any(|line| is_it(&line.step))
+        };
+        let (detached, elsewhere) = (claims(Claim::Detached), claims(Claim::Elsewhere));
+        let profile = profile(&scenario.program);
+        let what = format!("{}: {}", scenario.name, written(&profile));
+        assert_eq!(profile.is_detached(), detached, "{what}");
+        assert_eq!(profile.bases.contains(&Base::Outside), elsewhere && !detached, "{what}");
+        assert_eq!(profile.bases.contains(&Base::Visible), !detached && !elsewhere, "{what}");
     }
 }
 
@@ -50,13 +53,13 @@ fn what_must_be_refused_is_known() {
 fn every_word_occurs() {
     let found = profiles();
     for word in Word::all() {
-        assert!(found.iter().any(|(.., profile)| profile.has(word)), "no scenario has `{word}`");
+        assert!(found.iter().any(|(_, profile)| profile.has(word)), "no scenario has `{word}`");
     }
 }
 
 #[test]
 fn what_comes_with_a_capability_is_there_whenever_it_is() {
-    for (name, _, profile) in profiles() {
+    for (name, profile) in profiles() {
         for capability in &profile.capabilities {
             for other in capability.comes_with() {
                 assert!(profile.capabilities.contains(other), "{name}: {capability} without {other}");
@@ -72,9 +75,10 @@ fn what_comes_with_a_capability_is_there_whenever_it_is() {
 fn each_lack_is_named_by_what_fails_and_what_passes() {
     let found = profiles();
     for word in Word::all().filter(|word| *word != Word::Base(Base::Visible)) {
-        let all = found.iter().map(|(.., profile)| profile);
+        let all = found.iter().map(|(_, profile)| profile);
         let restorable = |profile: &Profile| !profile.capabilities.contains(&Capability::Refusal);
-        let lacks = |profile: &Profile| profile.is_detached() && profile.has(word);
+        let is_out_of_sight = |profile: &Profile| !profile.bases.contains(&Base::Visible);
+        let lacks = |profile: &Profile| is_out_of_sight(profile) && profile.has(word);
         // Who must refuse anyway has no need of what is lacking.
         let (failed, passed): (Vec<_>, Vec<_>) =
             all.partition(|profile| lacks(profile) && (restorable(profile) || word == REFUSAL));
