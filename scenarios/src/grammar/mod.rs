@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 use arguments::StepArguments;
 pub use reference::reference;
 pub use unparse::{StepParts, decompose};
-pub use words::{ERRNOS, Vocabulary, word, words};
+pub use words::{Vocabulary, word, words};
 
 use crate::Bytes;
 use crate::program::{ObjectName, Place, Step};

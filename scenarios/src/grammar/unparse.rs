@@ -1,7 +1,7 @@
 //! From a step back to its form and the values of the form's arguments.
 
 use super::words::{ForWriting, Shared};
-use super::{Count, ERRNOS, Form, Item, Kind, Vocabulary, form, word};
+use super::{Count, Form, Item, Kind, Vocabulary, form, word};
 use crate::Bytes;
 use crate::program::{Claim, ObjectName, Place, Step};
 
@@ -176,8 +176,7 @@ fn claim_values(of: &ObjectName, claim: &Claim) -> Slots {
         Claim::Link(bytes) | Claim::Content(bytes) => values.push(text(bytes)),
         Claim::Links(count) | Claim::Position(count) => values.push(number(*count)),
         Claim::LookupFails { path, errno } => {
-            let known = ERRNOS.iter().find(|known| *known == errno).copied();
-            values.extend([text(path), vec![Item::Word(known.unwrap_or("?"))]]);
+            values.extend([text(path), vec![Item::Word(errno.name())]]);
         }
         Claim::LookupReaches { path, link } => values.extend([text(path), text(link)]),
         Claim::SameFile { other, .. } | Claim::SameMount { other, .. } | Claim::SameDescription { other, .. } => {

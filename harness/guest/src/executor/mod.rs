@@ -25,6 +25,7 @@ use protocol::wire;
 use scenarios::program::{Claim, Line};
 use scenarios::{Program, Step};
 use serde::{Deserialize, Serialize};
+use vocabulary::Errno;
 
 use crate::observe::Made;
 use crate::observe::inside::{self, Glance};
@@ -202,7 +203,7 @@ fn own_proc() -> Result<Rc<OwnedFd>, String> {
 }
 
 fn infrastructure(what: String) -> SetupFailure {
-    SetupFailure { line: 0, what, missing: None }
+    SetupFailure { line: 0, what, missing: None, errno: None }
 }
 
 /// Carries out one program. Returns the program, the path of its top directory, and the first
@@ -231,16 +232,21 @@ fn run(world: &mut World, program: &Program, rights: Rights) -> Result<(), Setup
             && let Some(right) = guard::refusal(world, step)
         {
             let what = format!("{step}: not on a kernel that others use as well; in a VM it may");
-            return Err(SetupFailure { line: *number, what, missing: Some(right) });
+            return Err(SetupFailure { line: *number, what, missing: Some(right), errno: None });
         }
         let done = if confined { permitted(step) } else { Ok(()) }.and_then(|()| carry_out(world, step));
-        done.map_err(|error| SetupFailure {
-            line: *number,
-            missing: missing(step, &error, confined),
-            what: format!("{step}: {error}"),
-        })?;
+        done.map_err(|error| step_failure(*number, step, &error, confined))?;
     }
     Ok(())
+}
+
+fn step_failure(line: usize, step: &Step, error: &io::Error, confined: bool) -> SetupFailure {
+    SetupFailure {
+        line,
+        what: format!("{step}: {error}"),
+        missing: missing(step, error, confined),
+        errno: error.raw_os_error().and_then(Errno::from_number),
+    }
 }
 
 /// A mapping can be made in a user namespace, but no process there can see its file:
@@ -360,4 +366,22 @@ fn named_by(step: &Step) -> impl Iterator<Item = &str> {
         _ => (None, None),
     };
     object.into_iter().chain(other).map(|name| name.0.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_reports_the_kernels_error() {
+        let program = scenarios::text::program("rmdir a\n").unwrap();
+        let failure = |error| step_failure(1, &program.steps[0].step, &error, false);
+        let refused = failure(io::Error::from_raw_os_error(libc::ENOTEMPTY));
+        assert_eq!((refused.errno, refused.missing), (Some(Errno::ENOTEMPTY), None));
+        // A number without a name, and an error that is not the kernel's, are in the text.
+        let unnamed = failure(io::Error::from_raw_os_error(524));
+        assert!(unnamed.errno.is_none() && unnamed.what.contains("524"), "{unnamed:?}");
+        let other = failure(io::Error::other("short read"));
+        assert!(other.errno.is_none() && other.what.contains("short read"), "{other:?}");
+    }
 }
