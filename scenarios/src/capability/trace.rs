@@ -71,8 +71,9 @@ impl Trace {
         if matches!(step, Step::Assert { .. }) {
             return;
         }
-        let before = if changes_mounts(step) { self.model.mount_facts() } else { Vec::new() };
-        let place = metadata_of(step).and_then(|place| self.model.file_at(place));
+        let effect = effect(step);
+        let before = if let Effect::Mounts = effect { self.model.mount_facts() } else { Vec::new() };
+        let place = if let Effect::Metadata(place) = effect { self.model.file_at(place) } else { None };
         let source = match step {
             Step::Move { from, .. } => self.model.mount_at(from),
             _ => None,
@@ -85,7 +86,7 @@ impl Trace {
         if let Step::Mount { at, .. } | Step::MountAgain { at, .. } = step {
             self.of_devices.extend(self.model.mount_at(at));
         }
-        if changes_mounts(step) {
+        if let Effect::Mounts = effect {
             self.note_mounts(&before);
         }
         self.note_held(step);
@@ -160,27 +161,59 @@ impl Trace {
     }
 }
 
-fn changes_mounts(step: &Step) -> bool {
-    use Step::{Bind, Mount, MountAgain, Move, Overlay, PivotRoot, Unmount};
-    matches!(
-        step,
-        Mount { .. }
-            | MountAgain { .. }
-            | Overlay { .. }
-            | Bind { .. }
-            | Move { .. }
-            | Unmount { .. }
-            | PivotRoot { .. }
-    )
+/// What a step does that a trace records, beside what it opens.
+enum Effect<'a> {
+    /// It changes mounts.
+    Mounts,
+    /// It sets metadata of this file.
+    Metadata(&'a Place),
+    Other,
 }
 
-/// The file whose metadata a step sets.
-fn metadata_of(step: &Step) -> Option<&Place> {
+fn effect(step: &Step) -> Effect<'_> {
     match step {
+        Step::Mount { .. }
+        | Step::MountAgain { .. }
+        | Step::Overlay { .. }
+        | Step::Bind { .. }
+        | Step::Move { .. }
+        | Step::Unmount { .. }
+        | Step::PivotRoot { .. } => Effect::Mounts,
         Step::Chmod { at, .. } | Step::Chown { at, .. } | Step::Setxattr { at, .. } | Step::Touch { at, .. } => {
-            Some(at)
+            Effect::Metadata(at)
         }
-        _ => None,
+        Step::Remount { .. }
+        | Step::Propagate { .. }
+        | Step::Mkdir { .. }
+        | Step::Write { .. }
+        | Step::Append { .. }
+        | Step::Truncate { .. }
+        | Step::Symlink { .. }
+        | Step::Link { .. }
+        | Step::Rename { .. }
+        | Step::Unlink { .. }
+        | Step::Rmdir { .. }
+        | Step::Mkfifo { .. }
+        | Step::Mknod { .. }
+        | Step::Subvolume { .. }
+        | Step::Snapshot { .. }
+        | Step::DeleteSubvolume { .. }
+        | Step::Open { .. }
+        | Step::Dup { .. }
+        | Step::Memfd { .. }
+        | Step::Map { .. }
+        | Step::Socketpair { .. }
+        | Step::Peer { .. }
+        | Step::Send { .. }
+        | Step::Seek { .. }
+        | Step::Read { .. }
+        | Step::WriteTo { .. }
+        | Step::ReadEntries { .. }
+        | Step::Lock { .. }
+        | Step::Close { .. }
+        | Step::Chdir { .. }
+        | Step::Chroot { .. }
+        | Step::Assert { .. } => Effect::Other,
     }
 }
 
