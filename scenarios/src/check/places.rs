@@ -97,3 +97,32 @@ pub(super) fn reached(step: &Step, objects: &Objects) -> Option<usize> {
     let from = at.base.as_ref().map_or(Some(0), |base| objects.depth(base))?;
     depth(from, at.path.as_slice())
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_cannot_be_done_to_the_top_directory() {
+        let refused = [
+            "mount tmpfs .",
+            "mount-again a .",
+            "overlay . lower=a lower=b",
+            "bind a .",
+            "rbind a .",
+            "move . a",
+            "move a .",
+            "umount .",
+            "umount-lazy a/..",
+            "rename . a",
+            "rename a .",
+            "unlink .",
+            "rmdir .",
+        ];
+        for line in refused {
+            let faults = crate::text::program(&format!("{line}\n")).expect_err(line);
+            assert!(faults[0].to_string().contains("cannot be done to the top directory"), "{line}: {}", faults[0]);
+        }
+        for line in ["bind . a", "propagation . shared", "chdir .", "chmod . 0700"] {
+            crate::text::program(&format!("{line}\n")).expect(line);
+        }
+    }
+}
