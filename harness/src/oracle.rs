@@ -15,11 +15,11 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use protocol::Observation;
-use protocol::message::SetupFailure;
-use protocol::observation::{FileKind, LookupKind, Object, ObjectView, Outcome, Reached};
+use protocol::observation::{FileKind, LookupKind, Object, ObjectView, Outcome, Reached, ReadError};
 use scenarios::Bytes;
-use scenarios::model::{self, Errno, FileKey, MountKey, PredictedObject, Prediction};
+use scenarios::model::{self, FileKey, MountKey, PredictedObject, Prediction};
 use sha2::{Digest, Sha256};
+use vocabulary::Errno;
 
 /// The observer reads no more of a file than this.
 const CONTENT_LIMIT: usize = 4 << 20;
@@ -35,12 +35,6 @@ pub struct Agreement {
     pub unknown: usize,
     /// Where model and kernel differ: what, predicted, seen.
     pub differences: Vec<String>,
-}
-
-/// Whether a step failed with this error: the executor tells it by its number.
-pub fn is_errno(failure: &SetupFailure, errno: Errno) -> bool {
-    let number = failure.what.rsplit_once("(os error ").and_then(|(_, rest)| rest.strip_suffix(')')?.parse().ok());
-    number.is_some_and(|number| format!("{:?}", nix::errno::Errno::from_raw(number)) == errno)
 }
 
 /// Compares every prediction with what was observed before anything was done to the process.
@@ -192,7 +186,7 @@ impl Comparison {
             (None, _) => self.agreement.unknown += 1,
             // What a restricted lookup gives when the kernel could not make sure of `..`,
             // openat2(2): it is of no path.
-            (_, Outcome::Err(seen)) if seen == "EAGAIN" => self.agreement.unknown += 1,
+            (_, Outcome::Err(ReadError::Errno(Errno::EAGAIN))) => self.agreement.unknown += 1,
             (Some(Ok(predicted)), Outcome::Ok(seen)) => {
                 self.same(object, &format!("{what}: link"), predicted.link.clone(), &seen.link);
                 self.same(object, &format!("{what}: kind"), Some(predicted.kind), &seen.kind);
@@ -200,7 +194,9 @@ impl Comparison {
                 self.mount(object, &format!("{what}: mount"), predicted.mount, seen.mount.id);
                 self.file(object, &format!("{what}: file"), predicted.file, (seen.file.device, seen.file.inode));
             }
-            (Some(Err(predicted)), Outcome::Err(seen)) => self.same(object, what, Some((*predicted).to_owned()), seen),
+            (Some(Err(predicted)), Outcome::Err(seen)) => {
+                self.same(object, what, Some(ReadError::from(*predicted)), seen);
+            }
             (Some(predicted), seen) => self.differ(object, what, predicted, seen),
         }
     }
@@ -239,6 +235,6 @@ impl Comparison {
 fn outcome_of(result: Result<Bytes, Errno>) -> Outcome<Bytes> {
     match result {
         Ok(text) => Outcome::Ok(text),
-        Err(errno) => Outcome::Err(errno.to_owned()),
+        Err(errno) => Outcome::Err(errno.into()),
     }
 }

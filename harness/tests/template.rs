@@ -14,6 +14,7 @@ use harness::vm::{Accelerator, Clones, QemuProgram, TemplateCache, Vm, VmSpec};
 use harness::vm::{AcceleratorChoice, kvm};
 use libtest_mimic::{Arguments, Failed, Trial};
 use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
+use scenarios::Errno;
 
 type Test = fn(&Rig) -> Result<(), Failed>;
 
@@ -180,7 +181,7 @@ fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
         let report = trial(vm, Engine::Criu, Flavor::Host, "symlink \"/t\" up\nfd0 = open up/left rdonly\n")?;
         match report.setup_failure {
             None => Ok(true),
-            Some(failure) if failure.what.contains("os error 2)") => Ok(false),
+            Some(failure) if failure.errno == Some(Errno::ENOENT) => Ok(false),
             Some(failure) => Err(failure.what.into()),
         }
     };

@@ -10,7 +10,7 @@ use arbitrary::{Result, Unstructured};
 use vocabulary::{Flavor, Lifecycle};
 
 use crate::check::{Checker, STEP_LIMIT};
-use crate::grammar::{Argument, Count, Form, Item, Kind, forms};
+use crate::grammar::{Argument, Count, Form, Item, Kind, StepKind, forms};
 use crate::program::{Line, ObjectName, Place, Step};
 use crate::scenario::Requirements;
 use crate::{Bytes, Outcome, Program, Scenario};
@@ -49,7 +49,7 @@ const NAMES: &[&[u8]] = &[
 /// # Errors
 /// Errors of the byte source. Running out of bytes is not an error.
 pub fn program(u: &mut Unstructured<'_>) -> Result<Program> {
-    let (claims, actions): (Vec<_>, Vec<_>) = forms().partition(|form| form.verb == "assert");
+    let (claims, actions): (Vec<_>, Vec<_>) = forms().partition(|form| form.kind == StepKind::Assert);
     let mut generator = Generator { checker: Checker::new(), program: Program::default(), made: 0 };
     let length = u.int_in_range(0..=24)?;
     for _ in 0..length {

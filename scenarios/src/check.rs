@@ -111,7 +111,7 @@ pub fn scenario(scenario: &Scenario) -> Vec<Fault> {
     if flavors.is_empty() || flavors.contains(&Flavor::Host) {
         for (index, line) in steps.iter().enumerate() {
             if line.step.needs_own_namespace() {
-                let verb = decompose(&line.step).form.verb;
+                let verb = decompose(&line.step).form.verb();
                 let fault = Fault::whole(format!("`{verb}` needs a mount namespace of its own"));
                 let fault = fault.hint("add the line `requires flavor=ns`");
                 faults.push(Fault { step: Some(index), ..fault });

@@ -43,5 +43,5 @@ pub use catalogue::Filter;
 pub use diagnostic::Diagnostic;
 pub use program::{Program, Step};
 pub use scenario::{Outcome, Scenario};
-pub use vocabulary::Bytes;
 pub use vocabulary::bytes;
+pub use vocabulary::{Bytes, Errno};

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::Bytes;
+use crate::{Bytes, Errno};
 
 /// A program: what the process under test does before it is checkpointed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -323,9 +323,8 @@ pub enum Claim {
     Content(Bytes),
     /// `position N`: the file offset, in bytes.
     Position(u64),
-    /// `lookup "path" ERRNO`: `openat(O_PATH)` relative to it fails so; the name as in errno(3),
-    /// `ENOENT`.
-    LookupFails { path: Bytes, errno: String },
+    /// `lookup "path" ERRNO`: `openat(O_PATH)` relative to it fails so.
+    LookupFails { path: Bytes, errno: Errno },
     /// `lookup "path" link "text"`: `openat(O_PATH)` relative to it reaches a file with this link
     /// text.
     LookupReaches { path: Bytes, link: Bytes },

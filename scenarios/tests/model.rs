@@ -61,7 +61,7 @@ fn the_rules_of_the_document_are_the_models() {
             }
             (Err((index, refusal)), Some(errno)) => {
                 assert_eq!(index, program.steps.len() - 1, "{refusal}:\n{source}");
-                assert!(matches!(refusal, Refusal::Errno(other) if other == errno), "{refusal}:\n{source}");
+                assert!(matches!(refusal, Refusal::Errno(other) if other.name() == errno), "{refusal}:\n{source}");
             }
             (Ok(_), Some(errno)) => panic!("{errno} expected:\n{source}"),
             (Err((index, refusal)), None) => panic!("{}: {refusal}\n{source}", program.steps[index].step),

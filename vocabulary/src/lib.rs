@@ -2,6 +2,7 @@
 //! the same with them.
 //!
 //! - [`bytes`]: byte strings that may be anything but are readable in text and JSON
+//! - [`errno`]: the errors of system calls
 //! - [`flavor`]: the namespaces of a process
 //! - [`lifecycle`]: what is done to a process between two observations
 //! - [`object`]: the type of a file, where its mount can be seen, how a path is looked up
@@ -9,10 +10,12 @@
 
 pub mod bytes;
 pub mod capability;
+pub mod errno;
 pub mod flavor;
 pub mod lifecycle;
 pub mod object;
 
 pub use bytes::Bytes;
+pub use errno::Errno;
 pub use flavor::Flavor;
 pub use lifecycle::Lifecycle;

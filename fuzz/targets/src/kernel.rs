@@ -5,8 +5,9 @@
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use protocol::message::{Lifecycle, TrialReport};
+use scenarios::Errno;
 use scenarios::check::Checker;
-use scenarios::model::{Errno, Model, Refusal};
+use scenarios::model::{Model, Refusal};
 use scenarios::program::Line;
 use scenarios::{Program, Step};
 
@@ -114,7 +115,7 @@ fn carried(program: &Program) -> (Program, Model, Option<Errno>) {
 fn refusal(program: &Program, errno: Errno, report: &TrialReport) -> Vec<String> {
     let last = program.steps.len();
     match &report.setup_failure {
-        Some(failure) if failure.line == last && oracle::is_errno(failure, errno) => Vec::new(),
+        Some(failure) if failure.line == last && failure.errno == Some(errno) => Vec::new(),
         Some(failure) => {
             vec![format!(
                 "the model says {errno} in line {last}, the kernel in line {}: {}",

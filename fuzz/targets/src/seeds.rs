@@ -8,6 +8,7 @@ use protocol::message::{
     Action, ActionEnd, ActionReport, Lifecycle, Ready, Report, ReportFile, SecondTry, SetupFailure, TrialReport, Wake,
 };
 use protocol::{Event, Observation, wire};
+use scenarios::Errno;
 use scenarios::generate::noise;
 use serde_json::Value;
 
@@ -52,7 +53,8 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
 fn events() -> Vec<(&'static str, Event)> {
     let ready = Ready { kernel: "6.12.1".to_owned(), filesystems: vec!["ext4".to_owned()], ..Ready::default() };
     let finished = |report: TrialReport| Event::Finished { trial: 1, report: Box::new(report.into()) };
-    let setup_failure = SetupFailure { line: 3, what: "open \"a/f\": ENOENT (os error 2)".to_owned(), missing: None };
+    let what = "open \"a/f\": ENOENT (os error 2)".to_owned();
+    let setup_failure = SetupFailure { line: 3, what, missing: None, errno: Some(Errno::ENOENT) };
     let frame = Some(report(Lifecycle::LeaveRunning));
     let pack = Report { frame, programs: vec![report(Lifecycle::LeaveRunning)] };
     vec![

@@ -4,6 +4,7 @@
 //! - [`message`]: requests, events and the report of a trial
 //! - [`fault`]: the mistakes that the reference engine makes on request
 //! - [`lack`]: what it can leave out on request
+//! - [`read_error`]: why something could not be observed
 //! - [`shell`]: a shell beside the process of a trial
 //! - [`blank`]: empty filesystems in a sparse form
 //! - [`fuzz`]: the properties that the fuzz targets test
@@ -21,6 +22,7 @@ pub mod lack;
 pub mod limits;
 pub mod message;
 pub mod observation;
+pub mod read_error;
 pub mod shell;
 mod together;
 pub mod wire;

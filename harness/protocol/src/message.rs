@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use vocabulary::Errno;
 
 use crate::caller::Finding;
 use crate::images::Images;
@@ -292,6 +293,9 @@ pub struct SetupFailure {
     pub what: String,
     /// The filesystem or call that this kernel does not have, when that is the cause.
     pub missing: Option<String>,
+    /// The kernel's error, when it refused a step with one that has a name.
+    #[serde(default)]
+    pub errno: Option<Errno>,
 }
 
 /// An `assert` line that did not hold.

@@ -5,6 +5,7 @@
 //! Device, inode and mount numbers are kept as they are; what they mean after a restore (a
 //! partition, never the number) is the judge's business.
 
+pub use crate::read_error::ReadError;
 use crate::together;
 use serde::{Deserialize, Serialize};
 use vocabulary::Bytes;
@@ -99,14 +100,14 @@ pub struct ObjectView {
     pub lookups: Vec<Lookup>,
 }
 
-/// A value, or the name of the error that stood in its way (`ENOENT`).
+/// A value, or the error that stood in its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome<T> {
     /// It could be read.
     Ok(T),
-    /// It could not, errno(3).
-    Err(String),
+    /// It could not.
+    Err(ReadError),
 }
 
 /// A file's identity while nothing is restored in between.

@@ -67,7 +67,7 @@ impl<'de> Visitor<'de> for Groups {
 fn size_of_outcome(outcome: &Outcome<Reached>) -> usize {
     match outcome {
         Outcome::Ok(reached) => reached.link.0.len(),
-        Outcome::Err(error) => error.len(),
+        Outcome::Err(error) => error.as_str().len(),
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
     struct List(#[serde(with = "super")] Vec<Lookup>);
 
     fn lookup(path: &str, how: LookupKind, error: &str) -> Lookup {
-        Lookup { path: path.into(), how, outcome: Outcome::Err(error.to_owned()) }
+        Lookup { path: path.into(), how, outcome: Outcome::Err(error.to_owned().into()) }
     }
 
     #[test]

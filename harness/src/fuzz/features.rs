@@ -56,12 +56,12 @@ pub fn of(over: &Over) -> Vec<String> {
     for object in objects {
         let kind = match &object.status {
             Outcome::Ok(status) => format!("{:?} links {}", status.kind, status.links.min(3)),
-            Outcome::Err(error) => error.clone(),
+            Outcome::Err(error) => error.to_string(),
         };
         let deleted = object.link.0.ends_with(b" (deleted)");
         let magic = match &object.filesystem {
             Outcome::Ok(filesystem) => format!("{:x} {:x}", filesystem.magic, filesystem.flags),
-            Outcome::Err(error) => error.clone(),
+            Outcome::Err(error) => error.to_string(),
         };
         let flags = object.descriptor.as_ref().map_or(0, |descriptor| descriptor.flags);
         sorts.insert(format!("object {kind} {:?} {magic} deleted {deleted} flags {flags:o}", object.mount.state));

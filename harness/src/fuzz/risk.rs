@@ -73,7 +73,7 @@ impl Traits {
         let mut makers: HashMap<ObjectName, &str> = HashMap::new();
         for line in program.steps.iter().filter(|line| !matches!(line.step, Step::Assert { .. })) {
             let step = decompose(&line.step);
-            let verb = step.form.verb;
+            let verb = step.form.verb();
             all.add(verb);
             for (slot, items) in step.slots.iter().enumerate() {
                 for item in items {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn has(program: &Program, verb: &str) -> bool {
-        program.steps.iter().any(|line| decompose(&line.step).form.verb == verb)
+        program.steps.iter().any(|line| decompose(&line.step).form.verb() == verb)
     }
 
     #[test]

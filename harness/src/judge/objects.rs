@@ -27,7 +27,7 @@ pub(crate) fn file_kind<'a>(prepared: &PreparedObservation<'a>, facts: &mut Fact
                 facts.text(owner, "file type", wording::file_kind(status.kind));
                 facts.text(owner, "device node number", status.rdev.to_string());
             }
-            Outcome::Err(errno) => facts.text(owner, "status", errno),
+            Outcome::Err(error) => facts.text(owner, "status", error.as_str()),
         }
     }
 }
@@ -115,7 +115,7 @@ pub(crate) fn statmount<'a>(prepared: &PreparedObservation<'a>, facts: &mut Fact
                 facts.text(owner, "mount source", quoted(&mount.source));
                 facts.text(owner, "propagation", wording::bits(mount.propagation, wording::PROPAGATION));
             }
-            Some(Outcome::Err(errno)) => facts.text(owner, "statmount", errno),
+            Some(Outcome::Err(error)) => facts.text(owner, "statmount", error.as_str()),
             None => {}
         }
     }
@@ -194,7 +194,7 @@ pub(crate) fn content<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<
                     facts.text(owner, format!("message {}", index + 1), text);
                 }
             }
-            Some(Outcome::Err(errno)) => facts.text(owner, "queue", errno),
+            Some(Outcome::Err(error)) => facts.text(owner, "queue", error.as_str()),
             None => {}
         }
     }
@@ -211,14 +211,14 @@ pub(crate) fn xattrs<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'
                     facts.text(owner, format!("xattr {name}"), quoted(value));
                 }
             }
-            Outcome::Err(errno) => facts.text(owner, "xattrs", errno),
+            Outcome::Err(error) => facts.text(owner, "xattrs", error.as_str()),
         }
     }
 }
 
 fn outcome_of(lookup: &Lookup) -> Value<'_> {
     match &lookup.outcome {
-        Outcome::Err(errno) => Value::Text(errno.into()),
+        Outcome::Err(error) => Value::Text(error.as_str().into()),
         Outcome::Ok(Reached { file, kind, link, mount }) => {
             let (kind, state) = (wording::file_kind(*kind), wording::mount_state(mount.state));
             let link = quoted(link);

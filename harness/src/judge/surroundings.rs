@@ -134,7 +134,7 @@ pub(crate) fn tree_attributes<'a>(prepared: &PreparedObservation<'a>, facts: &mu
             facts.text(owner, "target", quoted(target));
         }
         match &entry.status {
-            Outcome::Err(errno) => facts.text(owner, "status", errno),
+            Outcome::Err(error) => facts.text(owner, "status", error.as_str()),
             Outcome::Ok(status) => {
                 facts.text(owner, "file type", wording::file_kind(status.kind));
                 facts.text(owner, "mode", format!("{:04o}", status.mode));

@@ -77,7 +77,7 @@ pub(crate) fn quoted(bytes: &Bytes) -> String {
 pub(crate) fn outcome<T>(outcome: &Outcome<T>, text: impl Fn(&T) -> String) -> String {
     match outcome {
         Outcome::Ok(value) => text(value),
-        Outcome::Err(errno) => errno.clone(),
+        Outcome::Err(error) => error.to_string(),
     }
 }
 

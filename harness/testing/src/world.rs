@@ -7,7 +7,7 @@
 
 use arbitrary::{Result, Unstructured};
 use protocol::observation::*;
-use scenarios::Bytes;
+use scenarios::{Bytes, Errno};
 
 /// Numbers as one run of a kernel hands them out; another `shift` is another run.
 #[derive(Clone, Copy)]
@@ -135,13 +135,13 @@ fn directory_object(world: World, object: Object, name: &str) -> ObjectView {
         }),
         status: Outcome::Ok(status(directory, FileKind::Directory)),
         content: None,
-        xattrs: Outcome::Err("EOPNOTSUPP".into()),
+        xattrs: Outcome::Err(Errno::EOPNOTSUPP.into()),
         reopen: vec![],
         lookups: vec![
             lookup("f", LookupKind::Plain, reached(world.file(1, 1), mount.clone(), FileKind::File, "/f")),
             lookup("..", LookupKind::Plain, root()),
-            lookup("..", LookupKind::Beneath, Outcome::Err("EXDEV".into())),
-            lookup("missing", LookupKind::InRoot, Outcome::Err("ENOENT".into())),
+            lookup("..", LookupKind::Beneath, Outcome::Err(Errno::EXDEV.into())),
+            lookup("missing", LookupKind::InRoot, Outcome::Err(Errno::ENOENT.into())),
         ],
         ..file_object(world, 9, vec![])
     }

@@ -5,7 +5,7 @@ use harness::subject::ReferenceOptions;
 use libtest_mimic::Failed;
 use protocol::message::Lifecycle;
 use scenarios::model::Model;
-use scenarios::text;
+use scenarios::{Errno, text};
 use testing::rig::Rig;
 
 const DOCUMENT: &str = include_str!("../../../docs/KERNEL.md");
@@ -17,10 +17,11 @@ pub(crate) fn is_right() -> Result<(), Failed> {
     for source in DOCUMENT.split("```scn\n").skip(1).filter_map(|rest| rest.split("```").next()) {
         let program = text::program(source).map_err(|faults| format!("{}\n{source}", faults[0]))?;
         let refused = source.lines().find_map(|line| line.strip_prefix("# refused: "));
+        let refused: Option<Errno> = refused.map(str::parse).transpose()?;
         let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
         let last = program.steps.last().map_or(0, |line| line.number);
         match (&report.setup_failure, refused, &report.before) {
-            (Some(failure), Some(errno), _) if failure.line == last && oracle::is_errno(failure, errno) => {}
+            (Some(failure), Some(errno), _) if failure.line == last && failure.errno == Some(errno) => {}
             (None, None, Some(before)) => {
                 let model =
                     Model::run(&program).map_err(|(index, refusal)| format!("step {index}: {refusal}\n{source}"))?;

@@ -15,7 +15,7 @@ use protocol::message::Lifecycle;
 use scenarios::generate::{self, Limits, Swarm};
 use scenarios::model::{Model, Refusal};
 use scenarios::program::Line;
-use scenarios::{Program, Step, text};
+use scenarios::{Errno, Program, Step, text};
 use testing::rig::Rig;
 
 /// How many are carried out, and how many are tried for a step that is refused.
@@ -78,7 +78,7 @@ pub(crate) fn are_as_predicted() -> Result<(), Failed> {
 }
 
 /// A program, and a step that the model refuses after it, with the error.
-fn refused(u: &mut Unstructured<'_>, limits: &Limits) -> arbitrary::Result<Option<(Program, &'static str)>> {
+fn refused(u: &mut Unstructured<'_>, limits: &Limits) -> arbitrary::Result<Option<(Program, Errno)>> {
     let mut program = generate::repair(&generate::program(u, limits)?);
     let other = generate::program_of(u, limits, &Swarm::all(limits))?;
     let mut model = Model::run(&program).expect("a repaired program lives");
@@ -119,7 +119,7 @@ pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
         let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
         *errnos.entry(errno).or_insert(0) += 1;
         let failure = report.setup_failure.as_ref();
-        if !failure.is_some_and(|failure| failure.line == program.steps.len() && oracle::is_errno(failure, errno)) {
+        if !failure.is_some_and(|failure| failure.line == program.steps.len() && failure.errno == Some(errno)) {
             wrong.push(format!("seed {seed}: {errno}, but {failure:?}\n{}", text::print_program(&program)));
         }
     }

@@ -71,9 +71,10 @@ impl Trace {
         if matches!(step, Step::Assert { .. }) {
             return;
         }
-        let before = if changes_mounts(step) { self.model.mount_facts() } else { Vec::new() };
+        let effect = effect(step);
+        let before = if let Effect::Mounts = effect { self.model.mount_facts() } else { Vec::new() };
+        let place = if let Effect::Metadata(place) = effect { self.model.file_at(place) } else { None };
         let top = self.model.top_mount();
-        let place = metadata_of(step).and_then(|place| self.model.file_at(place));
         let source = match step {
             Step::Move { from, .. } => self.model.mount_at(from),
             _ => None,
@@ -86,7 +87,7 @@ impl Trace {
         if let Step::Mount { at, .. } | Step::MountAgain { at, .. } = step {
             self.of_devices.extend(self.model.mount_at(at));
         }
-        if changes_mounts(step) {
+        if let Effect::Mounts = effect {
             let all = matches!(step, Step::UnshareMounts { .. });
             self.note_mounts(&before, top, all);
         }
@@ -166,28 +167,62 @@ impl Trace {
     }
 }
 
-fn changes_mounts(step: &Step) -> bool {
-    use Step::{Bind, Mount, MountAgain, Move, Overlay, PivotRoot, Unmount, UnshareMounts};
-    matches!(
-        step,
-        Mount { .. }
-            | MountAgain { .. }
-            | Overlay { .. }
-            | Bind { .. }
-            | Move { .. }
-            | Unmount { .. }
-            | PivotRoot { .. }
-            | UnshareMounts { .. }
-    )
+/// What a step does that a trace records, beside what it opens.
+enum Effect<'a> {
+    /// It changes mounts.
+    Mounts,
+    /// It sets metadata of this file.
+    Metadata(&'a Place),
+    Other,
 }
 
-/// The file whose metadata a step sets.
-fn metadata_of(step: &Step) -> Option<&Place> {
+fn effect(step: &Step) -> Effect<'_> {
     match step {
+        Step::Mount { .. }
+        | Step::MountAgain { .. }
+        | Step::Overlay { .. }
+        | Step::Bind { .. }
+        | Step::Move { .. }
+        | Step::Unmount { .. }
+        | Step::PivotRoot { .. }
+        | Step::UnshareMounts { .. } => Effect::Mounts,
         Step::Chmod { at, .. } | Step::Chown { at, .. } | Step::Setxattr { at, .. } | Step::Touch { at, .. } => {
-            Some(at)
+            Effect::Metadata(at)
         }
-        _ => None,
+        Step::Remount { .. }
+        | Step::Propagate { .. }
+        | Step::Mkdir { .. }
+        | Step::Write { .. }
+        | Step::Append { .. }
+        | Step::Truncate { .. }
+        | Step::Symlink { .. }
+        | Step::Link { .. }
+        | Step::Rename { .. }
+        | Step::Unlink { .. }
+        | Step::Rmdir { .. }
+        | Step::Mkfifo { .. }
+        | Step::Mknod { .. }
+        | Step::Subvolume { .. }
+        | Step::Snapshot { .. }
+        | Step::DeleteSubvolume { .. }
+        | Step::Open { .. }
+        | Step::Dup { .. }
+        | Step::Memfd { .. }
+        | Step::Map { .. }
+        | Step::Socketpair { .. }
+        | Step::Peer { .. }
+        | Step::Send { .. }
+        | Step::Seek { .. }
+        | Step::Read { .. }
+        | Step::WriteTo { .. }
+        | Step::ReadEntries { .. }
+        | Step::Lock { .. }
+        | Step::Close { .. }
+        | Step::Chdir { .. }
+        | Step::Chroot { .. }
+        | Step::External { .. }
+        | Step::Exec
+        | Step::Assert { .. } => Effect::Other,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::objects::Objects;
 use super::{Fault, Part};
-use crate::grammar::{Item, StepParts};
+use crate::grammar::{Item, StepKind, StepParts};
 use crate::program::{Place, Step};
 
 /// The directory at the top that belongs to the harness.
@@ -56,12 +56,7 @@ pub(super) fn check(place: &Place, objects: &Objects, part: Part) -> Result<(), 
 
 /// Steps that cannot be done to the top directory itself.
 pub(super) fn top(parts: &StepParts, objects: &Objects) -> Vec<Fault> {
-    let arguments: &[usize] = match parts.form.verb {
-        "mount" | "mount-again" | "bind" | "rbind" => &[1],
-        "overlay" | "umount" | "umount-lazy" | "rmdir" | "unlink" => &[0],
-        "move" | "rename" => &[0, 1],
-        _ => &[],
-    };
+    let arguments = not_the_top(parts.form.kind);
     let is_top = |place: &Place| {
         let from = place.base.as_ref().map_or(Some(0), |base| objects.depth(base));
         from.and_then(|from| depth(from, place.path.as_slice())) == Some(0)
@@ -73,10 +68,27 @@ pub(super) fn top(parts: &StepParts, objects: &Objects) -> Vec<Fault> {
             && is_top(place)
         {
             let part = Part::Argument { argument: *argument, nth: 0 };
-            faults.push(Fault::new(part, format!("`{}` cannot be done to the top directory", parts.form.verb)));
+            faults.push(Fault::new(part, format!("`{}` cannot be done to the top directory", parts.form.kind)));
         }
     }
     faults
+}
+
+/// The arguments of a step that cannot be the top directory, by their place among all.
+fn not_the_top(kind: StepKind) -> &'static [usize] {
+    use StepKind as K;
+    match kind {
+        K::Mount | K::MountAgain | K::Bind | K::Rbind => &[1],
+        K::Overlay | K::Unmount | K::UnmountLazy | K::Rmdir | K::Unlink => &[0],
+        K::Move | K::Rename => &[0, 1],
+        K::Remount | K::Propagate | K::PivotRoot => &[],
+        K::Mkdir | K::Write | K::Append | K::Truncate | K::Symlink | K::Link | K::Mkfifo | K::Mknod => &[],
+        K::Chmod | K::Chown | K::Setxattr | K::Touch => &[],
+        K::Subvolume | K::Snapshot | K::DeleteSubvolume => &[],
+        K::Open | K::Dup | K::Memfd | K::Map | K::Socketpair | K::Peer | K::Send | K::Close => &[],
+        K::Seek | K::Read | K::WriteTo | K::ReadEntries | K::Lock => &[],
+        K::Chdir | K::Chroot | K::UnshareMounts | K::External | K::Exec | K::Assert => &[],
+    }
 }
 
 /// The depth of a place after a step that opens it or goes there.
@@ -84,4 +96,33 @@ pub(super) fn reached(step: &Step, objects: &Objects) -> Option<usize> {
     let (Step::Open { at, .. } | Step::Chdir { at } | Step::Chroot { at }) = step else { return None };
     let from = at.base.as_ref().map_or(Some(0), |base| objects.depth(base))?;
     depth(from, at.path.as_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_cannot_be_done_to_the_top_directory() {
+        let refused = [
+            "mount tmpfs .",
+            "mount-again a .",
+            "overlay . lower=a lower=b",
+            "bind a .",
+            "rbind a .",
+            "move . a",
+            "move a .",
+            "umount .",
+            "umount-lazy a/..",
+            "rename . a",
+            "rename a .",
+            "unlink .",
+            "rmdir .",
+        ];
+        for line in refused {
+            let faults = crate::text::program(&format!("{line}\n")).expect_err(line);
+            assert!(faults[0].to_string().contains("cannot be done to the top directory"), "{line}: {}", faults[0]);
+        }
+        for line in ["bind . a", "propagation . shared", "chdir .", "chmod . 0700"] {
+            crate::text::program(&format!("{line}\n")).expect(line);
+        }
+    }
 }

@@ -100,7 +100,7 @@ fn lookup(u: &mut Unstructured<'_>, lookups: &[Lookup]) -> Result<Option<Claim>>
     let lookup = u.choose(lookups)?;
     let path = lookup.path.clone();
     Ok(match &lookup.outcome {
-        Some(Err(errno)) => Some(Claim::LookupFails { path, errno: (*errno).to_owned() }),
+        Some(Err(errno)) => Some(Claim::LookupFails { path, errno: *errno }),
         Some(Ok(reached)) => reached.link.clone().map(|link| Claim::LookupReaches { path, link }),
         None => None,
     })

@@ -2,9 +2,11 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::choose::{Spot, StepRequest, below, is_at_or_below};
+use super::arguments::{below, is_at_or_below};
+use super::choose::{Spot, StepRequest};
 use super::needs::{TRIES, attempt};
 use super::{ProgramBuilder, Swarm};
+use crate::grammar::StepKind;
 use crate::model::{Entry, EntryKind};
 use crate::program::{Filesystem, Place};
 use crate::{Bytes, Step};
@@ -54,7 +56,8 @@ pub(super) fn ending(
                 continue;
             }
         }
-        if !attempt(u, builder, swarm, StepRequest { at: Spot::Mount, ..StepRequest::of("open") }, TRIES)? || round > 0
+        if !attempt(u, builder, swarm, StepRequest { at: Spot::Mount, ..StepRequest::of(StepKind::Open) }, TRIES)?
+            || round > 0
         {
             from_scratch(builder);
         }

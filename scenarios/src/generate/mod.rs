@@ -18,6 +18,7 @@
 //! (`needs.rs`), so every kind can follow every other. `ending.rs` holds something on a mount and
 //! then detaches it. `scenarios::fuzz::mutate` is the entry for libFuzzer's hook.
 
+mod arguments;
 mod choose;
 mod claims;
 mod ending;
@@ -33,7 +34,7 @@ use arbitrary::{Result, Unstructured};
 
 pub use exhaustive::Exhaustive;
 pub use mutate::{mutate, noise, splice};
-pub use swarm::{KINDS, Swarm};
+pub use swarm::{Swarm, kinds};
 pub use without::Without;
 
 use crate::check::{Checker, STEP_LIMIT};

@@ -2,73 +2,73 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::choose::{Choice, StepRequest, below};
+use super::arguments::{Choice, below};
 use crate::Bytes;
 use crate::model::{Entry, EntryKind, MountPoint};
 use crate::program::{Filesystem, MountAttribute, Place, Propagation, Step};
 
-pub(super) fn step(u: &mut Unstructured<'_>, choice: &Choice<'_>, request: StepRequest) -> Result<Option<Step>> {
-    let mounted = |u: &mut Unstructured<'_>| -> Result<Option<&MountPoint>> {
-        let mounts = &choice.survey.mounts;
-        if mounts.is_empty() { Ok(None) } else { u.choose(mounts).map(Some) }
+pub(super) fn mount(u: &mut Unstructured<'_>, choice: &Choice<'_>, filesystem: Option<Filesystem>) -> Result<Step> {
+    let filesystem = match filesystem {
+        Some(filesystem) => filesystem,
+        None => choice.swarm.filesystem(u)?,
     };
-    Ok(Some(match request.kind {
-        "mount" => {
-            let filesystem = match request.filesystem {
-                Some(filesystem) => filesystem,
-                None => choice.swarm.filesystem(u)?,
-            };
-            Step::Mount { filesystem, at: target(u, choice)?, attributes: attributes(u)? }
-        }
-        "mount-again" => return again(u, choice),
-        "overlay" => return overlay(u, choice),
-        "bind" | "rbind" => {
-            let Some(from) = choice.entry(u, |entry| entry.kind != EntryKind::Symlink && entry.attached)? else {
-                return Ok(None);
-            };
-            let recursive = request.kind == "rbind";
-            let to = match from.kind {
-                EntryKind::Directory => target(u, choice)?,
-                _ => file_target(u, choice)?,
-            };
-            Step::Bind { from: from.place.clone(), to, recursive, attributes: attributes(u)? }
-        }
-        "move" => {
-            let Some(mount) = mounted(u)? else { return Ok(None) };
-            Step::Move { from: mount.place.clone(), to: target(u, choice)? }
-        }
-        "remount" => {
-            let Some(mount) = mounted(u)? else { return Ok(None) };
-            let mut attributes = attributes(u)?;
-            if attributes.is_empty() {
-                attributes.push(MountAttribute::Nosuid);
-            }
-            Step::Remount { at: mount.place.clone(), attributes }
-        }
-        "propagation" => {
-            let at = match mounted(u)? {
-                Some(mount) if !u.ratio(1, 8)? => mount.place.clone(),
-                _ => Place { base: None, path: Bytes::from(".") },
-            };
-            use Propagation::{Private, Shared, Slave, Unbindable};
-            let kind = *u.choose(&[Shared, Shared, Shared, Slave, Slave, Private, Unbindable])?;
-            Step::Propagate { at, kind, recursive: u.ratio(1, 4)? }
-        }
-        "umount" => {
-            let idle: Vec<_> = choice.survey.mounts.iter().filter(|mount| mount.objects == 0).collect();
-            if idle.is_empty() {
-                return Ok(None);
-            }
-            Step::Unmount { at: u.choose(&idle)?.place.clone(), lazy: false }
-        }
-        "umount-lazy" => {
-            let Some(any) = mounted(u)? else { return Ok(None) };
-            let held: Vec<_> = choice.survey.mounts.iter().filter(|mount| mount.objects > 0).collect();
-            let mount = if !held.is_empty() && u.ratio(7, 8)? { *u.choose(&held)? } else { any };
-            Step::Unmount { at: mount.place.clone(), lazy: true }
-        }
-        _ => return pivot(u, choice),
-    }))
+    Ok(Step::Mount { filesystem, at: target(u, choice)?, attributes: attributes(u)? })
+}
+
+pub(super) fn bind(u: &mut Unstructured<'_>, choice: &Choice<'_>, recursive: bool) -> Result<Option<Step>> {
+    let Some(from) = choice.entry(u, |entry| entry.kind != EntryKind::Symlink && entry.attached)? else {
+        return Ok(None);
+    };
+    let to = match from.kind {
+        EntryKind::Directory => target(u, choice)?,
+        _ => file_target(u, choice)?,
+    };
+    Ok(Some(Step::Bind { from: from.place.clone(), to, recursive, attributes: attributes(u)? }))
+}
+
+pub(super) fn move_mount(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
+    let Some(mount) = mounted(u, choice)? else { return Ok(None) };
+    Ok(Some(Step::Move { from: mount.place.clone(), to: target(u, choice)? }))
+}
+
+pub(super) fn remount(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
+    let Some(mount) = mounted(u, choice)? else { return Ok(None) };
+    let mut attributes = attributes(u)?;
+    if attributes.is_empty() {
+        attributes.push(MountAttribute::Nosuid);
+    }
+    Ok(Some(Step::Remount { at: mount.place.clone(), attributes }))
+}
+
+pub(super) fn propagate(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Step> {
+    use Propagation::{Private, Shared, Slave, Unbindable};
+    let at = match mounted(u, choice)? {
+        Some(mount) if !u.ratio(1, 8)? => mount.place.clone(),
+        _ => Place { base: None, path: Bytes::from(".") },
+    };
+    let kind = *u.choose(&[Shared, Shared, Shared, Slave, Slave, Private, Unbindable])?;
+    Ok(Step::Propagate { at, kind, recursive: u.ratio(1, 4)? })
+}
+
+pub(super) fn unmount(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
+    let idle: Vec<_> = choice.survey.mounts.iter().filter(|mount| mount.objects == 0).collect();
+    if idle.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Step::Unmount { at: u.choose(&idle)?.place.clone(), lazy: false }))
+}
+
+pub(super) fn unmount_lazily(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
+    let Some(any) = mounted(u, choice)? else { return Ok(None) };
+    let held: Vec<_> = choice.survey.mounts.iter().filter(|mount| mount.objects > 0).collect();
+    let mount = if !held.is_empty() && u.ratio(7, 8)? { *u.choose(&held)? } else { any };
+    Ok(Some(Step::Unmount { at: mount.place.clone(), lazy: true }))
+}
+
+/// A mount that the program made.
+fn mounted<'a>(u: &mut Unstructured<'_>, choice: &'a Choice<'_>) -> Result<Option<&'a MountPoint>> {
+    let mounts = &choice.survey.mounts;
+    if mounts.is_empty() { Ok(None) } else { u.choose(mounts).map(Some) }
 }
 
 /// Where something is mounted: a directory that is there, or a new name.
@@ -102,7 +102,7 @@ fn attributes(u: &mut Unstructured<'_>) -> Result<Vec<MountAttribute>> {
     Ok(out)
 }
 
-fn again(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
+pub(super) fn again(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
     let of = &choice.survey.disks;
     if of.is_empty() {
         return Ok(None);
@@ -121,7 +121,7 @@ fn again(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> 
     Ok(Some(Step::MountAgain { of, at: target(u, choice)?, subvolume, attributes: attributes(u)? }))
 }
 
-fn overlay(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
+pub(super) fn overlay(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
     let fits = |entry: &Entry| {
         entry.kind == EntryKind::Directory && entry.attached && entry.place.base.is_none() && !entry.is_layer
     };
@@ -145,7 +145,7 @@ fn overlay(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>
     Ok(Some(Step::Overlay { at: target(u, choice)?, lower, upper, work, nfs_export, attributes: Vec::new() }))
 }
 
-fn pivot(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
+pub(super) fn pivot(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
     let mounts: Vec<_> = choice.survey.mounts.iter().filter(|mount| mount.place.base.is_none()).collect();
     if mounts.is_empty() {
         return Ok(None);

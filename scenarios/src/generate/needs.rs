@@ -4,6 +4,7 @@ use arbitrary::{Result, Unstructured};
 
 use super::choose::{self, Spot, StepRequest};
 use super::{ProgramBuilder, Swarm};
+use crate::grammar::StepKind;
 use crate::program::{Filesystem, OpenFlag, Place};
 use crate::{Bytes, Step};
 
@@ -20,15 +21,17 @@ pub(super) fn step(
     u: &mut Unstructured<'_>,
     builder: &mut ProgramBuilder,
     swarm: &Swarm,
-    kind: &'static str,
+    kind: StepKind,
     length: usize,
 ) -> Result<()> {
     let is_done = fulfil(u, builder, swarm, StepRequest::of(kind), length, DEPTH)?;
     // By itself hardly any step finds the one pipe or device that there is, or the one file with an
     // attribute.
     let next = match kind {
-        "mkfifo" | "mknod" => Some(StepRequest { at: Spot::Special, ..StepRequest::of("open") }),
-        "setxattr" => Some(StepRequest::of("unlink")),
+        StepKind::Mkfifo | StepKind::Mknod => {
+            Some(StepRequest { at: Spot::Special, ..StepRequest::of(StepKind::Open) })
+        }
+        StepKind::Setxattr => Some(StepRequest::of(StepKind::Unlink)),
         _ => None,
     };
     if let Some(next) = next.filter(|_| is_done)
@@ -58,14 +61,16 @@ fn fulfil(
         return Ok(false);
     }
     // Device nodes and layers are found from the root of the process.
-    if matches!(request.kind, "mount-again" | "overlay" | "subvolume") && builder.model.survey().root_moved {
+    if matches!(request.kind, StepKind::MountAgain | StepKind::Overlay | StepKind::Subvolume)
+        && builder.model.survey().root_moved
+    {
         builder.add(&Step::Chroot { at: Place { base: None, path: Bytes::from(".") } });
     }
     for &need in needs(request.kind) {
         let is_met = fulfil(u, builder, swarm, need, length, depth - 1)?;
-        if !is_met && need.kind == "mount" && need.filesystem.is_none() {
+        if !is_met && need.kind == StepKind::Mount && need.filesystem.is_none() {
             // Without a filesystem of its own a program has binds.
-            fulfil(u, builder, swarm, StepRequest::of("bind"), length, depth - 1)?;
+            fulfil(u, builder, swarm, StepRequest::of(StepKind::Bind), length, depth - 1)?;
         }
     }
     attempt(u, builder, swarm, request, TRIES)
@@ -84,6 +89,10 @@ pub(super) fn attempt(
         if let Some(step) = choose::step(u, builder, &survey, swarm, request)?
             && builder.add(&step)
         {
+            // Otherwise the executable stays behind, and no program can be restored.
+            if let Step::UnshareMounts { .. } = step {
+                builder.add(&Step::Exec);
+            }
             return Ok(true);
         }
     }
@@ -91,34 +100,40 @@ pub(super) fn attempt(
 }
 
 /// The steps that a step of this kind needs before it.
-fn needs(kind: &str) -> &'static [StepRequest] {
-    const MOUNT: StepRequest = StepRequest::of("mount");
-    const BTRFS: StepRequest = StepRequest { filesystem: Some(Filesystem::Btrfs), ..StepRequest::of("mount") };
-    const DISK: StepRequest = StepRequest { filesystem: Some(Filesystem::Ext4), ..StepRequest::of("mount") };
-    const MKDIR: StepRequest = StepRequest::of("mkdir");
-    const WRITE: StepRequest = StepRequest::of("write");
-    const OPEN: StepRequest = StepRequest::of("open");
-    const SUBVOLUME: StepRequest = StepRequest::of("subvolume");
+fn needs(kind: StepKind) -> &'static [StepRequest] {
+    const MOUNT: StepRequest = StepRequest::of(StepKind::Mount);
+    const BTRFS: StepRequest = StepRequest { filesystem: Some(Filesystem::Btrfs), ..StepRequest::of(StepKind::Mount) };
+    const DISK: StepRequest = StepRequest { filesystem: Some(Filesystem::Ext4), ..StepRequest::of(StepKind::Mount) };
+    const MKDIR: StepRequest = StepRequest::of(StepKind::Mkdir);
+    const WRITE: StepRequest = StepRequest::of(StepKind::Write);
+    const OPEN: StepRequest = StepRequest::of(StepKind::Open);
+    const SUBVOLUME: StepRequest = StepRequest::of(StepKind::Subvolume);
     const WRITE_IN_SUBVOLUME: StepRequest = StepRequest { at: Spot::Subvolume, ..WRITE };
-    const SOCKETS: StepRequest = StepRequest::of("socketpair");
-    const READABLE: StepRequest = StepRequest { flags: &[OpenFlag::Rdwr], ..StepRequest::of("open") };
-    const DIRECTORY: StepRequest = StepRequest { flags: &[OpenFlag::Directory], ..StepRequest::of("open") };
+    const UNSHARE: StepRequest = StepRequest::of(StepKind::UnshareMounts);
+    const SOCKETS: StepRequest = StepRequest::of(StepKind::Socketpair);
+    const READABLE: StepRequest = StepRequest { flags: &[OpenFlag::Rdwr], ..StepRequest::of(StepKind::Open) };
+    const DIRECTORY: StepRequest = StepRequest { flags: &[OpenFlag::Directory], ..StepRequest::of(StepKind::Open) };
+    use StepKind as K;
     match kind {
-        "mount-again" => &[DISK],
-        "overlay" => &[MOUNT, MKDIR, MKDIR],
-        "bind" | "rbind" => &[MKDIR, WRITE],
-        "move" | "umount" | "umount-lazy" | "remount" | "propagation" | "pivot-root" => &[MOUNT],
-        "append" | "truncate" | "link" | "rename" | "unlink" | "open" | "chmod" | "chown" | "touch" => &[WRITE],
-        "setxattr" => &[MOUNT, WRITE],
-        "rmdir" | "chdir" | "chroot" => &[MKDIR],
-        "subvolume" => &[BTRFS],
-        "snapshot" => &[SUBVOLUME, WRITE_IN_SUBVOLUME],
-        "delete-subvolume" => &[SUBVOLUME],
-        "map" | "seek" | "read" | "write-to" | "lock" => &[WRITE, READABLE],
-        "dup" | "close" => &[OPEN],
-        "read-entries" => &[MKDIR, DIRECTORY],
-        "peer" => &[SOCKETS],
-        "send" => &[SOCKETS, OPEN],
-        _ => &[],
+        K::MountAgain => &[DISK],
+        K::Overlay => &[MOUNT, MKDIR, MKDIR],
+        K::Bind | K::Rbind => &[MKDIR, WRITE],
+        K::Move | K::Unmount | K::UnmountLazy | K::Remount | K::Propagate | K::PivotRoot => &[MOUNT],
+        K::Append | K::Truncate | K::Link | K::Rename | K::Unlink | K::Open | K::Chmod | K::Chown | K::Touch => {
+            &[WRITE]
+        }
+        K::Setxattr => &[MOUNT, WRITE],
+        K::Rmdir | K::Chdir | K::Chroot => &[MKDIR],
+        K::Subvolume => &[BTRFS],
+        K::Snapshot => &[SUBVOLUME, WRITE_IN_SUBVOLUME],
+        K::DeleteSubvolume => &[SUBVOLUME],
+        K::Map | K::Seek | K::Read | K::WriteTo | K::Lock => &[WRITE, READABLE],
+        K::Dup | K::Close | K::UnshareMounts => &[OPEN],
+        K::External => &[OPEN, UNSHARE],
+        K::ReadEntries => &[MKDIR, DIRECTORY],
+        K::Peer => &[SOCKETS],
+        K::Send => &[SOCKETS, OPEN],
+        K::Mount | K::Mkdir | K::Write | K::Symlink | K::Mkfifo | K::Mknod | K::Memfd | K::Socketpair => &[],
+        K::Exec | K::Assert => &[],
     }
 }

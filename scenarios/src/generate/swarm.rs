@@ -3,56 +3,78 @@
 use arbitrary::{Result, Unstructured};
 
 use super::Limits;
+use crate::grammar::StepKind;
 use crate::program::Filesystem;
 
-/// Every kind of step except assertions, by its verb, and how often it is chosen against the
-/// others.
-pub const KINDS: &[(&str, u32)] = &[
-    ("mount", 6),
-    ("mount-again", 3),
-    ("overlay", 3),
-    ("bind", 12),
-    ("rbind", 4),
-    ("move", 4),
-    ("remount", 3),
-    ("propagation", 5),
-    ("umount", 3),
-    ("umount-lazy", 8),
-    ("pivot-root", 1),
-    ("mkdir", 8),
-    ("write", 10),
-    ("append", 2),
-    ("truncate", 2),
-    ("symlink", 4),
-    ("link", 5),
-    ("rename", 7),
-    ("unlink", 6),
-    ("rmdir", 4),
-    ("mkfifo", 2),
-    ("mknod", 3),
-    ("chmod", 1),
-    ("chown", 1),
-    ("setxattr", 2),
-    ("touch", 1),
-    ("subvolume", 4),
-    ("snapshot", 5),
-    ("delete-subvolume", 2),
-    ("open", 20),
-    ("dup", 3),
-    ("memfd", 1),
-    ("map", 3),
-    ("socketpair", 1),
-    ("peer", 1),
-    ("send", 3),
-    ("seek", 2),
-    ("read", 2),
-    ("write-to", 3),
-    ("read-entries", 1),
-    ("lock", 2),
-    ("close", 3),
-    ("chdir", 3),
-    ("chroot", 2),
-];
+/// Every kind of step that programs are made of: all but assertions, which come at the end.
+pub fn kinds() -> impl Iterator<Item = StepKind> + Clone {
+    StepKind::ALL.iter().copied().filter(|kind| *kind != StepKind::Assert)
+}
+
+/// What a kind of step needs of the machine.
+#[derive(Clone, Copy)]
+enum Need {
+    Nothing,
+    Disks,
+    OwnRoot,
+    Privileges,
+}
+
+/// How often a kind is chosen against the others, and what it needs.
+fn share_of(kind: StepKind) -> (u32, Need) {
+    use Need as N;
+    use StepKind as K;
+    match kind {
+        K::Mount => (6, N::Nothing),
+        K::MountAgain => (3, N::Disks),
+        K::Overlay => (3, N::Nothing),
+        K::Bind => (12, N::Nothing),
+        K::Rbind => (4, N::Nothing),
+        K::Move => (4, N::Nothing),
+        K::Remount => (3, N::Nothing),
+        K::Propagate => (5, N::Nothing),
+        K::Unmount => (3, N::Nothing),
+        K::UnmountLazy => (8, N::Nothing),
+        K::PivotRoot => (1, N::OwnRoot),
+        K::UnshareMounts => (1, N::OwnRoot),
+        K::External => (1, N::OwnRoot),
+        K::Exec => (1, N::Nothing),
+        K::Mkdir => (8, N::Nothing),
+        K::Write => (10, N::Nothing),
+        K::Append => (2, N::Nothing),
+        K::Truncate => (2, N::Nothing),
+        K::Symlink => (4, N::Nothing),
+        K::Link => (5, N::Nothing),
+        K::Rename => (7, N::Nothing),
+        K::Unlink => (6, N::Nothing),
+        K::Rmdir => (4, N::Nothing),
+        K::Mkfifo => (2, N::Nothing),
+        K::Mknod => (3, N::Privileges),
+        K::Chmod => (1, N::Nothing),
+        K::Chown => (1, N::Privileges),
+        K::Setxattr => (2, N::Privileges),
+        K::Touch => (1, N::Nothing),
+        K::Subvolume => (4, N::Disks),
+        K::Snapshot => (5, N::Disks),
+        K::DeleteSubvolume => (2, N::Disks),
+        K::Open => (20, N::Nothing),
+        K::Dup => (3, N::Nothing),
+        K::Memfd => (1, N::Nothing),
+        K::Map => (3, N::Privileges),
+        K::Socketpair => (1, N::Nothing),
+        K::Peer => (1, N::Nothing),
+        K::Send => (3, N::Nothing),
+        K::Seek => (2, N::Nothing),
+        K::Read => (2, N::Nothing),
+        K::WriteTo => (3, N::Nothing),
+        K::ReadEntries => (1, N::Nothing),
+        K::Lock => (2, N::Nothing),
+        K::Close => (3, N::Nothing),
+        K::Chdir => (3, N::Nothing),
+        K::Chroot => (2, N::Nothing),
+        K::Assert => (0, N::Nothing),
+    }
+}
 
 /// Names: plain ones first, then those that are often taken for something else.
 pub(super) const NAMES: &[&[u8]] = &[
@@ -88,7 +110,7 @@ const DISKS: &[Filesystem] = &[Filesystem::Ext4, Filesystem::Xfs, Filesystem::Bt
 /// What a program may be made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swarm {
-    kinds: Vec<(&'static str, u32)>,
+    kinds: Vec<(StepKind, u32)>,
     filesystems: Vec<Filesystem>,
     names: Vec<&'static [u8]>,
     pub(super) limits: Limits,
@@ -111,20 +133,21 @@ impl Swarm {
         }
         let names = if limits.without.odd_names() { &NAMES[..PLAIN_NAMES] } else { NAMES };
         let names = names.iter().flat_map(|name| name.split(|&byte| byte == b'/').filter(|part| !part.is_empty()));
-        let fits = |kind: &str| match kind {
-            "pivot-root" => limits.own_root,
-            "mount-again" | "subvolume" | "snapshot" | "delete-subvolume" => limits.disks,
-            "mknod" | "chown" | "map" | "setxattr" => limits.privileged,
-            _ => true,
+        let has = |need| match need {
+            Need::Nothing => true,
+            Need::Disks => limits.disks,
+            Need::OwnRoot => limits.own_root,
+            Need::Privileges => limits.privileged,
         };
-        // A program that has a process to itself uses it.
-        let weight = |kind: &str, weight| match kind {
-            "chroot" | "chdir" | "pivot-root" if !limits.shares => SOLITARY * weight,
-            _ => weight,
-        };
-        let kinds =
-            KINDS.iter().filter(|(kind, _)| fits(kind)).map(|&(kind, often)| (kind, weight(kind, often))).collect();
-        Swarm { kinds, filesystems, names: names.collect(), limits: *limits }
+        let kinds = kinds().filter_map(|kind| {
+            let (weight, need) = share_of(kind);
+            // A program that has a process to itself uses it.
+            use StepKind::{Chdir, Chroot, Exec, External, PivotRoot, UnshareMounts};
+            let alone = matches!(kind, Chroot | Chdir | PivotRoot | UnshareMounts | External | Exec);
+            let solitary = alone && !limits.shares;
+            has(need).then_some((kind, if solitary { SOLITARY * weight } else { weight }))
+        });
+        Swarm { kinds: kinds.collect(), filesystems, names: names.collect(), limits: *limits }
     }
 
     /// A random part of everything: about half of it, and never nothing.
@@ -141,22 +164,22 @@ impl Swarm {
 
     /// Of these kinds of steps only, each as likely as the others.
     #[must_use]
-    pub fn only(mut self, kinds: &[&str]) -> Self {
+    pub fn only(mut self, kinds: &[StepKind]) -> Self {
         self.kinds.retain(|(kind, _)| kinds.contains(kind));
         self.kinds.iter_mut().for_each(|(_, weight)| *weight = 1);
         self
     }
 
-    pub(super) fn kind(&self, u: &mut Unstructured<'_>) -> Result<&'static str> {
+    pub(super) fn kind(&self, u: &mut Unstructured<'_>) -> Result<StepKind> {
         let sum: u32 = self.kinds.iter().map(|(_, weight)| weight).sum();
         let mut at = u.int_in_range(0..=sum.max(1) - 1)?;
         for (kind, weight) in &self.kinds {
             if at < *weight {
-                return Ok(kind);
+                return Ok(*kind);
             }
             at -= weight;
         }
-        Ok("open")
+        Ok(StepKind::Open)
     }
 
     pub(super) fn filesystem(&self, u: &mut Unstructured<'_>) -> Result<Filesystem> {

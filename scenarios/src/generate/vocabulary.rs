@@ -1,7 +1,7 @@
 //! The steps that [`super::Exhaustive`] tries in a state: all of a small vocabulary, in a fixed
 //! order.
 
-use super::choose::below;
+use super::arguments::below;
 use crate::Bytes;
 use crate::model::{Entry, EntryKind, Survey};
 use crate::program::{Filesystem, ObjectName, OpenFlag, Place, Step};

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::KINDS;
+use super::kinds;
 use crate::Step;
-use crate::grammar::{StepParts, decompose, word, words};
+use crate::grammar::{StepKind, StepParts, Vocabulary, decompose, words};
 use crate::program::Filesystem;
 
 /// Names that are often taken for something else.
@@ -24,37 +24,47 @@ impl Without {
     /// The same for a step that is decomposed already.
     pub(super) fn forbids_parts(self, step: &Step, parts: &StepParts) -> bool {
         let filesystem = match step {
-            Step::Mount { filesystem, .. } => Some(word(*filesystem)),
-            _ => None,
+            Step::Mount { filesystem, .. } => bit_of_filesystem(*filesystem),
+            _ => 0,
         };
-        self.has(parts.form.verb) || filesystem.is_some_and(|filesystem| self.has(filesystem))
+        self.0 & (bit_of_kind(parts.form.kind) | filesystem) != 0
     }
 
     /// Whether only plain names are used.
     pub fn odd_names(self) -> bool {
-        self.has(ODD_NAMES)
+        self.0 & ODD_NAMES_BIT != 0
     }
 
     /// Without these filesystems either.
     #[must_use]
     pub fn and(self, filesystems: &[Filesystem]) -> Self {
-        let of_word = |name: &str| vocabulary().position(|other| other == name).map_or(0, |bit| 1 << bit);
-        Without(filesystems.iter().fold(self.0, |bits, &filesystem| bits | of_word(word(filesystem))))
+        Without(filesystems.iter().fold(self.0, |bits, &filesystem| bits | bit_of_filesystem(filesystem)))
     }
 
     /// Whether a program may have this filesystem.
     pub(super) fn allows(self, filesystem: Filesystem) -> bool {
-        !self.has(word(filesystem))
-    }
-
-    fn has(self, word: &str) -> bool {
-        self.0 != 0 && vocabulary().position(|other| other == word).is_some_and(|bit| self.0 & 1 << bit != 0)
+        self.0 & bit_of_filesystem(filesystem) == 0
     }
 }
 
-/// Every word, in the order of its bit.
-fn vocabulary() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().map(|(kind, _)| *kind).chain(words::<Filesystem>()).chain([ODD_NAMES])
+const KINDS: usize = StepKind::ALL.len();
+const FILESYSTEMS: usize = Filesystem::WORDS.len();
+/// The bit after those of all kinds and filesystems; one too many does not compile.
+const ODD_NAMES_BIT: u64 = 1 << (KINDS + FILESYSTEMS);
+
+const fn bit_of_kind(kind: StepKind) -> u64 {
+    1 << kind as u64
+}
+
+fn bit_of_filesystem(filesystem: Filesystem) -> u64 {
+    let place = Filesystem::WORDS.iter().position(|(_, other)| *other == filesystem);
+    place.map_or(0, |place| 1 << (KINDS + place))
+}
+
+/// Every word with its bit.
+fn vocabulary() -> impl Iterator<Item = (&'static str, u64)> {
+    let filesystems = words::<Filesystem>().into_iter().enumerate().map(|(place, word)| (word, 1 << (KINDS + place)));
+    kinds().map(|kind| (kind.verb(), bit_of_kind(kind))).chain(filesystems).chain([(ODD_NAMES, ODD_NAMES_BIT)])
 }
 
 impl FromStr for Without {
@@ -64,11 +74,11 @@ impl FromStr for Without {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut bits = 0;
         for word in text.split(',').filter(|word| !word.is_empty()) {
-            let bit = vocabulary().position(|other| other == word).ok_or_else(|| {
-                let all: Vec<&str> = vocabulary().collect();
+            let (_, bit) = vocabulary().find(|(other, _)| *other == word).ok_or_else(|| {
+                let all: Vec<&str> = vocabulary().map(|(word, _)| word).collect();
                 format!("`{word}` is not one of {}", all.join(", "))
             })?;
-            bits |= 1 << bit;
+            bits |= bit;
         }
         Ok(Without(bits))
     }
@@ -76,7 +86,7 @@ impl FromStr for Without {
 
 impl fmt::Display for Without {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let chosen: Vec<&str> = vocabulary().filter(|word| self.has(word)).collect();
+        let chosen: Vec<&str> = vocabulary().filter(|(_, bit)| self.0 & bit != 0).map(|(word, _)| word).collect();
         f.write_str(&chosen.join(","))
     }
 }
@@ -100,6 +110,7 @@ mod tests {
         assert!(!more.allows(Filesystem::Tmpfs) && !more.allows(Filesystem::Ramfs) && more.allows(Filesystem::Ext4));
         assert_eq!(more.to_string(), "overlay,tmpfs,ramfs");
         assert!("overlays".parse::<Without>().expect_err("no such step").contains("`overlays` is not one of"));
-        assert!(vocabulary().count() <= 64);
+        let bits: Vec<u64> = vocabulary().map(|(_, bit)| bit).collect();
+        assert!(bits.iter().all(|bit| bit.count_ones() == 1) && bits.is_sorted(), "{bits:?}");
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::{Item, Vocabulary, words};
-use crate::Bytes;
 use crate::program::{ObjectName, Place};
+use crate::{Bytes, Errno};
 
 /// The arguments of a line on their way into a [`Step`]: each call takes the next one. A form's
 /// arguments and its `build` stand side by side in the table and must agree; the tests build every
@@ -76,9 +76,9 @@ impl StepArguments {
         self.words().pop().expect(AGREES)
     }
 
-    pub(super) fn errno(&mut self) -> String {
+    pub(super) fn errno(&mut self) -> Errno {
         let Item::Word(word) = self.one() else { panic!("{AGREES}") };
-        word.to_owned()
+        word.parse().expect(AGREES)
     }
 
     pub(super) fn switch(&mut self) -> bool {

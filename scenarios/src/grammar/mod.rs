@@ -1,5 +1,5 @@
-//! The grammar of program text, in one place: a table of forms. A [`Form`] is a verb, its
-//! arguments, its help line and how a [`Step`] is made of them. The parser, the printer, the
+//! The grammar of program text, in one place: a table of forms. A [`Form`] is a kind of
+//! step, its arguments, its help line and how a [`Step`] is made of them. The parser, the printer, the
 //! generator and the reference in `docs/AUTHORING.md` all read this table; only [`decompose`], the
 //! way back from a step to its words, is written out a second time (the compiler keeps it complete,
 //! a property test keeps it right).
@@ -9,6 +9,7 @@
 mod arguments;
 mod asserts;
 mod reference;
+mod step_kind;
 mod steps;
 mod unparse;
 pub(crate) mod words;
@@ -18,16 +19,17 @@ use std::sync::LazyLock;
 
 use arguments::StepArguments;
 pub use reference::reference;
+pub use step_kind::StepKind;
 pub use unparse::{StepParts, decompose};
-pub use words::{ERRNOS, Vocabulary, word, words};
+pub use words::{Vocabulary, word, words};
 
 use crate::Bytes;
 use crate::program::{ObjectName, Place, Step};
 
 /// One way to write a step.
 pub struct Form {
-    /// The word that the line starts with, after `NAME =` where there is one.
-    pub verb: &'static str,
+    /// What the step does.
+    pub kind: StepKind,
     /// The line starts with `NAME =`: the step makes an object.
     pub makes: bool,
     /// What follows the verb.
@@ -105,6 +107,21 @@ pub fn forms() -> impl Iterator<Item = &'static Form> {
     steps::FORMS.iter().chain(asserts::FORMS)
 }
 
+/// Each kind has one form at its own place, but for `assert`, which has others after these.
+const _: () = {
+    let mut at = 0;
+    while at + 1 < StepKind::ALL.len() {
+        assert!(at < steps::FORMS.len() && steps::FORMS[at].kind as usize == at, "a kind has no form at its place");
+        at += 1;
+    }
+    assert!(at == steps::FORMS.len() && StepKind::Assert as usize == at, "the last kind is `assert`");
+};
+
+/// The form of a kind; of `assert`, which has many, there is none.
+fn form_of(kind: StepKind) -> Option<&'static Form> {
+    steps::FORMS.get(kind as usize)
+}
+
 /// The form with this [`head`](Form::head).
 pub fn form(head: &str) -> Option<&'static Form> {
     static BY_HEAD: LazyLock<HashMap<String, &'static Form>> =
@@ -113,10 +130,15 @@ pub fn form(head: &str) -> Option<&'static Form> {
 }
 
 impl Form {
+    /// The word that the line starts with, after `NAME =` where there is one.
+    pub fn verb(&self) -> &'static str {
+        self.kind.verb()
+    }
+
     /// What tells this form from all others: the verb and the words that must stand,
     /// `assert not same-file`.
     pub fn head(&self) -> String {
-        let mut head = self.verb.to_owned();
+        let mut head = self.verb().to_owned();
         for argument in self.arguments {
             if let (Kind::Literal(word), Count::One) = (argument.kind, argument.count) {
                 head.push(' ');
@@ -128,7 +150,7 @@ impl Form {
 
     /// How the line is written: `bind FROM TO [ATTRIBUTE...]`.
     pub fn usage(&self) -> String {
-        let mut line = if self.makes { format!("NAME = {}", self.verb) } else { self.verb.to_owned() };
+        let mut line = if self.makes { format!("NAME = {}", self.verb()) } else { self.verb().to_owned() };
         for argument in self.arguments {
             line.push(' ');
             line.push_str(&argument.usage());
@@ -141,7 +163,7 @@ impl Form {
     /// # Panics
     /// When the values are not of the kinds and counts that the arguments say.
     pub fn step(&self, name: Option<ObjectName>, slots: Vec<Vec<Item>>) -> Step {
-        assert_eq!(slots.len(), self.arguments.len(), "one slot for each argument of {}", self.verb);
+        assert_eq!(slots.len(), self.arguments.len(), "one slot for each argument of {}", self.verb());
         let fixed = |argument: &Argument| matches!(argument.kind, Kind::Literal(_)) && argument.count == Count::One;
         let slots = self.arguments.iter().zip(slots).filter(|(argument, _)| !fixed(argument)).map(|(_, slot)| slot);
         (self.build)(&mut StepArguments::new(name, slots.collect()))

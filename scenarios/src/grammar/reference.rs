@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Argument, ERRNOS, forms, words};
+use super::words::errnos;
+use super::{Argument, forms, words};
 use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation};
 
 /// Every form with its help line, and the lists of words.
@@ -20,7 +21,7 @@ pub fn reference() -> String {
         ("TYPE", words::<DeviceKind>()),
         ("FLAG", words::<OpenFlag>()),
         ("LOCK", words::<LockKind>()),
-        ("ERRNO", ERRNOS.to_vec()),
+        ("ERRNO", errnos()),
     ];
     for (label, words) in lists {
         let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();

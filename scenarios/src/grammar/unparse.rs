@@ -1,7 +1,7 @@
 //! From a step back to its form and the values of the form's arguments.
 
 use super::words::{ForWriting, Shared};
-use super::{Count, ERRNOS, Form, Item, Kind, Vocabulary, form, word};
+use super::{Count, Form, Item, Kind, StepKind, Vocabulary, form, form_of, word};
 use crate::Bytes;
 use crate::program::{Claim, ObjectName, Place, Step};
 
@@ -44,8 +44,12 @@ fn switch(on: bool, word: &'static str) -> Vec<Item> {
 
 /// Decomposes a step into its form and the values of its arguments.
 pub fn decompose(step: &Step) -> StepParts {
-    let (head, name, values) = parts(step);
-    let form = form(head).expect("every step has a form");
+    let (kind, name, values) = parts(step);
+    let form = match step {
+        Step::Assert { claim, .. } => form(claim_head(claim)),
+        _ => form_of(kind),
+    };
+    let form = form.expect("every step has a form");
     let mut values = values.into_iter();
     let slot = |argument: &super::Argument| match (argument.kind, argument.count) {
         (Kind::Literal(_), Count::One) => Vec::new(),
@@ -55,61 +59,62 @@ pub fn decompose(step: &Step) -> StepParts {
     StepParts { form, name: name.cloned(), slots }
 }
 
-/// The head of the form, the name, the values of all arguments that are not fixed words.
-fn parts(step: &Step) -> (&'static str, Option<&ObjectName>, Slots) {
-    let (head, values) = match step {
+/// The kind, the name, the values of all arguments that are not fixed words.
+fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
+    use StepKind as K;
+    let (kind, values) = match step {
         Step::Mount { filesystem, at, attributes } => {
-            ("mount", vec![words(&[*filesystem]), place(at), words(attributes)])
+            (K::Mount, vec![words(&[*filesystem]), place(at), words(attributes)])
         }
         Step::MountAgain { of, at, subvolume, attributes } => {
             let subvolume = subvolume.iter().flat_map(text).collect();
-            ("mount-again", vec![place(of), place(at), subvolume, words(attributes)])
+            (K::MountAgain, vec![place(of), place(at), subvolume, words(attributes)])
         }
         Step::Overlay { at, lower, upper, work, nfs_export, attributes } => {
             let lower = lower.iter().flat_map(place).collect();
             let upper = upper.iter().flat_map(place).collect();
             let work = work.iter().flat_map(place).collect();
             let nfs_export = switch(*nfs_export, "nfs-export");
-            ("overlay", vec![place(at), lower, upper, work, nfs_export, words(attributes)])
+            (K::Overlay, vec![place(at), lower, upper, work, nfs_export, words(attributes)])
         }
         Step::Bind { from, to, recursive, attributes } => {
-            (if *recursive { "rbind" } else { "bind" }, vec![place(from), place(to), words(attributes)])
+            (if *recursive { K::Rbind } else { K::Bind }, vec![place(from), place(to), words(attributes)])
         }
-        Step::Move { from, to } => ("move", vec![place(from), place(to)]),
-        Step::Remount { at, attributes } => ("remount", vec![place(at), words(attributes)]),
+        Step::Move { from, to } => (K::Move, vec![place(from), place(to)]),
+        Step::Remount { at, attributes } => (K::Remount, vec![place(at), words(attributes)]),
         Step::Propagate { at, kind, recursive } => {
-            ("propagation", vec![place(at), words(&[*kind]), switch(*recursive, "recursive")])
+            (K::Propagate, vec![place(at), words(&[*kind]), switch(*recursive, "recursive")])
         }
-        Step::Unmount { at, lazy } => (if *lazy { "umount-lazy" } else { "umount" }, vec![place(at)]),
-        Step::PivotRoot { new_root, put_old } => ("pivot-root", vec![place(new_root), place(put_old)]),
-        Step::UnshareMounts { keep_old } => ("unshare-mounts", vec![switch(*keep_old, "keep-old")]),
-        Step::Mkdir { at } => ("mkdir", vec![place(at)]),
-        Step::Write { at, bytes } => ("write", vec![place(at), text(bytes)]),
-        Step::Append { at, bytes } => ("append", vec![place(at), text(bytes)]),
-        Step::Truncate { at, length } => ("truncate", vec![place(at), number(*length)]),
-        Step::Symlink { target, at } => ("symlink", vec![text(target), place(at)]),
-        Step::Link { old, new } => ("link", vec![place(old), place(new)]),
-        Step::Rename { old, new } => ("rename", vec![place(old), place(new)]),
-        Step::Unlink { at } => ("unlink", vec![place(at)]),
-        Step::Rmdir { at } => ("rmdir", vec![place(at)]),
-        Step::Mkfifo { at } => ("mkfifo", vec![place(at)]),
+        Step::Unmount { at, lazy } => (if *lazy { K::UnmountLazy } else { K::Unmount }, vec![place(at)]),
+        Step::PivotRoot { new_root, put_old } => (K::PivotRoot, vec![place(new_root), place(put_old)]),
+        Step::UnshareMounts { keep_old } => (K::UnshareMounts, vec![switch(*keep_old, "keep-old")]),
+        Step::Mkdir { at } => (K::Mkdir, vec![place(at)]),
+        Step::Write { at, bytes } => (K::Write, vec![place(at), text(bytes)]),
+        Step::Append { at, bytes } => (K::Append, vec![place(at), text(bytes)]),
+        Step::Truncate { at, length } => (K::Truncate, vec![place(at), number(*length)]),
+        Step::Symlink { target, at } => (K::Symlink, vec![text(target), place(at)]),
+        Step::Link { old, new } => (K::Link, vec![place(old), place(new)]),
+        Step::Rename { old, new } => (K::Rename, vec![place(old), place(new)]),
+        Step::Unlink { at } => (K::Unlink, vec![place(at)]),
+        Step::Rmdir { at } => (K::Rmdir, vec![place(at)]),
+        Step::Mkfifo { at } => (K::Mkfifo, vec![place(at)]),
         Step::Mknod { at, kind, major, minor } => {
-            ("mknod", vec![place(at), words(&[*kind]), number(*major), number(*minor)])
+            (K::Mknod, vec![place(at), words(&[*kind]), number(*major), number(*minor)])
         }
-        Step::Chmod { at, mode } => ("chmod", vec![place(at), number(*mode)]),
-        Step::Chown { at, uid, gid } => ("chown", vec![place(at), number(*uid), number(*gid)]),
-        Step::Setxattr { at, name, value } => ("setxattr", vec![place(at), text(name), text(value)]),
+        Step::Chmod { at, mode } => (K::Chmod, vec![place(at), number(*mode)]),
+        Step::Chown { at, uid, gid } => (K::Chown, vec![place(at), number(*uid), number(*gid)]),
+        Step::Setxattr { at, name, value } => (K::Setxattr, vec![place(at), text(name), text(value)]),
         Step::Touch { at, seconds, nanoseconds } => {
             let nanoseconds = if *nanoseconds == 0 { Vec::new() } else { number(*nanoseconds) };
-            ("touch", vec![place(at), number(*seconds), nanoseconds])
+            (K::Touch, vec![place(at), number(*seconds), nanoseconds])
         }
-        Step::Subvolume { at } => ("subvolume", vec![place(at)]),
-        Step::Snapshot { from, to, read_only } => ("snapshot", vec![place(from), place(to), switch(*read_only, "ro")]),
-        Step::DeleteSubvolume { at } => ("delete-subvolume", vec![place(at)]),
-        Step::Chdir { at } => ("chdir", vec![place(at)]),
-        Step::Chroot { at } => ("chroot", vec![place(at)]),
-        Step::Exec => ("exec", Vec::new()),
-        Step::Assert { object, claim } => (claim_head(claim), claim_values(object, claim)),
+        Step::Subvolume { at } => (K::Subvolume, vec![place(at)]),
+        Step::Snapshot { from, to, read_only } => (K::Snapshot, vec![place(from), place(to), switch(*read_only, "ro")]),
+        Step::DeleteSubvolume { at } => (K::DeleteSubvolume, vec![place(at)]),
+        Step::Chdir { at } => (K::Chdir, vec![place(at)]),
+        Step::Chroot { at } => (K::Chroot, vec![place(at)]),
+        Step::Exec => (K::Exec, Vec::new()),
+        Step::Assert { object, claim } => (K::Assert, claim_values(object, claim)),
         Step::Open { .. }
         | Step::Dup { .. }
         | Step::Memfd { .. }
@@ -125,30 +130,30 @@ fn parts(step: &Step) -> (&'static str, Option<&ObjectName>, Slots) {
         | Step::Close { .. }
         | Step::External { .. } => return object_parts(step),
     };
-    (head, None, values)
+    (kind, None, values)
 }
 
 /// The same for the steps that make or use objects.
-fn object_parts(step: &Step) -> (&'static str, Option<&ObjectName>, Slots) {
+fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
+    use StepKind as K;
     match step {
-        Step::Open { name, at, flags } => ("open", Some(name), vec![place(at), words(flags)]),
-        Step::Dup { name, of, cloexec } => ("dup", Some(name), vec![object(of), switch(*cloexec, "cloexec")]),
-        Step::Memfd { name, label } => ("memfd", Some(name), vec![text(label)]),
+        Step::Open { name, at, flags } => (K::Open, Some(name), vec![place(at), words(flags)]),
+        Step::Dup { name, of, cloexec } => (K::Dup, Some(name), vec![object(of), switch(*cloexec, "cloexec")]),
+        Step::Memfd { name, label } => (K::Memfd, Some(name), vec![text(label)]),
         Step::Map { name, of, shared, write } => {
-            ("map", Some(name), vec![object(of), words(&[Shared(*shared)]), switch(*write, "write")])
+            (K::Map, Some(name), vec![object(of), words(&[Shared(*shared)]), switch(*write, "write")])
         }
-        Step::Socketpair { name } => ("socketpair", Some(name), Vec::new()),
-        Step::Peer { name, of } => ("peer", Some(name), vec![object(of)]),
-        Step::Send { name, over, object: of } => ("send", Some(name), vec![object(over), object(of)]),
-        Step::Seek { object: of, offset } => ("seek", None, vec![object(of), number(*offset)]),
-        Step::Read { object: of, length } => ("read", None, vec![object(of), number(*length)]),
-        Step::WriteTo { object: of, bytes } => ("write-to", None, vec![object(of), text(bytes)]),
-        Step::ReadEntries { object: of } => ("read-entries", None, vec![object(of)]),
+        Step::Socketpair { name } => (K::Socketpair, Some(name), Vec::new()),
+        Step::Peer { name, of } => (K::Peer, Some(name), vec![object(of)]),
+        Step::Send { name, over, object: of } => (K::Send, Some(name), vec![object(over), object(of)]),
+        Step::Seek { object: of, offset } => (K::Seek, None, vec![object(of), number(*offset)]),
+        Step::Read { object: of, length } => (K::Read, None, vec![object(of), number(*length)]),
+        Step::WriteTo { object: of, bytes } => (K::WriteTo, None, vec![object(of), text(bytes)]),
+        Step::ReadEntries { object: of } => (K::ReadEntries, None, vec![object(of)]),
         Step::Lock { object: of, kind, write } => {
-            ("lock", None, vec![object(of), words(&[*kind]), words(&[ForWriting(*write)])])
+            (K::Lock, None, vec![object(of), words(&[*kind]), words(&[ForWriting(*write)])])
         }
-        Step::Close { object: of } => ("close", None, vec![object(of)]),
-        Step::External { object: of } => ("external", None, vec![object(of)]),
+        Step::Close { object: of } => (K::Close, None, vec![object(of)]),
         _ => unreachable!("`parts` handles the others"),
     }
 }
@@ -181,8 +186,7 @@ fn claim_values(of: &ObjectName, claim: &Claim) -> Slots {
         Claim::Link(bytes) | Claim::Content(bytes) => values.push(text(bytes)),
         Claim::Links(count) | Claim::Position(count) => values.push(number(*count)),
         Claim::LookupFails { path, errno } => {
-            let known = ERRNOS.iter().find(|known| *known == errno).copied();
-            values.extend([text(path), vec![Item::Word(known.unwrap_or("?"))]]);
+            values.extend([text(path), vec![Item::Word(errno.name())]]);
         }
         Claim::LookupReaches { path, link } => values.extend([text(path), text(link)]),
         Claim::SameFile { other, .. } | Claim::SameMount { other, .. } | Claim::SameDescription { other, .. } => {

@@ -1,5 +1,6 @@
 //! The words for the values of an enumeration.
 
+use crate::Errno;
 use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation};
 
 /// An enumeration whose values are written as words.
@@ -107,25 +108,25 @@ impl Vocabulary for ForWriting {
 }
 
 /// The errors that a lookup can end in, path_resolution(7) and openat2(2).
-pub const ERRNOS: &[&str] = &[
-    "ENOENT",
-    "ENOTDIR",
-    "ELOOP",
-    "EXDEV",
-    "EACCES",
-    "EPERM",
-    "ENAMETOOLONG",
-    "ESTALE",
-    "EINVAL",
-    "EBADF",
-    "EIO",
-    "EAGAIN",
-    "ENODEV",
-    "ENXIO",
-    "EOPNOTSUPP",
-    "EROFS",
+const LOOKUP_ERRNOS: &[Errno] = &[
+    Errno::ENOENT,
+    Errno::ENOTDIR,
+    Errno::ELOOP,
+    Errno::EXDEV,
+    Errno::EACCES,
+    Errno::EPERM,
+    Errno::ENAMETOOLONG,
+    Errno::ESTALE,
+    Errno::EINVAL,
+    Errno::EBADF,
+    Errno::EIO,
+    Errno::EAGAIN,
+    Errno::ENODEV,
+    Errno::ENXIO,
+    Errno::EOPNOTSUPP,
+    Errno::EROFS,
 ];
 
 pub(super) fn errnos() -> Vec<&'static str> {
-    ERRNOS.to_vec()
+    LOOKUP_ERRNOS.iter().map(|errno| errno.name()).collect()
 }

@@ -5,6 +5,7 @@ use super::mounting::{is_rooted, landing, mount_point};
 use super::mounts::{Mnt, Path};
 use super::{Model, Result, errno, unknown};
 use crate::program::{MountAttribute, Place, Propagation};
+use vocabulary::Errno;
 
 pub(super) fn bind(
     model: &mut Model,
@@ -19,7 +20,7 @@ pub(super) fn bind(
     let source = model.find(from)?;
     let row = model.mounts.get(source.mnt);
     if row.unbindable || !row.attached {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     let at = landing(model, target, directory)?;
     if matches!(model.files.inode_of(source.den).kind, Kind::Symlink(_)) {
@@ -27,7 +28,7 @@ pub(super) fn bind(
     }
     // `attach_recursive_mnt` wants to be able to mount something on the root.
     if !is_rooted(model, source.den) {
-        return errno("ENOENT");
+        return errno(Errno::ENOENT);
     }
     if model.is_kernel_file(source) {
         return unknown("a bind of a part of the kernel's own filesystems");
@@ -49,7 +50,7 @@ pub(super) fn move_mount(model: &mut Model, from: &Place, to: &Place) -> Result<
     let (source, target) = (model.find(from)?, model.find(to)?);
     let at = model.mounts.down(target);
     if !is_rooted(model, at.den) {
-        return errno("ENOENT");
+        return errno(Errno::ENOENT);
     }
     let row = model.mounts.get(source.mnt);
     let parent = row.on;
@@ -62,23 +63,23 @@ pub(super) fn move_mount(model: &mut Model, from: &Place, to: &Place) -> Result<
         || source.den != row.root
         || model.files.is_directory(at.den) != model.files.is_directory(source.den)
     {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     if parent.is_some_and(|on| model.mounts.get(on.mnt).shared.is_some()) {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     let unbindable = model.mounts.tree(source.mnt).into_iter().any(|mnt| model.mounts.get(mnt).unbindable);
     if model.mounts.get(at.mnt).shared.is_some() && unbindable {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     if model.mounts.is_ancestor(source.mnt, at.mnt) {
-        return errno("ELOOP");
+        return errno(Errno::ELOOP);
     }
     if at == model.top {
         return unknown("a mount over the top directory");
     }
     if !is_rooted(model, source.den) {
-        return errno("ENOENT");
+        return errno(Errno::ENOENT);
     }
     model.mounts.get_mut(source.mnt).on = None;
     model.mounts.attach(source.mnt, at, &model.files);
@@ -88,7 +89,7 @@ pub(super) fn move_mount(model: &mut Model, from: &Place, to: &Place) -> Result<
 /// The mount that a path leads to the root of, in the namespace.
 fn mounted(model: &Model, at: Path) -> Result<Mnt> {
     let row = model.mounts.get(at.mnt);
-    if at.den != row.root || !row.attached { errno("EINVAL") } else { Ok(at.mnt) }
+    if at.den != row.root || !row.attached { errno(Errno::EINVAL) } else { Ok(at.mnt) }
 }
 
 pub(super) fn remount(model: &mut Model, place: &Place, attributes: &[MountAttribute]) -> Result<()> {
@@ -101,7 +102,7 @@ pub(super) fn remount(model: &mut Model, place: &Place, attributes: &[MountAttri
         return unknown("a lease that would be broken by looking at it");
     }
     if attributes.contains(&MountAttribute::Ro) && !model.mounts.get(mnt).read_only && model.has_writers(mnt) {
-        return errno("EBUSY");
+        return errno(Errno::EBUSY);
     }
     model.mounts.set_attributes(mnt, attributes);
     Ok(())
@@ -144,7 +145,7 @@ fn busy(model: &Model, mnt: Mnt) -> Result<()> {
         return unknown("unmounting the root");
     }
     if model.mounts.children(mnt).next().is_some() || held(mnt) {
-        return errno("EBUSY");
+        return errno(Errno::EBUSY);
     }
     let Some(on) = model.mounts.get(mnt).on else { return Ok(()) };
     for receiver in model.mounts.receivers(on.mnt) {
@@ -152,7 +153,7 @@ fn busy(model: &Model, mnt: Mnt) -> Result<()> {
         let topped = model.mounts.at(model.mounts.root_of(child)).is_some();
         let has_children = model.mounts.children(child).next().is_some();
         if (topped || !has_children) && held(child) {
-            return errno("EBUSY");
+            return errno(Errno::EBUSY);
         }
     }
     Ok(())
@@ -161,11 +162,11 @@ fn busy(model: &Model, mnt: Mnt) -> Result<()> {
 pub(super) fn pivot_root(model: &mut Model, new_root: &Place, put_old: &Place) -> Result<()> {
     let (new, old) = (model.find(new_root)?, model.find(put_old)?);
     if !model.files.is_directory(new.den) || !model.files.is_directory(old.den) {
-        return errno("ENOTDIR");
+        return errno(Errno::ENOTDIR);
     }
     let old = model.mounts.down(old);
     if !is_rooted(model, old.den) {
-        return errno("ENOENT");
+        return errno(Errno::ENOENT);
     }
     let root = model.root;
     let mounts = &model.mounts;
@@ -173,17 +174,17 @@ pub(super) fn pivot_root(model: &mut Model, new_root: &Place, put_old: &Place) -
     let on_shared = |mnt: Mnt| mounts.get(mnt).on.is_some_and(|on| shared(on.mnt));
     let outside = |mnt: Mnt| !mounts.get(mnt).attached;
     if shared(old.mnt) || on_shared(new.mnt) || on_shared(root.mnt) || outside(root.mnt) || outside(new.mnt) {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     if model.files.is_removed(new.den) {
-        return errno("ENOENT");
+        return errno(Errno::ENOENT);
     }
     if new.mnt == root.mnt || old.mnt == root.mnt {
-        return errno("EBUSY");
+        return errno(Errno::EBUSY);
     }
     let is_root = |path: Path| mounts.get(path.mnt).root == path.den && mounts.get(path.mnt).on.is_some();
     if !is_root(root) || !is_root(new) || !model.is_reachable(old, new) || !model.is_reachable(new, root) {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     let place = mounts.get(root.mnt).on;
     model.mounts.get_mut(new.mnt).on = place;

@@ -7,11 +7,12 @@ use super::mounts::Path;
 use super::walk::{Last, Parent};
 use super::{Model, Result, errno, unknown};
 use crate::program::Place;
+use vocabulary::Errno;
 
 /// The directory and the name of a new subvolume.
 fn target(model: &Model, at: &Place) -> Result<(Path, Vec<u8>)> {
     let Parent { at, last, slash } = model.find_parent(at)?;
-    let Last::Name(name) = last else { return errno("EEXIST") };
+    let Last::Name(name) = last else { return errno(Errno::EEXIST) };
     if slash || name.len() > 255 {
         return unknown("a subvolume's name that ends in a slash or is too long");
     }
@@ -19,7 +20,7 @@ fn target(model: &Model, at: &Place) -> Result<(Path, Vec<u8>)> {
         Type::Btrfs => {}
         Type::Overlay => return unknown("ioctls on an overlay"),
         Type::Proc | Type::Sysfs | Type::Devpts | Type::Mqueue => return unknown("ioctls of the kernel's filesystems"),
-        _ => return errno("ENOTTY"),
+        _ => return errno(Errno::ENOTTY),
     }
     model.want_write(at.mnt)?;
     model.may_change(model.inode_at(at))?;
@@ -29,10 +30,10 @@ fn target(model: &Model, at: &Place) -> Result<(Path, Vec<u8>)> {
 fn free(model: &Model, at: &Place) -> Result<(Path, Vec<u8>)> {
     let (at, name) = target(model, at)?;
     if model.child(at.den, &name)?.is_some() {
-        return errno("EEXIST");
+        return errno(Errno::EEXIST);
     }
     if model.files.inode_of(at.den).dead {
-        return errno("ENOENT");
+        return errno(Errno::ENOENT);
     }
     Ok((at, name))
 }
@@ -50,16 +51,16 @@ pub(super) fn subvolume(model: &mut Model, at: &Place) -> Result<()> {
 pub(super) fn snapshot(model: &mut Model, from: &Place, to: &Place, read_only: bool) -> Result<()> {
     let source = model.find(from)?;
     if !model.files.is_directory(source.den) {
-        return errno("ENOTDIR");
+        return errno(Errno::ENOTDIR);
     }
     let (at, name) = free(model, to)?;
     let source_ino = model.inode_at(source);
     let row = model.files.inode(source_ino);
     if row.sb != model.files.inode_of(at.den).sb {
-        return errno("EXDEV");
+        return errno(Errno::EXDEV);
     }
     if row.volume != Some(source_ino) {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     if row.dead || row.opaque {
         return unknown("a snapshot of a deleted subvolume");
@@ -109,20 +110,20 @@ fn copy(model: &mut Model, (name, from): (&[u8], Den), into: Den, volume: Ino, c
 
 pub(super) fn delete(model: &mut Model, at: &Place) -> Result<()> {
     let (at, name) = target(model, at)?;
-    let Some(den) = model.child(at.den, &name)? else { return errno("ENOENT") };
+    let Some(den) = model.child(at.den, &name)? else { return errno(Errno::ENOENT) };
     let inode = model.files.dentry(den).inode;
     let row = model.files.inode(inode);
     if row.kind != Kind::Directory {
-        return errno("ENOTDIR");
+        return errno(Errno::ENOTDIR);
     }
     if row.opaque {
         return unknown("the place of a subvolume in a snapshot");
     }
     if row.volume != Some(inode) {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     if holds_volume(model, den, inode) {
-        return errno("ENOTEMPTY");
+        return errno(Errno::ENOTEMPTY);
     }
     if model.is_used_below(den) {
         return unknown("what becomes of objects and mounts in a deleted subvolume");
@@ -170,13 +171,13 @@ impl Model {
             }
             match self.child(at, part)? {
                 Some(den) => at = den,
-                None => return errno("ENOENT"),
+                None => return errno(Errno::ENOENT),
             }
         }
         let inode = self.files.dentry(at).inode;
         match self.files.inode(inode).volume == Some(inode) {
             true => Ok(at),
-            false if self.files.is_directory(at) => errno("EINVAL"),
+            false if self.files.is_directory(at) => errno(Errno::EINVAL),
             false => unknown("the way to a subvolume"),
         }
     }

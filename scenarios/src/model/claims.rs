@@ -1,11 +1,12 @@
 //! Assertions, answered by the model.
 
 use super::Model;
+use super::Refusal;
 use super::mounts::Path;
 use super::objects::Held;
 use super::predict::{PredictedObject, Reached};
-use super::{Errno, Refusal};
 use crate::program::{Claim, ObjectName};
+use vocabulary::Errno;
 use vocabulary::object::LookupKind;
 use vocabulary::object::MountState;
 
@@ -35,7 +36,7 @@ impl Model {
             Claim::Position(offset) => seen.position? == *offset,
             Claim::LookupFails { path, errno } => match self.look_from(object, path.as_slice())? {
                 Ok(_) => false,
-                Err(found) => found == errno,
+                Err(found) => found == *errno,
             },
             Claim::LookupReaches { path, link } => match self.look_from(object, path.as_slice())? {
                 Ok(reached) => reached.link? == *link,

@@ -3,6 +3,7 @@
 use super::Model;
 use super::files::Type;
 use super::mounts::{Mnt, Path};
+use vocabulary::Errno;
 use vocabulary::object::MountState;
 
 /// What stood at the end of the way up.
@@ -63,9 +64,9 @@ impl Model {
     }
 
     /// getcwd(2): the text, or the error.
-    pub(super) fn getcwd(&self) -> Option<Result<Vec<u8>, super::Errno>> {
+    pub(super) fn getcwd(&self) -> Option<Result<Vec<u8>, Errno>> {
         if self.files.is_removed(self.cwd.den) {
-            return Some(Err("ENOENT"));
+            return Some(Err(Errno::ENOENT));
         }
         let text = self.link(self.cwd)?;
         let reachable = self.climb(self.cwd).1 == End::Root;

@@ -4,6 +4,7 @@ use super::files::{Ino, Kind, Lock};
 use super::objects::Held;
 use super::{Model, Result, errno, unknown};
 use crate::program::{LockKind, ObjectName};
+use vocabulary::Errno;
 
 pub(super) fn lock(model: &mut Model, object: &ObjectName, kind: LockKind, write: bool) -> Result<()> {
     let number = model.descriptor(object)?;
@@ -19,7 +20,7 @@ pub(super) fn lock(model: &mut Model, object: &ObjectName, kind: LockKind, write
     };
     match kind {
         LockKind::Posix | LockKind::Ofd if write && !description.writes || !write && !description.reads => {
-            return errno("EBADF");
+            return errno(Errno::EBADF);
         }
         LockKind::Lease => return lease(model, number, ino, write),
         _ => {}
@@ -30,7 +31,7 @@ pub(super) fn lock(model: &mut Model, object: &ObjectName, kind: LockKind, write
         lock.kind != LockKind::Lease && same_list(lock.kind) && lock.owner != owner && (lock.write || write)
     };
     if row.locks.iter().any(conflicts) {
-        return errno("EAGAIN");
+        return errno(Errno::EAGAIN);
     }
     row.locks.retain(|lock| !same_list(lock.kind) || lock.owner != owner || lock.kind == LockKind::Lease);
     row.locks.push(Lock { kind, owner, write });

@@ -45,6 +45,7 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
+use vocabulary::Errno;
 
 pub use content::Content;
 pub(crate) use fingerprint::Fingerprint;
@@ -57,9 +58,6 @@ use crate::{Program, Step};
 use files::{Den, Files, Kind, Sb, Type};
 use mounts::{Mnt, Mounts, Path};
 use objects::{Description, Held};
-
-/// The name of an error, errno(3): `ENOENT`.
-pub type Errno = &'static str;
 
 /// Why a step is not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,8 +75,8 @@ pub enum Refusal {
 
 type Result<T> = std::result::Result<T, Refusal>;
 
-fn errno<T>(name: Errno) -> Result<T> {
-    Err(Refusal::Errno(name))
+fn errno<T>(errno: Errno) -> Result<T> {
+    Err(Refusal::Errno(errno))
 }
 
 fn unknown<T>(why: &'static str) -> Result<T> {

@@ -5,13 +5,14 @@ use super::mounts::{Mnt, Path};
 use super::{Model, Refusal, Result, errno, names, overlay, unknown};
 use crate::Bytes;
 use crate::program::{Filesystem, MountAttribute, Place, Step};
+use vocabulary::Errno;
 use vocabulary::object::LookupKind;
 
 /// The mount point, made when it is missing (`make_mount_point`), with everything that covers it.
 pub(super) fn mount_point(model: &mut Model, at: &Place, file: bool) -> Result<Path> {
     match model.find(at) {
         Ok(_) => {}
-        Err(Refusal::Errno("ENOENT")) => {
+        Err(Refusal::Errno(Errno::ENOENT)) => {
             names::make(model, at, if file { Kind::File } else { Kind::Directory })?;
         }
         Err(refusal) => return Err(refusal),
@@ -26,13 +27,13 @@ pub(super) fn landing(model: &Model, at: Path, directory: bool) -> Result<Path> 
         return unknown("a mount over the top directory");
     }
     if !is_rooted(model, at.den) {
-        return errno("ENOENT");
+        return errno(Errno::ENOENT);
     }
     if !model.mounts.get(at.mnt).attached {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     if model.files.is_directory(at.den) != directory {
-        return errno("ENOTDIR");
+        return errno(Errno::ENOTDIR);
     }
     Ok(at)
 }
@@ -52,7 +53,7 @@ pub(super) fn is_rooted(model: &Model, den: Den) -> bool {
 fn attach_new(model: &mut Model, (sb, root): (Sb, Den), at: Path, attributes: &[MountAttribute]) -> Result<Mnt> {
     let at = landing(model, at, true)?;
     if model.mounts.get(at.mnt).sb == sb && model.mounts.get(at.mnt).root == at.den {
-        return errno("EBUSY");
+        return errno(Errno::EBUSY);
     }
     let mnt = model.mounts.add(sb, root);
     model.mounts.set_attributes(mnt, attributes);
@@ -113,7 +114,7 @@ fn device_folder(model: &mut Model) -> Result<Den> {
         return unknown("where the harness makes device nodes in another root");
     }
     let found = match model.look_up(model.root, b"dev", LookupKind::Plain) {
-        Err(Refusal::Errno("ENOENT")) => {
+        Err(Refusal::Errno(Errno::ENOENT)) => {
             let dev = Place { base: None, path: Bytes::from("dev") };
             names::make(model, &dev, Kind::Directory)?
         }
@@ -150,12 +151,16 @@ pub(super) fn mount_again(
     let top = model.files.superblock(sb).root;
     let root = match subvolume {
         None => top,
-        Some(_) if kind != Type::Btrfs => return errno("EINVAL"),
+        Some(_) if kind != Type::Btrfs => return errno(Errno::EINVAL),
         Some(name) => model.subvolume(top, name.as_slice())?,
     };
     // The superblock is read-write, and only btrfs takes that for a mount that is not.
     if attributes.contains(&MountAttribute::Ro) && kind != Type::Btrfs {
-        return if is_mounted(model, sb) { errno("EBUSY") } else { unknown("a superblock that becomes read-only") };
+        return if is_mounted(model, sb) {
+            errno(Errno::EBUSY)
+        } else {
+            unknown("a superblock that becomes read-only")
+        };
     }
     if attributes.contains(&MountAttribute::Ro) {
         return unknown("a read-only mount of a btrfs that may be written to");

@@ -4,6 +4,7 @@
 use super::mounts::Path;
 use super::{Model, Refusal, Result, errno, unknown};
 use crate::program::{MountAttribute, ObjectName};
+use vocabulary::Errno;
 use vocabulary::object::LookupKind;
 
 /// Where the harness has the executor, from the top directory.
@@ -54,8 +55,11 @@ impl Model {
 
 pub(super) fn exec(model: &mut Model) -> Result<()> {
     let path = model.look_up(model.top, EXECUTOR, LookupKind::Plain)?;
+    if model.inode_at(path) != model.inode_at(model.exe) {
+        return Err(Refusal::Fails("another file has the executor's place"));
+    }
     if model.mounts.get(path.mnt).attributes.contains(&MountAttribute::Noexec) {
-        return errno("EACCES");
+        return errno(Errno::EACCES);
     }
     model.exe = path;
     Ok(())

@@ -6,6 +6,7 @@ use super::nodes::OFFSET_LIMIT;
 use super::opening::{Access, tmpfile};
 use super::{Model, Refusal, Result, errno, unknown};
 use crate::program::{ObjectName, OpenFlag, Place};
+use vocabulary::Errno;
 
 /// What an object's name refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(super) fn open(model: &mut Model, name: &ObjectName, at: &Place, flags: &[Op
     let path = if path_only {
         let path = if access.nofollow { model.find_link(at)? } else { model.find(at)? };
         if access.directory && !model.files.is_directory(path.den) {
-            return errno("ENOTDIR");
+            return errno(Errno::ENOTDIR);
         }
         path
     } else if has(OpenFlag::Tmpfile) {
@@ -112,10 +113,10 @@ pub(super) fn map(model: &mut Model, name: &ObjectName, of: &ObjectName, shared_
     let number = model.descriptor(of)?;
     let description = &model.descriptions[number];
     if description.path_only {
-        return errno("EBADF");
+        return errno(Errno::EBADF);
     }
     if !description.reads || shared_write && !description.writes {
-        return errno("EACCES");
+        return errno(Errno::EACCES);
     }
     let path = description.path;
     match model.files.inode_of(path.den).kind {
@@ -125,7 +126,7 @@ pub(super) fn map(model: &mut Model, name: &ObjectName, of: &ObjectName, shared_
             Ok(())
         }
         Kind::Device(..) => unknown("mapping a device"),
-        _ => errno("ENODEV"),
+        _ => errno(Errno::ENODEV),
     }
 }
 
@@ -147,7 +148,7 @@ pub(super) fn seek(model: &mut Model, object: &ObjectName, offset: u64) -> Resul
     let number = model.descriptor(object)?;
     let path = model.descriptions[number].path;
     let position = match model.files.inode_of(path.den).kind {
-        Kind::Fifo => return errno("ESPIPE"),
+        Kind::Fifo => return errno(Errno::ESPIPE),
         Kind::File if offset < OFFSET_LIMIT => Some(offset),
         Kind::Directory if offset == 0 => Some(0),
         _ => return unknown("which positions there are"),
@@ -166,10 +167,10 @@ pub(super) fn read(model: &mut Model, object: &ObjectName, length: u64) -> Resul
     let description = &model.descriptions[number];
     let row = model.files.inode_of(description.path.den);
     if !description.reads {
-        return errno("EBADF");
+        return errno(Errno::EBADF);
     }
     match row.kind {
-        Kind::Directory => errno("EISDIR"),
+        Kind::Directory => errno(Errno::EISDIR),
         Kind::File if description.direct || row.opaque => unknown("reading past the page cache, or an unknown file"),
         Kind::File => {
             let Some(position) = description.position else { return unknown("the position") };
@@ -196,7 +197,7 @@ pub(super) fn write(model: &mut Model, object: &ObjectName, bytes: &[u8]) -> Res
     let number = model.descriptor(object)?;
     let description = &model.descriptions[number];
     if !description.writes {
-        return errno("EBADF");
+        return errno(Errno::EBADF);
     }
     let path = description.path;
     let ino = model.inode_at(path);
@@ -235,13 +236,13 @@ pub(super) fn read_entries(model: &mut Model, object: &ObjectName) -> Result<()>
     let description = &model.descriptions[number];
     let row = model.files.inode_of(description.path.den);
     if !description.reads {
-        return errno("EBADF");
+        return errno(Errno::EBADF);
     }
     if row.kind != Kind::Directory {
-        return errno("ENOTDIR");
+        return errno(Errno::ENOTDIR);
     }
     if row.dead {
-        return errno("ENOENT");
+        return errno(Errno::ENOENT);
     }
     if !description.untouched || row.opaque {
         return unknown("how many entries are left");
@@ -282,7 +283,7 @@ pub(super) fn chroot(model: &mut Model, at: &Place) -> Result<()> {
 
 fn directory(model: &Model, at: &Place) -> Result<Path> {
     let path = model.find(at)?;
-    if model.files.is_directory(path.den) { Ok(path) } else { errno("ENOTDIR") }
+    if model.files.is_directory(path.den) { Ok(path) } else { errno(Errno::ENOTDIR) }
 }
 
 impl Model {

@@ -6,6 +6,7 @@ use super::mounts::Path;
 use super::walk::{Last, Parent};
 use super::{Model, Result, errno, overlay, unknown};
 use crate::program::{DeviceKind, OpenFlag, Place};
+use vocabulary::Errno;
 
 /// How something is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,7 +42,7 @@ impl Access {
 pub(super) fn tmpfile(model: &mut Model, at: &Place, access: Access) -> Result<Path> {
     let directory = model.find(at)?;
     if !model.files.is_directory(directory.den) {
-        return errno("ENOTDIR");
+        return errno(Errno::ENOTDIR);
     }
     model.want_write(directory.mnt)?;
     let kind = model.files.type_of(directory.den);
@@ -51,7 +52,7 @@ pub(super) fn tmpfile(model: &mut Model, at: &Place, access: Access) -> Result<P
         return unknown("files without a name there");
     }
     if access.direct && kind == Type::Ramfs {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     model.may_change(model.inode_at(directory))?;
     let (sb, volume) = (row.sb, row.volume);
@@ -93,10 +94,10 @@ impl Model {
     fn may_create_over(&self, path: Path, access: Access) -> Result<()> {
         let row = self.files.inode_of(path.den);
         if access.exclusive {
-            return errno("EEXIST");
+            return errno(Errno::EEXIST);
         }
         if row.kind == Kind::Directory {
-            return errno("EISDIR");
+            return errno(Errno::EISDIR);
         }
         // `may_create_in_sticky`: a setting of the machine says what becomes of files of others
         // (proc_sys_fs(5)).
@@ -111,7 +112,7 @@ impl Model {
         if !access.create {
             let path = if access.nofollow { self.find_link(at)? } else { self.find(at)? };
             if access.directory && !self.files.is_directory(path.den) {
-                return errno("ENOTDIR");
+                return errno(Errno::ENOTDIR);
             }
             return Ok(Reached::There(path));
         }
@@ -121,9 +122,9 @@ impl Model {
         let mut parent = self.find_parent(at)?;
         for _ in 0..40 {
             let Parent { at, last, slash } = parent;
-            let Last::Name(name) = last else { return errno("EISDIR") };
+            let Last::Name(name) = last else { return errno(Errno::EISDIR) };
             if slash {
-                return errno("EISDIR");
+                return errno(Errno::EISDIR);
             }
             let Some(den) = self.child(at.den, &name)? else { return self.create(at, &name).map(Reached::Made) };
             let found = self.mounts.down(Path { den, ..at });
@@ -131,24 +132,24 @@ impl Model {
                 return Ok(Reached::There(found));
             };
             if access.exclusive {
-                return errno("EEXIST");
+                return errno(Errno::EEXIST);
             }
             if access.nofollow || self.mounts.get(found.mnt).nosymfollow {
-                return errno("ELOOP");
+                return errno(Errno::ELOOP);
             }
             let from = if target.starts_with(b"/") { self.root } else { at };
             parent = self.look_up_parent(from, &target)?;
         }
-        errno("ELOOP")
+        errno(Errno::ELOOP)
     }
 
     fn create(&mut self, at: Path, name: &[u8]) -> Result<Path> {
         if name.len() > 255 {
-            return errno("ENAMETOOLONG");
+            return errno(Errno::ENAMETOOLONG);
         }
         let directory = self.inode_at(at);
         if self.files.inode(directory).dead {
-            return errno("ENOENT");
+            return errno(Errno::ENOENT);
         }
         self.want_write(at.mnt)?;
         self.may_change(directory)?;
@@ -163,9 +164,9 @@ impl Model {
         let row = self.files.inode(ino);
         let writes = access.writes;
         match &row.kind {
-            Kind::Directory if writes => return errno("EISDIR"),
-            Kind::Symlink(_) => return errno("ELOOP"),
-            Kind::Device(..) if self.mounts.get(path.mnt).nodev => return errno("EACCES"),
+            Kind::Directory if writes => return errno(Errno::EISDIR),
+            Kind::Symlink(_) => return errno(Errno::ELOOP),
+            Kind::Device(..) if self.mounts.get(path.mnt).nodev => return errno(Errno::EACCES),
             Kind::Device(..) | Kind::Fifo if access.direct => return unknown("what is opened past which cache"),
             Kind::Device(DeviceKind::Char, 1, 3 | 5) => return Ok(()),
             Kind::Device(..) => return unknown("what this device does"),
@@ -173,7 +174,7 @@ impl Model {
             Kind::Directory | Kind::File => {}
         }
         if access.directory && row.kind != Kind::Directory {
-            return errno("ENOTDIR");
+            return errno(Errno::ENOTDIR);
         }
         if writes {
             self.want_write(path.mnt)?;
@@ -205,7 +206,7 @@ impl Model {
     /// Without `O_NONBLOCK` an open waits for the other end, fifo(7).
     fn may_open_fifo(&self, ino: Ino, access: Access) -> Result<()> {
         if access.directory {
-            return errno("ENOTDIR");
+            return errno(Errno::ENOTDIR);
         }
         let ends = self.descriptions_of(ino);
         let reader = ends.iter().any(|&index| self.descriptions[index].reads);
@@ -214,7 +215,7 @@ impl Model {
             (true, true) => Ok(()),
             (true, false) if access.nonblock || writer => Ok(()),
             (false, true) if reader => Ok(()),
-            (false, true) if access.nonblock => errno("ENXIO"),
+            (false, true) if access.nonblock => errno(Errno::ENXIO),
             _ => unknown("an open that waits for ever"),
         }
     }

@@ -5,6 +5,7 @@ use super::files::{Den, Ino, Kind, Layer, Sb, Type};
 use super::mounts::Path;
 use super::{Model, Result, errno, unknown};
 use crate::program::{DeviceKind, Place};
+use vocabulary::Errno;
 use vocabulary::object::LookupKind;
 
 /// The layers of an overlay, topmost first.
@@ -27,7 +28,7 @@ pub(super) fn layer(model: &Model, place: &Place) -> Result<Path> {
     }
     let found = model.look_up(model.root, place.path.as_slice(), LookupKind::Plain)?;
     if !model.files.is_directory(found.den) {
-        return errno("ENOTDIR");
+        return errno(Errno::ENOTDIR);
     }
     let row = model.files.inode_of(found.den);
     if row.opaque
@@ -48,11 +49,11 @@ pub(super) fn layer(model: &Model, place: &Place) -> Result<Path> {
 pub(super) fn layers(model: &Model, lower: Vec<Path>, upper: Option<(Path, Path)>) -> Result<Layers> {
     // An overlay needs two layers (`ovl_get_lowerstack`).
     if upper.is_none() && lower.len() < 2 {
-        return errno("EINVAL");
+        return errno(Errno::EINVAL);
     }
     if let Some((upper, work)) = upper {
         if upper.mnt != work.mnt {
-            return errno("EINVAL");
+            return errno(Errno::EINVAL);
         }
         model.want_write(upper.mnt)?;
         if !model.files.inode_of(work.den).children.is_empty() {
@@ -70,7 +71,7 @@ pub(super) fn layers(model: &Model, lower: Vec<Path>, upper: Option<(Path, Path)
         // `clone_private_mount`
         let mount = model.mounts.get(one.mnt);
         if mount.unbindable || !mount.attached {
-            return errno("EINVAL");
+            return errno(Errno::EINVAL);
         }
         if crosses(model, one.den) {
             return unknown("a subvolume or a mount point in a layer");

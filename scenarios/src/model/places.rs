@@ -6,6 +6,7 @@ use super::objects::Held;
 use super::walk::{Last, Parent};
 use super::{Model, Refusal, Result, errno, unknown};
 use crate::program::{ObjectName, Place};
+use vocabulary::Errno;
 use vocabulary::object::LookupKind;
 
 /// A directory and a name in it that is free.
@@ -62,15 +63,15 @@ impl Model {
     /// Where something new can be made (`filename_create`).
     pub(super) fn find_free(&self, place: &Place, directory: bool) -> Result<Free> {
         let Parent { at, last, slash } = self.find_parent(place)?;
-        let Last::Name(name) = last else { return errno("EEXIST") };
+        let Last::Name(name) = last else { return errno(Errno::EEXIST) };
         if name.len() > 255 {
-            return errno("ENAMETOOLONG");
+            return errno(Errno::ENAMETOOLONG);
         }
         if self.child(at.den, &name)?.is_some() {
-            return errno("EEXIST");
+            return errno(Errno::EEXIST);
         }
         if slash && !directory || self.files.inode_of(at.den).dead {
-            return errno("ENOENT");
+            return errno(Errno::ENOENT);
         }
         self.want_write(at.mnt)?;
         self.may_change(self.files.dentry(at.den).inode)?;
@@ -80,14 +81,14 @@ impl Model {
     /// `mnt_want_write`.
     pub(super) fn want_write(&self, mnt: Mnt) -> Result<()> {
         let row = self.mounts.get(mnt);
-        if row.read_only || self.files.superblock(row.sb).read_only { errno("EROFS") } else { Ok(()) }
+        if row.read_only || self.files.superblock(row.sb).read_only { errno(Errno::EROFS) } else { Ok(()) }
     }
 
     /// What prevents changing an inode on a mount that may be written to.
     pub(super) fn may_change(&self, ino: Ino) -> Result<()> {
         let row = self.files.inode(ino);
         if row.volume.is_some_and(|volume| self.files.inode(volume).volume_read_only) {
-            return errno("EROFS");
+            return errno(Errno::EROFS);
         }
         if self.files.superblock(row.sb).kind.is_kernels() {
             return unknown("what the kernel's own filesystems allow");

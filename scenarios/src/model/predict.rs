@@ -8,8 +8,9 @@ use super::files::{Ino, Kind, Type};
 use super::mounts::{Mnt, Path};
 use super::objects::Held;
 use super::opening::Access;
-use super::{Errno, Model, Refusal};
+use super::{Model, Refusal};
 use crate::Bytes;
+use vocabulary::Errno;
 use vocabulary::object::{FileKind, LookupKind, MountState};
 
 /// The observer looks up no more paths than this from one directory.

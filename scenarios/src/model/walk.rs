@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::files::{Den, Kind};
 use super::mounts::Path;
 use super::{Model, Refusal, Result, errno, unknown};
+use vocabulary::Errno;
 use vocabulary::object::LookupKind;
 
 const LINK_LIMIT: usize = 40; // MAXSYMLINKS
@@ -70,14 +71,14 @@ impl<'a> Walk<'a> {
     fn part(&mut self, part: &[u8], follow: bool) -> Result<()> {
         let model = self.model;
         if !model.files.is_directory(self.at.den) {
-            return errno("ENOTDIR");
+            return errno(Errno::ENOTDIR);
         }
         match part {
             b"." => Ok(()),
             b".." => self.up(),
-            name if name.len() > NAME_LIMIT => errno("ENAMETOOLONG"),
+            name if name.len() > NAME_LIMIT => errno(Errno::ENAMETOOLONG),
             name => match model.child(self.at.den, name)? {
-                None => errno("ENOENT"),
+                None => errno(Errno::ENOENT),
                 Some(den) => self.into(den, follow),
             },
         }
@@ -89,7 +90,7 @@ impl<'a> Walk<'a> {
         let place = Path { den, ..self.at };
         let found = model.mounts.down(place);
         if found.mnt != place.mnt && self.how == LookupKind::NoXdev {
-            return errno("EXDEV");
+            return errno(Errno::EXDEV);
         }
         match &model.files.inode_of(found.den).kind {
             Kind::Symlink(target) if follow => self.follow(found, target),
@@ -103,13 +104,13 @@ impl<'a> Walk<'a> {
     fn follow(&mut self, link: Path, target: &[u8]) -> Result<()> {
         self.links += 1;
         if self.links > LINK_LIMIT || self.model.mounts.get(link.mnt).nosymfollow {
-            return errno("ELOOP");
+            return errno(Errno::ELOOP);
         }
         if target.starts_with(b"/") {
             match self.how {
-                LookupKind::Beneath => return errno("EXDEV"),
+                LookupKind::Beneath => return errno(Errno::EXDEV),
                 // `nd_jump_root` compares with a root that may not be known yet.
-                LookupKind::NoXdev if !self.root_known || self.at.mnt != self.root.mnt => return errno("EXDEV"),
+                LookupKind::NoXdev if !self.root_known || self.at.mnt != self.root.mnt => return errno(Errno::EXDEV),
                 _ => self.at = self.root,
             }
             self.root_known = true;
@@ -125,22 +126,22 @@ impl<'a> Walk<'a> {
         let model = self.model;
         self.root_known = true;
         let parent = match self.above() {
-            None if self.how == LookupKind::Beneath => return errno("EXDEV"),
+            None if self.how == LookupKind::Beneath => return errno(Errno::EXDEV),
             None => self.at,
-            Some(place) if place.mnt != self.at.mnt && self.how == LookupKind::NoXdev => return errno("EXDEV"),
+            Some(place) if place.mnt != self.at.mnt && self.how == LookupKind::NoXdev => return errno(Errno::EXDEV),
             Some(place) => {
                 let parent = model.files.dentry(place.den).parent;
                 // `path_connected`: renamed out of what the mount shows.
                 let root = model.mounts.get(place.mnt).root;
                 if !model.files.is_root(root) && !model.files.is_below(parent, root) {
-                    return errno("ENOENT");
+                    return errno(Errno::ENOENT);
                 }
                 Path { den: parent, ..place }
             }
         };
         let found = model.mounts.down(parent);
         if found.mnt != parent.mnt && self.how == LookupKind::NoXdev {
-            return errno("EXDEV");
+            return errno(Errno::EXDEV);
         }
         self.at = found;
         Ok(())
@@ -203,7 +204,7 @@ impl Model {
         walk.left = left;
         let at = walk.run(true)?;
         if !self.files.is_directory(at.den) {
-            return errno("ENOTDIR");
+            return errno(Errno::ENOTDIR);
         }
         Ok(Parent { at, last, slash })
     }

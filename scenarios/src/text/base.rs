@@ -5,6 +5,7 @@
 use super::Mistake;
 use super::header::Axis;
 use super::lexer::{Token, Word};
+use crate::grammar::StepKind;
 
 /// The name of the axis.
 pub(super) const AXIS: &str = "base";
@@ -71,16 +72,21 @@ pub(super) fn gives(axis: &str, variable: &str) -> bool {
 /// none exists yet.
 pub(super) fn meant(point: &[(String, String)], tokens: &[Token], mut words: Vec<Word>) -> Option<Vec<Word>> {
     let (Some(base), Some(token)) = (chosen(point), tokens.get(1)) else { return Some(words) };
-    let of = token.is_variable("of");
+    let of_base = token.is_variable("of");
+    let verb = |kind: StepKind| kind.verb().as_bytes().to_vec();
     for (word, token) in words.iter_mut().zip(tokens) {
         word.quoted |= token.is_variable(TEXT);
     }
-    match (words[0].plain(), base.value) {
-        (Some("mkdir"), "whole" | "again") if words.len() == 2 && (of || token.is_variable("in")) => return None,
-        (Some("mkdir"), "subvol") if of || token.is_variable("in") => words[0].text = b"subvolume".to_vec(),
-        (Some("bind"), "again") if of => words[0].text = b"mount-again".to_vec(),
-        (Some("bind"), "subvol") if of => {
-            words[0].text = b"mount-again".to_vec();
+    match (words[0].plain().and_then(StepKind::of_verb), base.value) {
+        (Some(StepKind::Mkdir), "whole" | "again") if words.len() == 2 && (of_base || token.is_variable("in")) => {
+            return None;
+        }
+        (Some(StepKind::Mkdir), "subvol") if of_base || token.is_variable("in") => {
+            words[0].text = verb(StepKind::Subvolume);
+        }
+        (Some(StepKind::Bind), "again") if of_base => words[0].text = verb(StepKind::MountAgain),
+        (Some(StepKind::Bind), "subvol") if of_base => {
+            words[0].text = verb(StepKind::MountAgain);
             words[1].text = b"a".to_vec();
             words.push(Word { key: Some("subvol".to_owned()), ..words[1].with_text(b"d") });
         }

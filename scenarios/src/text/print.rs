@@ -69,8 +69,8 @@ pub fn print_program_in_place(program: &Program) -> String {
 pub fn print_step(step: &Step) -> String {
     let parts = decompose(step);
     let mut out = match &parts.name {
-        Some(name) => format!("{} = {}", name.0, parts.form.verb),
-        None => parts.form.verb.to_owned(),
+        Some(name) => format!("{} = {}", name.0, parts.form.verb()),
+        None => parts.form.verb().to_owned(),
     };
     for (argument, items) in parts.form.arguments.iter().zip(&parts.slots) {
         if let (Kind::Literal(word), Count::One) = (argument.kind, argument.count) {

@@ -48,7 +48,7 @@ fn made(words: &[Word]) -> Result<(Option<Made>, &[Word]), Mistake> {
 }
 
 fn verbs(makes: bool) -> Vec<String> {
-    let mut verbs: Vec<_> = forms().filter(|form| form.makes == makes).map(|form| form.verb.to_owned()).collect();
+    let mut verbs: Vec<_> = forms().filter(|form| form.makes == makes).map(|form| form.verb().to_owned()).collect();
     verbs.dedup();
     verbs
 }
@@ -56,11 +56,11 @@ fn verbs(makes: bool) -> Vec<String> {
 /// The form that the words are written in.
 fn choose(verb: &Word, arguments: &[Word], makes: bool) -> Result<&'static Form, Mistake> {
     let text = verb.plain().unwrap_or("");
-    let mut left: Vec<_> = forms().filter(|form| form.verb == text).collect();
+    let mut left: Vec<_> = forms().filter(|form| form.verb() == text).collect();
     let Some(first) = left.first() else {
         let known = verbs(makes);
         let mistake = Mistake::new(verb.span, format!("unknown step `{}`", Bytes::from(verb.text.clone())));
-        return Err(mistake.near(text, forms().map(|form| form.verb)).expected(known));
+        return Err(mistake.near(text, forms().map(Form::verb)).expected(known));
     };
     if first.makes && !makes {
         let mistake = Mistake::new(verb.span, format!("`{text}` makes an object, which needs a name"));

@@ -38,7 +38,7 @@ impl Machine {
     /// Makes sure of a filesystem that a program needs. Where it is unknown whether the kernel has
     /// it, it is left to the program to find out.
     pub(super) fn provide(&mut self, filesystem: &str) -> Result<(), SetupFailure> {
-        let failure = |what, missing| SetupFailure { line: 0, what, missing };
+        let failure = |what, missing| SetupFailure { line: 0, what, missing, errno: None };
         match self {
             Machine::Vm(modules) => {
                 modules.load(filesystem).map_err(|error| failure(format!("loading modules: {error}"), None))

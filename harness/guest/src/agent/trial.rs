@@ -72,7 +72,7 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine, progress: Progr
 
 /// An error that is not a step's fault.
 pub(super) fn infrastructure(what: &str, error: &impl std::fmt::Display) -> SetupFailure {
-    SetupFailure { line: 0, what: format!("{what}: {error}"), missing: None }
+    SetupFailure { line: 0, what: format!("{what}: {error}"), missing: None, errno: None }
 }
 
 pub(super) fn images_folder(trial: u64) -> PathBuf {
@@ -110,7 +110,7 @@ fn lead(mut trial: Trial<'_>, report: &mut Report, progress: Progress<'_>) -> Re
     match trial.observe() {
         Ok(seen) => report.all().zip(seen).for_each(|(report, seen)| report.before = Some(seen)),
         Err(why) => {
-            report.whole().setup_failure = Some(SetupFailure { line: 0, what: why, missing: None });
+            report.whole().setup_failure = Some(SetupFailure { line: 0, what: why, missing: None, errno: None });
             trial.child.end();
             return Ok(());
         }

@@ -32,20 +32,20 @@ impl Claims<'_> {
             Claim::Link(text) => same("link", &from_top(object.mount.state, self.top, text), &object.link),
             Claim::Links(count) => match &object.status {
                 Outcome::Ok(status) => same("links", count, &status.links),
-                Outcome::Err(error) => Err((format!("links {count}"), error.clone())),
+                Outcome::Err(error) => Err((format!("links {count}"), error.to_string())),
             },
             Claim::Content(bytes) => content(object, bytes),
             Claim::Position(offset) => match &object.descriptor {
                 Some(descriptor) => same("position", offset, &descriptor.position),
                 None => Err((format!("position {offset}"), "no descriptor".to_owned())),
             },
-            Claim::LookupFails { path, errno } => self.lookup(object, path, &Outcome::Err(errno.clone())),
+            Claim::LookupFails { path, errno } => self.lookup(object, path, &Outcome::Err((*errno).into())),
             Claim::LookupReaches { path, link } => self.lookup(object, path, &Outcome::Ok(link.clone())),
             Claim::SameFile { other, not } => {
                 let other_view = self.find(other)?;
                 let id = |object: &ObjectView| match &object.status {
                     Outcome::Ok(status) => Ok(status.file),
-                    Outcome::Err(error) => Err(("fstat".to_owned(), error.clone())),
+                    Outcome::Err(error) => Err(("fstat".to_owned(), error.to_string())),
                 };
                 relation("same file as", other, id(object)? == id(other_view)?, *not)
             }
@@ -78,7 +78,7 @@ impl Claims<'_> {
             }
             (Outcome::Err(got), Outcome::Err(errno)) if got == errno => Ok(()),
             (Outcome::Ok(reached), _) => Err((wanted, format!("link {:?}", reached.link))),
-            (Outcome::Err(got), _) => Err((wanted, got.clone())),
+            (Outcome::Err(got), _) => Err((wanted, got.to_string())),
         }
     }
 }
@@ -114,7 +114,7 @@ fn content(object: &ObjectView, expected: &Bytes) -> Result<(), Unmet> {
             let got = || format!("content {:?} ({} bytes)", content.head, content.length);
             if same && digest == content.sha256 { Ok(()) } else { Err((wanted(), got())) }
         }
-        Some(Outcome::Err(error)) => Err((wanted(), error.clone())),
+        Some(Outcome::Err(error)) => Err((wanted(), error.to_string())),
         None => Err((wanted(), "no regular file".to_owned())),
     }
 }

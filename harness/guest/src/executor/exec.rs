@@ -36,6 +36,10 @@ impl Suspended {
             state.rewind()?;
             let state = sys::hand_over(&state)?;
             let path = CString::new(format!("{}/.zdtm/executor", world.top_path()))?;
+            // A program can put a file of its own there, and programs are never code.
+            if !world.is_executable_of_this(&path)? {
+                return Err(io::Error::other("another file has the executor's place"));
+            }
             let number = CString::new(state.as_raw_fd().to_string())?;
             nix::unistd::execve(&path, &[path.as_c_str(), c"executor", number.as_c_str()], &[ENVIRONMENT])?;
             Ok(())

@@ -78,7 +78,35 @@ fn changed(step: &Step) -> Vec<&Place> {
         | Step::DeleteSubvolume { at } => vec![at],
         Step::Link { old, new } => vec![old, new],
         Step::Snapshot { from, to, .. } => vec![from, to],
-        _ => Vec::new(),
+        // `refusal` looks at these itself.
+        Step::Open { .. } | Step::Rename { .. } => Vec::new(),
+        Step::Mount { .. }
+        | Step::MountAgain { .. }
+        | Step::Overlay { .. }
+        | Step::Bind { .. }
+        | Step::Move { .. }
+        | Step::Remount { .. }
+        | Step::Propagate { .. }
+        | Step::Unmount { .. }
+        | Step::PivotRoot { .. }
+        | Step::Dup { .. }
+        | Step::Memfd { .. }
+        | Step::Map { .. }
+        | Step::Socketpair { .. }
+        | Step::Peer { .. }
+        | Step::Send { .. }
+        | Step::Seek { .. }
+        | Step::Read { .. }
+        | Step::WriteTo { .. }
+        | Step::ReadEntries { .. }
+        | Step::Lock { .. }
+        | Step::Close { .. }
+        | Step::Chdir { .. }
+        | Step::Chroot { .. }
+        | Step::UnshareMounts { .. }
+        | Step::External { .. }
+        | Step::Exec
+        | Step::Assert { .. } => Vec::new(),
     }
 }
 

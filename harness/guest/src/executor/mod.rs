@@ -26,6 +26,7 @@ use protocol::wire;
 use scenarios::program::{Claim, Line};
 use scenarios::{Program, Step};
 use serde::{Deserialize, Serialize};
+use vocabulary::Errno;
 
 use crate::observe::Made;
 use crate::observe::inside::{self, Glance};
@@ -239,7 +240,7 @@ fn own_proc() -> Result<Rc<OwnedFd>, String> {
 }
 
 fn infrastructure(what: String) -> SetupFailure {
-    SetupFailure { line: 0, what, missing: None }
+    SetupFailure { line: 0, what, missing: None, errno: None }
 }
 
 /// A program whose steps are done.
@@ -277,8 +278,7 @@ fn go_on(
     let program = scenarios::text::program(&slot.program)
         .map_err(|faults| infrastructure(format!("program text: {}", describe(&faults))))?;
     for (index, Line { number, step }) in program.steps.iter().enumerate().skip(next) {
-        let failed = |(what, missing)| SetupFailure { line: *number, what, missing };
-        may(&world, step, rights).map_err(failed)?;
+        may(&world, *number, step, rights)?;
         let done = match step {
             Step::Exec => {
                 let suspended = Suspended { slot: slot.clone(), rights, next: index + 1, made: world.pass_on() };
@@ -287,22 +287,32 @@ fn go_on(
             step => carry_out(&mut world, step),
         };
         let confined = rights == Rights::UserNamespace;
-        done.map_err(|error| failed((format!("{step}: {error}"), missing(step, &error, confined))))?;
+        done.map_err(|error| step_failure(*number, step, &error, confined))?;
     }
     result.made = world.made();
     let (next_descriptor, elsewhere) = (world.next_descriptor(), world.elsewhere().to_vec());
     Ok(CarriedOut { program, top: world.into_top(), elsewhere, next_descriptor })
 }
 
-/// Whether the machine lets a program do this; if not, in words, and what is missing.
-fn may(world: &World, step: &Step, rights: Rights) -> Result<(), (String, Option<String>)> {
+/// Whether the machine lets a program do this.
+fn may(world: &World, line: usize, step: &Step, rights: Rights) -> Result<(), SetupFailure> {
     if rights != Rights::All
         && let Some(right) = guard::refusal(world, step)
     {
-        return Err((format!("{step}: not on a kernel that others use as well; in a VM it may"), Some(right)));
+        let what = format!("{step}: not on a kernel that others use as well; in a VM it may");
+        return Err(SetupFailure { line, what, missing: Some(right), errno: None });
     }
     let allowed = if rights == Rights::UserNamespace { permitted(step) } else { Ok(()) };
-    allowed.map_err(|error| (format!("{step}: {error}"), missing(step, &error, true)))
+    allowed.map_err(|error| step_failure(line, step, &error, true))
+}
+
+fn step_failure(line: usize, step: &Step, error: &io::Error, confined: bool) -> SetupFailure {
+    SetupFailure {
+        line,
+        what: format!("{step}: {error}"),
+        missing: missing(step, error, confined),
+        errno: error.raw_os_error().and_then(Errno::from_number),
+    }
 }
 
 /// A mapping can be made in a user namespace, but no process there can see its file:
@@ -424,4 +434,22 @@ fn named_by(step: &Step) -> impl Iterator<Item = &str> {
         _ => (None, None),
     };
     object.into_iter().chain(other).map(|name| name.0.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_reports_the_kernels_error() {
+        let program = scenarios::text::program("rmdir a\n").unwrap();
+        let failure = |error| step_failure(1, &program.steps[0].step, &error, false);
+        let refused = failure(io::Error::from_raw_os_error(libc::ENOTEMPTY));
+        assert_eq!((refused.errno, refused.missing), (Some(Errno::ENOTEMPTY), None));
+        // A number without a name, and an error that is not the kernel's, are in the text.
+        let unnamed = failure(io::Error::from_raw_os_error(524));
+        assert!(unnamed.errno.is_none() && unnamed.what.contains("524"), "{unnamed:?}");
+        let other = failure(io::Error::other("short read"));
+        assert!(other.errno.is_none() && other.what.contains("short read"), "{other:?}");
+    }
 }

@@ -2,16 +2,16 @@
 //! are.
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, open};
 use nix::sched::CloneFlags;
-use nix::sys::stat::{Mode, SFlag, fstat, makedev, mknod};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat, makedev, mknod, stat};
 use protocol::observation::Object;
 use scenarios::Bytes;
 use scenarios::program::{ObjectName, Place};
@@ -161,6 +161,13 @@ impl World {
             self.elsewhere = before;
         }
         Ok(())
+    }
+
+    /// Whether this process executes the file with this path.
+    pub(super) fn is_executable_of_this(&self, path: &CStr) -> io::Result<bool> {
+        let own = fstatat(&self.proc, "self/exe", AtFlags::empty())?;
+        let other = stat(path)?;
+        Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
     }
 
     /// That a descriptor is on a mount of the namespace that the process left.
@@ -339,9 +346,9 @@ impl World {
         let node = node_of(minor)?;
         // A program can put the node of another disk there, as the process that has the agent's
         // root sees them all.
-        let stat = nix::sys::stat::stat(node.as_c_str())?;
-        let is_block = stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFBLK.bits();
-        if !is_block || stat.st_rdev != makedev(7, minor.into()) {
+        let found = stat(node.as_c_str())?;
+        let is_block = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFBLK.bits();
+        if !is_block || found.st_rdev != makedev(7, minor.into()) {
             return Err(io::Error::other(format!("/dev/loop{minor} is not the program's disk any more")));
         }
         Ok((fs_type, node))

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use protocol::observation::{
-    Descriptor, FileKind, Mapping, MountRef, MountState, Object, ObjectView, Outcome, Reached, View,
+    Descriptor, FileKind, Mapping, MountRef, MountState, Object, ObjectView, Outcome, Reached, ReadError, View,
 };
 use scenarios::Bytes;
 
@@ -18,7 +18,7 @@ use super::flight::Flights;
 use super::locks::PosixLocks;
 use super::lookups;
 use super::maps::{self, Area};
-use super::object::{self, Made, MountTables, errno_name, link_text, outcome, path_fd, read_file};
+use super::object::{self, Made, MountTables, link_text, outcome, path_fd, read_file};
 use super::{fdinfo, mountinfo};
 use crate::sys;
 
@@ -165,7 +165,7 @@ impl Look {
         };
         match object::xattrs(proc, &links.iter().map(fixed).collect::<Vec<_>>()) {
             Ok(lists) => lists.into_iter().map(outcome).collect(),
-            Err(error) => vec![Outcome::Err(errno_name(&error)); links.len()],
+            Err(error) => vec![Outcome::Err((&error).into()); links.len()],
         }
     }
 
@@ -214,7 +214,7 @@ impl Look {
             _ => None,
         };
         let link = known.map_or_else(|| link_text(proc, path), Ok);
-        let link = link.unwrap_or_else(|error| Bytes::from(format!("?{}", errno_name(&error)).as_str()));
+        let link = link.unwrap_or_else(|error| Bytes::from(format!("?{}", ReadError::from(&error)).as_str()));
         let fd = path_fd(proc, path);
         let fd = fd.as_ref().map(AsFd::as_fd);
         let copy_error = |error: &io::Error| io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO));

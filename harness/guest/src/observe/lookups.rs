@@ -99,7 +99,7 @@ impl<'a> Start<'a> {
         let start = self.straight_down(b".")?.ok()?;
         Some(match self.straight_down(path)? {
             Ok(reached) => alike(&reached, reached.mount.id != start.mount.id),
-            Err(error) => KINDS.map(|_| Outcome::Err(format!("{error:?}"))),
+            Err(error) => KINDS.map(|_| outcome(Err(error))),
         })
     }
 
@@ -155,7 +155,7 @@ impl<'a> Start<'a> {
 /// there was one.
 fn alike(reached: &Reached, crossed: bool) -> Outcomes {
     KINDS.map(|how| match how {
-        LookupKind::NoXdev if crossed => Outcome::Err("EXDEV".to_owned()),
+        LookupKind::NoXdev if crossed => Outcome::Err(vocabulary::Errno::EXDEV.into()),
         _ => Outcome::Ok(reached.clone()),
     })
 }

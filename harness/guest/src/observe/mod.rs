@@ -34,5 +34,5 @@ mod tree;
 
 pub(crate) use inside::{numbers, read_memory};
 pub(crate) use lookups::{OVERLAYFS, is_kernel_filesystem};
-pub use object::{Made, digest, errno_name};
+pub use object::{Made, digest};
 pub(crate) use object::{is_internal, link_text, path_fd, read_file, status, xattrs};

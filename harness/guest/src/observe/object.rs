@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use protocol::observation::{
@@ -27,19 +26,11 @@ pub struct Made {
     pub object: Object,
 }
 
-/// The name of an error as errno(3) writes it: `ENOENT`.
-pub fn errno_name(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => format!("{:?}", Errno::from_raw(number)),
-        None => error.to_string(),
-    }
-}
-
-/// A result with the error's name in place of the error.
+/// A result as it is reported.
 pub(super) fn outcome<T, E: Into<io::Error>>(result: Result<T, E>) -> Outcome<T> {
     match result {
         Ok(value) => Outcome::Ok(value),
-        Err(error) => Outcome::Err(errno_name(&error.into())),
+        Err(error) => Outcome::Err((&error.into()).into()),
     }
 }
 
@@ -251,4 +242,22 @@ pub fn digest(bytes: &[u8]) -> String {
 /// The mount ID of what a descriptor names.
 pub(super) fn mount_id(fd: &impl AsFd) -> io::Result<u64> {
     sys::statx_mount_id(fd.as_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+    use protocol::observation::ReadError;
+
+    use super::*;
+
+    #[test]
+    fn every_error_of_the_kernel_keeps_its_name() {
+        let known = |number: &i32| Errno::from_raw(*number) != Errno::UnknownErrno;
+        for number in (1..4096).filter(known) {
+            let Outcome::Err(error) = outcome::<(), _>(Err(Errno::from_raw(number))) else { panic!("{number}") };
+            assert_eq!(error.to_string(), format!("{:?}", Errno::from_raw(number)));
+            assert!(matches!(error, ReadError::Errno(_)), "{number}");
+        }
+    }
 }

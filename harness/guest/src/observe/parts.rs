@@ -178,7 +178,7 @@ mod tests {
             mount: MountRef { id: 1, state },
             descriptor: None,
             mapping: None,
-            status: Outcome::Err("EIO".to_owned()),
+            status: Outcome::Err(vocabulary::Errno::EIO.into()),
             filesystem: Outcome::Ok(FilesystemStatus { magic: 0, flags: 0 }),
             statmount: None,
             content: None,
@@ -248,7 +248,7 @@ mod tests {
         let objects = |view: &View| view.objects.iter().map(object).collect::<Vec<_>>().join(", ");
         let reached = |lookup: &Lookup| match &lookup.outcome {
             Outcome::Ok(reached) => reached.link.to_string(),
-            Outcome::Err(error) => error.clone(),
+            Outcome::Err(error) => error.to_string(),
         };
         let lookups: Vec<String> =
             observation.inside.objects.iter().flat_map(|view| view.lookups.iter().map(reached)).collect();

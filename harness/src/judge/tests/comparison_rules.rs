@@ -4,6 +4,7 @@
 use expect_test::{Expect, expect};
 use protocol::Observation;
 use protocol::observation::*;
+use scenarios::Errno;
 
 use super::fixture::*;
 use crate::judge::comparisons::{Mode, compare};
@@ -31,7 +32,7 @@ fn both(seen: &mut Observation, index: usize, change: impl Fn(&mut ObjectView)) 
 fn ok<T>(outcome: &mut Outcome<T>) -> &mut T {
     match outcome {
         Outcome::Ok(value) => value,
-        Outcome::Err(errno) => panic!("{errno}"),
+        Outcome::Err(error) => panic!("{error}"),
     }
 }
 
@@ -183,7 +184,7 @@ fn another_file_is_reached() {
         "#]],
     );
     check(
-        |seen| both(seen, 2, |object| object.lookups[1].outcome = Outcome::Err("ENOENT".into())),
+        |seen| both(seen, 2, |object| object.lookups[1].outcome = Outcome::Err(Errno::ENOENT.into())),
         &expect![[r#"
             wrong-resolution lookups: fd2 (descriptor 5), inside: lookup ".." (plain): "/" (directory, mount detached) -> ENOENT
             wrong-resolution lookups: fd2 (descriptor 5), outside: lookup ".." (plain): "/" (directory, mount detached) -> ENOENT

@@ -3,7 +3,7 @@
 use expect_test::expect;
 use protocol::message::{Action, ActionEnd, FailedAssertion, Lifecycle, SecondTry, SetupFailure, TrialReport};
 use protocol::observation::MountState;
-use scenarios::Scenario;
+use scenarios::{Errno, Scenario};
 
 use super::fixture::*;
 use crate::judge::{FailureKind, Judge, Judgement, Signature, Verdict, judge};
@@ -38,6 +38,7 @@ fn setup_and_assertions() {
         line: 4,
         what: "mount btrfs on a: ENODEV".into(),
         missing: missing.map(Into::into),
+        errno: Some(Errno::ENODEV),
     };
     report.setup_failure = Some(failure(Some("btrfs")));
     expect!["unsupported: no btrfs here: mount btrfs on a: ENODEV [0]"].assert_eq(&cycle_of(&report));
