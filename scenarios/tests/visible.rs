@@ -33,7 +33,7 @@ fn a_control_has_the_steps_and_what_is_true_of_them() {
     let control = control(&detached).expect("it is detached").expect("it has a control");
     expect![[r#"
         deleted/x+visible@tmpfs
-        # Nothing is unmounted: One.
+        # Nothing is out of sight: One.
         with fs=tmpfs
         outcome restored
 
@@ -107,11 +107,17 @@ fn every_scenario_of_the_catalogue_has_a_control_or_a_reason() {
         mount-point/removed+visible@tmpfs,whole: without the lazy unmounts `rmdir b` is not carried out: EBUSY
         mount-point/replaced+visible@tmpfs,subdir: without the lazy unmounts `rename b old` is not carried out: EBUSY
         mount-point/replaced+visible@tmpfs,whole: without the lazy unmounts `rename b old` is not carried out: EBUSY
+        namespace-gone/counterpart-read-only+visible@ext4: without the lazy unmounts `remount a ro` is not carried out: EBUSY
+        namespace-gone/counterpart-read-only+visible@tmpfs: without the lazy unmounts `remount a ro` is not carried out: EBUSY
         objects/chroot+visible@ext4,subdir: something stays detached without the lazy unmounts
         objects/chroot+visible@ext4,whole: something stays detached without the lazy unmounts
         objects/chroot+visible@tmpfs,subdir: something stays detached without the lazy unmounts
         objects/chroot+visible@tmpfs,whole: something stays detached without the lazy unmounts
         objects/root+visible: something stays detached without the lazy unmounts
+        outside/decoy+visible@ext4: without the lazy unmounts `umount a` is not carried out: EBUSY
+        outside/decoy+visible@tmpfs: without the lazy unmounts `umount a` is not carried out: EBUSY
+        outside/without-counterpart+visible@ext4: without the lazy unmounts `umount a` is not carried out: EBUSY
+        outside/without-counterpart+visible@tmpfs: without the lazy unmounts `umount a` is not carried out: EBUSY
     "#]]
     .assert_eq(&lost.concat());
 }

@@ -1,5 +1,5 @@
-//! The grammar of program text, in one place: a table of forms. A [`Form`] is a kind of
-//! step, its arguments, its help line and how a [`Step`] is made of them. The parser, the printer, the
+//! The grammar of program text, in one place: a table of forms. A [`Form`] is a kind of step, its
+//! arguments, its help line and how a [`Step`] is made of them. The parser, the printer, the
 //! generator and the reference in `docs/AUTHORING.md` all read this table; only [`decompose`], the
 //! way back from a step to its words, is written out a second time (the compiler keeps it complete,
 //! a property test keeps it right).

@@ -154,6 +154,7 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
             (K::Lock, None, vec![object(of), words(&[*kind]), words(&[ForWriting(*write)])])
         }
         Step::Close { object: of } => (K::Close, None, vec![object(of)]),
+        Step::External { object: of } => (K::External, None, vec![object(of)]),
         _ => unreachable!("`parts` handles the others"),
     }
 }

@@ -39,7 +39,7 @@ fn words() {
               |
             8 | assert cwd detatched
               |            ^^^^^^^^^
-              expected: detached, visible, internal, link, links, content, position, lookup, same-file, not, same-mount, same-description
+              expected: detached, visible, elsewhere, internal, link, links, content, position, lookup, same-file, not, same-mount, same-description
               did you mean `detached`?
 
             mine.scn:9:23: unknown word `ENOFILE`
@@ -53,7 +53,7 @@ fn words() {
                |
             10 | assert cwd
                |           ^
-              expected: detached, visible, internal, link, links, content, position, lookup, same-file, not, same-mount, same-description
+              expected: detached, visible, elsewhere, internal, link, links, content, position, lookup, same-file, not, same-mount, same-description
 
             mine.scn:11:16: unknown word `detached`
                |
