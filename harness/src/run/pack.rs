@@ -23,8 +23,8 @@
 //!   the same or differs by known defects only, and the frame does too. It gets its share of the
 //!   seconds.
 //! - *A part that does not pass runs alone*, as an ordinary trial, with confirmation and artifacts.
-//!   So a failed pack costs time and changes no verdict: `tests/reference/packed.rs` runs the whole
-//!   catalogue and every known mistake in both ways.
+//!   So a failed pack costs time and changes no verdict: `tests/machines/reference/packed.rs` runs
+//!   the whole catalogue and every known mistake in both ways.
 //!
 //! criu logs only errors for a pack (`-v1`), and everything (`-v4`) for a program that is alone.
 //!
