@@ -223,9 +223,7 @@ pub(super) fn action_time_limit(programs: usize, limit: Duration) -> Duration {
 /// Whether nothing is wrong with a frame but what known defects explain, difference by difference.
 /// That the failure as a whole is known says nothing: it is some program's.
 fn is_fine(frame: &Judgement) -> bool {
-    let explained =
-        !frame.differences.is_empty() && frame.differences.iter().all(|difference| difference.known.is_some());
-    frame.verdict == Verdict::Pass || matches!(frame.verdict, Verdict::Xfail(_)) && explained
+    frame.verdict == Verdict::Pass || matches!(frame.verdict, Verdict::Xfail(_)) && frame.is_explained()
 }
 
 /// Whether two tasks are the same trial but for the scenario.
