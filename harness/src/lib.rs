@@ -42,6 +42,8 @@ pub mod debian;
 pub mod elf;
 pub mod exit;
 pub mod findings;
+#[cfg(test)]
+mod fixtures;
 pub mod fuzz;
 pub mod gate;
 pub mod host;

@@ -58,29 +58,18 @@ pub fn lacking(scenario: &Scenario, lifecycle: Lifecycle, ready: &Ready) -> Opti
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use protocol::message::Flavor;
-    use scenarios::text;
 
     use super::*;
+    use crate::fixtures::{self, requiring};
 
     const CYCLE: Lifecycle = Lifecycle::DumpRestore;
 
     fn scenario(head: &str) -> Scenario {
-        let text = format!(
-            "# A scenario.\n{head}\noutcome restored\n\nmount ext4 a\nfd0 = open a rdonly\nassert fd0 visible\n"
-        );
-        text::scenarios(text.as_bytes(), "names/x", std::path::Path::new("x.scn")).expect("a good scenario").remove(0)
+        requiring("names/x", head, "mount ext4 a\nfd0 = open a rdonly\nassert fd0 visible\n")
     }
 
     fn trial(subject: &str, lifecycle: Lifecycle, kernel: &str) -> Trial {
-        Trial {
-            scenario: "x".into(),
-            family: String::new(),
-            flavor: Flavor::Ns,
-            lifecycle,
-            kernel: kernel.into(),
-            subject: subject.into(),
-        }
+        Trial { lifecycle, kernel: kernel.into(), subject: subject.into(), ..fixtures::trial("x") }
     }
 
     fn rendered(head: &str, kernel: &str) -> String {

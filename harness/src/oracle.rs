@@ -5,7 +5,7 @@
 //! Numbers of the kernel are never compared: that two files are one inode, or two objects on one
 //! mount, is compared as a partition over everything that was seen at once.
 //!
-//! `cargo test -p harness --test model` compares for the catalogue, for the programs of
+//! `cargo test -p harness --test machines model::` compares for the catalogue, for the programs of
 //! `docs/KERNEL.md` and for generated ones: on the host's kernel, or in a VM with
 //! `ZDTM_DETACHED_TEST_KERNEL=6.1`. It counts what the model does not know and limits that number.
 //! It compares errors too, with programs that end in a step that the model refuses.

@@ -13,11 +13,11 @@ use scenarios::program::Line;
 use scenarios::shrink::shrink;
 use scenarios::{Program, Scenario, Step, generate, text};
 
+use crate::compare::failure;
 use crate::exit;
 use crate::fuzz::KnownFailures;
 use crate::fuzz::shrink::steps;
-use crate::judge::Signature;
-use crate::judge::{Expectations, Judgement, Trial};
+use crate::judge::{Expectations, Signature, Trial};
 use crate::report::epilogue::{plain, quoted};
 use crate::run::{Machines, Over, Policy, Task, Worker};
 use crate::session::{ExpectationsSource, Session};
@@ -118,13 +118,11 @@ impl Rig<'_> {
         start: Instant,
     ) -> Result<(Program, Signature, usize), u8> {
         let first = run(&self.scenario.program);
-        let judgement = first.map(|over| over.judgement);
-        let Some(judgement) = judgement.filter(|judgement| judgement.verdict.kind().is_some()) else {
+        let Some((wanted, judgement)) = first.and_then(|over| Some((failure(&over.judgement)?, over.judgement))) else {
             let interrupted = crate::process::interrupt::requested();
             eprintln!("{} does not fail here: there is nothing to shrink", self.trial);
             return Err(if interrupted { 130 } else { 1 });
         };
-        let wanted = Signature::of(&judgement);
         eprintln!("{}: {}", judgement.verdict, plain(&judgement.reason));
         self.known_failures.add(&wanted);
         let until = start + self.settings.budget;
@@ -133,7 +131,7 @@ impl Rig<'_> {
         let (mut tried, mut before) = (0, steps(&self.scenario.program));
         let shrunk = shrink(&self.scenario.program, may_try, |candidate| {
             tried += 1;
-            let shows_it = run(candidate).is_some_and(|over| shows(&over.judgement, &wanted));
+            let shows_it = run(candidate).is_some_and(|over| failure(&over.judgement).as_ref() == Some(&wanted));
             if shows_it {
                 let (after, seconds) = (steps(candidate), start.elapsed().as_secs_f64());
                 let what = match after < before {
@@ -164,7 +162,7 @@ impl Rig<'_> {
                 None => return None,
             };
             if failed.is_empty() {
-                return shows(&over.judgement, wanted).then_some(asserted);
+                return (failure(&over.judgement).as_ref() == Some(wanted)).then_some(asserted);
             }
             asserted.steps.retain(|line| !failed.contains(&line.number));
             asserted = numbered(asserted);
@@ -217,10 +215,6 @@ impl Rig<'_> {
             quoted(subject)
         )
     }
-}
-
-fn shows(judgement: &Judgement, wanted: &Signature) -> bool {
-    judgement.verdict.kind().is_some() && Signature::of(judgement) == *wanted
 }
 
 /// A program with the assertions of a longer one that it can have, and those of the model.

@@ -41,7 +41,7 @@ pub struct Controls {
 /// Why the control does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Without the lazy unmounts this step is not carried out.
+    /// With every mount in sight this step is not carried out.
     Impossible {
         /// The step.
         step: String,
@@ -49,7 +49,7 @@ pub enum Why {
         refusal: Refusal,
     },
     /// Something is on a mount that cannot be seen all the same.
-    StillDetached,
+    StillHidden,
     /// The checker refuses it.
     Faulty(String),
     /// Another scenario has the same requirements and the same steps.
@@ -60,9 +60,9 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Why::Impossible { step, refusal } => {
-                write!(f, "without the lazy unmounts `{step}` is not carried out: {refusal}")
+                write!(f, "with every mount in sight `{step}` is not carried out: {refusal}")
             }
-            Why::StillDetached => f.write_str("something stays detached without the lazy unmounts"),
+            Why::StillHidden => f.write_str("something is out of sight without the lazy unmounts, too"),
             Why::Faulty(fault) => f.write_str(fault),
             Why::SameAs(name) => write!(f, "it is the same program as {name}"),
         }
@@ -138,12 +138,12 @@ fn derive(scenario: &Scenario) -> Result<Scenario, Why> {
     }
     let objects = model.outline();
     if objects.iter().any(|seen| matches!(seen.state, MountState::Detached | MountState::Elsewhere)) {
-        return Err(Why::StillDetached);
+        return Err(Why::StillHidden);
     }
     steps.extend(assertions(&scenario.program, &model, &objects));
     let program = program_of(steps);
     if profile(&program).bases.iter().any(|base| *base != Base::Visible) {
-        return Err(Why::StillDetached);
+        return Err(Why::StillHidden);
     }
     let control = Scenario {
         name: control_name(&scenario.name),

@@ -59,7 +59,7 @@ fn what_the_model_refuses_has_none() {
         "mount $fs a\nwrite a/f \"\"\nbind a b\nfd0 = open b/f\numount-lazy b\nrmdir b\nassert fd0 detached\n",
     );
     let why = control(&removed).expect("it is detached").expect_err("a mount point cannot be removed");
-    expect!["without the lazy unmounts `rmdir b` is not carried out: EBUSY"].assert_eq(&why.to_string());
+    expect!["with every mount in sight `rmdir b` is not carried out: EBUSY"].assert_eq(&why.to_string());
     let visible = scenario("a/x", "mount $fs a\nfd0 = open a\nassert fd0 visible\n");
     assert_eq!(control(&visible), None);
 }
@@ -97,27 +97,27 @@ fn every_scenario_of_the_catalogue_has_a_control_or_a_reason() {
         .map(|(name, why)| format!("{name}: {why}\n"))
         .collect();
     expect![[r#"
-        file-bind/mount-point-removed+visible@ext4: without the lazy unmounts `unlink b` is not carried out: EBUSY
-        file-bind/mount-point-removed+visible@tmpfs: without the lazy unmounts `unlink b` is not carried out: EBUSY
-        mount-point/read-only-root+visible@subdir: without the lazy unmounts `remount . ro` is not carried out: the model does not know: attributes of the top directory's mount, which the harness needs
-        mount-point/read-only-root+visible@whole: without the lazy unmounts `remount . ro` is not carried out: the model does not know: attributes of the top directory's mount, which the harness needs
-        mount-point/removed+visible@ext4,subdir: without the lazy unmounts `rmdir b` is not carried out: EBUSY
-        mount-point/removed+visible@ext4,whole: without the lazy unmounts `rmdir b` is not carried out: EBUSY
-        mount-point/removed+visible@tmpfs,subdir: without the lazy unmounts `rmdir b` is not carried out: EBUSY
-        mount-point/removed+visible@tmpfs,whole: without the lazy unmounts `rmdir b` is not carried out: EBUSY
-        mount-point/replaced+visible@tmpfs,subdir: without the lazy unmounts `rename b old` is not carried out: EBUSY
-        mount-point/replaced+visible@tmpfs,whole: without the lazy unmounts `rename b old` is not carried out: EBUSY
-        namespace-gone/counterpart-read-only+visible@ext4: without the lazy unmounts `remount a ro` is not carried out: EBUSY
-        namespace-gone/counterpart-read-only+visible@tmpfs: without the lazy unmounts `remount a ro` is not carried out: EBUSY
-        objects/chroot+visible@ext4,subdir: something stays detached without the lazy unmounts
-        objects/chroot+visible@ext4,whole: something stays detached without the lazy unmounts
-        objects/chroot+visible@tmpfs,subdir: something stays detached without the lazy unmounts
-        objects/chroot+visible@tmpfs,whole: something stays detached without the lazy unmounts
-        objects/root+visible: something stays detached without the lazy unmounts
-        outside/decoy+visible@ext4: without the lazy unmounts `umount a` is not carried out: EBUSY
-        outside/decoy+visible@tmpfs: without the lazy unmounts `umount a` is not carried out: EBUSY
-        outside/without-counterpart+visible@ext4: without the lazy unmounts `umount a` is not carried out: EBUSY
-        outside/without-counterpart+visible@tmpfs: without the lazy unmounts `umount a` is not carried out: EBUSY
+        file-bind/mount-point-removed+visible@ext4: with every mount in sight `unlink b` is not carried out: EBUSY
+        file-bind/mount-point-removed+visible@tmpfs: with every mount in sight `unlink b` is not carried out: EBUSY
+        mount-point/read-only-root+visible@subdir: with every mount in sight `remount . ro` is not carried out: the model does not know: attributes of the top directory's mount, which the harness needs
+        mount-point/read-only-root+visible@whole: with every mount in sight `remount . ro` is not carried out: the model does not know: attributes of the top directory's mount, which the harness needs
+        mount-point/removed+visible@ext4,subdir: with every mount in sight `rmdir b` is not carried out: EBUSY
+        mount-point/removed+visible@ext4,whole: with every mount in sight `rmdir b` is not carried out: EBUSY
+        mount-point/removed+visible@tmpfs,subdir: with every mount in sight `rmdir b` is not carried out: EBUSY
+        mount-point/removed+visible@tmpfs,whole: with every mount in sight `rmdir b` is not carried out: EBUSY
+        mount-point/replaced+visible@tmpfs,subdir: with every mount in sight `rename b old` is not carried out: EBUSY
+        mount-point/replaced+visible@tmpfs,whole: with every mount in sight `rename b old` is not carried out: EBUSY
+        namespace-gone/counterpart-read-only+visible@ext4: with every mount in sight `remount a ro` is not carried out: EBUSY
+        namespace-gone/counterpart-read-only+visible@tmpfs: with every mount in sight `remount a ro` is not carried out: EBUSY
+        objects/chroot+visible@ext4,subdir: something is out of sight without the lazy unmounts, too
+        objects/chroot+visible@ext4,whole: something is out of sight without the lazy unmounts, too
+        objects/chroot+visible@tmpfs,subdir: something is out of sight without the lazy unmounts, too
+        objects/chroot+visible@tmpfs,whole: something is out of sight without the lazy unmounts, too
+        objects/root+visible: something is out of sight without the lazy unmounts, too
+        outside/decoy+visible@ext4: with every mount in sight `umount a` is not carried out: EBUSY
+        outside/decoy+visible@tmpfs: with every mount in sight `umount a` is not carried out: EBUSY
+        outside/without-counterpart+visible@ext4: with every mount in sight `umount a` is not carried out: EBUSY
+        outside/without-counterpart+visible@tmpfs: with every mount in sight `umount a` is not carried out: EBUSY
     "#]]
     .assert_eq(&lost.concat());
 }

@@ -6,6 +6,7 @@ use expect_test::{Expect, expect};
 use protocol::message::{Flavor, Lifecycle};
 
 use super::{Note, TrialResult, bless};
+use crate::fixtures::trial;
 use crate::judge::{FailureKind, Trial, Verdict};
 
 const FILE: &str = "\
@@ -32,14 +33,7 @@ reason = \"loses the name\"
 
 fn result(scenario: &str, kernel: &str, verdict: Verdict) -> TrialResult {
     TrialResult {
-        trial: Trial {
-            scenario: scenario.to_owned(),
-            family: scenario.split_once('/').map_or("", |(family, _)| family).to_owned(),
-            flavor: Flavor::Ns,
-            lifecycle: Lifecycle::DumpRestore,
-            kernel: kernel.to_owned(),
-            subject: "debian:trixie".to_owned(),
-        },
+        trial: Trial { kernel: kernel.to_owned(), ..trial(scenario) },
         criu: Some("Version: 4.1.1".to_owned()),
         verdict,
         why: "fd0: link differs".to_owned(),

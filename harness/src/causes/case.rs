@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use scenarios::capability::{Capability, Profile};
 
+use crate::compare::Outcome;
 use crate::judge::{FailureKind, Judgement, Signature, Verdict};
 
 /// What a trial says of the subject.
@@ -56,12 +57,8 @@ impl Case {
 
 /// Whether the process came back, but for what known defects lose of its files.
 pub fn is_restored(judgement: &Judgement) -> bool {
-    let only_known = !judgement.differences.is_empty() && judgement.differences.iter().all(|one| one.known.is_some());
-    match judgement.verdict {
-        Verdict::Pass | Verdict::Xpass | Verdict::Improved => true,
-        Verdict::Xfail(_) => only_known,
-        _ => false,
-    }
+    let is_known = matches!(judgement.verdict, Verdict::Xfail(_));
+    Outcome::of(judgement.verdict) == Outcome::Pass || (is_known && judgement.is_explained())
 }
 
 /// The profiles of these cases, each once.

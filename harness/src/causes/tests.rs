@@ -1,24 +1,17 @@
 //! How many failures are summarized for a reader.
 
 use expect_test::expect;
-use scenarios::Scenario;
 
 use super::{Case, Ladder, causes};
+use crate::fixtures::finished_of;
 use crate::judge::{Difference, FailureKind, Judgement, Side, Verdict};
 use crate::report::causes_text as text;
 use crate::report::record::TrialRecord;
-use crate::report::tests::run::finished;
 
 /// A trial of a program with these steps.
 fn case(name: &str, steps: &str, judgement: Judgement) -> Case {
-    let text = format!("# A.\noutcome restored\n\n{steps}\nassert fd0 detached\n");
-    let text = text.as_bytes();
-    let read = scenarios::text::scenarios(text, name, "a.scn".as_ref());
-    let scenario: Scenario = read.unwrap_or_else(|errors| panic!("{name}: {}", errors[0])).remove(0);
-    let mut finished = finished(name, judgement);
-    finished.profile = scenarios::capability::profile(&scenario.program);
-    finished.program = Some(scenarios::text::print_scenario(&scenario));
-    TrialRecord::from(&finished).case().expect("it ran")
+    let steps = format!("{steps}\nassert fd0 detached\n");
+    TrialRecord::from(&finished_of(name, &steps, judgement)).case().expect("it ran")
 }
 
 const WHOLE: &str = "mount tmpfs a\nwrite a/f \"x\"\nbind a b\nfd0 = open b/f rdwr\numount-lazy b\n";
@@ -120,10 +113,8 @@ fn a_file_that_a_known_defect_changes_has_come_back() {
 fn what_breaks_ordinary_files_comes_first() {
     let control = "mount tmpfs a\nwrite a/f \"x\"\nbind a b\nfd0 = open b/f rdwr\n";
     let read = |steps: &str, name: &str, said: &str| {
-        let text = format!("# A.\noutcome restored\n\n{steps}\nassert fd0 content \"x\"\n");
-        let scenario = scenarios::text::scenarios(text.as_bytes(), name, "a.scn".as_ref()).unwrap().remove(0);
-        let mut finished = finished(name, failed(FailureKind::RestoreFailed, said));
-        finished.profile = scenarios::capability::profile(&scenario.program);
+        let steps = format!("{steps}\nassert fd0 content \"x\"\n");
+        let finished = finished_of(name, &steps, failed(FailureKind::RestoreFailed, said));
         TrialRecord::from(&finished).case().expect("it ran")
     };
     let mut cases = run();

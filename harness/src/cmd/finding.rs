@@ -12,11 +12,12 @@ use scenarios::text::print_scenario;
 
 use super::run::{self, Chosen, Listener, RunArgs};
 use super::saved_trial::{self, SHRUNK};
+use crate::compare::{self, failure};
 use crate::exit;
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
+use crate::judge::Judgement;
 use crate::judge::kind::Severity;
-use crate::judge::{Judgement, Signature, Verdict};
 use crate::plan::select::select;
 use crate::report::Finished;
 use crate::session::ExpectationsSource;
@@ -134,10 +135,10 @@ fn new(folder: &Path, title: &str, cause: &str, number: u32, tree: &Path) -> any
     let (_, record) = saved_trial::read(folder)?;
     let finished = Finished::try_from(record).map_err(|error| Usage(format!("{}: {error}", folder.display())))?;
     let Finished { trial, judgement, criu, program, .. } = finished;
-    if judgement.verdict.kind().is_none() {
+    let Some(signature) = failure(&judgement) else {
         let what = judgement.verdict.word();
         return Err(Usage(format!("{} is no failed trial: its verdict is {what}", folder.display())).into());
-    }
+    };
     let shrunk = folder.join(SHRUNK);
     let program = match shrunk.is_file() {
         true => {
@@ -151,7 +152,7 @@ fn new(folder: &Path, title: &str, cause: &str, number: u32, tree: &Path) -> any
     Ok(Finding {
         number,
         title: title.to_owned(),
-        signature: Signature::of(&judgement),
+        signature,
         subject: trial.subject,
         kernel: trial.kernel,
         flavor: trial.flavor,
@@ -198,11 +199,11 @@ enum Outcome {
 impl Outcome {
     fn of(finding: &Finding, finished: Option<&Finished>) -> Self {
         let Some(Finished { judgement, criu, .. }) = finished else { return Self::Unknown("not run".to_owned()) };
-        match judgement.verdict {
-            Verdict::Pass | Verdict::Xpass | Verdict::Improved => Self::Gone,
-            verdict if verdict.kind().is_none() => Self::Unknown(judgement.reason.clone()),
-            _ if Signature::of(judgement) == finding.signature => Self::Shows { criu: criu.clone() },
-            _ => Self::Another(format!("{}: {}", Signature::of(judgement), happens(judgement))),
+        match failure(judgement) {
+            Some(signature) if signature == finding.signature => Self::Shows { criu: criu.clone() },
+            Some(signature) => Self::Another(format!("{signature}: {}", happens(judgement))),
+            None if compare::Outcome::of(judgement.verdict) == compare::Outcome::Pass => Self::Gone,
+            None => Self::Unknown(judgement.reason.clone()),
         }
     }
 

@@ -147,8 +147,8 @@ fn document(old: &str, lines: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::finished;
     use crate::judge::{Judgement, Verdict};
-    use crate::report::tests::run::finished;
 
     #[test]
     fn rows_that_were_not_run_keep_their_line() {

@@ -4,7 +4,13 @@
 
 use regex_lite::Regex;
 
-use crate::judge::Difference;
+use crate::judge::{Difference, Judgement, Signature};
+
+/// The identity of the failure that a result shows; `None` where the subject did not fail. Two
+/// failures of one subject are the same where these are equal.
+pub(crate) fn failure(judgement: &Judgement) -> Option<Signature> {
+    judgement.verdict.kind().map(|_| Signature::of(judgement))
+}
 
 /// The text of a difference without the parts that change from run to run: times, the trial's
 /// number in paths, numbers of processes and mounts, the end of a temporary name (mkstemp(3)).

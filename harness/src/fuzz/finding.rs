@@ -1,8 +1,9 @@
-//! Which of a campaign's results are findings, and under which signature each is filed.
+//! Which of a campaign's results are findings, and under which signature each is filed. Which
+//! failures are the same is the rule of the room `compare`; a campaign adds mistakes of the model,
+//! and files what is no failure of the subject, so that somebody reads it.
 
-use crate::judge::Signature;
-use crate::judge::Verdict;
 use crate::judge::signature::plain;
+use crate::judge::{Signature, Verdict};
 use crate::run::Over;
 
 /// What a program that did not pass is filed under; `None` for one that did, or that this machine
@@ -10,12 +11,7 @@ use crate::run::Over;
 pub(super) fn finding(over: &Over) -> Option<Signature> {
     let setup = over.report.as_ref().and_then(|report| report.setup_failure.as_ref());
     match over.judgement.verdict {
-        Verdict::Xfail(_)
-            if over.judgement.differences.iter().all(|difference| difference.known.is_some())
-                && !over.judgement.differences.is_empty() =>
-        {
-            None
-        }
+        Verdict::Xfail(_) if over.judgement.is_explained() => None,
         Verdict::Pass | Verdict::Unsupported | Verdict::NotRun => None,
         Verdict::Error if setup.is_some_and(|failure| failure.line > 0) => {
             let what = setup.map_or("", |failure| failure.what.as_str());

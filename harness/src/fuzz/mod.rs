@@ -19,7 +19,7 @@
 //! - [`features`], [`arcs`]: what is new
 //! - `shrink`: a finding, made small
 //! - [`state`]: what outlives a kill
-//! - [`page`]: how it went, for a browser
+//! - [`page`]: how it went, for a browser; `document`: for programs
 //!
 //! A worker of a campaign owns one `run::Worker`, or with `--differential` one for each kernel and
 //! subject. `run_all` takes tasks and reports each when it is over; `try_out` runs one program
@@ -29,6 +29,7 @@ pub mod arcs;
 mod batch;
 pub mod buckets;
 pub mod campaign;
+pub(crate) mod document;
 pub mod draw;
 pub mod every;
 pub mod features;

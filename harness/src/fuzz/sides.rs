@@ -132,8 +132,10 @@ impl<'a> Sides<'a> {
     }
 }
 
-/// One program's runs on all sides as one: a finding where they differ. One that did not run, or
-/// does not come to the same each time on one side, says nothing about the others.
+/// One program's runs on all sides as one: a finding where their signatures differ. Between two
+/// subjects, `gate` also compares values; a campaign does not, because it files by signature. A
+/// program that did not run, or does not come to the same each time on one side, says nothing about
+/// the others.
 fn compared(overs: Vec<(&str, Over)>) -> Outcome {
     let silent =
         |over: &Over| matches!(over.judgement.verdict, Verdict::NotRun | Verdict::Unsupported | Verdict::Flaky { .. });

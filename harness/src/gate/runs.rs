@@ -128,11 +128,9 @@ impl Naming {
 
 #[cfg(test)]
 mod tests {
-    use protocol::message::{Flavor, Lifecycle};
-
     use super::*;
-    use crate::judge::{FailureKind, Judgement, Tally};
-    use crate::report::record::Summary;
+    use crate::fixtures::{finished, run_of, trial};
+    use crate::judge::{FailureKind, Judgement};
     use crate::report::terminal::{Detail, Look};
 
     const PASS: Verdict = Verdict::Pass;
@@ -141,28 +139,14 @@ mod tests {
 
     /// A report: scenario, kernel, subject, verdict of each trial; all ran the same program.
     fn run(trials: &[(&str, &str, &str, Verdict)]) -> RunRecord {
-        let record = |&(scenario, kernel, subject, verdict): &(&str, &str, &str, Verdict)| {
-            TrialRecord::from(&Finished {
-                profile: Profile::default(),
-                trial: Trial {
-                    scenario: scenario.into(),
-                    family: "a".into(),
-                    flavor: Flavor::Ns,
-                    lifecycle: Lifecycle::DumpRestore,
-                    kernel: kernel.into(),
-                    subject: subject.into(),
-                },
-                file: None,
-                judgement: Judgement::plain(verdict, "why"),
-                seconds: 1.0,
-                artifacts: None,
-                criu: None,
-                program: None,
+        run_of(
+            2.5,
+            trials.iter().map(|&(scenario, kernel, subject, verdict)| Finished {
+                trial: Trial { kernel: kernel.into(), subject: subject.into(), ..trial(scenario) },
                 digest: Some("d".into()),
-            })
-        };
-        let trials = trials.iter().map(record).collect();
-        RunRecord::new(Summary::new(&Tally::default(), 2.5), trials)
+                ..finished(scenario, Judgement::plain(verdict, "why"))
+            }),
+        )
     }
 
     fn compared(base: Vec<RunRecord>, candidate: Vec<RunRecord>) -> Comparison {

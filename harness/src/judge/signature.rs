@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::difference::{Difference, Side};
-use super::verdict::{FailureKind, Judgement, Verdict};
+use super::verdict::{FailureKind, Judgement};
 
 /// A line like `wrong-path descriptor link` or
 /// `dump-failed Error (criu/mount.c:N): Can't lookup mount=N`.
@@ -20,10 +20,7 @@ pub struct Signature(pub String);
 impl Signature {
     /// Of what became of a trial.
     pub fn of(judgement: &Judgement) -> Self {
-        let what = match judgement.verdict {
-            Verdict::Fail(kind) | Verdict::ChangedFail(kind) | Verdict::Xfail(kind) => kind.word(),
-            other => other.word(),
-        };
+        let what = judgement.verdict.kind().map_or(judgement.verdict.word(), FailureKind::word);
         let detail = match judgement.deciding() {
             Some(difference) => format!("{} {}", object(difference), difference.comparison),
             None => plain(judgement.said()),
@@ -150,7 +147,7 @@ fn general(text: &str, signs: &Signs) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::FailureKind;
+    use crate::judge::Verdict;
 
     #[test]
     fn messages_lose_what_changes() {

@@ -180,6 +180,11 @@ impl Judgement {
         unknown.filter(|_| is_difference)
     }
 
+    /// Whether something differs, and known defects explain all that does.
+    pub fn is_explained(&self) -> bool {
+        !self.differences.is_empty() && self.differences.iter().all(|difference| difference.known.is_some())
+    }
+
     /// Whether it fails with this kind, or with one that is only ever found beside another
     /// (`harmed-by-restore`).
     pub fn has_kind(&self, kind: FailureKind) -> bool {

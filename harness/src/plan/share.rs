@@ -130,24 +130,12 @@ fn results(file: &Path) -> Result<HashMap<String, Finished>, Usage> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::message::{Engine, Flavor, Lifecycle};
-
     use super::*;
-    use crate::judge::{FailureKind, Judgement, Tally, Trial};
-    use crate::report::record::{RunRecord, Summary, TrialRecord};
+    use crate::fixtures::{self, ONE_FILE, finished};
+    use crate::judge::{FailureKind, Judgement};
 
     fn task(number: usize) -> Task {
-        let text = "# One.\noutcome restored\n\nwrite f \"x\"\nfd0 = open f rdwr\nassert fd0 link \"/f\"\n";
-        let scenario = scenarios::text::scenarios(text.as_bytes(), "a/x", Path::new("x.scn")).unwrap().remove(0);
-        let trial = Trial {
-            scenario: format!("a/{number}"),
-            family: "a".into(),
-            flavor: Flavor::Ns,
-            lifecycle: Lifecycle::DumpRestore,
-            kernel: "6.12".into(),
-            subject: "debian:trixie".into(),
-        };
-        Task { trial, scenario, engine: Engine::Criu }
+        fixtures::task(&format!("a/{number}"), ONE_FILE)
     }
 
     fn names(tasks: &[Task]) -> Vec<String> {
@@ -185,19 +173,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("r.json");
         let verdicts = [Verdict::Pass, Verdict::Error, Verdict::NotRun, Verdict::Xfail(FailureKind::Hang)];
-        let finished = |(number, verdict)| Finished {
-            profile: scenarios::capability::Profile::default(),
-            trial: task(number).trial,
-            file: None,
-            judgement: Judgement::plain(verdict, "why"),
-            seconds: 1.0,
-            artifacts: None,
-            criu: None,
-            program: None,
-            digest: None,
-        };
-        let trials = verdicts.into_iter().enumerate().map(|pair| TrialRecord::from(&finished(pair))).collect();
-        let run = RunRecord::new(Summary::new(&Tally::default(), 4.0), trials);
+        let trials = verdicts.into_iter().enumerate();
+        let trials = trials.map(|(number, verdict)| finished(&format!("a/{number}"), Judgement::plain(verdict, "why")));
+        let run = fixtures::run_of(4.0, trials);
         std::fs::write(&file, serde_json::to_string(&run).unwrap()).unwrap();
         let args = WantedShare { resume: Some(file), ..WantedShare::default() };
         let share = args.of((0..5).map(task).collect()).unwrap();

@@ -100,9 +100,9 @@ fn counts(tally: &Tally) -> String {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use protocol::message::{Flavor, Lifecycle};
 
     use super::*;
+    use crate::fixtures::trial;
     use crate::judge::{FailureKind, Verdict};
 
     fn matrix(subjects: &[&str]) -> Matrix {
@@ -111,14 +111,7 @@ mod tests {
         for (number, subject) in subjects.iter().enumerate() {
             let last = if number == 0 { Verdict::Xfail(dump) } else { Verdict::Fail(dump) };
             for (family, verdict) in [("deleted", Verdict::Pass), ("deleted", last), ("names", Verdict::Unsupported)] {
-                let trial = Trial {
-                    scenario: "x".into(),
-                    family: family.into(),
-                    flavor: Flavor::Ns,
-                    lifecycle: Lifecycle::DumpRestore,
-                    kernel: "6.12".into(),
-                    subject: (*subject).into(),
-                };
+                let trial = Trial { family: family.into(), subject: (*subject).into(), ..trial("x") };
                 matrix.add(&trial, verdict);
             }
         }

@@ -78,17 +78,11 @@ mod tests {
     use protocol::message::{Flavor, Lifecycle};
 
     use super::*;
+    use crate::fixtures::trial;
 
     #[test]
     fn what_differs_stays_in_the_line() {
-        let one = Trial {
-            scenario: "names/spaces@ext4".into(),
-            family: "names".into(),
-            flavor: Flavor::Ns,
-            lifecycle: Lifecycle::DumpRestore,
-            kernel: "6.12".into(),
-            subject: "debian:trixie".into(),
-        };
+        let one = trial("names/spaces@ext4");
         let other = Trial { kernel: "7.3".into(), flavor: Flavor::Host, ..one.clone() };
         let shared = SharedAxes::of([&one, &other]);
         assert_eq!(shared.to_string(), "lifecycle dump-restore, subject debian:trixie");
@@ -99,14 +93,7 @@ mod tests {
 
     #[test]
     fn a_few_others_have_their_own_word() {
-        let one = Trial {
-            scenario: "a/b".into(),
-            family: "a".into(),
-            flavor: Flavor::Ns,
-            lifecycle: Lifecycle::DumpRestore,
-            kernel: "6.12".into(),
-            subject: "debian:trixie".into(),
-        };
+        let one = trial("a/b");
         let other = Trial { lifecycle: Lifecycle::PreDump, ..one.clone() };
         let many = |others: usize| {
             SharedAxes::of(std::iter::repeat_n(&one, 40 - others).chain(std::iter::repeat_n(&other, others)))

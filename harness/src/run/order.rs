@@ -33,24 +33,11 @@ pub fn teaching_first(tasks: Vec<Task>) -> Vec<Task> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::message::{Engine, Flavor, Lifecycle};
-
     use super::*;
-    use crate::judge::Trial;
+    use crate::fixtures;
 
     fn task(name: &str, steps: &str) -> Task {
-        let text = format!("# One.\noutcome restored\n\nmount tmpfs a\nwrite a/f \"x\"\nbind a b\n{steps}");
-        let read = scenarios::text::scenarios(text.as_bytes(), name, "x.scn".as_ref());
-        let scenario = read.unwrap_or_else(|errors| panic!("{name}: {}", errors[0])).remove(0);
-        let trial = Trial {
-            scenario: name.to_owned(),
-            family: "a".to_owned(),
-            flavor: Flavor::Ns,
-            lifecycle: Lifecycle::DumpRestore,
-            kernel: "6.12".into(),
-            subject: "x".into(),
-        };
-        Task { trial, scenario, engine: Engine::Criu }
+        fixtures::task(name, &format!("mount tmpfs a\nwrite a/f \"x\"\nbind a b\n{steps}"))
     }
 
     #[test]

@@ -23,8 +23,8 @@
 //!   the same or differs by known defects only, and the frame does too. It gets its share of the
 //!   seconds.
 //! - *A part that does not pass runs alone*, as an ordinary trial, with confirmation and artifacts.
-//!   So a failed pack costs time and changes no verdict: `tests/reference/packed.rs` runs the whole
-//!   catalogue and every known mistake in both ways.
+//!   So a failed pack costs time and changes no verdict: `tests/machines/reference/packed.rs` runs
+//!   the whole catalogue and every known mistake in both ways.
 //!
 //! criu logs only errors for a pack (`-v1`), and everything (`-v4`) for a program that is alone.
 //!
@@ -223,9 +223,7 @@ pub(super) fn action_time_limit(programs: usize, limit: Duration) -> Duration {
 /// Whether nothing is wrong with a frame but what known defects explain, difference by difference.
 /// That the failure as a whole is known says nothing: it is some program's.
 fn is_fine(frame: &Judgement) -> bool {
-    let explained =
-        !frame.differences.is_empty() && frame.differences.iter().all(|difference| difference.known.is_some());
-    frame.verdict == Verdict::Pass || matches!(frame.verdict, Verdict::Xfail(_)) && explained
+    frame.verdict == Verdict::Pass || matches!(frame.verdict, Verdict::Xfail(_)) && frame.is_explained()
 }
 
 /// Whether two tasks are the same trial but for the scenario.

@@ -135,28 +135,14 @@ pub(super) fn verdict_on(error: &MachineError) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use protocol::message::{Engine, Flavor, Lifecycle};
-    use scenarios::Scenario;
-
     use super::*;
-    use crate::judge::Trial;
+    use crate::fixtures::{self, ONE_FILE};
     use crate::vm::console::Tail;
 
     const WRONG_PATH: Verdict = Verdict::Fail(FailureKind::WrongPath);
 
     fn task() -> Task {
-        let text = "# One.\noutcome restored\n\nwrite f \"x\"\nfd0 = open f rdwr\nassert fd0 link \"/f\"\n";
-        let scenario: Scenario =
-            scenarios::text::scenarios(text.as_bytes(), "one", std::path::Path::new("one.scn")).unwrap().remove(0);
-        let trial = Trial {
-            scenario: "one".into(),
-            family: String::new(),
-            flavor: Flavor::Ns,
-            lifecycle: Lifecycle::DumpRestore,
-            kernel: "6.12".into(),
-            subject: "debian:trixie".into(),
-        };
-        Task { trial, scenario, engine: Engine::Criu }
+        fixtures::task("one", ONE_FILE)
     }
 
     fn over(verdict: Verdict, reason: &str) -> Over {

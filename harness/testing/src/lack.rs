@@ -2,16 +2,17 @@
 
 use std::process::Command;
 
-/// For tests that need nothing.
-pub fn no_lack() -> Option<String> {
-    None
-}
-
 /// Why namespaces cannot be made here.
 pub fn lack_of_namespaces() -> Option<String> {
     let root = nix::unistd::geteuid().is_root();
     let flags = if root { "-mpiu" } else { "-Umpiun" };
     said_no(Command::new("unshare").args([flags, "--fork", "true"]), "no namespaces")
+}
+
+/// Why the reference engine cannot use all that it needs here: disks, file handles.
+pub fn lack_of_root() -> Option<String> {
+    let root = nix::unistd::geteuid().is_root();
+    if root { lack_of_namespaces() } else { Some("disks and file handles need root".to_owned()) }
 }
 
 /// Why a user namespace is impossible here.

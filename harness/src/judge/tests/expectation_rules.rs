@@ -36,14 +36,7 @@ fn parse(text: &str) -> Result<Expectations, String> {
 }
 
 fn trial() -> Trial {
-    Trial {
-        scenario: "deleted/unlinked@btrfs".into(),
-        family: "deleted".into(),
-        flavor: Flavor::Ns,
-        lifecycle: Lifecycle::DumpRestore,
-        kernel: "6.12".into(),
-        subject: "debian:trixie".into(),
-    }
+    crate::fixtures::trial("deleted/unlinked@btrfs")
 }
 
 fn applied(trial: &Trial, criu: &str, verdict: Verdict) -> String {

@@ -1,7 +1,7 @@
 //! The words, the counting, the exit status, and that the documentation has them all.
 
 use crate::judge::comparisons::ALL;
-use crate::judge::{FailureKind, Tally, Trial, Verdict};
+use crate::judge::{FailureKind, Tally, Verdict};
 use protocol::message::{Flavor, Lifecycle};
 
 const FORMATS: &str = include_str!("../../../../docs/FORMATS.md");
@@ -80,13 +80,6 @@ fn the_documentation_has_the_comparisons_in_their_order() {
 
 #[test]
 fn the_id_of_a_trial() {
-    let trial = Trial {
-        scenario: "deleted/unlinked@ext4".into(),
-        family: "deleted".into(),
-        flavor: Flavor::Ns,
-        lifecycle: Lifecycle::DumpRestore,
-        kernel: "6.12".into(),
-        subject: "debian:trixie".into(),
-    };
+    let trial = crate::fixtures::trial("deleted/unlinked@ext4");
     assert_eq!(trial.to_string(), "deleted/unlinked@ext4/ns/dump-restore/6.12/debian:trixie");
 }

@@ -5,20 +5,13 @@ use std::path::PathBuf;
 
 use expect_test::{Expect, expect};
 
-use super::run::finished;
-use crate::judge::Tally;
+use crate::fixtures::{finished, run_of};
 use crate::judge::{FailureKind, Judgement, Verdict};
 use crate::report::merge::{merge, read};
-use crate::report::record::{RunRecord, Summary, TrialRecord};
+use crate::report::record::{RunRecord, Summary};
 
 fn run(trials: &[(&str, Verdict)]) -> RunRecord {
-    let mut tally = Tally::default();
-    let record = |(name, verdict): &(&str, Verdict)| {
-        tally.add(*verdict);
-        TrialRecord::from(&finished(name, Judgement::plain(*verdict, "why")))
-    };
-    let trials = trials.iter().map(record).collect();
-    RunRecord::new(Summary::new(&tally, 10.0), trials)
+    run_of(10.0, trials.iter().map(|(name, verdict)| finished(name, Judgement::plain(*verdict, "why"))))
 }
 
 fn check(runs: Vec<RunRecord>, expected: Expect) {

@@ -2,32 +2,11 @@
 
 use std::path::PathBuf;
 
-use protocol::message::{Flavor, Lifecycle};
 use scenarios::capability::{Base, Capability, Profile};
 
-use crate::judge::{Difference, FailureKind, Judgement, Side, Trial, Verdict};
+pub(crate) use crate::fixtures::finished;
+use crate::judge::{Difference, FailureKind, Judgement, Side, Verdict};
 use crate::report::{Event, Finished, Reporter, SharedAxes};
-
-pub(crate) fn finished(scenario: &str, judgement: Judgement) -> Finished {
-    Finished {
-        trial: Trial {
-            scenario: scenario.to_owned(),
-            family: scenario.split_once('/').map_or("", |(family, _)| family).to_owned(),
-            flavor: Flavor::Ns,
-            lifecycle: Lifecycle::DumpRestore,
-            kernel: "6.12".to_owned(),
-            subject: "debian:trixie".to_owned(),
-        },
-        file: None,
-        judgement,
-        seconds: 0.4211,
-        artifacts: None,
-        digest: None,
-        criu: None,
-        program: None,
-        profile: Profile::default(),
-    }
-}
 
 pub(crate) fn difference(view: Side, what: &str, expected: &str, got: &str) -> Difference {
     Difference {

@@ -4,16 +4,13 @@
 //!
 //! A comparison that fails here is dead, or a fault or a scenario for it is lacking.
 
-use std::process::{Command, Stdio};
-
 use harness::judge::comparisons;
 use libtest_mimic::Failed;
 
+use crate::program::document;
+
 pub(crate) fn every_comparison_is_needed() -> Result<(), Failed> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
-    command.args(["selftest", "--comparisons", "--backend", "host", "--format", "json"]);
-    let output = command.stderr(Stdio::inherit()).output()?;
-    let record: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let (status, record) = document(&["selftest", "--comparisons", "--backend", "host"])?;
     let rows = record["comparisons"].as_array().ok_or("no comparisons")?;
     let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
     if names != comparisons::ALL.iter().map(|row| row.name).collect::<Vec<_>>() {
@@ -27,7 +24,7 @@ pub(crate) fn every_comparison_is_needed() -> Result<(), Failed> {
     if !dead.is_empty() {
         return Err(format!("without these comparisons every known mistake is still caught: {dead:?}").into());
     }
-    match output.status.code() {
+    match status {
         Some(0) => Ok(()),
         status => {
             Err(format!("selftest ended with {status:?}; caught {} of {}", record["caught"], record["total"]).into())

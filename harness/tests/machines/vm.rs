@@ -6,14 +6,18 @@
 //! behaviour, the same as in `scenarios/expectations.toml`: here it stands apart, so that a wrong
 //! entry there cannot hide a wrong verdict.
 
-use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 
+use crate::program::{program, rendered};
+use crate::trial::trial;
+
 /// A scenario and the verdict and kind that the JSON report must give it.
-const CASES: &[(&str, &str, Option<&str>)] = &[
+type Case = (&'static str, &'static str, Option<&'static str>);
+
+const CASES: &[Case] = &[
     ("attributes/control@tmpfs,nosuid", "xfail", Some("wrong-content")),
     ("attributes/one@ext4,ro,whole", "xfail", Some("dump-failed")),
     ("btrfs/bind-of-subvolume", "xfail", Some("dump-failed")),
@@ -44,21 +48,17 @@ const CASES: &[(&str, &str, Option<&str>)] = &[
     ("whole-bind/control@ext4", "pass", None),
 ];
 
-fn main() {
-    let arguments = Arguments::from_args();
-    // As libtest chooses; a test that is skipped by name may run its trial in vain.
-    let chosen = |scenario: &str| match &arguments.filter {
-        Some(filter) if arguments.exact => scenario == filter,
-        Some(filter) => scenario.contains(filter.as_str()),
-        None => true,
+pub(crate) fn tests(arguments: &Arguments) -> Vec<Trial> {
+    let path = |scenario: &str| format!("{}::{scenario}", module_path!());
+    // One that is in no test to come is not run.
+    let is_chosen = |scenario: &&str| !arguments.is_filtered_out(&trial(&path(scenario), None, || ()));
+    let scenarios = CASES.iter().map(|(scenario, ..)| *scenario).filter(is_chosen).collect();
+    let run = Arc::new(Run { scenarios, pack: "off", done: OnceLock::new() });
+    let test = |&(scenario, verdict, kind): &Case| {
+        let run = Arc::clone(&run);
+        trial(&path(scenario), None, move || run.check(scenario, verdict, kind))
     };
-    let scenarios: Vec<&str> = CASES.iter().map(|(scenario, ..)| *scenario).filter(|name| chosen(name)).collect();
-    let run: &'static Run = Box::leak(Box::new(Run { scenarios, pack: "off", done: OnceLock::new() }));
-    let test = |&(scenario, verdict, kind): &(&'static str, &'static str, Option<&'static str>)| {
-        Trial::test(scenario, move || run.check(scenario, verdict, kind))
-    };
-    let packed = Trial::test("packed_controls", packed_controls);
-    libtest_mimic::run(&arguments, CASES.iter().map(test).chain([packed]).collect()).exit();
+    CASES.iter().map(test).chain(trials!(None => packed_controls)).collect()
 }
 
 /// Controls in one process get the verdicts that they get alone, those that cannot share one among
@@ -109,16 +109,13 @@ impl Run {
     fn go(&self) -> Result<Done, String> {
         let keep = tempfile::tempdir().map_err(|error| error.to_string())?;
         let report = keep.path().join("report.json");
-        let output = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"))
-            .arg("run")
-            .args(&self.scenarios)
-            .args(["--pack", self.pack])
-            .args(["--report", &format!("json={}", report.display()), "--keep"])
-            .arg(keep.path())
-            .output()
-            .map_err(|error| error.to_string())?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let printed = format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
+        let output =
+            program(&["run", "--pack", self.pack, "--report", &format!("json={}", report.display()), "--keep"])
+                .arg(keep.path())
+                .args(&self.scenarios)
+                .output()
+                .map_err(|error| error.to_string())?;
+        let printed = rendered(&output);
         let document = std::fs::read(&report).map_err(|error| format!("no report: {error}\n{printed}"))?;
         let document: Value = serde_json::from_slice(&document).map_err(|error| format!("{error}\n{printed}"))?;
         let trials = document["trials"].as_array().cloned().unwrap_or_default();

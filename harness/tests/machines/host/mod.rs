@@ -1,6 +1,4 @@
 //! The agent on the host's own kernel: trials, and that nothing is left however they end.
-//!
-//! Skips are decided when the tests are listed; the reason is in brackets before the name.
 
 mod untrusted;
 
@@ -17,10 +15,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use protocol::message::{Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
 use scenarios::Scenario;
-use testing::lack::{
-    as_nobody, lack_of_namespaces, lack_of_shared_mounts, lack_of_user_namespaces, lack_of_users, no_lack,
-};
+use testing::lack::{as_nobody, lack_of_namespaces, lack_of_shared_mounts, lack_of_user_namespaces, lack_of_users};
 use testing::left::{Processes, descendants, mounts, nothing_left, our_loop_devices, stat};
+
+use crate::program::program;
 
 /// Set, to the agent's path, in a process that plays the harness in other surroundings.
 const ELSEWHERE: &str = "ZDTM_DETACHED_TEST_AGENT_ELSEWHERE";
@@ -56,51 +54,39 @@ fd0 = open a/p rdonly
 assert fd0 visible
 ";
 
-type Test = fn() -> Result<(), Failed>;
-/// Why a test cannot be run here; `None` when it can.
-type Lack = fn() -> Option<String>;
+pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
+    let by_lack = [
+        trials!(None =>
+            a_criu_is_refused,
+            untrusted::a_folder_does_not_choose_the_host,
+            untrusted::a_folder_chooses_no_program_of_this_machine,
+        ),
+        trials!(lack_of_namespaces() =>
+            trials_in_both_flavors,
+            descriptors_of_the_caller_stay_out,
+            a_dropped_agent_leaves_nothing,
+            a_killed_agent_leaves_nothing,
+            a_killed_watcher_leaves_nothing,
+            an_interrupted_harness_leaves_nothing,
+            a_killed_harness_leaves_nothing,
+            untrusted::what_belongs_to_the_kernel_is_not_changed,
+        ),
+        trials!(lack_of_shared_mounts() => shared_mounts_stay_untouched),
+        trials!(lack_of_users() => another_user_gets_a_user_namespace),
+        trials!(lack_of_user_namespaces() => root_of_a_user_namespace_is_enough),
+        trials!(untrusted::lack_of_loop_devices() => untrusted::a_block_device_of_the_host_is_out_of_reach),
+    ];
+    by_lack.into_iter().flatten().collect()
+}
 
-const TESTS: [(&str, Test, Lack); 15] = [
-    ("a_criu_is_refused", a_criu_is_refused, no_lack),
-    ("trials_in_both_flavors", trials_in_both_flavors, lack_of_namespaces),
-    ("descriptors_of_the_caller_stay_out", descriptors_of_the_caller_stay_out, lack_of_namespaces),
-    ("a_dropped_agent_leaves_nothing", a_dropped_agent_leaves_nothing, lack_of_namespaces),
-    ("a_killed_agent_leaves_nothing", a_killed_agent_leaves_nothing, lack_of_namespaces),
-    ("a_killed_watcher_leaves_nothing", a_killed_watcher_leaves_nothing, lack_of_namespaces),
-    ("an_interrupted_harness_leaves_nothing", an_interrupted_harness_leaves_nothing, lack_of_namespaces),
-    ("a_killed_harness_leaves_nothing", a_killed_harness_leaves_nothing, lack_of_namespaces),
-    ("shared_mounts_stay_untouched", shared_mounts_stay_untouched, lack_of_shared_mounts),
-    ("another_user_gets_a_user_namespace", another_user_gets_a_user_namespace, lack_of_users),
-    ("root_of_a_user_namespace_is_enough", root_of_a_user_namespace_is_enough, lack_of_user_namespaces),
-    (
-        "a_block_device_of_the_host_is_out_of_reach",
-        untrusted::a_block_device_of_the_host_is_out_of_reach,
-        untrusted::lack_of_loop_devices,
-    ),
-    (
-        "what_belongs_to_the_kernel_is_not_changed",
-        untrusted::what_belongs_to_the_kernel_is_not_changed,
-        lack_of_namespaces,
-    ),
-    ("a_folder_does_not_choose_the_host", untrusted::a_folder_does_not_choose_the_host, no_lack),
-    ("a_folder_chooses_no_program_of_this_machine", untrusted::a_folder_chooses_no_program_of_this_machine, no_lack),
-];
-
-fn main() {
-    if std::env::var_os(ELSEWHERE).is_some() {
-        elsewhere().expect("in other surroundings");
-        return;
-    }
-    let trials = TESTS.map(|(name, test, lack)| match lack() {
-        Some(why) => Trial::test(name, test).with_ignored_flag(true).with_kind(why),
-        None => Trial::test(name, test),
-    });
-    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
+/// Whether this process plays the harness in other surroundings, and is to call [`elsewhere`].
+pub(crate) fn is_elsewhere() -> bool {
+    std::env::var_os(ELSEWHERE).is_some()
 }
 
 /// What is done in other surroundings. Blank filesystems are missing, so the machine lacks disks,
 /// whatever the rights.
-fn elsewhere() -> Result<(), Failed> {
+pub(crate) fn elsewhere() -> Result<(), Failed> {
     one_trial(&spec()?, Flavor::Ns)?;
     let needs_disk = PROGRAM.replace("fs=tmpfs", "fs=ext4");
     let report = report_of(&spec()?, &scenario(&needs_disk)?, Flavor::Ns)?.1;
@@ -170,7 +156,7 @@ fn one_trial(spec: &HostSpec, flavor: Flavor) -> Result<TrialReport, Failed> {
 }
 
 fn a_criu_is_refused() -> Result<(), Failed> {
-    let output = Command::new(env!("CARGO_BIN_EXE_zdtm-detached")).args(["run", "--backend", "host"]).output()?;
+    let output = program(&["run", "--backend", "host"]).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.code() != Some(2) || !said.contains("--subject reference") || !said.contains("debian:trixie") {
         return Err(format!("{}: {said}", output.status).into());
@@ -255,8 +241,7 @@ fn a_killed_watcher_leaves_nothing() -> Result<(), Failed> {
 /// some.
 fn busy_harness(temporary: &tempfile::TempDir) -> Result<(Child, Processes), Failed> {
     let null = || fs::File::create("/dev/null");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"))
-        .args(["run", "--backend", "host", "--subject", "reference", "-j", "2", "--keep"])
+    let mut child = program(&["run", "--backend", "host", "--subject", "reference", "-j", "2", "--keep"])
         .arg(temporary.path().join("kept"))
         .env("TMPDIR", temporary.path())
         .stdin(Stdio::null())

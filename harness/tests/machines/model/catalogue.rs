@@ -14,7 +14,7 @@ use testing::rig::Rig;
 /// What the model may not know about the whole catalogue, in per mille of all that is seen.
 const UNKNOWN_LIMIT: usize = 20;
 
-pub(crate) fn is_as_predicted() -> Result<(), Failed> {
+pub(crate) fn the_catalogue_is_as_predicted() -> Result<(), Failed> {
     let mut rig = Rig::new(true)?;
     let all = catalogue::load(Path::new(catalogue::DIRECTORY)).map_err(|faults| format!("{faults:?}"))?;
     let mut sum = Agreement::default();

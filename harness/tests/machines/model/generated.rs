@@ -43,7 +43,7 @@ fn failure(differences: &[String]) -> Failed {
     format!("{} programs differ:\n{}", differences.len(), shown.join("\n\n")).into()
 }
 
-pub(crate) fn are_as_predicted() -> Result<(), Failed> {
+pub(crate) fn generated_programs_are_as_predicted() -> Result<(), Failed> {
     let mut rig = Rig::new(true)?;
     let (mut sum, mut wrong, mut ran) = (Agreement::default(), Vec::new(), 0);
     for seed in seeds(PROGRAMS) {
@@ -108,7 +108,7 @@ fn refused(u: &mut Unstructured<'_>, limits: &Limits) -> arbitrary::Result<Optio
     Ok(None)
 }
 
-pub(crate) fn refusals_are_the_kernels() -> Result<(), Failed> {
+pub(crate) fn what_the_model_refuses_the_kernel_refuses() -> Result<(), Failed> {
     let mut rig = Rig::new(true)?;
     let (mut wrong, mut errnos) = (Vec::new(), std::collections::BTreeMap::new());
     for seed in seeds(REFUSED) {

@@ -7,7 +7,7 @@ use libtest_mimic::Failed;
 use protocol::message::DetachMethod;
 use testing::rig::Rig;
 
-use crate::same::{run, scenario};
+use super::same::{run, scenario};
 
 const OVER_IT: &str = "something else is mounted over it there";
 

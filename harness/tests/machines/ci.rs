@@ -12,19 +12,11 @@ use serde_json::Value;
 use testing::lack::lack_of_namespaces;
 use yaml_rust2::{Yaml, YamlLoader};
 
-fn main() {
-    let executed = Trial::test("the_commands_run_and_their_parts_make_the_whole", commands);
-    let executed = match lack_of_namespaces() {
-        Some(why) => executed.with_ignored_flag(true).with_kind(why),
-        None => executed,
-    };
-    let trials = vec![
-        Trial::test("github_actions_has_what_it_needs", github),
-        Trial::test("gitlab_has_what_it_needs", gitlab),
-        Trial::test("kubernetes_has_what_it_needs", kubernetes),
-        executed,
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
+    let mut tests =
+        trials!(None => github_actions_has_what_it_needs, gitlab_has_what_it_needs, kubernetes_has_what_it_needs);
+    tests.extend(trials!(lack_of_namespaces() => the_commands_run_and_their_parts_make_the_whole));
+    tests
 }
 
 fn tree() -> &'static Path {
@@ -48,7 +40,7 @@ fn check(holds: bool, what: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
-fn github() -> Result<(), Failed> {
+fn github_actions_has_what_it_needs() -> Result<(), Failed> {
     let file = example("github-actions.yml")?;
     let jobs = file["jobs"].as_hash().ok_or("no jobs")?;
     for (name, job) in jobs {
@@ -64,7 +56,7 @@ fn github() -> Result<(), Failed> {
     Ok(check(file["jobs"]["report"]["needs"].as_str() == Some("part"), "the report does not wait for the parts")?)
 }
 
-fn gitlab() -> Result<(), Failed> {
+fn gitlab_has_what_it_needs() -> Result<(), Failed> {
     let file = example("gitlab-ci.yml")?;
     let stages = texts(&file["stages"]);
     for (name, job) in file.as_hash().ok_or("no jobs")? {
@@ -83,7 +75,7 @@ fn gitlab() -> Result<(), Failed> {
     Ok(())
 }
 
-fn kubernetes() -> Result<(), Failed> {
+fn kubernetes_has_what_it_needs() -> Result<(), Failed> {
     let file = example("kubernetes-job.yaml")?;
     check(file["apiVersion"].as_str() == Some("batch/v1") && file["kind"].as_str() == Some("Job"), "no job")?;
     let spec = &file["spec"];
@@ -161,7 +153,7 @@ fn trials(file: &Path) -> Result<Vec<String>, Failed> {
     Ok(trials.iter().filter_map(|trial| trial["id"].as_str()).map(str::to_owned).collect())
 }
 
-fn commands() -> Result<(), Failed> {
+fn the_commands_run_and_their_parts_make_the_whole() -> Result<(), Failed> {
     for (name, part_file) in [
         ("github-actions.yml", (|_| "part.json".to_owned()) as fn(usize) -> String),
         ("gitlab-ci.yml", |part| format!("part-{part}.json")),

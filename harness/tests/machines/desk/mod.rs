@@ -8,9 +8,9 @@ mod broken_off;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use libtest_mimic::{Arguments, Trial};
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::tcgetattr;
@@ -18,21 +18,26 @@ use nix::unistd::Pid;
 use protocol::message::Lifecycle;
 use serde_json::Value;
 
-fn zdtm(arguments: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
-    command.args(arguments).args(["--tree", concat!(env!("CARGO_MANIFEST_DIR"), "/..")]).current_dir(folder);
-    command
+use crate::program::{program_in, rendered};
+
+pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
+    trials!(None =>
+        stock_criu_in_every_lifecycle,
+        a_shell_reads_commands_from_a_pipe_beside_the_process_of_a_failed_dump,
+        a_shell_has_the_terminal_and_gives_it_back,
+        a_long_scenario_becomes_a_short_one_that_fails_in_the_same_way,
+        a_finding_shows_with_its_criu_and_is_gone_with_the_reference_engine,
+        what_does_not_fail_is_not_shrunk,
+        broken_off::a_run_on_this_machine_is_killed,
+        broken_off::a_run_on_this_machine_is_interrupted,
+        broken_off::a_run_in_vms_is_killed,
+        broken_off::a_run_in_vms_is_interrupted,
+    )
 }
 
-fn rendered(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
-}
-
-#[test]
 fn stock_criu_in_every_lifecycle() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = zdtm(&["run", "subdir-bind/control@ext4", "only-mount/file@tmpfs"], folder.path());
+    let mut command = program_in(&["run", "subdir-bind/control@ext4", "only-mount/file@tmpfs"], folder.path());
     for lifecycle in Lifecycle::ALL {
         command.args(["--lifecycle", lifecycle.word()]);
     }
@@ -47,11 +52,10 @@ fn stock_criu_in_every_lifecycle() {
     }
 }
 
-#[test]
 fn a_shell_reads_commands_from_a_pipe_beside_the_process_of_a_failed_dump() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["shell", "deleted/unlinked@ext4,rdwr,whole", "--at", "dumped"];
-    let mut shell = zdtm(&arguments, folder.path());
+    let mut shell = program_in(&arguments, folder.path());
     let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let commands = "readlink /proc/$PID/fd/3; grep -c 'Dumping FAILED' $IMAGES/1/dump.log; cd $TOP/tmp && echo there; enter readlink /proc/1/fd/3\n\
                     echo oops >&2; exit 7\n";
@@ -99,10 +103,9 @@ impl Seat {
     }
 }
 
-#[test]
 fn a_shell_has_the_terminal_and_gives_it_back() {
     let folder = tempfile::tempdir().unwrap();
-    let mut seat = Seat::new(zdtm(&["shell"], folder.path()));
+    let mut seat = Seat::new(program_in(&["shell"], folder.path()));
     let before = tcgetattr(&seat.slave).unwrap();
     seat.wait_for("guest:/# ");
     assert_ne!(tcgetattr(&seat.slave).unwrap(), before, "the terminal is raw");
@@ -128,29 +131,27 @@ fn a_shell_has_the_terminal_and_gives_it_back() {
 /// machine's own kernel.
 const FAULTY: [&str; 4] = ["--backend", "host", "--subject", "reference+fault:superblock-root"];
 
-#[test]
 fn a_long_scenario_becomes_a_short_one_that_fails_in_the_same_way() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = [&["shrink", "in-flight/two-mounts@tmpfs,subdir", "-o", "short.scn"][..], &FAULTY].concat();
-    let output = zdtm(&arguments, folder.path()).output().unwrap();
+    let output = program_in(&arguments, folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", rendered(&output));
     let said = String::from_utf8_lossy(&output.stdout);
     let last = said.lines().find(|line| line.ends_with(": short.scn")).expect("a line that sums up");
     let steps: usize = last.split_whitespace().nth(2).unwrap().parse().unwrap();
     assert!(last.starts_with("16 -> ") && steps <= 8, "{last}");
-    let replay = zdtm(&[&["run", "./short.scn"][..], &FAULTY].concat(), folder.path()).output().unwrap();
+    let replay = program_in(&[&["run", "./short.scn"][..], &FAULTY].concat(), folder.path()).output().unwrap();
     assert!(rendered(&replay).contains("fail(wrong-path)"), "{}", rendered(&replay));
 }
 
-#[test]
 fn a_finding_shows_with_its_criu_and_is_gone_with_the_reference_engine() {
     let folder = tempfile::tempdir().unwrap();
-    let shown = zdtm(&["finding", "check", "50"], folder.path()).output().unwrap();
+    let shown = program_in(&["finding", "check", "50"], folder.path()).output().unwrap();
     assert!(rendered(&shown).contains("050  shows ") && shown.status.code() == Some(0), "{}", rendered(&shown));
     let arguments = ["finding", "check", "50", "--subject", "reference"];
-    let gone = zdtm(&arguments, folder.path()).output().unwrap();
+    let gone = program_in(&arguments, folder.path()).output().unwrap();
     assert!(rendered(&gone).contains("050  gone ") && gone.status.code() == Some(0), "{}", rendered(&gone));
-    let unknown = zdtm(&["finding", "check", "999"], folder.path()).output().unwrap();
+    let unknown = program_in(&["finding", "check", "999"], folder.path()).output().unwrap();
     assert!(
         rendered(&unknown).contains("there is no finding 999") && unknown.status.code() == Some(2),
         "{}",
@@ -158,13 +159,12 @@ fn a_finding_shows_with_its_criu_and_is_gone_with_the_reference_engine() {
     );
 }
 
-#[test]
 fn what_does_not_fail_is_not_shrunk() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["shrink", "in-flight/two-mounts@tmpfs,subdir", "--backend", "host", "--subject", "reference"];
-    let output = zdtm(&arguments, folder.path()).output().unwrap();
+    let output = program_in(&arguments, folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", rendered(&output));
     assert!(rendered(&output).contains("does not fail here"), "{}", rendered(&output));
-    let ambiguous = zdtm(&["shrink", "in-flight/two-mounts"], folder.path()).output().unwrap();
+    let ambiguous = program_in(&["shrink", "in-flight/two-mounts"], folder.path()).output().unwrap();
     assert_eq!(ambiguous.status.code(), Some(2), "{}", rendered(&ambiguous));
 }

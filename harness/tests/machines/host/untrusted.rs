@@ -9,6 +9,8 @@ use libtest_mimic::Failed;
 use protocol::message::{Flavor, Lifecycle};
 use serde_json::json;
 
+use crate::program::program_in;
+
 /// A sysctl that exists everywhere and is harmless.
 const SYSCTL: &str = "/proc/sys/fs/lease-break-time";
 
@@ -23,10 +25,7 @@ fn changes_sysctl() -> Result<String, Failed> {
 }
 
 fn zdtm(folder: &Path, words: &[&str]) -> Result<Output, Failed> {
-    let tree = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
-    command.env_remove("ZDTM_DETACHED_BACKEND").args(words).args(["--tree", tree]).current_dir(folder);
-    Ok(command.output()?)
+    Ok(program_in(words, folder).env_remove("ZDTM_DETACHED_BACKEND").output()?)
 }
 
 /// A folder of a trial as somebody else could have made it.

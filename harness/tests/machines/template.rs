@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use harness::cache::progress::{Progress, Step};
@@ -15,46 +15,36 @@ use harness::vm::{AcceleratorChoice, kvm};
 use libtest_mimic::{Arguments, Failed, Trial};
 use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
 use scenarios::Errno;
+use tempfile::TempDir;
 
 type Test = fn(&Rig) -> Result<(), Failed>;
 
-const TESTS: &[(&str, Test)] = &[
-    ("two_runs_at_once_make_one_template", two_runs_at_once_make_one_template),
-    ("a_copy_answers_and_runs_trials", a_copy_answers_and_runs_trials),
-    ("what_one_copy_does_no_other_sees", what_one_copy_does_no_other_sees),
-    ("one_that_waits_is_as_good", one_that_waits_is_as_good),
-    ("a_damaged_template_is_made_anew", a_damaged_template_is_made_anew),
-    ("where_copies_do_not_work_machines_boot", where_copies_do_not_work_machines_boot),
-];
-
-fn main() {
-    let mut arguments = Arguments::from_args();
-    // Each test has a core's worth of VM, and two of them change the template.
-    arguments.test_threads = Some(1);
-    let rig: &'static OnceLock<Result<Rig, String>> = Box::leak(Box::new(OnceLock::new()));
-    let test = |&(name, test): &(&'static str, Test)| {
-        Trial::test(name, move || {
-            let rig = rig.get_or_init(|| Rig::new().map_err(|error| format!("{error:#}")));
-            test(rig.as_ref()?)
-        })
+pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
+    let rig = Arc::new(OnceLock::new());
+    let with_rig = |test: Test| {
+        let rig: Arc<OnceLock<Result<Rig, String>>> = Arc::clone(&rig);
+        move || test(rig.get_or_init(|| Rig::new().map_err(|error| format!("{error:#}"))).as_ref()?)
     };
-    let conclusion = libtest_mimic::run(&arguments, TESTS.iter().map(test).collect());
-    if let Some(Ok(rig)) = rig.get() {
-        let _ = fs::remove_dir_all(&rig.place);
-        let _ = fs::remove_dir_all(&rig.work);
-    }
-    conclusion.exit();
+    trials!(None, with_rig =>
+        two_runs_at_once_make_one_template,
+        a_copy_answers_and_runs_trials,
+        what_one_copy_does_no_other_sees,
+        one_that_waits_is_as_good,
+        a_damaged_template_is_made_anew,
+        where_copies_do_not_work_machines_boot,
+    )
 }
 
 /// What all tests share.
 struct Rig {
     spec: VmSpec,
-    place: PathBuf,
-    work: PathBuf,
+    place: TempDir,
+    work: TempDir,
     /// Templates that were made.
     made: Arc<AtomicUsize>,
     next: AtomicUsize,
-    turn: Mutex<()>,
+    /// The images are in use for as long as this is open.
+    _store: Store,
 }
 
 impl Rig {
@@ -66,31 +56,22 @@ impl Rig {
         let image = store.boot_image(&defaults.kernel, &defaults.userland, None)?;
         let qemu = store.qemu()?;
         let libraries = qemu.library_path.to_string_lossy();
-        let work = tempfile::tempdir()?.keep();
+        let work = tempfile::tempdir()?;
         let spec = VmSpec {
             qemu: QemuProgram::private(&qemu.loader, &libraries, &qemu.program, &qemu.data_dir, &qemu.version),
             accelerator: Accelerator::Tcg,
             kernel: image.kernel,
             initramfs: image.initramfs,
             memory_mib: 640,
-            directory: work.join("template"),
+            directory: work.path().join("template"),
             extra_cmdline: String::new(),
             criu: None,
         };
         let accelerator = kvm::choose(AcceleratorChoice::Auto, &spec, &cache)?.accelerator;
         let in_memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir);
-        let place = tempfile::Builder::new().prefix("zdtm-detached-test-").tempdir_in(in_memory)?.keep();
-        // The images are in use for as long as the store is.
-        std::mem::forget(store);
+        let place = tempfile::Builder::new().prefix("zdtm-detached-test-").tempdir_in(in_memory)?;
         let made = Arc::new(AtomicUsize::new(0));
-        Ok(Rig {
-            spec: VmSpec { accelerator, ..spec },
-            place,
-            work,
-            made,
-            next: AtomicUsize::new(0),
-            turn: Mutex::new(()),
-        })
+        Ok(Rig { spec: VmSpec { accelerator, ..spec }, place, work, made, next: AtomicUsize::new(0), _store: store })
     }
 
     fn template_cache(&self) -> TemplateCache {
@@ -102,7 +83,7 @@ impl Rig {
                 made.fetch_add(1, Ordering::SeqCst);
             }
         });
-        TemplateCache::at(&self.place, progress)
+        TemplateCache::at(self.place.path(), progress)
     }
 
     fn template(&self) -> Result<TemplateHandle, Failed> {
@@ -111,7 +92,7 @@ impl Rig {
 
     fn spec(&self) -> VmSpec {
         let number = self.next.fetch_add(1, Ordering::SeqCst);
-        VmSpec { directory: self.work.join(number.to_string()), ..self.spec.clone() }
+        VmSpec { directory: self.work.path().join(number.to_string()), ..self.spec.clone() }
     }
 
     fn copy(&self) -> Result<Vm, Failed> {
@@ -141,7 +122,6 @@ fn trial(vm: &mut Vm, engine: Engine, flavor: Flavor, program: &str) -> Result<T
 }
 
 fn two_runs_at_once_make_one_template(rig: &Rig) -> Result<(), Failed> {
-    let _turn = rig.turn.lock();
     let before = rig.made.load(Ordering::SeqCst);
     let folder = rig.template_cache().all()?;
     std::thread::scope(|scope| -> Result<(), Failed> {
@@ -198,7 +178,7 @@ fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
 }
 
 fn one_that_waits_is_as_good(rig: &Rig) -> Result<(), Failed> {
-    let clones = Clones::new(rig.template()?, rig.spec.clone(), &rig.work);
+    let clones = Clones::new(rig.template()?, rig.spec.clone(), rig.work.path());
     clones.keep_one_waiting();
     let waited = clones.vm(&rig.spec().directory, soon())?;
     assert!(waited.directory().ends_with("waiting-0"), "{:?}", waited.directory());
@@ -209,7 +189,6 @@ fn one_that_waits_is_as_good(rig: &Rig) -> Result<(), Failed> {
 }
 
 fn a_damaged_template_is_made_anew(rig: &Rig) -> Result<(), Failed> {
-    let _turn = rig.turn.lock();
     let folder = rig.template()?.folder().to_owned();
     let state = folder.join("state");
     let mut bytes = fs::read(&state)?;
@@ -228,7 +207,7 @@ fn where_copies_do_not_work_machines_boot(rig: &Rig) -> Result<(), Failed> {
     let template = rig.template()?;
     let folder = template.folder().to_owned();
     let wrong = VmSpec { memory_mib: rig.spec.memory_mib + 64, ..rig.spec.clone() };
-    let clones = Clones::new(template, wrong, &rig.work);
+    let clones = Clones::new(template, wrong, rig.work.path());
     let vm = clones.vm(&rig.spec().directory, soon())?;
     assert!(fs::read_to_string(vm.directory().join("qemu-command"))?.contains("-kernel"));
     assert!(!folder.join("bill.json").exists(), "the next run would trust it");

@@ -3,13 +3,15 @@
 //!
 //! The sources are Debian's, fetched once into the target folder; most tests name them as somebody
 //! who stands beside them does. Builds and saved VMs are in the cache by content, so only the first
-//! run of these tests builds. They take turns: each uses every core.
+//! run of these tests builds. Each uses every core.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::Output;
 
+use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
+
+use crate::program::{program, rendered};
 
 /// A text of a file, and the one that a patch puts in its place.
 type Change = (&'static str, &'static str, &'static str);
@@ -33,25 +35,25 @@ const CONTROLS: &str = "sharing/control*";
 /// The folder of the sources, which have a folder of that name in them.
 const SOURCES: &str = "criu";
 
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
+    trials!(None =>
+        a_patch_that_loses_positions_is_worse_and_its_reverse_better,
+        a_tree_against_itself_is_the_same_also_from_a_saved_report,
+        steps_of_a_bisection_end_as_git_wants,
+        a_tree_that_does_not_build_because_of_the_headers_gets_a_suite_to_try,
+        a_criu_that_counts_ends_as_any_other_and_a_campaign_keeps_what_takes_new_branches,
+        a_patch_that_does_not_apply_names_file_and_hunk,
+    )
 }
 
 fn zdtm(arguments: &[&str]) -> Output {
     let keep = Path::new(env!("CARGO_TARGET_TMPDIR")).join("results");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zdtm-detached"));
-    command.args(arguments).current_dir(env!("CARGO_TARGET_TMPDIR"));
+    let mut command = program(arguments);
+    command.current_dir(env!("CARGO_TARGET_TMPDIR"));
     if matches!(arguments[0], "gate" | "bisect-step" | "run") {
         command.arg("--keep").arg(keep);
     }
     command.output().expect("the program under test was built with the test")
-}
-
-fn rendered(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
 /// Debian's criu sources.
@@ -103,9 +105,7 @@ fn names(document: &Value, group: &str) -> Vec<String> {
     entries.iter().map(|entry| entry["scenario"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-#[test]
 fn a_patch_that_loses_positions_is_worse_and_its_reverse_better() {
-    let _turn = turn();
     let bad = subject(Some(&patch("position-lost.patch", POSITION_LOST)));
     let (status, document) = gate(&subject(None), &bad, &[CONTROLS]);
     assert_eq!(status, Some(1), "{document:#}");
@@ -119,9 +119,7 @@ fn a_patch_that_loses_positions_is_worse_and_its_reverse_better() {
     assert_eq!(names(&document, "better"), ["sharing/control@ext4"]);
 }
 
-#[test]
 fn a_tree_against_itself_is_the_same_also_from_a_saved_report() {
-    let _turn = turn();
     let clean = subject(None);
     let (status, document) = gate(&clean, &clean, &[CONTROLS]);
     assert_eq!((status, &document["same"]), (Some(0), &2.into()), "{document:#}");
@@ -141,9 +139,7 @@ fn a_tree_against_itself_is_the_same_also_from_a_saved_report() {
     );
 }
 
-#[test]
 fn steps_of_a_bisection_end_as_git_wants() {
-    let _turn = turn();
     let source = sources();
     let step = |more: &[&str]| {
         let source = source.to_str().expect("cargo's paths are UTF-8");
@@ -167,9 +163,7 @@ fn steps_of_a_bisection_end_as_git_wants() {
     assert_eq!(unknown.status.code(), Some(255), "{}", rendered(&unknown));
 }
 
-#[test]
 fn a_tree_that_does_not_build_because_of_the_headers_gets_a_suite_to_try() {
-    let _turn = turn();
     let own = subject(Some(&patch("own-structure.patch", OWN_STRUCTURE)));
     let output = zdtm(&["image", "build", "--subject", &own]);
     assert_eq!(output.status.code(), Some(3), "{}", rendered(&output));
@@ -180,9 +174,7 @@ fn a_tree_that_does_not_build_because_of_the_headers_gets_a_suite_to_try() {
     assert!(rendered.contains(advice), "{rendered}");
 }
 
-#[test]
 fn a_criu_that_counts_ends_as_any_other_and_a_campaign_keeps_what_takes_new_branches() {
-    let _turn = turn();
     let counting = format!("{}+coverage", subject(None));
     let output = zdtm(&["run", CONTROLS, "--subject", &counting]);
     assert_eq!(output.status.code(), Some(0), "it ends as without counters: {}", rendered(&output));
@@ -205,9 +197,7 @@ fn a_criu_that_counts_ends_as_any_other_and_a_campaign_keeps_what_takes_new_bran
     assert!(page.contains(&format!("<dt>arcs</dt><dd>{}</dd>", document["arcs"])), "{page}");
 }
 
-#[test]
 fn a_patch_that_does_not_apply_names_file_and_hunk() {
-    let _turn = turn();
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale.patch");
     let text = "--- a/criu/files-reg.c\n+++ b/criu/files-reg.c\n@@ -1,3 +1,3 @@\n no such\n-line\n+here\n at all\n";
     std::fs::write(&file, text).expect("the target folder is ours");

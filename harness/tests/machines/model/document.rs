@@ -8,10 +8,10 @@ use scenarios::model::Model;
 use scenarios::{Errno, text};
 use testing::rig::Rig;
 
-const DOCUMENT: &str = include_str!("../../../docs/KERNEL.md");
+const DOCUMENT: &str = include_str!("../../../../docs/KERNEL.md");
 
 /// Each program does on the kernel what the document says, and all that the model says besides.
-pub(crate) fn is_right() -> Result<(), Failed> {
+pub(crate) fn the_document_is_right() -> Result<(), Failed> {
     let mut rig = Rig::new(true)?;
     let mut wrong = Vec::new();
     for source in DOCUMENT.split("```scn\n").skip(1).filter_map(|rest| rest.split("```").next()) {

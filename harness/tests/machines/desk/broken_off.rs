@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use testing::left;
 
-use super::{rendered, zdtm};
+use crate::program::{program_in, rendered};
 
 /// Repeats a moment: the number that a failed test has printed.
 const SEED: &str = "ZDTM_DETACHED_TEST_SEED";
@@ -42,7 +42,7 @@ fn broken_off(arguments: &[&str], signal: Signal, some: u64) {
     let folder = tempfile::tempdir().unwrap();
     let mounts = left::mounts();
     let words = [&["run"][..], arguments, &["--report", "json=report.json"]].concat();
-    let mut run = zdtm(&words, folder.path());
+    let mut run = program_in(&words, folder.path());
     // Who is killed cannot take its folder away.
     run.env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut run = run.spawn().unwrap();
@@ -69,11 +69,11 @@ fn broken_off(arguments: &[&str], signal: Signal, some: u64) {
         assert!(finished.len() > over, "what was told is in the report: {} of {over}", finished.len());
     }
     let words = [&words[..], &["--resume", "report.json"]].concat();
-    let output = zdtm(&words, folder.path()).output().unwrap();
+    let output = program_in(&words, folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", rendered(&output));
     let after = report(folder.path());
     let whole = trials(&after);
-    let list = zdtm(&["list", arguments[0], "--format", "json"], folder.path()).output().unwrap();
+    let list = program_in(&["list", arguments[0], "--format", "json"], folder.path()).output().unwrap();
     let list: Vec<Value> = serde_json::from_slice(&list.stdout).unwrap();
     assert_eq!(whole.len(), list.len(), "{}", rendered(&output));
     assert!(finished.len() < whole.len(), "there was something left to do");
@@ -85,22 +85,18 @@ fn broken_off(arguments: &[&str], signal: Signal, some: u64) {
     assert!(signal == Signal::SIGKILL || !hidden.into_iter().any(|name| name.to_string_lossy().starts_with('.')));
 }
 
-#[test]
-fn a_run_on_this_machine_is_killed() {
+pub(super) fn a_run_on_this_machine_is_killed() {
     broken_off(&HOST, Signal::SIGKILL, 20);
 }
 
-#[test]
-fn a_run_on_this_machine_is_interrupted() {
+pub(super) fn a_run_on_this_machine_is_interrupted() {
     broken_off(&HOST, Signal::SIGINT, 20);
 }
 
-#[test]
-fn a_run_in_vms_is_killed() {
+pub(super) fn a_run_in_vms_is_killed() {
     broken_off(&VM, Signal::SIGKILL, 3);
 }
 
-#[test]
-fn a_run_in_vms_is_interrupted() {
+pub(super) fn a_run_in_vms_is_interrupted() {
     broken_off(&VM, Signal::SIGINT, 3);
 }
