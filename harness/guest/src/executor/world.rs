@@ -50,6 +50,8 @@ type Disk = (String, u32);
 /// What passes over execve(2): everything that a program made.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PassedOn {
+    /// The descriptor of the top directory, which passes over too.
+    pub(super) top: RawFd,
     objects: Vec<(String, Object)>,
     descriptors: Vec<RawFd>,
     first_descriptor: RawFd,
@@ -95,20 +97,18 @@ fn closed(name: &ObjectName) -> io::Error {
 
 impl World {
     pub(super) fn new(top: &str, proc: Rc<OwnedFd>, disks: &[u32], first_descriptor: RawFd) -> io::Result<Self> {
-        let top_fd = set_apart(open(top, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)?;
-        let free_disks = disks.iter().rev().copied().collect();
-        let top_path = top.trim_end_matches('/').to_owned();
+        let top_fd = open(top, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let objects = [("cwd", Object::Cwd), ("root", Object::Root), ("exe", Object::Exe)];
         let objects = objects.map(|(name, object)| (ObjectName(name.to_owned()), object)).into();
         Ok(World {
-            top_path,
-            top: Rc::new(top_fd),
+            top_path: top.trim_end_matches('/').to_owned(),
+            top: Rc::new(set_apart(top_fd)?),
             proc,
             objects,
             descriptors: BTreeMap::new(),
             first_descriptor,
             peers: BTreeMap::new(),
-            free_disks,
+            free_disks: disks.iter().rev().copied().collect(),
             disks: BTreeMap::new(),
             elsewhere: Vec::new(),
         })
@@ -120,6 +120,7 @@ impl World {
             (place.base.as_ref().map(|base| base.0.clone()), place.path.clone(), disk.clone())
         };
         PassedOn {
+            top: self.top.as_raw_fd(),
             objects: self.objects.iter().map(|(name, &object)| (name.0.clone(), object)).collect(),
             descriptors: self.descriptors.keys().copied().collect(),
             first_descriptor: self.first_descriptor,
@@ -132,18 +133,21 @@ impl World {
 
     /// The state of the program before execve(2), in the process after it.
     pub(super) fn take_over(top: &str, proc: Rc<OwnedFd>, from: PassedOn) -> io::Result<Self> {
-        let mut world = World::new(top, proc, &[], from.first_descriptor)?;
-        world.objects = from.objects.into_iter().map(|(name, object)| (ObjectName(name), object)).collect();
-        for number in from.descriptors {
-            world.descriptors.insert(number, adopt(number)?);
-        }
-        world.peers = from.peers.into_iter().collect();
-        world.free_disks = from.free_disks;
         let disk =
             |(base, path, disk): (Option<String>, Bytes, Disk)| (Place { base: base.map(ObjectName), path }, disk);
-        world.disks = from.disks.into_iter().map(disk).collect();
-        world.elsewhere = from.elsewhere;
-        Ok(world)
+        let own = |number: RawFd| Ok((number, adopt(number)?));
+        Ok(World {
+            top_path: top.trim_end_matches('/').to_owned(),
+            top: Rc::new(set_apart(adopt(from.top)?)?),
+            proc,
+            objects: from.objects.into_iter().map(|(name, object)| (ObjectName(name), object)).collect(),
+            descriptors: from.descriptors.into_iter().map(own).collect::<io::Result<_>>()?,
+            first_descriptor: from.first_descriptor,
+            peers: from.peers.into_iter().collect(),
+            free_disks: from.free_disks,
+            disks: from.disks.into_iter().map(disk).collect(),
+            elsewhere: from.elsewhere,
+        })
     }
 
     /// Gives the process a mount namespace of its own, and the top directory's copy in it.
@@ -163,10 +167,10 @@ impl World {
         Ok(())
     }
 
-    /// Whether this process executes the file with this path.
+    /// Whether this process executes the file with this path from the top directory.
     pub(super) fn is_executable_of_this(&self, path: &CStr) -> io::Result<bool> {
         let own = fstatat(&self.proc, "self/exe", AtFlags::empty())?;
-        let other = stat(path)?;
+        let other = fstatat(&self.top, path, AtFlags::empty())?;
         Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
     }
 
@@ -182,9 +186,9 @@ impl World {
         &self.elsewhere
     }
 
-    /// The path of the top directory, empty where that is the root.
-    pub(super) fn top_path(&self) -> &str {
-        &self.top_path
+    /// The top directory.
+    pub(super) fn top(&self) -> BorrowedFd<'_> {
+        self.top.as_fd()
     }
 
     /// Ends the setup: the descriptors stay open, as the program's. The top directory's path.

@@ -1,0 +1,296 @@
+//! Carries out programs, step by step, and checks what they assert.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use protocol::message::{FIRST_DESCRIPTOR, FailedAssertion, SetupFailure};
+use scenarios::program::{Claim, Line};
+use scenarios::{Program, Step};
+use vocabulary::Errno;
+
+use super::claims::Claims;
+use super::exec::Suspended;
+use super::world::World;
+use super::{ProgramSlot, Rights, STREAMS, SetupResult, describe, guard, mounts, names, objects};
+use crate::observe::Made;
+use crate::observe::inside::Glance;
+use crate::sys;
+
+/// Carries out programs one after the other, up to the first that fails, and then checks what they
+/// assert.
+pub(super) fn set_up(slots: &[ProgramSlot], rights: Rights) -> Vec<SetupResult> {
+    let mut all = Vec::new();
+    let mut first_descriptor = FIRST_DESCRIPTOR;
+    let mut done = Vec::new();
+    let proc = own_proc();
+    for slot in slots {
+        let mut result = SetupResult { first_descriptor, ..SetupResult::default() };
+        match begin(slot, &proc, rights, &mut result) {
+            Ok(one) => {
+                first_descriptor = one.next_descriptor;
+                done.push(one);
+            }
+            Err(failure) => result.failure = Some(failure),
+        }
+        let ends = result.failure.is_some();
+        all.push(result);
+        if ends {
+            break;
+        }
+    }
+    drop(proc);
+    check(&mut all, &done);
+    all
+}
+
+/// Goes on with the program that the step `exec` suspended.
+pub(super) fn resume(number: &str) -> SetupResult {
+    let mut result = SetupResult { first_descriptor: FIRST_DESCRIPTOR, ..SetupResult::default() };
+    let go = |result: &mut SetupResult| {
+        let failed = |error: io::Error| infrastructure(format!("after exec: {error}"));
+        let Suspended { slot, rights, next, made } = Suspended::resume(number).map_err(failed)?;
+        let proc = own_proc().map_err(infrastructure)?;
+        let world = World::take_over(&slot.top, proc, made).map_err(failed)?;
+        go_on(world, &slot, rights, next, result)
+    };
+    match go(&mut result) {
+        Ok(done) => check(std::slice::from_mut(&mut result), &[done]),
+        Err(failure) => result.failure = Some(failure),
+    }
+    result
+}
+
+/// Checks what programs assert.
+fn check(results: &mut [SetupResult], done: &[CarriedOut]) {
+    let mut glance = None;
+    for (result, one) in results.iter_mut().zip(done) {
+        match assertions(one, result, &mut glance) {
+            Ok(failed) => result.failed_assertions = failed,
+            Err(error) => result.failure = Some(infrastructure(format!("checking assertions: {error}"))),
+        }
+    }
+}
+
+/// A procfs that is attached nowhere: it works wherever a program moves its root. Out of the way of
+/// programs' descriptors.
+fn own_proc() -> Result<Rc<OwnedFd>, String> {
+    let proc = sys::fsmount(c"proc").and_then(sys::set_apart);
+    proc.map(Rc::new).map_err(|error| format!("a procfs: {error}"))
+}
+
+fn infrastructure(what: String) -> SetupFailure {
+    SetupFailure { line: 0, what, missing: None, errno: None }
+}
+
+/// A program whose steps are done.
+struct CarriedOut {
+    program: Program,
+    /// The path of its top directory.
+    top: String,
+    /// The mounts of the namespace that it left and that lives on.
+    elsewhere: Vec<u64>,
+    /// The first descriptor number of the next program.
+    next_descriptor: i32,
+}
+
+/// Carries out one program from its first step.
+fn begin(
+    slot: &ProgramSlot,
+    proc: &Result<Rc<OwnedFd>, String>,
+    rights: Rights,
+    result: &mut SetupResult,
+) -> Result<CarriedOut, SetupFailure> {
+    let proc = Rc::clone(proc.as_ref().map_err(|why| infrastructure(why.clone()))?);
+    let world = World::new(&slot.top, proc, &slot.disks, result.first_descriptor)
+        .map_err(|error| infrastructure(format!("top directory {}: {error}", slot.top)))?;
+    go_on(world, slot, rights, 0, result)
+}
+
+/// Carries out a program from the step with the index `next`.
+fn go_on(
+    mut world: World,
+    slot: &ProgramSlot,
+    rights: Rights,
+    next: usize,
+    result: &mut SetupResult,
+) -> Result<CarriedOut, SetupFailure> {
+    let program = scenarios::text::program(&slot.program)
+        .map_err(|faults| infrastructure(format!("program text: {}", describe(&faults))))?;
+    for (index, Line { number, step }) in program.steps.iter().enumerate().skip(next) {
+        may(&world, *number, step, rights)?;
+        let done = match step {
+            Step::Exec => {
+                let suspended = Suspended { slot: slot.clone(), rights, next: index + 1, made: world.pass_on() };
+                Err(suspended.exec(&world))
+            }
+            step => carry_out(&mut world, step),
+        };
+        let confined = rights == Rights::UserNamespace;
+        done.map_err(|error| step_failure(*number, step, &error, confined))?;
+    }
+    result.made = world.made();
+    let (next_descriptor, elsewhere) = (world.next_descriptor(), world.elsewhere().to_vec());
+    Ok(CarriedOut { program, top: world.into_top(), elsewhere, next_descriptor })
+}
+
+/// Whether the machine lets a program do this.
+fn may(world: &World, line: usize, step: &Step, rights: Rights) -> Result<(), SetupFailure> {
+    if rights != Rights::All
+        && let Some(right) = guard::refusal(world, step)
+    {
+        let what = format!("{step}: not on a kernel that others use as well; in a VM it may");
+        return Err(SetupFailure { line, what, missing: Some(right), errno: None });
+    }
+    let allowed = if rights == Rights::UserNamespace { permitted(step) } else { Ok(()) };
+    allowed.map_err(|error| step_failure(line, step, &error, true))
+}
+
+fn step_failure(line: usize, step: &Step, error: &io::Error, confined: bool) -> SetupFailure {
+    SetupFailure {
+        line,
+        what: format!("{step}: {error}"),
+        missing: missing(step, error, confined),
+        errno: error.raw_os_error().and_then(Errno::from_number),
+    }
+}
+
+/// A mapping can be made in a user namespace, but no process there can see its file:
+/// proc_pid_map_files(5).
+fn permitted(step: &Step) -> io::Result<()> {
+    if matches!(step, Step::Map { .. }) { Err(io::Error::from_raw_os_error(libc::EPERM)) } else { Ok(()) }
+}
+
+/// The one thing that a kernel may lack for a step, when its error says so.
+fn missing(step: &Step, error: &io::Error, confined: bool) -> Option<String> {
+    match (step, error.raw_os_error()) {
+        (Step::Mount { filesystem, .. }, Some(libc::ENODEV)) => Some(format!("filesystem {filesystem}")),
+        (Step::Overlay { .. }, Some(libc::ENODEV)) => Some("filesystem overlay".to_owned()),
+        (Step::Map { .. }, Some(libc::EPERM)) if confined => {
+            Some("way to see a mapping's file, in /proc/PID/map_files, from a user namespace".to_owned())
+        }
+        (_, Some(libc::EPERM)) if confined => Some(format!("right to `{step}` in a user namespace")),
+        // Other users than the one who runs this are not mapped.
+        (Step::Chown { .. }, Some(libc::EINVAL)) if confined => Some(format!("other user for `{step}`")),
+        (_, Some(libc::ENOSYS)) => Some(format!("a system call for `{step}`")),
+        _ => None,
+    }
+}
+
+fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
+    use Step as S;
+    match step {
+        S::Mount { .. }
+        | S::MountAgain { .. }
+        | S::Overlay { .. }
+        | S::Bind { .. }
+        | S::Move { .. }
+        | S::Remount { .. }
+        | S::Propagate { .. }
+        | S::Unmount { .. }
+        | S::PivotRoot { .. }
+        | S::UnshareMounts { .. } => mounts::carry_out(world, step),
+        S::Mkdir { .. }
+        | S::Write { .. }
+        | S::Append { .. }
+        | S::Truncate { .. }
+        | S::Symlink { .. }
+        | S::Link { .. }
+        | S::Rename { .. }
+        | S::Unlink { .. }
+        | S::Rmdir { .. }
+        | S::Mkfifo { .. }
+        | S::Mknod { .. }
+        | S::Chmod { .. }
+        | S::Chown { .. }
+        | S::Setxattr { .. }
+        | S::Touch { .. }
+        | S::Subvolume { .. }
+        | S::Snapshot { .. }
+        | S::DeleteSubvolume { .. } => names::carry_out(world, step),
+        S::Open { .. }
+        | S::Dup { .. }
+        | S::Memfd { .. }
+        | S::Map { .. }
+        | S::Socketpair { .. }
+        | S::Peer { .. }
+        | S::Send { .. }
+        | S::Seek { .. }
+        | S::Read { .. }
+        | S::WriteTo { .. }
+        | S::ReadEntries { .. }
+        | S::Lock { .. }
+        | S::Close { .. }
+        | S::External { .. }
+        | S::Chdir { .. }
+        | S::Chroot { .. } => objects::carry_out(world, step),
+        // Assertions hold at the end or not at all. The caller carries out `exec`.
+        S::Assert { .. } | S::Exec => Ok(()),
+    }
+}
+
+/// The `assert` lines of a program that do not hold. The glance is taken when the first one needs
+/// it.
+fn assertions(
+    done: &CarriedOut,
+    result: &SetupResult,
+    glance: &mut Option<Glance>,
+) -> io::Result<Vec<FailedAssertion>> {
+    let CarriedOut { program, top, elsewhere, .. } = done;
+    let asserts: Vec<&Line> = program.steps.iter().filter(|line| matches!(line.step, Step::Assert { .. })).collect();
+    if asserts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let glance = match glance {
+        Some(glance) => &*glance,
+        none => none.insert(Glance::new(&STREAMS, elsewhere)?),
+    };
+    let named: BTreeSet<&str> = asserts.iter().flat_map(|line| named_by(&line.step)).collect();
+    let wanted = result.made.iter().filter(|made| named.contains(made.name.as_str()));
+    let seen = |made: &Made| (made.name.clone(), glance.object(made.object));
+    let claims = Claims { glance, top, objects: wanted.map(seen).collect() };
+    let failed = asserts.into_iter().filter_map(|Line { number, step }| match step {
+        Step::Assert { object, claim } => {
+            let (expected, got) = claims.check(object, claim).err()?;
+            Some(FailedAssertion { line: *number, expected, got })
+        }
+        _ => None,
+    });
+    Ok(failed.collect())
+}
+
+/// The objects that an `assert` line is about.
+fn named_by(step: &Step) -> impl Iterator<Item = &str> {
+    let (object, other) = match step {
+        Step::Assert { object, claim } => {
+            let other = match claim {
+                Claim::SameFile { other, .. }
+                | Claim::SameMount { other, .. }
+                | Claim::SameDescription { other, .. } => Some(other),
+                _ => None,
+            };
+            (Some(object), other)
+        }
+        _ => (None, None),
+    };
+    object.into_iter().chain(other).map(|name| name.0.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_reports_the_kernels_error() {
+        let program = scenarios::text::program("rmdir a\n").unwrap();
+        let failure = |error| step_failure(1, &program.steps[0].step, &error, false);
+        let refused = failure(io::Error::from_raw_os_error(libc::ENOTEMPTY));
+        assert_eq!((refused.errno, refused.missing), (Some(Errno::ENOTEMPTY), None));
+        // A number without a name, and an error that is not the kernel's, are in the text.
+        let unnamed = failure(io::Error::from_raw_os_error(524));
+        assert!(unnamed.errno.is_none() && unnamed.what.contains("524"), "{unnamed:?}");
+        let other = failure(io::Error::other("short read"));
+        assert!(other.errno.is_none() && other.what.contains("short read"), "{other:?}");
+    }
+}
