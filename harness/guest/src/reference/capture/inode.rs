@@ -108,9 +108,21 @@ impl Capture<'_> {
         let mut above = split(path).0;
         while !above.is_empty() {
             let up = openat(&at, "..", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
-            at = up.map_err(|error| failed()(error.into()))?;
-            let then = at.try_clone().and_then(status).map_err(failed())?;
-            if look_at(private_ns.root.as_fd(), &above).and_then(status).is_ok_and(|now| now.file == then.file) {
+            let up = up.map_err(|error| failed()(error.into()))?;
+            let below = at.try_clone().and_then(status).map_err(failed())?;
+            let then = up.try_clone().and_then(status).map_err(failed())?;
+            at = up;
+            let now = look_at(private_ns.root.as_fd(), &above).and_then(status);
+            // Above the root of its mount the process sees no directory.
+            if then.file == below.file {
+                if now.is_ok_and(|now| now.kind == FileKind::Directory) {
+                    break;
+                }
+                removed.push(None);
+                above = split(&above).0;
+                continue;
+            }
+            if now.is_ok_and(|now| now.file == then.file) {
                 break;
             }
             if self.removed_roots.contains(&then.file) {
