@@ -204,10 +204,10 @@ pub enum Step {
     Unmount { at: Place, lazy: bool },
     /// `pivot-root NEW PUT-OLD`: pivot_root(2), then the working directory is the new root.
     PivotRoot { new_root: Place, put_old: Place },
-    /// `unshare-mounts [keep-old]`: unshare(2) with `CLONE_NEWNS`. Root and working directory move to
-    /// the copies of their mounts; what is open, mapped or executed stays on mounts of the old
-    /// namespace. That one ends with it; the one that the process started in can be kept by who
-    /// started it.
+    /// `unshare-mounts [keep-old]`: unshare(2) with `CLONE_NEWNS`. Root and working directory move
+    /// to the copies of their mounts; what is open, mapped or executed stays on mounts of the old
+    /// namespace. That one ends with it; the one that the process started in can be kept by the
+    /// process that started it.
     UnshareMounts { keep_old: bool },
 
     /// `mkdir P`

@@ -82,8 +82,8 @@ pub fn control_name(name: &str) -> String {
     }
 }
 
-/// The controls of all scenarios that can be restored and hold something that is out of sight. Of several that
-/// are one program the first has it, or a scenario that is written down.
+/// The controls of all scenarios that can be restored and hold something that is out of sight. Of
+/// several that are one program the first has it, or a scenario that is written down.
 pub fn controls(scenarios: &[Scenario]) -> Controls {
     let mut known: BTreeMap<Identity, String> = BTreeMap::new();
     let mut controls = Controls::default();

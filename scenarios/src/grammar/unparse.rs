@@ -111,10 +111,6 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Subvolume { at } => (K::Subvolume, vec![place(at)]),
         Step::Snapshot { from, to, read_only } => (K::Snapshot, vec![place(from), place(to), switch(*read_only, "ro")]),
         Step::DeleteSubvolume { at } => (K::DeleteSubvolume, vec![place(at)]),
-        Step::Chdir { at } => (K::Chdir, vec![place(at)]),
-        Step::Chroot { at } => (K::Chroot, vec![place(at)]),
-        Step::Exec => (K::Exec, Vec::new()),
-        Step::Assert { object, claim } => (K::Assert, claim_values(object, claim)),
         Step::Open { .. }
         | Step::Dup { .. }
         | Step::Memfd { .. }
@@ -128,12 +124,16 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         | Step::ReadEntries { .. }
         | Step::Lock { .. }
         | Step::Close { .. }
-        | Step::External { .. } => return object_parts(step),
+        | Step::External { .. }
+        | Step::Chdir { .. }
+        | Step::Chroot { .. }
+        | Step::Exec
+        | Step::Assert { .. } => return object_parts(step),
     };
     (kind, None, values)
 }
 
-/// The same for the steps that make or use objects.
+/// The same for the steps that make, use or move objects.
 fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
     use StepKind as K;
     match step {
@@ -155,6 +155,10 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         }
         Step::Close { object: of } => (K::Close, None, vec![object(of)]),
         Step::External { object: of } => (K::External, None, vec![object(of)]),
+        Step::Chdir { at } => (K::Chdir, None, vec![place(at)]),
+        Step::Chroot { at } => (K::Chroot, None, vec![place(at)]),
+        Step::Exec => (K::Exec, None, Vec::new()),
+        Step::Assert { object, claim } => (K::Assert, None, claim_values(object, claim)),
         _ => unreachable!("`parts` handles the others"),
     }
 }

@@ -28,7 +28,7 @@ use super::super::trial::Trial;
 use crate::caller::Caller;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, STREAMS};
-use crate::reference::capture::Outside;
+use crate::reference::capture::outside::Outside;
 use crate::reference::checkpoint::{Checkpoint, MountImage};
 use crate::reference::{capture, restore};
 use crate::sys;

@@ -10,6 +10,7 @@
 //! - [`entry`]: through which directory entry a file is open
 //! - [`flight`]: sockets, and descriptors in their queues
 //! - `inode`: files that have lost their names
+//! - [`outside`]: files of a mount namespace that the process left
 //! - `lacks`: what an engine makes of it that has not learnt everything
 //! - [`refusal`]: why something cannot be captured
 //!
@@ -21,6 +22,7 @@ pub mod flight;
 mod inode;
 mod lacks;
 pub mod object;
+pub mod outside;
 pub mod place;
 pub mod refusal;
 mod root;
@@ -43,6 +45,7 @@ use super::table::{Table, below, join, split};
 use crate::observe;
 use crate::sys::{self, EntryWatch};
 use object::CapturedObject;
+use outside::Outside;
 use refusal::{Cause, Refusal};
 
 /// What the kernel puts behind the link text of a removed entry.
@@ -55,15 +58,6 @@ pub struct Options {
     pub without_statmount: bool,
     /// The mistake to make.
     pub fault: Option<Fault>,
-}
-
-/// What the process has in a mount namespace that it left, which lives.
-#[derive(Clone, Debug, Default)]
-pub struct Outside {
-    /// The mounts there, by their IDs.
-    pub mounts: Vec<u64>,
-    /// The files that the caller gives at the restore: mount ID, inode number.
-    pub given: Vec<(u64, u64)>,
 }
 
 /// A capture under way.
@@ -258,18 +252,6 @@ impl Capture<'_> {
         };
         let path = wrong::path(self.options.fault, captured, mount, private_ns, path)?;
         Ok(self.file(captured, path, name))
-    }
-
-    /// A file of the namespace that the process left, which the caller gives.
-    fn given_file(&mut self, captured: &CapturedObject) -> Result<usize, Cause> {
-        if !self.outside.given.contains(&(captured.mount, captured.status.file.inode)) {
-            return Err(Cause::Outside);
-        }
-        if !matches!(captured.object, Object::Fd(_)) || captured.status.kind == FileKind::Symlink {
-            return Err(Cause::Unsupported(format!("{} on a mount of another namespace", captured.label)));
-        }
-        let name = NameImage::Live { file: captured.status.file, kind: captured.status.kind };
-        Ok(self.file(captured, captured.link.clone(), name))
     }
 
     /// A file with a name which ends in " (deleted)" may still be a removed one with a
