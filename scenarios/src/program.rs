@@ -282,9 +282,8 @@ pub enum Step {
     Chdir { at: Place },
     /// `chroot P`: paths stay relative to the program's top directory.
     Chroot { at: Place },
-    /// `external OBJECT`: whoever calls the checkpointer has the descriptor's file outside, in the
-    /// namespace that the process left, and says so: `--external file[MNT:INO]` and `--inherit-fd`
-    /// of criu(8).
+    /// `external OBJECT`: the caller of the checkpointer has the descriptor's file in the namespace
+    /// that the process left, and gives it: `--external file[MNT:INO]` and `--inherit-fd`, criu(8).
     External { object: ObjectName },
     /// `exec`: execve(2) of the process's own program, from the mounts that it has now.
     Exec,

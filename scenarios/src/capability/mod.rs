@@ -5,8 +5,8 @@
 //!
 //! Nothing here is typed into a catalogue file: a program is carried out with the model, and the
 //! words follow from the objects that it holds at its end. Where something is detached only the
-//! objects on detached mounts count, since the visible ones need nothing that is new. The same holds
-//! for objects on mounts of another namespace; in a control all objects count.
+//! objects on detached mounts count, since the visible ones need nothing that is new. Where none is
+//! detached, the same holds for objects on mounts of another namespace. In a control all count.
 //!
 //! - `trace`: a program carried out, with what became of its files and mounts
 //! - `needs`: from there to the words

@@ -88,29 +88,24 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Unmount { at, lazy } => (if *lazy { K::UnmountLazy } else { K::Unmount }, vec![place(at)]),
         Step::PivotRoot { new_root, put_old } => (K::PivotRoot, vec![place(new_root), place(put_old)]),
         Step::UnshareMounts { keep_old } => (K::UnshareMounts, vec![switch(*keep_old, "keep-old")]),
-        Step::Mkdir { at } => (K::Mkdir, vec![place(at)]),
-        Step::Write { at, bytes } => (K::Write, vec![place(at), text(bytes)]),
-        Step::Append { at, bytes } => (K::Append, vec![place(at), text(bytes)]),
-        Step::Truncate { at, length } => (K::Truncate, vec![place(at), number(*length)]),
-        Step::Symlink { target, at } => (K::Symlink, vec![text(target), place(at)]),
-        Step::Link { old, new } => (K::Link, vec![place(old), place(new)]),
-        Step::Rename { old, new } => (K::Rename, vec![place(old), place(new)]),
-        Step::Unlink { at } => (K::Unlink, vec![place(at)]),
-        Step::Rmdir { at } => (K::Rmdir, vec![place(at)]),
-        Step::Mkfifo { at } => (K::Mkfifo, vec![place(at)]),
-        Step::Mknod { at, kind, major, minor } => {
-            (K::Mknod, vec![place(at), words(&[*kind]), number(*major), number(*minor)])
-        }
-        Step::Chmod { at, mode } => (K::Chmod, vec![place(at), number(*mode)]),
-        Step::Chown { at, uid, gid } => (K::Chown, vec![place(at), number(*uid), number(*gid)]),
-        Step::Setxattr { at, name, value } => (K::Setxattr, vec![place(at), text(name), text(value)]),
-        Step::Touch { at, seconds, nanoseconds } => {
-            let nanoseconds = if *nanoseconds == 0 { Vec::new() } else { number(*nanoseconds) };
-            (K::Touch, vec![place(at), number(*seconds), nanoseconds])
-        }
-        Step::Subvolume { at } => (K::Subvolume, vec![place(at)]),
-        Step::Snapshot { from, to, read_only } => (K::Snapshot, vec![place(from), place(to), switch(*read_only, "ro")]),
-        Step::DeleteSubvolume { at } => (K::DeleteSubvolume, vec![place(at)]),
+        Step::Mkdir { .. }
+        | Step::Write { .. }
+        | Step::Append { .. }
+        | Step::Truncate { .. }
+        | Step::Symlink { .. }
+        | Step::Link { .. }
+        | Step::Rename { .. }
+        | Step::Unlink { .. }
+        | Step::Rmdir { .. }
+        | Step::Mkfifo { .. }
+        | Step::Mknod { .. }
+        | Step::Chmod { .. }
+        | Step::Chown { .. }
+        | Step::Setxattr { .. }
+        | Step::Touch { .. }
+        | Step::Subvolume { .. }
+        | Step::Snapshot { .. }
+        | Step::DeleteSubvolume { .. } => return name_parts(step),
         Step::Open { .. }
         | Step::Dup { .. }
         | Step::Memfd { .. }
@@ -131,6 +126,39 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         | Step::Assert { .. } => return object_parts(step),
     };
     (kind, None, values)
+}
+
+/// The same for the steps that make, change or remove names.
+fn name_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
+    use StepKind as K;
+    match step {
+        Step::Mkdir { at } => (K::Mkdir, None, vec![place(at)]),
+        Step::Write { at, bytes } => (K::Write, None, vec![place(at), text(bytes)]),
+        Step::Append { at, bytes } => (K::Append, None, vec![place(at), text(bytes)]),
+        Step::Truncate { at, length } => (K::Truncate, None, vec![place(at), number(*length)]),
+        Step::Symlink { target, at } => (K::Symlink, None, vec![text(target), place(at)]),
+        Step::Link { old, new } => (K::Link, None, vec![place(old), place(new)]),
+        Step::Rename { old, new } => (K::Rename, None, vec![place(old), place(new)]),
+        Step::Unlink { at } => (K::Unlink, None, vec![place(at)]),
+        Step::Rmdir { at } => (K::Rmdir, None, vec![place(at)]),
+        Step::Mkfifo { at } => (K::Mkfifo, None, vec![place(at)]),
+        Step::Mknod { at, kind, major, minor } => {
+            (K::Mknod, None, vec![place(at), words(&[*kind]), number(*major), number(*minor)])
+        }
+        Step::Chmod { at, mode } => (K::Chmod, None, vec![place(at), number(*mode)]),
+        Step::Chown { at, uid, gid } => (K::Chown, None, vec![place(at), number(*uid), number(*gid)]),
+        Step::Setxattr { at, name, value } => (K::Setxattr, None, vec![place(at), text(name), text(value)]),
+        Step::Touch { at, seconds, nanoseconds } => {
+            let nanoseconds = if *nanoseconds == 0 { Vec::new() } else { number(*nanoseconds) };
+            (K::Touch, None, vec![place(at), number(*seconds), nanoseconds])
+        }
+        Step::Subvolume { at } => (K::Subvolume, None, vec![place(at)]),
+        Step::Snapshot { from, to, read_only } => {
+            (K::Snapshot, None, vec![place(from), place(to), switch(*read_only, "ro")])
+        }
+        Step::DeleteSubvolume { at } => (K::DeleteSubvolume, None, vec![place(at)]),
+        _ => unreachable!("`parts` handles the others"),
+    }
 }
 
 /// The same for the steps that make, use or move objects.

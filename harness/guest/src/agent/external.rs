@@ -1,7 +1,7 @@
-//! Files of the process that its caller has, too: those which it opened in the mount namespace that it
-//! left, as the standard streams of a container are opened by the engine that starts it. The caller
-//! names them at the dump, and opens them again for the restore, by their paths in that namespace
-//! (`--external file[MNT:INO]`, `--inherit-fd`, criu(8)).
+//! Files of the process that its caller has, too: those which it opened in the mount namespace that
+//! it left, as the standard streams of a container are opened by the engine that starts it. The
+//! caller names them at the dump, and opens them again for the restore, by their paths in that
+//! namespace (`--external file[MNT:INO]`, `--inherit-fd`, criu(8)).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

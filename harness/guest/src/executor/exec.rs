@@ -1,6 +1,6 @@
-//! The step `exec`: the executor becomes itself again, from the present mounts, and goes on with the
-//! program. What it knows passes over execve(2) as JSON in a memfd, whose number is an argument.
-//! The program's descriptors pass over as those of every program do.
+//! The step `exec`: the executor becomes itself again, from the present mounts, and goes on with
+//! the program. What it knows passes over execve(2) as JSON in a memfd, whose number is an
+//! argument. The program's descriptors pass over as those of every program do.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;

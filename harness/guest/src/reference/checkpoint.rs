@@ -165,7 +165,8 @@ impl Contents {
 }
 
 impl Checkpoint {
-    /// The files that the restored process inherits, with their indices, in the order of the numbers.
+    /// The files that the restored process inherits, with their indices, in the order of the
+    /// numbers.
     pub fn inherited(&self) -> impl Iterator<Item = (usize, &FileImage)> {
         let files = self.files.iter().enumerate();
         files.filter(|(_, file)| matches!(self.mounts[file.mount], MountImage::Elsewhere))

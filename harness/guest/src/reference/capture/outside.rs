@@ -1,5 +1,5 @@
-//! Files on mounts of another namespace, which the process left and which lives. They are never made
-//! again: who restores the process gives them to it.
+//! Files on mounts of another namespace, which the process left and which lives. They are never
+//! made again: who restores the process gives them to it.
 
 use protocol::observation::{FileKind, Object};
 
