@@ -12,11 +12,11 @@ use scenarios::text::print_scenario;
 
 use super::run::{self, Chosen, Listener, RunArgs};
 use super::saved_trial::{self, SHRUNK};
-use crate::compare::{self, failure};
+use crate::compare::failure;
 use crate::exit;
+use crate::findings::check::{Outcome, happens, summary};
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
-use crate::judge::Judgement;
 use crate::judge::kind::Severity;
 use crate::plan::select::select;
 use crate::report::Finished;
@@ -165,14 +165,6 @@ fn new(folder: &Path, title: &str, cause: &str, number: u32, tree: &Path) -> any
     })
 }
 
-/// What decided the trial, in a line.
-fn happens(judgement: &Judgement) -> String {
-    match judgement.deciding() {
-        Some(difference) => format!("{difference}: expected {}, got {}", difference.expected, difference.got),
-        None => format!("`{}`", judgement.said()),
-    }
-}
-
 fn choose<'a>(all: &'a [Finding], numbers: &[u32]) -> Result<Vec<&'a Finding>, Usage> {
     if all.is_empty() {
         return Err(Usage("there are no findings (docs/findings/)".to_owned()));
@@ -181,57 +173,6 @@ fn choose<'a>(all: &'a [Finding], numbers: &[u32]) -> Result<Vec<&'a Finding>, U
         return Err(Usage(format!("there is no finding {unknown}; `zdtm-detached finding index` lists them")));
     }
     Ok(all.iter().filter(|one| numbers.is_empty() || numbers.contains(&one.number)).collect())
-}
-
-/// What became of a finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// It shows.
-    Shows { criu: Option<String> },
-    /// Its program passes.
-    Gone,
-    /// Its program fails in another way.
-    Another(String),
-    /// Its program could not be run, or was not.
-    Unknown(String),
-}
-
-impl Outcome {
-    fn of(finding: &Finding, finished: Option<&Finished>) -> Self {
-        let Some(Finished { judgement, criu, .. }) = finished else { return Self::Unknown("not run".to_owned()) };
-        match failure(judgement) {
-            Some(signature) if signature == finding.signature => Self::Shows { criu: criu.clone() },
-            Some(signature) => Self::Another(format!("{signature}: {}", happens(judgement))),
-            None if compare::Outcome::of(judgement.verdict) == compare::Outcome::Pass => Self::Gone,
-            None => Self::Unknown(judgement.reason.clone()),
-        }
-    }
-
-    const fn word(&self) -> &'static str {
-        match self {
-            Self::Shows { .. } => "shows",
-            Self::Gone => "gone",
-            Self::Another(_) => "differs",
-            Self::Unknown(_) => "unknown",
-        }
-    }
-
-    fn detail(&self) -> Option<&str> {
-        match self {
-            Self::Another(text) | Self::Unknown(text) => Some(text),
-            Self::Shows { .. } | Self::Gone => None,
-        }
-    }
-}
-
-fn summary(results: &[(&Finding, Outcome)]) -> String {
-    let mut counts = BTreeMap::<&str, usize>::new();
-    for (_, result) in results {
-        *counts.entry(result.word()).or_default() += 1;
-    }
-    let words = [("shows", "as recorded"), ("gone", "gone"), ("differs", "differ"), ("unknown", "unknown")];
-    let counts = words.iter().filter_map(|(word, text)| counts.get(word).map(|count| format!("{count} {text}")));
-    format!("{} findings: {}", results.len(), counts.collect::<Vec<_>>().join(", "))
 }
 
 /// With another subject or kernel any answer is good.

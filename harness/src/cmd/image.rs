@@ -13,9 +13,9 @@ use crate::cache::progress::Progress;
 use crate::cache::progress::megabytes;
 use crate::cache::record::BuildRecord;
 use crate::image::{Image, ImageState, Removed, Store};
+use crate::session::removal;
 use crate::subject::Subject;
 use crate::vm::TemplateCache;
-use crate::vm::template_cache::UNUSED_LIMIT;
 
 /// List, build, verify and remove the images that VMs are made of.
 ///
@@ -124,10 +124,10 @@ pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -
         ImageAction::Clean { all, older_than, max_size } => {
             let template_cache = TemplateCache::of_cache(&settings.cache_dir()?, Arc::clone(&progress));
             let removed = match max_size {
-                Some(mib) => shrink(&store, &template_cache, mib << 20)?,
+                Some(mib) => removal::shrink(&store, &template_cache, mib << 20)?,
                 None => {
                     let limit = older_than.map(|days| Duration::from_secs(days.saturating_mul(24 * 60 * 60)));
-                    clean(&store, &template_cache, *all, limit)?
+                    removal::clean(&store, &template_cache, *all, limit)?
                 }
             };
             tell_removed(&removed, out)?;
@@ -202,46 +202,6 @@ fn verify(store: &Store, out: &mut dyn Write) -> Result<bool, ImageCommandError>
         writeln!(out, "{:<21} {said}", image.to_string())?;
     }
     Ok(whole)
-}
-
-/// What is of no use any more, of images and of saved VMs. A saved VM is made again in seconds: one
-/// that was unused for a day is removed.
-fn clean(
-    store: &Store,
-    template_cache: &TemplateCache,
-    all: bool,
-    limit: Option<Duration>,
-) -> Result<Vec<Removed>, ImageError> {
-    // First the copies' sources: they are made of the images.
-    let mut removed = Vec::new();
-    let limit_here = if all { Duration::ZERO } else { limit.unwrap_or(UNUSED_LIMIT) };
-    for (name, size, age) in template_cache.all()? {
-        if age >= limit_here {
-            removed.push(Removed { gone: template_cache.remove(&name)?, name, size });
-        }
-    }
-    template_cache.remove_scratch()?;
-    removed.extend(store.clean(all, limit)?);
-    Ok(removed)
-}
-
-/// Removes images and saved VMs, those that were used longest ago first, until the rest is small
-/// enough.
-fn shrink(store: &Store, template_cache: &TemplateCache, limit: u64) -> Result<Vec<Removed>, ImageError> {
-    let images = store.kept()?.into_iter().map(|one| (one, false));
-    let mut all: Vec<_> = images.chain(template_cache.all()?.into_iter().map(|one| (one, true))).collect();
-    all.sort_by_key(|((_, _, age), _)| std::cmp::Reverse(*age));
-    let mut total: u64 = all.iter().map(|((_, size, _), _)| size).sum();
-    let mut removed = Vec::new();
-    for ((name, size, _), is_template) in all {
-        if total <= limit {
-            break;
-        }
-        let gone = if is_template { template_cache.remove(&name)? } else { store.remove(&name)? };
-        total -= if gone { size } else { 0 };
-        removed.push(Removed { name, size, gone });
-    }
-    Ok(removed)
 }
 
 fn tell_removed(removed: &[Removed], out: &mut dyn Write) -> Result<(), ImageCommandError> {

@@ -7,7 +7,9 @@
 //!
 //! - [`text`]: the file's form
 //! - [`index`]: all of them as a table, by what they cost
+//! - [`check`]: whether one still shows
 
+pub mod check;
 pub mod index;
 #[cfg(test)]
 mod tests;

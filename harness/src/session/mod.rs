@@ -5,6 +5,7 @@
 //! - `machines`: VMs, or agents on the host
 //! - `subjects`: what is tested
 //! - `expectations`: what is known to fail
+//! - [`removal`]: what can go from the caches
 //!
 //! Everything that runs trials gets its workers here: [`Session::machines`] describes what they
 //! start, [`Session::pool`] says how they run tasks on it. Which tasks is the business of
@@ -12,6 +13,7 @@
 
 mod expectations;
 mod machines;
+pub mod removal;
 mod store;
 mod subjects;
 
