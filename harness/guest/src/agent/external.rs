@@ -73,10 +73,16 @@ impl Trial<'_> {
             .any(|line| matches!(&line.step, Step::External { object } if object.0 == name))
     }
 
-    /// A file of the namespace that the process left, by `O_PATH`.
+    /// A file or directory of the namespace that the process left, by `O_PATH`.
     pub(super) fn open_outside(&self, path: &Bytes) -> io::Result<OwnedFd> {
         let kept = self.kept.as_ref().ok_or_else(|| io::Error::other("no namespace was kept"))?;
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         outside::in_namespace(kept, || Ok(open(path.as_slice(), flags, Mode::empty())?))
     }
+}
+
+/// The directory that an absolute path is in.
+pub(super) fn directory_of(path: &Bytes) -> Bytes {
+    let end = path.0.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    Bytes::from(&path.0[..end.max(1)])
 }

@@ -16,6 +16,7 @@ use protocol::wire::WireError;
 use super::child::Child;
 use super::disks::{Disk, Disks};
 use super::engine::Engine;
+use super::external::directory_of;
 use super::failed_restore::Around;
 use super::images;
 use super::litter::Before;
@@ -158,11 +159,12 @@ impl<'a> Trial<'a> {
     }
 
     /// Starts the executable of an checkpoint, in the same sandbox as the first process.
-    /// It inherits the files of other namespaces that the checkpoint has.
+    /// It inherits the directories of the files of other namespaces that the checkpoint has: no
+    /// magic link is opened with `O_NOFOLLOW`.
     pub(super) fn start_again(&mut self, namespace: &OwnedFd, checkpoint: &Checkpoint) -> io::Result<()> {
         let sandbox = Sandbox::of(self.rights, &self.minors);
         let inherited: io::Result<Vec<OwnedFd>> =
-            checkpoint.inherited().map(|(_, file)| self.open_outside(&file.path)).collect();
+            checkpoint.inherited().map(|(_, file)| self.open_outside(&directory_of(&file.path))).collect();
         self.child.start_again(self.request.flavor, namespace, checkpoint, &inherited?, sandbox)
     }
 

@@ -67,16 +67,18 @@ pub(super) struct RestoreContext<'a> {
     private_namespaces: PrivateMountNsCache,
     /// For each mount of the checkpoint, once it is made; the kernel's own has none.
     openers: Vec<OnceCell<Opener>>,
-    /// Files that this process inherited from the one who restores, by their indices.
-    inherited: BTreeMap<usize, OwnedFd>,
+    /// Where files of another namespace are opened, by their indices: this process inherited the
+    /// directories from the one who restores.
+    inherited: BTreeMap<usize, Opener>,
     /// For each visible mount that names are put back through: its root, writable, with nothing on
     /// it.
     writable_roots: BTreeMap<u64, OwnedFd>,
 }
 
 /// The files of another namespace that the checkpoint has, in the order in which they were given.
-fn inherited(checkpoint: &Checkpoint) -> io::Result<BTreeMap<usize, OwnedFd>> {
-    checkpoint.inherited().zip(FIRST_INHERITED..).map(|((index, _), number)| Ok((index, sys::adopt(number)?))).collect()
+fn inherited(checkpoint: &Checkpoint) -> io::Result<BTreeMap<usize, Opener>> {
+    let opener = |number| sys::adopt(number).map(|directory| Opener::new(directory, Bytes::default()));
+    checkpoint.inherited().zip(FIRST_INHERITED..).map(|((index, _), number)| Ok((index, opener(number)?))).collect()
 }
 
 impl<'a> RestoreContext<'a> {
@@ -117,8 +119,8 @@ impl<'a> RestoreContext<'a> {
         Ok(())
     }
 
-    /// A file that was inherited.
-    pub(super) fn given(&self, file: usize) -> Option<&OwnedFd> {
+    /// The directory of a file of another namespace.
+    pub(super) fn given(&self, file: usize) -> Option<&Opener> {
         self.inherited.get(&file)
     }
 

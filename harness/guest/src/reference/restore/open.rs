@@ -13,7 +13,7 @@ use protocol::{Fault, Lack};
 use scenarios::Bytes;
 
 use super::super::checkpoint::{DescriptionImage, InodeSource, MountImage, NameImage};
-use super::super::table::join;
+use super::super::table::{join, split};
 use super::mounts::{Opener, RestoreContext};
 use super::{Failure, Opened, at, inode, magic, wrong};
 use crate::observe;
@@ -70,15 +70,16 @@ impl RestoreContext<'_> {
         opened: &mut Opened,
     ) -> Result<OwnedFd, Failure> {
         let object = &self.checkpoint.files[file].object;
-        if let Some(given) = self.given(file) {
-            return self.open_again(given, OFlag::from_bits_retain(self.flags(purpose))).map_err(at(object));
-        }
-        let opener = self.opener_for(file, purpose)?;
-        let opener = match &opener {
-            Some(own) => own,
-            None => self.opener(self.checkpoint.files[file].mount)?,
+        let own = self.opener_for(file, purpose)?;
+        let path = &self.checkpoint.files[file].path;
+        let (opener, path) = match (self.given(file), &own) {
+            (Some(directory), _) => (directory, split(path).1),
+            (None, Some(own)) => (own, join(&own.prefix, path)),
+            (None, None) => {
+                let opener = self.opener(self.checkpoint.files[file].mount)?;
+                (opener, join(&opener.prefix, path))
+            }
         };
-        let path = join(&opener.prefix, &self.checkpoint.files[file].path);
         let flags = self.flags(purpose);
         if kind == FileKind::Fifo && flags & libc::O_PATH == 0 {
             let both = OFlag::O_RDWR | OFlag::O_NONBLOCK;
