@@ -15,6 +15,7 @@
 //! - [`pattern`]: names with `*`
 //! - [`model`]: what a program does to mounts and names, and what must be observed then
 //! - [`capability`]: what a program needs an implementation to get right
+//! - [`coverage`](mod@coverage): which scenarios are on which point of what must be covered
 //! - [`generate`]: programs that are carried out to their end, and others made from them
 //! - [`arbitrary_text`]: programs that are only well-formed
 //! - [`sharing`]: programs that can be carried out side by side
@@ -26,6 +27,7 @@ pub mod arbitrary_text;
 pub mod capability;
 pub mod catalogue;
 pub mod check;
+pub mod coverage;
 pub mod diagnostic;
 pub mod fuzz;
 pub mod generate;

@@ -1,23 +1,31 @@
 //! `list` and `show`: the catalogue for people and programs.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use scenarios::capability::{self, Profile};
 use scenarios::{Outcome, Scenario};
 
+use super::coverage::{self, Paper};
 use crate::exit;
 use crate::plan::select::{NoMatch, select};
+use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::usage::Usage;
 
 /// List scenarios: names, and what each is about.
 ///
 /// A name is FAMILY/SCENARIO, with @ and what was chosen where a scenario is there for several
 /// filesystems or modes. Any part of it chooses trials in the other commands.
+///
+/// `--coverage` prints the map of what the catalogue must cover instead: filesystems, mounts,
+/// objects, names, lifecycles and more, point by point. Each point has the number of scenarios and
+/// of files that are on it, and the file that needs an implementation to get least right. Where
+/// there is none, it says which step or word is missing, or why the scenario was not written. Points
+/// are computed from the programs.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*' --needs\n  zdtm-detached list 'deleted/*@ext4' --format json"
+    after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*' --needs\n  zdtm-detached list 'deleted/*@ext4' --format json\n  zdtm-detached list --coverage\n  zdtm-detached list 'file-bind/*' --coverage"
 )]
 pub struct ListArgs {
     /// Part of a scenario's name, or a pattern with `*`; all when none is given
@@ -26,6 +34,10 @@ pub struct ListArgs {
     /// capabilities
     #[arg(long)]
     pub needs: bool,
+    /// Instead of scenarios, the map of what the catalogue must cover; with FILTERs, what the chosen
+    /// scenarios cover of it (controls only where a FILTER names them with `+visible`)
+    #[arg(long, conflicts_with = "needs")]
+    pub coverage: bool,
     /// For people or for programs
     #[arg(long, default_value = "human")]
     pub format: ListFormat,
@@ -96,6 +108,10 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
         chosen => chosen?,
     };
     let mut out = io::stdout().lock();
+    if args.coverage {
+        write!(out, "{}", map(&chosen, args.format))?;
+        return Ok(exit::AS_EXPECTED);
+    }
     match args.format {
         ListFormat::Human => {
             for scenario in &chosen {
@@ -109,6 +125,19 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
         }
     }
     Ok(exit::AS_EXPECTED)
+}
+
+/// What these scenarios cover.
+fn map(chosen: &[Scenario], format: ListFormat) -> String {
+    let map = scenarios::coverage::coverage(chosen);
+    match format {
+        ListFormat::Human => {
+            let look = Look::detect(ColourChoice::Auto, Detail::Lines, false);
+            let width = io::stdout().is_terminal().then_some(look.width);
+            coverage::human(&map, Paper { width, colour: look.colour })
+        }
+        ListFormat::Json => format!("{:#}\n", coverage::json(&map)),
+    }
 }
 
 /// `whole, subdir; deleted, hard-link`: the bases, the capabilities.

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod bisect_step;
 pub mod bless;
+mod coverage;
 pub mod doctor;
 pub mod finding;
 pub mod fuzz;

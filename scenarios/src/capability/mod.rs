@@ -16,7 +16,7 @@ mod blocked;
 mod needs;
 #[cfg(test)]
 mod tests;
-mod trace;
+pub(crate) mod trace;
 
 use std::collections::BTreeSet;
 
@@ -53,8 +53,12 @@ impl Profile {
 
 /// What a program needs. A step that the model refuses, or knows nothing about, is left out.
 pub fn profile(program: &Program) -> Profile {
-    let trace = trace::Trace::of(program);
-    let end = needs::End::of(&trace);
+    profile_of(&trace::Trace::of(program))
+}
+
+/// What a program needs that was carried out.
+pub(crate) fn profile_of(trace: &trace::Trace) -> Profile {
+    let end = needs::End::of(trace);
     Profile { bases: end.bases(), capabilities: end.capabilities() }
 }
 

@@ -13,32 +13,36 @@ type Listing = BTreeSet<(Vec<u8>, FileKey)>;
 
 /// How a mount stood in the tree: now, or when it was detached.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// Other mounts are on it, or went with it.
-    pub(super) in_a_tree: bool,
+    pub(crate) in_a_tree: bool,
     /// It covers the root of another mount, or another covers its own.
-    pub(super) over_mounted: bool,
-    pub(super) propagates: bool,
+    pub(crate) over_mounted: bool,
+    pub(crate) propagates: bool,
+    /// It went because another mount was unmounted that sends unmounts to where it was.
+    pub(crate) by_propagation: bool,
+    /// The mount that it is on.
+    pub(crate) parent: Option<MountKey>,
     /// The directory that it is on.
-    pub(super) point: Option<NameKey>,
+    pub(crate) point: Option<NameKey>,
 }
 
 /// A program that was carried out, with what became of its files and mounts.
 #[derive(Debug)]
-pub(super) struct Trace {
-    pub(super) model: Model,
+pub(crate) struct Trace {
+    pub(crate) model: Model,
     /// The names by which files were opened and directories bound.
     first_names: BTreeMap<NameKey, Names>,
     first_roots: BTreeMap<MountKey, Names>,
     /// The flags of each open file description.
-    pub(super) flags: BTreeMap<usize, Vec<OpenFlag>>,
+    pub(crate) flags: BTreeMap<usize, Vec<OpenFlag>>,
     /// Objects with `FD_CLOEXEC`.
-    pub(super) cloexec: BTreeSet<String>,
+    pub(crate) cloexec: BTreeSet<String>,
     /// Files whose metadata a step set.
-    pub(super) touched: BTreeSet<FileKey>,
-    pub(super) moved: BTreeSet<MountKey>,
+    pub(crate) touched: BTreeSet<FileKey>,
+    pub(crate) moved: BTreeSet<MountKey>,
     /// Mounts of a device, and not copies of mounts.
-    pub(super) of_devices: BTreeSet<MountKey>,
+    pub(crate) of_devices: BTreeSet<MountKey>,
     detached: BTreeMap<MountKey, Standing>,
     points: BTreeMap<NameKey, Names>,
     /// What was below the held directories when their mounts were first detached.
@@ -47,7 +51,7 @@ pub(super) struct Trace {
 
 impl Trace {
     /// Carries a program out. A step that the model refuses is left out.
-    pub(super) fn of(program: &Program) -> Self {
+    pub(crate) fn of(program: &Program) -> Self {
         let mut trace = Trace {
             model: Model::new(),
             first_names: BTreeMap::new(),
@@ -79,6 +83,10 @@ impl Trace {
             Step::Move { from, .. } => self.model.mount_at(from),
             _ => None,
         };
+        let unmounted = match step {
+            Step::Unmount { at, .. } => self.model.mount_at(at),
+            _ => None,
+        };
         if self.model.step(step).is_err() {
             return;
         }
@@ -89,14 +97,14 @@ impl Trace {
         }
         if let Effect::Mounts = effect {
             let all = matches!(step, Step::UnshareMounts { .. });
-            self.note_mounts(&before, top, all);
+            self.note_mounts(&before, top, all, unmounted);
         }
         self.note_held(step);
     }
 
     /// `top` is the mount of the top directory before. With a namespace `all` mounts go: that says
     /// nothing of how one of them was attached.
-    fn note_mounts(&mut self, before: &[MountFacts], top: MountKey, all: bool) {
+    fn note_mounts(&mut self, before: &[MountFacts], top: MountKey, all: bool, unmounted: Option<MountKey>) {
         let after = self.model.mount_facts();
         for mount in &after {
             self.first_roots.entry(mount.key).or_insert_with(|| mount.root_names.clone());
@@ -110,6 +118,7 @@ impl Trace {
             if !all {
                 standing.in_a_tree = !parent_stays || has_children(mount, before);
             }
+            standing.by_propagation = unmounted.is_some_and(|unmounted| !is_on(mount.key, unmounted, before));
             if let Some((point, names)) = standing.point.and_then(|point| Some((point, self.model.names_of(point)?))) {
                 self.points.insert(point, names);
             }
@@ -142,27 +151,27 @@ impl Trace {
     }
 
     /// How a mount is attached to the tree, or was.
-    pub(super) fn standing(&self, mount: &MountFacts, all: &[MountFacts]) -> Standing {
+    pub(crate) fn standing(&self, mount: &MountFacts, all: &[MountFacts]) -> Standing {
         self.detached.get(&mount.key).copied().unwrap_or_else(|| standing(mount, all, self.model.top_mount()))
     }
 
     /// The names by which a file was opened.
-    pub(super) fn first_names<'a>(&'a self, held: &'a HeldFile) -> &'a [Vec<u8>] {
+    pub(crate) fn first_names<'a>(&'a self, held: &'a HeldFile) -> &'a [Vec<u8>] {
         self.first_names.get(&held.key).unwrap_or(&held.names)
     }
 
     /// Whether the root of a mount is called otherwise than when the mount was made.
-    pub(super) fn root_renamed(&self, mount: &MountFacts) -> bool {
+    pub(crate) fn root_renamed(&self, mount: &MountFacts) -> bool {
         self.first_roots.get(&mount.key).is_some_and(|names| *names != mount.root_names)
     }
 
     /// Whether a mount point has not the name any more that it had when its mount was detached.
-    pub(super) fn point_changed(&self, point: NameKey) -> bool {
+    pub(crate) fn point_changed(&self, point: NameKey) -> bool {
         self.points.get(&point).is_some_and(|names| self.model.names_of(point).as_ref() != Some(names))
     }
 
     /// Whether there are other names below a directory than when its mount was detached.
-    pub(super) fn listing_changed(&self, held: &HeldFile) -> bool {
+    pub(crate) fn listing_changed(&self, held: &HeldFile) -> bool {
         self.listings.get(&(held.mount, held.key)).is_some_and(|before| *before != self.model.listing(held))
     }
 }
@@ -226,6 +235,16 @@ fn effect(step: &Step) -> Effect<'_> {
     }
 }
 
+/// Whether a mount is this one, or on it, or on one that is on it.
+fn is_on(mut key: MountKey, this: MountKey, all: &[MountFacts]) -> bool {
+    while key != this {
+        let on = all.iter().find(|mount| mount.key == key).and_then(|mount| mount.on);
+        let Some((parent, _)) = on else { return false };
+        key = parent;
+    }
+    true
+}
+
 fn has_children(mount: &MountFacts, all: &[MountFacts]) -> bool {
     all.iter().any(|other| other.on.is_some_and(|(parent, _)| parent == mount.key))
 }
@@ -238,13 +257,15 @@ fn standing(mount: &MountFacts, all: &[MountFacts], top: MountKey) -> Standing {
         in_a_tree: mount.key != top && (below_another || all.iter().any(|other| on_it(&other))),
         over_mounted: mount.covers_a_root || all.iter().filter(on_it).any(|other| other.covers_a_root),
         propagates: propagates(mount, all),
+        by_propagation: false,
+        parent: mount.on.map(|(parent, _)| parent),
         point: mount.on.map(|(_, point)| point),
     }
 }
 
 /// Whether a mount of the namespace that shows the same superblock sends or receives mounts, or is
 /// on one that does: what is mounted there for a moment spreads.
-pub(super) fn propagates(mount: &MountFacts, all: &[MountFacts]) -> bool {
+pub(crate) fn propagates(mount: &MountFacts, all: &[MountFacts]) -> bool {
     let on = |other: &MountFacts| other.on.and_then(|(parent, _)| all.iter().find(|one| one.key == parent));
     let spreads = |other: &MountFacts| other.propagates || on(other).is_some_and(|on| on.propagates);
     all.iter().filter(|other| other.attached && other.superblock == mount.superblock).any(spreads)

@@ -35,6 +35,23 @@ pub(super) enum Type {
 }
 
 impl Type {
+    /// The kernel's name for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Type::Tmpfs => "tmpfs",
+            Type::Ramfs => "ramfs",
+            Type::Ext4 => "ext4",
+            Type::Xfs => "xfs",
+            Type::Btrfs => "btrfs",
+            Type::Overlay => "overlay",
+            Type::Proc => "proc",
+            Type::Sysfs => "sysfs",
+            Type::Devpts => "devpts",
+            Type::Mqueue => "mqueue",
+            Type::Internal => "internal",
+        }
+    }
+
     /// Its content is the kernel's and not the program's: the model says nothing about it.
     pub(super) fn is_kernels(self) -> bool {
         matches!(self, Type::Proc | Type::Sysfs | Type::Devpts | Type::Mqueue)

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::Model;
-use super::files::{Den, Ino, Kind, Sb, Type};
+use super::files::{Den, Ino, Kind, Layer, Sb, Type};
 use super::mounts::{Mnt, Path};
 use super::objects::Held;
 use super::predict::{FileKey, MountKey};
@@ -74,11 +74,17 @@ pub(crate) struct HeldFile {
     pub(crate) name_in_use: bool,
     /// How many other names lead to it.
     pub(crate) other_names: usize,
+    /// How many of those are below the root of the mount.
+    pub(crate) names_inside: usize,
+    /// How many of those are in the directory that it was opened in.
+    pub(crate) names_beside: usize,
     /// It was made by this open, without a name (`O_TMPFILE`).
     pub(crate) unnamed: bool,
     pub(crate) path_only: bool,
     /// The file offset is not where open(2) puts it.
     pub(crate) moved_offset: bool,
+    /// The file offset is behind the end of the file.
+    pub(crate) past_the_end: bool,
     pub(crate) locked: bool,
     /// Parts of it were never written.
     pub(crate) sparse: bool,
@@ -86,6 +92,8 @@ pub(crate) struct HeldFile {
     pub(crate) lost: bool,
     /// It is in another btrfs subvolume than the root of its mount.
     pub(crate) in_subvolume: bool,
+    /// Of an overlay, and its contents are in a lower layer.
+    pub(crate) lower: bool,
 }
 
 /// A mount.
@@ -95,7 +103,12 @@ pub(crate) struct MountFacts {
     pub(crate) attached: bool,
     pub(crate) superblock: usize,
     pub(crate) filesystem: SuperblockKind,
+    /// The kernel's name of the filesystem: `ext4`, `overlay`.
+    pub(crate) type_name: &'static str,
+    pub(crate) read_only_superblock: bool,
     pub(crate) root: RootKind,
+    /// The name of its root, or of a directory above that, was removed.
+    pub(crate) root_removed: bool,
     /// The names from the superblock's root down to its root.
     pub(crate) root_names: Vec<Vec<u8>>,
     /// Those that are not the kernel's default.
@@ -147,6 +160,8 @@ impl Model {
         let root = self.mounts.get(path.mnt).root;
         let above = self.dens_above(path.den, Some(root));
         let description = number.map(|number| &self.descriptions[number]);
+        let others: Vec<Den> = self.files.names_of(ino).filter(|&den| den != path.den).collect();
+        let parent = |den| self.files.dentry(den).parent;
         HeldFile {
             name: name.to_owned(),
             holder,
@@ -161,16 +176,22 @@ impl Model {
             removed: self.files.is_removed(path.den),
             parent_removed: above.iter().skip(1).any(|&den| self.files.is_removed(den)),
             name_in_use: above.iter().any(|&den| self.is_name_in_use(den)),
-            other_names: self.files.names_of(ino).filter(|&den| den != path.den).count(),
+            other_names: others.len(),
+            names_inside: others.iter().filter(|&&den| self.files.is_below(den, root)).count(),
+            names_beside: others.iter().filter(|&&den| parent(den) == parent(path.den)).count(),
             unnamed: description.is_some_and(|one| one.unnamed),
             path_only: description.is_some_and(|one| one.path_only),
             moved_offset: description.is_some_and(|one| one.position != Some(0)),
+            past_the_end: description
+                .and_then(|one| one.position)
+                .is_some_and(|offset| row.kind == Kind::File && offset > row.content.length()),
             locked: !row.locks.is_empty(),
             sparse: row.kind == Kind::File && row.content.has_holes(),
             lost: self.is_beyond_recall(path.den)
                 || description.is_some_and(|one| self.is_unopenable(one))
                 || self.mounts.get(path.mnt).elsewhere && !self.is_given(path),
             in_subvolume: row.volume != self.files.inode_of(root).volume,
+            lower: matches!(row.layer, Some(Layer::Lower(_))),
         }
     }
 
@@ -188,7 +209,10 @@ impl Model {
             attached: row.attached,
             superblock: row.sb.0,
             filesystem: self.superblock_kind(row.sb),
+            type_name: self.files.superblock(row.sb).kind.name(),
+            read_only_superblock: self.files.superblock(row.sb).read_only,
             root: self.root_kind(row.sb, row.root),
+            root_removed: self.dens_above(row.root, None).into_iter().any(|den| self.files.is_removed(den)),
             root_names: self.names_down_to(row.root),
             attributes: special(&row.attributes),
             propagates: row.shared.is_some() || row.master.is_some() || row.unbindable,
@@ -254,15 +278,27 @@ impl Model {
     /// Whether names, from the root of the superblock of a file, lead to a file that is not this
     /// one.
     pub(crate) fn leads_elsewhere(&self, names: &[Vec<u8>], held: &HeldFile) -> bool {
+        self.leads_to(names, held).is_some_and(|file| file != held.file)
+    }
+
+    /// The file that names lead to now, from the root of the superblock of a held one.
+    pub(crate) fn leads_to(&self, names: &[Vec<u8>], held: &HeldFile) -> Option<FileKey> {
         let sb = self.files.inode(held.file.0).sb;
         let mut den = self.files.superblock(sb).root;
         for name in names {
-            match self.files.inode_of(den).children.get(name) {
-                Some(&child) => den = child,
-                None => return false,
-            }
+            den = *self.files.inode_of(den).children.get(name)?;
         }
-        self.files.dentry(den).inode != held.file.0
+        Some(FileKey(self.files.dentry(den).inode))
+    }
+
+    /// Whether there are names in a directory; what is mounted on it does not count.
+    pub(crate) fn has_names(&self, NameKey(den): NameKey) -> bool {
+        !self.files.inode_of(den).children.is_empty()
+    }
+
+    pub(crate) fn is_executable_detached(&self) -> bool {
+        let mount = self.mounts.get(self.exe.mnt);
+        !mount.attached && !mount.elsewhere
     }
 
     /// The names from the superblock's root down to a name; `None` where one of them was removed.
@@ -293,6 +329,10 @@ impl Model {
             self.list_below(ino, prefix, found);
             prefix.truncate(length);
         }
+    }
+
+    pub(crate) fn is_directory(&self, FileKey(ino): FileKey) -> bool {
+        self.files.inode(ino).kind == Kind::Directory
     }
 
     pub(crate) fn is_symlink(&self, FileKey(ino): FileKey) -> bool {

@@ -1,0 +1,129 @@
+//! What is held on the detached mount, and in which state.
+
+use super::facts::Facts;
+use super::{Axis, Point, Reason};
+use crate::Step;
+use crate::capability::Capability;
+use crate::model::{HeldFile, Holder};
+use crate::program::{LockKind, ObjectName, OpenFlag};
+use vocabulary::object::FileKind;
+
+pub(super) const OBJECT: Axis = Axis {
+    name: "Object",
+    points: &[
+        Point::detached("regular file, read-only", |facts| has_file(facts, Access::Read)),
+        Point::detached("regular file, write-only", |facts| has_file(facts, Access::Write)),
+        Point::detached("regular file, read-write", |facts| has_file(facts, Access::Both)),
+        Point::detached("directory", |facts| facts.is_open(FileKind::Directory)),
+        Point::detached("O_PATH of a file", |facts| has_path_only(facts, FileKind::File)),
+        Point::detached("O_PATH of a directory", |facts| has_path_only(facts, FileKind::Directory)),
+        Point::detached("O_PATH of a symbolic link", |facts| has_path_only(facts, FileKind::Symlink)),
+        Point::detached("named pipe", |facts| facts.is_open(FileKind::Fifo)),
+        Point::detached("socket file, by O_PATH", |facts| has_path_only(facts, FileKind::Socket))
+            .without(Reason::Missing("no step makes a socket file: `mknod` makes devices, and there is no bind(2)")),
+        Point::waits("bound Unix socket", Reason::Step("bind-socket")),
+        Point::detached("character device", |facts| facts.is_open(FileKind::CharDevice)),
+        Point::detached("block device", |facts| facts.any(|held, _| held.kind == FileKind::BlockDevice)),
+        Point::detached("working directory", |facts| is_held(facts, Holder::WorkingDirectory)),
+        Point::detached("root", |facts| is_held(facts, Holder::Root)),
+        Point::restored("executable", |facts| facts.trace.model.is_executable_detached())
+            .without(Reason::NoScenario("the model counts it neither as restorable nor as one that must be refused")),
+        Point::detached("private mapping", |facts| has_mapping(facts, false)),
+        Point::detached("shared mapping", |facts| has_mapping(facts, true)),
+        Point::detached("mapping, descriptor closed", |facts| {
+            facts.any(|map, _| {
+                let open = |held: &HeldFile| held.description == map.description && held.holder == Holder::Descriptor;
+                map.holder == Holder::Mapping && !facts.any(|held, _| open(held))
+            })
+        }),
+        Point::detached("mapping of a deleted file", |facts| {
+            facts.any(|held, _| held.holder == Holder::Mapping && held.removed)
+        }),
+        Point::detached("half-read directory", |facts| facts.has(Capability::HalfReadDirectory)),
+        Point::detached("memfd beside", |facts| facts.has(Capability::Memfd)),
+        Point::detached("O_TMPFILE", |facts| facts.has(Capability::Tmpfile)),
+        Point::waits("descriptor of a mount", Reason::Step("open-tree")),
+        Point::detached("descriptor of a namespace", |_| false)
+            .without(Reason::Missing("the model knows no file of proc, and no step opens a namespace")),
+        Point::waits("pidfd", Reason::Step("pidfd")),
+    ],
+};
+
+pub(super) const STATE: Axis = Axis {
+    name: "Flags and state",
+    points: &[
+        Point::detached("O_APPEND", |facts| facts.opened_with(OpenFlag::Append)),
+        Point::detached("O_NONBLOCK", |facts| facts.opened_with(OpenFlag::Nonblock)),
+        Point::detached("O_DIRECT", |facts| facts.opened_with(OpenFlag::Direct)),
+        Point::detached("O_SYNC", |facts| facts.opened_with(OpenFlag::Sync)),
+        Point::detached("O_NOATIME", |facts| facts.opened_with(OpenFlag::Noatime)),
+        Point::detached("O_CLOEXEC", |facts| facts.has(Capability::Cloexec)),
+        Point::detached("position past the end", |facts| facts.any(|held, _| held.past_the_end)),
+        Point::detached("sparse", |facts| facts.has(Capability::Sparse)),
+        Point::detached("POSIX lock", |facts| is_locked(facts, |kind, _| kind == LockKind::Posix)),
+        Point::detached("OFD lock", |facts| is_locked(facts, |kind, _| kind == LockKind::Ofd)),
+        Point::detached("flock", |facts| is_locked(facts, |kind, _| kind == LockKind::Flock)),
+        Point::detached("lease", |facts| is_locked(facts, |kind, _| kind == LockKind::Lease)),
+        Point::detached("read lock", |facts| is_locked(facts, |_, write| !write)),
+        Point::waits("lock of a range", Reason::Argument("lock", "from")),
+        Point::waits("seals", Reason::Step("seal")),
+        Point::waits("F_SETOWN", Reason::Step("set-owner")),
+        Point::waits("F_SETSIG", Reason::Step("set-signal")),
+        Point::waits("inotify watch", Reason::Step("inotify")),
+        Point::waits("fanotify mark on an inode", Reason::Step("fanotify")),
+        Point::waits("fanotify mark on a mount", Reason::Step("fanotify")),
+        Point::waits("fanotify mark on a filesystem", Reason::Step("fanotify")),
+        Point::waits("in an epoll set", Reason::Step("epoll")),
+    ],
+};
+
+/// The access mode of a description.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+    Both,
+}
+
+fn access(flags: &[OpenFlag]) -> Access {
+    if flags.contains(&OpenFlag::Rdwr) {
+        Access::Both
+    } else if flags.contains(&OpenFlag::Wronly) {
+        Access::Write
+    } else {
+        Access::Read
+    }
+}
+
+fn has_file(facts: &Facts<'_>, wanted: Access) -> bool {
+    let is_file = |held: &HeldFile| held.kind == FileKind::File && held.holder == Holder::Descriptor && !held.path_only;
+    facts.any(|held, _| is_file(held) && access(facts.flags_of(held)) == wanted)
+}
+
+fn has_path_only(facts: &Facts<'_>, kind: FileKind) -> bool {
+    facts.any(|held, _| held.path_only && held.kind == kind)
+}
+
+fn is_held(facts: &Facts<'_>, holder: Holder) -> bool {
+    facts.any(|held, _| held.holder == holder)
+}
+
+fn has_mapping(facts: &Facts<'_>, wanted: bool) -> bool {
+    let maps = |step: &Step| match step {
+        Step::Map { name: ObjectName(name), shared, .. } => {
+            *shared == wanted && facts.any(|held, _| held.holder == Holder::Mapping && held.name == *name)
+        }
+        _ => false,
+    };
+    facts.step(maps)
+}
+
+fn is_locked(facts: &Facts<'_>, is_it: impl Fn(LockKind, bool) -> bool) -> bool {
+    let locks = |step: &Step| match step {
+        Step::Lock { object, kind, write } => {
+            is_it(*kind, *write) && facts.any(|held, _| held.locked && held.name == object.0)
+        }
+        _ => false,
+    };
+    facts.step(locks)
+}
