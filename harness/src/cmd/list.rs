@@ -21,8 +21,8 @@ use crate::usage::Usage;
 /// `--coverage` prints the map of what the catalogue must cover instead: filesystems, mounts,
 /// objects, names, lifecycles and more, point by point. Each point has the number of scenarios and
 /// of files that are on it, and the file that needs an implementation to get least right. Where
-/// there is none, it says which step or word is missing, or why the scenario was not written. Points
-/// are computed from the programs.
+/// there is none, it says which step or word is missing, or why the scenario was not written.
+/// Points are computed from the programs.
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*' --needs\n  zdtm-detached list 'deleted/*@ext4' --format json\n  zdtm-detached list --coverage\n  zdtm-detached list 'file-bind/*' --coverage"
@@ -34,8 +34,8 @@ pub struct ListArgs {
     /// capabilities
     #[arg(long)]
     pub needs: bool,
-    /// Instead of scenarios, the map of what the catalogue must cover; with FILTERs, what the chosen
-    /// scenarios cover of it (controls only where a FILTER names them with `+visible`)
+    /// Instead of scenarios, the map of what the catalogue must cover; with FILTERs, what the
+    /// chosen scenarios cover of it (controls only where a FILTER names them with `+visible`)
     #[arg(long, conflicts_with = "needs")]
     pub coverage: bool,
     /// For people or for programs

@@ -7,8 +7,8 @@
 //! [`Reason`], and a test fails when the reason is no longer true.
 //!
 //! What counts: a scenario that must be restored and holds something on a detached mount. Some
-//! points ask for something else, and their names say so: a refusal, a mount of another namespace, a
-//! control, a lifecycle or a flavor that the scenario can have.
+//! points ask for something else, and their names say so: a refusal, a mount of another namespace,
+//! a control, a lifecycle or a flavor that the scenario can have.
 //!
 //! - `facts`: what points ask
 //! - `filesystems`, `mounts`, `objects`, `names`, `surroundings`: the points
