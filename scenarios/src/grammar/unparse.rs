@@ -128,7 +128,9 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         | Step::ReadEntries { .. }
         | Step::Lock { .. }
         | Step::Close { .. }
-        | Step::External { .. } => return object_parts(step),
+        | Step::External { .. }
+        | Step::OpenTree { .. }
+        | Step::NewTree { .. } => return object_parts(step),
     };
     (kind, None, values)
 }
@@ -154,6 +156,12 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
             (K::Lock, None, vec![object(of), words(&[*kind]), words(&[ForWriting(*write)])])
         }
         Step::Close { object: of } => (K::Close, None, vec![object(of)]),
+        Step::OpenTree { name, at, recursive, attributes } => {
+            (K::OpenTree, Some(name), vec![place(at), switch(*recursive, "recursive"), words(attributes)])
+        }
+        Step::NewTree { name, filesystem, attributes } => {
+            (K::NewTree, Some(name), vec![words(&[*filesystem]), words(attributes)])
+        }
         Step::External { object: of } => (K::External, None, vec![object(of)]),
         _ => unreachable!("`parts` handles the others"),
     }

@@ -12,6 +12,7 @@ mod guard;
 mod mounts;
 mod names;
 mod objects;
+mod trees;
 mod world;
 
 use std::collections::BTreeSet;
@@ -368,6 +369,7 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::Subvolume { .. }
         | S::Snapshot { .. }
         | S::DeleteSubvolume { .. } => names::carry_out(world, step),
+        S::OpenTree { .. } | S::NewTree { .. } => trees::carry_out(world, step),
         S::Open { .. }
         | S::Dup { .. }
         | S::Memfd { .. }
