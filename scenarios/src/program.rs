@@ -20,7 +20,7 @@ impl Program {
     /// The filesystems that it mounts, by the kernel's names: `ext4`, `overlay`.
     pub fn filesystems(&self) -> BTreeSet<String> {
         let filesystem = |step: &Step| match step {
-            Step::Mount { filesystem, .. } => Some(filesystem.to_string()),
+            Step::Mount { filesystem, .. } | Step::NewTree { filesystem, .. } => Some(filesystem.to_string()),
             Step::Overlay { .. } => Some("overlay".to_owned()),
             _ => None,
         };
@@ -287,6 +287,12 @@ pub enum Step {
     External { object: ObjectName },
     /// `exec`: execve(2) of the process's own program, from the mounts that it has now.
     Exec,
+    /// `NAME = open-tree P [recursive] [ATTRIBUTE...]`: open_tree(2) with `OPEN_TREE_CLONE`, then
+    /// mount_setattr(2) on every mount of the copy. When the descriptor is closed, the copy is
+    /// dissolved unless it was attached; its mounts stay as long as something holds them.
+    OpenTree { name: ObjectName, at: Place, recursive: bool, attributes: Vec<MountAttribute> },
+    /// `NAME = fsmount FS [ATTRIBUTE...]`: a new filesystem that is attached nowhere, fsmount(2).
+    NewTree { name: ObjectName, filesystem: Filesystem, attributes: Vec<MountAttribute> },
 
     /// `assert OBJECT CLAIM...`: checked right before the first observation, where all steps are
     /// done.

@@ -1,5 +1,6 @@
-//! Controls, derived: the program of a scenario without its lazy unmounts, and without a mount
-//! namespace of its own, so that every mount is in mountinfo.
+//! Controls, derived: the program of a scenario without its lazy unmounts, without a mount
+//! namespace of its own, and with the mounts themselves for copies that are attached nowhere, so
+//! that every mount is in mountinfo.
 //!
 //! A subject that refuses files on detached mounts shows nothing else by a scenario. By the
 //! scenario's control it shows what it does to the same files, names, mounts and descriptors where
@@ -21,7 +22,7 @@ use vocabulary::{Flavor, Lifecycle};
 
 use crate::capability::{Base, profile};
 use crate::model::{Model, PredictedObject, Refusal};
-use crate::program::{Claim, Line, ObjectName};
+use crate::program::{Claim, Line, ObjectName, OpenFlag};
 use crate::text::{print_program, print_step};
 use crate::{Outcome, Program, Scenario, Step, check};
 use vocabulary::object::MountState;
@@ -131,7 +132,7 @@ fn derive(scenario: &Scenario) -> Result<Scenario, Why> {
     let stays = |step: &&Step| {
         !matches!(step, Step::Unmount { lazy: true, .. } | Step::UnshareMounts { .. } | Step::External { .. })
     };
-    let mut steps: Vec<Step> = actions(&scenario.program).filter(stays).cloned().collect();
+    let mut steps: Vec<Step> = actions(&scenario.program).filter(stays).map(in_sight).collect();
     let mut model = Model::new();
     for step in &steps {
         model.step(step).map_err(|refusal| Why::Impossible { step: print_step(step), refusal })?;
@@ -158,6 +159,14 @@ fn derive(scenario: &Scenario) -> Result<Scenario, Why> {
     match check::scenario(&control).first() {
         Some(fault) => Err(Why::Faulty(fault.to_string())),
         None => Ok(control),
+    }
+}
+
+/// Instead of a copy of a mount, the mount.
+fn in_sight(step: &Step) -> Step {
+    match step.clone() {
+        Step::OpenTree { name, at, .. } => Step::Open { name, at, flags: vec![OpenFlag::Path] },
+        other => other,
     }
 }
 

@@ -46,6 +46,10 @@ fn unmounts_lazily(program: &Program) -> bool {
     has(program, |step| matches!(step, Step::Unmount { lazy: true, .. }))
 }
 
+fn makes_trees(program: &Program) -> bool {
+    has(program, |step| matches!(step, Step::OpenTree { .. } | Step::NewTree { .. }))
+}
+
 fn leaves_its_namespace(program: &Program) -> bool {
     has(program, |step| matches!(step, Step::UnshareMounts { .. }))
 }
@@ -73,7 +77,8 @@ fn every_family_has_controls_and_more() {
 fn controls_show_everything_and_others_do_not() {
     for scenario in all() {
         let (name, program) = (&scenario.name, &scenario.program);
-        let hides = unmounts_lazily(program) || !is_control(&scenario) && leaves_its_namespace(program);
+        let hides = unmounts_lazily(program)
+            || !is_control(&scenario) && (leaves_its_namespace(program) || makes_trees(program));
         assert_eq!(hides, !is_control(&scenario), "{name}: umount-lazy");
         assert_eq!(out_of_sight(program).is_empty(), is_control(&scenario), "{name}: assert OBJECT detached");
         if is_control(&scenario) {
@@ -132,7 +137,7 @@ fn files_are_written_as_the_printer_writes() {
 
 /// What each family is about, alone on a detached bind of a filesystem's whole: the first thing
 /// that an implementation gets right.
-const ALONE: [(&str, &[&str]); 18] = [
+const ALONE: [(&str, &[&str]); 19] = [
     ("attributes", &["one", "nosymfollow"]),
     ("btrfs", &["plain"]),
     ("caller", &["file"]),
@@ -143,6 +148,7 @@ const ALONE: [(&str, &[&str]); 18] = [
     ("mount-point", &["removed"]),
     ("namespace-gone", &["file", "deleted-before", "hard-link"]),
     ("names", &["dot-file", "newline", "not-utf8", "longest", "deleted-suffix"]),
+    ("never-attached", &["file", "root", "deleted", "mapping", "working-directory"]),
     (
         "objects",
         &[
@@ -181,7 +187,7 @@ fn binds_wholes_only(program: &Program) -> bool {
         steps().any(|step| matches!(step, Step::Mount { at, .. } | Step::Overlay { at, .. } | Step::Bind { to: at, .. } if at == place))
     };
     let mut wholes = steps().filter_map(|step| match step {
-        Step::Bind { from, .. } => Some(mounted(from)),
+        Step::Bind { from, .. } | Step::OpenTree { at: from, .. } => Some(mounted(from)),
         Step::MountAgain { subvolume, .. } => Some(subvolume.is_none()),
         _ => None,
     });

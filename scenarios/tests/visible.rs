@@ -109,6 +109,8 @@ fn every_scenario_of_the_catalogue_has_a_control_or_a_reason() {
         mount-point/replaced+visible@tmpfs,whole: with every mount in sight `rename b old` is not carried out: EBUSY
         namespace-gone/counterpart-read-only+visible@ext4: with every mount in sight `remount a ro` is not carried out: EBUSY
         namespace-gone/counterpart-read-only+visible@tmpfs: with every mount in sight `remount a ro` is not carried out: EBUSY
+        never-attached/attributes-dropped+visible@ext4: with every mount in sight `fd0 = open tree:f rdwr` is not carried out: EROFS
+        never-attached/attributes-dropped+visible@tmpfs: with every mount in sight `fd0 = open tree:f rdwr` is not carried out: EROFS
         objects/chroot+visible@ext4,subdir: something is out of sight without the lazy unmounts, too
         objects/chroot+visible@ext4,whole: something is out of sight without the lazy unmounts, too
         objects/chroot+visible@tmpfs,subdir: something is out of sight without the lazy unmounts, too

@@ -66,7 +66,9 @@ fn of_step(step: &Step) -> Needs {
     let mut needs = Needs::default();
     match step {
         Step::Mount { filesystem, .. } if filesystem.needs_disk() => needs.disks = 1,
-        Step::Open { .. } | Step::Dup { .. } | Step::Memfd { .. } => needs.descriptors = 1,
+        Step::Open { .. } | Step::Dup { .. } | Step::Memfd { .. } | Step::OpenTree { .. } | Step::NewTree { .. } => {
+            needs.descriptors = 1;
+        }
         Step::Socketpair { .. } => needs.descriptors = 2,
         _ => {}
     }
@@ -96,6 +98,8 @@ mod tests {
 
     #[test]
     fn what_stays_below_its_top_directory_may_share() {
+        let trees = Needs { descriptors: 2, ..Needs::default() };
+        assert_eq!(of("mount tmpfs a\none = open-tree a\ntwo = fsmount tmpfs\n"), Some(trees));
         let text = "mount ext4 a\nmkdir a/d\nwrite a/d/f \"x\"\nbind a/d b\nfd0 = open b/f rdwr\nlock fd0 flock write\n\
                     umount-lazy b\nassert fd0 detached\n";
         assert_eq!(of(text), Some(Needs { disks: 1, descriptors: 1, ..Needs::default() }));

@@ -194,7 +194,9 @@ fn effect(step: &Step) -> Effect<'_> {
         | Step::Move { .. }
         | Step::Unmount { .. }
         | Step::PivotRoot { .. }
-        | Step::UnshareMounts { .. } => Effect::Mounts,
+        | Step::UnshareMounts { .. }
+        | Step::OpenTree { .. }
+        | Step::NewTree { .. } => Effect::Mounts,
         Step::Chmod { at, .. } | Step::Chown { at, .. } | Step::Setxattr { at, .. } | Step::Touch { at, .. } => {
             Effect::Metadata(at)
         }

@@ -2,7 +2,7 @@
 
 use super::{Fault, Part};
 use crate::grammar::{decompose, word};
-use crate::program::{Claim, MountAttribute, OpenFlag, Place, Step};
+use crate::program::{Claim, Filesystem, MountAttribute, OpenFlag, Place, Step};
 
 pub(super) fn check(step: &Step) -> Vec<Fault> {
     match step {
@@ -10,7 +10,15 @@ pub(super) fn check(step: &Step) -> Vec<Fault> {
         Step::Mount { attributes, .. }
         | Step::MountAgain { attributes, .. }
         | Step::Bind { attributes, .. }
+        | Step::OpenTree { attributes, .. }
         | Step::Remount { attributes, .. } => mount(step, attributes).into_iter().collect(),
+        Step::NewTree { filesystem, attributes, .. } => {
+            let bad = !matches!(filesystem, Filesystem::Tmpfs | Filesystem::Ramfs);
+            let part = Part::Argument { argument: 0, nth: 0 };
+            let fault = bad.then(|| Fault::new(part, format!("`fsmount` makes tmpfs and ramfs, not {filesystem}")));
+            let fault = fault.map(|fault| fault.hint("mount it, then `open-tree`"));
+            fault.into_iter().chain(mount(step, attributes)).collect()
+        }
         Step::Overlay { attributes, upper, work, lower, .. } => {
             let mut faults: Vec<_> = mount(step, attributes).into_iter().collect();
             faults.extend(overlay(lower, upper.as_ref(), work.as_ref()));

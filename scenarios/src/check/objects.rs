@@ -201,6 +201,9 @@ impl Objects {
                 let reads = !has(OpenFlag::Wronly) && !path_only;
                 FileKind::Descriptor { path_only, reads, writes, memory: false }
             }
+            Step::OpenTree { .. } | Step::NewTree { .. } => {
+                FileKind::Descriptor { path_only: true, reads: false, writes: false, memory: false }
+            }
             Step::Memfd { .. } => FileKind::Descriptor { path_only: false, reads: true, writes: true, memory: true },
             Step::Dup { of, .. } => self.known.get(of).map_or(FileKind::Mapping, |known| known.kind),
             Step::Socketpair { .. } => FileKind::Socket { peer: false },

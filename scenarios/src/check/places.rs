@@ -88,12 +88,15 @@ fn not_the_top(kind: StepKind) -> &'static [usize] {
         K::Open | K::Dup | K::Memfd | K::Map | K::Socketpair | K::Peer | K::Send | K::Close => &[],
         K::Seek | K::Read | K::WriteTo | K::ReadEntries | K::Lock => &[],
         K::Chdir | K::Chroot | K::UnshareMounts | K::External | K::Exec | K::Assert => &[],
+        K::OpenTree | K::NewTree => &[],
     }
 }
 
 /// The depth of a place after a step that opens it or goes there.
 pub(super) fn reached(step: &Step, objects: &Objects) -> Option<usize> {
-    let (Step::Open { at, .. } | Step::Chdir { at } | Step::Chroot { at }) = step else { return None };
+    let (Step::Open { at, .. } | Step::OpenTree { at, .. } | Step::Chdir { at } | Step::Chroot { at }) = step else {
+        return None;
+    };
     let from = at.base.as_ref().map_or(Some(0), |base| objects.depth(base))?;
     depth(from, at.path.as_slice())
 }
@@ -121,7 +124,7 @@ mod tests {
             let faults = crate::text::program(&format!("{line}\n")).expect_err(line);
             assert!(faults[0].to_string().contains("cannot be done to the top directory"), "{line}: {}", faults[0]);
         }
-        for line in ["bind . a", "propagation . shared", "chdir .", "chmod . 0700"] {
+        for line in ["tree = open-tree .", "bind . a", "propagation . shared", "chdir .", "chmod . 0700"] {
             crate::text::program(&format!("{line}\n")).expect(line);
         }
     }

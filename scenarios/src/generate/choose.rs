@@ -29,6 +29,8 @@ pub(super) enum Spot {
     Subvolume,
     /// A named pipe or a device.
     Special,
+    /// On a mount that is attached nowhere.
+    Tree,
 }
 
 impl StepRequest {
@@ -89,9 +91,7 @@ pub(super) fn step(
         K::Socketpair => Step::Socketpair { name: builder.name("s") },
         K::Peer => return choice.of_socket(u, |_, of| Ok(Step::Peer { name: builder.name("s"), of })),
         K::Send => return choice.send(u, builder),
-        K::Seek => {
-            return choice.of_object(u, |u, object| Ok(Step::Seek { object, offset: length(u, 5_000_000_000)? }));
-        }
+        K::Seek => return choice.of_object(u, seek),
         K::Read => return choice.of_object(u, |u, object| Ok(Step::Read { object, length: u.int_in_range(0..=8)? })),
         K::WriteTo => return choice.of_object(u, |u, object| Ok(Step::WriteTo { object, bytes: text(u)? })),
         K::ReadEntries => return choice.of_object(u, |_, object| Ok(Step::ReadEntries { object })),
@@ -101,6 +101,8 @@ pub(super) fn step(
         K::Chroot => return choice.chroot(u),
         K::UnshareMounts => Step::UnshareMounts { keep_old: u.ratio(1, 3)? },
         K::External => return choice.of_object(u, |_, object| Ok(Step::External { object })),
+        K::OpenTree => return mounting::open_tree(u, &choice, builder),
+        K::NewTree => mounting::new_tree(u, builder)?,
         K::Exec => Step::Exec,
         // Those come at the end, from what the model predicts.
         K::Assert => return Ok(None),
@@ -148,6 +150,10 @@ fn touch(u: &mut Unstructured<'_>, at: Place) -> Result<Step> {
     Ok(Step::Touch { at, seconds: *u.choose(&[0, 1_000_000_000])?, nanoseconds: 5 })
 }
 
+fn seek(u: &mut Unstructured<'_>, object: ObjectName) -> Result<Step> {
+    Ok(Step::Seek { object, offset: length(u, 5_000_000_000)? })
+}
+
 fn lock(u: &mut Unstructured<'_>, object: ObjectName) -> Result<Step> {
     let kinds = [LockKind::Posix, LockKind::Ofd, LockKind::Flock, LockKind::Lease];
     Ok(Step::Lock { object, kind: *u.choose(&kinds)?, write: u.arbitrary()? })
@@ -172,6 +178,7 @@ impl Choice<'_> {
             (!directories || entry.kind == EntryKind::Directory)
                 && (!files || entry.kind == EntryKind::File)
                 && (request.at != Spot::Mount || self.is_on_a_mount(entry))
+                && (request.at != Spot::Tree || !entry.attached)
                 && (request.at != Spot::Special || entry.kind == EntryKind::Special)
         };
         let Some(entry) = self.entry(u, fits)? else { return Ok(None) };

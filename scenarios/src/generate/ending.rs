@@ -33,6 +33,7 @@ pub(super) fn ending(
     swarm: &Swarm,
     detaches: bool,
 ) -> Result<()> {
+    close_trees(u, builder)?;
     let mut wants_twist = u.ratio(1, 6)?;
     for round in 0..3 {
         let survey = builder.model.survey();
@@ -60,6 +61,16 @@ pub(super) fn ending(
             || round > 0
         {
             from_scratch(builder);
+        }
+    }
+    Ok(())
+}
+
+/// A tree whose descriptor is open cannot be restored.
+fn close_trees(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<()> {
+    for object in builder.model.open_trees() {
+        if u.ratio(7, 8)? {
+            builder.add(&Step::Close { object });
         }
     }
     Ok(())

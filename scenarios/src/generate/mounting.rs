@@ -2,6 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 
+use super::ProgramBuilder;
 use super::arguments::{Choice, below};
 use crate::Bytes;
 use crate::model::{Entry, EntryKind, MountPoint};
@@ -100,6 +101,27 @@ fn attributes(u: &mut Unstructured<'_>) -> Result<Vec<MountAttribute>> {
         out.push(A::Ro);
     }
     Ok(out)
+}
+
+/// Most often of a mount's root: that is what a copy of can be restored.
+pub(super) fn open_tree(
+    u: &mut Unstructured<'_>,
+    choice: &Choice<'_>,
+    builder: &mut ProgramBuilder,
+) -> Result<Option<Step>> {
+    let fits = |entry: &Entry| entry.kind != EntryKind::Symlink && entry.attached;
+    let at = match mounted(u, choice)? {
+        Some(mount) if u.ratio(2, 3)? => Some(mount.place.clone()),
+        _ => choice.entry(u, fits)?.map(|entry| entry.place.clone()),
+    };
+    let Some(at) = at else { return Ok(None) };
+    let (recursive, attributes) = (u.ratio(1, 3)?, attributes(u)?);
+    Ok(Some(Step::OpenTree { name: builder.name("tree"), at, recursive, attributes }))
+}
+
+pub(super) fn new_tree(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<Step> {
+    let filesystem = *u.choose(&[Filesystem::Tmpfs, Filesystem::Tmpfs, Filesystem::Ramfs])?;
+    Ok(Step::NewTree { name: builder.name("tree"), filesystem, attributes: attributes(u)? })
 }
 
 pub(super) fn again(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {

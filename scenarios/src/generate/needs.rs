@@ -31,6 +31,7 @@ pub(super) fn step(
         StepKind::Mkfifo | StepKind::Mknod => {
             Some(StepRequest { at: Spot::Special, ..StepRequest::of(StepKind::Open) })
         }
+        StepKind::OpenTree => Some(StepRequest { at: Spot::Tree, ..StepRequest::of(StepKind::Open) }),
         StepKind::Setxattr => Some(StepRequest::of(StepKind::Unlink)),
         _ => None,
     };
@@ -129,11 +130,12 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
         K::DeleteSubvolume => &[SUBVOLUME],
         K::Map | K::Seek | K::Read | K::WriteTo | K::Lock => &[WRITE, READABLE],
         K::Dup | K::Close | K::UnshareMounts => &[OPEN],
+        K::OpenTree => &[MOUNT, WRITE],
         K::External => &[OPEN, UNSHARE],
         K::ReadEntries => &[MKDIR, DIRECTORY],
         K::Peer => &[SOCKETS],
         K::Send => &[SOCKETS, OPEN],
         K::Mount | K::Mkdir | K::Write | K::Symlink | K::Mkfifo | K::Mknod | K::Memfd | K::Socketpair => &[],
-        K::Exec | K::Assert => &[],
+        K::NewTree | K::Exec | K::Assert => &[],
     }
 }

@@ -39,6 +39,8 @@ fn share_of(kind: StepKind) -> (u32, Need) {
         K::UnshareMounts => (1, N::OwnRoot),
         K::External => (1, N::OwnRoot),
         K::Exec => (1, N::Nothing),
+        K::OpenTree => (4, N::Nothing),
+        K::NewTree => (1, N::Nothing),
         K::Mkdir => (8, N::Nothing),
         K::Write => (10, N::Nothing),
         K::Append => (2, N::Nothing),

@@ -24,7 +24,7 @@ impl Without {
     /// The same for a step that is decomposed already.
     pub(super) fn forbids_parts(self, step: &Step, parts: &StepParts) -> bool {
         let filesystem = match step {
-            Step::Mount { filesystem, .. } => bit_of_filesystem(*filesystem),
+            Step::Mount { filesystem, .. } | Step::NewTree { filesystem, .. } => bit_of_filesystem(*filesystem),
             _ => 0,
         };
         self.0 & (bit_of_kind(parts.form.kind) | filesystem) != 0

@@ -78,6 +78,8 @@ step_kinds! {
     Chroot "chroot",
     External "external",
     Exec "exec",
+    OpenTree "open-tree",
+    NewTree "fsmount",
     Assert "assert",
 }
 

@@ -373,4 +373,19 @@ pub(super) static FORMS: &[Form] = &[
         help: "execve(2) of the process's own program: the object `exe` is on a mount of the present namespace.",
         build: |_| Step::Exec,
     },
+    Form {
+        kind: StepKind::OpenTree,
+        makes: true,
+        arguments: &[place("P"), switch("recursive"), ATTRIBUTES],
+        help: "A copy of a mount, `recursive` with those below, attached nowhere, open_tree(2); the descriptor is its root, \
+               as with `path`. Its close dissolves the copy, unless it was attached by `move NAME: TO`.",
+        build: |a| Step::OpenTree { name: a.name(), at: a.place(), recursive: a.switch(), attributes: a.words() },
+    },
+    Form {
+        kind: StepKind::NewTree,
+        makes: true,
+        arguments: &[choice("FS", words::<Filesystem>), ATTRIBUTES],
+        help: "The same with a new filesystem, tmpfs or ramfs, fsmount(2).",
+        build: |a| Step::NewTree { name: a.name(), filesystem: a.word(), attributes: a.words() },
+    },
 ];

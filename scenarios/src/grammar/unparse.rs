@@ -123,7 +123,9 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         | Step::Chdir { .. }
         | Step::Chroot { .. }
         | Step::Exec
-        | Step::Assert { .. } => return object_parts(step),
+        | Step::Assert { .. }
+        | Step::OpenTree { .. }
+        | Step::NewTree { .. } => return object_parts(step),
     };
     (kind, None, values)
 }
@@ -182,6 +184,12 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
             (K::Lock, None, vec![object(of), words(&[*kind]), words(&[ForWriting(*write)])])
         }
         Step::Close { object: of } => (K::Close, None, vec![object(of)]),
+        Step::OpenTree { name, at, recursive, attributes } => {
+            (K::OpenTree, Some(name), vec![place(at), switch(*recursive, "recursive"), words(attributes)])
+        }
+        Step::NewTree { name, filesystem, attributes } => {
+            (K::NewTree, Some(name), vec![words(&[*filesystem]), words(attributes)])
+        }
         Step::External { object: of } => (K::External, None, vec![object(of)]),
         Step::Chdir { at } => (K::Chdir, None, vec![place(at)]),
         Step::Chroot { at } => (K::Chroot, None, vec![place(at)]),

@@ -19,6 +19,9 @@ pub(super) fn bind(
     // The source is looked up again: the new mount point may have changed what the path leads to.
     let source = model.find(from)?;
     let row = model.mounts.get(source.mnt);
+    if row.floating {
+        return unknown("a bind of a tree that is attached nowhere, which only newer kernels make");
+    }
     if row.unbindable || !row.attached {
         return errno(Errno::EINVAL);
     }
@@ -58,7 +61,12 @@ pub(super) fn move_mount(model: &mut Model, from: &Place, to: &Place) -> Result<
     if root_like {
         return unknown("moving a root");
     }
-    let in_namespace = row.attached && model.mounts.get(at.mnt).attached;
+    if model.mounts.get(at.mnt).floating {
+        return unknown("a mount on a tree that is attached nowhere, which only newer kernels make");
+    }
+    // The root of a tree that is attached nowhere may be attached.
+    let is_there = row.attached || row.floating && row.on.is_none();
+    let in_namespace = is_there && model.mounts.get(at.mnt).attached;
     if !in_namespace
         || source.den != row.root
         || model.files.is_directory(at.den) != model.files.is_directory(source.den)
@@ -207,7 +215,7 @@ impl Model {
     }
 
     /// A file of a filesystem of the kernel's other than its root.
-    fn is_kernel_file(&self, path: Path) -> bool {
+    pub(super) fn is_kernel_file(&self, path: Path) -> bool {
         self.files.type_of(path.den).is_kernels() && !self.files.is_root(path.den)
     }
 }

@@ -294,6 +294,7 @@ impl Hashing<'_> {
             on,
             attached,
             elsewhere,
+            floating,
             attributes: _,
             read_only,
             nodev,
@@ -304,7 +305,7 @@ impl Hashing<'_> {
         } = self.model.mounts.get(mnt);
         self.row(Row::Sb(*sb));
         self.row(Row::Den(*root));
-        self.word((attached, elsewhere, read_only, nodev, nosymfollow, shared, master, unbindable));
+        self.word((attached, elsewhere, floating, read_only, nodev, nosymfollow, shared, master, unbindable));
         self.word(on.is_some());
         if let Some(on) = on {
             self.path(*on);
@@ -317,10 +318,10 @@ impl Hashing<'_> {
     }
 
     fn description(&mut self, number: usize) {
-        let Description { path, reads, writes, path_only, unnamed, append, direct, position, untouched } =
+        let Description { path, reads, writes, path_only, unnamed, append, direct, position, untouched, tree } =
             &self.model.descriptions[number];
         self.path(*path);
-        self.word((reads, writes, path_only, unnamed, append, direct, position, untouched));
+        self.word((reads, writes, path_only, unnamed, append, direct, position, untouched, tree));
         self.word(self.model.external.contains(path));
     }
 }

@@ -41,6 +41,7 @@ mod predict;
 mod restorable;
 mod steps;
 mod survey;
+mod trees;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

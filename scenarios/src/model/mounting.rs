@@ -61,7 +61,7 @@ fn attach_new(model: &mut Model, (sb, root): (Sb, Den), at: Path, attributes: &[
     Ok(mnt)
 }
 
-fn type_of(filesystem: Filesystem) -> Type {
+pub(super) fn type_of(filesystem: Filesystem) -> Type {
     match filesystem {
         Filesystem::Tmpfs => Type::Tmpfs,
         Filesystem::Ramfs => Type::Ramfs,

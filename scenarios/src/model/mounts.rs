@@ -31,6 +31,8 @@ pub(super) struct Mount {
     pub(super) attached: bool,
     /// It is in another mount namespace, which lives.
     pub(super) elsewhere: bool,
+    /// It is in a tree that is attached nowhere, whose descriptor is open.
+    pub(super) floating: bool,
     /// All that were asked for; the model itself goes by the three below.
     pub(super) attributes: Vec<MountAttribute>,
     pub(super) read_only: bool,
@@ -71,6 +73,7 @@ impl Mounts {
             on: None,
             attached: false,
             elsewhere: false,
+            floating: false,
             attributes: Vec::new(),
             read_only: false,
             nodev: false,
@@ -173,7 +176,7 @@ impl Mounts {
 
     /// `clone_mnt` for a bind: a peer of a shared mount, a slave of the same master.
     pub(super) fn clone_mount(&mut self, of: Mnt, root: Den) -> Mnt {
-        let row = Mount { root, on: None, attached: false, ..self.get(of).clone() };
+        let row = Mount { root, on: None, attached: false, floating: false, ..self.get(of).clone() };
         self.rows.push(row);
         Mnt(self.rows.len() - 1)
     }
@@ -218,7 +221,8 @@ impl Mounts {
         }
         self.get_mut(tree).on = Some(at);
         for mnt in self.tree(tree) {
-            self.get_mut(mnt).attached = true;
+            let row = self.get_mut(mnt);
+            (row.attached, row.floating) = (true, false);
         }
         for copy in copies {
             let on = self.get(copy).on.expect("a copy has its place");
@@ -375,10 +379,10 @@ impl Mounts {
         copies
     }
 
-    /// Whether a mount of another namespace is on this name: it goes when the name is removed
+    /// Whether a mount outside of the namespace is on this name: it goes when the name is removed
     /// (`detach_mounts`).
     pub(super) fn is_mount_point_elsewhere(&self, den: Den) -> bool {
-        self.rows.iter().any(|row| row.elsewhere && row.on.is_some_and(|on| on.den == den))
+        self.rows.iter().any(|row| !row.attached && row.on.is_some_and(|on| on.den == den))
     }
 
     /// Is `above` the mount itself or one that it hangs on?

@@ -83,14 +83,14 @@ pub(super) fn unlink(model: &mut Model, at: &Place) -> Result<()> {
     Ok(())
 }
 
-/// That nothing is mounted on a name that is to go. What another namespace has mounted there would
-/// go with it (`detach_mounts`).
+/// That nothing is mounted on a name that is to go. What is mounted there outside of the namespace
+/// would go with it (`detach_mounts`).
 fn no_mount_point(model: &Model, den: super::files::Den) -> Result<()> {
     if model.mounts.is_mount_point(den) {
         return errno(Errno::EBUSY);
     }
     if model.mounts.is_mount_point_elsewhere(den) {
-        unknown("a mount point of another namespace that goes")
+        unknown("a mount point that goes, of a mount outside of the namespace")
     } else {
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::files::{Ino, Kind, Type};
 use super::mounts::Path;
 use super::nodes::OFFSET_LIMIT;
 use super::opening::{Access, tmpfile};
-use super::{Model, Refusal, Result, errno, unknown};
+use super::{Model, Refusal, Result, errno, trees, unknown};
 use crate::program::{ObjectName, OpenFlag, Place};
 use vocabulary::Errno;
 
@@ -36,6 +36,26 @@ pub(super) struct Description {
     pub(super) position: Option<u64>,
     /// Bytes in a pipe stay in the inode, but only while it is open.
     pub(super) untouched: bool,
+    /// It is a tree that is attached nowhere: its end is the tree's (`FMODE_NEED_UNMOUNT`).
+    pub(super) tree: bool,
+}
+
+impl Description {
+    /// One that was opened for nothing.
+    pub(super) fn of(path: Path) -> Self {
+        Description {
+            path,
+            reads: false,
+            writes: false,
+            path_only: false,
+            unnamed: false,
+            append: false,
+            direct: false,
+            position: Some(0),
+            untouched: true,
+            tree: false,
+        }
+    }
 }
 
 pub(super) fn open(model: &mut Model, name: &ObjectName, at: &Place, flags: &[OpenFlag]) -> Result<()> {
@@ -56,15 +76,13 @@ pub(super) fn open(model: &mut Model, name: &ObjectName, at: &Place, flags: &[Op
     model.keep(
         name,
         Description {
-            path,
             reads: access.reads && !path_only,
             writes: access.writes,
             path_only,
             unnamed: has(OpenFlag::Tmpfile) && !path_only,
             append: has(OpenFlag::Append),
             direct: access.direct,
-            position: Some(0),
-            untouched: true,
+            ..Description::of(path)
         },
     );
     Ok(())
@@ -92,20 +110,7 @@ pub(super) fn memfd(model: &mut Model, name: &ObjectName, label: &[u8]) -> Resul
     // The text that `simple_dname` makes (fs/d_path.c).
     let text = [b"/memfd:", label, b" (deleted)"].concat();
     let den = model.files.add_loose(root, &text, inode);
-    let path = Path { mnt, den };
-    let position = Some(0);
-    let description = Description {
-        path,
-        reads: true,
-        writes: true,
-        path_only: false,
-        unnamed: false,
-        append: false,
-        direct: false,
-        position,
-        untouched: true,
-    };
-    model.keep(name, description);
+    model.keep(name, Description { reads: true, writes: true, ..Description::of(Path { mnt, den }) });
     Ok(())
 }
 
@@ -266,6 +271,9 @@ pub(super) fn close(model: &mut Model, object: &ObjectName) -> Result<()> {
         row.locks.retain(|lock| lock.owner != Some(number));
         if row.kind == Kind::Fifo && model.descriptions_of(ino).is_empty() {
             model.files.inode_mut(ino).content.truncate(0);
+        }
+        if model.descriptions[number].tree {
+            trees::dissolve(model, model.descriptions[number].path)?;
         }
     }
     Ok(())

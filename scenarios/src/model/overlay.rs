@@ -70,6 +70,9 @@ pub(super) fn layers(model: &Model, lower: Vec<Path>, upper: Option<(Path, Path)
         }
         // `clone_private_mount`
         let mount = model.mounts.get(one.mnt);
+        if mount.floating {
+            return unknown("a layer on a tree that is attached nowhere, which only newer kernels take");
+        }
         if mount.unbindable || !mount.attached {
             return errno(Errno::EINVAL);
         }

@@ -28,7 +28,7 @@ impl Model {
             } else if mount.attached {
                 self.is_bare(path)
             } else {
-                self.is_shown(path.mnt, |other| !other.unbindable)
+                !mount.floating && self.is_shown(path.mnt, |other| !other.unbindable)
             }
         }) && self.is_executable_visible()
     }

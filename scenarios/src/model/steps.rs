@@ -1,7 +1,7 @@
 //! One step: the executor's way of carrying it out (`guest/src/executor`), on the model.
 
 use super::files::Kind;
-use super::{Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects};
+use super::{Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects, trees};
 use crate::program::Step;
 
 pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
@@ -56,6 +56,11 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::ReadEntries { object } => objects::read_entries(model, object),
         Step::Lock { object, kind, write } => locks::lock(model, object, *kind, *write),
         Step::Close { object } => objects::close(model, object),
+        Step::OpenTree { name, at, recursive, attributes } => trees::open_tree(model, name, at, *recursive, attributes),
+        Step::NewTree { name, filesystem, attributes } => {
+            trees::new_tree(model, name, *filesystem, attributes);
+            Ok(())
+        }
         Step::External { object } => namespace::external(model, object),
         Step::Chdir { at } => objects::chdir(model, at),
         Step::Chroot { at } => objects::chroot(model, at),

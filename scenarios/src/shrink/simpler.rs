@@ -70,6 +70,24 @@ fn simpler(step: &Step) -> Vec<Step> {
             let some = fewer(&attributes).into_iter().filter(|fewer| !fewer.is_empty());
             some.map(|attributes| Step::Remount { at: at.clone(), attributes }).collect()
         }
+        Step::OpenTree { name, at, recursive, attributes } => {
+            let with =
+                |recursive, attributes| Step::OpenTree { name: name.clone(), at: at.clone(), recursive, attributes };
+            let mut out: Vec<Step> = fewer(&attributes).into_iter().map(|fewer| with(recursive, fewer)).collect();
+            if recursive {
+                out.push(with(false, attributes.clone()));
+            }
+            out.push(Step::Open { name: name.clone(), at: at.clone(), flags: vec![OpenFlag::Path] });
+            out
+        }
+        Step::NewTree { name, filesystem, attributes } => {
+            let with = |filesystem, attributes| Step::NewTree { name: name.clone(), filesystem, attributes };
+            let mut out: Vec<Step> = fewer(&attributes).into_iter().map(|fewer| with(filesystem, fewer)).collect();
+            if filesystem != Filesystem::Tmpfs {
+                out.push(with(Filesystem::Tmpfs, attributes));
+            }
+            out
+        }
         Step::Propagate { at, kind, recursive: true } => vec![Step::Propagate { at, kind, recursive: false }],
         Step::Snapshot { from, to, read_only: true } => vec![Step::Snapshot { from, to, read_only: false }],
         _ => simpler_file(step),

@@ -5,6 +5,34 @@ use expect_test::expect;
 use super::{shown, steps};
 
 #[test]
+fn trees() {
+    steps(
+        "x = fsmount ext4\ny = open-tree a noatime relatime\nz = open-tree a\nread z 1\nclose z\nmkdir z:d",
+        expect![[r#"
+            mine.scn:4:13: `fsmount` makes tmpfs and ramfs, not ext4
+              |
+            4 | x = fsmount ext4
+              |             ^^^^
+              mount it, then `open-tree`
+
+            mine.scn:5:25: `relatime` contradicts `noatime`
+              |
+            5 | y = open-tree a noatime relatime
+              |                         ^^^^^^^^
+
+            mine.scn:7:6: `z` was opened with `path` and cannot be read
+              |
+            7 | read z 1
+              |      ^
+
+            mine.scn:9:7: `z` is closed
+              |
+            9 | mkdir z:d
+              |       ^^^"#]],
+    );
+}
+
+#[test]
 fn objects() {
     steps(
         "fd1 = open a\nfd1 = open b\ncwd = open c\nseek fd2 0\nclose fd1\nread fd1 1\nmkdir fd1:x\n\

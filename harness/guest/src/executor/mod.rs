@@ -13,6 +13,7 @@ mod mounts;
 mod names;
 mod objects;
 mod setup;
+mod trees;
 mod world;
 
 use std::io;

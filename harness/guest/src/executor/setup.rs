@@ -13,7 +13,7 @@ use vocabulary::Errno;
 use super::claims::Claims;
 use super::exec::Suspended;
 use super::world::World;
-use super::{ProgramSlot, Rights, STREAMS, SetupResult, describe, guard, mounts, names, objects};
+use super::{ProgramSlot, Rights, STREAMS, SetupResult, describe, guard, mounts, names, objects, trees};
 use crate::observe::Made;
 use crate::observe::inside::Glance;
 use crate::sys;
@@ -209,6 +209,7 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::Subvolume { .. }
         | S::Snapshot { .. }
         | S::DeleteSubvolume { .. } => names::carry_out(world, step),
+        S::OpenTree { .. } | S::NewTree { .. } => trees::carry_out(world, step),
         S::Open { .. }
         | S::Dup { .. }
         | S::Memfd { .. }

@@ -23,8 +23,8 @@ pub use directory::{Entry, entries, read_some_entries};
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mapping::{MappingRequest, map_at, map_page};
 pub use mount::{
-    Identity, MountAttr, attach, filesystem_of, fsmount, identity, mount_setattr, statmount_by_fd, statmount_device,
-    statx_mount_id,
+    Identity, MountAttr, attach, filesystem_of, fsmount, fsmount_to_keep, identity, mount_setattr, open_tree,
+    statmount_by_fd, statmount_device, statx_mount_id,
 };
 pub use process::{
     DescriptorOf, adopt, drop_capabilities, duplicate, flock, fork, fork_as, hand_over, in_mount_namespace, inherit,

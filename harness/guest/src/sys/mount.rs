@@ -8,7 +8,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use protocol::observation::{FileId, StatMount};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsopen, move_mount};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsopen, move_mount,
+};
 
 use super::check;
 
@@ -63,9 +65,31 @@ pub fn attach(tree: BorrowedFd<'_>, at: &CStr) -> io::Result<()> {
 /// # Errors
 /// The first failing call's.
 pub fn fsmount(fs_type: &CStr) -> io::Result<OwnedFd> {
+    fsmount_with(fs_type, FsMountFlags::FSMOUNT_CLOEXEC)
+}
+
+/// The same; the descriptor stays at execve(2).
+///
+/// # Errors
+/// As [`fsmount`].
+pub fn fsmount_to_keep(fs_type: &CStr) -> io::Result<OwnedFd> {
+    fsmount_with(fs_type, FsMountFlags::empty())
+}
+
+fn fsmount_with(fs_type: &CStr, flags: FsMountFlags) -> io::Result<OwnedFd> {
     let context = fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&context)?;
-    Ok(rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+    Ok(rustix::mount::fsmount(&context, flags, MountAttrFlags::empty())?)
+}
+
+/// A copy of the mount at `path`, attached nowhere, with or without those below:
+/// open_tree(2) with `OPEN_TREE_CLONE`. The descriptor stays at execve(2).
+///
+/// # Errors
+/// The call's.
+pub fn open_tree(path: &CStr, recursive: bool) -> io::Result<OwnedFd> {
+    let more = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+    Ok(rustix::mount::open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | more)?)
 }
 
 /// `f_type` and `f_flags` of fstatfs(2), all bits.

@@ -28,6 +28,17 @@ const REFUSED: &[(&str, &str)] = &[
     ("bind tmp g\nfd0 = open tmp\nrmdir tmp", "a visible mount still has it or its directory for its root"),
     ("bind tmp g\nmkdir tmp/d\nfd0 = open tmp/d\nrmdir tmp/d\nrmdir tmp", "a visible mount still has it"),
     ("mount tmpfs a\nwrite a/f \"\"\nbind a b\nfd0 = open b/f\npivot-root b b", OVER_IT),
+    ("mount tmpfs a\nwrite a/f \"\"\ntree = open-tree a\nfd0 = open tree:f", "its descriptor first"),
+    ("mount tmpfs a nosuid\ntree = open-tree a\nagain = dup tree\nclose tree", "its descriptor first"),
+    (
+        "mount tmpfs a\nmount tmpfs a/n\ntree = open-tree a recursive\nfd0 = open tree: directory\nclose tree",
+        "still connected to another one",
+    ),
+    (
+        "mount tmpfs a\nwrite a/f \"\"\nmount tmpfs a/n\ntree = open-tree a recursive\nfd0 = open tree:n directory\n\
+         fd1 = open tree:f\nclose tree",
+        "still connected to another one",
+    ),
 ];
 
 /// Each of them is refused with its cause, and the process goes on unharmed.

@@ -11,6 +11,7 @@
 //! - [`flight`]: sockets, and descriptors in their queues
 //! - `inode`: files that have lost their names
 //! - [`outside`]: files of a mount namespace that the process left
+//! - `trees`: mounts that are connected, which it cannot make
 //! - `lacks`: what an engine makes of it that has not learnt everything
 //! - [`refusal`]: why something cannot be captured
 //!
@@ -27,6 +28,7 @@ pub mod place;
 pub mod refusal;
 mod root;
 mod state;
+mod trees;
 mod wrong;
 
 use std::cell::OnceCell;
@@ -155,6 +157,7 @@ impl Capture<'_> {
                 objects.iter().take(1).map(|captured| refuse(captured, Cause::Unsupported("anything".to_owned()))),
             );
         }
+        refusals.extend(self.trees(objects));
         let mut groups: BTreeMap<u64, Vec<&CapturedObject>> = BTreeMap::new();
         for captured in objects {
             groups.entry(captured.mount).or_default().push(captured);

@@ -68,6 +68,12 @@ pub enum Cause {
     /// Something else covers it.
     #[error("it is on a visible mount, but something else is mounted over it there")]
     Covered,
+    /// It would have to be attached nowhere again, with that descriptor.
+    #[error("it is the root of a tree of mounts that is attached nowhere; close its descriptor first")]
+    TreeIsOpen,
+    /// The mount would have to be on another one again.
+    #[error("its detached mount is still connected to another one, which single mounts would not be")]
+    Connected,
     /// A socket to somebody else.
     #[error("the socket is not connected to another one of the process")]
     PeerElsewhere,

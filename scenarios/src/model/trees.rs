@@ -1,0 +1,109 @@
+//! Mounts that are attached nowhere: `open_tree(OPEN_TREE_CLONE)`, fsmount(2), and what becomes of
+//! them when their descriptor is closed (`dissolve_on_fput`, fs/namespace.c).
+
+use super::files::Kind;
+use super::mounting::type_of;
+use super::mounts::{Mnt, Path};
+use super::objects::{Description, Held};
+use super::{Model, Result, errno, unknown};
+use crate::program::{Filesystem, MountAttribute, ObjectName, Place};
+use vocabulary::Errno;
+
+pub(super) fn open_tree(
+    model: &mut Model,
+    name: &ObjectName,
+    at: &Place,
+    recursive: bool,
+    attributes: &[MountAttribute],
+) -> Result<()> {
+    let source = model.find(at)?;
+    let row = model.mounts.get(source.mnt);
+    if row.floating {
+        return unknown("a copy of a tree that is attached nowhere, which only newer kernels make");
+    }
+    if row.unbindable || !row.attached {
+        return errno(Errno::EINVAL);
+    }
+    if matches!(model.files.inode_of(source.den).kind, Kind::Symlink(_)) {
+        return unknown("a copy of a mount at a symbolic link");
+    }
+    if model.is_kernel_file(source) {
+        return unknown("a mount of a part of the kernel's own filesystems");
+    }
+    let tree = if recursive {
+        model.mounts.clone_tree(source.mnt, source.den, &model.files)
+    } else {
+        model.mounts.clone_mount(source.mnt, source.den)
+    };
+    let all = model.mounts.tree(tree);
+    let spreads = |mnt: &Mnt| model.mounts.get(*mnt).shared.is_some() || model.mounts.get(*mnt).master.is_some();
+    if all.iter().any(spreads) {
+        return unknown("a copy that takes part in propagation and is attached nowhere");
+    }
+    float(model, name, tree, attributes);
+    Ok(())
+}
+
+pub(super) fn new_tree(model: &mut Model, name: &ObjectName, filesystem: Filesystem, attributes: &[MountAttribute]) {
+    let sb = model.files.add_superblock(type_of(filesystem));
+    let root = model.files.superblock(sb).root;
+    let tree = model.mounts.add(sb, root);
+    float(model, name, tree, attributes);
+}
+
+/// The tree is there as long as its descriptor.
+fn float(model: &mut Model, name: &ObjectName, tree: Mnt, attributes: &[MountAttribute]) {
+    for mnt in model.mounts.tree(tree) {
+        model.mounts.get_mut(mnt).floating = true;
+        if !attributes.is_empty() {
+            model.mounts.set_attributes(mnt, attributes);
+        }
+    }
+    let path = model.mounts.root_of(tree);
+    model.keep(name, Description { path_only: true, tree: true, ..Description::of(path) });
+}
+
+/// The last descriptor of a tree is closed: it is dissolved, unless it was attached. What is
+/// mounted in it stays mounted there.
+pub(super) fn dissolve(model: &mut Model, root: Path) -> Result<()> {
+    if !model.mounts.get(root.mnt).floating {
+        return Ok(());
+    }
+    let all = model.mounts.tree(root.mnt);
+    for &mnt in &all {
+        model.mounts.get_mut(mnt).floating = false;
+    }
+    if model.release(&all) {
+        return unknown("mounts of a dissolved tree that stay on one another, which kernels show in two ways");
+    }
+    Ok(())
+}
+
+impl Model {
+    /// Whether mounts of a dissolved tree are still on one another. A mount that nothing holds is
+    /// gone, with it the ties to those on it (`mntput_no_expire`). A mount holds those on it.
+    fn release(&mut self, dissolved: &[Mnt]) -> bool {
+        let held: Vec<Mnt> = self.held().map(|path| path.mnt).collect();
+        // Parents come first.
+        for &mnt in dissolved {
+            let is_gone = self.mounts.get(mnt).on.is_none() && !held.contains(&mnt);
+            let loose: Vec<Mnt> = self.mounts.children(mnt).filter(|_| is_gone).collect();
+            for child in loose {
+                self.mounts.get_mut(child).on = None;
+            }
+        }
+        dissolved.iter().any(|mnt| self.mounts.get(*mnt).on.is_some())
+    }
+
+    /// Descriptors of trees that are attached nowhere.
+    pub fn open_trees(&self) -> Vec<ObjectName> {
+        let is_tree = |held: &Held| match held {
+            Held::Descriptor(number) => {
+                let one = &self.descriptions[*number];
+                one.tree && self.mounts.get(one.path.mnt).floating
+            }
+            _ => false,
+        };
+        self.objects.iter().filter(|(_, held)| is_tree(held)).map(|(name, _)| name.clone()).collect()
+    }
+}
