@@ -1,9 +1,9 @@
 //! Mounts outside of every namespace that are still mounted on one another, and trees that were
 //! never attached and whose descriptor is open. This engine makes neither, so it refuses both.
 //!
-//! No table of the kernel's lists such mounts. A tree with an open descriptor is told by a call
-//! that works on its root only; mounts that are connected are told by lookups that lead from one to
-//! the other.
+//! No table of the kernel's lists such mounts. A tree with an open descriptor is recognised by a
+//! call that works on its root only. Mounts that are connected are recognised by lookups that lead
+//! from one to the other.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
