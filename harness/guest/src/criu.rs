@@ -27,8 +27,8 @@ use nix::unistd::{Pid, mkfifo};
 use protocol::caller::{Finding, IMAGES, PIDFILE, WORK};
 use protocol::message::{Action, ActionEnd, ReportFile};
 
-use crate::agent::external::{External as ExternalFile, FIRST_INHERITED};
 use crate::caller::Caller;
+use crate::external::{External as ExternalFile, FIRST_INHERITED};
 use crate::{asan, breakpoints, coverage, sys};
 
 /// Where the userland has it.

@@ -20,10 +20,10 @@ use nix::unistd::{Pid, pipe2};
 use protocol::message::Flavor;
 use protocol::wire;
 
-use super::external::FIRST_INHERITED;
 use super::restored;
 use super::sandbox::Sandbox;
 use crate::executor::{Answer, Ask, ENVIRONMENT};
+use crate::external::FIRST_INHERITED;
 use crate::reference::checkpoint::Checkpoint;
 use crate::sys;
 

@@ -12,29 +12,9 @@ use protocol::observation::Object;
 use scenarios::{Bytes, Step};
 
 use super::trial::Trial;
+use crate::external::External;
 use crate::observe::{Made, link_text, outside, path_fd};
 use crate::sys;
-
-/// The first number under which a restored process inherits such files.
-pub(crate) const FIRST_INHERITED: i32 = 710;
-
-/// A file that the caller has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct External {
-    /// The process's mount of it, `mnt_id`.
-    pub mount: u64,
-    /// Its inode number.
-    pub inode: u64,
-    /// Its path in the namespace that the process left.
-    pub path: Bytes,
-}
-
-impl External {
-    /// How criu calls it: both numbers in hexadecimal.
-    pub(crate) fn key(&self) -> String {
-        format!("file[{:x}:{:x}]", self.mount, self.inode)
-    }
-}
 
 impl Trial<'_> {
     /// The mounts of the namespace that the process left, by their IDs.

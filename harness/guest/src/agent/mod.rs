@@ -8,7 +8,7 @@ mod boot;
 mod child;
 mod disks;
 mod engine;
-pub(crate) mod external;
+mod external;
 mod failed_restore;
 mod fsid;
 mod host;

@@ -19,7 +19,7 @@ use super::super::checkpoint::{Checkpoint, DetachedMount, FileImage, MountImage,
 use super::super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, RootPath, look_at};
 use super::super::table::{Table, below, join, split};
 use super::{Failure, Options, at, wrong};
-use crate::agent::external::FIRST_INHERITED;
+use crate::external::FIRST_INHERITED;
 use crate::sys::{self, MountAttr, set_apart};
 
 const MOUNT_ATTR_RDONLY: u64 = 0x1;
