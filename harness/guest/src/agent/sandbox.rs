@@ -14,6 +14,7 @@
 //! - `executor::guard` checks each step right before it is carried out. A step opens no device
 //!   except harmless ones, and opens or changes no file on another filesystem than the program's
 //!   own. Directories may be held.
+//! - The step `exec` executes the file that the process executes already, and no other.
 //! - No file of the host is in the namespaces. Blank filesystems are copied, and the file below a
 //!   loop device has no name.
 //!
