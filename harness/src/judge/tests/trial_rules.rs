@@ -228,7 +228,7 @@ fn a_refusal_names_the_object_and_does_no_harm() {
     for object in before.inside.objects.iter_mut().chain(&mut before.outside.objects) {
         object.mount.state = MountState::Visible;
     }
-    expect!["error: nothing is detached, so there is nothing to refuse: the scenario proves nothing [0]"]
+    expect!["error: nothing is detached or in another namespace, so there is nothing to refuse: the scenario proves nothing [0]"]
         .assert_eq(&of(&attached));
 }
 
