@@ -70,6 +70,7 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
             an_interrupted_harness_leaves_nothing,
             a_killed_harness_leaves_nothing,
             untrusted::what_belongs_to_the_kernel_is_not_changed,
+            untrusted::a_program_is_no_code,
         ),
         trials!(lack_of_shared_mounts() => shared_mounts_stay_untouched),
         trials!(lack_of_users() => another_user_gets_a_user_namespace),

@@ -191,3 +191,21 @@ pub(crate) fn what_belongs_to_the_kernel_is_not_changed() -> Result<(), Failed> 
     }
     Ok(())
 }
+
+/// The step `exec` executes the executor, whatever a program has put in its place.
+pub(crate) fn a_program_is_no_code() -> Result<(), Failed> {
+    // The checker refuses paths into the harness's own corner. A symbolic link leads there.
+    let replaced = [
+        "unlink l/executor\nwrite l/executor \"#!/bin/sh\"\nchmod l/executor 755\nexec\n",
+        "write x \"#!/bin/sh\"\nchmod x 755\nbind x l/executor\nexec\n",
+    ];
+    for flavor in FLAVORS {
+        for steps in replaced {
+            let printed = run_on_host(&format!("symlink \".zdtm\" l\n{steps}"), flavor)?;
+            if !printed.contains("another file has the executor's place") {
+                return Err(format!("flavor {flavor}: {steps}{printed}").into());
+            }
+        }
+    }
+    Ok(())
+}
