@@ -18,34 +18,46 @@ pub(super) fn bind(
     let target = mount_point(model, to, !directory)?;
     // The source is looked up again: the new mount point may have changed what the path leads to.
     let source = model.find(from)?;
-    let row = model.mounts.get(source.mnt);
-    if row.floating {
-        return unknown("a bind of a tree that is attached nowhere, which only newer kernels make");
-    }
-    if row.unbindable || !row.attached {
-        return errno(Errno::EINVAL);
-    }
+    copyable(model, source)?;
     let at = landing(model, target, directory)?;
-    if matches!(model.files.inode_of(source.den).kind, Kind::Symlink(_)) {
-        return unknown("a bind of a symbolic link");
-    }
     // `attach_recursive_mnt` wants to be able to mount something on the root.
     if !is_rooted(model, source.den) {
         return errno(Errno::ENOENT);
     }
-    if model.is_kernel_file(source) {
-        return unknown("a bind of a part of the kernel's own filesystems");
-    }
-    let tree = if recursive {
-        model.mounts.clone_tree(source.mnt, source.den, &model.files)
-    } else {
-        model.mounts.clone_mount(source.mnt, source.den)
-    };
+    let tree = copy(model, source, recursive);
     model.mounts.attach(tree, at, &model.files);
     if attributes.is_empty() {
         return Ok(());
     }
     remount(model, to, attributes)
+}
+
+/// Whether a mount, or a part of it from this place on, can be copied: by a bind, or by
+/// open_tree(2).
+pub(super) fn copyable(model: &Model, source: Path) -> Result<()> {
+    let row = model.mounts.get(source.mnt);
+    if row.floating {
+        return unknown("a copy of a tree that is attached nowhere, which only newer kernels make");
+    }
+    if row.unbindable || !row.attached {
+        return errno(Errno::EINVAL);
+    }
+    if matches!(model.files.inode_of(source.den).kind, Kind::Symlink(_)) {
+        return unknown("a copy of a mount at a symbolic link");
+    }
+    if model.is_kernel_file(source) {
+        return unknown("a mount of a part of the kernel's own filesystems");
+    }
+    Ok(())
+}
+
+/// The copy, attached nowhere; with `recursive` a tree.
+pub(super) fn copy(model: &mut Model, source: Path, recursive: bool) -> Mnt {
+    if recursive {
+        model.mounts.clone_tree(source.mnt, source.den, &model.files)
+    } else {
+        model.mounts.clone_mount(source.mnt, source.den)
+    }
 }
 
 pub(super) fn move_mount(model: &mut Model, from: &Place, to: &Place) -> Result<()> {
@@ -215,7 +227,7 @@ impl Model {
     }
 
     /// A file of a filesystem of the kernel's other than its root.
-    pub(super) fn is_kernel_file(&self, path: Path) -> bool {
+    fn is_kernel_file(&self, path: Path) -> bool {
         self.files.type_of(path.den).is_kernels() && !self.files.is_root(path.den)
     }
 }

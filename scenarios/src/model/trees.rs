@@ -1,13 +1,11 @@
 //! Mounts that are attached nowhere: `open_tree(OPEN_TREE_CLONE)`, fsmount(2), and what becomes of
 //! them when their descriptor is closed (`dissolve_on_fput`, fs/namespace.c).
 
-use super::files::Kind;
 use super::mounting::type_of;
 use super::mounts::{Mnt, Path};
 use super::objects::{Description, Held};
-use super::{Model, Result, errno, unknown};
+use super::{Model, Result, binding, unknown};
 use crate::program::{Filesystem, MountAttribute, ObjectName, Place};
-use vocabulary::Errno;
 
 pub(super) fn open_tree(
     model: &mut Model,
@@ -17,24 +15,8 @@ pub(super) fn open_tree(
     attributes: &[MountAttribute],
 ) -> Result<()> {
     let source = model.find(at)?;
-    let row = model.mounts.get(source.mnt);
-    if row.floating {
-        return unknown("a copy of a tree that is attached nowhere, which only newer kernels make");
-    }
-    if row.unbindable || !row.attached {
-        return errno(Errno::EINVAL);
-    }
-    if matches!(model.files.inode_of(source.den).kind, Kind::Symlink(_)) {
-        return unknown("a copy of a mount at a symbolic link");
-    }
-    if model.is_kernel_file(source) {
-        return unknown("a mount of a part of the kernel's own filesystems");
-    }
-    let tree = if recursive {
-        model.mounts.clone_tree(source.mnt, source.den, &model.files)
-    } else {
-        model.mounts.clone_mount(source.mnt, source.den)
-    };
+    binding::copyable(model, source)?;
+    let tree = binding::copy(model, source, recursive);
     let all = model.mounts.tree(tree);
     let spreads = |mnt: &Mnt| model.mounts.get(*mnt).shared.is_some() || model.mounts.get(*mnt).master.is_some();
     if all.iter().any(spreads) {
