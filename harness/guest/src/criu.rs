@@ -28,7 +28,7 @@ use protocol::caller::{Finding, IMAGES, PIDFILE, WORK};
 use protocol::message::{Action, ActionEnd, ReportFile};
 
 use crate::caller::Caller;
-use crate::external::{External as ExternalFile, FIRST_INHERITED};
+use crate::external::{ExternalFile, FIRST_INHERITED};
 use crate::{asan, breakpoints, coverage, sys};
 
 /// Where the userland has it.

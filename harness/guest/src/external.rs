@@ -7,7 +7,7 @@ pub const FIRST_INHERITED: i32 = 710;
 
 /// A file that the caller has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct External {
+pub struct ExternalFile {
     /// The process's mount of it, `mnt_id`.
     pub mount: u64,
     /// Its inode number.
@@ -16,9 +16,15 @@ pub struct External {
     pub path: Bytes,
 }
 
-impl External {
+impl ExternalFile {
     /// How criu calls it: both numbers in hexadecimal.
     pub fn key(&self) -> String {
         format!("file[{:x}:{:x}]", self.mount, self.inode)
     }
+}
+
+/// The directory that an absolute path is in.
+pub fn directory_of(path: &Bytes) -> Bytes {
+    let end = path.0.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    Bytes::from(&path.0[..end.max(1)])
 }

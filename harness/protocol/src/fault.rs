@@ -98,6 +98,7 @@ faults! {
     DeletedSuffixLiteral "deleted-suffix-literal" "wrong-file" "A name that ends in \" (deleted)\" is taken for that of a deleted file." ["names/deleted-suffix"];
     SubmountLost "submount-lost" "wrong-mount" "A mount that stands on the visible one is taken away for a bind and not put back." ["resolution/mounted-since"];
     SubmountShowsCovered "submount-shows-covered" "wrong-file" "A file on a child mount is taken for the one that the child covers." ["child-mounts/control"];
+    OpenedInside "opened-inside" "wrong-mount" "A file of another namespace is opened by its path in the process's own." ["outside/root-filesystem"];
     NumberShifted "number-shifted" "lost-object" "Descriptors get other numbers." ["subdir-bind/file@tmpfs,rdwr"];
     CwdAttached "cwd-attached" "wrong-mount" "The working directory is on the visible mount." ["objects/cwd@tmpfs,whole"];
     RootAttached "root-attached" "wrong-mount" "The root directory is on the visible mount." ["objects/root"];

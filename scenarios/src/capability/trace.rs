@@ -102,8 +102,9 @@ impl Trace {
         self.note_held(step);
     }
 
-    /// `top` is the mount of the top directory before. With a namespace `all` mounts go: that says
-    /// nothing of how one of them was attached.
+    /// `top` is the mount of the top directory before the step, `unmounted` the mount that it
+    /// unmounts. With `all`, every mount went because the namespace ended: that others went too
+    /// says nothing about how one of them was attached.
     fn note_mounts(&mut self, before: &[MountFacts], top: MountKey, all: bool, unmounted: Option<MountKey>) {
         let after = self.model.mount_facts();
         for mount in &after {

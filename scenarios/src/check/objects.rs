@@ -213,8 +213,9 @@ impl Objects {
         }
     }
 
-    /// What `exec` would take away; a program says so itself, before.
-    fn survives_exec(&self) -> Option<Fault> {
+    /// An object that `exec` would take away: the program must close it itself, so that the text
+    /// shows which objects there are.
+    fn lost_by_exec(&self) -> Option<Fault> {
         let (name, known) = self.known.iter().find(|(_, known)| known.ends_at_exec && known.closed_at.is_none())?;
         let name = &name.0;
         Some(if known.kind == FileKind::Mapping {
@@ -227,7 +228,7 @@ impl Objects {
     /// What a step cannot do with the object that it names.
     fn use_of(&self, step: &Step) -> Option<Fault> {
         match step {
-            Step::Exec => return self.survives_exec(),
+            Step::Exec => return self.lost_by_exec(),
             Step::External { .. } if self.left != Some(true) => return Some(no_namespace()),
             Step::UnshareMounts { keep_old: true } if self.left.is_some() => {
                 let fault = Fault::whole("only the namespace that the process started in can be kept");

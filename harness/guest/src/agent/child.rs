@@ -77,7 +77,7 @@ impl Child {
         Ok(Child { pid: Pid::from_raw(pid), pidfd, commands, answers, input, output, partial: Vec::new() })
     }
 
-    /// Starts the executable of an checkpoint in a mount namespace that was kept, with the same
+    /// Starts the executable of a checkpoint in a mount namespace that was kept, with the same
     /// pipes, as the process that the checkpoint is of: under its number as it sees it, with its
     /// root at that of the namespace. It inherits files under the numbers from [`FIRST_INHERITED`]
     /// on.

@@ -3,6 +3,7 @@
 //! caller names them at the dump, and opens them again for the restore, by their paths in that
 //! namespace (`--external file[MNT:INO]`, `--inherit-fd`, criu(8)).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -12,7 +13,7 @@ use protocol::observation::Object;
 use scenarios::{Bytes, Step};
 
 use super::trial::Trial;
-use crate::external::External;
+use crate::external::ExternalFile;
 use crate::observe::{Made, link_text, outside, path_fd};
 use crate::sys;
 
@@ -23,19 +24,20 @@ impl Trial<'_> {
         Ok(outside::mounts_of_namespace(kept)?.iter().map(|mount| mount.id).collect())
     }
 
-    /// The files that the program says are the caller's, if the caller finds them: each once.
-    pub(super) fn externals(&self) -> io::Result<Vec<External>> {
+    /// The files that a program declares `external` and that the caller finds, each once.
+    pub(super) fn externals(&self) -> io::Result<Vec<ExternalFile>> {
         let mut found = Vec::new();
         if self.kept.is_none() {
             return Ok(found);
         }
         let proc = outside::mounted_proc()?;
-        for Made { object, .. } in self.made.iter().filter(|made| self.is_external(&made.name)) {
+        let declared = self.declared();
+        for Made { object, .. } in self.made.iter().filter(|made| declared.contains(&made.name)) {
             let Object::Fd(number) = object else { continue };
             let magic = format!("{}/fd/{number}", self.child.pid());
             let (file, path) = (path_fd(proc.as_fd(), &magic)?, link_text(proc.as_fd(), &magic)?);
             let stat = fstat(&file)?;
-            let external = External { mount: sys::statx_mount_id(file.as_fd())?, inode: stat.st_ino, path };
+            let external = ExternalFile { mount: sys::statx_mount_id(file.as_fd())?, inode: stat.st_ino, path };
             let is_it = |found: &OwnedFd| {
                 fstat(found).is_ok_and(|other| (other.st_dev, other.st_ino) == (stat.st_dev, stat.st_ino))
             };
@@ -46,11 +48,14 @@ impl Trial<'_> {
         Ok(found)
     }
 
-    fn is_external(&self, name: &str) -> bool {
+    /// The objects that the programs declare `external`.
+    fn declared(&self) -> BTreeSet<String> {
         let programs = self.slots.iter().filter_map(|slot| scenarios::text::program(&slot.program).ok());
-        programs
-            .flat_map(|program| program.steps)
-            .any(|line| matches!(&line.step, Step::External { object } if object.0 == name))
+        let declared = programs.flat_map(|program| program.steps).filter_map(|line| match line.step {
+            Step::External { object } => Some(object.0),
+            _ => None,
+        });
+        declared.collect()
     }
 
     /// A file or directory of the namespace that the process left, by `O_PATH`.
@@ -59,10 +64,4 @@ impl Trial<'_> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         outside::in_namespace(kept, || Ok(open(path.as_slice(), flags, Mode::empty())?))
     }
-}
-
-/// The directory that an absolute path is in.
-pub(super) fn directory_of(path: &Bytes) -> Bytes {
-    let end = path.0.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
-    Bytes::from(&path.0[..end.max(1)])
 }

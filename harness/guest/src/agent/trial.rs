@@ -16,7 +16,6 @@ use protocol::wire::WireError;
 use super::child::Child;
 use super::disks::{Disk, Disks};
 use super::engine::Engine;
-use super::external::directory_of;
 use super::failed_restore::Around;
 use super::images;
 use super::litter::Before;
@@ -26,6 +25,7 @@ use super::sandbox::Sandbox;
 use crate::coverage;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, ProgramSlot, Rights, SetupResult};
+use crate::external::directory_of;
 use crate::observe::parts::{Part, Parts};
 use crate::observe::{Made, outside};
 use crate::reference::checkpoint::Checkpoint;
@@ -87,7 +87,8 @@ pub(super) struct Trial<'a> {
     pub(super) child: Child,
     pub(super) disks: &'a [Disk],
     pub(super) slots: Vec<ProgramSlot>,
-    /// The mount namespace that the process started in, where it lives on without the process.
+    /// The mount namespace that the process started in, held where it must outlive the process's
+    /// stay in it (`unshare-mounts keep-old`).
     pub(super) kept: Option<OwnedFd>,
     /// What the programs made.
     pub(super) made: Vec<Made>,
@@ -158,9 +159,9 @@ impl<'a> Trial<'a> {
         Duration::from_millis(self.request.action_timeout_ms)
     }
 
-    /// Starts the executable of an checkpoint, in the same sandbox as the first process.
-    /// It inherits the directories of the files of other namespaces that the checkpoint has: no
-    /// magic link is opened with `O_NOFOLLOW`.
+    /// Starts the executable of a checkpoint, in the same sandbox as the first process. It inherits
+    /// the directories of files that are in another namespace, and opens the files there: a magic
+    /// link cannot be opened with `O_NOFOLLOW`.
     pub(super) fn start_again(&mut self, namespace: &OwnedFd, checkpoint: &Checkpoint) -> io::Result<()> {
         let sandbox = Sandbox::of(self.rights, &self.minors);
         let inherited: io::Result<Vec<OwnedFd>> =

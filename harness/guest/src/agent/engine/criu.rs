@@ -43,15 +43,15 @@ impl Criu {
     }
 
     pub(super) fn restore(&mut self, trial: &mut Trial<'_>, action: Action) -> io::Result<Run> {
+        let files = self.images.files().iter().map(|file| trial.open_outside(&file.path));
+        let files = files.collect::<io::Result<Vec<OwnedFd>>>()?;
         let staged = stage(trial, &self.externals)?;
         let disk_names = || names_below(staged.iter().map(PathBuf::as_path));
         let before = disk_names();
         let (input, output) = trial.child.streams();
         let pipes = [(input, pipe_inode(input)?), (output, pipe_inode(output)?)];
-        let files: io::Result<Vec<OwnedFd>> =
-            self.images.files().iter().map(|file| trial.open_outside(&file.path)).collect();
         let root = Path::new(trial.top);
-        let result = self.images.restore(action, root, pipes, &files?, &self.externals, trial.answer_timeout());
+        let result = self.images.restore(action, root, pipes, &files, &self.externals, trial.answer_timeout());
         let after = matches!(&result, Ok(Run { end: ActionEnd::Failed(_), .. })).then(disk_names);
         for path in staged.iter().rev() {
             umount2(path, MntFlags::MNT_DETACH)?;

@@ -76,9 +76,13 @@ pub(super) struct RestoreContext<'a> {
 }
 
 /// The files of another namespace that the checkpoint has, in the order in which they were given.
-fn inherited(checkpoint: &Checkpoint) -> io::Result<BTreeMap<usize, Opener>> {
-    let opener = |number| sys::adopt(number).map(|directory| Opener::new(directory, Bytes::default()));
-    checkpoint.inherited().zip(FIRST_INHERITED..).map(|((index, _), number)| Ok((index, opener(number)?))).collect()
+fn inherited(checkpoint: &Checkpoint, options: Options) -> io::Result<BTreeMap<usize, Opener>> {
+    let opener = |((index, file), number): ((usize, &FileImage), i32)| {
+        let given = sys::adopt(number)?;
+        let directory = if options.fault == Some(Fault::OpenedInside) { wrong::inside(file)? } else { given };
+        Ok((index, Opener::new(directory, Bytes::default())))
+    };
+    checkpoint.inherited().zip(FIRST_INHERITED..).map(opener).collect()
 }
 
 impl<'a> RestoreContext<'a> {
@@ -87,7 +91,7 @@ impl<'a> RestoreContext<'a> {
         let table = Table::own(proc).map_err(at("the mount table"))?;
         let openers = checkpoint.mounts.iter().map(|_| OnceCell::new()).collect();
         let (private_namespaces, writable_roots) = (PrivateMountNsCache::default(), BTreeMap::new());
-        let inherited = inherited(checkpoint).map_err(at("a file of another namespace"))?;
+        let inherited = inherited(checkpoint, options).map_err(at("a file of another namespace"))?;
         let mut context =
             RestoreContext { checkpoint, options, proc, table, private_namespaces, openers, inherited, writable_roots };
         for (index, mount) in checkpoint.mounts.iter().enumerate() {

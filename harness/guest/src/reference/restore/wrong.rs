@@ -17,10 +17,11 @@ use rustix::mount::OpenTreeFlags;
 use rustix::thread::CapabilitySet;
 use scenarios::Bytes;
 
-use super::super::checkpoint::{DetachedMount, MappingImage};
+use super::super::checkpoint::{DetachedMount, FileImage, MappingImage};
 use super::super::private_mount_ns::look_at;
 use super::mounts::{Opener, RestoreContext, above, attributes, cloned, mount_point_below};
 use super::{Options, inode};
+use crate::external::directory_of;
 use crate::observe;
 use crate::sys::{self, set_apart};
 
@@ -39,6 +40,11 @@ pub(super) fn mount(options: Options, mount: &DetachedMount) -> DetachedMount {
 pub(super) fn prefix(wrong: &DetachedMount, right: &DetachedMount) -> Bytes {
     let rest = right.root.0.strip_prefix(wrong.root.as_slice()).unwrap_or_default();
     rest.strip_prefix(b"/").unwrap_or(rest).into()
+}
+
+/// The directory with the path that a file of another namespace has there, in this one.
+pub(super) fn inside(file: &FileImage) -> io::Result<OwnedFd> {
+    set_apart(File::open(directory_of(&file.path).as_os_str())?)
 }
 
 /// A visible mount on which a file of a detached one is found too: `any` one, or another bind of
