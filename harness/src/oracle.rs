@@ -15,7 +15,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use protocol::Observation;
-use protocol::observation::{FileKind, LookupKind, Object, ObjectView, Outcome, Reached, ReadError};
+use protocol::observation::{FileKind, LookupKind, ObjectView, Outcome, Reached, ReadError};
 use scenarios::Bytes;
 use scenarios::model::{self, FileKey, MountKey, PredictedObject, Prediction};
 use sha2::{Digest, Sha256};
@@ -52,7 +52,7 @@ pub fn compare(prediction: &Prediction, observation: &Observation) -> Agreement 
         }
     }
     for view in &observation.inside.objects {
-        let expected = matched.iter().any(|(_, other)| other.object == view.object);
+        let expected = matched.iter().any(|(_, other)| other.id() == view.id());
         let socket = matches!(&view.status, Outcome::Ok(status) if status.kind == FileKind::Socket);
         if !expected && !socket {
             comparison.differ(&format!("{:?}", view.object), "object", &"none", &view.link);
@@ -63,12 +63,7 @@ pub fn compare(prediction: &Prediction, observation: &Observation) -> Agreement 
 }
 
 fn is(view: &ObjectView, name: &str) -> bool {
-    match name {
-        "cwd" => view.object == Object::Cwd,
-        "root" => view.object == Object::Root,
-        "exe" => view.object == Object::Exe,
-        name => view.name.as_deref() == Some(name),
-    }
+    view.name.as_deref() == Some(name)
 }
 
 /// One side's keys are the other's numbers, one to one.
@@ -224,7 +219,7 @@ impl Comparison {
         for (index, (one, one_view)) in matched.iter().enumerate() {
             for (other, other_view) in &matched[index + 1..] {
                 let (Some(a), Some(b)) = (one.description, other.description) else { continue };
-                let pair = (one_view.object.min(other_view.object), one_view.object.max(other_view.object));
+                let pair = (one_view.id().min(other_view.id()), one_view.id().max(other_view.id()));
                 let seen = observation.shared_descriptions.contains(&pair);
                 self.same(&one.name, &format!("one description with {}", other.name), Some(a == b), &seen);
             }

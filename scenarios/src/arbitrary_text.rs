@@ -11,7 +11,7 @@ use vocabulary::{Flavor, Lifecycle};
 
 use crate::check::{Checker, STEP_LIMIT};
 use crate::grammar::{Argument, Count, Form, Item, Kind, StepKind, forms};
-use crate::program::{Line, ObjectName, Place, Step};
+use crate::program::{FIRST_PROCESS, Line, ObjectName, Place, Step};
 use crate::scenario::Requirements;
 use crate::{Bytes, Outcome, Program, Scenario};
 
@@ -44,6 +44,8 @@ const NAMES: &[&[u8]] = &[
     b"-",
 ];
 
+const PROCESSES: &[&str] = &[FIRST_PROCESS, "p", "child-2"];
+
 /// A program of all kinds of steps; ends in at least one `assert`.
 ///
 /// # Errors
@@ -72,6 +74,7 @@ pub fn program(u: &mut Unstructured<'_>) -> Result<Program> {
 /// Errors of the byte source. Running out of bytes is not an error.
 pub fn step(u: &mut Unstructured<'_>, form: &'static Form, checker: &Checker) -> Result<Option<Step>> {
     let all: Vec<_> = checker.open_objects().cloned().collect();
+    let of_all_processes: Vec<_> = checker.objects_of_processes().collect();
     let sockets: Vec<_> = checker.sockets().cloned().collect();
     for _ in 0..4 {
         let name = if form.makes { Some(ObjectName(format!("fd{}", u.int_in_range(0..=999)?))) } else { None };
@@ -80,6 +83,7 @@ pub fn step(u: &mut Unstructured<'_>, form: &'static Form, checker: &Checker) ->
             .iter()
             .map(|argument| match argument.kind {
                 // Without one the checker refuses whatever it is.
+                Kind::AnyObject => slot(u, argument, &of_all_processes),
                 Kind::Socket if !sockets.is_empty() => slot(u, argument, &sockets),
                 _ => slot(u, argument, &all),
             })
@@ -172,7 +176,8 @@ fn slot(u: &mut Unstructured<'_>, argument: &Argument, objects: &[ObjectName]) -
 
 fn item(u: &mut Unstructured<'_>, argument: &Argument, objects: &[ObjectName]) -> Result<Item> {
     Ok(match argument.kind {
-        Kind::Object | Kind::Socket => Item::Object(u.choose(objects)?.clone()),
+        Kind::Object | Kind::Socket | Kind::AnyObject => Item::Object(u.choose(objects)?.clone()),
+        Kind::Process => Item::Process(ObjectName((*u.choose(PROCESSES)?).to_owned())),
         Kind::Place => Item::Place(place(u, objects)?),
         Kind::Text | Kind::Label => Item::Text(text(u)?),
         Kind::Number(from, to) => {

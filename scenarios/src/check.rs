@@ -20,6 +20,8 @@ use objects::Objects;
 pub const STEP_LIMIT: usize = 256;
 /// The most filesystems of one type on block devices; each needs a device in the guest.
 pub const DEVICE_LIMIT: usize = 4;
+/// The most processes of a program, the first one included.
+pub const PROCESS_LIMIT: usize = 4;
 /// The longest name of an object, in bytes.
 pub const OBJECT_NAME_LIMIT: usize = 32;
 
@@ -135,9 +137,20 @@ impl Checker {
         Self::default()
     }
 
-    /// The objects that are open, in the order of their names; `cwd`, `root` and `exe` among them.
+    /// The objects of the process that are open, in the order of their names; `cwd`, `root` and
+    /// `exe` among them.
     pub fn open_objects(&self) -> impl Iterator<Item = &ObjectName> {
         self.objects.open()
+    }
+
+    /// The open objects of all processes, by their full names: `fd0`, `child.fd0`.
+    pub fn objects_of_processes(&self) -> impl Iterator<Item = ObjectName> {
+        self.objects.of_processes()
+    }
+
+    /// The processes but for the one that carries out the steps.
+    pub fn other_processes(&self) -> impl Iterator<Item = &ObjectName> {
+        self.objects.processes().skip(1)
     }
 
     /// Those of them that are sockets.
@@ -178,8 +191,10 @@ impl Checker {
 
     fn item(&self, argument: &Argument, item: &Item, before: &[Item], part: Part) -> Result<(), Fault> {
         match item {
+            Item::Process(_) => Ok(()),
             Item::Object(name) => match argument.kind {
                 Kind::Socket => self.objects.socket(name, part),
+                Kind::AnyObject => self.objects.known_anywhere(name, part).map(|_| ()),
                 _ => self.objects.known(name, part).map(|_| ()),
             },
             Item::Place(place) => places::check(place, &self.objects, part),

@@ -4,8 +4,12 @@
 //! Paths are relative to the program's top directory, or to a descriptor. An *object* is what a
 //! program holds and a checkpoint must preserve; steps that make one give it a name.
 
+mod process;
+
 use std::collections::BTreeSet;
 use std::fmt;
+
+pub use process::FIRST_PROCESS;
 
 use crate::{Bytes, Errno};
 
@@ -293,6 +297,12 @@ pub enum Step {
     OpenTree { name: ObjectName, at: Place, recursive: bool, attributes: Vec<MountAttribute> },
     /// `NAME = fsmount FS [ATTRIBUTE...]`: a new filesystem that is attached nowhere, fsmount(2).
     NewTree { name: ObjectName, filesystem: Filesystem, attributes: Vec<MountAttribute> },
+
+    /// `fork PROCESS`: fork(2). The new process has copies of the descriptors and mappings, under
+    /// the same names.
+    Fork { process: ObjectName },
+    /// `as PROCESS`: this process carries out the steps from here on, and its objects are meant.
+    As { process: ObjectName },
 
     /// `assert OBJECT CLAIM...`: checked right before the first observation, where all steps are
     /// done.

@@ -173,7 +173,7 @@ fn in_sight(step: &Step) -> Step {
 /// What must hold: where each object is, its link, and of the scenario's own assertions those that
 /// the model confirms.
 fn assertions(program: &Program, model: &Model, objects: &[PredictedObject]) -> Vec<Step> {
-    let moved = |seen: &PredictedObject| match seen.name.as_str() {
+    let moved = |seen: &PredictedObject| match ObjectName(seen.name.clone()).parts().1.0.as_str() {
         "cwd" => program.steps.iter().any(|line| matches!(line.step, Step::Chdir { .. } | Step::PivotRoot { .. })),
         "root" => program.steps.iter().any(|line| matches!(line.step, Step::Chroot { .. } | Step::PivotRoot { .. })),
         "exe" => false,

@@ -73,6 +73,7 @@ const EXCEPTIONS: &[(&[Base], &[C], &str)] = &[
             C::Covered,
             C::Propagation,
             C::TwoFilesystems,
+            C::Processes,
         ],
         "these bases differ from `whole` and `subdir` in how superblock and root are found, which it does not touch",
     ),

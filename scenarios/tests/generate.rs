@@ -14,8 +14,21 @@ use scenarios::{Program, Scenario, Step, check, fuzz, text};
 use vocabulary::object::MountState;
 
 /// Pairs of which the second cannot come after the first, with the reason.
-const IMPOSSIBLE: &[(StepKind, StepKind, &str)] =
-    &[(StepKind::Map, StepKind::Exec, "execve(2) would unmap it, and nothing else ends a mapping")];
+const IMPOSSIBLE: &[(StepKind, StepKind, &str)] = &[
+    (StepKind::Map, StepKind::Exec, "execve(2) would unmap it, and nothing else ends a mapping"),
+    (StepKind::Socketpair, StepKind::Fork, SOCKETS),
+    (StepKind::Peer, StepKind::Fork, SOCKETS),
+    (StepKind::Send, StepKind::Fork, SOCKETS),
+    (StepKind::Fork, StepKind::PivotRoot, ROOTS),
+    (StepKind::As, StepKind::PivotRoot, ROOTS),
+    (StepKind::Fork, StepKind::UnshareMounts, NAMESPACES),
+    (StepKind::As, StepKind::UnshareMounts, NAMESPACES),
+    (StepKind::Fork, StepKind::Exec, "`exec` stands before the first `fork`"),
+    (StepKind::As, StepKind::Exec, "`exec` stands before the first `fork`"),
+];
+const SOCKETS: &str = "the model does not know sockets that two processes have";
+const ROOTS: &str = "the model does not move the directories of several processes";
+const NAMESPACES: &str = "the model does not know processes in several namespaces";
 
 fn kinds(program: &Program) -> Vec<StepKind> {
     program.steps.iter().map(|line| decompose(&line.step).form.kind).collect()

@@ -137,7 +137,7 @@ fn files_are_written_as_the_printer_writes() {
 
 /// What each family is about, alone on a detached bind of a filesystem's whole: the first thing
 /// that an implementation gets right.
-const ALONE: [(&str, &[&str]); 19] = [
+const ALONE: [(&str, &[&str]); 20] = [
     ("attributes", &["one", "nosymfollow"]),
     ("btrfs", &["plain"]),
     ("caller", &["file"]),
@@ -169,6 +169,7 @@ const ALONE: [(&str, &[&str]); 19] = [
     ),
     ("over-mount", &["same-directory-twice"]),
     ("overlay", &["created"]),
+    ("processes", &["one-description", "deleted", "mapping", "lock"]),
     ("propagation", &["by-a-peer"]),
     ("renamed", &["file"]),
     ("resolution", &["down", "relative-symlink", "created-since"]),

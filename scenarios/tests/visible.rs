@@ -120,6 +120,10 @@ fn every_scenario_of_the_catalogue_has_a_control_or_a_reason() {
         outside/decoy+visible@tmpfs: with every mount in sight `umount a` is not carried out: EBUSY
         outside/without-counterpart+visible@ext4: with every mount in sight `umount a` is not carried out: EBUSY
         outside/without-counterpart+visible@tmpfs: with every mount in sight `umount a` is not carried out: EBUSY
+        processes/root-of-the-child+visible@ext4,subdir: something is out of sight without the lazy unmounts, too
+        processes/root-of-the-child+visible@ext4,whole: something is out of sight without the lazy unmounts, too
+        processes/root-of-the-child+visible@tmpfs,subdir: something is out of sight without the lazy unmounts, too
+        processes/root-of-the-child+visible@tmpfs,whole: something is out of sight without the lazy unmounts, too
     "#]]
     .assert_eq(&lost.concat());
 }

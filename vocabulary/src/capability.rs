@@ -114,6 +114,8 @@ words! {
             "A file in memory, mmap(2).",
         InFlight "in-flight" "descriptor in flight"
             "A descriptor in the queue of a Unix socket, SCM_RIGHTS.",
+        Processes "processes" "several processes"
+            "There are several processes, made by fork(2), which share open file descriptions",
         Memfd "memfd" "memfd"
             "A memfd beside: on a mount of the kernel's own, which is not detached.",
         Deleted "deleted" "deleted file or directory"

@@ -238,7 +238,7 @@ impl Images {
         &self,
         action: Action,
         root: &Path,
-        pipes: [(&OwnedFd, u64); 2],
+        pipes: Vec<(&OwnedFd, u64)>,
         files: &[OwnedFd],
         externals: &[ExternalMount],
         timeout: Duration,

@@ -20,7 +20,7 @@ pub struct Observation {
     pub outside: View,
     /// Pairs of objects that are one open file description, each in its order (kcmp(2),
     /// `KCMP_FILE`).
-    pub shared_descriptions: Vec<(Object, Object)>,
+    pub shared_descriptions: Vec<(ObjectId, ObjectId)>,
     /// The mount table of the process, in the kernel's order (proc_pid_mountinfo(5)).
     pub mounts: Vec<Mount>,
     /// The mount table of the agent's own namespace; what a trial adds here has leaked.
@@ -29,6 +29,18 @@ pub struct Observation {
     pub tree: Vec<TreeEntry>,
     /// The state of the process (proc_pid_status(5)).
     pub process: ProcessState,
+    /// The other processes of the program, in the order of their forks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherProcess>,
+}
+
+/// A process that the program made by fork(2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherProcess {
+    /// Its name in the program.
+    pub name: String,
+    /// Its state.
+    pub state: ProcessState,
 }
 
 /// One side's observation of the objects, sorted by [`Object`].
@@ -36,6 +48,22 @@ pub struct Observation {
 pub struct View {
     /// The objects.
     pub objects: Vec<ObjectView>,
+}
+
+/// An object and the process that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectId {
+    /// 0 for the process that the program starts as, 1 for the first of [`Observation::others`].
+    pub process: u32,
+    /// The object.
+    pub object: Object,
+}
+
+impl From<Object> for ObjectId {
+    /// Of the process that the program starts as.
+    fn from(object: Object) -> Self {
+        ObjectId { process: 0, object }
+    }
 }
 
 /// What is observed.
@@ -66,9 +94,13 @@ pub enum Object {
 /// never left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectView {
+    /// Whose it is, as in [`ObjectId::process`].
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub process: u32,
     /// Which one.
     pub object: Object,
-    /// Its name in the program; none for one that the program did not make.
+    /// Its name in the program, `child.fd0` for one of the process `child`; none for one that the
+    /// program did not make.
     pub name: Option<String>,
     /// The link text of `/proc/PID/fd/N`, `cwd`, `root`, `exe`, or `map_files/...`.
     pub link: Bytes,
@@ -98,6 +130,18 @@ pub struct ObjectView {
     /// Relative resolution; only directories have these.
     #[serde(with = "together")]
     pub lookups: Vec<Lookup>,
+}
+
+impl ObjectView {
+    /// Which object of which process.
+    pub fn id(&self) -> ObjectId {
+        ObjectId { process: self.process, object: self.object }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_first(process: &u32) -> bool {
+    *process == 0
 }
 
 /// A value, or the error that stood in its way.

@@ -84,7 +84,7 @@ impl Traits {
                             all.place(place, (verb, slot), &places, &makers);
                             places.push((place.clone(), (verb, slot)));
                         }
-                        Item::Text(_) | Item::Number(_) => {}
+                        Item::Text(_) | Item::Number(_) | Item::Process(_) => {}
                     }
                 }
             }

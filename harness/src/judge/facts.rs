@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
-use protocol::observation::{FileId, Object};
+use protocol::observation::{FileId, ObjectId};
 use scenarios::Bytes;
 
 use super::difference::Side;
@@ -25,11 +25,11 @@ pub(crate) enum FactOwner<'a> {
     /// A mount of the agent.
     HostMount(&'a Bytes, usize),
     /// An object, from one side.
-    Object(Side, Object),
+    Object(Side, ObjectId),
     /// Which descriptors are one description.
     Sharing,
-    /// The process as a whole.
-    Process,
+    /// A process as a whole, by its place among those of the program, and its name there.
+    Process(usize, &'a str),
 }
 
 impl FactOwner<'_> {
@@ -40,13 +40,13 @@ impl FactOwner<'_> {
             Self::Mount(..) => Side::Mounts,
             Self::HostMount(..) => Side::HostMounts,
             Self::Object(side, _) => side,
-            Self::Sharing | Self::Process => Side::Outside,
+            Self::Sharing | Self::Process(..) => Side::Outside,
         }
     }
 
     /// True for what can be there or not; false for what always is.
     fn can_vanish(self) -> bool {
-        !matches!(self, Self::Sharing | Self::Process)
+        !matches!(self, Self::Sharing | Self::Process(..))
     }
 }
 
@@ -245,7 +245,8 @@ impl<'a> FactSheet<'a> {
                 Some(format!("{at} (number {} from below)", nth + 1))
             }
             FactOwner::Object(..) => self.present.get(&owner).cloned(),
-            FactOwner::Process => Some("the process".to_owned()),
+            FactOwner::Process(0, _) => Some("the process".to_owned()),
+            FactOwner::Process(_, name) => Some(format!("the process {name}")),
             FactOwner::Sharing => None,
         }
     }

@@ -93,7 +93,7 @@ impl<'a> PreparedObservation<'a> {
     /// Every object from either side.
     pub(crate) fn objects(&self) -> impl Iterator<Item = (FactOwner<'a>, &'a ObjectView)> {
         let side = |side: Side, objects: &'a [ObjectView]| {
-            objects.iter().map(move |object| (FactOwner::Object(side, object.object), object))
+            objects.iter().map(move |object| (FactOwner::Object(side, object.id()), object))
         };
         side(Side::Inside, &self.observation.inside.objects)
             .chain(side(Side::Outside, &self.observation.outside.objects))

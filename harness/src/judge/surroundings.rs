@@ -2,7 +2,7 @@
 //!
 //! Each function makes the facts of one comparison; the table in [`super::comparisons`] says which.
 
-use protocol::observation::{FileKind, FileStatus, Mount, Object, Outcome, TreeEntry};
+use protocol::observation::{FileKind, FileStatus, Mount, Object, ObjectId, Outcome, ProcessState, TreeEntry};
 
 use super::facts::{FactOwner, Facts, Number, Value};
 use super::prepared::{PreparedObservation, device};
@@ -11,27 +11,53 @@ use super::wording::quoted;
 
 pub(crate) fn sharing<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
     for (one, other) in &prepared.observation.shared_descriptions {
-        let what = match (one, other) {
-            (Object::Fd(one), Object::Fd(other)) => format!("descriptors {one} and {other}"),
-            _ => format!("{} and {}", wording::kernel_name(*one), wording::kernel_name(*other)),
+        let what = match (one.object, other.object) {
+            (Object::Fd(one_number), Object::Fd(other_number)) if one.process == other.process => {
+                format!("descriptors {one_number} and {other_number}{}", of_process(prepared, one.process))
+            }
+            _ => {
+                let name =
+                    |id: &ObjectId| format!("{}{}", wording::kernel_name(id.object), of_process(prepared, id.process));
+                format!("{} and {}", name(one), name(other))
+            }
         };
         facts.text(FactOwner::Sharing, what, "one open file description");
     }
 }
 
+/// ` of PROCESS` for one that the program made.
+fn of_process(prepared: &PreparedObservation<'_>, process: u32) -> String {
+    let Some(index) = process.checked_sub(1) else { return String::new() };
+    match prepared.observation.others.get(index as usize) {
+        Some(other) => format!(" of {}", other.name),
+        None => format!(" of process number {process}"),
+    }
+}
+
+/// Each process of the program with its state.
+fn processes<'a>(prepared: &PreparedObservation<'a>) -> impl Iterator<Item = (FactOwner<'a>, &'a ProcessState)> {
+    let observation = prepared.observation;
+    let others = observation.others.iter().enumerate();
+    let others = others.map(|(index, other)| (FactOwner::Process(index + 1, &other.name), &other.state));
+    std::iter::once((FactOwner::Process(0, ""), &observation.process)).chain(others)
+}
+
 pub(crate) fn process<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
-    let process = &prepared.observation.process;
-    facts.text(FactOwner::Process, "state", &process.state);
-    facts.text(FactOwner::Process, "tracer", process.tracer.to_string());
-    facts.text(FactOwner::Process, "process number as it sees it", process.inner_pid.to_string());
-    for (index, signals) in process.signals.iter().enumerate() {
-        let name = ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"].get(index).unwrap_or(&"signals");
-        facts.text(FactOwner::Process, *name, signals);
+    for (owner, process) in processes(prepared) {
+        facts.text(owner, "state", &process.state);
+        facts.text(owner, "tracer", process.tracer.to_string());
+        facts.text(owner, "process number as it sees it", process.inner_pid.to_string());
+        for (index, signals) in process.signals.iter().enumerate() {
+            let name = ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"].get(index).unwrap_or(&"signals");
+            facts.text(owner, *name, signals);
+        }
     }
 }
 
 pub(crate) fn process_number<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
-    facts.text(FactOwner::Process, "process number", prepared.observation.process.pid.to_string());
+    for (owner, process) in processes(prepared) {
+        facts.text(owner, "process number", process.pid.to_string());
+    }
 }
 
 /// The mounts of the process, or those of the agent.

@@ -90,6 +90,7 @@ fn reached(file: FileId, mount: MountRef, kind: FileKind, link: &str) -> Outcome
 fn file_object(world: World, fd: i32, details: Vec<Bytes>) -> ObjectView {
     let (file, mount) = (world.file(1, 1), world.mount(4, MountState::Detached));
     ObjectView {
+        process: 0,
         object: Object::Fd(fd),
         name: Some(format!("fd{}", fd - 3)),
         link: "/f".into(),
@@ -124,6 +125,7 @@ fn directory_object(world: World, object: Object, name: &str) -> ObjectView {
     let lookup = |path: &str, how, outcome| Lookup { path: path.into(), how, outcome };
     let root = || reached(directory, mount.clone(), FileKind::Directory, "/");
     ObjectView {
+        process: 0,
         object,
         name: Some(name.into()),
         link: "/".into(),
@@ -160,6 +162,7 @@ fn socket_object(world: World) -> ObjectView {
 
 fn mapping_object(world: World) -> ObjectView {
     ObjectView {
+        process: 0,
         object: Object::Map(0x7f00_0000_0000),
         name: Some("m".into()),
         descriptor: None,
@@ -184,6 +187,7 @@ pub fn observation(shift: u64) -> Observation {
             mapping_object(world),
             socket_object(world),
             ObjectView { object: IN_FLIGHT, name: Some("m0".into()), ..file_object(world, 7, vec![]) },
+            ObjectView { process: 1, name: Some("child.fd0".into()), ..file_object(world, 3, vec![]) },
         ],
     };
     let entry = |path: &str, file: FileId, kind: FileKind| TreeEntry {
@@ -208,7 +212,11 @@ pub fn observation(shift: u64) -> Observation {
     Observation {
         inside,
         outside: view,
-        shared_descriptions: vec![(Object::Fd(3), Object::Fd(4)), (Object::Fd(3), IN_FLIGHT)],
+        shared_descriptions: [(Object::Fd(3), Object::Fd(4)), (Object::Fd(3), IN_FLIGHT)]
+            .map(|(one, other)| (one.into(), other.into()))
+            .into_iter()
+            .chain([(Object::Fd(3).into(), ObjectId { process: 1, object: Object::Fd(3) })])
+            .collect(),
         mounts: rows(),
         host_mounts: rows(),
         tree: vec![
@@ -222,14 +230,14 @@ pub fn observation(shift: u64) -> Observation {
             entry("d2", world.file(1, 0), FileKind::Directory),
             entry("top2", world.file(0, 7), FileKind::Directory),
         ],
-        process: ProcessState {
-            state: "S".into(),
-            tracer: 0,
-            pid: 4000,
-            inner_pid: 2,
-            signals: vec!["0000000000000000".into(); 5],
-        },
+        process: process(2),
+        others: vec![OtherProcess { name: "child".into(), state: process(3) }],
     }
+}
+
+fn process(inner_pid: u32) -> ProcessState {
+    let signals = vec!["0000000000000000".into(); 5];
+    ProcessState { state: "S".into(), tracer: 0, pid: 4000 + inner_pid, inner_pid, signals }
 }
 
 /// The small world with some of its properties varied.
@@ -266,6 +274,7 @@ pub fn varied(u: &mut Unstructured<'_>, shift: u64) -> Result<Observation> {
 /// same.
 pub fn restored(mut seen: Observation) -> Observation {
     seen.process.pid += 17;
+    seen.others[0].state.pid += 17;
     let objects = seen.inside.objects.iter_mut().chain(&mut seen.outside.objects).map(|object| &mut object.status);
     for status in objects.chain(seen.tree.iter_mut().map(|entry| &mut entry.status)) {
         if let Outcome::Ok(status) = status {

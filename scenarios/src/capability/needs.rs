@@ -149,7 +149,10 @@ impl<'a> End<'a> {
         add(found, Capability::OpenFlags, flags.iter().any(|flag| is_status(*flag, held.kind)));
         add(found, Capability::Cloexec, held.holder == Holder::Descriptor && self.trace.cloexec.contains(&held.name));
         let shares = |other: &&HeldFile| {
-            other.name != held.name && other.description == held.description && other.holder != Holder::Mapping
+            other.name != held.name
+                && other.process() == held.process()
+                && other.description == held.description
+                && other.holder != Holder::Mapping
         };
         add(found, Capability::Dup, held.description.is_some() && self.all.iter().any(|other| shares(&other)));
         let again = |other: &HeldFile| {
@@ -191,6 +194,7 @@ impl<'a> End<'a> {
     fn of_all_together(&self, found: &mut BTreeSet<Capability>) {
         let counted = &self.counted;
         add(found, Capability::InSubvolume, counted.iter().any(|held| held.in_subvolume));
+        add(found, Capability::Processes, self.trace.model.has_forked());
         add(found, Capability::Memfd, self.all.iter().any(|held| held.state == MountState::Internal));
         if !self.is_detached() {
             return;

@@ -135,7 +135,7 @@ impl Trace {
                 self.listings.entry(key).or_insert_with(|| self.model.listing(&held));
             }
             match step {
-                Step::Open { name, flags, .. } if name.0 == held.name => {
+                Step::Open { name, flags, .. } if self.model.full_name(name).0 == held.name => {
                     if let (Some(number), Holder::Descriptor) = (held.description, held.holder) {
                         self.flags.insert(number, flags.clone());
                     }
@@ -143,7 +143,7 @@ impl Trace {
                         self.cloexec.insert(held.name);
                     }
                 }
-                Step::Dup { name, cloexec: true, .. } if name.0 == held.name => {
+                Step::Dup { name, cloexec: true, .. } if self.model.full_name(name).0 == held.name => {
                     self.cloexec.insert(held.name);
                 }
                 _ => {}
@@ -234,6 +234,8 @@ fn effect(step: &Step) -> Effect<'_> {
         | Step::Chroot { .. }
         | Step::External { .. }
         | Step::Exec
+        | Step::Fork { .. }
+        | Step::As { .. }
         | Step::Assert { .. } => Effect::Other,
     }
 }

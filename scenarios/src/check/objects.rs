@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fault, Part, is_object_name, places};
+use super::{Fault, PROCESS_LIMIT, Part, is_object_name, places};
 use crate::diagnostic::did_you_mean;
 use crate::grammar::{Item, StepParts};
-use crate::program::{Claim, ObjectName, OpenFlag, Step};
+use crate::program::{Claim, FIRST_PROCESS, ObjectName, OpenFlag, Step};
 
 /// What is known about an object.
 #[derive(Clone)]
@@ -63,7 +63,12 @@ fn ends_at_exec(step: &Step) -> bool {
 
 #[derive(Clone)]
 pub(super) struct Objects {
+    /// Those of the process that carries out the steps.
     known: BTreeMap<ObjectName, Known>,
+    /// That process.
+    process: ObjectName,
+    /// The objects of the other processes.
+    others: BTreeMap<ObjectName, BTreeMap<ObjectName, Known>>,
     /// The process left the namespace that it started in, and whether that lives.
     left: Option<bool>,
     steps: usize,
@@ -79,7 +84,8 @@ impl Default for Objects {
             object("root", FileKind::Directory),
             object("exe", FileKind::Executable),
         ];
-        Objects { known: known.into(), left: None, steps: 0 }
+        let process = ObjectName(FIRST_PROCESS.to_owned());
+        Objects { known: known.into(), process, others: BTreeMap::new(), left: None, steps: 0 }
     }
 }
 
@@ -88,8 +94,87 @@ impl Objects {
         self.known.iter().filter(|(_, known)| known.closed_at.is_none()).map(|(name, _)| name)
     }
 
+    /// The step that closed an object of any process.
     pub(super) fn closed_at(&self, name: &ObjectName) -> Option<usize> {
-        self.known.get(name)?.closed_at
+        self.anywhere(name)?.closed_at
+    }
+
+    fn of_process(&self, process: &ObjectName) -> Option<&BTreeMap<ObjectName, Known>> {
+        if *process == self.process { Some(&self.known) } else { self.others.get(process) }
+    }
+
+    /// An object of any process: `child.fd0` where it is not the first one's.
+    fn anywhere(&self, name: &ObjectName) -> Option<&Known> {
+        let (process, name) = name.parts();
+        self.of_process(&process)?.get(&name)
+    }
+
+    /// The same, when it is open.
+    pub(super) fn known_anywhere(&self, name: &ObjectName, part: Part) -> Result<&Known, Fault> {
+        let (process, local) = name.parts();
+        if process == self.process && name.0 == local.0 {
+            return self.known(&local, part);
+        }
+        let Some(objects) = self.of_process(&process) else { return Err(self.no_process(&process, part)) };
+        match objects.get(&local) {
+            Some(known) if known.closed_at.is_none() => Ok(known),
+            Some(_) => Err(Fault::new(part, format!("`{name}` is closed"))),
+            None => Err(Fault::new(part, format!("`{process}` has no object `{local}`"))),
+        }
+    }
+
+    fn no_process(&self, process: &ObjectName, part: Part) -> Fault {
+        let known: Vec<&str> = self.processes().map(|process| process.0.as_str()).collect();
+        let fault = Fault::new(part, format!("no step above is `fork {process}`"));
+        let hint = did_you_mean(&process.0, known.iter().copied());
+        Fault { expected: known.into_iter().map(str::to_owned).collect(), hint, ..fault }
+    }
+
+    /// The open objects of all processes, by their full names.
+    pub(super) fn of_processes(&self) -> impl Iterator<Item = ObjectName> {
+        let own = std::iter::once((&self.process, &self.known));
+        own.chain(&self.others).flat_map(|(process, objects)| {
+            let open = objects.iter().filter(|(_, known)| known.closed_at.is_none());
+            open.map(|(name, _)| name.of_process(process))
+        })
+    }
+
+    /// The processes that there are, the one that carries out the steps first.
+    pub(super) fn processes(&self) -> impl Iterator<Item = &ObjectName> {
+        std::iter::once(&self.process).chain(self.others.keys())
+    }
+
+    /// A step that is about processes.
+    fn processes_after(&mut self, step: &Step) -> Option<Fault> {
+        let part = Part::Argument { argument: 0, nth: 0 };
+        match step {
+            Step::Fork { process } => {
+                if !is_object_name(process) {
+                    return Some(Fault::new(part, format!("`{process}` is not the name of a process")));
+                }
+                if self.of_process(process).is_some() {
+                    return Some(Fault::new(part, format!("there is a process `{process}`")));
+                }
+                if self.processes().count() == PROCESS_LIMIT {
+                    return Some(Fault::whole(format!("a program has at most {PROCESS_LIMIT} processes")));
+                }
+                self.others.insert(process.clone(), self.known.clone());
+                None
+            }
+            Step::As { process } if *process == self.process => {
+                Some(Fault::new(part, format!("`{process}` carries out the steps already")))
+            }
+            Step::As { process } => {
+                let Some(objects) = self.others.remove(process) else { return Some(self.no_process(process, part)) };
+                let before = std::mem::replace(&mut self.known, objects);
+                self.others.insert(std::mem::replace(&mut self.process, process.clone()), before);
+                None
+            }
+            Step::Exec if !self.others.is_empty() => {
+                Some(Fault::whole("`exec` only where there is one process").hint("put it before the first `fork`"))
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn depth(&self, name: &ObjectName) -> Option<usize> {
@@ -139,6 +224,7 @@ impl Objects {
         let index = self.steps;
         self.steps += 1;
         let mut faults: Vec<_> = self.use_of(step).into_iter().collect();
+        faults.extend(self.processes_after(step));
         let depth = places::reached(step, self);
         if let Some(name) = &parts.name {
             match self.make(name) {
@@ -251,7 +337,7 @@ impl Objects {
             Step::Assert { object, claim: Claim::Position(_) } => (object, "asked for its position", false, false),
             Step::Assert { object, claim: Claim::SameDescription { other, .. } } => {
                 for (argument, name) in [object, other].into_iter().enumerate() {
-                    if let Some(Known { kind, .. }) = self.known.get(name)
+                    if let Some(Known { kind, .. }) = self.anywhere(name)
                         && !kind.has_description()
                     {
                         let argument = if argument == 0 { 0 } else { self.last_object(step) };
@@ -265,7 +351,8 @@ impl Objects {
         };
         let bare = matches!(step, Step::Dup { .. } | Step::Close { .. } | Step::External { .. });
         let name = &object.0;
-        let what = match self.known.get(object)?.kind {
+        let known = if matches!(step, Step::Assert { .. }) { self.anywhere(object) } else { self.known.get(object) };
+        let what = match known?.kind {
             FileKind::Descriptor { path_only: true, .. } if !bare => {
                 format!("`{name}` was opened with `path` and cannot be {what}")
             }

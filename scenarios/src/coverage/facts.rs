@@ -83,6 +83,18 @@ impl<'a> Facts<'a> {
         })
     }
 
+    /// Whether something for which this is true is held on a detached mount, and another process
+    /// has
+    /// a descriptor of the same file.
+    pub(super) fn is_shared_by_processes(&self, is_it: impl Fn(&HeldFile) -> bool) -> bool {
+        self.any(|one, _| {
+            let other = |other: &HeldFile| {
+                other.file == one.file && other.process() != one.process() && other.holder == Holder::Descriptor
+            };
+            is_it(one) && self.held.iter().any(other)
+        })
+    }
+
     pub(super) fn is_on(&self, type_name: &str) -> bool {
         self.any(|_, mount| mount.type_name == type_name)
     }

@@ -4,7 +4,7 @@ use super::facts::{Facts, last_name};
 use super::{Axis, Point, Reason};
 use crate::Step;
 use crate::capability::Capability;
-use crate::model::HeldFile;
+use crate::model::{HeldFile, Holder};
 use crate::program::Place;
 use vocabulary::object::FileKind;
 
@@ -66,18 +66,20 @@ pub(super) const SHARING: Axis = Axis {
     name: "Sharing",
     points: &[
         Point::detached("two descriptors of one description", |facts| facts.has(Capability::Dup)),
-        Point::waits("descriptors of two processes", Reason::Step("fork")),
+        Point::detached("descriptors of two processes", |facts| facts.is_shared_by_processes(|_| true)),
         Point::waits("passed over a socket and received", Reason::Step("receive")),
         Point::detached("in flight", |facts| facts.has(Capability::InFlight)),
         Point::detached("two descriptions of one file", |facts| facts.has(Capability::OpenedTwice)),
         Point::detached("two objects on one detached mount", |facts| facts.has(Capability::SameMount)),
         Point::detached("two detached mounts of one superblock", |facts| facts.has(Capability::SecondMount)),
         Point::detached("one detached, one visible", |facts| facts.has(Capability::VisibleToo)),
-        Point::waits("detached here, visible elsewhere", Reason::Step("fork")),
-        Point::waits("cwd of one, descriptor of another", Reason::Step("fork")),
+        Point::waits("detached here, visible elsewhere", Reason::Missing("all processes are in one mount namespace")),
+        Point::detached("cwd of one, descriptor of another", |facts| {
+            facts.is_shared_by_processes(|one| one.holder == Holder::WorkingDirectory)
+        }),
         Point::waits("thread with unshared CLONE_FS", Reason::Step("thread")),
         Point::waits("thread with unshared CLONE_FILES", Reason::Step("thread")),
-        Point::waits("held by a zombie", Reason::Step("fork")),
+        Point::waits("held by a zombie", Reason::Step("exit")),
     ],
 };
 

@@ -15,7 +15,7 @@ pub(super) const FLAVOR: Axis = Axis {
         Point::flavor(Flavor::Host),
         Point::flavor(Flavor::Ns),
         Point::waits("userns", Reason::Flavor("userns")),
-        Point::waits("nested mount namespaces", Reason::Step("fork")),
+        Point::waits("nested mount namespaces", Reason::Missing("all processes are in one mount namespace")),
         Point::detached("read-only root", has_read_only_root),
         Point::detached("no /tmp", |facts| {
             facts.step(|step| matches!(step, Step::Rmdir { at } if path(at) == Some(b"tmp")))

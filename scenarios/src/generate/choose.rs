@@ -82,10 +82,7 @@ pub(super) fn step(
         K::Snapshot => return choice.snapshot(u),
         K::DeleteSubvolume => return choice.at(u, is_loose_subvolume, |_, at| Ok(Step::DeleteSubvolume { at })),
         K::Open => return choice.open(u, builder, request),
-        K::Dup => {
-            return choice
-                .of_object(u, |u, of| Ok(Step::Dup { name: builder.name("fd"), of, cloexec: u.arbitrary()? }));
-        }
+        K::Dup => return choice.dup(u, builder),
         K::Memfd => Step::Memfd { name: builder.name("mem"), label: Bytes::from(*u.choose(LABELS)?) },
         K::Map => return choice.map(u, builder),
         K::Socketpair => Step::Socketpair { name: builder.name("s") },
@@ -104,10 +101,21 @@ pub(super) fn step(
         K::OpenTree => return mounting::open_tree(u, &choice, builder),
         K::NewTree => mounting::new_tree(u, builder)?,
         K::Exec => Step::Exec,
+        K::Fork => Step::Fork { process: builder.name("p") },
+        K::As => return switch(u, builder),
         // Those come at the end, from what the model predicts.
         K::Assert => return Ok(None),
     };
     Ok(Some(made))
+}
+
+/// Another process goes on, if there is one.
+fn switch(u: &mut Unstructured<'_>, builder: &ProgramBuilder) -> Result<Option<Step>> {
+    let others: Vec<&ObjectName> = builder.checker.other_processes().collect();
+    if others.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Step::As { process: (*u.choose(&others)?).clone() }))
 }
 
 const MODES: &[u32] = &[0o644, 0, 0o6751, 0o1777, 0o700];
@@ -263,6 +271,10 @@ impl Choice<'_> {
             Some(place) => make(u, place).map(Some),
             None => Ok(None),
         }
+    }
+
+    fn dup(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<Option<Step>> {
+        self.of_object(u, |u, of| Ok(Step::Dup { name: builder.name("fd"), of, cloexec: u.arbitrary()? }))
     }
 
     fn map(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<Option<Step>> {

@@ -15,7 +15,8 @@ const CONTENT_LIMIT: usize = 64;
 pub(super) fn add(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<()> {
     let objects = builder.model.outline();
     for seen in &objects {
-        let made = !matches!(seen.name.as_str(), "cwd" | "root" | "exe");
+        let (_, name) = ObjectName(seen.name.clone()).parts();
+        let made = !matches!(name.0.as_str(), "cwd" | "root" | "exe");
         if made || seen.state == MountState::Detached && u.arbitrary()? {
             assert(builder, seen, state(seen));
             if let Some(claim) = seen.link.clone().filter(|_| seen.state != MountState::Internal).map(Claim::Link) {

@@ -111,6 +111,7 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
     const SUBVOLUME: StepRequest = StepRequest::of(StepKind::Subvolume);
     const WRITE_IN_SUBVOLUME: StepRequest = StepRequest { at: Spot::Subvolume, ..WRITE };
     const UNSHARE: StepRequest = StepRequest::of(StepKind::UnshareMounts);
+    const FORK: StepRequest = StepRequest::of(StepKind::Fork);
     const SOCKETS: StepRequest = StepRequest::of(StepKind::Socketpair);
     const READABLE: StepRequest = StepRequest { flags: &[OpenFlag::Rdwr], ..StepRequest::of(StepKind::Open) };
     const DIRECTORY: StepRequest = StepRequest { flags: &[OpenFlag::Directory], ..StepRequest::of(StepKind::Open) };
@@ -131,6 +132,8 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
         K::Map | K::Seek | K::Read | K::WriteTo | K::Lock => &[WRITE, READABLE],
         K::Dup | K::Close | K::UnshareMounts => &[OPEN],
         K::OpenTree => &[MOUNT, WRITE],
+        K::Fork => &[OPEN],
+        K::As => &[FORK],
         K::External => &[OPEN, UNSHARE],
         K::ReadEntries => &[MKDIR, DIRECTORY],
         K::Peer => &[SOCKETS],

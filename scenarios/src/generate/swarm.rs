@@ -41,6 +41,8 @@ fn share_of(kind: StepKind) -> (u32, Need) {
         K::Exec => (1, N::Nothing),
         K::OpenTree => (4, N::Nothing),
         K::NewTree => (1, N::Nothing),
+        K::Fork => (1, N::Nothing),
+        K::As => (3, N::Nothing),
         K::Mkdir => (8, N::Nothing),
         K::Write => (10, N::Nothing),
         K::Append => (2, N::Nothing),

@@ -38,6 +38,11 @@ impl StepArguments {
         name
     }
 
+    pub(super) fn process(&mut self) -> ObjectName {
+        let Item::Process(name) = self.one() else { panic!("{AGREES}") };
+        name
+    }
+
     pub(super) fn places(&mut self) -> Vec<Place> {
         let place = |item| if let Item::Place(place) = item { place } else { panic!("{AGREES}") };
         self.slot().into_iter().map(place).collect()

@@ -24,7 +24,7 @@ pub use unparse::{StepParts, decompose};
 pub use words::{Vocabulary, word, words};
 
 use crate::Bytes;
-use crate::program::{ObjectName, Place, Step};
+use crate::program::{MountAttribute, ObjectName, Place, Step};
 
 /// One way to write a step.
 pub struct Form {
@@ -58,6 +58,10 @@ pub enum Kind {
     Object,
     /// The name of a socket that exists.
     Socket,
+    /// The name of an object that exists, which may be another process's: `child.fd0`.
+    AnyObject,
+    /// The name of a process.
+    Process,
     /// A path.
     Place,
     /// Bytes, always printed in quotes.
@@ -90,8 +94,10 @@ pub enum Count {
 /// One value of an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// For [`Kind::Object`] and [`Kind::Socket`].
+    /// For [`Kind::Object`], [`Kind::Socket`] and [`Kind::AnyObject`].
     Object(ObjectName),
+    /// For [`Kind::Process`].
+    Process(ObjectName),
     /// For [`Kind::Place`].
     Place(Place),
     /// For [`Kind::Text`] and [`Kind::Label`].
@@ -206,9 +212,20 @@ const fn argument(label: &'static str, kind: Kind, count: Count) -> Argument {
     Argument { label, kind, key: None, count }
 }
 
+/// An object of any process.
+const fn any_object(label: &'static str) -> Argument {
+    argument(label, Kind::AnyObject, Count::One)
+}
+
+const PROCESS: Argument = argument("PROCESS", Kind::Process, Count::One);
+
 const fn object(label: &'static str) -> Argument {
     argument(label, Kind::Object, Count::One)
 }
+
+const ATTRIBUTES: Argument = flags("ATTRIBUTE", words::<MountAttribute>);
+const ID: i128 = u32::MAX as i128 - 1; // (uid_t) -1 means "leave it", chown(2)
+const OFFSET: i128 = i64::MAX as i128;
 
 /// An object that must be a socket.
 const SOCKET: Argument = argument("SOCKET", Kind::Socket, Count::One);

@@ -38,7 +38,8 @@ impl Argument {
             return format!("{key}={}", self.label);
         }
         let what = match self.kind {
-            super::Kind::Object | super::Kind::Socket => "the name of an object",
+            super::Kind::Object | super::Kind::Socket | super::Kind::AnyObject => "the name of an object",
+            super::Kind::Process => "the name of a process",
             super::Kind::Place => "a path",
             super::Kind::Text | super::Kind::Label => "a word or quoted bytes",
             super::Kind::Number(..) => "a number",

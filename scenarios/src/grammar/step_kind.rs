@@ -80,6 +80,8 @@ step_kinds! {
     Exec "exec",
     OpenTree "open-tree",
     NewTree "fsmount",
+    Fork "fork",
+    As "as",
     Assert "assert",
 }
 

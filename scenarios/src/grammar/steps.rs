@@ -2,13 +2,10 @@
 
 use super::words::{ForWriting, Shared, words};
 use super::{
-    Argument, Count, Form, Kind, SOCKET, StepKind, argument, choice, flags, label, number, object, place, switch, text,
+    ATTRIBUTES, Count, Form, ID, Kind, OFFSET, PROCESS, SOCKET, StepKind, argument, choice, flags, label, number,
+    object, place, switch, text,
 };
 use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation, Step};
-
-const ATTRIBUTES: Argument = flags("ATTRIBUTE", words::<MountAttribute>);
-const ID: i128 = u32::MAX as i128 - 1; // (uid_t) -1 means "leave it", chown(2)
-const OFFSET: i128 = i64::MAX as i128;
 
 pub(super) static FORMS: &[Form] = &[
     Form {
@@ -111,8 +108,7 @@ pub(super) static FORMS: &[Form] = &[
         kind: StepKind::UnshareMounts,
         makes: false,
         arguments: &[switch("keep-old")],
-        help: "A mount namespace of its own, unshare(2); what is open, mapped or executed stays on mounts of the old one. \
-               That one is gone then, or `keep-old`: it lives on. Needs `requires flavor=ns`.",
+        help: "A mount namespace of its own, unshare(2); what is open, mapped or executed stays on the old one's mounts; that is gone, or lives on: `keep-old`.",
         build: |a| Step::UnshareMounts { keep_old: a.switch() },
     },
     Form {
@@ -377,8 +373,7 @@ pub(super) static FORMS: &[Form] = &[
         kind: StepKind::OpenTree,
         makes: true,
         arguments: &[place("P"), switch("recursive"), ATTRIBUTES],
-        help: "A copy of a mount, `recursive` with those below, attached nowhere, open_tree(2); the descriptor is its root, \
-               as with `path`. Its close dissolves the copy, unless it was attached by `move NAME: TO`.",
+        help: "A copy of a mount, `recursive` with those below, attached nowhere, open_tree(2). Its close dissolves it, unless `move NAME: TO` attached it.",
         build: |a| Step::OpenTree { name: a.name(), at: a.place(), recursive: a.switch(), attributes: a.words() },
     },
     Form {
@@ -387,5 +382,19 @@ pub(super) static FORMS: &[Form] = &[
         arguments: &[choice("FS", words::<Filesystem>), ATTRIBUTES],
         help: "The same with a new filesystem, tmpfs or ramfs, fsmount(2).",
         build: |a| Step::NewTree { name: a.name(), filesystem: a.word(), attributes: a.words() },
+    },
+    Form {
+        kind: StepKind::Fork,
+        makes: false,
+        arguments: &[PROCESS],
+        help: "fork(2): PROCESS has copies of the descriptors and mappings, and waits for `as PROCESS`.",
+        build: |a| Step::Fork { process: a.process() },
+    },
+    Form {
+        kind: StepKind::As,
+        makes: false,
+        arguments: &[PROCESS],
+        help: "PROCESS carries out the steps from here on, with its own objects. The first process is `main`.",
+        build: |a| Step::As { process: a.process() },
     },
 ];

@@ -1,5 +1,6 @@
 //! From a step back to its form and the values of the form's arguments.
 
+use super::StepKind as K;
 use super::words::{ForWriting, Shared};
 use super::{Count, Form, Item, Kind, StepKind, Vocabulary, form, form_of, word};
 use crate::Bytes;
@@ -61,7 +62,6 @@ pub fn decompose(step: &Step) -> StepParts {
 
 /// The kind, the name, the values of all arguments that are not fixed words.
 fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
-    use StepKind as K;
     let (kind, values) = match step {
         Step::Mount { filesystem, at, attributes } => {
             (K::Mount, vec![words(&[*filesystem]), place(at), words(attributes)])
@@ -123,6 +123,8 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         | Step::Chdir { .. }
         | Step::Chroot { .. }
         | Step::Exec
+        | Step::Fork { .. }
+        | Step::As { .. }
         | Step::Assert { .. }
         | Step::OpenTree { .. }
         | Step::NewTree { .. } => return object_parts(step),
@@ -132,7 +134,6 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
 
 /// The same for the steps that make, change or remove names.
 fn name_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
-    use StepKind as K;
     match step {
         Step::Mkdir { at } => (K::Mkdir, None, vec![place(at)]),
         Step::Write { at, bytes } => (K::Write, None, vec![place(at), text(bytes)]),
@@ -165,7 +166,6 @@ fn name_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
 
 /// The same for the steps that make, use or move objects.
 fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
-    use StepKind as K;
     match step {
         Step::Open { name, at, flags } => (K::Open, Some(name), vec![place(at), words(flags)]),
         Step::Dup { name, of, cloexec } => (K::Dup, Some(name), vec![object(of), switch(*cloexec, "cloexec")]),
@@ -194,6 +194,8 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Chdir { at } => (K::Chdir, None, vec![place(at)]),
         Step::Chroot { at } => (K::Chroot, None, vec![place(at)]),
         Step::Exec => (K::Exec, None, Vec::new()),
+        Step::Fork { process } => (K::Fork, None, vec![vec![Item::Process(process.clone())]]),
+        Step::As { process } => (K::As, None, vec![vec![Item::Process(process.clone())]]),
         Step::Assert { object, claim } => (K::Assert, None, claim_values(object, claim)),
         _ => unreachable!("`parts` handles the others"),
     }

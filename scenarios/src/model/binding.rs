@@ -69,7 +69,7 @@ pub(super) fn move_mount(model: &mut Model, from: &Place, to: &Place) -> Result<
     }
     let row = model.mounts.get(source.mnt);
     let parent = row.on;
-    let root_like = source.mnt == model.top.mnt || source.mnt == model.root.mnt;
+    let root_like = source.mnt == model.process.top.mnt || source.mnt == model.process.root.mnt;
     if root_like {
         return unknown("moving a root");
     }
@@ -95,7 +95,7 @@ pub(super) fn move_mount(model: &mut Model, from: &Place, to: &Place) -> Result<
     if model.mounts.is_ancestor(source.mnt, at.mnt) {
         return errno(Errno::ELOOP);
     }
-    if at == model.top {
+    if at == model.process.top {
         return unknown("a mount over the top directory");
     }
     if !is_rooted(model, source.den) {
@@ -114,7 +114,7 @@ fn mounted(model: &Model, at: Path) -> Result<Mnt> {
 
 pub(super) fn remount(model: &mut Model, place: &Place, attributes: &[MountAttribute]) -> Result<()> {
     let mnt = mounted(model, model.find(place)?)?;
-    if mnt == model.top.mnt {
+    if mnt == model.process.top.mnt {
         return unknown("attributes of the top directory's mount, which the harness needs");
     }
     let leased = model.held().any(|path| path.mnt == mnt && model.is_leased(model.inode_at(path)));
@@ -145,14 +145,14 @@ pub(super) fn unmount(model: &mut Model, place: &Place, lazy: bool) -> Result<()
     let path = model.mounts.down(model.find(place)?);
     let mnt = mounted(model, path)?;
     let tree = model.mounts.tree(mnt);
-    if tree.contains(&model.top.mnt) {
+    if tree.contains(&model.process.top.mnt) {
         return unknown("unmounting the mount that the harness is on");
     }
     if !lazy {
         busy(model, mnt)?;
     }
     model.mounts.detach(mnt);
-    if !model.mounts.get(model.top.mnt).attached {
+    if !model.mounts.get(model.process.top.mnt).attached {
         return unknown("unmounting the mount that the harness is on");
     }
     Ok(())
@@ -161,7 +161,7 @@ pub(super) fn unmount(model: &mut Model, place: &Place, lazy: bool) -> Result<()
 /// `propagate_mount_busy`.
 fn busy(model: &Model, mnt: Mnt) -> Result<()> {
     let held = |mnt: Mnt| model.held().any(|path| path.mnt == mnt);
-    if mnt == model.root.mnt {
+    if mnt == model.process.root.mnt {
         return unknown("unmounting the root");
     }
     if model.mounts.children(mnt).next().is_some() || held(mnt) {
@@ -188,7 +188,10 @@ pub(super) fn pivot_root(model: &mut Model, new_root: &Place, put_old: &Place) -
     if !is_rooted(model, old.den) {
         return errno(Errno::ENOENT);
     }
-    let root = model.root;
+    if !model.others.is_empty() {
+        return unknown("the root and working directories of several processes, which move together");
+    }
+    let root = model.process.root;
     let mounts = &model.mounts;
     let shared = |mnt: Mnt| mounts.get(mnt).shared.is_some();
     let on_shared = |mnt: Mnt| mounts.get(mnt).on.is_some_and(|on| shared(on.mnt));
@@ -209,9 +212,9 @@ pub(super) fn pivot_root(model: &mut Model, new_root: &Place, put_old: &Place) -
     let place = mounts.get(root.mnt).on;
     model.mounts.get_mut(new.mnt).on = place;
     model.mounts.get_mut(root.mnt).on = Some(old);
-    model.root = new;
+    model.process.root = new;
     // `chroot_fs_refs`, and then the executor goes to the new root anyway.
-    model.cwd = new;
+    model.process.cwd = new;
     Ok(())
 }
 

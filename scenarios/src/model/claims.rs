@@ -13,7 +13,8 @@ use vocabulary::object::MountState;
 impl Model {
     /// Does an assertion hold at this point? `None` where the model does not know.
     pub fn holds(&self, object: &ObjectName, claim: &Claim) -> Option<bool> {
-        if self.objects.get(object) == Some(&Held::Socket) {
+        let (process, name) = object.parts();
+        if self.view(&process)?.process.objects.get(&name) == Some(&Held::Socket) {
             return match claim {
                 Claim::Internal => Some(true),
                 Claim::Detached | Claim::Visible | Claim::Elsewhere => Some(false),
@@ -49,10 +50,10 @@ impl Model {
     }
 
     fn path_of(&self, object: &ObjectName) -> Option<Path> {
-        match (object.0.as_str(), self.objects.get(object)) {
-            ("cwd", _) => Some(self.cwd),
-            ("root", _) => Some(self.root),
-            ("exe", _) => Some(self.exe),
+        match (object.0.as_str(), self.process.objects.get(object)) {
+            ("cwd", _) => Some(self.process.cwd),
+            ("root", _) => Some(self.process.root),
+            ("exe", _) => Some(self.process.exe),
             (_, Some(Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number))) => {
                 Some(self.descriptions[*number].path)
             }
@@ -65,8 +66,10 @@ impl Model {
     }
 
     fn look_from(&self, object: &ObjectName, text: &[u8]) -> Option<Result<Reached, Errno>> {
-        match self.look_up(self.path_of(object)?, text, LookupKind::Plain) {
-            Ok(path) => Some(Ok(self.reached(path))),
+        let (process, name) = object.parts();
+        let view = self.view(&process)?;
+        match view.look_up(view.path_of(&name)?, text, LookupKind::Plain) {
+            Ok(path) => Some(Ok(view.reached(path))),
             Err(Refusal::Errno(errno)) => Some(Err(errno)),
             Err(_) => None,
         }

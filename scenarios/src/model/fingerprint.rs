@@ -14,6 +14,7 @@ use super::Model;
 use super::files::{Den, Dentry, Ino, Inode, Kind, Layer, Lock, Sb, Superblock};
 use super::mounts::{Mnt, Mount, Path};
 use super::objects::{Description, Held};
+use super::processes::Process;
 use crate::program::ObjectName;
 
 /// A state in one number. Two states that are not the same have the same number once in 10^19
@@ -146,31 +147,21 @@ impl Hashing<'_> {
         let Model {
             files: _,
             mounts: _,
-            top,
-            root,
-            cwd,
-            exe,
+            process,
+            others,
             left,
             external: _,
-            objects,
             descriptions: _,
             internal,
             singles,
             disks,
         } = self.model;
         self.word(left.is_some());
-        for path in [top, root, cwd, exe].into_iter().chain(left) {
-            self.path(*path);
-        }
-        for (name, held) in objects {
-            self.word(std::mem::discriminant(held));
-            self.word(more(name));
-            match held {
-                Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number) => {
-                    self.row(Row::Description(*number));
-                }
-                Held::Socket => {}
-            }
+        left.iter().for_each(|path| self.path(*path));
+        self.process(process, more);
+        for (name, process) in others {
+            self.word(name);
+            self.process(process, more);
         }
         if let Some(Mnt(mnt)) = internal {
             self.row(Row::Mnt(*mnt));
@@ -205,6 +196,22 @@ impl Hashing<'_> {
         }
         mounts.sort_unstable();
         mounts.into_iter().for_each(|(_, number)| self.word(number));
+    }
+
+    fn process(&mut self, process: &Process, more: &dyn Fn(&ObjectName) -> u64) {
+        let Process { name, top, root, cwd, exe, objects } = process;
+        self.word(name);
+        [top, root, cwd, exe].into_iter().for_each(|path| self.path(*path));
+        for (name, held) in objects {
+            self.word(std::mem::discriminant(held));
+            self.word(more(name));
+            match held {
+                Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number) => {
+                    self.row(Row::Description(*number));
+                }
+                Held::Socket => {}
+            }
+        }
     }
 
     fn superblock(&mut self, sb: Sb) {

@@ -9,7 +9,7 @@ use super::files::{Den, Ino, Kind, Layer, Sb, Type};
 use super::mounts::{Mnt, Path};
 use super::objects::Held;
 use super::predict::{FileKey, MountKey};
-use crate::program::{MountAttribute, ObjectName, Place};
+use crate::program::{FIRST_PROCESS, MountAttribute, ObjectName, Place};
 use vocabulary::object::{FileKind, MountState};
 
 /// A name's identity; a rename keeps it.
@@ -127,14 +127,26 @@ pub(crate) struct MountFacts {
     pub(crate) attributes_shown: Vec<BTreeSet<MountAttribute>>,
 }
 
+impl HeldFile {
+    /// The process that holds it.
+    pub(crate) fn process(&self) -> &str {
+        self.name.split_once('.').map_or(FIRST_PROCESS, |(process, _)| process)
+    }
+}
+
 impl Model {
     /// Everything that the process holds; its directories only where they are not the top
     /// directory.
     pub(crate) fn held_files(&self) -> Vec<HeldFile> {
-        let of_process = [("cwd", Holder::WorkingDirectory, self.cwd), ("root", Holder::Root, self.root)];
-        let of_process = of_process.into_iter().filter(|(.., path)| *path != self.top);
+        self.views().flat_map(|view| view.own_held_files()).collect()
+    }
+
+    fn own_held_files(&self) -> Vec<HeldFile> {
+        let of_process =
+            [("cwd", Holder::WorkingDirectory, self.process.cwd), ("root", Holder::Root, self.process.root)];
+        let of_process = of_process.into_iter().filter(|(.., path)| *path != self.process.top);
         let of_process = of_process.map(|(name, holder, path)| self.held_file(name, holder, None, path));
-        let of_program = self.objects.iter().filter_map(|(ObjectName(name), held)| {
+        let of_program = self.process.objects.iter().filter_map(|(ObjectName(name), held)| {
             let (holder, number) = match *held {
                 Held::Descriptor(number) => (Holder::Descriptor, number),
                 Held::Mapping(number) => (Holder::Mapping, number),
@@ -149,7 +161,7 @@ impl Model {
     /// Whether something is held on a detached mount of the filesystem that the top directory is
     /// on: programs of one process share it.
     pub fn holds_detached_of_the_top(&self) -> bool {
-        let top = self.mounts.get(self.top.mnt).sb;
+        let top = self.mounts.get(self.process.top.mnt).sb;
         let is_of_it = |held: &HeldFile| self.mounts.get(held.mount.0).sb == top;
         self.held_files().iter().any(|held| held.state == MountState::Detached && is_of_it(held))
     }
@@ -163,7 +175,7 @@ impl Model {
         let others: Vec<Den> = self.files.names_of(ino).filter(|&den| den != path.den).collect();
         let parent = |den| self.files.dentry(den).parent;
         HeldFile {
-            name: name.to_owned(),
+            name: ObjectName(name.to_owned()).of_process(&self.process.name).0,
             holder,
             description: number,
             mount: MountKey(path.mnt),
@@ -217,7 +229,9 @@ impl Model {
             attributes: special(&row.attributes),
             propagates: row.shared.is_some() || row.master.is_some() || row.unbindable,
             on: row.on.map(|on| (MountKey(on.mnt), NameKey(on.den))),
-            covers_a_root: row.on.is_some_and(|on| self.mounts.get(on.mnt).root == on.den && mnt != self.top.mnt),
+            covers_a_root: row
+                .on
+                .is_some_and(|on| self.mounts.get(on.mnt).root == on.den && mnt != self.process.top.mnt),
             shown: self.is_shown(mnt, |_| true),
             covered: self.is_covered(mnt),
             attributes_shown: namesakes.map(|other| special(&other.attributes)).collect(),
@@ -262,7 +276,7 @@ impl Model {
 
     /// The mount that everything of the process starts from.
     pub(crate) fn top_mount(&self) -> MountKey {
-        MountKey(self.top.mnt)
+        MountKey(self.process.top.mnt)
     }
 
     /// The file that a place is now.
@@ -297,8 +311,9 @@ impl Model {
     }
 
     pub(crate) fn is_executable_detached(&self) -> bool {
-        let mount = self.mounts.get(self.exe.mnt);
-        !mount.attached && !mount.elsewhere
+        self.processes()
+            .map(|process| self.mounts.get(process.exe.mnt))
+            .any(|mount| !mount.attached && !mount.elsewhere)
     }
 
     /// The names from the superblock's root down to a name; `None` where one of them was removed.

@@ -22,7 +22,7 @@ impl Model {
     /// `prepend_path`: the names up to the root of the process, or as far as it goes.
     fn climb(&self, path: Path) -> (Vec<&[u8]>, End) {
         let (mut at, mut names) = (path, Vec::new());
-        while at != self.root {
+        while at != self.process.root {
             let mount = self.mounts.get(at.mnt);
             if at.den == mount.root {
                 let Some(on) = mount.on else { return (names, End::Elsewhere) };
@@ -65,11 +65,11 @@ impl Model {
 
     /// getcwd(2): the text, or the error.
     pub(super) fn getcwd(&self) -> Option<Result<Vec<u8>, Errno>> {
-        if self.files.is_removed(self.cwd.den) {
+        if self.files.is_removed(self.process.cwd.den) {
             return Some(Err(Errno::ENOENT));
         }
-        let text = self.link(self.cwd)?;
-        let reachable = self.climb(self.cwd).1 == End::Root;
+        let text = self.link(self.process.cwd)?;
+        let reachable = self.climb(self.process.cwd).1 == End::Root;
         Some(Ok(if reachable { text } else { [b"(unreachable)", text.as_slice()].concat() }))
     }
 

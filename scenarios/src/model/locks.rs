@@ -14,6 +14,9 @@ pub(super) fn lock(model: &mut Model, object: &ObjectName, kind: LockKind, write
     if model.files.inode(ino).kind != Kind::File {
         return unknown("locks of anything but regular files");
     }
+    if kind == LockKind::Posix && !model.others.is_empty() {
+        return unknown("locks that belong to one of several processes");
+    }
     let owner = match kind {
         LockKind::Posix => None,
         _ => Some(number),
@@ -74,7 +77,7 @@ impl Model {
     }
 
     pub(super) fn is_held(&self, number: usize) -> bool {
-        self.objects.values().any(|held| match held {
+        self.processes().flat_map(|process| process.objects.values()).any(|held| match held {
             Held::Descriptor(other) | Held::Mapping(other) | Held::InFlight(other) => *other == number,
             Held::Socket => false,
         })

@@ -38,6 +38,7 @@ mod opening;
 mod overlay;
 mod places;
 mod predict;
+mod processes;
 mod restorable;
 mod steps;
 mod survey;
@@ -58,7 +59,8 @@ use crate::program::{ObjectName, Place};
 use crate::{Program, Step};
 use files::{Den, Files, Kind, Sb, Type};
 use mounts::{Mnt, Mounts, Path};
-use objects::{Description, Held};
+use objects::Description;
+use processes::Process;
 
 /// Why a step is not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,21 +86,19 @@ fn unknown<T>(why: &'static str) -> Result<T> {
     Err(Refusal::Unknown(why))
 }
 
-/// The state of a process that carries out a program, and of everything that it can reach.
+/// The state of the processes that carry out a program, and of everything that they can reach.
 #[derive(Clone, Debug)]
 pub struct Model {
     files: Files,
     mounts: Mounts,
-    /// Where paths of the program start, whatever becomes of the root.
-    top: Path,
-    root: Path,
-    cwd: Path,
-    exe: Path,
+    /// The process that carries out the steps.
+    process: Process,
+    /// The other processes, by their names.
+    others: BTreeMap<ObjectName, Process>,
     /// The top directory in the namespace that the process left, where that lives.
     left: Option<Path>,
     /// Files of that namespace which the caller gives.
     external: BTreeSet<Path>,
-    objects: BTreeMap<ObjectName, Held>,
     descriptions: Vec<Description>,
     /// The mount of memfds, made when there is one.
     internal: Option<Mnt>,
@@ -151,13 +151,10 @@ impl Model {
         Model {
             files,
             mounts,
-            top,
-            root: top,
-            cwd: top,
-            exe: Path { den: executor, ..top },
+            process: Process::first(top, Path { den: executor, ..top }),
+            others: BTreeMap::new(),
             left: None,
             external: BTreeSet::new(),
-            objects: BTreeMap::new(),
             descriptions: Vec::new(),
             internal: None,
             singles: Vec::new(),
@@ -179,7 +176,7 @@ impl Model {
 
     /// Whether the working directory is no longer the top directory.
     pub(crate) fn has_moved(&self) -> bool {
-        self.cwd != self.top
+        self.process.cwd != self.process.top
     }
 
     /// Carries out one step. A step that is refused changes nothing that matters: it may have made

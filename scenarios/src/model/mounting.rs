@@ -23,7 +23,7 @@ pub(super) fn mount_point(model: &mut Model, at: &Place, file: bool) -> Result<P
 /// `lock_mount`: where a mount lands, which must be in the namespace and not removed.
 pub(super) fn landing(model: &Model, at: Path, directory: bool) -> Result<Path> {
     let at = model.mounts.down(at);
-    if at == model.top {
+    if at == model.process.top {
         return unknown("a mount over the top directory");
     }
     if !is_rooted(model, at.den) {
@@ -110,10 +110,10 @@ pub(super) fn mount(
 /// The folder in which the executor makes the node of a loop device: `/dev` below the root that the
 /// process has.
 fn device_folder(model: &mut Model) -> Result<Den> {
-    if model.root != model.top {
+    if model.process.root != model.process.top {
         return unknown("where the harness makes device nodes in another root");
     }
-    let found = match model.look_up(model.root, b"dev", LookupKind::Plain) {
+    let found = match model.look_up(model.process.root, b"dev", LookupKind::Plain) {
         Err(Refusal::Errno(Errno::ENOENT)) => {
             let dev = Place { base: None, path: Bytes::from("dev") };
             names::make(model, &dev, Kind::Directory)?
@@ -144,7 +144,7 @@ pub(super) fn mount_again(
         return Err(Refusal::Fails("no block device was mounted there by `mount`"));
     };
     let at = mount_point(model, place, false)?;
-    if model.look_up(model.root, b"dev", LookupKind::Plain).map(|found| found.den) != Ok(node) {
+    if model.look_up(model.process.root, b"dev", LookupKind::Plain).map(|found| found.den) != Ok(node) {
         return unknown("whether the device's node is still there");
     }
     let kind = model.files.superblock(sb).kind;

@@ -11,7 +11,10 @@ use vocabulary::object::LookupKind;
 const EXECUTOR: &[u8] = b".zdtm/executor";
 
 pub(super) fn unshare(model: &mut Model, keep_old: bool) -> Result<()> {
-    if model.root != model.top {
+    if !model.others.is_empty() {
+        return unknown("processes in several namespaces");
+    }
+    if model.process.root != model.process.top {
         return unknown("the top directory in a copy of the namespace, where the process has another root");
     }
     let propagates = |mnt| {
@@ -23,13 +26,13 @@ pub(super) fn unshare(model: &mut Model, keep_old: bool) -> Result<()> {
     }
     let copies = model.mounts.copy_namespace(keep_old);
     if keep_old {
-        model.left = Some(model.top);
+        model.left = Some(model.process.top);
     }
     let copied = |path: Path| Path { mnt: copies.get(&path.mnt).copied().unwrap_or(path.mnt), ..path };
-    model.top = copied(model.top);
-    model.root = copied(model.root);
+    model.process.top = copied(model.process.top);
+    model.process.root = copied(model.process.root);
     // One on a detached mount stays there.
-    model.cwd = copied(model.cwd);
+    model.process.cwd = copied(model.process.cwd);
     Ok(())
 }
 
@@ -54,13 +57,13 @@ impl Model {
 }
 
 pub(super) fn exec(model: &mut Model) -> Result<()> {
-    let path = model.look_up(model.top, EXECUTOR, LookupKind::Plain)?;
-    if model.inode_at(path) != model.inode_at(model.exe) {
+    let path = model.look_up(model.process.top, EXECUTOR, LookupKind::Plain)?;
+    if model.inode_at(path) != model.inode_at(model.process.exe) {
         return Err(Refusal::Fails("another file has the executor's place"));
     }
     if model.mounts.get(path.mnt).attributes.contains(&MountAttribute::Noexec) {
         return errno(Errno::EACCES);
     }
-    model.exe = path;
+    model.process.exe = path;
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::files::{Ino, Kind, Type};
 use super::mounts::Path;
 use super::nodes::OFFSET_LIMIT;
 use super::opening::{Access, tmpfile};
+use super::processes::Process;
 use super::{Model, Refusal, Result, errno, trees, unknown};
 use crate::program::{ObjectName, OpenFlag, Place};
 use vocabulary::Errno;
@@ -90,7 +91,7 @@ pub(super) fn open(model: &mut Model, name: &ObjectName, at: &Place, flags: &[Op
 
 pub(super) fn dup(model: &mut Model, name: &ObjectName, of: &ObjectName) -> Result<()> {
     let description = model.descriptor(of)?;
-    model.objects.insert(name.clone(), Held::Descriptor(description));
+    model.process.objects.insert(name.clone(), Held::Descriptor(description));
     Ok(())
 }
 
@@ -127,7 +128,7 @@ pub(super) fn map(model: &mut Model, name: &ObjectName, of: &ObjectName, shared_
     match model.files.inode_of(path.den).kind {
         Kind::File if model.files.type_of(path.den).is_kernels() => unknown("mapping a file of the kernel's"),
         Kind::File => {
-            model.objects.insert(name.clone(), Held::Mapping(number));
+            model.process.objects.insert(name.clone(), Held::Mapping(number));
             Ok(())
         }
         Kind::Device(..) => unknown("mapping a device"),
@@ -136,16 +137,16 @@ pub(super) fn map(model: &mut Model, name: &ObjectName, of: &ObjectName, shared_
 }
 
 pub(super) fn socket(model: &mut Model, name: &ObjectName) -> Result<()> {
-    model.objects.insert(name.clone(), Held::Socket);
+    model.process.objects.insert(name.clone(), Held::Socket);
     Ok(())
 }
 
 pub(super) fn send(model: &mut Model, name: &ObjectName, over: &ObjectName, object: &ObjectName) -> Result<()> {
-    if model.objects.get(over) != Some(&Held::Socket) {
+    if model.process.objects.get(over) != Some(&Held::Socket) {
         return Err(Refusal::Fails("the object is no socket"));
     }
     let description = model.descriptor(object)?;
-    model.objects.insert(name.clone(), Held::InFlight(description));
+    model.process.objects.insert(name.clone(), Held::InFlight(description));
     Ok(())
 }
 
@@ -262,7 +263,7 @@ pub(super) fn close(model: &mut Model, object: &ObjectName) -> Result<()> {
     let number = model.descriptor(object)?;
     let ino = model.inode_at(model.descriptions[number].path);
     let path_only = model.descriptions[number].path_only;
-    model.objects.remove(object);
+    model.process.objects.remove(object);
     if !path_only {
         model.closed(ino);
     }
@@ -280,12 +281,12 @@ pub(super) fn close(model: &mut Model, object: &ObjectName) -> Result<()> {
 }
 
 pub(super) fn chdir(model: &mut Model, at: &Place) -> Result<()> {
-    model.cwd = directory(model, at)?;
+    model.process.cwd = directory(model, at)?;
     Ok(())
 }
 
 pub(super) fn chroot(model: &mut Model, at: &Place) -> Result<()> {
-    model.root = directory(model, at)?;
+    model.process.root = directory(model, at)?;
     Ok(())
 }
 
@@ -297,13 +298,14 @@ fn directory(model: &Model, at: &Place) -> Result<Path> {
 impl Model {
     pub(super) fn keep(&mut self, name: &ObjectName, description: Description) {
         self.descriptions.push(description);
-        self.objects.insert(name.clone(), Held::Descriptor(self.descriptions.len() - 1));
+        self.process.objects.insert(name.clone(), Held::Descriptor(self.descriptions.len() - 1));
     }
 
-    /// Every file that the process holds.
+    /// Every file that the processes hold.
     pub(super) fn held(&self) -> impl Iterator<Item = Path> {
         let of_objects = (0..self.descriptions.len()).filter(|&index| self.is_held(index));
-        of_objects.map(|index| self.descriptions[index].path).chain([self.cwd, self.root, self.exe, self.top])
+        let of_process = |process: &Process| [process.cwd, process.root, process.exe, process.top];
+        of_objects.map(|index| self.descriptions[index].path).chain(self.processes().flat_map(of_process))
     }
 
     /// A mount on which a process has a regular file open for writing cannot become read-only.

@@ -137,7 +137,7 @@ impl Model {
             if access.nofollow || self.mounts.get(found.mnt).nosymfollow {
                 return errno(Errno::ELOOP);
             }
-            let from = if target.starts_with(b"/") { self.root } else { at };
+            let from = if target.starts_with(b"/") { self.process.root } else { at };
             parent = self.look_up_parent(from, &target)?;
         }
         errno(Errno::ELOOP)

@@ -26,7 +26,7 @@ pub(super) fn layer(model: &Model, place: &Place) -> Result<Path> {
     if place.path.as_slice().iter().any(|byte| SPECIAL.contains(byte)) {
         return unknown("how the path of a layer is read");
     }
-    let found = model.look_up(model.root, place.path.as_slice(), LookupKind::Plain)?;
+    let found = model.look_up(model.process.root, place.path.as_slice(), LookupKind::Plain)?;
     if !model.files.is_directory(found.den) {
         return errno(Errno::ENOTDIR);
     }

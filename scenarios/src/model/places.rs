@@ -19,14 +19,14 @@ impl Model {
     /// Where a place starts: the top directory, or what a descriptor names.
     fn start(&self, place: &Place) -> Result<Path> {
         match &place.base {
-            None => Ok(self.top),
+            None => Ok(self.process.top),
             Some(base) => Ok(self.descriptions[self.descriptor(base)?].path),
         }
     }
 
     /// The open file description of an object that is a descriptor.
     pub(super) fn descriptor(&self, name: &ObjectName) -> Result<usize> {
-        match self.objects.get(name) {
+        match self.process.objects.get(name) {
             Some(Held::Descriptor(description)) => Ok(*description),
             Some(_) => Err(Refusal::Fails("the object is no descriptor")),
             None => Err(Refusal::Fails("there is no such object")),

@@ -10,6 +10,7 @@ use super::objects::Held;
 use super::opening::Access;
 use super::{Model, Refusal};
 use crate::Bytes;
+use crate::program::ObjectName;
 use vocabulary::Errno;
 use vocabulary::object::{FileKind, LookupKind, MountState};
 
@@ -39,7 +40,7 @@ pub struct Prediction {
 /// What is observed of one object.
 #[derive(Clone, Debug)]
 pub struct PredictedObject {
-    /// Its name in the program.
+    /// Its name in the program; `child.fd0` for one of the process `child`.
     pub name: String,
     /// The text of its magic link.
     pub link: Option<Bytes>,
@@ -99,7 +100,11 @@ pub struct Reached {
 impl Model {
     /// What is seen when the program is at this point.
     pub fn predict(&self) -> Prediction {
-        let mut objects = self.outline();
+        Prediction { objects: self.views().flat_map(|view| view.predict_own()).collect() }
+    }
+
+    fn predict_own(&self) -> Vec<PredictedObject> {
+        let mut objects = self.own_outline();
         for (seen, (_, held, path)) in objects.iter_mut().zip(self.looked_at()) {
             if held.is_some_and(|held| !matches!(held, Held::Mapping(_))) {
                 seen.reopen = self.reopen(path);
@@ -108,12 +113,16 @@ impl Model {
                 (seen.lookups, seen.complete) = self.lookups(path);
             }
         }
-        Prediction { objects }
+        objects
     }
 
     /// The same without lookups, and without what opening an object again gives: what is cheap to
     /// know.
     pub fn outline(&self) -> Vec<PredictedObject> {
+        self.views().flat_map(|view| view.own_outline()).collect()
+    }
+
+    fn own_outline(&self) -> Vec<PredictedObject> {
         let seen = |(name, held, path)| {
             let mut seen = self.seen(name, path);
             if let Some(Held::Descriptor(number) | Held::InFlight(number)) = held {
@@ -130,16 +139,28 @@ impl Model {
 
     /// The lookups with `openat(O_PATH)` from one object of the outline, by its place there.
     pub fn plain_lookups(&self, object: usize) -> Vec<Lookup> {
-        let path = self.looked_at().nth(object).map(|(.., path)| path);
+        let mut nth = object;
+        for view in self.views() {
+            let count = view.looked_at().count();
+            if nth < count {
+                return view.own_plain_lookups(nth);
+            }
+            nth -= count;
+        }
+        Vec::new()
+    }
+
+    fn own_plain_lookups(&self, nth: usize) -> Vec<Lookup> {
+        let path = self.looked_at().nth(nth).map(|(.., path)| path);
         let Some(path) = path.filter(|path| self.is_looked_up_from(*path)) else { return Vec::new() };
         self.paths(path).0.into_iter().map(|name| self.lookup(path, name, LookupKind::Plain)).collect()
     }
 
-    /// Everything that is observed, how it is held, and where it is: working directory, root,
-    /// executable, then the program's objects but for sockets.
+    /// Everything of the process that is observed, how it is held, and where it is: working
+    /// directory, root, executable, then the program's objects but for sockets.
     fn looked_at(&self) -> impl Iterator<Item = (&str, Option<Held>, Path)> {
-        let of_process = [("cwd", self.cwd), ("root", self.root), ("exe", self.exe)];
-        let of_program = self.objects.iter().filter_map(|(name, &held)| match held {
+        let of_process = [("cwd", self.process.cwd), ("root", self.process.root), ("exe", self.process.exe)];
+        let of_program = self.process.objects.iter().filter_map(|(name, &held)| match held {
             Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number) => {
                 Some((name.0.as_str(), Some(held), self.descriptions[number].path))
             }
@@ -162,7 +183,7 @@ impl Model {
             _ => Some(row.content.clone()),
         };
         PredictedObject {
-            name: name.to_owned(),
+            name: ObjectName(name.to_owned()).of_process(&self.process.name).0,
             link: reached.link,
             getcwd: None,
             state: reached.state,

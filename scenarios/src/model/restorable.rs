@@ -13,11 +13,15 @@ impl Model {
     ///
     /// What is on a mount of another namespace comes back if the caller gives it, as a descriptor.
     pub fn is_restorable(&self) -> bool {
+        self.views().all(|view| view.is_own_restorable())
+    }
+
+    fn is_own_restorable(&self) -> bool {
         let held: Vec<_> = self.open_files().collect();
         if held.iter().any(|one| self.is_unopenable(one)) {
             return false;
         }
-        let all = held.iter().map(|one| one.path).chain([self.cwd, self.root]);
+        let all = held.iter().map(|one| one.path).chain([self.process.cwd, self.process.root]);
         all.filter(|path| self.files.type_of(path.den) != Type::Internal).all(|path| {
             if self.is_beyond_recall(path.den) {
                 return false;
@@ -34,17 +38,17 @@ impl Model {
     }
 
     fn is_held_by_descriptors_only(&self, path: Path) -> bool {
-        let others = self.objects.values().filter_map(|held| match held {
+        let others = self.process.objects.values().filter_map(|held| match held {
             Held::Mapping(number) | Held::InFlight(number) => Some(self.descriptions[*number].path),
             _ => None,
         });
-        others.chain([self.cwd, self.root]).all(|other| other != path)
+        others.chain([self.process.cwd, self.process.root]).all(|other| other != path)
     }
 
     /// Whether the executable is on a mount of the namespace. It is not when the namespace is
     /// another one than that of the last execve(2).
     fn is_executable_visible(&self) -> bool {
-        self.mounts.get(self.exe.mnt).attached
+        self.mounts.get(self.process.exe.mnt).attached
     }
 
     /// Whether no other open gives such a descriptor: one with `O_TMPFILE` of a file that has got a
@@ -95,6 +99,10 @@ impl Model {
     /// Whether restoring it is impossible: an object is on a detached mount of a filesystem that no
     /// mount of the namespace shows, or in another namespace and the caller does not give it.
     pub fn is_irrecoverable(&self) -> bool {
+        self.views().any(|view| view.is_own_irrecoverable())
+    }
+
+    fn is_own_irrecoverable(&self) -> bool {
         let shown = |sb| self.mounts.all().any(|mnt| self.mounts.get(mnt).attached && self.mounts.get(mnt).sb == sb);
         let given = |path: Path| !self.mounts.get(path.mnt).elsewhere || self.is_given(path);
         if !self.open_files().all(|one| given(one.path)) {
@@ -112,7 +120,7 @@ impl Model {
 
     /// What descriptors, mappings and messages hold.
     fn open_files(&self) -> impl Iterator<Item = &Description> {
-        self.objects.values().filter_map(|held| match held {
+        self.process.objects.values().filter_map(|held| match held {
             Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number) => {
                 Some(&self.descriptions[*number])
             }
@@ -151,7 +159,7 @@ impl Model {
         if covered(path) {
             return false;
         }
-        while path != self.root && path != self.top {
+        while path != self.process.root && path != self.process.top {
             let mount = self.mounts.get(path.mnt);
             if path.den == mount.root {
                 match mount.on.filter(|on| self.mounts.at(*on) == Some(path.mnt)) {

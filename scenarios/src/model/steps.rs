@@ -1,7 +1,7 @@
 //! One step: the executor's way of carrying it out (`guest/src/executor`), on the model.
 
 use super::files::Kind;
-use super::{Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects, trees};
+use super::{Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects, processes, trees};
 use crate::program::Step;
 
 pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
@@ -19,6 +19,8 @@ pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
         Step::PivotRoot { new_root, put_old } => binding::pivot_root(model, new_root, put_old),
         Step::UnshareMounts { keep_old } => namespace::unshare(model, *keep_old),
         Step::Exec => namespace::exec(model),
+        Step::Fork { process } => processes::fork(model, process),
+        Step::As { process } => processes::switch(model, process),
         Step::Assert { .. } => Ok(()),
         _ => carry_out_other(model, step),
     }
@@ -75,6 +77,8 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         | Step::PivotRoot { .. }
         | Step::UnshareMounts { .. }
         | Step::Exec
+        | Step::Fork { .. }
+        | Step::As { .. }
         | Step::Assert { .. } => unreachable!("the caller handles these"),
     }
 }

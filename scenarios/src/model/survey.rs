@@ -88,16 +88,15 @@ const ENTRY_LIMIT: usize = 200;
 impl Model {
     /// What there is.
     pub fn survey(&self) -> Survey {
-        let mut survey = Survey { root_moved: self.root != self.top, ..Survey::default() };
-        self.list(self.top, None, &mut Vec::new(), &mut survey);
-        for (name, held) in &self.objects {
+        let mut survey = Survey { root_moved: self.process.root != self.process.top, ..Survey::default() };
+        self.list(self.process.top, None, &mut Vec::new(), &mut survey);
+        for (name, held) in &self.process.objects {
             let (Held::Descriptor(number) | Held::Mapping(number) | Held::InFlight(number)) = held else { continue };
             let path = self.descriptions[*number].path;
             if self.files.type_of(path.den) == Type::Internal {
                 continue;
             }
             let detached = !self.mounts.get(path.mnt).attached;
-            survey.has_detached |= detached;
             if matches!(held, Held::Descriptor(_)) && self.files.is_directory(path.den) {
                 survey.directories.push(name.clone());
                 if detached {
@@ -107,7 +106,9 @@ impl Model {
         }
         survey.disks =
             self.disks.iter().filter_map(|(place, (sb, _))| Some((place.clone(), self.disk(*sb)?))).collect();
-        survey.has_detached |= [self.cwd, self.root].iter().any(|path| !self.mounts.get(path.mnt).attached);
+        let directories = self.processes().flat_map(|process| [process.cwd, process.root]);
+        let held = self.held_paths().filter(|path| self.files.type_of(path.den) != Type::Internal);
+        survey.has_detached |= directories.chain(held).any(|path| !self.mounts.get(path.mnt).attached);
         survey
     }
 
@@ -204,7 +205,7 @@ impl Model {
 
     fn objects_below(&self, mnt: Mnt) -> usize {
         let tree = self.mounts.tree(mnt);
-        self.held_paths().chain([self.cwd]).filter(|path| tree.contains(&path.mnt)).count()
+        self.held_paths().chain([self.process.cwd]).filter(|path| tree.contains(&path.mnt)).count()
     }
 
     /// Where the open file descriptions are that an object holds.

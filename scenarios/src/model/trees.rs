@@ -4,6 +4,7 @@
 use super::mounting::type_of;
 use super::mounts::{Mnt, Path};
 use super::objects::{Description, Held};
+use super::processes::Process;
 use super::{Model, Result, binding, unknown};
 use crate::program::{Filesystem, MountAttribute, ObjectName, Place};
 
@@ -86,6 +87,10 @@ impl Model {
             }
             _ => false,
         };
-        self.objects.iter().filter(|(_, held)| is_tree(held)).map(|(name, _)| name.clone()).collect()
+        let of_process = |process: &Process| {
+            let trees = process.objects.iter().filter(|(_, held)| is_tree(held));
+            trees.map(|(name, _)| name.of_process(&process.name)).collect::<Vec<_>>()
+        };
+        self.processes().flat_map(of_process).collect()
     }
 }

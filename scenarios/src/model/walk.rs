@@ -55,7 +55,7 @@ impl<'a> Walk<'a> {
     pub(super) fn new(model: &'a Model, from: Path, text: &[u8], how: LookupKind) -> Self {
         // Restricted lookups start at their own root.
         let root_known = matches!(how, LookupKind::Beneath | LookupKind::InRoot);
-        let root = if root_known { from } else { model.root };
+        let root = if root_known { from } else { model.process.root };
         Walk { model, how, at: from, root, root_known, left: parts(text), links: 0 }
     }
 

@@ -52,9 +52,12 @@ fn rewritten(
 /// The objects are `fd0`, `fd1` and so on, in the order in which they are made.
 fn renumbered(program: &Program) -> Program {
     let made: Vec<ObjectName> = program.steps.iter().filter_map(|line| decompose(&line.step).name).collect();
-    let number = |name: &ObjectName| match made.iter().position(|other| other == name) {
-        Some(index) => ObjectName(format!("fd{index}")),
-        None => name.clone(),
+    let number = |name: &ObjectName| {
+        let (process, local) = name.parts();
+        match made.iter().position(|other| *other == local) {
+            Some(index) => ObjectName(format!("fd{index}")).of_process(&process),
+            None => name.clone(),
+        }
     };
     rewritten(program, Clone::clone, Clone::clone, number)
 }

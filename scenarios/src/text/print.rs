@@ -91,7 +91,7 @@ pub fn print_step(step: &Step) -> String {
 
 fn print_item(argument: &Argument, item: &Item) -> String {
     match (item, argument.kind) {
-        (Item::Object(name), _) => name.0.clone(),
+        (Item::Object(name) | Item::Process(name), _) => name.0.clone(),
         (Item::Place(place), _) => print_place(place),
         (Item::Text(bytes), Kind::Label) => bare_or_quoted(bytes.as_slice()),
         (Item::Text(bytes), _) => quoted(bytes.as_slice()),

@@ -211,6 +211,8 @@ fn item(argument: &Argument, word: &Word) -> Result<Item, Mistake> {
     let text = word.plain().ok_or_else(unfit)?;
     match argument.kind {
         Kind::Object | Kind::Socket => object(word).map(Item::Object),
+        Kind::AnyObject => any_object(word).map(Item::Object),
+        Kind::Process => process(word).map(Item::Process),
         Kind::Number(from, to) => match text.parse::<i128>() {
             Ok(number) if (from..=to).contains(&number) && !text.starts_with('+') => Ok(Item::Number(number)),
             Ok(_) => Err(Mistake::new(word.span, format!("`{text}` is out of range"))
@@ -239,6 +241,19 @@ fn object(word: &Word) -> Result<ObjectName, Mistake> {
         Some(text) => object_name(text, word.span),
         None => Err(Mistake::new(word.span, "this is not the name of an object").expected([NAMES])),
     }
+}
+
+/// An object, of the process that carries out the step or of the one that is named: `child.fd0`.
+fn any_object(word: &Word) -> Result<ObjectName, Mistake> {
+    let Some((process, name)) = word.plain().and_then(|text| text.split_once('.')) else { return object(word) };
+    let (process, name) = (object_name(process, word.span)?, object_name(name, word.span)?);
+    Ok(ObjectName(format!("{process}.{name}")))
+}
+
+fn process(word: &Word) -> Result<ObjectName, Mistake> {
+    let not = || Mistake::new(word.span, "this is not the name of a process").expected([NAMES]);
+    let name = word.plain().ok_or_else(not)?;
+    object_name(name, word.span).map_err(|_| not())
 }
 
 const NAMES: &str = "a small letter, then small letters, digits, `_` and `-`";

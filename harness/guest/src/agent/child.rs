@@ -1,56 +1,39 @@
 //! The executor as the agent sees it: a process, two pipes, and what is known of its end.
 //!
-//! The agent keeps all four ends of the pipes: a restored process gets the same ones again. That a
-//! process is gone is therefore known from its pidfd, never from the end of a pipe.
+//! Its program may make other processes, by fork(2): `forked`.
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::Pid;
 use protocol::message::Flavor;
 use protocol::wire;
 
+use super::forked::Forked;
+use super::pipes::{NoAnswer, Pipes};
 use super::restored;
 use super::sandbox::Sandbox;
-use crate::executor::{Answer, Ask, ENVIRONMENT};
+use crate::executor::{Answer, Ask, ENVIRONMENT, FIRST_PIPE};
 use crate::external::FIRST_INHERITED;
 use crate::reference::checkpoint::Checkpoint;
 use crate::sys;
-
-/// Why the answer is missing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NoAnswer {
-    #[error("the process is gone: {0}")]
-    Gone(String),
-    #[error("no answer within {} ms", .0.as_millis())]
-    TimedOut(Duration),
-    #[error("{0}")]
-    Wire(#[from] wire::WireError),
-    #[error("{0}")]
-    Io(#[from] io::Error),
-}
 
 /// The process under test.
 pub(super) struct Child {
     pid: Pid,
     pidfd: OwnedFd,
-    commands: File,
-    answers: File,
-    /// The ends that the process has, for a restored one.
-    input: OwnedFd,
-    output: OwnedFd,
-    /// The start of an answer that is not complete.
-    partial: Vec<u8>,
+    pipes: Pipes,
+    /// The processes that its program makes.
+    pub(super) forked: Forked,
 }
 
 /// The namespaces of a flavor.
@@ -64,17 +47,15 @@ fn namespaces(flavor: Flavor) -> libc::c_int {
 impl Child {
     /// Starts `TOP/.zdtm/executor` in the namespaces of `flavor`, with the root at `top` where it
     /// has its own.
-    pub(super) fn start(flavor: Flavor, top: &str, sandbox: Sandbox<'_>) -> io::Result<Self> {
-        let (input, commands) = pipe2(OFlag::O_CLOEXEC)?;
-        let (answers, output) = pipe2(OFlag::O_CLOEXEC)?;
+    pub(super) fn start(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, forked: Forked) -> io::Result<Self> {
+        let pipes = Pipes::new()?;
         let start = || {
-            let error = become_executor(flavor, top, sandbox, &input, &output);
-            not_started(&output, &Answer::Blind(format!("starting the executor: {error}")))
+            let error = become_executor(flavor, top, sandbox, &pipes, &forked);
+            not_started(&pipes.output, &Answer::Blind(format!("starting the executor: {error}")))
         };
         let pid = sys::start_in_namespaces(namespaces(flavor), start)?;
         let pidfd = sys::pidfd_open(pid)?;
-        let (commands, answers) = (File::from(commands), File::from(answers));
-        Ok(Child { pid: Pid::from_raw(pid), pidfd, commands, answers, input, output, partial: Vec::new() })
+        Ok(Child { pid: Pid::from_raw(pid), pidfd, pipes, forked })
     }
 
     /// Starts the executable of a checkpoint in a mount namespace that was kept, with the same
@@ -90,12 +71,12 @@ impl Child {
         sandbox: Sandbox<'_>,
     ) -> io::Result<()> {
         let start = || {
-            let error = become_restored(flavor, namespace, checkpoint, inherited, sandbox, [&self.input, &self.output]);
-            not_started(&self.output, &Answer::NotRestored(format!("starting the executor: {error}")))
+            let error = become_restored(flavor, namespace, checkpoint, inherited, sandbox, (&self.pipes, &self.forked));
+            not_started(&self.pipes.output, &Answer::NotRestored(format!("starting the executor: {error}")))
         };
         let pid = match flavor {
             Flavor::Host => {
-                let pid = sys::fork_as(checkpoint.process_number)?;
+                let pid = sys::fork_as(checkpoint.processes[0].number)?;
                 if pid == 0 {
                     std::process::exit(start());
                 }
@@ -110,7 +91,8 @@ impl Child {
 
     /// Finds the process again after a restore; why it cannot be found.
     pub(super) fn find_again(&mut self) -> io::Result<Result<(), String>> {
-        Ok(restored::find(&self.input)?.map(|(pid, pidfd)| self.reborn(pid, pidfd)))
+        let found = restored::find(&self.pipes.input)?.map(|(pid, pidfd)| self.reborn(pid, pidfd));
+        if found.is_ok() { self.forked.find() } else { Ok(found) }
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -122,54 +104,24 @@ impl Child {
         Ok(File::open(format!("/proc/{}/ns/mnt", self.pid))?.into())
     }
 
-    /// The ends of the pipes that the process has: standard input, standard output.
-    pub(super) fn streams(&self) -> (&OwnedFd, &OwnedFd) {
-        (&self.input, &self.output)
+    /// The ends of the pipes that the processes have: standard input and output of each.
+    pub(super) fn streams(&self) -> impl Iterator<Item = &OwnedFd> {
+        [&self.pipes.input, &self.pipes.output].into_iter().chain(self.forked.streams())
     }
 
     /// The process goes on under another process ID: it was restored.
     fn reborn(&mut self, pid: i32, pidfd: OwnedFd) {
         self.pidfd = pidfd;
         self.pid = Pid::from_raw(pid);
-        self.partial.clear();
+        self.pipes.forget();
     }
 
     /// Asks and waits for the answer.
     pub(super) fn ask(&mut self, ask: &Ask, timeout: Duration) -> Result<Answer, NoAnswer> {
-        wire::send(&mut self.commands, ask)?;
-        let deadline = Instant::now() + timeout;
-        // An answer may be long: no part of it is searched twice.
-        let mut searched = 0;
-        loop {
-            let newline = self.partial[searched..].iter().position(|&byte| byte == b'\n');
-            if let Some(newline) = newline {
-                let line: Vec<u8> = self.partial.drain(..=searched + newline).collect();
-                return Ok(wire::decode(&line)?);
-            }
-            searched = self.partial.len();
-            let rest = deadline.saturating_duration_since(Instant::now());
-            if rest.is_zero() {
-                return Err(NoAnswer::TimedOut(timeout));
-            }
-            let mut polled = [
-                PollFd::new(self.answers.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN),
-            ];
-            poll(&mut polled, PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX)).map_err(io::Error::from)?;
-            let ready = |index: usize| polled[index].any().unwrap_or(false);
-            match (ready(0), ready(1)) {
-                (true, _) => self.read_some()?,
-                (false, true) => return Err(NoAnswer::Gone(self.reap())),
-                (false, false) => {}
-            }
+        match self.pipes.ask(self.pidfd.as_fd(), ask, timeout) {
+            Err(NoAnswer::Gone(_)) => Err(NoAnswer::Gone(self.reap())),
+            answer => answer,
         }
-    }
-
-    fn read_some(&mut self) -> Result<(), NoAnswer> {
-        let mut buffer = [0; 64 << 10];
-        let count = self.answers.read(&mut buffer)?;
-        self.partial.extend_from_slice(&buffer[..count]);
-        if self.partial.len() > wire::LINE_LIMIT { Err(wire::WireError::TooLong.into()) } else { Ok(()) }
     }
 
     /// Waits until the process has ended; false when it has not within `timeout`.
@@ -189,6 +141,7 @@ impl Child {
         if !stopped? {
             return Err(io::Error::other("the process runs, though it was to be left stopped"));
         }
+        self.forked.signal(Signal::SIGCONT);
         Ok(kill(self.pid, Signal::SIGCONT)?)
     }
 
@@ -227,6 +180,7 @@ impl Child {
             let _ = self.wait_for_end(Duration::from_secs(5));
         }
         let _ = self.reap();
+        self.forked.end();
     }
 }
 
@@ -237,12 +191,10 @@ fn not_started(output: &OwnedFd, why: &Answer) -> i32 {
 }
 
 /// In the new process: namespaces, root, streams, exec. Returns only with what went wrong.
-fn become_executor(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, input: &OwnedFd, output: &OwnedFd) -> io::Error {
+fn become_executor(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, pipes: &Pipes, forked: &Forked) -> io::Error {
     let go = || -> io::Result<()> {
         nix::unistd::setsid()?;
-        nix::unistd::dup2_stdin(input)?;
-        nix::unistd::dup2_stdout(output)?;
-        nix::unistd::dup2_stderr(output)?;
+        place_streams(pipes, forked)?;
         let path = match flavor {
             Flavor::Host => {
                 std::env::set_current_dir(top)?;
@@ -262,6 +214,14 @@ fn become_executor(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, input: &Owne
     go().err().unwrap_or_else(|| io::Error::other("exec came back"))
 }
 
+/// The pipes of the process as its standard streams, and those of the processes that it will make.
+fn place_streams(pipes: &Pipes, forked: &Forked) -> io::Result<()> {
+    nix::unistd::dup2_stdin(&pipes.input)?;
+    nix::unistd::dup2_stdout(&pipes.output)?;
+    nix::unistd::dup2_stderr(&pipes.output)?;
+    sys::place(forked.streams(), FIRST_PIPE)
+}
+
 /// In the new process: the kept namespace, streams, exec. Returns only with what went wrong.
 fn become_restored(
     flavor: Flavor,
@@ -269,13 +229,11 @@ fn become_restored(
     checkpoint: &Checkpoint,
     inherited: &[OwnedFd],
     sandbox: Sandbox<'_>,
-    [input, output]: [&OwnedFd; 2],
+    (pipes, forked): (&Pipes, &Forked),
 ) -> io::Error {
     let go = || -> io::Result<()> {
         nix::unistd::setsid()?;
-        nix::unistd::dup2_stdin(input)?;
-        nix::unistd::dup2_stdout(output)?;
-        nix::unistd::dup2_stderr(output)?;
+        place_streams(pipes, forked)?;
         sys::place(inherited, FIRST_INHERITED)?;
         if flavor != Flavor::Host {
             setns(namespace, CloneFlags::CLONE_NEWNS)?;
@@ -317,7 +275,7 @@ mod tests {
     /// it is not by the pipe alone.
     #[test]
     fn an_executor_that_cannot_be_started_says_why() {
-        let mut child = Child::start(Flavor::Host, "/no/such/top", Sandbox::None).unwrap();
+        let mut child = Child::start(Flavor::Host, "/no/such/top", Sandbox::None, Forked::default()).unwrap();
         let answer = child.ask(&Ask::Look { tops: Vec::new(), elsewhere: Vec::new() }, Duration::from_secs(10));
         child.end();
         match answer {

@@ -10,6 +10,7 @@ use scenarios::Step;
 
 use super::child::Child;
 use super::disks::{self, Disk, Disks};
+use super::forked::Forked;
 use super::machine::Machine;
 use super::sandbox::Sandbox;
 use super::trial::infrastructure;
@@ -38,6 +39,7 @@ pub(super) fn prepare(
     let failed = |what: &'static str| move |error: io::Error| infrastructure(what, &error);
     let mut needed = Vec::new();
     let mut keeps = false;
+    let mut processes = Vec::new();
     let mut ends = Vec::new();
     for program in &request.programs {
         let program = scenarios::text::program(program)
@@ -47,6 +49,8 @@ pub(super) fn prepare(
         }
         needed.extend(disks::needed(&program));
         keeps |= program.steps.iter().any(|line| matches!(line.step, Step::UnshareMounts { keep_old: true }));
+        // One that makes processes is alone.
+        processes.extend(program.processes().split_off(1));
         ends.push(needed.len());
     }
     disks.attach(&needed, machine.may_add_loop_devices()).map_err(failed("attaching disks"))?;
@@ -68,7 +72,8 @@ pub(super) fn prepare(
     }
     let minors: Vec<u32> = disks.iter().map(Disk::minor).collect();
     let sandbox = Sandbox::of(machine.rights(), &minors);
-    let child = Child::start(request.flavor, top, sandbox).map_err(failed("starting the executor"))?;
+    let forked = Forked::new(&processes).map_err(failed("making pipes"))?;
+    let child = Child::start(request.flavor, top, sandbox, forked).map_err(failed("starting the executor"))?;
     // It exists since the process does, which has not begun.
     let kept = keeps.then(|| child.mount_namespace()).transpose().map_err(failed("keeping the mount namespace"))?;
     Ok(Prepared { child, slots, kept })

@@ -12,6 +12,7 @@ use protocol::message::{
     Action, ActionEnd, ActionReport, Flavor, Report, ReportFile, SecondTry, SetupFailure, TrialReport, TrialRequest,
 };
 use protocol::wire::WireError;
+use scenarios::program::FIRST_PROCESS;
 
 use super::child::Child;
 use super::disks::{Disk, Disks};
@@ -26,6 +27,7 @@ use crate::coverage;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, ProgramSlot, Rights, SetupResult};
 use crate::external::directory_of;
+use crate::observe::outside::{ProcessOf, of_process};
 use crate::observe::parts::{Part, Parts};
 use crate::observe::{Made, outside};
 use crate::reference::checkpoint::Checkpoint;
@@ -184,6 +186,7 @@ impl<'a> Trial<'a> {
             Err(error) => return fail(report, "carrying out the program", &error),
         };
         self.made = results.iter().flat_map(|result| result.made.clone()).collect();
+        self.child.forked.made(results.iter().flat_map(|result| result.others.clone()).collect());
         let packed = report.frame.is_some();
         if packed {
             self.parts = Some(self.who_is_who(&results));
@@ -194,7 +197,12 @@ impl<'a> Trial<'a> {
             report.failed_assertions = result.failed_assertions;
             report.setup_failure = result.failure;
         }
-        done
+        match self.child.forked.find() {
+            _ if !done => false,
+            Ok(Ok(())) => true,
+            Ok(Err(why)) => fail(report, "finding the processes of the program", &why),
+            Err(error) => fail(report, "finding the processes of the program", &error),
+        }
     }
 
     fn who_is_who(&self, results: &[SetupResult]) -> Parts {
@@ -215,14 +223,25 @@ impl<'a> Trial<'a> {
         let elsewhere =
             elsewhere.map_err(|error| format!("the mounts of the namespace that the process left: {error}"))?;
         let ask = Ask::Look { tops: tops.clone(), elsewhere: elsewhere.clone() };
-        let (inside, seen_tops) = match self.child.ask(&ask, timeout) {
+        let (mut inside, seen_tops) = match self.child.ask(&ask, timeout) {
             Ok(Answer::Observed { view, tops }) => (view, tops),
             Ok(Answer::Blind(why)) => return Err(why),
             Ok(_) => return Err("an answer to another question".to_owned()),
             Err(error) => return Err(format!("looking from inside: {error}")),
         };
+        for (process, (name, answer)) in (1..).zip(self.child.forked.ask(&ask, timeout)) {
+            match answer {
+                Ok(Answer::Observed { view, .. }) => inside.objects.extend(of_process(process, view).objects),
+                Ok(Answer::Blind(why)) => return Err(format!("the process {name}: {why}")),
+                Ok(_) => return Err(format!("the process {name}: an answer to another question")),
+                Err(error) => return Err(format!("looking from inside the process {name}: {error}")),
+            }
+        }
         let top = inner_top(self.request.flavor, self.top);
-        let outside = outside::look(self.child.pid(), &self.made, top, &tops, &elsewhere)
+        let first = ProcessOf { name: FIRST_PROCESS, pid: self.child.pid(), made: &self.made };
+        let others = self.child.forked.processes().map(|(name, pid, made)| ProcessOf { name, pid, made });
+        let processes: Vec<_> = std::iter::once(first).chain(others).collect();
+        let outside = outside::look(&processes, top, &tops, &elsewhere)
             .map_err(|error| format!("looking from outside: {error}"))?;
         let whole = Observation {
             inside,
@@ -232,6 +251,7 @@ impl<'a> Trial<'a> {
             host_mounts: outside.host_mounts,
             tree: outside.tree,
             process: outside.process,
+            others: outside.others,
         };
         Ok(match &self.parts {
             Some(parts) => parts.split(whole, seen_tops, outside.trees),
@@ -294,6 +314,9 @@ impl<'a> Trial<'a> {
             }
         } else if !action.restores() && !self.child.wait_for_end(Duration::from_secs(5)).unwrap_or(false) {
             unobservable = Some("the dump succeeded but the process is still there".to_owned());
+        } else if let (false, Some(name)) = (action.restores(), self.child.forked.wait_for_end(Duration::from_secs(5)))
+        {
+            unobservable = Some(format!("the dump succeeded but the process {name} is still there"));
         } else {
             self.child.reap();
         }

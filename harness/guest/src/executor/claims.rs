@@ -14,6 +14,8 @@ type Unmet = (String, String);
 /// What a program's `assert` lines are held against.
 pub(super) struct Claims<'a> {
     pub(super) glance: &'a Glance,
+    /// Of other processes, by their names.
+    pub(super) others: BTreeMap<String, Glance>,
     /// The top directory's path, which a visible object's link starts with.
     pub(super) top: &'a str,
     /// The objects that they name.
@@ -53,7 +55,8 @@ impl Claims<'_> {
                 relation("same mount as", other, object.mount.id == self.find(other)?.mount.id, *not)
             }
             Claim::SameDescription { other, not } => {
-                let same = self.glance.same_description(object.object, self.find(other)?.object);
+                let with = self.others.get(&other.parts().0.0).unwrap_or(self.glance);
+                let same = self.glance.same_description(object.object, with, self.find(other)?.object);
                 relation("same description as", other, same.unwrap_or(false), *not)
             }
         }

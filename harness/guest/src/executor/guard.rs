@@ -106,6 +106,8 @@ fn changed(step: &Step) -> Vec<&Place> {
         | Step::UnshareMounts { .. }
         | Step::External { .. }
         | Step::Exec
+        | Step::Fork { .. }
+        | Step::As { .. }
         | Step::OpenTree { .. }
         | Step::NewTree { .. }
         | Step::Assert { .. } => Vec::new(),

@@ -12,11 +12,12 @@ mod guard;
 mod mounts;
 mod names;
 mod objects;
+mod processes;
 mod setup;
 mod trees;
 mod world;
 
-use std::io;
+use std::io::{self, BufRead};
 use std::process::ExitCode;
 
 use protocol::message::{FailedAssertion, SetupFailure};
@@ -29,6 +30,7 @@ use crate::observe::inside;
 use crate::reference::checkpoint::Checkpoint;
 use crate::reference::restore;
 pub(crate) use guard::devices;
+pub(crate) use processes::FIRST_PIPE;
 use setup::{resume, set_up};
 
 /// The standard streams are the pipes to the agent: the harness's, not the program's.
@@ -54,6 +56,9 @@ pub struct ProgramSlot {
 pub struct SetupResult {
     /// What it made.
     pub made: Vec<Made>,
+    /// What the other processes made, in the order of their forks.
+    #[serde(default)]
+    pub others: Vec<Vec<Made>>,
     /// Its descriptors have this number or a higher one, below that of the next program.
     pub first_descriptor: i32,
     /// The step that failed, if one did.
@@ -97,6 +102,8 @@ pub enum Ask {
         checkpoint: Box<Checkpoint>,
         /// What the program made.
         made: Vec<Made>,
+        /// What it made in the other processes.
+        others: Vec<Vec<Made>>,
         /// How.
         options: restore::Options,
     },
@@ -125,7 +132,6 @@ pub enum Answer {
 /// The executor's life: until its input ends. After the step `exec`, `suspended` is the number of
 /// the descriptor with what there was before.
 pub fn main(suspended: Option<&str>) -> ExitCode {
-    let mut input = io::stdin().lock();
     let mut made = Vec::new();
     if let Some(number) = suspended {
         let results = vec![resume(number)];
@@ -134,8 +140,13 @@ pub fn main(suspended: Option<&str>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    listen(&mut io::stdin().lock(), made)
+}
+
+/// Answers the agent until the input ends.
+fn listen(input: &mut impl BufRead, mut made: Vec<Made>) -> ExitCode {
     loop {
-        let answer = match wire::receive::<Ask>(&mut input) {
+        let answer = match wire::receive::<Ask>(input) {
             Ok(Ask::SetUp { slots, rights }) => {
                 let results = set_up(&slots, rights);
                 made = results.iter().flat_map(|result| result.made.clone()).collect();
@@ -145,10 +156,15 @@ pub fn main(suspended: Option<&str>) -> ExitCode {
                 Ok((view, tops)) => Answer::Observed { view, tops },
                 Err(error) => Answer::Blind(format!("cannot look at myself: {error}")),
             },
-            Ok(Ask::Restore { checkpoint, made: names, options }) => {
+            Ok(Ask::Restore { checkpoint, made: names, others, options }) => {
                 made = names;
                 match restore::run(&checkpoint, options) {
-                    Ok(()) => Answer::Restored,
+                    Ok(0) => Answer::Restored,
+                    // Another process that was made from this one: nothing was asked of it yet.
+                    Ok(other) => {
+                        made = others.into_iter().nth(other - 1).unwrap_or_default();
+                        continue;
+                    }
                     Err(failure) => Answer::NotRestored(failure.to_string()),
                 }
             }

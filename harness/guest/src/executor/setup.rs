@@ -1,22 +1,27 @@
 //! Carries out programs, step by step, and checks what they assert.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use protocol::message::{FIRST_DESCRIPTOR, FailedAssertion, SetupFailure};
-use scenarios::program::{Claim, Line};
+use scenarios::program::{Claim, FIRST_PROCESS, Line, ObjectName};
 use scenarios::{Program, Step};
 use vocabulary::Errno;
 
 use super::claims::Claims;
 use super::exec::Suspended;
+use super::processes::{Member, Processes};
 use super::world::World;
 use super::{ProgramSlot, Rights, STREAMS, SetupResult, describe, guard, mounts, names, objects, trees};
+use crate::external::FIRST_INHERITED;
 use crate::observe::Made;
 use crate::observe::inside::Glance;
 use crate::sys;
+
+/// No descriptor of the harness's has a higher number.
+const DESCRIPTOR_LIMIT: i32 = 1024;
 
 /// Carries out programs one after the other, up to the first that fails, and then checks what they
 /// assert.
@@ -66,8 +71,8 @@ pub(super) fn resume(number: &str) -> SetupResult {
 fn check(results: &mut [SetupResult], done: &[CarriedOut]) {
     let mut glance = None;
     for (result, one) in results.iter_mut().zip(done) {
-        match assertions(one, result, &mut glance) {
-            Ok(failed) => result.failed_assertions = failed,
+        match one.assertions(&mut glance) {
+            Ok(failed) => result.failed_assertions.extend(failed),
             Err(error) => result.failure = Some(infrastructure(format!("checking assertions: {error}"))),
         }
     }
@@ -80,7 +85,7 @@ fn own_proc() -> Result<Rc<OwnedFd>, String> {
     proc.map(Rc::new).map_err(|error| format!("a procfs: {error}"))
 }
 
-fn infrastructure(what: String) -> SetupFailure {
+pub(super) fn infrastructure(what: String) -> SetupFailure {
     SetupFailure { line: 0, what, missing: None, errno: None }
 }
 
@@ -93,6 +98,8 @@ struct CarriedOut {
     elsewhere: Vec<u64>,
     /// The first descriptor number of the next program.
     next_descriptor: i32,
+    /// Its processes, the first one first.
+    members: Vec<Member>,
 }
 
 /// Carries out one program from its first step.
@@ -118,21 +125,42 @@ fn go_on(
 ) -> Result<CarriedOut, SetupFailure> {
     let program = scenarios::text::program(&slot.program)
         .map_err(|faults| infrastructure(format!("program text: {}", describe(&faults))))?;
-    for (index, Line { number, step }) in program.steps.iter().enumerate().skip(next) {
-        may(&world, *number, step, rights)?;
-        let done = match step {
-            Step::Exec => {
-                let suspended = Suspended { slot: slot.clone(), rights, next: index + 1, made: world.pass_on() };
-                Err(suspended.exec(&world))
-            }
-            step => carry_out(&mut world, step),
-        };
-        let confined = rights == Rights::UserNamespace;
-        done.map_err(|error| step_failure(*number, step, &error, confined))?;
+    let mut processes = Processes::new(&program, rights);
+    for (index, (process, line)) in program.by_process().enumerate().skip(next) {
+        if process.0 != FIRST_PROCESS {
+            processes.carry_out(&process, index)?;
+        } else if let Step::Exec = line.step {
+            may(&world, line.number, &line.step, rights)?;
+            let suspended = Suspended { slot: slot.clone(), rights, next: index + 1, made: world.pass_on() };
+            let error = suspended.exec(&world);
+            return Err(step_failure(line.number, &line.step, &error, rights == Rights::UserNamespace));
+        } else {
+            carry_out_line(&mut world, line, rights, &mut processes)?;
+        }
     }
-    result.made = world.made();
+    let first = Member { name: FIRST_PROCESS.to_owned(), pid: std::process::id().cast_signed(), made: world.made() };
+    let (members, failed) = processes.conclude(first)?;
+    result.made = members[0].made.clone();
+    result.others = members[1..].iter().map(|member| member.made.clone()).collect();
+    result.failed_assertions = failed;
     let (next_descriptor, elsewhere) = (world.next_descriptor(), world.elsewhere().to_vec());
-    Ok(CarriedOut { program, top: world.into_top(), elsewhere, next_descriptor })
+    Ok(CarriedOut { top: world.into_top(), elsewhere, next_descriptor, members, program })
+}
+
+/// One step, in the process that carries it out.
+pub(super) fn carry_out_line(
+    world: &mut World,
+    line: &Line,
+    rights: Rights,
+    processes: &mut Processes<'_>,
+) -> Result<(), SetupFailure> {
+    let Line { number, step } = line;
+    may(world, *number, step, rights)?;
+    let done = match step {
+        Step::Fork { process } => processes.fork(process, world),
+        step => carry_out(world, step),
+    };
+    done.map_err(|error| step_failure(*number, step, &error, rights == Rights::UserNamespace))
 }
 
 /// Whether the machine lets a program do this.
@@ -226,32 +254,73 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::External { .. }
         | S::Chdir { .. }
         | S::Chroot { .. } => objects::carry_out(world, step),
-        // Assertions hold at the end or not at all. The caller carries out `exec`.
-        S::Assert { .. } | S::Exec => Ok(()),
+        // Assertions hold at the end or not at all. The callers carry out `exec`, `fork` and `as`.
+        S::Assert { .. } | S::Exec | S::Fork { .. } | S::As { .. } => Ok(()),
     }
 }
 
-/// The `assert` lines of a program that do not hold. The glance is taken when the first one needs
-/// it.
-fn assertions(
-    done: &CarriedOut,
-    result: &SetupResult,
-    glance: &mut Option<Glance>,
-) -> io::Result<Vec<FailedAssertion>> {
-    let CarriedOut { program, top, elsewhere, .. } = done;
-    let asserts: Vec<&Line> = program.steps.iter().filter(|line| matches!(line.step, Step::Assert { .. })).collect();
-    if asserts.is_empty() {
-        return Ok(Vec::new());
+impl CarriedOut {
+    /// The `assert` lines about objects of this process that do not hold. The glance is taken when
+    /// the first one needs it.
+    fn assertions(&self, glance: &mut Option<Glance>) -> io::Result<Vec<FailedAssertion>> {
+        let CarriedOut { program, top, elsewhere, members, .. } = self;
+        let asserts = assertions_of(program, FIRST_PROCESS);
+        if asserts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let glance = match glance {
+            Some(glance) => &*glance,
+            none => none.insert(Glance::new(&STREAMS, elsewhere)?),
+        };
+        failed(&asserts, glance, top, elsewhere, (FIRST_PROCESS, members))
     }
-    let glance = match glance {
-        Some(glance) => &*glance,
-        none => none.insert(Glance::new(&STREAMS, elsewhere)?),
+}
+
+/// In another process than the first: the `assert` lines about its objects that do not hold.
+pub(super) fn assertions(
+    program: &Program,
+    world: &World,
+    process: &ObjectName,
+    members: &[Member],
+) -> io::Result<Vec<FailedAssertion>> {
+    let asserts = assertions_of(program, &process.0);
+    let hidden: Vec<i32> = STREAMS.into_iter().chain(FIRST_INHERITED..DESCRIPTOR_LIMIT).collect();
+    let glance = Glance::new(&hidden, world.elsewhere())?;
+    failed(&asserts, &glance, world.top_path(), world.elsewhere(), (&process.0, members))
+}
+
+/// The `assert` lines about objects of a process.
+fn assertions_of<'a>(program: &'a Program, process: &str) -> Vec<&'a Line> {
+    let is_own = |line: &&Line| match &line.step {
+        Step::Assert { object, .. } => object.parts().0.0 == process,
+        _ => false,
     };
+    program.steps.iter().filter(is_own).collect()
+}
+
+fn failed(
+    asserts: &[&Line],
+    glance: &Glance,
+    top: &str,
+    elsewhere: &[u64],
+    (process, members): (&str, &[Member]),
+) -> io::Result<Vec<FailedAssertion>> {
     let named: BTreeSet<&str> = asserts.iter().flat_map(|line| named_by(&line.step)).collect();
-    let wanted = result.made.iter().filter(|made| named.contains(made.name.as_str()));
-    let seen = |made: &Made| (made.name.clone(), glance.object(made.object));
-    let claims = Claims { glance, top, objects: wanted.map(seen).collect() };
-    let failed = asserts.into_iter().filter_map(|Line { number, step }| match step {
+    let (mut others, mut objects) = (BTreeMap::new(), BTreeMap::new());
+    for member in members {
+        let wanted: Vec<&Made> = member.made.iter().filter(|made| named.contains(made.name.as_str())).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let glance = if member.name == process {
+            glance
+        } else {
+            &*others.entry(member.name.clone()).or_insert(Glance::of(member.pid, &STREAMS, elsewhere)?)
+        };
+        objects.extend(wanted.into_iter().map(|made| (made.name.clone(), glance.object(made.object))));
+    }
+    let claims = Claims { glance, others, top, objects };
+    let failed = asserts.iter().filter_map(|Line { number, step }| match step {
         Step::Assert { object, claim } => {
             let (expected, got) = claims.check(object, claim).err()?;
             Some(FailedAssertion { line: *number, expected, got })

@@ -191,6 +191,11 @@ impl World {
         self.top.as_fd()
     }
 
+    /// The top directory's path; empty for the root.
+    pub(super) fn top_path(&self) -> &str {
+        &self.top_path
+    }
+
     /// Ends the setup: the descriptors stay open, as the program's. The top directory's path.
     pub(super) fn into_top(self) -> String {
         for fd in self.descriptors.into_values() {

@@ -86,6 +86,16 @@ impl Glance {
         own_look(hidden, elsewhere).map(Glance)
     }
 
+    /// At the descriptors of another process, by its number in this PID namespace.
+    ///
+    /// # Errors
+    /// As for [`Glance::new`], and no such process.
+    pub fn of(pid: i32, hidden: &[i32], elsewhere: &[u64]) -> io::Result<Self> {
+        let proc = sys::fsmount(c"proc")?;
+        let own = mount_ids(proc.as_fd(), &pid.to_string())?;
+        Look::new(proc, Some(pid), MountTables::new(own, elsewhere.iter().copied()), hidden).map(Glance)
+    }
+
     /// An object, without its extended attributes, lookups, and what opening it again gives.
     pub fn object(&self, object: Object) -> ObjectView {
         self.0.seen_at(object, None, &self.0.magic_link(object), None)
@@ -100,13 +110,14 @@ impl Glance {
         Ok(lookups::plain(&self.0.ends, fd.as_fd(), path))
     }
 
-    /// Whether two objects are one open file description.
+    /// Whether two objects, the second one at another glance, are one open file description.
     ///
     /// # Errors
     /// kcmp(2)'s, and an object that is not a descriptor.
-    pub fn same_description(&self, one: Object, other: Object) -> io::Result<bool> {
-        let number = |object| self.0.number_of(object).ok_or_else(|| io::Error::other("no descriptor"));
-        Ok(sys::kcmp_file(number(one)?, number(other)?)?.is_eq())
+    pub fn same_description(&self, one: Object, with: &Glance, other: Object) -> io::Result<bool> {
+        let number =
+            |glance: &Glance, object| glance.0.number_of(object).ok_or_else(|| io::Error::other("no descriptor"));
+        Ok(sys::kcmp_file(number(self, one)?, number(with, other)?)?.is_eq())
     }
 }
 
@@ -238,6 +249,7 @@ impl Look {
         let mount = MountRef { state, id: id.unwrap_or(0) };
         let directory = kind == FileKind::Directory && !lookups::is_of_the_kernel(magic);
         ObjectView {
+            process: 0,
             object,
             name,
             mount,

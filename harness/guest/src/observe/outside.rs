@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
-use protocol::observation::{Mount, Object, Outcome, ProcessState, TreeEntry, View};
+use protocol::observation::{Mount, ObjectId, OtherProcess, Outcome, ProcessState, TreeEntry, View};
 
 use super::inside::Look;
 pub(crate) use super::inside::mounted_proc;
@@ -23,7 +23,7 @@ pub struct Outside {
     /// The objects.
     pub view: View,
     /// Pairs of objects that are one open file description.
-    pub shared_descriptions: Vec<(Object, Object)>,
+    pub shared_descriptions: Vec<(ObjectId, ObjectId)>,
     /// The process's mount table.
     pub mounts: Vec<Mount>,
     /// The agent's own.
@@ -34,31 +34,61 @@ pub struct Outside {
     pub trees: Vec<Vec<TreeEntry>>,
     /// The process's state.
     pub process: ProcessState,
+    /// The other processes.
+    pub others: Vec<OtherProcess>,
 }
 
-/// Looks at the process `pid`, whose program's top directory is `top` below the root of its mount
-/// namespace; those of a pack's programs are `tops`. `elsewhere` are the mounts of a namespace that
-/// the process left and that lives on.
+/// A process of a program.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessOf<'a> {
+    /// Its name in the program.
+    pub name: &'a str,
+    /// Its number as the agent sees it.
+    pub pid: i32,
+    /// What the program made there.
+    pub made: &'a [Made],
+}
+
+/// Looks at the processes of a program, the first one first, whose top directory is `top` below the
+/// root of the mount namespace; those of a pack's programs are `tops`. `elsewhere` are the mounts
+/// of a namespace that the process left and that lives on.
 ///
 /// # Errors
 /// What makes the observation impossible, above all a process that does not exist.
-pub fn look(pid: i32, made: &[Made], top: &str, tops: &[String], elsewhere: &[u64]) -> io::Result<Outside> {
+pub fn look(processes: &[ProcessOf<'_>], top: &str, tops: &[String], elsewhere: &[u64]) -> io::Result<Outside> {
     let proc = mounted_proc()?;
-    settle(proc.as_fd(), pid)?;
+    let pid = processes.first().ok_or(io::ErrorKind::NotFound)?.pid;
+    processes.iter().try_for_each(|process| settle(proc.as_fd(), process.pid))?;
     let (mounts, root) = visit(proc.as_fd(), pid, || {
         let root = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
         Ok((mount_table(proc.as_fd(), "self")?, root))
     })?;
     let host_mounts = mount_table(proc.as_fd(), "self")?;
     let ids = |mounts: &[Mount]| mounts.iter().map(|mount| mount.id).collect::<Vec<_>>();
-    let tables = MountTables::new(ids(&mounts), ids(&host_mounts).into_iter().chain(elsewhere.iter().copied()));
-    let look = Look::new(proc, Some(pid), tables, &STREAMS)?;
-    let view = look.view(made);
-    let shared_descriptions = shared(&look, &view)?;
-    let process = process_state(look.proc.as_fd(), pid)?;
+    let mut looks = Vec::new();
+    let mut view = View::default();
+    for (index, process) in (0..).zip(processes) {
+        let tables = MountTables::new(ids(&mounts), ids(&host_mounts).into_iter().chain(elsewhere.iter().copied()));
+        let look = Look::new(mounted_proc()?, Some(process.pid), tables, &STREAMS)?;
+        view.objects.extend(of_process(index, look.view(process.made)).objects);
+        looks.push(look);
+    }
+    let shared_descriptions = shared(&looks, &view)?;
+    let process = process_state(proc.as_fd(), pid)?;
+    let other = |other: &ProcessOf<'_>| {
+        let state = process_state(proc.as_fd(), other.pid)?;
+        Ok(OtherProcess { name: other.name.to_owned(), state })
+    };
+    let others = processes[1..].iter().map(other).collect::<io::Result<_>>()?;
     let tree = tree::walk(root.as_fd(), top)?;
     let trees = tops.iter().map(|top| tree::walk(root.as_fd(), top)).collect::<io::Result<_>>()?;
-    Ok(Outside { view, shared_descriptions, mounts, host_mounts, tree, trees, process })
+    Ok(Outside { view, shared_descriptions, mounts, host_mounts, tree, trees, process, others })
+}
+
+/// What is seen of a process, as that process's.
+pub(crate) fn of_process(process: u32, mut view: View) -> View {
+    view.objects.iter_mut().for_each(|object| object.process = process);
+    view
 }
 
 fn mount_table(proc: BorrowedFd<'_>, base: &str) -> io::Result<Vec<Mount>> {
@@ -87,14 +117,15 @@ pub fn own_mounts() -> io::Result<Vec<Mount>> {
 
 /// All pairs of objects that share a description. Only those of one file with one link text can;
 /// among these, in the kernel's order, those that do stand side by side.
-fn shared(look: &Look, view: &View) -> io::Result<Vec<(Object, Object)>> {
-    let mut by_file: BTreeMap<_, Vec<(Object, sys::DescriptorOf)>> = BTreeMap::new();
+fn shared(looks: &[Look], view: &View) -> io::Result<Vec<(ObjectId, ObjectId)>> {
+    let mut by_file: BTreeMap<_, Vec<(ObjectId, sys::DescriptorOf)>> = BTreeMap::new();
     for seen in &view.objects {
         let file = match &seen.status {
             Outcome::Ok(status) => Some(status.file),
             Outcome::Err(_) => None,
         };
-        let number = look.number_of(seen.object).map(|number| (seen.object, number));
+        let look = usize::try_from(seen.process).ok().and_then(|process| looks.get(process));
+        let number = look.and_then(|look| look.number_of(seen.object)).map(|number| (seen.id(), number));
         by_file.entry((file, &seen.link)).or_default().extend(number);
     }
     let mut failed = None;

@@ -64,9 +64,9 @@ impl Parts {
             }
         }
         for (one, other) in whole.shared_descriptions {
-            match (self.owner(one), self.owner(other)) {
+            match (self.owner(one.object), self.owner(other.object)) {
                 (Some((index, one)), Some((same, other))) if index == same => {
-                    parts[index].shared_descriptions.push((one, other));
+                    parts[index].shared_descriptions.push((one.into(), other.into()));
                 }
                 _ => frame.shared_descriptions.push((one, other)),
             }
@@ -171,6 +171,7 @@ mod tests {
 
     fn object(object: Object, link: &str, state: MountState) -> ObjectView {
         ObjectView {
+            process: 0,
             object,
             name: None,
             link: link.into(),
@@ -235,7 +236,9 @@ mod tests {
         let whole = Observation {
             outside: inside.clone(),
             inside,
-            shared_descriptions: vec![(Object::Fd(6), Object::Fd(8)), (Object::Fd(3), Object::Fd(6))],
+            shared_descriptions: [(6, 8), (3, 6)]
+                .map(|(one, other)| (Object::Fd(one).into(), Object::Fd(other).into()))
+                .into(),
             mounts: vec![mount("/"), mount("/proc"), mount(&format!("{}/a", top(0))), mount(&top(1))],
             ..Observation::default()
         };

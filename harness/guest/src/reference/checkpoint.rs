@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys::FileHandle;
 
-/// Everything about a process.
+/// Everything about the processes of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Its process ID as it sees it.
-    pub process_number: i32,
-    /// Its executable, from the root of its mount namespace.
+    /// The processes: the one that the others come from first, each behind its parent.
+    pub processes: Vec<ProcessImage>,
+    /// The executable, from the root of the mount namespace.
     pub executable: Bytes,
-    /// The mounts that its objects are on.
+    /// The mounts that objects are on.
     pub mounts: Vec<MountImage>,
     /// The files.
     pub files: Vec<FileImage>,
@@ -25,6 +25,15 @@ pub struct Checkpoint {
     pub inodes: Vec<InodeImage>,
     /// Open file descriptions.
     pub descriptions: Vec<DescriptionImage>,
+}
+
+/// What a process has of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessImage {
+    /// Its process ID as it sees it.
+    pub number: i32,
+    /// Its parent: an index into the processes; of the first one itself.
+    pub parent: usize,
     /// Descriptors.
     pub descriptors: Vec<DescriptorImage>,
     /// Mappings of files, but for the executable's.

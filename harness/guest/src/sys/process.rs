@@ -208,6 +208,17 @@ pub fn keep_only(fd: libc::c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Closes all descriptors from a number on, whichever of the harness's have them: for a process
+/// that was copied from another and goes on as a new one.
+///
+/// # Errors
+/// close_range(2)'s.
+pub fn close_from(first: RawFd) -> io::Result<()> {
+    let first = libc::c_uint::try_from(first).map_err(io::Error::other)?;
+    // SAFETY: no pointers. The caller does not come back to code that owns one of them.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) }).map(drop)
+}
+
 /// The harness's own descriptors start here, where they are in the way of neither a program's nor
 /// those that are restored.
 const OWN_DESCRIPTORS: libc::c_int = 900;
@@ -227,8 +238,8 @@ pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of dup2(2).
-pub fn place(descriptors: &[OwnedFd], first: RawFd) -> io::Result<()> {
-    for (fd, number) in descriptors.iter().zip(first..) {
+pub fn place<'a>(descriptors: impl IntoIterator<Item = &'a OwnedFd>, first: RawFd) -> io::Result<()> {
+    for (fd, number) in descriptors.into_iter().zip(first..) {
         // SAFETY: no pointers. Whatever had this number is gone in the program that is started.
         check(unsafe { libc::dup2(fd.as_raw_fd(), number) }.into())?;
     }

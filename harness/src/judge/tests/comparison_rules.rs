@@ -101,12 +101,13 @@ fn split_and_merged_descriptions() {
     check(
         |seen| seen.shared_descriptions.clear(),
         &expect![[r#"
+            broken-sharing sharing: descriptor 3 and descriptor 3 of child, outside: one open file description -> two open file descriptions
             broken-sharing sharing: descriptor 3 and number 1 in flight to descriptor 6, outside: one open file description -> two open file descriptions
             broken-sharing sharing: descriptors 3 and 4, outside: one open file description -> two open file descriptions
         "#]],
     );
     check(
-        |seen| seen.shared_descriptions.push((Object::Fd(3), Object::Fd(5))),
+        |seen| seen.shared_descriptions.push((Object::Fd(3).into(), Object::Fd(5).into())),
         &expect![[r#"
             broken-sharing sharing: descriptors 3 and 5, outside: two open file descriptions -> one open file description
         "#]],

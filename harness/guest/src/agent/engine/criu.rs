@@ -48,8 +48,8 @@ impl Criu {
         let staged = stage(trial, &self.externals)?;
         let disk_names = || names_below(staged.iter().map(PathBuf::as_path));
         let before = disk_names();
-        let (input, output) = trial.child.streams();
-        let pipes = [(input, pipe_inode(input)?), (output, pipe_inode(output)?)];
+        let pipes = trial.child.streams().map(|end| Ok((end, pipe_inode(end)?)));
+        let pipes = pipes.collect::<io::Result<Vec<_>>>()?;
         let root = Path::new(trial.top);
         let result = self.images.restore(action, root, pipes, &files, &self.externals, trial.answer_timeout());
         let after = matches!(&result, Ok(Run { end: ActionEnd::Failed(_), .. })).then(disk_names);

@@ -23,7 +23,7 @@ use nix::unistd::{Pid, pipe};
 use protocol::Fault;
 use protocol::message::{ActionEnd, DetachMethod, ReportFile};
 
-use super::super::child::NoAnswer;
+use super::super::pipes::NoAnswer;
 use super::super::trial::Trial;
 use crate::caller::Caller;
 use crate::criu::Run;
@@ -77,10 +77,12 @@ impl Reference {
 
     pub(super) fn dump(&mut self, trial: &mut Trial<'_>, leave_running: bool) -> io::Result<Run> {
         let pid = trial.child.pid();
+        let pids: Vec<i32> =
+            std::iter::once(pid).chain(trial.child.forked.processes().map(|(_, pid, _)| pid)).collect();
         let namespace: OwnedFd = File::open(format!("/proc/{pid}/ns/mnt"))?.into();
         let given = trial.externals()?.into_iter().map(|external| (external.mount, external.inode)).collect();
         let outside = Outside { mounts: trial.elsewhere()?, given };
-        match captured(pid, &namespace, self.capture, &outside, trial.answer_timeout())? {
+        match captured(&pids, &namespace, self.capture, &outside, trial.answer_timeout())? {
             Captured::Checkpoint(checkpoint) => {
                 let files = match trial.request.thorough {
                     true => {
@@ -93,6 +95,7 @@ impl Reference {
                     leave_running && self.capture.fault == Some(Fault::Restarted) && !has_detached(&checkpoint);
                 self.held = Some(HeldCheckpoint { checkpoint: *checkpoint, namespace });
                 if !leave_running || restart {
+                    trial.child.forked.signal(Signal::SIGKILL);
                     kill(Pid::from_raw(pid), Signal::SIGKILL)?;
                 }
                 if restart {
@@ -137,13 +140,15 @@ impl Reference {
             let ask = Ask::Restore {
                 checkpoint: Box::new(held.checkpoint.clone()),
                 made: trial.made.clone(),
+                others: trial.child.forked.processes().map(|(_, _, made)| made.to_vec()).collect(),
                 options: self.restore,
             };
             let rest = deadline.saturating_duration_since(Instant::now());
             match trial.child.ask(&ask, rest) {
                 Ok(Answer::Restored) => {
+                    let lost = trial.child.forked.find()?.err();
                     self.traces(trial)?;
-                    return Ok(run(ActionEnd::Done));
+                    return Ok(Run { lost, ..run(ActionEnd::Done) });
                 }
                 Ok(Answer::NotRestored(why)) => lines = vec![why],
                 Ok(_) => lines = vec!["an answer to another question".to_owned()],
@@ -207,7 +212,7 @@ fn run(end: ActionEnd) -> Run {
 
 /// Captures in a process of its own, in the namespace of the process.
 fn captured(
-    pid: i32,
+    pids: &[i32],
     namespace: &OwnedFd,
     options: capture::Options,
     outside: &Outside,
@@ -217,7 +222,7 @@ fn captured(
     let child = sys::fork(0)?;
     if child == 0 {
         drop(from);
-        let captured = in_child(pid, namespace, options, outside);
+        let captured = in_child(pids, namespace, options, outside);
         let captured = captured.unwrap_or_else(|error| Err(vec![format!("the capture: {error}")]));
         let text = serde_json::to_vec(&captured).unwrap_or_default();
         let written = File::from(to).write_all(&text);
@@ -241,7 +246,7 @@ fn captured(
 }
 
 fn in_child(
-    pid: i32,
+    pids: &[i32],
     namespace: &OwnedFd,
     options: capture::Options,
     outside: &Outside,
@@ -255,7 +260,7 @@ fn in_child(
     }
     let proc: OwnedFd = File::open("/proc")?.into();
     setns(namespace, CloneFlags::CLONE_NEWNS)?;
-    let captured = capture::process(proc.as_fd(), pid, &STREAMS, options, outside)?;
+    let captured = capture::processes(proc.as_fd(), pids, &STREAMS, options, outside)?;
     Ok(captured.map_err(|refusals| refusals.iter().map(ToString::to_string).collect()))
 }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use protocol::observation::{FileKind, Message, Object};
+use protocol::observation::{FileKind, Message, Object, ObjectId};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use super::super::checkpoint::{MessageImage, NameImage, SocketImage};
@@ -69,13 +69,14 @@ impl Capture<'_> {
     pub(super) fn sockets(
         &mut self,
         objects: &[CapturedObject],
-        descriptions: &BTreeMap<Object, usize>,
+        descriptions: &BTreeMap<ObjectId, usize>,
     ) -> Result<(), Cause> {
         for captured in objects {
             let (Object::Fd(number), Some(socket)) = (captured.object, &captured.socket) else { continue };
-            let Some(&description) = descriptions.get(&captured.object) else { continue };
-            let peer = descriptions.get(&peer_of(captured, objects)?.object).ok_or(Cause::PeerElsewhere)?;
-            let mut sent = (0..).map(|nth| descriptions.get(&Object::InFlight { socket: number, nth }).copied());
+            let Some(&description) = descriptions.get(&captured.id()) else { continue };
+            let peer = descriptions.get(&peer_of(captured, objects)?.id()).ok_or(Cause::PeerElsewhere)?;
+            let in_flight = |nth| ObjectId { object: Object::InFlight { socket: number, nth }, ..captured.id() };
+            let mut sent = (0..).map(|nth| descriptions.get(&in_flight(nth)).copied());
             let message = |message: &Message| MessageImage {
                 bytes: message.bytes.clone(),
                 descriptions: sent.by_ref().take(message.descriptors as usize).flatten().collect(),

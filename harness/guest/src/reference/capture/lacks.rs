@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use nix::sys::stat::{major, minor};
 use protocol::Lack;
-use protocol::observation::{FileId, FileKind, Mount, Object};
+use protocol::observation::{FileId, FileKind, Mount, ObjectId};
 
 use super::super::checkpoint::{DetachedMount, InodeSource, MountImage, NameImage};
 use super::super::private_mount_ns::look_at;
@@ -25,7 +25,7 @@ impl Capture<'_> {
         &mut self,
         lack: Lack,
         objects: &[CapturedObject],
-        files: &BTreeMap<Object, usize>,
+        files: &BTreeMap<ObjectId, usize>,
     ) -> Vec<Refusal> {
         match lack {
             Lack::Subdir => return self.without_subdirectories(objects, files),
@@ -35,7 +35,7 @@ impl Capture<'_> {
             _ => {}
         }
         let refused = |captured: &CapturedObject| {
-            Some(refuse(captured, self.not_learnt(lack, captured, *files.get(&captured.object)?)?))
+            Some(refuse(captured, self.not_learnt(lack, captured, *files.get(&captured.id())?)?))
         };
         objects.iter().filter_map(refused).collect()
     }
@@ -64,7 +64,11 @@ impl Capture<'_> {
     }
 
     /// Every mount shows the root of its filesystem.
-    fn without_subdirectories(&mut self, objects: &[CapturedObject], files: &BTreeMap<Object, usize>) -> Vec<Refusal> {
+    fn without_subdirectories(
+        &mut self,
+        objects: &[CapturedObject],
+        files: &BTreeMap<ObjectId, usize>,
+    ) -> Vec<Refusal> {
         let mut unknown = BTreeSet::new();
         for index in 0..self.checkpoint.mounts.len() {
             let Some(mount) = self.detached(index).cloned() else { continue };
@@ -85,7 +89,7 @@ impl Capture<'_> {
                 MountImage::Detached(DetachedMount { root: Default::default(), removed_root: None, ..mount });
         }
         let on_unknown = |captured: &&CapturedObject| {
-            files.get(&captured.object).is_some_and(|&file| unknown.contains(&self.checkpoint.files[file].mount))
+            files.get(&captured.id()).is_some_and(|&file| unknown.contains(&self.checkpoint.files[file].mount))
         };
         let why = || Cause::NotLearnt("no visible mount shows the root of its filesystem".to_owned());
         objects.iter().filter(on_unknown).map(|captured| refuse(captured, why())).collect()

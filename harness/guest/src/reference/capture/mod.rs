@@ -38,11 +38,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use protocol::Fault;
-use protocol::observation::{FileId, FileKind, Mount, Object};
+use protocol::observation::{FileId, FileKind, Mount, Object, ObjectId};
 use scenarios::Bytes;
 
 use super::checkpoint::{Checkpoint, DetachedMount, FileImage, InodeImage, NameImage};
-use super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, look_at, text};
+use super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, look_at};
 use super::table::{Table, below, join, split};
 use crate::observe;
 use crate::sys::{self, EntryWatch};
@@ -65,7 +65,7 @@ pub struct Options {
 /// A capture under way.
 pub(super) struct Capture<'a> {
     proc: BorrowedFd<'a>,
-    pid: i32,
+    pids: &'a [i32],
     table: &'a Table,
     options: Options,
     outside: &'a Outside,
@@ -83,20 +83,28 @@ pub(super) struct Capture<'a> {
     watch: OnceCell<Option<EntryWatch>>,
 }
 
-/// Captures the process `pid`. `proc` is a procfs in which it and this process are; `hidden` are
-/// descriptors that are not the program's.
+/// Captures the processes `pids`, each behind its parent. `proc` is a procfs in which they and this
+/// process are; `hidden` are descriptors that are not the program's.
 ///
 /// # Errors
 /// A refusal for every object that cannot be captured; or what makes any capture impossible.
-pub fn process(
+pub fn processes(
     proc: BorrowedFd<'_>,
-    pid: i32,
+    pids: &[i32],
     hidden: &[i32],
     options: Options,
     outside: &Outside,
 ) -> io::Result<Result<Checkpoint, Vec<Refusal>>> {
     let table = Table::own(proc)?;
-    let objects = object::objects(proc, pid, hidden)?;
+    let mut objects = Vec::new();
+    for (process, &pid) in (0..).zip(pids) {
+        let mut own = object::objects(proc, pid, hidden)?;
+        own.iter_mut().for_each(|captured| captured.process = process);
+        if process > 0 {
+            own.iter_mut().for_each(|captured| captured.label = format!("{} of process {pid}", captured.label));
+        }
+        objects.extend(own);
+    }
     if options.fault == Some(Fault::TouchedByDump) {
         wrong::touch(proc, &objects);
     }
@@ -112,21 +120,20 @@ pub fn process(
     };
     let removed_roots = table.all().iter().filter_map(removed_root).collect();
     let checkpoint = Checkpoint {
-        process_number: number_inside(proc, pid)?,
+        processes: object::images(proc, pids)?,
         executable: Bytes::default(),
         mounts: Vec::new(),
         files: Vec::new(),
         inodes: Vec::new(),
         descriptions: Vec::new(),
-        descriptors: Vec::new(),
-        mappings: Vec::new(),
-        cwd: 0,
-        root: 0,
     };
-    let theirs = Table::of(proc, pid)?.all().iter().map(|mount| mount.id).collect();
+    let mut theirs = BTreeSet::new();
+    for &pid in pids {
+        theirs.extend(Table::of(proc, pid)?.all().iter().map(|mount| mount.id));
+    }
     let capture = Capture {
         proc,
-        pid,
+        pids,
         table: &table,
         options,
         outside,
@@ -139,14 +146,6 @@ pub fn process(
         watch: OnceCell::new(),
     };
     Ok(capture.run(&objects))
-}
-
-/// The last of the numbers in `NSpid`: the innermost namespace's.
-fn number_inside(proc: BorrowedFd<'_>, pid: i32) -> io::Result<i32> {
-    let status = text(proc, &format!("{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    let number = line.and_then(|line| line.split_ascii_whitespace().last()).and_then(|number| number.parse().ok());
-    number.ok_or_else(|| io::Error::other(format!("no NSpid in /proc/{pid}/status")))
 }
 
 impl Capture<'_> {
@@ -162,13 +161,13 @@ impl Capture<'_> {
         for captured in objects {
             groups.entry(captured.mount).or_default().push(captured);
         }
-        let mut files: BTreeMap<Object, usize> = BTreeMap::new();
+        let mut files: BTreeMap<ObjectId, usize> = BTreeMap::new();
         for group in groups.values() {
             self.group(group, &mut files, &mut refusals);
         }
         wrong::after_all(&mut self);
         for captured in objects {
-            if let Some(&file) = files.get(&captured.object)
+            if let Some(&file) = files.get(&captured.id())
                 && let Err(cause) = self.state(captured, file)
             {
                 refusals.push(refuse(captured, cause));
@@ -187,7 +186,7 @@ impl Capture<'_> {
     }
 
     /// The files of all objects on one mount.
-    fn group(&mut self, group: &[&CapturedObject], files: &mut BTreeMap<Object, usize>, refusals: &mut Vec<Refusal>) {
+    fn group(&mut self, group: &[&CapturedObject], files: &mut BTreeMap<ObjectId, usize>, refusals: &mut Vec<Refusal>) {
         let detached = match self.mount_of(group) {
             Ok(detached) => detached,
             Err(cause) => {
@@ -219,7 +218,7 @@ impl Capture<'_> {
                 _ => self.other_file(captured),
             };
             match found {
-                Ok(file) => drop(files.insert(captured.object, file)),
+                Ok(file) => drop(files.insert(captured.id(), file)),
                 Err(cause) => refusals.push(refuse(captured, cause)),
             }
         }

@@ -4,9 +4,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use protocol::observation::{Descriptor, FileStatus, Object};
+use protocol::observation::{Descriptor, FileStatus, Object, ObjectId};
 use scenarios::Bytes;
 
+use super::super::checkpoint::ProcessImage;
+use super::super::private_mount_ns::text;
 use super::flight::{self, Socket};
 use crate::observe::maps::{self, Area};
 use crate::observe::{self, fdinfo, link_text, path_fd, read_file};
@@ -17,6 +19,8 @@ use crate::sys;
 pub struct CapturedObject {
     /// How a message calls it: `fd 3`.
     pub label: String,
+    /// Whose it is, as in [`ObjectId::process`].
+    pub process: u32,
     /// What it is.
     pub object: Object,
     /// Its magic link below the procfs.
@@ -41,6 +45,13 @@ pub struct CapturedObject {
     pub socket: Option<Socket>,
     /// Of a descriptor in flight the one of this process, which the magic link leads to.
     pub held: Option<OwnedFd>,
+}
+
+impl CapturedObject {
+    /// Which object of which process.
+    pub fn id(&self) -> ObjectId {
+        ObjectId { process: self.process, object: self.object }
+    }
 }
 
 /// Descriptors, those in flight behind the socket that they wait in, working directory, root,
@@ -99,6 +110,7 @@ pub(super) fn see(
     let (socket, held) = (None, None);
     Ok(CapturedObject {
         label,
+        process: 0,
         object,
         magic,
         fd,
@@ -112,6 +124,22 @@ pub(super) fn see(
         socket,
         held,
     })
+}
+
+/// Of each process its number, the last of those in `NSpid`, and its parent.
+pub(super) fn images(proc: BorrowedFd<'_>, pids: &[i32]) -> io::Result<Vec<ProcessImage>> {
+    let image = |&pid: &i32| {
+        let status = text(proc, &format!("{pid}/status"))?;
+        let last = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let number = line.and_then(|line| line.split_ascii_whitespace().last()?.parse::<i32>().ok());
+            number.ok_or_else(|| io::Error::other(format!("no {field} in /proc/{pid}/status")))
+        };
+        let parent = last("PPid:")?;
+        let parent = pids.iter().position(|other| *other == parent).unwrap_or(0);
+        Ok(ProcessImage { number: last("NSpid:")?, parent, ..ProcessImage::default() })
+    };
+    pids.iter().map(image).collect()
 }
 
 /// The mappings that have an entry in `map_files`: those of files.

@@ -11,12 +11,12 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::pipe2;
 use protocol::Fault;
-use protocol::observation::{FileKind, Object};
+use protocol::observation::{FileKind, Object, ObjectId};
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, tee};
 use scenarios::Bytes;
 
-use super::super::checkpoint::{DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage};
+use super::super::checkpoint::{DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage, ProcessImage};
 use super::Capture;
 use super::object::CapturedObject;
 use super::refusal::Cause;
@@ -31,29 +31,37 @@ impl Capture<'_> {
     /// What an object other than a descriptor has besides its file.
     pub(super) fn state(&mut self, captured: &CapturedObject, file: usize) -> Result<(), Cause> {
         match (captured.object, &captured.mapping) {
-            (Object::Cwd, _) => self.checkpoint.cwd = file,
-            (Object::Root, _) => self.checkpoint.root = file,
+            (Object::Cwd, _) => self.image(captured).cwd = file,
+            (Object::Root, _) => self.image(captured).root = file,
             (Object::Map(_), Some(range)) => {
                 let mapping = self.mapping(captured, range, file).map_err(Cause::of("reading its memory"))?;
-                self.checkpoint.mappings.push(mapping);
+                self.image(captured).mappings.push(mapping);
             }
             _ => {}
         }
         Ok(())
     }
 
+    fn image(&mut self, captured: &CapturedObject) -> &mut ProcessImage {
+        &mut self.checkpoint.processes[captured.process as usize]
+    }
+
+    fn pid(&self, captured: &CapturedObject) -> i32 {
+        self.pids[captured.process as usize]
+    }
+
     /// Descriptors, also those in flight, and which of them are one description (kcmp(2)).
     pub(super) fn descriptors(
         &mut self,
         objects: &[CapturedObject],
-        files: &BTreeMap<Object, usize>,
+        files: &BTreeMap<ObjectId, usize>,
     ) -> Result<(), Cause> {
         let mut first_of: Vec<sys::DescriptorOf> = Vec::new();
         let mut descriptions = BTreeMap::new();
         for captured in objects {
-            let (Some(descriptor), Some(&file)) = (&captured.descriptor, files.get(&captured.object)) else { continue };
+            let (Some(descriptor), Some(&file)) = (&captured.descriptor, files.get(&captured.id())) else { continue };
             let number = match (captured.object, &captured.held) {
-                (Object::Fd(number), _) => (self.pid, number),
+                (Object::Fd(number), _) => (self.pid(captured), number),
                 (_, Some(held)) => (std::process::id().cast_signed(), held.as_raw_fd()),
                 _ => continue,
             };
@@ -73,7 +81,7 @@ impl Capture<'_> {
                         flags: flags & !libc::O_CLOEXEC,
                         position: descriptor.position,
                         // A socket has none; it counts what is in flight there.
-                        locks: if captured.socket.is_some() { Vec::new() } else { locks(&descriptor.details)? },
+                        locks: if captured.socket.is_some() { Vec::new() } else { self.locks(&descriptor.details)? },
                         pipe: self.pipe(captured, flags).map_err(Cause::of("reading its pipe"))?,
                         socket: None,
                     };
@@ -81,13 +89,23 @@ impl Capture<'_> {
                     first_of.len() - 1
                 }
             };
-            descriptions.insert(captured.object, description);
+            descriptions.insert(captured.id(), description);
             if let Object::Fd(number) = captured.object {
                 let cloexec = flags & libc::O_CLOEXEC != 0;
-                self.checkpoint.descriptors.push(DescriptorImage { number, description, cloexec });
+                self.image(captured).descriptors.push(DescriptorImage { number, description, cloexec });
             }
         }
         self.sockets(objects, &descriptions)
+    }
+
+    /// A lock of the process is not captured where there are several: whose it is, fdinfo says by a
+    /// number only.
+    fn locks(&self, details: &[Bytes]) -> Result<Vec<LockImage>, Cause> {
+        let locks = locks(details)?;
+        if self.pids.len() > 1 && locks.iter().any(|lock| lock.kind == LockKind::Posix) {
+            return Err(Cause::Unsupported("a POSIX lock of one of several processes".to_owned()));
+        }
+        Ok(locks)
     }
 
     fn is_shared(
@@ -124,7 +142,7 @@ impl Capture<'_> {
     /// it.
     fn changed_memory(&self, captured: &CapturedObject, range: &Area) -> io::Result<Option<Bytes>> {
         let rest = captured.status.size.saturating_sub(range.offset).min(range.length);
-        let memory = observe::read_memory(self.proc, &self.pid.to_string(), range.start, rest)?;
+        let memory = observe::read_memory(self.proc, &self.pid(captured).to_string(), range.start, rest)?;
         let mut content = vec![0; memory.len()];
         let file = openat(self.proc, captured.magic.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         File::from(file).read_exact_at(&mut content, range.offset)?;

@@ -25,7 +25,8 @@ pub(super) fn check(context: &RestoreContext<'_>, lack: Lack) -> Result<(), Fail
             found.map(|file| (object(file), Errno::EISDIR.into()))
         }
         Lack::Mapping => {
-            let found = checkpoint.mappings.iter().find(|mapping| is_detached(context, mapping.file));
+            let mut mappings = checkpoint.processes.iter().flat_map(|process| &process.mappings);
+            let found = mappings.find(|mapping| is_detached(context, mapping.file));
             let missing = || io::Error::new(io::ErrorKind::NotFound, "no visible mount has its file");
             found.map(|mapping| (format!("mapping at {:x}", mapping.start), missing()))
         }

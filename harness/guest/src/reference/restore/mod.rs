@@ -4,14 +4,17 @@
 //! - [`mounts`]: detached mounts are made again, visible ones found
 //! - `names`: names that are gone are put back for the moment of the open
 //! - `open`: files are opened, on the right mount, with the right flags
+//! - `family`: the other processes
 //! - `flight`: sockets, and descriptors in their queues
 //! - `inode`: files that ended with the process are made again
 //! - `lacks`: what an engine fails at that has not learnt everything
 //!
-//! The order is: mounts, files (each for everything that has it), then descriptors get their
+//! The order is: mounts, files (each for everything that has it), then the other processes are
+//! forked off. In each of them descriptors get their
 //! numbers, mappings their addresses, locks are taken, and last of all root and working directory
 //! change. Everything that is opened on the way stands at high numbers and is closed at the end.
 
+mod family;
 mod flight;
 mod inode;
 mod lacks;
@@ -31,9 +34,12 @@ use protocol::Fault;
 use protocol::message::DetachMethod;
 use scenarios::Bytes;
 
-use super::checkpoint::{Checkpoint, DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage};
+use super::checkpoint::{
+    Checkpoint, DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage, ProcessImage,
+};
 use super::private_mount_ns::own_proc;
 use crate::sys::{self, MappingRequest, set_apart};
+use family::Family;
 use mounts::RestoreContext;
 
 /// How to restore.
@@ -64,22 +70,35 @@ pub(super) fn at<E: Into<io::Error>>(what: impl fmt::Display) -> impl FnOnce(E) 
 pub(super) struct Opened {
     /// For the descriptions, in their order.
     pub(super) descriptions: Vec<Option<OwnedFd>>,
+    /// For the processes, in their order.
+    pub(super) processes: Vec<OpenedFor>,
+    /// Held until all is open: both ends of named pipes.
+    pub(super) held: Vec<OwnedFd>,
+}
+
+/// What is open for one process alone.
+pub(super) struct OpenedFor {
     /// For the mappings, in their order.
     pub(super) mappings: Vec<Option<OwnedFd>>,
     /// For the working directory.
     pub(super) cwd: Option<OwnedFd>,
     /// For the root directory.
     pub(super) root: Option<OwnedFd>,
-    /// Held until all is open: both ends of named pipes.
-    pub(super) held: Vec<OwnedFd>,
 }
 
-/// Gives this process the objects of the checkpoint.
+impl OpenedFor {
+    fn nothing(process: &ProcessImage) -> Self {
+        OpenedFor { mappings: process.mappings.iter().map(|_| None).collect(), cwd: None, root: None }
+    }
+}
+
+/// Gives this process the objects of the checkpoint's first one, and makes the others from it by
+/// fork(2). It comes back in each of them; the index of the process that this one is now.
 ///
 /// # Errors
 /// The first thing that could not be done. The process is of no use then, but nothing is left
 /// behind on filesystems.
-pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<(), Failure> {
+pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<usize, Failure> {
     let limit = MoreDescriptors::allow().map_err(at("the limit of descriptors"))?;
     let proc = own_proc().and_then(set_apart).map_err(at("a procfs"))?;
     let context = RestoreContext::build(checkpoint, options, proc.as_fd())?;
@@ -88,9 +107,7 @@ pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<(), Failure> {
     }
     let mut opened = Opened {
         descriptions: checkpoint.descriptions.iter().map(|_| None).collect(),
-        mappings: checkpoint.mappings.iter().map(|_| None).collect(),
-        cwd: None,
-        root: None,
+        processes: checkpoint.processes.iter().map(OpenedFor::nothing).collect(),
         held: Vec::new(),
     };
     names::with_removed(&context, &mut opened)?;
@@ -100,23 +117,32 @@ pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<(), Failure> {
         }
     }
     flight::pairs(checkpoint, &mut opened)?;
-    let Opened { descriptions, mappings, cwd, root, held } = opened;
+    let Opened { descriptions, mut processes, held } = opened;
     flight::fill(checkpoint, options, &descriptions)?;
-    let given = number(checkpoint, options, descriptions)?;
-    drop(held);
-    for (mapping, fd) in checkpoint.mappings.iter().zip(mappings) {
-        let fd = fd.ok_or_else(|| missing("a mapping"))?;
-        map(mapping, fd.as_fd(), options).map_err(at(format!("mapping at {:x}", mapping.start)))?;
-    }
-    drop(context);
-    drop(limit);
-    lock(checkpoint, options, &given)?;
-    // They are the process's from now on.
-    for fd in given.into_iter().flatten() {
-        let _ = fd.into_raw_fd();
-    }
-    move_to(root.as_ref(), cwd.as_ref()).map_err(at("root and working directory"))?;
-    wrong::process(options.fault).map_err(at("a mistake"))
+    settle_all(checkpoint, options, &descriptions)?;
+    let family = Family::fork(checkpoint).map_err(at("the processes"))?;
+    let done = || -> Result<(), Failure> {
+        let process = &checkpoint.processes[family.index];
+        let OpenedFor { mappings, cwd, root } = processes.swap_remove(family.index);
+        drop(processes);
+        let given = number(process, options, descriptions)?;
+        drop(held);
+        for (mapping, fd) in process.mappings.iter().zip(mappings) {
+            let fd = fd.ok_or_else(|| missing("a mapping"))?;
+            map(mapping, fd.as_fd(), options).map_err(at(format!("mapping at {:x}", mapping.start)))?;
+        }
+        drop(context);
+        drop(limit);
+        lock(checkpoint, options, &given)?;
+        // They are the process's from now on.
+        for fd in given.into_iter().flatten() {
+            let _ = fd.into_raw_fd();
+        }
+        move_to(root.as_ref(), cwd.as_ref()).map_err(at("root and working directory"))?;
+        wrong::process(options.fault).map_err(at("a mistake"))
+    };
+    let done = done();
+    family.conclude(done)
 }
 
 /// A higher limit of open descriptors, as long as it lives: the mounts of many programs are open
@@ -142,32 +168,40 @@ fn missing(what: &str) -> Failure {
     Failure { what: what.to_owned(), error: io::Error::other("its file was not opened") }
 }
 
-/// Descriptors get their numbers, descriptions those locks that are theirs. The descriptors of each
-/// description.
+/// The descriptors of a process get their numbers. Those of each description.
 fn number(
-    checkpoint: &Checkpoint,
+    process: &ProcessImage,
     options: Options,
     descriptions: Vec<Option<OwnedFd>>,
 ) -> Result<Vec<Vec<OwnedFd>>, Failure> {
     let shift = i32::from(options.fault == Some(Fault::NumberShifted));
     let mut given = Vec::new();
-    for (index, (description, fd)) in checkpoint.descriptions.iter().zip(descriptions).enumerate() {
+    for (index, fd) in descriptions.into_iter().enumerate() {
         let fd = fd.ok_or_else(|| missing("a description"))?;
-        let own = checkpoint.descriptors.iter().filter(|descriptor| descriptor.description == index);
+        let own = process.descriptors.iter().filter(|descriptor| descriptor.description == index);
         let give = |descriptor: &DescriptorImage| {
             let cloexec = descriptor.cloexec != (options.fault == Some(Fault::CloexecFlipped));
             let number = descriptor.number + shift;
             give_number(fd.as_fd(), number, cloexec).map_err(at(format!("fd {number}")))
         };
         given.push(own.map(give).collect::<Result<Vec<_>, _>>()?);
-        let number = checkpoint.descriptors.iter().find(|descriptor| descriptor.description == index);
+    }
+    Ok(given)
+}
+
+/// The locks that belong to descriptions.
+fn settle_all(checkpoint: &Checkpoint, options: Options, descriptions: &[Option<OwnedFd>]) -> Result<(), Failure> {
+    for (index, (description, fd)) in checkpoint.descriptions.iter().zip(descriptions).enumerate() {
+        let fd = fd.as_ref().ok_or_else(|| missing("a description"))?;
+        let mut all = checkpoint.processes.iter().flat_map(|process| &process.descriptors);
+        let number = all.find(|descriptor| descriptor.description == index);
         let label = || match number {
             Some(descriptor) => format!("the state of fd {}", descriptor.number),
             None => "the state of a descriptor in flight".to_owned(),
         };
         settle(description, fd.as_fd(), options).map_err(|error| at::<io::Error>(label())(error))?;
     }
-    Ok(given)
+    Ok(())
 }
 
 /// The locks that go when the process closes any descriptor of the file (fcntl(2)): all of ours are

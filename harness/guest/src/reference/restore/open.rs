@@ -24,12 +24,12 @@ use crate::sys::{self, set_apart};
 pub(super) enum Use {
     /// A description, by its index.
     Description(usize),
-    /// A mapping, by its index.
-    Mapping(usize),
-    /// The working directory.
-    Cwd,
-    /// The root directory.
-    Root,
+    /// A mapping, by its process and its index there.
+    Mapping(usize, usize),
+    /// The working directory of a process.
+    Cwd(usize),
+    /// The root directory of a process.
+    Root(usize),
 }
 
 impl RestoreContext<'_> {
@@ -38,11 +38,13 @@ impl RestoreContext<'_> {
         let checkpoint = self.checkpoint;
         let descriptions =
             checkpoint.descriptions.iter().enumerate().filter(|(_, description)| description.file == file);
-        let mappings = checkpoint.mappings.iter().enumerate().filter(|(_, mapping)| mapping.file == file);
         let mut uses: Vec<Use> = descriptions.map(|(index, _)| Use::Description(index)).collect();
-        uses.extend(mappings.map(|(index, _)| Use::Mapping(index)));
-        uses.extend((checkpoint.cwd == file).then_some(Use::Cwd));
-        uses.extend((checkpoint.root == file).then_some(Use::Root));
+        for (process, image) in checkpoint.processes.iter().enumerate() {
+            let mappings = image.mappings.iter().enumerate().filter(|(_, mapping)| mapping.file == file);
+            uses.extend(mappings.map(|(index, _)| Use::Mapping(process, index)));
+            uses.extend((image.cwd == file).then_some(Use::Cwd(process)));
+            uses.extend((image.root == file).then_some(Use::Root(process)));
+        }
         uses
     }
 
@@ -111,8 +113,8 @@ impl RestoreContext<'_> {
         let opener = match (self.options.fault, purpose) {
             (Some(Fault::SplitMount), _) => self.another(index),
             (Some(Fault::Attached), Use::Description(_))
-            | (Some(Fault::CwdAttached | Fault::Lacks(Lack::Cwd)), Use::Cwd)
-            | (Some(Fault::RootAttached), Use::Root) => wrong::attached(self, mount, false),
+            | (Some(Fault::CwdAttached | Fault::Lacks(Lack::Cwd)), Use::Cwd(_))
+            | (Some(Fault::RootAttached), Use::Root(_)) => wrong::attached(self, mount, false),
             (Some(Fault::OtherBind), Use::Description(_)) => wrong::attached(self, mount, true),
             _ => Ok(None),
         };
@@ -123,12 +125,12 @@ impl RestoreContext<'_> {
     pub(super) fn flags(&self, purpose: Use) -> libc::c_int {
         let index = match purpose {
             Use::Description(index) => index,
-            Use::Mapping(index) => {
-                let mapping = &self.checkpoint.mappings[index];
+            Use::Mapping(process, index) => {
+                let mapping = &self.checkpoint.processes[process].mappings[index];
                 let write = mapping.shared && mapping.protection & libc::PROT_WRITE != 0;
                 return if write { libc::O_RDWR } else { libc::O_RDONLY };
             }
-            Use::Cwd | Use::Root => return libc::O_PATH | libc::O_DIRECTORY,
+            Use::Cwd(_) | Use::Root(_) => return libc::O_PATH | libc::O_DIRECTORY,
         };
         let flags = self.checkpoint.descriptions[index].flags;
         let is_path = flags & libc::O_PATH != 0;
@@ -219,9 +221,9 @@ impl RestoreContext<'_> {
                 }
                 opened.descriptions[index] = Some(fd);
             }
-            Use::Mapping(index) => opened.mappings[index] = Some(fd),
-            Use::Cwd => opened.cwd = Some(fd),
-            Use::Root => opened.root = Some(fd),
+            Use::Mapping(process, index) => opened.processes[process].mappings[index] = Some(fd),
+            Use::Cwd(process) => opened.processes[process].cwd = Some(fd),
+            Use::Root(process) => opened.processes[process].root = Some(fd),
         }
         Ok(())
     }

@@ -1,0 +1,90 @@
+//! The two pipes between the agent and a process under test.
+//!
+//! The agent keeps all four ends: a restored process gets the same ones again. That a process is
+//! gone is therefore known from its pidfd, never from the end of a pipe.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
+use protocol::wire;
+
+use crate::executor::{Answer, Ask};
+
+/// Why the answer is missing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAnswer {
+    #[error("the process is gone: {0}")]
+    Gone(String),
+    #[error("no answer within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    #[error("{0}")]
+    Wire(#[from] wire::WireError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// The pipes of one process.
+pub(super) struct Pipes {
+    commands: File,
+    answers: File,
+    /// The end that the process has as its standard input.
+    pub(super) input: OwnedFd,
+    /// The end that it has as its standard output.
+    pub(super) output: OwnedFd,
+    /// The start of an answer that is not complete.
+    partial: Vec<u8>,
+}
+
+impl Pipes {
+    pub(super) fn new() -> io::Result<Self> {
+        let (input, commands) = pipe2(OFlag::O_CLOEXEC)?;
+        let (answers, output) = pipe2(OFlag::O_CLOEXEC)?;
+        Ok(Pipes { commands: commands.into(), answers: answers.into(), input, output, partial: Vec::new() })
+    }
+
+    /// The process goes on as another one: what it was about to say is lost.
+    pub(super) fn forget(&mut self) {
+        self.partial.clear();
+    }
+
+    /// Asks and waits for the answer, or for the end of the process with this pidfd.
+    pub(super) fn ask(&mut self, pidfd: BorrowedFd<'_>, ask: &Ask, timeout: Duration) -> Result<Answer, NoAnswer> {
+        wire::send(&mut self.commands, ask)?;
+        let deadline = Instant::now() + timeout;
+        // An answer may be long: no part of it is searched twice.
+        let mut searched = 0;
+        loop {
+            let newline = self.partial[searched..].iter().position(|&byte| byte == b'\n');
+            if let Some(newline) = newline {
+                let line: Vec<u8> = self.partial.drain(..=searched + newline).collect();
+                return Ok(wire::decode(&line)?);
+            }
+            searched = self.partial.len();
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                return Err(NoAnswer::TimedOut(timeout));
+            }
+            let mut polled =
+                [PollFd::new(self.answers.as_fd(), PollFlags::POLLIN), PollFd::new(pidfd, PollFlags::POLLIN)];
+            poll(&mut polled, PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX)).map_err(io::Error::from)?;
+            let ready = |index: usize| polled[index].any().unwrap_or(false);
+            match (ready(0), ready(1)) {
+                (true, _) => self.read_some()?,
+                (false, true) => return Err(NoAnswer::Gone("it has ended".to_owned())),
+                (false, false) => {}
+            }
+        }
+    }
+
+    fn read_some(&mut self) -> Result<(), NoAnswer> {
+        let mut buffer = [0; 64 << 10];
+        let count = self.answers.read(&mut buffer)?;
+        self.partial.extend_from_slice(&buffer[..count]);
+        if self.partial.len() > wire::LINE_LIMIT { Err(wire::WireError::TooLong.into()) } else { Ok(()) }
+    }
+}
