@@ -82,6 +82,7 @@ faults! {
     SplitMount "split-mount" "wrong-mount" "Each object gets a detached mount of its own." ["sharing/one-mount"];
     MergedMounts "merged-mounts" "wrong-mount" "Two detached mounts of one directory become one." ["sharing/two-mounts"];
     SplitDescription "split-description" "broken-sharing" "A duplicate is opened anew." ["sharing/dup"];
+    SplitBetweenProcesses "split-between-processes" "broken-sharing" "What two processes share is opened anew for the second one." ["processes/one-description@tmpfs,whole"];
     MergedDescriptions "merged-descriptions" "broken-sharing" "Two descriptions of one file become one." ["deleted/opened-twice", "sharing/dup"];
     PositionLost "position-lost" "wrong-flags" "The position of a descriptor is not put back." ["objects/position"];
     AppendLost "append-lost" "wrong-flags" "A file is opened without O_APPEND." ["objects/flags@tmpfs,append,whole"];

@@ -153,7 +153,7 @@ impl Objects {
                     return Some(Fault::new(part, format!("`{process}` is not the name of a process")));
                 }
                 if self.of_process(process).is_some() {
-                    return Some(Fault::new(part, format!("there is a process `{process}`")));
+                    return Some(Fault::new(part, format!("there is a process `{process}` already")));
                 }
                 if self.processes().count() == PROCESS_LIMIT {
                     return Some(Fault::whole(format!("a program has at most {PROCESS_LIMIT} processes")));

@@ -84,8 +84,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Whether something for which this is true is held on a detached mount, and another process
-    /// has
-    /// a descriptor of the same file.
+    /// has a descriptor of the same file.
     pub(super) fn is_shared_by_processes(&self, is_it: impl Fn(&HeldFile) -> bool) -> bool {
         self.any(|one, _| {
             let other = |other: &HeldFile| {

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod asserts;
+mod mount_steps;
 mod reference;
 mod step_kind;
 mod steps;
@@ -110,22 +111,33 @@ pub enum Item {
 
 /// All forms, in the order of the reference.
 pub fn forms() -> impl Iterator<Item = &'static Form> {
-    steps::FORMS.iter().chain(asserts::FORMS)
+    mount_steps::FORMS.iter().chain(steps::FORMS).chain(asserts::FORMS)
 }
 
 /// Each kind has one form at its own place, but for `assert`, which has others after these.
 const _: () = {
     let mut at = 0;
     while at + 1 < StepKind::ALL.len() {
-        assert!(at < steps::FORMS.len() && steps::FORMS[at].kind as usize == at, "a kind has no form at its place");
+        assert!(at < STEPS && step_form(at).kind as usize == at, "a kind has no form at its place");
         at += 1;
     }
-    assert!(at == steps::FORMS.len() && StepKind::Assert as usize == at, "the last kind is `assert`");
+    assert!(at == STEPS && StepKind::Assert as usize == at, "the last kind is `assert`");
 };
+
+/// How many forms the steps have, without those of `assert`.
+const STEPS: usize = mount_steps::FORMS.len() + steps::FORMS.len();
+
+const fn step_form(at: usize) -> &'static Form {
+    match at.checked_sub(mount_steps::FORMS.len()) {
+        None => &mount_steps::FORMS[at],
+        Some(at) => &steps::FORMS[at],
+    }
+}
 
 /// The form of a kind; of `assert`, which has many, there is none.
 fn form_of(kind: StepKind) -> Option<&'static Form> {
-    steps::FORMS.get(kind as usize)
+    let at = kind as usize;
+    (at < STEPS).then(|| step_form(at))
 }
 
 /// The form with this [`head`](Form::head).

@@ -1,116 +1,13 @@
-//! The forms of all steps but `assert`.
+//! The forms of the steps on names, objects and processes.
 
 use super::words::{ForWriting, Shared, words};
 use super::{
     ATTRIBUTES, Count, Form, ID, Kind, OFFSET, PROCESS, SOCKET, StepKind, argument, choice, flags, label, number,
     object, place, switch, text,
 };
-use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation, Step};
+use crate::program::{DeviceKind, Filesystem, LockKind, OpenFlag, Step};
 
 pub(super) static FORMS: &[Form] = &[
-    Form {
-        kind: StepKind::Mount,
-        makes: false,
-        arguments: &[choice("FS", words::<Filesystem>), place("AT"), ATTRIBUTES],
-        help: "A new, empty filesystem; the mount point is made when it is missing.",
-        build: |a| Step::Mount { filesystem: a.word(), at: a.place(), attributes: a.words() },
-    },
-    Form {
-        kind: StepKind::MountAgain,
-        makes: false,
-        arguments: &[place("OF"), place("AT"), label("PATH").key("subvol").optional(), ATTRIBUTES],
-        help: "The block device that is mounted on OF, mounted once more, on btrfs by subvolume.",
-        build: |a| Step::MountAgain {
-            of: a.place(),
-            at: a.place(),
-            subvolume: a.optional_text(),
-            attributes: a.words(),
-        },
-    },
-    Form {
-        kind: StepKind::Overlay,
-        makes: false,
-        arguments: &[
-            place("AT"),
-            place("DIR").key("lower").some(),
-            place("DIR").key("upper").optional(),
-            place("DIR").key("work").optional(),
-            switch("nfs-export"),
-            ATTRIBUTES,
-        ],
-        help: "overlayfs, the topmost lower layer first; upper and work are made when missing.",
-        build: |a| Step::Overlay {
-            at: a.place(),
-            lower: a.places(),
-            upper: a.places().pop(),
-            work: a.places().pop(),
-            nfs_export: a.switch(),
-            attributes: a.words(),
-        },
-    },
-    Form {
-        kind: StepKind::Bind,
-        makes: false,
-        arguments: &[place("FROM"), place("TO"), ATTRIBUTES],
-        help: "A bind mount of a directory or file; the target is made when it is missing, a file for a file.",
-        build: |a| Step::Bind { from: a.place(), to: a.place(), attributes: a.words(), recursive: false },
-    },
-    Form {
-        kind: StepKind::Rbind,
-        makes: false,
-        arguments: &[place("FROM"), place("TO"), ATTRIBUTES],
-        help: "The same with all mounts below FROM.",
-        build: |a| Step::Bind { from: a.place(), to: a.place(), attributes: a.words(), recursive: true },
-    },
-    Form {
-        kind: StepKind::Move,
-        makes: false,
-        arguments: &[place("FROM"), place("TO")],
-        help: "A mount moves to another place, `MS_MOVE`.",
-        build: |a| Step::Move { from: a.place(), to: a.place() },
-    },
-    Form {
-        kind: StepKind::Remount,
-        makes: false,
-        arguments: &[place("AT"), argument("ATTRIBUTE", Kind::Word(words::<MountAttribute>), Count::Some)],
-        help: "The mount has exactly these attributes from now on.",
-        build: |a| Step::Remount { at: a.place(), attributes: a.words() },
-    },
-    Form {
-        kind: StepKind::Propagate,
-        makes: false,
-        arguments: &[place("AT"), choice("KIND", words::<Propagation>), switch("recursive")],
-        help: "How mounts and unmounts spread, mount_namespaces(7).",
-        build: |a| Step::Propagate { at: a.place(), kind: a.word(), recursive: a.switch() },
-    },
-    Form {
-        kind: StepKind::Unmount,
-        makes: false,
-        arguments: &[place("AT")],
-        help: "umount2(2); fails when the mount is in use.",
-        build: |a| Step::Unmount { at: a.place(), lazy: false },
-    },
-    Form {
-        kind: StepKind::UnmountLazy,
-        makes: false,
-        arguments: &[place("AT")],
-        help: "umount2(2) with `MNT_DETACH`: gone from the tree at once, alive as long as something holds it.",
-        build: |a| Step::Unmount { at: a.place(), lazy: true },
-    },
-    Form {
-        kind: StepKind::PivotRoot,
-        makes: false,
-        arguments: &[place("NEW"), place("PUT-OLD")],
-        help: "pivot_root(2), then the working directory is the new root. Needs `requires flavor=ns`.",
-        build: |a| Step::PivotRoot { new_root: a.place(), put_old: a.place() },
-    },
-    Form {
-        kind: StepKind::UnshareMounts,
-        makes: false,
-        arguments: &[switch("keep-old")],
-        help: "A mount namespace of its own, unshare(2); what is open, mapped or executed stays on the old one's mounts; that is gone, or lives on: `keep-old`.",
-        build: |a| Step::UnshareMounts { keep_old: a.switch() },
-    },
     Form {
         kind: StepKind::Mkdir,
         makes: false,
@@ -373,7 +270,8 @@ pub(super) static FORMS: &[Form] = &[
         kind: StepKind::OpenTree,
         makes: true,
         arguments: &[place("P"), switch("recursive"), ATTRIBUTES],
-        help: "A copy of a mount, `recursive` with those below, attached nowhere, open_tree(2). Its close dissolves it, unless `move NAME: TO` attached it.",
+        help: "A copy of a mount, `recursive` with those below, attached nowhere, open_tree(2); the descriptor is its root, \
+               as with `path`. Its close dissolves the copy, unless it was attached by `move NAME: TO`.",
         build: |a| Step::OpenTree { name: a.name(), at: a.place(), recursive: a.switch(), attributes: a.words() },
     },
     Form {

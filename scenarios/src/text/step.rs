@@ -238,6 +238,10 @@ fn item(argument: &Argument, word: &Word) -> Result<Item, Mistake> {
 
 fn object(word: &Word) -> Result<ObjectName, Mistake> {
     match word.plain() {
+        Some(text) if let Some((process, _)) = text.split_once('.') => {
+            let mistake = Mistake::new(word.span, "only an `assert` names objects of other processes");
+            Err(mistake.hint(format!("write `as {process}` in a line before")))
+        }
         Some(text) => object_name(text, word.span),
         None => Err(Mistake::new(word.span, "this is not the name of an object").expected([NAMES])),
     }

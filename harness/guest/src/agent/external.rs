@@ -14,7 +14,7 @@ use scenarios::{Bytes, Step};
 
 use super::trial::Trial;
 use crate::external::ExternalFile;
-use crate::observe::{Made, link_text, outside, path_fd};
+use crate::observe::{link_text, outside, path_fd};
 use crate::sys;
 
 impl Trial<'_> {
@@ -32,9 +32,11 @@ impl Trial<'_> {
         }
         let proc = outside::mounted_proc()?;
         let declared = self.declared();
-        for Made { object, .. } in self.made.iter().filter(|made| declared.contains(&made.name)) {
-            let Object::Fd(number) = object else { continue };
-            let magic = format!("{}/fd/{number}", self.child.pid());
+        let others = self.child.forked.processes().flat_map(|(_, pid, made)| made.iter().map(move |made| (pid, made)));
+        let all = self.made.iter().map(|made| (self.child.pid(), made)).chain(others);
+        for (pid, made) in all.filter(|(_, made)| declared.contains(&made.name)) {
+            let Object::Fd(number) = made.object else { continue };
+            let magic = format!("{pid}/fd/{number}");
             let (file, path) = (path_fd(proc.as_fd(), &magic)?, link_text(proc.as_fd(), &magic)?);
             let stat = fstat(&file)?;
             let external = ExternalFile { mount: sys::statx_mount_id(file.as_fd())?, inode: stat.st_ino, path };
@@ -48,14 +50,17 @@ impl Trial<'_> {
         Ok(found)
     }
 
-    /// The objects that the programs declare `external`.
+    /// The objects that the programs declare `external`, by their full names.
     fn declared(&self) -> BTreeSet<String> {
         let programs = self.slots.iter().filter_map(|slot| scenarios::text::program(&slot.program).ok());
-        let declared = programs.flat_map(|program| program.steps).filter_map(|line| match line.step {
-            Step::External { object } => Some(object.0),
-            _ => None,
-        });
-        declared.collect()
+        let mut declared = BTreeSet::new();
+        for program in programs {
+            declared.extend(program.by_process().filter_map(|(process, line)| match &line.step {
+                Step::External { object } => Some(object.of_process(&process).0),
+                _ => None,
+            }));
+        }
+        declared
     }
 
     /// A file or directory of the namespace that the process left, by `O_PATH`.

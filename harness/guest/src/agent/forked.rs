@@ -18,13 +18,13 @@ use crate::observe::Made;
 /// How long a process that was killed may take to end.
 const END_TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// In the order of their forks.
+/// All of them, in the order of their forks.
 #[derive(Default)]
 pub(super) struct Forked {
-    all: Vec<One>,
+    all: Vec<ForkedProcess>,
 }
 
-struct One {
+struct ForkedProcess {
     name: String,
     pipes: Pipes,
     /// What the program made there.
@@ -36,8 +36,9 @@ struct One {
 impl Forked {
     /// Pipes for the processes with these names.
     pub(super) fn new(names: &[ObjectName]) -> io::Result<Self> {
-        let one =
-            |name: &ObjectName| Ok(One { name: name.0.clone(), pipes: Pipes::new()?, made: Vec::new(), process: None });
+        let one = |name: &ObjectName| {
+            Ok(ForkedProcess { name: name.0.clone(), pipes: Pipes::new()?, made: Vec::new(), process: None })
+        };
         Ok(Forked { all: names.iter().map(one).collect::<io::Result<_>>()? })
     }
 
@@ -70,7 +71,7 @@ impl Forked {
 
     /// Asks each and waits for the answers.
     pub(super) fn ask(&mut self, ask: &Ask, timeout: Duration) -> Vec<(String, Result<Answer, NoAnswer>)> {
-        let answer = |one: &mut One| match &one.process {
+        let answer = |one: &mut ForkedProcess| match &one.process {
             Some((_, pidfd)) => one.pipes.ask(pidfd.as_fd(), ask, timeout),
             None => Err(NoAnswer::Gone("it was not found".to_owned())),
         };
@@ -89,7 +90,7 @@ impl Forked {
 
     /// Waits until all have ended; the name of one that has not within `timeout`.
     pub(super) fn wait_for_end(&self, timeout: Duration) -> Option<&str> {
-        let lives = |one: &&One| one.process.as_ref().is_some_and(|(_, pidfd)| !has_ended(pidfd, timeout));
+        let lives = |one: &&ForkedProcess| one.process.as_ref().is_some_and(|(_, pidfd)| !has_ended(pidfd, timeout));
         self.all.iter().find(lives).map(|one| one.name.as_str())
     }
 

@@ -110,15 +110,21 @@ fn refused(u: &mut Unstructured<'_>, limits: &Limits) -> arbitrary::Result<Optio
 
 pub(crate) fn what_the_model_refuses_the_kernel_refuses() -> Result<(), Failed> {
     let mut rig = Rig::new(true)?;
-    let (mut wrong, mut errnos) = (Vec::new(), std::collections::BTreeMap::new());
+    let (mut wrong, mut errnos, mut not_asked) = (Vec::new(), std::collections::BTreeMap::new(), 0);
     for seed in seeds(REFUSED) {
         let limits = Limits { disks: seed % 4 == 0, assertions: false, steps: 12, ..Limits::default() };
         let Some((program, errno)) = refused(&mut Unstructured::new(&generate::noise(!seed)), &limits)? else {
             continue;
         };
         let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
-        *errnos.entry(errno).or_insert(0) += 1;
         let failure = report.setup_failure.as_ref();
+        // The guard of the sandbox was first: it looks at what is mounted on a name, which rmdir(2)
+        // does not.
+        if failure.is_some_and(|failure| failure.missing.is_some()) {
+            not_asked += 1;
+            continue;
+        }
+        *errnos.entry(errno).or_insert(0) += 1;
         if !failure.is_some_and(|failure| failure.line == program.steps.len() && failure.errno == Some(errno)) {
             wrong.push(format!("seed {seed}: {errno}, but {failure:?}\n{}", text::print_program(&program)));
         }
@@ -126,6 +132,9 @@ pub(crate) fn what_the_model_refuses_the_kernel_refuses() -> Result<(), Failed> 
     if !wrong.is_empty() {
         return Err(failure(&wrong));
     }
-    println!("{errnos:?}");
+    println!("{errnos:?}, and {not_asked} of which the kernel was not asked");
+    if not_asked > 3 {
+        return Err(format!("the kernel was not asked of {not_asked} programs").into());
+    }
     if errnos.len() < 4 { Err(format!("only {errnos:?}").into()) } else { Ok(()) }
 }

@@ -117,6 +117,7 @@ impl Capture<'_> {
     ) -> Result<bool, Cause> {
         match self.options.fault {
             Some(Fault::SplitDescription) => return Ok(false),
+            Some(Fault::SplitBetweenProcesses) if one.0 != other.0 => return Ok(false),
             Some(Fault::MergedDescriptions) => return Ok(self.checkpoint.descriptions[description].file == file),
             _ => {}
         }

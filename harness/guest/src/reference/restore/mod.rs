@@ -4,23 +4,23 @@
 //! - [`mounts`]: detached mounts are made again, visible ones found
 //! - `names`: names that are gone are put back for the moment of the open
 //! - `open`: files are opened, on the right mount, with the right flags
-//! - `family`: the other processes
 //! - `flight`: sockets, and descriptors in their queues
+//! - `processes`: the other processes
 //! - `inode`: files that ended with the process are made again
 //! - `lacks`: what an engine fails at that has not learnt everything
 //!
 //! The order is: mounts, files (each for everything that has it), then the other processes are
-//! forked off. In each of them descriptors get their
-//! numbers, mappings their addresses, locks are taken, and last of all root and working directory
-//! change. Everything that is opened on the way stands at high numbers and is closed at the end.
+//! forked off. In each process descriptors get their numbers, mappings their addresses, locks are
+//! taken, and last of all root and working directory change. Everything that is opened on the way
+//! stands at high numbers and is closed at the end.
 
-mod family;
 mod flight;
 mod inode;
 mod lacks;
 pub mod mounts;
 mod names;
 mod open;
+mod processes;
 mod wrong;
 
 use std::fmt;
@@ -39,8 +39,8 @@ use super::checkpoint::{
 };
 use super::private_mount_ns::own_proc;
 use crate::sys::{self, MappingRequest, set_apart};
-use family::Family;
 use mounts::RestoreContext;
+use processes::Processes;
 
 /// How to restore.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -120,10 +120,10 @@ pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<usize, Failure> 
     let Opened { descriptions, mut processes, held } = opened;
     flight::fill(checkpoint, options, &descriptions)?;
     settle_all(checkpoint, options, &descriptions)?;
-    let family = Family::fork(checkpoint).map_err(at("the processes"))?;
+    let all = Processes::fork(checkpoint)?;
     let done = || -> Result<(), Failure> {
-        let process = &checkpoint.processes[family.index];
-        let OpenedFor { mappings, cwd, root } = processes.swap_remove(family.index);
+        let process = &checkpoint.processes[all.index];
+        let OpenedFor { mappings, cwd, root } = processes.swap_remove(all.index);
         drop(processes);
         let given = number(process, options, descriptions)?;
         drop(held);
@@ -142,7 +142,7 @@ pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<usize, Failure> 
         wrong::process(options.fault).map_err(at("a mistake"))
     };
     let done = done();
-    family.conclude(done)
+    all.conclude(done)
 }
 
 /// A higher limit of open descriptors, as long as it lives: the mounts of many programs are open
