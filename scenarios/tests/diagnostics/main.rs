@@ -1,6 +1,7 @@
 //! What people read when a scenario is wrong.
 
 mod headers;
+mod processes;
 mod steps;
 mod words;
 

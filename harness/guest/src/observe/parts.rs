@@ -273,7 +273,7 @@ mod tests {
             inside: Cwd /, Root /
             lookups: /, /
             outside: Cwd /, Root /
-            shared: [(Fd(3), Fd(6))]
+            shared: [(ObjectId { process: 0, object: Fd(3) }, ObjectId { process: 0, object: Fd(6) })]
             mounts: /, /proc
 
             inside: Fd(3) /f, Fd(5) /f, InFlight { socket: 5, nth: 0 } /g, Cwd /
@@ -285,7 +285,7 @@ mod tests {
             inside: Fd(3) /a/f (deleted), Fd(5) /.zdtm/0/f, Cwd /
             lookups: /a/f (deleted), /.zdtm/0/f, /
             outside: Fd(3) /a/f (deleted), Fd(5) /.zdtm/0/f, Cwd /
-            shared: [(Fd(3), Fd(5))]
+            shared: [(ObjectId { process: 0, object: Fd(3) }, ObjectId { process: 0, object: Fd(5) })]
             mounts: /, /
         "#]]
         .assert_eq(&all.join("\n"));
