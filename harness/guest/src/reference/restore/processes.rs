@@ -74,7 +74,7 @@ impl Processes {
             if let Err(failure) = done {
                 give_up(report, &failure);
             }
-            return match writeln!(report, "{DONE}") {
+            return match say(&mut report, DONE) {
                 Ok(()) => Ok(self.index),
                 Err(_) => std::process::exit(1),
             };
@@ -96,6 +96,12 @@ impl Processes {
 
 /// In another process than the first: says what went wrong, and ends.
 fn give_up(mut report: File, failure: &Failure) -> ! {
-    let _ = writeln!(report, "{}\t{}", failure.what, failure.error);
+    let _ = say(&mut report, &format!("{}\t{}", failure.what, failure.error));
     std::process::exit(1)
+}
+
+/// A line in one piece: the processes have one pipe, and each write(2) to it stays together
+/// (pipe(7), up to `PIPE_BUF` bytes).
+fn say(report: &mut File, line: &str) -> io::Result<()> {
+    report.write_all(format!("{line}\n").as_bytes())
 }
