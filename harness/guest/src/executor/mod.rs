@@ -7,6 +7,7 @@
 //! Standard input, output and error are the harness's. An observation leaves them out.
 
 mod claims;
+mod disks;
 mod exec;
 mod guard;
 mod mounts;

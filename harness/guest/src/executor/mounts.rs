@@ -16,7 +16,7 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
     match step {
         Step::Mount { filesystem, at, attributes } => mount_new(world, *filesystem, at, attributes),
         Step::MountAgain { of, at, subvolume, attributes } => {
-            let (fs_type, device) = world.disk_at(of)?;
+            let (fs_type, device) = world.disks.at(of)?;
             let data = subvolume.as_ref().map(|path| [b"subvol=".as_slice(), path.as_slice()].concat());
             make_mount_point(world, at, false)?;
             let flags = flags_of(attributes);
@@ -47,11 +47,26 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
     }
 }
 
+/// Whether a step takes the next disk.
+pub(super) fn takes_disk(step: &Step) -> bool {
+    matches!(step, Step::Mount { filesystem, .. } if filesystem.needs_disk())
+}
+
+/// Another process carries out a step: what it takes is taken for this process, too.
+pub(super) fn pass_over(world: &mut World, step: &Step) -> io::Result<()> {
+    match step {
+        Step::Mount { filesystem, at, .. } if filesystem.needs_disk() => {
+            world.disks.assign(at, type_name(*filesystem)).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
 fn mount_new(world: &mut World, filesystem: Filesystem, at: &Place, attributes: &[MountAttribute]) -> io::Result<()> {
     make_mount_point(world, at, false)?;
     let fs_type = type_name(filesystem);
     let source = if filesystem.needs_disk() {
-        world.take_disk(at, fs_type)?
+        world.disks.take(at, fs_type)?
     } else {
         CString::new(fs_type).map_err(io::Error::other)?
     };

@@ -10,8 +10,8 @@ use std::os::unix::net::UnixStream;
 
 use protocol::message::{FailedAssertion, SetupFailure};
 use protocol::wire;
-use scenarios::Program;
 use scenarios::program::ObjectName;
+use scenarios::{Program, Step};
 use serde::{Deserialize, Serialize};
 
 use super::setup::{self, infrastructure};
@@ -41,6 +41,8 @@ pub(super) struct Member {
 enum Order {
     /// Carry out the step with this index.
     CarryOut(usize),
+    /// Another process carries out the step with this index, which takes a disk.
+    PassOver(usize),
     /// All steps are done.
     Conclude,
     /// These are the processes: check the assertions about your objects.
@@ -80,7 +82,25 @@ impl<'a> Processes<'a> {
 
     /// In the first process: has another one carry out a step.
     pub(super) fn carry_out(&mut self, process: &ObjectName, index: usize) -> Result<(), SetupFailure> {
-        match self.ask(process, &Order::CarryOut(index))? {
+        self.order(process, &Order::CarryOut(index))
+    }
+
+    /// In the first process: says to the others that `by` is about to carry out a step. They have
+    /// answered when this comes back.
+    pub(super) fn pass_over(&mut self, by: &ObjectName, index: usize) -> Result<(), SetupFailure> {
+        let program = self.program;
+        let forked = program.steps[..index].iter().filter_map(|line| match &line.step {
+            Step::Fork { process } if process != by => Some(process),
+            _ => None,
+        });
+        for process in forked {
+            self.order(process, &Order::PassOver(index))?;
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, process: &ObjectName, order: &Order) -> Result<(), SetupFailure> {
+        match self.ask(process, order)? {
             Reply::CarriedOut(result) => result,
             _ => Err(infrastructure(format!("the process {process}: an answer to another question"))),
         }
@@ -147,12 +167,14 @@ impl<'a> Processes<'a> {
             let made = world.made().into_iter().map(full).collect();
             Member { name: process.0.clone(), pid: std::process::id().cast_signed(), made }
         };
+        let program = self.program;
+        let line = |index: usize| program.steps.get(index).ok_or(wire::WireError::Closed);
         loop {
             let reply = match wire::receive(&mut channel)? {
                 Order::CarryOut(index) => {
-                    let line = self.program.steps.get(index).ok_or(wire::WireError::Closed)?;
-                    Reply::CarriedOut(setup::carry_out_line(world, line, self.rights, self))
+                    Reply::CarriedOut(setup::carry_out_line(world, line(index)?, self.rights, self))
                 }
+                Order::PassOver(index) => Reply::CarriedOut(setup::pass_over(world, line(index)?)),
                 Order::Conclude => Reply::Concluded(member(world)),
                 Order::Check(members) => {
                     let failed = setup::assertions(self.program, world, process, &members);

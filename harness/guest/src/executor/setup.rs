@@ -127,7 +127,11 @@ fn go_on(
         .map_err(|faults| infrastructure(format!("program text: {}", describe(&faults))))?;
     let mut processes = Processes::new(&program, rights);
     for (index, (process, line)) in program.by_process().enumerate().skip(next) {
+        if mounts::takes_disk(&line.step) {
+            processes.pass_over(&process, index)?;
+        }
         if process.0 != FIRST_PROCESS {
+            pass_over(&mut world, line)?;
             processes.carry_out(&process, index)?;
         } else if let Step::Exec = line.step {
             may(&world, line.number, &line.step, rights)?;
@@ -161,6 +165,11 @@ pub(super) fn carry_out_line(
         step => carry_out(world, step),
     };
     done.map_err(|error| step_failure(*number, step, &error, rights == Rights::UserNamespace))
+}
+
+/// One step, in a process that does not carry it out.
+pub(super) fn pass_over(world: &mut World, line: &Line) -> Result<(), SetupFailure> {
+    mounts::pass_over(world, &line.step).map_err(|error| infrastructure(format!("{}: {error}", line.step)))
 }
 
 /// Whether the machine lets a program do this.

@@ -2,21 +2,19 @@
 //! are.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::rc::Rc;
 
 use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, open};
 use nix::sched::CloneFlags;
-use nix::sys::stat::{Mode, SFlag, fstat, fstatat, makedev, mknod, stat};
+use nix::sys::stat::{Mode, fstat, fstatat};
 use protocol::observation::Object;
-use scenarios::Bytes;
 use scenarios::program::{ObjectName, Place};
 use serde::{Deserialize, Serialize};
 
+use super::disks::{Disks, PassedOnDisks};
 use crate::observe::Made;
 use crate::observe::inside::mount_ids;
 use crate::sys::{adopt, duplicate, set_apart, statx_mount_id};
@@ -36,16 +34,10 @@ pub(super) struct World {
     first_descriptor: RawFd,
     /// Of each socket the other end and how many messages were sent to it.
     peers: BTreeMap<RawFd, (RawFd, u32)>,
-    /// Loop devices that no `mount` step has taken yet.
-    free_disks: Vec<u32>,
-    /// The disk that was mounted at a place.
-    disks: BTreeMap<Place, Disk>,
+    pub(super) disks: Disks,
     /// The mounts of the namespace that `unshare-mounts keep-old` left, by their IDs.
     elsewhere: Vec<u64>,
 }
-
-/// A disk: its filesystem's type, the minor number of its loop device.
-type Disk = (String, u32);
 
 /// What passes over execve(2): everything that a program made.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,8 +48,7 @@ pub(super) struct PassedOn {
     descriptors: Vec<RawFd>,
     first_descriptor: RawFd,
     peers: Vec<(RawFd, (RawFd, u32))>,
-    free_disks: Vec<u32>,
-    disks: Vec<(Option<String>, Bytes, Disk)>,
+    disks: PassedOnDisks,
     elsewhere: Vec<u64>,
 }
 
@@ -85,11 +76,6 @@ impl At {
     }
 }
 
-/// Under the name that it has outside too: the kernel keeps the source of a mount as text.
-fn node_of(minor: u32) -> io::Result<CString> {
-    CString::new(format!("/dev/loop{minor}")).map_err(io::Error::other)
-}
-
 /// It was closed under another name.
 fn closed(name: &ObjectName) -> io::Error {
     io::Error::other(format!("{name} is closed"))
@@ -108,33 +94,26 @@ impl World {
             descriptors: BTreeMap::new(),
             first_descriptor,
             peers: BTreeMap::new(),
-            free_disks: disks.iter().rev().copied().collect(),
-            disks: BTreeMap::new(),
+            disks: Disks::new(disks),
             elsewhere: Vec::new(),
         })
     }
 
     /// The state for the same program after execve(2).
     pub(super) fn pass_on(&self) -> PassedOn {
-        let disk = |(place, disk): (&Place, &Disk)| {
-            (place.base.as_ref().map(|base| base.0.clone()), place.path.clone(), disk.clone())
-        };
         PassedOn {
             top: self.top.as_raw_fd(),
             objects: self.objects.iter().map(|(name, &object)| (name.0.clone(), object)).collect(),
             descriptors: self.descriptors.keys().copied().collect(),
             first_descriptor: self.first_descriptor,
             peers: self.peers.iter().map(|(&end, &other)| (end, other)).collect(),
-            free_disks: self.free_disks.clone(),
-            disks: self.disks.iter().map(disk).collect(),
+            disks: self.disks.pass_on(),
             elsewhere: self.elsewhere.clone(),
         }
     }
 
     /// The state of the program before execve(2), in the process after it.
     pub(super) fn take_over(top: &str, proc: Rc<OwnedFd>, from: PassedOn) -> io::Result<Self> {
-        let disk =
-            |(base, path, disk): (Option<String>, Bytes, Disk)| (Place { base: base.map(ObjectName), path }, disk);
         let own = |number: RawFd| Ok((number, adopt(number)?));
         Ok(World {
             top_path: top.trim_end_matches('/').to_owned(),
@@ -144,8 +123,7 @@ impl World {
             descriptors: from.descriptors.into_iter().map(own).collect::<io::Result<_>>()?,
             first_descriptor: from.first_descriptor,
             peers: from.peers.into_iter().collect(),
-            free_disks: from.free_disks,
-            disks: from.disks.into_iter().map(disk).collect(),
+            disks: Disks::take_over(from.disks),
             elsewhere: from.elsewhere,
         })
     }
@@ -333,33 +311,5 @@ impl World {
         let number = self.descriptor(name)?;
         self.objects.remove(name);
         self.descriptors.remove(&number).ok_or_else(|| closed(name))
-    }
-
-    /// The next block device for a filesystem that is mounted at `at`: a node in the harness's own
-    /// corner.
-    pub(super) fn take_disk(&mut self, at: &Place, fs_type: &'static str) -> io::Result<CString> {
-        let minor = self.free_disks.pop().ok_or_else(|| io::Error::other("the agent gave too few disks"))?;
-        let node = node_of(minor)?;
-        if !std::fs::exists(Path::new(OsStr::from_bytes(node.to_bytes())))? {
-            std::fs::create_dir_all("/dev")?;
-            mknod(node.as_c_str(), SFlag::S_IFBLK, Mode::S_IRUSR | Mode::S_IWUSR, makedev(7, minor.into()))?;
-        }
-        self.disks.insert(at.clone(), (fs_type.to_owned(), minor));
-        self.disk_at(at).map(|(_, node)| node)
-    }
-
-    /// The block device that is mounted at `at`, and its filesystem type.
-    pub(super) fn disk_at(&self, at: &Place) -> io::Result<(String, CString)> {
-        let disk = self.disks.get(at).cloned();
-        let (fs_type, minor) = disk.ok_or_else(|| io::Error::other("no block device was mounted there by `mount`"))?;
-        let node = node_of(minor)?;
-        // A program can put the node of another disk there, as the process that has the agent's
-        // root sees them all.
-        let found = stat(node.as_c_str())?;
-        let is_block = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFBLK.bits();
-        if !is_block || found.st_rdev != makedev(7, minor.into()) {
-            return Err(io::Error::other(format!("/dev/loop{minor} is not the program's disk any more")));
-        }
-        Ok((fs_type, node))
     }
 }

@@ -1,5 +1,6 @@
 //! The agent on the host's own kernel: trials, and that nothing is left however they end.
 
+mod disks;
 mod untrusted;
 
 use std::collections::BTreeSet;
@@ -75,7 +76,10 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         trials!(lack_of_shared_mounts() => shared_mounts_stay_untouched),
         trials!(lack_of_users() => another_user_gets_a_user_namespace),
         trials!(lack_of_user_namespaces() => root_of_a_user_namespace_is_enough),
-        trials!(untrusted::lack_of_loop_devices() => untrusted::a_block_device_of_the_host_is_out_of_reach),
+        trials!(untrusted::lack_of_loop_devices() =>
+            disks::processes_count_disks_together,
+            untrusted::a_block_device_of_the_host_is_out_of_reach,
+        ),
     ];
     by_lack.into_iter().flatten().collect()
 }
