@@ -1,8 +1,9 @@
 //! What a scenario needs of a trial and of a machine, checked before it runs: what is missing
 //! makes the trial `unsupported`, with the reason.
 
-use protocol::message::{Action, Lifecycle, Ready};
-use scenarios::Scenario;
+use protocol::message::{Action, Flavor, Lifecycle, Ready};
+use scenarios::program::{DeviceKind, Filesystem};
+use scenarios::{Scenario, Step};
 
 use crate::judge::Trial;
 use crate::judge::range::Version;
@@ -11,13 +12,17 @@ use crate::subject::REFERENCE;
 /// Why the scenario cannot be run as this trial, from its `requires` lines; `None` when it can.
 pub fn unmet(scenario: &Scenario, trial: &Trial) -> Option<String> {
     let requires = &scenario.requires;
-    let one_of = |what: &str, words: Vec<&str>, word: &str| {
-        let met = words.is_empty() || words.contains(&word);
+    let one_of = |what: &str, words: Vec<&str>, word: &str, serves: bool| {
+        let met = words.is_empty() || serves;
         (!met).then(|| format!("the scenario requires {what} {}, this is {word}", words.join(" or ")))
     };
-    one_of("flavor", requires.flavors.iter().map(|flavor| flavor.word()).collect(), trial.flavor.word())
+    let flavors = &requires.flavors;
+    let lifecycles = &requires.lifecycles;
+    let serves = flavors.iter().any(|&flavor| trial.flavor.serves(flavor));
+    one_of("flavor", flavors.iter().map(|flavor| flavor.word()).collect(), trial.flavor.word(), serves)
         .or_else(|| {
-            one_of("lifecycle", requires.lifecycles.iter().map(|one| one.word()).collect(), trial.lifecycle.word())
+            let serves = lifecycles.contains(&trial.lifecycle);
+            one_of("lifecycle", lifecycles.iter().map(|one| one.word()).collect(), trial.lifecycle.word(), serves)
         })
         .or_else(|| {
             let release = Version::find(&trial.kernel)?.release();
@@ -29,7 +34,35 @@ pub fn unmet(scenario: &Scenario, trial: &Trial) -> Option<String> {
             (too_old || too_new).then(|| format!("the scenario requires kernel {range}, this is {}", trial.kernel))
         })
         .or_else(|| beyond(trial))
+        .or_else(|| forbidden(scenario, trial.flavor))
 }
+
+/// What root of a user namespace may not do, with its page in the manual.
+fn forbidden(scenario: &Scenario, flavor: Flavor) -> Option<String> {
+    let why = |step: &Step| match step {
+        Step::Map { .. } => Some("does not see which file a mapping is of (proc_pid_map_files(5))"),
+        Step::Mknod { kind, major, minor, .. } if *kind == DeviceKind::Block || (*major, *minor) != WHITEOUT => {
+            Some("may not make a device (user_namespaces(7))")
+        }
+        Step::Mount { filesystem: Filesystem::Sysfs, .. } => Some(
+            "may not mount a sysfs: that belongs to a network namespace, which is not its own (user_namespaces(7))",
+        ),
+        Step::MountAgain { subvolume: Some(_), .. } => {
+            Some("may not mount a block device, and the subvolume is made too late to be given (user_namespaces(7))")
+        }
+        Step::Setxattr { name, .. } if name.0.starts_with(b"trusted.") => {
+            Some("may not set attributes of the class trusted (xattr(7))")
+        }
+        _ => None,
+    };
+    let steps = scenario.program.steps.iter().filter(|_| flavor == Flavor::Userns);
+    let (line, why) = steps.filter_map(|line| Some((line, why(&line.step)?))).next()?;
+    let step = scenarios::text::print_step(&line.step);
+    Some(format!("flavor {flavor}: root of a user namespace {why}, which `{}` needs", step.trim_end()))
+}
+
+/// The character device 0:0, which overlayfs takes for a removed name: everybody may make it.
+const WHITEOUT: (u32, u32) = (0, 0);
 
 /// What the engine cannot do: the reference engine knows no more than to dump, to leave running,
 /// and to restore.
@@ -119,6 +152,32 @@ mod tests {
             .assert_eq(&rendered("requires kernel=7.0..", "6.12"));
         expect!["the scenario requires kernel ..6.1, this is 6.12"]
             .assert_eq(&rendered("requires kernel=..6.1", "6.12"));
+    }
+
+    #[test]
+    fn a_user_namespace_does_not_allow_everything() {
+        let rendered = |steps: &str, flavor| {
+            let scenario = requiring("names/x", "", &format!("{steps}\nfd0 = open a path\nassert fd0 visible\n"));
+            unmet(&scenario, &Trial { flavor, ..fixtures::trial("x") }).unwrap_or_default()
+        };
+        assert_eq!(rendered("mknod a char 1 3", Flavor::Ns), "");
+        assert_eq!(rendered("mknod a char 0 0", Flavor::Userns), "");
+        assert_eq!(rendered("mount ext4 a", Flavor::Userns), "");
+        expect!["flavor userns: root of a user namespace may not make a device (user_namespaces(7)), which `mknod a char 1 3` needs"]
+            .assert_eq(&rendered("mknod a char 1 3", Flavor::Userns));
+        for steps in
+            ["mount sysfs a", "mount btrfs b; mount-again b a subvol=s", "write a \"x\"; setxattr a trusted.x \"y\""]
+        {
+            assert!(rendered(&steps.replace("; ", "\n"), Flavor::Userns).contains("may not"), "{steps}");
+        }
+    }
+
+    #[test]
+    fn a_flavor_with_a_root_of_its_own_runs_what_needs_one() {
+        let needs_own = requiring("names/x", "requires flavor=ns", "unshare-mounts\nassert cwd visible\n");
+        let with = |flavor| unmet(&needs_own, &Trial { flavor, ..fixtures::trial("x") });
+        assert_eq!((with(Flavor::Ns), with(Flavor::Userns)), (None, None));
+        expect!["the scenario requires flavor ns, this is host"].assert_eq(&with(Flavor::Host).unwrap_or_default());
     }
 
     #[test]

@@ -11,13 +11,21 @@ pub struct AxesArgs {
     /// Kernel of the manifest; may be given more than once [default: 6.12]
     #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
     pub kernel: Vec<String>,
-    /// Namespaces of the process: ns or host; may be given more than once [default: ns]
-    #[arg(long, value_parser = str::parse::<Flavor>)]
+    /// Namespaces of the process: ns, host or userns, see --help; may be given more than once
+    #[arg(long, value_parser = str::parse::<Flavor>, long_help = flavors())]
     pub flavor: Vec<Flavor>,
     /// What is done to the process: dump-restore, leave-running or another, see --help; may be
     /// given more than once
     #[arg(long, value_parser = str::parse::<Lifecycle>, long_help = lifecycles())]
     pub lifecycle: Vec<Lifecycle>,
+}
+
+/// Each flavor with what it is.
+fn flavors() -> String {
+    let width = Flavor::ALL.iter().map(|flavor| flavor.word().len()).max().unwrap_or_default();
+    let line = |flavor: &Flavor| format!("\n  {:width$}  {}", flavor.word(), flavor.text());
+    let all: String = Flavor::ALL.iter().map(line).collect();
+    format!("Namespaces of the process; may be given more than once [default: ns]{all}")
 }
 
 /// Each lifecycle with what it is.

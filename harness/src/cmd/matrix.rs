@@ -21,6 +21,8 @@ const ROWS: &[[&str; 4]] = &[
     ["debian:sid", "7.3", "ns", "dump-restore"],
     ["debian:experimental", "7.3", "ns", "dump-restore"],
     ["debian:trixie", "6.12", "host", "dump-restore"],
+    ["debian:trixie", "6.12", "userns", "dump-restore"],
+    ["debian:experimental", "7.3", "userns", "dump-restore"],
     ["debian:trixie", "6.12", "ns", "leave-running"],
     ["debian:trixie", "6.12", "ns", "three-times"],
     ["debian:trixie", "6.12", "ns", "leave-running-dump"],
@@ -32,6 +34,9 @@ const ROWS: &[[&str; 4]] = &[
     ["reference", "6.1", "ns", "dump-restore"],
     ["reference", "6.12", "ns", "dump-restore"],
     ["reference", "7.3", "ns", "dump-restore"],
+    ["reference", "6.1", "userns", "dump-restore"],
+    ["reference", "6.12", "userns", "dump-restore"],
+    ["reference", "7.3", "userns", "dump-restore"],
 ];
 
 /// Run the catalogue with every subject, kernel, flavor and lifecycle that README offers.

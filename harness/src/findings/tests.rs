@@ -89,7 +89,7 @@ fn a_mistake_is_reported_with_its_line() {
         good.replace("# 007: ", "# seven: "),
         good.replace("- kernel: 6.12\n", ""),
         good.replace("wrong-content tree", "wrong"),
-        good.replace("flavor: ns", "flavor: userns"),
+        good.replace("flavor: ns", "flavor: nested"),
         good.replace("dump-restore", "dump"),
         good.replace("## What happens", "## What"),
         good.replace("```\n\n", "\n"),
@@ -103,7 +103,7 @@ fn a_mistake_is_reported_with_its_line() {
         1: `# NUMBER: TITLE` is missing here
         5: `- kernel: ...` is missing here
         3: signature: does not begin with the kind of a failure
-        6: flavor: unknown flavor "userns"; known are host, ns
+        6: flavor: unknown flavor "nested"; known are host, ns, userns
         7: lifecycle: unknown lifecycle "dump"; known are dump-restore, leave-running, three-times, leave-running-dump, leave-stopped, pre-dump, compat-mode, failed-dump, killed-dump, relative-paths
         19: `## What happens` is missing here
         23: a fence, ```, is missing here

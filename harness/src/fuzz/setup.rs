@@ -213,8 +213,9 @@ impl<'a> Setup<'a> {
 fn wanted(request: &Request, backend: Backend, is_criu: bool, flavor: Flavor) -> Wanted {
     let &Request { controls, without, .. } = request;
     let own = backend == Backend::Vm || crate::host::is_root();
-    let own_root = flavor != Flavor::Host;
-    let limits = Limits { own_root, privileged: own, disks: own, without, ..Limits::default() };
+    let own_root = flavor.has_own_root();
+    let privileged = own && flavor != Flavor::Userns;
+    let limits = Limits { own_root, privileged, disks: own, without, ..Limits::default() };
     // Where nothing is detached there is as much to see on binds, at several times the speed.
     let (disks, memory) = match backend {
         Backend::Vm if controls && is_criu => (DISKS, MEMORY),

@@ -44,7 +44,9 @@ impl<'a> Facts<'a> {
     }
 
     pub(super) fn flavors(&self) -> impl Iterator<Item = Flavor> {
-        one_of(&self.scenario.requires.flavors, Flavor::ALL)
+        let required = &self.scenario.requires.flavors;
+        let serves = |flavor: &Flavor| required.is_empty() || required.iter().any(|&one| flavor.serves(one));
+        Flavor::ALL.iter().copied().filter(serves)
     }
 
     pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {

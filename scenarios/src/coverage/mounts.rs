@@ -87,7 +87,7 @@ pub(super) const PROPERTY: Axis = Axis {
         Point::detached("private", |facts| !facts.step(|step| matches!(step, Step::Propagate { .. }))),
         Point::detached("unbindable", |facts| has(facts, Propagation::Unbindable)),
         Point::waits("id-mapped", Reason::Step("mount-setattr")),
-        Point::waits("locked (through a user namespace)", Reason::Flavor("userns")),
+        Point::waits("locked (through a user namespace)", Reason::Step("unshare-user")),
     ],
 };
 

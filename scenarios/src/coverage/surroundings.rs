@@ -14,7 +14,7 @@ pub(super) const FLAVOR: Axis = Axis {
     points: &[
         Point::flavor(Flavor::Host),
         Point::flavor(Flavor::Ns),
-        Point::waits("userns", Reason::Flavor("userns")),
+        Point::flavor(Flavor::Userns),
         Point::waits("nested mount namespaces", Reason::Missing("all processes are in one mount namespace")),
         Point::detached("read-only root", has_read_only_root),
         Point::detached("no /tmp", |facts| {

@@ -49,7 +49,7 @@ fn headers() {
           |
         7 | requires flavor=nss
           |          ^^^^^^^^^^
-          expected: host, ns
+          expected: host, ns, userns
           did you mean `ns`?
 
         mine.scn:8:10: `fs` has no value

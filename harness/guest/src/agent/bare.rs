@@ -28,7 +28,7 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine) -> (Vec<u64>, O
     let mut durations = Vec::new();
     let failure = match prepare(request, &top, machine, &mut disks) {
         Ok(prepared) => {
-            let mut trial = Trial::new(request, &top, prepared, &disks, machine.rights());
+            let mut trial = Trial::new(request, &top, prepared, &disks, machine.rights(request.flavor));
             let outcome = act(&mut trial, &mut durations);
             trial.child.end();
             outcome.err()

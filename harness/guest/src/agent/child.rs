@@ -22,6 +22,7 @@ use super::forked::Forked;
 use super::pipes::{NoAnswer, Pipes};
 use super::restored;
 use super::sandbox::Sandbox;
+use super::user_namespace::{self, FIRST_TREE, UserNamespace};
 use crate::executor::{Answer, Ask, ENVIRONMENT, FIRST_PIPE};
 use crate::external::FIRST_INHERITED;
 use crate::reference::checkpoint::Checkpoint;
@@ -34,28 +35,49 @@ pub(super) struct Child {
     pipes: Pipes,
     /// The processes that its program makes.
     pub(super) forked: Forked,
+    /// The one that it is root of, in flavor `userns`.
+    user_namespace: Option<UserNamespace>,
 }
 
 /// The namespaces of a flavor.
 fn namespaces(flavor: Flavor) -> libc::c_int {
     match flavor {
         Flavor::Host => 0,
-        Flavor::Ns => libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS,
+        Flavor::Ns | Flavor::Userns => libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS,
+    }
+}
+
+/// A process in new namespaces, below a user namespace where there is one.
+fn started(
+    user_namespace: Option<&UserNamespace>,
+    namespaces: libc::c_int,
+    start: impl Fn() -> libc::c_int + Sync,
+) -> io::Result<i32> {
+    match user_namespace {
+        Some(user) => sys::start_in_user_namespace(user.fd(), namespaces, start),
+        None => sys::start_in_namespaces(namespaces, start),
     }
 }
 
 impl Child {
     /// Starts `TOP/.zdtm/executor` in the namespaces of `flavor`, with the root at `top` where it
-    /// has its own.
-    pub(super) fn start(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, forked: Forked) -> io::Result<Self> {
+    /// has its own. It inherits mounts under the numbers from [`FIRST_TREE`] on.
+    pub(super) fn start(
+        flavor: Flavor,
+        top: &str,
+        trees: &[OwnedFd],
+        sandbox: Sandbox<'_>,
+        forked: Forked,
+    ) -> io::Result<Self> {
+        let user_namespace = (flavor == Flavor::Userns).then(UserNamespace::new).transpose()?;
         let pipes = Pipes::new()?;
         let start = || {
-            let error = become_executor(flavor, top, sandbox, &pipes, &forked);
+            let error = become_executor(flavor, top, trees, sandbox, (&pipes, &forked));
             not_started(&pipes.output, &Answer::Blind(format!("starting the executor: {error}")))
         };
-        let pid = sys::start_in_namespaces(namespaces(flavor), start)?;
+        let pid = started(user_namespace.as_ref(), namespaces(flavor), start)?;
         let pidfd = sys::pidfd_open(pid)?;
-        Ok(Child { pid: Pid::from_raw(pid), pidfd, pipes, forked })
+        Ok(Child { pid: Pid::from_raw(pid), pidfd, pipes, forked, user_namespace })
     }
 
     /// Starts the executable of a checkpoint in a mount namespace that was kept, with the same
@@ -83,7 +105,9 @@ impl Child {
                 pid
             }
             // With namespaces of its own it is the first one in there again.
-            Flavor::Ns => sys::start_in_namespaces(namespaces(flavor) & !libc::CLONE_NEWNS, start)?,
+            Flavor::Ns | Flavor::Userns => {
+                started(self.user_namespace.as_ref(), namespaces(flavor) & !libc::CLONE_NEWNS, start)?
+            }
         };
         self.reborn(pid, sys::pidfd_open(pid)?);
         Ok(())
@@ -102,6 +126,19 @@ impl Child {
     /// The mount namespace that it is in now.
     pub(super) fn mount_namespace(&self) -> io::Result<OwnedFd> {
         Ok(File::open(format!("/proc/{}/ns/mnt", self.pid))?.into())
+    }
+
+    /// Whether it is root of another user namespace than the agent's.
+    pub(super) fn has_user_namespace(&self) -> bool {
+        self.user_namespace.is_some()
+    }
+
+    /// That each process is in the user namespace of its flavor; the error says which one is not.
+    pub(super) fn check_user_namespace(&self, flavor: Flavor) -> Result<(), String> {
+        let check = |pid: i32| user_namespace::check(pid, flavor == Flavor::Userns);
+        check(self.pid())?;
+        let mut others = self.forked.processes();
+        others.try_for_each(|(name, pid, _)| check(pid).map_err(|why| format!("the process {name}: {why}")))
     }
 
     /// The ends of the pipes that the processes have: standard input and output of each.
@@ -191,7 +228,13 @@ fn not_started(output: &OwnedFd, why: &Answer) -> i32 {
 }
 
 /// In the new process: namespaces, root, streams, exec. Returns only with what went wrong.
-fn become_executor(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, pipes: &Pipes, forked: &Forked) -> io::Error {
+fn become_executor(
+    flavor: Flavor,
+    top: &str,
+    trees: &[OwnedFd],
+    sandbox: Sandbox<'_>,
+    (pipes, forked): (&Pipes, &Forked),
+) -> io::Error {
     let go = || -> io::Result<()> {
         nix::unistd::setsid()?;
         place_streams(pipes, forked)?;
@@ -200,13 +243,14 @@ fn become_executor(flavor: Flavor, top: &str, sandbox: Sandbox<'_>, pipes: &Pipe
                 std::env::set_current_dir(top)?;
                 format!("{top}/.zdtm/executor")
             }
-            Flavor::Ns => {
-                own_root(top)?;
+            Flavor::Ns | Flavor::Userns => {
+                own_root(top, flavor == Flavor::Userns)?;
                 "/.zdtm/executor".to_owned()
             }
         };
         let path = CString::new(path).map_err(io::Error::other)?;
         let arguments = [path.as_c_str(), c"executor"];
+        sys::place(trees, FIRST_TREE)?;
         sandbox.enter()?;
         nix::unistd::execve(&path, &arguments, &[ENVIRONMENT])?;
         Ok(())
@@ -235,7 +279,7 @@ fn become_restored(
         nix::unistd::setsid()?;
         place_streams(pipes, forked)?;
         sys::place(inherited, FIRST_INHERITED)?;
-        if flavor != Flavor::Host {
+        if flavor.has_own_root() {
             setns(namespace, CloneFlags::CLONE_NEWNS)?;
             nix::unistd::sethostname("trial")?;
         }
@@ -248,10 +292,15 @@ fn become_restored(
     go().err().unwrap_or_else(|| io::Error::other("exec came back"))
 }
 
-/// Makes `top` the root of this mount namespace and nothing else visible.
-fn own_root(top: &str) -> io::Result<()> {
+/// Makes `top` the root of this mount namespace and nothing else visible. `locked`: the mounts are
+/// copies of those of another user namespace, which cannot be taken from their places
+/// (mount_namespaces(7)); a bind of one can.
+fn own_root(top: &str, locked: bool) -> io::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
+    if locked {
+        mount(Some(top), top, none, MsFlags::MS_BIND, none)?;
+    }
     std::env::set_current_dir(top)?;
     // Before the old root goes: in a user namespace a new procfs wants to see another one
     // (mount_namespaces(7)).
@@ -275,7 +324,7 @@ mod tests {
     /// it is not by the pipe alone.
     #[test]
     fn an_executor_that_cannot_be_started_says_why() {
-        let mut child = Child::start(Flavor::Host, "/no/such/top", Sandbox::None, Forked::default()).unwrap();
+        let mut child = Child::start(Flavor::Host, "/no/such/top", &[], Sandbox::None, Forked::default()).unwrap();
         let answer = child.ask(&Ask::Look { tops: Vec::new(), elsewhere: Vec::new() }, Duration::from_secs(10));
         child.end();
         match answer {

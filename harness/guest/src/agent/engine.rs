@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use protocol::caller::Finding;
-use protocol::message::{self, Action, Flavor, TrialRequest};
+use protocol::message::{self, Action, TrialRequest};
 
 use super::trial::Trial;
 use crate::criu::Run;
@@ -23,7 +23,7 @@ impl Engine {
     /// programs share (`packed`) only errors are logged.
     pub(super) fn new(request: &TrialRequest, folder: PathBuf, packed: bool) -> io::Result<Self> {
         Ok(match request.engine {
-            message::Engine::Criu => Engine::Criu(criu::Criu::new(folder, request.flavor != Flavor::Host, packed)?),
+            message::Engine::Criu => Engine::Criu(criu::Criu::new(folder, request.flavor.has_own_root(), packed)?),
             message::Engine::Reference { fault, without_statmount, way } => {
                 Engine::Reference(reference::Reference::new(fault, without_statmount, way, folder))
             }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::message::SetupFailure;
+use protocol::message::{Flavor, SetupFailure};
 
 use super::kernel_log::{self, KernelLog};
 use super::modules::Modules;
@@ -50,11 +50,11 @@ impl Machine {
     }
 
     /// What a program may do.
-    pub(super) fn rights(&self) -> Rights {
+    pub(super) fn rights(&self, flavor: Flavor) -> Rights {
+        let below = flavor == Flavor::Userns;
         match self {
-            Machine::Vm(_) => Rights::All,
-            Machine::Host(offer) if offer.confined() => Rights::UserNamespace,
-            Machine::Host(_) => Rights::Sandbox,
+            Machine::Vm(_) => Rights { shared: false, confined: below },
+            Machine::Host(offer) => Rights { shared: true, confined: offer.confined() || below },
         }
     }
 

@@ -66,7 +66,7 @@ impl<'a> Sandbox<'a> {
     /// That of a program with these rights and disks. In a user namespace the kernel refuses the
     /// same and more; it does no harm.
     pub(super) fn of(rights: Rights, disks: &'a [u32]) -> Self {
-        if rights == Rights::All { Sandbox::None } else { Sandbox::Shared { disks } }
+        if rights.shared { Sandbox::Shared { disks } } else { Sandbox::None }
     }
 
     /// For this process, right before it becomes another program.

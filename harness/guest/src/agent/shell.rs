@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use protocol::Event;
-use protocol::message::{ActionEnd, Flavor, Report, TrialRequest};
+use protocol::message::{ActionEnd, Report, TrialRequest};
 use protocol::shell::{Moment, ShellRequest};
 use protocol::wire::{self, WireError};
 
@@ -117,7 +117,7 @@ impl<'a> Stage<'a> {
                 return None;
             }
         };
-        let mut trial = Trial::new(self.request, self.top, prepared, disks, machine.rights());
+        let mut trial = Trial::new(self.request, self.top, prepared, disks, machine.rights(self.request.flavor));
         let mut report = Report::new(1);
         if trial.set_up(&mut report) {
             self.act(&mut trial, &mut report, place, to_host);
@@ -172,7 +172,7 @@ fn end_text(end: &ActionEnd) -> String {
 
 /// What is where, as lines and as variables of the shell.
 fn describe(trial: &Trial<'_>, place: &mut Place) {
-    let own_root = trial.request.flavor != Flavor::Host;
+    let own_root = trial.own_root();
     let lives = matches!(trial.child.wait_for_end(Duration::ZERO), Ok(false));
     let mut top = trial.top.to_owned();
     if lives {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use protocol::Observation;
 use protocol::message::{
-    Action, ActionEnd, ActionReport, Flavor, Report, ReportFile, SecondTry, SetupFailure, TrialReport, TrialRequest,
+    Action, ActionEnd, ActionReport, Report, ReportFile, SecondTry, SetupFailure, TrialReport, TrialRequest,
 };
 use protocol::wire::WireError;
 use scenarios::program::FIRST_PROCESS;
@@ -50,7 +50,7 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine, progress: Progr
     let mut disks = Disks::default();
     match prepare(request, &top, machine, &mut disks) {
         Ok(prepared) => {
-            let trial = Trial::new(request, &top, prepared, &disks, machine.rights());
+            let trial = Trial::new(request, &top, prepared, &disks, machine.rights(request.flavor));
             lead(trial, &mut report, progress)?;
         }
         Err(failure) => report.whole().setup_failure = Some(failure),
@@ -172,7 +172,7 @@ impl<'a> Trial<'a> {
     }
 
     pub(super) fn own_root(&self) -> bool {
-        self.request.flavor != Flavor::Host
+        self.request.flavor.has_own_root()
     }
 
     /// Has the programs carried out; false when one was not, or not as it says, in a pack.
@@ -217,6 +217,7 @@ impl<'a> Trial<'a> {
 
     /// The observation from both sides, one for each report; the error says which side failed.
     fn observe(&mut self) -> Result<Vec<Observation>, String> {
+        self.child.check_user_namespace(self.request.flavor)?;
         let timeout = self.answer_timeout();
         let tops = self.parts.as_ref().map_or_else(Vec::new, Parts::tops);
         let elsewhere = self.elsewhere();

@@ -1,9 +1,11 @@
 //! The disks of a program. The agent gives loop devices in the order of the `mount` steps that need
-//! one, whichever process carries them out.
+//! one, whichever process carries them out. Root of a user namespace may not mount them, so it is
+//! given mounts of them instead, which are attached nowhere.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -12,12 +14,19 @@ use scenarios::Bytes;
 use scenarios::program::{ObjectName, Place};
 use serde::{Deserialize, Serialize};
 
+use crate::sys::adopt;
+
 /// Those of a program under way.
 pub(super) struct Disks {
     /// Minor numbers of loop devices that no `mount` step has taken yet, the next one last.
     free: Vec<u32>,
     /// The disk that was mounted at a place.
     mounted: BTreeMap<Place, Disk>,
+    /// In a user namespace: mounts of each disk that no `mount` step has taken yet, the next disk
+    /// last.
+    free_trees: Vec<Vec<OwnedFd>>,
+    /// In a user namespace: further mounts of the disk that was mounted at a place.
+    trees: BTreeMap<Place, Vec<OwnedFd>>,
 }
 
 /// A disk: its filesystem's type, the minor number of its loop device.
@@ -27,7 +36,25 @@ type Disk = (String, u32);
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PassedOnDisks {
     free: Vec<u32>,
-    mounted: Vec<(Option<String>, Bytes, Disk)>,
+    mounted: Vec<(PlaceParts, Disk)>,
+    free_trees: Vec<Vec<RawFd>>,
+    trees: Vec<(PlaceParts, Vec<RawFd>)>,
+}
+
+/// The base and the path of a place.
+type PlaceParts = (Option<String>, Bytes);
+
+fn parts(place: &Place) -> PlaceParts {
+    (place.base.as_ref().map(|base| base.0.clone()), place.path.clone())
+}
+
+fn place((base, path): PlaceParts) -> Place {
+    Place { base: base.map(ObjectName), path }
+}
+
+/// Descriptors that passed over execve(2) and do so again.
+fn adopt_all(numbers: &[RawFd]) -> io::Result<Vec<OwnedFd>> {
+    numbers.iter().map(|&number| adopt(number)).collect()
 }
 
 /// Under the name that it has outside too: the kernel keeps the source of a mount as text.
@@ -36,21 +63,34 @@ fn node_of(minor: u32) -> io::Result<CString> {
 }
 
 impl Disks {
-    pub(super) fn new(minors: &[u32]) -> Self {
-        Disks { free: minors.iter().rev().copied().collect(), mounted: BTreeMap::new() }
+    /// `trees`: for each disk the descriptors of mounts of it, which it takes over.
+    pub(super) fn new(minors: &[u32], trees: &[Vec<RawFd>]) -> io::Result<Self> {
+        Ok(Disks {
+            free: minors.iter().rev().copied().collect(),
+            mounted: BTreeMap::new(),
+            free_trees: trees.iter().rev().map(|trees| adopt_all(trees)).collect::<io::Result<_>>()?,
+            trees: BTreeMap::new(),
+        })
     }
 
     pub(super) fn pass_on(&self) -> PassedOnDisks {
-        let disk = |(place, disk): (&Place, &Disk)| {
-            (place.base.as_ref().map(|base| base.0.clone()), place.path.clone(), disk.clone())
-        };
-        PassedOnDisks { free: self.free.clone(), mounted: self.mounted.iter().map(disk).collect() }
+        let numbers = |trees: &Vec<OwnedFd>| trees.iter().map(AsRawFd::as_raw_fd).collect();
+        PassedOnDisks {
+            free: self.free.clone(),
+            mounted: self.mounted.iter().map(|(at, disk)| (parts(at), disk.clone())).collect(),
+            free_trees: self.free_trees.iter().map(numbers).collect(),
+            trees: self.trees.iter().map(|(at, trees)| (parts(at), numbers(trees))).collect(),
+        }
     }
 
-    pub(super) fn take_over(from: PassedOnDisks) -> Self {
-        let disk =
-            |(base, path, disk): (Option<String>, Bytes, Disk)| (Place { base: base.map(ObjectName), path }, disk);
-        Disks { free: from.free, mounted: from.mounted.into_iter().map(disk).collect() }
+    pub(super) fn take_over(from: PassedOnDisks) -> io::Result<Self> {
+        let adopted = |(at, trees): (PlaceParts, Vec<RawFd>)| Ok((place(at), adopt_all(&trees)?));
+        Ok(Disks {
+            free: from.free,
+            mounted: from.mounted.into_iter().map(|(at, disk)| (place(at), disk)).collect(),
+            free_trees: from.free_trees.iter().map(|trees| adopt_all(trees)).collect::<io::Result<_>>()?,
+            trees: from.trees.into_iter().map(adopted).collect::<io::Result<_>>()?,
+        })
     }
 
     /// The next disk is that of a filesystem which is mounted at `at`; its minor number.
@@ -70,6 +110,20 @@ impl Disks {
             mknod(node.as_c_str(), SFlag::S_IFBLK, Mode::S_IRUSR | Mode::S_IWUSR, makedev(7, minor.into()))?;
         }
         self.at(at).map(|(_, node)| node)
+    }
+
+    /// In a user namespace: a mount of the next disk, attached nowhere, for a filesystem that is
+    /// mounted at `at`.
+    pub(super) fn take_tree(&mut self, at: &Place) -> Option<OwnedFd> {
+        let mut trees = self.free_trees.pop()?;
+        let tree = trees.pop();
+        self.trees.insert(at.clone(), trees);
+        tree
+    }
+
+    /// In a user namespace: a further mount of the disk that was mounted at `at`.
+    pub(super) fn take_tree_again(&mut self, at: &Place) -> Option<OwnedFd> {
+        self.trees.get_mut(at)?.pop()
     }
 
     /// The block device that is mounted at `at`, and its filesystem type.

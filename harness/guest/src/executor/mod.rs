@@ -19,6 +19,7 @@ mod trees;
 mod world;
 
 use std::io::{self, BufRead};
+use std::os::fd::RawFd;
 use std::process::ExitCode;
 
 use protocol::message::{FailedAssertion, SetupFailure};
@@ -50,6 +51,9 @@ pub struct ProgramSlot {
     /// The minors of the loop devices for the program's block filesystems, in the order of their
     /// `mount` steps.
     pub disks: Vec<u32>,
+    /// In a user namespace, which may not mount them: for each disk the descriptors of mounts of
+    /// its whole, attached nowhere, as many as the program mounts.
+    pub trees: Vec<Vec<RawFd>>,
 }
 
 /// The result of carrying out a program.
@@ -69,14 +73,12 @@ pub struct SetupResult {
 }
 
 /// What a program may do on the kernel that it runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Rights {
-    /// Everything: the machine is a VM.
-    All,
-    /// What is harmless on a kernel that others use as well, though as root of the machine.
-    Sandbox,
-    /// What a user namespace allows.
-    UserNamespace,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights {
+    /// Others use the kernel as well: only what is harmless to them.
+    pub shared: bool,
+    /// Only what a user namespace allows.
+    pub confined: bool,
 }
 
 /// What the agent asks of the executor.

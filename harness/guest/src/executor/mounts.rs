@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::AtFlags;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -10,12 +11,16 @@ use scenarios::Step;
 use scenarios::program::{Filesystem, MountAttribute, Place, Propagation};
 
 use super::world::World;
-use crate::sys::{MountAttr, mount_setattr};
+use crate::sys::{self, MountAttr, mount_setattr};
 
 pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
     match step {
         Step::Mount { filesystem, at, attributes } => mount_new(world, *filesystem, at, attributes),
         Step::MountAgain { of, at, subvolume, attributes } => {
+            if let Some(tree) = subvolume.is_none().then(|| world.disks.take_tree_again(of)).flatten() {
+                make_mount_point(world, at, false)?;
+                return attach(world, &tree, at, attributes);
+            }
             let (fs_type, device) = world.disks.at(of)?;
             let data = subvolume.as_ref().map(|path| [b"subvol=".as_slice(), path.as_slice()].concat());
             make_mount_point(world, at, false)?;
@@ -47,24 +52,35 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
     }
 }
 
-/// Whether a step takes the next disk.
+/// Whether a step takes the next disk, or a mount of a disk that the agent made.
 pub(super) fn takes_disk(step: &Step) -> bool {
-    matches!(step, Step::Mount { filesystem, .. } if filesystem.needs_disk())
+    match step {
+        Step::Mount { filesystem, .. } => filesystem.needs_disk(),
+        Step::MountAgain { subvolume, .. } => subvolume.is_none(),
+        _ => false,
+    }
 }
 
-/// Another process carries out a step: what it takes is taken for this process, too.
+/// Another process carries out a step: what it takes is taken for this process, too. A mount that
+/// another process holds is busy for umount(2).
 pub(super) fn pass_over(world: &mut World, step: &Step) -> io::Result<()> {
     match step {
-        Step::Mount { filesystem, at, .. } if filesystem.needs_disk() => {
-            world.disks.assign(at, type_name(*filesystem)).map(drop)
-        }
-        _ => Ok(()),
+        Step::Mount { filesystem, at, .. } if filesystem.needs_disk() => match world.disks.take_tree(at) {
+            Some(tree) => drop(tree),
+            None => drop(world.disks.assign(at, type_name(*filesystem))?),
+        },
+        Step::MountAgain { of, subvolume: None, .. } => drop(world.disks.take_tree_again(of)),
+        _ => {}
     }
+    Ok(())
 }
 
 fn mount_new(world: &mut World, filesystem: Filesystem, at: &Place, attributes: &[MountAttribute]) -> io::Result<()> {
     make_mount_point(world, at, false)?;
     let fs_type = type_name(filesystem);
+    if let Some(tree) = filesystem.needs_disk().then(|| world.disks.take_tree(at)).flatten() {
+        return attach(world, &tree, at, attributes);
+    }
     let source = if filesystem.needs_disk() {
         world.disks.take(at, fs_type)?
     } else {
@@ -72,6 +88,13 @@ fn mount_new(world: &mut World, filesystem: Filesystem, at: &Place, attributes: 
     };
     // ro belongs to this mount, not to the superblock: a bind of it may be writable.
     mount_at(world, at, &source, fs_type, MsFlags::empty(), options_of(fs_type))?;
+    if attributes.is_empty() { Ok(()) } else { set_attributes(world, at, attributes) }
+}
+
+/// A mount that the agent made, because root of a user namespace may not.
+fn attach(world: &World, tree: &OwnedFd, at: &Place, attributes: &[MountAttribute]) -> io::Result<()> {
+    let path = world.path_in_proc(at)?;
+    world.in_proc(|| sys::attach(tree.as_fd(), &path))?;
     if attributes.is_empty() { Ok(()) } else { set_attributes(world, at, attributes) }
 }
 

@@ -110,7 +110,7 @@ fn begin(
     result: &mut SetupResult,
 ) -> Result<CarriedOut, SetupFailure> {
     let proc = Rc::clone(proc.as_ref().map_err(|why| infrastructure(why.clone()))?);
-    let world = World::new(&slot.top, proc, &slot.disks, result.first_descriptor)
+    let world = World::new(slot, proc, result.first_descriptor)
         .map_err(|error| infrastructure(format!("top directory {}: {error}", slot.top)))?;
     go_on(world, slot, rights, 0, result)
 }
@@ -137,7 +137,7 @@ fn go_on(
             may(&world, line.number, &line.step, rights)?;
             let suspended = Suspended { slot: slot.clone(), rights, next: index + 1, made: world.pass_on() };
             let error = suspended.exec(&world);
-            return Err(step_failure(line.number, &line.step, &error, rights == Rights::UserNamespace));
+            return Err(step_failure(line.number, &line.step, &error, rights.confined));
         } else {
             carry_out_line(&mut world, line, rights, &mut processes)?;
         }
@@ -164,7 +164,7 @@ pub(super) fn carry_out_line(
         Step::Fork { process } => processes.fork(process, world),
         step => carry_out(world, step),
     };
-    done.map_err(|error| step_failure(*number, step, &error, rights == Rights::UserNamespace))
+    done.map_err(|error| step_failure(*number, step, &error, rights.confined))
 }
 
 /// One step, in a process that does not carry it out.
@@ -174,13 +174,13 @@ pub(super) fn pass_over(world: &mut World, line: &Line) -> Result<(), SetupFailu
 
 /// Whether the machine lets a program do this.
 fn may(world: &World, line: usize, step: &Step, rights: Rights) -> Result<(), SetupFailure> {
-    if rights != Rights::All
+    if rights.shared
         && let Some(right) = guard::refusal(world, step)
     {
         let what = format!("{step}: not on a kernel that others use as well; in a VM it may");
         return Err(SetupFailure { line, what, missing: Some(right), errno: None });
     }
-    let allowed = if rights == Rights::UserNamespace { permitted(step) } else { Ok(()) };
+    let allowed = if rights.confined { permitted(step) } else { Ok(()) };
     allowed.map_err(|error| step_failure(line, step, &error, true))
 }
 

@@ -14,6 +14,7 @@ use protocol::observation::Object;
 use scenarios::program::{ObjectName, Place};
 use serde::{Deserialize, Serialize};
 
+use super::ProgramSlot;
 use super::disks::{Disks, PassedOnDisks};
 use crate::observe::Made;
 use crate::observe::inside::mount_ids;
@@ -82,7 +83,8 @@ fn closed(name: &ObjectName) -> io::Error {
 }
 
 impl World {
-    pub(super) fn new(top: &str, proc: Rc<OwnedFd>, disks: &[u32], first_descriptor: RawFd) -> io::Result<Self> {
+    pub(super) fn new(slot: &ProgramSlot, proc: Rc<OwnedFd>, first_descriptor: RawFd) -> io::Result<Self> {
+        let top = slot.top.as_str();
         let top_fd = open(top, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let objects = [("cwd", Object::Cwd), ("root", Object::Root), ("exe", Object::Exe)];
         let objects = objects.map(|(name, object)| (ObjectName(name.to_owned()), object)).into();
@@ -94,7 +96,7 @@ impl World {
             descriptors: BTreeMap::new(),
             first_descriptor,
             peers: BTreeMap::new(),
-            disks: Disks::new(disks),
+            disks: Disks::new(&slot.disks, &slot.trees)?,
             elsewhere: Vec::new(),
         })
     }
@@ -123,7 +125,7 @@ impl World {
             descriptors: from.descriptors.into_iter().map(own).collect::<io::Result<_>>()?,
             first_descriptor: from.first_descriptor,
             peers: from.peers.into_iter().collect(),
-            disks: Disks::take_over(from.disks),
+            disks: Disks::take_over(from.disks)?,
             elsewhere: from.elsewhere,
         })
     }

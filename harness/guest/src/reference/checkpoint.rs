@@ -182,6 +182,16 @@ impl Checkpoint {
     }
 }
 
+impl Checkpoint {
+    /// The files that are made again.
+    pub fn contents(&mut self) -> impl Iterator<Item = &mut Contents> {
+        self.inodes.iter_mut().filter_map(|inode| match &mut inode.source {
+            InodeSource::Contents(contents) => Some(&mut **contents),
+            InodeSource::Linked { .. } => None,
+        })
+    }
+}
+
 impl InodeSource {
     /// What it is; only files are linked.
     pub fn kind(&self) -> FileKind {

@@ -14,15 +14,15 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use nix::fcntl::{OFlag, open, openat, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat, fstatat};
 use scenarios::Bytes;
 
 use super::table::{Chain, Table, below};
 use crate::observe::read_file;
-use crate::sys::set_apart;
+use crate::sys::{copy_mount_namespace, owner_of, set_apart};
 
 /// Returns this process to the namespace that it was in when dropped. The root and working
 /// directory are the root of that namespace then.
@@ -35,7 +35,15 @@ impl NamespaceGuard {
     /// From now on in a copy of the namespace, whose mounts are private.
     fn in_a_copy(proc: BorrowedFd<'_>) -> io::Result<Self> {
         let guard = NamespaceGuard { home: namespace(proc)? };
-        unshare(CloneFlags::CLONE_NEWNS)?;
+        match foreign_owner(proc, guard.home.as_fd())? {
+            None => unshare(CloneFlags::CLONE_NEWNS)?,
+            // A copy of this process's own would have all its mounts locked: they come from another
+            // user namespace then (mount_namespaces(7)).
+            Some(user) => {
+                let copy = copy_mount_namespace(user.as_fd(), guard.home.as_fd(), proc)?;
+                setns(copy, CloneFlags::CLONE_NEWNS)?;
+            }
+        }
         let none = None::<&CStr>;
         mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
         Ok(guard)
@@ -68,6 +76,13 @@ impl Drop for NamespaceGuard {
         // It can only fail when this process has several threads, and then it had not come here.
         let _ = setns(self.home.as_fd(), CloneFlags::CLONE_NEWNS);
     }
+}
+
+/// The user namespace that a mount namespace belongs to, where that is another than this process's.
+fn foreign_owner(proc: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let owner = owner_of(namespace)?;
+    let own = fstatat(proc, "self/ns/user", AtFlags::empty())?;
+    Ok((fstat(&owner)?.st_ino != own.st_ino).then_some(owner))
 }
 
 fn namespace(proc: BorrowedFd<'_>) -> io::Result<OwnedFd> {
@@ -115,6 +130,8 @@ pub struct PrivateMountNs {
     pub root: Rc<OwnedFd>,
     /// Its mount point here.
     pub at: Bytes,
+    /// The namespace belongs to another user namespace than this process's.
+    pub foreign: bool,
 }
 
 /// Private namespaces that are kept: each visible mount is laid bare once, however many mounts are
@@ -129,6 +146,7 @@ struct CachedNs {
     namespace: OwnedFd,
     root: Rc<OwnedFd>,
     at: Bytes,
+    foreign: bool,
 }
 
 impl PrivateMountNsCache {
@@ -140,11 +158,16 @@ impl PrivateMountNsCache {
         if let Some(kept) = self.kept.borrow().get(&base) {
             let _guard = NamespaceGuard::in_kept(proc, kept.namespace.as_fd())?;
             let (root, at) = (Rc::clone(&kept.root), kept.at.clone());
-            return Ok(PrivateMountNs { _guard, proc: proc.try_clone_to_owned()?, root, at });
+            return Ok(PrivateMountNs { _guard, proc: proc.try_clone_to_owned()?, root, at, foreign: kept.foreign });
         }
         let new = PrivateMountNs::enter(proc, table, base)?;
         let root = Rc::new(set_apart(&new.root)?);
-        let kept = CachedNs { namespace: set_apart(new.namespace()?)?, root: Rc::clone(&root), at: new.at.clone() };
+        let kept = CachedNs {
+            namespace: set_apart(new.namespace()?)?,
+            root: Rc::clone(&root),
+            at: new.at.clone(),
+            foreign: new.foreign,
+        };
         self.kept.borrow_mut().insert(base, kept);
         Ok(PrivateMountNs { root, ..new })
     }
@@ -160,8 +183,9 @@ impl PrivateMountNs {
     pub fn enter(proc: BorrowedFd<'_>, table: &Table, base: u64) -> io::Result<Self> {
         let chain = table.chain(base);
         let guard = NamespaceGuard::in_a_copy(proc)?;
+        let foreign = foreign_owner(proc, guard.home.as_fd())?.is_some();
         let (root, at) = lay_bare(proc, &chain)?;
-        Ok(PrivateMountNs { _guard: guard, proc: proc.try_clone_to_owned()?, root: Rc::new(root), at })
+        Ok(PrivateMountNs { _guard: guard, proc: proc.try_clone_to_owned()?, root: Rc::new(root), at, foreign })
     }
 
     /// The copy itself: with it a mount that stands here stays.

@@ -27,9 +27,9 @@ pub use mount::{
     statmount_by_fd, statmount_device, statx_mount_id,
 };
 pub use process::{
-    DescriptorOf, adopt, close_from, drop_capabilities, duplicate, flock, fork, fork_as, hand_over, in_mount_namespace,
-    inherit, interface_up, kcmp_file, keep_only, pidfd_open, place, reset_signals, set_apart, set_lease,
-    set_posix_lock, start_in_namespaces,
+    DescriptorOf, adopt, close_from, copy_mount_namespace, drop_capabilities, duplicate, flock, fork, fork_as,
+    hand_over, in_mount_namespace, inherit, interface_up, kcmp_file, keep_only, owner_of, pidfd_open, place,
+    reset_signals, set_apart, set_lease, set_posix_lock, start_in_namespaces, start_in_user_namespace,
 };
 pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr};

@@ -3,13 +3,19 @@
 
 use std::cmp::Ordering;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering::Relaxed;
 
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::sched::{CloneFlags, clone, setns, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 use rustix::fs::FlockOperation;
 use rustix::process::PidfdFlags;
+use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::check;
@@ -80,8 +86,94 @@ const START_STACK: usize = 256 << 10;
 /// # Errors
 /// clone(2)'s.
 pub fn start_in_namespaces(namespaces: libc::c_int, start: impl Fn() -> libc::c_int + Sync) -> io::Result<libc::pid_t> {
+    start_with(namespaces, start)
+}
+
+/// The same in a user namespace that is there already, as root of it: the new namespaces belong to
+/// it. The process is a child of this one, whose user does not change.
+///
+/// # Errors
+/// Those of setns(2) and clone(2).
+pub fn start_in_user_namespace(
+    user: BorrowedFd<'_>,
+    namespaces: libc::c_int,
+    start: impl Fn() -> libc::c_int + Sync,
+) -> io::Result<libc::pid_t> {
+    let started = AtomicI32::new(0);
+    let enter_and_start = || {
+        let pid = enter_user_namespace(user).and_then(|()| start_with(namespaces | libc::CLONE_PARENT, &start));
+        match pid {
+            Ok(pid) => {
+                started.store(pid, Relaxed);
+                0
+            }
+            Err(error) => error.raw_os_error().unwrap_or(libc::EINVAL),
+        }
+    };
+    await_success(start_with(0, enter_and_start)?)?;
+    Ok(started.into_inner())
+}
+
+/// Waits for the end of a process whose exit status is an errno.
+fn await_success(pid: libc::pid_t) -> io::Result<()> {
+    match waitpid(Pid::from_raw(pid), None)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        WaitStatus::Exited(_, error) => Err(io::Error::from_raw_os_error(error)),
+        status => Err(io::Error::other(format!("a process in a user namespace: {status:?}"))),
+    }
+}
+
+/// The user namespace that owns a namespace (`NS_GET_USERNS`, ioctl_ns(2)).
+///
+/// # Errors
+/// The call's: `EPERM` for one that is not below this process's.
+pub fn owner_of(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: no pointers.
+    super::check_fd(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) }.into())
+}
+
+/// A copy of a mount namespace that belongs to the same user namespace as that. `proc` is a procfs
+/// in which this process is.
+///
+/// # Errors
+/// Those of setns(2) and unshare(2).
+pub fn copy_mount_namespace(
+    user: BorrowedFd<'_>,
+    namespace: BorrowedFd<'_>,
+    proc: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
+    let made = AtomicI32::new(-1);
+    let copied = || -> io::Result<OwnedFd> {
+        setns(user, CloneFlags::CLONE_NEWUSER)?;
+        setns(namespace, CloneFlags::CLONE_NEWNS)?;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        Ok(openat(proc, "self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+    };
+    let copy = || match copied() {
+        Ok(fd) => {
+            made.store(fd.into_raw_fd(), Relaxed);
+            0
+        }
+        Err(error) => error.raw_os_error().unwrap_or(libc::EINVAL),
+    };
+    // Descriptors are shared: this process has what that one opens.
+    await_success(start_with(libc::CLONE_FILES, copy)?)?;
+    adopt(made.into_inner())
+}
+
+/// Root of another user namespace, with all its rights and no others (setns(2)). There is no way
+/// back.
+fn enter_user_namespace(user: BorrowedFd<'_>) -> io::Result<()> {
+    setns(user, CloneFlags::CLONE_NEWUSER)?;
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+    Ok(rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?)
+}
+
+fn start_with(flags: libc::c_int, start: impl Fn() -> libc::c_int + Sync) -> io::Result<libc::pid_t> {
     let mut stack = vec![0; START_STACK];
-    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::from_bits_retain(namespaces);
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::from_bits_retain(flags);
     // SAFETY: the stack is not touched until the process has another program, or has ended. This
     // thread waits so long: the new process is this thread with a stack and descriptors of its own.
     Ok(unsafe { clone(Box::new(|| start() as isize), &mut stack, flags, Some(libc::SIGCHLD)) }?.as_raw())

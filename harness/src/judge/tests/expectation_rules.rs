@@ -151,7 +151,7 @@ fn mistakes_have_their_place() {
         parse(&text).unwrap_err()
     };
     expect!["expectations.toml:7:1: unknown field `colour`, expected one of `scenario`, `except`, `flavor`, `lifecycle`, `kernel`, `subject`, `criu`, `kind`, `says`, `reason`, `link`"].assert_eq(&complaint("colour = 1"));
-    expect![[r#"expectations.toml:7:10: unknown flavor "uns"; known are host, ns"#]]
+    expect![[r#"expectations.toml:7:10: unknown flavor "uns"; known are host, ns, userns"#]]
         .assert_eq(&complaint("flavor = [\"ns\", \"uns\"]"));
     expect![[r#"expectations.toml:7:10: "new" is no range of versions; write 6.12, 6.12.., ..6.12 or 6.1..6.12"#]]
         .assert_eq(&complaint("kernel = \"new\""));

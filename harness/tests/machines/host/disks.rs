@@ -53,14 +53,16 @@ assert fd0 visible
 ];
 
 pub(crate) fn processes_count_disks_together() -> Result<(), Failed> {
-    for (name, steps) in PROGRAMS {
+    for (flavor, (name, steps)) in
+        ["ns", "userns"].into_iter().flat_map(|flavor| PROGRAMS.map(|program| (flavor, program)))
+    {
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("disks.scn"), format!("# {name}.\noutcome restored\n\n{steps}"))?;
-        let words = ["run", "./disks.scn", "--backend", "host", "--subject", "reference"];
+        let words = ["run", "./disks.scn", "--backend", "host", "--subject", "reference", "--flavor", flavor];
         let output = program_in(&words, folder.path()).output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(format!("{name}: {}\n{said}", output.status).into());
+            return Err(format!("{name}, {flavor}: {}\n{said}", output.status).into());
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::host::{HostAgent, HostError, HostSpec};
+use harness::host::{HostAgent, HostError, HostSpec, is_root};
 use harness::image::{Settings, Store, default_cache_dir, tree};
 use harness::judge::{Context, FailureKind, Verdict, judge};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -63,7 +63,7 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
             untrusted::a_folder_chooses_no_program_of_this_machine,
         ),
         trials!(lack_of_namespaces() =>
-            trials_in_both_flavors,
+            trials_in_every_flavor,
             descriptors_of_the_caller_stay_out,
             a_dropped_agent_leaves_nothing,
             a_killed_agent_leaves_nothing,
@@ -93,6 +93,15 @@ pub(crate) fn is_elsewhere() -> bool {
 /// whatever the rights.
 pub(crate) fn elsewhere() -> Result<(), Failed> {
     one_trial(&spec()?, Flavor::Ns)?;
+    if is_root() {
+        one_trial(&spec()?, Flavor::Userns)?;
+    } else {
+        let report = report_of(&spec()?, &scenario(PROGRAM)?, Flavor::Userns)?.1;
+        let missing = report.setup_failure.and_then(|failure| failure.missing);
+        if missing.as_deref() != Some("users for a user namespace") {
+            return Err(format!("a user namespace without users is told as missing {missing:?}").into());
+        }
+    }
     let needs_disk = PROGRAM.replace("fs=tmpfs", "fs=ext4");
     let report = report_of(&spec()?, &scenario(&needs_disk)?, Flavor::Ns)?.1;
     let missing = report.setup_failure.and_then(|failure| failure.missing);
@@ -169,9 +178,9 @@ fn a_criu_is_refused() -> Result<(), Failed> {
     Ok(())
 }
 
-fn trials_in_both_flavors() -> Result<(), Failed> {
+fn trials_in_every_flavor() -> Result<(), Failed> {
     let before = mounts();
-    for flavor in [Flavor::Ns, Flavor::Host] {
+    for &flavor in Flavor::ALL {
         one_trial(&spec()?, flavor)?;
     }
     nothing_left(&BTreeSet::new(), &before)

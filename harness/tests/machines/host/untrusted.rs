@@ -117,6 +117,7 @@ pub(crate) fn lack_of_loop_devices() -> Option<String> {
 }
 
 const FLAVORS: [&str; 2] = ["ns", "host"];
+const ALL_FLAVORS: [&str; 3] = ["ns", "host", "userns"];
 
 /// Runs a program of these steps as root with `--backend host`; it must be unsupported or an error.
 /// The verdict with its reason.
@@ -178,7 +179,7 @@ pub(crate) fn what_belongs_to_the_kernel_is_not_changed() -> Result<(), Failed> 
         "mount sysfs s\nchmod s/power 700\n".to_owned(),
         "mount proc p\nfd1 = open p/sysrq-trigger wronly\n".to_owned(),
     ];
-    for flavor in FLAVORS {
+    for flavor in ALL_FLAVORS {
         for steps in &changes {
             let printed = run_on_host(steps, flavor);
             let after = fs::read(SYSCTL)?;

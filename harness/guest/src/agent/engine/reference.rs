@@ -25,6 +25,7 @@ use protocol::message::{ActionEnd, DetachMethod, ReportFile};
 
 use super::super::pipes::NoAnswer;
 use super::super::trial::Trial;
+use super::super::user_namespace::inside;
 use crate::caller::Caller;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, STREAMS};
@@ -83,7 +84,12 @@ impl Reference {
         let given = trial.externals()?.into_iter().map(|external| (external.mount, external.inode)).collect();
         let outside = Outside { mounts: trial.elsewhere()?, given };
         match captured(&pids, &namespace, self.capture, &outside, trial.answer_timeout())? {
-            Captured::Checkpoint(checkpoint) => {
+            Captured::Checkpoint(mut checkpoint) => {
+                if trial.child.has_user_namespace() {
+                    checkpoint.contents().for_each(|contents| {
+                        (contents.uid, contents.gid) = (inside(contents.uid), inside(contents.gid));
+                    });
+                }
                 let files = match trial.request.thorough {
                     true => {
                         let text = serde_json::to_string_pretty(&checkpoint)?;
@@ -210,7 +216,7 @@ fn run(end: ActionEnd) -> Run {
     Run { end, error_lines: Vec::new(), files: Vec::new(), lost: None, left: Vec::new() }
 }
 
-/// Captures in a process of its own, in the namespace of the process.
+/// Captures in a process of its own, in the namespaces of the process.
 fn captured(
     pids: &[i32],
     namespace: &OwnedFd,

@@ -259,8 +259,11 @@ fn is_on_other_device(captured: &CapturedObject, path: &Bytes, private_ns: &Priv
 }
 
 /// By which the inode can be had again: a handle that leads to it from here, else one of its names.
+/// Root of a user namespace may open no file by its handle (open_by_handle_at(2)).
 fn linked(captured: &CapturedObject, private_ns: &PrivateMountNs) -> Result<InodeSource, Cause> {
-    if let Ok(handle) = sys::handle_of(captured.fd.as_fd()) {
+    if !private_ns.foreign
+        && let Ok(handle) = sys::handle_of(captured.fd.as_fd())
+    {
         let found = sys::open_handle(private_ns.root.as_fd(), &handle).and_then(|fd| observe::status(fd.as_fd()));
         if found.is_ok_and(|found| found.file == captured.status.file) {
             return Ok(InodeSource::Linked { handle: Some(handle), path: None });

@@ -25,7 +25,7 @@ use super::super::private_mount_ns::{NamespaceGuard, look_at};
 use super::super::table::{join, split};
 use super::mounts::RestoreContext;
 use super::open::linked;
-use super::{Failure, Opened, at, inode, wrong};
+use super::{Failure, Opened, at, inode, magic, wrong};
 use crate::observe;
 use crate::sys::set_apart;
 
@@ -300,7 +300,8 @@ impl Walk<'_> {
                 if observe::status(found.as_fd())?.file != image.file {
                     return Err(io::Error::other("its other name leads to another file now"));
                 }
-                linkat(&found, "", dir, name.as_slice(), AtFlags::AT_EMPTY_PATH)?;
+                // In a user namespace `AT_EMPTY_PATH` is not allowed (open(2)).
+                linkat(context.proc, magic(&found).as_str(), dir, name.as_slice(), AtFlags::AT_SYMLINK_FOLLOW)?;
             }
         }
         Ok(())
