@@ -19,7 +19,7 @@ use super::disks::{Disk, Disks};
 use super::engine::Engine;
 use super::failed_restore::Around;
 use super::images;
-use super::litter::Before;
+use super::litter::{self, Before};
 use super::machine::Machine;
 use super::prepare::{Prepared, inner_top, prepare, remove_top};
 use super::sandbox::Sandbox;
@@ -320,6 +320,8 @@ impl<'a> Trial<'a> {
             unobservable = Some(format!("the dump succeeded but the process {name} is still there"));
         } else {
             self.child.reap();
+            // What its parent left to the agent keeps its number, and that of its session.
+            litter::reap_all();
         }
         let (mut caller, mut error_lines) = (Vec::new(), run.error_lines);
         if well && action.is_relative() {

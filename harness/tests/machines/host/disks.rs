@@ -54,7 +54,7 @@ assert fd0 visible
 
 pub(crate) fn processes_count_disks_together() -> Result<(), Failed> {
     for (flavor, (name, steps)) in
-        ["ns", "userns"].into_iter().flat_map(|flavor| PROGRAMS.map(|program| (flavor, program)))
+        ["ns", "userns", "host"].into_iter().flat_map(|flavor| PROGRAMS.map(|program| (flavor, program)))
     {
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("disks.scn"), format!("# {name}.\noutcome restored\n\n{steps}"))?;
