@@ -35,7 +35,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use protocol::message::{Engine, Report, Request, TrialReport, TrialRequest};
+use protocol::message::{Engine, Probing, Report, Request, TrialReport, TrialRequest};
+use scenarios::Outcome;
 
 use crate::judge::{Context, Judgement, Signature, Verdict, judge};
 use crate::machine::{Machine, MachineError, Traces};
@@ -277,7 +278,8 @@ impl Worker<'_> {
         let Some(report) = report.alone() else {
             return Err(self.machine()?.machine.astray("no report of one program".to_owned()));
         };
-        let context = Context { lifecycle: task.trial.lifecycle, tainted_before };
+        let probed = self.pool.policy.probes;
+        let context = Context { lifecycle: task.trial.lifecycle, tainted_before, probed };
         Ok((judge(&task.scenario, context, &report), Some(report)))
     }
 
@@ -299,6 +301,7 @@ impl Worker<'_> {
             engine: engine.clone(),
             action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
             thorough: care == Care::Thorough,
+            probing: probing(tasks, pool.policy.probes),
         };
         running.machine.send(&Request::Run(request))?;
         let patience = Patience::new(number, trial.lifecycle, limit);
@@ -306,6 +309,16 @@ impl Worker<'_> {
         let before = running.tainted;
         running.tainted = report.all().next().map_or(before, |first| first.tainted);
         Ok((report, before))
+    }
+}
+
+/// A dump that must fail must not harm the process; of one that fails without need, that is known
+/// without probes.
+fn probing(tasks: &[Task], wanted: bool) -> Probing {
+    match tasks {
+        [task] if wanted && task.scenario.outcome == Outcome::Restored => Probing::WhenDone,
+        [_] if wanted => Probing::Always,
+        _ => Probing::Never,
     }
 }
 

@@ -59,7 +59,11 @@ fn judged(lifecycle: Lifecycle, before: &Observation, after: Observation) -> Jud
     };
     let actions = lifecycle.actions().iter().map(action).collect();
     let report = TrialReport { before: Some(before.clone()), actions, ..TrialReport::default() };
-    harness::judge::judge(&scenario(Outcome::Restored), Context { lifecycle, tainted_before: 0 }, &report)
+    harness::judge::judge(
+        &scenario(Outcome::Restored),
+        Context { lifecycle, tainted_before: 0, probed: report.probes.is_some() },
+        &report,
+    )
 }
 
 /// A scenario with this outcome.

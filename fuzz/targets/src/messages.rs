@@ -62,7 +62,7 @@ fn look(report: &TrialReport) {
     let refused = Outcome::Refused { reason: "nobody can".to_owned() };
     for scenario in [scenario(Outcome::Restored), scenario(refused)] {
         for &lifecycle in Lifecycle::ALL {
-            let context = Context { lifecycle, tainted_before: 0 };
+            let context = Context { lifecycle, tainted_before: 0, probed: true };
             let judgement = Judge::default().judge(&scenario, context, report);
             let shown = report.before.is_some() && report.setup_failure.is_none() && !report.actions.is_empty();
             assert!(shown || judgement.verdict != Verdict::Pass, "nothing was shown, and it passes");

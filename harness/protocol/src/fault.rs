@@ -132,6 +132,11 @@ faults! {
     TouchedByDump "touched-by-dump" "litter" "The dump changes the inode of a file, though nothing in it." ["subdir-bind/file@tmpfs,rdwr"] LeaveRunning;
     Restarted "restarted" "harmed-by-dump" "A process without detached files is ended and restored instead of left running." ["subdir-bind/control@tmpfs"] LeaveRunning;
     PidfileElsewhere "pidfile-elsewhere" "wrong-content" "The restored process's number is written to a file beside the one that was named." ["caller/file@tmpfs"] RelativePaths;
+    EntryMoved "entry-moved" "wrong-flags" "A name in a directory that was read in part is taken out and put back, so it is read again or never." ["objects/half-read-directory@tmpfs,whole"];
+    FileSizeLimitLeft "file-size-limit-left" "wrong-content" "A limit on the size of files is left behind, so a write comes to less." ["subdir-bind/file@tmpfs,rdwr"];
+    TmpfileUnlinkable "tmpfile-unlinkable" "wrong-resolution" "A file made with O_TMPFILE comes back as one that cannot be given a name." ["deleted/never-named-and-directory@tmpfs,whole"];
+    UmaskLost "umask-lost" "wrong-content" "The process comes back without its umask." ["objects/directory"];
+    MappingLeft "mapping-left" "litter" "A file of a visible mount stays mapped, so the mount cannot be unmounted." ["subdir-bind/file@tmpfs,rdwr"];
     LeavesAfterFailedRestore "leaves-after-failed-restore" "harmed-by-restore" "The restore fails and leaves a file in the root." ["subdir-bind/file@tmpfs,rdwr"];
     FailsOtherwiseAgain "fails-otherwise-again" "harmed-by-restore" "The restore fails, and a second try fails otherwise." ["subdir-bind/file@tmpfs,rdwr"];
     RefusesAll "refuses-all" "dump-failed" "Every dump is refused." ["subdir-bind/file@tmpfs,rdwr"];

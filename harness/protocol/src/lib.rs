@@ -4,6 +4,7 @@
 //! - [`message`]: requests, events and the report of a trial
 //! - [`fault`]: the mistakes that the reference engine makes on request
 //! - [`lack`]: what it can leave out on request
+//! - [`probe`]: what a process can do with its objects
 //! - [`read_error`]: why something could not be observed
 //! - [`shell`]: a shell beside the process of a trial
 //! - [`blank`]: empty filesystems in a sparse form
@@ -22,6 +23,7 @@ pub mod lack;
 pub mod limits;
 pub mod message;
 pub mod observation;
+pub mod probe;
 pub mod read_error;
 pub mod shell;
 mod together;

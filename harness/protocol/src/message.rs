@@ -8,6 +8,8 @@ use vocabulary::Errno;
 use crate::caller::Finding;
 use crate::images::Images;
 use crate::limits;
+use crate::probe::Probes;
+pub use crate::probe::Probing;
 use crate::shell::{FromShell, ShellRequest, ToShell};
 use crate::{Fault, Observation};
 pub use vocabulary::flavor::Flavor;
@@ -161,6 +163,8 @@ pub struct TrialRequest {
     /// Send the checkpoint's images, and try a restore that failed a second time; criu's logs come
     /// always. It is for a trial that failed before.
     pub thorough: bool,
+    /// Whether the process is probed after the last look, and a twin of it.
+    pub probing: Probing,
 }
 
 /// The first descriptor of a program: behind the standard streams, which are the harness's.
@@ -263,6 +267,9 @@ pub struct TrialReport {
     pub before: Option<Observation>,
     /// One for each action of the lifecycle that was begun.
     pub actions: Vec<ActionReport>,
+    /// What came of the probes, where they were asked for and the process was there in the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
     /// Messages of the kernel at level warning or worse, or that start a splat.
     #[serde(deserialize_with = "limits::lines")]
     pub kernel_log: Vec<String>,

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use protocol::message::{ActionEnd, DetachMethod, Engine, Event, Flavor, Lifecycle, Request, TrialRequest};
+use protocol::message::{ActionEnd, DetachMethod, Engine, Event, Flavor, Lifecycle, Probing, Request, TrialRequest};
 
 use super::{Figure, Settings};
 use crate::process::memory;
@@ -343,6 +343,7 @@ fn request(trial: u64, engine: Engine, limit: Duration) -> TrialRequest {
         engine,
         action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
         thorough: false,
+        probing: Probing::Never,
     }
 }
 

@@ -157,6 +157,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         confirm: crate::run::confirm::Wanted::All,
         retries: 1,
         thorough: false,
+        no_probes: false,
         share: ShareArgs::default(),
         watch: false,
         keep: args.keep.clone(),

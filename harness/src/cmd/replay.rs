@@ -80,6 +80,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         confirm: crate::run::confirm::Wanted::All,
         retries: 0,
         thorough: true,
+        no_probes: false,
         share: ShareArgs::default(),
         keep: args.keep.clone(),
         watch: false,

@@ -90,6 +90,10 @@ pub struct RunArgs {
     /// As `replay` does: the first run of a trial is its only one, and finds out as much as it can.
     #[arg(skip)]
     pub thorough: bool,
+    /// Only look. Without it each process that is alone in a checkpoint is also tried: it reads on,
+    /// writes, makes names, unmounts, and so does a twin that was never checkpointed
+    #[arg(long)]
+    pub no_probes: bool,
     /// Which failures are run again: the first of each cause, or all
     #[arg(long, value_name = "WHICH", default_value = "cause")]
     pub confirm: Wanted,
@@ -164,6 +168,7 @@ impl RunArgs {
             repeat: self.repeat,
             retries: self.retries,
             thorough: self.thorough,
+            probes: !self.no_probes,
             confirm: self.confirm,
             pack: self.pack,
             keep: self.keep.clone(),

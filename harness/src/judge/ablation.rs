@@ -42,7 +42,7 @@ impl Ablation {
 
     /// One more trial. The taint of its machine does not count.
     pub fn add(&mut self, scenario: &Scenario, lifecycle: Lifecycle, report: &TrialReport) {
-        let context = Context { lifecycle, tainted_before: report.tainted };
+        let context = Context { lifecycle, tainted_before: report.tainted, probed: report.probes.is_some() };
         let judged = |disabled| Judge { disabled }.judge(scenario, context, report);
         let kind = self.kind.parse().ok();
         let is_catch = |judgement: &Judgement| kind.is_some_and(|kind| judgement.has_kind(kind));

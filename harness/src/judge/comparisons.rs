@@ -4,6 +4,7 @@
 //! every field of an observation and finds no other.
 
 use protocol::message::ActionReport;
+use protocol::probe::ProbeGroup;
 use protocol::{Observation, caller};
 
 use super::difference::{Difference, Side};
@@ -46,6 +47,20 @@ pub const CALLER: &str = "caller";
 
 /// The name of the comparison that needs `statmount(STATMOUNT_BY_FD)`, Linux 7.0.
 pub const STATMOUNT: &str = "statmount";
+
+/// The comparison of each group of probes, in the order of [`ALL`].
+pub const PROBES: [(ProbeGroup, &str); 5] = [
+    (ProbeGroup::Entries, "probe-entries"),
+    (ProbeGroup::Written, "probe-written"),
+    (ProbeGroup::Names, "probe-names"),
+    (ProbeGroup::Created, "probe-created"),
+    (ProbeGroup::Busy, "probe-busy"),
+];
+
+/// The kind of failure that a difference in the comparison with this name is.
+pub(super) fn kind_of(name: &str) -> FailureKind {
+    ALL.iter().find(|row| row.name == name).expect("every comparison has a row").kind
+}
 
 const fn row(
     name: &'static str,
@@ -110,6 +125,12 @@ pub const ALL: &[Comparison] = &[
     row("directory-times", Litter, surroundings::directory_times),
     strict_only(row("change-times", Litter, surroundings::change_times)),
     row(CALLER, WrongContent, |_, _| {}),
+    // What follows from a difference above is no news.
+    row("probe-entries", WrongFlags, |_, _| {}),
+    row("probe-written", WrongContent, |_, _| {}),
+    row("probe-names", WrongResolution, |_, _| {}),
+    row("probe-created", WrongContent, |_, _| {}),
+    row("probe-busy", Litter, |_, _| {}),
     row(failed_restore::LEFT, HarmedByRestore, |_, _| {}),
     row(failed_restore::SECOND_TRY, HarmedByRestore, |_, _| {}),
     row(LEFTOVERS, Litter, |_, _| {}),
@@ -239,7 +260,7 @@ impl<'a> Comparer<'a> {
                 Side::Tree => format!("the name {whose}"),
                 Side::Mounts => format!("the mount on {whose}"),
                 Side::HostMounts => format!("the agent's mount on {whose}"),
-                Side::Inside | Side::Outside => whose,
+                Side::Inside | Side::Outside | Side::Probe => whose,
             };
             match what.as_ref() {
                 "number" => whose,

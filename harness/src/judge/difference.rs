@@ -21,6 +21,8 @@ pub enum Side {
     Mounts,
     /// In the mount table of the agent.
     HostMounts,
+    /// By what the process can do; a twin that was never checkpointed did it as well.
+    Probe,
 }
 
 impl fmt::Display for Side {
@@ -31,6 +33,7 @@ impl fmt::Display for Side {
             Self::Tree => "tree",
             Self::Mounts => "mounts",
             Self::HostMounts => "host-mounts",
+            Self::Probe => "probe",
         })
     }
 }

@@ -10,6 +10,7 @@ use protocol::observation::ObjectView;
 
 use super::comparisons::{self, Mode};
 use super::difference::Difference;
+use super::probes::{self, Compared};
 use super::verdict::{FailureKind, Judgement, Verdict};
 use super::{DIFFERENCE_LIMIT, Judge, failed_restore, refusal};
 
@@ -35,6 +36,8 @@ pub(super) struct LifecycleJudge<'a> {
     pub(super) judge: &'a Judge,
     pub(super) before: &'a Observation,
     pub(super) report: &'a TrialReport,
+    /// Probes were asked for.
+    pub(super) probed: bool,
 }
 
 impl LifecycleJudge<'_> {
@@ -52,6 +55,11 @@ impl LifecycleJudge<'_> {
                 ended @ Step::Ended { .. } => return nothing_after(actions.next(), self.end(ended, &differences)),
             }
             base = action.after.as_ref().unwrap_or(base);
+        }
+        let nothing_restored = !lifecycle.actions().iter().any(|action| action.restores());
+        match self.probes(nothing_restored)? {
+            Step::Went(more) => add(&mut differences, more),
+            ended @ Step::Ended { .. } => return nothing_after(actions.next(), self.end(ended, &differences)),
         }
         nothing_after(actions.next(), self.weigh(differences, None))
     }
@@ -99,13 +107,19 @@ impl LifecycleJudge<'_> {
         dump: &ActionReport,
         base: &Observation,
         detached: &[&ObjectView],
-        differences: Vec<Difference>,
+        mut differences: Vec<Difference>,
     ) -> Result<Judgement, Silence> {
         if let Some(harm) = self.harm(dump, base)? {
             return Ok(self.end(harm, &differences));
         }
         if refusal::names_one(&dump.error_lines, detached) {
-            return Ok(self.weigh(differences, None));
+            return match self.probes(true)? {
+                Step::Went(more) => {
+                    add(&mut differences, more);
+                    Ok(self.weigh(differences, None))
+                }
+                ended @ Step::Ended { .. } => Ok(self.end(ended, &differences)),
+            };
         }
         let said = dump.error_lines.first().map_or("(no error line)", String::as_str);
         let reason = format!("the refusal does not name the descriptor: {}", said.trim());
@@ -244,6 +258,29 @@ impl LifecycleJudge<'_> {
         };
         let before = earlier.first().map(|first| format!("; before that, {}", summary(first, earlier.len())));
         self.weigh(differences, Some((kind, reason + &before.unwrap_or_default())))
+    }
+
+    /// What the process cannot do that its twin can, or the reverse; harm where it was never
+    /// restored.
+    fn probes(&self, nothing_restored: bool) -> Result<Step, Silence> {
+        if !self.probed {
+            return Ok(Step::Went(Vec::new()));
+        }
+        let silence = || Silence("the agent did not probe the process".into());
+        match probes::compare(self.report.probes.as_ref().ok_or_else(silence)?) {
+            Compared::Both(mut differences) => {
+                differences.retain(|difference| self.judge.disabled != Some(&*difference.comparison));
+                if nothing_restored {
+                    differences.iter_mut().for_each(|difference| difference.kind = FailureKind::HarmedByDump);
+                }
+                Ok(Step::Went(differences))
+            }
+            Compared::TwinOnly(why) => {
+                let kind = if nothing_restored { FailureKind::HarmedByDump } else { FailureKind::LostObject };
+                Step::ended(kind, format!("the process cannot do what it could: {why}"))
+            }
+            Compared::Neither(why) => Err(Silence(why)),
+        }
     }
 
     /// What the caller did not find as it must be.

@@ -21,6 +21,7 @@ pub mod kind;
 mod lifecycle;
 mod objects;
 mod prepared;
+mod probes;
 pub mod range;
 pub(crate) mod refusal;
 pub mod signature;
@@ -57,6 +58,8 @@ pub struct Context {
     pub lifecycle: Lifecycle,
     /// `/proc/sys/kernel/tainted` before the trial, from the agent's greeting or the trial before.
     pub tainted_before: u64,
+    /// Whether probes were asked for: then the report must have them.
+    pub probed: bool,
 }
 
 /// The judge. The default one compares everything.
@@ -93,7 +96,7 @@ impl Judge {
             Ok(before) => before,
             Err(judgement) => return judgement,
         };
-        let lifecycle = LifecycleJudge { judge: self, before, report };
+        let lifecycle = LifecycleJudge { judge: self, before, report, probed: context.probed };
         let judged = match &scenario.outcome {
             Outcome::Restored => lifecycle.restored(context.lifecycle),
             Outcome::Refused { reason } => lifecycle.refused(context.lifecycle, reason),

@@ -28,6 +28,8 @@
 //!
 //! criu logs only errors for a pack (`-v1`), and everything (`-v4`) for a program that is alone.
 //!
+//! The programs of a pack are not probed: they would disturb each other.
+//!
 //! The blind spot: a mistake that a subject makes only when a whole process has or lacks something,
 //! such as any detached mount. So only `dump-restore` is packed, packs are off by default, and what
 //! a campaign or a gate finds is confirmed alone. Sibling processes in one checkpoint are no
@@ -163,7 +165,7 @@ impl Worker<'_> {
             return Packed::Failed;
         };
         let criu = self.criu(&tasks[0]);
-        let context = Context { lifecycle: tasks[0].trial.lifecycle, tainted_before };
+        let context = Context { lifecycle: tasks[0].trial.lifecycle, tainted_before, probed: false };
         let frame = judge(&tasks[0].scenario, context, &frame_report);
         let frame = self.pool.known(&tasks[0].trial, criu.as_deref(), frame);
         let clean = frame_report.leftovers.is_empty() && frame_report.kernel_log.is_empty();

@@ -1,11 +1,11 @@
 //! How long a trial is waited for, whatever the guest says meanwhile.
 //!
 //! A trial has stages: its setup, the first observation, each action of its lifecycle with an
-//! observation after it, a second try of a restore that failed, the clean-up. The agent tells each
-//! when it begins. A stage may take twice an action's limit, since the guest tells its own
-//! time-outs before ours. The guest is not trusted to say the truth: only a stage of this trial
-//! that is not the last one gives more time, never more in all than the lifecycle's stages may
-//! take, and more stages than it has end the machine.
+//! observation after it, a second try of a restore that failed, the probes, the clean-up, the twin.
+//! The agent tells each when it begins. A stage may take twice an action's limit, since the guest
+//! tells its own time-outs before ours. The guest is not trusted to say the truth: only a stage of
+//! this trial that is not the last one gives more time, never more in all than the lifecycle's
+//! stages may take, and more stages than it has end the machine.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use protocol::message::{Event, Lifecycle, Report};
 
 use crate::machine::{Machine, MachineError};
 
-/// Setup, first observation, a second try, clean-up.
-const OTHER_STAGES: u32 = 4;
+/// Setup, first observation, a second try, probes, clean-up, the twin.
+const OTHER_STAGES: u32 = 6;
 
 /// What a wait is for, and how long it may last.
 pub(crate) struct Patience {
@@ -237,9 +237,9 @@ mod tests {
     #[test]
     fn a_flood_of_progress_ends_the_machine() {
         let same = |mut agent: Agent| while agent.send(&progress(7, "setup")) {};
-        assert_eq!(astray(same), "more stages than the 6 of trial 7: setup");
+        assert_eq!(astray(same), "more stages than the 8 of trial 7: setup");
         let other = |mut agent: Agent| while agent.send(&progress(7, "dump")) && agent.send(&progress(7, "restore")) {};
-        assert_eq!(astray(other), "more stages than the 6 of trial 7: dump");
+        assert_eq!(astray(other), "more stages than the 8 of trial 7: dump");
     }
 
     #[test]

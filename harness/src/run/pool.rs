@@ -100,6 +100,8 @@ pub struct Policy {
     /// The first run of a trial is as thorough as one that confirms a failure: it sends its images,
     /// and tries a failed restore again.
     pub thorough: bool,
+    /// The process of a program that is alone is probed, and a twin of it.
+    pub probes: bool,
     /// How often each trial is run; at least once.
     pub repeat: u32,
     /// How many programs may share a process; fewer than two for none.
@@ -115,6 +117,7 @@ impl Default for Policy {
             retries: 0,
             confirm: Confirm::All,
             thorough: false,
+            probes: true,
             repeat: 1,
             pack: 0,
         }

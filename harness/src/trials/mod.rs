@@ -58,6 +58,8 @@ pub struct Settings {
     pub retries: u32,
     /// The first run of a trial finds out as much as it can.
     pub thorough: bool,
+    /// The process is probed, and a twin of it.
+    pub probes: bool,
     /// Which failures are run again.
     pub confirm: Wanted,
     /// Programs that may share a process.
@@ -154,11 +156,12 @@ impl<'a> Trials<'a> {
         machines: Machines<'_>,
         reporter: &mut RunReporter<'_>,
     ) -> anyhow::Result<()> {
-        let Settings { repeat, retries, thorough, confirm, pack, fail_fast, .. } = self.settings;
+        let Settings { repeat, retries, thorough, probes, confirm, pack, fail_fast, .. } = self.settings;
         let (workers, trials) = (self.session.workers(tasks.len()), tasks.len());
         let policy = Policy {
             retries,
             thorough,
+            probes,
             confirm: confirm.into(),
             repeat,
             // Every worker gets its part also where that makes smaller packs.

@@ -9,7 +9,7 @@ use harness::machine::{Machine, MachineSpec};
 use harness::subject::{ReferenceOptions, Subject};
 use harness::vm::{Accelerator, QemuProgram, VmSpec};
 use libtest_mimic::Failed;
-use protocol::message::{Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
+use protocol::message::{Event, Flavor, Lifecycle, Probing, Request, TrialReport, TrialRequest};
 use scenarios::Program;
 
 /// Where the blank filesystems come from, and a VM's programs.
@@ -65,6 +65,7 @@ impl Rig {
             engine: Subject::Reference(None).engine(reference_options),
             action_timeout_ms: 10_000,
             thorough: true,
+            probing: Probing::Never,
         }))?;
         loop {
             if let Event::Finished { report, .. } = self.machine.receive(soon())? {

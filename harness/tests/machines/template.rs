@@ -13,7 +13,7 @@ use harness::vm::template_cache::TemplateHandle;
 use harness::vm::{Accelerator, Clones, QemuProgram, TemplateCache, Vm, VmSpec};
 use harness::vm::{AcceleratorChoice, kvm};
 use libtest_mimic::{Arguments, Failed, Trial};
-use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
+use protocol::message::{ActionEnd, Engine, Event, Flavor, Lifecycle, Probing, Request, TrialReport, TrialRequest};
 use scenarios::Errno;
 use tempfile::TempDir;
 
@@ -109,8 +109,16 @@ fn trial(vm: &mut Vm, engine: Engine, flavor: Flavor, program: &str) -> Result<T
     let trial = NUMBER.fetch_add(1, Ordering::SeqCst) as u64;
     let lifecycle = Lifecycle::DumpRestore;
     let programs = vec![program.to_owned()];
-    let request =
-        TrialRequest { trial, programs, flavor, lifecycle, engine, action_timeout_ms: 120_000, thorough: true };
+    let request = TrialRequest {
+        trial,
+        programs,
+        flavor,
+        lifecycle,
+        engine,
+        action_timeout_ms: 120_000,
+        thorough: true,
+        probing: Probing::Never,
+    };
     vm.send(&Request::Run(request))?;
     loop {
         if let Event::Finished { trial: number, report } = vm.receive(soon())?

@@ -27,6 +27,7 @@ mod sandbox;
 mod shell;
 mod subject;
 mod trial;
+mod twin;
 mod user_namespace;
 mod warm;
 

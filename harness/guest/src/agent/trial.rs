@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use protocol::Observation;
 use protocol::message::{
-    Action, ActionEnd, ActionReport, Report, ReportFile, SecondTry, SetupFailure, TrialReport, TrialRequest,
+    Action, ActionEnd, ActionReport, Probing, Report, ReportFile, SecondTry, SetupFailure, TrialReport, TrialRequest,
 };
+use protocol::probe::{Probed, Probes};
 use protocol::wire::WireError;
 use scenarios::program::FIRST_PROCESS;
 
@@ -23,6 +24,7 @@ use super::litter::{self, Before};
 use super::machine::Machine;
 use super::prepare::{Prepared, inner_top, prepare, remove_top};
 use super::sandbox::Sandbox;
+use super::twin;
 use crate::coverage;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, ProgramSlot, Rights, SetupResult};
@@ -48,10 +50,11 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine, progress: Progr
     };
     let top = format!("/t/{}", request.trial);
     let mut disks = Disks::default();
+    let mut probed = None;
     match prepare(request, &top, machine, &mut disks) {
         Ok(prepared) => {
             let trial = Trial::new(request, &top, prepared, &disks, machine.rights(request.flavor));
-            lead(trial, &mut report, progress)?;
+            probed = lead(trial, &mut report, progress)?;
         }
         Err(failure) => report.whole().setup_failure = Some(failure),
     }
@@ -68,6 +71,11 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine, progress: Progr
         Err(error) => whole.leftovers.push(format!("counters that cannot be taken away: {error}")),
     }
     whole.leftovers.extend(remove_top(&top).err().map(|error| format!("{top}: {error}")));
+    if let Some(process) = probed {
+        progress("twin")?;
+        report.whole().probes = Some(Probes { process, twin: twin::probe(request, &top, machine) });
+    }
+    let whole = report.whole();
     whole.kernel_log = kernel_log.lines();
     whole.tainted = machine.tainted();
     Ok(report)
@@ -103,12 +111,12 @@ pub(super) struct Trial<'a> {
 }
 
 /// Sets up, observes, acts, observes, until the end of the lifecycle or the first action that
-/// fails.
-fn lead(mut trial: Trial<'_>, report: &mut Report, progress: Progress<'_>) -> Result<(), WireError> {
+/// fails. Then it probes the process, where that is asked for and it is there.
+fn lead(mut trial: Trial<'_>, report: &mut Report, progress: Progress<'_>) -> Result<Option<Probed>, WireError> {
     progress("setup")?;
     if !trial.set_up(report) {
         trial.child.end();
-        return Ok(());
+        return Ok(None);
     }
     progress("observe")?;
     match trial.observe() {
@@ -116,7 +124,7 @@ fn lead(mut trial: Trial<'_>, report: &mut Report, progress: Progress<'_>) -> Re
         Err(why) => {
             report.whole().setup_failure = Some(SetupFailure { line: 0, what: why, missing: None, errno: None });
             trial.child.end();
-            return Ok(());
+            return Ok(None);
         }
     }
     match Engine::new(trial.request, images_folder(trial.request.trial), trial.parts.is_some()) {
@@ -137,8 +145,20 @@ fn lead(mut trial: Trial<'_>, report: &mut Report, progress: Progress<'_>) -> Re
     if trial.request.thorough {
         report.whole().images = images::collect(&images_folder(trial.request.trial));
     }
+    let last = report.whole().actions.last().filter(|last| last.after.is_some());
+    let wanted = last.is_some_and(|last| match trial.request.probing {
+        Probing::Never => false,
+        Probing::WhenDone => last.action.ended_well(&last.end),
+        Probing::Always => true,
+    });
+    let probed = if wanted {
+        progress("probes")?;
+        Some(trial.probe())
+    } else {
+        None
+    };
     trial.child.end();
-    Ok(())
+    Ok(probed)
 }
 
 impl<'a> Trial<'a> {

@@ -8,7 +8,7 @@ use std::io;
 
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::time::{ClockId, clock_settime};
-use protocol::message::{ActionEnd, Engine, Flavor, Lifecycle, TrialRequest};
+use protocol::message::{ActionEnd, Engine, Flavor, Lifecycle, Probing, TrialRequest};
 
 use super::litter::Before;
 use super::machine::Machine;
@@ -76,6 +76,7 @@ fn cycle_once(machine: &mut Machine) -> Vec<String> {
         engine: Engine::Criu,
         action_timeout_ms: ACTION_TIME_LIMIT_MS,
         thorough: false,
+        probing: Probing::Never,
     };
     let report = match trial::run(&request, machine, &mut |_| Ok(())) {
         Ok(mut report) => std::mem::take(report.whole()),

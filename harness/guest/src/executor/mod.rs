@@ -13,6 +13,7 @@ mod guard;
 mod mounts;
 mod names;
 mod objects;
+mod probes;
 mod processes;
 mod setup;
 mod trees;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 
 use protocol::message::{FailedAssertion, SetupFailure};
 use protocol::observation::{ObjectView, View};
+use protocol::probe::Probe;
 use protocol::wire;
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +101,13 @@ pub enum Ask {
         /// The mounts of a namespace that the process left and that lives on, by their IDs.
         elsewhere: Vec<u64>,
     },
+    /// Try what you can do with your objects; the last message.
+    Probe {
+        /// The program's top directory.
+        top: String,
+        /// Try its mounts as well: of several processes one does.
+        mounts: bool,
+    },
     /// Become the process of a checkpoint; the first message, once.
     Restore {
         /// What it had.
@@ -124,7 +133,9 @@ pub enum Answer {
         /// The top directories that were asked for.
         tops: Vec<ObjectView>,
     },
-    /// Why it could not observe.
+    /// What came of the probes.
+    Probed(Vec<Probe>),
+    /// Why it could not observe, or probe.
     Blind(String),
     /// It is the process of the checkpoint.
     Restored,
@@ -158,6 +169,10 @@ fn listen(input: &mut impl BufRead, mut made: Vec<Made>) -> ExitCode {
             Ok(Ask::Look { tops, elsewhere }) => match inside::look(&made, &tops, &STREAMS, &elsewhere) {
                 Ok((view, tops)) => Answer::Observed { view, tops },
                 Err(error) => Answer::Blind(format!("cannot look at myself: {error}")),
+            },
+            Ok(Ask::Probe { top, mounts }) => match probes::run(&made, &top, mounts) {
+                Ok(outcomes) => Answer::Probed(outcomes),
+                Err(error) => Answer::Blind(format!("cannot try what I can do: {error}")),
             },
             Ok(Ask::Restore { checkpoint, made: names, others, options }) => {
                 made = names;

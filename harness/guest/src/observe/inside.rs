@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use protocol::observation::{
-    Descriptor, FileKind, Mapping, MountRef, MountState, Object, ObjectView, Outcome, Reached, ReadError, View,
+    Descriptor, FileKind, Mapping, Mount, MountRef, MountState, Object, ObjectView, Outcome, Reached, ReadError, View,
 };
 use scenarios::Bytes;
 
@@ -68,7 +68,7 @@ pub fn look(made: &[Made], tops: &[String], hidden: &[i32], elsewhere: &[u64]) -
 }
 
 fn own_look(hidden: &[i32], elsewhere: &[u64]) -> io::Result<Look> {
-    let proc = sys::fsmount(c"proc")?;
+    let proc = own_procfs()?;
     let own = mount_ids(proc.as_fd(), "self")?;
     Look::new(proc, None, MountTables::new(own, elsewhere.iter().copied()), hidden)
 }
@@ -306,6 +306,35 @@ pub(crate) fn read_memory(proc: BorrowedFd<'_>, base: &str, start: u64, length: 
     let file = openat(proc, format!("{base}/mem").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     File::from(file).read_exact_at(&mut memory, start)?;
     Ok(memory)
+}
+
+/// A procfs that is attached nowhere.
+///
+/// # Errors
+/// Those of fsmount(2).
+pub(crate) fn own_procfs() -> io::Result<OwnedFd> {
+    sys::fsmount(c"proc")
+}
+
+/// The mounts that this process sees, in the kernel's order.
+///
+/// # Errors
+/// No mountinfo.
+pub(crate) fn own_mount_table(proc: BorrowedFd<'_>) -> io::Result<Vec<Mount>> {
+    mountinfo::parse(&read_file(proc, "self/mountinfo")?).map_err(io::Error::other)
+}
+
+/// The memory of this process's mapping that starts at this address, up to the first page that has
+/// none: behind the end of a file.
+///
+/// # Errors
+/// No mapping starts there.
+pub(crate) fn read_own_mapping(proc: BorrowedFd<'_>, start: u64) -> io::Result<Vec<u8>> {
+    const PAGE: u64 = 4096;
+    let areas = maps::parse(&read_file(proc, "self/maps")?);
+    let area = areas.into_iter().find(|area| area.start == start).ok_or(io::ErrorKind::NotFound)?;
+    let pages = (0..area.length / PAGE).map_while(|page| read_memory(proc, "self", start + page * PAGE, PAGE).ok());
+    Ok(pages.flatten().collect())
 }
 
 /// What fdinfo says of the descriptor with this magic link.

@@ -32,7 +32,8 @@ pub mod outside;
 pub mod parts;
 mod tree;
 
-pub(crate) use inside::{numbers, read_memory};
+pub(crate) use inside::{numbers, own_mount_table, own_procfs, read_memory, read_own_mapping};
 pub(crate) use lookups::{OVERLAYFS, is_kernel_filesystem};
 pub use object::{Made, digest};
-pub(crate) use object::{is_internal, link_text, path_fd, read_file, status, xattrs};
+pub(crate) use object::{hash, is_internal, link_text, path_fd, read_file, status, xattrs};
+pub(crate) use tree::walk as names_below;

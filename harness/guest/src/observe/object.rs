@@ -177,7 +177,7 @@ pub(super) fn content(dir: BorrowedFd<'_>, path: &str) -> io::Result<Content> {
 }
 
 /// Length, digest and start of what a reader gives.
-pub(super) fn hash(reader: &mut impl Read) -> io::Result<Content> {
+pub(crate) fn hash(reader: &mut impl Read) -> io::Result<Content> {
     let mut digest = Sha256::new();
     let (mut length, mut head) = (0u64, Vec::new());
     // Programs' files are small.

@@ -24,7 +24,7 @@ const CONTENT_LIMIT: u64 = 4 << 20;
 ///
 /// # Errors
 /// Those of opening the top directory, and a tree that is too large.
-pub(super) fn walk(root: BorrowedFd<'_>, top: &str) -> io::Result<Vec<TreeEntry>> {
+pub(crate) fn walk(root: BorrowedFd<'_>, top: &str) -> io::Result<Vec<TreeEntry>> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let top = if top.trim_start_matches('/').is_empty() { "." } else { top.trim_start_matches('/') };
     let dir = openat(root, top, flags, Mode::empty())?;

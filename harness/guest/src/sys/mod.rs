@@ -27,7 +27,7 @@ pub use mount::{
     statmount_by_fd, statmount_device, statx_mount_id,
 };
 pub use process::{
-    DescriptorOf, adopt, close_from, copy_mount_namespace, drop_capabilities, duplicate, flock, fork, fork_as,
+    DescriptorOf, adopt, close_from, copy_mount_namespace, copy_of, drop_capabilities, duplicate, flock, fork, fork_as,
     hand_over, in_mount_namespace, inherit, interface_up, kcmp_file, keep_only, owner_of, pidfd_open, place,
     reset_signals, set_apart, set_lease, set_posix_lock, start_in_namespaces, start_in_user_namespace,
 };

@@ -18,7 +18,7 @@ use rustix::process::PidfdFlags;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
-use super::check;
+use super::{check, check_fd};
 
 /// A process that is copied from this one into new namespaces (`CLONE_NEW*` bits), like fork(2): 0
 /// in the child, the child's process ID, as this process sees it, in the parent.
@@ -130,7 +130,7 @@ fn await_success(pid: libc::pid_t) -> io::Result<()> {
 pub fn owner_of(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     const NS_GET_USERNS: libc::c_ulong = 0xb701;
     // SAFETY: no pointers.
-    super::check_fd(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) }.into())
+    check_fd(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) }.into())
 }
 
 /// A copy of a mount namespace that belongs to the same user namespace as that. `proc` is a procfs
@@ -364,6 +364,16 @@ pub fn duplicate(fd: impl AsFd, lowest: RawFd, cloexec: bool) -> io::Result<Owne
     let copy = fcntl(fd, if cloexec { FcntlArg::F_DUPFD_CLOEXEC(lowest) } else { FcntlArg::F_DUPFD(lowest) })?;
     // SAFETY: the kernel just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// A copy of the program's descriptor with this number, which no variable of this process owns, out
+/// of the way of those that have numbers of their own.
+///
+/// # Errors
+/// The call's; `EBADF` when it is not open.
+pub fn copy_of(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the call touches no memory of ours.
+    check_fd(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, OWN_DESCRIPTORS) }.into())
 }
 
 /// `fcntl(F_SETLK)` on the descriptor with this number: one of the program's, which no variable of

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use protocol::message::{Flavor, Lifecycle, TrialRequest};
+use protocol::message::{Flavor, Lifecycle, Probing, TrialRequest};
 use protocol::shell::{FromShell, Moment, ShellRequest};
 use protocol::{Event, Request};
 use scenarios::Scenario;
@@ -132,6 +132,7 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
         engine: subject.engine(ReferenceOptions::default()),
         action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
         thorough: false,
+        probing: Probing::Never,
     });
     lead(&spec, trial, args.at, limit)
 }

@@ -25,7 +25,7 @@ pub(crate) fn refused() -> Scenario {
 }
 
 pub(crate) fn context(lifecycle: Lifecycle) -> Context {
-    Context { lifecycle, tainted_before: 0 }
+    Context { lifecycle, tainted_before: 0, probed: false }
 }
 
 pub(crate) fn action(action: Action, end: ActionEnd, after: Option<Observation>) -> ActionReport {

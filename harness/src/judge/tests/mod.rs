@@ -5,6 +5,7 @@ mod expectation_rules;
 mod fixture;
 mod lifecycle_rules;
 mod mutation;
+mod probe_rules;
 mod properties;
 mod trial_rules;
 mod verdict_rules;

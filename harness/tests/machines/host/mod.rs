@@ -14,7 +14,7 @@ use harness::judge::{Context, FailureKind, Verdict, judge};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use protocol::message::{Engine, Event, Flavor, Lifecycle, Request, TrialReport, TrialRequest};
+use protocol::message::{Engine, Event, Flavor, Lifecycle, Probing, Request, TrialReport, TrialRequest};
 use scenarios::Scenario;
 use testing::lack::{as_nobody, lack_of_namespaces, lack_of_shared_mounts, lack_of_user_namespaces, lack_of_users};
 use testing::left::{Processes, descendants, mounts, nothing_left, our_loop_devices, stat};
@@ -141,6 +141,7 @@ fn request(scenario: &Scenario, flavor: Flavor) -> Request {
         engine: Engine::Criu,
         action_timeout_ms: 60_000,
         thorough: false,
+        probing: Probing::Never,
     })
 }
 
@@ -161,7 +162,7 @@ fn report_of(spec: &HostSpec, scenario: &Scenario, flavor: Flavor) -> Result<(u6
 fn one_trial(spec: &HostSpec, flavor: Flavor) -> Result<TrialReport, Failed> {
     let scenario = scenario(PROGRAM)?;
     let (tainted_before, report) = report_of(spec, &scenario, flavor)?;
-    let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before };
+    let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before, probed: false };
     let judgement = judge(&scenario, context, &report);
     if judgement.verdict != Verdict::Fail(FailureKind::DumpFailed) || !report.leftovers.is_empty() {
         return Err(format!("{judgement:#?}\n{:#?} {:?}", report.setup_failure, report.leftovers).into());

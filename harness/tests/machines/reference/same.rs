@@ -29,7 +29,8 @@ pub(crate) fn scenario(text: &str) -> Result<Scenario, Failed> {
 pub(crate) fn run(rig: &mut Rig, scenario: &Scenario, way: DetachMethod) -> Result<(Judgement, TrialReport), Failed> {
     let reference_options = ReferenceOptions { way, ..ReferenceOptions::default() };
     let report = rig.run(&scenario.program, Lifecycle::DumpRestore, reference_options)?;
-    let context = Context { lifecycle: Lifecycle::DumpRestore, tainted_before: rig.machine.ready().tainted };
+    let context =
+        Context { lifecycle: Lifecycle::DumpRestore, tainted_before: rig.machine.ready().tainted, probed: false };
     Ok((judge(scenario, context, &report), report))
 }
 

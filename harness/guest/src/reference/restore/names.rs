@@ -155,7 +155,8 @@ fn opened_unnamed(context: &RestoreContext<'_>, file: usize, inode: usize, opene
                 let mode = Mode::from_bits_truncate(contents.mode);
                 // With O_APPEND a write at an offset goes to the end all the same (pwrite(2)): it
                 // is set afterwards.
-                let without_append = (flags & !OFlag::O_APPEND) | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+                let mut without_append = (flags & !OFlag::O_APPEND) | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+                without_append.set(OFlag::O_EXCL, context.options.fault == Some(Fault::TmpfileUnlinkable));
                 let made = openat(&opener.root, directory, without_append, mode).map_err(at(&image.object))?;
                 inode::fill(&made, contents).map_err(at(&image.object))?;
                 fcntl(&made, FcntlArg::F_SETFL(flags)).map_err(at(&image.object))?;

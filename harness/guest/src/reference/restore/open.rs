@@ -218,6 +218,9 @@ impl RestoreContext<'_> {
                     let object = &self.checkpoint.files[file].object;
                     lseek(&fd, position.cast_signed(), Whence::SeekSet)
                         .map_err(at(format!("{object}: its position")))?;
+                    if self.options.fault == Some(Fault::EntryMoved) {
+                        wrong::entry_moved(self.proc, &fd).map_err(at(object))?;
+                    }
                 }
                 opened.descriptions[index] = Some(fd);
             }

@@ -5,14 +5,15 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::mount::{MntFlags, MsFlags, mount as mount_call, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, umask};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use protocol::Fault;
-use protocol::observation::{FileKind, Mount};
+use protocol::observation::{FileKind, Mount, Outcome, TreeEntry};
 use rustix::mount::OpenTreeFlags;
 use rustix::thread::CapabilitySet;
 use scenarios::Bytes;
@@ -106,6 +107,7 @@ pub(super) fn traces(context: &RestoreContext<'_>, mount: &DetachedMount, root: 
             sys::attach(root, if is_directory { c"/.zdtm" } else { c"/.zdtm/executor" })?;
         }
         Some(Fault::LeakedToPeer) => leak(context, mount)?,
+        Some(Fault::MappingLeft) => stay_mapped(look_at(context.proc, &base.mount_point)?.as_fd())?,
         _ => {}
     }
     Ok(())
@@ -179,10 +181,38 @@ pub(super) fn memory(fault: Option<Fault>, mapping: &MappingImage, file: Borrowe
     Ok(Some(vec![b'-'; length].into()))
 }
 
+/// A regular file below a directory is mapped for as long as the process lives.
+fn stay_mapped(root: BorrowedFd<'_>) -> io::Result<()> {
+    let is_file = |entry: &TreeEntry| matches!(&entry.status, Outcome::Ok(status) if status.kind == FileKind::File);
+    let Some(file) = observe::names_below(root, "")?.into_iter().find(is_file) else { return Ok(()) };
+    let file = openat(root, file.path.as_slice(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    sys::map_page(file.as_fd(), false, false).map(drop)
+}
+
+/// A name of a directory that was read in part is taken out and put back.
+pub(super) fn entry_moved(proc: BorrowedFd<'_>, directory: &OwnedFd) -> io::Result<()> {
+    if observe::status(directory.as_fd())?.kind != FileKind::Directory {
+        return Ok(());
+    }
+    let path = super::magic(directory);
+    let again = openat(proc, path.as_str(), OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let Some(entry) = sys::entries(again.as_fd())?.pop() else { return Ok(()) };
+    let stat = fstat(&again)?;
+    let aside = ".zdtm-detached-entry";
+    renameat(&again, entry.name.as_slice(), &again, aside)?;
+    renameat(&again, aside, &again, entry.name.as_slice())?;
+    inode::own_times(&again, [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)])
+}
+
 /// What the process has or lacks in the end.
 pub(super) fn process(fault: Option<Fault>) -> io::Result<()> {
     match fault {
         Some(Fault::SignalBlocked) => SigSet::from(Signal::SIGUSR1).thread_block()?,
+        Some(Fault::UmaskLost) => drop(umask(Mode::empty())),
+        Some(Fault::FileSizeLimitLeft) => {
+            let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE)?;
+            setrlimit(Resource::RLIMIT_FSIZE, 1, hard)?;
+        }
         Some(Fault::PrivilegeLost) => sys::drop_capabilities(CapabilitySet::DAC_OVERRIDE)?,
         _ => {}
     }

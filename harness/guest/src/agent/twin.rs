@@ -1,0 +1,76 @@
+//! The probes of a trial, and the twin that they are held against: a second process that carries
+//! out the same program, and is never checkpointed.
+//!
+//! The twin starts when nothing of the trial is left, in the same top directory. So both see the
+//! same names, and neither holds what the other uses.
+
+use protocol::message::{Report, SetupFailure, TrialRequest};
+use protocol::probe::{Probe, Probed};
+
+use super::disks::Disks;
+use super::litter::Before;
+use super::machine::Machine;
+use super::prepare::{inner_top, prepare, remove_top};
+use super::trial::Trial;
+use crate::executor::{Answer, Ask};
+
+impl Trial<'_> {
+    /// What the processes can do with their objects. They are of no use for anything else then.
+    pub(super) fn probe(&mut self) -> Probed {
+        self.probe_all().map_or_else(Probed::Failed, Probed::Done)
+    }
+
+    fn probe_all(&mut self) -> Result<Vec<Probe>, String> {
+        let top = inner_top(self.request.flavor, self.top).to_owned();
+        let timeout = self.answer_timeout();
+        let mut all = Vec::new();
+        let others = self.child.forked.ask(&Ask::Probe { top: top.clone(), mounts: false }, timeout);
+        let first = self.child.ask(&Ask::Probe { top, mounts: true }, timeout);
+        for (name, answer) in others.into_iter().chain([("the first".to_owned(), first)]) {
+            match answer {
+                Ok(Answer::Probed(probes)) => all.extend(probes),
+                Ok(Answer::Blind(why)) => return Err(format!("the process {name}: {why}")),
+                Ok(_) => return Err(format!("the process {name}: an answer to another question")),
+                Err(error) => return Err(format!("the process {name}: {error}")),
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The same of a process that was never checkpointed.
+pub(super) fn probe(request: &TrialRequest, top: &str, machine: &mut Machine) -> Probed {
+    let mut disks = Disks::default();
+    let before = match Before::look() {
+        Ok(before) => before,
+        Err(error) => return Probed::Failed(format!("looking at the machine before the twin: {error}")),
+    };
+    let probed = carried_out(request, top, machine, &mut disks);
+    let mut left = before.clean(Some(top)).unwrap_or_else(|error| vec![error.to_string()]);
+    left.extend(disks.detach());
+    left.extend(remove_top(top).err().map(|error| format!("{top}: {error}")));
+    match probed {
+        Ok(_) if !left.is_empty() => Probed::Failed(format!("the twin left behind: {}", left.join(", "))),
+        probed => probed.map_or_else(Probed::Failed, Probed::Done),
+    }
+}
+
+fn carried_out(
+    request: &TrialRequest,
+    top: &str,
+    machine: &mut Machine,
+    disks: &mut Disks,
+) -> Result<Vec<Probe>, String> {
+    let prepared = prepare(request, top, machine, disks).map_err(|failure| failure.what)?;
+    let mut twin = Trial::new(request, top, prepared, disks, machine.rights(request.flavor));
+    let mut report = Report::new(1);
+    let probed = if twin.set_up(&mut report) {
+        twin.probe_all()
+    } else {
+        let why =
+            report.whole().setup_failure.as_ref().map(|SetupFailure { line, what, .. }| format!("line {line}: {what}"));
+        Err(format!("the twin: {}", why.unwrap_or_default()))
+    };
+    twin.child.end();
+    probed
+}

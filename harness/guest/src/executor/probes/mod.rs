@@ -1,0 +1,127 @@
+//! Probes: what the process can do with its objects, after the last look. A twin that was never
+//! checkpointed does the same.
+//!
+//! - `entries`: reads on in directories
+//! - `written`: writes through one object and reads through all others
+//! - `names`: makes names, links, renames
+//! - `busy`: makes mounts read-only and unmounts them
+//!
+//! An outcome has no number that the kernel hands out and nothing that depends on the time: texts
+//! of two processes that carried out one program are the same, or something is different. Probes
+//! act only below the top directory of the program, and never on the kernel's own filesystems.
+
+mod busy;
+mod entries;
+mod names;
+mod written;
+
+use std::fmt::Display;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::Mode;
+use protocol::observation::{FileKind, Object, ReadError};
+use protocol::probe::{Probe, ProbeGroup};
+
+use crate::observe::{Made, is_kernel_filesystem, status};
+use crate::sys;
+
+/// What is probed.
+struct Subject {
+    /// Its name in the program.
+    name: String,
+    /// The object.
+    object: Object,
+    /// A copy of the descriptor; the working directory.
+    fd: Option<OwnedFd>,
+    /// What it is; none for a mapping.
+    kind: Option<FileKind>,
+}
+
+impl Subject {
+    fn fd_of(&self, kind: FileKind) -> Option<BorrowedFd<'_>> {
+        self.fd.as_ref().filter(|_| self.kind == Some(kind)).map(AsFd::as_fd)
+    }
+}
+
+/// The outcomes so far.
+struct Outcomes {
+    all: Vec<Probe>,
+}
+
+impl Outcomes {
+    fn add(&mut self, group: ProbeGroup, of: &str, what: impl Into<String>, outcome: impl Into<String>) {
+        self.all.push(Probe { group, of: of.to_owned(), what: what.into(), outcome: outcome.into() });
+    }
+}
+
+/// An error's name, or what there is.
+fn text<T, E: Into<io::Error>>(result: Result<T, E>, done: impl FnOnce(T) -> String) -> String {
+    match result {
+        Ok(value) => done(value),
+        Err(error) => ReadError::from(&error.into()).to_string(),
+    }
+}
+
+/// "done", or an error's name.
+fn done<T, E: Into<io::Error>>(result: Result<T, E>) -> String {
+    text(result, |_| "done".to_owned())
+}
+
+/// Carries out all probes of this process. `top` is the program's top directory, `mounts` whether
+/// its mounts are probed as well: of several processes one does it.
+///
+/// # Errors
+/// What makes any probe impossible.
+pub(super) fn run(made: &[Made], top: &str, mounts: bool) -> io::Result<Vec<Probe>> {
+    let mut blocked = SigSet::empty();
+    // Who writes too much and whose lease is broken gets a signal, which ends a process.
+    blocked.add(Signal::SIGXFSZ);
+    blocked.add(Signal::SIGIO);
+    blocked.thread_block()?;
+    let subjects = subjects(made)?;
+    let mut outcomes = Outcomes { all: Vec::new() };
+    entries::probe(&subjects, &mut outcomes);
+    written::probe(&subjects, top, &mut outcomes)?;
+    names::probe(&subjects, top, &mut outcomes)?;
+    // A copy of a descriptor would keep a mount busy.
+    drop(subjects);
+    if mounts {
+        busy::probe(top, &mut outcomes)?;
+    }
+    Ok(outcomes.all)
+}
+
+/// Descriptors, mappings and the working directory, without what is on a filesystem of the kernel.
+fn subjects(made: &[Made]) -> io::Result<Vec<Subject>> {
+    let mut subjects = Vec::new();
+    let cwd = Made { name: "cwd".to_owned(), object: Object::Cwd };
+    let own = made.iter().filter(|made| made.object != Object::Cwd).chain([&cwd]);
+    for Made { name, object } in own {
+        let fd = match object {
+            Object::Fd(number) => Some(sys::copy_of(*number)?),
+            Object::Cwd => Some(open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?),
+            Object::Map(_) => None,
+            Object::InFlight { .. } | Object::Root | Object::Exe => continue,
+        };
+        if fd.as_ref().is_some_and(|fd| is_kernel_filesystem(fd.as_fd())) {
+            continue;
+        }
+        let kind = fd.as_ref().map(|fd| status(fd.as_fd())).transpose()?.map(|status| status.kind);
+        subjects.push(Subject { name: name.clone(), object: *object, fd, kind });
+    }
+    Ok(subjects)
+}
+
+/// A list for people: the first of them, and how many more there are.
+fn list(all: &[impl Display]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = all.iter().take(SHOWN).map(ToString::to_string).collect();
+    match all.len().checked_sub(SHOWN) {
+        Some(more @ 1..) => format!("{} and {more} more", shown.join(", ")),
+        _ if all.is_empty() => "(none)".to_owned(),
+        _ => shown.join(", "),
+    }
+}
