@@ -6,6 +6,7 @@
 
 mod block;
 mod confine;
+mod descriptor;
 mod directory;
 mod handle;
 mod mapping;
@@ -19,6 +20,10 @@ pub use block::{
     btrfs_subvolume_of, loop_device, loop_devices,
 };
 pub use confine::{Device, filter_system_calls, keep_capabilities};
+pub use descriptor::{
+    adopt, close_from, copy_of, duplicate, flock, hand_over, inherit, keep_only, place, set_apart, set_lease,
+    set_posix_lock,
+};
 pub use directory::{Entry, entries, read_some_entries};
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mapping::{MappingRequest, map_at, map_page};
@@ -27,9 +32,8 @@ pub use mount::{
     statmount_by_fd, statmount_device, statx_mount_id,
 };
 pub use process::{
-    DescriptorOf, adopt, close_from, copy_mount_namespace, copy_of, drop_capabilities, duplicate, flock, fork, fork_as,
-    hand_over, in_mount_namespace, inherit, interface_up, kcmp_file, keep_only, owner_of, pidfd_open, place,
-    reset_signals, set_apart, set_lease, set_posix_lock, start_in_namespaces, start_in_user_namespace,
+    DescriptorOf, copy_mount_namespace, drop_capabilities, fork, fork_as, in_mount_namespace, interface_up, kcmp_file,
+    owner_of, pidfd_open, reset_signals, start_in_namespaces, start_in_user_namespace,
 };
 pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr};
