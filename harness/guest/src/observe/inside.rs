@@ -324,17 +324,20 @@ pub(crate) fn own_mount_table(proc: BorrowedFd<'_>) -> io::Result<Vec<Mount>> {
     mountinfo::parse(&read_file(proc, "self/mountinfo")?).map_err(io::Error::other)
 }
 
-/// The memory of this process's mapping that starts at this address, up to the first page that has
-/// none: behind the end of a file.
+/// The memory of this process's shared mapping that starts at this address, up to the first page
+/// that has none: behind the end of a file. `None` for a private mapping.
 ///
 /// # Errors
 /// No mapping starts there.
-pub(crate) fn read_own_mapping(proc: BorrowedFd<'_>, start: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_own_shared_mapping(proc: BorrowedFd<'_>, start: u64) -> io::Result<Option<Vec<u8>>> {
     const PAGE: u64 = 4096;
     let areas = maps::parse(&read_file(proc, "self/maps")?);
     let area = areas.into_iter().find(|area| area.start == start).ok_or(io::ErrorKind::NotFound)?;
+    if !area.permissions.ends_with('s') {
+        return Ok(None);
+    }
     let pages = (0..area.length / PAGE).map_while(|page| read_memory(proc, "self", start + page * PAGE, PAGE).ok());
-    Ok(pages.flatten().collect())
+    Ok(Some(pages.flatten().collect()))
 }
 
 /// What fdinfo says of the descriptor with this magic link.

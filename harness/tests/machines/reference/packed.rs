@@ -96,7 +96,8 @@ fn task(scenario: &Scenario, fault: Option<Fault>) -> Task {
 fn results(spec: &HostSpec, tasks: &[Task], pack: usize) -> Results {
     let spec = spec.clone();
     let machines: Machines<'_> = Arc::new(move |_| MachineSpec::Host(spec.clone()));
-    let policy = Policy { timeout_scale: TIMEOUT_SCALE, pack, ..Policy::default() };
+    // Packs are not probed.
+    let policy = Policy { timeout_scale: TIMEOUT_SCALE, pack, probes: false, ..Policy::default() };
     let pool = Pool::new(machines, Box::new(|_, _, judgement| judgement), policy);
     let mut results = Results::new();
     Worker::new(0, &pool).run_all(tasks.to_vec(), &mut |over| {

@@ -13,7 +13,7 @@ use protocol::observation::{FileId, FileKind, Object, Outcome, TreeEntry};
 use protocol::probe::ProbeGroup::Written;
 
 use super::{Outcomes, Subject, done, text};
-use crate::observe::{hash, names_below, own_procfs, read_own_mapping, status};
+use crate::observe::{hash, names_below, own_procfs, read_own_shared_mapping, status};
 use crate::sys::set_apart;
 
 /// So much of a file is read; programs write less.
@@ -56,7 +56,7 @@ pub(super) fn probe(subjects: &[Subject], top: &str, outcomes: &mut Outcomes) ->
         appended = true;
     }
     if appended {
-        read_all(subjects, "read what a name was used to append", outcomes);
+        read_all(subjects, "read after the append", outcomes);
     }
     Ok(())
 }
@@ -80,7 +80,12 @@ fn read_all(subjects: &[Subject], what: &str, outcomes: &mut Outcomes) {
                 Some(fd) => read(fd),
                 None => continue,
             },
-            Object::Map(start) => own_procfs().and_then(|proc| read_own_mapping(proc.as_fd(), start)),
+            // What is written to a file does not reach a private mapping for sure (mmap(2)).
+            Object::Map(start) => match own_procfs().and_then(|proc| read_own_shared_mapping(proc.as_fd(), start)) {
+                Ok(None) => continue,
+                Ok(Some(memory)) => Ok(memory),
+                Err(error) => Err(error),
+            },
             _ => continue,
         };
         let content = bytes.and_then(|bytes| hash(&mut bytes.as_slice()));
