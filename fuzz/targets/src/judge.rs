@@ -61,7 +61,7 @@ fn judged(lifecycle: Lifecycle, before: &Observation, after: Observation) -> Jud
     let report = TrialReport { before: Some(before.clone()), actions, ..TrialReport::default() };
     harness::judge::judge(
         &scenario(Outcome::Restored),
-        Context { lifecycle, tainted_before: 0, probed: report.probes.is_some() },
+        Context { lifecycle, tainted_before: 0, probed: false },
         &report,
     )
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use protocol::message::{
     Action, ActionEnd, ActionReport, Lifecycle, Ready, Report, ReportFile, SecondTry, SetupFailure, TrialReport, Wake,
 };
+use protocol::probe::{Probe, ProbeGroup, Probed, Probes};
 use protocol::{Event, Observation, wire};
 use scenarios::Errno;
 use scenarios::generate::noise;
@@ -81,6 +82,12 @@ fn report(lifecycle: Lifecycle) -> TrialReport {
         left: vec!["file /t/1/x".to_owned()],
         second_try: Some(SecondTry { end: ActionEnd::Failed(1), error_lines: vec!["Error (a.c:1): c".to_owned()] }),
     };
+    let probe = |outcome: &str| Probe {
+        group: ProbeGroup::Names,
+        of: "fd0".to_owned(),
+        what: "rename from there to fd1".to_owned(),
+        outcome: outcome.to_owned(),
+    };
     let file = ReportFile { name: "../criu-dump.log".to_owned(), text: "Error (a.c:1): b".to_owned() };
     TrialReport {
         before: Some(smaller(0)),
@@ -88,6 +95,7 @@ fn report(lifecycle: Lifecycle) -> TrialReport {
         kernel_log: vec!["a warning".to_owned()],
         // Twice, so that neither may take the other's place.
         files: vec![file.clone(), file],
+        probes: Some(Probes { process: Probed::Done(vec![probe("done")]), twin: Probed::Done(vec![probe("EXDEV")]) }),
         ..TrialReport::default()
     }
 }

@@ -4,8 +4,9 @@
 //! The twin starts when nothing of the trial is left, in the same top directory. So both see the
 //! same names, and neither holds what the other uses.
 
-use protocol::message::{Report, SetupFailure, TrialRequest};
+use protocol::message::{FailedAssertion, Report, SetupFailure, TrialReport, TrialRequest};
 use protocol::probe::{Probe, Probed};
+use scenarios::program::FIRST_PROCESS;
 
 use super::disks::Disks;
 use super::litter::Before;
@@ -21,12 +22,13 @@ impl Trial<'_> {
     }
 
     fn probe_all(&mut self) -> Result<Vec<Probe>, String> {
+        self.child.check_user_namespace(self.request.flavor)?;
         let top = inner_top(self.request.flavor, self.top).to_owned();
         let timeout = self.answer_timeout();
         let mut all = Vec::new();
         let others = self.child.forked.ask(&Ask::Probe { top: top.clone(), mounts: false }, timeout);
         let first = self.child.ask(&Ask::Probe { top, mounts: true }, timeout);
-        for (name, answer) in others.into_iter().chain([("the first".to_owned(), first)]) {
+        for (name, answer) in others.into_iter().chain([(FIRST_PROCESS.to_owned(), first)]) {
             match answer {
                 Ok(Answer::Probed(probes)) => all.extend(probes),
                 Ok(Answer::Blind(why)) => return Err(format!("the process {name}: {why}")),
@@ -64,13 +66,19 @@ fn carried_out(
     let prepared = prepare(request, top, machine, disks).map_err(|failure| failure.what)?;
     let mut twin = Trial::new(request, top, prepared, disks, machine.rights(request.flavor));
     let mut report = Report::new(1);
-    let probed = if twin.set_up(&mut report) {
-        twin.probe_all()
-    } else {
-        let why =
-            report.whole().setup_failure.as_ref().map(|SetupFailure { line, what, .. }| format!("line {line}: {what}"));
-        Err(format!("the twin: {}", why.unwrap_or_default()))
-    };
+    twin.set_up(&mut report);
+    let probed = as_the_program_says(report.whole()).and_then(|()| twin.probe_all());
     twin.child.end();
     probed
+}
+
+/// That the program was carried out and its assertions hold: another situation shows nothing.
+fn as_the_program_says(report: &TrialReport) -> Result<(), String> {
+    if let Some(SetupFailure { line, what, .. }) = &report.setup_failure {
+        return Err(format!("line {line}: {what}"));
+    }
+    match report.failed_assertions.first() {
+        Some(FailedAssertion { line, expected, got }) => Err(format!("line {line}: expected {expected}, got {got}")),
+        None => Ok(()),
+    }
 }

@@ -48,8 +48,8 @@ pub(super) fn can_be_made() -> Result<(), SetupFailure> {
     })
 }
 
-/// Whether one line of a map has all of them: the kernel does not put together what several lines
-/// have (`map_id_range_down` in kernel/user_namespace.c).
+/// Whether one line of a map has all of them. The kernel does not join the lines of a map
+/// (`map_id_range_down` in kernel/user_namespace.c).
 fn covers(map: &str) -> bool {
     map.lines().any(|line| {
         let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();

@@ -99,7 +99,9 @@ pub(crate) fn elsewhere() -> Result<(), Failed> {
         let report = report_of(&spec()?, &scenario(PROGRAM)?, Flavor::Userns)?.1;
         let missing = report.setup_failure.and_then(|failure| failure.missing);
         if missing.as_deref() != Some("users for a user namespace") {
-            return Err(format!("a user namespace without users is told as missing {missing:?}").into());
+            return Err(
+                format!("the users of a user namespace are missing here, and the agent says {missing:?}").into()
+            );
         }
     }
     let needs_disk = PROGRAM.replace("fs=tmpfs", "fs=ext4");
