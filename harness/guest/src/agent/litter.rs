@@ -46,6 +46,7 @@ const END_TIME_LIMIT_MS: u16 = 5000;
 /// The state of the machine before a trial.
 pub(super) struct Before {
     mounts: BTreeSet<u64>,
+    /// The numbers of all, kernel threads too.
     processes: BTreeSet<i32>,
     names: BTreeSet<PathBuf>,
 }
@@ -54,7 +55,7 @@ impl Before {
     /// The machine as it is now.
     pub(super) fn look() -> io::Result<Self> {
         let mounts = own_mounts()?.iter().map(|mount| mount.id).collect();
-        Ok(Before { mounts, processes: processes()?, names: names(&FOLDERS)? })
+        Ok(Before { mounts, processes: process_numbers()?, names: names(&FOLDERS)? })
     }
 
     /// Names what is more than it was, and takes away what can be taken away: processes are killed,
@@ -63,7 +64,8 @@ impl Before {
     pub(super) fn clean(&self, expected_mounts: Option<&str>) -> io::Result<Vec<String>> {
         let mut leftovers = Vec::new();
         reap_all();
-        for &pid in processes()?.difference(&self.processes) {
+        // Kernel threads have no memory.
+        for pid in process_numbers()?.difference(&self.processes).copied().filter(|&pid| has_memory(pid)) {
             leftovers.push(process_text(pid));
             end(pid);
         }
@@ -157,14 +159,6 @@ fn names(folders: &[(&str, &[&str])]) -> io::Result<BTreeSet<PathBuf>> {
 /// Takes the exit status of every ended child: PID 1 inherits orphans.
 pub(super) fn reap_all() {
     while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
-}
-
-/// Every process except kernel threads: kernel threads have no memory and so an empty command
-/// line.
-fn processes() -> io::Result<BTreeSet<i32>> {
-    let mut found = process_numbers()?;
-    found.retain(|&pid| has_memory(pid));
-    Ok(found)
 }
 
 /// The numbers of all processes, those of kernel threads and of ended ones too.
