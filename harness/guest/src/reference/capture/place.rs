@@ -60,12 +60,9 @@ impl<'a> Capture<'a> {
         let first = group[0];
         let statmount =
             if self.options.without_statmount { None } else { sys::statmount_device(first.fd.as_fd()).ok() };
-        let candidates = self.candidates(first, statmount.as_ref().map(|(_, device)| *device));
-        if candidates.is_empty() {
-            return Err(Cause::NoVisibleMount);
-        }
-        let mut cause = Cause::NoVisibleMount;
-        for base in candidates {
+        let Candidates { mounts, certain } = self.candidates(first, statmount.as_ref().map(|(_, device)| *device));
+        let mut cause = if certain { Cause::RootNotReachable } else { Cause::NoVisibleMount };
+        for base in mounts {
             let private_ns = self.private_ns(base.id)?;
             let found = match &statmount {
                 Some((mount, _)) => self.root_from_table(base, &private_ns, &mount.root, group),
@@ -109,23 +106,34 @@ impl<'a> Capture<'a> {
     }
 
     /// Visible mounts that may be of the object's superblock, the likelier ones first.
-    fn candidates(&self, captured: &CapturedObject, device: Option<(u32, u32)>) -> Vec<&'a Mount> {
+    fn candidates(&self, captured: &CapturedObject, device: Option<(u32, u32)>) -> Candidates<'a> {
+        let of = |device| {
+            let mounts = self.table.of_device(device);
+            Candidates { certain: !mounts.is_empty(), mounts }
+        };
         if let Some(device) = device {
-            return self.table.of_device(device);
+            return of(device);
         }
         let device = captured.status.file.device;
         let numbers = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let (major, minor) = (numbers(nix::sys::stat::major(device)), numbers(nix::sys::stat::minor(device)));
-        let found = self.table.of_device((major, minor));
-        if !found.is_empty() {
+        let found = of((major, minor));
+        if found.certain {
             return found;
         }
         let alike =
             |mount: &&Mount| self.magic_numbers.get(&mount.id).is_none_or(|number| *number == captured.magic_number);
         let mut found: Vec<&Mount> = self.table.all().iter().filter(alike).collect();
         found.sort_by_key(|mount| (mount.root.0.len(), mount.id));
-        found
+        Candidates { mounts: found, certain: false }
     }
+}
+
+/// Visible mounts from which a detached one may be made.
+struct Candidates<'a> {
+    mounts: Vec<&'a Mount>,
+    /// They are of its superblock.
+    certain: bool,
 }
 
 /// The more telling of two causes: that it is nowhere says less than why it is not where it was
