@@ -67,8 +67,14 @@ const WHITEOUT: (u32, u32) = (0, 0);
 /// What the engine cannot do: the reference engine knows no more than to dump, to leave running,
 /// and to restore.
 fn beyond(trial: &Trial) -> Option<String> {
-    let known =
-        [Action::Dump, Action::DumpLeaveRunning, Action::Restore, Action::RelativeDump, Action::RelativeRestore];
+    let known = [
+        Action::Dump,
+        Action::DumpLeaveRunning,
+        Action::Restore,
+        Action::RelativeDump,
+        Action::RelativeRestore,
+        Action::Nothing,
+    ];
     let other = trial.lifecycle.actions().iter().find(|action| !known.contains(action))?;
     let is_reference = trial.subject.starts_with(REFERENCE);
     is_reference.then(|| format!("the reference engine has no {}, which {} needs", other.word(), trial.lifecycle))

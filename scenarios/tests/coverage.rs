@@ -51,7 +51,8 @@ fn the_points_and_the_reasons_are_these() {
 
 #[test]
 fn every_lifecycle_is_on_the_map() {
-    for &lifecycle in Lifecycle::ALL {
+    // What is about the harness alone is no situation of a user's.
+    for &lifecycle in Lifecycle::ALL.iter().filter(|lifecycle| lifecycle.has_a_subject()) {
         let mut points = AXES.iter().flat_map(|axis| axis.points);
         assert!(points.any(|point| point.is_about(lifecycle)), "no point is about `{lifecycle}`");
     }

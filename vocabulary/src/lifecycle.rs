@@ -60,6 +60,14 @@ lifecycles! {
     FailedDump "failed-dump" "A dump that finds its disk full; then dump and restore." [FailedDump, Dump, Restore];
     KilledDump "killed-dump" "A dump that is killed while it saves memory; then dump and restore." [KilledDump, Dump, Restore];
     RelativePaths "relative-paths" "Dump, restore, with all paths relative; then what the caller finds." [RelativeDump, RelativeRestore];
+    Untouched "untouched" "Nothing: whatever differs, the harness itself changed." [Nothing];
+}
+
+impl Lifecycle {
+    /// Whether a subject does something to the process.
+    pub fn has_a_subject(self) -> bool {
+        self.actions().iter().any(|&action| action != Action::Nothing)
+    }
 }
 
 impl fmt::Display for Lifecycle {
@@ -102,6 +110,8 @@ pub enum Action {
     RelativeDump,
     /// Restore by such a caller (crate `protocol`, module `caller`).
     RelativeRestore,
+    /// Nothing is done to the process.
+    Nothing,
 }
 
 impl Action {
@@ -121,6 +131,7 @@ impl Action {
             Action::CompatRestore => "compat-restore",
             Action::RelativeDump => "relative-dump",
             Action::RelativeRestore => "relative-restore",
+            Action::Nothing => "nothing",
         }
     }
 
@@ -154,7 +165,7 @@ impl Action {
         let done = *end == ActionEnd::Done;
         match self {
             Action::Dump | Action::RelativeDump | Action::FailedDump | Action::KilledDump => !done,
-            Action::DumpLeaveRunning | Action::DumpLeaveStopped | Action::PreDump => true,
+            Action::DumpLeaveRunning | Action::DumpLeaveStopped | Action::PreDump | Action::Nothing => true,
             Action::Restore | Action::CompatRestore | Action::RelativeRestore => done,
         }
     }

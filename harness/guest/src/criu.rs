@@ -95,6 +95,13 @@ pub struct Run {
     pub left: Vec<String>,
 }
 
+impl From<ActionEnd> for Run {
+    /// One of which there is no more to say.
+    fn from(end: ActionEnd) -> Self {
+        Run { end, error_lines: Vec::new(), files: Vec::new(), lost: None, left: Vec::new() }
+    }
+}
+
 /// The version that `criu --version` names; none without a criu that starts.
 pub fn version() -> Option<String> {
     let output = program().arg("--version").output().ok()?;

@@ -98,7 +98,8 @@ pub(super) fn rest(entry: &Expectation, group: &Group, kernels: &[String]) -> Ve
             || version.is_some_and(|version| scope.kernel.iter().any(|range| range.contains(&version)))
     };
     let flavors = listed(&scope.flavor, &["ns", "host"]);
-    let all: Vec<&str> = Lifecycle::ALL.iter().map(|lifecycle| lifecycle.word()).collect();
+    let all: Vec<&str> =
+        Lifecycle::ALL.iter().filter(|lifecycle| lifecycle.has_a_subject()).map(|lifecycle| lifecycle.word()).collect();
     let lifecycles = listed(&scope.lifecycle, &all);
     let kernels: Vec<String> = kernels.iter().filter(|kernel| within(kernel)).cloned().collect();
     let seen_flavors = group.values(|place| Some(&place.flavor));

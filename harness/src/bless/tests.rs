@@ -223,7 +223,7 @@ fn a_name_in_a_list_goes_out_of_the_list_and_an_empty_entry_goes() {
     };
     let mut all = Vec::new();
     for flavor in [Flavor::Ns, Flavor::Host] {
-        for &lifecycle in Lifecycle::ALL {
+        for &lifecycle in Lifecycle::ALL.iter().filter(|lifecycle| lifecycle.has_a_subject()) {
             for kernel in ["6.12", "7.3"] {
                 all.push(passed("names/odd", flavor, lifecycle, kernel));
             }

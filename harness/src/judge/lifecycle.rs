@@ -56,8 +56,8 @@ impl LifecycleJudge<'_> {
             }
             base = action.after.as_ref().unwrap_or(base);
         }
-        let nothing_restored = !lifecycle.actions().iter().any(|action| action.restores());
-        match self.probes(nothing_restored)? {
+        let left_running = lifecycle.has_a_subject() && !lifecycle.actions().iter().any(|action| action.restores());
+        match self.probes(left_running)? {
             Step::Went(more) => add(&mut differences, more),
             ended @ Step::Ended { .. } => return nothing_after(actions.next(), self.end(ended, &differences)),
         }
@@ -67,7 +67,8 @@ impl LifecycleJudge<'_> {
     /// The first dump that the harness does not spoil must fail, name the object, and change
     /// nothing. A pre-dump, which saves memory only, may do either.
     pub(super) fn refused(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
-        let candidates = refusal::out_of_sight(self.before);
+        let (own, candidates): (Vec<_>, Vec<_>) =
+            refusal::out_of_sight(self.before).into_iter().partition(|object| refusal::is_of_the_harness(object));
         if candidates.is_empty() {
             return Err(Silence(
                 "nothing is detached or in another namespace, so there is nothing to refuse: the scenario proves nothing".into(),
@@ -79,7 +80,7 @@ impl LifecycleJudge<'_> {
             let action = next(&mut actions, expected)?;
             let judgement = match (&action.end, expected) {
                 (ActionEnd::Failed(_), _) if !expected.is_spoilt() && sanitized(action).is_none() => {
-                    self.refusal(action, base, &candidates, differences)?
+                    self.refusal(action, base, (&candidates, &own), differences)?
                 }
                 (
                     ActionEnd::Done,
@@ -101,18 +102,19 @@ impl LifecycleJudge<'_> {
         Err(Silence("the lifecycle has no dump that could be refused".into()))
     }
 
-    /// What a dump that refused is worth.
+    /// What a dump that refused is worth. It must name one of the program's objects; one that names
+    /// only the harness's `own` says nothing of the program.
     fn refusal(
         &self,
         dump: &ActionReport,
         base: &Observation,
-        detached: &[&ObjectView],
+        (candidates, own): (&[&ObjectView], &[&ObjectView]),
         mut differences: Vec<Difference>,
     ) -> Result<Judgement, Silence> {
         if let Some(harm) = self.harm(dump, base)? {
             return Ok(self.end(harm, &differences));
         }
-        if refusal::names_one(&dump.error_lines, detached) {
+        if refusal::names_one(&dump.error_lines, candidates) {
             return match self.probes(true)? {
                 Step::Went(more) => {
                     add(&mut differences, more);
@@ -122,6 +124,9 @@ impl LifecycleJudge<'_> {
             };
         }
         let said = dump.error_lines.first().map_or("(no error line)", String::as_str);
+        if refusal::names_one(&dump.error_lines, own) {
+            return Err(Silence(format!("the dump refused the harness's own executable: {}", said.trim())));
+        }
         let reason = format!("the refusal does not name the descriptor: {}", said.trim());
         Ok(self.end(Step::Ended { kind: FailureKind::DumpFailed, reason, differences: Vec::new() }, &differences))
     }
@@ -188,6 +193,10 @@ impl LifecycleJudge<'_> {
                     Ok(after) => Ok(Step::Went(self.differing(base, after, Mode::Strict))),
                 }
             }
+            (ActionEnd::Done, Action::Nothing) => match look(action)? {
+                Err(why) => Err(Silence(format!("the process is gone though nothing was done to it: {why}"))),
+                Ok(after) => Ok(Step::Went(comparisons::compare(base, after, Mode::Strict, self.judge.disabled))),
+            },
             (ActionEnd::Done, Action::Restore | Action::CompatRestore | Action::RelativeRestore) => match look(action)?
             {
                 Err(why) => Step::ended(FailureKind::LostObject, format!("the {did} says it succeeded, but: {why}")),
@@ -260,9 +269,9 @@ impl LifecycleJudge<'_> {
         self.weigh(differences, Some((kind, reason + &before.unwrap_or_default())))
     }
 
-    /// What the process cannot do that its twin can, or the reverse; harm where it was never
-    /// restored.
-    fn probes(&self, nothing_restored: bool) -> Result<Step, Silence> {
+    /// What the process cannot do that its twin can, or the reverse; harm where a dump left
+    /// it running.
+    fn probes(&self, left_running: bool) -> Result<Step, Silence> {
         if !self.probed {
             return Ok(Step::Went(Vec::new()));
         }
@@ -270,13 +279,13 @@ impl LifecycleJudge<'_> {
         match probes::compare(self.report.probes.as_ref().ok_or_else(silence)?) {
             Compared::Both(mut differences) => {
                 differences.retain(|difference| self.judge.disabled != Some(&*difference.comparison));
-                if nothing_restored {
+                if left_running {
                     differences.iter_mut().for_each(|difference| difference.kind = FailureKind::HarmedByDump);
                 }
                 Ok(Step::Went(differences))
             }
             Compared::TwinOnly(why) => {
-                let kind = if nothing_restored { FailureKind::HarmedByDump } else { FailureKind::LostObject };
+                let kind = if left_running { FailureKind::HarmedByDump } else { FailureKind::LostObject };
                 Step::ended(kind, format!("the process cannot do what it could: {why}"))
             }
             Compared::Neither(why) => Err(Silence(why)),

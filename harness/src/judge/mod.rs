@@ -98,6 +98,7 @@ impl Judge {
         };
         let lifecycle = LifecycleJudge { judge: self, before, report, probed: context.probed };
         let judged = match &scenario.outcome {
+            _ if !context.lifecycle.has_a_subject() => lifecycle.restored(context.lifecycle),
             Outcome::Restored => lifecycle.restored(context.lifecycle),
             Outcome::Refused { reason } => lifecycle.refused(context.lifecycle, reason),
         };

@@ -11,6 +11,11 @@ pub(crate) fn out_of_sight(observation: &Observation) -> Vec<&ObjectView> {
     objects.filter(|object| matches!(object.mount.state, MountState::Detached | MountState::Elsewhere)).collect()
 }
 
+/// Whether it is the harness's own, which no program has a say in: the executable.
+pub(super) fn is_of_the_harness(object: &ObjectView) -> bool {
+    object.object == Object::Exe
+}
+
 /// Whether some line names one of the objects: by descriptor number, link text, or mount number.
 pub(crate) fn names_one(lines: &[String], objects: &[&ObjectView]) -> bool {
     lines.iter().any(|line| objects.iter().any(|object| names(line, object)))

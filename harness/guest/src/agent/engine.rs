@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use protocol::caller::Finding;
-use protocol::message::{self, Action, TrialRequest};
+use protocol::message::{self, Action, ActionEnd, TrialRequest};
 
 use super::trial::Trial;
 use crate::criu::Run;
@@ -41,6 +41,7 @@ impl Engine {
     /// Does it, to the end; it says itself how it ended.
     pub(super) fn act(&mut self, action: Action, trial: &mut Trial<'_>) -> io::Result<Run> {
         match (self, action) {
+            (_, Action::Nothing) => Ok(ActionEnd::Done.into()),
             (Engine::Criu(criu), action) if action.restores() => criu.restore(trial, action),
             (Engine::Criu(criu), _) => criu.dump(trial, action),
             (Engine::Reference(reference), Action::Dump) => reference.dump(trial, false),

@@ -311,11 +311,8 @@ impl<'a> Trial<'a> {
         let run = engine.act(action, self);
         let duration_ms = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         let run = run.unwrap_or_else(|error| Run {
-            end: ActionEnd::Failed(-1),
             error_lines: vec![format!("the agent: {error}")],
-            files: Vec::new(),
-            lost: None,
-            left: Vec::new(),
+            ..ActionEnd::Failed(-1).into()
         });
         let well = action.ended_well(&run.end);
         let mut left = match (around, &run.end) {

@@ -260,7 +260,8 @@ impl Look {
                 _ => None,
             },
             statmount: on_fd().ok().filter(|_| self.has_statmount).and_then(object::statmount),
-            content: (kind == FileKind::File && object != Object::Exe).then(|| outcome(object::content(proc, path))),
+            content: (kind == FileKind::File && object != Object::Exe && !lookups::is_changed_by_reading(magic))
+                .then(|| outcome(object::content(proc, path))),
             xattrs: xattrs.unwrap_or_else(|| Outcome::Ok(Vec::new())),
             queue: match object {
                 Object::Fd(number) => self.flights.queue(number),

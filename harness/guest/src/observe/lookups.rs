@@ -228,9 +228,16 @@ pub(super) fn is_of_the_kernel(magic: u64) -> bool {
     [PROC, SYSFS, DEVPTS].contains(&magic)
 }
 
+/// Whether reading a regular file there changes it: the times of a message queue
+/// (`mqueue_read_file`, ipc/mqueue.c).
+pub(super) fn is_changed_by_reading(magic: u64) -> bool {
+    magic == MQUEUE
+}
+
 const PROC: u64 = 0x9fa0;
 const SYSFS: u64 = 0x6265_6572;
 const DEVPTS: u64 = 0x1cd1;
+const MQUEUE: u64 = 0x1980_0202;
 pub(crate) const OVERLAYFS: u64 = 0x794c_7630;
 
 /// Opens a file again through its magic link `path` below `proc`, once for each access mode. Only

@@ -36,4 +36,4 @@ pub(crate) use inside::{numbers, own_mount_table, own_procfs, read_memory, read_
 pub(crate) use lookups::{OVERLAYFS, is_kernel_filesystem};
 pub use object::{Made, digest};
 pub(crate) use object::{hash, is_internal, link_text, path_fd, read_file, status, xattrs};
-pub(crate) use tree::walk as names_below;
+pub(crate) use tree::names_below;

@@ -10,7 +10,7 @@ use nix::sys::stat::{Mode, fstatat};
 use protocol::observation::{FileKind, Outcome, TreeEntry};
 use scenarios::Bytes;
 
-use super::lookups::is_kernel_filesystem;
+use super::lookups::{is_changed_by_reading, is_of_the_kernel};
 use super::object::{file_status, hash, outcome};
 use crate::sys;
 
@@ -24,19 +24,32 @@ const CONTENT_LIMIT: u64 = 4 << 20;
 ///
 /// # Errors
 /// Those of opening the top directory, and a tree that is too large.
-pub(crate) fn walk(root: BorrowedFd<'_>, top: &str) -> io::Result<Vec<TreeEntry>> {
+pub(super) fn walk(root: BorrowedFd<'_>, top: &str) -> io::Result<Vec<TreeEntry>> {
+    entries(root, top, true)
+}
+
+/// The same without what files hold.
+///
+/// # Errors
+/// Those of [`walk`].
+pub(crate) fn names_below(root: BorrowedFd<'_>, top: &str) -> io::Result<Vec<TreeEntry>> {
+    entries(root, top, false)
+}
+
+fn entries(root: BorrowedFd<'_>, top: &str, contents: bool) -> io::Result<Vec<TreeEntry>> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let top = if top.trim_start_matches('/').is_empty() { "." } else { top.trim_start_matches('/') };
     let dir = openat(root, top, flags, Mode::empty())?;
     let status = outcome(fstatat(&dir, "", AtFlags::AT_EMPTY_PATH).map(|stat| file_status(&stat)));
     let mut entries = vec![TreeEntry { path: Bytes::default(), status, target: None, content: None }];
-    descend(dir, &[], &mut entries)?;
+    descend(dir, &[], contents, &mut entries)?;
     entries.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(entries)
 }
 
-fn descend(dir: OwnedFd, prefix: &[u8], entries: &mut Vec<TreeEntry>) -> io::Result<()> {
-    if is_kernel_filesystem(dir.as_fd()) {
+fn descend(dir: OwnedFd, prefix: &[u8], contents: bool, entries: &mut Vec<TreeEntry>) -> io::Result<()> {
+    let magic = sys::filesystem_of(dir.as_fd()).map_or(0, |(magic, _)| magic);
+    if is_of_the_kernel(magic) {
         return Ok(());
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -48,16 +61,16 @@ fn descend(dir: OwnedFd, prefix: &[u8], entries: &mut Vec<TreeEntry>) -> io::Res
             return Err(io::Error::other(format!("more than {ENTRY_LIMIT} names below the top directory")));
         }
         let path = if prefix.is_empty() { name.clone() } else { [prefix, b"/", &name].concat() };
-        entries.push(look(dir.as_fd(), &name, &path));
+        entries.push(look(dir.as_fd(), &name, &path, contents && !is_changed_by_reading(magic)));
         let child = may_be_directory.then(|| openat(dir.as_fd(), name.as_slice(), flags, Mode::empty()).ok());
         if let Some(child) = child.flatten() {
-            descend(child, &path, entries)?;
+            descend(child, &path, contents, entries)?;
         }
     }
     Ok(())
 }
 
-fn look(dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> TreeEntry {
+fn look(dir: BorrowedFd<'_>, name: &[u8], path: &[u8], readable: bool) -> TreeEntry {
     let status = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| file_status(&stat));
     let kind = status.as_ref().map_or(FileKind::Other, |status| status.kind);
     let target = (kind == FileKind::Symlink).then(|| readlinkat(dir, name).ok()).flatten();
@@ -67,7 +80,7 @@ fn look(dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> TreeEntry {
             .or_else(|_| openat(dir, name, flags, Mode::empty()))?;
         hash(&mut File::from(file).take(CONTENT_LIMIT))
     };
-    let content: Option<Outcome<_>> = (kind == FileKind::File).then(|| outcome(read()));
+    let content: Option<Outcome<_>> = (readable && kind == FileKind::File).then(|| outcome(read()));
     TreeEntry {
         path: path.into(),
         status: outcome(status),

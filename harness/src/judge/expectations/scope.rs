@@ -31,14 +31,16 @@ impl Scope {
         !trial.family.is_empty() && self.names(&trial.scenario) && self.has_place(trial, criu)
     }
 
-    /// Whether trials that run as this one does are in it, whatever their scenario.
+    /// Whether trials that run as this one does are in it, whatever their scenario. What a subject
+    /// does nothing to is in none.
     pub(super) fn has_place(&self, trial: &Trial, criu: Option<&Version>) -> bool {
         let any =
             |patterns: &[String], text: &str| patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern, text));
         let within = |ranges: &[Range], version: Option<&Version>| {
             ranges.is_empty() || version.is_some_and(|version| ranges.iter().any(|range| range.contains(version)))
         };
-        any(&self.flavor, trial.flavor.word())
+        trial.lifecycle.has_a_subject()
+            && any(&self.flavor, trial.flavor.word())
             && any(&self.lifecycle, trial.lifecycle.word())
             && any(&self.subject, &trial.subject)
             && within(&self.kernel, Version::find(&trial.kernel).as_ref())

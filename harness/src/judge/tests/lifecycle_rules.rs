@@ -4,6 +4,7 @@
 use expect_test::expect;
 use protocol::Observation;
 use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, TrialReport};
+use protocol::observation::{MountRef, MountState, Object};
 
 use super::fixture::*;
 use crate::judge::{FailureKind, Verdict, judge};
@@ -179,7 +180,7 @@ fn what_the_address_sanitizer_reports_is_a_crash_however_criu_ends() {
 
 #[test]
 fn the_first_dump_that_is_not_spoilt_must_refuse() {
-    for &lifecycle in Lifecycle::ALL {
+    for &lifecycle in Lifecycle::ALL.iter().filter(|lifecycle| lifecycle.has_a_subject()) {
         let of = |report: &TrialReport| {
             let judgement = judge(&refused(), context(lifecycle), report);
             format!("{}: {}", judgement.verdict, judgement.reason)
@@ -209,6 +210,45 @@ fn the_first_dump_that_is_not_spoilt_must_refuse() {
     early.error_lines = vec![NAMED.into()];
     let judgement = judge(&refused(), context(Lifecycle::PreDump), &report(vec![early]));
     assert_eq!(judgement.verdict, Verdict::Pass, "a pre-dump may refuse, too");
+}
+
+#[test]
+fn a_process_that_nothing_is_done_to_stays_as_it_is_whatever_a_dump_would_do() {
+    let mut report = faithful(Lifecycle::Untouched);
+    let of = |scenario, report: &TrialReport| judge(&scenario, context(Lifecycle::Untouched), report).verdict;
+    assert_eq!(of(refused(), &report), Verdict::Pass);
+    changed(&mut report, 0, littered);
+    for scenario in [scenario(), refused()] {
+        assert_eq!(of(scenario, &report), Verdict::Fail(FailureKind::Litter));
+    }
+    let mut gone = action(Action::Nothing, ActionEnd::Done, None);
+    gone.unobservable = Some("it exited".into());
+    expect!["error: the process is gone though nothing was done to it: it exited [0]"]
+        .assert_eq(&rendered(Lifecycle::Untouched, &super::fixture::report(vec![gone])));
+}
+
+#[test]
+fn a_refusal_of_the_harness_itself_is_no_verdict() {
+    let mut report = failed_dump(observation(0), "Can't lookup mount=99 for fd=-3 path=/.zdtm/executor");
+    let judged = |report: &TrialReport| {
+        let judgement = judge(&refused(), context(Lifecycle::DumpRestore), report);
+        format!("{}: {}", judgement.verdict, judgement.reason)
+    };
+    let missed = "fail(dump-failed): the refusal does not name the descriptor: ";
+    assert!(judged(&report).starts_with(missed), "{}", judged(&report));
+    let before = report.before.as_mut().expect("an observation");
+    let mut executable = before.inside.objects[0].clone();
+    (executable.object, executable.name) = (Object::Exe, None);
+    executable.link = "/.zdtm/executor".into();
+    executable.mount = MountRef { state: MountState::Detached, id: 99 };
+    before.inside.objects.push(executable);
+    report.actions[0].after = report.before.clone();
+    expect![
+        "error: the dump refused the harness's own executable: Can't lookup mount=99 for fd=-3 path=/.zdtm/executor"
+    ]
+    .assert_eq(&judged(&report));
+    report.actions[0].error_lines.push(NAMED.into());
+    assert_eq!(judged(&report), "pass: ", "it names one of the program's as well");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod packed;
 mod planted;
 mod refused;
 mod same;
+mod untouched;
 
 use libtest_mimic::{Arguments, Trial};
 use testing::lack::lack_of_root;
@@ -24,6 +25,8 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         planted::what_is_known_costs_nothing,
         every::every_short_program_comes_back,
         every::a_mistake_is_found_by_the_shortest_program,
+        untouched::looking_changes_nothing,
+        untouched::a_process_can_do_what_its_twin_can,
         ablation::every_comparison_is_needed,
     )
 }

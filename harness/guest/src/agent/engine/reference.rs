@@ -108,7 +108,7 @@ impl Reference {
                     trial.child.end();
                     return self.restore(trial);
                 }
-                Ok(Run { files, ..run(ActionEnd::Done) })
+                Ok(Run { files, ..ActionEnd::Done.into() })
             }
             Captured::Refused(lines) => {
                 let harm = match self.capture.fault {
@@ -119,9 +119,9 @@ impl Reference {
                 if let Some(signal) = harm {
                     kill(Pid::from_raw(pid), signal)?;
                 }
-                Ok(Run { error_lines: lines, ..run(ActionEnd::Failed(1)) })
+                Ok(Run { error_lines: lines, ..ActionEnd::Failed(1).into() })
             }
-            Captured::Ended(end) => Ok(run(end)),
+            Captured::Ended(end) => Ok(end.into()),
         }
     }
 
@@ -154,13 +154,13 @@ impl Reference {
                 Ok(Answer::Restored) => {
                     let lost = trial.child.forked.find()?.err();
                     self.traces(trial)?;
-                    return Ok(Run { lost, ..run(ActionEnd::Done) });
+                    return Ok(Run { lost, ..ActionEnd::Done.into() });
                 }
                 Ok(Answer::NotRestored(why)) => lines = vec![why],
                 Ok(_) => lines = vec!["an answer to another question".to_owned()],
                 Err(NoAnswer::TimedOut(_)) => {
                     trial.child.end();
-                    return Ok(run(ActionEnd::TimedOut));
+                    return Ok(Run::from(ActionEnd::TimedOut));
                 }
                 Err(error) => lines = vec![error.to_string()],
             }
@@ -169,7 +169,7 @@ impl Reference {
                 break;
             }
         }
-        Ok(Run { error_lines: lines, ..run(ActionEnd::Failed(1)) })
+        Ok(Run { error_lines: lines, ..ActionEnd::Failed(1).into() })
     }
 
     /// A restore that fails, and what it does wrong besides.
@@ -184,7 +184,7 @@ impl Reference {
             _ => return Ok(None),
         };
         self.has_failed = true;
-        Ok(Some(Run { error_lines: vec![why.to_owned()], ..run(ActionEnd::Failed(1)) }))
+        Ok(Some(Run { error_lines: vec![why.to_owned()], ..ActionEnd::Failed(1).into() }))
     }
 
     /// What the one who restores leaves around itself, by mistake.
@@ -210,10 +210,6 @@ impl Reference {
 
 fn has_detached(checkpoint: &Checkpoint) -> bool {
     checkpoint.mounts.iter().any(|mount| matches!(mount, MountImage::Detached(_)))
-}
-
-fn run(end: ActionEnd) -> Run {
-    Run { end, error_lines: Vec::new(), files: Vec::new(), lost: None, left: Vec::new() }
 }
 
 /// Captures in a process of its own, in the namespaces of the process.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{OFlag, openat};
@@ -11,6 +11,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Whence, lseek, write};
 use protocol::observation::{FileId, FileKind, Object, Outcome, TreeEntry};
 use protocol::probe::ProbeGroup::Written;
+use scenarios::Bytes;
 
 use super::{Outcomes, Subject, done, text};
 use crate::observe::{hash, names_below, own_procfs, read_own_shared_mapping, status};
@@ -37,28 +38,29 @@ pub(super) fn probe(subjects: &[Subject], top: &str, outcomes: &mut Outcomes) ->
         read_all(subjects, "read", outcomes);
         return Ok(());
     };
-    for (entry, content) in names.iter().filter_map(|entry| Some((entry, entry.content.as_ref()?))) {
-        if is_one_of(entry, &files) {
-            let content = match content {
-                Outcome::Ok(content) => content_text(&content.sha256, content.length),
-                Outcome::Err(error) => error.to_string(),
-            };
-            outcomes.add(Written, &entry.path.to_string(), "read by this name", content);
-        }
+    let names = names.iter().filter(|entry| is_one_of(entry, &files));
+    let names: Vec<(String, Vec<u8>)> =
+        names.map(|entry| (entry.path.to_string(), below_root(top, &entry.path))).collect();
+    for (name, path) in &names {
+        let content = open_again(root.as_fd(), path, OFlag::O_RDONLY).and_then(|file| read(file.as_fd()));
+        outcomes.add(Written, name, "read by this name", content_text(content));
     }
     read_all(subjects, "read", outcomes);
-    let mut appended = false;
-    for entry in names.iter().filter(|entry| is_one_of(entry, &files)) {
-        let path = [top.trim_matches('/').as_bytes(), entry.path.as_slice()].join(&b'/');
-        let path = path.strip_prefix(b"/").unwrap_or(&path);
-        let appending = append(root.as_fd(), path);
-        outcomes.add(Written, &entry.path.to_string(), "append a line by this name", done(appending));
-        appended = true;
+    for (name, path) in &names {
+        let file = open_again(root.as_fd(), path, OFlag::O_WRONLY | OFlag::O_APPEND);
+        let appended = file.and_then(|file| Ok(write(file, b"appended\n")?));
+        outcomes.add(Written, name, "append a line by this name", done(appended));
     }
-    if appended {
+    if !names.is_empty() {
         read_all(subjects, "read after the append", outcomes);
     }
     Ok(())
+}
+
+/// A path below the top directory, from the root.
+fn below_root(top: &str, path: &Bytes) -> Vec<u8> {
+    let whole = [top.trim_matches('/').as_bytes(), path.as_slice()].join(&b'/');
+    whole.strip_prefix(b"/").map(<[u8]>::to_vec).unwrap_or(whole)
 }
 
 fn is_one_of(entry: &TreeEntry, files: &[FileId]) -> bool {
@@ -66,10 +68,8 @@ fn is_one_of(entry: &TreeEntry, files: &[FileId]) -> bool {
 }
 
 /// A lease makes it fail instead of wait (fcntl(2)).
-fn append(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<()> {
-    let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    write(openat(root, path, flags, Mode::empty())?, b"appended\n")?;
-    Ok(())
+fn open_again(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
+    Ok(openat(root, path, flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 /// What each object shows of its file.
@@ -88,9 +88,7 @@ fn read_all(subjects: &[Subject], what: &str, outcomes: &mut Outcomes) {
             },
             _ => continue,
         };
-        let content = bytes.and_then(|bytes| hash(&mut bytes.as_slice()));
-        let content = text(content, |content| content_text(&content.sha256, content.length));
-        outcomes.add(Written, &subject.name, what, content);
+        outcomes.add(Written, &subject.name, what, content_text(bytes));
     }
 }
 
@@ -107,6 +105,7 @@ fn read(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(all)
 }
 
-fn content_text(sha256: &str, length: u64) -> String {
-    format!("{length} bytes, sha256 {sha256}")
+fn content_text(bytes: io::Result<Vec<u8>>) -> String {
+    let content = bytes.and_then(|bytes| hash(&mut bytes.as_slice()));
+    text(content, |content| format!("{} bytes, sha256 {}", content.length, content.sha256))
 }
