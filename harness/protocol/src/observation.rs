@@ -343,4 +343,15 @@ pub struct ProcessState {
     pub inner_pid: u32,
     /// `SigPnd`, `ShdPnd`, `SigBlk`, `SigIgn`, `SigCgt`, in that order.
     pub signals: Vec<String>,
+    /// Name, umask, user, groups, capabilities; and its limits, proc_pid_limits(5).
+    pub attributes: Vec<ProcessAttribute>,
+}
+
+/// One property of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessAttribute {
+    /// As the kernel calls it: `Umask`, `Max file size`.
+    pub name: String,
+    /// As the kernel shows it: `0022`; of a limit `SOFT HARD`.
+    pub value: String,
 }

@@ -27,19 +27,20 @@ pub enum Probing {
 pub enum ProbeGroup {
     /// The rest of a directory that was read in part.
     Entries,
+    /// Which locks somebody else can take, and what an unlock frees.
+    Locks,
     /// What is written through one object, read through all others.
     Written,
-    /// Where a name appears that is made from an object, and what may be linked and renamed.
+    /// Where a file appears that is made from an object, with which mode and owner; what may be
+    /// linked and renamed.
     Names,
-    /// Mode and owner of a file that is made.
-    Created,
     /// Which mounts can be made read-only and unmounted.
     Busy,
 }
 
 impl ProbeGroup {
     /// All of them, in the order in which they are tried: none spoils a later one.
-    pub const ALL: [ProbeGroup; 5] = [Self::Entries, Self::Written, Self::Names, Self::Created, Self::Busy];
+    pub const ALL: [ProbeGroup; 5] = [Self::Entries, Self::Locks, Self::Written, Self::Names, Self::Busy];
 }
 
 /// One thing that was done, and what came of it.

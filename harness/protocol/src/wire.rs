@@ -10,7 +10,7 @@ use crate::limits;
 
 /// The version in every envelope. Host and guest are built from one tree; a difference means a
 /// stale image.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The longest line in bytes, newline included: a hostile or broken peer cannot fill the memory.
 pub const LINE_LIMIT: usize = 32 << 20;

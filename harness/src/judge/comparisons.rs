@@ -51,9 +51,9 @@ pub const STATMOUNT: &str = "statmount";
 /// The comparison of each group of probes, in the order of [`ALL`].
 pub const PROBES: [(ProbeGroup, &str); 5] = [
     (ProbeGroup::Entries, "probe-entries"),
+    (ProbeGroup::Locks, "probe-locks"),
     (ProbeGroup::Written, "probe-written"),
     (ProbeGroup::Names, "probe-names"),
-    (ProbeGroup::Created, "probe-created"),
     (ProbeGroup::Busy, "probe-busy"),
 ];
 
@@ -103,6 +103,7 @@ pub const ALL: &[Comparison] = &[
     row("position", WrongFlags, objects::position),
     row("descriptor-details", WrongFlags, objects::descriptor_details),
     row("mapping-permissions", WrongFlags, objects::mapping_permissions),
+    row("process-attributes", WrongFlags, surroundings::process_attributes),
     row("mapping", WrongContent, objects::mapping),
     row("content", WrongContent, objects::content),
     row("file-attributes", WrongContent, objects::file_attributes),
@@ -127,9 +128,9 @@ pub const ALL: &[Comparison] = &[
     row(CALLER, WrongContent, |_, _| {}),
     // What follows from a difference above is no news.
     row("probe-entries", WrongFlags, |_, _| {}),
+    row("probe-locks", WrongFlags, |_, _| {}),
     row("probe-written", WrongContent, |_, _| {}),
     row("probe-names", WrongResolution, |_, _| {}),
-    row("probe-created", WrongContent, |_, _| {}),
     row("probe-busy", Litter, |_, _| {}),
     row(failed_restore::LEFT, HarmedByRestore, |_, _| {}),
     row(failed_restore::SECOND_TRY, HarmedByRestore, |_, _| {}),

@@ -54,6 +54,14 @@ pub(crate) fn process<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<
     }
 }
 
+pub(crate) fn process_attributes<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, process) in processes(prepared) {
+        for attribute in &process.attributes {
+            facts.text(owner, attribute.name.clone(), &attribute.value);
+        }
+    }
+}
+
 pub(crate) fn process_number<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
     for (owner, process) in processes(prepared) {
         facts.text(owner, "process number", process.pid.to_string());

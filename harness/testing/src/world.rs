@@ -237,7 +237,9 @@ pub fn observation(shift: u64) -> Observation {
 
 fn process(inner_pid: u32) -> ProcessState {
     let signals = vec!["0000000000000000".into(); 5];
-    ProcessState { state: "S".into(), tracer: 0, pid: 4000 + inner_pid, inner_pid, signals }
+    let attribute = |(name, value): (&str, &str)| ProcessAttribute { name: name.into(), value: value.into() };
+    let attributes = [("Umask", "0022"), ("Max file size", "unlimited unlimited")].map(attribute).into();
+    ProcessState { state: "S".into(), tracer: 0, pid: 4000 + inner_pid, inner_pid, signals, attributes }
 }
 
 /// The small world with some of its properties varied.

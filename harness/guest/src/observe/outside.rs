@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
-use protocol::observation::{Mount, ObjectId, OtherProcess, Outcome, ProcessState, TreeEntry, View};
+use protocol::observation::{Mount, ObjectId, OtherProcess, Outcome, ProcessAttribute, ProcessState, TreeEntry, View};
 
 use super::inside::Look;
 pub(crate) use super::inside::mounted_proc;
@@ -179,7 +179,46 @@ fn process_state(proc: BorrowedFd<'_>, pid: i32) -> io::Result<ProcessState> {
         pid: last_number("Pid"),
         inner_pid: last_number("NSpid"),
         signals: ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"].map(|name| field(name).to_owned()).into(),
+        attributes: attributes(&text, &read_file(proc, &format!("{pid}/limits"))?).map_err(io::Error::other)?,
     })
+}
+
+/// The lines of `/proc/PID/status` that say what a process may do.
+const ATTRIBUTES: [&str; 12] = [
+    "Name",
+    "Umask",
+    "Uid",
+    "Gid",
+    "Groups",
+    "CapInh",
+    "CapPrm",
+    "CapEff",
+    "CapBnd",
+    "CapAmb",
+    "NoNewPrivs",
+    "Seccomp",
+];
+
+/// Where the columns of `/proc/PID/limits` begin and end (`proc_pid_limits`, fs/proc/base.c).
+const LIMIT_NAME: usize = 25;
+const LIMIT_VALUES: std::ops::Range<usize> = 26..67;
+
+/// What a process may do, and its limits; the error names what is not there.
+fn attributes(status: &str, limits: &[u8]) -> Result<Vec<ProcessAttribute>, String> {
+    let words = |text: &str| text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    let attribute = |name: &str, value: &str| ProcessAttribute { name: words(name), value: words(value) };
+    let line_of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let of_status = ATTRIBUTES.iter().map(|name| match line_of(name) {
+        Some(value) => Ok(attribute(name, value)),
+        None => Err(format!("the status of a process has no {name}")),
+    });
+    let limits = String::from_utf8_lossy(limits);
+    let of_limits = limits.lines().skip(1).map(|line| {
+        let columns = line.get(..LIMIT_NAME).zip(line.get(LIMIT_VALUES));
+        let (name, values) = columns.ok_or_else(|| format!("a limit without its columns: {line:?}"))?;
+        Ok(attribute(name, values))
+    });
+    of_status.chain(of_limits).collect()
 }
 
 /// The mount table of a process's mount namespace.
@@ -207,4 +246,33 @@ pub fn in_namespace<T>(namespace: &OwnedFd, call: impl FnOnce() -> io::Result<T>
 pub fn mounts_of_namespace(namespace: &OwnedFd) -> io::Result<Vec<Mount>> {
     let proc = mounted_proc()?;
     in_namespace(namespace, || mount_table(proc.as_fd(), "self"))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::resource::{Resource, getrlimit};
+    use nix::unistd::getuid;
+
+    use super::*;
+
+    #[test]
+    fn a_process_has_the_limits_that_it_asks_for() {
+        let state = process_state(mounted_proc().unwrap().as_fd(), std::process::id().cast_signed()).unwrap();
+        let value = |name: &str| state.attributes.iter().find(|one| one.name == name).map(|one| one.value.as_str());
+        let limit = |value: u64| if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() };
+        for (resource, name) in [
+            (Resource::RLIMIT_NOFILE, "Max open files"),
+            (Resource::RLIMIT_FSIZE, "Max file size"),
+            (Resource::RLIMIT_CORE, "Max core file size"),
+        ] {
+            let (soft, hard) = getrlimit(resource).unwrap();
+            assert_eq!(value(name), Some(format!("{} {}", limit(soft), limit(hard)).as_str()), "{name}");
+        }
+        let user = getuid();
+        assert_eq!(value("Uid"), Some(format!("{user} {user} {user} {user}").as_str()));
+        assert_eq!(attributes("Name:\tx\n", b""), Err("the status of a process has no Umask".to_owned()));
+        let status = ATTRIBUTES.map(|name| format!("{name}:\t0\n")).concat();
+        let limits = b"Limit\nMax odd\n";
+        assert_eq!(attributes(&status, limits), Err("a limit without its columns: \"Max odd\"".to_owned()));
+    }
 }

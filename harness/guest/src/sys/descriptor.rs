@@ -17,6 +17,14 @@ pub fn flock(fd: BorrowedFd<'_>, write: bool) -> io::Result<()> {
     Ok(rustix::fs::flock(fd, if write { exclusive } else { FlockOperation::NonBlockingLockShared })?)
 }
 
+/// flock(2) with `LOCK_UN`.
+///
+/// # Errors
+/// The call's: `EBADF` for a descriptor opened with `O_PATH`.
+pub fn unlock(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::flock(fd, FlockOperation::Unlock)?)
+}
+
 /// `fcntl(F_SETLEASE)`.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 use protocol::message::{Lifecycle, TrialReport};
-use protocol::probe::ProbeGroup::{self, Busy, Created, Names, Written};
+use protocol::probe::ProbeGroup::{self, Busy, Names, Written};
 use protocol::probe::{Probe, Probed, Probes};
 use scenarios::Scenario;
 
@@ -22,7 +22,7 @@ fn usual() -> Vec<Probe> {
         probe(Written, "fd0", "write a line", "then at 8"),
         probe(Written, "fd0", "read", "8 bytes, sha256 00"),
         probe(Names, "fd1", "make a file there", "done"),
-        probe(Created, "fd1", "mode and owner of a file made there", "mode 0644, owner 0:0"),
+        probe(Names, "fd1", "mode and owner of a file made there", "mode 0644, owner 0:0"),
         probe(Busy, "a", "unmount", "done"),
         probe(Busy, "a", "unmount", "EINVAL"),
     ]
@@ -66,8 +66,8 @@ fn what_it_cannot_do_is_a_difference_of_the_groups_kind() {
         &scenario(),
         &report,
         &expect![[r#"
-            fail(wrong-content): fd1, probe: mode and owner of a file made there: expected mode 0644, owner 0:0, got mode 0666, owner 0:0 (and 1 more)
-            probe-created fd1, probe: mode and owner of a file made there: expected mode 0644, owner 0:0, got mode 0666, owner 0:0
+            fail(wrong-resolution): fd1, probe: mode and owner of a file made there: expected mode 0644, owner 0:0, got mode 0666, owner 0:0 (and 1 more)
+            probe-names fd1, probe: mode and owner of a file made there: expected mode 0644, owner 0:0, got mode 0666, owner 0:0
             probe-busy a, probe: unmount: expected EINVAL, got EBUSY"#]],
     );
 }

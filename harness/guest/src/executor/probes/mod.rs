@@ -2,6 +2,7 @@
 //! checkpointed does the same.
 //!
 //! - `entries`: reads on in directories
+//! - `locks`: locks what others may have locked
 //! - `written`: writes through one object and reads through all others
 //! - `names`: makes names, links, renames
 //! - `busy`: makes mounts read-only and unmounts them
@@ -12,6 +13,7 @@
 
 mod busy;
 mod entries;
+mod locks;
 mod names;
 mod written;
 
@@ -84,6 +86,7 @@ pub(super) fn run(made: &[Made], top: &str, mounts: bool) -> io::Result<Vec<Prob
     let subjects = subjects(made)?;
     let mut outcomes = Outcomes { all: Vec::new() };
     entries::probe(&subjects, &mut outcomes);
+    locks::probe(&subjects, &mut outcomes)?;
     written::probe(&subjects, top, &mut outcomes)?;
     names::probe(&subjects, top, &mut outcomes)?;
     // A copy of a descriptor would keep a mount busy.

@@ -9,7 +9,7 @@ use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use protocol::observation::FileKind;
-use protocol::probe::ProbeGroup::{Created, Names};
+use protocol::probe::ProbeGroup::Names;
 
 use super::{Outcomes, Subject, done, list, text};
 use crate::observe::{names_below, status};
@@ -78,7 +78,7 @@ impl<'a> Place<'a> {
         let seen = text(status(file.as_fd()), |status| {
             format!("mode {:04o}, owner {}:{}", status.mode, status.uid, status.gid)
         });
-        outcomes.add(Created, self.of, "mode and owner of a file made there", seen);
+        outcomes.add(Names, self.of, "mode and owner of a file made there", seen);
         true
     }
 }

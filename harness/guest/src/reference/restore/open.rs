@@ -89,6 +89,10 @@ impl RestoreContext<'_> {
             self.fill(purpose, &pipe).map_err(at(object))?;
             opened.held.push(pipe);
         }
+        if self.options.fault == Some(Fault::CopiedUp) && kind == FileKind::File && flags & libc::O_PATH == 0 {
+            // Where it cannot be written, nothing happens.
+            let _ = self.open_on(opener, &path, OFlag::O_WRONLY);
+        }
         self.open_on(opener, &path, OFlag::from_bits_retain(flags)).map_err(at(object))
     }
 

@@ -107,7 +107,9 @@ pub(super) fn traces(context: &RestoreContext<'_>, mount: &DetachedMount, root: 
             sys::attach(root, if is_directory { c"/.zdtm" } else { c"/.zdtm/executor" })?;
         }
         Some(Fault::LeakedToPeer) => leak(context, mount)?,
-        Some(Fault::MappingLeft) => stay_mapped(look_at(context.proc, &base.mount_point)?.as_fd())?,
+        Some(fault @ (Fault::MappingLeft | Fault::LockLeft | Fault::LeaseLeft)) => {
+            stay_mapped(look_at(context.proc, &base.mount_point)?.as_fd(), fault)?;
+        }
         _ => {}
     }
     Ok(())
@@ -181,11 +183,17 @@ pub(super) fn memory(fault: Option<Fault>, mapping: &MappingImage, file: Borrowe
     Ok(Some(vec![b'-'; length].into()))
 }
 
-/// A regular file below a directory is mapped for as long as the process lives.
-fn stay_mapped(root: BorrowedFd<'_>) -> io::Result<()> {
+/// A regular file below a directory is mapped for as long as the process lives, by a description
+/// that has no descriptor any more, and may have a lock or a lease.
+fn stay_mapped(root: BorrowedFd<'_>, fault: Fault) -> io::Result<()> {
     let is_file = |entry: &TreeEntry| matches!(&entry.status, Outcome::Ok(status) if status.kind == FileKind::File);
     let Some(file) = observe::names_below(root, "")?.into_iter().find(is_file) else { return Ok(()) };
     let file = openat(root, file.path.as_slice(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    match fault {
+        Fault::LockLeft => sys::flock(file.as_fd(), false)?,
+        Fault::LeaseLeft => sys::set_lease(file.as_fd(), false)?,
+        _ => {}
+    }
     sys::map_page(file.as_fd(), false, false).map(drop)
 }
 
