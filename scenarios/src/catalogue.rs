@@ -18,8 +18,15 @@ pub const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/catalogue");
 /// The ending of scenario files, without the dot.
 pub const EXTENSION: &str = "scn";
 
-/// Files that the model cannot follow: it does not model what the harness itself needs.
-const BEYOND_THE_MODEL: [&str; 1] = ["mount-point/read-only-root"];
+/// Files that the model cannot follow: it does not model what the harness itself needs, nor the
+/// files of the kernel's own filesystems.
+const BEYOND_THE_MODEL: [&str; 5] = [
+    "mount-point/read-only-root",
+    "whole-bind/file-of-proc",
+    "whole-bind/file-of-sysfs",
+    "whole-bind/message-queue",
+    "whole-bind/multiplexer-of-devpts",
+];
 
 /// The model says of this scenario of the project's catalogue that it does not know.
 pub fn is_beyond_the_model(name: &str) -> bool {

@@ -35,10 +35,14 @@ const EXCEPTIONS: &[(&[Base], &[C], &str)] = &[
     (&[Subdir, File, Again, Subvolume], &[C::InSubvolume], "it is what the base `whole` shows of other subvolumes"),
     (
         &[Again],
-        &[C::Memfd, C::Overlay],
+        &[C::Memfd, C::Overlay, C::OtherFilesystem],
         "the filesystem has no device that could be mounted twice, or it is another one's",
     ),
-    (&[Subvolume], &[C::Overlay, C::Xfs, C::Memfd], "another filesystem, or none, has no subvolume"),
+    (
+        &[Subvolume],
+        &[C::Overlay, C::Xfs, C::Memfd, C::OtherFilesystem],
+        "another filesystem, or none, has no subvolume",
+    ),
     (
         &[Again, Subvolume],
         &[
@@ -85,7 +89,7 @@ const EXCEPTIONS: &[(&[Base], &[C], &str)] = &[
 ];
 
 /// What no scenario that must be restored has.
-const NOWHERE: &[C] = &[C::Refusal, C::OtherFilesystem];
+const NOWHERE: &[C] = &[C::Refusal];
 
 /// The profiles of everything that must be restored.
 fn profiles() -> Vec<Profile> {

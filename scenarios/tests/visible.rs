@@ -97,6 +97,7 @@ fn every_scenario_of_the_catalogue_has_a_control_or_a_reason() {
         .map(|(name, why)| format!("{name}: {why}\n"))
         .collect();
     expect![[r#"
+        child-mounts/hundred+visible: step 257: a program has at most 256 steps
         file-bind/mount-point-removed+visible@ext4: with every mount in sight `unlink b` is not carried out: EBUSY
         file-bind/mount-point-removed+visible@tmpfs: with every mount in sight `unlink b` is not carried out: EBUSY
         mount-point/read-only-root+visible@subdir: with every mount in sight `remount . ro` is not carried out: the model does not know: attributes of the top directory's mount, which the harness needs

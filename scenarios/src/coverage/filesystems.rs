@@ -10,8 +10,7 @@ pub(super) const AXIS: Axis = Axis {
     name: "Filesystem",
     points: &[
         Point::detached("tmpfs", |facts| facts.is_on("tmpfs")),
-        Point::detached("ramfs", |facts| facts.is_on("ramfs"))
-            .without(Reason::NoScenario("so far only where it must be refused")),
+        Point::detached("ramfs", |facts| facts.is_on("ramfs")),
         Point::detached("ext4", |facts| facts.is_on("ext4")),
         Point::detached("xfs", |facts| facts.is_on("xfs")),
         Point::detached("btrfs, top level", |facts| facts.is_on("btrfs") && !facts.step(is_subvolume)),
@@ -42,10 +41,14 @@ pub(super) const AXIS: Axis = Axis {
         Point::waits("vfat", Reason::Filesystem("vfat")),
         Point::waits("fuse, exportable", Reason::Filesystem("fuse-exportable")),
         Point::waits("fuse, not exportable", Reason::Filesystem("fuse")),
-        Point::detached("proc", |facts| facts.is_on("proc")).without(KERNELS),
-        Point::detached("sysfs", |facts| facts.is_on("sysfs")).without(KERNELS),
-        Point::detached("devpts", |facts| facts.is_on("devpts")).without(KERNELS),
-        Point::detached("mqueue", |facts| facts.is_on("mqueue")).without(KERNELS),
+        Point::detached("proc", |facts| facts.is_on("proc")),
+        Point::detached("sysfs", |facts| facts.is_on("sysfs")),
+        Point::detached("devpts", |facts| facts.is_on("devpts")),
+        // The model knows no files of it, so it does not see that one is held.
+        Point::restored("mqueue", |facts| {
+            let mounts = |step: &Step| matches!(step, Step::Mount { filesystem: Filesystem::Mqueue, .. });
+            facts.step_then(mounts, |_, step| matches!(step, Step::Unmount { lazy: true, .. }))
+        }),
         Point::waits("devtmpfs", Reason::Filesystem("devtmpfs")),
         Point::waits("hugetlbfs", Reason::Filesystem("hugetlbfs")),
         Point::waits("cgroup2", Reason::Filesystem("cgroup2")),
@@ -57,8 +60,6 @@ pub(super) const AXIS: Axis = Axis {
         Point::detached("superblock in memory", |facts| is_disk(facts, false)),
     ],
 };
-
-const KERNELS: Reason = Reason::NoScenario("the contents are the kernel's, and the model knows none of them");
 
 fn is_subvolume(step: &Step) -> bool {
     matches!(step, Step::Subvolume { .. } | Step::Snapshot { .. })

@@ -23,8 +23,7 @@ pub(super) const OBJECT: Axis = Axis {
             .without(Reason::Missing("no step makes a socket file: `mknod` makes devices, and there is no bind(2)")),
         Point::waits("bound Unix socket", Reason::Step("bind-socket")),
         Point::detached("character device", |facts| facts.is_open(FileKind::CharDevice)),
-        Point::detached("block device", |facts| facts.any(|held, _| held.kind == FileKind::BlockDevice))
-            .without(Reason::NoScenario("CRIU dumps no descriptor of a block device, wherever its node is")),
+        Point::detached("block device", |facts| facts.any(|held, _| held.kind == FileKind::BlockDevice)),
         Point::detached("working directory", |facts| is_held(facts, Holder::WorkingDirectory)),
         Point::detached("root", |facts| is_held(facts, Holder::Root)),
         Point::restored("executable", |facts| facts.trace.model.is_executable_detached())

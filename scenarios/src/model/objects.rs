@@ -151,11 +151,14 @@ pub(super) fn send(model: &mut Model, name: &ObjectName, over: &ObjectName, obje
 }
 
 pub(super) fn seek(model: &mut Model, object: &ObjectName, offset: u64) -> Result<()> {
+    const LARGEST: u64 = i64::MAX.cast_unsigned();
     let number = model.descriptor(object)?;
     let path = model.descriptions[number].path;
     let position = match model.files.inode_of(path.den).kind {
         Kind::Fifo => return errno(Errno::ESPIPE),
         Kind::File if offset < OFFSET_LIMIT => Some(offset),
+        // `MAX_LFS_FILESIZE`; a disk's filesystem has less.
+        Kind::File if offset <= LARGEST && model.files.type_of(path.den) == Type::Tmpfs => Some(offset),
         Kind::Directory if offset == 0 => Some(0),
         _ => return unknown("which positions there are"),
     };
