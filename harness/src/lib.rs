@@ -10,6 +10,8 @@
 //! - [`elf`]: what a program needs to start
 //! - [`exit`]: exit statuses
 //! - [`usage`]: mistakes of the user
+//! - [`sanitize`]: text from anywhere, made harmless
+//! - [`notices`]: lines on standard error
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs
 //! - [`subject`]: what is tested, and the criu that is built or carried for it
 //! - [`vm`]: QEMU, the channel to the agent
@@ -51,11 +53,13 @@ pub mod image;
 pub mod judge;
 pub mod machine;
 pub mod needs;
+pub mod notices;
 pub mod oracle;
 pub mod plan;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod sanitize;
 pub mod selftest;
 pub mod session;
 pub mod shrink;

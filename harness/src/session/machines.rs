@@ -15,7 +15,7 @@ use crate::cache::progress::Progress;
 use crate::host::{self, HostAgent, HostSpec};
 use crate::image::Store;
 use crate::machine::{Backend, MachineSpec};
-use crate::report::notices::say;
+use crate::notices::say;
 use crate::run::Machines;
 use crate::subject::Parts;
 use crate::vm::kvm::{self, Decision};

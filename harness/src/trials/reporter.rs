@@ -9,6 +9,7 @@ use crate::exit;
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group};
+use crate::notices::say;
 use crate::report::record::digest;
 use crate::report::terminal::Terminal;
 use crate::report::{Event, Finished, Reporter as _, Reporters, artifacts};
@@ -88,11 +89,11 @@ impl<'a> RunReporter<'a> {
         let mut status = self.terminal.tally().exit_status(interrupted);
         let whole = whole && self.terminal.tally().of("not-run") == 0;
         for complaint in if whole { self.uses.idle() } else { Vec::new() } {
-            eprintln!("error: {complaint}");
+            say(&format!("error: {complaint}"));
             status = status.max(exit::FAILED);
         }
         for what in &self.unwritten {
-            eprintln!("error: {what}");
+            say(&format!("error: {what}"));
         }
         Ok(if status == 0 && !self.unwritten.is_empty() { 3 } else { status })
     }

@@ -8,10 +8,13 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
+use crate::sanitize::sanitized_lines;
+
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// Says a line, the bar out of its way.
+/// Says a line, made harmless, the bar out of its way.
 pub fn say(line: &str) {
+    let line = sanitized_lines(line);
     match &*BAR.lock().unwrap_or_else(PoisonError::into_inner) {
         Some(bar) => bar.suspend(|| eprintln!("{line}")),
         None => eprintln!("{line}"),
@@ -19,6 +22,6 @@ pub fn say(line: &str) {
 }
 
 /// From now on this bar is drawn, or none.
-pub(super) fn bar(bar: Option<ProgressBar>) {
+pub(crate) fn bar(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }
