@@ -11,6 +11,7 @@
 //! - [`exit`]: exit statuses
 //! - [`usage`]: mistakes of the user
 //! - [`sanitize`]: text from anywhere, made harmless
+//! - [`limited`]: files of others, up to a limit
 //! - [`notices`]: lines on standard error
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs
 //! - [`subject`]: what is tested, and the criu that is built or carried for it
@@ -51,6 +52,7 @@ pub mod gate;
 pub mod host;
 pub mod image;
 pub mod judge;
+pub mod limited;
 pub mod machine;
 pub mod needs;
 pub mod notices;

@@ -1,4 +1,5 @@
-//! Names, comments and texts of a guest that would act in a terminal or a document: every format is read back by a parser of others.
+//! Names, comments and texts of a guest that would act in a terminal or a document, and texts that
+//! are too long: every format is read back by a parser of others.
 //!
 //! quick-xml accepts characters that XML 1.0 forbids, so `harmless` looks for them. For TAP's lines
 //! and GitHub's commands there is no parser in the dependencies: their rules are a line each.
@@ -13,7 +14,7 @@ use super::run::{difference, events_of, feed, finished};
 use crate::judge::{FailureKind, Judgement, Side, Verdict};
 use crate::report::record::RunRecord;
 use crate::report::terminal::{Detail, Look, Terminal};
-use crate::report::{Finished, Wanted, github};
+use crate::report::{Event, Finished, Wanted, github};
 
 /// All that acts somewhere: C0, C1, direction, noncharacters, markup, directives, commands.
 const EVIL: &str =
@@ -139,4 +140,26 @@ fn a_page_and_a_terminal_get_text() {
         feed(&mut Terminal::new(&mut out, look), &events_of(trials()));
         harmless(&String::from_utf8(out).unwrap());
     }
+}
+
+#[test]
+fn texts_of_megabytes_are_cut_once() {
+    let long = "x".repeat(1 << 20);
+    let judgement = Judgement {
+        differences: vec![difference(Side::Inside, &long, &long, "y")],
+        quotes: vec![long.clone(); 300],
+        ..Judgement::plain(Verdict::Fail(FailureKind::WrongPath), long.clone())
+    };
+    let events = events_of(vec![finished("a/b", judgement)]);
+    let Event::TrialFinished(trial) = &events[2] else { panic!("{:?}", events[2]) };
+    let record = crate::report::record::TrialRecord::from(&**trial);
+    let text = serde_json::to_string(&record).unwrap();
+    assert!(text.len() < 1 << 20, "{} bytes", text.len());
+    assert_eq!((record.log.len(), record.log[199].as_str()), (200, "... and 101 more lines"));
+    let again = crate::report::record::TrialRecord::from(&Finished::try_from(record.clone()).unwrap());
+    assert_eq!(again, record, "what is read and written again stays as it is");
+    let mut out = Vec::new();
+    let look = Look { width: 80, colour: false, bar: false, detail: Detail::Lines };
+    feed(&mut Terminal::new(&mut out, look), &events);
+    assert!(out.len() < 1 << 17, "{} bytes", out.len());
 }
