@@ -20,6 +20,7 @@ use crate::image::tree;
 use crate::judge::kind::Severity;
 use crate::notices::say;
 use crate::plan::select::select;
+use crate::process::work_folder::WorkFolder;
 use crate::report::Finished;
 use crate::sanitize::sanitized;
 use crate::session::ExpectationsSource;
@@ -209,7 +210,7 @@ fn check<'a>(
             None => groups.push((axes(finding), vec![finding])),
         }
     }
-    let folder = tempfile::tempdir().context("making a folder for the trials")?;
+    let folder = WorkFolder::new().context("making a folder for the trials")?;
     let mut finished = BTreeMap::new();
     for ((subject, kernel, flavor, lifecycle), group) in groups {
         say(&format!(
