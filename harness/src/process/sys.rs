@@ -88,6 +88,14 @@ pub(crate) fn handle_stop_signals(handler: extern "C" fn(c_int)) -> io::Result<(
     Ok(())
 }
 
+/// Has a write to a closed pipe end this process, as it ends other programs that only print.
+pub(crate) fn end_by_broken_pipes() -> io::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default action installs no code.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    Ok(())
+}
+
 /// Settings of the terminal at standard input; async-signal-safe, and nothing can be done about a
 /// failure.
 pub(crate) fn set_terminal(settings: &libc::termios) {

@@ -16,13 +16,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::program::{program_in, rendered};
+use crate::program::{program, program_in, rendered};
 
 pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
     trials!(None =>
         a_vm_that_is_killed_is_an_error_and_no_flake,
         the_next_run_removes_what_a_killed_one_left,
         a_closed_terminal_costs_no_report,
+        one_campaign_at_a_time_has_a_state,
+        what_only_prints_ends_without_a_word_when_its_pipe_is_closed,
         names_and_comments_do_nothing_to_a_terminal,
     )
 }
@@ -108,6 +110,31 @@ fn a_closed_terminal_costs_no_report() {
     let ran = |trial: &&Value| trial["verdict"] != "not-run";
     let trials = report["trials"].as_array().unwrap();
     assert!(trials.iter().any(|trial| ran(&trial)) && !trials.iter().all(|trial| ran(&trial)), "{report:#}");
+}
+
+fn one_campaign_at_a_time_has_a_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = [&["fuzz", "--state", "s"][..], &ON_HOST].concat();
+    let mut first = program_in(&words, folder.path()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(first.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said: Vec<String> = lines.take_while(|line| !line.contains("; seed 1; s/")).collect();
+    let second = program_in(&[&words[..], &["--programs", "1"]].concat(), folder.path()).output().unwrap();
+    kill(Pid::from_raw(first.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(130), "{said:?}");
+    assert_eq!(second.status.code(), Some(2), "{}", rendered(&second));
+    assert!(rendered(&second).contains("--state s: another campaign runs in it"), "{}", rendered(&second));
+    let third = program_in(&[&words[..], &["--programs", "1"]].concat(), folder.path()).output().unwrap();
+    assert_ne!(third.status.code(), Some(2), "{}", rendered(&third));
+}
+
+fn what_only_prints_ends_without_a_word_when_its_pipe_is_closed() {
+    for words in [&["generate", "completions", "bash"][..], &["generate", "man"], &["list"], &["list", "--coverage"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = program(words).stdout(writer).output().unwrap();
+        assert!(output.stderr.is_empty(), "{words:?}: {}", rendered(&output));
+        assert_eq!(output.status.signal(), Some(13), "{words:?}");
+    }
 }
 
 fn names_and_comments_do_nothing_to_a_terminal() {
