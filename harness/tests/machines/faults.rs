@@ -94,7 +94,10 @@ fn a_closed_terminal_costs_no_report() {
         [&["run", "whole-bind/*", "-j", "1"][..], &ON_HOST, &["--report", "junit=j.xml,html=h.html,json=r.json"]];
     let OpenptyResult { master, slave } = openpty(None, None).unwrap();
     let end = || Stdio::from(slave.try_clone().unwrap());
-    let mut run = program_in(&words.concat(), folder.path());
+    // A SIGHUP that is ignored stays so, as where these tests are run by nohup(1).
+    let program = program_in(&words.concat(), folder.path());
+    let mut run = Command::new("env");
+    run.arg("--default-signal=HUP").arg(program.get_program()).args(program.get_args()).current_dir(folder.path());
     let mut child = run.env("NO_COLOR", "1").stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
     // This process has no end of it any more: what the run prints ends with the run.
     drop((run, slave));
