@@ -10,6 +10,9 @@
 //! - [`elf`]: what a program needs to start
 //! - [`exit`]: exit statuses
 //! - [`usage`]: mistakes of the user
+//! - [`sanitize`]: text from anywhere, made harmless
+//! - [`limited`]: files of others, up to a limit
+//! - [`notices`]: lines on standard error
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs
 //! - [`subject`]: what is tested, and the criu that is built or carried for it
 //! - [`vm`]: QEMU, the channel to the agent
@@ -49,13 +52,16 @@ pub mod gate;
 pub mod host;
 pub mod image;
 pub mod judge;
+pub mod limited;
 pub mod machine;
 pub mod needs;
+pub mod notices;
 pub mod oracle;
 pub mod plan;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod sanitize;
 pub mod selftest;
 pub mod session;
 pub mod shrink;

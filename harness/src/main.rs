@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use harness::cmd::{Cli, bisect_step, dispatch, settings};
+use harness::notices::say;
 use harness::plan::select::NoMatch;
 use harness::usage::Usage;
 
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
     let line = match settings::apply(Cli::command()) {
         Ok(line) => line,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(&format!("error: {error}"));
             return ExitCode::from(if bisecting() { bisect_step::ABORT } else { 2 });
         }
     };
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
             if harness::process::interrupt::requested() {
                 return ExitCode::from(harness::exit::INTERRUPTED);
             }
-            eprintln!("error: {}", render(&error));
+            say(&format!("error: {}", render(&error)));
             ExitCode::from(match () {
                 () if error.is::<Usage>() => harness::exit::USAGE,
                 () if error.is::<NoMatch>() => harness::exit::NOTHING_RAN,

@@ -159,13 +159,16 @@ impl Worker<'_> {
             return Over { judgement, ..Over::not_run(task, "") };
         }
         let start = Instant::now();
-        let mut over = self.confirmed(&task);
-        for _ in 1..self.pool.policy.repeat {
-            if over.judgement.verdict == Verdict::NotRun {
+        let mut all = retry::Repeated::default();
+        for _ in 0..self.pool.policy.repeat.max(1) {
+            let over = self.confirmed(&task);
+            let ran = over.judgement.verdict != Verdict::NotRun;
+            all.add(over);
+            if !ran {
                 break;
             }
-            over = retry::both(over, self.confirmed(&task));
         }
+        let over = all.sum().unwrap_or_else(|| Over::not_run(task.clone(), "interrupted"));
         Over { task, seconds: start.elapsed().as_secs_f64(), ..over }
     }
 

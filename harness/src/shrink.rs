@@ -18,6 +18,7 @@ use crate::exit;
 use crate::fuzz::KnownFailures;
 use crate::fuzz::shrink::steps;
 use crate::judge::{Expectations, Signature, Trial};
+use crate::notices::say;
 use crate::report::epilogue::{plain, quoted};
 use crate::run::{Machines, Over, Policy, Task, Worker};
 use crate::session::{ExpectationsSource, Session};
@@ -96,12 +97,15 @@ impl Rig<'_> {
         let text = text::print_scenario(&short);
         std::fs::write(output, &text).with_context(|| format!("writing the program to {}", output.display()))?;
         let seconds = start.elapsed().as_secs_f64();
-        println!("{before} -> {after} steps, {tried} programs, {seconds:.0} s: {}\n", output.display());
+        println!(
+            "{before} -> {after} steps, {tried} programs, {seconds:.0} s: {}\n",
+            plain(&output.display().to_string())
+        );
         print!("{}", plain_lines(&text));
-        println!("\nreplay: {}", self.command(output));
+        println!("\nreplay: {}", plain(&self.command(output)));
         match asserted {
-            Some(_) => eprintln!("confirmed in a fresh machine: {wanted}"),
-            None => eprintln!("not confirmed in a fresh machine, where it must show: {wanted}"),
+            Some(_) => say(&format!("confirmed in a fresh machine: {wanted}")),
+            None => say(&format!("not confirmed in a fresh machine, where it must show: {wanted}")),
         }
         Ok(match () {
             () if crate::process::interrupt::requested() => exit::INTERRUPTED,
@@ -120,10 +124,10 @@ impl Rig<'_> {
         let first = run(&self.scenario.program);
         let Some((wanted, judgement)) = first.and_then(|over| Some((failure(&over.judgement)?, over.judgement))) else {
             let interrupted = crate::process::interrupt::requested();
-            eprintln!("{} does not fail here: there is nothing to shrink", self.trial);
+            say(&format!("{} does not fail here: there is nothing to shrink", self.trial));
             return Err(if interrupted { 130 } else { 1 });
         };
-        eprintln!("{}: {}", judgement.verdict, plain(&judgement.reason));
+        say(&format!("{}: {}", judgement.verdict, plain(&judgement.reason)));
         self.known_failures.add(&wanted);
         let until = start + self.settings.budget;
         let may_try =

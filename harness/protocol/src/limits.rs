@@ -1,10 +1,12 @@
-//! What a message may become in memory. The peer is not trusted: a short line must not grow into a
-//! large value.
+//! How much of what comes from elsewhere is taken: messages of a guest, and files that may be
+//! somebody else's. Each format has its limits here and nowhere else.
 //!
-//! A line has at most [`crate::wire::LINE_LIMIT`] bytes, and nearly everything in it takes memory
-//! in proportion. Two things do not: lookups that stand together come apart (`Expansion`), and
-//! lists of texts, whose empty elements take eight times the room that they have in a line. Both
-//! are counted while the message is read, so what is over a limit is never there.
+//! A message must not become more in memory than its bytes: the peer is not trusted, and a short
+//! line must not grow into a large value. A line has at most [`crate::wire::LINE_LIMIT`] bytes, and
+//! nearly everything in it takes memory in proportion. Two things do not: lookups that stand
+//! together come apart (`Expansion`), and lists of texts, whose empty elements take eight times the
+//! room that they have in a line. Both are counted while the message is read, so what is over a
+//! limit is never there.
 
 use std::cell::Cell;
 use std::fmt;
@@ -26,6 +28,22 @@ pub const IMAGES: usize = 256;
 /// So many bytes may they have in all; in a line each takes two. Those of a program have about 0.3
 /// MiB.
 pub const IMAGE_BYTES: usize = 8 << 20;
+
+/// So many bytes may a JSON report have.
+pub const REPORT_BYTES: u64 = 256 << 20;
+/// So many trials may it have, and so many may several reports have together.
+pub const REPORT_TRIALS: usize = 1 << 20;
+/// So many characters of a text of a trial are in reports: of its reason, a line of its log, a
+/// value that differs. The artifacts have all.
+pub const REPORT_TEXT: usize = 1 << 12;
+/// So many lines of its log.
+pub const REPORT_LINES: usize = 200;
+/// So many causes, the most common ones, are explained by what their scenarios have in common. One
+/// takes time in proportion to what passed.
+pub const EXPLAINED_CAUSES: usize = 1000;
+/// So many bytes may a file of known failures have: a hundred times that of the project. To find
+/// the lines of its entries takes time in proportion to the square.
+pub const EXPECTATIONS_BYTES: u64 = 2 << 20;
 
 /// How many lookups came of groups so far, and their bytes.
 #[derive(Clone, Copy, Debug, Default)]

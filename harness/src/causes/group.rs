@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use scenarios::capability::{Capability, Explanation, Word, explain};
+use protocol::limits;
+use scenarios::capability::{Capability, Explanation, Profile, Word, explain};
 use serde::Serialize;
 
 use super::case::{Case, End, profiles};
@@ -58,19 +59,23 @@ pub fn causes(cases: &[Case]) -> Vec<Cause> {
     for case in cases.iter().filter(|case| case.is_failure) {
         by_signature.entry(&case.signature).or_default().push(case);
     }
-    let mut all: Vec<Cause> =
-        by_signature.into_iter().map(|(signature, group)| cause(signature, group, cases)).collect();
-    all.sort_by_key(|cause| {
+    let mut all: Vec<(Cause, Vec<&Case>)> = by_signature.into_iter().map(cause).collect();
+    all.sort_by_key(|(cause, _)| {
         (cause.controls == 0, Reverse(cause.count), Reverse(cause.kind.map(FailureKind::severity)))
     });
-    all
+    let restored = Restored::of(cases);
+    for (cause, group) in all.iter_mut().take(limits::EXPLAINED_CAUSES) {
+        let explanation = restored.blocked(group);
+        cause.blocked_by_text = explanation.as_ref().map(ToString::to_string);
+        cause.blocked_by = explanation.map(|found| found.words).unwrap_or_default();
+    }
+    all.into_iter().map(|(cause, _)| cause).collect()
 }
 
-fn cause(signature: &Signature, mut group: Vec<&Case>, all: &[Case]) -> Cause {
+fn cause<'a>((signature, mut group): (&Signature, Vec<&'a Case>)) -> (Cause, Vec<&'a Case>) {
     group.sort_by_key(|case| (case.steps.is_empty(), case.steps.len(), &case.id));
     let smallest = group[0];
-    let explanation = blocked(&group, all);
-    Cause {
+    let cause = Cause {
         signature: signature.clone(),
         kind: smallest.kind,
         count: group.len(),
@@ -79,19 +84,36 @@ fn cause(signature: &Signature, mut group: Vec<&Case>, all: &[Case]) -> Cause {
         program: smallest.steps.iter().map(|step| format!("{step}\n")).collect(),
         example: smallest.id.clone(),
         trials: group.iter().map(|case| case.id.clone()).collect(),
-        blocked_by: explanation.as_ref().map(|found| found.words.clone()).unwrap_or_default(),
-        blocked_by_text: explanation.map(|found| found.to_string()),
-    }
+        blocked_by: Vec::new(),
+        blocked_by_text: None,
+    };
+    (cause, group)
 }
 
-/// What the failures have in common. Evidence is what passed with the same kernel and subject. What
-/// must be refused proves nothing: a subject that refuses everything passes it.
-fn blocked(group: &[&Case], all: &[Case]) -> Option<Explanation> {
-    let is_bad = group.iter().all(|case| case.end == End::Bad);
-    let pools: BTreeSet<_> = group.iter().map(|case| &case.pool).collect();
-    let failed = profiles(group.iter().copied());
-    let good = all.iter().filter(|case| case.end == End::Good && pools.contains(&case.pool));
-    let restored = good.filter(|case| !case.profile.capabilities.contains(&Capability::Refusal));
-    let passed: Vec<_> = profiles(restored).into_iter().filter(|profile| !failed.contains(profile)).collect();
-    if is_bad { explain(&failed, &passed) } else { None }
+/// What was restored with each kernel and subject, each profile once.
+struct Restored<'a>(BTreeMap<&'a (String, String), BTreeSet<&'a Profile>>);
+
+impl<'a> Restored<'a> {
+    /// What must be refused proves nothing: a subject that refuses everything passes it.
+    fn of(cases: &'a [Case]) -> Self {
+        let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        let is_refusal = |case: &Case| case.profile.capabilities.contains(&Capability::Refusal);
+        for case in cases.iter().filter(|case| case.end == End::Good && !is_refusal(case)) {
+            all.entry(&case.pool).or_default().insert(&case.profile);
+        }
+        Self(all)
+    }
+
+    /// What the failures have in common. Evidence is what passed with the same kernel and subject.
+    fn blocked(&self, group: &[&Case]) -> Option<Explanation> {
+        if group.iter().any(|case| case.end != End::Bad) {
+            return None;
+        }
+        let pools: BTreeSet<_> = group.iter().map(|case| &case.pool).collect();
+        let failed = profiles(group.iter().copied());
+        let passed: BTreeSet<&Profile> =
+            pools.into_iter().filter_map(|pool| self.0.get(pool)).flatten().copied().collect();
+        let passed: Vec<_> = passed.into_iter().filter(|profile| !failed.contains(profile)).collect();
+        explain(&failed, &passed)
+    }
 }

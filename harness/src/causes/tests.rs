@@ -1,10 +1,12 @@
 //! How many failures are summarized for a reader.
 
+use std::time::{Duration, Instant};
+
 use expect_test::expect;
 
 use super::{Case, Ladder, causes};
 use crate::fixtures::finished_of;
-use crate::judge::{Difference, FailureKind, Judgement, Side, Verdict};
+use crate::judge::{Difference, FailureKind, Judgement, Side, Signature, Verdict};
 use crate::report::causes_text as text;
 use crate::report::record::TrialRecord;
 
@@ -123,4 +125,17 @@ fn what_breaks_ordinary_files_comes_first() {
     assert_eq!((all[0].signature.0.as_str(), all[0].controls), ("restore-failed no pidfile", 1));
     let text = text::causes(&all, 80, false);
     assert!(text.contains("   1 of these hold no detached file: ordinary files fail, too\n"), "{text}");
+}
+
+/// 20,000 failures without anything in common beside what passed: with work for each cause that
+/// grows with all of them this takes minutes.
+#[test]
+fn causes_take_time_in_proportion_to_the_trials() {
+    let passed = case("whole/file", WHOLE, Judgement::plain(Verdict::Pass, ""));
+    let failed = case("subdir/file", SUBDIR, failed(FailureKind::RestoreFailed, "no"));
+    let numbered = |number: u32| Case { signature: Signature(number.to_string()), ..failed.clone() };
+    let cases: Vec<Case> = vec![passed; 20_000].into_iter().chain((0..20_000).map(numbered)).collect();
+    let begin = Instant::now();
+    assert_eq!(causes(&cases).len(), 20_000);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }

@@ -18,6 +18,7 @@ use crate::args::ShareArgs;
 use crate::args::output::OutputArgs;
 use crate::cache::error::ImageError;
 use crate::judge::{FailureKind, Group, Verdict};
+use crate::notices::say;
 use crate::plan::select::select;
 use crate::report::{Event, Reporter};
 use crate::subject::Subject;
@@ -104,7 +105,7 @@ pub fn run(args: &BisectStepArgs) -> u8 {
         INTERRUPTED => "ended",
         _ => "bad",
     };
-    eprintln!("bisect-step: {word}: {why}");
+    say(&format!("bisect-step: {word}: {why}"));
     status
 }
 

@@ -14,6 +14,7 @@ use crate::judge::Verdict;
 use crate::report::Finished;
 use crate::report::merge::merge;
 use crate::report::record::TrialRecord;
+use crate::sanitize::sanitized;
 use crate::usage::Usage;
 
 /// Record in the file of known failures what results prove.
@@ -69,7 +70,7 @@ pub fn run(args: &BlessArgs) -> anyhow::Result<u8> {
     let note = Note { reason: args.reason.clone(), link: args.link.clone() };
     let blessed = bless(&text, &file, &results, &kernels, &note).map_err(|error| Usage(error.to_string()))?;
     for change in &blessed.changes {
-        println!("{change}");
+        println!("{}", sanitized(&change.to_string()));
     }
     if proves_nothing > 0 {
         println!("{proves_nothing} results prove nothing: flaky, unsupported, an error or not run");

@@ -18,8 +18,11 @@ use crate::findings::check::{Outcome, happens, summary};
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
 use crate::judge::kind::Severity;
+use crate::notices::say;
 use crate::plan::select::select;
+use crate::process::work_folder::WorkFolder;
 use crate::report::Finished;
+use crate::sanitize::sanitized;
 use crate::session::ExpectationsSource;
 use crate::subject::Subject;
 use crate::usage::Usage;
@@ -106,9 +109,10 @@ pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
             let mut out = io::stdout().lock();
             for (finding, result) in &results {
                 let severity = finding.severity().map_or("", Severity::text);
-                writeln!(out, "{:03}  {:<7}  {severity:<22}  {}", finding.number, result.word(), finding.title)?;
+                let (word, title) = (result.word(), sanitized(&finding.title));
+                writeln!(out, "{:03}  {word:<7}  {severity:<22}  {title}", finding.number)?;
                 if let Some(detail) = result.detail() {
-                    writeln!(out, "     {detail}")?;
+                    writeln!(out, "     {}", sanitized(detail))?;
                 }
                 if let (true, Outcome::Shows { criu: Some(criu) }) = (*write, result) {
                     findings::write(&tree, &Finding { seen: format!("criu {criu}"), ..(*finding).clone() })?;
@@ -206,10 +210,15 @@ fn check<'a>(
             None => groups.push((axes(finding), vec![finding])),
         }
     }
-    let folder = tempfile::tempdir().context("making a folder for the trials")?;
+    let folder = WorkFolder::new().context("making a folder for the trials")?;
     let mut finished = BTreeMap::new();
     for ((subject, kernel, flavor, lifecycle), group) in groups {
-        eprintln!("{} of {}: {subject}, kernel {kernel}, {}, {lifecycle}", group.len(), wanted.len(), flavor.word());
+        say(&format!(
+            "{} of {}: {subject}, kernel {kernel}, {}, {lifecycle}",
+            group.len(),
+            wanted.len(),
+            flavor.word()
+        ));
         let words = ["--subject", subject, "--kernel", kernel, "--flavor", flavor.word(), "--lifecycle"];
         let words = words.into_iter().chain([lifecycle.word(), "--retries", "0"]);
         let mut args = RunArgs::typed(words)?;

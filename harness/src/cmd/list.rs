@@ -9,8 +9,10 @@ use scenarios::{Outcome, Scenario};
 
 use super::coverage::{self, Paper};
 use crate::exit;
+use crate::notices::say;
 use crate::plan::select::{NoMatch, select};
 use crate::report::terminal::{ColourChoice, Detail, Look};
+use crate::sanitize::{sanitized, sanitized_lines};
 use crate::usage::Usage;
 
 /// List scenarios: names, and what each is about.
@@ -116,7 +118,8 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
         ListFormat::Human => {
             for scenario in &chosen {
                 let text = if args.needs { needs(scenario) } else { scenario.summary.clone() };
-                writeln!(out, "{:<44} {:<9} {text}", scenario.name, outcome(scenario))?;
+                let line = format!("{:<44} {:<9} {text}", scenario.name, outcome(scenario));
+                writeln!(out, "{}", sanitized(&line))?;
             }
         }
         ListFormat::Json => {
@@ -176,10 +179,10 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
     };
     if !others.is_empty() {
         let more = format!("`zdtm-detached list '{}'` shows their names", args.what);
-        eprintln!("this is {}, and there are {} more; {more}", scenario.name, others.len());
+        say(&format!("this is {}, and there are {} more; {more}", scenario.name, others.len()));
     }
     let text = scenarios::text::print_scenario(scenario);
     let (summary, rest) = text.split_once('\n').unwrap_or((&text, ""));
-    print!("{summary}\n# Needs: {}.\n{rest}", needs(scenario));
+    print!("{}", sanitized_lines(&format!("{summary}\n# Needs: {}.\n{rest}", needs(scenario))));
     Ok(exit::AS_EXPECTED)
 }

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::run::{self, Listener, RunArgs};
 use crate::judge::Tally;
+use crate::notices::say;
 use crate::report::Finished;
 use crate::usage::Usage;
 
@@ -83,7 +84,7 @@ pub fn run(args: &MatrixArgs) -> anyhow::Result<u8> {
     }
     let (mut lines, mut worst) = (Vec::new(), 0);
     for (number, row) in rows.iter().enumerate() {
-        eprintln!("[{}/{}] {}", number + 1, rows.len(), row.join(", "));
+        say(&format!("[{}/{}] {}", number + 1, rows.len(), row.join(", ")));
         let start = Instant::now();
         let (sender, receiver) = channel();
         let status = one(args, row, sender)?;

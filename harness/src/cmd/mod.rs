@@ -72,6 +72,11 @@ impl Command {
             Self::Doctor(_) | Self::Generate(_) => false,
         }
     }
+
+    /// Whether it has nothing left to do when no one reads on, as in `generate man | head`.
+    fn only_prints(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Show(_) | Self::Generate(_))
+    }
 }
 
 /// Carries a command out; the exit status.
@@ -81,6 +86,9 @@ impl Command {
 pub fn dispatch(command: Command) -> anyhow::Result<u8> {
     if command.runs_trials() {
         crate::process::interrupt::install().context("installing the signal handlers")?;
+    }
+    if command.only_prints() {
+        crate::process::sys::end_by_broken_pipes().context("setting up a signal")?;
     }
     match command {
         Command::Run(args) => run::run(&args),

@@ -16,6 +16,7 @@ use crate::args::MachineArgs;
 use crate::args::ShareArgs;
 use crate::args::output::OutputArgs;
 use crate::judge::Verdict;
+use crate::notices::say;
 use crate::plan;
 use crate::report::{Event, Reporter};
 use crate::session::ExpectationsSource;
@@ -109,7 +110,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let was = record.verdict().map_err(|error| Usage(error.to_string()))?;
     if let Some(now) = receiver.try_iter().last() {
         let same = if now == was { "the same as before" } else { "not what it was" };
-        eprintln!("{same}: it was {was}, and is {now}");
+        say(&format!("{same}: it was {was}, and is {now}"));
     }
     Ok(status)
 }

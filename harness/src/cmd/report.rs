@@ -8,7 +8,7 @@ use clap::Args;
 use crate::args::output::{OutputArgs, comparisons};
 use crate::gate::{SavedSide, compare_runs};
 use crate::judge::Trial;
-use crate::report::merge::{ResultError, merge, read};
+use crate::report::merge::{ResultError, check_number, merge, read};
 use crate::report::record::RunRecord;
 use crate::report::terminal::{Detail, Look};
 use crate::report::{Event, Finished, Reporter, SharedAxes};
@@ -91,7 +91,9 @@ fn compare(args: &ReportArgs) -> anyhow::Result<u8> {
 /// Every report that is meant.
 pub(super) fn read_all(given: &[PathBuf]) -> Result<Vec<RunRecord>, Usage> {
     let runs = files(given)?.iter().map(|file| read(file)).collect::<Result<Vec<_>, ResultError>>();
-    runs.map_err(|error| Usage(error.to_string()))
+    let runs = runs.map_err(|error| Usage(error.to_string()))?;
+    check_number(runs.iter().map(|run| run.trials.len()).sum()).map_err(Usage)?;
+    Ok(runs)
 }
 
 /// The files that are meant: those of a folder are its `*.json`, by name.

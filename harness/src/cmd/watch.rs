@@ -14,6 +14,7 @@ use std::os::fd::AsFd as _;
 
 use super::run::{RunArgs, once};
 use crate::exit;
+use crate::notices::say;
 use crate::process::interrupt;
 use crate::subject::Subject;
 use crate::subject::criu::Tree;
@@ -33,16 +34,16 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         let status = match once(args) {
             Ok(status) => status,
             Err(error) => {
-                eprintln!("error: {error:#}");
+                say(&format!("error: {error:#}"));
                 1
             }
         };
         if interrupt::requested() {
             return Ok(exit::INTERRUPTED);
         }
-        eprintln!("\nexit status {status}; waiting for a change in {}; Ctrl-C ends", watch.describe());
+        say(&format!("\nexit status {status}; waiting for a change in {}; Ctrl-C ends", watch.describe()));
         match watch.wait()? {
-            Some(changed) => eprintln!("{} changed\n", changed.display()),
+            Some(changed) => say(&format!("{} changed\n", changed.display())),
             None => return Ok(exit::INTERRUPTED),
         }
     }

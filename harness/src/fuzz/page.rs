@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::buckets::Bucket;
 use super::state::{Point, State};
+use crate::sanitize::sanitized_lines;
 
 const STYLE: &str = include_str!("page.css");
 /// Of a plot, in its own units.
@@ -57,7 +58,7 @@ pub fn page(state: &State) -> String {
             }
         }
     };
-    page.into_string() + "\n"
+    sanitized_lines(&page.into_string()) + "\n"
 }
 
 fn number(name: &str, value: &str) -> Markup {

@@ -1,10 +1,12 @@
 //! From what a user asks for to a campaign: its sides, its state, what its programs are like.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::fcntl::Flock;
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Program;
 use scenarios::generate::{Limits, Without};
@@ -20,6 +22,7 @@ use crate::judge::range::Version;
 use crate::judge::{Expectations, Signature, Trial};
 use crate::machine::Backend;
 use crate::plan::{Axes, single};
+use crate::process::work_folder::{Wait, lock_folder};
 use crate::run::{Machines, PACK, Policy};
 use crate::session::{ExpectationsSource, Session};
 use crate::subject::{ReferenceOptions, Subject};
@@ -96,6 +99,8 @@ pub struct Setup<'a> {
     machines: Vec<Machines<'static>>,
     state: State,
     goes_on: bool,
+    /// Of the state's folder, until the campaign is over.
+    _lock: Flock<File>,
 }
 
 impl<'a> Setup<'a> {
@@ -123,6 +128,7 @@ impl<'a> Setup<'a> {
             return Err(Usage(what.to_owned()).into());
         }
         let what = what(&request, &subjects, &kernels, flavor) + &every(&request, sides.len())?;
+        let lock = lock(&request.state)?;
         let (mut state, goes_on) = state(&request, what)?;
         let parts: Vec<_> =
             subjects.iter().map(|subject| subject.prepare(session.store())).collect::<Result<_, _>>()?;
@@ -150,6 +156,7 @@ impl<'a> Setup<'a> {
             machines,
             state,
             goes_on,
+            _lock: lock,
         })
     }
 
@@ -249,6 +256,14 @@ fn sides(kernels: &[String], subjects: &[Subject], flavor: Flavor) -> Vec<Side> 
         .flat_map(|kernel| subjects.iter().map(move |subject| (kernel, subject)))
         .map(|(kernel, subject)| side(kernel, subject))
         .collect()
+}
+
+/// Keeps other campaigns out of the folder.
+fn lock(folder: &Path) -> Result<Flock<File>, Usage> {
+    let wrong = |what: String| Usage(format!("--state {}: {what}", folder.display()));
+    let lock = std::fs::create_dir_all(folder).and_then(|()| lock_folder(folder, Wait::No));
+    lock.map_err(|error| wrong(error.to_string()))?
+        .ok_or_else(|| wrong("another campaign runs in it; end that one, or give this one another folder".to_owned()))
 }
 
 /// The state to begin with, and whether it is that of a campaign that goes on.

@@ -34,11 +34,11 @@ use anyhow::Context as _;
 use scenarios::Scenario;
 use scenarios::visible::is_control;
 
+use crate::notices::say;
 use crate::plan::Axes;
 use crate::plan::select::{select, select_with_controls};
 use crate::report::comparison::Comparison;
 use crate::report::epilogue;
-use crate::report::notices::say;
 use crate::run::Task;
 use crate::run::order::teaching_first;
 use crate::session::{ExpectationsSource, Session};

@@ -16,6 +16,7 @@ use super::saved::{Saved, key};
 use super::side::{Rig, Side, SideRun};
 use crate::compare::{Change, RunOutcome, compare};
 use crate::judge::{Expectations, Signature, Trial};
+use crate::notices::say;
 use crate::run::{Machines, Task};
 use crate::session::Session;
 
@@ -266,11 +267,11 @@ fn tell_progress(done: usize, count: usize, what: &str, pair: &Pair, key: &str, 
                 Change::Undecided => "not always the same",
                 Change::Same | Change::Unsupported => "the same",
             };
-            eprintln!("[{done}/{count}] {word}: {key}");
+            say(&format!("[{done}/{count}] {word}: {key}"));
             return;
         }
     }
     if done.is_multiple_of(EVERY) || done == count {
-        eprintln!("[{done}/{count}] {what}");
+        say(&format!("[{done}/{count}] {what}"));
     }
 }

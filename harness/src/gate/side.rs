@@ -10,6 +10,7 @@ use super::saved::key;
 use crate::compare::RunOutcome;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Judgement, Trial, Verdict};
+use crate::notices::say;
 use crate::report::record::digest;
 use crate::report::{Finished, artifacts};
 use crate::run::{Machines, News, Over, Policy, Queue, Task};
@@ -123,7 +124,7 @@ impl Rig<'_> {
         let files = over.traces.files();
         let extras: Vec<_> = files.iter().map(|(name, bytes)| artifacts::Extra { name, bytes }).collect();
         if let Err(error) = artifacts::write(folder, &finished, &program, over.report.as_ref(), &extras) {
-            eprintln!("error: {error}");
+            say(&format!("error: {error}"));
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// Its program could not be executed.
-    #[error("cannot start the agent {}: {source}; its folder must not be mounted noexec", .path.display())]
+    #[error("cannot start the agent {}: {source}{}", .path.display(), noexec(source))]
     Start {
         /// Its path.
         path: PathBuf,
@@ -47,4 +47,29 @@ pub enum HostError {
     /// SIGINT or SIGTERM came.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// What to do where the file may not be executed. Other errors (too many open files, no memory)
+/// have nothing to do with its folder.
+fn noexec(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => "; its folder must not be mounted noexec",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn only_who_may_not_execute_reads_of_noexec() {
+        let says_noexec = |errno: Errno| {
+            HostError::Start { path: "/agent".into(), source: errno.into() }.to_string().contains("noexec")
+        };
+        assert!(says_noexec(Errno::EACCES));
+        assert!(![Errno::EMFILE, Errno::EAGAIN, Errno::ENOENT].into_iter().any(says_noexec));
+    }
 }

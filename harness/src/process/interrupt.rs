@@ -1,4 +1,5 @@
-//! Ctrl-C in two stages: the first SIGINT or SIGTERM asks, the second one ends.
+//! Ctrl-C in two stages: the first SIGINT, SIGTERM or SIGHUP (the terminal is closed) asks, the
+//! second one ends.
 //!
 //! The first sets a flag and makes a descriptor readable for good. Every wait on a VM polls that
 //! descriptor, so the run loop gets its thread back at once, writes its reports, and drops what it
@@ -35,7 +36,7 @@ static GROUPS: [AtomicI32; GROUP_LIMIT] = [const { AtomicI32::new(0) }; GROUP_LI
 static PIPE: OnceLock<Pipe> = OnceLock::new();
 static TERMINAL: OnceLock<libc::termios> = OnceLock::new();
 
-/// Installs the handlers for SIGINT and SIGTERM. A second call changes nothing.
+/// Installs the handlers for SIGINT, SIGTERM and SIGHUP. A second call changes nothing.
 ///
 /// # Errors
 /// No pipe could be made, or the handlers were refused.

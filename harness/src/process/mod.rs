@@ -4,6 +4,7 @@
 //! - [`command`]: a program that runs to its end and whose output matters
 //! - [`interrupt`](mod@interrupt): Ctrl-C, in two stages
 //! - [`lines`]: lines from a descriptor, with a deadline
+//! - [`work_folder`]: folders in `TMPDIR`, and those that dead runs left
 //! - `wait`: waiting for several descriptors at once
 //! - [`memory`]: what the host has, what a process takes
 //! - `sys`: system calls without a safe form
@@ -15,3 +16,4 @@ pub mod lines;
 pub mod memory;
 pub(crate) mod sys;
 pub(crate) mod wait;
+pub mod work_folder;

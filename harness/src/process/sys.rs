@@ -72,14 +72,27 @@ pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Has SIGINT and SIGTERM call `handler`, which must be async-signal-safe (signal-safety(7)).
+/// Has SIGINT, SIGTERM and SIGHUP call `handler`, which must be async-signal-safe
+/// (signal-safety(7)). A SIGHUP that is ignored stays so: nohup(1).
 pub(crate) fn handle_stop_signals(handler: extern "C" fn(c_int)) -> io::Result<()> {
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
     let action = SigAction::new(SigHandler::Handler(handler), SaFlags::SA_RESTART, SigSet::empty());
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the one handler that is passed here makes async-signal-safe calls only.
-        unsafe { sigaction(signal, &action) }?;
+        let before = unsafe { sigaction(signal, &action) }?;
+        if signal == Signal::SIGHUP && matches!(before.handler(), SigHandler::SigIgn) {
+            // SAFETY: it is put back as it was, without a handler.
+            unsafe { sigaction(signal, &before) }?;
+        }
     }
+    Ok(())
+}
+
+/// Has a write to a closed pipe end this process, as it ends other programs that only print.
+pub(crate) fn end_by_broken_pipes() -> io::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default action installs no code.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
     Ok(())
 }
 

@@ -3,8 +3,10 @@
 
 use std::fmt::Write;
 
+use protocol::limits::REPORT_TEXT;
+
 use super::Finished;
-use super::sanitize::{Colour, colour_of, columns, paint, sanitized};
+use super::sanitize::{Colour, brief, colour_of, columns, paint, sanitized};
 use crate::host::KERNEL_PREFIX;
 use crate::judge::{Difference, Side, Trial};
 use crate::subject::Subject;
@@ -22,13 +24,13 @@ pub fn account(finished: &Finished, width: usize, colour: bool) -> String {
     let _ = writeln!(out, "{verdict}  {}", sanitized(&trial.to_string()));
     let printed = judgement.differences.first().is_some_and(|first| judgement.reason.starts_with(&first.to_string()));
     if !judgement.reason.is_empty() && !printed {
-        let _ = writeln!(out, "  {}", sanitized(&judgement.reason));
+        let _ = writeln!(out, "  {}", brief(&judgement.reason, REPORT_TEXT));
     }
     out.push_str(&differences(&judgement.differences, judgement.more_differences, DIFFERENCES, width, colour));
     if !judgement.quotes.is_empty() {
         out.push_str("  log:\n");
         for line in judgement.quotes.iter().take(LOG_LINES) {
-            let _ = writeln!(out, "    {}", sanitized(line.trim_end()));
+            let _ = writeln!(out, "    {}", brief(line.trim_end(), REPORT_TEXT));
         }
         more(&mut out, judgement.quotes.len().saturating_sub(LOG_LINES), "line");
     }
@@ -117,7 +119,7 @@ pub fn differences(all: &[Difference], further: usize, limit: usize, width: usiz
         let heading = if *both { heading.replacen(", inside", ", inside and outside", 1) } else { heading };
         let known = difference.known.as_ref().map_or_else(String::new, |why| format!(", known: {}", sanitized(why)));
         let kind = paint(colour, Colour::Dim, &format!("[{}{known}]", difference.kind));
-        let _ = writeln!(out, "  {} {kind}", sanitized(&heading));
+        let _ = writeln!(out, "  {} {kind}", brief(&heading, REPORT_TEXT));
         out.push_str(&pair(&sanitized(&difference.expected), &sanitized(&difference.got), width, colour));
     }
     more(&mut out, printed.len().saturating_sub(limit) + further, "difference");

@@ -9,6 +9,7 @@ use super::record::{RunRecord, TrialRecord};
 use super::sanitize::{brief, sanitized};
 use super::{account_of, markdown};
 use crate::causes::Cause;
+use crate::notices::say;
 
 /// More annotations than this are not shown by GitHub, and the summary has all.
 const ANNOTATIONS: usize = 50;
@@ -31,7 +32,7 @@ pub(super) fn render_with(run: &RunRecord, summary_file: Option<&Path>) -> Strin
     if let Some(file) = summary_file {
         let open = std::fs::OpenOptions::new().create(true).append(true).open(file);
         if let Err(error) = open.and_then(|mut file| file.write_all(summary(run).as_bytes())) {
-            eprintln!("error: writing the step's summary to {}: {error}", file.display());
+            say(&format!("error: writing the step's summary to {}: {error}", file.display()));
         }
     }
     annotations(run)

@@ -1,6 +1,7 @@
 //! JUnit's XML, for Jenkins, GitLab and others: a suite for each family, a case for each trial. The
 //! message of a failed case is the signature of its cause, so that tools that group by message
-//! group by cause; its text has the reason.
+//! group by cause; its text has the reason. Every text is made harmless first: the writer leaves
+//! characters in that XML 1.0 forbids.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,11 +17,11 @@ use crate::judge::Signature;
 /// The document.
 pub(super) fn render(run: &RunRecord) -> String {
     let signatures = signatures(&run.causes);
-    let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
+    let mut suites: BTreeMap<String, TestSuite> = BTreeMap::new();
     for trial in &run.trials {
-        let family = family_title(&trial.family);
+        let family = sanitized(family_title(&trial.family));
         let signature = signatures.get(trial.id.as_str()).copied();
-        suites.entry(family).or_insert_with(|| TestSuite::new(family)).add_test_case(case(trial, signature));
+        suites.entry(family.clone()).or_insert_with(|| TestSuite::new(family)).add_test_case(case(trial, signature));
     }
     let mut report = Report::new("zdtm-detached");
     report.set_time(seconds(run.summary.seconds)).add_test_suites(suites.into_values());
@@ -42,24 +43,24 @@ fn case(trial: &TrialRecord, signature: Option<&Signature>) -> TestCase {
         "pass" | "xfail" | "improved" => TestCaseStatus::success(),
         "unsupported" | "not-run" => {
             let mut status = TestCaseStatus::skipped();
-            status.set_message(trial.reason.as_str());
+            status.set_message(sanitized(&trial.reason));
             status
         }
         verdict => {
             let kind = if verdict == "error" { NonSuccessKind::Error } else { NonSuccessKind::Failure };
             let mut status = TestCaseStatus::non_success(kind);
             let word = trial.kind.map_or_else(|| verdict.to_owned(), |kind| format!("{verdict}({kind})"));
-            let message = signature.map_or_else(|| trial.reason.clone(), |signature| sanitized(&signature.0));
-            status.set_message(message).set_type(word).set_description(account_of(trial));
+            let message = signature.map_or(&trial.reason, |signature| &signature.0);
+            status.set_message(sanitized(message)).set_type(word).set_description(account_of(trial));
             status
         }
     };
-    let mut case = TestCase::new(trial.id.as_str(), status);
-    case.set_classname(family_title(&trial.family)).set_time(seconds(trial.seconds));
+    let mut case = TestCase::new(sanitized(&trial.id), status);
+    case.set_classname(sanitized(family_title(&trial.family))).set_time(seconds(trial.seconds));
     if ["xfail", "improved"].contains(&trial.verdict.as_str()) {
         // JUnit has no word for it: the case is a success, and says here that it is not a plain
         // pass.
-        case.set_system_out(format!("{}: {}", trial.verdict, trial.reason));
+        case.set_system_out(format!("{}: {}", trial.verdict, sanitized(&trial.reason)));
     }
     case
 }

@@ -29,7 +29,7 @@ impl Matrix {
     /// Counts one more trial.
     pub(crate) fn add(&mut self, trial: &Trial, verdict: crate::judge::Verdict) {
         let pair = (trial.kernel.clone(), trial.subject.clone());
-        if !self.pairs.contains(&pair) {
+        if !self.total.contains_key(&pair) {
             self.pairs.push(pair.clone());
         }
         self.families.entry(trial.family.clone()).or_default().entry(pair.clone()).or_default().add(verdict);
@@ -46,8 +46,8 @@ impl Matrix {
         for (number, (kernel, subject)) in self.pairs.iter().enumerate() {
             let _ = writeln!(out, "[{}] {}", number + 1, sanitized(&format!("{kernel} {subject}")));
         }
-        let families = self.families.iter().map(|(family, tallies)| (super::family_title(family), tallies));
-        let rows: Vec<(&str, &BTreeMap<Pair, Tally>)> = families.chain([("total", &self.total)]).collect();
+        let families = self.families.iter().map(|(family, tallies)| (sanitized(super::family_title(family)), tallies));
+        let rows: Vec<(String, &BTreeMap<Pair, Tally>)> = families.chain([("total".to_owned(), &self.total)]).collect();
         let names = rows.iter().map(|(name, _)| columns(name)).max().unwrap_or(0).max("family".len());
         let cell = |tallies: &BTreeMap<Pair, Tally>, pair: &Pair| tallies.get(pair).map_or_else(String::new, counts);
         let wide = |(number, pair): (usize, &Pair)| {

@@ -4,13 +4,16 @@
 //! and failed in others is flaky, and one that was never begun gives way to one that was.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use protocol::limits::{REPORT_BYTES, REPORT_TRIALS};
+use serde::Deserialize;
 
 use super::record::{RunRecord, Summary, TrialRecord, UnknownVerdict, VERSION};
 use crate::compare::Runs;
 use crate::judge::Tally;
+use crate::limited;
 
 /// Why a result cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +44,20 @@ pub enum ResultError {
     },
 }
 
+/// What every version of a report has.
+#[derive(Deserialize)]
+struct Head {
+    version: Option<u64>,
+}
+
+/// Whether one report, or several together, have no more trials than they may.
+pub fn check_number(trials: usize) -> Result<(), String> {
+    match trials > REPORT_TRIALS {
+        true => Err(format!("there are {trials} trials, and no more than {REPORT_TRIALS} are read")),
+        false => Ok(()),
+    }
+}
+
 /// Reads a JSON report. Paths of artifacts that only exist seen from the report's own folder are
 /// made to exist.
 ///
@@ -49,15 +66,15 @@ pub enum ResultError {
 pub fn read(file: &Path) -> Result<RunRecord, ResultError> {
     let owned = || file.to_owned();
     let shape = |why: String| ResultError::Shape { file: owned(), why };
-    let text = fs::read_to_string(file).map_err(|source| ResultError::Read { file: owned(), source })?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| shape(error.to_string()))?;
-    let version = value.get("version").and_then(serde_json::Value::as_u64);
-    match version.ok_or_else(|| shape("it has no version".to_owned()))? {
+    let text = limited::read(file, REPORT_BYTES).map_err(|source| ResultError::Read { file: owned(), source })?;
+    let head: Head = serde_json::from_str(&text).map_err(|error| shape(error.to_string()))?;
+    match head.version.ok_or_else(|| shape("it has no version".to_owned()))? {
         version if version == u64::from(VERSION) => {}
         version => return Err(ResultError::Version { file: owned(), version }),
     }
     // From the text again: it knows lines.
     let mut run: RunRecord = serde_json::from_str(&text).map_err(|error| shape(error.to_string()))?;
+    check_number(run.trials.len()).map_err(shape)?;
     for trial in &mut run.trials {
         trial.verdict().map_err(|error: UnknownVerdict| shape(error.to_string()))?;
         let beside = |path: &PathBuf| file.parent().map(|folder| folder.join(path)).filter(|path| path.exists());

@@ -22,7 +22,6 @@ mod junit;
 mod markdown;
 mod matrix;
 pub mod merge;
-pub mod notices;
 pub mod record;
 pub(crate) mod sanitize;
 mod shared_axes;

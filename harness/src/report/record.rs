@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use protocol::limits;
 use protocol::message::{Flavor, Lifecycle};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -202,10 +203,10 @@ impl From<&Finished> for TrialRecord {
             subject: trial.subject.clone(),
             verdict: judgement.verdict.word().to_owned(),
             kind: judgement.verdict.kind(),
-            reason: judgement.reason.clone(),
-            differences: judgement.differences.clone(),
+            reason: cut(&judgement.reason),
+            differences: judgement.differences.iter().map(cut_difference).collect(),
             more_differences: judgement.more_differences,
-            log: judgement.quotes.clone(),
+            log: cut_lines(&judgement.quotes),
             seconds: rounded(*seconds),
             artifacts: artifacts.clone(),
             runs: match judgement.verdict {
@@ -216,7 +217,7 @@ impl From<&Finished> for TrialRecord {
             file: file.clone(),
             program: program.clone().filter(|_| judgement.verdict.group() == Group::Failed),
             digest: digest.clone(),
-            said: judgement.said.clone(),
+            said: judgement.said.as_deref().map(cut),
             bases: profile.bases.iter().copied().collect(),
             capabilities: profile.capabilities.iter().copied().collect(),
         }
@@ -226,6 +227,26 @@ impl From<&Finished> for TrialRecord {
 /// The first 16 digits of the SHA-256 of a program's text.
 pub fn digest(program: &str) -> String {
     Sha256::digest(program).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The beginning of a text that a guest may have sent. Cutting it again changes nothing.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(limits::REPORT_TEXT) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn cut_difference(difference: &Difference) -> Difference {
+    let Difference { object, what, expected, got, .. } = difference;
+    let object = object.as_deref().map(cut);
+    Difference { object, what: cut(what), expected: cut(expected), got: cut(got), ..difference.clone() }
+}
+
+fn cut_lines(lines: &[String]) -> Vec<String> {
+    let shown = if lines.len() > limits::REPORT_LINES { limits::REPORT_LINES - 1 } else { lines.len() };
+    let more = (shown < lines.len()).then(|| format!("... and {} more lines", lines.len() - shown));
+    lines[..shown].iter().map(|line| cut(line)).chain(more).collect()
 }
 
 /// To milliseconds: more digits mean nothing.

@@ -1,6 +1,7 @@
-//! Text for a terminal: colours, width, and control characters made visible.
+//! Text for a terminal: colours and width, and the functions that make it harmless.
 
 use crate::judge::{Group, Verdict};
+pub(crate) use crate::sanitize::{brief, sanitized};
 
 /// A colour, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,30 +35,6 @@ pub(crate) fn colour_of(verdict: Verdict) -> Colour {
         (Verdict::Pass | Verdict::Improved, _) => Colour::Green,
         (_, Group::Failed) => Colour::Red,
         _ => Colour::Yellow,
-    }
-}
-
-/// Text from a log or a file name, with everything that a terminal would act on made visible.
-pub(crate) fn sanitized(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        // Directional marks can turn a line around.
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        match c {
-            '\t' => out.push(' '),
-            c if c.is_control() || turns => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// The beginning of such a text on one line, at most `limit` characters of it.
-pub(crate) fn brief(text: &str, limit: usize) -> String {
-    let text = sanitized(text);
-    match text.char_indices().nth(limit) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::sanitize::{Colour, columns, paint};
+use super::sanitize::{Colour, columns, paint, sanitized};
 use crate::judge::Tally;
 
 /// Shown even when nothing is in them.
@@ -20,8 +20,11 @@ const SHORT: &[(&str, &str)] = &[("changed-fail", "changed"), ("unsupported", "u
 pub(crate) fn table(families: &BTreeMap<String, Tally>, total: &Tally, width: usize, colour: bool) -> String {
     let words: Vec<&'static str> =
         total.columns().filter(|(word, count)| *count > 0 || ALWAYS.contains(word)).map(|(word, _)| word).collect();
-    let rows: Vec<(&str, &Tally)> =
-        families.iter().map(|(family, tally)| (super::family_title(family), tally)).chain([("total", total)]).collect();
+    let rows: Vec<(String, &Tally)> = families
+        .iter()
+        .map(|(family, tally)| (sanitized(super::family_title(family)), tally))
+        .chain([("total".to_owned(), total)])
+        .collect();
     let widest = rows.iter().map(|(name, _)| columns(name)).max().unwrap_or(0).max("family".len());
     let full: Vec<&str> = words.clone();
     let headings = if widest + numbers_width(&full, total) > width {
@@ -38,7 +41,7 @@ pub(crate) fn table(families: &BTreeMap<String, Tally>, total: &Tally, width: us
     }
     let _ = writeln!(out, "{}", paint(colour, Colour::Bold, &heading));
     for (name, tally) in rows {
-        out.push_str(&pad(name, names));
+        out.push_str(&pad(&name, names));
         for (heading_word, word) in headings.iter().zip(&words) {
             let count = tally.of(word);
             let cell = format!("{count:>width$}", width = column(heading_word, total.of(word)));

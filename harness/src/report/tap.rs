@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::account_of;
 use super::record::RunRecord;
+use super::sanitize::sanitized;
 
 /// The document.
 pub(super) fn render(run: &RunRecord) -> String {
@@ -20,7 +21,8 @@ pub(super) fn render(run: &RunRecord) -> String {
         if ok == "not ok" && directive.is_empty() {
             out.push_str("  ---\n");
             let kind = trial.kind.map_or_else(String::new, |kind| format!("({kind})"));
-            let _ = writeln!(out, "  severity: fail\n  verdict: \"{}{kind}\"\n  message: |", trial.verdict);
+            // The 2: a text may begin with blanks, and its lines are indented by no more than that.
+            let _ = writeln!(out, "  severity: fail\n  verdict: \"{}{kind}\"\n  message: |2", trial.verdict);
             for line in account_of(trial).lines() {
                 let _ = writeln!(out, "    {line}");
             }
@@ -30,7 +32,7 @@ pub(super) fn render(run: &RunRecord) -> String {
     out
 }
 
-/// On one line, and no `#` that starts a directive.
+/// On one line, harmless, and no `#` that starts a directive.
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('#', "\\#").replace(['\n', '\r'], " ")
+    sanitized(text).replace('\\', "\\\\").replace('#', "\\#")
 }

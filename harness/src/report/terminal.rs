@@ -10,13 +10,13 @@ use super::causes_text as text;
 use super::epilogue::account;
 use super::eta::Eta;
 use super::matrix::Matrix;
-use super::notices;
 use super::record::TrialRecord;
 use super::sanitize::{Colour, colour_of, paint, sanitized};
 use super::table::table;
 use super::{Event, Finished, Reporter, SharedAxes};
 use crate::causes::{Case, Cause, Ladder, causes};
 use crate::judge::{Group, Signature, Tally, Verdict};
+use crate::notices;
 use crate::subject::Identity;
 
 /// A log gets a line after this time without output, so that a long trial does not look like a

@@ -7,6 +7,7 @@ use super::{Attempt, Over, Task};
 use crate::compare::Runs;
 use crate::judge::{FailureKind, Group, Judgement, Signature, Verdict};
 use crate::machine::{MachineError, Traces};
+use crate::notices::say;
 use crate::vm::VmError;
 
 /// The end of a machine in the middle of a trial, or before it came up.
@@ -41,6 +42,9 @@ pub(super) fn confirmed(first: Over, retries: u32, campaign: bool, mut again: im
                 first = *second;
             }
             Attempt::Over(second) if is_same(second.judgement.verdict) => {}
+            Attempt::Over(second) if second.judgement.verdict == Verdict::Error => {
+                return with_note(first, &format!("not confirmed: the second time {}", describe(&second.judgement)));
+            }
             Attempt::Over(second) => return flaky(first, same, &second.judgement),
             Attempt::Died { error, .. } => {
                 return with_note(first, &format!("not confirmed: the second time {error}"));
@@ -51,9 +55,34 @@ pub(super) fn confirmed(first: Over, retries: u32, campaign: bool, mut again: im
     first
 }
 
-/// What two results of a trial that is run more than once come to; the first may be of several runs
-/// already.
-pub(super) fn both(first: Over, second: Over) -> Over {
+/// What the results of a trial that is run more than once come to.
+#[derive(Default)]
+pub(super) struct Repeated {
+    told: Option<Over>,
+    error: Option<Over>,
+}
+
+impl Repeated {
+    /// Takes one more.
+    pub(super) fn add(&mut self, over: Over) {
+        let sort = if over.judgement.verdict == Verdict::Error { &mut self.error } else { &mut self.told };
+        *sort = Some(match sort.take() {
+            Some(before) => both(before, over),
+            None => over,
+        });
+    }
+
+    /// The sum; none of no result.
+    pub(super) fn sum(self) -> Option<Over> {
+        match (self.told, self.error) {
+            (Some(told), Some(error)) => Some(beside_error(told, error)),
+            (told, error) => told.or(error),
+        }
+    }
+}
+
+/// What two results come to; the first may be of several runs already.
+fn both(first: Over, second: Over) -> Over {
     let (one, other) = (first.judgement.verdict, second.judgement.verdict);
     if other == Verdict::NotRun || (one == other && !matches!(one, Verdict::Flaky { .. })) {
         return first;
@@ -68,6 +97,17 @@ pub(super) fn both(first: Over, second: Over) -> Over {
     };
     let verdict = (Runs::of(one) + Runs::of(other)).flaky();
     Over { judgement: Judgement { verdict, reason, ..decisive.judgement }, ..decisive }
+}
+
+/// A result beside an error, which says nothing about the subject and so makes no result flaky. A
+/// failure counts. Anything else gives way to the error: exit status 3 says that not all went well,
+/// as where a kernel that is out of memory killed the VM.
+fn beside_error(told: Over, error: Over) -> Over {
+    if told.judgement.verdict.group() == Group::Failed {
+        return with_note(told, &format!("once {}", describe(&error.judgement)));
+    }
+    let reason = format!("{}; another time {}", error.judgement.reason, describe(&told.judgement));
+    Over { judgement: Judgement { reason, ..error.judgement }, ..error }
 }
 
 /// The same result, with something to say besides.
@@ -106,12 +146,15 @@ pub(super) fn blamed(first: Death, second: Attempt, task: &Task, known: impl FnO
         // and tells of it.
         Attempt::Over(second) if first.trials_before > 0 => {
             let why = format!("a machine that others had used before died during it: {}", first.error);
-            eprintln!("{}: {why}", task.trial);
+            say(&format!("{}: {why}", task.trial));
             with_note(*second, &why)
         }
         Attempt::Over(second) => {
             let died = verdict_on(&first.error);
             let first = Over { judgement: died, traces: first.traces, ..Over::not_run(task.clone(), "") };
+            if first.judgement.verdict == Verdict::Error {
+                return beside_error(*second, first);
+            }
             let flaky = flaky(first, 1, &second.judgement);
             Over { report: second.report, criu: second.criu, ..flaky }
         }
@@ -220,9 +263,9 @@ mod tests {
     #[test]
     fn a_trial_that_is_repeated_must_always_come_to_the_same() {
         let sum = |verdicts: &[Verdict]| {
-            let mut all = verdicts.iter().map(|verdict| over(*verdict, "why"));
-            let first = all.next().expect("there is one");
-            describe(&all.fold(first, both))
+            let mut all = Repeated::default();
+            verdicts.iter().for_each(|verdict| all.add(over(*verdict, "why")));
+            describe(&all.sum().expect("there is one"))
         };
         assert_eq!(sum(&[Verdict::Pass, Verdict::Pass]), "pass: why");
         assert_eq!(
@@ -234,6 +277,38 @@ mod tests {
             "flaky(0/2): once fail(wrong-path): why, once fail(hang): why"
         );
         assert_eq!(sum(&[WRONG_PATH, Verdict::NotRun]), "fail(wrong-path): why");
+        assert_eq!(sum(&[Verdict::Error, Verdict::Pass, Verdict::Pass]), "error: why; another time pass: why");
+        assert_eq!(sum(&[Verdict::Pass, Verdict::Error]), "error: why; another time pass: why");
+        assert_eq!(
+            sum(&[Verdict::Error, Verdict::Pass, WRONG_PATH]),
+            "flaky(1/2): once fail(wrong-path): why, once pass: why (once error: why)"
+        );
+    }
+
+    #[test]
+    fn an_error_of_the_machine_makes_nothing_flaky_and_stays_visible() {
+        let after = |second: Verdict| {
+            let death = Death { error: died(None), traces: Traces::none(), trials_before: 0 };
+            let second = Attempt::Over(Box::new(over(second, "")));
+            blamed(death, second, &task(), |judgement| judgement)
+        };
+        for second in [Verdict::Pass, Verdict::Xfail(FailureKind::Hang), Verdict::Unsupported] {
+            let sum = after(second);
+            assert_eq!(sum.judgement.verdict, Verdict::Error);
+            let reason = "the VM: the guest died";
+            assert!(sum.judgement.reason.starts_with(reason), "{}", sum.judgement.reason);
+            assert!(sum.judgement.reason.ends_with(&format!("; another time {second}")), "{}", sum.judgement.reason);
+            let mut tally = crate::judge::Tally::default();
+            tally.add(sum.judgement.verdict);
+            assert_eq!(tally.exit_status(false), crate::exit::INFRASTRUCTURE);
+        }
+        let failed = describe(&after(WRONG_PATH));
+        assert!(failed.starts_with("fail(wrong-path): once error: the VM: the guest died"), "{failed}");
+        let not_confirmed = || Attempt::Over(Box::new(over(Verdict::Error, "no observation")));
+        assert_eq!(
+            describe(&confirmed(over(WRONG_PATH, "first"), 1, false, not_confirmed)),
+            "fail(wrong-path): first (not confirmed: the second time error: no observation)"
+        );
     }
 
     #[test]

@@ -4,9 +4,12 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use protocol::limits::EXPECTATIONS_BYTES;
 use scenarios::visible::control_name;
 
 use crate::judge::Expectations;
+use crate::judge::expectations::ExpectationsError;
+use crate::limited;
 use crate::plan::select::select;
 use crate::usage::Usage;
 
@@ -40,7 +43,10 @@ pub(super) fn expectations(tree: &Path, from: &ExpectationsSource) -> anyhow::Re
         ExpectationsSource::File(file) => file.clone(),
         ExpectationsSource::None => return Ok(Expectations::default()),
     };
-    let expectations = Expectations::load(&file).map_err(|error| Usage(error.to_string()))?;
+    let unreadable = |source| ExpectationsError::Unreadable { file: file.clone(), source };
+    let text = limited::read(&file, EXPECTATIONS_BYTES).map_err(unreadable);
+    let expectations = text.and_then(|text| Expectations::parse(&text, &file));
+    let expectations = expectations.map_err(|error| Usage(error.to_string()))?;
     let mut names: Vec<String> = select(&[], tree)?.into_iter().map(|scenario| scenario.name).collect();
     // The names that controls would have: to derive them takes a second.
     names.extend(names.iter().map(|name| control_name(name)).collect::<Vec<_>>());

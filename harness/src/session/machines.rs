@@ -15,7 +15,8 @@ use crate::cache::progress::Progress;
 use crate::host::{self, HostAgent, HostSpec};
 use crate::image::Store;
 use crate::machine::{Backend, MachineSpec};
-use crate::report::notices::say;
+use crate::notices::say;
+use crate::process::work_folder::WorkFolder;
 use crate::run::Machines;
 use crate::subject::Parts;
 use crate::vm::kvm::{self, Decision};
@@ -205,9 +206,8 @@ fn report_cold(cold: &[String], own: bool) {
 ///
 /// # Errors
 /// It cannot be made.
-pub fn work_folder() -> anyhow::Result<tempfile::TempDir> {
-    let folder = tempfile::Builder::new().prefix("zdtm-detached-").tempdir();
-    folder.with_context(|| {
+pub fn work_folder() -> anyhow::Result<WorkFolder> {
+    WorkFolder::new().with_context(|| {
         format!("making a folder for VMs in {}; TMPDIR names another place", std::env::temp_dir().display())
     })
 }

@@ -26,9 +26,10 @@ use crate::cache::progress::{Progress, Step};
 use crate::image::Store;
 use crate::judge::Expectations;
 use crate::machine::Backend;
+use crate::notices::say;
 use crate::plan::Axes;
 use crate::plan::select::select;
-use crate::report::notices::say;
+use crate::process::work_folder::WorkFolder;
 use crate::run::{Known, Machines, Policy, Pool};
 use crate::subject::{Parts, Subject};
 use crate::usage::Usage;
@@ -51,7 +52,7 @@ pub struct Session {
     store: Store,
     tree: PathBuf,
     /// For the files of VMs; made when it is needed.
-    folder: OnceLock<tempfile::TempDir>,
+    folder: OnceLock<WorkFolder>,
 }
 
 impl Session {

@@ -9,6 +9,8 @@ use crate::exit;
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group};
+use crate::notices::say;
+use crate::process::interrupt;
 use crate::report::record::digest;
 use crate::report::terminal::Terminal;
 use crate::report::{Event, Finished, Reporter as _, Reporters, artifacts};
@@ -38,7 +40,14 @@ impl<'a> RunReporter<'a> {
         if let Err(error) = self.reporters.event(event) {
             self.unwritten(format!("writing a report: {error}"));
         }
-        self.terminal.event(event).context("writing to the terminal")
+        match self.terminal.event(event) {
+            // Its terminal was closed: the other reports are made all the same.
+            Err(error) if interrupt::requested() => {
+                self.unwritten(format!("writing to the terminal: {error}"));
+                Ok(())
+            }
+            printed => printed.context("writing to the terminal"),
+        }
     }
 
     fn unwritten(&mut self, what: String) {
@@ -84,15 +93,15 @@ impl<'a> RunReporter<'a> {
     /// not show any more.
     pub(super) fn end(mut self, event: &Event, whole: bool) -> anyhow::Result<u8> {
         self.report(event)?;
-        let interrupted = crate::process::interrupt::requested();
+        let interrupted = interrupt::requested();
         let mut status = self.terminal.tally().exit_status(interrupted);
         let whole = whole && self.terminal.tally().of("not-run") == 0;
         for complaint in if whole { self.uses.idle() } else { Vec::new() } {
-            eprintln!("error: {complaint}");
+            say(&format!("error: {complaint}"));
             status = status.max(exit::FAILED);
         }
         for what in &self.unwritten {
-            eprintln!("error: {what}");
+            say(&format!("error: {what}"));
         }
         Ok(if status == 0 && !self.unwritten.is_empty() { 3 } else { status })
     }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use super::error::VmError;
 use super::machine::{Vm, VmSpec};
 use super::template_cache::TemplateHandle;
+use crate::notices::say;
 
 /// How long the copy in reserve may take to come up; no trial waits for it meanwhile.
 const WAKE_TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -63,7 +64,7 @@ impl Clones {
             Err(error) => {
                 let mut lost = lock(&self.lost);
                 if lost.is_none() {
-                    eprintln!("no copies of the saved VM, booting instead: {error}");
+                    say(&format!("no copies of the saved VM, booting instead: {error}"));
                     self.template.condemn();
                     *lost = Some(error.to_string());
                 }

@@ -12,6 +12,7 @@ mod trial;
 
 mod ci;
 mod desk;
+mod faults;
 mod host;
 mod model;
 mod reference;
@@ -33,9 +34,10 @@ enum Order {
 
 type Group = fn(&Arguments) -> Vec<Trial>;
 
-const GROUPS: [(Group, Order); 8] = [
+const GROUPS: [(Group, Order); 9] = [
     (ci::tests, Order::Parallel),
     (desk::tests, Order::Parallel),
+    (faults::tests, Order::Parallel),
     (host::tests, Order::Parallel),
     (model::tests, Order::Parallel),
     (reference::tests, Order::Parallel),

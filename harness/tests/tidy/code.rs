@@ -118,6 +118,16 @@ fn comments_and_documents_are_plain_english() {
     }
 }
 
+/// What is printed may be a name or a message of somebody else: `say` makes it harmless.
+#[test]
+fn lines_on_standard_error_go_through_one_function() {
+    let house = tree().join("harness/src");
+    for file in files(&[".rs"]).iter().filter(|file| file.starts_with(&house) && !file.ends_with("notices.rs")) {
+        let prints = text(file).lines().position(|line| line.contains("eprintln!("));
+        assert!(prints.is_none(), "{}:{}: use `notices::say`", name_of(file), prints.unwrap_or_default() + 1);
+    }
+}
+
 #[test]
 fn every_file_is_part_of_a_crate() {
     for manifest in files(&["Cargo.toml"]) {

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::args::MachineArgs;
+use crate::sanitize::sanitized;
 
 /// Exit status when every check is ok or a warning.
 pub const USABLE: u8 = 0;
@@ -116,11 +117,8 @@ fn print_lines(checks: &[Check], usable: bool, out: &mut impl Write) -> io::Resu
             State::Warn => "warn",
             State::Fail => "fail",
         };
-        write!(out, "{word:<4}  {name:<width$}  {detail}")?;
-        match hint {
-            Some(hint) => writeln!(out, "; {hint}")?,
-            None => writeln!(out)?,
-        }
+        let hint = hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+        writeln!(out, "{}", sanitized(&format!("{word:<4}  {name:<width$}  {detail}{hint}")))?;
     }
     writeln!(out, "{}", if usable { "usable" } else { "not usable: repair what fails above" })
 }

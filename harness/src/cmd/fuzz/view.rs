@@ -12,7 +12,9 @@ use crate::fuzz::State;
 use crate::fuzz::document::Document;
 use crate::fuzz::page::{duration, page};
 use crate::judge::Signature;
+use crate::notices::say;
 use crate::report::epilogue::quoted;
+use crate::sanitize::sanitized;
 
 /// A log gets a line so often.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -37,7 +39,7 @@ impl<'a> View<'a> {
             Some(every) => every.total.map_or("shortest first".to_owned(), |total| format!("{total} programs")),
             None => format!("seed {}", state.seed),
         };
-        eprintln!("{}; {how}; {}/", state.what, args.state.display());
+        say(&format!("{}; {how}; {}/", state.what, args.state.display()));
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -52,8 +54,8 @@ impl<'a> View<'a> {
         for bucket in state.buckets.iter().filter(|bucket| !self.buckets.contains(&bucket.signature)) {
             let line = format!("finding: {} ({} steps)", bucket.signature, bucket.steps);
             match &self.bar {
-                Some(bar) => bar.println(line),
-                None => eprintln!("{line}"),
+                Some(bar) => bar.println(sanitized(&line)),
+                None => say(&line),
             }
             self.last = Some(Instant::now());
         }
@@ -63,7 +65,7 @@ impl<'a> View<'a> {
             bar.set_message(line);
         } else if self.reported.elapsed() >= HEARTBEAT {
             self.reported = Instant::now();
-            eprintln!("{line}");
+            say(&line);
         }
         if self.paged.is_none_or(|paged| paged.elapsed() >= PAGE) {
             self.paged = Some(Instant::now());
@@ -113,23 +115,23 @@ impl<'a> View<'a> {
                         out,
                         "{:>6} x  {}\n          {} steps: {}",
                         bucket.count,
-                        bucket.signature,
+                        sanitized(&bucket.signature.0),
                         bucket.steps,
                         file.display()
                     )?;
                 }
                 for (signature, count) in &state.known {
-                    writeln!(out, "{count:>6} x  known: {signature}")?;
+                    writeln!(out, "{count:>6} x  known: {}", sanitized(signature))?;
                 }
                 for words in &state.broken {
-                    writeln!(out, "drawn without: {words}")?;
+                    writeln!(out, "drawn without: {}", sanitized(words))?;
                 }
                 writeln!(out, "{}", self.line(state))?;
             }
         }
         if let Some(signature) = &state.every_program_fails {
             let past = quoted(&signature.0);
-            eprintln!("every program fails: {signature}; `--past {past}` goes on");
+            say(&format!("every program fails: {signature}; `--past {past}` goes on"));
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ use crate::args::MachineArgs;
 use crate::host::KERNEL_PREFIX;
 use crate::judge::Trial;
 use crate::machine::Backend;
+use crate::notices::say;
 use crate::plan::single;
 use crate::report::epilogue::plain;
 use crate::run::patience::{Ended, Heard, Patience};
@@ -96,7 +97,7 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
     if let Some(NamedTrial { saved: Some(record), .. }) = &meant {
         as_it_was(record, &mut subject, &mut axes, Backend::Vm)?;
         if record.kernel.starts_with(KERNEL_PREFIX) {
-            eprintln!("the trial ran on the kernel of a machine; the shell is in a VM");
+            say("the trial ran on the kernel of a machine; the shell is in a VM");
         }
     }
     let session = args.machines.session()?;
@@ -157,13 +158,13 @@ fn lead(spec: &VmSpec, trial: Option<TrialRequest>, at: Moment, limit: Duration)
     let said = Patience::new(TRIAL, lifecycle, limit).wait(
         |deadline| vm.receive(deadline),
         ready,
-        |stage| eprintln!("{}...", plain(stage)),
+        |stage| say(&format!("{}...", plain(stage))),
     );
     let said = said.map_err(|ended| match ended {
         Ended::Machine(error) => error,
         Ended::Astray(what) => vm.astray(what),
     })?;
-    said.iter().for_each(|line| eprintln!("{}", plain(line)));
+    said.iter().for_each(|line| say(&plain(line)));
     let raw = window.as_ref().map(|_| terminal::Raw::new()).transpose().context("setting up the terminal")?;
     let status = relay::relay(&mut vm, window.as_ref());
     drop(raw);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Comparison, Entry, SideResult};
-use crate::report::epilogue;
+use crate::report::epilogue::{self, plain};
 use crate::report::terminal::{Detail, Look};
 
 /// How many trials of each list are printed in full, unless all are wanted.
@@ -17,9 +17,9 @@ impl Comparison {
     /// The text, ending with a newline. With [`Detail::Reasons`] nothing is cut short.
     pub fn text(&self, look: Look) -> String {
         let limit = |usual| if look.detail == Detail::Reasons { usize::MAX } else { usual };
-        let mut out = format!("base       {}\ncandidate  {}\n", self.base, self.candidate);
+        let mut out = format!("base       {}\ncandidate  {}\n", plain(&self.base), plain(&self.candidate));
         for identity in &self.subjects {
-            let _ = writeln!(out, "{}", epilogue::plain(&format!("{}: {identity}", identity.subject)));
+            let _ = writeln!(out, "{}", plain(&format!("{}: {identity}", identity.subject)));
         }
         for (title, entries) in self.groups() {
             if entries.is_empty() {
@@ -35,7 +35,7 @@ impl Comparison {
             }
         }
         if !self.left_out.is_empty() {
-            let names: Vec<&str> = self.left_out.iter().take(limit(NAMES)).map(String::as_str).collect();
+            let names: Vec<String> = self.left_out.iter().take(limit(NAMES)).map(|name| plain(name)).collect();
             let more = self.left_out.len() - names.len();
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             let why = if self.interrupted { "interrupted" } else { self.why_left_out };
@@ -51,12 +51,12 @@ impl Comparison {
 
 fn one(entry: &Entry, limit: usize, look: Look, out: &mut String) {
     let Entry { id, base, candidate, why, artifacts, .. } = entry;
-    let _ = writeln!(out, "  {id}");
+    let _ = writeln!(out, "  {}", plain(id));
     if let Some(why) = why {
-        let _ = writeln!(out, "    {why}");
+        let _ = writeln!(out, "    {}", plain(why));
     }
     for (name, result) in [("base", base), ("candidate", candidate)] {
-        let _ = writeln!(out, "    {name:<9}  {}", epilogue::plain(&line(result)));
+        let _ = writeln!(out, "    {name:<9}  {}", plain(&line(result)));
     }
     // What the base does and the candidate does not is what got better; otherwise the candidate's
     // is of interest.
@@ -69,7 +69,7 @@ fn one(entry: &Entry, limit: usize, look: Look, out: &mut String) {
         });
     }
     if let Some(folder) = artifacts {
-        let _ = writeln!(out, "    artifacts: {}", folder.display());
+        let _ = writeln!(out, "    artifacts: {}", plain(&folder.display().to_string()));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The matrix: families by kernel, subject, flavor and lifecycle, each cell a strip of its
 //! verdicts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use maud::{Markup, html};
 
@@ -16,11 +16,12 @@ pub(super) fn matrix(trials: &[TrialRecord]) -> Markup {
     let varying = varying(trials);
     let column = |trial: &TrialRecord| varying.iter().map(|(_, read)| read(trial)).collect::<Vec<_>>();
     let mut columns: Vec<Vec<String>> = Vec::new();
+    let mut numbers: HashMap<Vec<String>, usize> = HashMap::new();
     let mut cells: BTreeMap<&str, BTreeMap<usize, Counts>> = BTreeMap::new();
     for trial in trials {
         let of_trial = column(trial);
-        let number = columns.iter().position(|known| *known == of_trial).unwrap_or_else(|| {
-            columns.push(of_trial);
+        let number = *numbers.entry(of_trial).or_insert_with_key(|of_trial| {
+            columns.push(of_trial.clone());
             columns.len() - 1
         });
         let counts = cells.entry(family_title(&trial.family)).or_default().entry(number).or_default();

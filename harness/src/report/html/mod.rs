@@ -12,10 +12,13 @@ mod matrix;
 mod sides;
 mod trial;
 
+use std::collections::HashSet;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::merge::tally;
 use super::record::{RunRecord, TrialRecord};
+use crate::sanitize::sanitized_lines;
 use causes::Places;
 
 const STYLE: &str = include_str!("page.css");
@@ -63,7 +66,7 @@ fn page(title: &str, head: &Markup, body: &Markup) -> String {
             }
         }
     };
-    page.into_string() + "\n"
+    sanitized_lines(&page.into_string()) + "\n"
 }
 
 /// Failures first, in the order of their causes; then what was skipped, then what is as expected,
@@ -102,13 +105,8 @@ fn varying(trials: &[TrialRecord]) -> Vec<&'static Dimension> {
 
 /// The values of a dimension, in the order in which they come up.
 fn values(trials: &[TrialRecord], read: fn(&TrialRecord) -> String) -> Vec<String> {
-    let mut values = Vec::new();
-    for value in trials.iter().map(read) {
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    values
+    let mut known = HashSet::new();
+    trials.iter().map(read).filter(|value| known.insert(value.clone())).collect()
 }
 
 /// `kernel 6.12, subject debian:trixie`: what all trials share.

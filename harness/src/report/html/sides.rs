@@ -10,11 +10,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use maud::{Markup, html};
+use protocol::limits::REPORT_BYTES;
 use serde_json::Value;
 
 use super::super::record::TrialRecord;
 use super::super::sanitize::sanitized;
 use super::trial::marked;
+use crate::limited;
 
 /// More fields than this of one pair are counted only.
 const FIELDS: usize = 600;
@@ -55,7 +57,7 @@ type Fields = BTreeMap<String, BTreeMap<String, String>>;
 
 fn observed(file: &Path) -> Result<Fields, String> {
     let describe = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let text = fs::read_to_string(file).map_err(|error| describe(&error))?;
+    let text = limited::read(file, REPORT_BYTES).map_err(|error| describe(&error))?;
     let value: Value = serde_json::from_str(&text).map_err(|error| describe(&error))?;
     let mut fields = Fields::new();
     let Value::Object(parts) = &value else { return Err(describe(&"no observation")) };

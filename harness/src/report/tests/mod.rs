@@ -2,6 +2,7 @@
 
 mod artifacts_folder;
 mod causes_first;
+mod hostile;
 mod html_report;
 mod identities;
 mod json_report;

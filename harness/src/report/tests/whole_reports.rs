@@ -88,51 +88,51 @@ fn tap() {
     check(
         "tap",
         expect![[r#"
-        TAP version 14
-        1..6
-        ok 1 - attributes/ro@tmpfs/ns/dump-restore/6.12/debian:trixie
-        not ok 2 - attributes/nosuid@tmpfs/ns/dump-restore/6.12/debian:trixie # TODO Dumping FAILED. (known: not supported)
-        not ok 3 - deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie
-          ---
-          severity: fail
-          verdict: "fail(wrong-path)"
-          message: |
-            fd0 (descriptor 3), inside: link: expected "/f (deleted)", got "/d/f" (and 4 more)
-              fd0 (descriptor 3), inside and outside: link [wrong-path]
-                expected  "/f (deleted)"
-                got       "/d/f"
-                            ^
-              fd0 (descriptor 3), inside: lookup "\xff" (plain) [wrong-path]
-                expected  "/a\xff"
-                got       "/a\xfe"
-                             ^
-              fd0 (descriptor 3), inside: lookup "größe/日本" (plain) [wrong-path]
-                expected  "/größe/日本/x"
-                got       "/größe/日本/y"
-                                       ^
-              fd0 (descriptor 3), outside: lookup "long" (beneath) [wrong-path]
-                expected  ...ory/directory/directory/directory//expected"
-                got       ...ory/directory/directory/directory//got"
-                                                                ^
-                ... and 7 more differences
-            log: (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}
-          ...
-        ok 4 - deleted/all@btrfs/ns/dump-restore/6.12/debian:trixie # SKIP no btrfs here: mount btrfs on a: ENODEV
-        not ok 5 - deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie
-          ---
-          severity: fail
-          verdict: "xpass"
-          message: |
-            it passes now, but expectations.toml:2 expects dump-failed
-          ...
-        not ok 6 - own/ns/dump-restore/6.12/debian:trixie
-          ---
-          severity: fail
-          verdict: "error"
-          message: |
-            the agent did not report the dump
-          ...
-    "#]],
+            TAP version 14
+            1..6
+            ok 1 - attributes/ro@tmpfs/ns/dump-restore/6.12/debian:trixie
+            not ok 2 - attributes/nosuid@tmpfs/ns/dump-restore/6.12/debian:trixie # TODO Dumping FAILED. (known: not supported)
+            not ok 3 - deleted/un'linked@ext4/ns/dump-restore/6.12/debian:trixie
+              ---
+              severity: fail
+              verdict: "fail(wrong-path)"
+              message: |2
+                fd0 (descriptor 3), inside: link: expected "/f (deleted)", got "/d/f" (and 4 more)
+                  fd0 (descriptor 3), inside and outside: link [wrong-path]
+                    expected  "/f (deleted)"
+                    got       "/d/f"
+                                ^
+                  fd0 (descriptor 3), inside: lookup "\xff" (plain) [wrong-path]
+                    expected  "/a\xff"
+                    got       "/a\xfe"
+                                 ^
+                  fd0 (descriptor 3), inside: lookup "größe/日本" (plain) [wrong-path]
+                    expected  "/größe/日本/x"
+                    got       "/größe/日本/y"
+                                           ^
+                  fd0 (descriptor 3), outside: lookup "long" (beneath) [wrong-path]
+                    expected  ...ory/directory/directory/directory//expected"
+                    got       ...ory/directory/directory/directory//got"
+                                                                    ^
+                    ... and 7 more differences
+                log: (00.01) Error (criu/files-reg.c:1): \u{1b}[2Jbad\u{202e}
+              ...
+            ok 4 - deleted/all@btrfs/ns/dump-restore/6.12/debian:trixie # SKIP no btrfs here: mount btrfs on a: ENODEV
+            not ok 5 - deleted/fixed@xfs/ns/dump-restore/6.12/debian:trixie
+              ---
+              severity: fail
+              verdict: "xpass"
+              message: |2
+                it passes now, but expectations.toml:2 expects dump-failed
+              ...
+            not ok 6 - own/ns/dump-restore/6.12/debian:trixie
+              ---
+              severity: fail
+              verdict: "error"
+              message: |2
+                the agent did not report the dump
+              ...
+        "#]],
     );
 }
 

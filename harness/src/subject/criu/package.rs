@@ -18,6 +18,7 @@ use crate::elf::ld_cache;
 use crate::elf::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed, NeededError, Places, Role};
 use crate::image::cpio::Segment;
 use crate::process::command;
+use crate::process::work_folder::WorkFolder;
 
 /// The segment's file name.
 pub(super) const SEGMENT: &str = "criu.cpio";
@@ -127,7 +128,7 @@ fn version(directory: &Path) -> Result<String, ImageError> {
         command.arg("--library-path").arg(directory.join(LIBRARIES)).arg(&program);
     }
     // One that counts would make a folder of the build root on this host.
-    let counters = tempfile::tempdir().map_err(at("create a directory in", &std::env::temp_dir()))?;
+    let counters = WorkFolder::new().map_err(at("create a directory in", &std::env::temp_dir()))?;
     command.envs([coverage::counters_below(counters.path())]).envs([asan::OPTIONS]);
     let said =
         command::run(command.arg("--version"), "criu --version", "libc6", command::no_advice).map_err(|error| {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Accelerator, Finding};
+use crate::process::work_folder::WorkFolder;
 use crate::vm::console;
 use crate::vm::error::VmError;
 use crate::vm::machine::{Vm, VmSpec};
@@ -49,7 +50,7 @@ pub(super) fn judge(outcome: &ProbeOutcome) -> Finding {
 /// # Errors
 /// The probe could not be made, or was interrupted.
 pub fn probe(spec: &VmSpec, limit: Duration) -> Result<ProbeOutcome, VmError> {
-    let directory = tempfile::tempdir().map_err(|source| VmError::System { what: "make a directory", source })?;
+    let directory = WorkFolder::new().map_err(|source| VmError::System { what: "make a directory", source })?;
     let spec = VmSpec { accelerator: Accelerator::Kvm, directory: directory.path().to_owned(), ..spec.clone() };
     let begin = Instant::now();
     let error = match Vm::boot(&spec, begin + limit) {
