@@ -189,7 +189,8 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Expectations, Expectation
         let (line, column) = place(text, span.start);
         ExpectationsError::Bad { file: file.to_owned(), line, column, what }
     };
-    let line = |span: Span<usize>| place(text, span.start).0;
+    let newlines: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let line = |span: Span<usize>| newlines.partition_point(|&newline| newline < span.start) + 1;
     let raw: RawFile = toml::from_str(text)
         .map_err(|error| bad((error.span().unwrap_or_default(), error.message().replace('\n', " "))))?;
     let expectation = |entry: Spanned<RawExpectation>| {
