@@ -1,6 +1,6 @@
-//! Locks: what somebody else can lock, who opens the same file anew, and whether an unlock frees it.
-//! A lock belongs to a description (flock(2), open file description locks) or to a process (POSIX
-//! locks, fcntl(2)). In fdinfo a lock shows only with the descriptor that it was taken by.
+//! Locks: what somebody else can lock, who opens the same file anew, and whether an unlock frees
+//! it. A lock belongs to a description (flock(2), open file description locks) or to a process
+//! (POSIX locks, fcntl(2)). In fdinfo a lock shows only with the descriptor that it was taken by.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
