@@ -5,19 +5,6 @@ use serde_json::Value;
 
 use crate::program::{program, rendered};
 
-/// The kernel changes its times when it is read.
-const QUEUE: &str = r#"# A file that has its times changed by whoever reads it.
-requires fs=tmpfs
-outcome restored
-
-mount $fs a
-mount mqueue a
-write a/queue ""
-fd0 = open a/queue
-fd1 = open a directory
-assert fd0 visible
-"#;
-
 /// How many trials passed, where all did that could be made here.
 fn untouched(more: &[&str]) -> Result<usize, Failed> {
     let folder = tempfile::tempdir()?;
@@ -34,15 +21,11 @@ fn untouched(more: &[&str]) -> Result<usize, Failed> {
 }
 
 pub(crate) fn looking_changes_nothing() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let queue = folder.path().join("queue.scn");
-    std::fs::write(&queue, QUEUE)?;
-    let (queue, all) =
-        (untouched(&[queue.to_str().ok_or("a folder with an odd name")?])?, untouched(&["--no-probes"])?);
-    if (queue, all > 900) == (1, true) { Ok(()) } else { Err(format!("{queue} and {all} passed").into()) }
+    let some = untouched(&["--no-probes", "--shard", "1/3"])?;
+    if some > 300 { Ok(()) } else { Err(format!("{some} passed").into()) }
 }
 
 pub(crate) fn a_process_can_do_what_its_twin_can() -> Result<(), Failed> {
-    let some = untouched(&["--shard", "1/5"])?;
-    if some > 150 { Ok(()) } else { Err(format!("{some} passed").into()) }
+    let some = untouched(&["--shard", "1/10"])?;
+    if some > 80 { Ok(()) } else { Err(format!("{some} passed").into()) }
 }
