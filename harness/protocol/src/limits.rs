@@ -41,8 +41,7 @@ pub const REPORT_LINES: usize = 200;
 /// So many causes, the most common ones, are explained by what their scenarios have in common. One
 /// takes time in proportion to what passed.
 pub const EXPLAINED_CAUSES: usize = 1000;
-/// So many bytes may a file of known failures have: a hundred times that of the project. To find
-/// the lines of its entries takes time in proportion to the square.
+/// So many bytes may a file of known failures have: a hundred times that of the project.
 pub const EXPECTATIONS_BYTES: u64 = 2 << 20;
 
 /// How many lookups came of groups so far, and their bytes.
