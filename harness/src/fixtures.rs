@@ -40,7 +40,7 @@ pub(crate) fn requiring(name: &str, requirements: &str, steps: &str) -> Scenario
 }
 
 pub(crate) fn task(name: &str, steps: &str) -> Task {
-    Task { trial: trial(name), scenario: scenario(name, steps), engine: Engine::Criu }
+    Task { trial: trial(name), scenario: scenario(name, steps), engine: Engine::Criu { assisted: false } }
 }
 
 /// A trial that is over, of a program without anything to restore.

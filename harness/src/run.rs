@@ -243,7 +243,7 @@ impl Worker<'_> {
     /// The version of criu that a task runs. The guest has a criu in any case; what is known of its
     /// versions is nothing about another engine.
     fn criu(&self, task: &Task) -> Option<String> {
-        let running = self.running.as_ref().filter(|_| task.engine == Engine::Criu);
+        let running = self.running.as_ref().filter(|_| matches!(task.engine, Engine::Criu { .. }));
         running.and_then(|running| running.machine.ready().criu.clone())
     }
 

@@ -78,6 +78,26 @@ pub struct ExternalMount {
     pub source: PathBuf,
 }
 
+/// What a dump leaves to others.
+pub struct Externals<'a> {
+    /// Mounts.
+    pub mounts: &'a [ExternalMount],
+    /// Files that the caller has.
+    pub files: Vec<ExternalFile>,
+    /// Files that are given at the restore, by their keys (`assist`).
+    pub keys: Vec<String>,
+}
+
+/// What a restored process has from others.
+pub struct Inherited<'a> {
+    /// Pipes that lead out of it, with their inode numbers.
+    pub pipes: Vec<(&'a OwnedFd, u64)>,
+    /// Those of [`Images::files`].
+    pub files: &'a [OwnedFd],
+    /// Files with their keys (`assist`).
+    pub given: &'a [(String, OwnedFd)],
+}
+
 /// How a call of criu ended and what it said.
 #[derive(Debug)]
 pub struct Run {
@@ -162,8 +182,7 @@ impl Images {
         &mut self,
         pid: i32,
         action: Action,
-        externals: &[ExternalMount],
-        files: Vec<ExternalFile>,
+        externals: Externals<'_>,
         timeout: Duration,
     ) -> io::Result<Run> {
         self.last += 1;
@@ -189,16 +208,16 @@ impl Images {
             command.arg("--track-mem");
         }
         self.incremental = action == Action::PreDump;
-        for external in externals {
+        for external in externals.mounts {
             let mut argument = OsString::from("mnt[");
             argument.push(&external.mount_point);
             argument.push(format!("]:{}", external.key));
             command.arg("--external").arg(argument);
         }
-        for file in &files {
-            command.arg("--external").arg(file.key());
+        for key in externals.files.iter().map(ExternalFile::key).chain(externals.keys) {
+            command.arg("--external").arg(key);
         }
-        self.files = files;
+        self.files = externals.files;
         match action {
             Action::FailedDump => self.run_without_room(command, timeout),
             Action::KilledDump => self.run_and_kill(command, timeout),
@@ -237,7 +256,7 @@ impl Images {
     }
 
     /// `criu restore` from the last dump. `root` is where the root of the process's mount namespace
-    /// is made from. `files` are those of [`Images::files`].
+    /// is made from.
     ///
     /// # Errors
     /// Those of starting it.
@@ -245,8 +264,7 @@ impl Images {
         &self,
         action: Action,
         root: &Path,
-        pipes: Vec<(&OwnedFd, u64)>,
-        files: &[OwnedFd],
+        from_others: Inherited<'_>,
         externals: &[ExternalMount],
         timeout: Duration,
     ) -> io::Result<Run> {
@@ -269,13 +287,15 @@ impl Images {
         // The child of our fork has these descriptors under known numbers, out of the way of its
         // standard streams.
         let mut inherited = Vec::new();
-        for (index, (fd, inode)) in pipes.into_iter().enumerate() {
+        for (index, (fd, inode)) in from_others.pipes.into_iter().enumerate() {
             let number = 700 + i32::try_from(index).map_err(io::Error::other)?;
             command.arg("--inherit-fd").arg(format!("fd[{number}]:pipe:[{inode}]"));
             inherited.push((fd, number));
         }
-        for ((file, fd), number) in self.files.iter().zip(files).zip(FIRST_INHERITED..) {
-            command.arg("--inherit-fd").arg(format!("fd[{number}]:{}", file.key()));
+        let files = self.files.iter().map(ExternalFile::key).zip(from_others.files);
+        let given = from_others.given.iter().map(|(key, fd)| (key.clone(), fd));
+        for ((key, fd), number) in files.chain(given).zip(FIRST_INHERITED..) {
+            command.arg("--inherit-fd").arg(format!("fd[{number}]:{key}"));
             inherited.push((fd, number));
         }
         self.run(command, "restore", &inherited, None, timeout)

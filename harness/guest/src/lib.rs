@@ -11,6 +11,7 @@
 //! - [`asan`]: what the address sanitizer says of a criu that has it
 //! - [`coverage`]: what a criu says that was built to count its branches
 //! - [`reference`](mod@reference): the known way out for files on detached mounts, without CRIU
+//! - [`assist`]: help for a criu that refuses files on detached mounts
 //! - [`fuzz`]: the properties that the fuzz targets test
 //! - [`sys`]: system calls that no crate wraps, and the only unsafe code
 //!
@@ -18,6 +19,7 @@
 
 pub mod agent;
 pub mod asan;
+pub mod assist;
 mod breakpoints;
 pub mod caller;
 pub mod coverage;

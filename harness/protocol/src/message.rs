@@ -229,7 +229,10 @@ impl From<TrialReport> for Report {
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
     /// The `criu` of the userland, through its command line.
-    Criu,
+    Criu {
+        /// It is given the files on detached mounts (guest module `assist`).
+        assisted: bool,
+    },
     /// The reference engine, without CRIU.
     Reference {
         /// The mistake to make.

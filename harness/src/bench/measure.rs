@@ -154,7 +154,7 @@ impl<'a> Bench<'a> {
     }
 
     fn warm_trials(&mut self, vm: &mut Vm) -> anyhow::Result<()> {
-        let first = self.trial(vm, Engine::Criu, None)?;
+        let first = self.trial(vm, Engine::Criu { assisted: false }, None)?;
         self.figure("first trial in a clone", ms(first), "ms");
         self.bare(vm)?;
         let (mut bare, mut trial, mut stages) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -163,7 +163,7 @@ impl<'a> Bench<'a> {
         // By turns, so that a busy machine is busy for both.
         for _ in 0..self.settings.trials {
             bare.push(ms(self.bare(vm)?));
-            let took = self.trial(vm, Engine::Criu, Some(&mut stages))?;
+            let took = self.trial(vm, Engine::Criu { assisted: false }, Some(&mut stages))?;
             in_trials += took;
             trial.push(ms(took));
             self.alive(start)?;
@@ -229,14 +229,14 @@ impl<'a> Bench<'a> {
     fn two(&mut self, mut first: Vm, template: &TemplateHandle) -> anyhow::Result<()> {
         let (spec, deadline) = (self.spec(), self.deadline());
         let mut second = template.template().copy(&spec, deadline)?.wake(deadline)?;
-        self.trial(&mut second, Engine::Criu, None)?;
+        self.trial(&mut second, Engine::Criu { assisted: false }, None)?;
         let count = self.settings.trials;
         let numbers = self.next..;
         self.next += 4 * u64::from(count);
         let limit = self.deadline() - Instant::now();
         let batch = |vm: &mut Vm, from: u64| -> anyhow::Result<()> {
             (from..from + u64::from(count))
-                .try_for_each(|number| exchange(vm, number, Engine::Criu, limit, None).map(drop))
+                .try_for_each(|number| exchange(vm, number, Engine::Criu { assisted: false }, limit, None).map(drop))
         };
         let start = Instant::now();
         batch(&mut first, numbers.start)?;
@@ -308,7 +308,7 @@ impl<'a> Bench<'a> {
 
     fn bare(&mut self, vm: &mut Vm) -> anyhow::Result<Duration> {
         let deadline = self.deadline();
-        vm.send(&Request::Bare(request(self.number(), Engine::Criu, deadline - Instant::now())))?;
+        vm.send(&Request::Bare(request(self.number(), Engine::Criu { assisted: false }, deadline - Instant::now())))?;
         match vm.receive(deadline)? {
             Event::Bare { failure: None, durations_us, .. } => Ok(Duration::from_micros(durations_us.iter().sum())),
             other => bail!("a bare dump and restore: {other:.500?}"),

@@ -161,6 +161,7 @@ fn subject_root(subject: &Subject) -> Option<PathBuf> {
             Tree::Folder(folder) => Some(folder.clone()),
             Tree::Revision { .. } => None,
         },
+        Subject::Assisted(criu) => subject_root(criu),
         Subject::Debian(_) | Subject::Reference(_) => None,
     }
 }

@@ -131,7 +131,7 @@ impl Worker<'_> {
         // criu touches the process's /tmp when it dumps a mount with other mounts on it, which is
         // everybody's in a pack: a defect that is known of each scenario that has such mounts, but
         // of a pack only where defects count anywhere.
-        let nested = task.engine != Engine::Criu || self.pool.policy.campaign;
+        let nested = !matches!(task.engine, Engine::Criu { .. }) || self.pool.policy.campaign;
         Capacity { disks: if on_host { DISKS.1 } else { DISKS.0 }, nested }
     }
 

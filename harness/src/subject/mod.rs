@@ -36,8 +36,10 @@ pub use prepare::Parts;
 pub const DEBIAN: &str = "debian:trixie";
 /// The reference engine, a part of the agent.
 pub const REFERENCE: &str = "reference";
+/// Behind a criu: it is given the files on detached mounts.
+pub const ASSIST: &str = "+assist";
 /// Every form of a subject, for messages and help texts.
-pub const FORMS: &str = "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD";
+pub const FORMS: &str = "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD";
 
 /// Every form with an example, for `--help`.
 pub const HELP: &str = "\
@@ -51,6 +53,7 @@ src:../criu+patch:x.diff   with a patch on top, as --patch does for all
 src:../criu+build=bookworm   built with the compiler and the headers of another suite: bookworm, trixie, sid
 src:../criu+coverage    built to count its branches: fuzz keeps what takes a new one
 src:../criu+asan        built with the address sanitizer: what it reports is a crash
+debian:trixie+assist    any of these, given the files on detached mounts from outside: docs/ASSIST.md
 reference               the reference engine, without CRIU
 reference+fault:NAME    the same with a known mistake
 reference+lacks:WORD    the same, but for one thing that it has not learnt: subdir, deleted, overlay, ...";
@@ -67,6 +70,9 @@ pub enum Subject {
     Sources(Sources),
     /// `reference`, `reference+fault:NAME`, `reference+lacks:WORD`
     Reference(Option<Fault>),
+    /// `SUBJECT+assist`: any criu, which is given the files that it refuses (guest module
+    /// `assist`).
+    Assisted(Box<Subject>),
 }
 
 /// Options of the reference engine.
@@ -104,6 +110,9 @@ pub enum UnknownSubject {
     /// Two kinds of instrumentation.
     #[error("{0:?}: +coverage and +asan are two builds; name the subject twice, once with each")]
     Both(String),
+    /// The assistance is for criu, and once.
+    #[error("{0:?}: +assist stands once, at the end, behind a criu")]
+    Assist(String),
     /// No such fault.
     #[error("{0}")]
     Fault(#[from] UnknownFault),
@@ -125,6 +134,12 @@ impl FromStr for Subject {
         }
         if let Some(lack) = word.strip_prefix("reference+lacks:") {
             return Ok(Self::Reference(Some(Fault::Lacks(lack.parse()?))));
+        }
+        if let Some(criu) = word.strip_suffix(ASSIST) {
+            return match criu.parse()? {
+                Self::Reference(_) | Self::Assisted(_) => Err(UnknownSubject::Assist(word.to_owned())),
+                criu => Ok(Self::Assisted(Box::new(criu))),
+            };
         }
         let suffix::Parts { head, variant, patches } = suffix::take_apart(word)?;
         let (kind, rest) = head.split_once(':').ok_or_else(unknown)?;
@@ -171,6 +186,7 @@ impl fmt::Display for Subject {
             Self::Reference(None) => f.write_str(REFERENCE),
             Self::Reference(Some(lack @ Fault::Lacks(_))) => write!(f, "{REFERENCE}+{lack}"),
             Self::Reference(Some(fault)) => write!(f, "{REFERENCE}+fault:{fault}"),
+            Self::Assisted(criu) => write!(f, "{criu}{ASSIST}"),
         }
     }
 }
@@ -187,7 +203,16 @@ impl Subject {
                 sources.patches.extend_from_slice(more);
                 Ok(Self::Sources(sources))
             }
+            Self::Assisted(criu) => Ok(Self::Assisted(Box::new(criu.patched(more)?))),
             other => Err(UnknownSubject::Patch(other.to_string())),
+        }
+    }
+
+    /// The subject without its assistance.
+    pub fn criu(&self) -> &Subject {
+        match self {
+            Self::Assisted(criu) => criu,
+            subject => subject,
         }
     }
 
@@ -199,13 +224,14 @@ impl Subject {
     /// Whether making it ready builds or starts a program of the user's on this machine, outside
     /// any VM. What comes from a file or folder of somebody else must not choose such a subject.
     pub fn acts_on_this_machine(&self) -> bool {
-        matches!(self, Self::Path(_) | Self::Sources(_))
+        matches!(self.criu(), Self::Path(_) | Self::Sources(_))
     }
 
     /// What the host sends to the guest.
     pub fn engine(&self, reference_options: ReferenceOptions) -> Engine {
         match self {
-            Self::Debian(_) | Self::Path(_) | Self::Sources(_) => Engine::Criu,
+            Self::Debian(_) | Self::Path(_) | Self::Sources(_) => Engine::Criu { assisted: false },
+            Self::Assisted(_) => Engine::Criu { assisted: true },
             Self::Reference(fault) => Engine::Reference {
                 fault: *fault,
                 without_statmount: reference_options.without_statmount,
@@ -234,6 +260,8 @@ mod tests {
             "src:../criu+coverage",
             "git:.@v4.1+coverage+patch:a.patch",
             "src:../criu+build=bookworm",
+            "debian:trixie+assist",
+            "git:.@v4.1+asan+patch:a.patch+assist",
             "src:../c++/criu+asan",
             "git:.@v4.1+build=sid+asan+patch:a.patch+patch:b",
             "src:a+build=b/c",
@@ -267,19 +295,21 @@ mod tests {
             "src:a+coverage+patch:b+asan",
             "src:a+patch:+asan",
             "reference+asan",
+            "reference+assist",
+            "debian:sid+assist+assist",
         ];
         let message: String = words.map(|word| format!("{}\n", word.parse::<Subject>().unwrap_err())).concat();
         expect![[r#"
-            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
-            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
-            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
             "git:." is incomplete: write git:DIR@REV, as in git:../criu@v4.1
             "git:@main" is incomplete: write git:DIR@REV, as in git:../criu@v4.1
             "src:" is incomplete: write src:DIR, as in src:../criu
             "src:a+patch:" is incomplete: write a file behind +patch:
             "path:a+patch:b": a patch goes on top of sources only, src:DIR or git:DIR@REV
             "debian:" is incomplete: write debian:SUITE, as in debian:sid
-            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
             "src:+coverage" is incomplete: write src:DIR, as in src:../criu
             "debian:sid+coverage": +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV
             "path:/usr/sbin/criu+asan": +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV
@@ -288,7 +318,7 @@ mod tests {
             "src:a+build=sid+asan+build=trixie": +build= is given with two suites; a tree is built in one
             "src:a+coverage+patch:b+asan": +coverage and +asan are two builds; name the subject twice, once with each
             "src:a+patch:+asan" is incomplete: write a file behind +patch:
-            unknown subject "reference+asan"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "reference+asan"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
         "#]].assert_eq(&message);
         assert!(
             "reference+fault:x"

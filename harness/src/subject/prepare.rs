@@ -52,6 +52,7 @@ impl Subject {
                 }
                 sources.patches.iter().find(|patch| !patch.is_file()).map(|patch| no_file(patch))
             }
+            Self::Assisted(criu) => criu.mistake(store),
             _ => None,
         }
     }
@@ -81,6 +82,11 @@ impl Subject {
                 own(store.built_criu(sources)?, identity)
             }
             Self::Reference(_) => plain,
+            Self::Assisted(criu) => {
+                let parts = criu.prepare(store)?;
+                let identity = parts.identity.map(|identity| Identity { subject: self.to_string(), ..identity });
+                Parts { identity, ..parts }
+            }
         })
     }
 }

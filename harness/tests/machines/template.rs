@@ -151,7 +151,7 @@ fn a_copy_answers_and_runs_trials(rig: &Rig) -> Result<(), Failed> {
     assert!(now.uptime_ms > then.uptime_ms, "it went on from where the template stopped: {now:?}");
     let program = "mount ext4 a\nwrite a/f \"hello\"\nfd0 = open a/f rdwr\n";
     for _ in 0..2 {
-        let report = trial(&mut vm, Engine::Criu, Flavor::Ns, program)?;
+        let report = trial(&mut vm, Engine::Criu { assisted: false }, Flavor::Ns, program)?;
         let ends: Vec<_> = report.actions.iter().map(|action| &action.end).collect();
         assert_eq!(ends, [&ActionEnd::Done, &ActionEnd::Done], "{report:.3000?}");
         assert_eq!(report.leftovers, Vec::<String>::new());
@@ -166,7 +166,7 @@ fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
     let ram = template.folder().join("ram");
     let before = fs::read(&ram)?;
     let there = |vm: &mut Vm| -> Result<bool, Failed> {
-        let report = trial(vm, Engine::Criu, Flavor::Host, "symlink \"/t\" up\nfd0 = open up/left rdonly\n")?;
+        let report = trial(vm, Engine::Criu { assisted: false }, Flavor::Host, "symlink \"/t\" up\nfd0 = open up/left rdonly\n")?;
         match report.setup_failure {
             None => Ok(true),
             Some(failure) if failure.errno == Some(Errno::ENOENT) => Ok(false),
@@ -175,7 +175,7 @@ fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
     };
     let mut first = rig.copy()?;
     assert!(!there(&mut first)?);
-    let left = trial(&mut first, Engine::Criu, Flavor::Host, "symlink \"/t\" up\nwrite up/left \"mine\"\n")?;
+    let left = trial(&mut first, Engine::Criu { assisted: false }, Flavor::Host, "symlink \"/t\" up\nwrite up/left \"mine\"\n")?;
     assert_eq!(left.setup_failure, None);
     assert!(there(&mut first)?, "this test cannot fail: the file is gone from the machine that made it");
     let mut second = rig.copy()?;

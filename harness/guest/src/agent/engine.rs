@@ -23,7 +23,9 @@ impl Engine {
     /// programs share (`packed`) only errors are logged.
     pub(super) fn new(request: &TrialRequest, folder: PathBuf, packed: bool) -> io::Result<Self> {
         Ok(match request.engine {
-            message::Engine::Criu => Engine::Criu(criu::Criu::new(folder, request.flavor.has_own_root(), packed)?),
+            message::Engine::Criu { assisted } => {
+                Engine::Criu(criu::Criu::new(folder, request.flavor.has_own_root(), packed, assisted)?)
+            }
             message::Engine::Reference { fault, without_statmount, way } => {
                 Engine::Reference(reference::Reference::new(fault, without_statmount, way, folder))
             }

@@ -6,6 +6,7 @@
 mod bare;
 mod boot;
 mod child;
+mod copy;
 mod disks;
 mod engine;
 mod external;

@@ -73,7 +73,7 @@ fn cycle_once(machine: &mut Machine) -> Vec<String> {
         programs: vec![PROGRAM.to_owned()],
         flavor: Flavor::Ns,
         lifecycle: Lifecycle::DumpRestore,
-        engine: Engine::Criu,
+        engine: Engine::Criu { assisted: false },
         action_timeout_ms: ACTION_TIME_LIMIT_MS,
         thorough: false,
         probing: Probing::Never,

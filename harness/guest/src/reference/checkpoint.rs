@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::sys::FileHandle;
 
 /// Everything about the processes of a program.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The processes: the one that the others come from first, each behind its parent.
     pub processes: Vec<ProcessImage>,
@@ -228,7 +228,7 @@ pub struct Contents {
 }
 
 /// An open file description.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescriptionImage {
     /// An index into `files`.
     pub file: usize,

@@ -257,7 +257,10 @@ pub(super) fn look_at(dir: BorrowedFd<'_>, path: &Bytes) -> io::Result<OwnedFd> 
 }
 
 /// A procfs that is attached nowhere.
-pub(super) fn own_proc() -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// Those of fsopen(2) and fsmount(2).
+pub fn own_proc() -> io::Result<OwnedFd> {
     crate::sys::fsmount(c"proc")
 }
 

@@ -4,6 +4,7 @@ use scenarios::pattern::fits;
 
 use super::super::range::{Range, Version};
 use super::super::verdict::Trial;
+use crate::subject::ASSIST;
 
 /// Which trials an entry is about; an empty list means all.
 #[derive(Clone, Debug)]
@@ -48,10 +49,11 @@ impl Scope {
     }
 
     /// Whether it speaks of this subject: by name, or, where it names none, of every distributed
-    /// criu. A record of those promises nothing about a tree under test.
+    /// criu. A record of those promises nothing about a tree under test, nor about a criu that is
+    /// helped.
     pub(crate) fn speaks_of(&self, subject: &str) -> bool {
         match self.subject.as_slice() {
-            [] => subject.starts_with("debian:"),
+            [] => subject.starts_with("debian:") && !subject.ends_with(ASSIST),
             named => named.iter().any(|pattern| fits(pattern, subject)),
         }
     }

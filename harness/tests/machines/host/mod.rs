@@ -140,7 +140,7 @@ fn request(scenario: &Scenario, flavor: Flavor) -> Request {
         programs: vec![scenarios::text::print_program_in_place(&scenario.program)],
         flavor,
         lifecycle: Lifecycle::DumpRestore,
-        engine: Engine::Criu,
+        engine: Engine::Criu { assisted: false },
         action_timeout_ms: 60_000,
         thorough: false,
         probing: Probing::Never,

@@ -1,4 +1,8 @@
 //! criu: images in a folder, mounts of block filesystems from outside.
+//!
+//! - [`assist`]: the same with help for files on detached mounts
+
+mod assist;
 
 use std::fs;
 use std::io;
@@ -12,26 +16,41 @@ use protocol::message::{Action, ActionEnd};
 use super::super::child::pipe_inode;
 use super::super::failed_restore::{different, names_below};
 use super::super::trial::Trial;
-use crate::criu::{ExternalMount, Images, Run};
+use crate::criu::{ExternalMount, Externals, Images, Inherited, Run};
 use crate::observe::outside;
 
 /// The images of one process and the mounts that they leave to others.
 pub(in super::super) struct Criu {
     images: Images,
     externals: Vec<ExternalMount>,
+    /// Whether it is given what it refuses.
+    assisted: bool,
+    held: Option<assist::Held>,
 }
 
 impl Criu {
-    pub(super) fn new(folder: PathBuf, own_mounts: bool, quiet: bool) -> io::Result<Self> {
-        Ok(Criu { images: Images::new(folder, own_mounts, quiet)?, externals: Vec::new() })
+    pub(super) fn new(folder: PathBuf, own_mounts: bool, quiet: bool, assisted: bool) -> io::Result<Self> {
+        let images = Images::new(folder, own_mounts, quiet)?;
+        Ok(Criu { images, externals: Vec::new(), assisted, held: None })
     }
 
     pub(super) fn dump(&mut self, trial: &Trial<'_>, action: Action) -> io::Result<Run> {
         if trial.own_root() {
             self.externals = externals(trial)?;
         }
+        if self.assisted {
+            match assist::capture(trial)? {
+                Ok(held) => {
+                    self.externals.extend(held.mounts(&self.externals));
+                    self.held = Some(held);
+                }
+                Err(run) => return Ok(run),
+            }
+        }
         let files = trial.externals()?;
-        let run = self.images.dump(trial.child.pid(), action, &self.externals, files, trial.answer_timeout())?;
+        let keys = self.held.iter().flat_map(|held| held.assistance.keys()).collect();
+        let externals = Externals { mounts: &self.externals, files, keys };
+        let run = self.images.dump(trial.child.pid(), action, externals, trial.answer_timeout())?;
         if (action, &run.end) == (Action::DumpLeaveStopped, &ActionEnd::Done) {
             trial.child.resume(trial.answer_timeout())?;
         }
@@ -46,25 +65,37 @@ impl Criu {
         let files = self.images.files().iter().map(|file| trial.open_outside(&file.path));
         let files = files.collect::<io::Result<Vec<OwnedFd>>>()?;
         let staged = stage(trial, &self.externals)?;
+        let given = match self.held.as_ref().map(|held| held.give(trial)).transpose()?.transpose() {
+            Ok(given) => given.unwrap_or_default(),
+            Err(run) => {
+                unstage(&staged)?;
+                return Ok(run);
+            }
+        };
         let disk_names = || names_below(staged.iter().map(PathBuf::as_path));
         let before = disk_names();
         let pipes = trial.child.streams().map(|end| Ok((end, pipe_inode(end)?)));
         let pipes = pipes.collect::<io::Result<Vec<_>>>()?;
         let root = Path::new(trial.top);
-        let result = self.images.restore(action, root, pipes, &files, &self.externals, trial.answer_timeout());
+        let inherited = Inherited { pipes, files: &files, given: &given.files };
+        let result = self.images.restore(action, root, inherited, &self.externals, trial.answer_timeout());
         let after = matches!(&result, Ok(Run { end: ActionEnd::Failed(_), .. })).then(disk_names);
-        for path in staged.iter().rev() {
-            umount2(path, MntFlags::MNT_DETACH)?;
-        }
+        drop(given);
+        unstage(&staged)?;
         let mut run = result?;
         if let Some(after) = after {
             run.left = different(&before?, &after?);
         }
         if run.end == ActionEnd::Done {
+            self.held = None;
             run.lost = trial.child.find_again()?.err();
         }
         Ok(run)
     }
+}
+
+fn unstage(staged: &[PathBuf]) -> io::Result<()> {
+    Ok(staged.iter().rev().try_for_each(|path| umount2(path, MntFlags::MNT_DETACH))?)
 }
 
 /// The visible mounts of block filesystems: criu takes them from outside, as container engines have

@@ -8,21 +8,19 @@
 mod caller;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::exit;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::mount::{MsFlags, mount};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, pipe};
+use nix::unistd::Pid;
 use protocol::Fault;
 use protocol::message::{ActionEnd, DetachMethod, ReportFile};
 
+use super::super::copy::{End, in_copy};
 use super::super::pipes::NoAnswer;
 use super::super::trial::Trial;
 use super::super::user_namespace::inside;
@@ -56,13 +54,6 @@ struct HeldCheckpoint {
     namespace: OwnedFd,
 }
 
-/// How the capturing process ended.
-enum Captured {
-    Checkpoint(Box<Checkpoint>),
-    Refused(Vec<String>),
-    Ended(ActionEnd),
-}
-
 impl Reference {
     pub(super) fn new(fault: Option<Fault>, without_statmount: bool, way: DetachMethod, folder: PathBuf) -> Self {
         let capture = capture::Options { without_statmount, fault };
@@ -83,8 +74,12 @@ impl Reference {
         let namespace: OwnedFd = File::open(format!("/proc/{pid}/ns/mnt"))?.into();
         let given = trial.externals()?.into_iter().map(|external| (external.mount, external.inode)).collect();
         let outside = Outside { mounts: trial.elsewhere()?, given };
-        match captured(&pids, &namespace, self.capture, &outside, trial.answer_timeout())? {
-            Captured::Checkpoint(mut checkpoint) => {
+        let captured = in_copy(trial.answer_timeout(), || {
+            let captured = in_child(&pids, &namespace, self.capture, &outside);
+            (captured.unwrap_or_else(|error| Err(vec![format!("the capture: {error}")])), Vec::new())
+        })?;
+        match captured {
+            End::Answer(Ok(mut checkpoint), _) => {
                 if trial.child.has_user_namespace() {
                     checkpoint.contents().for_each(|contents| {
                         (contents.uid, contents.gid) = (inside(contents.uid), inside(contents.gid));
@@ -99,7 +94,7 @@ impl Reference {
                 };
                 let restart =
                     leave_running && self.capture.fault == Some(Fault::Restarted) && !has_detached(&checkpoint);
-                self.held = Some(HeldCheckpoint { checkpoint: *checkpoint, namespace });
+                self.held = Some(HeldCheckpoint { checkpoint, namespace });
                 if !leave_running || restart {
                     trial.child.forked.signal(Signal::SIGKILL);
                     kill(Pid::from_raw(pid), Signal::SIGKILL)?;
@@ -110,7 +105,7 @@ impl Reference {
                 }
                 Ok(Run { files, ..ActionEnd::Done.into() })
             }
-            Captured::Refused(lines) => {
+            End::Answer(Err(lines), _) => {
                 let harm = match self.capture.fault {
                     Some(Fault::KillsOnRefusal) => Some(Signal::SIGKILL),
                     Some(Fault::LeavesStopped) => Some(Signal::SIGSTOP),
@@ -121,7 +116,7 @@ impl Reference {
                 }
                 Ok(Run { error_lines: lines, ..ActionEnd::Failed(1).into() })
             }
-            Captured::Ended(end) => Ok(end.into()),
+            End::Ended(end) => Ok(end.into()),
         }
     }
 
@@ -212,41 +207,6 @@ fn has_detached(checkpoint: &Checkpoint) -> bool {
     checkpoint.mounts.iter().any(|mount| matches!(mount, MountImage::Detached(_)))
 }
 
-/// Captures in a process of its own, in the namespaces of the process.
-fn captured(
-    pids: &[i32],
-    namespace: &OwnedFd,
-    options: capture::Options,
-    outside: &Outside,
-    timeout: Duration,
-) -> io::Result<Captured> {
-    let (from, to) = pipe()?;
-    let child = sys::fork(0)?;
-    if child == 0 {
-        drop(from);
-        let captured = in_child(pids, namespace, options, outside);
-        let captured = captured.unwrap_or_else(|error| Err(vec![format!("the capture: {error}")]));
-        let text = serde_json::to_vec(&captured).unwrap_or_default();
-        let written = File::from(to).write_all(&text);
-        exit(i32::from(written.is_err()));
-    }
-    drop(to);
-    let captured = read_until(&mut File::from(from), Instant::now() + timeout);
-    if captured.is_err() {
-        kill(Pid::from_raw(child), Signal::SIGKILL)?;
-    }
-    let status = waitpid(Pid::from_raw(child), None)?;
-    let Ok(captured) = captured else { return Ok(Captured::Ended(ActionEnd::TimedOut)) };
-    if let WaitStatus::Signaled(_, signal, _) = status {
-        return Ok(Captured::Ended(ActionEnd::Killed(signal as i32)));
-    }
-    let captured: Result<Checkpoint, Vec<String>> = serde_json::from_slice(&captured)?;
-    Ok(match captured {
-        Ok(checkpoint) => Captured::Checkpoint(Box::new(checkpoint)),
-        Err(lines) => Captured::Refused(lines),
-    })
-}
-
 fn in_child(
     pids: &[i32],
     namespace: &OwnedFd,
@@ -264,22 +224,4 @@ fn in_child(
     setns(namespace, CloneFlags::CLONE_NEWNS)?;
     let captured = capture::processes(proc.as_fd(), pids, &STREAMS, options, outside)?;
     Ok(captured.map_err(|refusals| refusals.iter().map(ToString::to_string).collect()))
-}
-
-/// Reads to the end; `TimedOut` when that does not come in time.
-fn read_until(from: &mut File, deadline: Instant) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let rest = deadline.saturating_duration_since(Instant::now());
-        let mut polled = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
-        if poll(&mut polled, timeout)? == 0 {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match from.read(&mut buffer)? {
-            0 => return Ok(bytes),
-            count => bytes.extend_from_slice(&buffer[..count]),
-        }
-    }
 }

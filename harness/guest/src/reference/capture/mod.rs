@@ -11,6 +11,8 @@
 //! - [`flight`]: sockets, and descriptors in their queues
 //! - `inode`: files that have lost their names
 //! - [`outside`]: files of a mount namespace that the process left
+//! - [`given`]: only the files on detached mounts, for a checkpointer that saves all else
+//! - `visible`: files on visible mounts and on the kernel's own
 //! - `trees`: mounts that are connected, which it cannot make
 //! - `lacks`: what an engine makes of it that has not learnt everything
 //! - [`refusal`]: why something cannot be captured
@@ -20,6 +22,7 @@
 
 pub mod entry;
 pub mod flight;
+pub mod given;
 mod inode;
 mod lacks;
 pub mod object;
@@ -29,6 +32,7 @@ pub mod refusal;
 mod root;
 mod state;
 mod trees;
+mod visible;
 mod wrong;
 
 use std::cell::OnceCell;
@@ -36,14 +40,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use protocol::Fault;
-use protocol::observation::{FileId, FileKind, Mount, Object, ObjectId};
+use protocol::observation::{FileId, FileKind, Mount, ObjectId};
 use scenarios::Bytes;
 
 use super::checkpoint::{Checkpoint, DetachedMount, FileImage, InodeImage, NameImage};
 use super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, look_at};
-use super::table::{Table, below, join, split};
+use super::table::{Table, join};
 use crate::observe;
 use crate::sys::{self, EntryWatch};
 use object::CapturedObject;
@@ -96,6 +99,15 @@ pub fn processes(
     outside: &Outside,
 ) -> io::Result<Result<Checkpoint, Vec<Refusal>>> {
     let table = Table::own(proc)?;
+    let objects = all_objects(proc, pids, hidden)?;
+    if options.fault == Some(Fault::TouchedByDump) {
+        wrong::touch(proc, &objects);
+    }
+    Ok(Capture::new(proc, pids, &table, options, outside)?.run(&objects))
+}
+
+/// The objects of all processes.
+fn all_objects(proc: BorrowedFd<'_>, pids: &[i32], hidden: &[i32]) -> io::Result<Vec<CapturedObject>> {
     let mut objects = Vec::new();
     for (process, &pid) in (0..).zip(pids) {
         let mut own = object::objects(proc, pid, hidden)?;
@@ -105,47 +117,48 @@ pub fn processes(
         }
         objects.extend(own);
     }
-    if options.fault == Some(Fault::TouchedByDump) {
-        wrong::touch(proc, &objects);
+    Ok(objects)
+}
+
+impl<'a> Capture<'a> {
+    fn new(
+        proc: BorrowedFd<'a>,
+        pids: &'a [i32],
+        table: &'a Table,
+        options: Options,
+        outside: &'a Outside,
+    ) -> io::Result<Self> {
+        let root_of = |mount: &Mount| {
+            let fd = look_at(proc, &mount.mount_point).ok()?;
+            sys::statx_mount_id(fd.as_fd()).is_ok_and(|id| id == mount.id).then_some(fd)
+        };
+        let magic = |mount: &Mount| Some((mount.id, sys::filesystem_of(root_of(mount)?.as_fd()).ok()?.0));
+        let magic_numbers = table.all().iter().filter_map(magic).collect();
+        let removed_root = |mount: &Mount| {
+            let fd = if mount.root.0.ends_with(b"//deleted") { root_of(mount) } else { None };
+            Some(observe::status(fd?.as_fd()).ok()?.file)
+        };
+        let removed_roots = table.all().iter().filter_map(removed_root).collect();
+        let checkpoint = Checkpoint { processes: object::images(proc, pids)?, ..Checkpoint::default() };
+        let mut theirs = BTreeSet::new();
+        for &pid in pids {
+            theirs.extend(Table::of(proc, pid)?.all().iter().map(|mount| mount.id));
+        }
+        Ok(Capture {
+            proc,
+            pids,
+            table,
+            options,
+            outside,
+            private_namespaces: PrivateMountNsCache::default(),
+            magic_numbers,
+            theirs,
+            removed_roots,
+            checkpoint,
+            mounts: BTreeMap::new(),
+            watch: OnceCell::new(),
+        })
     }
-    let root_of = |mount: &Mount| {
-        let fd = look_at(proc, &mount.mount_point).ok()?;
-        sys::statx_mount_id(fd.as_fd()).is_ok_and(|id| id == mount.id).then_some(fd)
-    };
-    let magic = |mount: &Mount| Some((mount.id, sys::filesystem_of(root_of(mount)?.as_fd()).ok()?.0));
-    let magic_numbers = table.all().iter().filter_map(magic).collect();
-    let removed_root = |mount: &Mount| {
-        let fd = if mount.root.0.ends_with(b"//deleted") { root_of(mount) } else { None };
-        Some(observe::status(fd?.as_fd()).ok()?.file)
-    };
-    let removed_roots = table.all().iter().filter_map(removed_root).collect();
-    let checkpoint = Checkpoint {
-        processes: object::images(proc, pids)?,
-        executable: Bytes::default(),
-        mounts: Vec::new(),
-        files: Vec::new(),
-        inodes: Vec::new(),
-        descriptions: Vec::new(),
-    };
-    let mut theirs = BTreeSet::new();
-    for &pid in pids {
-        theirs.extend(Table::of(proc, pid)?.all().iter().map(|mount| mount.id));
-    }
-    let capture = Capture {
-        proc,
-        pids,
-        table: &table,
-        options,
-        outside,
-        private_namespaces: PrivateMountNsCache::default(),
-        magic_numbers,
-        theirs,
-        removed_roots,
-        checkpoint,
-        mounts: BTreeMap::new(),
-        watch: OnceCell::new(),
-    };
-    Ok(capture.run(&objects))
 }
 
 impl Capture<'_> {
@@ -157,14 +170,7 @@ impl Capture<'_> {
             );
         }
         refusals.extend(self.trees(objects));
-        let mut groups: BTreeMap<u64, Vec<&CapturedObject>> = BTreeMap::new();
-        for captured in objects {
-            groups.entry(captured.mount).or_default().push(captured);
-        }
-        let mut files: BTreeMap<ObjectId, usize> = BTreeMap::new();
-        for group in groups.values() {
-            self.group(group, &mut files, &mut refusals);
-        }
+        let files = self.files(objects, &mut refusals);
         wrong::after_all(&mut self);
         for captured in objects {
             if let Some(&file) = files.get(&captured.id())
@@ -183,6 +189,19 @@ impl Capture<'_> {
             (true, _) | (_, Some(Fault::AcceptsUnrestorable)) => Ok(self.checkpoint),
             _ => Err(refusals),
         }
+    }
+
+    /// The file of each object, an index; a refusal of those that have none.
+    fn files(&mut self, objects: &[CapturedObject], refusals: &mut Vec<Refusal>) -> BTreeMap<ObjectId, usize> {
+        let mut groups: BTreeMap<u64, Vec<&CapturedObject>> = BTreeMap::new();
+        for captured in objects {
+            groups.entry(captured.mount).or_default().push(captured);
+        }
+        let mut files: BTreeMap<ObjectId, usize> = BTreeMap::new();
+        for group in groups.values() {
+            self.group(group, &mut files, refusals);
+        }
+        files
     }
 
     /// The files of all objects on one mount.
@@ -278,69 +297,6 @@ impl Capture<'_> {
 
     fn watch(&self) -> Option<&EntryWatch> {
         self.watch.get_or_init(|| EntryWatch::new().ok()).as_ref()
-    }
-
-    /// A file on a visible mount or on one of the kernel's own.
-    fn other_file(&mut self, captured: &CapturedObject) -> Result<usize, Cause> {
-        let Some(mount) = self.table().get(captured.mount) else {
-            return match &captured.socket {
-                Some(socket) => self.socket(captured, socket),
-                None => self.memfd(captured),
-            };
-        };
-        let found = look_at(self.proc, &captured.link)
-            .and_then(|fd| Ok((observe::status(fd.as_fd())?.file, sys::statx_mount_id(fd.as_fd())?)));
-        let stands_there = |wanted: &Bytes| below(&mount.mount_point, wanted).ok_or(Cause::Covered);
-        if found.is_ok_and(|(file, id)| file == captured.status.file && id == captured.mount) {
-            let path = stands_there(&captured.link)?;
-            if captured.object == Object::Exe {
-                self.checkpoint.executable = captured.link.clone();
-            }
-            return Ok(self.file(
-                captured,
-                path,
-                NameImage::Live { file: captured.status.file, kind: captured.status.kind },
-            ));
-        }
-        let stripped: Bytes = captured.link.0.strip_suffix(DELETED).ok_or(Cause::Covered)?.into();
-        let path = stands_there(&stripped)?;
-        if !self.is_bare(&stripped, captured.mount) {
-            return Err(Cause::Covered);
-        }
-        let (base, prefix) = self.table().widest(mount.id).ok_or(Cause::Covered)?;
-        let (base, below_base) = (base.id, join(&prefix, &path));
-        let private_ns = self.private_ns(base)?;
-        let unstripped = join(&prefix, &stands_there(&captured.link)?);
-        if is_at(&private_ns, &unstripped, captured) {
-            // It is there under its whole name, out of sight below something that is mounted over
-            // that.
-            return Err(Cause::Covered);
-        }
-        let name = self.removed(captured, base, &below_base, &private_ns)?;
-        Ok(self.file(captured, path, name))
-    }
-
-    /// Whether the nearest directory above a path that is there is on this mount: whether a name
-    /// that is put back under that path can be reached on it.
-    fn is_bare(&self, path: &Bytes, mount: u64) -> bool {
-        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let mut directory = split(path).0;
-        loop {
-            let at = if directory.is_empty() { b"/".as_slice() } else { directory.as_slice() };
-            match openat2(self.proc, at, how) {
-                Ok(fd) => return sys::statx_mount_id(fd.as_fd()).is_ok_and(|id| id == mount),
-                Err(_) if directory.is_empty() => return false,
-                Err(_) => directory = split(&directory).0,
-            }
-        }
-    }
-
-    fn memfd(&mut self, captured: &CapturedObject) -> Result<usize, Cause> {
-        let label = captured.link.0.strip_prefix(b"/memfd:").and_then(|rest| rest.strip_suffix(DELETED));
-        let label: Bytes = label.ok_or_else(|| Cause::Unsupported(format!("{:?}", captured.status.kind)))?.into();
-        let seals = self.seals(captured)?;
-        let inode = self.kept_inode(captured, 0)?;
-        Ok(self.file(captured, label, NameImage::Memfd { inode, seals }))
     }
 
     /// The index of this file, noted now unless it was before.

@@ -74,6 +74,15 @@ pub enum Cause {
     /// The mount would have to be on another one again.
     #[error("its detached mount is still connected to another one, which single mounts would not be")]
     Connected,
+    /// The key of criu does not tell which.
+    #[error("another name of the same file is open on the same detached mount, and criu's key (`file[MNT:INO]`) does not tell the two apart")]
+    TwoNames,
+    /// The one would be made by criu, the other by the assistance.
+    #[error("it is deleted and also open on a detached mount: they would be two files afterwards")]
+    Both,
+    /// criu would open it with that flag through a magic link.
+    #[error("it was opened with O_NOFOLLOW, and criu cannot open a file that it is given with this flag")]
+    NotFollowed,
     /// A socket to somebody else.
     #[error("the socket is not connected to another one of the process")]
     PeerElsewhere,

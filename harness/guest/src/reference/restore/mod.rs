@@ -105,17 +105,7 @@ pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<usize, Failure> 
     if let Some(Fault::Lacks(lack)) = options.fault {
         lacks::check(&context, lack)?;
     }
-    let mut opened = Opened {
-        descriptions: checkpoint.descriptions.iter().map(|_| None).collect(),
-        processes: checkpoint.processes.iter().map(OpenedFor::nothing).collect(),
-        held: Vec::new(),
-    };
-    names::with_removed(&context, &mut opened)?;
-    for (index, file) in checkpoint.files.iter().enumerate() {
-        if matches!(file.name, super::checkpoint::NameImage::Live { .. }) {
-            context.open_live(index, &mut opened)?;
-        }
-    }
+    let mut opened = open_all(&context)?;
     flight::pairs(checkpoint, &mut opened)?;
     let Opened { descriptions, mut processes, held } = opened;
     flight::fill(checkpoint, options, &descriptions)?;
@@ -143,6 +133,34 @@ pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<usize, Failure> 
     };
     let done = done();
     all.conclude(done)
+}
+
+/// Opens the files of a checkpoint that has descriptions only, in their order, each as its flags
+/// say. `proc` is a procfs in which this process is, which must have one thread.
+///
+/// # Errors
+/// The first thing that could not be done; nothing is left behind on filesystems.
+pub fn files(checkpoint: &Checkpoint, proc: BorrowedFd<'_>) -> Result<Vec<OwnedFd>, Failure> {
+    let _limit = MoreDescriptors::allow().map_err(at("the limit of descriptors"))?;
+    let opened = open_all(&RestoreContext::build(checkpoint, Options::default(), proc)?)?;
+    opened.descriptions.into_iter().map(|fd| fd.ok_or_else(|| missing("a description"))).collect()
+}
+
+/// Everything that has a path, or had one.
+fn open_all(context: &RestoreContext<'_>) -> Result<Opened, Failure> {
+    let checkpoint = context.checkpoint;
+    let mut opened = Opened {
+        descriptions: checkpoint.descriptions.iter().map(|_| None).collect(),
+        processes: checkpoint.processes.iter().map(OpenedFor::nothing).collect(),
+        held: Vec::new(),
+    };
+    names::with_removed(context, &mut opened)?;
+    for (index, file) in checkpoint.files.iter().enumerate() {
+        if matches!(file.name, super::checkpoint::NameImage::Live { .. }) {
+            context.open_live(index, &mut opened)?;
+        }
+    }
+    Ok(opened)
 }
 
 /// A higher limit of open descriptors, as long as it lives: the mounts of many programs are open

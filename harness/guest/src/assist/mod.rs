@@ -1,0 +1,151 @@
+//! Help for a criu that refuses files on detached mounts: what it can be given from outside.
+//!
+//! Before a dump the files on detached mounts are captured as the reference engine does it, and
+//! each gets a key: `criu dump --external file[MNT:INO]` leaves it out. Before a restore each is
+//! opened again, on a mount that is made again, and handed over: `criu restore
+//! --inherit-fd fd[N]:file[MNT:INO]` opens it once more, from its magic link, with the flags and
+//! the position of the old one (criu(8)). All else of the process is criu's.
+//!
+//! The restorer's mount namespace need not be the one that the process had: mounts are made again
+//! from whatever shows the same filesystem there. A filesystem that ends with the process's mount
+//! namespace must be kept by somebody else.
+//!
+//! What cannot be brought back so is refused before criu touches the process
+//! ([`capture::given`](crate::reference::capture::given)).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use protocol::observation::Mount;
+use scenarios::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::reference::capture::given::{self, Key};
+use crate::reference::capture::outside::Outside;
+use crate::reference::capture::refusal::Refusal;
+use crate::reference::checkpoint::{Checkpoint, InodeSource, MountImage};
+use crate::reference::private_mount_ns::own_proc;
+use crate::reference::restore::{self, Failure};
+use crate::reference::table::{Table, below, join};
+use crate::sys::set_apart;
+
+/// A device number: major, minor.
+pub type Device = (u32, u32);
+
+/// What a restore needs to give the files again. It travels as JSON, and nothing in it is alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assistance {
+    /// The files; its mounts are those of the namespace that the process had.
+    checkpoint: Checkpoint,
+    /// Their keys, in the order of the descriptions.
+    keys: Vec<Key>,
+    /// The visible mounts that they are opened through, by their IDs in that namespace.
+    bases: BTreeMap<u64, Base>,
+}
+
+/// A visible mount that shows a filesystem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Base {
+    device: Device,
+    /// Its root in the filesystem.
+    root: Bytes,
+    mount_point: Bytes,
+    fs_type: Bytes,
+}
+
+impl Assistance {
+    /// Captures the files on detached mounts of the processes `pids`, each behind its parent, as
+    /// [`crate::reference::capture::processes`] does all objects.
+    ///
+    /// # Errors
+    /// A refusal for every object that cannot be given; or what makes any capture impossible.
+    pub fn capture(
+        proc: BorrowedFd<'_>,
+        pids: &[i32],
+        hidden: &[i32],
+        outside: &Outside,
+    ) -> io::Result<Result<Self, Vec<Refusal>>> {
+        let table = Table::own(proc)?;
+        let captured = given::files(proc, pids, hidden, outside)?;
+        Ok(captured.map(|(checkpoint, keys)| {
+            let bases = bases(&checkpoint).into_iter().filter_map(|id| Some((id, Base::of(table.get(id)?)))).collect();
+            Assistance { checkpoint, keys, bases }
+        }))
+    }
+
+    /// The keys of the files as criu writes them, both numbers in hexadecimal.
+    pub fn keys(&self) -> impl Iterator<Item = String> {
+        self.keys.iter().map(|key| format!("file[{:x}:{:x}]", key.mount, key.inode))
+    }
+
+    /// The filesystems that must be there at the restore.
+    pub fn devices(&self) -> BTreeSet<Device> {
+        self.bases.values().map(|base| base.device).collect()
+    }
+
+    /// The files by `O_PATH`, in the order of the keys, opened in this mount namespace by this
+    /// process, which must have one thread.
+    ///
+    /// # Errors
+    /// The first thing that could not be done; nothing is left behind on filesystems.
+    pub fn files(&self) -> Result<Vec<OwnedFd>, Failure> {
+        let failed = |what: &str, error| Failure { what: what.to_owned(), error };
+        let proc = own_proc().and_then(set_apart).map_err(|error| failed("a procfs", error))?;
+        let table = Table::own(proc.as_fd()).map_err(|error| failed("the mount table", error))?;
+        let checkpoint = self.rebased(&table)?;
+        restore::files(&checkpoint, proc.as_fd())
+    }
+
+    /// The checkpoint, of the mounts that this table has.
+    fn rebased(&self, table: &Table) -> Result<Checkpoint, Failure> {
+        let mut places = BTreeMap::new();
+        for (&id, base) in &self.bases {
+            let shows = |mount: &&Mount| Some((mount.id, below(&mount.root, &base.root)?));
+            let found = table.of_device(base.device).iter().find_map(shows);
+            places.insert(id, found.ok_or_else(|| base.is_missing())?);
+        }
+        let mut checkpoint = self.checkpoint.clone();
+        for mount in &mut checkpoint.mounts {
+            if let MountImage::Detached(detached) = mount {
+                let (id, prefix) = &places[&detached.base];
+                (detached.base, detached.root) = (*id, join(prefix, &detached.root));
+            }
+        }
+        for inode in checkpoint.inodes.iter_mut().filter(|inode| inode.base != 0) {
+            let (id, prefix) = &places[&inode.base];
+            inode.base = *id;
+            if let InodeSource::Linked { path: Some(path), .. } = &mut inode.source {
+                *path = join(prefix, path);
+            }
+        }
+        Ok(checkpoint)
+    }
+}
+
+/// The visible mounts that a checkpoint names.
+fn bases(checkpoint: &Checkpoint) -> BTreeSet<u64> {
+    let of_mounts = checkpoint.mounts.iter().filter_map(|mount| match mount {
+        MountImage::Detached(detached) => Some(detached.base),
+        _ => None,
+    });
+    of_mounts.chain(checkpoint.inodes.iter().map(|inode| inode.base).filter(|&base| base != 0)).collect()
+}
+
+impl Base {
+    fn of(mount: &Mount) -> Self {
+        Base {
+            device: (mount.major, mount.minor),
+            root: mount.root.clone(),
+            mount_point: mount.mount_point.clone(),
+            fs_type: mount.fs_type.clone(),
+        }
+    }
+
+    fn is_missing(&self) -> Failure {
+        let Base { device: (major, minor), root, mount_point, fs_type } = self;
+        let what = format!("the {fs_type} with device number {major}:{minor}, which was mounted at {mount_point}");
+        let error = format!("no mount here shows its directory {root}; mount it, then restore again");
+        Failure { what, error: io::Error::new(io::ErrorKind::NotFound, error) }
+    }
+}

@@ -1,0 +1,105 @@
+//! Only the files on detached mounts, for a checkpointer that saves all else of the processes and
+//! takes these from outside, as criu does (`--external file[MNT:INO]`, `--inherit-fd`, criu(8)).
+//! Each is known by its mount and its inode number there, and is opened again from its magic link
+//! ([`crate::assist`]).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use protocol::observation::FileKind;
+use serde::{Deserialize, Serialize};
+
+use super::super::checkpoint::{Checkpoint, DescriptionImage, InodeSource, NameImage};
+use super::super::table::Table;
+use super::object::CapturedObject;
+use super::outside::Outside;
+use super::refusal::{Cause, Refusal};
+use super::{Capture, Options, all_objects, is_internal, refuse};
+
+/// A file that is given at the restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    /// The process's mount of it, `mnt_id` in fdinfo.
+    pub mount: u64,
+    /// Its inode number.
+    pub inode: u64,
+}
+
+/// The files on detached mounts of the processes `pids`: a checkpoint with one description for
+/// each, which only finds the file, and their keys in the same order. `proc` and `hidden` as in
+/// [`super::processes`].
+///
+/// # Errors
+/// A refusal for every object that cannot be given; or what makes any capture impossible.
+pub fn files(
+    proc: BorrowedFd<'_>,
+    pids: &[i32],
+    hidden: &[i32],
+    outside: &Outside,
+) -> io::Result<Result<(Checkpoint, Vec<Key>), Vec<Refusal>>> {
+    let table = Table::own(proc)?;
+    let capture = Capture::new(proc, pids, &table, Options::default(), outside)?;
+    let objects = all_objects(proc, pids, hidden)?;
+    let (detached, others) = objects.into_iter().partition::<Vec<_>, _>(|captured| capture.is_detached(captured));
+    Ok(capture.given(&detached, &others))
+}
+
+impl Capture<'_> {
+    fn is_detached(&self, captured: &CapturedObject) -> bool {
+        let id = captured.mount;
+        let is_listed = self.table.get(id).is_some() || self.theirs.contains(&id);
+        !is_listed && !self.outside.mounts.contains(&id) && !is_internal(captured) && captured.socket.is_none()
+    }
+
+    fn given(
+        mut self,
+        detached: &[CapturedObject],
+        others: &[CapturedObject],
+    ) -> Result<(Checkpoint, Vec<Key>), Vec<Refusal>> {
+        let mut refusals = self.trees(detached);
+        refusals.extend(detached.iter().filter_map(|captured| Some(refuse(captured, never_given(captured)?))));
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let files = self.files(detached, &mut refusals);
+        let mut keys: BTreeMap<Key, usize> = BTreeMap::new();
+        for captured in detached {
+            let Some(&file) = files.get(&captured.id()) else { continue };
+            let key = Key { mount: captured.mount, inode: captured.status.file.inode };
+            if *keys.entry(key).or_insert(file) != file {
+                refusals.push(refuse(captured, Cause::TwoNames));
+            }
+        }
+        refusals.extend(others.iter().filter(|other| self.is_made_again(other)).map(|other| refuse(other, Cause::Both)));
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        for &file in keys.values() {
+            // One without a name is made by its open, which O_PATH would not do.
+            let never = matches!(self.checkpoint.files[file].name, NameImage::Never { .. });
+            let flags = if never { libc::O_RDWR } else { libc::O_PATH };
+            self.checkpoint.descriptions.push(DescriptionImage { file, flags, ..DescriptionImage::default() });
+        }
+        self.checkpoint.processes.clear();
+        Ok((self.checkpoint, keys.into_keys().collect()))
+    }
+
+    /// Whether a file that is open on a visible mount, too, would be a new one.
+    fn is_made_again(&self, other: &CapturedObject) -> bool {
+        let mut inodes = self.checkpoint.inodes.iter();
+        inodes.any(|inode| inode.file == other.status.file && matches!(inode.source, InodeSource::Contents(_)))
+    }
+}
+
+/// Why criu could not open it again from a descriptor.
+fn never_given(captured: &CapturedObject) -> Option<Cause> {
+    let flags = captured.descriptor.as_ref().map_or(0, |descriptor| descriptor.flags.cast_signed());
+    match captured.status.kind {
+        // criu opens the magic link of the descriptor with the flags of the old one, and with this
+        // one no link can be opened: ELOOP.
+        _ if flags & libc::O_NOFOLLOW != 0 => Some(Cause::NotFollowed),
+        FileKind::Symlink => Some(Cause::NotFollowed),
+        _ => None,
+    }
+}
