@@ -1,5 +1,6 @@
 //! Picks the role: PID 1 is the agent of a VM, `host-agent` the one on the host's own kernel,
-//! `executor` the process under test. Under the name of a hook it is one for criu.
+//! `executor` the process under test, `assist` a user's help for criu. Under the name of a hook it is
+//! one for criu.
 
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ fn main() -> ExitCode {
     }
     match std::env::args().nth(1).as_deref() {
         Some("executor") => guest::executor::main(std::env::args().nth(2).as_deref()),
+        Some("assist") => guest::assist::command::main(std::env::args_os().skip(2)),
         Some("host-agent") => guest::agent::host_main(std::env::args_os().skip(2)),
         _ if std::process::id() == 1 => guest::agent::main(),
         _ => {

@@ -1,5 +1,6 @@
 //! The command line: an enum and a match, and one small file per subcommand.
 
+pub mod assist;
 pub mod bench;
 pub mod bisect_step;
 pub mod bless;
@@ -53,6 +54,7 @@ pub enum Command {
     Selftest(selftest::SelftestArgs),
     Fuzz(fuzz::FuzzArgs),
     Finding(finding::FindingArgs),
+    Assist(assist::AssistArgs),
     Bench(bench::BenchArgs),
     List(list::ListArgs),
     Show(list::ShowArgs),
@@ -69,7 +71,7 @@ impl Command {
             Self::Shell(_) | Self::Shrink(_) | Self::Selftest(_) | Self::Fuzz(_) | Self::Bench(_) => true,
             Self::Finding(_) => true,
             Self::Report(_) | Self::Bless(_) | Self::List(_) | Self::Show(_) | Self::Image(_) => false,
-            Self::Doctor(_) | Self::Generate(_) => false,
+            Self::Doctor(_) | Self::Generate(_) | Self::Assist(_) => false,
         }
     }
 
@@ -98,6 +100,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Selftest(args) => selftest::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Finding(args) => finding::run(&args),
+        Command::Assist(args) => assist::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => list::show(&args),

@@ -10,6 +10,7 @@ mod program;
 #[macro_use]
 mod trial;
 
+mod assist;
 mod ci;
 mod desk;
 mod faults;
@@ -34,7 +35,8 @@ enum Order {
 
 type Group = fn(&Arguments) -> Vec<Trial>;
 
-const GROUPS: [(Group, Order); 9] = [
+const GROUPS: [(Group, Order); 10] = [
+    (assist::tests, Order::Parallel),
     (ci::tests, Order::Parallel),
     (desk::tests, Order::Parallel),
     (faults::tests, Order::Parallel),

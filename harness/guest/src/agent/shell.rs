@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ pub(super) fn run(
     }
 }
 
-/// Links for all that busybox can do, and `enter`.
+/// Links for all that busybox can do, `enter`, and `zdtm-detached`, which has `assist` only.
 fn tools() -> Result<(), relay::RelayError> {
     fs::create_dir_all(TOOLS)?;
     let status = Command::new(BUSYBOX).args(["--install", "-s", TOOLS]).status();
@@ -84,6 +84,7 @@ fn tools() -> Result<(), relay::RelayError> {
     }
     let enter = format!("{TOOLS}/enter");
     fs::write(&enter, ENTER)?;
+    symlink("/proc/1/exe", format!("{TOOLS}/zdtm-detached"))?;
     Ok(fs::set_permissions(&enter, fs::Permissions::from_mode(0o755))?)
 }
 

@@ -12,8 +12,13 @@
 //!
 //! What cannot be brought back so is refused before criu touches the process
 //! ([`capture::given`](crate::reference::capture::given)).
+//!
+//! - [`command`]: for processes that no trial made
+
+pub mod command;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -79,9 +84,9 @@ impl Assistance {
         self.keys.iter().map(|key| format!("file[{:x}:{:x}]", key.mount, key.inode))
     }
 
-    /// The filesystems that must be there at the restore.
-    pub fn devices(&self) -> BTreeSet<Device> {
-        self.bases.values().map(|base| base.device).collect()
+    /// The filesystems that must be there at the restore: device number, and what it is for people.
+    pub fn filesystems(&self) -> impl Iterator<Item = (Device, String)> {
+        self.bases.values().map(|base| (base.device, base.to_string()))
     }
 
     /// The files by `O_PATH`, in the order of the keys, opened in this mount namespace by this
@@ -101,8 +106,9 @@ impl Assistance {
     fn rebased(&self, table: &Table) -> Result<Checkpoint, Failure> {
         let mut places = BTreeMap::new();
         for (&id, base) in &self.bases {
+            // The nearest one: from one further up the path may be too long.
             let shows = |mount: &&Mount| Some((mount.id, below(&mount.root, &base.root)?));
-            let found = table.of_device(base.device).iter().find_map(shows);
+            let found = table.of_device(base.device).iter().filter_map(shows).min_by_key(|(_, path)| path.0.len());
             places.insert(id, found.ok_or_else(|| base.is_missing())?);
         }
         let mut checkpoint = self.checkpoint.clone();
@@ -143,9 +149,15 @@ impl Base {
     }
 
     fn is_missing(&self) -> Failure {
-        let Base { device: (major, minor), root, mount_point, fs_type } = self;
-        let what = format!("the {fs_type} with device number {major}:{minor}, which was mounted at {mount_point}");
-        let error = format!("no mount here shows its directory {root}; mount it, then restore again");
-        Failure { what, error: io::Error::new(io::ErrorKind::NotFound, error) }
+        let error = format!("no mount here shows its directory {}; mount it, then restore again", self.root);
+        Failure { what: self.to_string(), error: io::Error::new(io::ErrorKind::NotFound, error) }
+    }
+}
+
+impl fmt::Display for Base {
+    /// `tmpfs of /mnt, device 0:45`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Base { device: (major, minor), mount_point, fs_type, .. } = self;
+        write!(f, "{fs_type} of {mount_point}, device {major}:{minor}")
     }
 }

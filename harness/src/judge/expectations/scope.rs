@@ -19,7 +19,7 @@ pub struct Scope {
     pub lifecycle: Vec<String>,
     /// Kernels, by version.
     pub kernel: Vec<Range>,
-    /// Subjects, `*` for any text.
+    /// Subjects, `*` for any text; with `!` in front those that are not meant.
     pub subject: Vec<String>,
     /// Versions of CRIU; never matches a subject other than CRIU.
     pub criu: Vec<Range>,
@@ -43,7 +43,7 @@ impl Scope {
         trial.lifecycle.has_a_subject()
             && any(&self.flavor, trial.flavor.word())
             && any(&self.lifecycle, trial.lifecycle.word())
-            && any(&self.subject, &trial.subject)
+            && self.has_subject(&trial.subject)
             && within(&self.kernel, Version::find(&trial.kernel).as_ref())
             && within(&self.criu, criu)
     }
@@ -52,10 +52,16 @@ impl Scope {
     /// criu. A record of those promises nothing about a tree under test, nor about a criu that is
     /// helped.
     pub(crate) fn speaks_of(&self, subject: &str) -> bool {
-        match self.subject.as_slice() {
-            [] => subject.starts_with("debian:") && !subject.ends_with(ASSIST),
-            named => named.iter().any(|pattern| fits(pattern, subject)),
-        }
+        let is_named = self.subject.iter().any(|pattern| !pattern.starts_with('!'));
+        let is_distributed = subject.starts_with("debian:") && !subject.ends_with(ASSIST);
+        self.has_subject(subject) && (is_named || is_distributed)
+    }
+
+    fn has_subject(&self, subject: &str) -> bool {
+        let mut named = self.subject.iter().filter(|pattern| !pattern.starts_with('!')).peekable();
+        let mut excluded = self.subject.iter().filter_map(|pattern| pattern.strip_prefix('!'));
+        (named.peek().is_none() || named.any(|pattern| fits(pattern, subject)))
+            && !excluded.any(|pattern| fits(pattern, subject))
     }
 
     /// Whether a scenario of this name is in it.

@@ -123,6 +123,24 @@ fn what_is_excepted_does_not_match() {
 }
 
 #[test]
+fn a_subject_can_be_left_out() {
+    let of = |named: &str, subject: &str, verdict| {
+        let file = FILE.replace("subject   = \"debian:*\"", &format!("subject   = {named}"));
+        let trial = Trial { subject: subject.into(), ..trial() };
+        let judgement = Judgement::plain(verdict, "it failed");
+        parse(&file).unwrap().apply(&trial, Version::find("4.1.1").as_ref(), judgement).verdict.to_string()
+    };
+    let failed = Verdict::Fail(FailureKind::DumpFailed);
+    assert_eq!(of("\"!*+assist\"", "debian:trixie+assist", failed), "fail(dump-failed)");
+    assert_eq!(of("\"!*+assist\"", "debian:trixie", failed), "xfail(dump-failed)");
+    assert_eq!(of("[\"debian:*\", \"!*+assist\"]", "debian:sid", Verdict::Pass), "xpass");
+    assert_eq!(of("[\"debian:*\", \"!*+assist\"]", "src:.", failed), "fail(dump-failed)");
+    // A criu that is helped is another subject: only an entry that names it promises anything.
+    assert_eq!(of("\"!debian:sid\"", "debian:trixie+assist", Verdict::Pass), "improved");
+    assert_eq!(of("\"*+assist\"", "debian:trixie+assist", Verdict::Pass), "xpass");
+}
+
+#[test]
 fn the_first_entry_that_matches_applies() {
     let sid = Trial { subject: "debian:sid".into(), ..trial() };
     assert!(applied(&sid, "4.2.1", Verdict::Fail(FailureKind::DumpFailed)).starts_with("xfail"));

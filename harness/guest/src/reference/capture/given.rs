@@ -5,17 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use protocol::observation::FileKind;
+use protocol::observation::{FileKind, Mount};
 use serde::{Deserialize, Serialize};
 
 use super::super::checkpoint::{Checkpoint, DescriptionImage, InodeSource, NameImage};
+use super::super::private_mount_ns::look_at;
 use super::super::table::Table;
 use super::object::CapturedObject;
 use super::outside::Outside;
 use super::refusal::{Cause, Refusal};
 use super::{Capture, Options, all_objects, is_internal, refuse};
+use crate::observe;
 
 /// A file that is given at the restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,8 +28,14 @@ pub struct Key {
     pub inode: u64,
 }
 
+impl Key {
+    fn of(captured: &CapturedObject) -> Self {
+        Key { mount: captured.mount, inode: captured.status.file.inode }
+    }
+}
+
 /// The files on detached mounts of the processes `pids`: a checkpoint with one description for
-/// each, which only finds the file, and their keys in the same order. `proc` and `hidden` as in
+/// each key, which only finds the file, and the keys in the same order. `proc` and `hidden` as in
 /// [`super::processes`].
 ///
 /// # Errors
@@ -66,9 +74,12 @@ impl Capture<'_> {
         let mut keys: BTreeMap<Key, usize> = BTreeMap::new();
         for captured in detached {
             let Some(&file) = files.get(&captured.id()) else { continue };
-            let key = Key { mount: captured.mount, inode: captured.status.file.inode };
-            if *keys.entry(key).or_insert(file) != file {
-                refusals.push(refuse(captured, Cause::TwoNames));
+            for key in self.keys(captured) {
+                let is_visible = |other: &&CapturedObject| Key::of(other) == key;
+                if *keys.entry(key).or_insert(file) != file || others.iter().any(|other| is_visible(&other)) {
+                    refusals.push(refuse(captured, Cause::NotTheOnlyOne));
+                    break;
+                }
             }
         }
         refusals.extend(others.iter().filter(|other| self.is_made_again(other)).map(|other| refuse(other, Cause::Both)));
@@ -83,6 +94,19 @@ impl Capture<'_> {
         }
         self.checkpoint.processes.clear();
         Ok((self.checkpoint, keys.into_keys().collect()))
+    }
+
+    /// Its key; of a file on an overlay also those of the visible overlays that show the file under
+    /// its link text, because criu takes it to be there (`fixup_overlayfs` in criu/files-reg.c).
+    fn keys(&self, captured: &CapturedObject) -> Vec<Key> {
+        let own = Key::of(captured);
+        let overlays = self.table.all().iter().filter(|_| captured.magic_number == observe::OVERLAYFS);
+        let shows = |mount: &&Mount| {
+            let path = [mount.mount_point.as_slice(), captured.link.as_slice()].concat().into();
+            let found = look_at(self.proc, &path).and_then(|fd| observe::status(fd.as_fd()));
+            mount.fs_type.0 == b"overlay" && found.is_ok_and(|found| found.file == captured.status.file)
+        };
+        std::iter::once(own).chain(overlays.filter(shows).map(|mount| Key { mount: mount.id, ..own })).collect()
     }
 
     /// Whether a file that is open on a visible mount, too, would be a new one.

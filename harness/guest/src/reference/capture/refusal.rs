@@ -75,8 +75,8 @@ pub enum Cause {
     #[error("its detached mount is still connected to another one, which single mounts would not be")]
     Connected,
     /// The key of criu does not tell which.
-    #[error("another name of the same file is open on the same detached mount, and criu's key (`file[MNT:INO]`) does not tell the two apart")]
-    TwoNames,
+    #[error("criu knows it by the key file[MNT:INO], which another name, or another file of the same number, has too")]
+    NotTheOnlyOne,
     /// The one would be made by criu, the other by the assistance.
     #[error("it is deleted and also open on a detached mount: they would be two files afterwards")]
     Both,

@@ -63,9 +63,9 @@ pub(super) fn capture(trial: &Trial<'_>) -> io::Result<Result<Held, Run>> {
     if trial.own_root() {
         let ours = outside::own_mounts()?;
         let is_ours = |mount: &Mount| ours.iter().any(|own| (own.major, own.minor) == (mount.major, mount.minor));
-        let needed = assistance.devices();
+        let is_needed = |mount: &Mount| assistance.filesystems().any(|(device, _)| device == (mount.major, mount.minor));
         kept = outside::look_at_mounts(pid)?;
-        kept.retain(|mount| needed.contains(&(mount.major, mount.minor)) && !is_ours(mount));
+        kept.retain(|mount| is_needed(mount) && !is_ours(mount));
     }
     Ok(Ok(Held { assistance, namespace, kept }))
 }

@@ -1,0 +1,65 @@
+//! Stock criu with the files on detached mounts given from outside.
+
+#![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::program::{program_in, rendered};
+
+/// For those who met the message.
+const PAGE: &str = include_str!("../../../docs/ASSIST.md");
+
+pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
+    trials!(None =>
+        the_commands_of_the_page_bring_a_process_back,
+        what_cannot_be_brought_back_goes_on,
+    )
+}
+
+/// Has a shell in a VM carry out commands.
+fn in_a_vm(commands: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut shell = program_in(&["shell"], folder.path());
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    shell.wait_with_output().unwrap()
+}
+
+/// The first block of shell commands.
+fn example() -> &'static str {
+    PAGE.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0
+}
+
+fn the_commands_of_the_page_bring_a_process_back() {
+    // The same with criu alone, first.
+    let (before, after) = example().split_once("zdtm-detached assist dump").unwrap();
+    let alone = "criu dump --tree $PID --images-dir /run/images --log-file alone.log; echo $?\n\
+                 grep -c \"Can't lookup mount\" /run/images/alone.log\n";
+    let link = "readlink /proc/$PID/fd/3; grep -c /run/bound /proc/$PID/mountinfo\n";
+    let output = in_a_vm(&format!("set -e\n{before}{alone}zdtm-detached assist dump{after}set +e\n{link}"));
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(seen, "1\n1\none\ntwo\nthree\n/log\n0\n", "{}", rendered(&output));
+}
+
+fn what_cannot_be_brought_back_goes_on() {
+    let commands = "\
+mkdir -p /run/data /run/images
+mount -t tmpfs data /run/data
+echo one > /run/data/log
+setsid tail -f /run/data/log > /dev/null 2>&1 < /dev/null &
+PID=$!
+until readlink /proc/$PID/fd/3; do :; done
+umount -l /run/data
+zdtm-detached assist dump --tree $PID --images-dir /run/images; echo $?
+kill -0 $PID && ls /run/images | wc -l
+";
+    let output = in_a_vm(commands);
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(seen, "/run/data/log\n1\n0\n", "{}", rendered(&output));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let why = "fd 3 (\"/log\"): it is on a detached mount, and no visible mount shows its filesystem";
+    assert!(said.contains(why), "{}", rendered(&output));
+}
