@@ -2,7 +2,7 @@
 //!
 //! Filesystems that only the process's mount namespace shows are kept by holding that namespace
 //! until the restore is done, as an engine keeps the volumes of a container. criu then takes their
-//! mounts from outside too.
+//! mounts from outside too. With an overlay all of memory is kept: any of it may have its layers.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns};
 use protocol::message::ActionEnd;
 use protocol::observation::{FileKind, Mount};
-use rustix::fs::{CWD, Mode, OFlags};
+use scenarios::Bytes;
 
 use super::super::super::copy::{End, in_copy};
 use super::super::super::trial::Trial;
@@ -23,6 +23,8 @@ use crate::criu::{ExternalMount, Run};
 use crate::executor::STREAMS;
 use crate::observe::{self, outside};
 use crate::reference::capture::outside::Outside;
+use crate::reference::private_mount_ns::{PrivateMountNs, own_proc};
+use crate::reference::table::Table;
 use crate::sys::{self, MountAttr};
 
 /// What the agent keeps between a dump and a restore.
@@ -59,15 +61,38 @@ pub(super) fn capture(trial: &Trial<'_>) -> io::Result<Result<Held, Run>> {
         Ok(captured) => captured,
         Err(run) => return Ok(Err(run)),
     };
-    let mut kept = Vec::new();
-    if trial.own_root() {
-        let ours = outside::own_mounts()?;
-        let is_ours = |mount: &Mount| ours.iter().any(|own| (own.major, own.minor) == (mount.major, mount.minor));
-        let is_needed = |mount: &Mount| assistance.filesystems().any(|(device, _)| device == (mount.major, mount.minor));
-        kept = outside::look_at_mounts(pid)?;
-        kept.retain(|mount| is_needed(mount) && !is_ours(mount));
-    }
-    Ok(Ok(Held { assistance, namespace, kept }))
+    let kept = if trial.own_root() { kept(trial, &assistance)? } else { Ok(Vec::new()) };
+    let kept = match kept {
+        Ok(kept) => kept,
+        Err(why) => return Ok(Err(refused(&why))),
+    };
+    let held = Held { assistance, namespace, kept };
+    // What cannot be kept is refused now.
+    Ok(asked(trial, KEPT, || Ok((Ok(()), held.trees()?)))?.map(|_| held))
+}
+
+const KEPT: &str = "the mounts that are kept";
+
+/// The mounts of the process that the restore needs and that the agent does not see elsewhere; why
+/// they cannot be kept.
+fn kept(trial: &Trial<'_>, assistance: &Assistance) -> io::Result<Result<Vec<Mount>, String>> {
+    let ours = outside::own_mounts()?;
+    let is_ours = |mount: &Mount| ours.iter().any(|own| (own.major, own.minor) == (mount.major, mount.minor));
+    let is_needed = |mount: &Mount| assistance.filesystems().any(|(device, _)| device == (mount.major, mount.minor));
+    let is_one_of = |mount: &Mount, types: &[&str]| types.iter().any(|name| mount.fs_type.0 == name.as_bytes());
+    let mut mounts = outside::look_at_mounts(trial.child.pid())?;
+    let places: Vec<Bytes> = mounts.iter().map(|mount| mount.mount_point.clone()).collect();
+    mounts.retain(|mount| !is_ours(mount));
+    let has_layers = mounts.iter().any(|mount| is_needed(mount) && is_one_of(mount, &["overlay"]));
+    mounts.retain(|mount| is_needed(mount) || has_layers && is_one_of(mount, &["tmpfs", "ramfs", "overlay"]));
+    let shares_its_place = |mount: &&Mount| places.iter().filter(|place| **place == mount.mount_point).count() > 1;
+    Ok(match mounts.iter().find(shares_its_place) {
+        None => Ok(mounts),
+        // Both would be taken from outside (`--external mnt[MOUNTPOINT]:KEY`, criu(8)).
+        Some(Mount { mount_point, .. }) => Err(format!(
+            "{KEPT}: criu knows one by its mount point, and two are mounted on {mount_point}, which shows the filesystem"
+        )),
+    })
 }
 
 impl Held {
@@ -85,7 +110,7 @@ impl Held {
     /// Makes everything ready: the kept mounts in the agent's namespace, and the files.
     pub(super) fn give(&self, trial: &Trial<'_>) -> io::Result<Result<Given, Run>> {
         let mut given = Given::default();
-        let trees = match asked(trial, "the mounts that are kept", || Ok((Ok(()), self.trees()?)))? {
+        let trees = match asked(trial, KEPT, || Ok((Ok(()), self.trees()?)))? {
             Ok(((), trees)) => trees,
             Err(run) => return Ok(Err(run)),
         };
@@ -111,14 +136,11 @@ impl Held {
     /// Copies of the kept mounts: private, attached nowhere.
     fn trees(&self) -> io::Result<Vec<OwnedFd>> {
         setns(&self.namespace, CloneFlags::CLONE_NEWNS)?;
+        let proc = own_proc()?;
+        let table = Table::own(proc.as_fd())?;
         let copy = |mount: &Mount| -> io::Result<OwnedFd> {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let found = rustix::fs::openat(CWD, mount.mount_point.as_slice(), flags, Mode::empty())?;
-            if sys::statx_mount_id(found.as_fd())? != mount.id {
-                return Err(io::Error::other(format!("something is mounted over {}", mount.mount_point)));
-            }
-            let path = CString::new(mount.mount_point.as_slice()).map_err(io::Error::other)?;
-            let tree = sys::open_tree(&path, false)?;
+            let bare = PrivateMountNs::enter(proc.as_fd(), &table, mount.id)?;
+            let tree = sys::open_tree(&bare.absolute(&Bytes::default())?, false)?;
             let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
             sys::mount_setattr(tree.as_fd(), c"", false, private)?;
             Ok(tree)
@@ -149,12 +171,15 @@ fn asked<T: serde::Serialize + serde::de::DeserializeOwned>(
     })?;
     Ok(match answer {
         End::Answer(Ok(answer), descriptors) => Ok((answer, descriptors)),
-        End::Answer(Err(lines), _) => {
-            let error_lines = lines.lines().map(|line| format!("assist: {line}")).collect();
-            Err(Run { error_lines, ..ActionEnd::Failed(1).into() })
-        }
+        End::Answer(Err(lines), _) => Err(refused(&lines)),
         End::Ended(end) => Err(end.into()),
     })
+}
+
+/// A run that these lines are the end of.
+fn refused(lines: &str) -> Run {
+    let error_lines = lines.lines().map(|line| format!("assist: {line}")).collect();
+    Run { error_lines, ..ActionEnd::Failed(1).into() }
 }
 
 /// Where a kept mount is shown for the time of a restore.
