@@ -31,7 +31,12 @@ pub(crate) struct Patience {
 #[derive(Debug)]
 pub(crate) enum Ended<E> {
     /// Nothing more came, or not in time.
-    Machine(E),
+    Machine {
+        /// Why.
+        error: E,
+        /// What was waited for, the last news and the limit.
+        waiting_for: String,
+    },
     /// The agent sent an event that does not belong to a trial.
     Astray(String),
 }
@@ -64,9 +69,12 @@ impl Patience {
     ) -> Result<T, Ended<E>> {
         let mut last = String::new();
         let mut begun = 0;
+        let mut since = Instant::now();
         let mut deadline = self.overall.min(Instant::now() + self.stage);
         loop {
-            let event = match wanted(receive(deadline).map_err(Ended::Machine)?) {
+            let next = receive(deadline);
+            let next = next.map_err(|error| Ended::Machine { error, waiting_for: self.waiting_for(&last, since) })?;
+            let event = match wanted(next) {
                 Heard::Wanted(wanted) => return Ok(wanted),
                 Heard::Other(event) => event,
             };
@@ -82,11 +90,22 @@ impl Patience {
                 return Err(Ended::Astray(what));
             }
             if stage != last {
-                deadline = self.overall.min(Instant::now() + self.stage);
+                since = Instant::now();
+                deadline = self.overall.min(since + self.stage);
             }
             reached(&stage);
             last = stage;
         }
+    }
+
+    /// What is waited for in a stage that began then.
+    fn waiting_for(&self, stage: &str, since: Instant) -> String {
+        let what = match stage {
+            "" => "the trial's first stage".to_owned(),
+            stage => format!("the end of the stage `{stage:.80}`, begun {:.1} s ago", since.elapsed().as_secs_f64()),
+        };
+        let (stage, all) = (self.stage.as_secs_f64(), self.stage.saturating_mul(self.stages).as_secs_f64());
+        format!("{what} (limit of the trial: {stage:.1} s a stage, {all:.1} s in all)")
     }
 }
 
@@ -97,7 +116,7 @@ pub(super) fn wait_for_report(machine: &mut Machine, number: u64, patience: &Pat
         other => Heard::Other(other),
     };
     patience.wait(|deadline| machine.receive(deadline), wanted, |_| {}).map_err(|ended| match ended {
-        Ended::Machine(error) => error,
+        Ended::Machine { error, waiting_for } => error.waiting_for(waiting_for),
         Ended::Astray(what) => machine.astray(what),
     })
 }
@@ -166,8 +185,16 @@ mod tests {
 
     fn timed_out(behave: impl FnOnce(Agent) + Send + 'static) -> Waited {
         let waited = waited(behave);
-        assert!(matches!(waited.end, Err(Ended::Machine(ChannelError::TimedOut))), "{:?}", waited.end);
+        assert!(waiting_for(&waited.end).contains("(limit of the trial: 0.1 s a stage, 0.8 s in all)"));
         waited
+    }
+
+    /// What a wait was for that ended too late.
+    fn waiting_for(end: &Result<Report, Ended<ChannelError>>) -> &str {
+        match end {
+            Err(Ended::Machine { error: ChannelError::TimedOut, waiting_for }) => waiting_for,
+            end => panic!("{end:?}"),
+        }
     }
 
     fn astray(behave: impl FnOnce(Agent) + Send + 'static) -> String {
@@ -199,6 +226,7 @@ mod tests {
     #[test]
     fn silence_ends_with_the_first_stage() {
         let waited = timed_out(|mut agent| listen(&mut agent));
+        assert!(waiting_for(&waited.end).starts_with("the trial's first stage ("));
         assert!(waited.deadlines.len() == 1 && waited.deadlines[0] < waited.overall);
     }
 
@@ -217,6 +245,7 @@ mod tests {
             listen(&mut agent);
         });
         assert_eq!(waited.stages.len(), 3);
+        assert!(waiting_for(&waited.end).starts_with("the end of the stage `setup`, begun 0."));
         assert!(waited.deadlines[0] < waited.deadlines[1], "a new stage");
         assert!(waited.deadlines[1..].iter().all(|deadline| *deadline == waited.deadlines[1]), "the same stage");
     }
@@ -231,7 +260,7 @@ mod tests {
             stages.next().map(|stage| progress(7, stage)).ok_or(ChannelError::TimedOut)
         };
         let end = patience.wait(receive, Heard::<()>::Other, |_| {});
-        assert!(matches!(end, Err(Ended::Machine(ChannelError::TimedOut))));
+        assert!(matches!(end, Err(Ended::Machine { error: ChannelError::TimedOut, .. })));
     }
 
     #[test]
