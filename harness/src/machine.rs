@@ -54,7 +54,7 @@ impl MachineSpec {
         }
     }
 
-    /// How long it takes to come up where nothing else runs, without the factor for its accelerator.
+    /// How long it takes to come up where nothing else runs, without its accelerator's factor.
     pub fn usual_start(&self) -> Duration {
         Duration::from_millis(match self {
             Self::Vm(_) => 1000,

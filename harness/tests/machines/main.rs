@@ -12,6 +12,7 @@ mod trial;
 
 mod ci;
 mod desk;
+mod endurance;
 mod faults;
 mod host;
 mod model;
@@ -34,9 +35,10 @@ enum Order {
 
 type Group = fn(&Arguments) -> Vec<Trial>;
 
-const GROUPS: [(Group, Order); 9] = [
+const GROUPS: [(Group, Order); 10] = [
     (ci::tests, Order::Parallel),
     (desk::tests, Order::Parallel),
+    (endurance::tests, Order::Sequential),
     (faults::tests, Order::Parallel),
     (host::tests, Order::Parallel),
     (model::tests, Order::Parallel),
