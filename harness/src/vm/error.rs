@@ -2,6 +2,7 @@
 //! parties it was.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -105,6 +106,11 @@ impl VmError {
             | Self::Broken { console, .. } => Some(console),
             _ => None,
         }
+    }
+
+    /// QEMU was killed, as a kernel does that is out of memory.
+    pub(crate) fn is_killed(&self) -> bool {
+        matches!(self, Self::Qemu { status, .. } if status.signal() == Some(libc::SIGKILL))
     }
 
     /// The error of a channel that is not closed.
