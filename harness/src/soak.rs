@@ -268,9 +268,10 @@ fn flat(name: &'static str, unit: &'static str, (first, last): (f64, f64), slack
     Figure { name, unit, first, last, limit, flat: last <= limit }
 }
 
-/// Trials differ, and so do the seconds of a busy machine: half as many are no sign.
+/// Trials differ, and so do the seconds of a machine that others use as well: half as many are no
+/// sign.
 fn rate(first: f64, last: f64) -> Figure {
-    let limit = first / 2.0;
+    let limit = first / 4.0;
     Figure { name: "rate", unit: "1/s", first, last, limit, flat: last >= limit }
 }
 
@@ -292,9 +293,9 @@ pub fn write(format: Format, record: &Record, out: &mut dyn Write) -> io::Result
     writeln!(out, "{}", verdicts.join(", "))?;
     writeln!(out, "{:<27} {:>11} {:>11}", "", "first tenth", "last tenth")?;
     for Figure { name, unit, first, last, limit, flat } in figures {
-        let grown = if *flat { String::new() } else { format!("  beyond {limit:.1}") };
+        let grown = if *flat { String::new() } else { format!("  beyond {limit:.2}") };
         let name = if unit.is_empty() { (*name).to_owned() } else { format!("{name}, {unit}") };
-        writeln!(out, "{name:<27} {first:>11.1} {last:>11.1}{grown}")?;
+        writeln!(out, "{name:<27} {first:>11.2} {last:>11.2}{grown}")?;
     }
     for Flake { trial, verdicts, reason } in flakes {
         let verdicts: Vec<String> = verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
@@ -346,8 +347,8 @@ mod tests {
             40 trials, 2 different ones, in 1.0 s; subject reference, kernel 6.12
             1 error, 39 pass
                                         first tenth  last tenth
-            descriptors                        20.0        25.0  beyond 24.0
-            processes                          20.0        24.0
+            descriptors                       20.00       25.00  beyond 24.00
+            processes                         20.00       24.00
             flake: two/ns/dump-restore/6.12/debian:trixie: 1 error, 19 pass: why\u{1b}
             result: 1 flaky of 2
         "#]]

@@ -11,9 +11,9 @@ use crate::subject::Subject;
 
 /// Run the same trials over and over: is one flaky, does anything grow?
 ///
-/// The trials go through the pool that every run uses, each several times, without retries. A flake
-/// is a trial that does not always get the same verdict. Memory, descriptors, processes and trials a
-/// second are taken in the first and in the last tenth.
+/// The trials go through the pool that every run uses, each several times, without retries. A
+/// flake is a trial that does not always get the same verdict. Memory, descriptors, processes and
+/// trials a second are taken in the first and in the last tenth.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
