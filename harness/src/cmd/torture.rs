@@ -11,9 +11,9 @@ use crate::torture::{self, Settings};
 
 /// End runs at random moments, and look for what they left.
 ///
-/// Runs of this program get SIGKILL, SIGINT, SIGTERM or SIGHUP at moments that a seed decides. After
-/// each, no process, mount or loop device may be left; after all, a run that is not ended has to
-/// remove the folders of the killed ones.
+/// Runs of this program get SIGKILL, SIGINT, SIGTERM or SIGHUP at moments that a seed decides.
+/// After each, no process, mount or loop device may be left; after all, a run that is not ended has
+/// to remove the folders of the killed ones.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:

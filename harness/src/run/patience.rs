@@ -132,8 +132,10 @@ mod tests {
     use super::*;
     use crate::vm::channel::{Channel, ChannelError};
 
-    /// Short, so that even a whole trial's time is soon over.
-    const LIMIT: Duration = Duration::from_millis(50);
+    /// Short, so that even a stage's time is soon over; a busy machine needs a part of it.
+    const LIMIT: Duration = Duration::from_millis(250);
+    /// For waits that must end before.
+    const LONG: Duration = Duration::from_secs(60);
     const LIFECYCLE: Lifecycle = Lifecycle::DumpRestore;
 
     fn progress(trial: u64, stage: &str) -> Event {
@@ -164,7 +166,7 @@ mod tests {
     }
 
     /// What comes of waiting for trial 7 of an agent that behaves like this.
-    fn waited(behave: impl FnOnce(Agent) + Send + 'static) -> Waited {
+    fn waited(limit: Duration, behave: impl FnOnce(Agent) + Send + 'static) -> Waited {
         let (mut channel, end) = Channel::pair().unwrap();
         let agent = thread::spawn(move || behave(Agent(UnixStream::from(end))));
         let (mut stages, mut deadlines) = (Vec::new(), Vec::new());
@@ -172,7 +174,7 @@ mod tests {
             Event::Finished { trial: 7, report } => Heard::Wanted(*report),
             other => Heard::Other(other),
         };
-        let patience = Patience::new(7, LIFECYCLE, LIMIT);
+        let patience = Patience::new(7, LIFECYCLE, limit);
         let receive = |deadline| {
             deadlines.push(deadline);
             channel.receive(deadline)
@@ -184,8 +186,8 @@ mod tests {
     }
 
     fn timed_out(behave: impl FnOnce(Agent) + Send + 'static) -> Waited {
-        let waited = waited(behave);
-        assert!(waiting_for(&waited.end).contains("(limit of the trial: 0.1 s a stage, 0.8 s in all)"));
+        let waited = waited(LIMIT, behave);
+        assert!(waiting_for(&waited.end).contains("(limit of the trial: 0.5 s a stage, 4.0 s in all)"));
         waited
     }
 
@@ -198,7 +200,7 @@ mod tests {
     }
 
     fn astray(behave: impl FnOnce(Agent) + Send + 'static) -> String {
-        match waited(behave) {
+        match waited(LONG, behave) {
             Waited { end: Err(Ended::Astray(what)), .. } => what,
             Waited { end, stages, .. } => panic!("{stages:?}: {end:?}"),
         }
@@ -212,7 +214,7 @@ mod tests {
     #[test]
     fn a_trial_that_tells_its_stages_is_waited_for() {
         let all = ["setup", "observe", "dump", "restore", "clean-up"];
-        let waited = waited(move |mut agent| {
+        let waited = waited(LONG, move |mut agent| {
             for stage in all {
                 agent.send(&progress(7, stage));
             }
@@ -245,7 +247,7 @@ mod tests {
             listen(&mut agent);
         });
         assert_eq!(waited.stages.len(), 3);
-        assert!(waiting_for(&waited.end).starts_with("the end of the stage `setup`, begun 0."));
+        assert!(waiting_for(&waited.end).starts_with("the end of the stage `setup`, begun "));
         assert!(waited.deadlines[0] < waited.deadlines[1], "a new stage");
         assert!(waited.deadlines[1..].iter().all(|deadline| *deadline == waited.deadlines[1]), "the same stage");
     }

@@ -93,8 +93,8 @@ impl TemplateHandle {
         &self.entry.directory
     }
 
-    /// Reads the whole memory, as long as that takes; what is wrong with it. Then the next run makes
-    /// the template anew.
+    /// Reads the whole memory, as long as that takes; what is wrong with it. Then the next run
+    /// makes the template anew.
     ///
     /// # Errors
     /// A file is not as it was when the template was made.
