@@ -51,8 +51,6 @@ pub struct Record {
     /// How long a run takes that is not ended.
     whole_run_s: f64,
     runs: Vec<Run>,
-    /// Folders that ended runs left in `TMPDIR`.
-    folders: usize,
     /// What the last run, which was not ended, did not remove or did not do.
     at_last: Vec<String>,
 }
@@ -64,6 +62,8 @@ struct Run {
     after_s: f64,
     /// How it ended.
     end: String,
+    /// Folders that it left in `TMPDIR`.
+    folders: usize,
     /// What it left, and what else was wrong.
     wrong: Vec<String>,
 }
@@ -102,15 +102,13 @@ pub fn run(settings: &Settings, told: &mut dyn FnMut(&str)) -> anyhow::Result<Re
         told(&format!("[{number}/{}] {signal} after {:.3} s: {}: {wrong}", settings.runs, run.after_s, run.end));
         runs.push(run);
     }
-    let folders = entries(tmp.path());
     let mut at_last = Vec::new();
     match whole(settings, tmp.path(), &before) {
         Ok(()) => {}
         Err(error) => at_last.push(format!("{error:#}")),
     }
     at_last.extend(entries(tmp.path()).into_iter().map(|name| format!("{name} is still in TMPDIR")));
-    let (seed, folders) = (settings.seed, folders.len());
-    Ok(Record { version: 1, seed, whole_run_s: whole_run.as_secs_f64(), runs, folders, at_last })
+    Ok(Record { version: 1, seed: settings.seed, whole_run_s: whole_run.as_secs_f64(), runs, at_last })
 }
 
 /// The names in a folder.
@@ -161,15 +159,16 @@ fn ended(settings: &Settings, tmp: &Path, signal: Signal, after: Duration, mount
     remove_results(tmp);
     let mut wrong = Vec::new();
     wrong.extend(what_is_left(mounts).err());
+    let new: Vec<String> = entries(tmp).into_iter().filter(|name| !before.contains(name)).collect();
+    let folders = new.len();
     if signal != Signal::SIGKILL {
         // It may have ended by itself before, in whatever way trials end.
         if !matches!(status.code(), Some(0 | 1 | INTERRUPTED)) {
             wrong.push(format!("it ended with {status}"));
         }
-        let new = entries(tmp).into_iter().filter(|name| !before.contains(name));
-        wrong.extend(new.map(|name| format!("{name} is left in TMPDIR")));
+        wrong.extend(new.iter().map(|name| format!("{name} is left in TMPDIR")));
     }
-    Ok(Run { signal: signal.as_str(), after_s, end: status.to_string(), wrong })
+    Ok(Run { signal: signal.as_str(), after_s, end: status.to_string(), folders, wrong })
 }
 
 /// That nothing is left of a run. The exit status of what it left and the kernel ended is taken.
@@ -194,12 +193,8 @@ pub fn write(format: Format, record: &Record, out: &mut dyn Write) -> io::Result
     }
     let killed = record.runs.iter().filter(|run| run.signal == Signal::SIGKILL.as_str()).count();
     let left = record.runs.iter().filter(|run| !run.wrong.is_empty()).count();
-    writeln!(
-        out,
-        "{} runs ended, {killed} of them killed; {} folders left and removed by the next run; seed {}",
-        record.runs.len(),
-        record.folders,
-        record.seed
-    )?;
+    let folders: usize = record.runs.iter().map(|run| run.folders).sum();
+    let (runs, seed) = (record.runs.len(), record.seed);
+    writeln!(out, "{runs} runs ended, {killed} of them killed; {folders} folders left for the next run; seed {seed}")?;
     writeln!(out, "result: {left} runs left something")
 }
