@@ -27,6 +27,8 @@
 //! - [`plan`]: which trials a run has
 //! - [`selftest`]: proves that the judge catches mistakes
 //! - [`mod@bench`]: what the rig costs more than bare dumps and restores
+//! - [`mod@soak`]: the same trials for a long time
+//! - [`torture`]: runs that end at random moments
 //! - [`trials`]: runs planned trials and reports each
 //! - [`shrink`]: a short program that fails as a scenario does
 //! - [`session`]: images, machines, subjects and known failures of one command
@@ -65,7 +67,9 @@ pub mod sanitize;
 pub mod selftest;
 pub mod session;
 pub mod shrink;
+pub mod soak;
 pub mod subject;
+pub mod torture;
 pub mod trials;
 pub mod usage;
 pub mod vm;

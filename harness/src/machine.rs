@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::message::Ready;
 use protocol::{Event, Request};
@@ -52,6 +52,14 @@ impl MachineSpec {
             Self::Vm(spec) | Self::Clone(spec, _) => spec.accelerator.timeout_scale(),
             Self::Host(_) => 1.0,
         }
+    }
+
+    /// How long it takes to come up where nothing else runs, without its accelerator's factor.
+    pub fn usual_start(&self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Vm(_) => 1000,
+            Self::Clone(..) | Self::Host(_) => 200,
+        })
     }
 
     /// Has the next machine of this kind wait, where that is possible: it is needed soon.
@@ -179,6 +187,18 @@ pub enum MachineError {
 }
 
 impl MachineError {
+    /// The same error, where it is a time-out with what was waited for.
+    #[must_use]
+    pub(crate) fn waiting_for(mut self, what: String) -> Self {
+        match &mut self {
+            Self::Vm(VmError::TimedOut { waiting_for, .. }) | Self::Host(HostError::TimedOut { waiting_for, .. }) => {
+                *waiting_for = what;
+            }
+            _ => {}
+        }
+        self
+    }
+
     /// The user wants the run to end.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Vm(VmError::Interrupted) | Self::Host(HostError::Interrupted))

@@ -51,6 +51,9 @@ pub use task::{News, Over, Task};
 /// How long a machine may take to come up under KVM.
 pub(crate) const BOOT_TIME_LIMIT: Duration = Duration::from_secs(20);
 
+/// The most that a machine which came up slowly lengthens time limits: its guest could sleep.
+const MAX_SLOWNESS: f64 = 5.0;
+
 /// The most trials of a machine. It is then thrown away even when nothing was suspicious: what no
 /// check names adds up in it. Under TCG a new one costs half a second, most of it for translating
 /// its code again: less than 1 % of these trials.
@@ -259,7 +262,9 @@ impl Worker<'_> {
             let spec = self.pool.machine(self.number);
             self.traces = spec.traces();
             let scale = spec.timeout_scale() * self.pool.policy.timeout_scale;
-            let machine = Machine::boot(&spec, Instant::now() + BOOT_TIME_LIMIT.mul_f64(scale))?;
+            let begin = Instant::now();
+            let machine = Machine::boot(&spec, begin + BOOT_TIME_LIMIT.mul_f64(scale))?;
+            let scale = scale * slowness(begin.elapsed(), spec.usual_start().mul_f64(scale));
             let tainted = machine.ready().tainted;
             self.running = Some(Running { machine, scale, tainted, trials: 0 });
             self.report(News::Machine { reset: self.machines > 0 });
@@ -315,6 +320,11 @@ impl Worker<'_> {
     }
 }
 
+/// By how much longer this machine may take for everything, after it took so long to come up.
+fn slowness(took: Duration, usual: Duration) -> f64 {
+    took.div_duration_f64(usual).clamp(1.0, MAX_SLOWNESS)
+}
+
 /// A dump that must fail must not harm the process; of one that fails without need, that is known
 /// without probes.
 fn probing(tasks: &[Task], wanted: bool) -> Probing {
@@ -350,4 +360,15 @@ enum Attempt {
     },
     /// The user wants the run to end.
     Interrupted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_machine_has_more_time_and_a_fast_one_no_less() {
+        let of = |took| slowness(Duration::from_millis(took), Duration::from_millis(200));
+        assert_eq!([10, 200, 500, 60_000].map(of), [1.0, 1.0, 2.5, MAX_SLOWNESS]);
+    }
 }

@@ -70,6 +70,8 @@ pub(crate) enum State {
 pub(crate) struct Cache {
     root: PathBuf,
     progress: Arc<dyn Progress>,
+    /// How closely an image is checked before it is used.
+    look: Look,
 }
 
 impl Slot {
@@ -94,7 +96,12 @@ impl Cache {
             let directory = root.join(name);
             fs::create_dir_all(&directory).map_err(at("create", &directory))?;
         }
-        Ok(Cache { root, progress })
+        Ok(Cache { root, progress, look: Look::Quick })
+    }
+
+    /// The same, which reads files up to so many bytes before an image is used.
+    pub(crate) fn reading_up_to(self, bytes: u64) -> Cache {
+        Cache { look: Look::UpTo(bytes), ..self }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -139,7 +146,7 @@ impl Cache {
             return Ok(entry);
         }
         let lock = self.lock(slot, FlockArg::LockExclusive)?;
-        match (self.state(slot, Look::Quick), refresh) {
+        match (self.state(slot, self.look), refresh) {
             // Another run built it in the meantime.
             (State::Whole(_), false) => {}
             (State::Whole(record), true) => {
@@ -164,7 +171,7 @@ impl Cache {
     /// The image, if it is there and whole.
     fn whole(&self, slot: &Slot) -> Result<Option<Entry>, ImageError> {
         let lock = self.lock(slot, FlockArg::LockShared)?;
-        match self.state(slot, Look::Quick) {
+        match self.state(slot, self.look) {
             State::Whole(record) => {
                 // The lock file's time says when the image was used last;
                 // `image clean --older-than` reads it.

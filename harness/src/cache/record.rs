@@ -68,6 +68,8 @@ struct FileRecord {
 pub(crate) enum Look {
     /// Size and time; the hash where they differ.
     Quick,
+    /// The same, and the hash of files up to so many bytes.
+    UpTo(u64),
     /// The hash of everything.
     Full,
 }
@@ -136,7 +138,12 @@ impl BuildRecord {
                 return Err(format!("{} has {} bytes instead of {}", record.path, metadata.len(), record.size));
             }
             let same_time = metadata.modified().is_ok_and(|time| nanoseconds(time) == record.mtime_ns);
-            if same_time && look == Look::Quick {
+            let hashed = match look {
+                Look::Quick => false,
+                Look::UpTo(bytes) => record.size <= bytes,
+                Look::Full => true,
+            };
+            if same_time && !hashed {
                 continue;
             }
             let got = sha256_of_entry(&path, &metadata).map_err(|error| error.to_string())?;
@@ -252,6 +259,8 @@ mod tests {
         File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
         assert_eq!(record.check(directory.path(), Look::Quick), Ok(()));
         assert!(record.check(directory.path(), Look::Full).is_err());
+        assert_eq!(record.check(directory.path(), Look::UpTo(5)), Ok(()));
+        assert!(record.check(directory.path(), Look::UpTo(6)).is_err());
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub mod selftest;
 pub mod settings;
 pub mod shell;
 pub mod shrink;
+pub mod soak;
+pub mod torture;
 mod watch;
 
 use anyhow::Context as _;
@@ -56,6 +58,10 @@ pub enum Command {
     Finding(finding::FindingArgs),
     Assist(assist::AssistArgs),
     Bench(bench::BenchArgs),
+    #[command(hide = true)]
+    Soak(soak::SoakArgs),
+    #[command(hide = true)]
+    Torture(torture::TortureArgs),
     List(list::ListArgs),
     Show(list::ShowArgs),
     Image(image::ImageArgs),
@@ -69,7 +75,7 @@ impl Command {
         match self {
             Self::Run(_) | Self::Gate(_) | Self::Matrix(_) | Self::BisectStep(_) | Self::Replay(_) => true,
             Self::Shell(_) | Self::Shrink(_) | Self::Selftest(_) | Self::Fuzz(_) | Self::Bench(_) => true,
-            Self::Finding(_) => true,
+            Self::Finding(_) | Self::Soak(_) | Self::Torture(_) => true,
             Self::Report(_) | Self::Bless(_) | Self::List(_) | Self::Show(_) | Self::Image(_) => false,
             Self::Doctor(_) | Self::Generate(_) | Self::Assist(_) => false,
         }
@@ -102,6 +108,8 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Finding(args) => finding::run(&args),
         Command::Assist(args) => assist::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Soak(args) => soak::run(&args),
+        Command::Torture(args) => torture::run(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => list::show(&args),
         Command::Image(args) => {

@@ -33,8 +33,10 @@ pub enum HostError {
         said: String,
     },
     /// No message in time.
-    #[error("no message within {:.1} s", .waited.as_secs_f64())]
+    #[error("no message within {:.1} s while waiting for {waiting_for}", .waited.as_secs_f64())]
     TimedOut {
+        /// What should have come, and whose limit it was.
+        waiting_for: String,
         /// How long it was waited for.
         waited: Duration,
     },

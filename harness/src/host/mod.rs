@@ -169,7 +169,10 @@ impl HostAgent {
 
     fn explain(&mut self, error: ChannelError, begin: Instant) -> HostError {
         match error {
-            ChannelError::TimedOut => HostError::TimedOut { waited: begin.elapsed() },
+            ChannelError::TimedOut => {
+                let waiting_for = "the agent (limit of the machine)".to_owned();
+                HostError::TimedOut { waiting_for, waited: begin.elapsed() }
+            }
             ChannelError::Interrupted => HostError::Interrupted,
             ChannelError::Wire(WireError::Closed) => match self.process.wait(Instant::now() + END_TIME_LIMIT) {
                 Ok(Some(status)) => {

@@ -3,6 +3,7 @@
 //! - [`child`]: a process that ends with its guard
 //! - [`command`]: a program that runs to its end and whose output matters
 //! - [`interrupt`](mod@interrupt): Ctrl-C, in two stages
+//! - [`left`]: what a run that ended could have left
 //! - [`lines`]: lines from a descriptor, with a deadline
 //! - [`work_folder`]: folders in `TMPDIR`, and those that dead runs left
 //! - `wait`: waiting for several descriptors at once
@@ -12,6 +13,7 @@
 pub mod child;
 pub mod command;
 pub mod interrupt;
+pub mod left;
 pub mod lines;
 pub mod memory;
 pub(crate) mod sys;

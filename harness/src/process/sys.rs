@@ -104,6 +104,13 @@ pub(crate) fn set_terminal(settings: &libc::termios) {
     unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, settings) };
 }
 
+/// From now on the calling thread runs when no other one wants to, nice(2): on Linux a thread has a
+/// priority of its own.
+pub(crate) fn step_back() {
+    // SAFETY: it takes a number and gives one.
+    unsafe { libc::nice(19) };
+}
+
 /// Ends this process at once, from a signal handler too; no destructor runs, _exit(2).
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit is async-signal-safe and takes no memory.

@@ -31,7 +31,12 @@ pub(crate) struct Patience {
 #[derive(Debug)]
 pub(crate) enum Ended<E> {
     /// Nothing more came, or not in time.
-    Machine(E),
+    Machine {
+        /// Why.
+        error: E,
+        /// What was waited for, the last news and the limit.
+        waiting_for: String,
+    },
     /// The agent sent an event that does not belong to a trial.
     Astray(String),
 }
@@ -64,9 +69,12 @@ impl Patience {
     ) -> Result<T, Ended<E>> {
         let mut last = String::new();
         let mut begun = 0;
+        let mut since = Instant::now();
         let mut deadline = self.overall.min(Instant::now() + self.stage);
         loop {
-            let event = match wanted(receive(deadline).map_err(Ended::Machine)?) {
+            let next = receive(deadline);
+            let next = next.map_err(|error| Ended::Machine { error, waiting_for: self.waiting_for(&last, since) })?;
+            let event = match wanted(next) {
                 Heard::Wanted(wanted) => return Ok(wanted),
                 Heard::Other(event) => event,
             };
@@ -82,11 +90,22 @@ impl Patience {
                 return Err(Ended::Astray(what));
             }
             if stage != last {
-                deadline = self.overall.min(Instant::now() + self.stage);
+                since = Instant::now();
+                deadline = self.overall.min(since + self.stage);
             }
             reached(&stage);
             last = stage;
         }
+    }
+
+    /// What is waited for in a stage that began then.
+    fn waiting_for(&self, stage: &str, since: Instant) -> String {
+        let what = match stage {
+            "" => "the trial's first stage".to_owned(),
+            stage => format!("the end of the stage `{stage:.80}`, begun {:.1} s ago", since.elapsed().as_secs_f64()),
+        };
+        let (stage, all) = (self.stage.as_secs_f64(), self.stage.saturating_mul(self.stages).as_secs_f64());
+        format!("{what} (limit of the trial: {stage:.1} s a stage, {all:.1} s in all)")
     }
 }
 
@@ -97,7 +116,7 @@ pub(super) fn wait_for_report(machine: &mut Machine, number: u64, patience: &Pat
         other => Heard::Other(other),
     };
     patience.wait(|deadline| machine.receive(deadline), wanted, |_| {}).map_err(|ended| match ended {
-        Ended::Machine(error) => error,
+        Ended::Machine { error, waiting_for } => error.waiting_for(waiting_for),
         Ended::Astray(what) => machine.astray(what),
     })
 }
@@ -113,8 +132,10 @@ mod tests {
     use super::*;
     use crate::vm::channel::{Channel, ChannelError};
 
-    /// Short, so that even a whole trial's time is soon over.
-    const LIMIT: Duration = Duration::from_millis(50);
+    /// Short, so that even a stage's time is soon over; a busy machine needs a part of it.
+    const LIMIT: Duration = Duration::from_millis(250);
+    /// For waits that must end before.
+    const LONG: Duration = Duration::from_secs(60);
     const LIFECYCLE: Lifecycle = Lifecycle::DumpRestore;
 
     fn progress(trial: u64, stage: &str) -> Event {
@@ -145,7 +166,7 @@ mod tests {
     }
 
     /// What comes of waiting for trial 7 of an agent that behaves like this.
-    fn waited(behave: impl FnOnce(Agent) + Send + 'static) -> Waited {
+    fn waited(limit: Duration, behave: impl FnOnce(Agent) + Send + 'static) -> Waited {
         let (mut channel, end) = Channel::pair().unwrap();
         let agent = thread::spawn(move || behave(Agent(UnixStream::from(end))));
         let (mut stages, mut deadlines) = (Vec::new(), Vec::new());
@@ -153,7 +174,7 @@ mod tests {
             Event::Finished { trial: 7, report } => Heard::Wanted(*report),
             other => Heard::Other(other),
         };
-        let patience = Patience::new(7, LIFECYCLE, LIMIT);
+        let patience = Patience::new(7, LIFECYCLE, limit);
         let receive = |deadline| {
             deadlines.push(deadline);
             channel.receive(deadline)
@@ -165,13 +186,21 @@ mod tests {
     }
 
     fn timed_out(behave: impl FnOnce(Agent) + Send + 'static) -> Waited {
-        let waited = waited(behave);
-        assert!(matches!(waited.end, Err(Ended::Machine(ChannelError::TimedOut))), "{:?}", waited.end);
+        let waited = waited(LIMIT, behave);
+        assert!(waiting_for(&waited.end).contains("(limit of the trial: 0.5 s a stage, 4.0 s in all)"));
         waited
     }
 
+    /// What a wait was for that ended too late.
+    fn waiting_for(end: &Result<Report, Ended<ChannelError>>) -> &str {
+        match end {
+            Err(Ended::Machine { error: ChannelError::TimedOut, waiting_for }) => waiting_for,
+            end => panic!("{end:?}"),
+        }
+    }
+
     fn astray(behave: impl FnOnce(Agent) + Send + 'static) -> String {
-        match waited(behave) {
+        match waited(LONG, behave) {
             Waited { end: Err(Ended::Astray(what)), .. } => what,
             Waited { end, stages, .. } => panic!("{stages:?}: {end:?}"),
         }
@@ -185,7 +214,7 @@ mod tests {
     #[test]
     fn a_trial_that_tells_its_stages_is_waited_for() {
         let all = ["setup", "observe", "dump", "restore", "clean-up"];
-        let waited = waited(move |mut agent| {
+        let waited = waited(LONG, move |mut agent| {
             for stage in all {
                 agent.send(&progress(7, stage));
             }
@@ -199,6 +228,7 @@ mod tests {
     #[test]
     fn silence_ends_with_the_first_stage() {
         let waited = timed_out(|mut agent| listen(&mut agent));
+        assert!(waiting_for(&waited.end).starts_with("the trial's first stage ("));
         assert!(waited.deadlines.len() == 1 && waited.deadlines[0] < waited.overall);
     }
 
@@ -217,6 +247,7 @@ mod tests {
             listen(&mut agent);
         });
         assert_eq!(waited.stages.len(), 3);
+        assert!(waiting_for(&waited.end).starts_with("the end of the stage `setup`, begun "));
         assert!(waited.deadlines[0] < waited.deadlines[1], "a new stage");
         assert!(waited.deadlines[1..].iter().all(|deadline| *deadline == waited.deadlines[1]), "the same stage");
     }
@@ -231,7 +262,7 @@ mod tests {
             stages.next().map(|stage| progress(7, stage)).ok_or(ChannelError::TimedOut)
         };
         let end = patience.wait(receive, Heard::<()>::Other, |_| {});
-        assert!(matches!(end, Err(Ended::Machine(ChannelError::TimedOut))));
+        assert!(matches!(end, Err(Ended::Machine { error: ChannelError::TimedOut, .. })));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use super::error::VmError;
 use super::machine::{Vm, VmSpec};
 use super::template_cache::TemplateHandle;
 use crate::notices::say;
+use crate::process::sys::step_back;
 
 /// How long the copy in reserve may take to come up; no trial waits for it meanwhile.
 const WAKE_TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -30,27 +31,37 @@ const WAKE_TIME_LIMIT: Duration = Duration::from_secs(60);
 /// Where copies come from. Dropping it ends the one that waits.
 #[derive(Debug)]
 pub struct Clones {
-    template: TemplateHandle,
+    template: Arc<TemplateHandle>,
     spec: VmSpec,
     /// For the directories of those that wait.
     work: PathBuf,
     waiting: Mutex<Option<JoinHandle<Result<Vm, VmError>>>>,
     /// Why no more copies are made.
-    lost: Mutex<Option<String>>,
+    lost: Arc<Mutex<Option<String>>>,
     next: AtomicU64,
 }
 
 impl Clones {
     /// Copies of a template that was made of `spec`; those that wait have their directories below
-    /// `work`.
+    /// `work`. Meanwhile the template's memory is read, and when it has changed, no more copies are
+    /// made.
     pub fn new(template: TemplateHandle, spec: VmSpec, work: &Path) -> Self {
-        let (waiting, lost) = (Mutex::new(None), Mutex::new(None));
+        let (template, waiting, lost) = (Arc::new(template), Mutex::new(None), Arc::new(Mutex::new(None)));
+        let (checked, result) = (Arc::clone(&template), Arc::clone(&lost));
+        std::thread::spawn(move || {
+            step_back();
+            if let Err(why) = checked.check_memory() {
+                say(&format!("the saved VM is not as it was, results of this run may be wrong: {why}"));
+                *lock(&result) = Some(why);
+            }
+        });
         Self { template, spec, work: work.to_owned(), waiting, lost, next: AtomicU64::new(0) }
     }
 
-    /// A running machine as the template was. When copies turn out not to work, standard error says
-    /// so once, the template is made anew by the next run, and this and every further machine is
-    /// booted.
+    /// A running machine as the template was. When copies turn out not to work and machines boot,
+    /// standard error says so once, the template is made anew by the next run, and this and every
+    /// further machine is booted. What also hinders a boot (a full disk, a limit of memory), and a
+    /// QEMU that was killed, are not the template's fault.
     ///
     /// # Errors
     /// [`VmError`]; nothing is left running.
@@ -62,14 +73,14 @@ impl Clones {
         match self.copy(&spec, deadline) {
             Err(VmError::Interrupted) => Err(VmError::Interrupted),
             Err(error) => {
+                let vm = Vm::boot(&spec, deadline)?;
                 let mut lost = lock(&self.lost);
-                if lost.is_none() {
+                if lost.is_none() && !error.is_killed() {
                     say(&format!("no copies of the saved VM, booting instead: {error}"));
                     self.template.condemn();
                     *lost = Some(error.to_string());
                 }
-                drop(lost);
-                Vm::boot(&spec, deadline)
+                Ok(vm)
             }
             vm => vm,
         }

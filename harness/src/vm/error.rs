@@ -2,6 +2,7 @@
 //! parties it was.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -52,8 +53,8 @@ pub enum VmError {
     /// No message in time. The VM may still be good.
     #[error("no message from the guest within {:.1} s while waiting for {waiting_for}\n{console}", .waited.as_secs_f64())]
     TimedOut {
-        /// What should have come.
-        waiting_for: &'static str,
+        /// What should have come, and whose limit it was.
+        waiting_for: String,
         /// How long it was waited for.
         waited: Duration,
         /// The end of the console.
@@ -107,10 +108,17 @@ impl VmError {
         }
     }
 
+    /// QEMU was killed, as a kernel does that is out of memory.
+    pub(crate) fn is_killed(&self) -> bool {
+        matches!(self, Self::Qemu { status, .. } if status.signal() == Some(libc::SIGKILL))
+    }
+
     /// The error of a channel that is not closed.
     pub(crate) fn of_channel(error: ChannelError, waiting_for: &'static str, waited: Duration, console: Tail) -> Self {
         match error {
-            ChannelError::TimedOut => Self::TimedOut { waiting_for, waited, console },
+            ChannelError::TimedOut => {
+                Self::TimedOut { waiting_for: format!("{waiting_for} (limit of the VM)"), waited, console }
+            }
             ChannelError::Interrupted => Self::Interrupted,
             ChannelError::Wire(WireError::Version(theirs)) => Self::Version { theirs, ours: protocol::wire::VERSION },
             ChannelError::Wire(error) => Self::Protocol { what: error.to_string(), console },

@@ -174,7 +174,7 @@ impl Vm {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(self.guest.ended(status)),
             None => Err(VmError::TimedOut {
-                waiting_for: "the machine to switch off",
+                waiting_for: "the machine to switch off (limit of the VM)".to_owned(),
                 waited: begin.elapsed(),
                 console: self.guest.tail(),
             }),

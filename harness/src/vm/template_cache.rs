@@ -13,7 +13,9 @@
 //! the host sends later is not part of the key. The copy then removes `/run/criu.kdat`, because
 //! another criu may misread it.
 //!
-//! A template that looks complete but gives no copy that answers is made again. After making one,
+//! The state of a template is read before its first use, and the memory meanwhile, at the lowest
+//! priority. A template that is not as it was made is made again, and so is one of which no copy
+//! answers, where a VM that boots does: a full disk is not the template's fault. After making one,
 //! only the four used last stay, and none that was unused for a day. `image clean` removes by age
 //! and size. Where no template is possible, VMs boot, and `doctor` and one line on standard error
 //! say why.
@@ -46,6 +48,10 @@ pub const UNUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What must stay free besides a guest's memory, in MiB.
 const SLACK_MIB: u64 = 256;
+
+/// Files up to so many bytes are read before a template is used: all but the memory. The state of a
+/// machine has up to 0.4 MB, and its hash takes less than a millisecond.
+const READ_FIRST: u64 = 4 << 20;
 
 /// The file that says whose templates a folder in memory has.
 const OWNER: &str = "cache";
@@ -85,6 +91,16 @@ impl TemplateHandle {
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.entry.directory
+    }
+
+    /// Reads the whole memory, as long as that takes; what is wrong with it. Then the next run
+    /// makes the template anew.
+    ///
+    /// # Errors
+    /// A file is not as it was when the template was made.
+    pub fn check_memory(&self) -> Result<(), String> {
+        let checked = self.entry.record.check(&self.entry.directory, Look::Full);
+        checked.inspect_err(|_| self.condemn())
     }
 
     /// It does not work, whatever it looks like: the next run makes it anew.
@@ -224,6 +240,10 @@ impl TemplateCache {
         let needed_mib = u64::from(spec.memory_mib) + SLACK_MIB;
         let mut places = Vec::new();
         for place in &self.places {
+            if place.symlink_metadata().is_ok() && !is_ours(place) {
+                places.push(format!("{} belongs to somebody else", place.display()));
+                continue;
+            }
             match room_mib(place) {
                 Ok(free) if free >= needed_mib => return Ok(place),
                 Ok(free) => places.push(format!("{} has {free} MiB", place.display())),
@@ -243,7 +263,7 @@ impl TemplateCache {
             let file = place.join(OWNER);
             fs::write(&file, owner.as_os_str().as_encoded_bytes()).map_err(crate::cache::error::at("write", &file))?;
         }
-        Cache::open(place, Arc::clone(&self.progress))
+        Ok(Cache::open(place, Arc::clone(&self.progress))?.reading_up_to(READ_FIRST))
     }
 
     fn note(&self, text: &str) {
@@ -293,4 +313,46 @@ fn orphans(place: &Path) -> Vec<PathBuf> {
         owner.is_some_and(|owner| !Path::new(&owner).exists())
     };
     beside.filter(|path| name(path).starts_with(&prefix) && is_ours(path)).filter(gone).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::vm::{Accelerator, QemuProgram};
+
+    fn spec(folder: &Path) -> VmSpec {
+        let file = folder.join("file");
+        fs::write(&file, "").unwrap();
+        let qemu = QemuProgram {
+            argv_prefix: vec!["qemu".into()],
+            data_dirs: Vec::new(),
+            module_dir: None,
+            version: "10.0.2".to_owned(),
+        };
+        VmSpec {
+            qemu,
+            accelerator: Accelerator::Tcg,
+            kernel: file.clone(),
+            initramfs: file,
+            memory_mib: 1,
+            directory: folder.join("vm"),
+            extra_cmdline: String::new(),
+            criu: None,
+        }
+    }
+
+    #[test]
+    fn a_place_that_others_can_write_to_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = [folder.path().join("theirs"), folder.path().join("ours")];
+        fs::create_dir(&places[0]).unwrap();
+        fs::set_permissions(&places[0], fs::Permissions::from_mode(0o777)).unwrap();
+        let cache = TemplateCache { places: places.to_vec(), owner: None, progress: Arc::new(|_: Step<'_>| {}) };
+        let spec = spec(folder.path());
+        assert_eq!(cache.place(&spec, &slot(&spec).unwrap()).unwrap(), places[1]);
+        fs::set_permissions(&places[0], fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(cache.place(&spec, &slot(&spec).unwrap()).unwrap(), places[0]);
+    }
 }

@@ -29,11 +29,12 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
     )
 }
 
-const IN_VM: [&str; 7] = ["run", "only-mount/file@tmpfs", "--subject", "reference", "--cold", "--accel", "tcg"];
+pub(crate) const IN_VM: [&str; 7] =
+    ["run", "only-mount/file@tmpfs", "--subject", "reference", "--cold", "--accel", "tcg"];
 const ON_HOST: [&str; 4] = ["--backend", "host", "--subject", "reference"];
 
 /// The QEMU of the cache; before its first machine starts, `once` happens.
-fn qemu(folder: &Path, once: &str) -> PathBuf {
+pub(crate) fn qemu(folder: &Path, once: &str) -> PathBuf {
     let store = Store::open(&default_cache_dir().unwrap(), &tree::locate(None).unwrap(), Settings::default()).unwrap();
     let (program, arguments) = store.qemu().unwrap().command_line();
     let words: Vec<String> =

@@ -13,6 +13,7 @@ mod trial;
 mod assist;
 mod ci;
 mod desk;
+mod endurance;
 mod faults;
 mod host;
 mod model;
@@ -35,10 +36,11 @@ enum Order {
 
 type Group = fn(&Arguments) -> Vec<Trial>;
 
-const GROUPS: [(Group, Order); 10] = [
+const GROUPS: [(Group, Order); 11] = [
     (assist::tests, Order::Parallel),
     (ci::tests, Order::Parallel),
     (desk::tests, Order::Parallel),
+    (endurance::tests, Order::Sequential),
     (faults::tests, Order::Parallel),
     (host::tests, Order::Parallel),
     (model::tests, Order::Parallel),

@@ -2,6 +2,7 @@
 //! anew. One template for all tests.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -29,8 +30,10 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         two_runs_at_once_make_one_template,
         a_copy_answers_and_runs_trials,
         what_one_copy_does_no_other_sees,
-        one_that_waits_is_as_good,
         a_damaged_template_is_made_anew,
+        memory_that_changed_is_found,
+        one_that_waits_is_as_good,
+        what_also_hinders_a_boot_condemns_no_template,
         where_copies_do_not_work_machines_boot,
     )
 }
@@ -196,17 +199,50 @@ fn one_that_waits_is_as_good(rig: &Rig) -> Result<(), Failed> {
     Ok(())
 }
 
+/// 64 bytes in the middle of a file change; its size and its time stay.
+fn flip(file: &Path) -> Result<(), Failed> {
+    let open = fs::File::options().read(true).write(true).open(file)?;
+    let (time, middle) = (open.metadata()?.modified()?, open.metadata()?.len() / 2);
+    let mut bytes = [0; 64];
+    open.read_exact_at(&mut bytes, middle)?;
+    open.write_all_at(&bytes.map(|byte| byte ^ 1), middle)?;
+    Ok(open.set_modified(time)?)
+}
+
 fn a_damaged_template_is_made_anew(rig: &Rig) -> Result<(), Failed> {
-    let folder = rig.template()?.folder().to_owned();
-    let state = folder.join("state");
-    let mut bytes = fs::read(&state)?;
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&state, &bytes)?;
-    let before = rig.made.load(Ordering::SeqCst);
+    let state = rig.template()?.folder().join("state");
+    flip(&state)?;
+    let (before, bytes) = (rig.made.load(Ordering::SeqCst), fs::read(&state)?);
     rig.copy()?;
     assert_eq!(rig.made.load(Ordering::SeqCst) - before, 1);
     assert_ne!(fs::read(&state)?, bytes);
+    Ok(())
+}
+
+fn memory_that_changed_is_found(rig: &Rig) -> Result<(), Failed> {
+    let template = rig.template()?;
+    assert_eq!(template.check_memory(), Ok(()));
+    flip(&template.folder().join("ram"))?;
+    let why = template.check_memory().expect_err("it changed");
+    assert!(why.starts_with("ram has changed: "), "{why}");
+    drop(template);
+    let before = rig.made.load(Ordering::SeqCst);
+    rig.copy()?;
+    assert_eq!(rig.made.load(Ordering::SeqCst) - before, 1);
+    Ok(())
+}
+
+/// As a full `TMPDIR` does.
+fn what_also_hinders_a_boot_condemns_no_template(rig: &Rig) -> Result<(), Failed> {
+    let template = rig.template()?;
+    let bill = template.folder().join("bill.json");
+    let clones = Clones::new(template, rig.spec.clone(), rig.work.path());
+    let no_folder = rig.work.path().join("file");
+    fs::write(&no_folder, "")?;
+    let error = clones.vm(&no_folder.join("vm"), soon()).expect_err("a folder below a file");
+    assert!(error.to_string().contains("Not a directory") && bill.exists(), "{error}");
+    let vm = clones.vm(&rig.spec().directory, soon())?;
+    assert!(!fs::read_to_string(vm.directory().join("qemu-command"))?.contains("-kernel"), "it is a copy");
     Ok(())
 }
 

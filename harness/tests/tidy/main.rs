@@ -142,11 +142,39 @@ fn files_that_documents_name_exist() {
     }
 }
 
+#[test]
+fn every_row_of_reliability_names_a_test_that_exists() {
+    let sources: Vec<String> = files(&[".rs"]).iter().map(|file| text(file)).collect();
+    let (mut rows, mut promises) = (0, false);
+    for row in text(&tree().join("docs/RELIABILITY.md")).lines() {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        promises = row.starts_with("| ") && (promises || cells[0] == "promised");
+        if !promises || cells[0] == "promised" || cells[0].starts_with("---") {
+            continue;
+        }
+        rows += 1;
+        let tests = cells.last().expect("a row has a cell");
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test holds: {row}");
+        for name in names {
+            // A unit test has its attribute on the line before, one with machines is in a list.
+            let unit = [format!("#[test]\nfn {name}("), format!("#[test]\n    fn {name}(")];
+            let listed = [format!("{name},\n"), format!(" {name})")];
+            let is_test = |source: &String| {
+                let has = |any: &[String; 2]| any.iter().any(|text| source.contains(text));
+                has(&unit) || source.contains("trials!(") && has(&listed)
+            };
+            assert!(sources.iter().any(is_test), "there is no test {name}: {row}");
+        }
+    }
+    assert!(rows > 20, "only {rows} rows were found");
+}
+
 /// The rooms of this crate, from the ground up: a room uses only rooms below it.
-const ROOMS: [&str; 34] = [
+const ROOMS: [&str; 36] = [
     "exit", "usage", "limited", "sanitize", "notices", "process", "elf", "cache", "debian", "image", "subject", "vm",
     "host", "machine", "judge", "compare", "oracle", "needs", "causes", "run", "report", "plan", "session", "trials",
-    "bless", "findings", "fuzz", "shrink", "gate", "selftest", "bench", "args", "cmd", "main",
+    "bless", "findings", "fuzz", "shrink", "gate", "selftest", "bench", "soak", "torture", "args", "cmd", "main",
 ];
 
 #[test]

@@ -23,6 +23,7 @@ use super::pipes::{NoAnswer, Pipes};
 use super::restored;
 use super::sandbox::Sandbox;
 use super::user_namespace::{self, FIRST_TREE, UserNamespace};
+use super::whereabouts::{Whereabouts, step_limit};
 use crate::executor::{Answer, Ask, ENVIRONMENT, FIRST_PIPE};
 use crate::external::FIRST_INHERITED;
 use crate::reference::checkpoint::Checkpoint;
@@ -158,6 +159,31 @@ impl Child {
         match self.pipes.ask(self.pidfd.as_fd(), ask, timeout) {
             Err(NoAnswer::Gone(_)) => Err(NoAnswer::Gone(self.reap())),
             answer => answer,
+        }
+    }
+
+    /// Asks for programs to be carried out, and waits for the answer; where they were when none
+    /// came. No step may sleep for long.
+    pub(super) fn set_up(&mut self, ask: &Ask, timeout: Duration) -> Result<Answer, (NoAnswer, Whereabouts)> {
+        let (deadline, step) = (Instant::now() + timeout, step_limit(timeout));
+        let mut last = Whereabouts::default();
+        let mut sent = self.pipes.send(ask);
+        loop {
+            let next = deadline.min(Instant::now() + step);
+            let answer = sent.and_then(|()| self.pipes.answer(self.pidfd.as_fd(), next));
+            sent = Ok(());
+            let now = match &answer {
+                Ok(Some(_)) => Whereabouts::default(),
+                Ok(None) | Err(_) => Whereabouts::look(self.pid()),
+            };
+            match answer {
+                Ok(Some(answer)) => return Ok(answer),
+                Err(NoAnswer::Gone(_)) => return Err((NoAnswer::Gone(self.reap()), now)),
+                Err(error) => return Err((error, now)),
+                Ok(None) if now.asleep_since(&last) => return Err((NoAnswer::Asleep(step), now)),
+                Ok(None) if next == deadline => return Err((NoAnswer::TimedOut(timeout), now)),
+                Ok(None) => last = now,
+            }
         }
     }
 

@@ -31,6 +31,7 @@ mod trial;
 mod twin;
 mod user_namespace;
 mod warm;
+mod whereabouts;
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -20,8 +20,10 @@ use crate::executor::{Answer, Ask};
 pub(super) enum NoAnswer {
     #[error("the process is gone: {0}")]
     Gone(String),
-    #[error("no answer within {} ms", .0.as_millis())]
+    #[error("no answer within {:.1} s, the limit of an action", .0.as_secs_f64())]
     TimedOut(Duration),
+    #[error("blocked: it has slept through {:.1} s, the limit of a step", .0.as_secs_f64())]
+    Asleep(Duration),
     #[error("{0}")]
     Wire(#[from] wire::WireError),
     #[error("{0}")]
@@ -54,20 +56,30 @@ impl Pipes {
 
     /// Asks and waits for the answer, or for the end of the process with this pidfd.
     pub(super) fn ask(&mut self, pidfd: BorrowedFd<'_>, ask: &Ask, timeout: Duration) -> Result<Answer, NoAnswer> {
-        wire::send(&mut self.commands, ask)?;
-        let deadline = Instant::now() + timeout;
+        self.send(ask)?;
+        self.answer(pidfd, Instant::now() + timeout)?.ok_or(NoAnswer::TimedOut(timeout))
+    }
+
+    /// Asks; the answer is waited for later.
+    pub(super) fn send(&mut self, ask: &Ask) -> Result<(), NoAnswer> {
+        Ok(wire::send(&mut self.commands, ask)?)
+    }
+
+    /// Waits for the answer, or for the end of the process with this pidfd; `None` when neither
+    /// came before the deadline.
+    pub(super) fn answer(&mut self, pidfd: BorrowedFd<'_>, deadline: Instant) -> Result<Option<Answer>, NoAnswer> {
         // An answer may be long: no part of it is searched twice.
         let mut searched = 0;
         loop {
             let newline = self.partial[searched..].iter().position(|&byte| byte == b'\n');
             if let Some(newline) = newline {
                 let line: Vec<u8> = self.partial.drain(..=searched + newline).collect();
-                return Ok(wire::decode(&line)?);
+                return Ok(Some(wire::decode(&line)?));
             }
             searched = self.partial.len();
             let rest = deadline.saturating_duration_since(Instant::now());
             if rest.is_zero() {
-                return Err(NoAnswer::TimedOut(timeout));
+                return Ok(None);
             }
             let mut polled =
                 [PollFd::new(self.answers.as_fd(), PollFlags::POLLIN), PollFd::new(pidfd, PollFlags::POLLIN)];

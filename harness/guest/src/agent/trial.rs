@@ -25,6 +25,7 @@ use super::machine::Machine;
 use super::prepare::{Prepared, inner_top, prepare, remove_top};
 use super::sandbox::Sandbox;
 use super::twin;
+use super::whereabouts;
 use crate::coverage;
 use crate::criu::Run;
 use crate::executor::{Answer, Ask, ProgramSlot, Rights, SetupResult};
@@ -199,11 +200,18 @@ impl<'a> Trial<'a> {
     pub(super) fn set_up(&mut self, report: &mut Report) -> bool {
         let ask = Ask::SetUp { slots: self.slots.clone(), rights: self.rights };
         let timeout = self.answer_timeout();
-        let results = match self.child.ask(&ask, timeout) {
+        let results = match self.child.set_up(&ask, timeout) {
             Ok(Answer::SetUp(results)) => results,
             Ok(Answer::Blind(why)) => return fail(report, "the executor", &why),
             Ok(_) => return fail(report, "the executor", &"an answer to another question"),
-            Err(error) => return fail(report, "carrying out the program", &error),
+            Err((error, last)) => {
+                let (program, failure) = whereabouts::failure(&self.slots, &error, &last);
+                match program.and_then(|program| report.programs.get_mut(program)) {
+                    Some(own) => own.setup_failure = Some(failure),
+                    None => report.whole().setup_failure = Some(failure),
+                }
+                return false;
+            }
         };
         self.made = results.iter().flat_map(|result| result.made.clone()).collect();
         self.child.forked.made(results.iter().flat_map(|result| result.others.clone()).collect());

@@ -16,6 +16,7 @@ mod objects;
 mod probes;
 mod processes;
 mod setup;
+mod step_mark;
 mod trees;
 mod world;
 
@@ -36,6 +37,7 @@ use crate::reference::restore;
 pub(crate) use guard::devices;
 pub(crate) use processes::FIRST_PIPE;
 use setup::{resume, set_up};
+pub(crate) use step_mark::StepMark;
 
 /// The standard streams are the pipes to the agent: the harness's, not the program's.
 pub const STREAMS: [i32; 3] = [0, 1, 2];

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::setup::{self, infrastructure};
 use super::world::World;
-use super::{Rights, listen};
+use super::{Rights, StepMark, listen};
 use crate::external::FIRST_INHERITED;
 use crate::observe::Made;
 use crate::sys;
@@ -120,6 +120,7 @@ impl<'a> Processes<'a> {
             self.connect()?;
         }
         if sys::fork(0)? == 0 {
+            StepMark::clear();
             let status = match self.live(process, world) {
                 Ok(()) => 0,
                 Err(error) => {

@@ -14,7 +14,7 @@ use super::claims::Claims;
 use super::exec::Suspended;
 use super::processes::{Member, Processes};
 use super::world::World;
-use super::{ProgramSlot, Rights, STREAMS, SetupResult, describe, guard, mounts, names, objects, trees};
+use super::{ProgramSlot, Rights, STREAMS, SetupResult, StepMark, describe, guard, mounts, names, objects, trees};
 use crate::external::FIRST_INHERITED;
 use crate::observe::Made;
 use crate::observe::inside::Glance;
@@ -30,9 +30,9 @@ pub(super) fn set_up(slots: &[ProgramSlot], rights: Rights) -> Vec<SetupResult> 
     let mut first_descriptor = FIRST_DESCRIPTOR;
     let mut done = Vec::new();
     let proc = own_proc();
-    for slot in slots {
+    for (number, slot) in slots.iter().enumerate() {
         let mut result = SetupResult { first_descriptor, ..SetupResult::default() };
-        match begin(slot, &proc, rights, &mut result) {
+        match begin((number, slot), &proc, rights, &mut result) {
             Ok(one) => {
                 first_descriptor = one.next_descriptor;
                 done.push(one);
@@ -58,7 +58,8 @@ pub(super) fn resume(number: &str) -> SetupResult {
         let Suspended { slot, rights, next, made } = Suspended::resume(number).map_err(failed)?;
         let proc = own_proc().map_err(infrastructure)?;
         let world = World::take_over(&slot.top, proc, made).map_err(failed)?;
-        go_on(world, &slot, rights, next, result)
+        // One with the step `exec` is alone.
+        go_on(world, (0, &slot), rights, next, result)
     };
     match go(&mut result) {
         Ok(done) => check(std::slice::from_mut(&mut result), &[done]),
@@ -104,7 +105,7 @@ struct CarriedOut {
 
 /// Carries out one program from its first step.
 fn begin(
-    slot: &ProgramSlot,
+    (number, slot): (usize, &ProgramSlot),
     proc: &Result<Rc<OwnedFd>, String>,
     rights: Rights,
     result: &mut SetupResult,
@@ -112,13 +113,13 @@ fn begin(
     let proc = Rc::clone(proc.as_ref().map_err(|why| infrastructure(why.clone()))?);
     let world = World::new(slot, proc, result.first_descriptor)
         .map_err(|error| infrastructure(format!("top directory {}: {error}", slot.top)))?;
-    go_on(world, slot, rights, 0, result)
+    go_on(world, (number, slot), rights, 0, result)
 }
 
 /// Carries out a program from the step with the index `next`.
 fn go_on(
     mut world: World,
-    slot: &ProgramSlot,
+    (number, slot): (usize, &ProgramSlot),
     rights: Rights,
     next: usize,
     result: &mut SetupResult,
@@ -127,6 +128,7 @@ fn go_on(
         .map_err(|faults| infrastructure(format!("program text: {}", describe(&faults))))?;
     let mut processes = Processes::new(&program, rights);
     for (index, (process, line)) in program.by_process().enumerate().skip(next) {
+        StepMark { program: number, line: line.number }.set();
         if mounts::takes_disk(&line.step) {
             processes.pass_over(&process, index)?;
         }
@@ -142,6 +144,7 @@ fn go_on(
             carry_out_line(&mut world, line, rights, &mut processes)?;
         }
     }
+    StepMark::clear();
     let first = Member { name: FIRST_PROCESS.to_owned(), pid: std::process::id().cast_signed(), made: world.made() };
     let (members, failed) = processes.conclude(first)?;
     result.made = members[0].made.clone();

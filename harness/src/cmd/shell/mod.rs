@@ -28,7 +28,7 @@ use crate::args::AxesArgs;
 use crate::args::MachineArgs;
 use crate::host::KERNEL_PREFIX;
 use crate::judge::Trial;
-use crate::machine::Backend;
+use crate::machine::{Backend, MachineError};
 use crate::notices::say;
 use crate::plan::single;
 use crate::report::epilogue::plain;
@@ -161,8 +161,8 @@ fn lead(spec: &VmSpec, trial: Option<TrialRequest>, at: Moment, limit: Duration)
         |stage| say(&format!("{}...", plain(stage))),
     );
     let said = said.map_err(|ended| match ended {
-        Ended::Machine(error) => error,
-        Ended::Astray(what) => vm.astray(what),
+        Ended::Machine { error, waiting_for } => MachineError::from(error).waiting_for(waiting_for),
+        Ended::Astray(what) => vm.astray(what).into(),
     })?;
     said.iter().for_each(|line| say(&plain(line)));
     let raw = window.as_ref().map(|_| terminal::Raw::new()).transpose().context("setting up the terminal")?;

@@ -1,5 +1,6 @@
 //! The agent on the host's own kernel: trials, and that nothing is left however they end.
 
+mod blocked;
 mod disks;
 mod untrusted;
 
@@ -64,6 +65,8 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         ),
         trials!(lack_of_namespaces() =>
             trials_in_every_flavor,
+            blocked::a_blocked_step_is_named,
+            blocked::a_blocked_step_in_a_pack_is_named,
             descriptors_of_the_caller_stay_out,
             a_dropped_agent_leaves_nothing,
             a_killed_agent_leaves_nothing,
