@@ -178,13 +178,7 @@ impl Images {
     ///
     /// # Errors
     /// Those of starting it.
-    pub fn dump(
-        &mut self,
-        pid: i32,
-        action: Action,
-        externals: Externals<'_>,
-        timeout: Duration,
-    ) -> io::Result<Run> {
+    pub fn dump(&mut self, pid: i32, action: Action, externals: Externals<'_>, timeout: Duration) -> io::Result<Run> {
         self.last += 1;
         let folder = self.folder(self.last);
         fs::create_dir(&folder)?;

@@ -169,7 +169,12 @@ fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
     let ram = template.folder().join("ram");
     let before = fs::read(&ram)?;
     let there = |vm: &mut Vm| -> Result<bool, Failed> {
-        let report = trial(vm, Engine::Criu { assisted: false }, Flavor::Host, "symlink \"/t\" up\nfd0 = open up/left rdonly\n")?;
+        let report = trial(
+            vm,
+            Engine::Criu { assisted: false },
+            Flavor::Host,
+            "symlink \"/t\" up\nfd0 = open up/left rdonly\n",
+        )?;
         match report.setup_failure {
             None => Ok(true),
             Some(failure) if failure.errno == Some(Errno::ENOENT) => Ok(false),
@@ -178,7 +183,12 @@ fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
     };
     let mut first = rig.copy()?;
     assert!(!there(&mut first)?);
-    let left = trial(&mut first, Engine::Criu { assisted: false }, Flavor::Host, "symlink \"/t\" up\nwrite up/left \"mine\"\n")?;
+    let left = trial(
+        &mut first,
+        Engine::Criu { assisted: false },
+        Flavor::Host,
+        "symlink \"/t\" up\nwrite up/left \"mine\"\n",
+    )?;
     assert_eq!(left.setup_failure, None);
     assert!(there(&mut first)?, "this test cannot fail: the file is gone from the machine that made it");
     let mut second = rig.copy()?;

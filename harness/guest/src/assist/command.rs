@@ -172,7 +172,7 @@ fn dump(arguments: &Arguments) -> Result<(), Failure> {
     }
     kept?;
     let count = before.keys().count();
-    eprintln!("{count} files on detached mounts are in {}", arguments.folder.join(MANIFEST).display());
+    eprintln!("files on detached mounts: {count}, described in {}", arguments.folder.join(MANIFEST).display());
     Ok(())
 }
 
@@ -318,10 +318,7 @@ mod tests {
         assert_eq!(message("--images-dir i", true), "--tree is missing");
         assert_eq!(message("--images-dir i --tree x", true), "--tree: \"x\" is no process ID");
         assert_eq!(message("--images-dir", false), "--images-dir wants a value");
-        assert_eq!(
-            message("--images-dir i --tree 1", false),
-            "unknown argument \"--tree\"; criu's own come behind --"
-        );
+        assert_eq!(message("--images-dir i --tree 1", false), "unknown argument \"--tree\"; criu's own come behind --");
         assert_eq!(message("--images-dir i -- -t 1", false), "-t: give it before the --");
         assert_eq!(
             message("--images-dir i --tree 1 -- --tcp-established", true),

@@ -26,7 +26,7 @@ use protocol::observation::Mount;
 use scenarios::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::reference::capture::given::{self, Key};
+use crate::reference::capture::given::{self, GivenFiles, Key};
 use crate::reference::capture::outside::Outside;
 use crate::reference::capture::refusal::Refusal;
 use crate::reference::checkpoint::{Checkpoint, InodeSource, MountImage};
@@ -73,7 +73,7 @@ impl Assistance {
     ) -> io::Result<Result<Self, Vec<Refusal>>> {
         let table = Table::own(proc)?;
         let captured = given::files(proc, pids, hidden, outside)?;
-        Ok(captured.map(|(checkpoint, keys)| {
+        Ok(captured.map(|GivenFiles { checkpoint, keys }| {
             let bases = bases(&checkpoint).into_iter().filter_map(|id| Some((id, Base::of(table.get(id)?)))).collect();
             Assistance { checkpoint, keys, bases }
         }))

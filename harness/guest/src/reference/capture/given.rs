@@ -28,14 +28,22 @@ pub struct Key {
     pub inode: u64,
 }
 
+/// The files that are given.
+#[derive(Clone, Debug)]
+pub struct GivenFiles {
+    /// With one description for each key, which only finds the file.
+    pub checkpoint: Checkpoint,
+    /// The keys, in the order of the descriptions.
+    pub keys: Vec<Key>,
+}
+
 impl Key {
     fn of(captured: &CapturedObject) -> Self {
         Key { mount: captured.mount, inode: captured.status.file.inode }
     }
 }
 
-/// The files on detached mounts of the processes `pids`: a checkpoint with one description for
-/// each key, which only finds the file, and the keys in the same order. `proc` and `hidden` as in
+/// The files on detached mounts of the processes `pids`. `proc` and `hidden` as in
 /// [`super::processes`].
 ///
 /// # Errors
@@ -45,7 +53,7 @@ pub fn files(
     pids: &[i32],
     hidden: &[i32],
     outside: &Outside,
-) -> io::Result<Result<(Checkpoint, Vec<Key>), Vec<Refusal>>> {
+) -> io::Result<Result<GivenFiles, Vec<Refusal>>> {
     let table = Table::own(proc)?;
     let capture = Capture::new(proc, pids, &table, Options::default(), outside)?;
     let objects = all_objects(proc, pids, hidden)?;
@@ -60,11 +68,7 @@ impl Capture<'_> {
         !is_listed && !self.outside.mounts.contains(&id) && !is_internal(captured) && captured.socket.is_none()
     }
 
-    fn given(
-        mut self,
-        detached: &[CapturedObject],
-        others: &[CapturedObject],
-    ) -> Result<(Checkpoint, Vec<Key>), Vec<Refusal>> {
+    fn given(mut self, detached: &[CapturedObject], others: &[CapturedObject]) -> Result<GivenFiles, Vec<Refusal>> {
         let mut refusals = self.trees(detached);
         refusals.extend(detached.iter().filter_map(|captured| Some(refuse(captured, never_given(captured)?))));
         if !refusals.is_empty() {
@@ -82,7 +86,8 @@ impl Capture<'_> {
                 }
             }
         }
-        refusals.extend(others.iter().filter(|other| self.is_made_again(other)).map(|other| refuse(other, Cause::Both)));
+        refusals
+            .extend(others.iter().filter(|other| self.is_made_again(other)).map(|other| refuse(other, Cause::Both)));
         if !refusals.is_empty() {
             return Err(refusals);
         }
@@ -93,7 +98,7 @@ impl Capture<'_> {
             self.checkpoint.descriptions.push(DescriptionImage { file, flags, ..DescriptionImage::default() });
         }
         self.checkpoint.processes.clear();
-        Ok((self.checkpoint, keys.into_keys().collect()))
+        Ok(GivenFiles { checkpoint: self.checkpoint, keys: keys.into_keys().collect() })
     }
 
     /// Its key; of a file on an overlay also those of the visible overlays that show the file under

@@ -125,7 +125,8 @@ impl Held {
             let at = CString::new(at.as_os_str().as_encoded_bytes()).map_err(io::Error::other)?;
             sys::attach(tree.as_fd(), &at)?;
         }
-        let files = || Ok(self.assistance.files().map_or_else(|why| (Err(why.to_string()), Vec::new()), |fds| (Ok(()), fds)));
+        let files =
+            || Ok(self.assistance.files().map_or_else(|why| (Err(why.to_string()), Vec::new()), |fds| (Ok(()), fds)));
         match asked(trial, "the files on detached mounts", files)? {
             Ok(((), files)) => given.files = self.assistance.keys().zip(files).collect(),
             Err(run) => return Ok(Err(run)),
