@@ -260,7 +260,6 @@ TEST_OPTION(dirname, string, \"directory name\", 1);
         if !self.writer.keeps_old {
             out.push_str("\t/* A namespace of this process alone: it ends when the steps leave it. */\n");
             out.push_str("\tTRY(unshare(CLONE_NEWNS));\n");
-            out.push_str("\tTRY(mount(dirname, dirname, NULL, MS_BIND, NULL));\n");
         }
         out.push_str(&self.enter_top());
         out.extend(lines.iter().map(|line| format!("\t{line}\n")));
@@ -269,7 +268,11 @@ TEST_OPTION(dirname, string, \"directory name\", 1);
 
     /// Goes to the top directory, and makes the nodes of the disks.
     fn enter_top(&self) -> String {
-        let mut out = "\tTRY(chdir(dirname));\n".to_owned();
+        let mut out = String::new();
+        if self.writer.top_is_a_mount() {
+            out.push_str("\tTRY(mount(dirname, dirname, NULL, MS_BIND, NULL));\n");
+        }
+        out.push_str("\tTRY(chdir(dirname));\n");
         if self.needs_top() {
             out.push_str("\tTRY(getcwd(top, sizeof(top)) ? 0 : -1);\n");
         }

@@ -156,6 +156,17 @@ impl<'a> Writer<'a> {
         })
     }
 
+    /// Whether the top directory must be a mount of its own: the scenario leaves its namespace, or
+    /// changes that mount.
+    pub(super) fn top_is_a_mount(&self) -> bool {
+        let is_top = |place: &Place| place.base.is_none() && matches!(place.path.as_slice(), b"" | b".");
+        self.program.steps.iter().any(|line| match &line.step {
+            Step::UnshareMounts { .. } => !self.keeps_old,
+            Step::Remount { at, .. } | Step::Propagate { at, .. } | Step::Unmount { at, .. } => is_top(at),
+            _ => false,
+        })
+    }
+
     /// The name that is at a place, where the model knows; `Err` where it does not know anything.
     pub(super) fn entry(&self, place: &Place) -> Result<Option<Entry>, ()> {
         let model = self.model.as_ref().ok_or(())?;
