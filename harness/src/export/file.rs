@@ -1,12 +1,13 @@
 //! The whole C file, in both dialects.
 
+use scenarios::program::Line;
 use scenarios::{Outcome, Scenario, Step};
 
 use super::claims::{self, Claims};
 use super::functions::{AT, FROM_TOP, LOOK_UP, SEND};
 use super::holdings::Holding;
 use super::literal::{comment, file_name, string};
-use super::observation::Observation;
+use super::observation::{Observation, named_of_process};
 use super::steps::{Part, Writer};
 use super::{Dialect, Refusal};
 
@@ -39,6 +40,13 @@ pub(super) fn write(scenario: &Scenario, remarks: &[String], dialect: Dialect) -
         return Err(whole("it holds nothing at its end"));
     }
     let claims = claims::write(&scenario.program, &writer.holdings, &observed)?;
+    if writer.is_used("proc") {
+        return Err(whole("it uses the /proc in its top directory"));
+    }
+    let is_absolute = |line: &Line| matches!(&line.step, Step::Symlink { target, .. } if target.0.starts_with(b"/"));
+    if claims.has_lookups && scenario.program.steps.iter().any(is_absolute) {
+        return Err(whole("lookups and an absolute symbolic link: the top directory is not the root"));
+    }
     let needs_proc = claims.has_lookups || observed.iter().any(|name| name.0 == "cwd");
     if writer.parts.contains(&Part::OwnProc) && needs_proc {
         return Err(whole("lookups or the working directory, and no /proc in the root of the process"));
@@ -48,22 +56,6 @@ pub(super) fn write(scenario: &Scenario, remarks: &[String], dialect: Dialect) -
     let texts = [remarks, &[]].into_iter().map(|remarks| file.text(remarks));
     let text = texts.into_iter().find(fits).ok_or(whole("more than 150 lines of C"))?;
     Ok(Written { text, disks: writer.disks.len(), keeps_old: writer.keeps_old })
-}
-
-/// Working directory, root and executable, where the scenario is about them.
-fn named_of_process(scenario: &Scenario) -> Vec<&'static str> {
-    let steps = || scenario.program.steps.iter().map(|line| &line.step);
-    let about = |name: &str| {
-        steps().any(|step| match (step, name) {
-            (Step::Chdir { .. }, "cwd") | (Step::Chroot { .. }, "root") | (Step::Exec, "exe") => true,
-            (Step::Assert { .. }, _) => {
-                let words = step.to_string();
-                words.split(' ').skip(1).any(|word| word == name)
-            }
-            _ => false,
-        })
-    };
-    ["cwd", "root", "exe"].into_iter().filter(|name| about(name)).collect()
 }
 
 struct File<'a> {
@@ -106,9 +98,12 @@ impl File<'_> {
         if self.writer.dialect == Dialect::Alone {
             let disks = self.disks();
             let directory = if disks.is_empty() { " [DIR]" } else { " DIR" };
-            lines.push(format!(
-                "As root: unshare -m ./{name}{directory}{disks}. It prints its PID, and checks itself at SIGTERM."
-            ));
+            let program = format!("./{name}{directory}{disks}");
+            let started = match self.writer.keeps_old {
+                true => format!("unshare -m sh -c '{program}; exit $?' (the shell keeps the old namespace)"),
+                false => format!("unshare -m {program}"),
+            };
+            lines.push(format!("As root: {started}. It prints its PID, and checks itself at SIGTERM."));
         }
         lines.push(format!("{} the scenario {}.", super::MARK, self.scenario.name));
         let text: String =
@@ -273,6 +268,9 @@ TEST_OPTION(dirname, string, \"directory name\", 1);
             out.push_str("\tTRY(mount(dirname, dirname, NULL, MS_BIND, NULL));\n");
         }
         out.push_str("\tTRY(chdir(dirname));\n");
+        if self.writer.is_used("tmp") {
+            out.push_str("\tTRY(mkdir(\"tmp\", 0755));\n");
+        }
         if self.needs_top() {
             out.push_str("\tTRY(getcwd(top, sizeof(top)) ? 0 : -1);\n");
         }

@@ -151,8 +151,7 @@ fn overlay(writer: &mut Writer<'_>, step: &Step) -> Done {
 }
 
 fn bind(writer: &mut Writer<'_>, from: &Place, to: &Place, recursive: bool, attributes: &[MountAttribute]) -> Done {
-    let source = writer.entry(from);
-    let is_file = matches!(&source, Ok(Some(entry)) if entry.kind != EntryKind::Directory);
+    let is_file = writer.kind_after_step(to).is_some_and(|kind| kind != EntryKind::Directory);
     let first = mount_point(writer, to, is_file)?;
     let (from, path) = (writer.path(from)?, writer.path(to)?);
     let recursive = if recursive { " | MS_REC" } else { "" };

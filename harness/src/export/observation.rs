@@ -1,6 +1,7 @@
 //! The part of the C program that records what it holds and compares two records.
 
 use scenarios::program::ObjectName;
+use scenarios::{Scenario, Step};
 
 use super::functions::{PEEK, PEEK_BEHIND, READ_LOCKS};
 use super::holdings::{Holding, Object};
@@ -12,6 +13,22 @@ const ROW: usize = 5;
 
 /// How many bytes of a file a record has.
 pub(super) const CONTENT_LIMIT: usize = 4096;
+
+/// Working directory, root and executable, where the scenario is about them.
+pub(super) fn named_of_process(scenario: &Scenario) -> Vec<&'static str> {
+    let steps = || scenario.program.steps.iter().map(|line| &line.step);
+    let about = |name: &str| {
+        steps().any(|step| match (step, name) {
+            (Step::Chdir { .. }, "cwd") | (Step::Chroot { .. }, "root") | (Step::Exec, "exe") => true,
+            (Step::Assert { .. }, _) => {
+                let words = step.to_string();
+                words.split(' ').skip(1).any(|word| word == name)
+            }
+            _ => false,
+        })
+    };
+    ["cwd", "root", "exe"].into_iter().filter(|name| about(name)).collect()
+}
 
 /// What a program's observation is about.
 pub(super) struct Observation<'a> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use scenarios::grammar::{Item, decompose};
-use scenarios::model::{Entry, Model};
+use scenarios::model::{Entry, EntryKind, Model};
 use scenarios::program::{Claim, Line, ObjectName, Place};
 use scenarios::{Bytes, Program, Step};
 
@@ -171,6 +171,24 @@ impl<'a> Writer<'a> {
     pub(super) fn entry(&self, place: &Place) -> Result<Option<Entry>, ()> {
         let model = self.model.as_ref().ok_or(())?;
         Ok(model.survey().entries.into_iter().find(|entry| entry.place == *place))
+    }
+
+    /// What is at a place when the step under way is done, where the model knows.
+    pub(super) fn kind_after_step(&self, place: &Place) -> Option<EntryKind> {
+        let mut model = self.model.clone()?;
+        model.step(&self.program.steps[self.index].step).ok()?;
+        model.survey().entries.into_iter().find(|entry| entry.place == *place).map(|entry| entry.kind)
+    }
+
+    /// Whether a step has a path into a directory that is in the top directory from the start.
+    pub(super) fn is_used(&self, directory: &str) -> bool {
+        let is_below = |item: &Item| match item {
+            Item::Place(Place { base: None, path }) => {
+                path.as_slice().split(|&byte| byte == b'/').next() == Some(directory.as_bytes())
+            }
+            _ => false,
+        };
+        self.program.steps.iter().any(|line| decompose(&line.step).slots.iter().flatten().any(is_below))
     }
 
     /// Whether a later step has a path that starts from the top directory.

@@ -57,7 +57,8 @@ impl Compiled {
     /// `None` when it found nothing, otherwise what it says.
     fn check(&self, change: impl FnOnce(&Path, u32) -> Result<(), Failed>) -> Result<Option<String>, Failed> {
         let mut command = Command::new("unshare");
-        command.args(["-m", "--"]).arg(&self.program).arg(self.top());
+        // The shell keeps a namespace that the program leaves.
+        command.args(["-m", "--", "sh", "-c", "\"$0\" \"$1\"; exit $?"]).arg(&self.program).arg(self.top());
         let mut child = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?);
         let mut lines = BufReader::new(child.0.stdout.take().expect("it is a pipe")).lines();
         // What criu needs comes before the PID.
