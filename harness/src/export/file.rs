@@ -27,7 +27,9 @@ pub(super) fn write(scenario: &Scenario, remarks: &[String], dialect: Dialect) -
     let mut writer = Writer::new(&scenario.program, dialect);
     writer.carry_out()?;
     for name in named_of_process(scenario) {
-        writer.holdings.add_of_process(name);
+        if name != "exe" || writer.starts_anew() {
+            writer.holdings.add_of_process(name);
+        }
     }
     let whole = |reason| Refusal { place: None, reason };
     let observes_paths = writer.parts.contains(&Part::Locks) || !writer.xattrs.is_empty();
@@ -251,19 +253,18 @@ TEST_OPTION(dirname, string, \"directory name\", 1);
         out.push_str(&self.locals(lines, None));
         out.push_str("\n\tTRY(getcwd(start, sizeof(start)) ? 0 : -1);\n");
         out.push_str("\tTRY(readlink(\"/proc/self/exe\", self, sizeof(self) - 1));\n");
-        out.push_str("\tTRY(mkdir(dirname, 0755));\n");
-        if !self.writer.keeps_old {
-            out.push_str("\t/* A namespace of this process alone: it ends when the steps leave it. */\n");
-            out.push_str("\tTRY(unshare(CLONE_NEWNS));\n");
-        }
         out.push_str(&self.enter_top());
         out.extend(lines.iter().map(|line| format!("\t{line}\n")));
         out + "}\n"
     }
 
-    /// Goes to the top directory, and makes the nodes of the disks.
+    /// Makes the top directory with what is in it, and goes there.
     fn enter_top(&self) -> String {
-        let mut out = String::new();
+        let mut out = "\tTRY(mkdir(dirname, 0755));\n".to_owned();
+        if self.writer.leaves_namespace() {
+            out.push_str("\t/* A namespace of this process alone: it ends when the steps leave it. */\n");
+            out.push_str("\tTRY(unshare(CLONE_NEWNS));\n");
+        }
         if self.writer.top_is_a_mount() {
             out.push_str("\tTRY(mount(dirname, dirname, NULL, MS_BIND, NULL));\n");
         }
@@ -293,7 +294,6 @@ TEST_OPTION(dirname, string, \"directory name\", 1);
                 out.push_str("\tTRY(getcwd(top, sizeof(top)) ? 0 : -1);\n");
             }
         } else {
-            out.push_str("\tTRY(mkdir(dirname, 0755));\n");
             out.push_str(&self.enter_top());
         }
         out.extend(lines.iter().map(|line| format!("\t{line}\n")));
@@ -304,22 +304,26 @@ TEST_OPTION(dirname, string, \"directory name\", 1);
         let mut out = self.make_disks();
         out.push_str("\nint main(int argc, char **argv)\n{\n");
         let again = self.writer.before_exec.is_some();
-        let stage = again || !self.writer.disks.is_empty();
-        out.push_str(&self.locals(&self.writer.lines, None));
-        if stage {
+        let disks = !self.writer.disks.is_empty();
+        let locals = self.locals(&self.writer.lines, None);
+        out.push_str(&locals);
+        if disks && !again {
             out.push_str("\tconst char *stage = getenv(\"ZDTM_NEWNS\");\n");
         }
         if again {
             out.push_str("\tconst char *numbers = getenv(\"ZDTM_REEXEC\");\n");
         }
-        out.push('\n');
-        if !self.writer.disks.is_empty() {
-            out.push_str("\tif (!stage || !strcmp(stage, \"1\"))\n\t\tmake_disks();\n");
+        if disks || again || !locals.is_empty() {
+            out.push('\n');
+        }
+        if disks {
+            let first = if again { "!numbers" } else { "!stage || !strcmp(stage, \"1\")" };
+            out.push_str(&format!("\tif ({first})\n\t\tmake_disks();\n"));
         }
         if again {
             // The library's parser cuts the arguments into pieces, and they pass over execve(2).
             out.push_str("\tdirname = strchr(argv[argc - 1], '=') + 1; /* TST_DIR gives it last */\n");
-            out.push_str("\tif ((!stage || !strcmp(stage, \"3\")) && !numbers)\n\t\tbefore_exec(argv);\n");
+            out.push_str("\tif (!numbers)\n\t\tbefore_exec(argv);\n");
         }
         out.push_str("\ttest_init(argc, argv);\n");
         out.push_str(&self.steps());

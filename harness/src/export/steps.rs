@@ -65,6 +65,7 @@ pub(super) struct Writer<'a> {
     pub(super) has_moved: bool,
     root_moved: bool,
     unshared: bool,
+    executed: bool,
     pub(super) keeps_old: bool,
 }
 
@@ -84,6 +85,7 @@ impl<'a> Writer<'a> {
             has_moved: false,
             root_moved: false,
             unshared: false,
+            executed: false,
             keeps_old: program.steps.iter().any(|line| line.step == Step::UnshareMounts { keep_old: true }),
         }
     }
@@ -110,7 +112,7 @@ impl<'a> Writer<'a> {
                 self.model = None;
             }
         }
-        if self.unshared && self.before_exec.is_none() {
+        if self.unshared && !self.executed {
             return Err(self.of_unshare("without `exec` the program itself stays in the namespace that it leaves"));
         }
         if self.has_moved {
@@ -147,6 +149,18 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Whether `exec` executes the program again. In the namespaces that zdtm makes, the test has
+    /// parents there when it begins, so it cannot.
+    pub(super) fn starts_anew(&self) -> bool {
+        self.dialect == Dialect::Alone || self.keeps_old
+    }
+
+    /// Whether the scenario leaves a namespace that ends then.
+    pub(super) fn leaves_namespace(&self) -> bool {
+        let is_unshare = |line: &Line| matches!(line.step, Step::UnshareMounts { .. });
+        !self.keeps_old && self.program.steps.iter().any(is_unshare)
+    }
+
     /// Whether objects can be one open file description, or the scenario says that they are.
     pub(super) fn shares_descriptions(&self) -> bool {
         self.program.steps.iter().any(|line| match &line.step {
@@ -160,11 +174,11 @@ impl<'a> Writer<'a> {
     /// changes that mount.
     pub(super) fn top_is_a_mount(&self) -> bool {
         let is_top = |place: &Place| place.base.is_none() && matches!(place.path.as_slice(), b"" | b".");
-        self.program.steps.iter().any(|line| match &line.step {
-            Step::UnshareMounts { .. } => !self.keeps_old,
+        let changes_top = self.program.steps.iter().any(|line| match &line.step {
             Step::Remount { at, .. } | Step::Propagate { at, .. } | Step::Unmount { at, .. } => is_top(at),
             _ => false,
-        })
+        });
+        changes_top || self.leaves_namespace()
     }
 
     /// The name that is at a place, where the model knows; `Err` where it does not know anything.
@@ -284,8 +298,13 @@ impl<'a> Writer<'a> {
     }
 
     fn exec(&mut self) -> Result<(), &'static str> {
-        if self.before_exec.is_some() {
+        if std::mem::replace(&mut self.executed, true) {
             return Err("a second `exec`");
+        }
+        if !self.starts_anew() {
+            self.lines
+                .push("/* The program stays on a mount of the test's init, which is dumped as well. */".to_owned());
+            return Ok(());
         }
         if self.root_moved {
             return Err("`exec` after `chroot`: the program is out of reach");
