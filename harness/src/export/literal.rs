@@ -29,9 +29,9 @@ pub(super) fn string(bytes: &[u8]) -> String {
     out
 }
 
-/// Text for a comment: it neither ends it nor starts another.
+/// Text for a comment: it neither ends it nor starts another, and no terminal obeys it.
 pub(super) fn comment(text: &str) -> String {
-    text.replace("*/", "* /").replace("/*", "/ *")
+    text.replace(char::is_control, "?").replace("*/", "* /").replace("/*", "/ *")
 }
 
 /// A variable for an object. The end keeps it apart from names of C and its library.
