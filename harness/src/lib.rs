@@ -8,6 +8,7 @@
 //! - [`cache`]: finished images, addressed by what they are made of
 //! - [`debian`]: packages from a Debian archive
 //! - [`elf`]: what a program needs to start
+//! - [`export`](mod@export): scenarios as C programs
 //! - [`exit`]: exit statuses
 //! - [`usage`]: mistakes of the user
 //! - [`sanitize`]: text from anywhere, made harmless
@@ -46,6 +47,7 @@ mod compare;
 pub mod debian;
 pub mod elf;
 pub mod exit;
+pub mod export;
 pub mod findings;
 #[cfg(test)]
 mod fixtures;

@@ -14,6 +14,7 @@ use super::run::{self, Chosen, Listener, RunArgs};
 use super::saved_trial::{self, SHRUNK};
 use crate::compare::failure;
 use crate::exit;
+use crate::export::c_program;
 use crate::findings::check::{Outcome, happens, summary};
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
@@ -22,7 +23,7 @@ use crate::notices::say;
 use crate::plan::select::select;
 use crate::process::work_folder::WorkFolder;
 use crate::report::Finished;
-use crate::sanitize::sanitized;
+use crate::sanitize::{sanitized, sanitized_lines};
 use crate::session::ExpectationsSource;
 use crate::subject::Subject;
 use crate::usage::Usage;
@@ -37,6 +38,7 @@ Examples:
   zdtm-detached finding new zdtm-results/TRIAL --title 'A bind of a removed directory comes back with mode 0600'
   zdtm-detached finding check                          every finding, with the subject that it was seen with
   zdtm-detached finding check 3 17 --subject src:../criu      does this tree have them, too?
+  zdtm-detached finding export 1 > report.md           for CRIU's maintainers, with a program in C
   zdtm-detached finding index --write                  the table, docs/FINDINGS.md
 
 Exit status: 0 all as recorded, 1 one is not, 2 wrong usage, 3 infrastructure.")]
@@ -79,6 +81,11 @@ enum What {
         #[arg(short = 'j', value_name = "VMS")]
         jobs: Option<usize>,
     },
+    /// Print a finding for CRIU's maintainers: its text, and its program in C that stands alone
+    Export {
+        /// Its number
+        number: u32,
+    },
     /// Print the table of all findings
     Index {
         /// Write it to docs/FINDINGS.md instead
@@ -120,6 +127,12 @@ pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
             }
             writeln!(out, "result: {}", summary(&results))?;
             Ok(status(&results, elsewhere))
+        }
+        What::Export { number } => {
+            for finding in choose(&all, &[*number])? {
+                print!("{}", report(finding)?);
+            }
+            Ok(exit::AS_EXPECTED)
         }
         What::Index { write } => {
             let document = index::document(&all);
@@ -167,6 +180,15 @@ fn new(folder: &Path, title: &str, cause: &str, number: u32, tree: &Path) -> any
         happens: happens(&judgement),
         cause: cause.to_owned(),
     })
+}
+
+/// A finding with its program in C.
+fn report(finding: &Finding) -> Result<String, Usage> {
+    let scenario = finding.scenario().map_err(Usage)?;
+    let program = c_program(&scenario, &[]);
+    let program = program.map_err(|refusal| Usage(format!("finding {} in C: {refusal}", finding.number)))?;
+    let text = sanitized_lines(&findings::text::print(finding));
+    Ok(format!("{text}\n## Program in C\n```c\n{program}```\n"))
 }
 
 fn choose<'a>(all: &'a [Finding], numbers: &[u32]) -> Result<Vec<&'a Finding>, Usage> {
@@ -248,6 +270,14 @@ fn check<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn most_findings_are_exported_with_a_program_in_c() {
+        let all = findings::read(&tree::locate(None).unwrap()).unwrap();
+        let exported: Vec<_> = all.iter().filter_map(|finding| report(finding).ok()).collect();
+        assert!(exported.len() * 10 >= all.len() * 8, "{} of {}", exported.len(), all.len());
+        assert!(exported.iter().all(|text| text.contains("```c\n/*\n") && text.contains("int main(")));
+    }
 
     #[test]
     fn a_finding_has_the_shrunk_program_where_there_is_one() {

@@ -6,6 +6,7 @@ pub mod bisect_step;
 pub mod bless;
 mod coverage;
 pub mod doctor;
+pub mod export;
 pub mod finding;
 pub mod fuzz;
 pub mod gate;
@@ -64,6 +65,7 @@ pub enum Command {
     Torture(torture::TortureArgs),
     List(list::ListArgs),
     Show(list::ShowArgs),
+    Export(export::ExportArgs),
     Image(image::ImageArgs),
     Doctor(doctor::Args),
     Generate(generate::GenerateArgs),
@@ -77,7 +79,7 @@ impl Command {
             Self::Shell(_) | Self::Shrink(_) | Self::Selftest(_) | Self::Fuzz(_) | Self::Bench(_) => true,
             Self::Finding(_) | Self::Soak(_) | Self::Torture(_) => true,
             Self::Report(_) | Self::Bless(_) | Self::List(_) | Self::Show(_) | Self::Image(_) => false,
-            Self::Doctor(_) | Self::Generate(_) | Self::Assist(_) => false,
+            Self::Doctor(_) | Self::Generate(_) | Self::Assist(_) | Self::Export(_) => false,
         }
     }
 
@@ -112,6 +114,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Torture(args) => torture::run(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => list::show(&args),
+        Command::Export(args) => export::run(&args),
         Command::Image(args) => {
             let whole = image::run(&args, progress(), &mut std::io::stdout())?;
             Ok(if whole { 0 } else { 3 })

@@ -2,6 +2,7 @@
 
 mod blocked;
 mod disks;
+mod exported;
 mod untrusted;
 
 use std::collections::BTreeSet;
@@ -75,6 +76,10 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
             a_killed_harness_leaves_nothing,
             untrusted::what_belongs_to_the_kernel_is_not_changed,
             untrusted::a_program_is_no_code,
+        ),
+        trials!(exported::lack() =>
+            exported::programs_check_themselves,
+            exported::a_change_is_noticed,
         ),
         trials!(lack_of_shared_mounts() => shared_mounts_stay_untouched),
         trials!(lack_of_users() => another_user_gets_a_user_namespace),

@@ -1,0 +1,126 @@
+//! The calls of the steps that make objects and change their state.
+
+use scenarios::Step;
+use scenarios::program::{LockKind, ObjectName, OpenFlag};
+
+use super::holdings::Holding;
+use super::literal::string;
+use super::steps::{Part, Writer};
+
+type Done = Result<(), &'static str>;
+
+pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
+    match step {
+        Step::Open { name, at, flags } => {
+            let creates = flags.iter().any(|flag| matches!(flag, OpenFlag::Create | OpenFlag::Tmpfile));
+            let flags = format!("{}{}", open_flags(flags), if creates { ", 0644" } else { "" });
+            let call = match &at.base {
+                Some(base) if !at.path.is_empty() => {
+                    let base = writer.holdings.expression(base);
+                    format!("openat({base}, {}, {flags})", string(at.path.as_slice()))
+                }
+                _ => format!("open({}, {flags})", writer.path(at)?),
+            };
+            let fd = writer.holdings.add(name, Holding::Descriptor);
+            writer.run(format!("{fd} = {call}"));
+        }
+        Step::Dup { name, of, cloexec } => {
+            let of = writer.holdings.expression(of);
+            let fd = writer.holdings.add(name, Holding::Descriptor);
+            let command = if *cloexec { "F_DUPFD_CLOEXEC" } else { "F_DUPFD" };
+            writer.run(format!("{fd} = fcntl({of}, {command}, 0)"));
+        }
+        Step::Memfd { name, label } => {
+            let fd = writer.holdings.add(name, Holding::Descriptor);
+            writer.run(format!("{fd} = memfd_create({}, 0)", string(label.as_slice())));
+        }
+        Step::Map { .. } => map(writer, step),
+        Step::Socketpair { name } => {
+            let one = writer.holdings.add(name, Holding::Socket);
+            let pair = one.trim_end_matches("[0]");
+            writer.run(format!("socketpair(AF_UNIX, SOCK_SEQPACKET, 0, {pair})"));
+        }
+        Step::Peer { name, of } => {
+            writer.holdings.add_peer(name, of);
+        }
+        Step::Send { name, over, object } => {
+            let (socket, fd) = (writer.holdings.expression(over), writer.holdings.expression(object));
+            writer.holdings.add_in_flight(name, over);
+            writer.run(format!("send_descriptor({socket}, {fd})"));
+        }
+        Step::Seek { object, offset } => {
+            let fd = writer.holdings.expression(object);
+            writer.run(format!("lseek({fd}, {offset}, SEEK_SET)"));
+        }
+        Step::Read { object, length } => {
+            if *length > 4096 {
+                return Err("it reads more than 4096 bytes");
+            }
+            let fd = writer.holdings.expression(object);
+            writer.run(format!("read({fd}, (char[{}]){{ 0 }}, {length})", (*length).max(1)));
+        }
+        Step::WriteTo { object, bytes } => {
+            let fd = writer.holdings.expression(object);
+            writer.run(format!("write({fd}, {}, {})", string(bytes.as_slice()), bytes.0.len()));
+        }
+        Step::ReadEntries { object } => {
+            let fd = writer.holdings.expression(object);
+            writer.run(format!("syscall(SYS_getdents64, {fd}, (char[96]){{ 0 }}, 96)"));
+        }
+        Step::Lock { object, kind, write } => lock(writer, object, *kind, *write),
+        Step::Close { object } => {
+            let fd = writer.holdings.expression(object);
+            writer.run(format!("close({fd})"));
+            writer.holdings.remove(object);
+        }
+        _ => return Err("a step that this version cannot write"),
+    }
+    Ok(())
+}
+
+/// A page of a file in memory.
+fn map(writer: &mut Writer<'_>, step: &Step) {
+    let Step::Map { name, of, shared, write } = step else { return };
+    let of = writer.holdings.expression(of);
+    let map = writer.holdings.add(name, Holding::Mapping);
+    let protection = if *write { "PROT_READ | PROT_WRITE" } else { "PROT_READ" };
+    let sharing = if *shared { "MAP_SHARED" } else { "MAP_PRIVATE" };
+    writer.lines.push(format!("{map} = mmap(NULL, 4096, {protection}, {sharing}, {of}, 0);"));
+    writer.run(format!("{map} == MAP_FAILED ? -1 : 0"));
+}
+
+fn lock(writer: &mut Writer<'_>, object: &ObjectName, kind: LockKind, write: bool) {
+    writer.parts.insert(Part::Locks);
+    let fd = writer.holdings.expression(object);
+    let kind_of_lock = if write { "F_WRLCK" } else { "F_RDLCK" };
+    let record = format!("&(struct flock){{ .l_type = {kind_of_lock} }}");
+    writer.run(match kind {
+        LockKind::Posix => format!("fcntl({fd}, F_SETLK, {record})"),
+        LockKind::Ofd => format!("fcntl({fd}, F_OFD_SETLK, {record})"),
+        LockKind::Flock => format!("flock({fd}, {} | LOCK_NB)", if write { "LOCK_EX" } else { "LOCK_SH" }),
+        LockKind::Lease => format!("fcntl({fd}, F_SETLEASE, {kind_of_lock})"),
+    });
+}
+
+fn open_flags(flags: &[OpenFlag]) -> String {
+    let word = |flag: &OpenFlag| match flag {
+        OpenFlag::Rdonly => "O_RDONLY",
+        OpenFlag::Wronly => "O_WRONLY",
+        OpenFlag::Rdwr => "O_RDWR",
+        OpenFlag::Path => "O_PATH",
+        OpenFlag::Directory => "O_DIRECTORY",
+        OpenFlag::Nofollow => "O_NOFOLLOW",
+        OpenFlag::Append => "O_APPEND",
+        OpenFlag::Nonblock => "O_NONBLOCK",
+        OpenFlag::Direct => "O_DIRECT",
+        OpenFlag::Sync => "O_SYNC",
+        OpenFlag::Noatime => "O_NOATIME",
+        OpenFlag::Cloexec => "O_CLOEXEC",
+        OpenFlag::Create => "O_CREAT",
+        OpenFlag::Exclusive => "O_EXCL",
+        OpenFlag::Truncate => "O_TRUNC",
+        OpenFlag::Tmpfile => "O_TMPFILE",
+    };
+    let words: Vec<_> = flags.iter().map(word).collect();
+    if words.is_empty() { "O_RDONLY".to_owned() } else { words.join(" | ") }
+}
