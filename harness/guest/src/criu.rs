@@ -28,7 +28,7 @@ use protocol::caller::{Finding, IMAGES, PIDFILE, WORK};
 use protocol::message::{Action, ActionEnd, ReportFile};
 
 use crate::caller::Caller;
-use crate::external::{ExternalFile, FIRST_INHERITED};
+use crate::external::{ExternalFile, ExternalMount, Externals, FIRST_INHERITED, Inherited};
 use crate::{asan, breakpoints, coverage, sys};
 
 /// Where the userland has it.
@@ -65,37 +65,6 @@ pub struct Images {
     caller: Option<Caller>,
     /// The last dump was a pre-dump: the next saves only what changed since.
     incremental: bool,
-}
-
-/// A mount that criu takes from outside.
-#[derive(Clone, Debug)]
-pub struct ExternalMount {
-    /// The mount point in the process's namespace.
-    pub mount_point: PathBuf,
-    /// The name that the images know it by.
-    pub key: String,
-    /// The directory of the agent that shows the same tree at restore.
-    pub source: PathBuf,
-}
-
-/// What a dump leaves to others.
-pub struct Externals<'a> {
-    /// Mounts.
-    pub mounts: &'a [ExternalMount],
-    /// Files that the caller has.
-    pub files: Vec<ExternalFile>,
-    /// Files that are given at the restore, by their keys (`assist`).
-    pub keys: Vec<String>,
-}
-
-/// What a restored process has from others.
-pub struct Inherited<'a> {
-    /// Pipes that lead out of it, with their inode numbers.
-    pub pipes: Vec<(&'a OwnedFd, u64)>,
-    /// Those of [`Images::files`].
-    pub files: &'a [OwnedFd],
-    /// Files with their keys (`assist`).
-    pub given: &'a [(String, OwnedFd)],
 }
 
 /// How a call of criu ended and what it said.

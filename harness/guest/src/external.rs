@@ -1,4 +1,8 @@
-//! A file that the caller of a checkpointer has, too, and gives to the restored process.
+//! Files and mounts that a checkpointer takes from outside: its caller has them, too, and gives
+//! them to the restored process.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use scenarios::Bytes;
 
@@ -21,6 +25,37 @@ impl ExternalFile {
     pub fn key(&self) -> String {
         format!("file[{:x}:{:x}]", self.mount, self.inode)
     }
+}
+
+/// A mount that criu takes from outside.
+#[derive(Clone, Debug)]
+pub struct ExternalMount {
+    /// The mount point in the process's namespace.
+    pub mount_point: PathBuf,
+    /// The name that the images know it by.
+    pub key: String,
+    /// The directory of the agent that shows the same tree at restore.
+    pub source: PathBuf,
+}
+
+/// What a dump leaves to others.
+pub struct Externals<'a> {
+    /// Mounts.
+    pub mounts: &'a [ExternalMount],
+    /// Files that the caller has.
+    pub files: Vec<ExternalFile>,
+    /// Files that are given at the restore, by their keys (`assist`).
+    pub keys: Vec<String>,
+}
+
+/// What a restored process has from others.
+pub struct Inherited<'a> {
+    /// Pipes that lead out of it, with their inode numbers.
+    pub pipes: Vec<(&'a OwnedFd, u64)>,
+    /// Those that the caller had at the dump.
+    pub files: &'a [OwnedFd],
+    /// Files with their keys (`assist`).
+    pub given: &'a [(String, OwnedFd)],
 }
 
 /// The directory that an absolute path is in.

@@ -5,7 +5,7 @@
 //! - [`executor`]: the process under test; carries out a program, observes itself, waits
 //! - [`observe`]: the observation of a process, from inside and from outside
 //! - [`caller`]: what the caller of criu finds around itself
-//! - [`external`]: files that the caller of a checkpointer has, too
+//! - [`external`]: files and mounts that the caller of a checkpointer has, too
 //! - [`criu`]: dump and restore through the `criu` command line
 //! - `breakpoints`: what a criu must do without on an emulated processor
 //! - [`asan`]: what the address sanitizer says of a criu that has it

@@ -1,6 +1,6 @@
 //! Picks the role: PID 1 is the agent of a VM, `host-agent` the one on the host's own kernel,
-//! `executor` the process under test, `assist` a user's help for criu. Under the name of a hook it is
-//! one for criu.
+//! `executor` the process under test, `assist` a user's help for criu. Under the name of a hook it
+//! is one for criu.
 
 use std::process::ExitCode;
 

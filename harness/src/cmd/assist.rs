@@ -10,8 +10,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use crate::args::StoreArgs;
-use crate::session::progress;
+use crate::session::{StoreSettings, progress};
 
 /// Dump and restore processes of this machine whose files on lazily unmounted mounts criu refuses.
 ///
@@ -20,18 +19,19 @@ use crate::session::progress;
 /// gives. This command calls criu so. Each file comes back on a detached mount with the same root,
 /// the same options and the same name, also a deleted one. What cannot be brought back is refused
 /// before criu touches the process. All else, what criu needs to be told included, is as without
-/// this command: arguments behind `--` are criu's. docs/ASSIST.md has the limits.
+/// this command: arguments behind `--` are criu's. It needs root. docs/ASSIST.md has the limits.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Examples (as root):
+Examples:
   zdtm-detached assist dump --tree 4711 --images-dir img -- --shell-job --log-file dump.log
   zdtm-detached assist restore --images-dir img -- --shell-job --restore-detached
 
 Exit status: 0 done, 1 refused or failed (a dump that fails leaves the processes running), 2 wrong usage; of restore
 that of criu.")]
 pub struct AssistArgs {
-    #[command(flatten)]
-    store: StoreArgs,
+    /// Directory for what is built [default: ~/.cache/zdtm-detached]
+    #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_CACHE", global = true)]
+    cache: Option<PathBuf>,
     #[command(subcommand)]
     action: Action,
 }
@@ -75,7 +75,9 @@ struct Call {
 /// # Errors
 /// It cannot be built or started.
 pub fn run(args: &AssistArgs) -> anyhow::Result<u8> {
-    let store = args.store.settings().open(progress())?;
+    // Not a flag: as with criu, `--tree` is the process.
+    let tree = std::env::var_os("ZDTM_DETACHED_TREE").map(PathBuf::from);
+    let store = StoreSettings { cache: args.cache.clone(), tree, ..StoreSettings::default() }.open(progress())?;
     let program = store.host_image(None)?.agent;
     let mut command = Command::new(&program);
     command.arg("assist");

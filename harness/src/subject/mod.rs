@@ -319,6 +319,8 @@ mod tests {
             "src:a+coverage+patch:b+asan": +coverage and +asan are two builds; name the subject twice, once with each
             "src:a+patch:+asan" is incomplete: write a file behind +patch:
             unknown subject "reference+asan"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
+            "reference+assist": +assist stands once, at the end, behind a criu
+            "debian:sid+assist+assist": +assist stands once, at the end, behind a criu
         "#]].assert_eq(&message);
         assert!(
             "reference+fault:x"

@@ -16,7 +16,8 @@ use protocol::message::{Action, ActionEnd};
 use super::super::child::pipe_inode;
 use super::super::failed_restore::{different, names_below};
 use super::super::trial::Trial;
-use crate::criu::{ExternalMount, Externals, Images, Inherited, Run};
+use crate::criu::{Images, Run};
+use crate::external::{ExternalMount, Externals, Inherited};
 use crate::observe::outside;
 
 /// The images of one process and the mounts that they leave to others.
