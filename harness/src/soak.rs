@@ -268,8 +268,8 @@ fn flat(name: &'static str, unit: &'static str, (first, last): (f64, f64), slack
     Figure { name, unit, first, last, limit, flat: last <= limit }
 }
 
-/// Trials differ, and so do the seconds of a machine that others use as well: half as many are no
-/// sign.
+/// Trials differ, and so do the seconds of a machine that others use as well: only less than a
+/// quarter is a sign.
 fn rate(first: f64, last: f64) -> Figure {
     let limit = first / 4.0;
     Figure { name: "rate", unit: "1/s", first, last, limit, flat: last >= limit }

@@ -85,8 +85,7 @@ impl Machine<'_> {
     }
 }
 
-/// QEMU's own seccomp filter: it starts no program and gains no rights. A trial takes as long with
-/// it as without.
+/// QEMU's own seccomp filter: it starts no program and gains no rights.
 const SANDBOX: [&str; 2] = ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"];
 
 /// No configuration files, no window, no default devices; a guest that resets ends QEMU. Debian's
