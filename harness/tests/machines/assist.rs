@@ -16,6 +16,7 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
     trials!(None =>
         the_commands_of_the_page_bring_a_process_back,
         what_cannot_be_brought_back_goes_on,
+        what_changes_during_the_dump_goes_on,
     )
 }
 
@@ -62,4 +63,29 @@ kill -0 $PID && ls /run/images | wc -l
     let said = String::from_utf8_lossy(&output.stderr);
     let why = "fd 3 (\"/log\"): it is on a detached mount, and no visible mount shows its filesystem";
     assert!(said.contains(why), "{}", rendered(&output));
+}
+
+/// The criu of this test has a mount detached as soon as it has dumped.
+fn what_changes_during_the_dump_goes_on() {
+    let commands = "\
+mkdir -p /run/data /run/first /run/second /run/images
+mount -t tmpfs data /run/data
+echo one > /run/data/log; echo two > /run/data/other
+mount --bind /run/data /run/first; mount --bind /run/data /run/second
+setsid tail -f /run/first/log /run/second/other > /dev/null 2>&1 < /dev/null &
+PID=$!
+until readlink /proc/$PID/fd/4; do :; done
+umount -l /run/first
+printf '#!/tools/busybox sh\n/usr/sbin/criu \"$@\" && umount -l /run/second\n' > /run/late
+chmod 755 /run/late
+zdtm-detached assist dump --tree $PID --images-dir /run/images --criu /run/late; echo $?
+while grep -q '^State:.[TRDt]' /proc/$PID/status; do :; done
+grep -c '^State:.S' /proc/$PID/status
+ls /run/images | grep -c json
+";
+    let output = in_a_vm(commands);
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(seen, "/run/second/other\n1\n1\n0\n", "{}", rendered(&output));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("opened or closed files on detached mounts during the dump"), "{}", rendered(&output));
 }

@@ -129,6 +129,11 @@ impl Child {
         Ok(File::open(format!("/proc/{}/ns/mnt", self.pid))?.into())
     }
 
+    /// Its number and those of the processes that its program made, each behind its parent.
+    pub(super) fn pids(&self) -> Vec<i32> {
+        std::iter::once(self.pid()).chain(self.forked.processes().map(|(_, pid, _)| pid)).collect()
+    }
+
     /// Whether it is root of another user namespace than the agent's.
     pub(super) fn has_user_namespace(&self) -> bool {
         self.user_namespace.is_some()

@@ -143,6 +143,13 @@ fn dump(arguments: &Arguments) -> Result<(), Failure> {
     let place = Place::here().map_err(call("the working directory"))?;
     let before = captured(&proc, &place, pid)?;
     check_filesystems(&before, pid)?;
+    let manifest = arguments.folder.join(MANIFEST);
+    match fs::remove_file(&manifest) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(call(manifest.display().to_string())(error));
+        }
+        _ => {}
+    }
     let mut criu = Command::new(&arguments.criu);
     criu.arg("dump").arg("--tree").arg(pid.to_string()).arg("--images-dir").arg(&arguments.folder);
     criu.arg("--leave-stopped");
@@ -161,18 +168,16 @@ fn dump(arguments: &Arguments) -> Result<(), Failure> {
         if before.keys().ne(after.keys()) {
             return Err(Failure::Changed);
         }
-        check_filesystems(&after, pid)?;
-        let path = arguments.folder.join(MANIFEST);
-        write(&path, &after).map_err(call(path.display().to_string()))
+        write(&manifest, &after).map_err(call(manifest.display().to_string()))
     });
     let signal = if kept.is_ok() && !arguments.leave_running { Signal::SIGKILL } else { Signal::SIGCONT };
-    // Children first: what lost its parent could not be found afterwards.
-    for process in processes(pid).map_err(call(format!("the children of process {pid}")))?.into_iter().rev() {
-        kill(Pid::from_raw(process), signal).map_err(|error| call(format!("{signal} to {process}"))(error.into()))?;
+    // Children first: what lost its parent could not be found afterwards. What has ended meanwhile
+    // needs no signal.
+    for process in processes(pid).unwrap_or_else(|_| vec![pid]).into_iter().rev() {
+        let _ = kill(Pid::from_raw(process), signal);
     }
     kept?;
-    let count = before.keys().count();
-    eprintln!("files on detached mounts: {count}, described in {}", arguments.folder.join(MANIFEST).display());
+    eprintln!("files on detached mounts: {}, described in {}", before.keys().count(), manifest.display());
     Ok(())
 }
 
@@ -260,7 +265,8 @@ fn read(path: &Path) -> io::Result<Assistance> {
     if file.metadata()?.len() > MANIFEST_LIMIT {
         return Err(io::Error::other(format!("it has more than {MANIFEST_LIMIT} bytes")));
     }
-    Ok(serde_json::from_reader(io::BufReader::new(file))?)
+    let assistance: Assistance = serde_json::from_reader(io::BufReader::new(file))?;
+    if assistance.is_whole() { Ok(assistance) } else { Err(io::Error::other("it is damaged")) }
 }
 
 /// Becomes criu.

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::reference::capture::given::{self, GivenFiles, Key};
 use crate::reference::capture::outside::Outside;
 use crate::reference::capture::refusal::Refusal;
-use crate::reference::checkpoint::{Checkpoint, InodeSource, MountImage};
+use crate::reference::checkpoint::{Checkpoint, FileImage, InodeSource, MountImage, NameImage};
 use crate::reference::private_mount_ns::own_proc;
 use crate::reference::restore::{self, Failure};
 use crate::reference::table::{Table, below, join};
@@ -77,6 +77,28 @@ impl Assistance {
             let bases = bases(&checkpoint).into_iter().filter_map(|id| Some((id, Base::of(table.get(id)?)))).collect();
             Assistance { checkpoint, keys, bases }
         }))
+    }
+
+    /// Whether all that it refers to is in it; in a damaged one it need not be.
+    fn is_whole(&self) -> bool {
+        let Checkpoint { processes, mounts, files, inodes, descriptions, .. } = &self.checkpoint;
+        let has_inode = |index: &usize| *index < inodes.len();
+        let has_name = |file: &FileImage| match &file.name {
+            NameImage::Live { .. } | NameImage::Socket { .. } => true,
+            NameImage::Removed { inode, .. } | NameImage::Never { inode, .. } | NameImage::Memfd { inode, .. } => {
+                has_inode(inode)
+            }
+        };
+        let has_root = |mount: &MountImage| match mount {
+            MountImage::Detached(detached) => detached.removed_root.iter().all(has_inode),
+            _ => true,
+        };
+        processes.is_empty()
+            && descriptions.len() == self.keys.len()
+            && descriptions.iter().all(|one| one.file < files.len())
+            && files.iter().all(|file| file.mount < mounts.len() && has_name(file))
+            && mounts.iter().all(has_root)
+            && bases(&self.checkpoint).iter().all(|base| self.bases.contains_key(base))
     }
 
     /// The keys of the files as criu writes them, both numbers in hexadecimal.
@@ -159,5 +181,37 @@ impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Base { device: (major, minor), mount_point, fs_type, .. } = self;
         write!(f, "{fs_type} of {mount_point}, device {major}:{minor}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::observation::{FileId, FileKind};
+
+    use super::*;
+    use crate::reference::checkpoint::{DescriptionImage, DetachedMount};
+
+    #[test]
+    fn a_damaged_one_is_noticed() {
+        let name = NameImage::Live { file: FileId { device: 1, inode: 2 }, kind: FileKind::File };
+        let file = |mount| FileImage { object: "fd 3".to_owned(), mount, path: "f".into(), name: name.clone() };
+        let of = |files, description, mounts, keys| Assistance {
+            checkpoint: Checkpoint {
+                files,
+                mounts,
+                descriptions: vec![DescriptionImage { file: description, ..DescriptionImage::default() }],
+                ..Checkpoint::default()
+            },
+            keys: vec![Key { mount: 1, inode: 2 }; keys],
+            bases: BTreeMap::new(),
+        };
+        let detached =
+            MountImage::Detached(DetachedMount { base: 7, root: Bytes::default(), removed_root: None, attributes: 0 });
+        let mount = || vec![MountImage::Internal];
+        assert!(of(vec![file(0)], 0, mount(), 1).is_whole());
+        assert!(!of(vec![file(0)], 1, mount(), 1).is_whole(), "no such file");
+        assert!(!of(vec![file(1)], 0, mount(), 1).is_whole(), "no such mount");
+        assert!(!of(vec![file(0)], 0, mount(), 2).is_whole(), "a key too many");
+        assert!(!of(vec![file(0)], 0, vec![detached], 1).is_whole(), "no such base");
     }
 }

@@ -69,9 +69,7 @@ impl Reference {
 
     pub(super) fn dump(&mut self, trial: &mut Trial<'_>, leave_running: bool) -> io::Result<Run> {
         let pid = trial.child.pid();
-        let pids: Vec<i32> =
-            std::iter::once(pid).chain(trial.child.forked.processes().map(|(_, pid, _)| pid)).collect();
-        let namespace: OwnedFd = File::open(format!("/proc/{pid}/ns/mnt"))?.into();
+        let (pids, namespace) = (trial.child.pids(), trial.child.mount_namespace()?);
         let given = trial.externals()?.into_iter().map(|external| (external.mount, external.inode)).collect();
         let outside = Outside { mounts: trial.elsewhere()?, given };
         let captured = in_copy(trial.answer_timeout(), || {

@@ -16,7 +16,7 @@ use super::super::table::Table;
 use super::object::CapturedObject;
 use super::outside::Outside;
 use super::refusal::{Cause, Refusal};
-use super::{Capture, Options, all_objects, is_internal, refuse};
+use super::{Capture, Options, all_objects, refuse};
 use crate::observe;
 
 /// A file that is given at the restore.
@@ -57,20 +57,19 @@ pub fn files(
     let table = Table::own(proc)?;
     let capture = Capture::new(proc, pids, &table, Options::default(), outside)?;
     let objects = all_objects(proc, pids, hidden)?;
-    let (detached, others) = objects.into_iter().partition::<Vec<_>, _>(|captured| capture.is_detached(captured));
+    let (detached, others) = objects.into_iter().partition::<Vec<_>, _>(|captured| capture.is_unlisted(captured));
     Ok(capture.given(&detached, &others))
 }
 
 impl Capture<'_> {
-    fn is_detached(&self, captured: &CapturedObject) -> bool {
-        let id = captured.mount;
-        let is_listed = self.table.get(id).is_some() || self.theirs.contains(&id);
-        !is_listed && !self.outside.mounts.contains(&id) && !is_internal(captured) && captured.socket.is_none()
-    }
-
     fn given(mut self, detached: &[CapturedObject], others: &[CapturedObject]) -> Result<GivenFiles, Vec<Refusal>> {
         let mut refusals = self.trees(detached);
-        refusals.extend(detached.iter().filter_map(|captured| Some(refuse(captured, never_given(captured)?))));
+        refusals.extend(
+            detached
+                .iter()
+                .filter(|captured| is_not_followed(captured))
+                .map(|captured| refuse(captured, Cause::NotFollowed)),
+        );
         if !refusals.is_empty() {
             return Err(refusals);
         }
@@ -121,14 +120,9 @@ impl Capture<'_> {
     }
 }
 
-/// Why criu could not open it again from a descriptor.
-fn never_given(captured: &CapturedObject) -> Option<Cause> {
+/// Whether criu could not open it again from a descriptor: it opens the magic link with the flags
+/// of the old one, and with `O_NOFOLLOW` no link can be opened (`ELOOP`).
+fn is_not_followed(captured: &CapturedObject) -> bool {
     let flags = captured.descriptor.as_ref().map_or(0, |descriptor| descriptor.flags.cast_signed());
-    match captured.status.kind {
-        // criu opens the magic link of the descriptor with the flags of the old one, and with this
-        // one no link can be opened: ELOOP.
-        _ if flags & libc::O_NOFOLLOW != 0 => Some(Cause::NotFollowed),
-        FileKind::Symlink => Some(Cause::NotFollowed),
-        _ => None,
-    }
+    flags & libc::O_NOFOLLOW != 0 || captured.status.kind == FileKind::Symlink
 }

@@ -26,11 +26,6 @@ const ST_NOSUID: u64 = 0x2;
 impl Capture<'_> {
     /// A refusal for each object that shows such a tree.
     pub(super) fn trees(&self, objects: &[CapturedObject]) -> Vec<Refusal> {
-        let is_unlisted = |captured: &&CapturedObject| {
-            let id = captured.mount;
-            let is_listed = self.table.get(id).is_some() || self.theirs.contains(&id);
-            !is_listed && !self.outside.mounts.contains(&id) && !is_internal(captured) && captured.socket.is_none()
-        };
         let cause = |captured: &CapturedObject| {
             if is_root_of_a_tree(captured) {
                 Some(Cause::TreeIsOpen)
@@ -40,7 +35,15 @@ impl Capture<'_> {
                 None
             }
         };
-        objects.iter().filter(is_unlisted).filter_map(|captured| Some(refuse(captured, cause(captured)?))).collect()
+        let unlisted = objects.iter().filter(|captured| self.is_unlisted(captured));
+        unlisted.filter_map(|captured| Some(refuse(captured, cause(captured)?))).collect()
+    }
+
+    /// Whether an object is on a mount that no table lists, and that is not the kernel's own.
+    pub(super) fn is_unlisted(&self, captured: &CapturedObject) -> bool {
+        let id = captured.mount;
+        let is_listed = self.table.get(id).is_some() || self.theirs.contains(&id);
+        !is_listed && !self.outside.mounts.contains(&id) && !is_internal(captured) && captured.socket.is_none()
     }
 }
 

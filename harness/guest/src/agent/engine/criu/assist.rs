@@ -47,9 +47,7 @@ pub(super) struct Given {
 
 /// Captures what criu refuses; or how the capture ended otherwise.
 pub(super) fn capture(trial: &Trial<'_>) -> io::Result<Result<Held, Run>> {
-    let pid = trial.child.pid();
-    let pids: Vec<i32> = std::iter::once(pid).chain(trial.child.forked.processes().map(|(_, pid, _)| pid)).collect();
-    let namespace: OwnedFd = File::open(format!("/proc/{pid}/ns/mnt"))?.into();
+    let (pids, namespace) = (trial.child.pids(), trial.child.mount_namespace()?);
     let outside = Outside { mounts: trial.elsewhere()?, given: Vec::new() };
     let captured = || -> io::Result<Result<Assistance, String>> {
         let proc: OwnedFd = File::open("/proc")?.into();
