@@ -19,6 +19,10 @@ use crate::sys::set_apart;
 
 /// So much of a file is read; programs write less.
 const READ_LIMIT: u64 = 1 << 20;
+/// So much at a time.
+const READ_SIZE: usize = 64 << 10;
+/// Enough for every filesystem and disk.
+const ALIGNMENT: usize = 4096;
 
 pub(super) fn probe(subjects: &[Subject], top: &str, outcomes: &mut Outcomes) -> io::Result<()> {
     let mut files = Vec::new();
@@ -94,10 +98,14 @@ fn read_all(subjects: &[Subject], what: &str, outcomes: &mut Outcomes) {
 
 fn read(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let file = File::from(fd.try_clone_to_owned()?);
-    let mut bytes = vec![0; 64 << 10];
+    // With O_DIRECT the address must be aligned (open(2)): it must not depend on where memory was
+    // free in this process.
+    let mut room = vec![0; READ_SIZE + ALIGNMENT];
+    let start = room.as_ptr().align_offset(ALIGNMENT);
+    let bytes = &mut room[start..start + READ_SIZE];
     let mut all = Vec::new();
     while all.len() < READ_LIMIT as usize {
-        match file.read_at(&mut bytes, all.len() as u64)? {
+        match file.read_at(bytes, all.len() as u64)? {
             0 => break,
             count => all.extend_from_slice(&bytes[..count]),
         }
