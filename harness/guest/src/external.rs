@@ -1,6 +1,7 @@
 //! Files and mounts that a checkpointer takes from outside: its caller has them, too, and gives
 //! them to the restored process.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -38,6 +39,16 @@ pub struct ExternalMount {
     pub source: PathBuf,
 }
 
+impl ExternalMount {
+    /// What criu takes behind `--external` at a dump.
+    pub fn of_criu(&self) -> OsString {
+        let mut text = OsString::from("mnt[");
+        text.push(&self.mount_point);
+        text.push(format!("]:{}", self.key));
+        text
+    }
+}
+
 /// What a dump leaves to others.
 pub struct Externals<'a> {
     /// Mounts.
@@ -46,6 +57,14 @@ pub struct Externals<'a> {
     pub files: Vec<ExternalFile>,
     /// Files that are given at the restore, by their keys (`assist`).
     pub keys: Vec<String>,
+}
+
+impl Externals<'_> {
+    /// What criu takes behind `--external` (criu(8)).
+    pub fn of_criu(&self) -> impl Iterator<Item = OsString> {
+        let keys = self.files.iter().map(ExternalFile::key).chain(self.keys.iter().cloned());
+        self.mounts.iter().map(ExternalMount::of_criu).chain(keys.map(OsString::from))
+    }
 }
 
 /// What a restored process has from others.

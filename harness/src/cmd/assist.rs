@@ -18,12 +18,13 @@ use crate::session::{StoreSettings, progress};
 /// path=/d/f`). It leaves such a file out when the caller names it, and opens one that the caller
 /// gives. This command calls criu so. Each file comes back on a detached mount with the same root,
 /// the same options and the same name, also a deleted one. What cannot be brought back is refused
-/// before criu touches the process. All else, what criu needs to be told included, is as without
+/// before anything is dumped. All else, what criu needs to be told included, is as without
 /// this command: arguments behind `--` are criu's. It needs root. docs/ASSIST.md has the limits.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   zdtm-detached assist dump --tree 4711 --images-dir img -- --shell-job --log-file dump.log
+  zdtm-detached assist dump --tree 4711 --images-dir img -- --leave-running
   zdtm-detached assist restore --images-dir img -- --shell-job --restore-detached
 
 Exit status: 0 done, 1 refused or failed (a dump that fails leaves the processes running), 2 wrong usage; of restore
@@ -38,14 +39,11 @@ pub struct AssistArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
-    /// Dump a process and those below it; they end afterwards
+    /// Dump a process and those below it
     Dump {
         /// The process
         #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
         tree: i32,
-        /// They go on afterwards
-        #[arg(long)]
-        leave_running: bool,
         #[command(flatten)]
         call: Call,
     },
@@ -82,9 +80,8 @@ pub fn run(args: &AssistArgs) -> anyhow::Result<u8> {
     let mut command = Command::new(&program);
     command.arg("assist");
     let call = match &args.action {
-        Action::Dump { tree, leave_running, call } => {
+        Action::Dump { tree, call } => {
             command.args(["dump", "--tree", &tree.to_string()]);
-            command.args(leave_running.then_some("--leave-running"));
             call
         }
         Action::Restore { call } => {

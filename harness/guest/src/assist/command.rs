@@ -1,8 +1,9 @@
 //! `assist dump` and `assist restore`: the assistance for processes that no trial made, around the
 //! user's own call of criu.
 //!
-//! criu leaves the processes stopped, so that they are captured once more as they were dumped: what
-//! they opened in between is noticed, and nothing is lost by it.
+//! The files are captured when criu asks for them: the processes are frozen then, and what they
+//! open or close before is in it. A first look before criu starts refuses what cannot be brought
+//! back while the processes are untouched.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -15,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use nix::sched::{CloneFlags, setns};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, chroot, fchdir};
+use nix::unistd::{chroot, fchdir};
 
 use super::Assistance;
+use crate::criu::rpc::{End, Service};
 use crate::external::FIRST_INHERITED;
 use crate::observe::outside;
 use crate::reference::capture::outside::Outside;
@@ -29,20 +30,10 @@ pub const MANIFEST: &str = "files-on-detached-mounts.json";
 /// A larger manifest is not read, in bytes.
 const MANIFEST_LIMIT: u64 = 64 << 20;
 const USAGE: &str = "\
-usage: zdtm-detached assist dump --tree PID --images-dir DIR [--criu FILE] [--leave-running] [-- ARGUMENTS OF CRIU]
+usage: zdtm-detached assist dump --tree PID --images-dir DIR [--criu FILE] [-- ARGUMENTS OF CRIU]
        zdtm-detached assist restore --images-dir DIR [--criu FILE] [-- ARGUMENTS OF CRIU]";
-/// Options of criu that this command gives itself, or that do not go with it.
-const NOT_CRIUS: [(&str, &str); 9] = [
-    ("--tree", "give it before the --"),
-    ("-t", "give it before the --"),
-    ("--images-dir", "give it before the --"),
-    ("-D", "give it before the --"),
-    ("--leave-running", "give it before the --"),
-    ("-R", "give it before the --"),
-    ("--leave-stopped", "the processes are stopped anyway, and then ended or resumed"),
-    ("-s", "the processes are stopped anyway, and then ended or resumed"),
-    ("--tcp-established", "the processes end after criu has, which would break their connections"),
-];
+/// Options of criu that this command gives itself.
+const NOT_CRIUS: [&str; 4] = ["--tree", "-t", "--images-dir", "-D"];
 
 /// Why it ends without success.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +44,9 @@ enum Failure {
     /// Nothing was done.
     #[error("these files on detached mounts cannot be brought back, so nothing was dumped:\n{0}")]
     Refused(String),
-    /// criu's own failure, which it has reported.
-    #[error("criu {0} ended with {1}")]
-    Criu(&'static str, std::process::ExitStatus),
-    /// The processes go on.
-    #[error("the processes opened or closed files on detached mounts during the dump; they go on: try again")]
-    Changed,
+    /// criu's own failure; its first error.
+    #[error("criu dump failed: {0}; its log, criu.log without --log-file, says more, and the processes go on")]
+    Criu(String),
     /// A call.
     #[error("{0}: {1}")]
     Call(String, io::Error),
@@ -77,7 +65,6 @@ struct Arguments {
     tree: Option<i32>,
     folder: PathBuf,
     criu: OsString,
-    leave_running: bool,
     rest: Vec<OsString>,
 }
 
@@ -113,7 +100,6 @@ fn parsed(mut arguments: impl Iterator<Item = OsString>, dumps: bool) -> Result<
                 let pid = number.to_str().and_then(|text| text.parse().ok()).filter(|&pid| pid > 0);
                 parsed.tree = Some(pid.ok_or_else(|| wrong(format!("--tree: {number:?} is no process ID")))?);
             }
-            "--leave-running" if dumps => parsed.leave_running = true,
             "--images-dir" => parsed.folder = value()?.into(),
             "--criu" => parsed.criu = value()?,
             _ => return Err(wrong(format!("unknown argument {text:?}; criu's own come behind --"))),
@@ -128,8 +114,8 @@ fn parsed(mut arguments: impl Iterator<Item = OsString>, dumps: bool) -> Result<
     for argument in &parsed.rest {
         let text = argument.to_string_lossy();
         let name = text.split_once('=').map_or(&*text, |(name, _)| name);
-        if let Some((option, why)) = NOT_CRIUS.iter().find(|(option, _)| *option == name) {
-            return Err(wrong(format!("{option}: {why}")));
+        if NOT_CRIUS.contains(&name) {
+            return Err(wrong(format!("{name}: give it before the --")));
         }
     }
     Ok(parsed)
@@ -141,44 +127,65 @@ fn dump(arguments: &Arguments) -> Result<(), Failure> {
     fs::metadata(&arguments.folder).map_err(call(arguments.folder.display().to_string()))?;
     let proc: OwnedFd = File::open("/proc").map_err(call("/proc"))?.into();
     let place = Place::here().map_err(call("the working directory"))?;
-    let before = captured(&proc, &place, pid)?;
-    check_filesystems(&before, pid)?;
+    let look = || -> Result<Assistance, Failure> {
+        let captured = captured(&proc, &place, pid)?;
+        check_filesystems(&captured, pid)?;
+        Ok(captured)
+    };
+    look()?;
     let manifest = arguments.folder.join(MANIFEST);
-    match fs::remove_file(&manifest) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(call(manifest.display().to_string())(error));
-        }
-        _ => {}
-    }
-    let mut criu = Command::new(&arguments.criu);
-    criu.arg("dump").arg("--tree").arg(pid.to_string()).arg("--images-dir").arg(&arguments.folder);
-    criu.arg("--leave-stopped");
-    for key in before.keys() {
-        criu.arg("--external").arg(key);
-    }
-    let status = criu.args(&arguments.rest).status().map_err(call(format!("starting {}", arguments.criu.display())))?;
-    if !status.success() {
-        return Err(Failure::Criu("dump", status));
-    }
-    let again = captured(&proc, &place, pid).map_err(|failure| match failure {
-        Failure::Refused(_) => Failure::Changed,
-        failure => failure,
+    remove(&manifest)?;
+    let mut answer = None;
+    let ended = dumped(arguments, pid, || {
+        let captured = look().and_then(|captured| {
+            write(&manifest, &captured).map_err(call(manifest.display().to_string()))?;
+            Ok(captured.keys().map(OsString::from).collect::<Vec<_>>())
+        });
+        let keys = captured.as_ref().ok().cloned();
+        answer = Some(captured);
+        keys
     });
-    let kept = again.and_then(|after| {
-        if before.keys().ne(after.keys()) {
-            return Err(Failure::Changed);
-        }
-        write(&manifest, &after).map_err(call(manifest.display().to_string()))
-    });
-    let signal = if kept.is_ok() && !arguments.leave_running { Signal::SIGKILL } else { Signal::SIGCONT };
-    // Children first: what lost its parent could not be found afterwards. What has ended meanwhile
-    // needs no signal.
-    for process in processes(pid).unwrap_or_else(|_| vec![pid]).into_iter().rev() {
-        let _ = kill(Pid::from_raw(process), signal);
-    }
-    kept?;
-    eprintln!("files on detached mounts: {}, described in {}", before.keys().count(), manifest.display());
+    let keys = match answer {
+        Some(Err(failure)) => Err(failure),
+        Some(Ok(keys)) => ended.map(|()| keys),
+        None => ended.and_then(|()| Err(Failure::Criu("it has not asked for files".to_owned()))),
+    };
+    // Without a dump it says nothing.
+    let keys = keys.inspect_err(|_| _ = fs::remove_file(&manifest))?;
+    eprintln!("files on detached mounts: {}, described in {}", keys.len(), manifest.display());
     Ok(())
+}
+
+/// Has criu dump, to its end.
+fn dumped(arguments: &Arguments, pid: i32, mut asked: impl FnMut() -> Option<Vec<OsString>>) -> Result<(), Failure> {
+    let mut service =
+        Service::new(pid, &arguments.folder, &arguments.rest, Vec::new()).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => Failure::Usage(error.to_string()),
+            _ => Failure::Call(arguments.folder.display().to_string(), error),
+        })?;
+    let mut criu = Command::new(&arguments.criu);
+    let mut criu = service.start(&mut criu).map_err(call(format!("starting {}", arguments.criu.display())))?;
+    let end = loop {
+        if let Some(end) = service.hear(&mut asked).transpose() {
+            break end;
+        }
+    };
+    // A criu that still waits for an answer ends.
+    drop(service);
+    let status = criu.wait().map_err(call("waiting for criu"))?;
+    match end.map_err(call("criu's service"))? {
+        End::Done => Ok(()),
+        End::Failed(Some(message)) => Err(Failure::Criu(message)),
+        End::Failed(None) | End::Gone => Err(Failure::Criu(format!("it ended with {status}"))),
+    }
+}
+
+/// Removes a file that may be there.
+fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(call(path.display().to_string())(error)),
+        _ => Ok(()),
+    }
 }
 
 /// The root and the working directory, which entering a mount namespace changes.
@@ -303,12 +310,11 @@ mod tests {
 
     #[test]
     fn crius_arguments_come_behind_the_dashes() {
-        let line = "--tree 7 --images-dir i --leave-running -- -v4 --shell-job --log-file=x";
+        let line = "--tree 7 --images-dir i -- -v4 --shell-job --log-file=x";
         let expected = Arguments {
             tree: Some(7),
             folder: "i".into(),
             criu: "criu".into(),
-            leave_running: true,
             rest: words("-v4 --shell-job --log-file=x").collect(),
         };
         assert_eq!(parsed(words(line), true).unwrap(), expected);
@@ -326,9 +332,5 @@ mod tests {
         assert_eq!(message("--images-dir", false), "--images-dir wants a value");
         assert_eq!(message("--images-dir i --tree 1", false), "unknown argument \"--tree\"; criu's own come behind --");
         assert_eq!(message("--images-dir i -- -t 1", false), "-t: give it before the --");
-        assert_eq!(
-            message("--images-dir i --tree 1 -- --tcp-established", true),
-            "--tcp-established: the processes end after criu has, which would break their connections"
-        );
     }
 }

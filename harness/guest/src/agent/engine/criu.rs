@@ -4,6 +4,7 @@
 
 mod assist;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,6 +17,7 @@ use protocol::message::{Action, ActionEnd};
 use super::super::child::pipe_inode;
 use super::super::failed_restore::{different, names_below};
 use super::super::trial::Trial;
+use crate::criu::rpc::Asked;
 use crate::criu::{Images, Run};
 use crate::external::{ExternalMount, Externals, Inherited};
 use crate::observe::outside;
@@ -39,23 +41,60 @@ impl Criu {
         if trial.own_root() {
             self.externals = externals(trial)?;
         }
-        if self.assisted {
-            match assist::capture(trial)? {
+        let run = match (self.assisted, action) {
+            (false, _) => self.dumped(trial, action, Vec::new(), None)?,
+            (true, Action::Dump | Action::DumpLeaveRunning | Action::DumpLeaveStopped) => {
+                self.dumped_with_questions(trial, action)?
+            }
+            // These are about how criu ends, or about its command line.
+            (true, _) => match assist::capture(trial)? {
                 Ok(held) => {
-                    self.externals.extend(held.mounts(&self.externals));
-                    self.held = Some(held);
+                    let keys = held.assistance.keys().collect();
+                    self.hold(held);
+                    self.dumped(trial, action, keys, None)?
                 }
                 Err(run) => return Ok(run),
-            }
-        }
-        let files = trial.externals()?;
-        let keys = self.held.iter().flat_map(|held| held.assistance.keys()).collect();
-        let externals = Externals { mounts: &self.externals, files, keys };
-        let run = self.images.dump(trial.child.pid(), action, externals, trial.answer_timeout())?;
+            },
+        };
         if (action, &run.end) == (Action::DumpLeaveStopped, &ActionEnd::Done) {
             trial.child.resume(trial.answer_timeout())?;
         }
         Ok(run)
+    }
+
+    fn dumped(
+        &mut self,
+        trial: &Trial<'_>,
+        action: Action,
+        keys: Vec<String>,
+        asked: Option<&mut Asked<'_>>,
+    ) -> io::Result<Run> {
+        let externals = Externals { mounts: &self.externals, files: trial.externals()?, keys };
+        self.images.dump(trial.child.pid(), action, externals, asked, trial.answer_timeout())
+    }
+
+    /// The files are captured when criu asks, with the processes frozen.
+    fn dumped_with_questions(&mut self, trial: &Trial<'_>, action: Action) -> io::Result<Run> {
+        let others = self.externals.clone();
+        let mut captured = None;
+        let mut asked = || {
+            let answer = captured.insert(assist::capture(trial));
+            let held = answer.as_ref().ok()?.as_ref().ok()?;
+            let mounts = held.mounts(&others).into_iter().map(|mount| mount.of_criu());
+            Some(mounts.chain(held.assistance.keys().map(OsString::from)).collect())
+        };
+        let mut run = self.dumped(trial, action, Vec::new(), Some(&mut asked))?;
+        match captured.transpose()? {
+            Some(Ok(held)) => self.hold(held),
+            Some(Err(refused)) if !refused.error_lines.is_empty() => run.error_lines = refused.error_lines,
+            _ => {}
+        }
+        Ok(run)
+    }
+
+    fn hold(&mut self, held: assist::Held) {
+        self.externals.extend(held.mounts(&self.externals));
+        self.held = Some(held);
     }
 
     pub(super) fn findings(&self, action: Action, pid: i32) -> io::Result<Vec<Finding>> {
