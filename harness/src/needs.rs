@@ -64,13 +64,13 @@ fn forbidden(scenario: &Scenario, flavor: Flavor) -> Option<String> {
 /// The character device 0:0, which overlayfs takes for a removed name: everybody may make it.
 const WHITEOUT: (u32, u32) = (0, 0);
 
-/// What the engine cannot do: the reference engine knows no more than to dump, to leave running,
-/// and to restore.
+/// What the engine cannot do: the reference engine has neither pre-dumps nor a service.
 fn beyond(trial: &Trial) -> Option<String> {
     let known = [
         Action::Dump,
         Action::DumpLeaveRunning,
         Action::Restore,
+        Action::FailedRestore,
         Action::RelativeDump,
         Action::RelativeRestore,
         Action::Nothing,

@@ -59,6 +59,8 @@ lifecycles! {
     CompatMode "compat-mode" "Dump, restore with criu's older mount engine." [Dump, CompatRestore];
     FailedDump "failed-dump" "A dump that finds its disk full; then dump and restore." [FailedDump, Dump, Restore];
     KilledDump "killed-dump" "A dump that is killed while it saves memory; then dump and restore." [KilledDump, Dump, Restore];
+    FailedRestore "failed-restore" "Dump, a restore that a hook at its end has fail, restore." [Dump, FailedRestore, Restore];
+    Service "service" "Dump, restore, both by criu's service (RPC)." [ServiceDump, ServiceRestore];
     RelativePaths "relative-paths" "Dump, restore, with all paths relative; then what the caller finds." [RelativeDump, RelativeRestore];
     Untouched "untouched" "Nothing: whatever differs, the harness itself changed." [Nothing];
 }
@@ -104,12 +106,18 @@ pub enum Action {
     KilledDump,
     /// Restore.
     Restore,
+    /// A restore that must fail at its end, when all processes are there: a hook does.
+    FailedRestore,
     /// Restore with `--mntns-compat-mode`.
     CompatRestore,
     /// Checkpoint by a caller who names every path relatively; the process ends.
     RelativeDump,
     /// Restore by such a caller (crate `protocol`, module `caller`).
     RelativeRestore,
+    /// Checkpoint by criu's service; the process ends.
+    ServiceDump,
+    /// Restore by it.
+    ServiceRestore,
     /// Nothing is done to the process.
     Nothing,
 }
@@ -128,9 +136,12 @@ impl Action {
             Action::FailedDump => "failed-dump",
             Action::KilledDump => "killed-dump",
             Action::Restore => "restore",
+            Action::FailedRestore => "failed-restore",
             Action::CompatRestore => "compat-restore",
             Action::RelativeDump => "relative-dump",
             Action::RelativeRestore => "relative-restore",
+            Action::ServiceDump => "service-dump",
+            Action::ServiceRestore => "service-restore",
             Action::Nothing => "nothing",
         }
     }
@@ -140,21 +151,33 @@ impl Action {
         matches!(self, Action::RelativeDump | Action::RelativeRestore)
     }
 
-    /// There is a new process afterwards, with other numbers.
+    /// It makes a new process, with other numbers, unless it fails.
     pub const fn restores(self) -> bool {
-        matches!(self, Action::Restore | Action::CompatRestore | Action::RelativeRestore)
+        matches!(
+            self,
+            Action::Restore
+                | Action::FailedRestore
+                | Action::CompatRestore
+                | Action::RelativeRestore
+                | Action::ServiceRestore
+        )
     }
 
-    /// The harness itself sees to it that this dump does not succeed.
+    /// A dump after which the process has ended.
+    pub const fn ends_process(self) -> bool {
+        matches!(self, Action::Dump | Action::RelativeDump | Action::ServiceDump)
+    }
+
+    /// The harness itself sees to it that this does not succeed.
     pub const fn is_spoilt(self) -> bool {
-        matches!(self, Action::FailedDump | Action::KilledDump)
+        matches!(self, Action::FailedDump | Action::KilledDump | Action::FailedRestore)
     }
 
     /// Whether it ended as it must, so that the lifecycle can go on. A spoilt dump may also refuse
     /// before it is spoilt.
     pub fn ended_well(self, end: &ActionEnd) -> bool {
         match self {
-            Action::FailedDump => matches!(end, ActionEnd::Failed(_)),
+            Action::FailedDump | Action::FailedRestore => matches!(end, ActionEnd::Failed(_)),
             Action::KilledDump => matches!(end, ActionEnd::Failed(_) | ActionEnd::Killed(Self::SIGKILL)),
             _ => *end == ActionEnd::Done,
         }
@@ -164,9 +187,9 @@ impl Action {
     pub fn has_process(self, end: &ActionEnd) -> bool {
         let done = *end == ActionEnd::Done;
         match self {
-            Action::Dump | Action::RelativeDump | Action::FailedDump | Action::KilledDump => !done,
+            Action::FailedDump | Action::KilledDump => !done,
             Action::DumpLeaveRunning | Action::DumpLeaveStopped | Action::PreDump | Action::Nothing => true,
-            Action::Restore | Action::CompatRestore | Action::RelativeRestore => done,
+            _ => done == self.restores(),
         }
     }
 }

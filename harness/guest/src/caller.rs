@@ -21,6 +21,10 @@ use serde::{Deserialize, Serialize};
 pub const HOOK: &str = "hook";
 /// What the hook writes.
 const ANSWER: &str = "hook.json";
+/// The name under which it is a hook that fails at [`FAILING_MOMENT`].
+const FAILING_HOOK: &str = "failing-hook";
+/// All processes are there and do not run yet.
+const FAILING_MOMENT: &str = "post-restore";
 /// The moment at which a hook is started (criu(8), `--action-script`), and the one that counts
 /// here.
 pub const MOMENT: &str = "CRTOOLS_SCRIPT_ACTION";
@@ -50,12 +54,32 @@ impl Stand {
 
 /// Whether this program was started as the hook.
 pub fn is_hook() -> bool {
-    let name = std::env::args_os().next().unwrap_or_default();
-    Path::new(&name).file_name() == Some(OsStr::new(HOOK)) && std::env::var_os(MOMENT).is_some()
+    [HOOK, FAILING_HOOK].into_iter().any(is_called) && std::env::var_os(MOMENT).is_some()
 }
 
-/// The hook's life. It never fails: what it cannot tell is missing, and that is a finding.
+fn is_called(name: &str) -> bool {
+    let own = std::env::args_os().next().unwrap_or_default();
+    Path::new(&own).file_name() == Some(OsStr::new(name))
+}
+
+/// A hook in `folder` that fails when all processes are restored and none runs yet.
+///
+/// # Errors
+/// The filesystem's.
+pub fn failing_hook(folder: &Path) -> io::Result<PathBuf> {
+    let hook = folder.join(FAILING_HOOK);
+    if !hook.exists() {
+        fs::copy("/proc/self/exe", &hook)?;
+    }
+    Ok(hook)
+}
+
+/// The hook's life. What it cannot tell is missing, and that is a finding.
 pub fn hook_main() -> ExitCode {
+    if is_called(FAILING_HOOK) {
+        let fails = std::env::var_os(MOMENT).is_some_and(|moment| moment == FAILING_MOMENT);
+        return if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
     if std::env::var_os(MOMENT).is_some_and(|moment| moment == LAST_MOMENT)
         && let Some(beside) = std::env::args_os().next().as_deref().map(Path::new).and_then(Path::parent)
         && let Ok(stand) = Stand::own()

@@ -20,7 +20,7 @@ mod run;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use nix::unistd::mkfifo;
 use protocol::caller::{Finding, IMAGES, PIDFILE, WORK};
 use protocol::message::Action;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, failing_hook};
 use crate::external::{ExternalFile, ExternalMount, Externals, FIRST_INHERITED, Inherited};
 use crate::{asan, breakpoints, coverage, sys};
 use rpc::{Asked, Service};
@@ -51,6 +51,8 @@ const OWN_LOADER: &str = "/subject/ld.so";
 const OWN_LIBRARIES: &str = "/subject/lib";
 /// Room for the images that come before those of the memory, and for not all of the memory.
 const NO_ROOM: &str = "size=64k,mode=0700";
+/// The number of the first pipe that a restored process inherits.
+const FIRST_PIPE: i32 = 700;
 /// How much criu logs of a process: everything, and of one that many programs share errors only.
 /// A failed trial runs again alone, and a line costs a system call.
 const VERBOSE: &str = "-v4";
@@ -147,11 +149,11 @@ impl Images {
         let name = if action == Action::PreDump { "pre-dump" } else { "dump" };
         let arguments = self.dump_arguments(action, name);
         self.incremental = action == Action::PreDump;
-        let from_outside: Vec<OsString> = externals.of_criu().collect();
+        let from_outside: Vec<OsString> = externals.of_dump().collect();
         self.files = externals.files;
         let mut command = self.command();
         if let Some(asked) = asked {
-            let service = Service::new(pid, &folder, &arguments, from_outside)?;
+            let service = Service::dump(pid, &folder, &arguments, from_outside)?;
             return self.run(command, name, Meanwhile::Conversation(service, asked), timeout);
         }
         command.args([name, "--tree", &pid.to_string(), "--images-dir"]);
@@ -229,40 +231,50 @@ impl Images {
         externals: &[ExternalMount],
         timeout: Duration,
     ) -> io::Result<Run> {
-        let mut command = self.command();
-        command.arg("restore").arg("--images-dir");
-        command.arg(self.caller.as_ref().map_or(self.folder(self.last).as_path(), |_| Path::new(IMAGES)));
-        command.args(self.common_arguments("restore")).arg("--restore-detached");
+        let mut arguments = self.common_arguments("restore");
         if let Some(caller) = self.caller.as_ref().filter(|_| action.is_relative()) {
-            command.args(["--pidfile", PIDFILE, "--action-script"]).arg(caller.hook());
+            arguments.extend(["--pidfile".into(), PIDFILE.into(), "--action-script".into(), caller.hook().into()]);
         }
-        if action == Action::CompatRestore {
-            command.arg("--mntns-compat-mode");
+        match action {
+            Action::FailedRestore => {
+                let hook = failing_hook(&self.folder)?;
+                arguments.extend(["--action-script".into(), hook.into()]);
+            }
+            Action::CompatRestore => arguments.push("--mntns-compat-mode".into()),
+            _ => {}
         }
         if self.own_mounts {
-            command.arg("--root").arg(root);
+            arguments.extend(["--root".into(), root.into()]);
         }
-        for external in externals {
-            let mut argument = OsString::from(format!("mnt[{}]:", external.key));
-            argument.push(&external.source);
-            command.arg("--external").arg(argument);
+        let from_outside = externals.iter().map(ExternalMount::of_restore);
+        let inherited = self.inherited(&from_others);
+        let keys = inherited.iter().map(|(key, _, number)| (key.clone(), *number));
+        let mut command = self.command();
+        let numbers: Vec<(&OwnedFd, i32)> = inherited.iter().map(|(_, fd, number)| (*fd, *number)).collect();
+        sys::inherit(&mut command, &numbers);
+        let folder = self.folder(self.last);
+        if action == Action::ServiceRestore {
+            let service = Service::restore(&folder, &arguments, from_outside.collect(), keys)?;
+            let mut asked = || None;
+            return self.run(command, "restore", Meanwhile::Conversation(service, &mut asked), timeout);
         }
-        // The child of our fork has these descriptors under known numbers, out of the way of its
-        // standard streams.
-        let mut inherited = Vec::new();
-        for (index, (fd, inode)) in from_others.pipes.into_iter().enumerate() {
-            let number = 700 + i32::try_from(index).map_err(io::Error::other)?;
-            command.arg("--inherit-fd").arg(format!("fd[{number}]:pipe:[{inode}]"));
-            inherited.push((fd, number));
-        }
+        command.args(["restore", "--images-dir"]);
+        command.arg(self.caller.as_ref().map_or(folder.as_path(), |_| Path::new(IMAGES)));
+        command.args(arguments).arg("--restore-detached");
+        from_outside.for_each(|external| _ = command.arg("--external").arg(external));
+        keys.for_each(|(key, number)| _ = command.arg("--inherit-fd").arg(format!("fd[{number}]:{key}")));
+        self.run(command, "restore", Meanwhile::Nothing, timeout)
+    }
+
+    /// What the process inherits: by which key it is known, and its number in criu, out of the way
+    /// of standard streams.
+    fn inherited<'a>(&self, from_others: &Inherited<'a>) -> Vec<(String, &'a OwnedFd, i32)> {
+        let pipes = from_others.pipes.iter().map(|(fd, inode)| (format!("pipe:[{inode}]"), *fd));
         let files = self.files.iter().map(ExternalFile::key).zip(from_others.files);
         let given = from_others.given.iter().map(|(key, fd)| (key.clone(), fd));
-        for ((key, fd), number) in files.chain(given).zip(FIRST_INHERITED..) {
-            command.arg("--inherit-fd").arg(format!("fd[{number}]:{key}"));
-            inherited.push((fd, number));
-        }
-        sys::inherit(&mut command, &inherited);
-        self.run(command, "restore", Meanwhile::Nothing, timeout)
+        let pipes = pipes.zip(FIRST_PIPE..);
+        let all = pipes.chain(files.chain(given).zip(FIRST_INHERITED..));
+        all.map(|((key, fd), number)| (key, fd, number)).collect()
     }
 
     /// criu, without arguments yet.

@@ -41,10 +41,17 @@ pub struct ExternalMount {
 
 impl ExternalMount {
     /// What criu takes behind `--external` at a dump.
-    pub fn of_criu(&self) -> OsString {
+    pub fn of_dump(&self) -> OsString {
         let mut text = OsString::from("mnt[");
         text.push(&self.mount_point);
         text.push(format!("]:{}", self.key));
+        text
+    }
+
+    /// The same at a restore.
+    pub fn of_restore(&self) -> OsString {
+        let mut text = OsString::from(format!("mnt[{}]:", self.key));
+        text.push(&self.source);
         text
     }
 }
@@ -61,9 +68,9 @@ pub struct Externals<'a> {
 
 impl Externals<'_> {
     /// What criu takes behind `--external` (criu(8)).
-    pub fn of_criu(&self) -> impl Iterator<Item = OsString> {
+    pub fn of_dump(&self) -> impl Iterator<Item = OsString> {
         let keys = self.files.iter().map(ExternalFile::key).chain(self.keys.iter().cloned());
-        self.mounts.iter().map(ExternalMount::of_criu).chain(keys.map(OsString::from))
+        self.mounts.iter().map(ExternalMount::of_dump).chain(keys.map(OsString::from))
     }
 }
 

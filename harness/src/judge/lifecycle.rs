@@ -82,12 +82,10 @@ impl LifecycleJudge<'_> {
                 (ActionEnd::Failed(_), _) if !expected.is_spoilt() && sanitized(action).is_none() => {
                     self.refusal(action, base, (&candidates, &own), differences)?
                 }
-                (
-                    ActionEnd::Done,
-                    Action::Dump | Action::RelativeDump | Action::DumpLeaveRunning | Action::DumpLeaveStopped,
-                ) => {
+                (ActionEnd::Done, Action::DumpLeaveRunning | Action::DumpLeaveStopped) => {
                     return self.accepted(lifecycle, why);
                 }
+                (ActionEnd::Done, dump) if dump.ends_process() => return self.accepted(lifecycle, why),
                 _ => match self.step(action, base)? {
                     Step::Went(more) => {
                         add(&mut differences, more);
@@ -155,7 +153,12 @@ impl LifecycleJudge<'_> {
             return Step::ended(FailureKind::Crash, report.to_owned());
         }
         if action.action.is_spoilt() && action.action.ended_well(&action.end) {
-            return self.spoilt(action, base);
+            return match action.end {
+                ActionEnd::Failed(status) if action.action.restores() => {
+                    Ok(Step::Went(self.harm_by_restore(action, status)))
+                }
+                _ => self.spoilt(action, base),
+            };
         }
         match (&action.end, action.action) {
             (ActionEnd::TimedOut, _) => {
@@ -174,13 +177,16 @@ impl LifecycleJudge<'_> {
                 Some(harm) => Ok(harm),
                 None => Step::ended(FailureKind::DumpFailed, first_error(action, *status)),
             },
-            (ActionEnd::Done, Action::Dump | Action::RelativeDump) => match (&action.after, &action.unobservable) {
+            (ActionEnd::Done, dump) if dump.ends_process() => match (&action.after, &action.unobservable) {
                 (None, None) => Ok(Step::Went(self.caller(action)?)),
                 _ => Err(Silence("the agent saw a process after a dump that should have ended it".into())),
             },
             (ActionEnd::Done, Action::FailedDump) => {
                 let reason = format!("the {did} says it succeeded, though there was no room for its images");
                 Step::ended(FailureKind::LostObject, reason)
+            }
+            (ActionEnd::Done, Action::FailedRestore) => {
+                Step::ended(FailureKind::LostObject, format!("the {did} says it succeeded, though a hook failed"))
             }
             (ActionEnd::Done, Action::KilledDump) => {
                 Err(Silence("the dump that was to be killed came to its end before".into()))
@@ -197,8 +203,7 @@ impl LifecycleJudge<'_> {
                 Err(why) => Err(Silence(format!("the process is gone though nothing was done to it: {why}"))),
                 Ok(after) => Ok(Step::Went(comparisons::compare(base, after, Mode::Strict, self.judge.disabled))),
             },
-            (ActionEnd::Done, Action::Restore | Action::CompatRestore | Action::RelativeRestore) => match look(action)?
-            {
+            (ActionEnd::Done, _) => match look(action)? {
                 Err(why) => Step::ended(FailureKind::LostObject, format!("the {did} says it succeeded, but: {why}")),
                 Ok(after) => {
                     let mut differences = self.differing(self.before, after, Mode::Relational);

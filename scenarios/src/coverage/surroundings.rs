@@ -46,7 +46,7 @@ pub(super) const LIFECYCLE: Axis = Axis {
         Point::waits("tree changed between dump and restore", Reason::Lifecycle("changed-tree")),
         Point::waits("restored twice at once", Reason::Lifecycle("restored-twice")),
         Point::waits("criu killed while restoring", Reason::Lifecycle("killed-restore")),
-        Point::waits("RPC", Reason::Lifecycle("rpc")),
+        Point::lifecycle("RPC", |lifecycle| lifecycle.actions().contains(&Action::ServiceDump)),
         Point::waits("page server", Reason::Lifecycle("page-server")),
         Point::waits("image streamer", Reason::Lifecycle("image-streamer")),
     ],
@@ -62,7 +62,9 @@ pub(super) const CRIU: Axis = Axis {
         Point::waits("relative --action-script", Reason::Lifecycle("relative-script")),
         Point::lifecycle("criu's own working directory unchanged", |lifecycle| has_relative(lifecycle.actions(), true)),
         Point::lifecycle("relative --pidfile", |lifecycle| has_relative(lifecycle.actions(), true)),
-        Point::waits("failed restore, tried again", Reason::Lifecycle("failed-restore")),
+        Point::lifecycle("failed restore, tried again", |lifecycle| {
+            lifecycle.actions().contains(&Action::FailedRestore)
+        }),
         Point::waits("two containers, one root filesystem", Reason::Lifecycle("two-containers")),
         Point::detached("decoy in the root", |facts| facts.any(|held, mount| facts.has_decoy_in_the_root(held, mount))),
         Point::detached("decoy below another mount's root", |facts| {

@@ -51,6 +51,7 @@ impl Engine {
             (Engine::Reference(reference), Action::RelativeRestore) => reference.relative_restore(trial),
             (Engine::Reference(reference), Action::DumpLeaveRunning) => reference.dump(trial, true),
             (Engine::Reference(reference), Action::Restore) => reference.restore(trial),
+            (Engine::Reference(reference), Action::FailedRestore) => reference.failed_restore(trial),
             (Engine::Reference(_), _) => {
                 Err(io::Error::other(format!("the reference engine has no {}", action.word())))
             }

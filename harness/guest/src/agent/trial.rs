@@ -292,7 +292,9 @@ impl<'a> Trial<'a> {
     /// of it.
     fn is_worth_a_second_try(&self, report: &TrialReport) -> bool {
         let last = report.actions.last();
-        let failed = |done: &ActionReport| done.action.restores() && matches!(done.end, ActionEnd::Failed(1..));
+        let failed = |done: &ActionReport| {
+            done.action.restores() && !done.action.is_spoilt() && matches!(done.end, ActionEnd::Failed(1..))
+        };
         self.request.thorough && last.is_some_and(failed)
     }
 

@@ -159,7 +159,7 @@ fn dump(arguments: &Arguments) -> Result<(), Failure> {
 /// Has criu dump, to its end.
 fn dumped(arguments: &Arguments, pid: i32, mut asked: impl FnMut() -> Option<Vec<OsString>>) -> Result<(), Failure> {
     let mut service =
-        Service::new(pid, &arguments.folder, &arguments.rest, Vec::new()).map_err(|error| match error.kind() {
+        Service::dump(pid, &arguments.folder, &arguments.rest, Vec::new()).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => Failure::Usage(error.to_string()),
             _ => Failure::Call(arguments.folder.display().to_string(), error),
         })?;

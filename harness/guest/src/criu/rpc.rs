@@ -1,4 +1,4 @@
-//! A dump by criu's service, which asks its caller while the processes are frozen.
+//! A dump or a restore by criu's service, which asks its caller while the processes are frozen.
 //!
 //! `criu swrk FD` takes a request from a socket of whole messages (Protocol Buffers,
 //! images/rpc.proto). It tells the caller of moments and waits for the answer each time
@@ -29,6 +29,7 @@ const NUMBER: i32 = 709;
 const MESSAGE_LIMIT: usize = 64 << 10;
 /// Kinds of messages (`criu_req_type`).
 const DUMP: i32 = 1;
+const RESTORE: i32 = 2;
 const NOTIFY: i32 = 6;
 
 /// `criu_req`
@@ -53,10 +54,21 @@ struct Options {
     log_level: Option<i32>,
     #[prost(bool, optional, tag = "12")]
     notify_scripts: Option<bool>,
+    #[prost(message, repeated, tag = "27")]
+    inherit_fd: Vec<InheritFd>,
     #[prost(bytes = "vec", repeated, tag = "37")]
     external: Vec<Vec<u8>>,
     #[prost(string, optional, tag = "51")]
     config_file: Option<String>,
+}
+
+/// `inherit_fd`
+#[derive(Clone, PartialEq, Message)]
+struct InheritFd {
+    #[prost(bytes = "vec", required, tag = "1")]
+    key: Vec<u8>,
+    #[prost(int32, required, tag = "2")]
+    fd: i32,
 }
 
 /// `criu_resp`
@@ -110,7 +122,28 @@ impl Service {
     ///
     /// # Errors
     /// Those of the system calls; `InvalidInput` for an argument that the service does not take.
-    pub fn new(pid: i32, images: &Path, arguments: &[OsString], from_outside: Vec<OsString>) -> io::Result<Self> {
+    pub fn dump(pid: i32, images: &Path, arguments: &[OsString], from_outside: Vec<OsString>) -> io::Result<Self> {
+        let options = Options { pid: Some(pid), external: bytes(from_outside), ..Options::default() };
+        Self::new(DUMP, images, arguments, options)
+    }
+
+    /// Prepares a restore. The process inherits the descriptors of these numbers, which criu must
+    /// be started with, for what is known by their keys.
+    ///
+    /// # Errors
+    /// As [`Service::dump`].
+    pub fn restore(
+        images: &Path,
+        arguments: &[OsString],
+        from_outside: Vec<OsString>,
+        inherited: impl Iterator<Item = (String, i32)>,
+    ) -> io::Result<Self> {
+        let inherit_fd = inherited.map(|(key, fd)| InheritFd { key: key.into_bytes(), fd }).collect();
+        let options = Options { inherit_fd, external: bytes(from_outside), ..Options::default() };
+        Self::new(RESTORE, images, arguments, options)
+    }
+
+    fn new(kind: i32, images: &Path, arguments: &[OsString], options: Options) -> io::Result<Self> {
         let configuration = Configuration::of(arguments)
             .map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, format!("criu's arguments: {why}")))?;
         let mut file = std::fs::File::from(memfd_create(c"criu.conf", MFdFlags::MFD_CLOEXEC)?);
@@ -119,14 +152,13 @@ impl Service {
         let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         let options = Options {
             images_dir_fd: images.as_raw_fd(),
-            pid: Some(pid),
             log_level: Some(configuration.log_level),
             notify_scripts: Some(true),
-            external: bytes(from_outside),
             config_file: Some(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())),
+            ..options
         };
         let service = Service { socket, theirs: Some(theirs), _open: [file.into(), images] };
-        service.say(&Request { kind: DUMP, options: Some(options), notify_success: None })?;
+        service.say(&Request { kind, options: Some(options), notify_success: None })?;
         Ok(service)
     }
 

@@ -21,7 +21,7 @@ fn faithful(lifecycle: Lifecycle) -> TrialReport {
             seen = restored(observation(shift));
         }
         let end = match one {
-            Action::FailedDump => ActionEnd::Failed(1),
+            Action::FailedDump | Action::FailedRestore => ActionEnd::Failed(1),
             Action::KilledDump => ActionEnd::Killed(Action::SIGKILL),
             _ => ActionEnd::Done,
         };
@@ -272,4 +272,22 @@ fn what_the_caller_does_not_find_counts_once_and_what_is_not_said_is_no_verdict(
         }
     });
     expect!["fail(wrong-content): pidfile after the relative-restore, outside: expected the process's number, in the folder to work in, got no file work/restored.pid [1]"].assert_eq(&rendered(cycle, &report));
+}
+
+#[test]
+fn a_restore_that_is_to_fail_must_fail_and_leave_nothing() {
+    let cycle = Lifecycle::FailedRestore;
+    expect!["fail(lost-object): the failed-restore says it succeeded, though a hook failed [0]"].assert_eq(&broken(
+        cycle,
+        1,
+        ActionEnd::Done,
+        Some(restored(observation(3))),
+    ));
+    let mut report = faithful(cycle);
+    report.actions[1].left = vec!["a/link_remap.1".into()];
+    expect!["fail(harmed-by-restore): left by the failed restore, outside: expected (nothing), got a/link_remap.1 [1]"]
+        .assert_eq(&rendered(cycle, &report));
+    let mut used_up = faithful(cycle);
+    changed(&mut used_up, 2, littered);
+    assert!(rendered(cycle, &used_up).starts_with("fail(litter)"));
 }

@@ -42,8 +42,9 @@ impl Criu {
             self.externals = externals(trial)?;
         }
         let run = match (self.assisted, action) {
+            (false, Action::ServiceDump) => self.dumped(trial, action, Vec::new(), Some(&mut || Some(Vec::new())))?,
             (false, _) => self.dumped(trial, action, Vec::new(), None)?,
-            (true, Action::Dump | Action::DumpLeaveRunning | Action::DumpLeaveStopped) => {
+            (true, Action::Dump | Action::DumpLeaveRunning | Action::DumpLeaveStopped | Action::ServiceDump) => {
                 self.dumped_with_questions(trial, action)?
             }
             // These are about how criu ends, or about its command line.
@@ -80,7 +81,7 @@ impl Criu {
         let mut asked = || {
             let answer = captured.insert(assist::capture(trial));
             let held = answer.as_ref().ok()?.as_ref().ok()?;
-            let mounts = held.mounts(&others).into_iter().map(|mount| mount.of_criu());
+            let mounts = held.mounts(&others).into_iter().map(|mount| mount.of_dump());
             Some(mounts.chain(held.assistance.keys().map(OsString::from)).collect())
         };
         let mut run = self.dumped(trial, action, Vec::new(), Some(&mut asked))?;

@@ -127,6 +127,21 @@ impl Reference {
         result
     }
 
+    /// Restores, and then ends all again, as if a hook had failed.
+    pub(super) fn failed_restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
+        let mut held = self.held.take().ok_or_else(|| io::Error::other("there is no image to restore from"))?;
+        let run = self.restore_from(&held, trial)?;
+        if self.restore.fault == Some(Fault::UsedUp) {
+            held.checkpoint.contents().for_each(|contents| contents.extents.clear());
+        }
+        self.held = Some(held);
+        if run.end != ActionEnd::Done {
+            return Ok(run);
+        }
+        trial.child.end();
+        Ok(Run { error_lines: vec!["the hook failed".to_owned()], ..ActionEnd::Failed(1).into() })
+    }
+
     /// Restores from a checkpoint, which it leaves as it is.
     fn restore_from(&mut self, held: &HeldCheckpoint, trial: &mut Trial<'_>) -> io::Result<Run> {
         if let Some(failed) = self.fails_by_mistake(trial)? {
