@@ -80,9 +80,9 @@ struct Response {
     success: bool,
     #[prost(message, optional, tag = "5")]
     notify: Option<Notify>,
-    /// Its first error.
-    #[prost(string, optional, tag = "9")]
-    message: Option<String>,
+    /// Its first error. A path in it need not be UTF-8.
+    #[prost(bytes = "vec", optional, tag = "9")]
+    message: Option<Vec<u8>>,
 }
 
 /// `criu_notify`
@@ -189,7 +189,8 @@ impl Service {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, format!("a message of criu: {error}"));
         let response = Response::decode(&buffer[..length]).map_err(invalid)?;
         if response.kind != NOTIFY {
-            return Ok(Some(if response.success { End::Done } else { End::Failed(response.message) }));
+            let message = response.message.map(|message| String::from_utf8_lossy(&message).into_owned());
+            return Ok(Some(if response.success { End::Done } else { End::Failed(message) }));
         }
         let moment = response.notify.and_then(|notify| notify.script);
         let externals = if moment.as_deref() == Some(QUESTION) { asked() } else { Some(Vec::new()) };
@@ -218,5 +219,49 @@ fn bytes(texts: Vec<OsString>) -> Vec<Vec<u8>> {
 impl AsFd for Service {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a service hears that gets these bytes, and what it answers.
+    fn heard(bytes: &[u8], externals: Option<Vec<OsString>>) -> (io::Result<Option<End>>, Vec<Request>) {
+        let service = Service::dump(7, Path::new("/"), &[], Vec::new()).unwrap();
+        let theirs = service.theirs.as_ref().unwrap().as_raw_fd();
+        send(theirs, bytes, MsgFlags::empty()).unwrap();
+        let end = service.hear(&mut || externals.clone());
+        let mut requests = Vec::new();
+        let mut buffer = vec![0; MESSAGE_LIMIT];
+        while let Ok(length) = recv(theirs, &mut buffer, MsgFlags::MSG_DONTWAIT) {
+            requests.push(Request::decode(&buffer[..length]).unwrap());
+        }
+        (end, requests)
+    }
+
+    fn notify(script: &str) -> Vec<u8> {
+        let notify = Some(Notify { script: Some(script.to_owned()) });
+        Response { kind: NOTIFY, success: true, notify, message: None }.encode_to_vec()
+    }
+
+    #[test]
+    fn only_the_question_for_files_is_answered_with_files() {
+        let (end, requests) = heard(&notify(QUESTION), Some(vec!["file[1:2]".into()]));
+        assert_eq!(end.unwrap(), None);
+        assert_eq!((requests[0].kind, requests[0].options.as_ref().unwrap().pid), (DUMP, Some(7)));
+        assert_eq!(requests[1].notify_success, Some(true));
+        assert_eq!(requests[1].options.as_ref().unwrap().external, [b"file[1:2]".to_vec()]);
+        let (_, requests) = heard(&notify("post-dump"), None);
+        assert_eq!(requests[1].notify_success, Some(true));
+        let (_, requests) = heard(&notify(QUESTION), None);
+        assert_eq!((requests[1].notify_success, &requests[1].options), (Some(false), &None));
+    }
+
+    #[test]
+    fn an_end_with_a_path_that_is_not_text_is_an_end() {
+        let failed = Response { kind: DUMP, success: false, notify: None, message: Some(b"a\xff".to_vec()) };
+        assert_eq!(heard(&failed.encode_to_vec(), None).0.unwrap(), Some(End::Failed(Some("a\u{fffd}".into()))));
+        assert_eq!(heard(b"\xff", None).0.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -72,8 +72,9 @@ pub(super) fn run(
     };
     let mut process = started.map_err(|error| io::Error::new(error.kind(), format!("criu: {error}")))?;
     let pid = i32::try_from(process.id()).map_err(io::Error::other)?;
-    let in_time = is_in_time(pid, meanwhile, timeout)?;
+    let in_time = is_in_time(pid, meanwhile, timeout).inspect_err(|_| kill(pid));
     let status = process.wait()?;
+    let in_time = in_time?;
     let end = match (in_time, status.code(), status.signal()) {
         (false, ..) => ActionEnd::TimedOut,
         (true, Some(0), _) => ActionEnd::Done,
@@ -94,11 +95,15 @@ pub(super) fn run(
     Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)], lost: None, left: Vec::new() })
 }
 
+fn kill(pid: i32) {
+    // It may be over.
+    let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+}
+
 /// Waits for the end of the process; kills its group where it is not to go on. Whether it was over
 /// in time.
 fn is_in_time(pid: i32, mut meanwhile: Meanwhile<'_>, timeout: Duration) -> io::Result<bool> {
     let pidfd = sys::pidfd_open(pid)?;
-    let kill = || _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
     let deadline = Instant::now() + timeout;
     loop {
         let mut polled = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
@@ -109,22 +114,16 @@ fn is_in_time(pid: i32, mut meanwhile: Meanwhile<'_>, timeout: Duration) -> io::
         });
         let left = deadline.saturating_duration_since(Instant::now());
         if poll(&mut polled, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX))? == 0 {
-            kill();
+            kill(pid);
             return Ok(false);
         }
         if polled[0].any().unwrap_or(false) {
             return Ok(true);
         }
         let is_over = match &mut meanwhile {
-            Meanwhile::Conversation(service, asked) => match service.hear(asked) {
-                Ok(end) => end.is_some(),
-                Err(_) => {
-                    kill();
-                    true
-                }
-            },
+            Meanwhile::Conversation(service, asked) => service.hear(asked)?.is_some(),
             _ => {
-                kill();
+                kill(pid);
                 true
             }
         };
