@@ -4,6 +4,7 @@ use clap::Args;
 use protocol::message::{Flavor, Lifecycle};
 
 use crate::plan::Axes;
+use crate::plan::group::Group;
 
 /// What a trial is besides its scenario and its subject.
 #[derive(Args, Clone, Debug, Default)]
@@ -40,6 +41,6 @@ impl AxesArgs {
     /// What they say.
     pub fn axes(&self) -> Axes {
         let Self { kernel, flavor, lifecycle } = self.clone();
-        Axes { kernel, flavor, lifecycle }
+        Axes { kernel, flavor, lifecycle, group: Group::default() }
     }
 }

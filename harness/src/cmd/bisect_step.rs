@@ -140,6 +140,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
     let ended = Rc::new(RefCell::new(Ended::default()));
     let listener: Option<Box<dyn Reporter>> = Some(Box::new(Listener(Rc::clone(&ended))));
     let run_args = RunArgs {
+        group: crate::plan::group::Group::default(),
         what: args.what.clone(),
         visible: false,
         subject: vec![Subject::Sources(Sources {

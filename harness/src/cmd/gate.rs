@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use crate::args::output::comparisons;
 use crate::args::{AxesArgs, MachineArgs};
 use crate::gate::{self, Base, Settings};
+use crate::plan::Axes;
+use crate::plan::group::Group;
 use crate::report::Wanted;
 use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::subject::{self, Subject};
@@ -36,6 +38,9 @@ pub struct GateArgs {
     /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all
     /// when none is given
     pub what: Vec<String>,
+    /// How much is run where nothing below says more
+    #[arg(long, value_enum, default_value = "default")]
+    pub group: Group,
     /// Leave out the derived controls: the same programs without their lazy unmounts,
     /// FAMILY/NAME+visible
     #[arg(long)]
@@ -116,7 +121,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
         base: args.base.clone(),
         candidate: args.candidate.clone(),
         patch: args.patch.clone(),
-        axes: args.axes.axes(),
+        axes: Axes { group: args.group, ..args.axes.axes() },
         repeat: args.repeat,
         budget: args.budget,
         pack: args.pack,

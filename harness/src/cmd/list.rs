@@ -1,16 +1,22 @@
 //! `list` and `show`: the catalogue for people and programs.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use scenarios::capability::{self, Profile};
+use scenarios::visible::is_control;
 use scenarios::{Outcome, Scenario};
+use serde_json::{Map, Value, json};
 
 use super::coverage::{self, Paper};
 use crate::exit;
 use crate::notices::say;
-use crate::plan::select::{NoMatch, select};
+use crate::plan::Axes;
+use crate::plan::group::Group;
+use crate::plan::select::{NoMatch, select, select_with_controls};
 use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::sanitize::{sanitized, sanitized_lines};
 use crate::usage::Usage;
@@ -27,7 +33,7 @@ use crate::usage::Usage;
 /// Points are computed from the programs.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*' --needs\n  zdtm-detached list 'deleted/*@ext4' --format json\n  zdtm-detached list --coverage\n  zdtm-detached list 'file-bind/*' --coverage"
+    after_help = "Examples:\n  zdtm-detached list\n  zdtm-detached list 'deleted/*' --needs\n  zdtm-detached list 'deleted/*@ext4' --format json\n  zdtm-detached list --groups\n  zdtm-detached list --coverage\n  zdtm-detached list 'file-bind/*' --coverage"
 )]
 pub struct ListArgs {
     /// Part of a scenario's name, or a pattern with `*`; all when none is given
@@ -36,6 +42,9 @@ pub struct ListArgs {
     /// capabilities
     #[arg(long)]
     pub needs: bool,
+    /// Instead of scenarios, what `run --group` runs of the chosen ones, and how much that is
+    #[arg(long, conflicts_with_all = ["needs", "coverage"])]
+    pub groups: bool,
     /// Instead of scenarios, the map of what the catalogue must cover; with FILTERs, what the
     /// chosen scenarios cover of it (controls only where a FILTER names them with `+visible`)
     #[arg(long, conflicts_with = "needs")]
@@ -102,7 +111,8 @@ fn outcome(scenario: &Scenario) -> String {
 /// # Errors
 /// [`NoMatch`], a catalogue that cannot be read, an output that cannot be written.
 pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
-    let chosen = match select(&args.filter, &args.tree.locate()?) {
+    let choose = if args.groups { select_with_controls } else { select };
+    let chosen = match choose(&args.filter, &args.tree.locate()?) {
         Err(error) if error.is::<NoMatch>() && matches!(args.format, ListFormat::Json) => {
             println!("[]");
             return Err(error);
@@ -112,6 +122,10 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
     let mut out = io::stdout().lock();
     if args.coverage {
         write!(out, "{}", map(&chosen, args.format))?;
+        return Ok(exit::AS_EXPECTED);
+    }
+    if args.groups {
+        write!(out, "{}", groups(&chosen, args.format))?;
         return Ok(exit::AS_EXPECTED);
     }
     match args.format {
@@ -124,10 +138,32 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
         }
         ListFormat::Json => {
             let rows: Vec<_> = chosen.iter().map(row).collect();
-            writeln!(out, "{:#}", serde_json::Value::from(rows))?;
+            writeln!(out, "{:#}", Value::from(rows))?;
         }
     }
     Ok(exit::AS_EXPECTED)
+}
+
+/// What each group has of these scenarios.
+fn groups(chosen: &[Scenario], format: ListFormat) -> String {
+    let rows = Group::value_variants().iter().map(|&group| {
+        let own: Vec<_> = chosen.iter().filter(|one| group.has_controls() || !is_control(&one.name)).cloned().collect();
+        let trials = Axes { group, ..Axes::default() }.combinations(&own);
+        let names: BTreeSet<&str> = trials.iter().map(|(scenario, ..)| &*scenario.name).collect();
+        let value = group.to_possible_value().unwrap_or_else(|| PossibleValue::new(""));
+        let about = value.get_help().map(ToString::to_string).unwrap_or_default();
+        (value.get_name().to_owned(), names.len(), trials.len(), about)
+    });
+    match format {
+        ListFormat::Human => {
+            let line = |(group, scenarios, trials, about)| format!("{group:<8} {scenarios:>9} {trials:>6}  {about}\n");
+            format!("group    scenarios trials\n{}", rows.map(line).collect::<String>())
+        }
+        ListFormat::Json => {
+            let row = |(group, scenarios, trials, _)| json!({"group": group, "scenarios": scenarios, "trials": trials});
+            format!("{:#}\n", Value::from_iter(rows.map(row)))
+        }
+    }
 }
 
 /// What these scenarios cover.
@@ -152,11 +188,11 @@ fn needs(scenario: &Scenario) -> String {
     format!("{}{between}{}", bases.join(", "), capabilities.join(", "))
 }
 
-fn row(scenario: &Scenario) -> serde_json::Value {
+fn row(scenario: &Scenario) -> Value {
     let Profile { bases, capabilities } = capability::profile(&scenario.program);
-    let axes: serde_json::Map<String, serde_json::Value> =
+    let axes: Map<String, Value> =
         scenario.requires.axes.iter().map(|(axis, value)| (axis.clone(), value.clone().into())).collect();
-    serde_json::json!({
+    json!({
         "name": scenario.name,
         "family": scenario.family,
         "summary": scenario.summary,

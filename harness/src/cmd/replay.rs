@@ -67,6 +67,7 @@ pub struct ReplayArgs {
 /// A folder that holds no trial, or what keeps the trial from running.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let mut run_args = RunArgs {
+        group: plan::group::Group::default(),
         what: Vec::new(),
         visible: false,
         subject: args.subject.clone(),

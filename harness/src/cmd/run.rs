@@ -12,6 +12,8 @@ use scenarios::Scenario;
 use crate::args::output::OutputArgs;
 use crate::args::{AxesArgs, MachineArgs, ShareArgs};
 use crate::exit;
+use crate::plan::Axes;
+use crate::plan::group::Group;
 use crate::plan::select::{NoMatch, select, select_with_controls};
 use crate::report::terminal::{Detail, Look, Terminal};
 use crate::report::{Event, Finished, Reporter};
@@ -39,6 +41,7 @@ const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped";
 #[command(after_help = "\
 Examples:
   zdtm-detached run                                    the whole catalogue, on the default kernel
+  zdtm-detached run --group quick                      something of everything, in a minute
   zdtm-detached run 'deleted/*' --kernel 7.3           some scenarios, on another kernel
   zdtm-detached run ./mine.scn                         a scenario of your own
   zdtm-detached run --subject src:../criu              a CRIU source tree, built first
@@ -54,6 +57,9 @@ pub struct RunArgs {
     /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all
     /// when none is given
     pub what: Vec<String>,
+    /// How much is run where nothing below says more
+    #[arg(long, value_enum, default_value = "default")]
+    pub group: Group,
     /// The derived controls, too: the same programs without their lazy unmounts,
     /// FAMILY/NAME+visible
     #[arg(long)]
@@ -161,7 +167,7 @@ impl RunArgs {
             subject: self.subject.clone(),
             patch: self.patch.clone(),
             reference_options: self.reference_options(),
-            axes: self.axes.axes(),
+            axes: Axes { group: self.group, ..self.axes.axes() },
             expectations: self.expectations.clone(),
             share: self.share.wanted(),
             fail_fast: self.fail_fast,
@@ -214,13 +220,16 @@ pub(super) fn heard(args: &RunArgs, listener: Box<dyn Reporter>) -> anyhow::Resu
 
 fn selected(args: &RunArgs, listener: Option<Box<dyn Reporter>>) -> anyhow::Result<u8> {
     let tree = args.machines.settings().store.tree()?;
-    let choose = if args.visible { select_with_controls } else { select };
+    let choose = if args.visible || args.group.has_controls() { select_with_controls } else { select };
     let scenarios = choose(&args.what, &tree).inspect_err(|error| {
         if error.is::<NoMatch>() {
             println!("{NOTHING}");
         }
     })?;
-    chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener, silent: false })
+    chosen(
+        args,
+        Chosen { scenarios, whole: args.what.is_empty() && args.group != Group::Quick, listener, silent: false },
+    )
 }
 
 /// What is run.

@@ -1,11 +1,13 @@
 //! Which trials a run has: which scenarios, which kernels, which combinations, which share of them.
 
+pub mod group;
 pub mod select;
 pub mod share;
 
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
 
+use self::group::{Group, telling};
 use crate::image::Store;
 use crate::judge::Trial;
 use crate::machine::Backend;
@@ -22,6 +24,8 @@ pub struct Axes {
     pub flavor: Vec<Flavor>,
     /// What is done to the process.
     pub lifecycle: Vec<Lifecycle>,
+    /// How much is run where nothing is named.
+    pub group: Group,
 }
 
 impl Axes {
@@ -58,7 +62,23 @@ impl Axes {
         if own.is_empty() || own.contains(&Lifecycle::DumpRestore) { vec![Lifecycle::DumpRestore] } else { own }
     }
 
-    /// Every combination of scenario, flavor and lifecycle on this kernel.
+    /// Every combination of scenario, flavor and lifecycle.
+    pub fn combinations<'a>(&self, scenarios: &'a [Scenario]) -> Vec<(&'a Scenario, Flavor, Lifecycle)> {
+        let (telling, chosen) = (telling(scenarios), self.group.of(scenarios));
+        let mut all = Vec::new();
+        for scenario in scenarios.iter().filter(|scenario| chosen.contains(&*scenario.name)) {
+            let flavors = if self.flavor.is_empty() { self.group.flavors(scenario) } else { &self.flavor };
+            for &flavor in flavors {
+                let more = flavor == Flavor::Ns && self.lifecycle.is_empty() && telling.contains(&*scenario.name);
+                let lifecycles = if more { self.group.lifecycles() } else { None };
+                let lifecycles = lifecycles.unwrap_or_else(|| self.lifecycles_of(scenario));
+                all.extend(lifecycles.into_iter().map(|lifecycle| (scenario, flavor, lifecycle)));
+            }
+        }
+        all
+    }
+
+    /// The same as tasks, on this kernel.
     pub fn tasks(
         &self,
         kernel: &str,
@@ -66,24 +86,18 @@ impl Axes {
         reference_options: ReferenceOptions,
         scenarios: &[Scenario],
     ) -> Vec<Task> {
-        let flavors = if self.flavor.is_empty() { &[Flavor::Ns][..] } else { &self.flavor };
-        let mut tasks = Vec::new();
-        for scenario in scenarios {
-            for &flavor in flavors {
-                for lifecycle in self.lifecycles_of(scenario) {
-                    let trial = Trial {
-                        scenario: scenario.name.clone(),
-                        family: scenario.family.clone(),
-                        flavor,
-                        lifecycle,
-                        kernel: kernel.to_owned(),
-                        subject: subject.to_string(),
-                    };
-                    tasks.push(Task { trial, scenario: scenario.clone(), engine: subject.engine(reference_options) });
-                }
-            }
-        }
-        tasks
+        let task = |(scenario, flavor, lifecycle): (&Scenario, _, _)| {
+            let trial = Trial {
+                scenario: scenario.name.clone(),
+                family: scenario.family.clone(),
+                flavor,
+                lifecycle,
+                kernel: kernel.to_owned(),
+                subject: subject.to_string(),
+            };
+            Task { trial, scenario: scenario.clone(), engine: subject.engine(reference_options) }
+        };
+        self.combinations(scenarios).into_iter().map(task).collect()
     }
 }
 
