@@ -9,7 +9,7 @@ use scenarios::{Outcome, Scenario};
 
 use super::coverage::{self, Paper};
 use crate::exit;
-use crate::notices::say;
+use crate::notices::{print, say};
 use crate::plan::select::{NoMatch, select};
 use crate::report::terminal::{ColourChoice, Detail, Look};
 use crate::sanitize::{sanitized, sanitized_lines};
@@ -104,7 +104,7 @@ fn outcome(scenario: &Scenario) -> String {
 pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
     let chosen = match select(&args.filter, &args.tree.locate()?) {
         Err(error) if error.is::<NoMatch>() && matches!(args.format, ListFormat::Json) => {
-            println!("[]");
+            print("[]\n")?;
             return Err(error);
         }
         chosen => chosen?,
@@ -183,6 +183,6 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
     }
     let text = scenarios::text::print_scenario(scenario);
     let (summary, rest) = text.split_once('\n').unwrap_or((&text, ""));
-    print!("{}", sanitized_lines(&format!("{summary}\n# Needs: {}.\n{rest}", needs(scenario))));
+    print(&sanitized_lines(&format!("{summary}\n# Needs: {}.\n{rest}", needs(scenario))))?;
     Ok(exit::AS_EXPECTED)
 }

@@ -12,6 +12,7 @@ use scenarios::Scenario;
 use crate::args::output::OutputArgs;
 use crate::args::{AxesArgs, MachineArgs, ShareArgs};
 use crate::exit;
+use crate::notices::print;
 use crate::plan::select::{NoMatch, select, select_with_controls};
 use crate::report::terminal::{Detail, Look, Terminal};
 use crate::report::{Event, Finished, Reporter};
@@ -22,7 +23,7 @@ use crate::trials::{Settings, Trials};
 use crate::usage::Usage;
 
 /// The last line of a run in which nothing ran.
-const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped";
+const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped\n";
 
 /// Run scenarios: checkpoint, restore, compare.
 ///
@@ -217,7 +218,8 @@ fn selected(args: &RunArgs, listener: Option<Box<dyn Reporter>>) -> anyhow::Resu
     let choose = if args.visible { select_with_controls } else { select };
     let scenarios = choose(&args.what, &tree).inspect_err(|error| {
         if error.is::<NoMatch>() {
-            println!("{NOTHING}");
+            // The error that follows says more.
+            let _ = print(NOTHING);
         }
     })?;
     chosen(args, Chosen { scenarios, whole: args.what.is_empty(), listener, silent: false })
@@ -238,7 +240,7 @@ pub(super) struct Chosen {
 /// Runs these scenarios; the exit status.
 pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent }: Chosen) -> anyhow::Result<u8> {
     if scenarios.is_empty() {
-        println!("{NOTHING}");
+        print(NOTHING)?;
         return Ok(exit::NOTHING_RAN);
     }
     let session = args.machines.session()?;

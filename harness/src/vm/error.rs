@@ -12,12 +12,13 @@ use protocol::wire::WireError;
 use super::channel::ChannelError;
 use super::console::Tail;
 use super::qmp::QmpError;
+use crate::notices::advice;
 
 /// Why a VM is not, or no longer, of use.
 #[derive(Debug, thiserror::Error)]
 pub enum VmError {
     /// Something on the host could not be made.
-    #[error("cannot {what} {}: {source}", .path.display())]
+    #[error("cannot {what} {}: {source}{}", .path.display(), advice(source, "set TMPDIR to a larger disk"))]
     Prepare {
         /// What was tried.
         what: &'static str,

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
 
+mod full;
+
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,18 +17,26 @@ use nix::pty::{OpenptyResult, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use testing::lack::lack_of_user_namespaces;
 
 use crate::program::{program, program_in, rendered};
 
 pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
-    trials!(None =>
+    let mut tests = trials!(lack_of_user_namespaces() =>
+        full::a_disk_that_is_full_at_any_write_is_named,
+        full::a_full_disk_hides_no_failure,
+        full::a_full_tmpdir_is_an_error_that_names_it,
+    );
+    tests.extend(trials!(None =>
         a_vm_that_is_killed_is_an_error_and_no_flake,
         the_next_run_removes_what_a_killed_one_left,
         a_closed_terminal_costs_no_report,
         one_campaign_at_a_time_has_a_state,
         what_only_prints_ends_without_a_word_when_its_pipe_is_closed,
         names_and_comments_do_nothing_to_a_terminal,
-    )
+        full::a_full_standard_output_is_an_error,
+    ));
+    tests
 }
 
 pub(crate) const IN_VM: [&str; 7] =
