@@ -61,7 +61,7 @@ impl Clones {
     /// A running machine as the template was. When copies turn out not to work and machines boot,
     /// standard error says so once, the template is made anew by the next run, and this and every
     /// further machine is booted. What also hinders a boot (a full disk, a limit of memory), and a
-    /// QEMU that was killed, are not the template's fault.
+    /// QEMU that was killed or stopped, are not the template's fault.
     ///
     /// # Errors
     /// [`VmError`]; nothing is left running.
@@ -75,7 +75,7 @@ impl Clones {
             Err(error) => {
                 let vm = Vm::boot(&spec, deadline)?;
                 let mut lost = lock(&self.lost);
-                if lost.is_none() && !error.is_killed() {
+                if lost.is_none() && !error.is_by_signal() {
                     say(&format!("no copies of the saved VM, booting instead: {error}"));
                     self.template.condemn();
                     *lost = Some(error.to_string());

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
 
 mod full;
+mod stopped;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -35,6 +36,8 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         what_only_prints_ends_without_a_word_when_its_pipe_is_closed,
         names_and_comments_do_nothing_to_a_terminal,
         full::a_full_standard_output_is_an_error,
+        stopped::a_qemu_that_is_stopped_is_found_within_seconds,
+        stopped::a_run_that_is_stopped_and_continued_goes_on,
     ));
     tests
 }
