@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
 
+mod criu;
 mod full;
 mod stopped;
 
@@ -36,6 +37,10 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         what_only_prints_ends_without_a_word_when_its_pipe_is_closed,
         names_and_comments_do_nothing_to_a_terminal,
         full::a_full_standard_output_is_an_error,
+        criu::a_criu_that_breaks_is_the_one_that_is_blamed,
+        criu::a_criu_that_hangs_ends_at_its_limit,
+        criu::a_criu_that_writes_elsewhere_is_found_out,
+        criu::a_guest_without_memory_says_so,
         stopped::a_qemu_that_is_stopped_is_found_within_seconds,
         stopped::a_run_that_is_stopped_and_continued_goes_on,
     ));
