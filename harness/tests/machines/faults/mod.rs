@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
 
+mod clock;
 mod criu;
 mod full;
+mod scarce;
 mod stopped;
 
 use std::fs::{self, File};
@@ -28,7 +30,11 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         full::a_disk_that_is_full_at_any_write_is_named,
         full::a_full_disk_hides_no_failure,
         full::a_full_tmpdir_is_an_error_that_names_it,
+        scarce::a_run_with_few_descriptors_says_so,
+        scarce::a_cache_that_is_read_only_is_named,
+        scarce::a_cache_on_another_filesystem_is_as_good,
     );
+    tests.extend(trials!(lack_of_a_compiler() => clock::a_clock_that_is_set_changes_no_limit_and_no_duration));
     tests.extend(trials!(None =>
         a_vm_that_is_killed_is_an_error_and_no_flake,
         the_next_run_removes_what_a_killed_one_left,
@@ -36,6 +42,8 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         one_campaign_at_a_time_has_a_state,
         what_only_prints_ends_without_a_word_when_its_pipe_is_closed,
         names_and_comments_do_nothing_to_a_terminal,
+        scarce::a_cache_that_is_removed_ends_no_run,
+        scarce::five_runs_share_a_cache,
         full::a_full_standard_output_is_an_error,
         criu::a_criu_that_breaks_is_the_one_that_is_blamed,
         criu::a_criu_that_hangs_ends_at_its_limit,
@@ -45,6 +53,11 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         stopped::a_run_that_is_stopped_and_continued_goes_on,
     ));
     tests
+}
+
+fn lack_of_a_compiler() -> Option<String> {
+    let runs = Command::new("cc").arg("--version").stdout(Stdio::null()).status().is_ok();
+    (!runs).then(|| "a C compiler".to_owned())
 }
 
 pub(crate) const IN_VM: [&str; 7] =
