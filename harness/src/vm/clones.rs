@@ -48,7 +48,8 @@ impl Clones {
     pub fn new(template: TemplateHandle, spec: VmSpec, work: &Path) -> Self {
         let (template, waiting, lost) = (Arc::new(template), Mutex::new(None), Arc::new(Mutex::new(None)));
         let (checked, result) = (Arc::clone(&template), Arc::clone(&lost));
-        std::thread::spawn(move || {
+        // Without a thread the memory is not read: a run with so little may go on all the same.
+        let _ = std::thread::Builder::new().spawn(move || {
             step_back();
             if let Err(why) = checked.check_memory() {
                 say(&format!("the saved VM is not as it was, results of this run may be wrong: {why}"));
@@ -106,7 +107,7 @@ impl Clones {
         let spec = VmSpec { directory: self.work.join(format!("waiting-{number}")), ..self.spec.clone() };
         let template = Arc::clone(self.template.template());
         let deadline = Instant::now() + WAKE_TIME_LIMIT;
-        *waiting = Some(std::thread::spawn(move || template.copy(&spec, deadline)?.wake(deadline)));
+        *waiting = std::thread::Builder::new().spawn(move || template.copy(&spec, deadline)?.wake(deadline)).ok();
     }
 }
 

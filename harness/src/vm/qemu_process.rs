@@ -78,7 +78,8 @@ impl QemuProcess {
         let (mut ours, theirs) = UnixStream::pair().map_err(system)?;
         // It is more than a socket takes. When QEMU ends early, the write fails and the thread
         // ends.
-        std::thread::spawn(move || ours.write_all(&state));
+        let writer = std::thread::Builder::new().spawn(move || ours.write_all(&state));
+        writer.map_err(|source| VmError::System { what: "start a thread", source })?;
         let qmp = self.qmp(deadline)?;
         qmp.execute("migrate-set-capabilities", capabilities(), deadline)?;
         qmp.give(STATE_FD, theirs.as_fd(), deadline)?;

@@ -21,7 +21,7 @@ use nix::pty::{OpenptyResult, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use testing::lack::lack_of_user_namespaces;
+use testing::lack::{lack_of_user_namespaces, lack_of_users};
 
 use crate::program::{program, program_in, rendered};
 
@@ -34,6 +34,7 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         scarce::a_cache_that_is_read_only_is_named,
         scarce::a_cache_on_another_filesystem_is_as_good,
     );
+    tests.extend(trials!(lack_of_users() => scarce::a_run_with_few_processes_says_so));
     tests.extend(trials!(lack_of_a_compiler() => clock::a_clock_that_is_set_changes_no_limit_and_no_duration));
     tests.extend(trials!(None =>
         a_vm_that_is_killed_is_an_error_and_no_flake,

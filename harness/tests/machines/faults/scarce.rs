@@ -40,6 +40,46 @@ pub(super) fn a_run_with_few_descriptors_says_so() {
     assert!(ends.first() == Some(&Some(3)) && ends.last() == Some(&Some(0)), "no limit is the right one: {ends:?}");
 }
 
+/// A user that no one else is: the limit counts all processes and threads of a user.
+const USER: &str = "61234";
+
+/// As above, with processes and threads.
+pub(super) fn a_run_with_few_processes_says_so() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), default_cache_dir().unwrap());
+    let script = format!(
+        "mkdir cache cache/images && cp -a {}/images/agent-* cache/images && chown -R {USER}:{USER} . || exit 99",
+        cache.display()
+    );
+    let prepared = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).status().unwrap();
+    assert!(prepared.success());
+    let mut ends = Vec::new();
+    for limit in [1, 2, 3, 4, 5, 6, 8, 32] {
+        let program = program_in(&on_host(), folder.path());
+        let mut run = Command::new("timeout");
+        run.args([
+            "120",
+            "setpriv",
+            "--reuid",
+            USER,
+            "--regid",
+            USER,
+            "--clear-groups",
+            "prlimit",
+            &format!("--nproc={limit}"),
+        ]);
+        run.arg(program.get_program()).args(program.get_args()).current_dir(folder.path());
+        let output = run.env("ZDTM_DETACHED_CACHE", folder.path().join("cache")).output().unwrap();
+        let said = rendered(&output);
+        match output.status.code() {
+            Some(0) => {}
+            Some(3) => assert!(said.contains("Resource temporarily unavailable"), "{limit}: {said}"),
+            _ => panic!("{limit}: {said}"),
+        }
+        ends.push(output.status.code());
+    }
+    assert!(ends.first() == Some(&Some(3)) && ends.last() == Some(&Some(0)), "no limit is the right one: {ends:?}");
+}
+
 /// The images are there, and nothing else can be written.
 pub(super) fn a_cache_that_is_read_only_is_named() {
     let (folder, cache) = (tempfile::tempdir().unwrap(), default_cache_dir().unwrap());
