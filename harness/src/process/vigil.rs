@@ -85,20 +85,25 @@ mod tests {
 
     use super::*;
 
-    /// A process that waits, stopped or not. Dropping its input ends it.
-    fn process(stopped: bool) -> Child {
+    /// A process that ends with this value, also where a test fails.
+    struct Waiting(Child);
+
+    impl Drop for Waiting {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// A process that waits, stopped or not.
+    fn process(stopped: bool) -> Waiting {
         let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         if stopped {
             let pid = Pid::from_raw(child.id().try_into().unwrap());
             kill(pid, Signal::SIGSTOP).unwrap();
             waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
         }
-        child
-    }
-
-    fn end(mut child: Child) {
-        child.kill().unwrap();
-        child.wait().unwrap();
+        Waiting(child)
     }
 
     /// What the slices of a wait come to, each of which ended that long ago.
@@ -110,20 +115,18 @@ mod tests {
     fn a_process_that_stays_stopped_is_found_and_one_that_runs_is_not() {
         let (stopped, runs) = (process(true), process(false));
         let later = Instant::now() + SLICE * 100;
-        let mut vigil = Vigil::new(Some(stopped.id()), later);
+        let mut vigil = Vigil::new(Some(stopped.0.id()), later);
         assert_eq!(slices(&mut vigil, Duration::ZERO), [After::More, After::More, After::Stopped]);
-        let mut vigil = Vigil::new(Some(runs.id()), later);
+        let mut vigil = Vigil::new(Some(runs.0.id()), later);
         assert_eq!(slices(&mut vigil, Duration::ZERO), [After::More; 3]);
         vigil.deadline = Instant::now();
         assert_eq!(vigil.over(Instant::now()), After::TimedOut);
-        [stopped, runs].into_iter().for_each(end);
     }
 
     #[test]
     fn time_in_which_this_process_did_not_run_does_not_count() {
         let stopped = process(true);
-        let mut vigil = Vigil::new(Some(stopped.id()), Instant::now());
+        let mut vigil = Vigil::new(Some(stopped.0.id()), Instant::now());
         assert_eq!(slices(&mut vigil, SLICE * 20), [After::More; 3]);
-        end(stopped);
     }
 }

@@ -34,8 +34,12 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         scarce::a_cache_that_is_read_only_is_named,
         scarce::a_cache_on_another_filesystem_is_as_good,
     );
-    tests.extend(trials!(lack_of_users() => scarce::a_run_with_few_processes_says_so));
-    tests.extend(trials!(lack_of_a_compiler() => clock::a_clock_that_is_set_changes_no_limit_and_no_duration));
+    tests.extend(trials!(lack_of_users() =>
+        scarce::a_run_with_few_processes_says_so,
+    ));
+    tests.extend(trials!(lack_of_a_compiler() =>
+        clock::a_clock_that_is_set_changes_no_limit_and_no_duration,
+    ));
     tests.extend(trials!(None =>
         a_vm_that_is_killed_is_an_error_and_no_flake,
         the_next_run_removes_what_a_killed_one_left,
