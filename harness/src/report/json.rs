@@ -144,8 +144,11 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// The kernel's error, without the name of the temporary file: that is another one each time.
 fn of_system(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|inner| inner.source()).and_then(|source| source.downcast_ref::<io::Error>());
-    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
+    match error.kind() {
+        io::ErrorKind::StorageFull => io::Error::from_raw_os_error(libc::ENOSPC),
+        io::ErrorKind::QuotaExceeded => io::Error::from_raw_os_error(libc::EDQUOT),
+        _ => error,
+    }
 }
 
 impl Reporter for Json {

@@ -52,6 +52,8 @@ impl OnDisk {
         if full {
             let errors = || self.said.lines().filter(|line| line.contains("No space left on device"));
             assert!(errors().all(|line| line.contains("make room, or ")), "{limit}: {}", self.said);
+            let distinct: BTreeSet<&str> = errors().collect();
+            assert_eq!(distinct.len(), errors().count(), "{limit}: {}", self.said);
             let words = errors().flat_map(|line| line.split([' ', ':', '/']));
             paths.extend(words.filter(|word| word.contains('.')).map(str::to_owned));
         }
