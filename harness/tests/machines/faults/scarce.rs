@@ -53,7 +53,9 @@ pub(super) fn a_run_with_few_processes_says_so() {
     let prepared = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).status().unwrap();
     assert!(prepared.success());
     let mut ends = Vec::new();
-    for limit in [1, 2, 3, 4, 5, 6, 8, 32] {
+    // There is no thread for the first agent, no agent, no second process of it. With a few more a
+    // trial may begin, and what it lacks is its own failure.
+    for limit in [1, 2, 3, 32] {
         let program = program_in(&on_host(), folder.path());
         let mut run = Command::new("timeout");
         run.args([
