@@ -1,5 +1,5 @@
 //! Lines on standard error beside a report: what is being prepared, what does not work as well as
-//! it could.
+//! it could. Text on standard output. What to do where neither a file nor a stream can be written.
 //!
 //! A progress bar is on standard error, too. Its screen is one for the whole process, so is
 //! what is known of it here: a caller need not know whether one is drawn.
@@ -21,6 +21,31 @@ pub fn say(line: &str) {
     match &*BAR.lock().unwrap_or_else(PoisonError::into_inner) {
         Some(bar) => bar.suspend(print),
         None => print(),
+    }
+}
+
+/// Prints text on standard output: a result, as it is.
+///
+/// # Errors
+/// It cannot be written, as on a disk that is full.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("cannot write to standard output: {error}{}", advice(&error, "send it to another disk")),
+        )
+    })
+}
+
+/// What to do about a disk that is full, behind an error; nothing for any other error. `elsewhere`
+/// is what else to do.
+pub(crate) fn advice(error: &io::Error, elsewhere: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("; make room, or {elsewhere}")
+        }
+        _ => String::new(),
     }
 }
 

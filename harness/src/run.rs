@@ -31,6 +31,7 @@ pub mod sharing;
 mod suspicion;
 mod task;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ use scenarios::Outcome;
 
 use crate::judge::{Context, Judgement, Signature, Verdict, judge};
 use crate::machine::{Machine, MachineError, Traces};
+use crate::notices::say;
 pub use confirm::Confirm;
 pub use coverage_hits::CoverageHits;
 use patience::{Patience, wait_for_report};
@@ -65,20 +67,35 @@ pub const PACK: usize = 32;
 const WORTH_PREPARING: usize = 8;
 
 /// Starts `workers` on the tasks; their news arrive at the receiver, which ends when the last
-/// worker has stopped.
+/// worker has stopped. Where there are no threads for all, fewer work.
+///
+/// # Errors
+/// There is no thread for the first one.
 pub fn start<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     pool: &Arc<Pool<'scope>>,
     queue: &'scope Queue,
     workers: usize,
-) -> Receiver<News> {
+) -> io::Result<Receiver<News>> {
     let (sender, receiver) = channel();
     for number in 0..workers {
         let news = sender.clone();
         let worker = Worker { queue: Some(queue), ..Worker::new(number, pool) }.reporting_to(news.clone());
-        scope.spawn(move || worker.work(queue, &news));
+        match std::thread::Builder::new().spawn_scoped(scope, move || worker.work(queue, &news)) {
+            Err(error) if number == 0 => return Err(error),
+            Err(error) => {
+                say(&format!("{number} machines instead of {workers} run at the same time: no more threads: {error}"));
+                break;
+            }
+            Ok(_) => {}
+        }
     }
-    receiver
+    Ok(receiver)
+}
+
+/// Says why nothing runs.
+pub(crate) fn no_thread(error: &io::Error) {
+    say(&format!("error: starting a thread: {error}"));
 }
 
 /// One machine at a time, and who gives it work.

@@ -18,7 +18,7 @@ use crate::exit;
 use crate::fuzz::KnownFailures;
 use crate::fuzz::shrink::steps;
 use crate::judge::{Expectations, Signature, Trial};
-use crate::notices::say;
+use crate::notices::{print, say};
 use crate::report::epilogue::{plain, quoted};
 use crate::run::{Machines, Over, Policy, Task, Worker};
 use crate::session::{ExpectationsSource, Session};
@@ -97,12 +97,12 @@ impl Rig<'_> {
         let text = text::print_scenario(&short);
         std::fs::write(output, &text).with_context(|| format!("writing the program to {}", output.display()))?;
         let seconds = start.elapsed().as_secs_f64();
-        println!(
-            "{before} -> {after} steps, {tried} programs, {seconds:.0} s: {}\n",
-            plain(&output.display().to_string())
-        );
-        print!("{}", plain_lines(&text));
-        println!("\nreplay: {}", plain(&self.command(output)));
+        let file = plain(&output.display().to_string());
+        print(&format!(
+            "{before} -> {after} steps, {tried} programs, {seconds:.0} s: {file}\n\n{}\nreplay: {}\n",
+            plain_lines(&text),
+            plain(&self.command(output))
+        ))?;
         match asserted {
             Some(_) => say(&format!("confirmed in a fresh machine: {wanted}")),
             None => say(&format!("not confirmed in a fresh machine, where it must show: {wanted}")),
@@ -142,7 +142,8 @@ impl Rig<'_> {
                     true => format!("{before} -> {after} steps"),
                     false => format!("{after} steps, simpler"),
                 };
-                println!("{what}  (program {tried}, {seconds:.0} s)");
+                // The end says the same, or why it cannot.
+                let _ = print(&format!("{what}  (program {tried}, {seconds:.0} s)\n"));
                 before = after;
             }
             shows_it

@@ -117,12 +117,13 @@ pub fn run(session: &Session, settings: &Settings) -> anyhow::Result<Record> {
     let (queue, workers) = (Queue::new(all), session.workers(settings.trials));
     let mut soak = Soak::new(settings.trials, workers);
     std::thread::scope(|scope| {
-        for news in crate::run::start(scope, &pool, &queue, workers) {
+        for news in crate::run::start(scope, &pool, &queue, workers)? {
             if let News::Over(over) = news {
                 soak.over(&over);
             }
         }
-    });
+        io::Result::Ok(())
+    })?;
     Ok(soak.record(subject.to_string(), kernel))
 }
 

@@ -146,6 +146,44 @@ impl Cache {
             return Ok(entry);
         }
         let lock = self.lock(slot, FlockArg::LockExclusive)?;
+        self.locked(slot, refresh, lock, build)
+    }
+
+    /// The same, which does not wait until others stop using an image that is damaged: `None`, and
+    /// the caller does without. It does wait for another run that builds the image.
+    pub(crate) fn obtain_unless_used(
+        &self,
+        slot: &Slot,
+        build: impl FnOnce(&Path, Option<&BuildRecord>) -> Result<Option<Built>, ImageError>,
+    ) -> Result<Option<Entry>, ImageError> {
+        let path = self.lock_path(&slot.directory());
+        loop {
+            // This waits for a run that builds it.
+            if let Some(entry) = self.whole(slot)? {
+                return Ok(Some(entry));
+            }
+            if let Some(lock) = flock(&path, FlockArg::LockExclusiveNonblock)? {
+                return self.locked(slot, false, lock, build).map(Some);
+            }
+            // Users leave room for one more, a run that has begun to build does not.
+            if flock(&path, FlockArg::LockSharedNonblock)?.is_some() && self.is_damaged(slot) {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn is_damaged(&self, slot: &Slot) -> bool {
+        matches!(self.state(slot, self.look), State::Damaged(_))
+    }
+
+    /// The image, built now where that is needed; the caller has the exclusive lock.
+    fn locked(
+        &self,
+        slot: &Slot,
+        refresh: bool,
+        lock: Flock<File>,
+        build: impl FnOnce(&Path, Option<&BuildRecord>) -> Result<Option<Built>, ImageError>,
+    ) -> Result<Entry, ImageError> {
         match (self.state(slot, self.look), refresh) {
             // Another run built it in the meantime.
             (State::Whole(_), false) => {}

@@ -11,6 +11,7 @@ use crate::bless::{Note, TrialResult, bless};
 use crate::exit;
 use crate::image::Manifest;
 use crate::judge::Verdict;
+use crate::notices::print;
 use crate::report::Finished;
 use crate::report::merge::merge;
 use crate::report::record::TrialRecord;
@@ -70,19 +71,21 @@ pub fn run(args: &BlessArgs) -> anyhow::Result<u8> {
     let note = Note { reason: args.reason.clone(), link: args.link.clone() };
     let blessed = bless(&text, &file, &results, &kernels, &note).map_err(|error| Usage(error.to_string()))?;
     for change in &blessed.changes {
-        println!("{}", sanitized(&change.to_string()));
+        print(&format!("{}\n", sanitized(&change.to_string())))?;
     }
     if proves_nothing > 0 {
-        println!("{proves_nothing} results prove nothing: flaky, unsupported, an error or not run");
+        print(&format!("{proves_nothing} results prove nothing: flaky, unsupported, an error or not run\n"))?;
     }
-    match (blessed.changes.is_empty(), args.dry_run) {
-        (true, _) if file.exists() => println!("{} says all that {} results prove", file.display(), results.len()),
-        (_, true) => println!("{} would change (--dry-run)", file.display()),
+    let name = file.display();
+    let end = match (blessed.changes.is_empty(), args.dry_run) {
+        (true, _) if file.exists() => format!("{name} says all that {} results prove", results.len()),
+        (_, true) => format!("{name} would change (--dry-run)"),
         (_, false) => {
-            std::fs::write(&file, blessed.text).with_context(|| format!("writing {}", file.display()))?;
-            println!("{} is written; read the new reasons, and say the cause where it is known", file.display());
+            std::fs::write(&file, blessed.text).with_context(|| format!("writing {name}"))?;
+            format!("{name} is written; read the new reasons, and say the cause where it is known")
         }
-    }
+    };
+    print(&format!("{end}\n"))?;
     Ok(exit::AS_EXPECTED)
 }
 

@@ -12,7 +12,7 @@ use scenarios::Scenario;
 use super::list::TreeArgs;
 use crate::exit;
 use crate::export::{self, Refusal, c_program, zdtm_test};
-use crate::notices::say;
+use crate::notices::{self, say};
 use crate::plan::select::select;
 use crate::sanitize::sanitized;
 use crate::usage::Usage;
@@ -77,7 +77,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<u8> {
             for (scenario, refusal) in &refused {
                 say(&sanitized(&format!("{}: {refusal}", scenario.name)));
             }
-            println!("{}", summary(chosen.len(), refused.iter().map(|(_, refusal)| refusal)));
+            notices::print(&format!("{}\n", summary(chosen.len(), refused.iter().map(|(_, refusal)| refusal))))?;
             Ok(if refused.is_empty() { exit::AS_EXPECTED } else { exit::FAILED })
         }
         None => print(&chosen, &args.what),
@@ -92,7 +92,7 @@ fn print(chosen: &[Scenario], what: &[String]) -> anyhow::Result<u8> {
     };
     match c_program(scenario, &remarks(scenario)) {
         Ok(text) => {
-            print!("{text}");
+            notices::print(&text)?;
             Ok(exit::AS_EXPECTED)
         }
         Err(refusal) => {

@@ -19,7 +19,7 @@ use crate::findings::check::{Outcome, happens, summary};
 use crate::findings::{self, Finding, INDEX, index};
 use crate::image::tree;
 use crate::judge::kind::Severity;
-use crate::notices::say;
+use crate::notices::{print, say};
 use crate::plan::select::select;
 use crate::process::work_folder::WorkFolder;
 use crate::report::Finished;
@@ -105,7 +105,7 @@ pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
         What::New { folder, title, cause } => {
             let number = all.last().map_or(1, |last| last.number + 1);
             let path = findings::write(&tree, &new(folder, title, cause, number, &tree)?)?;
-            println!("{}: check it, then `zdtm-detached finding index --write`", path.display());
+            print(&format!("{}: check it, then `zdtm-detached finding index --write`\n", path.display()))?;
             Ok(exit::AS_EXPECTED)
         }
         What::Check { number, subject, kernel, write, jobs } => {
@@ -130,7 +130,7 @@ pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
         }
         What::Export { number } => {
             for finding in choose(&all, &[*number])? {
-                print!("{}", report(finding)?);
+                print(&report(finding)?)?;
             }
             Ok(exit::AS_EXPECTED)
         }
@@ -140,7 +140,7 @@ pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
                 let path = tree.join(INDEX);
                 std::fs::write(&path, document).with_context(|| format!("writing {}", path.display()))?;
             } else {
-                print!("{document}");
+                print(&document)?;
             }
             Ok(exit::AS_EXPECTED)
         }

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use super::Cli;
 use crate::exit;
+use crate::notices::print;
 
 /// Write completions for a shell, man pages or a settings file.
 #[derive(Args, Clone, Debug)]
@@ -57,7 +58,7 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
             clap_mangen::Man::new(command).render(&mut io::stdout()).context("writing the page to standard output")?;
         }
         What::Man { to: Some(folder) } => pages(command, folder)?,
-        What::Config => print!("{}", super::settings::template(&command)),
+        What::Config => print(&super::settings::template(&command))?,
     }
     Ok(exit::AS_EXPECTED)
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::coverage::{self, Paper};
 use crate::exit;
-use crate::notices::say;
+use crate::notices::{print, say};
 use crate::plan::Axes;
 use crate::plan::group::Group;
 use crate::plan::select::{NoMatch, select, select_with_controls};
@@ -114,7 +114,7 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
     let choose = if args.groups { select_with_controls } else { select };
     let chosen = match choose(&args.filter, &args.tree.locate()?) {
         Err(error) if error.is::<NoMatch>() && matches!(args.format, ListFormat::Json) => {
-            println!("[]");
+            print("[]\n")?;
             return Err(error);
         }
         chosen => chosen?,
@@ -219,6 +219,6 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
     }
     let text = scenarios::text::print_scenario(scenario);
     let (summary, rest) = text.split_once('\n').unwrap_or((&text, ""));
-    print!("{}", sanitized_lines(&format!("{summary}\n# Needs: {}.\n{rest}", needs(scenario))));
+    print(&sanitized_lines(&format!("{summary}\n# Needs: {}.\n{rest}", needs(scenario))))?;
     Ok(exit::AS_EXPECTED)
 }

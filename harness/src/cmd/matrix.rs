@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::run::{self, Listener, RunArgs};
 use crate::judge::Tally;
-use crate::notices::say;
+use crate::notices::{print, say};
 use crate::report::Finished;
 use crate::usage::Usage;
 
@@ -100,7 +100,7 @@ pub fn run(args: &MatrixArgs) -> anyhow::Result<u8> {
             std::fs::write(file, document(&old, &lines)).with_context(|| format!("writing {}", file.display()))?;
         }
     }
-    print!("{}", document("", &lines));
+    print(&document("", &lines))?;
     Ok(worst)
 }
 

@@ -12,6 +12,7 @@ use scenarios::Scenario;
 use crate::args::output::OutputArgs;
 use crate::args::{AxesArgs, MachineArgs, ShareArgs};
 use crate::exit;
+use crate::notices::print;
 use crate::plan::Axes;
 use crate::plan::group::Group;
 use crate::plan::select::{NoMatch, select, select_with_controls};
@@ -24,7 +25,7 @@ use crate::trials::{Settings, Trials};
 use crate::usage::Usage;
 
 /// The last line of a run in which nothing ran.
-const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped";
+const NOTHING: &str = "result: 0 passed, 0 failed, 0 skipped\n";
 
 /// Run scenarios: checkpoint, restore, compare.
 ///
@@ -223,7 +224,8 @@ fn selected(args: &RunArgs, listener: Option<Box<dyn Reporter>>) -> anyhow::Resu
     let choose = if args.visible || args.group.has_controls() { select_with_controls } else { select };
     let scenarios = choose(&args.what, &tree).inspect_err(|error| {
         if error.is::<NoMatch>() {
-            println!("{NOTHING}");
+            // The error that follows says more.
+            let _ = print(NOTHING);
         }
     })?;
     chosen(
@@ -247,7 +249,7 @@ pub(super) struct Chosen {
 /// Runs these scenarios; the exit status.
 pub(super) fn chosen(args: &RunArgs, Chosen { scenarios, whole, listener, silent }: Chosen) -> anyhow::Result<u8> {
     if scenarios.is_empty() {
-        println!("{NOTHING}");
+        print(NOTHING)?;
         return Ok(exit::NOTHING_RAN);
     }
     let session = args.machines.session()?;

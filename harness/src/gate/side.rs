@@ -67,7 +67,9 @@ impl Rig<'_> {
         std::thread::scope(|scope| {
             let (sender, news) = channel();
             for (side, (pool, queue, workers)) in sides.iter().enumerate() {
-                let receiver = crate::run::start(scope, pool, queue, *workers);
+                // A side without runs is incomplete.
+                let started = crate::run::start(scope, pool, queue, *workers).inspect_err(crate::run::no_thread);
+                let Ok(receiver) = started else { continue };
                 let sender = sender.clone();
                 scope.spawn(move || {
                     for one in receiver {

@@ -174,6 +174,7 @@ impl HostAgent {
                 HostError::TimedOut { waiting_for, waited: begin.elapsed() }
             }
             ChannelError::Interrupted => HostError::Interrupted,
+            ChannelError::Stopped => HostError::Protocol("it is stopped".to_owned()),
             ChannelError::Wire(WireError::Closed) => match self.process.wait(Instant::now() + END_TIME_LIMIT) {
                 Ok(Some(status)) => {
                     let said = String::from_utf8_lossy(&self.said()).trim_end().to_owned();

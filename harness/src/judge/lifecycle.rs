@@ -179,6 +179,9 @@ impl LifecycleJudge<'_> {
             },
             (ActionEnd::Done, dump) if dump.ends_process() => match (&action.after, &action.unobservable) {
                 (None, None) => Ok(Step::Went(self.caller(action)?)),
+                (None, Some(why)) => {
+                    Step::ended(FailureKind::LostObject, format!("the {did} says it succeeded, but: {why}"))
+                }
                 _ => Err(Silence("the agent saw a process after a dump that should have ended it".into())),
             },
             (ActionEnd::Done, Action::FailedDump) => {

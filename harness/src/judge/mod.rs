@@ -4,6 +4,7 @@
 //!   they are counted
 //! - [`comparisons`]: the table of everything that is compared, and of what is not
 //! - [`failed_restore`]: what a restore that failed did besides
+//! - `memory`: the guest that ran out of it
 //! - [`expectations`]: what is known to fail
 //! - [`signature`]: which failures are the same
 //!
@@ -19,6 +20,7 @@ mod facts;
 pub mod failed_restore;
 pub mod kind;
 mod lifecycle;
+mod memory;
 mod objects;
 mod prepared;
 mod probes;
@@ -92,6 +94,16 @@ impl Judge {
         if let Some(reason) = splat::splat(&report.kernel_log, context.tainted_before, report.tainted) {
             return Judgement::plain(Verdict::Fail(FailureKind::KernelSplat), reason);
         }
+        let victims = memory::victims(&report.kernel_log);
+        let judgement = match victims.iter().find(|victim| victim.is_the_program()) {
+            // Nothing is known of a process that the kernel killed.
+            Some(_) => Judgement::plain(Verdict::Error, String::new()),
+            None => self.with_memory_enough(scenario, context, report),
+        };
+        memory::named(judgement, &victims)
+    }
+
+    fn with_memory_enough(&self, scenario: &Scenario, context: Context, report: &TrialReport) -> Judgement {
         let before = match before(report) {
             Ok(before) => before,
             Err(judgement) => return judgement,

@@ -137,15 +137,19 @@ struct Order {
 /// Spawns from a thread that ends only with this process; see the module's head.
 fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
     static SPAWNER: OnceLock<Sender<Order>> = OnceLock::new();
-    let spawner = SPAWNER.get_or_init(|| {
-        let (sender, orders) = channel::<Order>();
-        std::thread::spawn(move || {
-            for mut order in orders {
-                let _ = order.reply.send(order.command.spawn());
-            }
-        });
-        sender
-    });
+    let spawner = match SPAWNER.get() {
+        Some(spawner) => spawner,
+        None => {
+            let (sender, orders) = channel::<Order>();
+            std::thread::Builder::new().spawn(move || {
+                for mut order in orders {
+                    let _ = order.reply.send(order.command.spawn());
+                }
+            })?;
+            // Of two threads at once one is not needed, and ends with its channel.
+            SPAWNER.get_or_init(|| sender)
+        }
+    };
     let gone = || io::Error::other("the thread that starts processes is gone");
     let (reply, answer) = channel();
     spawner.send(Order { command, reply }).map_err(|_| gone())?;

@@ -8,8 +8,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
+use super::vigil::{After, Vigil};
 use super::wait::{self, Wake};
 use crate::process::interrupt;
+
+/// A wait for a socket: to be readable, to be writable.
+type Ready = fn(BorrowedFd, Option<BorrowedFd>, Instant) -> io::Result<Wake>;
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -26,6 +30,9 @@ pub enum LineError {
     /// SIGINT or SIGTERM came, see [`crate::process::interrupt`].
     #[error("interrupted")]
     Interrupted,
+    /// The process at the other end is stopped, see [`Lines::watch`].
+    #[error("the process is stopped")]
+    Stopped,
     /// A line over the limit, in bytes; the stream is of no more use.
     #[error("a line longer than {0} bytes")]
     TooLong(usize),
@@ -44,6 +51,8 @@ pub struct Lines {
     /// Up to where the buffer holds no newline.
     scanned: usize,
     limit: usize,
+    /// The process at the other end, where it is watched.
+    watched: Option<u32>,
 }
 
 impl Lines {
@@ -53,7 +62,12 @@ impl Lines {
     /// The socket cannot be switched to non-blocking.
     pub fn new(stream: UnixStream, limit: usize) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, buffer: Vec::new(), start: 0, scanned: 0, limit })
+        Ok(Self { stream, buffer: Vec::new(), start: 0, scanned: 0, limit, watched: None })
+    }
+
+    /// From now on a wait ends, too, when this process is stopped.
+    pub fn watch(&mut self, pid: u32) {
+        self.watched = Some(pid);
     }
 
     /// The socket, to be waited for together with others.
@@ -75,11 +89,8 @@ impl Lines {
                 return Err(LineError::TimedOut);
             }
             first = false;
-            match wait::readable(self.stream.as_fd(), interrupt::fd(), deadline)? {
-                Wake::Ready => self.fill()?,
-                Wake::TimedOut => return Err(LineError::TimedOut),
-                Wake::Interrupted => return Err(LineError::Interrupted),
-            }
+            self.wait(wait::readable, deadline)?;
+            self.fill()?;
         }
     }
 
@@ -93,13 +104,7 @@ impl Lines {
                 Ok(written) => bytes = &bytes[written..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Err(LineError::Closed),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    match wait::writable(self.stream.as_fd(), interrupt::fd(), deadline)? {
-                        Wake::Ready => {}
-                        Wake::TimedOut => return Err(LineError::TimedOut),
-                        Wake::Interrupted => return Err(LineError::Interrupted),
-                    }
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait(wait::writable, deadline)?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -119,6 +124,23 @@ impl Lines {
         let sent = sendmsg::<()>(self.stream.as_raw_fd(), &[IoSlice::new(bytes)], &control, flags, None);
         let sent = sent.map_err(io::Error::from)?;
         self.send(&bytes[sent..], deadline)
+    }
+
+    /// Waits until the socket is ready.
+    fn wait(&self, ready: Ready, deadline: Instant) -> Result<(), LineError> {
+        let mut vigil = Vigil::new(self.watched, deadline);
+        loop {
+            let end = vigil.slice();
+            match ready(self.stream.as_fd(), interrupt::fd(), end)? {
+                Wake::Ready => return Ok(()),
+                Wake::Interrupted => return Err(LineError::Interrupted),
+                Wake::TimedOut => match vigil.over(end) {
+                    After::More => {}
+                    After::TimedOut => return Err(LineError::TimedOut),
+                    After::Stopped => return Err(LineError::Stopped),
+                },
+            }
+        }
     }
 
     fn take_line(&mut self) -> Result<Option<Vec<u8>>, LineError> {

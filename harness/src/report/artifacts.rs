@@ -17,13 +17,18 @@ use sha2::{Digest, Sha256};
 use super::Finished;
 use super::epilogue::differences;
 use super::record::TrialRecord;
+use crate::notices::advice;
 
 /// The longest readable part of a folder's or file's name, in bytes.
 const NAME_LIMIT: usize = 120;
 
 /// Why a folder could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the artifacts of {trial} to {}: {source}; the verdict stands without them", .path.display())]
+#[error(
+    "cannot write the artifacts of {trial} to {}: {source}{}; the verdict stands without them",
+    .path.display(),
+    advice(source, "name another disk with --keep")
+)]
 pub struct ArtifactsError {
     /// Which trial.
     pub trial: String,
@@ -56,7 +61,8 @@ fn plain(name: &str) -> String {
 }
 
 /// Writes the folder below `parent` and gives its path. `finished.artifacts` is ignored. A
-/// folder from an earlier run is replaced.
+/// folder from an earlier run is replaced. Where a file cannot be written, there is no folder: on a
+/// full disk the reports need the room.
 ///
 /// # Errors
 /// The first file that cannot be written.
@@ -67,23 +73,39 @@ pub fn write(
     report: Option<&TrialReport>,
     extras: &[Extra<'_>],
 ) -> Result<PathBuf, ArtifactsError> {
+    let folder = parent.join(folder_name(&finished.trial.to_string()));
+    match fill(&folder, finished, program, report, extras) {
+        Ok(()) => Ok(folder),
+        Err(error) => {
+            let _ = fs::remove_dir_all(&folder);
+            Err(error)
+        }
+    }
+}
+
+fn fill(
+    folder: &Path,
+    finished: &Finished,
+    program: &str,
+    report: Option<&TrialReport>,
+    extras: &[Extra<'_>],
+) -> Result<(), ArtifactsError> {
     let trial = finished.trial.to_string();
-    let folder = parent.join(folder_name(&trial));
     let failed = |path: &Path| {
         let (trial, path) = (trial.clone(), path.to_owned());
         move |source| ArtifactsError { trial, path, source }
     };
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&folder)(error)),
-        _ => fs::create_dir_all(&folder).map_err(failed(&folder))?,
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(folder)(error)),
+        _ => fs::create_dir_all(folder).map_err(failed(folder))?,
     }
     let taken = RefCell::new(HashMap::new());
     let put = |name: &str, bytes: &[u8]| {
-        let path = free(&folder, name, &mut taken.borrow_mut());
+        let path = free(folder, name, &mut taken.borrow_mut());
         fs::write(&path, bytes).map_err(failed(&path))
     };
     put("program.scn", program.as_bytes())?;
-    let record = TrialRecord { artifacts: Some(folder.clone()), ..TrialRecord::from(finished) };
+    let record = TrialRecord { artifacts: Some(folder.to_owned()), ..TrialRecord::from(finished) };
     put("verdict.json", &pretty(&record))?;
     let judgement = &finished.judgement;
     let text = differences(&judgement.differences, judgement.more_differences, usize::MAX, usize::MAX, false);
@@ -93,8 +115,7 @@ pub fn write(
         sent(report, &put)?;
         images(report, &folder.join("images")).map_err(|(path, source)| failed(&path)(source))?;
     }
-    extras.iter().try_for_each(|extra| put(&plain(extra.name), extra.bytes))?;
-    Ok(folder)
+    extras.iter().try_for_each(|extra| put(&plain(extra.name), extra.bytes))
 }
 
 /// What the guest sent.

@@ -50,7 +50,7 @@ impl AtEnd {
                 stdout.write_all(text.as_bytes())?;
                 stdout.flush()
             }
-            Destination::File(file) => fs::write(file, text),
+            Destination::File(file) => super::write_whole(file, text.as_bytes()),
         }
     }
 }

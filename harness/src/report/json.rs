@@ -101,7 +101,7 @@ impl Json {
                 stdout.write_all(&self.document(seconds)?)?;
                 stdout.flush()?;
             }
-            Sink::Once(Destination::File(file)) => fs::write(file, self.document(seconds)?)?,
+            Sink::Once(Destination::File(file)) => super::write_whole(file, &self.document(seconds)?)?,
             Sink::Replaced(file) => replace(file, &self.document(seconds)?)?,
         }
         self.due = false;
@@ -134,10 +134,21 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     };
     // The mode of an ordinary new file; the kernel takes the umask off.
     let mode = fs::Permissions::from_mode(0o666);
-    let mut new = tempfile::Builder::new().prefix(".report-").permissions(mode).tempfile_in(folder)?;
-    new.write_all(bytes)?;
-    new.persist(file).map_err(|error| error.error)?;
-    Ok(())
+    let write = || {
+        let mut new = tempfile::Builder::new().prefix(".report-").permissions(mode).tempfile_in(folder)?;
+        new.write_all(bytes)?;
+        new.persist(file).map(drop).map_err(|error| error.error)
+    };
+    write().map_err(of_system)
+}
+
+/// The kernel's error, without the name of the temporary file: that is another one each time.
+fn of_system(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull => io::Error::from_raw_os_error(libc::ENOSPC),
+        io::ErrorKind::QuotaExceeded => io::Error::from_raw_os_error(libc::EDQUOT),
+        _ => error,
+    }
 }
 
 impl Reporter for Json {

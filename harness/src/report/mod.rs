@@ -31,8 +31,9 @@ pub mod terminal;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use scenarios::capability::Profile;
@@ -41,6 +42,7 @@ pub use shared_axes::SharedAxes;
 
 use crate::judge::verdict::words;
 use crate::judge::{Judgement, Trial};
+use crate::notices::advice;
 use crate::subject::Identity;
 
 /// Something that happened in a run.
@@ -119,15 +121,16 @@ impl Reporters {
     pub fn add(&mut self, reporter: Box<dyn Reporter>) {
         self.all.push(reporter);
     }
+
+    /// Gives each the event; what could not be written.
+    pub fn each(&mut self, event: &Event) -> Vec<io::Error> {
+        self.all.iter_mut().filter_map(|reporter| reporter.event(event).err()).collect()
+    }
 }
 
 impl Reporter for Reporters {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        let mut result = Ok(());
-        for reporter in &mut self.all {
-            result = result.and(reporter.event(event));
-        }
-        result
+        self.each(event).into_iter().next().map_or(Ok(()), Err)
     }
 }
 
@@ -211,8 +214,8 @@ pub enum ReportError {
     #[error("unknown report format {0:?}; known are {known}", known = words(FORMATS.iter().map(|format| format.name)))]
     Format(String),
     /// It cannot be written.
-    #[error("cannot write the {format} report to {}: {source}", .file.display())]
-    Open {
+    #[error("cannot write the {format} report to {}: {source}{}", .file.display(), advice(source, "name a file on another disk"))]
+    Write {
         /// The format.
         format: &'static str,
         /// The file.
@@ -250,6 +253,46 @@ impl Wanted {
             Destination::Stdout => PathBuf::from("-"),
             Destination::File(file) => file.clone(),
         };
-        (format.open)(self.to.clone()).map_err(|source| ReportError::Open { format: format.name, file, source })
+        let opened = (format.open)(self.to.clone());
+        let unwritten = Unwritten { format: format.name, file };
+        match opened {
+            Ok(reporter) => Ok(Box::new(Named { reporter, unwritten })),
+            Err(source) => Err(unwritten.because(source)),
+        }
     }
+}
+
+/// What an error is about.
+struct Unwritten {
+    format: &'static str,
+    file: PathBuf,
+}
+
+impl Unwritten {
+    fn because(&self, source: io::Error) -> ReportError {
+        ReportError::Write { format: self.format, file: self.file.clone(), source }
+    }
+}
+
+/// A reporter whose errors name the report.
+struct Named {
+    reporter: Box<dyn Reporter>,
+    unwritten: Unwritten,
+}
+
+impl Reporter for Named {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        let done = self.reporter.event(event);
+        done.map_err(|error| io::Error::new(error.kind(), self.unwritten.because(error)))
+    }
+}
+
+/// Writes a file. One that cannot be written as a whole is left empty: half a document, or one of
+/// an earlier run, would be taken for this run's.
+fn write_whole(file: &Path, text: &[u8]) -> io::Result<()> {
+    let written = fs::write(file, text);
+    if written.is_err() && fs::metadata(file).is_ok_and(|meta| meta.is_file()) {
+        let _ = fs::File::create(file);
+    }
+    written
 }

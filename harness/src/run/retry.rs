@@ -162,8 +162,14 @@ pub(super) fn blamed(first: Death, second: Attempt, task: &Task, known: impl FnO
 }
 
 /// The verdict on a trial that takes its machine along each time. A guest that died or fell silent
-/// is the trial's doing; what else went wrong is not.
+/// is the trial's doing; what else went wrong is not, and neither is a guest without memory, whose
+/// agent could not go on.
 pub(super) fn verdict_on(error: &MachineError) -> Judgement {
+    if let MachineError::Vm(vm) = error
+        && vm.console().is_some_and(|console| console.out_of_memory)
+    {
+        return Judgement::plain(Verdict::Error, format!("the guest ran out of memory: {error}"));
+    }
     let verdict = match error {
         MachineError::Vm(VmError::Died { console }) if console.panic.is_some() => {
             Verdict::Fail(FailureKind::KernelSplat)
@@ -203,7 +209,7 @@ mod tests {
     }
 
     fn died(panic: Option<&str>) -> MachineError {
-        let console = Tail { path: "c".into(), lines: Vec::new(), panic: panic.map(str::to_owned), full: false };
+        let console = Tail { path: "c".into(), panic: panic.map(str::to_owned), ..Tail::default() };
         VmError::Died { console }.into()
     }
 

@@ -172,7 +172,10 @@ impl SelftestRun {
         let policy = Policy { thorough: true, ..Policy::default() };
         let pool = session.pool(machines, Box::new(known), policy);
         std::thread::scope(|scope| {
-            for news in crate::run::start(scope, &pool, &queue, workers) {
+            let Ok(all) = crate::run::start(scope, &pool, &queue, workers).inspect_err(crate::run::no_thread) else {
+                return;
+            };
+            for news in all {
                 let News::Over(over) = news else { continue };
                 if let Some(done) = self.over(&over) {
                     queue.lock().retain(|task| task.trial.subject != done);

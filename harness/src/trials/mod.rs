@@ -172,7 +172,7 @@ impl<'a> Trials<'a> {
         let known = |trial: &_, criu: Option<&_>, judgement| self.expectations.apply(trial, criu, judgement);
         let pool = self.session.pool(machines, Box::new(known), policy);
         std::thread::scope(|scope| -> anyhow::Result<()> {
-            let news = crate::run::start(scope, &pool, &queue, workers);
+            let news = crate::run::start(scope, &pool, &queue, workers).context("starting a thread")?;
             loop {
                 let news = match news.recv_timeout(TICK) {
                     Ok(news) => news,

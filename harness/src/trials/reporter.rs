@@ -3,13 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use crate::exit;
 use crate::judge::expectations::uses::Uses;
 use crate::judge::range::Version;
 use crate::judge::{Expectations, Group};
-use crate::notices::say;
+use crate::notices::{advice, say};
 use crate::process::interrupt;
 use crate::report::record::digest;
 use crate::report::terminal::Terminal;
@@ -37,8 +35,8 @@ impl<'a> RunReporter<'a> {
     }
 
     pub(super) fn report(&mut self, event: &Event) -> anyhow::Result<()> {
-        if let Err(error) = self.reporters.event(event) {
-            self.unwritten(format!("writing a report: {error}"));
+        for error in self.reporters.each(event) {
+            self.unwritten(error.to_string());
         }
         match self.terminal.event(event) {
             // Its terminal was closed: the other reports are made all the same.
@@ -46,7 +44,14 @@ impl<'a> RunReporter<'a> {
                 self.unwritten(format!("writing to the terminal: {error}"));
                 Ok(())
             }
-            printed => printed.context("writing to the terminal"),
+            Err(error) => {
+                let what = format!(
+                    "cannot write to the terminal: {error}{}",
+                    advice(&error, "send standard output to another disk")
+                );
+                Err(anyhow::Error::msg(what))
+            }
+            Ok(()) => Ok(()),
         }
     }
 

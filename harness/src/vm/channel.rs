@@ -27,6 +27,9 @@ pub enum ChannelError {
     /// SIGINT or SIGTERM came; the channel is still good.
     #[error("interrupted")]
     Interrupted,
+    /// The process at the other end is stopped.
+    #[error("the process is stopped")]
+    Stopped,
     /// The channel is closed or broken, or the other side talks nonsense; it is of no more use.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -38,6 +41,7 @@ impl From<LineError> for ChannelError {
             LineError::Closed => Self::Wire(WireError::Closed),
             LineError::TimedOut => Self::TimedOut,
             LineError::Interrupted => Self::Interrupted,
+            LineError::Stopped => Self::Stopped,
             LineError::TooLong(_) => Self::Wire(WireError::TooLong),
             LineError::Io(error) => Self::Wire(WireError::Io(error)),
         }
@@ -58,6 +62,11 @@ impl Channel {
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = UnixStream::pair()?;
         Ok((Self { lines: Lines::new(ours, LINE_LIMIT)? }, theirs.into()))
+    }
+
+    /// From now on a wait ends, too, when this process at the other end is stopped.
+    pub fn watch(&mut self, pid: u32) {
+        self.lines.watch(pid);
     }
 
     /// Sends a request.

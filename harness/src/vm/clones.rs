@@ -48,7 +48,8 @@ impl Clones {
     pub fn new(template: TemplateHandle, spec: VmSpec, work: &Path) -> Self {
         let (template, waiting, lost) = (Arc::new(template), Mutex::new(None), Arc::new(Mutex::new(None)));
         let (checked, result) = (Arc::clone(&template), Arc::clone(&lost));
-        std::thread::spawn(move || {
+        // Without a thread the memory is not read: a run with so little may go on all the same.
+        let _ = std::thread::Builder::new().spawn(move || {
             step_back();
             if let Err(why) = checked.check_memory() {
                 say(&format!("the saved VM is not as it was, results of this run may be wrong: {why}"));
@@ -61,7 +62,7 @@ impl Clones {
     /// A running machine as the template was. When copies turn out not to work and machines boot,
     /// standard error says so once, the template is made anew by the next run, and this and every
     /// further machine is booted. What also hinders a boot (a full disk, a limit of memory), and a
-    /// QEMU that was killed, are not the template's fault.
+    /// QEMU that was killed or stopped, are not the template's fault.
     ///
     /// # Errors
     /// [`VmError`]; nothing is left running.
@@ -75,7 +76,7 @@ impl Clones {
             Err(error) => {
                 let vm = Vm::boot(&spec, deadline)?;
                 let mut lost = lock(&self.lost);
-                if lost.is_none() && !error.is_killed() {
+                if lost.is_none() && !error.is_by_signal() {
                     say(&format!("no copies of the saved VM, booting instead: {error}"));
                     self.template.condemn();
                     *lost = Some(error.to_string());
@@ -106,7 +107,7 @@ impl Clones {
         let spec = VmSpec { directory: self.work.join(format!("waiting-{number}")), ..self.spec.clone() };
         let template = Arc::clone(self.template.template());
         let deadline = Instant::now() + WAKE_TIME_LIMIT;
-        *waiting = Some(std::thread::spawn(move || template.copy(&spec, deadline)?.wake(deadline)));
+        *waiting = std::thread::Builder::new().spawn(move || template.copy(&spec, deadline)?.wake(deadline)).ok();
     }
 }
 

@@ -23,11 +23,15 @@ const LINES_BEFORE_PANIC: usize = 8;
 /// How the kernel's last message begins, `kernel/panic.c`.
 const PANIC: &str = "Kernel panic - not syncing";
 
+/// What the kernel says when a process is killed because there is no memory, and when no process is
+/// left to be killed, `mm/oom_kill.c`.
+const OUT_OF_MEMORY: [&str; 2] = ["Out of memory: ", "System is deadlocked on memory"];
+
 /// The longest line that is quoted, in characters.
 const LINE_CHARS: usize = 200;
 
 /// The end of a console, as it was at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
     /// The file.
     pub path: PathBuf,
@@ -36,6 +40,8 @@ pub struct Tail {
     pub lines: Vec<String>,
     /// The kernel's panic message.
     pub panic: Option<String>,
+    /// The kernel said that there is no memory left.
+    pub out_of_memory: bool,
     /// The file has reached [`LIMIT_BYTES`], so later lines are lost.
     pub full: bool,
 }
@@ -48,11 +54,12 @@ impl Tail {
         let lines: Vec<String> = text.lines().map(readable).filter(|line| !line.is_empty()).collect();
         let last = lines.len().saturating_sub(TAIL_LINES);
         let panics = |line: &String| line.find(PANIC).map(|at| line[at..].to_owned());
+        let out_of_memory = OUT_OF_MEMORY.iter().any(|said| text.contains(said));
         let panic = lines.iter().enumerate().find_map(|(at, line)| panics(line).map(|message| (at, message)));
         let (panic_at, panic) = panic.unzip();
         let first = panic_at.map_or(last, |at: usize| last.min(at.saturating_sub(LINES_BEFORE_PANIC)));
         let lines = lines.into_iter().skip(first).take(TAIL_LINES).collect();
-        Self { path: path.to_owned(), lines, panic, full: length >= LIMIT_BYTES }
+        Self { path: path.to_owned(), lines, panic, out_of_memory, full: length >= LIMIT_BYTES }
     }
 }
 
@@ -170,6 +177,18 @@ mod tests {
         .assert_eq(&tail(lines.join("\n").as_bytes()));
         let early = format!("[ 0.0] {PANIC}: early\n[ 0.1] last\n");
         assert!(tail(early.as_bytes()).ends_with("early\n  | [ 0.1] last"));
+    }
+
+    #[test]
+    fn a_lack_of_memory_is_found_far_from_the_end() {
+        let killed = "[ 1.00] Out of memory: Killed process 154 (sh) total-vm:813692kB";
+        let more: String = (0..40).map(|number| format!("[ 2.{number:02}] after\n")).collect();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("console");
+        std::fs::write(&path, format!("{killed}\n{more}")).unwrap();
+        assert!(Tail::of(&path).out_of_memory);
+        std::fs::write(&path, more).unwrap();
+        assert!(!Tail::of(&path).out_of_memory);
     }
 
     #[test]

@@ -12,12 +12,13 @@ use protocol::wire::WireError;
 use super::channel::ChannelError;
 use super::console::Tail;
 use super::qmp::QmpError;
+use crate::notices::advice;
 
 /// Why a VM is not, or no longer, of use.
 #[derive(Debug, thiserror::Error)]
 pub enum VmError {
     /// Something on the host could not be made.
-    #[error("cannot {what} {}: {source}", .path.display())]
+    #[error("cannot {what} {}: {source}{}", .path.display(), advice(source, "set TMPDIR to a larger disk"))]
     Prepare {
         /// What was tried.
         what: &'static str,
@@ -47,6 +48,17 @@ pub enum VmError {
     /// The guest switched itself off or reset: the kernel panicked or the agent died.
     #[error("the guest died ({})\n{console}", .console.panic.as_deref().unwrap_or("no panic message on the console"))]
     Died {
+        /// The end of the console.
+        console: Tail,
+    },
+    /// A signal stopped QEMU, and it did not go on.
+    #[error(
+        "QEMU (process {pid}) is stopped by a signal, as by `kill -STOP`, and was not continued within seconds: \
+         find out what stops it\n{console}"
+    )]
+    Stopped {
+        /// Its process ID.
+        pid: u32,
         /// The end of the console.
         console: Tail,
     },
@@ -101,6 +113,7 @@ impl VmError {
         match self {
             Self::Qemu { console, .. }
             | Self::Died { console, .. }
+            | Self::Stopped { console, .. }
             | Self::TimedOut { console, .. }
             | Self::Protocol { console, .. }
             | Self::Broken { console, .. } => Some(console),
@@ -108,9 +121,13 @@ impl VmError {
         }
     }
 
-    /// QEMU was killed, as a kernel does that is out of memory.
-    pub(crate) fn is_killed(&self) -> bool {
-        matches!(self, Self::Qemu { status, .. } if status.signal() == Some(libc::SIGKILL))
+    /// QEMU was killed, as a kernel does that is out of memory, or stopped.
+    pub(crate) fn is_by_signal(&self) -> bool {
+        match self {
+            Self::Qemu { status, .. } => status.signal() == Some(libc::SIGKILL),
+            Self::Stopped { .. } => true,
+            _ => false,
+        }
     }
 
     /// The error of a channel that is not closed.
@@ -120,6 +137,7 @@ impl VmError {
                 Self::TimedOut { waiting_for: format!("{waiting_for} (limit of the VM)"), waited, console }
             }
             ChannelError::Interrupted => Self::Interrupted,
+            ChannelError::Stopped => Self::Protocol { what: error.to_string(), console },
             ChannelError::Wire(WireError::Version(theirs)) => Self::Version { theirs, ours: protocol::wire::VERSION },
             ChannelError::Wire(error) => Self::Protocol { what: error.to_string(), console },
         }

@@ -143,10 +143,11 @@ impl Vm {
     pub(super) fn save(mut self, deadline: Instant) -> Result<Vec<u8>, VmError> {
         let system = |source| VmError::System { what: "make a socket pair for the machine's state", source };
         let (mut ours, theirs) = UnixStream::pair().map_err(system)?;
-        let reader = std::thread::spawn(move || {
+        let reader = std::thread::Builder::new().spawn(move || {
             let mut state = Vec::new();
             ours.read_to_end(&mut state).map(|_| state)
         });
+        let reader = reader.map_err(|source| VmError::System { what: "start a thread", source })?;
         let outcome = self.guest.save(theirs, deadline);
         let outcome = outcome.map_err(|error| self.guest.why_no_qmp(error));
         // With QEMU the last copy of the socket's other end goes, whatever happened, and so the

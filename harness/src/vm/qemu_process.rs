@@ -78,7 +78,8 @@ impl QemuProcess {
         let (mut ours, theirs) = UnixStream::pair().map_err(system)?;
         // It is more than a socket takes. When QEMU ends early, the write fails and the thread
         // ends.
-        std::thread::spawn(move || ours.write_all(&state));
+        let writer = std::thread::Builder::new().spawn(move || ours.write_all(&state));
+        writer.map_err(|source| VmError::System { what: "start a thread", source })?;
         let qmp = self.qmp(deadline)?;
         qmp.execute("migrate-set-capabilities", capabilities(), deadline)?;
         qmp.give(STATE_FD, theirs.as_fd(), deadline)?;
@@ -101,6 +102,7 @@ impl QemuProcess {
         };
         match error {
             VmError::Qmp(QmpError::Line { source: LineError::Interrupted, .. }) => VmError::Interrupted,
+            VmError::Qmp(QmpError::Line { source: LineError::Stopped, .. }) => self.stopped(),
             VmError::Qmp(QmpError::Line { ref source, .. }) if closed(source) => {
                 match self.wait(Instant::now() + END_TIME_LIMIT) {
                     Ok(Some(status)) => self.ended(status),
@@ -113,7 +115,7 @@ impl QemuProcess {
 
     pub(super) fn start(spec: &VmSpec, memory: Memory, start: Start<'_>) -> Result<Self, VmError> {
         let sockets = |source| VmError::System { what: "make a socket pair for QEMU", source };
-        let (channel, agent_end) = Channel::pair().map_err(sockets)?;
+        let (mut channel, agent_end) = Channel::pair().map_err(sockets)?;
         let (qmp, qmp_end) = Qmp::pair().map_err(sockets)?;
         let in_directory = |name| spec.directory.join(name);
         let files = Files { console: in_directory("console"), stderr: in_directory("qemu-stderr") };
@@ -144,6 +146,7 @@ impl QemuProcess {
         command.args(arguments);
         let program = PathBuf::from(command.get_program());
         let process = Process::spawn(command, surroundings).map_err(prepare("start QEMU", &program))?;
+        channel.watch(process.pid());
         Ok(Self { process, channel, qmp: Control::Unconnected(qmp), files })
     }
 
@@ -166,7 +169,14 @@ impl QemuProcess {
                 Err(error) => return error,
             }
         }
+        if let ChannelError::Stopped = error {
+            return self.stopped();
+        }
         VmError::of_channel(error, waiting_for, begin.elapsed(), self.tail())
+    }
+
+    fn stopped(&self) -> VmError {
+        VmError::Stopped { pid: self.process.pid(), console: self.tail() }
     }
 
     pub(super) fn wait(&mut self, deadline: Instant) -> Result<Option<ExitStatus>, VmError> {
@@ -189,7 +199,7 @@ impl QemuProcess {
         if matches!(self.qmp, Control::Unconnected(_))
             && let Control::Unconnected(stream) = std::mem::replace(&mut self.qmp, Control::Failed)
         {
-            self.qmp = Control::Connected(Qmp::connect(stream, deadline)?);
+            self.qmp = Control::Connected(Qmp::connect(stream, self.process.pid(), deadline)?);
         }
         match &mut self.qmp {
             Control::Connected(qmp) => Ok(qmp),

@@ -81,14 +81,15 @@ impl Qmp {
         Ok((ours, theirs.into()))
     }
 
-    /// Reads the greeting and leaves the negotiation.
+    /// Reads the greeting of the QEMU with this process ID and leaves the negotiation.
     ///
     /// # Errors
     /// [`QmpError`]
-    pub fn connect(stream: UnixStream, deadline: Instant) -> Result<Self, QmpError> {
+    pub fn connect(stream: UnixStream, pid: u32, deadline: Instant) -> Result<Self, QmpError> {
         let command = "qmp_capabilities";
-        let lines = Lines::new(stream, LINE_LIMIT)
+        let mut lines = Lines::new(stream, LINE_LIMIT)
             .map_err(|error| QmpError::Line { command: command.to_owned(), source: error.into() })?;
+        lines.watch(pid);
         let mut qmp = Self { lines, migration: None };
         match qmp.read(command, deadline)? {
             Line::Greeting(_) => {}
@@ -236,7 +237,7 @@ mod tests {
             "{\"event\": \"RESUME\", \"timestamp\": {}}\r\n{\"return\": {\"status\": \"running\"}}",
             r#"{"error": {"class": "GenericError", "desc": "no such disk"}}"#,
         ]);
-        let mut qmp = Qmp::connect(stream, soon()).unwrap();
+        let mut qmp = Qmp::connect(stream, std::process::id(), soon()).unwrap();
         let status = qmp.execute("query-status", json!({}), soon()).unwrap();
         assert_eq!(status["status"], "running");
         let error = qmp.execute("eject", json!({"id": "x"}), soon()).unwrap_err();
@@ -261,7 +262,7 @@ mod tests {
             "{\"event\": \"MIGRATION\", \"data\": {\"status\": \"setup\"}}\r\n{\"return\": {}}\r\n\
              {\"event\": \"MIGRATION\", \"data\": {\"status\": \"completed\"}}",
         ]);
-        let mut qmp = Qmp::connect(stream, soon()).unwrap();
+        let mut qmp = Qmp::connect(stream, std::process::id(), soon()).unwrap();
         qmp.execute("migrate", json!({"uri": "fd:state"}), soon()).unwrap();
         qmp.wait_for_migration(soon()).unwrap();
         drop(qmp);
@@ -273,7 +274,7 @@ mod tests {
             "{\"event\": \"MIGRATION\", \"data\": {\"status\": \"failed\"}}\r\n{\"return\": {}}",
             r#"{"return": {"status": "failed", "error-desc": "Unknown ramblock"}}"#,
         ]);
-        let mut qmp = Qmp::connect(stream, soon()).unwrap();
+        let mut qmp = Qmp::connect(stream, std::process::id(), soon()).unwrap();
         qmp.execute("migrate", json!({"uri": "fd:state"}), soon()).unwrap();
         let error = qmp.wait_for_migration(soon()).unwrap_err();
         assert_eq!(error.to_string(), "migrate: QEMU says GenericError: Unknown ramblock");
@@ -306,7 +307,7 @@ mod tests {
         });
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"mine").unwrap();
-        let mut qmp = Qmp::connect(stream, soon()).unwrap();
+        let mut qmp = Qmp::connect(stream, std::process::id(), soon()).unwrap();
         qmp.give("state", file.as_fd(), soon()).unwrap();
         assert_eq!(peer.join().unwrap(), "mine");
     }
@@ -314,15 +315,15 @@ mod tests {
     #[test]
     fn silence_noise_and_a_close_are_distinguished() {
         let (stream, _silent) = UnixStream::pair().unwrap();
-        let error = Qmp::connect(stream, Instant::now() + Duration::from_millis(20)).unwrap_err();
+        let error = Qmp::connect(stream, std::process::id(), Instant::now() + Duration::from_millis(20)).unwrap_err();
         assert_eq!(error.to_string(), "qmp_capabilities: timed out");
 
         let (stream, peer) = qemu(&["login:"]);
-        assert!(matches!(Qmp::connect(stream, soon()), Err(QmpError::Malformed { .. })));
+        assert!(matches!(Qmp::connect(stream, std::process::id(), soon()), Err(QmpError::Malformed { .. })));
         peer.join().unwrap();
 
         let (stream, peer) = qemu(&[GREETING]);
-        let error = Qmp::connect(stream, soon()).unwrap_err();
+        let error = Qmp::connect(stream, std::process::id(), soon()).unwrap_err();
         assert_eq!(error.to_string(), "qmp_capabilities: the other side closed the channel");
         peer.join().unwrap();
     }

@@ -15,10 +15,10 @@
 //!
 //! The state of a template is read before its first use, and the memory meanwhile, at the lowest
 //! priority. A template that is not as it was made is made again, and so is one of which no copy
-//! answers, where a VM that boots does: a full disk is not the template's fault. After making one,
-//! only the four used last stay, and none that was unused for a day. `image clean` removes by age
-//! and size. Where no template is possible, VMs boot, and `doctor` and one line on standard error
-//! say why.
+//! answers, where a VM that boots does: a full disk is not the template's fault. While older runs
+//! still use such a one, the next run makes a second beside it. After making one, only the four
+//! used last stay, and none that was unused for a day. `image clean` removes by age and size. Where
+//! no template is possible, VMs boot, and `doctor` and one line on standard error say why.
 
 use std::fs;
 use std::io;
@@ -45,6 +45,10 @@ const KEEP: usize = 4;
 
 /// Templates that were unused for so long are removed when one more is made.
 pub const UNUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The names of the templates of one machine: the usual one, and the one that is made when runs use
+/// the first and it is damaged.
+const BESIDE: [&str; 2] = ["", "beside"];
 
 /// What must stay free besides a guest's memory, in MiB.
 const SLACK_MIB: u64 = 256;
@@ -73,6 +77,9 @@ pub enum NoTemplate {
     /// It cannot be read, or the machine cannot be described.
     #[error("{0}")]
     Vm(#[from] VmError),
+    /// What there is does not work, and cannot be made anew now.
+    #[error("the saved VMs of this kind are damaged, and older runs still use them")]
+    InUse,
 }
 
 /// A template in use; it stays where it is until this is dropped.
@@ -142,11 +149,22 @@ impl TemplateCache {
     /// # Errors
     /// [`NoTemplate`]: boot instead.
     pub fn template(&self, spec: &VmSpec, deadline: Instant) -> Result<TemplateHandle, NoTemplate> {
-        let slot = slot(spec)?;
-        let cache = self.open(self.place(spec, &slot)?)?;
+        for name in BESIDE {
+            let slot = slot(spec, name)?;
+            if let Some(handle) = self.in_slot(&slot, spec, deadline)? {
+                return Ok(handle);
+            }
+            self.note("template: the saved VM is damaged, and older runs still use it; another one is taken");
+        }
+        Err(NoTemplate::InUse)
+    }
+
+    /// The template in this slot; `None` where it is damaged and in use.
+    fn in_slot(&self, slot: &Slot, spec: &VmSpec, deadline: Instant) -> Result<Option<TemplateHandle>, NoTemplate> {
+        let cache = self.open(self.place(spec, slot)?)?;
         let start = Instant::now();
         let mut interrupted = false;
-        let entry = cache.obtain(&slot, false, |to, _| {
+        let entry = cache.obtain_unless_used(slot, |to, _| {
             self.note("template: booting a VM, warming it up, saving it");
             Template::make(spec, to, deadline).map_err(|error| {
                 interrupted = matches!(error, VmError::Interrupted);
@@ -159,11 +177,12 @@ impl TemplateCache {
             true => NoTemplate::Vm(VmError::Interrupted),
             false => error.into(),
         })?;
+        let Some(entry) = entry else { return Ok(None) };
         let template = Arc::new(Template::open(&entry.directory)?);
         // What cannot be removed now is removed another time.
         let _ = cache.prune(slot.kind, KEEP);
         let _ = self.remove_unused(&cache, UNUSED_LIMIT);
-        Ok(TemplateHandle { template, entry })
+        Ok(Some(TemplateHandle { template, entry }))
     }
 
     /// Where the template of a machine is, or would be made; for people.
@@ -171,7 +190,7 @@ impl TemplateCache {
     /// # Errors
     /// [`NoTemplate`]
     pub fn look(&self, spec: &VmSpec) -> Result<String, NoTemplate> {
-        let slot = slot(spec)?;
+        let slot = slot(spec, BESIDE[0])?;
         let place = self.place(spec, &slot)?;
         let at = place.display();
         match self.open(place)?.state(&slot, Look::Quick) {
@@ -271,8 +290,8 @@ impl TemplateCache {
     }
 }
 
-fn slot(spec: &VmSpec) -> Result<Slot, VmError> {
-    Ok(Slot { kind: "template", name: String::new(), key: template::key(spec)? })
+fn slot(spec: &VmSpec, name: &str) -> Result<Slot, VmError> {
+    Ok(Slot { kind: "template", name: name.to_owned(), key: template::key(spec)? })
 }
 
 fn is_tmpfs(path: &Path) -> bool {
@@ -351,8 +370,8 @@ mod tests {
         fs::set_permissions(&places[0], fs::Permissions::from_mode(0o777)).unwrap();
         let cache = TemplateCache { places: places.to_vec(), owner: None, progress: Arc::new(|_: Step<'_>| {}) };
         let spec = spec(folder.path());
-        assert_eq!(cache.place(&spec, &slot(&spec).unwrap()).unwrap(), places[1]);
+        assert_eq!(cache.place(&spec, &slot(&spec, "").unwrap()).unwrap(), places[1]);
         fs::set_permissions(&places[0], fs::Permissions::from_mode(0o700)).unwrap();
-        assert_eq!(cache.place(&spec, &slot(&spec).unwrap()).unwrap(), places[0]);
+        assert_eq!(cache.place(&spec, &slot(&spec, "").unwrap()).unwrap(), places[0]);
     }
 }

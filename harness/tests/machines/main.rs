@@ -18,6 +18,7 @@ mod faults;
 mod host;
 mod model;
 mod reference;
+mod script;
 mod subjects;
 mod template;
 mod vm;

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,7 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         what_one_copy_does_no_other_sees,
         a_damaged_template_is_made_anew,
         memory_that_changed_is_found,
+        a_damaged_template_in_use_is_not_waited_for,
         one_that_waits_is_as_good,
         what_also_hinders_a_boot_condemns_no_template,
         where_copies_do_not_work_machines_boot,
@@ -173,7 +175,7 @@ fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
             vm,
             Engine::Criu { assisted: false },
             Flavor::Host,
-            "symlink \"/t\" up\nfd0 = open up/left rdonly\n",
+            "symlink \"/usr\" up\nfd0 = open up/left rdonly\n",
         )?;
         match report.setup_failure {
             None => Ok(true),
@@ -187,7 +189,7 @@ fn what_one_copy_does_no_other_sees(rig: &Rig) -> Result<(), Failed> {
         &mut first,
         Engine::Criu { assisted: false },
         Flavor::Host,
-        "symlink \"/t\" up\nwrite up/left \"mine\"\n",
+        "symlink \"/usr\" up\nwrite up/left \"mine\"\n",
     )?;
     assert_eq!(left.setup_failure, None);
     assert!(there(&mut first)?, "this test cannot fail: the file is gone from the machine that made it");
@@ -239,6 +241,35 @@ fn memory_that_changed_is_found(rig: &Rig) -> Result<(), Failed> {
     let before = rig.made.load(Ordering::SeqCst);
     rig.copy()?;
     assert_eq!(rig.made.load(Ordering::SeqCst) - before, 1);
+    Ok(())
+}
+
+/// The older run never ends, as far as the new one can know. A new one that waits for it would
+/// wait for ever: it has a thread of its own.
+fn a_damaged_template_in_use_is_not_waited_for(rig: &Rig) -> Result<(), Failed> {
+    let older = rig.template()?;
+    flip(&older.folder().join("ram"))?;
+    older.check_memory().expect_err("it changed");
+    let template = |cache: TemplateCache| {
+        let (sender, receiver) = channel();
+        let spec = rig.spec.clone();
+        std::thread::spawn(move || {
+            let _ = sender.send(cache.template(&spec, soon()).map_err(|error| error.to_string()));
+        });
+        receiver.recv_timeout(soon() - Instant::now()).map_err(|_| Failed::from("it waits for the older run"))
+    };
+    let before = rig.made.load(Ordering::SeqCst);
+    let [first, second] = [template(rig.template_cache())??, template(rig.template_cache())??];
+    assert_eq!(rig.made.load(Ordering::SeqCst) - before, 1, "two runs use the one beside it");
+    assert!(first.folder() == second.folder() && first.folder() != older.folder(), "{:?}", first.folder());
+    first.template().copy(&rig.spec(), soon())?.wake(soon())?;
+    // Both are damaged and in use: no template, and runs boot.
+    fs::remove_file(first.folder().join("bill.json"))?;
+    let none = template(rig.template_cache())?.map(|handle| handle.folder().to_owned());
+    assert_eq!(none, Err("the saved VMs of this kind are damaged, and older runs still use them".to_owned()));
+    let folder = older.folder().to_owned();
+    drop((older, first, second));
+    assert_eq!(template(rig.template_cache())??.folder(), folder, "the usual place is made anew");
     Ok(())
 }
 

@@ -171,3 +171,41 @@ fn modules(text: &str) -> Vec<String> {
 fn name_of(file: &Path) -> String {
     file.strip_prefix(tree()).expect("it is below the tree").display().to_string()
 }
+
+/// Where the clock of the wall is read: a date is meant, and no length of time.
+const DATES: [(&str, &str); 6] = [
+    ("harness/guest/src/agent/warm.rs", "a copy of a saved VM gets the host's time"),
+    ("harness/guest/src/reference/capture/wrong.rs", "a fault: a time stamp of now"),
+    ("harness/src/cache/mod.rs", "when an image was used last, as the time of a file"),
+    ("harness/src/cache/record.rs", "when an image was built, and the times of its files"),
+    ("harness/src/subject/criu/mod.rs", "when a build tree was used last, as the time of a file"),
+    ("harness/src/vm/machine.rs", "the guest's clock, and a number that no earlier process used"),
+];
+
+#[test]
+fn lengths_of_time_are_of_the_clock_that_is_never_set() {
+    let mut found = BTreeSet::new();
+    for file in files(&[".rs"]).iter().filter(|file| !name_of(file).contains("/tests/")) {
+        let text = text(file);
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let mut code = product.lines().filter(|line| !line.trim_start().starts_with("//"));
+        if code.any(|line| ["SystemTime", "CLOCK_REALTIME"].iter().any(|clock| line.contains(clock))) {
+            found.insert(name_of(file));
+        }
+    }
+    let known: BTreeSet<String> = DATES.iter().map(|(file, _)| (*file).to_owned()).collect();
+    assert_eq!(found, known, "limits and durations are of Instant; DATES says where a date is meant");
+}
+
+#[test]
+fn standard_output_that_cannot_be_written_is_an_error_and_no_panic() {
+    let house = tree().join("harness/src");
+    for file in files(&[".rs"]).iter().filter(|file| file.starts_with(&house) && !name_of(file).contains("tests")) {
+        let text = text(file);
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for macro_name in ["println!(", "print!(", "dbg!("] {
+            let used = product.lines().any(|line| line.trim_start().starts_with(macro_name));
+            assert!(!used, "{}: {macro_name} panics where it cannot write: use notices::print", name_of(file));
+        }
+    }
+}

@@ -161,7 +161,7 @@ impl Child {
 
     /// Asks and waits for the answer.
     pub(super) fn ask(&mut self, ask: &Ask, timeout: Duration) -> Result<Answer, NoAnswer> {
-        match self.pipes.ask(self.pidfd.as_fd(), ask, timeout) {
+        match self.pipes.ask((self.pid.as_raw(), self.pidfd.as_fd()), ask, timeout) {
             Err(NoAnswer::Gone(_)) => Err(NoAnswer::Gone(self.reap())),
             answer => answer,
         }

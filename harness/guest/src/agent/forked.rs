@@ -72,7 +72,7 @@ impl Forked {
     /// Asks each and waits for the answers.
     pub(super) fn ask(&mut self, ask: &Ask, timeout: Duration) -> Vec<(String, Result<Answer, NoAnswer>)> {
         let answer = |one: &mut ForkedProcess| match &one.process {
-            Some((_, pidfd)) => one.pipes.ask(pidfd.as_fd(), ask, timeout),
+            Some((pid, pidfd)) => one.pipes.ask((*pid, pidfd.as_fd()), ask, timeout),
             None => Err(NoAnswer::Gone("it was not found".to_owned())),
         };
         self.all.iter_mut().map(|one| (one.name.clone(), answer(one))).collect()

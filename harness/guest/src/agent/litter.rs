@@ -4,8 +4,9 @@
 //! This observation is the proof that a machine can serve the next trial, also after a restore that
 //! failed.
 //!
-//! It covers processes, mounts, loop devices, and the names in `/`, `/tmp` and `/run`. Whatever
-//! is new is a difference `leftovers` of this trial, and the host throws the machine away.
+//! It covers processes, mounts, loop devices, and the names in the folders of the machine that a
+//! criu could write to, [`FOLDERS`]. Whatever is new is a difference `leftovers` of this trial, and
+//! the host throws the machine away. What a file holds is not compared.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -29,10 +30,15 @@ use crate::sys;
 /// appear in each: the harness's own folders, and what criu keeps of the kernel for its next start
 /// (`get_kerndat_filename`, criu/kerndat.c; the lock is that of the iptables that it starts for
 /// that).
-const FOLDERS: [(&str, &[&str]); 3] = [
+const FOLDERS: [(&str, &[&str]); 8] = [
     ("/", &[".zdtm", STATISTICS[0], STATISTICS[1]]),
     ("/tmp", &[]),
     ("/run", &["criu.kdat", "xtables.lock", "disks", "images", "stage"]),
+    ("/run/images", &[]),
+    ("/t", &[".executor"]),
+    ("/etc", &[]),
+    ("/root", &[]),
+    ("/subject", &[]),
 ];
 
 /// Where criu stands at its end it writes its statistics (`write_stats`, criu/stats.c). That this
@@ -60,7 +66,7 @@ impl Before {
 
     /// Names what is more than it was, and takes away what can be taken away: processes are killed,
     /// mounts detached, files and empty folders removed. Mounts below `expected_mounts` are taken
-    /// away unnamed.
+    /// away unnamed, and that folder may be there.
     pub(super) fn clean(&self, expected_mounts: Option<&str>) -> io::Result<Vec<String>> {
         let mut leftovers = Vec::new();
         reap_all();
@@ -80,7 +86,8 @@ impl Before {
             }
             let _ = umount2(mount.mount_point.as_os_str(), MntFlags::MNT_DETACH);
         }
-        for path in names(&FOLDERS)?.difference(&self.names) {
+        let is_own = |path: &&PathBuf| expected_mounts.is_some_and(|top| **path == *Path::new(top));
+        for path in names(&FOLDERS)?.difference(&self.names).filter(|path| !is_own(path)) {
             leftovers.push(remove(path));
         }
         for name in STATISTICS {

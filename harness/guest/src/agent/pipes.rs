@@ -15,6 +15,9 @@ use protocol::wire;
 
 use crate::executor::{Answer, Ask};
 
+/// A process that has not answered by then may be one that cannot.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+
 /// Why the answer is missing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoAnswer {
@@ -24,6 +27,8 @@ pub(super) enum NoAnswer {
     TimedOut(Duration),
     #[error("blocked: it has slept through {:.1} s, the limit of a step", .0.as_secs_f64())]
     Asleep(Duration),
+    #[error("the process is stopped (SIGSTOP, or a tracer that is gone) and does not go on")]
+    Stopped,
     #[error("{0}")]
     Wire(#[from] wire::WireError),
     #[error("{0}")]
@@ -54,10 +59,23 @@ impl Pipes {
         self.partial.clear();
     }
 
-    /// Asks and waits for the answer, or for the end of the process with this pidfd.
-    pub(super) fn ask(&mut self, pidfd: BorrowedFd<'_>, ask: &Ask, timeout: Duration) -> Result<Answer, NoAnswer> {
+    /// Asks and waits for the answer, or for the end of the process with this number and pidfd. One
+    /// that is stopped is not waited for.
+    pub(super) fn ask(
+        &mut self,
+        (pid, pidfd): (i32, BorrowedFd<'_>),
+        ask: &Ask,
+        timeout: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        let begin = Instant::now();
         self.send(ask)?;
-        self.answer(pidfd, Instant::now() + timeout)?.ok_or(NoAnswer::TimedOut(timeout))
+        if let Some(answer) = self.answer(pidfd, begin + timeout.min(FIRST_WAIT))? {
+            return Ok(answer);
+        }
+        if is_stopped(pid) {
+            return Err(NoAnswer::Stopped);
+        }
+        self.answer(pidfd, begin + timeout)?.ok_or(NoAnswer::TimedOut(timeout))
     }
 
     /// Asks; the answer is waited for later.
@@ -99,4 +117,10 @@ impl Pipes {
         self.partial.extend_from_slice(&buffer[..count]);
         if self.partial.len() > wire::LINE_LIMIT { Err(wire::WireError::TooLong.into()) } else { Ok(()) }
     }
+}
+
+/// Whether it is stopped, by a signal or for a tracer, proc_pid_stat(5).
+fn is_stopped(pid: i32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
 }

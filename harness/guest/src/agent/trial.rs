@@ -61,12 +61,12 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine, progress: Progr
     }
     progress("clean-up")?;
     let whole = report.whole();
+    let _ = fs::remove_dir_all(images_folder(request.trial));
     match before.clean(Some(&top)) {
         Ok(leftovers) => whole.leftovers = leftovers,
         Err(error) => whole.leftovers.push(format!("looking for leftovers: {error}")),
     }
     whole.leftovers.extend(disks.detach());
-    let _ = fs::remove_dir_all(images_folder(request.trial));
     match coverage::collect(&top) {
         Ok(arcs) => whole.arcs = arcs,
         Err(error) => whole.leftovers.push(format!("counters that cannot be taken away: {error}")),
@@ -341,10 +341,10 @@ impl<'a> Trial<'a> {
                 Err(why) => unobservable = Some(why),
             }
         } else if !action.restores() && !self.child.wait_for_end(Duration::from_secs(5)).unwrap_or(false) {
-            unobservable = Some("the dump succeeded but the process is still there".to_owned());
+            unobservable = Some("the process is still there".to_owned());
         } else if let (false, Some(name)) = (action.restores(), self.child.forked.wait_for_end(Duration::from_secs(5)))
         {
-            unobservable = Some(format!("the dump succeeded but the process {name} is still there"));
+            unobservable = Some(format!("the process {name} is still there"));
         } else {
             self.child.reap();
             // What its parent left to the agent keeps its number, and that of its session.

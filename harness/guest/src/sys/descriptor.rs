@@ -125,9 +125,13 @@ pub fn hand_over(fd: impl AsFd) -> io::Result<OwnedFd> {
 /// A copy of a descriptor, out of the way of those that have numbers of their own.
 ///
 /// # Errors
-/// Those of fcntl(2).
+/// Those of fcntl(2); `EMFILE` also where the limit is below these numbers, which is `EINVAL` for
+/// the kernel.
 pub fn set_apart(fd: impl AsFd) -> io::Result<OwnedFd> {
-    duplicate(fd, OWN_DESCRIPTORS, true)
+    duplicate(fd, OWN_DESCRIPTORS, true).map_err(|error| match error.raw_os_error() {
+        Some(libc::EINVAL) => io::Error::from_raw_os_error(libc::EMFILE),
+        _ => error,
+    })
 }
 
 /// A copy of a descriptor under the lowest free number from `lowest` on (`F_DUPFD`,

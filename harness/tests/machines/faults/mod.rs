@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
 
+mod clock;
+mod criu;
+mod full;
+mod scarce;
+mod stopped;
+
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,18 +21,48 @@ use nix::pty::{OpenptyResult, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use testing::lack::{lack_of_user_namespaces, lack_of_users};
 
 use crate::program::{program, program_in, rendered};
 
 pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
-    trials!(None =>
+    let mut tests = trials!(lack_of_user_namespaces() =>
+        full::a_disk_that_is_full_at_any_write_is_named,
+        full::a_full_disk_hides_no_failure,
+        full::a_full_tmpdir_is_an_error_that_names_it,
+        scarce::a_run_with_few_descriptors_says_so,
+        scarce::a_cache_that_is_read_only_is_named,
+        scarce::a_cache_on_another_filesystem_is_as_good,
+    );
+    tests.extend(trials!(lack_of_users() =>
+        scarce::a_run_with_few_processes_says_so,
+    ));
+    tests.extend(trials!(lack_of_a_compiler() =>
+        clock::a_clock_that_is_set_changes_no_limit_and_no_duration,
+    ));
+    tests.extend(trials!(None =>
         a_vm_that_is_killed_is_an_error_and_no_flake,
         the_next_run_removes_what_a_killed_one_left,
         a_closed_terminal_costs_no_report,
         one_campaign_at_a_time_has_a_state,
         what_only_prints_ends_without_a_word_when_its_pipe_is_closed,
         names_and_comments_do_nothing_to_a_terminal,
-    )
+        scarce::a_cache_that_is_removed_ends_no_run,
+        scarce::five_runs_share_a_cache,
+        full::a_full_standard_output_is_an_error,
+        criu::a_criu_that_breaks_is_the_one_that_is_blamed,
+        criu::a_criu_that_hangs_ends_at_its_limit,
+        criu::a_criu_that_writes_elsewhere_is_found_out,
+        criu::a_guest_without_memory_says_so,
+        stopped::a_qemu_that_is_stopped_is_found_within_seconds,
+        stopped::a_run_that_is_stopped_and_continued_goes_on,
+    ));
+    tests
+}
+
+fn lack_of_a_compiler() -> Option<String> {
+    let runs = Command::new("cc").arg("--version").stdout(Stdio::null()).status().is_ok();
+    (!runs).then(|| "a C compiler".to_owned())
 }
 
 pub(crate) const IN_VM: [&str; 7] =
