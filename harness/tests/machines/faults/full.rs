@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::ON_HOST;
+use super::{ON_HOST, build};
 use crate::program::{program, program_in, rendered};
 
 /// Makes the tmpfs in namespaces of its own, runs the program there, and copies what is there.
@@ -30,6 +30,7 @@ struct OnDisk {
 
 /// A run on a tmpfs with these mount options.
 fn on_disk(limit: &str, words: &[&str]) -> OnDisk {
+    build();
     let folder = tempfile::tempdir().unwrap();
     for name in ["full", "kept"] {
         fs::create_dir(folder.path().join(name)).unwrap();

@@ -14,6 +14,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use harness::image::{Settings, Store, default_cache_dir, tree};
 use libtest_mimic::{Arguments, Trial};
@@ -63,6 +64,17 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
 fn lack_of_a_compiler() -> Option<String> {
     let runs = Command::new("cc").arg("--version").stdout(Stdio::null()).status().is_ok();
     (!runs).then(|| "a C compiler".to_owned())
+}
+
+/// Builds what runs need, once, where there is plenty of everything: building is not the matter.
+fn build() {
+    static BUILT: LazyLock<()> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let run = ["run", "only-mount/file@tmpfs", "--subject", "reference"];
+        let output = program_in(&run, folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", rendered(&output));
+    });
+    LazyLock::force(&BUILT);
 }
 
 pub(crate) const IN_VM: [&str; 7] =

@@ -8,11 +8,12 @@ use std::process::{Command, Output, Stdio};
 use harness::image::default_cache_dir;
 use tempfile::TempDir;
 
-use super::{IN_VM, ON_HOST};
+use super::{IN_VM, ON_HOST, build};
 use crate::program::{program_in, rendered};
 
 /// A shell script that runs the program behind it, in namespaces of its own.
 fn in_namespaces(folder: &Path, script: &str, words: &[&str]) -> Output {
+    build();
     let program = program_in(words, folder);
     let mut run = Command::new("unshare");
     run.args(["-rm", "sh", "-c", &format!("{script}\nexec timeout 300 \"$@\""), "sh"]);
@@ -45,6 +46,7 @@ const USER: &str = "61234";
 
 /// As above, with processes and threads.
 pub(super) fn a_run_with_few_processes_says_so() {
+    build();
     let (folder, cache) = (tempfile::tempdir().unwrap(), default_cache_dir().unwrap());
     let script = format!(
         "mkdir cache cache/images && cp -a {}/images/agent-* cache/images && chown -R {USER}:{USER} . || exit 99",
