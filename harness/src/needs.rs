@@ -1,7 +1,7 @@
 //! What a scenario needs of a trial and of a machine, checked before it runs: what is missing
 //! makes the trial `unsupported`, with the reason.
 
-use protocol::message::{Action, Flavor, Lifecycle, Ready};
+use protocol::message::{Action, Flavor, Input, Lifecycle, Ready};
 use scenarios::program::{DeviceKind, Filesystem};
 use scenarios::{Scenario, Step};
 
@@ -75,9 +75,10 @@ fn beyond(trial: &Trial) -> Option<String> {
         Action::RelativeRestore,
         Action::Nothing,
     ];
-    let other = trial.lifecycle.actions().iter().find(|action| !known.contains(action))?;
-    let is_reference = trial.subject.starts_with(REFERENCE);
-    is_reference.then(|| format!("the reference engine has no {}, which {} needs", other.word(), trial.lifecycle))
+    let other = trial.lifecycle.actions().iter().find(|action| !known.contains(action)).map(|action| action.word());
+    let input = (trial.lifecycle.input() != Input::Null).then_some("standard input");
+    let other = other.or(input).filter(|_| trial.subject.starts_with(REFERENCE))?;
+    Some(format!("the reference engine has no {other}, which {} needs", trial.lifecycle))
 }
 
 /// What the scenario or the lifecycle needs and this machine lacks; `None` when it has all.

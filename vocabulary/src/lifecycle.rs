@@ -61,11 +61,38 @@ lifecycles! {
     KilledDump "killed-dump" "A dump that is killed while it saves memory; then dump and restore." [KilledDump, Dump, Restore];
     FailedRestore "failed-restore" "Dump, a restore that a hook at its end has fail, restore." [Dump, FailedRestore, Restore];
     Service "service" "Dump, restore, both by criu's service (RPC)." [ServiceDump, ServiceRestore];
+    InputPipe "input-pipe" "Dump, restore; criu's standard input is a pipe." [Dump, Restore];
+    InputTerminal "input-terminal" "Dump, restore; criu's standard input is a terminal." [Dump, Restore];
+    InputClosed "input-closed" "Dump, restore; criu is started without a standard input." [Dump, Restore];
     RelativePaths "relative-paths" "Dump, restore, with all paths relative; then what the caller finds." [RelativeDump, RelativeRestore];
     Untouched "untouched" "Nothing: whatever differs, the harness itself changed." [Nothing];
 }
 
+/// What criu's standard input is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// `/dev/null`.
+    #[default]
+    Null,
+    /// A pipe that stays open.
+    Pipe,
+    /// A terminal.
+    Terminal,
+    /// There is none.
+    Closed,
+}
+
 impl Lifecycle {
+    /// What criu's standard input is in it.
+    pub const fn input(self) -> Input {
+        match self {
+            Lifecycle::InputPipe => Input::Pipe,
+            Lifecycle::InputTerminal => Input::Terminal,
+            Lifecycle::InputClosed => Input::Closed,
+            _ => Input::Null,
+        }
+    }
+
     /// Whether a subject does something to the process.
     pub fn has_a_subject(self) -> bool {
         self.actions().iter().any(|&action| action != Action::Nothing)

@@ -1,8 +1,9 @@
-//! Dump and restore through the `criu` command line (criu(8)), and dumps through its service.
+//! Dump and restore through the `criu` command line (criu(8)), or through its service.
 //!
-//! - [`run`]: one call, from its start to its end
+//! - `run`: one call, from its start to its end
 //! - [`rpc`]: a dump by the service, which asks while the processes are frozen
-//! - [`configuration`]: arguments as the service takes them
+//! - `configuration`: arguments as the service takes them
+//! - `input`: what its standard input is
 //!
 //! What the container engines pass by hand is passed here too: the pipes that lead out of the
 //! process, and mounts of filesystems on block devices, which criu takes from outside
@@ -14,6 +15,7 @@
 //! caller (`caller.rs`).
 
 mod configuration;
+mod input;
 pub mod rpc;
 mod run;
 
@@ -24,18 +26,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use protocol::caller::{Finding, IMAGES, PIDFILE, WORK};
-use protocol::message::Action;
+use protocol::message::{Action, Input};
 
 use crate::caller::{Caller, failing_hook};
 use crate::external::{ExternalFile, ExternalMount, Externals, FIRST_INHERITED, Inherited};
 use crate::{asan, breakpoints, coverage, sys};
+use input::StandardInput;
 use rpc::{Asked, Service};
 pub(crate) use run::ERROR_LINE_LIMIT;
 use run::Meanwhile;
@@ -65,6 +68,8 @@ pub struct Images {
     own_mounts: bool,
     /// How much is logged.
     verbosity: &'static str,
+    /// Its standard input.
+    input: StandardInput,
     /// Files that the caller had at the last dump.
     files: Vec<ExternalFile>,
     /// The number of the last dump, and with it the name of its folder.
@@ -114,7 +119,26 @@ impl Images {
     pub fn new(folder: PathBuf, own_mounts: bool, quiet: bool) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         let verbosity = if quiet { QUIET } else { VERBOSE };
-        Ok(Images { folder, own_mounts, verbosity, files: Vec::new(), last: 0, caller: None, incremental: false })
+        let input = StandardInput::default();
+        Ok(Images {
+            folder,
+            own_mounts,
+            verbosity,
+            input,
+            files: Vec::new(),
+            last: 0,
+            caller: None,
+            incremental: false,
+        })
+    }
+
+    /// What criu's standard input is from now on, if not `/dev/null`.
+    ///
+    /// # Errors
+    /// Those of making a terminal.
+    pub fn set_input(&mut self, input: Input) -> io::Result<()> {
+        self.input = StandardInput::new(input)?;
+        Ok(())
     }
 
     /// The files that the caller had at the last dump.
@@ -151,7 +175,7 @@ impl Images {
         self.incremental = action == Action::PreDump;
         let from_outside: Vec<OsString> = externals.of_dump().collect();
         self.files = externals.files;
-        let mut command = self.command();
+        let mut command = self.command()?;
         if let Some(asked) = asked {
             let service = Service::dump(pid, &folder, &arguments, from_outside)?;
             return self.run(command, name, Meanwhile::Conversation(service, asked), timeout);
@@ -249,7 +273,7 @@ impl Images {
         let from_outside = externals.iter().map(ExternalMount::of_restore);
         let inherited = self.inherited(&from_others);
         let keys = inherited.iter().map(|(key, _, number)| (key.clone(), *number));
-        let mut command = self.command();
+        let mut command = self.command()?;
         let numbers: Vec<(&OwnedFd, i32)> = inherited.iter().map(|(_, fd, number)| (*fd, *number)).collect();
         sys::inherit(&mut command, &numbers);
         let folder = self.folder(self.last);
@@ -278,13 +302,14 @@ impl Images {
     }
 
     /// criu, without arguments yet.
-    fn command(&self) -> Command {
+    fn command(&self) -> io::Result<Command> {
         let mut command = program();
         if let Some(caller) = &self.caller {
             command.current_dir(&caller.folder);
         }
-        command.stdin(Stdio::null()).process_group(0);
-        command
+        self.input.give(&mut command)?;
+        command.process_group(0);
+        Ok(command)
     }
 
     /// Absolute paths: a trial does not hang on where criu stands, neither at its start nor later.

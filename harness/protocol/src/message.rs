@@ -13,7 +13,7 @@ pub use crate::probe::Probing;
 use crate::shell::{FromShell, ShellRequest, ToShell};
 use crate::{Fault, Observation};
 pub use vocabulary::flavor::Flavor;
-pub use vocabulary::lifecycle::{Action, ActionEnd, Lifecycle};
+pub use vocabulary::lifecycle::{Action, ActionEnd, Input, Lifecycle};
 
 /// The host asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Where the process runs, what is done to it, and what must be refused.
 
 use vocabulary::Flavor;
-use vocabulary::lifecycle::Action;
+use vocabulary::lifecycle::{Action, Input};
 
 use super::facts::{Facts, path};
 use super::{Axis, Point, Reason};
@@ -55,9 +55,9 @@ pub(super) const LIFECYCLE: Axis = Axis {
 pub(super) const CRIU: Axis = Axis {
     name: "Environment of CRIU",
     points: &[
-        Point::waits("standard input is a pipe", Reason::Lifecycle("input-pipe")),
-        Point::waits("standard input is a terminal", Reason::Lifecycle("input-terminal")),
-        Point::waits("standard input is closed", Reason::Lifecycle("input-closed")),
+        Point::lifecycle("standard input is a pipe", |lifecycle| lifecycle.input() == Input::Pipe),
+        Point::lifecycle("standard input is a terminal", |lifecycle| lifecycle.input() == Input::Terminal),
+        Point::lifecycle("standard input is closed", |lifecycle| lifecycle.input() == Input::Closed),
         Point::lifecycle("relative image folder", |lifecycle| has_relative(lifecycle.actions(), false)),
         Point::waits("relative --action-script", Reason::Lifecycle("relative-script")),
         Point::lifecycle("criu's own working directory unchanged", |lifecycle| has_relative(lifecycle.actions(), true)),

@@ -10,7 +10,7 @@ use protocol::caller::Finding;
 use protocol::message::{self, Action, ActionEnd, TrialRequest};
 
 use super::trial::Trial;
-use crate::criu::Run;
+use crate::criu::{Images, Run};
 
 /// The engine of a trial, with what it keeps between a dump and a restore.
 pub(super) enum Engine {
@@ -24,7 +24,9 @@ impl Engine {
     pub(super) fn new(request: &TrialRequest, folder: PathBuf, packed: bool) -> io::Result<Self> {
         Ok(match request.engine {
             message::Engine::Criu { assisted } => {
-                Engine::Criu(criu::Criu::new(folder, request.flavor.has_own_root(), packed, assisted)?)
+                let mut images = Images::new(folder, request.flavor.has_own_root(), packed)?;
+                images.set_input(request.lifecycle.input())?;
+                Engine::Criu(criu::Criu::new(images, assisted))
             }
             message::Engine::Reference { fault, without_statmount, way } => {
                 Engine::Reference(reference::Reference::new(fault, without_statmount, way, folder))

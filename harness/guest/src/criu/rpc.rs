@@ -6,7 +6,7 @@
 //! says what else is taken from outside.
 //!
 //! Arguments of the command line travel in a configuration file, which a request can name
-//! ([`super::configuration`]).
+//! (`super::configuration`).
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -52,6 +52,15 @@ pub fn inherit(command: &mut std::process::Command, descriptors: &[(&OwnedFd, li
     unsafe { command.pre_exec(hand_over) };
 }
 
+/// Has a command start without a descriptor 0.
+pub fn start_without_input(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    // SAFETY: close(2) has no pointers and may be called between fork and exec.
+    let close = || check(unsafe { libc::close(0) }.into()).map(drop);
+    // SAFETY: the closure only closes a descriptor.
+    unsafe { command.pre_exec(close) };
+}
+
 /// Takes over a descriptor that this process was started with, as the only one besides the standard
 /// streams: all others are closed.
 ///

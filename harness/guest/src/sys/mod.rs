@@ -22,7 +22,7 @@ pub use block::{
 pub use confine::{Device, filter_system_calls, keep_capabilities};
 pub use descriptor::{
     adopt, close_from, copy_of, duplicate, flock, hand_over, inherit, keep_only, place, set_apart, set_lease,
-    set_posix_lock, unlock,
+    set_posix_lock, start_without_input, unlock,
 };
 pub use directory::{Entry, entries, read_some_entries};
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};

@@ -32,9 +32,8 @@ pub(in super::super) struct Criu {
 }
 
 impl Criu {
-    pub(super) fn new(folder: PathBuf, own_mounts: bool, quiet: bool, assisted: bool) -> io::Result<Self> {
-        let images = Images::new(folder, own_mounts, quiet)?;
-        Ok(Criu { images, externals: Vec::new(), assisted, held: None })
+    pub(super) fn new(images: Images, assisted: bool) -> Self {
+        Criu { images, externals: Vec::new(), assisted, held: None }
     }
 
     pub(super) fn dump(&mut self, trial: &Trial<'_>, action: Action) -> io::Result<Run> {
