@@ -189,7 +189,7 @@ impl Service {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, format!("a message of criu: {error}"));
         let response = Response::decode(&buffer[..length]).map_err(invalid)?;
         if response.kind != NOTIFY {
-            let message = response.message.map(|message| String::from_utf8_lossy(&message).into_owned());
+            let message = response.message.map(|message| String::from_utf8_lossy(&message).trim_end().to_owned());
             return Ok(Some(if response.success { End::Done } else { End::Failed(message) }));
         }
         let moment = response.notify.and_then(|notify| notify.script);
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn an_end_with_a_path_that_is_not_text_is_an_end() {
-        let failed = Response { kind: DUMP, success: false, notify: None, message: Some(b"a\xff".to_vec()) };
+        let failed = Response { kind: DUMP, success: false, notify: None, message: Some(b"a\xff\n".to_vec()) };
         assert_eq!(heard(&failed.encode_to_vec(), None).0.unwrap(), Some(End::Failed(Some("a\u{fffd}".into()))));
         assert_eq!(heard(b"\xff", None).0.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
