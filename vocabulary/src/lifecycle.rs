@@ -153,6 +153,9 @@ impl Action {
     /// What a killed dump is ended by: signal(7), the same on every architecture.
     pub const SIGKILL: i32 = 9;
 
+    /// The status of a restore that its hook had fail. One that failed before has criu's own.
+    pub const HOOK_FAILED: i32 = 125;
+
     /// The word in reports and file names.
     pub const fn word(self) -> &'static str {
         match self {
@@ -204,7 +207,8 @@ impl Action {
     /// before it is spoilt.
     pub fn ended_well(self, end: &ActionEnd) -> bool {
         match self {
-            Action::FailedDump | Action::FailedRestore => matches!(end, ActionEnd::Failed(_)),
+            Action::FailedDump => matches!(end, ActionEnd::Failed(_)),
+            Action::FailedRestore => *end == ActionEnd::Failed(Self::HOOK_FAILED),
             Action::KilledDump => matches!(end, ActionEnd::Failed(_) | ActionEnd::Killed(Self::SIGKILL)),
             _ => *end == ActionEnd::Done,
         }

@@ -23,6 +23,8 @@ pub const HOOK: &str = "hook";
 const ANSWER: &str = "hook.json";
 /// The name under which it is a hook that fails at [`FAILING_MOMENT`].
 const FAILING_HOOK: &str = "failing-hook";
+/// What it leaves then.
+const FAILED: &str = "failing-hook-has-failed";
 /// All processes are there and do not run yet.
 const FAILING_MOMENT: &str = "post-restore";
 /// The moment at which a hook is started (criu(8), `--action-script`), and the one that counts
@@ -62,23 +64,47 @@ fn is_called(name: &str) -> bool {
     Path::new(&own).file_name() == Some(OsStr::new(name))
 }
 
-/// A hook in `folder` that fails when all processes are restored and none runs yet.
-///
-/// # Errors
-/// The filesystem's.
-pub fn failing_hook(folder: &Path) -> io::Result<PathBuf> {
-    let hook = folder.join(FAILING_HOOK);
-    if !hook.exists() {
-        fs::copy("/proc/self/exe", &hook)?;
+/// The life of a hook that fails at its moment, and leaves a mark beside itself when it does.
+fn failing_hook_main() -> ExitCode {
+    if std::env::var_os(MOMENT).is_none_or(|moment| moment != FAILING_MOMENT) {
+        return ExitCode::SUCCESS;
     }
-    Ok(hook)
+    if let Some(own) = std::env::args_os().next() {
+        // Without the mark the restore counts as one that failed by itself.
+        let _ = fs::write(Path::new(&own).with_file_name(FAILED), "");
+    }
+    ExitCode::FAILURE
+}
+
+/// A hook that fails when all processes are restored and none runs yet.
+pub struct FailingHook(PathBuf);
+
+impl FailingHook {
+    /// Makes it in `folder`.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn new(folder: &Path) -> io::Result<Self> {
+        let hook = folder.join(FAILING_HOOK);
+        fs::copy("/proc/self/exe", &hook)?;
+        Ok(FailingHook(hook))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Whether it has failed.
+    pub fn has_failed(&self) -> bool {
+        self.0.with_file_name(FAILED).exists()
+    }
 }
 
 /// The hook's life. What it cannot tell is missing, and that is a finding.
 pub fn hook_main() -> ExitCode {
     if is_called(FAILING_HOOK) {
-        let fails = std::env::var_os(MOMENT).is_some_and(|moment| moment == FAILING_MOMENT);
-        return if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        return failing_hook_main();
     }
     if std::env::var_os(MOMENT).is_some_and(|moment| moment == LAST_MOMENT)
         && let Some(beside) = std::env::args_os().next().as_deref().map(Path::new).and_then(Path::parent)

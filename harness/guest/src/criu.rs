@@ -33,9 +33,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use protocol::caller::{Finding, IMAGES, PIDFILE, WORK};
-use protocol::message::{Action, Input};
+use protocol::message::{Action, ActionEnd, Input};
 
-use crate::caller::{Caller, failing_hook};
+use crate::caller::{Caller, FailingHook};
 use crate::external::{ExternalFile, ExternalMount, Externals, FIRST_INHERITED, Inherited};
 use crate::{asan, breakpoints, coverage, sys};
 use input::StandardInput;
@@ -259,13 +259,12 @@ impl Images {
         if let Some(caller) = self.caller.as_ref().filter(|_| action.is_relative()) {
             arguments.extend(["--pidfile".into(), PIDFILE.into(), "--action-script".into(), caller.hook().into()]);
         }
-        match action {
-            Action::FailedRestore => {
-                let hook = failing_hook(&self.folder)?;
-                arguments.extend(["--action-script".into(), hook.into()]);
-            }
-            Action::CompatRestore => arguments.push("--mntns-compat-mode".into()),
-            _ => {}
+        let hook = (action == Action::FailedRestore).then(|| FailingHook::new(&self.folder)).transpose()?;
+        if let Some(hook) = &hook {
+            arguments.extend(["--action-script".into(), hook.path().into()]);
+        }
+        if action == Action::CompatRestore {
+            arguments.push("--mntns-compat-mode".into());
         }
         if self.own_mounts {
             arguments.extend(["--root".into(), root.into()]);
@@ -287,7 +286,11 @@ impl Images {
         command.args(arguments).arg("--restore-detached");
         from_outside.for_each(|external| _ = command.arg("--external").arg(external));
         keys.for_each(|(key, number)| _ = command.arg("--inherit-fd").arg(format!("fd[{number}]:{key}")));
-        self.run(command, "restore", Meanwhile::Nothing, timeout)
+        let mut run = self.run(command, "restore", Meanwhile::Nothing, timeout)?;
+        if matches!(run.end, ActionEnd::Failed(_)) && hook.is_some_and(|hook| hook.has_failed()) {
+            run.end = ActionEnd::Failed(Action::HOOK_FAILED);
+        }
+        Ok(run)
     }
 
     /// What the process inherits: by which key it is known, and its number in criu, out of the way

@@ -38,7 +38,7 @@ pub struct GateArgs {
     /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all
     /// when none is given
     pub what: Vec<String>,
-    /// How much is run where nothing below says more
+    /// How much is run; names, --flavor and --lifecycle narrow it
     #[arg(long, value_enum, default_value = "default")]
     pub group: Group,
     /// Leave out the derived controls: the same programs without their lazy unmounts,

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 
-use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use scenarios::capability::{self, Profile};
 use scenarios::visible::is_control;
@@ -146,13 +145,13 @@ pub fn list(args: &ListArgs) -> anyhow::Result<u8> {
 
 /// What each group has of these scenarios.
 fn groups(chosen: &[Scenario], format: ListFormat) -> String {
-    let rows = Group::value_variants().iter().map(|&group| {
+    let rows = Group::value_variants().iter().filter_map(|&group| {
+        let value = group.to_possible_value()?;
         let own: Vec<_> = chosen.iter().filter(|one| group.has_controls() || !is_control(&one.name)).cloned().collect();
         let trials = Axes { group, ..Axes::default() }.combinations(&own);
         let names: BTreeSet<&str> = trials.iter().map(|(scenario, ..)| &*scenario.name).collect();
-        let value = group.to_possible_value().unwrap_or_else(|| PossibleValue::new(""));
         let about = value.get_help().map(ToString::to_string).unwrap_or_default();
-        (value.get_name().to_owned(), names.len(), trials.len(), about)
+        Some((value.get_name().to_owned(), names.len(), trials.len(), about))
     });
     match format {
         ListFormat::Human => {

@@ -58,7 +58,7 @@ pub struct RunArgs {
     /// Part of a scenario's name, a pattern with `*`, or a scenario file that ends in .scn; all
     /// when none is given
     pub what: Vec<String>,
-    /// How much is run where nothing below says more
+    /// How much is run; names, --flavor and --lifecycle narrow it
     #[arg(long, value_enum, default_value = "default")]
     pub group: Group,
     /// The derived controls, too: the same programs without their lazy unmounts,

@@ -36,7 +36,7 @@ pub mod verdict;
 mod wording;
 
 use protocol::Observation;
-use protocol::message::{Lifecycle, SetupFailure, TrialReport};
+use protocol::message::{ActionReport, Lifecycle, SetupFailure, TrialReport};
 use scenarios::{Outcome, Scenario};
 
 pub use ablation::Ablation;
@@ -82,7 +82,8 @@ impl Judge {
         let mut judgement = self.without_quotes(scenario, context, report);
         if !matches!(judgement.verdict, Verdict::Pass | Verdict::Unsupported) {
             // The complaints of a dump that the harness spoilt are expected.
-            let meant = report.actions.iter().filter(|action| !action.action.is_spoilt());
+            let is_meant = |one: &&ActionReport| !one.action.is_spoilt() || !one.action.ended_well(&one.end);
+            let meant = report.actions.iter().filter(is_meant);
             let lines = meant.flat_map(|action| &action.error_lines);
             let kernel = report.kernel_log.iter().filter(|line| splat::is_splat(line));
             judgement.quotes = lines.chain(kernel).take(QUOTE_LIMIT).cloned().collect();

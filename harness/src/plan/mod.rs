@@ -4,6 +4,8 @@ pub mod group;
 pub mod select;
 pub mod share;
 
+use std::collections::HashSet;
+
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
 
@@ -64,12 +66,14 @@ impl Axes {
 
     /// Every combination of scenario, flavor and lifecycle.
     pub fn combinations<'a>(&self, scenarios: &'a [Scenario]) -> Vec<(&'a Scenario, Flavor, Lifecycle)> {
-        let (telling, chosen) = (telling(scenarios), self.group.of(scenarios));
+        // Not for the default group: it costs time, and is not needed there.
+        let telling = if self.group == Group::Default { HashSet::new() } else { telling(scenarios) };
+        let is_telling = |scenario: &Scenario| telling.contains(&*scenario.name);
         let mut all = Vec::new();
-        for scenario in scenarios.iter().filter(|scenario| chosen.contains(&*scenario.name)) {
+        for scenario in scenarios.iter().filter(|one| self.group != Group::Quick || is_telling(one)) {
             let flavors = if self.flavor.is_empty() { self.group.flavors(scenario) } else { &self.flavor };
             for &flavor in flavors {
-                let more = flavor == Flavor::Ns && self.lifecycle.is_empty() && telling.contains(&*scenario.name);
+                let more = flavor == Flavor::Ns && self.lifecycle.is_empty() && is_telling(scenario);
                 let lifecycles = if more { self.group.lifecycles() } else { None };
                 let lifecycles = lifecycles.unwrap_or_else(|| self.lifecycles_of(scenario));
                 all.extend(lifecycles.into_iter().map(|lifecycle| (scenario, flavor, lifecycle)));

@@ -293,7 +293,8 @@ impl<'a> Trial<'a> {
     fn is_worth_a_second_try(&self, report: &TrialReport) -> bool {
         let last = report.actions.last();
         let failed = |done: &ActionReport| {
-            done.action.restores() && !done.action.is_spoilt() && matches!(done.end, ActionEnd::Failed(1..))
+            let by_itself = !done.action.ended_well(&done.end);
+            done.action.restores() && by_itself && matches!(done.end, ActionEnd::Failed(1..))
         };
         self.request.thorough && last.is_some_and(failed)
     }

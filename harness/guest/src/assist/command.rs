@@ -45,7 +45,9 @@ enum Failure {
     #[error("these files on detached mounts cannot be brought back, so nothing was dumped:\n{0}")]
     Refused(String),
     /// criu's own failure; its first error.
-    #[error("criu dump failed: {0}; its log, criu.log without --log-file, says more, and the processes go on")]
+    #[error(
+        "criu dump failed: {0}. The processes go on. The log says more: criu.log in the images folder, or your --log-file"
+    )]
     Criu(String),
     /// A call.
     #[error("{0}: {1}")]

@@ -18,7 +18,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use protocol::Fault;
-use protocol::message::{ActionEnd, DetachMethod, ReportFile};
+use protocol::message::{Action, ActionEnd, DetachMethod, ReportFile};
 
 use super::super::copy::{End, in_copy};
 use super::super::pipes::NoAnswer;
@@ -119,7 +119,7 @@ impl Reference {
     }
 
     pub(super) fn restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
-        let held = self.held.take().ok_or_else(|| io::Error::other("there is no image to restore from"))?;
+        let held = self.take_held()?;
         let result = self.restore_from(&held, trial);
         if result.as_ref().is_ok_and(|run| run.end != ActionEnd::Done) {
             self.held = Some(held);
@@ -129,7 +129,7 @@ impl Reference {
 
     /// Restores, and then ends all again, as if a hook had failed.
     pub(super) fn failed_restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
-        let mut held = self.held.take().ok_or_else(|| io::Error::other("there is no image to restore from"))?;
+        let mut held = self.take_held()?;
         let run = self.restore_from(&held, trial)?;
         if self.restore.fault == Some(Fault::UsedUp) {
             held.checkpoint.contents().for_each(|contents| contents.extents.clear());
@@ -139,7 +139,12 @@ impl Reference {
             return Ok(run);
         }
         trial.child.end();
-        Ok(Run { error_lines: vec!["the hook failed".to_owned()], ..ActionEnd::Failed(1).into() })
+        let error_lines = vec!["the hook failed".to_owned()];
+        Ok(Run { error_lines, ..ActionEnd::Failed(Action::HOOK_FAILED).into() })
+    }
+
+    fn take_held(&mut self) -> io::Result<HeldCheckpoint> {
+        self.held.take().ok_or_else(|| io::Error::other("there is no image to restore from"))
     }
 
     /// Restores from a checkpoint, which it leaves as it is.
