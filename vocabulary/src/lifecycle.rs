@@ -262,11 +262,16 @@ mod tests {
             let mut there = true;
             for action in lifecycle.actions() {
                 assert_ne!(there, action.restores(), "{lifecycle}: {}", action.word());
-                let end = if action.is_spoilt() { ActionEnd::Failed(1) } else { ActionEnd::Done };
+                let end = match action {
+                    Action::FailedRestore => ActionEnd::Failed(Action::HOOK_FAILED),
+                    spoilt if spoilt.is_spoilt() => ActionEnd::Failed(1),
+                    _ => ActionEnd::Done,
+                };
                 assert!(action.ended_well(&end), "{lifecycle}: {}", action.word());
                 there = action.has_process(&end);
             }
             assert!(there, "{lifecycle}");
         }
+        assert!(!Action::FailedRestore.ended_well(&ActionEnd::Failed(1)), "it failed by itself");
     }
 }
