@@ -288,7 +288,12 @@ fn a_restore_that_is_to_fail_must_fail_and_leave_nothing() {
     report.actions[1].left = vec!["a/link_remap.1".into()];
     expect!["fail(harmed-by-restore): left by the failed restore, outside: expected (nothing), got a/link_remap.1 [1]"]
         .assert_eq(&rendered(cycle, &report));
-    expect!["fail(restore-failed): the failed-restore ended with status 1 and no error line [0]"].assert_eq(&broken(cycle, 1, ActionEnd::Failed(1), None));
+    expect!["fail(restore-failed): the failed-restore ended with status 1 and no error line [0]"].assert_eq(&broken(
+        cycle,
+        1,
+        ActionEnd::Failed(1),
+        None,
+    ));
     let mut used_up = faithful(cycle);
     changed(&mut used_up, 2, littered);
     assert!(rendered(cycle, &used_up).starts_with("fail(litter)"));
