@@ -34,7 +34,19 @@ pub fn unmet(scenario: &Scenario, trial: &Trial) -> Option<String> {
             (too_old || too_new).then(|| format!("the scenario requires kernel {range}, this is {}", trial.kernel))
         })
         .or_else(|| beyond(trial))
+        .or_else(|| unchanged(scenario, trial))
         .or_else(|| forbidden(scenario, trial.flavor))
+}
+
+/// Why a trial in which others change the tree cannot be.
+fn unchanged(scenario: &Scenario, trial: &Trial) -> Option<String> {
+    if !trial.lifecycle.actions().contains(&Action::Change) {
+        return None;
+    }
+    if scenario.program.changes.is_empty() {
+        return Some(format!("lifecycle {} needs a scenario that says what is changed", trial.lifecycle));
+    }
+    (trial.flavor == Flavor::Userns).then(|| "who changes the tree is not in the user namespace".to_owned())
 }
 
 /// What root of a user namespace may not do, with its page in the manual.
@@ -71,6 +83,9 @@ fn beyond(trial: &Trial) -> Option<String> {
         Action::DumpLeaveRunning,
         Action::Restore,
         Action::FailedRestore,
+        Action::KilledRestore,
+        Action::Change,
+        Action::End,
         Action::RelativeDump,
         Action::RelativeRestore,
         Action::Nothing,
@@ -159,6 +174,24 @@ mod tests {
             .assert_eq(&rendered("requires kernel=7.0..", "6.12"));
         expect!["the scenario requires kernel ..6.1, this is 6.12"]
             .assert_eq(&rendered("requires kernel=..6.1", "6.12"));
+    }
+
+    #[test]
+    fn a_changed_tree_needs_changes() {
+        let rendered = |head: &str, change: &str, flavor| {
+            let steps = format!("mount ext4 a\nfd0 = open a rdonly\nassert fd0 visible\n{change}");
+            let scenario = requiring("names/x", head, &steps);
+            let trial = Trial { flavor, ..trial("reference", Lifecycle::ChangedTree, "6.12") };
+            unmet(&scenario, &trial).unwrap_or_default()
+        };
+        let (head, change) = ("requires lifecycle=changed-tree", "change mkdir a/d\n");
+        assert_eq!(rendered(head, change, Flavor::Host), "");
+        expect!["lifecycle changed-tree needs a scenario that says what is changed"].assert_eq(&rendered(
+            "",
+            "",
+            Flavor::Ns,
+        ));
+        expect!["who changes the tree is not in the user namespace"].assert_eq(&rendered(head, change, Flavor::Userns));
     }
 
     #[test]

@@ -245,7 +245,7 @@ fn with_assertions(longer: &Program, program: &Program) -> Program {
 /// Each step on a line of its own: the line number names the step that failed.
 fn numbered(program: Program) -> Program {
     let line = |(index, line): (usize, Line)| Line { number: index + 1, ..line };
-    Program { steps: program.steps.into_iter().enumerate().map(line).collect() }
+    Program { steps: program.steps.into_iter().enumerate().map(line).collect(), ..program }
 }
 
 fn plain_lines(text: &str) -> String {

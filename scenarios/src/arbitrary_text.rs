@@ -9,7 +9,7 @@ use arbitrary::{Result, Unstructured};
 
 use vocabulary::{Flavor, Lifecycle};
 
-use crate::check::{Checker, STEP_LIMIT};
+use crate::check::{Checker, STEP_LIMIT, changes};
 use crate::grammar::{Argument, Count, Form, Item, Kind, StepKind, forms};
 use crate::program::{FIRST_PROCESS, Line, ObjectName, Place, Step};
 use crate::scenario::Requirements;
@@ -122,6 +122,13 @@ pub fn scenario(u: &mut Unstructured<'_>) -> Result<Scenario> {
             Outcome::Refused { reason: u.choose(&["nobody can", "a \"quoted\" \\ reason", "größe"])?.to_string() }
         }
     };
+    let mut program = program(u)?;
+    let mut lifecycles = first(u, Lifecycle::ALL)?;
+    lifecycles.retain(|lifecycle| *lifecycle != Lifecycle::ChangedTree);
+    program.changes = changes(u, program.steps.len())?;
+    if !program.changes.is_empty() {
+        lifecycles = vec![Lifecycle::ChangedTree];
+    }
     Ok(Scenario {
         name: "family/name".to_owned(),
         family: "family".to_owned(),
@@ -131,12 +138,24 @@ pub fn scenario(u: &mut Unstructured<'_>) -> Result<Scenario> {
             kernel_from,
             kernel_to,
             flavors: vec![Flavor::Ns],
-            lifecycles: first(u, Lifecycle::ALL)?,
+            lifecycles,
         },
         outcome,
-        program: program(u)?,
+        program,
         file: None,
     })
+}
+
+/// What others change, behind so many steps.
+fn changes(u: &mut Unstructured<'_>, steps: usize) -> Result<Vec<Line>> {
+    let forms: Vec<_> = forms().filter(|form| changes::VERBS.contains(&form.verb())).collect();
+    let mut found = Vec::new();
+    for _ in 0..u.int_in_range(0..=3)? {
+        let form = u.choose(&forms)?;
+        let step = step(u, form, &Checker::new())?.filter(|step| changes::of_others(step).is_empty());
+        found.extend(step.map(|step| Line { number: steps + found.len() + 1, step }));
+    }
+    Ok(found)
 }
 
 struct Generator {

@@ -2,6 +2,7 @@
 //! directory, flags do not contradict each other. It knows only what the text says: whether a path
 //! exists is found out by running it.
 
+pub(crate) mod changes;
 mod flags;
 mod objects;
 mod places;
@@ -92,6 +93,7 @@ pub fn program(program: &Program) -> Vec<Fault> {
     let mut checker = Checker::new();
     let mut faults: Vec<_> = program.steps.iter().flat_map(|line| checker.step(&line.step)).collect();
     faults.extend(checker.asserts(program));
+    faults.extend(changes::check(program));
     faults
 }
 
@@ -109,6 +111,7 @@ pub fn scenario(scenario: &Scenario) -> Vec<Fault> {
              say what must hold, `assert OBJECT detached` first of all"
         )));
     }
+    faults.extend(changes::lifecycle(scenario));
     let flavors = &scenario.requires.flavors;
     if flavors.is_empty() || flavors.contains(&Flavor::Host) {
         for (index, line) in steps.iter().enumerate() {

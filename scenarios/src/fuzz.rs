@@ -12,6 +12,7 @@ use std::path::Path;
 
 use crate::grammar::{Kind, forms};
 use crate::model::Model;
+use crate::program::Line;
 use crate::scenario::Requirements;
 use crate::{Program, Scenario, text};
 
@@ -62,8 +63,9 @@ pub fn round_trip(scenario: &Scenario) {
 }
 
 fn without_lines(scenario: &Scenario) -> Scenario {
-    let steps = scenario.program.steps.iter().cloned().map(|line| crate::program::Line { number: 0, ..line });
-    Scenario { program: Program { steps: steps.collect() }, ..scenario.clone() }
+    let plain = |lines: &[Line]| lines.iter().cloned().map(|line| Line { number: 0, ..line }).collect();
+    let Program { steps, changes } = &scenario.program;
+    Scenario { program: Program { steps: plain(steps), changes: plain(changes) }, ..scenario.clone() }
 }
 
 /// An input as a scenario: the first one of a scenario file, or one around steps without a header.

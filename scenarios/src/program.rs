@@ -18,9 +18,22 @@ use crate::{Bytes, Errno};
 pub struct Program {
     /// The steps, in order, each with its line in the text (1-based; 0 without a text).
     pub steps: Vec<Line>,
+    /// What others change in the tree between dump and restore (lifecycle `changed-tree`), each
+    /// with its line.
+    pub changes: Vec<Line>,
 }
 
 impl Program {
+    /// A program whose tree others leave alone.
+    pub fn of(steps: Vec<Line>) -> Self {
+        Program { steps, changes: Vec::new() }
+    }
+
+    /// The same changes around other steps.
+    pub fn with_steps(&self, steps: Vec<Line>) -> Self {
+        Program { steps, changes: self.changes.clone() }
+    }
+
     /// The filesystems that it mounts, by the kernel's names: `ext4`, `overlay`.
     pub fn filesystems(&self) -> BTreeSet<String> {
         let filesystem = |step: &Step| match step {

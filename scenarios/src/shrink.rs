@@ -137,14 +137,14 @@ impl Shrinker {
         let candidates: Vec<Program> = match self.pass {
             Pass::Assertions => {
                 let is_action = |line: &&Line| !matches!(line.step, Step::Assert { .. });
-                vec![Program { steps: steps.iter().filter(is_action).cloned().collect() }]
+                vec![self.best.with_steps(steps.iter().filter(is_action).cloned().collect())]
             }
             // From the end: what comes last needs what came before.
             Pass::Remove(size) => {
                 let starts = (0..steps.len()).step_by(size).rev();
                 let without = |start: usize| {
                     let end = (start + size).min(steps.len());
-                    Program { steps: [&steps[..start], &steps[end..]].concat() }
+                    self.best.with_steps([&steps[..start], &steps[end..]].concat())
                 };
                 starts.map(without).collect()
             }
@@ -159,7 +159,7 @@ impl Shrinker {
             return generate::repair(program);
         }
         let mut checker = Checker::new();
-        let mut mended = Program::default();
+        let mut mended = self.best.with_steps(Vec::new());
         for line in &program.steps {
             let mut next = checker.clone();
             if next.step(&line.step).is_empty() {

@@ -114,7 +114,7 @@ type Identity = (String, Option<(u32, u32)>, Option<(u32, u32)>, Vec<Flavor>, Ve
 
 fn identity(scenario: &Scenario) -> Identity {
     let requires = &scenario.requires;
-    let steps = print_program(&program_of(actions(&scenario.program).cloned()));
+    let steps = print_program(&scenario.program.with_steps(numbered(actions(&scenario.program).cloned())));
     (steps, requires.kernel_from, requires.kernel_to, requires.flavors.clone(), requires.lifecycles.clone())
 }
 
@@ -142,7 +142,7 @@ fn derive(scenario: &Scenario) -> Result<Scenario, Why> {
         return Err(Why::StillHidden);
     }
     steps.extend(assertions(&scenario.program, &model, &objects));
-    let program = program_of(steps);
+    let program = scenario.program.with_steps(numbered(steps));
     if profile(&program).bases.iter().any(|base| *base != Base::Visible) {
         return Err(Why::StillHidden);
     }
@@ -206,7 +206,7 @@ fn actions(program: &Program) -> impl Iterator<Item = &Step> {
     program.steps.iter().map(|line| &line.step).filter(|step| !matches!(step, Step::Assert { .. }))
 }
 
-fn program_of(steps: impl IntoIterator<Item = Step>) -> Program {
+fn numbered(steps: impl IntoIterator<Item = Step>) -> Vec<Line> {
     let line = |(index, step)| Line { number: index + 1, step };
-    Program { steps: steps.into_iter().enumerate().map(line).collect() }
+    steps.into_iter().enumerate().map(line).collect()
 }

@@ -8,6 +8,9 @@
 //! observation, so nothing can be lost bit by bit over several restores. It compares a dump that
 //! the process survives with the observation before it.
 //!
+//! One lifecycle changes the tree between dump and restore. The process is left running, so the
+//! observation after the change says what is right.
+//!
 //! Two lifecycles spoil a dump. One gives it a tmpfs of 64 KiB for its images. The other puts a
 //! pipe in the place of its pages file. Bytes from that pipe prove that criu has its code in the
 //! process. A pipe holds no more than 64 KiB, so criu is still running when the agent kills it.
@@ -60,11 +63,15 @@ lifecycles! {
     FailedDump "failed-dump" "A dump that finds its disk full; then dump and restore." [FailedDump, Dump, Restore];
     KilledDump "killed-dump" "A dump that is killed while it saves memory; then dump and restore." [KilledDump, Dump, Restore];
     FailedRestore "failed-restore" "Dump, a restore that a hook at its end has fail, restore." [Dump, FailedRestore, Restore];
+    KilledRestore "killed-restore" "Dump, a restore that is killed when all processes are there, restore." [Dump, KilledRestore, Restore];
+    ChangedTree "changed-tree" "Dump, the tree is changed, restore: the right files, or a refusal." [DumpLeaveRunning, Change, End, Restore];
+    PageServer "page-server" "Dump with the memory sent to a page server, restore." [PageServerDump, Restore];
     Service "service" "Dump, restore, both by criu's service (RPC)." [ServiceDump, ServiceRestore];
     InputPipe "input-pipe" "Dump, restore; criu's standard input is a pipe." [Dump, Restore];
     InputTerminal "input-terminal" "Dump, restore; criu's standard input is a terminal." [Dump, Restore];
     InputClosed "input-closed" "Dump, restore; criu is started without a standard input." [Dump, Restore];
     RelativePaths "relative-paths" "Dump, restore, with all paths relative; then what the caller finds." [RelativeDump, RelativeRestore];
+    RelativeScript "relative-script" "Dump, restore, with all paths relative, that of the hook too." [RelativeDump, RelativeScriptRestore];
     Untouched "untouched" "Nothing: whatever differs, the harness itself changed." [Nothing];
 }
 
@@ -93,9 +100,14 @@ impl Lifecycle {
         }
     }
 
+    /// Whether the process is restored in it.
+    pub fn restores(self) -> bool {
+        self.actions().iter().any(|action| action.restores())
+    }
+
     /// Whether a subject does something to the process.
     pub fn has_a_subject(self) -> bool {
-        self.actions().iter().any(|&action| action != Action::Nothing)
+        self.actions().iter().any(|action| !action.is_of_the_harness())
     }
 }
 
@@ -135,12 +147,23 @@ pub enum Action {
     Restore,
     /// A restore that must fail at its end, when all processes are there: a hook does.
     FailedRestore,
+    /// A restore that gets SIGKILL when all processes are there and none runs yet.
+    KilledRestore,
+    /// Others carry out the `change` lines of the program. What the process is then is what a
+    /// restore must come to.
+    Change,
+    /// The process is ended, not by the one who dumped it.
+    End,
+    /// Checkpoint whose memory goes to a page server (criu(8), `page-server`); the process ends.
+    PageServerDump,
     /// Restore with `--mntns-compat-mode`.
     CompatRestore,
     /// Checkpoint by a caller who names every path relatively; the process ends.
     RelativeDump,
     /// Restore by such a caller (crate `protocol`, module `caller`).
     RelativeRestore,
+    /// Restore by such a caller, the hook's path relative too.
+    RelativeScriptRestore,
     /// Checkpoint by criu's service; the process ends.
     ServiceDump,
     /// Restore by it.
@@ -150,7 +173,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// What a killed dump is ended by: signal(7), the same on every architecture.
+    /// What a killed criu is ended by: signal(7), the same on every architecture.
     pub const SIGKILL: i32 = 9;
 
     /// The status of a restore that its hook had fail. One that failed before has criu's own.
@@ -167,9 +190,14 @@ impl Action {
             Action::KilledDump => "killed-dump",
             Action::Restore => "restore",
             Action::FailedRestore => "failed-restore",
+            Action::KilledRestore => "killed-restore",
+            Action::Change => "change",
+            Action::End => "end",
+            Action::PageServerDump => "page-server-dump",
             Action::CompatRestore => "compat-restore",
             Action::RelativeDump => "relative-dump",
             Action::RelativeRestore => "relative-restore",
+            Action::RelativeScriptRestore => "relative-script-restore",
             Action::ServiceDump => "service-dump",
             Action::ServiceRestore => "service-restore",
             Action::Nothing => "nothing",
@@ -178,7 +206,7 @@ impl Action {
 
     /// The caller names every path relatively, and observes its surroundings afterwards.
     pub const fn is_relative(self) -> bool {
-        matches!(self, Action::RelativeDump | Action::RelativeRestore)
+        matches!(self, Action::RelativeDump | Action::RelativeRestore | Action::RelativeScriptRestore)
     }
 
     /// It makes a new process, with other numbers, unless it fails.
@@ -187,20 +215,27 @@ impl Action {
             self,
             Action::Restore
                 | Action::FailedRestore
+                | Action::KilledRestore
                 | Action::CompatRestore
                 | Action::RelativeRestore
+                | Action::RelativeScriptRestore
                 | Action::ServiceRestore
         )
     }
 
-    /// A dump after which the process has ended.
+    /// The process has ended after it: most dumps.
     pub const fn ends_process(self) -> bool {
-        matches!(self, Action::Dump | Action::RelativeDump | Action::ServiceDump)
+        matches!(self, Action::Dump | Action::RelativeDump | Action::ServiceDump | Action::PageServerDump | Action::End)
+    }
+
+    /// The harness does it, and no subject has a part in it.
+    pub const fn is_of_the_harness(self) -> bool {
+        matches!(self, Action::Change | Action::End | Action::Nothing)
     }
 
     /// The harness itself sees to it that this does not succeed.
     pub const fn is_spoilt(self) -> bool {
-        matches!(self, Action::FailedDump | Action::KilledDump | Action::FailedRestore)
+        matches!(self, Action::FailedDump | Action::KilledDump | Action::FailedRestore | Action::KilledRestore)
     }
 
     /// Whether it ended as it must, so that the lifecycle can go on. A spoilt dump may also refuse
@@ -209,6 +244,7 @@ impl Action {
         match self {
             Action::FailedDump => matches!(end, ActionEnd::Failed(_)),
             Action::FailedRestore => *end == ActionEnd::Failed(Self::HOOK_FAILED),
+            Action::KilledRestore => *end == ActionEnd::Killed(Self::SIGKILL),
             Action::KilledDump => matches!(end, ActionEnd::Failed(_) | ActionEnd::Killed(Self::SIGKILL)),
             _ => *end == ActionEnd::Done,
         }
@@ -219,7 +255,11 @@ impl Action {
         let done = *end == ActionEnd::Done;
         match self {
             Action::FailedDump | Action::KilledDump => !done,
-            Action::DumpLeaveRunning | Action::DumpLeaveStopped | Action::PreDump | Action::Nothing => true,
+            Action::DumpLeaveRunning
+            | Action::DumpLeaveStopped
+            | Action::PreDump
+            | Action::Change
+            | Action::Nothing => true,
             _ => done == self.restores(),
         }
     }
@@ -264,6 +304,7 @@ mod tests {
                 assert_ne!(there, action.restores(), "{lifecycle}: {}", action.word());
                 let end = match action {
                     Action::FailedRestore => ActionEnd::Failed(Action::HOOK_FAILED),
+                    Action::KilledRestore => ActionEnd::Killed(Action::SIGKILL),
                     spoilt if spoilt.is_spoilt() => ActionEnd::Failed(1),
                     _ => ActionEnd::Done,
                 };

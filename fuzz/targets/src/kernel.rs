@@ -105,11 +105,11 @@ fn carried(program: &Program) -> (Program, Model, Option<Errno>) {
         };
         steps.push(Line { number: steps.len() + 1, step: step.clone() });
         if refused.is_some() {
-            return (Program { steps }, model, refused);
+            return (Program::of(steps), model, refused);
         }
         (checker, model) = (next, after);
     }
-    (Program { steps }, model, None)
+    (Program::of(steps), model, None)
 }
 
 fn refusal(program: &Program, errno: Errno, report: &TrialReport) -> Vec<String> {

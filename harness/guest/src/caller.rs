@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use protocol::caller::{
     self, Finding, IMAGES, IN_IMAGES, LOG, MASK, Matter, NAMESPACES, NUMBER, OTHERS, PIDFILE, PLACE, STATISTICS, WORK,
 };
@@ -21,12 +23,14 @@ use serde::{Deserialize, Serialize};
 pub const HOOK: &str = "hook";
 /// What the hook writes.
 const ANSWER: &str = "hook.json";
-/// The name under which it is a hook that fails at [`FAILING_MOMENT`].
+/// The name under which it is a hook that fails at [`SPOILING_MOMENT`].
 const FAILING_HOOK: &str = "failing-hook";
-/// What it leaves then.
-const FAILED: &str = "failing-hook-has-failed";
+/// The name under which it is one that kills criu then.
+const KILLING_HOOK: &str = "killing-hook";
+/// What both leave then.
+const SPOILT: &str = "spoiling-hook-was-started";
 /// All processes are there and do not run yet.
-const FAILING_MOMENT: &str = "post-restore";
+const SPOILING_MOMENT: &str = "post-restore";
 /// The moment at which a hook is started (criu(8), `--action-script`), and the one that counts
 /// here.
 pub const MOMENT: &str = "CRTOOLS_SCRIPT_ACTION";
@@ -56,7 +60,7 @@ impl Stand {
 
 /// Whether this program was started as the hook.
 pub fn is_hook() -> bool {
-    [HOOK, FAILING_HOOK].into_iter().any(is_called) && std::env::var_os(MOMENT).is_some()
+    [HOOK, FAILING_HOOK, KILLING_HOOK].into_iter().any(is_called) && std::env::var_os(MOMENT).is_some()
 }
 
 fn is_called(name: &str) -> bool {
@@ -64,30 +68,40 @@ fn is_called(name: &str) -> bool {
     Path::new(&own).file_name() == Some(OsStr::new(name))
 }
 
-/// The life of a hook that fails at its moment, and leaves a mark beside itself when it does.
-fn failing_hook_main() -> ExitCode {
-    if std::env::var_os(MOMENT).is_none_or(|moment| moment != FAILING_MOMENT) {
+/// The life of a hook that fails at its moment, or kills criu, and leaves a mark beside itself when
+/// it does.
+fn spoiling_hook_main() -> ExitCode {
+    if std::env::var_os(MOMENT).is_none_or(|moment| moment != SPOILING_MOMENT) {
         return ExitCode::SUCCESS;
     }
     if let Some(own) = std::env::args_os().next() {
         // Without the mark the restore counts as one that failed by itself.
-        let _ = fs::write(Path::new(&own).with_file_name(FAILED), "");
+        let _ = fs::write(Path::new(&own).with_file_name(SPOILT), "");
+    }
+    if is_called(KILLING_HOOK) {
+        // criu is still there: it waits for the hook.
+        let _ = kill(Pid::parent(), Signal::SIGKILL);
     }
     ExitCode::FAILURE
 }
 
-/// A hook that fails when all processes are restored and none runs yet.
-pub struct FailingHook(PathBuf);
+/// A hook that spoils a restore when all processes are there and none runs yet.
+pub struct SpoilingHook(PathBuf);
 
-impl FailingHook {
-    /// Makes it in `folder`.
+impl SpoilingHook {
+    /// The one that an action needs, made in `folder`; none for most.
     ///
     /// # Errors
     /// The filesystem's.
-    pub fn new(folder: &Path) -> io::Result<Self> {
-        let hook = folder.join(FAILING_HOOK);
+    pub fn of(action: Action, folder: &Path) -> io::Result<Option<Self>> {
+        let name = match action {
+            Action::FailedRestore => FAILING_HOOK,
+            Action::KilledRestore => KILLING_HOOK,
+            _ => return Ok(None),
+        };
+        let hook = folder.join(name);
         fs::copy("/proc/self/exe", &hook)?;
-        Ok(FailingHook(hook))
+        Ok(Some(SpoilingHook(hook)))
     }
 
     /// Its path.
@@ -95,16 +109,16 @@ impl FailingHook {
         &self.0
     }
 
-    /// Whether it has failed.
-    pub fn has_failed(&self) -> bool {
-        self.0.with_file_name(FAILED).exists()
+    /// Whether it came to its moment.
+    pub fn was_started(&self) -> bool {
+        self.0.with_file_name(SPOILT).exists()
     }
 }
 
 /// The hook's life. What it cannot tell is missing, and that is a finding.
 pub fn hook_main() -> ExitCode {
-    if is_called(FAILING_HOOK) {
-        return failing_hook_main();
+    if !is_called(HOOK) {
+        return spoiling_hook_main();
     }
     if std::env::var_os(MOMENT).is_some_and(|moment| moment == LAST_MOMENT)
         && let Some(beside) = std::env::args_os().next().as_deref().map(Path::new).and_then(Path::parent)
@@ -138,9 +152,13 @@ impl Caller {
         Ok(caller)
     }
 
-    /// The hook's path, absolute: where it is found must not hang on what it is there to tell.
-    pub fn hook(&self) -> &Path {
-        &self.hook
+    /// The hook's path for an action: absolute, because where it is found must not hang on what it
+    /// is there to tell, but where just this is tested.
+    pub fn hook(&self, action: Action) -> PathBuf {
+        match action {
+            Action::RelativeScriptRestore => Path::new("..").join(HOOK),
+            _ => self.hook.clone(),
+        }
     }
 
     /// What he finds after an action; `pid` is the process's number.

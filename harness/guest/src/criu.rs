@@ -4,6 +4,7 @@
 //! - [`rpc`]: a dump by the service, which asks while the processes are frozen
 //! - `configuration`: arguments as the service takes them
 //! - `input`: what its standard input is
+//! - `page_server`: who takes the memory of a dump
 //!
 //! What the container engines pass by hand is passed here too: the pipes that lead out of the
 //! process, and mounts of filesystems on block devices, which criu takes from outside
@@ -16,6 +17,7 @@
 
 mod configuration;
 mod input;
+mod page_server;
 pub mod rpc;
 mod run;
 
@@ -35,10 +37,11 @@ use nix::unistd::mkfifo;
 use protocol::caller::{Finding, IMAGES, PIDFILE, WORK};
 use protocol::message::{Action, ActionEnd, Input};
 
-use crate::caller::{Caller, FailingHook};
+use crate::caller::{Caller, SpoilingHook};
 use crate::external::{ExternalFile, ExternalMount, Externals, FIRST_INHERITED, Inherited};
 use crate::{asan, breakpoints, coverage, sys};
 use input::StandardInput;
+use page_server::PageServer;
 use rpc::{Asked, Service};
 pub(crate) use run::ERROR_LINE_LIMIT;
 use run::Meanwhile;
@@ -186,6 +189,7 @@ impl Images {
             command.arg("--external").arg(external);
         }
         match action {
+            Action::PageServerDump => self.run_with_page_server(command, timeout),
             Action::FailedDump => self.run_without_room(command, timeout),
             Action::KilledDump => self.run_and_kill(command, timeout),
             _ => self.run(command, name, Meanwhile::Nothing, timeout),
@@ -224,6 +228,21 @@ impl Images {
         run
     }
 
+    /// Dumps while another criu takes the memory and writes it to the same folder.
+    fn run_with_page_server(&self, mut command: Command, timeout: Duration) -> io::Result<Run> {
+        let folder = self.folder(self.last);
+        let server = PageServer::start(self.command()?, &folder, self.common_arguments(page_server::NAME))?;
+        server.give(&mut command);
+        let mut run = self.run(command, "dump", Meanwhile::Nothing, timeout)?;
+        let server = server.end(timeout)?;
+        if run.end == ActionEnd::Done {
+            run.end = server.end;
+        }
+        run.error_lines.extend(server.error_lines);
+        run.files.extend(server.files);
+        Ok(run)
+    }
+
     /// Dumps with a pipe for the file of the memory's pages, and kills criu when the first of them
     /// come: the process is under criu's control then, and the pipe takes no more than 64 KiB.
     fn run_and_kill(&self, command: Command, timeout: Duration) -> io::Result<Run> {
@@ -257,9 +276,14 @@ impl Images {
     ) -> io::Result<Run> {
         let mut arguments = self.common_arguments("restore");
         if let Some(caller) = self.caller.as_ref().filter(|_| action.is_relative()) {
-            arguments.extend(["--pidfile".into(), PIDFILE.into(), "--action-script".into(), caller.hook().into()]);
+            arguments.extend([
+                "--pidfile".into(),
+                PIDFILE.into(),
+                "--action-script".into(),
+                caller.hook(action).into(),
+            ]);
         }
-        let hook = (action == Action::FailedRestore).then(|| FailingHook::new(&self.folder)).transpose()?;
+        let hook = SpoilingHook::of(action, &self.folder)?;
         if let Some(hook) = &hook {
             arguments.extend(["--action-script".into(), hook.path().into()]);
         }
@@ -287,8 +311,13 @@ impl Images {
         from_outside.for_each(|external| _ = command.arg("--external").arg(external));
         keys.for_each(|(key, number)| _ = command.arg("--inherit-fd").arg(format!("fd[{number}]:{key}")));
         let mut run = self.run(command, "restore", Meanwhile::Nothing, timeout)?;
-        if matches!(run.end, ActionEnd::Failed(_)) && hook.is_some_and(|hook| hook.has_failed()) {
-            run.end = ActionEnd::Failed(Action::HOOK_FAILED);
+        let by_hook = hook.is_some_and(|hook| hook.was_started());
+        match run.end {
+            ActionEnd::Failed(_) if by_hook => run.end = ActionEnd::Failed(Action::HOOK_FAILED),
+            ActionEnd::Killed(Action::SIGKILL) if !by_hook => {
+                return Err(io::Error::other("criu was killed, and not by its hook"));
+            }
+            _ => {}
         }
         Ok(run)
     }

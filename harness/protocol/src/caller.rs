@@ -55,7 +55,9 @@ pub const NAMESPACES: Matter = Matter { what: "namespaces of the hook", expected
 pub const fn matters(action: Action) -> &'static [Matter] {
     match action {
         Action::RelativeDump => &[IN_IMAGES, LOG, STATISTICS, OTHERS],
-        Action::RelativeRestore => &[LOG, NUMBER, STATISTICS, OTHERS, PLACE, MASK, NAMESPACES],
+        Action::RelativeRestore | Action::RelativeScriptRestore => {
+            &[LOG, NUMBER, STATISTICS, OTHERS, PLACE, MASK, NAMESPACES]
+        }
         _ => &[],
     }
 }

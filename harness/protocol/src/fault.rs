@@ -141,6 +141,7 @@ faults! {
     LeaseLeft "lease-left" "wrong-resolution" "A lease that the restore takes is never let go, so nobody can open the file for writing." ["subdir-bind/file@tmpfs,rdonly"];
     CopiedUp "copied-up" "wrong-content" "A file is open for writing for a moment, so an overlay copies it up." ["overlay/mapped-lower"];
     UsedUp "used-up" "wrong-content" "A restore that fails uses up the contents of deleted files, and the next one makes them empty." ["deleted/unlinked@tmpfs,rdwr,whole"] FailedRestore;
+    OpenedByName "opened-by-name" "wrong-file" "The file that has the name now is opened, though another one had it at the dump." ["changed/name-taken"] ChangedTree;
     LeavesAfterFailedRestore "leaves-after-failed-restore" "harmed-by-restore" "The restore fails and leaves a file in the root." ["subdir-bind/file@tmpfs,rdwr"];
     FailsOtherwiseAgain "fails-otherwise-again" "harmed-by-restore" "The restore fails, and a second try fails otherwise." ["subdir-bind/file@tmpfs,rdwr"];
     RefusesAll "refuses-all" "dump-failed" "Every dump is refused." ["subdir-bind/file@tmpfs,rdwr"];

@@ -186,7 +186,7 @@ fn what_passes_leaves_the_entry_only_where_it_passed() {
             + reason   = "not supported"
             + link     = "https://example.org/1"
             + flavor = "host"
-            + lifecycle = ["compat-mode", "dump-restore", "failed-dump", "failed-restore", "input-closed", "input-pipe", "input-terminal", "killed-dump", "leave-running", "leave-running-dump", "leave-stopped", "pre-dump", "relative-paths", "service", "three-times"]
+            + lifecycle = ["changed-tree", "compat-mode", "dump-restore", "failed-dump", "failed-restore", "input-closed", "input-pipe", "input-terminal", "killed-dump", "killed-restore", "leave-running", "leave-running-dump", "leave-stopped", "page-server", "pre-dump", "relative-paths", "relative-script", "service", "three-times"]
             + kernel = ["6.1", "6.12", "7.3"]
             +
             + [[expect]]
@@ -197,7 +197,7 @@ fn what_passes_leaves_the_entry_only_where_it_passed() {
             + reason   = "not supported"
             + link     = "https://example.org/1"
             + flavor = "ns"
-            + lifecycle = ["compat-mode", "failed-dump", "failed-restore", "input-closed", "input-pipe", "input-terminal", "killed-dump", "leave-running", "leave-running-dump", "leave-stopped", "pre-dump", "relative-paths", "service", "three-times"]
+            + lifecycle = ["changed-tree", "compat-mode", "failed-dump", "failed-restore", "input-closed", "input-pipe", "input-terminal", "killed-dump", "killed-restore", "leave-running", "leave-running-dump", "leave-stopped", "page-server", "pre-dump", "relative-paths", "relative-script", "service", "three-times"]
             + kernel = ["6.1", "6.12", "7.3"]
             +
             + [[expect]]

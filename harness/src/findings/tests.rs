@@ -104,7 +104,7 @@ fn a_mistake_is_reported_with_its_line() {
         5: `- kernel: ...` is missing here
         3: signature: does not begin with the kind of a failure
         6: flavor: unknown flavor "nested"; known are host, ns, userns
-        7: lifecycle: unknown lifecycle "dump"; known are dump-restore, leave-running, three-times, leave-running-dump, leave-stopped, pre-dump, compat-mode, failed-dump, killed-dump, failed-restore, service, input-pipe, input-terminal, input-closed, relative-paths, untouched
+        7: lifecycle: unknown lifecycle "dump"; known are dump-restore, leave-running, three-times, leave-running-dump, leave-stopped, pre-dump, compat-mode, failed-dump, killed-dump, failed-restore, killed-restore, changed-tree, page-server, service, input-pipe, input-terminal, input-closed, relative-paths, relative-script, untouched
         19: `## What happens` is missing here
         23: a fence, ```, is missing here
         23: a text is missing here

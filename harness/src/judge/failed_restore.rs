@@ -2,12 +2,14 @@
 //! root that ends otherwise. The failure stays the verdict, and these are differences that stand
 //! with it.
 
+use protocol::Observation;
 use protocol::message::{ActionEnd, ActionReport};
 
 use super::difference::{Difference, Side};
-use super::lifecycle::first_error;
+use super::lifecycle::{LifecycleJudge, Step, add, first_error};
+use super::refusal;
 use super::signature::plain;
-use super::verdict::FailureKind;
+use super::verdict::{FailureKind, Judgement};
 
 /// The name of the comparison that takes what the agent found after a failed restore.
 pub const LEFT: &str = "failed-restore";
@@ -33,6 +35,35 @@ pub(super) fn differences(restore: &ActionReport, status: i32) -> Vec<Difference
         (!same).then(|| difference(SECOND_TRY, "a second try in the same root", &first, &second))
     });
     left.chain(again).collect()
+}
+
+impl LifecycleJudge<'_> {
+    /// What a restore that failed did besides.
+    pub(super) fn harm_by_restore(&self, restore: &ActionReport, status: i32) -> Vec<Difference> {
+        let mut differences = differences(restore, status);
+        differences.retain(|difference| self.judge.disabled != Some(&*difference.comparison));
+        differences
+    }
+
+    /// A restore after others changed the tree may fail, when it says of which object.
+    pub(super) fn refused_restore(
+        &self,
+        restore: &ActionReport,
+        status: i32,
+        right: &Observation,
+        mut differences: Vec<Difference>,
+    ) -> Judgement {
+        add(&mut differences, self.harm_by_restore(restore, status));
+        let objects = [self.before, right].into_iter().flat_map(|seen| {
+            seen.inside.objects.iter().chain(&seen.outside.objects).filter(|object| !refusal::is_of_the_harness(object))
+        });
+        let said = first_error(restore, status);
+        if refusal::names_one(&restore.error_lines, &objects.collect::<Vec<_>>()) {
+            return self.weigh(differences, None);
+        }
+        let reason = format!("the tree was changed, and the refusal to restore does not name an object: {said}");
+        self.end(Step::Ended { kind: FailureKind::RestoreFailed, reason, differences: Vec::new() }, &differences)
+    }
 }
 
 fn difference(comparison: &str, what: &str, expected: &str, got: &str) -> Difference {

@@ -6,19 +6,18 @@
 
 use protocol::Observation;
 use protocol::message::{Action, ActionEnd, ActionReport, Lifecycle, SANITIZER, TrialReport};
-use protocol::observation::ObjectView;
 
 use super::comparisons::{self, Mode};
 use super::difference::Difference;
 use super::probes::{self, Compared};
 use super::verdict::{FailureKind, Judgement, Verdict};
-use super::{DIFFERENCE_LIMIT, Judge, failed_restore, refusal};
+use super::{DIFFERENCE_LIMIT, Judge};
 
 /// Something that had to be in the report is not.
 pub(super) struct Silence(pub(super) String);
 
 /// What one action came to.
-enum Step {
+pub(super) enum Step {
     /// It ended as it must; what differs in the observation after it.
     Went(Vec<Difference>),
     /// It did not, or did harm: the trial's end.
@@ -26,7 +25,7 @@ enum Step {
 }
 
 impl Step {
-    fn ended(kind: FailureKind, reason: String) -> Result<Step, Silence> {
+    pub(super) fn ended(kind: FailureKind, reason: String) -> Result<Step, Silence> {
         Ok(Step::Ended { kind, reason, differences: Vec::new() })
     }
 }
@@ -45,18 +44,27 @@ impl LifecycleJudge<'_> {
     pub(super) fn restored(&self, lifecycle: Lifecycle) -> Result<Judgement, Silence> {
         let mut actions = self.report.actions.iter();
         let mut differences = Vec::new();
-        // A restore is held against the first observation; what must change nothing at all, against
-        // the last one.
-        let mut base = self.before;
+        // A restore is held against the first observation, or the one after others changed the
+        // tree; what must change nothing at all, against the last one.
+        let (mut right, mut base) = (self.before, self.before);
         for &expected in lifecycle.actions() {
             let action = next(&mut actions, expected)?;
-            match self.step(action, base)? {
+            let is_changed = lifecycle.actions().contains(&Action::Change);
+            if let (ActionEnd::Failed(status), true, true) = (&action.end, is_changed, expected.restores())
+                && sanitized(action).is_none()
+            {
+                return nothing_after(actions.next(), self.refused_restore(action, *status, right, differences));
+            }
+            match self.step(action, right, base)? {
                 Step::Went(more) => add(&mut differences, more),
                 ended @ Step::Ended { .. } => return nothing_after(actions.next(), self.end(ended, &differences)),
             }
             base = action.after.as_ref().unwrap_or(base);
+            if expected == Action::Change {
+                right = base;
+            }
         }
-        let left_running = lifecycle.has_a_subject() && !lifecycle.actions().iter().any(|action| action.restores());
+        let left_running = lifecycle.has_a_subject() && !lifecycle.restores();
         match self.probes(left_running)? {
             Step::Went(more) => add(&mut differences, more),
             ended @ Step::Ended { .. } => return nothing_after(actions.next(), self.end(ended, &differences)),
@@ -64,101 +72,18 @@ impl LifecycleJudge<'_> {
         nothing_after(actions.next(), self.weigh(differences, None))
     }
 
-    /// The first dump that the harness does not spoil must fail, name the object, and change
-    /// nothing. A pre-dump, which saves memory only, may do either.
-    pub(super) fn refused(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
-        let (own, candidates): (Vec<_>, Vec<_>) =
-            refusal::out_of_sight(self.before).into_iter().partition(|object| refusal::is_of_the_harness(object));
-        if candidates.is_empty() {
-            return Err(Silence(
-                "nothing is detached or in another namespace, so there is nothing to refuse: the scenario proves nothing".into(),
-            ));
-        }
-        let mut actions = self.report.actions.iter();
-        let (mut differences, mut base) = (Vec::new(), self.before);
-        for &expected in lifecycle.actions() {
-            let action = next(&mut actions, expected)?;
-            let judgement = match (&action.end, expected) {
-                (ActionEnd::Failed(_), _) if !expected.is_spoilt() && sanitized(action).is_none() => {
-                    self.refusal(action, base, (&candidates, &own), differences)?
-                }
-                (ActionEnd::Done, Action::DumpLeaveRunning | Action::DumpLeaveStopped) => {
-                    return self.accepted(lifecycle, why);
-                }
-                (ActionEnd::Done, dump) if dump.ends_process() => return self.accepted(lifecycle, why),
-                _ => match self.step(action, base)? {
-                    Step::Went(more) => {
-                        add(&mut differences, more);
-                        base = action.after.as_ref().unwrap_or(base);
-                        continue;
-                    }
-                    ended @ Step::Ended { .. } => self.end(ended, &differences),
-                },
-            };
-            return nothing_after(actions.next(), judgement);
-        }
-        Err(Silence("the lifecycle has no dump that could be refused".into()))
-    }
-
-    /// What a dump that refused is worth. It must name one of the program's objects; one that names
-    /// only the harness's `own` says nothing of the program.
-    fn refusal(
-        &self,
-        dump: &ActionReport,
-        base: &Observation,
-        (candidates, own): (&[&ObjectView], &[&ObjectView]),
-        mut differences: Vec<Difference>,
-    ) -> Result<Judgement, Silence> {
-        if let Some(harm) = self.harm(dump, base)? {
-            return Ok(self.end(harm, &differences));
-        }
-        if refusal::names_one(&dump.error_lines, candidates) {
-            return match self.probes(true)? {
-                Step::Went(more) => {
-                    add(&mut differences, more);
-                    Ok(self.weigh(differences, None))
-                }
-                ended @ Step::Ended { .. } => Ok(self.end(ended, &differences)),
-            };
-        }
-        let said = dump.error_lines.first().map_or("(no error line)", String::as_str);
-        if refusal::names_one(&dump.error_lines, own) {
-            return Err(Silence(format!("the dump refused the harness's own executable: {}", said.trim())));
-        }
-        let reason = format!("the refusal does not name the descriptor: {}", said.trim());
-        Ok(self.end(Step::Ended { kind: FailureKind::DumpFailed, reason, differences: Vec::new() }, &differences))
-    }
-
-    /// A dump that accepts what cannot be restored is wrong even when the restore happens to look
-    /// right: it does so because of what else is there at that moment. The reason says what the
-    /// restore did wrong, too.
-    fn accepted(&self, lifecycle: Lifecycle, why: &str) -> Result<Judgement, Silence> {
-        let judgement = self.restored(lifecycle)?;
-        if let Verdict::Fail(FailureKind::Hang | FailureKind::Crash) = judgement.verdict {
-            return Ok(judgement);
-        }
-        let then = match judgement.verdict {
-            Verdict::Fail(kind) => format!("then {kind}: {}", judgement.reason),
-            _ => "afterwards everything looked the same, by luck".to_owned(),
-        };
-        let reason = format!("the dump accepted what nobody can restore ({why}); {then}");
-        Ok(Judgement { verdict: Verdict::Fail(FailureKind::LostObject), reason, ..judgement })
-    }
-
     /// What became of one action, and of the observation after it. `base` is the observation before
-    /// it.
-    fn step(&self, action: &ActionReport, base: &Observation) -> Result<Step, Silence> {
+    /// it, `right` the one that a restore must come to.
+    pub(super) fn step(&self, action: &ActionReport, right: &Observation, base: &Observation) -> Result<Step, Silence> {
         let did = action.action.word();
         if let Some(report) = sanitized(action) {
             return Step::ended(FailureKind::Crash, report.to_owned());
         }
         if action.action.is_spoilt() && action.action.ended_well(&action.end) {
-            return match action.end {
-                ActionEnd::Failed(status) if action.action.restores() => {
-                    Ok(Step::Went(self.harm_by_restore(action, status)))
-                }
-                _ => self.spoilt(action, base),
-            };
+            return self.spoilt(action, base);
+        }
+        if action.action.is_of_the_harness() {
+            return self.of_the_harness(action, base);
         }
         match (&action.end, action.action) {
             (ActionEnd::TimedOut, _) => {
@@ -188,8 +113,9 @@ impl LifecycleJudge<'_> {
                 let reason = format!("the {did} says it succeeded, though there was no room for its images");
                 Step::ended(FailureKind::LostObject, reason)
             }
-            (ActionEnd::Done, Action::FailedRestore) => {
-                Step::ended(FailureKind::LostObject, format!("the {did} says it succeeded, though a hook failed"))
+            (ActionEnd::Done, restore) if restore.is_spoilt() && restore.restores() => {
+                let reason = format!("the {did} says it succeeded, though a hook was to spoil it");
+                Step::ended(FailureKind::LostObject, reason)
             }
             (ActionEnd::Done, Action::KilledDump) => {
                 Err(Silence("the dump that was to be killed came to its end before".into()))
@@ -202,14 +128,10 @@ impl LifecycleJudge<'_> {
                     Ok(after) => Ok(Step::Went(self.differing(base, after, Mode::Strict))),
                 }
             }
-            (ActionEnd::Done, Action::Nothing) => match look(action)? {
-                Err(why) => Err(Silence(format!("the process is gone though nothing was done to it: {why}"))),
-                Ok(after) => Ok(Step::Went(comparisons::compare(base, after, Mode::Strict, self.judge.disabled))),
-            },
             (ActionEnd::Done, _) => match look(action)? {
                 Err(why) => Step::ended(FailureKind::LostObject, format!("the {did} says it succeeded, but: {why}")),
                 Ok(after) => {
-                    let mut differences = self.differing(self.before, after, Mode::Relational);
+                    let mut differences = self.differing(right, after, Mode::Relational);
                     differences.extend(self.caller(action)?);
                     Ok(Step::Went(differences))
                 }
@@ -217,8 +139,36 @@ impl LifecycleJudge<'_> {
         }
     }
 
-    /// A dump that the harness had fail: whatever it changed is harm.
+    /// What no subject has a part in.
+    fn of_the_harness(&self, action: &ActionReport, base: &Observation) -> Result<Step, Silence> {
+        let did = action.action.word();
+        match (&action.end, action.action) {
+            (ActionEnd::Done, Action::End) => match &action.unobservable {
+                None => Ok(Step::Went(Vec::new())),
+                Some(why) => Err(Silence(format!("the process was to be ended: {why}"))),
+            },
+            (ActionEnd::Done, _) => match (look(action)?, action.action) {
+                (Err(why), Action::Change) => {
+                    Err(Silence(format!("the process is gone after others changed the tree: {why}")))
+                }
+                (Err(why), _) => Err(Silence(format!("the process is gone though nothing was done to it: {why}"))),
+                (Ok(_), Action::Change) => Ok(Step::Went(Vec::new())),
+                (Ok(after), _) => Ok(Step::Went(comparisons::compare(base, after, Mode::Strict, self.judge.disabled))),
+            },
+            (ActionEnd::Failed(status), _) => Err(Silence(first_error(action, *status))),
+            (ActionEnd::Killed(_) | ActionEnd::TimedOut, _) => Err(Silence(format!("the {did} came to no end"))),
+        }
+    }
+
+    /// A dump or restore that the harness had fail: whatever it changed is harm.
     fn spoilt(&self, dump: &ActionReport, base: &Observation) -> Result<Step, Silence> {
+        if dump.action.restores() {
+            return Ok(Step::Went(match dump.end {
+                ActionEnd::Failed(status) => self.harm_by_restore(dump, status),
+                // Who is killed cannot take away what it made.
+                _ => Vec::new(),
+            }));
+        }
         let after = match look(dump)? {
             Ok(after) => after,
             Err(why) => {
@@ -233,7 +183,7 @@ impl LifecycleJudge<'_> {
 
     /// What a failed dump did to the process; `None` when it is unharmed and nothing was left
     /// behind.
-    fn harm(&self, dump: &ActionReport, base: &Observation) -> Result<Option<Step>, Silence> {
+    pub(super) fn harm(&self, dump: &ActionReport, base: &Observation) -> Result<Option<Step>, Silence> {
         let kind = FailureKind::HarmedByDump;
         let after = match look(dump)? {
             Ok(after) => after,
@@ -244,13 +194,6 @@ impl LifecycleJudge<'_> {
         let Some(first) = all.first() else { return Ok(None) };
         let reason = format!("the dump failed and did not leave all as it was: {}", summary(first, all.len()));
         Ok(Some(Step::Ended { kind, reason, differences }))
-    }
-
-    /// What a restore that failed did besides.
-    fn harm_by_restore(&self, restore: &ActionReport, status: i32) -> Vec<Difference> {
-        let mut differences = failed_restore::differences(restore, status);
-        differences.retain(|difference| self.judge.disabled != Some(&*difference.comparison));
-        differences
     }
 
     fn differing(&self, base: &Observation, after: &Observation, mode: Mode) -> Vec<Difference> {
@@ -268,7 +211,7 @@ impl LifecycleJudge<'_> {
 
     /// The verdict of a step that ended the trial. What differed before is summarised: it does not
     /// decide, and must not be taken for what does.
-    fn end(&self, step: Step, earlier: &[Difference]) -> Judgement {
+    pub(super) fn end(&self, step: Step, earlier: &[Difference]) -> Judgement {
         let (kind, reason, differences) = match step {
             Step::Ended { kind, reason, differences } => (kind, reason, differences),
             Step::Went(differences) => return self.weigh(differences, None),
@@ -279,7 +222,7 @@ impl LifecycleJudge<'_> {
 
     /// What the process cannot do that its twin can, or the reverse; harm where a dump left
     /// it running.
-    fn probes(&self, left_running: bool) -> Result<Step, Silence> {
+    pub(super) fn probes(&self, left_running: bool) -> Result<Step, Silence> {
         if !self.probed {
             return Ok(Step::Went(Vec::new()));
         }
@@ -316,7 +259,7 @@ impl LifecycleJudge<'_> {
 
     /// The verdict of some differences, with what was left behind: the given kind, or that of the
     /// first difference.
-    fn weigh(&self, mut differences: Vec<Difference>, given: Option<(FailureKind, String)>) -> Judgement {
+    pub(super) fn weigh(&self, mut differences: Vec<Difference>, given: Option<(FailureKind, String)>) -> Judgement {
         differences.extend(self.leftovers());
         let first = differences.first().map(|first| (first.kind, summary(first, differences.len())));
         let (verdict, reason) = match given.or(first) {
@@ -330,7 +273,7 @@ impl LifecycleJudge<'_> {
 }
 
 /// A difference that is the same after several actions is reported once.
-fn add(differences: &mut Vec<Difference>, more: Vec<Difference>) {
+pub(super) fn add(differences: &mut Vec<Difference>, more: Vec<Difference>) {
     let new: Vec<Difference> = more.into_iter().filter(|difference| !differences.contains(difference)).collect();
     differences.extend(new);
 }
@@ -346,7 +289,7 @@ pub(super) fn summary(first: &Difference, count: usize) -> String {
 }
 
 /// The observation after an action, or why the process could not be observed; silence is neither.
-fn look(action: &ActionReport) -> Result<Result<&Observation, &str>, Silence> {
+pub(super) fn look(action: &ActionReport) -> Result<Result<&Observation, &str>, Silence> {
     match (&action.after, &action.unobservable) {
         (Some(after), None) => Ok(Ok(after)),
         (None, Some(why)) => Ok(Err(why)),
@@ -356,7 +299,7 @@ fn look(action: &ActionReport) -> Result<Result<&Observation, &str>, Silence> {
 }
 
 /// The report of the action that is due.
-fn next<'a>(
+pub(super) fn next<'a>(
     actions: &mut impl Iterator<Item = &'a ActionReport>,
     expected: Action,
 ) -> Result<&'a ActionReport, Silence> {
@@ -371,7 +314,7 @@ fn next<'a>(
 }
 
 /// A course that ended here must not have gone on.
-fn nothing_after(next: Option<&ActionReport>, judgement: Judgement) -> Result<Judgement, Silence> {
+pub(super) fn nothing_after(next: Option<&ActionReport>, judgement: Judgement) -> Result<Judgement, Silence> {
     match next {
         None => Ok(judgement),
         Some(action) => Err(Silence(format!("the agent reported the {} after the trial's end", action.action.word()))),
@@ -380,7 +323,7 @@ fn nothing_after(next: Option<&ActionReport>, judgement: Judgement) -> Result<Ju
 
 /// What the address sanitizer said of criu; then its end does not count, which may be that of any
 /// failure.
-fn sanitized(action: &ActionReport) -> Option<&str> {
+pub(super) fn sanitized(action: &ActionReport) -> Option<&str> {
     action.error_lines.first().map(|line| line.trim()).filter(|line| line.starts_with(SANITIZER))
 }
 

@@ -26,6 +26,7 @@ mod prepared;
 mod probes;
 pub mod range;
 pub(crate) mod refusal;
+mod refused;
 pub mod signature;
 mod splat;
 mod surroundings;

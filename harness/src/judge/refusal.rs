@@ -1,6 +1,6 @@
 //! Does a dump that refuses say which object it cannot do? A user with a hundred open files must be
 //! able to find the one. No specification prescribes the words, so any of the object's names will
-//! do, as long as it stands alone.
+//! do, as long as it stands alone. A path may lack its first slash, as criu's own paths do.
 
 use protocol::Observation;
 use protocol::observation::{MountState, Object, ObjectView, Outcome};
@@ -34,7 +34,8 @@ fn names(line: &str, object: &ObjectView) -> bool {
     let texts = [Some(object.link.to_string()), getcwd(object)];
     let by_text = texts.iter().flatten().any(|text| {
         let bare = text.strip_suffix(" (deleted)").unwrap_or(text);
-        bare.len() > 1 && stands_alone(line, bare)
+        let relative = bare.strip_prefix('/').filter(|relative| relative.contains('/'));
+        bare.len() > 1 && stands_alone(line, bare) || relative.is_some_and(|relative| stands_alone(line, relative))
     });
     let mount_words = ["mount", "mnt", "mnt_id", "mount_id", "mount id", "mnt id"];
     by_kind || by_text || labelled(line, &mount_words, object.mount.id)

@@ -43,11 +43,15 @@ pub(super) const LIFECYCLE: Axis = Axis {
         Point::lifecycle("criu killed while dumping", |lifecycle| lifecycle.actions().contains(&Action::KilledDump)),
         Point::lifecycle("older mount engine", |lifecycle| lifecycle.actions().contains(&Action::CompatRestore)),
         Point::waits("reboot between dump and restore", Reason::Lifecycle("reboot")),
-        Point::waits("tree changed between dump and restore", Reason::Lifecycle("changed-tree")),
+        Point::lifecycle("tree changed between dump and restore", |lifecycle| {
+            lifecycle.actions().contains(&Action::Change)
+        }),
         Point::waits("restored twice at once", Reason::Lifecycle("restored-twice")),
-        Point::waits("criu killed while restoring", Reason::Lifecycle("killed-restore")),
+        Point::lifecycle("criu killed while restoring", |lifecycle| {
+            lifecycle.actions().contains(&Action::KilledRestore)
+        }),
         Point::lifecycle("RPC", |lifecycle| lifecycle.actions().contains(&Action::ServiceDump)),
-        Point::waits("page server", Reason::Lifecycle("page-server")),
+        Point::lifecycle("page server", |lifecycle| lifecycle.actions().contains(&Action::PageServerDump)),
         Point::waits("image streamer", Reason::Lifecycle("image-streamer")),
     ],
 };
@@ -59,7 +63,9 @@ pub(super) const CRIU: Axis = Axis {
         Point::lifecycle("standard input is a terminal", |lifecycle| lifecycle.input() == Input::Terminal),
         Point::lifecycle("standard input is closed", |lifecycle| lifecycle.input() == Input::Closed),
         Point::lifecycle("relative image folder", |lifecycle| has_relative(lifecycle.actions(), false)),
-        Point::waits("relative --action-script", Reason::Lifecycle("relative-script")),
+        Point::lifecycle("relative --action-script", |lifecycle| {
+            lifecycle.actions().contains(&Action::RelativeScriptRestore)
+        }),
         Point::lifecycle("criu's own working directory unchanged", |lifecycle| has_relative(lifecycle.actions(), true)),
         Point::lifecycle("relative --pidfile", |lifecycle| has_relative(lifecycle.actions(), true)),
         Point::lifecycle("failed restore, tried again", |lifecycle| {

@@ -63,7 +63,7 @@ fn longer(one: &Program, other: &Program) -> Program {
             steps.push(Line { number: steps.len() + 1, step: step.clone() });
         }
     }
-    Program { steps }
+    Program::of(steps)
 }
 
 /// Prints a scenario, with as many of its steps as there is room for.

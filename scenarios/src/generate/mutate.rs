@@ -67,7 +67,7 @@ pub fn noise(mut seed: u64) -> Vec<u8> {
 
 fn of(steps: Vec<Step>) -> Program {
     let line = |(index, step)| Line { number: index + 1, step };
-    Program { steps: steps.into_iter().enumerate().map(line).collect() }
+    Program::of(steps.into_iter().enumerate().map(line).collect())
 }
 
 /// A step that fits at a place in between, with what it needs.

@@ -46,7 +46,7 @@ fn rewritten(
         parts.form.step(parts.name, parts.slots)
     };
     let line = |line: &Line| Line { number: line.number, step: step(&line.step) };
-    Program { steps: program.steps.iter().map(line).collect() }
+    program.with_steps(program.steps.iter().map(line).collect())
 }
 
 /// The objects are `fd0`, `fd1` and so on, in the order in which they are made.

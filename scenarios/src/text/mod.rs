@@ -20,6 +20,8 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::{Program, Scenario};
 use reader::Reader;
 
+/// The word before a step that others carry out between dump and restore.
+pub const CHANGE: &str = "change";
 /// The largest file in bytes.
 pub const TEXT_LIMIT: usize = 64 << 10;
 /// The most lines that [`print_program_in_place`] keeps apart.

@@ -1,9 +1,10 @@
 //! The canonical text of a program, a scenario, a step.
 
+use super::CHANGE;
 use super::lexer::is_bare;
 use crate::bytes::escape;
 use crate::grammar::{Argument, Count, Item, Kind, decompose};
-use crate::program::{Place, Step};
+use crate::program::{Line, Place, Step};
 use crate::{Outcome, Program, Scenario};
 
 /// A scenario with all its axes' values filled in; parsing it with the scenario's own name gives
@@ -42,23 +43,30 @@ fn words(words: &[impl ToString]) -> String {
     words.iter().map(ToString::to_string).collect::<Vec<_>>().join("|")
 }
 
-/// The steps, one a line, nothing else.
+/// The steps and the changes, one a line, nothing else.
 pub fn print_program(program: &Program) -> String {
-    program.steps.iter().map(|line| print_step(&line.step) + "\n").collect()
+    lines(program).map(|(_, line)| line + "\n").collect()
 }
 
-/// The steps, each on the line that its number says, blank lines between them: what reports a line
-/// of this text speaks of the scenario's file. Where the numbers do not grow, a step follows the
-/// one before it.
+/// The lines with the numbers that they have.
+fn lines(program: &Program) -> impl Iterator<Item = (usize, String)> {
+    let steps = program.steps.iter().map(|line| (line.number, print_step(&line.step)));
+    let change = |line: &Line| (line.number, format!("{CHANGE} {}", print_step(&line.step)));
+    steps.chain(program.changes.iter().map(change))
+}
+
+/// The steps and the changes, each on the line that its number says, blank lines between them:
+/// what reports a line of this text speaks of the scenario's file. Where the numbers do not grow, a
+/// line follows the one before it.
 pub fn print_program_in_place(program: &Program) -> String {
     let mut out = String::new();
     let mut next = 1;
-    for line in &program.steps {
-        while next < line.number.min(super::LINE_LIMIT) {
+    for (number, line) in lines(program) {
+        while next < number.min(super::LINE_LIMIT) {
             out.push('\n');
             next += 1;
         }
-        out.push_str(&print_step(&line.step));
+        out.push_str(&line);
         out.push('\n');
         next += 1;
     }

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use super::header::{self, Header};
-use super::lexer::{self, Token};
+use super::lexer::{self, Token, Word};
 use super::step::{self, Parsed};
-use super::{DIAGNOSTIC_LIMIT, Mistake, Span, VARIANT_LIMIT, base, of_the_file};
+use super::{CHANGE, DIAGNOSTIC_LIMIT, Mistake, Span, VARIANT_LIMIT, base, of_the_file};
 use crate::check::{self, Fault, Part};
 use crate::diagnostic::Diagnostic;
 use crate::program::Line;
@@ -196,9 +196,10 @@ impl<'a> Reader<'a> {
         for StepLine { number, tokens } in &self.steps {
             let words: Result<Vec<_>, _> = tokens.iter().map(|token| token.word(&values)).collect();
             let Some(words) = words.map(|words| base::meant(point, tokens, words)).transpose() else { continue };
-            match words.and_then(|words| step::step(&words)) {
-                Ok(step) => {
-                    program.steps.push(Line { number: *number, step: step.step.clone() });
+            match words.and_then(|words| line(&words, !program.changes.is_empty())) {
+                Ok((step, is_change)) => {
+                    let lines = if is_change { &mut program.changes } else { &mut program.steps };
+                    lines.push(Line { number: *number, step: step.step.clone() });
                     parsed.push(step);
                 }
                 Err(mistake) => diagnostics.push(self.diagnostic(*number, mistake)),
@@ -226,7 +227,8 @@ impl<'a> Reader<'a> {
             Part::Argument { argument, nth } => parts.slots[argument].get(nth).copied().unwrap_or(parts.verb),
         };
         let mistake = Mistake::new(span, fault.what).expected(fault.expected);
-        self.diagnostic(program.steps[index].number, Mistake { hint: fault.hint, ..mistake })
+        let line = program.steps.iter().chain(&program.changes).nth(index).expect("a fault is one of a line");
+        self.diagnostic(line.number, Mistake { hint: fault.hint, ..mistake })
     }
 
     fn scenario(&self, name: &str, point: &[(String, String)], program: Program) -> Scenario {
@@ -250,6 +252,24 @@ impl<'a> Reader<'a> {
             program,
             file: Some(self.path.to_owned()),
         }
+    }
+}
+
+/// A step, and whether it is a change; nothing but changes stands behind one.
+fn line(words: &[Word], after_a_change: bool) -> Result<(Parsed, bool), Mistake> {
+    match words {
+        [change, step @ ..] if change.plain() == Some(CHANGE) => match step {
+            [] => {
+                let mistake = Mistake::new(change.span.after(), format!("a step is missing after `{CHANGE}`"));
+                Err(mistake.expected(check::changes::VERBS))
+            }
+            step => Ok((step::step(step)?, true)),
+        },
+        [first, ..] if after_a_change => {
+            let what = format!("a step after a `{CHANGE}`: what others change comes last");
+            Err(Mistake::new(first.span, what))
+        }
+        step => Ok((step::step(step)?, false)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What people read when a scenario is wrong.
 
+mod changes;
 mod headers;
 mod processes;
 mod steps;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use protocol::caller::Finding;
 use protocol::message::{self, Action, ActionEnd, TrialRequest};
 
+use super::change;
 use super::trial::Trial;
 use crate::criu::{Images, Run};
 
@@ -46,6 +47,11 @@ impl Engine {
     pub(super) fn act(&mut self, action: Action, trial: &mut Trial<'_>) -> io::Result<Run> {
         match (self, action) {
             (_, Action::Nothing) => Ok(ActionEnd::Done.into()),
+            (_, Action::Change) => change::carry_out(trial),
+            (_, Action::End) => {
+                trial.child.end();
+                Ok(ActionEnd::Done.into())
+            }
             (Engine::Criu(criu), action) if action.restores() => criu.restore(trial, action),
             (Engine::Criu(criu), _) => criu.dump(trial, action),
             (Engine::Reference(reference), Action::Dump) => reference.dump(trial, false),
@@ -53,7 +59,9 @@ impl Engine {
             (Engine::Reference(reference), Action::RelativeRestore) => reference.relative_restore(trial),
             (Engine::Reference(reference), Action::DumpLeaveRunning) => reference.dump(trial, true),
             (Engine::Reference(reference), Action::Restore) => reference.restore(trial),
-            (Engine::Reference(reference), Action::FailedRestore) => reference.failed_restore(trial),
+            (Engine::Reference(reference), Action::FailedRestore | Action::KilledRestore) => {
+                reference.spoilt_restore(trial, action)
+            }
             (Engine::Reference(_), _) => {
                 Err(io::Error::other(format!("the reference engine has no {}", action.word())))
             }

@@ -51,6 +51,14 @@ impl Around {
         Ok(Around { top: top.into(), mounts, processes: litter::process_numbers()?, names })
     }
 
+    /// Ends the processes that were not there: a criu that is killed cannot.
+    pub(super) fn end_processes(self) -> io::Result<Self> {
+        let now = litter::process_numbers()?;
+        now.difference(&self.processes).filter(|&&pid| litter::has_memory(pid)).for_each(|&pid| litter::end(pid));
+        litter::reap_all();
+        Ok(self)
+    }
+
     /// What is there now and was not, and what is gone; each in words.
     pub(super) fn changed(&self) -> io::Result<Vec<String>> {
         litter::reap_all();

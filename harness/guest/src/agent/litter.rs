@@ -99,7 +99,7 @@ impl Before {
 }
 
 /// Kills a process and waits for its end.
-fn end(pid: i32) {
+pub(super) fn end(pid: i32) {
     let pidfd = sys::pidfd_open(pid);
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     if let Ok(pidfd) = pidfd {

@@ -5,6 +5,7 @@
 
 mod bare;
 mod boot;
+mod change;
 mod child;
 mod copy;
 mod disks;

@@ -328,6 +328,7 @@ impl<'a> Trial<'a> {
         let well = action.ended_well(&run.end);
         let mut left = match (around, &run.end) {
             (Some(around), ActionEnd::Failed(_)) => left_by(around, run.left),
+            (Some(around), ActionEnd::Killed(_)) if well => left_by(around.and_then(Around::end_processes), run.left),
             _ => Vec::new(),
         };
         // Also of an action that ended well: whether the process is right only the host can say,

@@ -4,10 +4,11 @@
 //! The twin starts when nothing of the trial is left, in the same top directory. So both see the
 //! same names, and neither holds what the other uses.
 
-use protocol::message::{FailedAssertion, Report, SetupFailure, TrialReport, TrialRequest};
+use protocol::message::{Action, ActionEnd, FailedAssertion, Report, SetupFailure, TrialReport, TrialRequest};
 use protocol::probe::{Probe, Probed};
 use scenarios::program::FIRST_PROCESS;
 
+use super::change;
 use super::disks::Disks;
 use super::litter::Before;
 use super::machine::Machine;
@@ -67,9 +68,21 @@ fn carried_out(
     let mut twin = Trial::new(request, top, prepared, disks, machine.rights(request.flavor));
     let mut report = Report::new(1);
     twin.set_up(&mut report);
-    let probed = as_the_program_says(report.whole()).and_then(|()| twin.probe_all());
+    let probed = as_the_program_says(report.whole()).and_then(|()| change_alike(&twin)).and_then(|()| twin.probe_all());
     twin.child.end();
     probed
+}
+
+/// What others changed for the process they change for its twin.
+fn change_alike(twin: &Trial<'_>) -> Result<(), String> {
+    if !twin.request.lifecycle.actions().contains(&Action::Change) {
+        return Ok(());
+    }
+    let run = change::carry_out(twin).map_err(|error| error.to_string())?;
+    match run.end {
+        ActionEnd::Done => Ok(()),
+        _ => Err(run.error_lines.join("; ")),
+    }
 }
 
 /// That the program was carried out and its assertions hold: another situation shows nothing.

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -59,40 +59,63 @@ pub(super) enum Meanwhile<'a> {
 pub(super) fn run(
     mut command: Command,
     name: &str,
-    [folder, log]: [&Path; 2],
+    folders: [&Path; 2],
     mut meanwhile: Meanwhile<'_>,
     timeout: Duration,
 ) -> io::Result<Run> {
-    let printed = folder.join(format!("{name}.out"));
-    let output = File::create(&printed)?;
-    command.stdout(output.try_clone()?).stderr(output);
-    let started = match &mut meanwhile {
-        Meanwhile::Conversation(service, _) => service.start(&mut command),
+    let started = Started::new(&mut command, name, folders, |command| match &mut meanwhile {
+        Meanwhile::Conversation(service, _) => service.start(command),
         _ => command.spawn(),
-    };
-    let mut process = started.map_err(|error| io::Error::new(error.kind(), format!("criu: {error}")))?;
-    let pid = i32::try_from(process.id()).map_err(io::Error::other)?;
-    let in_time = is_in_time(pid, meanwhile, timeout).inspect_err(|_| kill(pid));
-    let status = process.wait()?;
-    let in_time = in_time?;
-    let end = match (in_time, status.code(), status.signal()) {
-        (false, ..) => ActionEnd::TimedOut,
-        (true, Some(0), _) => ActionEnd::Done,
-        (true, Some(code), _) => ActionEnd::Failed(code),
-        (true, None, signal) => ActionEnd::Killed(signal.unwrap_or(0)),
-    };
-    let log = read_end(&log.join(format!("{name}.log")));
-    let printed = read_end(&printed);
-    let mut error_lines = error_lines(&log);
-    if error_lines.is_empty() {
-        error_lines = printed.lines().take(ERROR_LINE_LIMIT).map(str::to_owned).collect();
+    })?;
+    started.end(meanwhile, timeout)
+}
+
+/// A criu that was started.
+pub(super) struct Started {
+    process: Child,
+    name: String,
+    log: PathBuf,
+    printed: PathBuf,
+}
+
+impl Started {
+    /// Starts it; see [`run`].
+    pub(super) fn new(
+        command: &mut Command,
+        name: &str,
+        [folder, log]: [&Path; 2],
+        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> io::Result<Self> {
+        let printed = folder.join(format!("{name}.out"));
+        let output = File::create(&printed)?;
+        command.stdout(output.try_clone()?).stderr(output);
+        let process = spawn(command).map_err(|error| io::Error::new(error.kind(), format!("criu: {error}")))?;
+        Ok(Started { process, name: name.to_owned(), log: log.join(format!("{name}.log")), printed })
     }
-    if let Some(report) = asan::report(&printed) {
-        error_lines.insert(0, report);
-        error_lines.truncate(ERROR_LINE_LIMIT);
+
+    /// Waits for its end, or kills it.
+    pub(super) fn end(mut self, meanwhile: Meanwhile<'_>, timeout: Duration) -> io::Result<Run> {
+        let pid = i32::try_from(self.process.id()).map_err(io::Error::other)?;
+        let in_time = is_in_time(pid, meanwhile, timeout).inspect_err(|_| kill(pid));
+        let status = self.process.wait()?;
+        let end = match (in_time?, status.code(), status.signal()) {
+            (false, ..) => ActionEnd::TimedOut,
+            (true, Some(0), _) => ActionEnd::Done,
+            (true, Some(code), _) => ActionEnd::Failed(code),
+            (true, None, signal) => ActionEnd::Killed(signal.unwrap_or(0)),
+        };
+        let (log, printed) = (read_end(&self.log), read_end(&self.printed));
+        let mut error_lines = error_lines(&log);
+        if error_lines.is_empty() {
+            error_lines = printed.lines().take(ERROR_LINE_LIMIT).map(str::to_owned).collect();
+        }
+        if let Some(report) = asan::report(&printed) {
+            error_lines.insert(0, report);
+            error_lines.truncate(ERROR_LINE_LIMIT);
+        }
+        let file = |suffix: &str, text: String| ReportFile { name: format!("criu-{}.{suffix}", self.name), text };
+        Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)], lost: None, left: Vec::new() })
     }
-    let file = |suffix: &str, text: String| ReportFile { name: format!("criu-{name}.{suffix}"), text };
-    Ok(Run { end, error_lines, files: vec![file("log", log), file("out", printed)], lost: None, left: Vec::new() })
 }
 
 fn kill(pid: i32) {

@@ -6,6 +6,7 @@
 //!
 //! Standard input, output and error are the harness's. An observation leaves them out.
 
+pub(crate) mod change;
 mod claims;
 mod disks;
 mod exec;

@@ -97,8 +97,30 @@ fn flavor(text: &str) -> Result<String, vocabulary::flavor::UnknownFlavor> {
     text.parse().map(|flavor: Flavor| flavor.word().to_owned())
 }
 
-fn lifecycle(text: &str) -> Result<String, String> {
-    text.parse().map(|lifecycle: Lifecycle| lifecycle.word().to_owned())
+/// Every lifecycle with a restore.
+const RESTORING: &str = "restoring";
+
+/// The lifecycles that some words mean, and whether they are left out (`!` in front).
+fn lifecycles_of(text: &str) -> Result<(Vec<Lifecycle>, bool), String> {
+    let (word, left_out) = text.strip_prefix('!').map_or((text, false), |word| (word, true));
+    if word == RESTORING {
+        let restoring = Lifecycle::ALL.iter().copied().filter(|lifecycle| lifecycle.restores());
+        return Ok((restoring.collect(), left_out));
+    }
+    let one = word.parse().map_err(|error| format!("{error}; `{RESTORING}` means every one with a restore"))?;
+    Ok((vec![one], left_out))
+}
+
+/// Those that are named and not left out; of all where none is named.
+fn lifecycles(texts: Option<Spanned<OneOrMore>>) -> Result<Vec<String>, Complaint> {
+    let (left_out, named): (Vec<_>, Vec<_>) = each(texts, lifecycles_of)?.into_iter().partition(|(_, out)| *out);
+    let flat = |words: Vec<(Vec<Lifecycle>, bool)>| words.into_iter().flat_map(|(all, _)| all).collect::<Vec<_>>();
+    let (left_out, mut named) = (flat(left_out), flat(named));
+    if named.is_empty() && !left_out.is_empty() {
+        named = Lifecycle::ALL.to_vec();
+    }
+    named.retain(|lifecycle| !left_out.contains(lifecycle));
+    Ok(named.into_iter().map(|lifecycle| lifecycle.word().to_owned()).collect())
 }
 
 fn comparison(text: &str) -> Result<String, String> {
@@ -126,12 +148,12 @@ fn reason(text: Spanned<String>) -> Result<String, Complaint> {
 /// The keys that both kinds of entry have; the optional ones in the order of `docs/FORMATS.md`.
 /// (They cannot be a struct of their own: serde's `flatten` loses the places of the values.)
 fn scope(scenario: Spanned<OneOrMore>, optional: [Option<Spanned<OneOrMore>>; 6]) -> Result<Scope, Complaint> {
-    let [except, flavors, lifecycles, kernel, subject, criu] = optional;
+    let [except, flavors, lifecycle, kernel, subject, criu] = optional;
     Ok(Scope {
         scenario: each(Some(scenario), any)?,
         except: each(except, any)?,
         flavor: each(flavors, flavor)?,
-        lifecycle: each(lifecycles, lifecycle)?,
+        lifecycle: lifecycles(lifecycle)?,
         kernel: each(kernel, str::parse)?,
         subject: each(subject, any)?,
         criu: each(criu, str::parse)?,

@@ -1,5 +1,6 @@
 //! Tests of the judge through its public doors.
 
+mod changed_rules;
 mod comparison_rules;
 mod expectation_rules;
 mod fixture;

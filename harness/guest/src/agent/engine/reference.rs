@@ -127,8 +127,9 @@ impl Reference {
         result
     }
 
-    /// Restores, and then ends all again, as if a hook had failed.
-    pub(super) fn failed_restore(&mut self, trial: &mut Trial<'_>) -> io::Result<Run> {
+    /// Restores, and then ends all again: as if a hook had failed, or by SIGKILL. It is the process
+    /// itself that restores, so who kills the one kills the other.
+    pub(super) fn spoilt_restore(&mut self, trial: &mut Trial<'_>, action: Action) -> io::Result<Run> {
         let mut held = self.take_held()?;
         let run = self.restore_from(&held, trial)?;
         if self.restore.fault == Some(Fault::UsedUp) {
@@ -139,6 +140,9 @@ impl Reference {
             return Ok(run);
         }
         trial.child.end();
+        if action == Action::KilledRestore {
+            return Ok(ActionEnd::Killed(Action::SIGKILL).into());
+        }
         let error_lines = vec!["the hook failed".to_owned()];
         Ok(Run { error_lines, ..ActionEnd::Failed(Action::HOOK_FAILED).into() })
     }

@@ -34,7 +34,7 @@ impl Reference {
         let elsewhere = self.restore.fault == Some(Fault::PidfileElsewhere);
         let name = if elsewhere { "another.pid" } else { PIDFILE };
         fs::write(work.join(name), trial.child.pid().to_string())?;
-        let mut hook = Command::new(caller.hook());
+        let mut hook = Command::new(caller.hook(Action::RelativeRestore));
         hook.env(MOMENT, LAST_MOMENT).current_dir(work).stdin(Stdio::null());
         hook.status()?;
         Ok(run)
