@@ -4,6 +4,7 @@
 //! - [`rpc`]: a dump by the service, which asks while the processes are frozen
 //! - `configuration`: arguments as the service takes them
 //! - `input`: what its standard input is
+//! - `program`: which criu, and how it is started
 //! - `page_server`: who takes the memory of a dump
 //!
 //! What the container engines pass by hand is passed here too: the pipes that lead out of the
@@ -18,6 +19,7 @@
 mod configuration;
 mod input;
 mod page_server;
+mod program;
 pub mod rpc;
 mod run;
 
@@ -39,22 +41,17 @@ use protocol::message::{Action, ActionEnd, Input};
 
 use crate::caller::{Caller, SpoilingHook};
 use crate::external::{ExternalFile, ExternalMount, Externals, FIRST_INHERITED, Inherited};
-use crate::{asan, breakpoints, coverage, sys};
+use crate::sys;
 use input::StandardInput;
 use page_server::PageServer;
+use program::Part;
+pub use program::version;
+pub(crate) use program::{FOLDER, KERNEL_DATA};
 use rpc::{Asked, Service};
 pub(crate) use run::ERROR_LINE_LIMIT;
 use run::Meanwhile;
 pub use run::{Run, error_lines};
 
-/// Where the userland has it.
-const PROGRAM: &str = "/usr/sbin/criu";
-/// A criu of the user's, which goes before the userland's: itself, its loader unless it is static,
-/// its libraries (crate `harness`, module `subject::criu`).
-pub(crate) const FOLDER: &str = "/subject";
-const OWN: &str = "/subject/criu";
-const OWN_LOADER: &str = "/subject/ld.so";
-const OWN_LIBRARIES: &str = "/subject/lib";
 /// Room for the images that come before those of the memory, and for not all of the memory.
 const NO_ROOM: &str = "size=64k,mode=0700";
 /// The number of the first pipe that a restored process inherits.
@@ -81,37 +78,6 @@ pub struct Images {
     caller: Option<Caller>,
     /// The last dump was a pre-dump: the next saves only what changed since.
     incremental: bool,
-}
-
-/// The version that `criu --version` names; none without a criu that starts.
-pub fn version() -> Option<String> {
-    let output = program().arg("--version").output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.lines().next().and_then(|line| line.strip_prefix("Version: ")).map(|version| version.trim().to_owned())
-}
-
-/// The criu that is tested, to be given its arguments.
-fn program() -> Command {
-    let mut command = started();
-    coverage::instruct(&mut command);
-    breakpoints::instruct(&mut command);
-    asan::instruct(&mut command);
-    command
-}
-
-/// How it is started.
-fn started() -> Command {
-    if !Path::new(OWN).exists() {
-        return Command::new(PROGRAM);
-    }
-    if !Path::new(OWN_LOADER).exists() || asan::is_there() {
-        return Command::new(OWN);
-    }
-    // Not by LD_LIBRARY_PATH: what criu starts is the userland's and takes the userland's
-    // libraries.
-    let mut command = Command::new(OWN_LOADER);
-    command.args(["--library-path", OWN_LIBRARIES, OWN]);
-    command
 }
 
 impl Images {
@@ -178,7 +144,7 @@ impl Images {
         self.incremental = action == Action::PreDump;
         let from_outside: Vec<OsString> = externals.of_dump().collect();
         self.files = externals.files;
-        let mut command = self.command()?;
+        let mut command = self.command(Part::Dump)?;
         if let Some(asked) = asked {
             let service = Service::dump(pid, &folder, &arguments, from_outside)?;
             return self.run(command, name, Meanwhile::Conversation(service, asked), timeout);
@@ -231,7 +197,7 @@ impl Images {
     /// Dumps while another criu takes the memory and writes it to the same folder.
     fn run_with_page_server(&self, mut command: Command, timeout: Duration) -> io::Result<Run> {
         let folder = self.folder(self.last);
-        let server = PageServer::start(self.command()?, &folder, self.common_arguments(page_server::NAME))?;
+        let server = PageServer::start(self.command(Part::Dump)?, &folder, self.common_arguments(page_server::NAME))?;
         server.give(&mut command);
         let mut run = self.run(command, "dump", Meanwhile::Nothing, timeout)?;
         let server = server.end(timeout)?;
@@ -296,7 +262,7 @@ impl Images {
         let from_outside = externals.iter().map(ExternalMount::of_restore);
         let inherited = self.inherited(&from_others);
         let keys = inherited.iter().map(|(key, _, number)| (key.clone(), *number));
-        let mut command = self.command()?;
+        let mut command = self.command(Part::Restore)?;
         let numbers: Vec<(&OwnedFd, i32)> = inherited.iter().map(|(_, fd, number)| (*fd, *number)).collect();
         sys::inherit(&mut command, &numbers);
         let folder = self.folder(self.last);
@@ -334,8 +300,8 @@ impl Images {
     }
 
     /// criu, without arguments yet.
-    fn command(&self) -> io::Result<Command> {
-        let mut command = program();
+    fn command(&self, part: Part) -> io::Result<Command> {
+        let mut command = part.program()?;
         if let Some(caller) = &self.caller {
             command.current_dir(&caller.folder);
         }

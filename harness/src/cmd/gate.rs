@@ -26,6 +26,7 @@ Examples:
   zdtm-detached gate --base git:../criu@master --candidate src:../criu      what does my change do?
   zdtm-detached gate --base src:../criu --candidate src:../criu --patch fix.patch '*/control*'
   zdtm-detached gate --base git:../criu@v4.1 --candidate src:../criu --budget 10 --format json
+  zdtm-detached gate --base debian:trixie --candidate src:../criu --cross   does my tree restore what Debian's criu dumped?
   zdtm-detached gate --base base.json --candidate src:../criu               against the report of an earlier run
 
 The derived controls run, too: of what criu refuses on a detached mount they show what it does to the same where it is visible.
@@ -57,6 +58,9 @@ pub struct GateArgs {
     /// Kernel, flavor, lifecycle
     #[command(flatten)]
     pub axes: AxesArgs,
+    /// What the base dumps the candidate restores: does an upgrade of criu keep its images?
+    #[arg(long)]
+    pub cross: bool,
     /// Run every trial so often with each; what does not always come to the same is flaky
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeat: u32,
@@ -120,6 +124,7 @@ pub fn run(args: &GateArgs) -> anyhow::Result<u8> {
         visible: !args.no_visible,
         base: args.base.clone(),
         candidate: args.candidate.clone(),
+        cross: args.cross,
         patch: args.patch.clone(),
         axes: Axes { group: args.group, ..args.axes.axes() },
         repeat: args.repeat,

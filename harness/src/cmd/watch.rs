@@ -162,6 +162,7 @@ fn subject_root(subject: &Subject) -> Option<PathBuf> {
             Tree::Revision { .. } => None,
         },
         Subject::Assisted(criu) => subject_root(criu),
+        Subject::Crossed(dumper, restorer) => subject_root(restorer).or_else(|| subject_root(dumper)),
         Subject::Debian(_) | Subject::Reference(_) => None,
     }
 }

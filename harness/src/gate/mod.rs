@@ -43,6 +43,7 @@ use crate::run::Task;
 use crate::run::order::teaching_first;
 use crate::session::{ExpectationsSource, Session};
 use crate::subject::{Identity, Parts, ReferenceOptions, Subject, UnknownSubject};
+use crate::usage::Usage;
 use rounds::{GateRun, Runner};
 pub use runs::{SavedSide, compare_runs};
 use saved::Saved;
@@ -80,6 +81,8 @@ pub struct Settings {
     pub candidate: Subject,
     /// Patches on top of the candidate.
     pub patch: Vec<PathBuf>,
+    /// The candidate restores what the base dumped.
+    pub cross: bool,
     /// Kernel, flavor, lifecycle.
     pub axes: Axes,
     /// How often every trial is run with each.
@@ -90,6 +93,17 @@ pub struct Settings {
     pub pack: usize,
     /// Folder for the artifacts of what differs.
     pub keep: PathBuf,
+}
+
+/// The candidate as the one that restores what the base dumped.
+fn crossed(settings: &Settings) -> Result<Subject, Usage> {
+    let Base::Subject(base) = &settings.base else {
+        return Err(Usage("--cross needs a base that dumps: a saved report has no images to restore".into()));
+    };
+    let candidate = &settings.candidate;
+    let plain =
+        || format!("--cross needs two criu without +coverage, +asan and +assist, and not {base} and {candidate}");
+    Subject::crossed(base.clone(), candidate.clone()).ok_or_else(|| Usage(plain()))
 }
 
 /// What is compared. A saved base that was run without the controls is compared without them.
@@ -112,7 +126,8 @@ fn chosen(settings: &Settings, tree: &Path) -> anyhow::Result<Vec<Scenario>> {
 /// # Errors
 /// What keeps any trial from running.
 pub fn run(session: &Session, settings: &Settings, so_far: &dyn Fn(&Comparison)) -> anyhow::Result<Comparison> {
-    let candidate = session.subjects(std::slice::from_ref(&settings.candidate), &settings.patch)?.remove(0);
+    let candidate = if settings.cross { crossed(settings)? } else { settings.candidate.clone() };
+    let candidate = session.subjects(&[candidate], &settings.patch)?.remove(0);
     let mut subjects = vec![candidate.clone()];
     if let Base::Subject(base) = &settings.base {
         subjects.extend(session.subjects(std::slice::from_ref(base), &[])?);

@@ -36,10 +36,12 @@ pub use prepare::Parts;
 pub const DEBIAN: &str = "debian:trixie";
 /// The reference engine, a part of the agent.
 pub const REFERENCE: &str = "reference";
+/// Between a criu that dumps and one that restores.
+pub const RESTORE: &str = "+restore:";
 /// Behind a criu: it is given the files on detached mounts.
 pub const ASSIST: &str = "+assist";
 /// Every form of a subject, for messages and help texts.
-pub const FORMS: &str = "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD";
+pub const FORMS: &str = "debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, or two with +restore: between them, reference, reference+fault:NAME, reference+lacks:WORD";
 
 /// Every form with an example, for `--help`.
 pub const HELP: &str = "\
@@ -53,6 +55,7 @@ src:../criu+patch:x.diff   with a patch on top, as --patch does for all
 src:../criu+build=bookworm   built with the compiler and the headers of another suite: bookworm, trixie, sid
 src:../criu+coverage    built to count its branches: fuzz keeps what takes a new one
 src:../criu+asan        built with the address sanitizer: what it reports is a crash
+debian:trixie+restore:src:../criu   the first dumps, the second restores
 debian:trixie+assist    any of these, given the files on detached mounts from outside: docs/ASSIST.md
 reference               the reference engine, without CRIU
 reference+fault:NAME    the same with a known mistake
@@ -70,6 +73,8 @@ pub enum Subject {
     Sources(Sources),
     /// `reference`, `reference+fault:NAME`, `reference+lacks:WORD`
     Reference(Option<Fault>),
+    /// `SUBJECT+restore:SUBJECT`: one criu dumps and another one restores.
+    Crossed(Box<Subject>, Box<Subject>),
     /// `SUBJECT+assist`: any criu, which is given the files that it refuses (guest module
     /// `assist`).
     Assisted(Box<Subject>),
@@ -110,6 +115,9 @@ pub enum UnknownSubject {
     /// Two kinds of instrumentation.
     #[error("{0:?}: +coverage and +asan are two builds; name the subject twice, once with each")]
     Both(String),
+    /// Both must be criu as users have it.
+    #[error("{0:?}: +restore: stands between two criu, each without +coverage, +asan and +assist")]
+    Restore(String),
     /// The assistance is for criu, and once.
     #[error("{0:?}: +assist stands once, at the end, behind a criu")]
     Assist(String),
@@ -134,6 +142,10 @@ impl FromStr for Subject {
         }
         if let Some(lack) = word.strip_prefix("reference+lacks:") {
             return Ok(Self::Reference(Some(Fault::Lacks(lack.parse()?))));
+        }
+        if let Some((dumper, restorer)) = word.split_once(RESTORE) {
+            return Self::crossed(dumper.parse()?, restorer.parse()?)
+                .ok_or_else(|| UnknownSubject::Restore(word.to_owned()));
         }
         if let Some(criu) = word.strip_suffix(ASSIST) {
             return match criu.parse()? {
@@ -186,6 +198,7 @@ impl fmt::Display for Subject {
             Self::Reference(None) => f.write_str(REFERENCE),
             Self::Reference(Some(lack @ Fault::Lacks(_))) => write!(f, "{REFERENCE}+{lack}"),
             Self::Reference(Some(fault)) => write!(f, "{REFERENCE}+fault:{fault}"),
+            Self::Crossed(dumper, restorer) => write!(f, "{dumper}{RESTORE}{restorer}"),
             Self::Assisted(criu) => write!(f, "{criu}{ASSIST}"),
         }
     }
@@ -204,16 +217,29 @@ impl Subject {
                 Ok(Self::Sources(sources))
             }
             Self::Assisted(criu) => Ok(Self::Assisted(Box::new(criu.patched(more)?))),
+            Self::Crossed(dumper, restorer) => Ok(Self::Crossed(dumper, Box::new(restorer.patched(more)?))),
             other => Err(UnknownSubject::Patch(other.to_string())),
         }
     }
 
-    /// The subject without its assistance.
-    pub fn criu(&self) -> &Subject {
-        match self {
-            Self::Assisted(criu) => criu,
-            subject => subject,
-        }
+    /// What one dumps the other restores; `None` where they are not both a plain criu.
+    pub fn crossed(dumper: Self, restorer: Self) -> Option<Self> {
+        let is_plain = |one: &Self| match one {
+            Self::Debian(_) | Self::Path(_) => true,
+            Self::Sources(sources) => !sources.variant.coverage && !sources.variant.asan,
+            Self::Crossed(..) | Self::Reference(_) | Self::Assisted(_) => false,
+        };
+        (is_plain(&dumper) && is_plain(&restorer)).then(|| Self::Crossed(Box::new(dumper), Box::new(restorer)))
+    }
+
+    /// The one criu of the subject, or both; itself for the reference engine.
+    pub fn criu(&self) -> impl Iterator<Item = &Subject> {
+        let (first, second) = match self {
+            Self::Assisted(criu) => (&**criu, None),
+            Self::Crossed(dumper, restorer) => (&**dumper, Some(&**restorer)),
+            subject => (subject, None),
+        };
+        std::iter::once(first).chain(second)
     }
 
     /// Whether it is the reference engine, which needs no VM.
@@ -224,13 +250,13 @@ impl Subject {
     /// Whether making it ready builds or starts a program of the user's on this machine, outside
     /// any VM. What comes from a file or folder of somebody else must not choose such a subject.
     pub fn acts_on_this_machine(&self) -> bool {
-        matches!(self.criu(), Self::Path(_) | Self::Sources(_))
+        self.criu().any(|one| matches!(one, Self::Path(_) | Self::Sources(_)))
     }
 
     /// What the host sends to the guest.
     pub fn engine(&self, reference_options: ReferenceOptions) -> Engine {
         match self {
-            Self::Debian(_) | Self::Path(_) | Self::Sources(_) => Engine::Criu { assisted: false },
+            Self::Debian(_) | Self::Path(_) | Self::Sources(_) | Self::Crossed(..) => Engine::Criu { assisted: false },
             Self::Assisted(_) => Engine::Criu { assisted: true },
             Self::Reference(fault) => Engine::Reference {
                 fault: *fault,
@@ -261,6 +287,7 @@ mod tests {
             "git:.@v4.1+coverage+patch:a.patch",
             "src:../criu+build=bookworm",
             "debian:trixie+assist",
+            "debian:trixie+restore:git:.@v4.1+build=sid+patch:a",
             "git:.@v4.1+asan+patch:a.patch+assist",
             "src:../c++/criu+asan",
             "git:.@v4.1+build=sid+asan+patch:a.patch+patch:b",
@@ -297,19 +324,23 @@ mod tests {
             "reference+asan",
             "reference+assist",
             "debian:sid+assist+assist",
+            "reference+restore:debian:sid",
+            "src:a+asan+restore:debian:sid",
+            "debian:sid+restore:debian:sid+assist",
+            "debian:sid+restore:",
         ];
         let message: String = words.map(|word| format!("{}\n", word.parse::<Subject>().unwrap_err())).concat();
         expect![[r#"
-            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
-            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
-            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "criu"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, or two with +restore: between them, reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "docker:x"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, or two with +restore: between them, reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "reference+fault"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, or two with +restore: between them, reference, reference+fault:NAME, reference+lacks:WORD
             "git:." is incomplete: write git:DIR@REV, as in git:../criu@v4.1
             "git:@main" is incomplete: write git:DIR@REV, as in git:../criu@v4.1
             "src:" is incomplete: write src:DIR, as in src:../criu
             "src:a+patch:" is incomplete: write a file behind +patch:
             "path:a+patch:b": a patch goes on top of sources only, src:DIR or git:DIR@REV
             "debian:" is incomplete: write debian:SUITE, as in debian:sid
-            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "reference+patch:a"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, or two with +restore: between them, reference, reference+fault:NAME, reference+lacks:WORD
             "src:+coverage" is incomplete: write src:DIR, as in src:../criu
             "debian:sid+coverage": +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV
             "path:/usr/sbin/criu+asan": +build=SUITE, +coverage and +asan are for what is built here, src:DIR or git:DIR@REV
@@ -318,9 +349,13 @@ mod tests {
             "src:a+build=sid+asan+build=trixie": +build= is given with two suites; a tree is built in one
             "src:a+coverage+patch:b+asan": +coverage and +asan are two builds; name the subject twice, once with each
             "src:a+patch:+asan" is incomplete: write a file behind +patch:
-            unknown subject "reference+asan"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
+            unknown subject "reference+asan"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, or two with +restore: between them, reference, reference+fault:NAME, reference+lacks:WORD
             "reference+assist": +assist stands once, at the end, behind a criu
             "debian:sid+assist+assist": +assist stands once, at the end, behind a criu
+            "reference+restore:debian:sid": +restore: stands between two criu, each without +coverage, +asan and +assist
+            "src:a+asan+restore:debian:sid": +restore: stands between two criu, each without +coverage, +asan and +assist
+            "debian:sid+restore:debian:sid+assist": +restore: stands between two criu, each without +coverage, +asan and +assist
+            unknown subject ""; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, or two with +restore: between them, reference, reference+fault:NAME, reference+lacks:WORD
         "#]].assert_eq(&message);
         assert!(
             "reference+fault:x"

@@ -53,6 +53,13 @@ impl Subject {
                 sources.patches.iter().find(|patch| !patch.is_file()).map(|patch| no_file(patch))
             }
             Self::Assisted(criu) => criu.mistake(store),
+            Self::Crossed(dumper, restorer) => match (&**dumper, &**restorer) {
+                (Self::Debian(one), Self::Debian(other)) if one != other => {
+                    let why = "a VM has the packages of one suite; build the other criu";
+                    Some(format!("{self}: {why}: image source criu --suite {one} --to DIR, then src:DIR"))
+                }
+                (dumper, restorer) => dumper.mistake(store).or_else(|| restorer.mistake(store)),
+            },
             _ => None,
         }
     }
@@ -82,6 +89,15 @@ impl Subject {
                 own(store.built_criu(sources)?, identity)
             }
             Self::Reference(_) => plain,
+            Self::Crossed(dumper, restorer) => {
+                let (dumps, restores) = (dumper.prepare(store)?, restorer.prepare(store)?);
+                let version = |parts: &Parts| parts.identity.as_ref().map(|one| one.criu.clone()).unwrap_or_default();
+                let own = format!("{}, restored by {}", version(&dumps), version(&restores));
+                let identity = Identity { subject: self.to_string(), criu: own, ..Identity::default() };
+                let userland = if dumps.criu.is_none() { dumps.userland } else { restores.userland };
+                let criu = Criu::crossed(dumps.criu, restores.criu, identity.criu.clone());
+                Parts { userland, criu, identity: Some(identity), ..plain }
+            }
             Self::Assisted(criu) => {
                 let parts = criu.prepare(store)?;
                 let identity = parts.identity.map(|identity| Identity { subject: self.to_string(), ..identity });

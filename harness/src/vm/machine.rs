@@ -62,7 +62,7 @@ impl Vm {
     /// The same machine with this criu.
     fn with(mut self, criu: Option<&Criu>, deadline: Instant) -> Result<Self, VmError> {
         if let Some(criu) = criu {
-            self.ready.criu = subject::hand_over(&mut self.guest, criu.segment(), deadline)?;
+            self.ready.criu = subject::hand_over(&mut self.guest, criu, deadline)?;
         }
         Ok(self)
     }

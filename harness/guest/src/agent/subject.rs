@@ -8,12 +8,7 @@ use std::path::{Component, Path};
 
 use protocol::message::HandedFile;
 
-use crate::criu::FOLDER;
-
-/// What criu found out about the kernel at an earlier start. It knows a file of its own by its size
-/// and two constants (`kerndat_try_load_cache`, criu/kerndat.c), so one of another criu may pass
-/// for its own.
-const KERNEL_DATA: &str = "/run/criu.kdat";
+use crate::criu::{FOLDER, KERNEL_DATA};
 
 /// Takes the files, whose contents follow in this order, in place of what was handed over before.
 pub(super) fn take(files: &[HandedFile], from: &mut impl Read) -> io::Result<()> {

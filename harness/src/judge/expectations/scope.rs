@@ -4,7 +4,7 @@ use scenarios::pattern::fits;
 
 use super::super::range::{Range, Version};
 use super::super::verdict::Trial;
-use crate::subject::ASSIST;
+use crate::subject::{ASSIST, RESTORE};
 
 /// Which trials an entry is about; an empty list means all.
 #[derive(Clone, Debug)]
@@ -50,10 +50,11 @@ impl Scope {
 
     /// Whether it speaks of this subject: by name, or, where it names none, of every distributed
     /// criu. A record of those promises nothing about a tree under test, nor about a criu that is
-    /// helped.
+    /// helped or that restores what another one dumped.
     pub(crate) fn speaks_of(&self, subject: &str) -> bool {
         let is_named = self.subject.iter().any(|pattern| !pattern.starts_with('!'));
-        let is_distributed = subject.starts_with("debian:") && !subject.ends_with(ASSIST);
+        let is_alone = !subject.ends_with(ASSIST) && !subject.contains(RESTORE);
+        let is_distributed = subject.starts_with("debian:") && is_alone;
         self.has_subject(subject) && (is_named || is_distributed)
     }
 

@@ -67,15 +67,51 @@ const KEEP: usize = 24;
 /// that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Criu {
-    segment: PathBuf,
+    /// None where the userland's dumps and another restores.
+    segment: Option<PathBuf>,
+    /// Who restores what it dumped.
+    restorer: Restorer,
     /// The version that it tells: `4.1.1`.
     pub version: String,
 }
 
+/// Who restores what a criu dumped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Restorer {
+    Itself,
+    Userland,
+    Other(PathBuf),
+}
+
+/// An empty file beside the restorer's: the userland's criu restores.
+const USERLAND: &str = "userland";
+
 impl Criu {
-    /// Its files, in the form of a segment of an initramfs, below `subject/`.
-    pub fn segment(&self) -> &Path {
-        &self.segment
+    /// One criu dumps and another restores; none of them is the userland's, which stays in place.
+    /// The version is that of the one that dumps.
+    pub(super) fn crossed(dumper: Option<Criu>, restorer: Option<Criu>, version: String) -> Option<Self> {
+        let segment = dumper.and_then(|criu| criu.segment);
+        let restorer = match (&segment, restorer.and_then(|criu| criu.segment)) {
+            (None, None) => return None,
+            (Some(_), None) => Restorer::Userland,
+            (_, Some(other)) => Restorer::Other(other),
+        };
+        Some(Criu { segment, restorer, version })
+    }
+
+    /// Its files, in the form of segments of an initramfs, below `subject/`; each with the folder
+    /// that they are for, the guest's own one or one in that.
+    pub fn segments(&self) -> impl Iterator<Item = (&Path, &'static str)> {
+        let other = match &self.restorer {
+            Restorer::Other(segment) => Some((segment.as_path(), "restore/")),
+            Restorer::Itself | Restorer::Userland => None,
+        };
+        self.segment.iter().map(|segment| (segment.as_path(), "")).chain(other)
+    }
+
+    /// The name of a file that says that the userland's criu restores.
+    pub fn mark(&self) -> Option<String> {
+        (self.restorer == Restorer::Userland).then(|| format!("restore/{USERLAND}"))
     }
 }
 
@@ -170,7 +206,8 @@ impl Store {
             false,
             |to, _| build(to).map(Some),
             |entry| Criu {
-                segment: entry.directory.join(package::SEGMENT),
+                segment: Some(entry.directory.join(package::SEGMENT)),
+                restorer: Restorer::Itself,
                 version: entry.record.version.split_whitespace().nth(1).unwrap_or_default().to_owned(),
             },
         )?;
@@ -195,4 +232,28 @@ fn built(version: &str, title: &str) -> Built {
 
 fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(segment: &str) -> Option<Criu> {
+        Some(Criu { segment: Some(segment.into()), restorer: Restorer::Itself, version: "4.1".into() })
+    }
+
+    #[test]
+    fn each_part_of_a_pair_comes_into_a_folder_of_its_own() {
+        let crossed = |dumper, restorer| {
+            let pair = Criu::crossed(dumper, restorer, "4.1".into())?;
+            let segments: Vec<_> = pair.segments().map(|(segment, to)| format!("{to}{}", segment.display())).collect();
+            Some((segments.join(" "), pair.mark()))
+        };
+        assert_eq!(crossed(own("a"), own("b")), Some(("a restore/b".to_owned(), None)));
+        assert_eq!(crossed(None, own("b")), Some(("restore/b".to_owned(), None)));
+        assert_eq!(crossed(own("a"), None), Some(("a".to_owned(), Some("restore/userland".to_owned()))));
+        assert_eq!(crossed(None, None), None);
+        let alone = own("a").expect("one");
+        assert_eq!((alone.segments().count(), alone.mark()), (1, None));
+    }
 }
