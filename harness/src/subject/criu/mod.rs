@@ -67,7 +67,7 @@ const KEEP: usize = 24;
 /// that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Criu {
-    /// None where the userland's dumps and another restores.
+    /// `None` where the userland's dumps and another restores.
     segment: Option<PathBuf>,
     /// Who restores what it dumped.
     restorer: Restorer,
