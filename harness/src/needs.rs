@@ -50,6 +50,9 @@ fn forbidden(scenario: &Scenario, flavor: Flavor) -> Option<String> {
         Step::MountAgain { subvolume: Some(_), .. } => {
             Some("may not mount a block device, and the subvolume is made too late to be given (user_namespaces(7))")
         }
+        Step::Overlay { settings, .. } if settings.given().any(|(name, on)| on && name != "xino") => {
+            Some("may not set attributes of the class trusted, in which an overlay keeps what this needs (xattr(7))")
+        }
         Step::Setxattr { name, .. } if name.0.starts_with(b"trusted.") => {
             Some("may not set attributes of the class trusted (xattr(7))")
         }

@@ -4,11 +4,13 @@
 //! Paths are relative to the program's top directory, or to a descriptor. An *object* is what a
 //! program holds and a checkpoint must preserve; steps that make one give it a name.
 
+mod overlay;
 mod process;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+pub use overlay::OverlaySettings;
 pub use process::FIRST_PROCESS;
 
 use crate::{Bytes, Errno};
@@ -184,14 +186,15 @@ pub enum Step {
     /// `mount-again OF AT [subvol=PATH] [ATTRIBUTE...]`: the block device that is mounted on `of`,
     /// mounted once more.
     MountAgain { of: Place, at: Place, subvolume: Option<Bytes>, attributes: Vec<MountAttribute> },
-    /// `overlay AT lower=DIR... [upper=DIR work=DIR] [nfs-export] [ATTRIBUTE...]`: overlayfs; upper
-    /// and work are made when missing.
+    /// `overlay AT lower=DIR... [upper=DIR work=DIR] [nfs-export] [SETTING=on|off...]
+    /// [ATTRIBUTE...]`: overlayfs; upper and work are made when missing.
     Overlay {
         at: Place,
         lower: Vec<Place>,
         upper: Option<Place>,
         work: Option<Place>,
         nfs_export: bool,
+        settings: OverlaySettings,
         attributes: Vec<MountAttribute>,
     },
     /// `bind FROM TO [ATTRIBUTE...]`, `rbind FROM TO [ATTRIBUTE...]`: the target is made when

@@ -106,7 +106,7 @@ fn options_of(fs_type: &str) -> &'static str {
 }
 
 fn overlay(writer: &mut Writer<'_>, step: &Step) -> Done {
-    let Step::Overlay { at, lower, upper, work, nfs_export, attributes } = step else {
+    let Step::Overlay { at, lower, upper, work, nfs_export, settings, attributes } = step else {
         return Err("a step that this version cannot write");
     };
     let first = mount_point(writer, at, false)?;
@@ -142,6 +142,7 @@ fn overlay(writer: &mut Writer<'_>, step: &Step) -> Done {
     if *nfs_export {
         options.extend(b",index=on,nfs_export=on");
     }
+    options.extend(settings.options().bytes());
     let (path, flags) = (writer.path(at)?, flags_of(attributes));
     writer.parts.insert(Part::Options);
     let tops = ", top".repeat(tops);

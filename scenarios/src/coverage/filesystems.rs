@@ -4,7 +4,7 @@ use super::facts::{Facts, path};
 use super::{Axis, Point, Reason};
 use crate::Step;
 use crate::capability::{Base, Capability};
-use crate::program::{Filesystem, Place};
+use crate::program::{Filesystem, OverlaySettings, Place};
 
 pub(super) const AXIS: Axis = Axis {
     name: "Filesystem",
@@ -32,10 +32,10 @@ pub(super) const AXIS: Axis = Axis {
         }),
         Point::detached("overlay, copied up", has_copied_up),
         Point::detached("overlay, whiteout", has_whiteout),
-        Point::waits("overlay with metacopy", Reason::Argument("overlay", "metacopy")),
-        Point::waits("overlay with redirect_dir", Reason::Argument("overlay", "redirect-dir")),
-        Point::waits("overlay with index", Reason::Argument("overlay", "index")),
-        Point::waits("overlay with xino", Reason::Argument("overlay", "xino")),
+        Point::detached("overlay with metacopy", |facts| is_set(facts, |settings| settings.metacopy)),
+        Point::detached("overlay with redirect_dir", |facts| is_set(facts, |settings| settings.redirect_dir)),
+        Point::detached("overlay with index", |facts| is_set(facts, |settings| settings.index)),
+        Point::detached("overlay with xino", |facts| is_set(facts, |settings| settings.xino)),
         Point::waits("squashfs", Reason::Filesystem("squashfs")),
         Point::waits("erofs", Reason::Filesystem("erofs")),
         Point::waits("vfat", Reason::Filesystem("vfat")),
@@ -128,6 +128,12 @@ fn written(step: &Step) -> Option<&[u8]> {
 
 fn has_overlay(facts: &Facts<'_>, exported: bool) -> bool {
     let is_it = |step: &Step| matches!(step, Step::Overlay { nfs_export, .. } if *nfs_export == exported);
+    facts.any(|_, mount| is_overlay(mount.type_name)) && facts.step(is_it)
+}
+
+/// Whether something is held on an overlay that has this setting.
+fn is_set(facts: &Facts<'_>, setting: fn(&OverlaySettings) -> Option<bool>) -> bool {
+    let is_it = |step: &Step| matches!(step, Step::Overlay { settings, .. } if setting(settings) == Some(true));
     facts.any(|_, mount| is_overlay(mount.type_name)) && facts.step(is_it)
 }
 

@@ -6,7 +6,7 @@ use super::ProgramBuilder;
 use super::arguments::{Choice, below};
 use crate::Bytes;
 use crate::model::{Entry, EntryKind, MountPoint};
-use crate::program::{Filesystem, MountAttribute, Place, Propagation, Step};
+use crate::program::{Filesystem, MountAttribute, OverlaySettings, Place, Propagation, Step};
 
 pub(super) fn mount(u: &mut Unstructured<'_>, choice: &Choice<'_>, filesystem: Option<Filesystem>) -> Result<Step> {
     let filesystem = match filesystem {
@@ -164,7 +164,22 @@ pub(super) fn overlay(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<O
         work = Some(below(&parent, b"work"));
     }
     let nfs_export = upper.is_some() && u.ratio(1, 8)?;
-    Ok(Some(Step::Overlay { at: target(u, choice)?, lower, upper, work, nfs_export, attributes: Vec::new() }))
+    let settings =
+        if upper.is_some() && u.ratio(1, 3)? { settings(u, nfs_export)? } else { OverlaySettings::default() };
+    Ok(Some(Step::Overlay { at: target(u, choice)?, lower, upper, work, nfs_export, settings, attributes: Vec::new() }))
+}
+
+/// Settings that can stand together.
+fn settings(u: &mut Unstructured<'_>, nfs_export: bool) -> Result<OverlaySettings> {
+    let one = |u: &mut Unstructured<'_>| if u.ratio(1, 2)? { u.arbitrary().map(Some) } else { Ok(None) };
+    let mut settings = OverlaySettings { metacopy: one(u)?, redirect_dir: one(u)?, index: one(u)?, xino: one(u)? };
+    if settings.redirect_dir == Some(false) || nfs_export {
+        settings.metacopy = settings.metacopy.and(Some(false));
+    }
+    if nfs_export {
+        settings.index = settings.index.and(Some(true));
+    }
+    Ok(settings)
 }
 
 pub(super) fn pivot(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {

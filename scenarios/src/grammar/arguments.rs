@@ -81,6 +81,11 @@ impl StepArguments {
         self.words().pop().expect(AGREES)
     }
 
+    /// A setting, where it is given.
+    pub(super) fn on_off(&mut self) -> Option<bool> {
+        self.words().pop().map(|words::OnOff(on)| on)
+    }
+
     pub(super) fn errno(&mut self) -> Errno {
         let Item::Word(word) = self.one() else { panic!("{AGREES}") };
         word.parse().expect(AGREES)

@@ -1,8 +1,13 @@
 //! The forms of the steps that change mounts.
 
-use super::words::words;
-use super::{ATTRIBUTES, Count, Form, Kind, StepKind, argument, choice, label, place, switch};
-use crate::program::{Filesystem, MountAttribute, Propagation, Step};
+use super::words::{OnOff, words};
+use super::{ATTRIBUTES, Argument, Count, Form, Kind, StepKind, argument, choice, label, place, switch};
+use crate::program::{Filesystem, MountAttribute, OverlaySettings, Propagation, Step};
+
+/// A setting of an overlay, on or off.
+const fn setting(key: &'static str) -> Argument {
+    choice("SETTING", words::<OnOff>).key(key).optional()
+}
 
 pub(super) static FORMS: &[Form] = &[
     Form {
@@ -33,6 +38,10 @@ pub(super) static FORMS: &[Form] = &[
             place("DIR").key("upper").optional(),
             place("DIR").key("work").optional(),
             switch("nfs-export"),
+            setting("metacopy"),
+            setting("redirect-dir"),
+            setting("index"),
+            setting("xino"),
             ATTRIBUTES,
         ],
         help: "overlayfs, the topmost lower layer first; upper and work are made when missing.",
@@ -42,6 +51,12 @@ pub(super) static FORMS: &[Form] = &[
             upper: a.places().pop(),
             work: a.places().pop(),
             nfs_export: a.switch(),
+            settings: OverlaySettings {
+                metacopy: a.on_off(),
+                redirect_dir: a.on_off(),
+                index: a.on_off(),
+                xino: a.on_off(),
+            },
             attributes: a.words(),
         },
     },

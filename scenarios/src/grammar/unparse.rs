@@ -1,7 +1,7 @@
 //! From a step back to its form and the values of the form's arguments.
 
 use super::StepKind as K;
-use super::words::{ForWriting, Shared};
+use super::words::{ForWriting, OnOff, Shared};
 use super::{Count, Form, Item, Kind, StepKind, Vocabulary, form, form_of, word};
 use crate::Bytes;
 use crate::program::{Claim, ObjectName, Place, Step};
@@ -60,6 +60,26 @@ pub fn decompose(step: &Step) -> StepParts {
     StepParts { form, name: name.cloned(), slots }
 }
 
+fn overlay(step: &Step) -> Slots {
+    let Step::Overlay { at, lower, upper, work, nfs_export, settings, attributes } = step else {
+        unreachable!("the caller sends overlay steps only");
+    };
+    let places = |some: &[Place]| some.iter().flat_map(place).collect();
+    let setting = |on: Option<bool>| words(on.map(OnOff).as_slice());
+    vec![
+        place(at),
+        places(lower),
+        places(upper.as_slice()),
+        places(work.as_slice()),
+        switch(*nfs_export, "nfs-export"),
+        setting(settings.metacopy),
+        setting(settings.redirect_dir),
+        setting(settings.index),
+        setting(settings.xino),
+        words(attributes),
+    ]
+}
+
 /// The kind, the name, the values of all arguments that are not fixed words.
 fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
     let (kind, values) = match step {
@@ -70,13 +90,7 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
             let subvolume = subvolume.iter().flat_map(text).collect();
             (K::MountAgain, vec![place(of), place(at), subvolume, words(attributes)])
         }
-        Step::Overlay { at, lower, upper, work, nfs_export, attributes } => {
-            let lower = lower.iter().flat_map(place).collect();
-            let upper = upper.iter().flat_map(place).collect();
-            let work = work.iter().flat_map(place).collect();
-            let nfs_export = switch(*nfs_export, "nfs-export");
-            (K::Overlay, vec![place(at), lower, upper, work, nfs_export, words(attributes)])
-        }
+        Step::Overlay { .. } => (K::Overlay, overlay(step)),
         Step::Bind { from, to, recursive, attributes } => {
             (if *recursive { K::Rbind } else { K::Bind }, vec![place(from), place(to), words(attributes)])
         }

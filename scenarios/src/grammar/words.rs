@@ -99,6 +99,14 @@ impl Vocabulary for Shared {
     const WORDS: &'static [(&'static str, Self)] = &[("private", Self(false)), ("shared", Self(true))];
 }
 
+/// `on` or `off`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct OnOff(pub(super) bool);
+
+impl Vocabulary for OnOff {
+    const WORDS: &'static [(&'static str, Self)] = &[("on", Self(true)), ("off", Self(false))];
+}
+
 /// `read` or `write`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct ForWriting(pub(super) bool);

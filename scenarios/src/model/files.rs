@@ -71,6 +71,10 @@ pub(super) struct Superblock {
     /// Whether files are on the device that directories are on. They are on that of their layer in
     /// an overlay of several filesystems (`ovl_map_dev_ino`).
     pub(super) one_device: bool,
+    /// Of an overlay, from its settings; `None` where the model does not know.
+    pub(super) redirects: Option<bool>,
+    /// Of an overlay: names of one file in a lower layer are names of one inode.
+    pub(super) indexed: bool,
 }
 
 /// What an inode is.
@@ -161,7 +165,8 @@ impl Files {
     pub(super) fn add_superblock(&mut self, kind: Type) -> Sb {
         let sb = Sb(self.superblocks.len());
         let root = Den(self.dentries.len());
-        self.superblocks.push(Superblock { kind, root, read_only: false, one_device: true });
+        let (read_only, one_device, redirects, indexed) = (false, true, None, false);
+        self.superblocks.push(Superblock { kind, root, read_only, one_device, redirects, indexed });
         let inode = self.add_inode(sb, Kind::Directory);
         self.dentries.push(Arc::new(Dentry { parent: root, name: Vec::new(), inode, hashed: true, numbered: false }));
         let row = self.inode_mut(inode);

@@ -182,7 +182,7 @@ fn without_nosymfollow(attributes: &[MountAttribute]) -> Vec<MountAttribute> {
 }
 
 pub(super) fn mount_overlay(model: &mut Model, step: &Step) -> Result<()> {
-    let Step::Overlay { at, lower, upper, work, attributes, nfs_export } = step else {
+    let Step::Overlay { at, lower, upper, work, attributes, nfs_export, settings } = step else {
         unreachable!("the caller sends overlay steps only");
     };
     let at = mount_point(model, at, false)?;
@@ -196,7 +196,11 @@ pub(super) fn mount_overlay(model: &mut Model, step: &Step) -> Result<()> {
         _ => None,
     };
     let on_disk = |path: &Path| matches!(model.files.type_of(path.den), Type::Ext4 | Type::Xfs);
-    if *nfs_export && !writable.is_some_and(|(upper, _)| on_disk(&upper) && found.iter().all(on_disk)) {
+    if writable.is_none() && settings.given().next().is_some() {
+        return unknown("settings of an overlay without an upper layer");
+    }
+    let needs_handles = *nfs_export || settings.index == Some(true);
+    if needs_handles && !writable.is_some_and(|(upper, _)| on_disk(&upper) && found.iter().all(on_disk)) {
         return unknown("file handles of these layers");
     }
     if attributes.contains(&MountAttribute::Ro) {
@@ -204,7 +208,7 @@ pub(super) fn mount_overlay(model: &mut Model, step: &Step) -> Result<()> {
     }
     let layers = overlay::layers(model, found, writable)?;
     landing(model, at, true)?;
-    let sb = overlay::mount(model, &layers, writable.map(|(_, work)| work));
+    let sb = overlay::mount(model, &layers, writable.map(|(_, work)| work), needs_handles, *settings);
     let root = model.files.superblock(sb).root;
     attach_new(model, (sb, root), at, &without_nosymfollow(attributes)).map(drop)
 }

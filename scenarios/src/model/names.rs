@@ -79,6 +79,7 @@ pub(super) fn unlink(model: &mut Model, at: &Place) -> Result<()> {
     }
     no_mount_point(model, den)?;
     overlay::copy_up(model, at)?;
+    overlay::before_removal(model, Path { den, ..at })?;
     remove(model, at, Path { den, ..at });
     Ok(())
 }
@@ -168,6 +169,7 @@ pub(super) fn rename(model: &mut Model, old: &Place, new: &Place) -> Result<()> 
     overlay::copy_up(model, from.at)?;
     overlay::copy_up(model, to.at)?;
     if let Some(target) = target {
+        overlay::before_removal(model, Path { den: target, ..to.at })?;
         remove(model, to.at, Path { den: target, ..to.at });
     }
     for ino in [model.inode_at(from.at), model.inode_at(to.at)] {

@@ -80,6 +80,8 @@ impl Model {
             let row = self.files.inode_of(den);
             let comes_back = match row.kind {
                 Kind::Directory => row.layer == Some(Layer::Upper),
+                // A name that is put back would bring the other one into the upper layer.
+                _ if self.files.superblock(row.sb).indexed && row.links > 0 => false,
                 _ => self.files.superblock(row.sb).one_device,
             };
             if row.opaque || !comes_back {

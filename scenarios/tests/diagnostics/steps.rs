@@ -313,6 +313,29 @@ fn flags() {
 }
 
 #[test]
+fn settings_of_overlays() {
+    steps(
+        "overlay a lower=l upper=u work=w metacopy=on redirect-dir=off\noverlay b lower=l upper=u work=w nfs-export metacopy=on\n\
+         overlay c lower=l upper=u work=w nfs-export index=off",
+        expect![[r#"
+            mine.scn:4:34: `metacopy=on` contradicts `redirect-dir=off`
+              |
+            4 | overlay a lower=l upper=u work=w metacopy=on redirect-dir=off
+              |                                  ^^^^^^^^^^^
+
+            mine.scn:5:45: `metacopy=on` contradicts `nfs-export`
+              |
+            5 | overlay b lower=l upper=u work=w nfs-export metacopy=on
+              |                                             ^^^^^^^^^^^
+
+            mine.scn:6:45: `index=off` contradicts `nfs-export`
+              |
+            6 | overlay c lower=l upper=u work=w nfs-export index=off
+              |                                             ^^^^^^^^^"#]],
+    );
+}
+
+#[test]
 fn limits() {
     let five = "mount ext4 a\nmount ext4 a\nmount ext4 a\nmount ext4 a\nmount xfs a\nmount ext4 a";
     steps(
@@ -330,7 +353,7 @@ fn limits() {
           |
         4 | overlay o upper=b work=c
           |                         ^
-          it is written so: overlay AT lower=DIR... [upper=DIR] [work=DIR] [nfs-export] [ATTRIBUTE...]
+          it is written so: overlay AT lower=DIR... [upper=DIR] [work=DIR] [nfs-export] [metacopy=SETTING] [redirect-dir=SETTING] [index=SETTING] [xino=SETTING] [ATTRIBUTE...]
 
         mine.scn:5:10: missing: ro, nosuid, nodev, noexec, noatime, relatime, strictatime, nodiratime, nosymfollow
           |

@@ -137,7 +137,7 @@ fn mount_at(
 }
 
 fn overlay(world: &World, step: &Step) -> io::Result<()> {
-    let Step::Overlay { at, lower, upper, work, nfs_export, attributes } = step else {
+    let Step::Overlay { at, lower, upper, work, nfs_export, settings, attributes } = step else {
         unreachable!("the caller sends overlay steps only");
     };
     make_mount_point(world, at, false)?;
@@ -158,6 +158,7 @@ fn overlay(world: &World, step: &Step) -> io::Result<()> {
     if *nfs_export {
         data.extend(b",index=on,nfs_export=on");
     }
+    data.extend(settings.options().bytes());
     mount_at(world, at, c"overlay", "overlay", flags_of(attributes), Some(&data))
 }
 
