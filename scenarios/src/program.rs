@@ -79,6 +79,28 @@ pub enum Filesystem {
     Devpts,
     /// POSIX message queues, mq_overview(7)
     Mqueue,
+    /// Nodes of the kernel's devices: one filesystem for the whole machine
+    Devtmpfs,
+    /// Files in huge pages (Documentation/admin-guide/mm/hugetlbpage.rst)
+    Hugetlbfs,
+    /// Control groups, cgroups(7): one filesystem for the whole machine
+    Cgroup2,
+    /// squashfs, read-only, on a loop device; with a file `f` and one in a directory `d`
+    Squashfs,
+    /// erofs, read-only, on a loop device; with the same files
+    Erofs,
+    /// vfat, on a loop device
+    Vfat,
+}
+
+/// How a subvolume is named when it is mounted, btrfs(5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subvolume {
+    /// `subvol=`: by its path from the top of the filesystem.
+    Path(Bytes),
+    /// `subvolid=`: by its number; the top of the filesystem is 5, others are counted from 256 on in
+    /// the order in which they are made.
+    Id(u64),
 }
 
 /// An attribute of a mount, mount_setattr(2).
@@ -183,9 +205,9 @@ pub enum DeviceKind {
 pub enum Step {
     /// `mount FS AT [ATTRIBUTE...]`: a new filesystem; the mount point is made when it is missing.
     Mount { filesystem: Filesystem, at: Place, attributes: Vec<MountAttribute> },
-    /// `mount-again OF AT [subvol=PATH] [ATTRIBUTE...]`: the block device that is mounted on `of`,
-    /// mounted once more.
-    MountAgain { of: Place, at: Place, subvolume: Option<Bytes>, attributes: Vec<MountAttribute> },
+    /// `mount-again OF AT [subvol=PATH | subvolid=NUMBER] [ATTRIBUTE...]`: the block device that is
+    /// mounted on `of`, mounted once more.
+    MountAgain { of: Place, at: Place, subvolume: Option<Subvolume>, attributes: Vec<MountAttribute> },
     /// `overlay AT lower=DIR... [upper=DIR work=DIR] [nfs-export] [SETTING=on|off...]
     /// [ATTRIBUTE...]`: overlayfs; upper and work are made when missing.
     Overlay {
@@ -202,9 +224,10 @@ pub enum Step {
     Bind { from: Place, to: Place, recursive: bool, attributes: Vec<MountAttribute> },
     /// `move FROM TO`: `MS_MOVE`.
     Move { from: Place, to: Place },
-    /// `remount AT ATTRIBUTE...`: the mount has exactly these attributes from now on
-    /// (`MS_REMOUNT|MS_BIND`).
-    Remount { at: Place, attributes: Vec<MountAttribute> },
+    /// `remount AT [superblock] ATTRIBUTE...`: the mount has exactly these attributes from now on
+    /// (`MS_REMOUNT|MS_BIND`); with `superblock` its filesystem is read-only and no mount changes,
+    /// fspick(2).
+    Remount { at: Place, superblock: bool, attributes: Vec<MountAttribute> },
     /// `propagation AT KIND [recursive]`
     Propagate { at: Place, kind: Propagation, recursive: bool },
     /// `umount AT`, `umount-lazy AT`: umount2(2), lazily with `MNT_DETACH`.
@@ -358,7 +381,17 @@ pub enum Claim {
 impl Filesystem {
     /// True for a filesystem that needs a block device of its own.
     pub fn needs_disk(self) -> bool {
-        matches!(self, Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs)
+        matches!(self, Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs | Filesystem::Vfat) || self.is_read_only()
+    }
+
+    /// True for a filesystem that is written once, when its image is made.
+    pub fn is_read_only(self) -> bool {
+        matches!(self, Filesystem::Squashfs | Filesystem::Erofs)
+    }
+
+    /// True for a filesystem that only root of the machine may mount, without a device.
+    pub fn needs_root(self) -> bool {
+        matches!(self, Filesystem::Devtmpfs | Filesystem::Hugetlbfs | Filesystem::Cgroup2)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use scenarios::Step;
 use scenarios::model::EntryKind;
-use scenarios::program::{Filesystem, MountAttribute, Place, Propagation};
+use scenarios::program::{Filesystem, MountAttribute, Place, Propagation, Subvolume};
 
 use super::Dialect;
 use super::holdings::Holding;
@@ -21,7 +21,8 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
             let first = mount_point(writer, at, false)?;
             let path = writer.path(at)?;
             let options = match subvolume {
-                Some(path) => string(&[b"subvol=".as_slice(), path.as_slice()].concat()),
+                Some(Subvolume::Path(path)) => string(&[b"subvol=".as_slice(), path.as_slice()].concat()),
+                Some(Subvolume::Id(id)) => format!("\"subvolid={id}\""),
                 None => options_of(fs_type).to_owned(),
             };
             let (flags, source) = (flags_of(attributes), source_of(writer.dialect, disk));
@@ -36,7 +37,8 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
             writer.run(format!("{first}mount({from}, {to}, NULL, MS_MOVE, NULL)"));
             Ok(())
         }
-        Step::Remount { at, attributes } => set_attributes(writer, at, attributes),
+        Step::Remount { superblock: true, .. } => Err("a superblock that becomes read-only"),
+        Step::Remount { at, attributes, .. } => set_attributes(writer, at, attributes),
         Step::Propagate { at, kind, recursive } => {
             let path = writer.path(at)?;
             let kind = match kind {
@@ -67,6 +69,9 @@ fn source_of(dialect: Dialect, disk: usize) -> String {
 }
 
 fn mount(writer: &mut Writer<'_>, filesystem: Filesystem, at: &Place, attributes: &[MountAttribute]) -> Done {
+    if filesystem.is_read_only() {
+        return Err("a filesystem that is written with its image");
+    }
     let first = mount_point(writer, at, false)?;
     let path = writer.path(at)?;
     let fs_type = type_name(filesystem);
@@ -93,6 +98,12 @@ fn type_name(filesystem: Filesystem) -> &'static str {
         Filesystem::Sysfs => "sysfs",
         Filesystem::Devpts => "devpts",
         Filesystem::Mqueue => "mqueue",
+        Filesystem::Devtmpfs => "devtmpfs",
+        Filesystem::Hugetlbfs => "hugetlbfs",
+        Filesystem::Cgroup2 => "cgroup2",
+        Filesystem::Squashfs => "squashfs",
+        Filesystem::Erofs => "erofs",
+        Filesystem::Vfat => "vfat",
     }
 }
 

@@ -11,7 +11,12 @@ pub(super) fn check(step: &Step) -> Vec<Fault> {
         | Step::MountAgain { attributes, .. }
         | Step::Bind { attributes, .. }
         | Step::OpenTree { attributes, .. }
-        | Step::Remount { attributes, .. } => mount(step, attributes).into_iter().collect(),
+        | Step::Remount { attributes, superblock: false, .. } => mount(step, attributes).into_iter().collect(),
+        Step::Remount { attributes, superblock: true, .. } => {
+            let other = attributes.iter().position(|attribute| *attribute != MountAttribute::Ro);
+            let fault = |nth| Fault::new(Part::Argument { argument: 2, nth }, "`superblock` goes with `ro` alone");
+            other.map(fault).into_iter().collect()
+        }
         Step::NewTree { filesystem, attributes, .. } => {
             let bad = !matches!(filesystem, Filesystem::Tmpfs | Filesystem::Ramfs);
             let part = Part::Argument { argument: 0, nth: 0 };

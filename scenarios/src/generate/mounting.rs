@@ -6,7 +6,7 @@ use super::ProgramBuilder;
 use super::arguments::{Choice, below};
 use crate::Bytes;
 use crate::model::{Entry, EntryKind, MountPoint};
-use crate::program::{Filesystem, MountAttribute, OverlaySettings, Place, Propagation, Step};
+use crate::program::{Filesystem, MountAttribute, OverlaySettings, Place, Propagation, Step, Subvolume};
 
 pub(super) fn mount(u: &mut Unstructured<'_>, choice: &Choice<'_>, filesystem: Option<Filesystem>) -> Result<Step> {
     let filesystem = match filesystem {
@@ -34,11 +34,15 @@ pub(super) fn move_mount(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Resul
 
 pub(super) fn remount(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
     let Some(mount) = mounted(u, choice)? else { return Ok(None) };
+    if u.ratio(1, 8)? {
+        let attributes = vec![MountAttribute::Ro];
+        return Ok(Some(Step::Remount { at: mount.place.clone(), superblock: true, attributes }));
+    }
     let mut attributes = attributes(u)?;
     if attributes.is_empty() {
         attributes.push(MountAttribute::Nosuid);
     }
-    Ok(Some(Step::Remount { at: mount.place.clone(), attributes }))
+    Ok(Some(Step::Remount { at: mount.place.clone(), superblock: false, attributes }))
 }
 
 pub(super) fn propagate(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Step> {
@@ -137,7 +141,10 @@ pub(super) fn again(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Opt
     });
     let subvolumes: Vec<Bytes> = subvolumes.collect();
     let subvolume = match filesystem {
-        Filesystem::Btrfs if !subvolumes.is_empty() && u.ratio(2, 3)? => Some(u.choose(&subvolumes)?.clone()),
+        Filesystem::Btrfs if u.ratio(1, 6)? => Some(Subvolume::Id(*u.choose(&[5, 256, 256, 257])?)),
+        Filesystem::Btrfs if !subvolumes.is_empty() && u.ratio(2, 3)? => {
+            Some(Subvolume::Path(u.choose(&subvolumes)?.clone()))
+        }
         _ => None,
     };
     Ok(Some(Step::MountAgain { of, at: target(u, choice)?, subvolume, attributes: attributes(u)? }))

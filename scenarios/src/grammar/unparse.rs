@@ -4,7 +4,7 @@ use super::StepKind as K;
 use super::words::{ForWriting, OnOff, Shared};
 use super::{Count, Form, Item, Kind, StepKind, Vocabulary, form, form_of, word};
 use crate::Bytes;
-use crate::program::{Claim, ObjectName, Place, Step};
+use crate::program::{Claim, ObjectName, Place, Step, Subvolume};
 
 /// The parts of a step; [`Form::step`] puts them together again.
 pub struct StepParts {
@@ -87,15 +87,21 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
             (K::Mount, vec![words(&[*filesystem]), place(at), words(attributes)])
         }
         Step::MountAgain { of, at, subvolume, attributes } => {
-            let subvolume = subvolume.iter().flat_map(text).collect();
-            (K::MountAgain, vec![place(of), place(at), subvolume, words(attributes)])
+            let (path, id) = match subvolume {
+                Some(Subvolume::Path(path)) => (text(path), Vec::new()),
+                Some(Subvolume::Id(id)) => (Vec::new(), number(*id)),
+                None => (Vec::new(), Vec::new()),
+            };
+            (K::MountAgain, vec![place(of), place(at), path, id, words(attributes)])
         }
         Step::Overlay { .. } => (K::Overlay, overlay(step)),
         Step::Bind { from, to, recursive, attributes } => {
             (if *recursive { K::Rbind } else { K::Bind }, vec![place(from), place(to), words(attributes)])
         }
         Step::Move { from, to } => (K::Move, vec![place(from), place(to)]),
-        Step::Remount { at, attributes } => (K::Remount, vec![place(at), words(attributes)]),
+        Step::Remount { at, superblock, attributes } => {
+            (K::Remount, vec![place(at), switch(*superblock, "superblock"), words(attributes)])
+        }
         Step::Propagate { at, kind, recursive } => {
             (K::Propagate, vec![place(at), words(&[*kind]), switch(*recursive, "recursive")])
         }

@@ -35,6 +35,12 @@ impl Vocabulary for Filesystem {
         ("sysfs", Self::Sysfs),
         ("devpts", Self::Devpts),
         ("mqueue", Self::Mqueue),
+        ("devtmpfs", Self::Devtmpfs),
+        ("hugetlbfs", Self::Hugetlbfs),
+        ("cgroup2", Self::Cgroup2),
+        ("squashfs", Self::Squashfs),
+        ("erofs", Self::Erofs),
+        ("vfat", Self::Vfat),
     ];
 }
 

@@ -66,9 +66,12 @@ fn simpler(step: &Step) -> Vec<Step> {
             }
             out
         }
-        Step::Remount { at, attributes } => {
+        Step::Remount { at, superblock: true, attributes } => {
+            vec![Step::Remount { at, superblock: false, attributes }]
+        }
+        Step::Remount { at, superblock, attributes } => {
             let some = fewer(&attributes).into_iter().filter(|fewer| !fewer.is_empty());
-            some.map(|attributes| Step::Remount { at: at.clone(), attributes }).collect()
+            some.map(|attributes| Step::Remount { at: at.clone(), superblock, attributes }).collect()
         }
         Step::OpenTree { name, at, recursive, attributes } => {
             let with =
