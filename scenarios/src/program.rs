@@ -4,12 +4,14 @@
 //! Paths are relative to the program's top directory, or to a descriptor. An *object* is what a
 //! program holds and a checkpoint must preserve; steps that make one give it a name.
 
+mod filesystem;
 mod overlay;
 mod process;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+pub use filesystem::Filesystem;
 pub use overlay::OverlaySettings;
 pub use process::FIRST_PROCESS;
 
@@ -58,48 +60,13 @@ pub struct Place {
     pub path: Bytes,
 }
 
-/// A filesystem that `mount` makes anew. Those on a block device get an empty one of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Filesystem {
-    /// tmpfs(5)
-    Tmpfs,
-    /// ramfs, tmpfs without limits and without swap
-    Ramfs,
-    /// ext4(5), on a loop device
-    Ext4,
-    /// xfs(5), on a loop device
-    Xfs,
-    /// btrfs(5), on a loop device
-    Btrfs,
-    /// A new proc(5) mount
-    Proc,
-    /// A new sysfs(5) mount
-    Sysfs,
-    /// A new devpts instance
-    Devpts,
-    /// POSIX message queues, mq_overview(7)
-    Mqueue,
-    /// Nodes of the kernel's devices: one filesystem for the whole machine
-    Devtmpfs,
-    /// Files in huge pages (Documentation/admin-guide/mm/hugetlbpage.rst)
-    Hugetlbfs,
-    /// Control groups, cgroups(7): one filesystem for the whole machine
-    Cgroup2,
-    /// squashfs, read-only, on a loop device; with a file `f` and one in a directory `d`
-    Squashfs,
-    /// erofs, read-only, on a loop device; with the same files
-    Erofs,
-    /// vfat, on a loop device
-    Vfat,
-}
-
 /// How a subvolume is named when it is mounted, btrfs(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subvolume {
     /// `subvol=`: by its path from the top of the filesystem.
     Path(Bytes),
-    /// `subvolid=`: by its number; the top of the filesystem is 5, others are counted from 256 on in
-    /// the order in which they are made.
+    /// `subvolid=`: by its number; the top of the filesystem is 5, others are counted from 256 on
+    /// in the order in which they are made.
     Id(u64),
 }
 
@@ -376,29 +343,6 @@ pub enum Claim {
     /// `same-description OBJECT`, `not same-description OBJECT`: one open file description (kcmp(2)
     /// `KCMP_FILE`).
     SameDescription { other: ObjectName, not: bool },
-}
-
-impl Filesystem {
-    /// True for a filesystem that needs a block device of its own.
-    pub fn needs_disk(self) -> bool {
-        matches!(self, Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs | Filesystem::Vfat) || self.is_read_only()
-    }
-
-    /// True for a filesystem that is written once, when its image is made.
-    pub fn is_read_only(self) -> bool {
-        matches!(self, Filesystem::Squashfs | Filesystem::Erofs)
-    }
-
-    /// True for a filesystem that only root of the machine may mount, without a device.
-    pub fn needs_root(self) -> bool {
-        matches!(self, Filesystem::Devtmpfs | Filesystem::Hugetlbfs | Filesystem::Cgroup2)
-    }
-}
-
-impl fmt::Display for Filesystem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(crate::grammar::words::word(*self))
-    }
 }
 
 impl fmt::Display for ObjectName {

@@ -54,7 +54,10 @@ pub(super) const AXIS: Axis = Axis {
         Point::detached("devtmpfs", |facts| facts.is_on("devtmpfs")),
         Point::detached("hugetlbfs", |facts| facts.is_on("hugetlbfs")),
         Point::detached("cgroup2", |facts| facts.is_on("cgroup2")),
-        Point::waits("nsfs", Reason::Filesystem("nsfs")),
+        Point::waits(
+            "nsfs",
+            Reason::Missing("a detached bind of a namespace cannot be told from the kernel's own mount of nsfs"),
+        ),
         Point::detached("internal mount beside (memfd)", |facts| facts.has(Capability::Memfd)),
         Point::detached("superblock on a loop device", |facts| is_disk(facts, true)),
         Point::detached("superblock on a virtio disk", |_| false)

@@ -80,7 +80,7 @@ impl Type {
         matches!(self, Type::Squashfs | Type::Erofs)
     }
 
-    /// There is one of it, whoever mounts it.
+    /// Every mount of it shows the same one.
     pub(super) fn is_single(self) -> bool {
         matches!(self, Type::Sysfs | Type::Mqueue | Type::Devtmpfs | Type::Cgroup2)
     }
