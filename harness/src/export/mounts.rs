@@ -37,7 +37,12 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
             writer.run(format!("{first}mount({from}, {to}, NULL, MS_MOVE, NULL)"));
             Ok(())
         }
-        Step::Remount { superblock: true, .. } => Err("a superblock that becomes read-only"),
+        Step::Remount { at, superblock: true, .. } => {
+            let path = writer.path(at)?;
+            writer.run(format!("mount(NULL, {path}, NULL, MS_REMOUNT | MS_RDONLY, NULL)"));
+            // The filesystem stays read-only, the mount does not.
+            set_attributes(writer, at, &[])
+        }
         Step::Remount { at, attributes, .. } => set_attributes(writer, at, attributes),
         Step::Propagate { at, kind, recursive } => {
             let path = writer.path(at)?;
@@ -69,9 +74,6 @@ fn source_of(dialect: Dialect, disk: usize) -> String {
 }
 
 fn mount(writer: &mut Writer<'_>, filesystem: Filesystem, at: &Place, attributes: &[MountAttribute]) -> Done {
-    if filesystem.is_read_only() {
-        return Err("a filesystem that is written with its image");
-    }
     let first = mount_point(writer, at, false)?;
     let path = writer.path(at)?;
     let fs_type = type_name(filesystem);
@@ -84,6 +86,18 @@ fn mount(writer: &mut Writer<'_>, filesystem: Filesystem, at: &Place, attributes
     writer.run(format!("{first}mount({source}, {path}, \"{fs_type}\", 0, {})", options_of(fs_type)));
     // Attributes belong to this mount, not to the superblock: a bind of it may have others.
     if attributes.is_empty() { Ok(()) } else { set_attributes(writer, at, attributes) }
+}
+
+/// The command that makes a filesystem in a file; those that are written once have the files that
+/// the language promises.
+pub(super) fn make_filesystem(fs_type: &str, file: &str) -> String {
+    let tree = format!("mkdir -p {file}.d/d && printf hello >{file}.d/f && printf deeper >{file}.d/d/f");
+    match fs_type {
+        "squashfs" => format!("{tree} && mksquashfs {file}.d {file} -noappend -quiet -all-root && rm -r {file}.d"),
+        "erofs" => format!("{tree} && mkfs.erofs --quiet --all-root {file} {file}.d && rm -r {file}.d"),
+        "vfat" => format!("truncate -s 320M {file} && mkfs.vfat {file}"),
+        _ => format!("truncate -s 320M {file} && mkfs.{fs_type} -q {file}"),
+    }
 }
 
 /// The kernel's name, which is that of the language.

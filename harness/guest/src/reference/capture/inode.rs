@@ -72,9 +72,9 @@ impl Capture<'_> {
         Ok(NameImage::Removed { inode, above })
     }
 
-    /// Whether it is an overlay with an index: a hard link brings the name that it is made from into
-    /// the upper layer (`ovl_nlink_start`, fs/overlayfs/util.c), and nothing shows whether it is
-    /// there already.
+    /// Whether it is an overlay with an index: a hard link brings the name that it is made from
+    /// into the upper layer (`ovl_nlink_start`, fs/overlayfs/util.c), and nothing shows whether it
+    /// is there already.
     fn is_indexed(&self, base: u64) -> bool {
         let mount = self.table.get(base).filter(|mount| mount.fs_type.0 == b"overlay");
         mount.is_some_and(|mount| mount.super_options.0.split(|&byte| byte == b',').any(|one| one == b"index=on"))
