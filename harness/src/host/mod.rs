@@ -9,9 +9,9 @@
 //!
 //! What programs can use depends on the user:
 //!
-//! - root of the machine: tmpfs, ramfs, proc, devpts, mqueue, overlayfs, sysfs, hugetlbfs, mappings,
-//!   harmless device nodes and files of other users; filesystems on disks where the machine has a
-//!   free loop device
+//! - root of the machine: tmpfs, ramfs, proc, devpts, mqueue, overlayfs, sysfs, hugetlbfs,
+//!   mappings, harmless device nodes and files of other users; filesystems on disks where the
+//!   machine has a free loop device
 //! - another user, or root of a container (both in a user namespace): tmpfs, ramfs, proc, devpts,
 //!   mqueue and overlayfs where `/proc` is not masked; sysfs in a network namespace of its own
 //!   where `/sys` is not masked; no disks, no device nodes, no files of other users; no mappings,
