@@ -51,7 +51,15 @@ fn unchanged(scenario: &Scenario, trial: &Trial) -> Option<String> {
 
 /// What root of a user namespace may not do, with its page in the manual.
 fn forbidden(scenario: &Scenario, flavor: Flavor) -> Option<String> {
+    let has_disk = scenario
+        .program
+        .steps
+        .iter()
+        .any(|line| matches!(line.step, Step::Mount { filesystem, .. } if filesystem.needs_disk()));
     let why = |step: &Step| match step {
+        Step::Remount { superblock: true, .. } if has_disk => {
+            Some("may not change a filesystem on a block device (user_namespaces(7))")
+        }
         Step::Map { .. } => Some("does not see which file a mapping is of (proc_pid_map_files(5))"),
         Step::Mknod { kind, major, minor, .. } if *kind == DeviceKind::Block || (*major, *minor) != WHITEOUT => {
             Some("may not make a device (user_namespaces(7))")
@@ -59,8 +67,17 @@ fn forbidden(scenario: &Scenario, flavor: Flavor) -> Option<String> {
         Step::Mount { filesystem: Filesystem::Sysfs, .. } => Some(
             "may not mount a sysfs: that belongs to a network namespace, which is not its own (user_namespaces(7))",
         ),
+        Step::Mount { filesystem, .. } if filesystem.needs_root() => {
+            Some("may not mount a filesystem that is the whole machine's (user_namespaces(7))")
+        }
+        Step::Mount { filesystem, .. } if filesystem.is_read_only() || *filesystem == Filesystem::Vfat => {
+            Some("has no files on a filesystem whose owners cannot be changed (user_namespaces(7))")
+        }
         Step::MountAgain { subvolume: Some(_), .. } => {
             Some("may not mount a block device, and the subvolume is made too late to be given (user_namespaces(7))")
+        }
+        Step::Overlay { settings, .. } if settings.given().any(|(name, on)| on && name != "xino") => {
+            Some("may not set attributes of the class trusted, in which an overlay keeps what this needs (xattr(7))")
         }
         Step::Setxattr { name, .. } if name.0.starts_with(b"trusted.") => {
             Some("may not set attributes of the class trusted (xattr(7))")

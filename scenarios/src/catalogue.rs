@@ -20,7 +20,10 @@ pub const EXTENSION: &str = "scn";
 
 /// Files that the model cannot follow: it does not model what the harness itself needs, nor the
 /// files of the kernel's own filesystems.
-const BEYOND_THE_MODEL: [&str; 5] = [
+const BEYOND_THE_MODEL: [&str; 8] = [
+    "filesystems/file-of-cgroup2",
+    "filesystems/file-of-hugetlbfs",
+    "filesystems/node-of-devtmpfs",
     "mount-point/read-only-root",
     "whole-bind/file-of-proc",
     "whole-bind/file-of-sysfs",

@@ -219,7 +219,7 @@ impl Checker {
 
     fn devices(&mut self, step: &Step) -> Option<Fault> {
         let Step::Mount { filesystem, .. } = step else { return None };
-        if !matches!(filesystem, Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs) {
+        if !filesystem.needs_disk() {
             return None;
         }
         self.devices.push(*filesystem);

@@ -4,11 +4,15 @@
 //! Paths are relative to the program's top directory, or to a descriptor. An *object* is what a
 //! program holds and a checkpoint must preserve; steps that make one give it a name.
 
+mod filesystem;
+mod overlay;
 mod process;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+pub use filesystem::Filesystem;
+pub use overlay::OverlaySettings;
 pub use process::FIRST_PROCESS;
 
 use crate::{Bytes, Errno};
@@ -69,27 +73,14 @@ pub struct Place {
     pub path: Bytes,
 }
 
-/// A filesystem that `mount` makes anew. Those on a block device get an empty one of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Filesystem {
-    /// tmpfs(5)
-    Tmpfs,
-    /// ramfs, tmpfs without limits and without swap
-    Ramfs,
-    /// ext4(5), on a loop device
-    Ext4,
-    /// xfs(5), on a loop device
-    Xfs,
-    /// btrfs(5), on a loop device
-    Btrfs,
-    /// A new proc(5) mount
-    Proc,
-    /// A new sysfs(5) mount
-    Sysfs,
-    /// A new devpts instance
-    Devpts,
-    /// POSIX message queues, mq_overview(7)
-    Mqueue,
+/// How a subvolume is named when it is mounted, btrfs(5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subvolume {
+    /// `subvol=`: by its path from the top of the filesystem.
+    Path(Bytes),
+    /// `subvolid=`: by its number; the top of the filesystem is 5, others are counted from 256 on
+    /// in the order in which they are made.
+    Id(u64),
 }
 
 /// An attribute of a mount, mount_setattr(2).
@@ -194,17 +185,18 @@ pub enum DeviceKind {
 pub enum Step {
     /// `mount FS AT [ATTRIBUTE...]`: a new filesystem; the mount point is made when it is missing.
     Mount { filesystem: Filesystem, at: Place, attributes: Vec<MountAttribute> },
-    /// `mount-again OF AT [subvol=PATH] [ATTRIBUTE...]`: the block device that is mounted on `of`,
-    /// mounted once more.
-    MountAgain { of: Place, at: Place, subvolume: Option<Bytes>, attributes: Vec<MountAttribute> },
-    /// `overlay AT lower=DIR... [upper=DIR work=DIR] [nfs-export] [ATTRIBUTE...]`: overlayfs; upper
-    /// and work are made when missing.
+    /// `mount-again OF AT [subvol=PATH | subvolid=NUMBER] [ATTRIBUTE...]`: the block device that is
+    /// mounted on `of`, mounted once more.
+    MountAgain { of: Place, at: Place, subvolume: Option<Subvolume>, attributes: Vec<MountAttribute> },
+    /// `overlay AT lower=DIR... [upper=DIR work=DIR] [nfs-export] [SETTING=on|off...]
+    /// [ATTRIBUTE...]`: overlayfs; upper and work are made when missing.
     Overlay {
         at: Place,
         lower: Vec<Place>,
         upper: Option<Place>,
         work: Option<Place>,
         nfs_export: bool,
+        settings: OverlaySettings,
         attributes: Vec<MountAttribute>,
     },
     /// `bind FROM TO [ATTRIBUTE...]`, `rbind FROM TO [ATTRIBUTE...]`: the target is made when
@@ -212,9 +204,10 @@ pub enum Step {
     Bind { from: Place, to: Place, recursive: bool, attributes: Vec<MountAttribute> },
     /// `move FROM TO`: `MS_MOVE`.
     Move { from: Place, to: Place },
-    /// `remount AT ATTRIBUTE...`: the mount has exactly these attributes from now on
-    /// (`MS_REMOUNT|MS_BIND`).
-    Remount { at: Place, attributes: Vec<MountAttribute> },
+    /// `remount AT [superblock] ATTRIBUTE...`: the mount has exactly these attributes from now on
+    /// (`MS_REMOUNT|MS_BIND`); with `superblock` its filesystem is read-only and no mount changes,
+    /// fspick(2).
+    Remount { at: Place, superblock: bool, attributes: Vec<MountAttribute> },
     /// `propagation AT KIND [recursive]`
     Propagate { at: Place, kind: Propagation, recursive: bool },
     /// `umount AT`, `umount-lazy AT`: umount2(2), lazily with `MNT_DETACH`.
@@ -363,19 +356,6 @@ pub enum Claim {
     /// `same-description OBJECT`, `not same-description OBJECT`: one open file description (kcmp(2)
     /// `KCMP_FILE`).
     SameDescription { other: ObjectName, not: bool },
-}
-
-impl Filesystem {
-    /// True for a filesystem that needs a block device of its own.
-    pub fn needs_disk(self) -> bool {
-        matches!(self, Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs)
-    }
-}
-
-impl fmt::Display for Filesystem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(crate::grammar::words::word(*self))
-    }
 }
 
 impl fmt::Display for ObjectName {

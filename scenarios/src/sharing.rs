@@ -24,9 +24,10 @@ pub(crate) fn is_shareable_in_parts(step: &Step, parts: &StepParts) -> bool {
         }
         Step::Fork { .. } | Step::As { .. } => false,
         // One superblock for all in a PID, network or IPC namespace.
-        Step::Mount { filesystem, .. } => {
-            !matches!(filesystem, Filesystem::Proc | Filesystem::Sysfs | Filesystem::Mqueue)
-        }
+        Step::Mount { filesystem, .. } => !matches!(
+            filesystem,
+            Filesystem::Proc | Filesystem::Sysfs | Filesystem::Mqueue | Filesystem::Devtmpfs | Filesystem::Cgroup2
+        ),
         Step::Lock { kind, .. } => matches!(kind, LockKind::Ofd | LockKind::Flock),
         // It leads elsewhere from another depth.
         Step::Symlink { target, .. } => !target.0.starts_with(b"/") && !has(target, b".."),

@@ -144,6 +144,7 @@ const ALONE: [(&str, &[&str]); 21] = [
     ("changed", &["rewritten", "name-taken"]),
     ("child-mounts", &["one-child"]),
     ("deleted", &["unlinked", "directory", "never-named", "device"]),
+    ("filesystems", &["vfat"]),
     ("hard-link", &["opened-by-the-other", "left-inside"]),
     ("in-flight", &["closed"]),
     ("mount-point", &["removed"]),

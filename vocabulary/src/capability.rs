@@ -193,7 +193,7 @@ words! {
         Xfs "xfs" "XFS"
             "The file is on XFS.",
         OtherFilesystem "other-filesystem" "another filesystem"
-            "The file is on ramfs, proc, sysfs, devpts or mqueue. tmpfs and ext4 need nothing of their own.",
+            "The file is on a filesystem that has no word of its own: ramfs, vfat, squashfs, proc. tmpfs and ext4 need nothing.",
     }
 }
 

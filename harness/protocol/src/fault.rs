@@ -91,6 +91,7 @@ faults! {
     MountRoLost "mount-ro-lost" "wrong-mount" "The detached mount is writable." ["attributes/one@tmpfs,ro,whole"];
     MountNosuidLost "mount-nosuid-lost" "wrong-mount" "The detached mount honours set-user-ID bits." ["attributes/one@tmpfs,nosuid,whole"];
     AtimePolicyLost "atime-policy-lost" "wrong-mount" "The detached mount has the default policy for access times." ["attributes/one@tmpfs,noatime,whole"];
+    SuperblockWritable "superblock-writable" "wrong-mount" "The filesystem of a detached mount is made writable." ["attributes/read-only-superblock@ext4,whole"];
     PropagationWrong "propagation-wrong" "wrong-mount" "A mount that was made private for a bind of it stays private." ["propagation/unbindable"];
     PathOpened "path-opened" "wrong-flags" "An O_PATH descriptor becomes a real one." ["objects/path-only"];
     SymlinkFollowed "symlink-followed" "wrong-file" "A descriptor of a symbolic link becomes one of what it points to." ["objects/path-only-symlink"];

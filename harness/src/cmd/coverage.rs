@@ -131,9 +131,9 @@ mod tests {
         expect_test::expect![[r#"
             Filesystem                            scenarios/files
               tmpfs                                             -  no scenario is chosen
-              mount with subvolid=                              -  not expressible:
-                                                                   `mount-again` has no
-                                                                   argument `subvolid=`"#]]
+              mount with subvolid=                              -  no scenario is chosen
+              same inode number in two subvolumes               -  no scenario is chosen
+              overlay without nfs_export                        -  no scenario is chosen"#]]
         .assert_eq(&excerpt.join("\n"));
         let last = text.lines().last().expect("it has lines");
         let numbers: Vec<usize> = last.split(' ').filter_map(|word| word.parse().ok()).collect();

@@ -346,15 +346,15 @@ TEST_OPTION(dirname, string, \"directory name\", 1);
         if self.writer.disks.is_empty() {
             return String::new();
         }
-        let name = file_name(&self.scenario.name);
         let mut out = "\n/* Outside of the namespaces of the test. */\nstatic void make_disks(void)\n{\n".to_owned();
         for (disk, (_, fs_type)) in self.writer.disks.iter().enumerate() {
             let minor = super::FIRST_LOOP_DEVICE + disk;
-            let file = format!("{name}.disk{minor}");
+            let file = format!("{}.disk{minor}", file_name(&self.scenario.name));
             out.push_str(&format!(
-                "\tTRY(-system(\"truncate -s 320M {file} && mkfs.{fs_type} -q {file} && \"\n\
+                "\tTRY(-system(\"{} && \"\n\
                  \t\t    \"{{ [ -b /dev/loop{minor} ] || mknod /dev/loop{minor} b 7 {minor}; }} && \"\n\
-                 \t\t    \"losetup /dev/loop{minor} {file}\"));\n"
+                 \t\t    \"losetup /dev/loop{minor} {file}\"));\n",
+                super::mounts::make_filesystem(fs_type, &file)
             ));
         }
         out + "}\n"

@@ -2,7 +2,7 @@
 
 use scenarios::Step;
 use scenarios::model::EntryKind;
-use scenarios::program::{Filesystem, MountAttribute, Place, Propagation};
+use scenarios::program::{Filesystem, MountAttribute, Place, Propagation, Subvolume};
 
 use super::Dialect;
 use super::holdings::Holding;
@@ -21,7 +21,8 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
             let first = mount_point(writer, at, false)?;
             let path = writer.path(at)?;
             let options = match subvolume {
-                Some(path) => string(&[b"subvol=".as_slice(), path.as_slice()].concat()),
+                Some(Subvolume::Path(path)) => string(&[b"subvol=".as_slice(), path.as_slice()].concat()),
+                Some(Subvolume::Id(id)) => format!("\"subvolid={id}\""),
                 None => options_of(fs_type).to_owned(),
             };
             let (flags, source) = (flags_of(attributes), source_of(writer.dialect, disk));
@@ -36,7 +37,13 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
             writer.run(format!("{first}mount({from}, {to}, NULL, MS_MOVE, NULL)"));
             Ok(())
         }
-        Step::Remount { at, attributes } => set_attributes(writer, at, attributes),
+        Step::Remount { at, superblock: true, .. } => {
+            let path = writer.path(at)?;
+            writer.run(format!("mount(NULL, {path}, NULL, MS_REMOUNT | MS_RDONLY, NULL)"));
+            // The filesystem stays read-only, the mount does not.
+            set_attributes(writer, at, &[])
+        }
+        Step::Remount { at, attributes, .. } => set_attributes(writer, at, attributes),
         Step::Propagate { at, kind, recursive } => {
             let path = writer.path(at)?;
             let kind = match kind {
@@ -81,6 +88,18 @@ fn mount(writer: &mut Writer<'_>, filesystem: Filesystem, at: &Place, attributes
     if attributes.is_empty() { Ok(()) } else { set_attributes(writer, at, attributes) }
 }
 
+/// The command that makes a filesystem in a file; those that are written once have the files that
+/// the language promises.
+pub(super) fn make_filesystem(fs_type: &str, file: &str) -> String {
+    let tree = format!("mkdir -p {file}.d/d && printf hello >{file}.d/f && printf deeper >{file}.d/d/f");
+    match fs_type {
+        "squashfs" => format!("{tree} && mksquashfs {file}.d {file} -noappend -quiet -all-root && rm -r {file}.d"),
+        "erofs" => format!("{tree} && mkfs.erofs --quiet --all-root {file} {file}.d && rm -r {file}.d"),
+        "vfat" => format!("truncate -s 320M {file} && mkfs.vfat {file}"),
+        _ => format!("truncate -s 320M {file} && mkfs.{fs_type} -q {file}"),
+    }
+}
+
 /// The kernel's name, which is that of the language.
 fn type_name(filesystem: Filesystem) -> &'static str {
     match filesystem {
@@ -93,6 +112,12 @@ fn type_name(filesystem: Filesystem) -> &'static str {
         Filesystem::Sysfs => "sysfs",
         Filesystem::Devpts => "devpts",
         Filesystem::Mqueue => "mqueue",
+        Filesystem::Devtmpfs => "devtmpfs",
+        Filesystem::Hugetlbfs => "hugetlbfs",
+        Filesystem::Cgroup2 => "cgroup2",
+        Filesystem::Squashfs => "squashfs",
+        Filesystem::Erofs => "erofs",
+        Filesystem::Vfat => "vfat",
     }
 }
 
@@ -106,7 +131,7 @@ fn options_of(fs_type: &str) -> &'static str {
 }
 
 fn overlay(writer: &mut Writer<'_>, step: &Step) -> Done {
-    let Step::Overlay { at, lower, upper, work, nfs_export, attributes } = step else {
+    let Step::Overlay { at, lower, upper, work, nfs_export, settings, attributes } = step else {
         return Err("a step that this version cannot write");
     };
     let first = mount_point(writer, at, false)?;
@@ -142,6 +167,7 @@ fn overlay(writer: &mut Writer<'_>, step: &Step) -> Done {
     if *nfs_export {
         options.extend(b",index=on,nfs_export=on");
     }
+    options.extend(settings.options().bytes());
     let (path, flags) = (writer.path(at)?, flags_of(attributes));
     writer.parts.insert(Part::Options);
     let tops = ", top".repeat(tops);

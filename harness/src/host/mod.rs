@@ -9,14 +9,15 @@
 //!
 //! What programs can use depends on the user:
 //!
-//! - root of the machine: tmpfs, ramfs, proc, devpts, mqueue, overlayfs, sysfs, mappings, harmless
-//!   device nodes and files of other users; ext4, xfs and btrfs where the machine has a free loop
-//!   device
+//! - root of the machine: tmpfs, ramfs, proc, devpts, mqueue, overlayfs, sysfs, hugetlbfs,
+//!   mappings, harmless device nodes and files of other users; filesystems on disks where the
+//!   machine has a free loop device
 //! - another user, or root of a container (both in a user namespace): tmpfs, ramfs, proc, devpts,
 //!   mqueue and overlayfs where `/proc` is not masked; sysfs in a network namespace of its own
 //!   where `/sys` is not masked; no disks, no device nodes, no files of other users; no mappings,
 //!   because only privileged users may follow `/proc/PID/map_files`
-//! - to no user: other device nodes, files of proc and sysfs
+//! - to no user: other device nodes, files of proc and sysfs, devtmpfs and cgroup2, which are the
+//!   whole machine's
 //!
 //! What is missing makes a trial *unsupported*, with the reason. No module is loaded. xfs and btrfs
 //! know a filesystem by a number that every trial's disk has, so trials with them take turns (a

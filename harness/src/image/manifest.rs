@@ -178,8 +178,12 @@ pub struct BlankEntry {
     /// The size of the image.
     pub size_mib: u64,
     /// The program, relative to the root of the unpacked packages, and its arguments; `{n}` and
-    /// `{file}` are replaced.
+    /// `{file}` are replaced, as is `{tree}`.
     pub command: Vec<String>,
+    /// Files below a directory that replaces `{tree}`, for filesystems that are written once: the
+    /// contents by the path.
+    #[serde(default)]
+    pub tree: BTreeMap<String, String>,
 }
 
 impl Manifest {

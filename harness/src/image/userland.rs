@@ -5,6 +5,7 @@
 //! A userland lacks `ld.so.cache`, and maintainer scripts do not run, so everything must be where
 //! ld.so(8) searches by itself.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -93,10 +94,12 @@ fn blank_filesystem(root: &Path, name: &str, blank: &BlankEntry, copy: u32) -> R
     let file = root.with_file_name(format!("{name}-{copy}.img"));
     let image = fs::File::create(&file).map_err(at("create", &file))?;
     image.set_len(blank.size_mib << 20).map_err(at("lengthen", &file))?;
-    let mut words = blank
-        .command
-        .iter()
-        .map(|word| word.replace("{n}", &copy.to_string()).replace("{file}", &file.to_string_lossy()));
+    let tree = root.with_file_name(format!("{name}-{copy}.tree"));
+    make_tree(&tree, &blank.tree)?;
+    let mut words = blank.command.iter().map(|word| {
+        let word = word.replace("{n}", &copy.to_string()).replace("{file}", &file.to_string_lossy());
+        word.replace("{tree}", &tree.to_string_lossy())
+    });
     let program = PathBuf::from(words.next().expect("the manifest's check wants one"));
     let mut command = through_loader(root, &program)?;
     // Fixed times and random numbers, as far as each mkfs has options for them.
@@ -106,7 +109,27 @@ fn blank_filesystem(root: &Path, name: &str, blank: &BlankEntry, copy: u32) -> R
     let bytes =
         protocol::blank::encode(std::io::BufReader::with_capacity(1 << 20, image)).map_err(at("read", &file))?;
     fs::remove_file(&file).map_err(at("remove", &file))?;
+    fs::remove_dir_all(&tree).map_err(at("remove", &tree))?;
     Ok(bytes)
+}
+
+/// The directory that a filesystem is made of, with fixed modes.
+fn make_tree(tree: &Path, files: &BTreeMap<String, String>) -> Result<(), ImageError> {
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(at("set the mode of", path))
+    };
+    fs::create_dir_all(tree).map_err(at("create", tree))?;
+    mode(tree, 0o755)?;
+    for (name, contents) in files {
+        let path = tree.join(name);
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(at("create", directory))?;
+            mode(directory, 0o755)?;
+        }
+        fs::write(&path, contents).map_err(at("write", &path))?;
+        mode(&path, 0o644)?;
+    }
+    Ok(())
 }
 
 /// A program of the unpacked tree, to be given its arguments.

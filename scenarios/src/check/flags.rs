@@ -2,7 +2,7 @@
 
 use super::{Fault, Part};
 use crate::grammar::{decompose, word};
-use crate::program::{Claim, Filesystem, MountAttribute, OpenFlag, Place, Step};
+use crate::program::{Claim, Filesystem, MountAttribute, OpenFlag, OverlaySettings, Place, Step};
 
 pub(super) fn check(step: &Step) -> Vec<Fault> {
     match step {
@@ -11,7 +11,12 @@ pub(super) fn check(step: &Step) -> Vec<Fault> {
         | Step::MountAgain { attributes, .. }
         | Step::Bind { attributes, .. }
         | Step::OpenTree { attributes, .. }
-        | Step::Remount { attributes, .. } => mount(step, attributes).into_iter().collect(),
+        | Step::Remount { attributes, superblock: false, .. } => mount(step, attributes).into_iter().collect(),
+        Step::Remount { attributes, superblock: true, .. } => {
+            let other = attributes.iter().position(|attribute| *attribute != MountAttribute::Ro);
+            let fault = |nth| Fault::new(Part::Argument { argument: 2, nth }, "`superblock` goes with `ro` alone");
+            other.map(fault).into_iter().collect()
+        }
         Step::NewTree { filesystem, attributes, .. } => {
             let bad = !matches!(filesystem, Filesystem::Tmpfs | Filesystem::Ramfs);
             let part = Part::Argument { argument: 0, nth: 0 };
@@ -19,9 +24,10 @@ pub(super) fn check(step: &Step) -> Vec<Fault> {
             let fault = fault.map(|fault| fault.hint("mount it, then `open-tree`"));
             fault.into_iter().chain(mount(step, attributes)).collect()
         }
-        Step::Overlay { attributes, upper, work, lower, .. } => {
+        Step::Overlay { attributes, upper, work, lower, nfs_export, settings, .. } => {
             let mut faults: Vec<_> = mount(step, attributes).into_iter().collect();
             faults.extend(overlay(lower, upper.as_ref(), work.as_ref()));
+            faults.extend(settings_of_overlay(*nfs_export, *settings));
             faults
         }
         Step::Setxattr { name, .. } => xattr(name.as_slice()).into_iter().collect(),
@@ -68,6 +74,25 @@ fn overlay(lower: &[Place], upper: Option<&Place>, work: Option<&Place>) -> Opti
         ),
         (None, Some(_)) => {
             Some(Fault::new(Part::Argument { argument: 3, nth: 0 }, "a work directory needs an upper directory"))
+        }
+        _ => None,
+    }
+}
+
+/// Settings that exclude each other, `ovl_fs_params_verify` of fs/overlayfs/params.c.
+fn settings_of_overlay(nfs_export: bool, settings: OverlaySettings) -> Option<Fault> {
+    const METACOPY: usize = 5;
+    const INDEX: usize = 7;
+    let fault = |argument, what| Some(Fault::new(Part::Argument { argument, nth: 0 }, what));
+    match settings {
+        OverlaySettings { metacopy: Some(true), redirect_dir: Some(false), .. } => {
+            fault(METACOPY, "`metacopy=on` contradicts `redirect-dir=off`")
+        }
+        OverlaySettings { metacopy: Some(true), .. } if nfs_export => {
+            fault(METACOPY, "`metacopy=on` contradicts `nfs-export`")
+        }
+        OverlaySettings { index: Some(false), .. } if nfs_export => {
+            fault(INDEX, "`index=off` contradicts `nfs-export`")
         }
         _ => None,
     }

@@ -4,7 +4,7 @@ use super::facts::{Facts, path};
 use super::{Axis, Point, Reason};
 use crate::Step;
 use crate::capability::{Base, Capability};
-use crate::program::{Filesystem, Place};
+use crate::program::{Filesystem, OverlaySettings, Place, Subvolume};
 
 pub(super) const AXIS: Axis = Axis {
     name: "Filesystem",
@@ -21,7 +21,9 @@ pub(super) const AXIS: Axis = Axis {
             facts.step(|step| matches!(step, Step::Snapshot { read_only: true, .. }))
         }),
         Point::detached("mount with subvol=", |facts| facts.has_base(Base::Subvolume) && facts.step(is_subvol_mount)),
-        Point::waits("mount with subvolid=", Reason::Argument("mount-again", "subvolid")),
+        Point::detached("mount with subvolid=", |facts| {
+            facts.has_base(Base::Subvolume) && facts.step(is_subvolid_mount)
+        }),
         Point::detached("same inode number in two subvolumes", |facts| {
             facts.is_on("btrfs") && has_one_path_in_two_subvolumes(facts)
         }),
@@ -32,13 +34,13 @@ pub(super) const AXIS: Axis = Axis {
         }),
         Point::detached("overlay, copied up", has_copied_up),
         Point::detached("overlay, whiteout", has_whiteout),
-        Point::waits("overlay with metacopy", Reason::Argument("overlay", "metacopy")),
-        Point::waits("overlay with redirect_dir", Reason::Argument("overlay", "redirect-dir")),
-        Point::waits("overlay with index", Reason::Argument("overlay", "index")),
-        Point::waits("overlay with xino", Reason::Argument("overlay", "xino")),
-        Point::waits("squashfs", Reason::Filesystem("squashfs")),
-        Point::waits("erofs", Reason::Filesystem("erofs")),
-        Point::waits("vfat", Reason::Filesystem("vfat")),
+        Point::detached("overlay with metacopy", |facts| is_set(facts, |settings| settings.metacopy)),
+        Point::detached("overlay with redirect_dir", |facts| is_set(facts, |settings| settings.redirect_dir)),
+        Point::detached("overlay with index", |facts| is_set(facts, |settings| settings.index)),
+        Point::detached("overlay with xino", |facts| is_set(facts, |settings| settings.xino)),
+        Point::detached("squashfs", |facts| facts.is_on("squashfs")),
+        Point::detached("erofs", |facts| facts.is_on("erofs")),
+        Point::detached("vfat", |facts| facts.is_on("vfat")),
         Point::waits("fuse, exportable", Reason::Filesystem("fuse-exportable")),
         Point::waits("fuse, not exportable", Reason::Filesystem("fuse")),
         Point::detached("proc", |facts| facts.is_on("proc")),
@@ -49,10 +51,13 @@ pub(super) const AXIS: Axis = Axis {
             let mounts = |step: &Step| matches!(step, Step::Mount { filesystem: Filesystem::Mqueue, .. });
             facts.step_then(mounts, |_, step| matches!(step, Step::Unmount { lazy: true, .. }))
         }),
-        Point::waits("devtmpfs", Reason::Filesystem("devtmpfs")),
-        Point::waits("hugetlbfs", Reason::Filesystem("hugetlbfs")),
-        Point::waits("cgroup2", Reason::Filesystem("cgroup2")),
-        Point::waits("nsfs", Reason::Filesystem("nsfs")),
+        Point::detached("devtmpfs", |facts| facts.is_on("devtmpfs")),
+        Point::detached("hugetlbfs", |facts| facts.is_on("hugetlbfs")),
+        Point::detached("cgroup2", |facts| facts.is_on("cgroup2")),
+        Point::waits(
+            "nsfs",
+            Reason::Missing("a detached bind of a namespace cannot be told from the kernel's own mount of nsfs"),
+        ),
         Point::detached("internal mount beside (memfd)", |facts| facts.has(Capability::Memfd)),
         Point::detached("superblock on a loop device", |facts| is_disk(facts, true)),
         Point::detached("superblock on a virtio disk", |_| false)
@@ -66,7 +71,11 @@ fn is_subvolume(step: &Step) -> bool {
 }
 
 fn is_subvol_mount(step: &Step) -> bool {
-    matches!(step, Step::MountAgain { subvolume: Some(_), .. })
+    matches!(step, Step::MountAgain { subvolume: Some(Subvolume::Path(_)), .. })
+}
+
+fn is_subvolid_mount(step: &Step) -> bool {
+    matches!(step, Step::MountAgain { subvolume: Some(Subvolume::Id(_)), .. })
 }
 
 fn is_overlay(type_name: &str) -> bool {
@@ -128,6 +137,12 @@ fn written(step: &Step) -> Option<&[u8]> {
 
 fn has_overlay(facts: &Facts<'_>, exported: bool) -> bool {
     let is_it = |step: &Step| matches!(step, Step::Overlay { nfs_export, .. } if *nfs_export == exported);
+    facts.any(|_, mount| is_overlay(mount.type_name)) && facts.step(is_it)
+}
+
+/// Whether something is held on an overlay that has this setting.
+fn is_set(facts: &Facts<'_>, setting: fn(&OverlaySettings) -> Option<bool>) -> bool {
+    let is_it = |step: &Step| matches!(step, Step::Overlay { settings, .. } if setting(settings) == Some(true));
     facts.any(|_, mount| is_overlay(mount.type_name)) && facts.step(is_it)
 }
 

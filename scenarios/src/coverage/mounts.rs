@@ -80,8 +80,8 @@ pub(super) const PROPERTY: Axis = Axis {
         }),
         Point::detached("read-only superblock of a disk", |facts| {
             facts.any(|_, mount| mount.read_only_superblock && mount.type_name != "overlay")
-        })
-        .without(Reason::Missing("`ro` of `mount` and `remount` belongs to the mount, no step sets the superblock's")),
+                && facts.step(|step| matches!(step, Step::Remount { superblock: true, .. }))
+        }),
         Point::detached("shared", |facts| has(facts, Propagation::Shared)),
         Point::detached("slave", |facts| has(facts, Propagation::Slave)),
         Point::detached("slave and shared", |facts| facts.step_then(is_slave, makes_it_shared)),

@@ -88,7 +88,12 @@ pub(super) const REFUSED: Axis = Axis {
         Point::refused("superblock visible nowhere else", |facts| {
             facts.any(|_, mount| mount.attributes_shown.is_empty())
         }),
-        Point::waits("no file handles, no help of the kernel", Reason::Filesystem("vfat")),
+        Point::waits(
+            "no file handles, no help of the kernel",
+            Reason::Missing(
+                "overlays have none, and their files are found by events; a filesystem where those fail is missing",
+            ),
+        ),
         Point::refused("root of the mount not reachable", |facts| {
             facts.any(|_, mount| !mount.shown && !mount.attributes_shown.is_empty())
         }),
@@ -110,7 +115,9 @@ fn has_relative(actions: &[Action], restore: bool) -> bool {
 
 fn has_read_only_root(facts: &Facts<'_>) -> bool {
     facts.step(|step| match step {
-        Step::Remount { at, attributes } => path(at) == Some(b".") && attributes.contains(&MountAttribute::Ro),
+        Step::Remount { at, attributes, superblock: false } => {
+            path(at) == Some(b".") && attributes.contains(&MountAttribute::Ro)
+        }
         _ => false,
     })
 }

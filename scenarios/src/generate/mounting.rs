@@ -6,7 +6,7 @@ use super::ProgramBuilder;
 use super::arguments::{Choice, below};
 use crate::Bytes;
 use crate::model::{Entry, EntryKind, MountPoint};
-use crate::program::{Filesystem, MountAttribute, Place, Propagation, Step};
+use crate::program::{Filesystem, MountAttribute, OverlaySettings, Place, Propagation, Step, Subvolume};
 
 pub(super) fn mount(u: &mut Unstructured<'_>, choice: &Choice<'_>, filesystem: Option<Filesystem>) -> Result<Step> {
     let filesystem = match filesystem {
@@ -34,11 +34,15 @@ pub(super) fn move_mount(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Resul
 
 pub(super) fn remount(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {
     let Some(mount) = mounted(u, choice)? else { return Ok(None) };
+    if u.ratio(1, 8)? {
+        let attributes = vec![MountAttribute::Ro];
+        return Ok(Some(Step::Remount { at: mount.place.clone(), superblock: true, attributes }));
+    }
     let mut attributes = attributes(u)?;
     if attributes.is_empty() {
         attributes.push(MountAttribute::Nosuid);
     }
-    Ok(Some(Step::Remount { at: mount.place.clone(), attributes }))
+    Ok(Some(Step::Remount { at: mount.place.clone(), superblock: false, attributes }))
 }
 
 pub(super) fn propagate(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Step> {
@@ -137,7 +141,10 @@ pub(super) fn again(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Opt
     });
     let subvolumes: Vec<Bytes> = subvolumes.collect();
     let subvolume = match filesystem {
-        Filesystem::Btrfs if !subvolumes.is_empty() && u.ratio(2, 3)? => Some(u.choose(&subvolumes)?.clone()),
+        Filesystem::Btrfs if u.ratio(1, 6)? => Some(Subvolume::Id(*u.choose(&[5, 256, 256, 257])?)),
+        Filesystem::Btrfs if !subvolumes.is_empty() && u.ratio(2, 3)? => {
+            Some(Subvolume::Path(u.choose(&subvolumes)?.clone()))
+        }
         _ => None,
     };
     Ok(Some(Step::MountAgain { of, at: target(u, choice)?, subvolume, attributes: attributes(u)? }))
@@ -164,7 +171,22 @@ pub(super) fn overlay(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<O
         work = Some(below(&parent, b"work"));
     }
     let nfs_export = upper.is_some() && u.ratio(1, 8)?;
-    Ok(Some(Step::Overlay { at: target(u, choice)?, lower, upper, work, nfs_export, attributes: Vec::new() }))
+    let settings =
+        if upper.is_some() && u.ratio(1, 3)? { settings(u, nfs_export)? } else { OverlaySettings::default() };
+    Ok(Some(Step::Overlay { at: target(u, choice)?, lower, upper, work, nfs_export, settings, attributes: Vec::new() }))
+}
+
+/// Settings that can stand together.
+fn settings(u: &mut Unstructured<'_>, nfs_export: bool) -> Result<OverlaySettings> {
+    let one = |u: &mut Unstructured<'_>| if u.ratio(1, 2)? { u.arbitrary().map(Some) } else { Ok(None) };
+    let mut settings = OverlaySettings { metacopy: one(u)?, redirect_dir: one(u)?, index: one(u)?, xino: one(u)? };
+    if settings.redirect_dir == Some(false) || nfs_export {
+        settings.metacopy = settings.metacopy.and(Some(false));
+    }
+    if nfs_export {
+        settings.index = settings.index.and(Some(true));
+    }
+    Ok(settings)
 }
 
 pub(super) fn pivot(u: &mut Unstructured<'_>, choice: &Choice<'_>) -> Result<Option<Step>> {

@@ -108,8 +108,17 @@ const PLAIN_NAMES: usize = 6;
 const SOLITARY: u32 = 6;
 
 const MEMORY: &[Filesystem] = &[Filesystem::Tmpfs, Filesystem::Ramfs];
-const KERNELS: &[Filesystem] = &[Filesystem::Proc, Filesystem::Sysfs, Filesystem::Devpts, Filesystem::Mqueue];
-const DISKS: &[Filesystem] = &[Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs];
+const KERNELS: &[Filesystem] = &[
+    Filesystem::Proc,
+    Filesystem::Sysfs,
+    Filesystem::Devpts,
+    Filesystem::Mqueue,
+    Filesystem::Devtmpfs,
+    Filesystem::Hugetlbfs,
+    Filesystem::Cgroup2,
+];
+const DISKS: &[Filesystem] =
+    &[Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs, Filesystem::Squashfs, Filesystem::Erofs, Filesystem::Vfat];
 
 /// What a program may be made of.
 #[derive(Clone, Debug, PartialEq, Eq)]

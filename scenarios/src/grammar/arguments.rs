@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Item, Vocabulary, words};
-use crate::program::{ObjectName, Place};
+use crate::program::{ObjectName, Place, Subvolume};
 use crate::{Bytes, Errno};
 
 /// The arguments of a line on their way into a [`Step`]: each call takes the next one. A form's
@@ -60,6 +60,12 @@ impl StepArguments {
         self.slot().pop().map(|item| if let Item::Text(bytes) = item { bytes } else { panic!("{AGREES}") })
     }
 
+    /// By its number where that is given, else by its path.
+    pub(super) fn subvolume(&mut self) -> Option<Subvolume> {
+        let (path, number) = (self.optional_text(), self.optional_number());
+        number.map(Subvolume::Id).or(path.map(Subvolume::Path))
+    }
+
     pub(super) fn number<T: TryFrom<i128>>(&mut self) -> T {
         self.optional_number().expect(AGREES)
     }
@@ -79,6 +85,11 @@ impl StepArguments {
 
     pub(super) fn word<T: Vocabulary>(&mut self) -> T {
         self.words().pop().expect(AGREES)
+    }
+
+    /// A setting, where it is given.
+    pub(super) fn on_off(&mut self) -> Option<bool> {
+        self.words().pop().map(|words::OnOff(on)| on)
     }
 
     pub(super) fn errno(&mut self) -> Errno {

@@ -1,28 +1,38 @@
 //! The forms of the steps that change mounts.
 
-use super::words::words;
-use super::{ATTRIBUTES, Count, Form, Kind, StepKind, argument, choice, label, place, switch};
-use crate::program::{Filesystem, MountAttribute, Propagation, Step};
+use super::words::{OnOff, words};
+use super::{
+    ATTRIBUTES, Argument, Count, Form, Kind, OFFSET, StepKind, argument, choice, label, number, place, switch,
+};
+use crate::program::{Filesystem, MountAttribute, OverlaySettings, Propagation, Step};
+
+/// A setting of an overlay, on or off.
+const fn setting(key: &'static str) -> Argument {
+    choice("SETTING", words::<OnOff>).key(key).optional()
+}
 
 pub(super) static FORMS: &[Form] = &[
     Form {
         kind: StepKind::Mount,
         makes: false,
         arguments: &[choice("FS", words::<Filesystem>), place("AT"), ATTRIBUTES],
-        help: "A new, empty filesystem; the mount point is made when it is missing.",
+        help: "A new filesystem; the mount point is made when it is missing. It is empty, but for those of the kernel, and for \
+               squashfs and erofs: they have a file `f` (`hello`) and a file `d/f` (`deeper`).",
         build: |a| Step::Mount { filesystem: a.word(), at: a.place(), attributes: a.words() },
     },
     Form {
         kind: StepKind::MountAgain,
         makes: false,
-        arguments: &[place("OF"), place("AT"), label("PATH").key("subvol").optional(), ATTRIBUTES],
-        help: "The block device that is mounted on OF, mounted once more, on btrfs by subvolume.",
-        build: |a| Step::MountAgain {
-            of: a.place(),
-            at: a.place(),
-            subvolume: a.optional_text(),
-            attributes: a.words(),
-        },
+        arguments: &[
+            place("OF"),
+            place("AT"),
+            label("PATH").key("subvol").optional(),
+            number("ID", OFFSET).key("subvolid").optional(),
+            ATTRIBUTES,
+        ],
+        help: "The block device that is mounted on OF, mounted once more, on btrfs by subvolume: its path or its number, \
+               which is 5 for the top and counts the others from 256 on.",
+        build: |a| Step::MountAgain { of: a.place(), at: a.place(), subvolume: a.subvolume(), attributes: a.words() },
     },
     Form {
         kind: StepKind::Overlay,
@@ -33,6 +43,10 @@ pub(super) static FORMS: &[Form] = &[
             place("DIR").key("upper").optional(),
             place("DIR").key("work").optional(),
             switch("nfs-export"),
+            setting("metacopy"),
+            setting("redirect-dir"),
+            setting("index"),
+            setting("xino"),
             ATTRIBUTES,
         ],
         help: "overlayfs, the topmost lower layer first; upper and work are made when missing.",
@@ -42,6 +56,12 @@ pub(super) static FORMS: &[Form] = &[
             upper: a.places().pop(),
             work: a.places().pop(),
             nfs_export: a.switch(),
+            settings: OverlaySettings {
+                metacopy: a.on_off(),
+                redirect_dir: a.on_off(),
+                index: a.on_off(),
+                xino: a.on_off(),
+            },
             attributes: a.words(),
         },
     },
@@ -69,9 +89,14 @@ pub(super) static FORMS: &[Form] = &[
     Form {
         kind: StepKind::Remount,
         makes: false,
-        arguments: &[place("AT"), argument("ATTRIBUTE", Kind::Word(words::<MountAttribute>), Count::Some)],
-        help: "The mount has exactly these attributes from now on.",
-        build: |a| Step::Remount { at: a.place(), attributes: a.words() },
+        arguments: &[
+            place("AT"),
+            switch("superblock"),
+            argument("ATTRIBUTE", Kind::Word(words::<MountAttribute>), Count::Some),
+        ],
+        help: "The mount has exactly these attributes from now on. With `superblock ro` the filesystem is read-only, \
+               and its mounts stay as they are.",
+        build: |a| Step::Remount { at: a.place(), superblock: a.switch(), attributes: a.words() },
     },
     Form {
         kind: StepKind::Propagate,

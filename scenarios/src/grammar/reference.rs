@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::words::errnos;
+use super::words::{OnOff, errnos};
 use super::{Argument, forms, words};
 use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation};
 
@@ -17,6 +17,7 @@ pub fn reference() -> String {
     let lists = [
         ("FS", words::<Filesystem>()),
         ("ATTRIBUTE", words::<MountAttribute>()),
+        ("SETTING", words::<OnOff>()),
         ("KIND", words::<Propagation>()),
         ("TYPE", words::<DeviceKind>()),
         ("FLAG", words::<OpenFlag>()),

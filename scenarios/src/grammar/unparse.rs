@@ -1,10 +1,10 @@
 //! From a step back to its form and the values of the form's arguments.
 
 use super::StepKind as K;
-use super::words::{ForWriting, Shared};
+use super::words::{ForWriting, OnOff, Shared};
 use super::{Count, Form, Item, Kind, StepKind, Vocabulary, form, form_of, word};
 use crate::Bytes;
-use crate::program::{Claim, ObjectName, Place, Step};
+use crate::program::{Claim, ObjectName, Place, Step, Subvolume};
 
 /// The parts of a step; [`Form::step`] puts them together again.
 pub struct StepParts {
@@ -60,6 +60,26 @@ pub fn decompose(step: &Step) -> StepParts {
     StepParts { form, name: name.cloned(), slots }
 }
 
+fn overlay(step: &Step) -> Slots {
+    let Step::Overlay { at, lower, upper, work, nfs_export, settings, attributes } = step else {
+        unreachable!("the caller sends overlay steps only");
+    };
+    let places = |some: &[Place]| some.iter().flat_map(place).collect();
+    let setting = |on: Option<bool>| words(on.map(OnOff).as_slice());
+    vec![
+        place(at),
+        places(lower),
+        places(upper.as_slice()),
+        places(work.as_slice()),
+        switch(*nfs_export, "nfs-export"),
+        setting(settings.metacopy),
+        setting(settings.redirect_dir),
+        setting(settings.index),
+        setting(settings.xino),
+        words(attributes),
+    ]
+}
+
 /// The kind, the name, the values of all arguments that are not fixed words.
 fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
     let (kind, values) = match step {
@@ -67,21 +87,21 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
             (K::Mount, vec![words(&[*filesystem]), place(at), words(attributes)])
         }
         Step::MountAgain { of, at, subvolume, attributes } => {
-            let subvolume = subvolume.iter().flat_map(text).collect();
-            (K::MountAgain, vec![place(of), place(at), subvolume, words(attributes)])
+            let (path, id) = match subvolume {
+                Some(Subvolume::Path(path)) => (text(path), Vec::new()),
+                Some(Subvolume::Id(id)) => (Vec::new(), number(*id)),
+                None => (Vec::new(), Vec::new()),
+            };
+            (K::MountAgain, vec![place(of), place(at), path, id, words(attributes)])
         }
-        Step::Overlay { at, lower, upper, work, nfs_export, attributes } => {
-            let lower = lower.iter().flat_map(place).collect();
-            let upper = upper.iter().flat_map(place).collect();
-            let work = work.iter().flat_map(place).collect();
-            let nfs_export = switch(*nfs_export, "nfs-export");
-            (K::Overlay, vec![place(at), lower, upper, work, nfs_export, words(attributes)])
-        }
+        Step::Overlay { .. } => (K::Overlay, overlay(step)),
         Step::Bind { from, to, recursive, attributes } => {
             (if *recursive { K::Rbind } else { K::Bind }, vec![place(from), place(to), words(attributes)])
         }
         Step::Move { from, to } => (K::Move, vec![place(from), place(to)]),
-        Step::Remount { at, attributes } => (K::Remount, vec![place(at), words(attributes)]),
+        Step::Remount { at, superblock, attributes } => {
+            (K::Remount, vec![place(at), switch(*superblock, "superblock"), words(attributes)])
+        }
         Step::Propagate { at, kind, recursive } => {
             (K::Propagate, vec![place(at), words(&[*kind]), switch(*recursive, "recursive")])
         }

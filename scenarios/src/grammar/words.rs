@@ -35,6 +35,12 @@ impl Vocabulary for Filesystem {
         ("sysfs", Self::Sysfs),
         ("devpts", Self::Devpts),
         ("mqueue", Self::Mqueue),
+        ("devtmpfs", Self::Devtmpfs),
+        ("hugetlbfs", Self::Hugetlbfs),
+        ("cgroup2", Self::Cgroup2),
+        ("squashfs", Self::Squashfs),
+        ("erofs", Self::Erofs),
+        ("vfat", Self::Vfat),
     ];
 }
 
@@ -97,6 +103,14 @@ pub(super) struct Shared(pub(super) bool);
 
 impl Vocabulary for Shared {
     const WORDS: &'static [(&'static str, Self)] = &[("private", Self(false)), ("shared", Self(true))];
+}
+
+/// `on` or `off`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct OnOff(pub(super) bool);
+
+impl Vocabulary for OnOff {
+    const WORDS: &'static [(&'static str, Self)] = &[("on", Self(true)), ("off", Self(false))];
 }
 
 /// `read` or `write`.

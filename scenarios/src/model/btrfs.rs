@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::files::{Den, Ino, Kind, Type};
+use super::files::{Den, Ino, Kind, Sb, Type};
 use super::mounts::Path;
 use super::walk::{Last, Parent};
 use super::{Model, Result, errno, unknown};
 use crate::program::Place;
 use vocabulary::Errno;
+
+/// `BTRFS_FS_TREE_OBJECTID`, include/uapi/linux/btrfs_tree.h: the top of a filesystem.
+const TOP: u64 = 5;
+/// `BTRFS_FIRST_FREE_OBJECTID`: the number of the first subvolume.
+const FIRST: u64 = 256;
 
 /// The directory and the name of a new subvolume.
 fn target(model: &Model, at: &Place) -> Result<(Path, Vec<u8>)> {
@@ -19,7 +24,7 @@ fn target(model: &Model, at: &Place) -> Result<(Path, Vec<u8>)> {
     match model.files.type_of(at.den) {
         Type::Btrfs => {}
         Type::Overlay => return unknown("ioctls on an overlay"),
-        Type::Proc | Type::Sysfs | Type::Devpts | Type::Mqueue => return unknown("ioctls of the kernel's filesystems"),
+        kind if kind.is_kernels() => return unknown("ioctls of the kernel's filesystems"),
         _ => return errno(Errno::ENOTTY),
     }
     model.want_write(at.mnt)?;
@@ -45,6 +50,7 @@ pub(super) fn subvolume(model: &mut Model, at: &Place) -> Result<()> {
     let den = model.files.make(at.den, &name, Kind::Directory);
     let inode = model.files.dentry(den).inode;
     model.files.inode_mut(inode).volume = Some(inode);
+    number(model, inode);
     Ok(())
 }
 
@@ -75,7 +81,14 @@ pub(super) fn snapshot(model: &mut Model, from: &Place, to: &Place, read_only: b
         copy(model, (&name, child), den, volume, &mut copied);
     }
     model.files.inode_mut(volume).volume_read_only = read_only;
+    number(model, volume);
     Ok(())
+}
+
+/// A new subvolume has the next number.
+fn number(model: &mut Model, volume: Ino) {
+    let sb = model.files.inode(volume).sb;
+    model.files.superblock_mut(sb).volumes.push(volume);
 }
 
 /// What is in a directory, but for the snapshot that is being made: what is copied was there before
@@ -157,6 +170,20 @@ impl Model {
             row.attached && (files.is_below(row.root, den) || row.on.is_some_and(|on| files.is_below(on.den, den)))
         });
         held || mounted
+    }
+
+    /// The subvolume that `subvolid=` names.
+    pub(super) fn subvolume_by_id(&self, sb: Sb, id: u64) -> Result<Den> {
+        let superblock = self.files.superblock(sb);
+        if id == TOP {
+            return Ok(superblock.root);
+        }
+        let nth = id.checked_sub(FIRST).and_then(|nth| usize::try_from(nth).ok());
+        let volume = nth.and_then(|nth| superblock.volumes.get(nth).copied());
+        match volume.and_then(|volume| self.files.names_of(volume).next()) {
+            Some(den) => Ok(den),
+            None => unknown("what has the number of no subvolume"),
+        }
     }
 
     /// The subvolume that `subvol=` names, from the top of the filesystem.

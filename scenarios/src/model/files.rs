@@ -30,6 +30,12 @@ pub(super) enum Type {
     Sysfs,
     Devpts,
     Mqueue,
+    Devtmpfs,
+    Hugetlbfs,
+    Cgroup2,
+    Squashfs,
+    Erofs,
+    Vfat,
     /// The kernel's own: memfds, sockets.
     Internal,
 }
@@ -48,18 +54,35 @@ impl Type {
             Type::Sysfs => "sysfs",
             Type::Devpts => "devpts",
             Type::Mqueue => "mqueue",
+            Type::Devtmpfs => "devtmpfs",
+            Type::Hugetlbfs => "hugetlbfs",
+            Type::Cgroup2 => "cgroup2",
+            Type::Squashfs => "squashfs",
+            Type::Erofs => "erofs",
+            Type::Vfat => "vfat",
             Type::Internal => "internal",
         }
     }
 
     /// Its content is the kernel's and not the program's: the model says nothing about it.
     pub(super) fn is_kernels(self) -> bool {
-        matches!(self, Type::Proc | Type::Sysfs | Type::Devpts | Type::Mqueue)
+        use Type::{Cgroup2, Devpts, Devtmpfs, Hugetlbfs, Mqueue, Proc, Sysfs};
+        matches!(self, Proc | Sysfs | Devpts | Mqueue | Devtmpfs | Hugetlbfs | Cgroup2)
     }
 
     /// The observer does not look into these (`is_kernel_filesystem` of the guest).
     pub(super) fn is_not_looked_into(self) -> bool {
-        matches!(self, Type::Proc | Type::Sysfs | Type::Devpts)
+        matches!(self, Type::Proc | Type::Sysfs | Type::Devpts | Type::Cgroup2)
+    }
+
+    /// It is written once, when its image is made.
+    pub(super) fn is_read_only(self) -> bool {
+        matches!(self, Type::Squashfs | Type::Erofs)
+    }
+
+    /// Every mount of it shows the same one.
+    pub(super) fn is_single(self) -> bool {
+        matches!(self, Type::Sysfs | Type::Mqueue | Type::Devtmpfs | Type::Cgroup2)
     }
 }
 
@@ -71,6 +94,13 @@ pub(super) struct Superblock {
     /// Whether files are on the device that directories are on. They are on that of their layer in
     /// an overlay of several filesystems (`ovl_map_dev_ino`).
     pub(super) one_device: bool,
+    /// Of an overlay, from its settings; `None` where the model does not know.
+    pub(super) redirects: Option<bool>,
+    /// btrfs: the root directories of the subvolumes in the order in which they were made, those of
+    /// deleted ones among them.
+    pub(super) volumes: Vec<Ino>,
+    /// Of an overlay: names of one file in a lower layer are names of one inode.
+    pub(super) indexed: bool,
 }
 
 /// What an inode is.
@@ -161,7 +191,8 @@ impl Files {
     pub(super) fn add_superblock(&mut self, kind: Type) -> Sb {
         let sb = Sb(self.superblocks.len());
         let root = Den(self.dentries.len());
-        self.superblocks.push(Superblock { kind, root, read_only: false, one_device: true });
+        let (read_only, one_device, redirects, volumes, indexed) = (false, true, None, Vec::new(), false);
+        self.superblocks.push(Superblock { kind, root, read_only, one_device, redirects, volumes, indexed });
         let inode = self.add_inode(sb, Kind::Directory);
         self.dentries.push(Arc::new(Dentry { parent: root, name: Vec::new(), inode, hashed: true, numbered: false }));
         let row = self.inode_mut(inode);
@@ -174,11 +205,19 @@ impl Files {
         if kind == Type::Ext4 {
             self.make(root, b"lost+found", Kind::Directory);
         }
+        if kind.is_read_only() {
+            self.superblocks[sb.0].read_only = true;
+            self.make_with(root, b"f", b"hello");
+            let directory = self.make(root, b"d", Kind::Directory);
+            self.make_with(directory, b"f", b"deeper");
+        }
         sb
     }
 
     pub(super) fn add_inode(&mut self, sb: Sb, kind: Kind) -> Ino {
-        let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
+        // A vfat keeps no modes: its files have that of the umask of who mounted it.
+        let vfat = self.superblocks.get(sb.0).is_some_and(|row| row.kind == Type::Vfat);
+        let mode = if kind == Kind::Directory || vfat { 0o755 } else { 0o644 };
         self.inodes.push(Arc::new(Inode {
             sb,
             kind,
@@ -199,6 +238,12 @@ impl Files {
             locks: Vec::new(),
         }));
         Ino(self.inodes.len() - 1)
+    }
+
+    fn make_with(&mut self, parent: Den, name: &[u8], content: &[u8]) {
+        let den = self.make(parent, name, Kind::File);
+        let inode = self.dentry(den).inode;
+        self.inode_mut(inode).content.write(0, content);
     }
 
     /// A new name for an inode.
@@ -256,6 +301,11 @@ impl Files {
 
     pub(super) fn superblock(&self, sb: Sb) -> &Superblock {
         &self.superblocks[sb.0]
+    }
+
+    /// Whether an overlay has a part of a filesystem for a layer.
+    pub(super) fn is_layered(&self, sb: Sb) -> bool {
+        self.inodes.iter().any(|row| row.sb == sb && row.layer_of.is_some())
     }
 
     pub(super) fn superblock_mut(&mut self, sb: Sb) -> &mut Superblock {

@@ -215,8 +215,12 @@ impl Hashing<'_> {
     }
 
     fn superblock(&mut self, sb: Sb) {
-        let Superblock { kind, root: Den(root), read_only, one_device } = self.model.files.superblock(sb);
-        self.word((kind, read_only, one_device));
+        let Superblock { kind, root: Den(root), read_only, one_device, redirects, volumes, indexed } =
+            self.model.files.superblock(sb);
+        self.word((kind, read_only, one_device, redirects, indexed, volumes.len()));
+        for Ino(volume) in volumes {
+            self.row(Row::Ino(*volume));
+        }
         self.row(Row::Den(*root));
     }
 

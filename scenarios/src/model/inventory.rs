@@ -260,7 +260,7 @@ impl Model {
             Type::Xfs => SuperblockKind::Xfs,
             Type::Btrfs => SuperblockKind::Btrfs,
             Type::Overlay => SuperblockKind::Overlay,
-            Type::Ramfs | Type::Proc | Type::Sysfs | Type::Devpts | Type::Mqueue => SuperblockKind::Other,
+            _ => SuperblockKind::Other,
         }
     }
 

@@ -43,6 +43,7 @@ mod restorable;
 mod steps;
 mod survey;
 mod trees;
+mod vfat;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,7 +4,7 @@ use super::files::{Den, Kind, Sb, Type};
 use super::mounts::{Mnt, Path};
 use super::{Model, Refusal, Result, errno, names, overlay, unknown};
 use crate::Bytes;
-use crate::program::{Filesystem, MountAttribute, Place, Step};
+use crate::program::{Filesystem, MountAttribute, Place, Step, Subvolume};
 use vocabulary::Errno;
 use vocabulary::object::LookupKind;
 
@@ -72,6 +72,12 @@ pub(super) fn type_of(filesystem: Filesystem) -> Type {
         Filesystem::Sysfs => Type::Sysfs,
         Filesystem::Devpts => Type::Devpts,
         Filesystem::Mqueue => Type::Mqueue,
+        Filesystem::Devtmpfs => Type::Devtmpfs,
+        Filesystem::Hugetlbfs => Type::Hugetlbfs,
+        Filesystem::Cgroup2 => Type::Cgroup2,
+        Filesystem::Squashfs => Type::Squashfs,
+        Filesystem::Erofs => Type::Erofs,
+        Filesystem::Vfat => Type::Vfat,
     }
 }
 
@@ -86,7 +92,7 @@ pub(super) fn mount(
     let node = if filesystem.needs_disk() { Some(device_folder(model)?) } else { None };
     let known = model.singles.iter().find(|(single, _)| *single == kind).map(|(_, sb)| *sb);
     let sb = known.unwrap_or_else(|| model.files.add_superblock(kind));
-    if matches!(kind, Type::Sysfs | Type::Mqueue) && known.is_none() {
+    if kind.is_single() && known.is_none() {
         model.singles.push((kind, sb));
     }
     let root = model.files.superblock(sb).root;
@@ -137,7 +143,7 @@ fn device_folder(model: &mut Model) -> Result<Den> {
 pub(super) fn mount_again(
     model: &mut Model,
     (of, place): (&Place, &Place),
-    subvolume: Option<&Bytes>,
+    subvolume: Option<&Subvolume>,
     attributes: &[MountAttribute],
 ) -> Result<()> {
     let Some(&(sb, node)) = model.disks.get(of) else {
@@ -152,8 +158,17 @@ pub(super) fn mount_again(
     let root = match subvolume {
         None => top,
         Some(_) if kind != Type::Btrfs => return errno(Errno::EINVAL),
-        Some(name) => model.subvolume(top, name.as_slice())?,
+        Some(Subvolume::Path(name)) => model.subvolume(top, name.as_slice())?,
+        Some(Subvolume::Id(id)) => model.subvolume_by_id(sb, *id)?,
     };
+    // `get_tree_bdev` takes a superblock for a mount of the same kind only.
+    if model.files.superblock(sb).read_only {
+        return match (attributes.contains(&MountAttribute::Ro), is_mounted(model, sb)) {
+            (true, true) => attach_new(model, (sb, root), at, &without_nosymfollow(attributes)).map(drop),
+            (false, true) => errno(Errno::EBUSY),
+            (_, false) => unknown("whether the superblock is still there"),
+        };
+    }
     // The superblock is read-write, and only btrfs takes that for a mount that is not.
     if attributes.contains(&MountAttribute::Ro) && kind != Type::Btrfs {
         return if is_mounted(model, sb) {
@@ -169,6 +184,32 @@ pub(super) fn mount_again(
     attach_new(model, (sb, root), at, &attributes).map(drop)
 }
 
+/// The filesystem becomes read-only, none of its mounts does (`reconfigure_super`, fs/super.c).
+pub(super) fn make_read_only(model: &mut Model, place: &Place) -> Result<()> {
+    let path = model.find(place)?;
+    let (sb, root) = (model.mounts.get(path.mnt).sb, model.mounts.get(path.mnt).root);
+    if path.den != root || !model.mounts.get(path.mnt).attached {
+        return errno(Errno::EINVAL);
+    }
+    let kind = model.files.superblock(sb).kind;
+    let known = matches!(kind, Type::Tmpfs | Type::Ext4 | Type::Xfs | Type::Btrfs | Type::Vfat);
+    if !known || sb == model.mounts.get(model.process.top.mnt).sb || model.files.is_layered(sb) {
+        return unknown("whether this filesystem can become read-only");
+    }
+    let is_of_it = |path: &Path| model.files.inode_of(path.den).sb == sb;
+    if model.held().any(|path| is_of_it(&path) && model.is_leased(model.inode_at(path))) {
+        return unknown("a lease that would be broken by looking at it");
+    }
+    // `sb_prepare_remount_readonly`: who writes, and what has no links any more.
+    let is_gone = |path: &Path| model.files.links(model.inode_at(*path)) == Some(0);
+    let is_written = |&mnt: &Mnt| model.mounts.get(mnt).sb == sb && model.has_writers(mnt);
+    if model.held().any(|path| is_of_it(&path) && is_gone(&path)) || model.mounts.all().any(|mnt| is_written(&mnt)) {
+        return errno(Errno::EBUSY);
+    }
+    model.files.superblock_mut(sb).read_only = true;
+    Ok(())
+}
+
 fn is_mounted(model: &Model, sb: Sb) -> bool {
     model.mounts.all().any(|mnt| {
         let row = model.mounts.get(mnt);
@@ -182,7 +223,7 @@ fn without_nosymfollow(attributes: &[MountAttribute]) -> Vec<MountAttribute> {
 }
 
 pub(super) fn mount_overlay(model: &mut Model, step: &Step) -> Result<()> {
-    let Step::Overlay { at, lower, upper, work, attributes, nfs_export } = step else {
+    let Step::Overlay { at, lower, upper, work, attributes, nfs_export, settings } = step else {
         unreachable!("the caller sends overlay steps only");
     };
     let at = mount_point(model, at, false)?;
@@ -196,7 +237,11 @@ pub(super) fn mount_overlay(model: &mut Model, step: &Step) -> Result<()> {
         _ => None,
     };
     let on_disk = |path: &Path| matches!(model.files.type_of(path.den), Type::Ext4 | Type::Xfs);
-    if *nfs_export && !writable.is_some_and(|(upper, _)| on_disk(&upper) && found.iter().all(on_disk)) {
+    if writable.is_none() && settings.given().next().is_some() {
+        return unknown("settings of an overlay without an upper layer");
+    }
+    let needs_handles = *nfs_export || settings.index == Some(true);
+    if needs_handles && !writable.is_some_and(|(upper, _)| on_disk(&upper) && found.iter().all(on_disk)) {
         return unknown("file handles of these layers");
     }
     if attributes.contains(&MountAttribute::Ro) {
@@ -204,7 +249,7 @@ pub(super) fn mount_overlay(model: &mut Model, step: &Step) -> Result<()> {
     }
     let layers = overlay::layers(model, found, writable)?;
     landing(model, at, true)?;
-    let sb = overlay::mount(model, &layers, writable.map(|(_, work)| work));
+    let sb = overlay::mount(model, &layers, writable.map(|(_, work)| work), needs_handles, *settings);
     let root = model.files.superblock(sb).root;
     attach_new(model, (sb, root), at, &without_nosymfollow(attributes)).map(drop)
 }

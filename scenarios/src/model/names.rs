@@ -3,12 +3,13 @@
 use super::files::{Kind, Type};
 use super::mounts::Path;
 use super::walk::{Last, Parent};
-use super::{Model, Result, errno, overlay, unknown};
+use super::{Model, Result, errno, overlay, unknown, vfat};
 use crate::program::Place;
 use vocabulary::Errno;
 
 pub(super) fn make(model: &mut Model, at: &Place, kind: Kind) -> Result<Path> {
     let free = model.find_free(at, kind == Kind::Directory)?;
+    vfat::may_make(model, free.at.den, &kind)?;
     overlay::copy_up(model, free.at)?;
     let directory = model.inode_at(free.at);
     model.changed(directory);
@@ -34,6 +35,9 @@ pub(super) fn link(model: &mut Model, old: &Place, new: &Place) -> Result<()> {
     let to = model.find_free(new, false)?;
     if from.mnt != to.at.mnt {
         return errno(Errno::EXDEV);
+    }
+    if model.files.type_of(to.at.den) == Type::Vfat {
+        return errno(Errno::EPERM);
     }
     let ino = model.inode_at(from);
     let row = model.files.inode(ino);
@@ -79,6 +83,7 @@ pub(super) fn unlink(model: &mut Model, at: &Place) -> Result<()> {
     }
     no_mount_point(model, den)?;
     overlay::copy_up(model, at)?;
+    overlay::before_removal(model, Path { den, ..at })?;
     remove(model, at, Path { den, ..at });
     Ok(())
 }
@@ -168,6 +173,7 @@ pub(super) fn rename(model: &mut Model, old: &Place, new: &Place) -> Result<()> 
     overlay::copy_up(model, from.at)?;
     overlay::copy_up(model, to.at)?;
     if let Some(target) = target {
+        overlay::before_removal(model, Path { den: target, ..to.at })?;
         remove(model, to.at, Path { den: target, ..to.at });
     }
     for ino in [model.inode_at(from.at), model.inode_at(to.at)] {

@@ -65,6 +65,9 @@ fn for_change(model: &mut Model, at: &Place) -> Result<Path> {
     if model.is_stub(path.den) {
         return unknown("changing the place of a subvolume in a snapshot");
     }
+    if model.files.type_of(path.den) == Type::Vfat {
+        return unknown("what a vfat keeps of owners, modes and times");
+    }
     overlay::copy_up(model, path)?;
     Ok(path)
 }

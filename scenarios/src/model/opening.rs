@@ -46,6 +46,9 @@ pub(super) fn tmpfile(model: &mut Model, at: &Place, access: Access) -> Result<P
     }
     model.want_write(directory.mnt)?;
     let kind = model.files.type_of(directory.den);
+    if kind == Type::Vfat {
+        return errno(Errno::EOPNOTSUPP);
+    }
     let known = matches!(kind, Type::Tmpfs | Type::Ramfs | Type::Ext4 | Type::Xfs | Type::Btrfs);
     let row = model.files.inode_of(directory.den);
     if !known || row.dead || row.opaque || access.direct && kind == Type::Tmpfs {

@@ -1,10 +1,12 @@
 //! overlayfs: one tree made of layers when it is mounted, and what is copied up later
 //! (Documentation/filesystems/overlayfs.rst).
 
+use std::collections::BTreeMap;
+
 use super::files::{Den, Ino, Kind, Layer, Sb, Type};
 use super::mounts::Path;
 use super::{Model, Result, errno, unknown};
-use crate::program::{DeviceKind, Place};
+use crate::program::{DeviceKind, OverlaySettings, Place};
 use vocabulary::Errno;
 use vocabulary::object::LookupKind;
 
@@ -93,13 +95,23 @@ fn crosses(model: &Model, den: Den) -> bool {
 }
 
 /// The superblock of an overlay.
-pub(super) fn mount(model: &mut Model, layers: &Layers, work: Option<Path>) -> Sb {
+pub(super) fn mount(
+    model: &mut Model,
+    layers: &Layers,
+    work: Option<Path>,
+    indexed: bool,
+    settings: OverlaySettings,
+) -> Sb {
     let sb = model.files.add_superblock(Type::Overlay);
     let mut filesystems = layers.upper.iter().chain(&layers.lower).map(|path| model.files.inode_of(path.den).sb);
     let first = filesystems.next();
     let one_device = filesystems.all(|other| Some(other) == first);
     let row = model.files.superblock_mut(sb);
-    (row.read_only, row.one_device) = (layers.upper.is_none(), one_device);
+    row.read_only = layers.upper.is_none();
+    row.one_device = one_device || settings.xino == Some(true);
+    // `metacopy=on` brings `redirect_dir=on` along.
+    row.redirects = settings.redirect_dir.or(settings.metacopy.filter(|&on| on));
+    row.indexed = indexed;
     let root = model.files.superblock(sb).root;
     let all: Vec<(Den, bool)> = layers
         .upper
@@ -110,7 +122,7 @@ pub(super) fn mount(model: &mut Model, layers: &Layers, work: Option<Path>) -> S
     let root_inode = model.files.dentry(root).inode;
     model.files.inode_mut(root_inode).layer =
         Some(if all.len() > 1 { Layer::Merged } else { lower_of(model, all[0].0) });
-    merge(model, root, &all);
+    merge(model, root, &all, &mut BTreeMap::new());
     for (den, upper) in all.iter().copied().chain(work.map(|path| (path.den, true))) {
         claim(model, den, sb, upper);
     }
@@ -121,8 +133,10 @@ fn lower_of(model: &Model, den: Den) -> Layer {
     Layer::Lower(model.files.dentry(den).inode)
 }
 
-/// Fills a directory of the overlay from those of the layers, topmost first.
-fn merge(model: &mut Model, into: Den, from: &[(Den, bool)]) {
+/// Fills a directory of the overlay from those of the layers, topmost first. `known`: the inodes of
+/// an overlay with an index, by those of the lower layers.
+fn merge(model: &mut Model, into: Den, from: &[(Den, bool)], known: &mut BTreeMap<Ino, Ino>) {
+    let indexed = model.files.superblock(model.files.inode_of(into).sb).indexed;
     let mut names: Vec<Vec<u8>> =
         from.iter().flat_map(|(den, _)| model.files.inode_of(*den).children.keys().cloned()).collect();
     names.sort();
@@ -139,7 +153,12 @@ fn merge(model: &mut Model, into: Den, from: &[(Den, bool)]) {
         }
         let directories: Vec<(Den, bool)> =
             found.iter().take_while(|(den, _)| model.files.is_directory(*den)).copied().collect();
-        let real = model.files.inode_of(first).clone();
+        let real_ino = model.files.dentry(first).inode;
+        if let Some(&inode) = known.get(&real_ino) {
+            model.files.add_name(into, &name, inode);
+            continue;
+        }
+        let real = model.files.inode(real_ino).clone();
         let den = model.files.make(into, &name, real.kind.clone());
         let inode = model.files.dentry(den).inode;
         let layer = match directories.len() {
@@ -150,9 +169,13 @@ fn merge(model: &mut Model, into: Den, from: &[(Den, bool)]) {
         let row = model.files.inode_mut(inode);
         (row.layer, row.links, row.mode, row.uid) = (Some(layer), real.links, real.mode, real.uid);
         row.content = real.content;
-        row.uncertain = real.kind != Kind::Directory && real.links > 1;
+        let linked = real.kind != Kind::Directory && real.links > 1;
+        row.uncertain = linked && (upper || !indexed);
+        if linked && !row.uncertain {
+            known.insert(real_ino, inode);
+        }
         if !directories.is_empty() {
-            merge(model, den, &directories);
+            merge(model, den, &directories, known);
         }
     }
 }
@@ -202,20 +225,39 @@ fn copy_up_one(model: &mut Model, ino: Ino) -> Result<()> {
         return unknown("copying up a file with several names");
     }
     let directory = row.kind == Kind::Directory;
+    // A file without an index leaves its other names behind in the lower layer.
+    let links = if model.files.superblock(row.sb).indexed { model.files.inode(real).links } else { 1 };
     let content = model.files.inode(real).content.clone();
     let row = model.files.inode_mut(ino);
     row.layer = Some(if directory { Layer::Merged } else { Layer::Upper });
-    (row.content, row.links) = (content, 1);
+    (row.content, row.links) = (content, links);
     Ok(())
 }
 
-/// A directory that is in a lower layer cannot be renamed without `redirect_dir`, which is a
+/// Before a name goes: with an index the file itself is copied up if it has other names
+/// (`ovl_nlink_start`).
+pub(super) fn before_removal(model: &mut Model, path: Path) -> Result<()> {
+    let row = model.files.inode_of(path.den);
+    let indexed = model.files.superblock(row.sb).indexed;
+    match row.layer {
+        Some(Layer::Lower(real)) if indexed && row.kind != Kind::Directory && model.files.inode(real).links > 1 => {
+            copy_up(model, path)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A directory that is in a lower layer cannot be renamed without `redirect_dir`. Its default is a
 /// setting of the kernel.
 pub(super) fn may_rename(model: &Model, source: Den) -> Result<()> {
     let row = model.files.inode_of(source);
     let from_below = matches!(row.layer, Some(Layer::Lower(_) | Layer::Merged));
-    if row.kind == Kind::Directory && from_below {
-        return unknown("whether directories of a lower layer can be renamed");
+    if row.kind != Kind::Directory || !from_below {
+        return Ok(());
     }
-    Ok(())
+    match model.files.superblock(row.sb).redirects {
+        Some(true) => Ok(()),
+        Some(false) => errno(Errno::EXDEV),
+        None => unknown("whether directories of a lower layer can be renamed"),
+    }
 }

@@ -59,7 +59,22 @@ impl Model {
 
     /// Whether a removed file, or a directory above it, cannot be made again as it was.
     pub(super) fn is_beyond_recall(&self, den: Den) -> bool {
-        self.is_lost(den) || self.is_forsaken(den)
+        self.is_lost(den) || self.is_forsaken(den) || self.is_locked_out(den)
+    }
+
+    /// Whether it, or a directory above it, was removed from a filesystem that is read-only now.
+    fn is_locked_out(&self, mut den: Den) -> bool {
+        let sb = self.files.inode_of(den).sb;
+        if !self.files.superblock(sb).read_only {
+            return false;
+        }
+        while !self.files.is_root(den) {
+            if self.files.is_removed(den) {
+                return true;
+            }
+            den = self.files.dentry(den).parent;
+        }
+        false
     }
 
     fn is_forbidden_device(&self, one: &Description) -> bool {
@@ -80,6 +95,8 @@ impl Model {
             let row = self.files.inode_of(den);
             let comes_back = match row.kind {
                 Kind::Directory => row.layer == Some(Layer::Upper),
+                // A name that is put back would bring the other one into the upper layer.
+                _ if self.files.superblock(row.sb).indexed && row.links > 0 => false,
                 _ => self.files.superblock(row.sb).one_device,
             };
             if row.opaque || !comes_back {

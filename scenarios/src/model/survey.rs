@@ -117,6 +117,7 @@ impl Model {
             Type::Ext4 => Some(Filesystem::Ext4),
             Type::Xfs => Some(Filesystem::Xfs),
             Type::Btrfs => Some(Filesystem::Btrfs),
+            Type::Vfat => Some(Filesystem::Vfat),
             _ => None,
         }
     }

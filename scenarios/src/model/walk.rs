@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::files::{Den, Kind};
 use super::mounts::Path;
-use super::{Model, Refusal, Result, errno, unknown};
+use super::{Model, Refusal, Result, errno, unknown, vfat};
 use vocabulary::Errno;
 use vocabulary::object::LookupKind;
 
@@ -170,6 +170,7 @@ impl Model {
         if row.opaque {
             return unknown("what is in this directory");
         }
+        vfat::is_plain_name(self, directory, name)?;
         match row.children.get(name) {
             None if row.foreign => unknown("which device nodes the harness made"),
             found => Ok(found.copied()),

@@ -2,7 +2,7 @@
 //! one.
 
 use super::names;
-use crate::program::{Filesystem, Line, OpenFlag, Step};
+use crate::program::{Filesystem, Line, OpenFlag, OverlaySettings, Step};
 use crate::{Bytes, Program};
 
 /// Programs that differ from this one in one argument, or in one name all over, the more promising
@@ -66,9 +66,12 @@ fn simpler(step: &Step) -> Vec<Step> {
             }
             out
         }
-        Step::Remount { at, attributes } => {
+        Step::Remount { at, superblock: true, attributes } => {
+            vec![Step::Remount { at, superblock: false, attributes }]
+        }
+        Step::Remount { at, superblock, attributes } => {
             let some = fewer(&attributes).into_iter().filter(|fewer| !fewer.is_empty());
-            some.map(|attributes| Step::Remount { at: at.clone(), attributes }).collect()
+            some.map(|attributes| Step::Remount { at: at.clone(), superblock, attributes }).collect()
         }
         Step::OpenTree { name, at, recursive, attributes } => {
             let with =
@@ -95,25 +98,42 @@ fn simpler(step: &Step) -> Vec<Step> {
 }
 
 fn simpler_overlay(step: &Step) -> Vec<Step> {
-    let Step::Overlay { at, lower, upper, work, nfs_export, attributes } = step.clone() else { return Vec::new() };
-    let with = |lower: Vec<_>, writable: bool, nfs_export| Step::Overlay {
+    let Step::Overlay { at, lower, upper, work, nfs_export, settings, attributes } = step.clone() else {
+        return Vec::new();
+    };
+    let with = |lower: Vec<_>, writable: bool, nfs_export, settings| Step::Overlay {
         at: at.clone(),
         lower,
         upper: upper.clone().filter(|_| writable),
         work: work.clone().filter(|_| writable),
         nfs_export,
+        settings,
         attributes: Vec::new(),
     };
     let mut out = vec![Step::Mount { filesystem: Filesystem::Tmpfs, at: at.clone(), attributes: Vec::new() }];
     if nfs_export || !attributes.is_empty() {
-        out.push(with(lower.clone(), true, false));
+        out.push(with(lower.clone(), true, false, settings));
+    }
+    for fewer in fewer_settings(settings) {
+        out.push(with(lower.clone(), true, nfs_export, fewer));
     }
     if upper.is_some() {
-        out.push(with(lower.clone(), false, nfs_export));
+        out.push(with(lower.clone(), false, nfs_export, settings));
     }
     let some = fewer(&lower).into_iter().filter(|fewer| !fewer.is_empty());
-    out.extend(some.map(|fewer| with(fewer, true, nfs_export)));
+    out.extend(some.map(|fewer| with(fewer, true, nfs_export, settings)));
     out
+}
+
+/// The settings without each one that is given.
+fn fewer_settings(settings: OverlaySettings) -> Vec<OverlaySettings> {
+    let without = [
+        OverlaySettings { metacopy: None, ..settings },
+        OverlaySettings { redirect_dir: None, ..settings },
+        OverlaySettings { index: None, ..settings },
+        OverlaySettings { xino: None, ..settings },
+    ];
+    without.into_iter().filter(|other| *other != settings).collect()
 }
 
 fn simpler_file(step: &Step) -> Vec<Step> {

@@ -244,8 +244,13 @@ impl Word {
 
     /// The word when it is bare, without key and object: a verb, a flag, a name.
     pub(super) fn plain(&self) -> Option<&str> {
-        let plain = !self.quoted && self.key.is_none() && self.base.is_none();
-        if plain { std::str::from_utf8(&self.text).ok() } else { None }
+        if self.key.is_none() { self.value() } else { None }
+    }
+
+    /// The word, or what stands behind its key, when it is bare and without object.
+    pub(super) fn value(&self) -> Option<&str> {
+        let bare = !self.quoted && self.base.is_none();
+        if bare { std::str::from_utf8(&self.text).ok() } else { None }
     }
 
     /// A `=` that stands alone.

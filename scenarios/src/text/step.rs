@@ -137,6 +137,13 @@ impl Arguments {
             }
             self.take(slot, argument, word)?;
         }
+        let key = |key: &str| self.form.arguments.iter().position(|argument| argument.key == Some(key));
+        if let (Some(path), Some(id)) = (key("subvol"), key("subvolid"))
+            && !self.slots[path].is_empty()
+            && let Some(span) = self.spans[id].first()
+        {
+            return Err(Mistake::new(*span, "`subvolid=` contradicts `subvol=`"));
+        }
         for (slot, argument) in self.form.arguments.iter().enumerate() {
             if argument.count == Count::Some && self.slots[slot].is_empty() {
                 let what = format!("missing: {}", argument.describe());
@@ -208,7 +215,7 @@ fn item(argument: &Argument, word: &Word) -> Result<Item, Mistake> {
         Kind::Text | Kind::Label if word.base.is_none() => return Ok(Item::Text(bytes)),
         _ => {}
     }
-    let text = word.plain().ok_or_else(unfit)?;
+    let text = word.value().ok_or_else(unfit)?;
     match argument.kind {
         Kind::Object | Kind::Socket => object(word).map(Item::Object),
         Kind::AnyObject => any_object(word).map(Item::Object),

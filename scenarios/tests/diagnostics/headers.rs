@@ -19,7 +19,7 @@ fn headers() {
           |
         2 | requires fs=ext4|ext5 kernel=6.12 flavor=nss a
           |          ^^^^^^^^^^^^
-          expected: tmpfs, ramfs, ext4, xfs, btrfs, proc, sysfs, devpts, mqueue
+          expected: tmpfs, ramfs, ext4, xfs, btrfs, proc, sysfs, devpts, mqueue, devtmpfs, hugetlbfs, cgroup2, squashfs, erofs, vfat
           did you mean `ext4`?
 
         mine.scn:3:10: `` cannot be a value

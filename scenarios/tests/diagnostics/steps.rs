@@ -313,6 +313,42 @@ fn flags() {
 }
 
 #[test]
+fn a_subvolume_is_named_once() {
+    steps(
+        "mount btrfs a\nmount-again a b subvol=s subvolid=256",
+        expect![[r#"
+        mine.scn:5:26: `subvolid=` contradicts `subvol=`
+          |
+        5 | mount-again a b subvol=s subvolid=256
+          |                          ^^^^^^^^^^^^
+          it is written so: mount-again OF AT [subvol=PATH] [subvolid=ID] [ATTRIBUTE...]"#]],
+    );
+}
+
+#[test]
+fn settings_of_overlays() {
+    steps(
+        "overlay a lower=l upper=u work=w metacopy=on redirect-dir=off\noverlay b lower=l upper=u work=w nfs-export metacopy=on\n\
+         overlay c lower=l upper=u work=w nfs-export index=off",
+        expect![[r#"
+            mine.scn:4:34: `metacopy=on` contradicts `redirect-dir=off`
+              |
+            4 | overlay a lower=l upper=u work=w metacopy=on redirect-dir=off
+              |                                  ^^^^^^^^^^^
+
+            mine.scn:5:45: `metacopy=on` contradicts `nfs-export`
+              |
+            5 | overlay b lower=l upper=u work=w nfs-export metacopy=on
+              |                                             ^^^^^^^^^^^
+
+            mine.scn:6:45: `index=off` contradicts `nfs-export`
+              |
+            6 | overlay c lower=l upper=u work=w nfs-export index=off
+              |                                             ^^^^^^^^^"#]],
+    );
+}
+
+#[test]
 fn limits() {
     let five = "mount ext4 a\nmount ext4 a\nmount ext4 a\nmount ext4 a\nmount xfs a\nmount ext4 a";
     steps(
@@ -326,29 +362,29 @@ fn limits() {
     steps(
         "overlay o upper=b work=c\nremount a\nFD = open a\nfd3=open a",
         expect![[r#"
-        mine.scn:4:25: missing: lower=DIR
-          |
-        4 | overlay o upper=b work=c
-          |                         ^
-          it is written so: overlay AT lower=DIR... [upper=DIR] [work=DIR] [nfs-export] [ATTRIBUTE...]
+            mine.scn:4:25: missing: lower=DIR
+              |
+            4 | overlay o upper=b work=c
+              |                         ^
+              it is written so: overlay AT lower=DIR... [upper=DIR] [work=DIR] [nfs-export] [metacopy=SETTING] [redirect-dir=SETTING] [index=SETTING] [xino=SETTING] [ATTRIBUTE...]
 
-        mine.scn:5:10: missing: ro, nosuid, nodev, noexec, noatime, relatime, strictatime, nodiratime, nosymfollow
-          |
-        5 | remount a
-          |          ^
-          it is written so: remount AT ATTRIBUTE...
+            mine.scn:5:10: missing: ro, nosuid, nodev, noexec, noatime, relatime, strictatime, nodiratime, nosymfollow
+              |
+            5 | remount a
+              |          ^
+              it is written so: remount AT [superblock] ATTRIBUTE...
 
-        mine.scn:6:1: `FD` is not the name of an object
-          |
-        6 | FD = open a
-          | ^^
-          expected: a small letter, then small letters, digits, `_` and `-`
+            mine.scn:6:1: `FD` is not the name of an object
+              |
+            6 | FD = open a
+              | ^^
+              expected: a small letter, then small letters, digits, `_` and `-`
 
-        mine.scn:7:1: blanks are missing around `=`
-          |
-        7 | fd3=open a
-          | ^^^^^^^^
-          it is written so: fd3 = open PATH"#]],
+            mine.scn:7:1: blanks are missing around `=`
+              |
+            7 | fd3=open a
+              | ^^^^^^^^
+              it is written so: fd3 = open PATH"#]],
     );
     let many = "mkdir a\n".repeat(256);
     steps(

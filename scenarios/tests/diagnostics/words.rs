@@ -65,7 +65,7 @@ fn words() {
                |
             12 | mount ext5 a
                |       ^^^^
-              expected: tmpfs, ramfs, ext4, xfs, btrfs, proc, sysfs, devpts, mqueue
+              expected: tmpfs, ramfs, ext4, xfs, btrfs, proc, sysfs, devpts, mqueue, devtmpfs, hugetlbfs, cgroup2, squashfs, erofs, vfat
               did you mean `ext4`?
 
             mine.scn:13:13: this stands a second time

@@ -6,6 +6,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Filesystems that are built into every kernel.
+const EVERYWHERE: [&str; 9] =
+    ["tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue", "devtmpfs", "hugetlbfs", "cgroup2"];
+
 /// The modules and which of them are loaded.
 pub(super) struct Modules {
     folder: PathBuf,
@@ -27,8 +31,7 @@ impl Modules {
     /// The groups that are filesystems, and those that every kernel has.
     pub(super) fn filesystems(&self) -> Vec<String> {
         let own = self.groups.keys().filter(|group| *group != "base").cloned();
-        let mut all: Vec<String> =
-            own.chain(["tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue"].map(str::to_owned)).collect();
+        let mut all: Vec<String> = own.chain(EVERYWHERE.map(str::to_owned)).collect();
         all.sort();
         all
     }

@@ -10,10 +10,12 @@ use crate::sys;
 
 /// Filesystems that take no device and no options: mounting one, attached nowhere, tells whether it
 /// can be done.
-const PROBED: [&str; 6] = ["tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue"];
+const PROBED: [&str; 7] = ["tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue", "hugetlbfs"];
 /// Filesystems that need something to be mounted from: the kernel's list is all that is known
 /// before.
 const LISTED: [&str; 2] = ["overlay", "fuse"];
+/// Filesystems of which a machine has one: what a program did there would be done to the host.
+const OF_THE_MACHINE: [&str; 2] = ["devtmpfs", "cgroup2"];
 /// Filesystems on block devices.
 const ON_DISK: [&str; 6] = ["ext4", "xfs", "btrfs", "squashfs", "erofs", "vfat"];
 
@@ -37,6 +39,8 @@ impl Offer {
         let disks = disks(confined, blank);
         let mut filesystems = BTreeMap::new();
         filesystems.extend(PROBED.map(|name| (name, listed(name).and_then(|()| probe(name, confined)))));
+        let only_in_a_vm = "it is the whole machine's; a program has it in a VM only";
+        filesystems.extend(OF_THE_MACHINE.map(|name| (name, Err(only_in_a_vm.to_owned()))));
         filesystems.extend(LISTED.map(|name| (name, listed(name))));
         filesystems.extend(ON_DISK.map(|name| (name, listed(name).and_then(|()| disks.clone()))));
         Offer { filesystems, confined, tainted: kernel_log::tainted() }

@@ -28,8 +28,21 @@ const TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
 const TERMINAL_MAKER: (u32, u32) = (5, 2);
 
 /// Filesystems that are the program's own, by their numbers (statfs(2)): tmpfs, ramfs, ext4, xfs,
-/// btrfs, overlayfs, devpts, mqueue.
-const OWN: [u32; 8] = [0x0102_1994, 0x8584_58f6, 0xef53, 0x5846_5342, 0x9123_683e, 0x794c_7630, 0x1cd1, 0x1980_0202];
+/// btrfs, overlayfs, devpts, mqueue, hugetlbfs, squashfs, erofs, vfat.
+const OWN: [u32; 12] = [
+    0x0102_1994,
+    0x8584_58f6,
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0x794c_7630,
+    0x1cd1,
+    0x1980_0202,
+    0x9584_58f6,
+    0x7371_7368,
+    0xe0f5_e1e2,
+    0x4d44,
+];
 
 /// The nodes that a process under test may make: harmless ones, and its own disks.
 pub(crate) fn devices(disks: &[u32]) -> Vec<Device> {

@@ -8,7 +8,7 @@ use nix::fcntl::AtFlags;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
 use scenarios::Step;
-use scenarios::program::{Filesystem, MountAttribute, Place, Propagation};
+use scenarios::program::{Filesystem, MountAttribute, Place, Propagation, Subvolume};
 
 use super::world::World;
 use crate::sys::{self, MountAttr, mount_setattr};
@@ -22,7 +22,10 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
                 return attach(world, &tree, at, attributes);
             }
             let (fs_type, device) = world.disks.at(of)?;
-            let data = subvolume.as_ref().map(|path| [b"subvol=".as_slice(), path.as_slice()].concat());
+            let data = subvolume.as_ref().map(|subvolume| match subvolume {
+                Subvolume::Path(path) => [b"subvol=".as_slice(), path.as_slice()].concat(),
+                Subvolume::Id(id) => format!("subvolid={id}").into_bytes(),
+            });
             make_mount_point(world, at, false)?;
             let flags = flags_of(attributes);
             mount_at(world, at, &device, &fs_type, flags, data.as_deref().or(options_of(&fs_type)))
@@ -35,7 +38,11 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
             let none = None::<&CStr>;
             world.in_proc(|| Ok(mount(Some(from.as_c_str()), to.as_c_str(), none, MsFlags::MS_MOVE, none)?))
         }
-        Step::Remount { at, attributes } => set_attributes(world, at, attributes),
+        Step::Remount { at, superblock: true, .. } => {
+            let at = world.at(at)?;
+            sys::set_superblock(at.dir(), &at.path, true)
+        }
+        Step::Remount { at, attributes, .. } => set_attributes(world, at, attributes),
         Step::Propagate { at, kind, recursive } => propagate(world, at, *kind, *recursive),
         Step::Unmount { at, lazy } => {
             let path = world.path_in_proc(at)?;
@@ -121,6 +128,12 @@ fn type_name(filesystem: Filesystem) -> &'static str {
         Filesystem::Sysfs => "sysfs",
         Filesystem::Devpts => "devpts",
         Filesystem::Mqueue => "mqueue",
+        Filesystem::Devtmpfs => "devtmpfs",
+        Filesystem::Hugetlbfs => "hugetlbfs",
+        Filesystem::Cgroup2 => "cgroup2",
+        Filesystem::Squashfs => "squashfs",
+        Filesystem::Erofs => "erofs",
+        Filesystem::Vfat => "vfat",
     }
 }
 
@@ -137,7 +150,7 @@ fn mount_at(
 }
 
 fn overlay(world: &World, step: &Step) -> io::Result<()> {
-    let Step::Overlay { at, lower, upper, work, nfs_export, attributes } = step else {
+    let Step::Overlay { at, lower, upper, work, nfs_export, settings, attributes } = step else {
         unreachable!("the caller sends overlay steps only");
     };
     make_mount_point(world, at, false)?;
@@ -158,6 +171,7 @@ fn overlay(world: &World, step: &Step) -> io::Result<()> {
     if *nfs_export {
         data.extend(b",index=on,nfs_export=on");
     }
+    data.extend(settings.options().bytes());
     mount_at(world, at, c"overlay", "overlay", flags_of(attributes), Some(&data))
 }
 

@@ -225,7 +225,7 @@ pub(crate) fn is_kernel_filesystem(fd: BorrowedFd<'_>) -> bool {
 
 /// The same by magic number, statfs(2).
 pub(super) fn is_of_the_kernel(magic: u64) -> bool {
-    [PROC, SYSFS, DEVPTS].contains(&magic)
+    [PROC, SYSFS, DEVPTS, CGROUP2].contains(&magic)
 }
 
 /// Whether reading a regular file there changes it: the times of a message queue
@@ -237,6 +237,7 @@ pub(super) fn is_changed_by_reading(magic: u64) -> bool {
 const PROC: u64 = 0x9fa0;
 const SYSFS: u64 = 0x6265_6572;
 const DEVPTS: u64 = 0x1cd1;
+const CGROUP2: u64 = 0x6367_7270;
 const MQUEUE: u64 = 0x1980_0202;
 pub(crate) const OVERLAYFS: u64 = 0x794c_7630;
 

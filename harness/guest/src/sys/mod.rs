@@ -29,7 +29,7 @@ pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mapping::{MappingRequest, map_at, map_page};
 pub use mount::{
     Identity, MountAttr, attach, filesystem_of, fsmount, fsmount_to_keep, identity, mount_setattr, open_tree,
-    statmount_by_fd, statmount_device, statx_mount_id,
+    set_superblock, statmount_by_fd, statmount_device, statx_mount_id,
 };
 pub use process::{
     DescriptorOf, copy_mount_namespace, drop_capabilities, fork, fork_as, in_mount_namespace, interface_up, kcmp_file,

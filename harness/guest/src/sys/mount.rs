@@ -9,7 +9,8 @@ use protocol::observation::{FileId, StatMount};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsopen, move_mount,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_reconfigure, fsconfig_set_flag, fsopen, fspick, move_mount,
 };
 
 use super::check;
@@ -57,6 +58,17 @@ pub fn mount_setattr(dir: BorrowedFd<'_>, path: &CStr, recursive: bool, attr: Mo
 /// The call's.
 pub fn attach(tree: BorrowedFd<'_>, at: &CStr) -> io::Result<()> {
     Ok(move_mount(tree, c"", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+/// Makes the filesystem read-only, or writable, that is mounted on a directory: fspick(2),
+/// fsconfig(2). No mount of it changes.
+///
+/// # Errors
+/// Those of the calls: EBUSY where something is open for writing, or deleted and open.
+pub fn set_superblock(dir: BorrowedFd<'_>, path: &CStr, read_only: bool) -> io::Result<()> {
+    let context = fspick(dir, path, FsPickFlags::FSPICK_CLOEXEC)?;
+    fsconfig_set_flag(&context, if read_only { "ro" } else { "rw" })?;
+    Ok(fsconfig_reconfigure(&context)?)
 }
 
 /// A new instance of a filesystem that takes no options, not attached anywhere: fsopen(2),

@@ -4,6 +4,7 @@
 
 mod assist;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -26,6 +27,8 @@ use crate::observe::outside;
 pub(in super::super) struct Criu {
     images: Images,
     externals: Vec<ExternalMount>,
+    /// Which disks have a filesystem that is read-only.
+    read_only: BTreeSet<usize>,
     /// Whether it is given what it refuses.
     assisted: bool,
     held: Option<assist::Held>,
@@ -33,12 +36,12 @@ pub(in super::super) struct Criu {
 
 impl Criu {
     pub(super) fn new(images: Images, assisted: bool) -> Self {
-        Criu { images, externals: Vec::new(), assisted, held: None }
+        Criu { images, externals: Vec::new(), read_only: BTreeSet::new(), assisted, held: None }
     }
 
     pub(super) fn dump(&mut self, trial: &Trial<'_>, action: Action) -> io::Result<Run> {
         if trial.own_root() {
-            self.externals = externals(trial)?;
+            (self.externals, self.read_only) = externals(trial)?;
         }
         let run = match (self.assisted, action) {
             (false, Action::ServiceDump) => self.dumped(trial, action, Vec::new(), Some(&mut || Some(Vec::new())))?,
@@ -104,7 +107,7 @@ impl Criu {
     pub(super) fn restore(&mut self, trial: &mut Trial<'_>, action: Action) -> io::Result<Run> {
         let files = self.images.files().iter().map(|file| trial.open_outside(&file.path));
         let files = files.collect::<io::Result<Vec<OwnedFd>>>()?;
-        let staged = stage(trial, &self.externals)?;
+        let staged = stage(trial, &self.externals, &self.read_only)?;
         let given = match self.held.as_ref().map(|held| held.give(trial)).transpose()?.transpose() {
             Ok(given) => given.unwrap_or_default(),
             Err(run) => {
@@ -139,13 +142,16 @@ fn unstage(staged: &[PathBuf]) -> io::Result<()> {
 }
 
 /// The visible mounts of block filesystems: criu takes them from outside, as container engines have
-/// it do.
-fn externals(trial: &Trial<'_>) -> io::Result<Vec<ExternalMount>> {
+/// it do. With the numbers of the disks whose filesystem is read-only.
+fn externals(trial: &Trial<'_>) -> io::Result<(Vec<ExternalMount>, BTreeSet<usize>)> {
     let mounts = outside::look_at_mounts(trial.child.pid())?;
-    let mut externals = Vec::new();
+    let (mut externals, mut read_only) = (Vec::new(), BTreeSet::new());
     for mount in mounts {
         let disk = trial.disks.iter().position(|disk| mount.source.0 == disk.path().as_bytes());
         let Some(disk) = disk else { continue };
+        if mount.super_options.0.split(|&byte| byte == b',').any(|option| option == b"ro") {
+            read_only.insert(disk);
+        }
         let stage = PathBuf::from(format!("/run/stage/{disk}"));
         let below = mount.root.0.strip_prefix(b"/").unwrap_or_default();
         let source = if below.is_empty() { stage } else { stage.join(scenarios::Bytes::from(below).as_os_str()) };
@@ -155,12 +161,12 @@ fn externals(trial: &Trial<'_>) -> io::Result<Vec<ExternalMount>> {
             source,
         });
     }
-    Ok(externals)
+    Ok((externals, read_only))
 }
 
 /// Mounts the disks that visible mounts need, in the agent's namespace, for the time of the
 /// restore.
-fn stage(trial: &Trial<'_>, externals: &[ExternalMount]) -> io::Result<Vec<PathBuf>> {
+fn stage(trial: &Trial<'_>, externals: &[ExternalMount], read_only: &BTreeSet<usize>) -> io::Result<Vec<PathBuf>> {
     let mut staged = Vec::new();
     for (number, disk) in trial.disks.iter().enumerate() {
         let stage = PathBuf::from(format!("/run/stage/{number}"));
@@ -174,7 +180,13 @@ fn stage(trial: &Trial<'_>, externals: &[ExternalMount]) -> io::Result<Vec<PathB
             "xfs" => Some("nouuid"),
             _ => None,
         };
-        mount(Some(disk.path().as_str()), &stage, Some(disk.fs_type.as_str()), MsFlags::empty(), data)?;
+        let flags = if read_only.contains(&number) { MsFlags::MS_RDONLY } else { MsFlags::empty() };
+        mount(Some(disk.path().as_str()), &stage, Some(disk.fs_type.as_str()), flags, data)?;
+        if !flags.is_empty() {
+            // The filesystem is read-only and not the mount.
+            let none = None::<&str>;
+            mount(none, &stage, none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND, none)?;
+        }
         staged.push(stage);
     }
     Ok(staged)

@@ -47,6 +47,9 @@ impl Capture<'_> {
             if was_unnamed(captured) {
                 return Err(Cause::NamedSince);
             }
+            if self.is_indexed(base) {
+                return Err(Cause::OfIndex);
+            }
             let source = linked(captured, private_ns)?;
             let inode = self.inode(InodeImage { base, file: captured.status.file, source });
             return Ok(NameImage::Removed { inode, above: Vec::new() });
@@ -67,6 +70,14 @@ impl Capture<'_> {
         }
         let above = self.removed_above(captured, path, private_ns)?;
         Ok(NameImage::Removed { inode, above })
+    }
+
+    /// Whether it is an overlay with an index: a hard link brings the name that it is made from
+    /// into the upper layer (`ovl_nlink_start`, fs/overlayfs/util.c), and nothing shows whether it
+    /// is there already.
+    fn is_indexed(&self, base: u64) -> bool {
+        let mount = self.table.get(base).filter(|mount| mount.fs_type.0 == b"overlay");
+        mount.is_some_and(|mount| mount.super_options.0.split(|&byte| byte == b',').any(|one| one == b"index=on"))
     }
 
     /// Whether the file was made without a name. The kernel shows such a file as `#INODE`, which

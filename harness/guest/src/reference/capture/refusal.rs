@@ -48,6 +48,9 @@ pub enum Cause {
     /// A new one would be in the upper layer.
     #[error("it is a removed directory of an overlay's lower layer, and has the links that it has there")]
     OfLowerLayer,
+    /// Its other name would be made in the upper layer.
+    #[error("it is deleted and has other names on an overlay with an index: a new name would change the upper layer")]
+    OfIndex,
     /// The flag of the descriptor comes with a new file only.
     #[error("it was opened with O_TMPFILE and has got a name since: no other open gives that flag")]
     NamedSince,

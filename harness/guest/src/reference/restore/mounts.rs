@@ -116,6 +116,10 @@ impl<'a> RestoreContext<'a> {
             MountImage::Visible { id } => self.visible(*id).map_err(at(format!("visible mount {id}")))?,
             MountImage::Detached(mount) => {
                 let which = format!("a detached mount of {:?} below visible mount {}", mount.root, mount.base);
+                if self.options.fault == Some(Fault::SuperblockWritable) {
+                    let private_ns = self.private_ns(mount.base).map_err(at("the visible mount"))?;
+                    wrong::writable(private_ns.root.as_fd());
+                }
                 self.detached(index, mount).map_err(at(which))?
             }
         };

@@ -27,7 +27,7 @@ use super::mounts::RestoreContext;
 use super::open::linked;
 use super::{Failure, Opened, at, inode, magic, wrong};
 use crate::observe;
-use crate::sys::set_apart;
+use crate::sys::{self, set_apart};
 
 /// What is put back under a name, and below it.
 #[derive(Default)]
@@ -66,7 +66,7 @@ struct Walk<'a> {
     context: &'a RestoreContext<'a>,
     /// Of each inode how many names are to be put back.
     names: BTreeMap<usize, usize>,
-    /// The times of the directories that were changed.
+    /// The times of the directories that were changed, and of files that changed with them.
     times: Vec<(OwnedFd, [(i64, i64); 2])>,
     /// Inodes with more names to come have one, out of the way, for the meantime.
     spare: BTreeMap<usize, (OwnedFd, Bytes)>,
@@ -113,6 +113,9 @@ pub(super) fn with_removed(context: &RestoreContext<'_>, opened: &mut Opened) ->
     });
     result.and(walk.end().map_err(at(BACK)))
 }
+
+/// `MSDOS_SUPER_MAGIC`, include/uapi/linux/magic.h.
+const VFAT: u64 = 0x4d44;
 
 const BACK: &str = "putting directories back as they were";
 
@@ -288,6 +291,12 @@ impl Walk<'_> {
             (Some((other, old)), _) => linkat(other, old.as_slice(), dir, name.as_slice(), AtFlags::empty())?,
             (None, InodeSource::Contents(contents)) => {
                 inode::make(context.proc, dir.as_fd(), name, contents)?;
+                if sys::filesystem_of(dir.as_fd())?.0 == VFAT {
+                    // The removal of the name moves them (`vfat_unlink`, fs/fat/namei_vfat.c).
+                    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+                    let file = set_apart(openat(dir, name.as_slice(), flags, Mode::empty())?)?;
+                    self.times.push((file, contents.times));
+                }
                 if self.names[&inode] > 1 {
                     let lasting = directory.lasting();
                     let spare = Bytes::from(format!(".zdtm-detached-{}-spare-{inode}", std::process::id()).as_str());

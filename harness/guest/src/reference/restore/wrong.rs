@@ -26,6 +26,11 @@ use crate::external::directory_of;
 use crate::observe;
 use crate::sys::{self, set_apart};
 
+/// Makes the filesystem writable that a directory is on.
+pub(super) fn writable(root: BorrowedFd<'_>) {
+    let _ = sys::set_superblock(root, c".", false);
+}
+
 /// A detached mount that is not quite the one of the checkpoint. The paths of its files stay; see
 /// [`prefix`].
 pub(super) fn mount(options: Options, mount: &DetachedMount) -> DetachedMount {
