@@ -137,7 +137,7 @@ fn files_are_written_as_the_printer_writes() {
 
 /// What each family is about, alone on a detached bind of a filesystem's whole: the first thing
 /// that an implementation gets right.
-const ALONE: [(&str, &[&str]); 21] = [
+const ALONE: [(&str, &[&str]); 22] = [
     ("attributes", &["one", "nosymfollow"]),
     ("btrfs", &["plain"]),
     ("caller", &["file"]),
