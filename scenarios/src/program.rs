@@ -166,6 +166,22 @@ pub enum LockKind {
     Lease,
 }
 
+/// The bytes that a POSIX or an OFD lock is on (fcntl(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LockRange {
+    /// The first byte, from the start of the file.
+    pub start: u64,
+    /// How many; 0 for all to the end of the file, however long that gets.
+    pub length: u64,
+}
+
+impl LockRange {
+    /// The first byte behind it; `None` where it has no end.
+    pub fn end(self) -> Option<u64> {
+        (self.length > 0).then(|| self.start.saturating_add(self.length))
+    }
+}
+
 /// Whether a device node is for characters or blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeviceKind {
@@ -278,8 +294,8 @@ pub enum Step {
     /// `read-entries OBJECT`: one getdents64(2) call with a buffer for a few entries; the position
     /// stays in between.
     ReadEntries { object: ObjectName },
-    /// `lock OBJECT posix|ofd|flock|lease read|write`
-    Lock { object: ObjectName, kind: LockKind, write: bool },
+    /// `lock OBJECT posix|ofd|flock|lease read|write [from=START] [length=BYTES]`
+    Lock { object: ObjectName, kind: LockKind, write: bool, range: LockRange },
     /// `close OBJECT`
     Close { object: ObjectName },
     /// `chdir P`

@@ -106,6 +106,7 @@ faults! {
     MapPrivateShared "map-private-shared" "wrong-flags" "Private mappings become shared ones and the reverse." ["objects/map-private@tmpfs,whole"];
     InFlightDropped "in-flight-dropped" "lost-object" "A message comes back without the descriptor that was in it." ["in-flight/closed"];
     LockLost "lock-lost" "wrong-flags" "Locks and leases are not taken again." ["objects/lease"];
+    LockWidened "lock-widened" "wrong-flags" "A lock on a range comes back on the whole file." ["objects/lock-of-a-range"];
     StaleContent "stale-content" "wrong-content" "A deleted file comes back with older contents." ["deleted/unlinked@tmpfs,rdwr,whole"];
     Truncated "truncated" "wrong-content" "The end of a deleted file is missing." ["deleted/unlinked@tmpfs,rdwr,whole"];
     ModeChanged "mode-changed" "wrong-content" "A deleted file comes back with another mode." ["deleted/unlinked@tmpfs,rdwr,whole"];

@@ -1,7 +1,7 @@
 //! The calls of the steps that make objects and change their state.
 
 use scenarios::Step;
-use scenarios::program::{LockKind, ObjectName, OpenFlag};
+use scenarios::program::{LockKind, LockRange, ObjectName, OpenFlag};
 
 use super::holdings::Holding;
 use super::literal::string;
@@ -67,7 +67,7 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
             let fd = writer.holdings.expression(object);
             writer.run(format!("syscall(SYS_getdents64, {fd}, (char[96]){{ 0 }}, 96)"));
         }
-        Step::Lock { object, kind, write } => lock(writer, object, *kind, *write),
+        Step::Lock { object, kind, write, range } => lock(writer, object, *kind, *write, *range),
         Step::Close { object } => {
             let fd = writer.holdings.expression(object);
             writer.run(format!("close({fd})"));
@@ -89,11 +89,14 @@ fn map(writer: &mut Writer<'_>, step: &Step) {
     writer.run(format!("{map} == MAP_FAILED ? -1 : 0"));
 }
 
-fn lock(writer: &mut Writer<'_>, object: &ObjectName, kind: LockKind, write: bool) {
+fn lock(writer: &mut Writer<'_>, object: &ObjectName, kind: LockKind, write: bool, range: LockRange) {
     writer.parts.insert(Part::Locks);
     let fd = writer.holdings.expression(object);
     let kind_of_lock = if write { "F_WRLCK" } else { "F_RDLCK" };
-    let record = format!("&(struct flock){{ .l_type = {kind_of_lock} }}");
+    let mut fields = vec![format!(".l_type = {kind_of_lock}")];
+    let numbers = [("l_start", range.start), ("l_len", range.length)];
+    fields.extend(numbers.iter().filter(|(_, number)| *number > 0).map(|(name, number)| format!(".{name} = {number}")));
+    let record = format!("&(struct flock){{ {} }}", fields.join(", "));
     writer.run(match kind {
         LockKind::Posix => format!("fcntl({fd}, F_SETLK, {record})"),
         LockKind::Ofd => format!("fcntl({fd}, F_OFD_SETLK, {record})"),

@@ -5,7 +5,7 @@ use super::{Axis, Point, Reason};
 use crate::Step;
 use crate::capability::Capability;
 use crate::model::{HeldFile, Holder};
-use crate::program::{LockKind, ObjectName, OpenFlag};
+use crate::program::{LockKind, LockRange, ObjectName, OpenFlag};
 use vocabulary::object::FileKind;
 
 pub(super) const OBJECT: Axis = Axis {
@@ -61,12 +61,12 @@ pub(super) const STATE: Axis = Axis {
         Point::detached("O_CLOEXEC", |facts| facts.has(Capability::Cloexec)),
         Point::detached("position past the end", |facts| facts.any(|held, _| held.past_the_end)),
         Point::detached("sparse", |facts| facts.has(Capability::Sparse)),
-        Point::detached("POSIX lock", |facts| is_locked(facts, |kind, _| kind == LockKind::Posix)),
-        Point::detached("OFD lock", |facts| is_locked(facts, |kind, _| kind == LockKind::Ofd)),
-        Point::detached("flock", |facts| is_locked(facts, |kind, _| kind == LockKind::Flock)),
-        Point::detached("lease", |facts| is_locked(facts, |kind, _| kind == LockKind::Lease)),
-        Point::detached("read lock", |facts| is_locked(facts, |_, write| !write)),
-        Point::waits("lock of a range", Reason::Argument("lock", "from")),
+        Point::detached("POSIX lock", |facts| is_locked(facts, |lock| lock.kind == LockKind::Posix)),
+        Point::detached("OFD lock", |facts| is_locked(facts, |lock| lock.kind == LockKind::Ofd)),
+        Point::detached("flock", |facts| is_locked(facts, |lock| lock.kind == LockKind::Flock)),
+        Point::detached("lease", |facts| is_locked(facts, |lock| lock.kind == LockKind::Lease)),
+        Point::detached("read lock", |facts| is_locked(facts, |lock| !lock.write)),
+        Point::detached("lock of a range", |facts| is_locked(facts, |lock| lock.range != LockRange::default())),
         Point::waits("seals", Reason::Step("seal")),
         Point::waits("F_SETOWN", Reason::Step("set-owner")),
         Point::waits("F_SETSIG", Reason::Step("set-signal")),
@@ -119,10 +119,17 @@ fn has_mapping(facts: &Facts<'_>, wanted: bool) -> bool {
     facts.step(maps)
 }
 
-fn is_locked(facts: &Facts<'_>, is_it: impl Fn(LockKind, bool) -> bool) -> bool {
-    let locks = |step: &Step| match step {
-        Step::Lock { object, kind, write } => {
-            is_it(*kind, *write) && facts.any(|held, _| held.locked && held.name == object.0)
+/// What `lock` asks for.
+struct Lock {
+    kind: LockKind,
+    write: bool,
+    range: LockRange,
+}
+
+fn is_locked(facts: &Facts<'_>, is_it: impl Fn(Lock) -> bool) -> bool {
+    let locks = |step: &Step| match *step {
+        Step::Lock { ref object, kind, write, range } => {
+            is_it(Lock { kind, write, range }) && facts.any(|held, _| held.locked && held.name == object.0)
         }
         _ => false,
     };

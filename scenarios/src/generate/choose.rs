@@ -8,7 +8,7 @@ use super::{ProgramBuilder, Swarm, mounting};
 use crate::Bytes;
 use crate::grammar::StepKind;
 use crate::model::{Entry, EntryKind, Survey};
-use crate::program::{DeviceKind, Filesystem, LockKind, ObjectName, OpenFlag, Place, Step};
+use crate::program::{DeviceKind, Filesystem, LockKind, LockRange, ObjectName, OpenFlag, Place, Step};
 
 /// The kind of step to make, with those of its arguments that are fixed already.
 #[derive(Clone, Copy, Debug)]
@@ -164,7 +164,13 @@ fn seek(u: &mut Unstructured<'_>, object: ObjectName) -> Result<Step> {
 
 fn lock(u: &mut Unstructured<'_>, object: ObjectName) -> Result<Step> {
     let kinds = [LockKind::Posix, LockKind::Ofd, LockKind::Flock, LockKind::Lease];
-    Ok(Step::Lock { object, kind: *u.choose(&kinds)?, write: u.arbitrary()? })
+    let (kind, write) = (*u.choose(&kinds)?, u.arbitrary()?);
+    let has_range = matches!(kind, LockKind::Posix | LockKind::Ofd) && u.ratio(1, 2)?;
+    let range = match has_range {
+        true => LockRange { start: length(u, 5_000_000_000)?, length: u.int_in_range(0..=8)? },
+        false => LockRange::default(),
+    };
+    Ok(Step::Lock { object, kind, write, range })
 }
 
 /// Contents and attributes: short.

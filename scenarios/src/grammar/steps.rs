@@ -5,7 +5,7 @@ use super::{
     ATTRIBUTES, Count, Form, ID, Kind, OFFSET, PROCESS, SOCKET, StepKind, argument, choice, flags, label, number,
     object, place, switch, text,
 };
-use crate::program::{DeviceKind, Filesystem, LockKind, OpenFlag, Step};
+use crate::program::{DeviceKind, Filesystem, LockKind, LockRange, OpenFlag, Step};
 
 pub(super) static FORMS: &[Form] = &[
     Form {
@@ -227,9 +227,24 @@ pub(super) static FORMS: &[Form] = &[
     Form {
         kind: StepKind::Lock,
         makes: false,
-        arguments: &[object("OBJECT"), choice("LOCK", words::<LockKind>), choice("WAY", words::<ForWriting>)],
-        help: "A lock or lease on the whole file; WAY is `read` or `write`.",
-        build: |a| Step::Lock { object: a.object(), kind: a.word(), write: a.word::<ForWriting>().0 },
+        arguments: &[
+            object("OBJECT"),
+            choice("LOCK", words::<LockKind>),
+            choice("WAY", words::<ForWriting>),
+            number("START", OFFSET).key("from").optional(),
+            number("BYTES", OFFSET).key("length").optional(),
+        ],
+        help: "A lock or lease on the whole file; WAY is `read` or `write`. `posix` and `ofd` can be on a range, which \
+               starts at 0 and has no end when nothing else is said.",
+        build: |a| Step::Lock {
+            object: a.object(),
+            kind: a.word(),
+            write: a.word::<ForWriting>().0,
+            range: LockRange {
+                start: a.optional_number().unwrap_or_default(),
+                length: a.optional_number().unwrap_or_default(),
+            },
+        },
     },
     Form {
         kind: StepKind::Close,

@@ -35,6 +35,12 @@ fn number(number: impl Into<i128>) -> Vec<Item> {
     vec![Item::Number(number.into())]
 }
 
+/// A number that is not written where it is 0.
+fn nonzero(value: impl Into<i128>) -> Vec<Item> {
+    let value = value.into();
+    if value == 0 { Vec::new() } else { number(value) }
+}
+
 fn words<T: Vocabulary>(values: &[T]) -> Vec<Item> {
     values.iter().map(|value| Item::Word(word(*value))).collect()
 }
@@ -152,8 +158,7 @@ fn name_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Chown { at, uid, gid } => (K::Chown, None, vec![place(at), number(*uid), number(*gid)]),
         Step::Setxattr { at, name, value } => (K::Setxattr, None, vec![place(at), text(name), text(value)]),
         Step::Touch { at, seconds, nanoseconds } => {
-            let nanoseconds = if *nanoseconds == 0 { Vec::new() } else { number(*nanoseconds) };
-            (K::Touch, None, vec![place(at), number(*seconds), nanoseconds])
+            (K::Touch, None, vec![place(at), number(*seconds), nonzero(*nanoseconds)])
         }
         Step::Subvolume { at } => (K::Subvolume, None, vec![place(at)]),
         Step::Snapshot { from, to, read_only } => {
@@ -180,8 +185,9 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Read { object: of, length } => (K::Read, None, vec![object(of), number(*length)]),
         Step::WriteTo { object: of, bytes } => (K::WriteTo, None, vec![object(of), text(bytes)]),
         Step::ReadEntries { object: of } => (K::ReadEntries, None, vec![object(of)]),
-        Step::Lock { object: of, kind, write } => {
-            (K::Lock, None, vec![object(of), words(&[*kind]), words(&[ForWriting(*write)])])
+        Step::Lock { object: of, kind, write, range } => {
+            let [start, length] = [range.start, range.length].map(nonzero);
+            (K::Lock, None, vec![object(of), words(&[*kind]), words(&[ForWriting(*write)]), start, length])
         }
         Step::Close { object: of } => (K::Close, None, vec![object(of)]),
         Step::OpenTree { name, at, recursive, attributes } => {

@@ -134,6 +134,7 @@ pub(super) struct Lock {
     /// The open file description; none for the process.
     pub(super) owner: Option<usize>,
     pub(super) write: bool,
+    pub(super) range: crate::program::LockRange,
 }
 
 #[derive(Clone, Debug)]

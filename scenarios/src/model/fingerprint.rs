@@ -261,8 +261,8 @@ impl Hashing<'_> {
         if let Some(Ino(volume)) = volume {
             self.row(Row::Ino(*volume));
         }
-        for Lock { kind, owner, write } in locks {
-            self.word((kind, owner.is_some(), write));
+        for Lock { kind, owner, write, range } in locks {
+            self.word((kind, owner.is_some(), write, range));
             if let Some(owner) = owner {
                 self.row(Row::Description(*owner));
             }

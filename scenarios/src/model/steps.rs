@@ -56,7 +56,7 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::Read { object, length } => objects::read(model, object, *length),
         Step::WriteTo { object, bytes } => objects::write(model, object, bytes.as_slice()),
         Step::ReadEntries { object } => objects::read_entries(model, object),
-        Step::Lock { object, kind, write } => locks::lock(model, object, *kind, *write),
+        Step::Lock { object, kind, write, range } => locks::lock(model, object, *kind, *write, *range),
         Step::Close { object } => objects::close(model, object),
         Step::OpenTree { name, at, recursive, attributes } => trees::open_tree(model, name, at, *recursive, attributes),
         Step::NewTree { name, filesystem, attributes } => {

@@ -2,7 +2,7 @@
 //! one.
 
 use super::names;
-use crate::program::{Filesystem, Line, OpenFlag, Step};
+use crate::program::{Filesystem, Line, LockRange, OpenFlag, Step};
 use crate::{Bytes, Program};
 
 /// Programs that differ from this one in one argument, or in one name all over, the more promising
@@ -147,6 +147,14 @@ fn simpler_file(step: &Step) -> Vec<Step> {
             let plain = |flags: &Vec<OpenFlag>| *flags != [OpenFlag::Rdonly];
             let with = |flags| Step::Open { name: name.clone(), at: at.clone(), flags };
             fewer(&flags).into_iter().filter(plain).map(with).collect()
+        }
+        Step::Lock { object, kind, write, range } if range != LockRange::default() => {
+            let whole = Step::Lock { object: object.clone(), kind, write, range: LockRange::default() };
+            let starts = smaller(range.start).into_iter().map(|start| LockRange { start, ..range });
+            let lengths = smaller(range.length).into_iter().filter(|length| *length > 0);
+            let ranges = starts.chain(lengths.map(|length| LockRange { length, ..range }));
+            let with = |range| Step::Lock { object: object.clone(), kind, write, range };
+            std::iter::once(whole).chain(ranges.map(with)).collect()
         }
         Step::Dup { name, of, cloexec: true } => vec![Step::Dup { name, of, cloexec: false }],
         Step::Map { name, of, write: true, shared } => vec![Step::Map { name, of, write: false, shared }],

@@ -248,6 +248,12 @@ impl Word {
         if plain { std::str::from_utf8(&self.text).ok() } else { None }
     }
 
+    /// The same, or what stands bare behind a key.
+    pub(super) fn value(&self) -> Option<&str> {
+        let bare = !self.quoted && self.base.is_none();
+        if bare { std::str::from_utf8(&self.text).ok() } else { None }
+    }
+
     /// A `=` that stands alone.
     pub(super) fn is_equals(&self) -> bool {
         self.key.as_deref() == Some("") && self.base.is_none() && self.text.is_empty() && !self.quoted

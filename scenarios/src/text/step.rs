@@ -208,7 +208,7 @@ fn item(argument: &Argument, word: &Word) -> Result<Item, Mistake> {
         Kind::Text | Kind::Label if word.base.is_none() => return Ok(Item::Text(bytes)),
         _ => {}
     }
-    let text = word.plain().ok_or_else(unfit)?;
+    let text = word.value().ok_or_else(unfit)?;
     match argument.kind {
         Kind::Object | Kind::Socket => object(word).map(Item::Object),
         Kind::AnyObject => any_object(word).map(Item::Object),

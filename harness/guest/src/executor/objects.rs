@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 use nix::unistd::{Whence, lseek, read, write};
 use scenarios::Step;
-use scenarios::program::{LockKind, ObjectName, OpenFlag, Place};
+use scenarios::program::{LockKind, LockRange, ObjectName, OpenFlag, Place};
 
 use super::world::World;
 use crate::sys;
@@ -57,7 +57,7 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
             if count == bytes.0.len() { Ok(()) } else { Err(io::Error::other(format!("only {count} bytes written"))) }
         }
         Step::ReadEntries { object } => sys::read_some_entries(world.borrow(object)?),
-        Step::Lock { object, kind, write } => lock(world, object, *kind, *write),
+        Step::Lock { object, kind, write, range } => lock(world, object, *kind, *write, *range),
         Step::Close { object } => world.give_up(object).map(drop),
         // The agent does it, at the dump and at the restore.
         Step::External { object } => world.is_elsewhere(object),
@@ -115,14 +115,14 @@ fn read_exactly(world: &World, object: &ObjectName, length: u64) -> io::Result<(
     Ok(())
 }
 
-fn lock(world: &World, object: &ObjectName, kind: LockKind, write: bool) -> io::Result<()> {
+fn lock(world: &World, object: &ObjectName, kind: LockKind, write: bool, range: LockRange) -> io::Result<()> {
     let fd = world.borrow(object)?;
     let lock_type = if write { libc::F_WRLCK } else { libc::F_RDLCK };
     let record = libc::flock {
         l_type: libc::c_short::try_from(lock_type).map_err(io::Error::other)?,
         l_whence: 0,
-        l_start: 0,
-        l_len: 0,
+        l_start: range.start.cast_signed(),
+        l_len: range.length.cast_signed(),
         l_pid: 0,
     };
     match kind {

@@ -231,7 +231,7 @@ fn lock(checkpoint: &Checkpoint, options: Options, given: &[Vec<OwnedFd>]) -> Re
     for (description, descriptors) in checkpoint.descriptions.iter().zip(given) {
         let Some(fd) = descriptors.first() else { continue };
         for lock in description.locks.iter().filter(|lock| lock.kind == LockKind::Posix) {
-            take(lock, fd.as_fd()).map_err(at(format!("the lock of fd {}", fd.as_raw_fd())))?;
+            take(lock, fd.as_fd(), options).map_err(at(format!("the lock of fd {}", fd.as_raw_fd())))?;
         }
     }
     Ok(())
@@ -250,16 +250,18 @@ fn settle(description: &DescriptionImage, fd: BorrowedFd<'_>, options: Options) 
         return Ok(());
     }
     let locks = description.locks.iter().filter(|lock| lock.kind != LockKind::Posix);
-    locks.filter(|_| options.fault != Some(Fault::LockLost)).try_for_each(|lock| take(lock, fd))
+    locks.filter(|_| options.fault != Some(Fault::LockLost)).try_for_each(|lock| take(lock, fd, options))
 }
 
-fn take(lock: &LockImage, fd: BorrowedFd<'_>) -> io::Result<()> {
+fn take(lock: &LockImage, fd: BorrowedFd<'_>, options: Options) -> io::Result<()> {
+    let is_widened = options.fault == Some(Fault::LockWidened);
+    let (start, length) = if is_widened { (0, 0) } else { (lock.start, lock.length) };
     let kind = if lock.write { libc::F_WRLCK } else { libc::F_RDLCK };
     let record = libc::flock {
         l_type: libc::c_short::try_from(kind).map_err(io::Error::other)?,
         l_whence: 0,
-        l_start: lock.start,
-        l_len: lock.length,
+        l_start: start,
+        l_len: length,
         l_pid: 0,
     };
     match lock.kind {
