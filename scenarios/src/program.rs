@@ -182,6 +182,21 @@ impl LockRange {
     }
 }
 
+/// What can no longer be done with a memfd, `F_ADD_SEALS` in fcntl(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Seal {
+    /// `F_SEAL_SEAL`: it gets no further seals.
+    Seal,
+    /// `F_SEAL_SHRINK`: it gets no shorter.
+    Shrink,
+    /// `F_SEAL_GROW`: it gets no longer.
+    Grow,
+    /// `F_SEAL_WRITE`: its contents stay.
+    Write,
+    /// `F_SEAL_FUTURE_WRITE`: its contents change through what is mapped by now only.
+    FutureWrite,
+}
+
 /// Whether a device node is for characters or blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeviceKind {
@@ -271,9 +286,9 @@ pub enum Step {
     Open { name: ObjectName, at: Place, flags: Vec<OpenFlag> },
     /// `NAME = dup OBJECT [cloexec]`
     Dup { name: ObjectName, of: ObjectName, cloexec: bool },
-    /// `NAME = memfd "label"`: memfd_create(2), an internal mount that must not be taken for a
-    /// detached one.
-    Memfd { name: ObjectName, label: Bytes },
+    /// `NAME = memfd "label" [sealable]`: memfd_create(2), an internal mount that must not be taken
+    /// for a detached one; sealable with `MFD_ALLOW_SEALING`.
+    Memfd { name: ObjectName, label: Bytes, sealable: bool },
     /// `NAME = map OBJECT private|shared [write]`: one page of it, mmap(2).
     Map { name: ObjectName, of: ObjectName, shared: bool, write: bool },
     /// `NAME = socketpair`: two connected Unix sockets of type `SOCK_SEQPACKET`, socketpair(2); the
@@ -313,6 +328,14 @@ pub enum Step {
     OpenTree { name: ObjectName, at: Place, recursive: bool, attributes: Vec<MountAttribute> },
     /// `NAME = fsmount FS [ATTRIBUTE...]`: a new filesystem that is attached nowhere, fsmount(2).
     NewTree { name: ObjectName, filesystem: Filesystem, attributes: Vec<MountAttribute> },
+
+    /// `seal OBJECT SEAL...`: `fcntl(F_ADD_SEALS)`, of a memfd.
+    Seal { object: ObjectName, seals: Vec<Seal> },
+    /// `set-owner OBJECT`: `fcntl(F_SETOWN)`, the process itself gets the signals of the
+    /// description.
+    SetOwner { object: ObjectName },
+    /// `set-signal OBJECT SIGNAL`: `fcntl(F_SETSIG)`, by its number; 0 for the default, `SIGIO`.
+    SetSignal { object: ObjectName, signal: u8 },
 
     /// `fork PROCESS`: fork(2). The new process has copies of the descriptors and mappings, under
     /// the same names.

@@ -62,6 +62,7 @@ const EXCEPTIONS: &[(&[Base], &[C], &str)] = &[
             C::OpenFlags,
             C::Cloexec,
             C::Lock,
+            C::Signals,
             C::Dup,
             C::OpenedTwice,
             C::HalfReadDirectory,

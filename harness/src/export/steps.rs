@@ -42,6 +42,10 @@ pub(super) enum Part {
     Times,
     /// Locks are compared.
     Locks,
+    /// Seals are compared.
+    Seals,
+    /// Owners and signals of descriptions are compared.
+    Signals,
 }
 
 /// A program that becomes C, step by step.
@@ -270,6 +274,9 @@ impl<'a> Writer<'a> {
             | Step::WriteTo { .. }
             | Step::ReadEntries { .. }
             | Step::Lock { .. }
+            | Step::Seal { .. }
+            | Step::SetOwner { .. }
+            | Step::SetSignal { .. }
             | Step::Close { .. } => return objects::carry_out(self, step),
             _ => return mounts::carry_out(self, step),
         }

@@ -132,6 +132,7 @@ impl<'a> End<'a> {
 
     fn of_the_state(&self, held: &HeldFile, found: &mut BTreeSet<Capability>) {
         add(found, Capability::Lock, held.locked);
+        add(found, Capability::Signals, held.signalled);
         add(found, Capability::Sparse, held.sparse);
         add(found, Capability::Metadata, held.chain.iter().any(|file| self.trace.touched.contains(file)));
         if held.holder == Holder::Mapping {

@@ -236,6 +236,9 @@ fn effect(step: &Step) -> Effect<'_> {
         | Step::Exec
         | Step::Fork { .. }
         | Step::As { .. }
+        | Step::Seal { .. }
+        | Step::SetOwner { .. }
+        | Step::SetSignal { .. }
         | Step::Assert { .. } => Effect::Other,
     }
 }

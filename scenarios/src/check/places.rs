@@ -88,7 +88,7 @@ fn not_the_top(kind: StepKind) -> &'static [usize] {
         K::Open | K::Dup | K::Memfd | K::Map | K::Socketpair | K::Peer | K::Send | K::Close => &[],
         K::Seek | K::Read | K::WriteTo | K::ReadEntries | K::Lock => &[],
         K::Chdir | K::Chroot | K::UnshareMounts | K::External | K::Exec | K::Assert => &[],
-        K::OpenTree | K::NewTree | K::Fork | K::As => &[],
+        K::OpenTree | K::NewTree | K::Fork | K::As | K::Seal | K::SetOwner | K::SetSignal => &[],
     }
 }
 

@@ -67,9 +67,11 @@ pub(super) const STATE: Axis = Axis {
         Point::detached("lease", |facts| is_locked(facts, |lock| lock.kind == LockKind::Lease)),
         Point::detached("read lock", |facts| is_locked(facts, |lock| !lock.write)),
         Point::detached("lock of a range", |facts| is_locked(facts, |lock| lock.range != LockRange::default())),
-        Point::waits("seals", Reason::Step("seal")),
-        Point::waits("F_SETOWN", Reason::Step("set-owner")),
-        Point::waits("F_SETSIG", Reason::Step("set-signal")),
+        Point::detached("seals", |facts| facts.step(|step| matches!(step, Step::Seal { .. }))),
+        Point::detached("F_SETOWN", |facts| is_signalled(facts, |step| matches!(step, Step::SetOwner { .. }))),
+        Point::detached("F_SETSIG", |facts| {
+            is_signalled(facts, |step| matches!(step, Step::SetSignal { signal, .. } if *signal > 0))
+        }),
         Point::waits("inotify watch", Reason::Step("inotify")),
         Point::waits("fanotify mark on an inode", Reason::Step("fanotify")),
         Point::waits("fanotify mark on a mount", Reason::Step("fanotify")),
@@ -117,6 +119,14 @@ fn has_mapping(facts: &Facts<'_>, wanted: bool) -> bool {
         _ => false,
     };
     facts.step(maps)
+}
+
+fn is_signalled(facts: &Facts<'_>, is_it: impl Fn(&Step) -> bool) -> bool {
+    let is_detached = |step: &Step| match step {
+        Step::SetOwner { object } | Step::SetSignal { object, .. } => facts.any(|held, _| held.name == object.0),
+        _ => false,
+    };
+    facts.step(|step| is_it(step) && is_detached(step))
 }
 
 /// What `lock` asks for.

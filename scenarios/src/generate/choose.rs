@@ -8,7 +8,7 @@ use super::{ProgramBuilder, Swarm, mounting};
 use crate::Bytes;
 use crate::grammar::StepKind;
 use crate::model::{Entry, EntryKind, Survey};
-use crate::program::{DeviceKind, Filesystem, LockKind, LockRange, ObjectName, OpenFlag, Place, Step};
+use crate::program::{DeviceKind, Filesystem, LockKind, LockRange, ObjectName, OpenFlag, Place, Seal, Step};
 
 /// The kind of step to make, with those of its arguments that are fixed already.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,8 @@ pub(super) enum Spot {
     Special,
     /// On a mount that is attached nowhere.
     Tree,
+    /// Of a memfd that can have seals.
+    Sealable,
 }
 
 impl StepRequest {
@@ -83,7 +85,15 @@ pub(super) fn step(
         K::DeleteSubvolume => return choice.at(u, is_loose_subvolume, |_, at| Ok(Step::DeleteSubvolume { at })),
         K::Open => return choice.open(u, builder, request),
         K::Dup => return choice.dup(u, builder),
-        K::Memfd => Step::Memfd { name: builder.name("mem"), label: Bytes::from(*u.choose(LABELS)?) },
+        K::Memfd => {
+            let sealable = request.at == Spot::Sealable || u.arbitrary()?;
+            Step::Memfd { name: builder.name("mem"), label: Bytes::from(*u.choose(LABELS)?), sealable }
+        }
+        K::Seal => return choice.of_object(u, seal),
+        K::SetOwner => return choice.of_object(u, |_, object| Ok(Step::SetOwner { object })),
+        K::SetSignal => {
+            return choice.of_object(u, |u, object| Ok(Step::SetSignal { object, signal: *u.choose(SIGNALS)? }));
+        }
         K::Map => return choice.map(u, builder),
         K::Socketpair => Step::Socketpair { name: builder.name("s") },
         K::Peer => return choice.of_socket(u, |_, of| Ok(Step::Peer { name: builder.name("s"), of })),
@@ -119,6 +129,8 @@ fn switch(u: &mut Unstructured<'_>, builder: &ProgramBuilder) -> Result<Option<S
 }
 
 const MODES: &[u32] = &[0o644, 0, 0o6751, 0o1777, 0o700];
+/// None, the default and one that is queued (signal(7)).
+const SIGNALS: &[u8] = &[0, 29, 40];
 const LABELS: &[&str] = &["label", "", "two words"];
 
 fn is_any(_: &Entry) -> bool {
@@ -171,6 +183,11 @@ fn lock(u: &mut Unstructured<'_>, object: ObjectName) -> Result<Step> {
         false => LockRange::default(),
     };
     Ok(Step::Lock { object, kind, write, range })
+}
+
+fn seal(u: &mut Unstructured<'_>, object: ObjectName) -> Result<Step> {
+    let all = [Seal::Shrink, Seal::Grow, Seal::Write, Seal::FutureWrite, Seal::Seal];
+    Ok(Step::Seal { object, seals: vec![*u.choose(&all)?] })
 }
 
 /// Contents and attributes: short.

@@ -113,6 +113,7 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
     const UNSHARE: StepRequest = StepRequest::of(StepKind::UnshareMounts);
     const FORK: StepRequest = StepRequest::of(StepKind::Fork);
     const SOCKETS: StepRequest = StepRequest::of(StepKind::Socketpair);
+    const SEALABLE: StepRequest = StepRequest { at: Spot::Sealable, ..StepRequest::of(StepKind::Memfd) };
     const READABLE: StepRequest = StepRequest { flags: &[OpenFlag::Rdwr], ..StepRequest::of(StepKind::Open) };
     const DIRECTORY: StepRequest = StepRequest { flags: &[OpenFlag::Directory], ..StepRequest::of(StepKind::Open) };
     use StepKind as K;
@@ -130,6 +131,8 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
         K::Snapshot => &[SUBVOLUME, WRITE_IN_SUBVOLUME],
         K::DeleteSubvolume => &[SUBVOLUME],
         K::Map | K::Seek | K::Read | K::WriteTo | K::Lock => &[WRITE, READABLE],
+        K::Seal => &[SEALABLE],
+        K::SetOwner | K::SetSignal => &[WRITE, READABLE],
         K::Dup | K::Close | K::UnshareMounts => &[OPEN],
         K::OpenTree => &[MOUNT, WRITE],
         K::Fork => &[OPEN],

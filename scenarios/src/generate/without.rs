@@ -13,7 +13,7 @@ const ODD_NAMES: &str = "odd-names";
 
 /// Kinds of steps, by their verbs, filesystems, and `odd-names`: a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Without(u64);
+pub struct Without(u128);
 
 impl Without {
     /// Whether a program without these cannot have this step.
@@ -50,19 +50,19 @@ impl Without {
 const KINDS: usize = StepKind::ALL.len();
 const FILESYSTEMS: usize = Filesystem::WORDS.len();
 /// The bit after those of all kinds and filesystems; one too many does not compile.
-const ODD_NAMES_BIT: u64 = 1 << (KINDS + FILESYSTEMS);
+const ODD_NAMES_BIT: u128 = 1 << (KINDS + FILESYSTEMS);
 
-const fn bit_of_kind(kind: StepKind) -> u64 {
-    1 << kind as u64
+const fn bit_of_kind(kind: StepKind) -> u128 {
+    1 << kind as u128
 }
 
-fn bit_of_filesystem(filesystem: Filesystem) -> u64 {
+fn bit_of_filesystem(filesystem: Filesystem) -> u128 {
     let place = Filesystem::WORDS.iter().position(|(_, other)| *other == filesystem);
     place.map_or(0, |place| 1 << (KINDS + place))
 }
 
 /// Every word with its bit.
-fn vocabulary() -> impl Iterator<Item = (&'static str, u64)> {
+fn vocabulary() -> impl Iterator<Item = (&'static str, u128)> {
     let filesystems = words::<Filesystem>().into_iter().enumerate().map(|(place, word)| (word, 1 << (KINDS + place)));
     kinds().map(|kind| (kind.verb(), bit_of_kind(kind))).chain(filesystems).chain([(ODD_NAMES, ODD_NAMES_BIT)])
 }
@@ -110,7 +110,7 @@ mod tests {
         assert!(!more.allows(Filesystem::Tmpfs) && !more.allows(Filesystem::Ramfs) && more.allows(Filesystem::Ext4));
         assert_eq!(more.to_string(), "overlay,tmpfs,ramfs");
         assert!("overlays".parse::<Without>().expect_err("no such step").contains("`overlays` is not one of"));
-        let bits: Vec<u64> = vocabulary().map(|(_, bit)| bit).collect();
+        let bits: Vec<u128> = vocabulary().map(|(_, bit)| bit).collect();
         assert!(bits.iter().all(|bit| bit.count_ones() == 1) && bits.is_sorted(), "{bits:?}");
     }
 }

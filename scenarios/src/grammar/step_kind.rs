@@ -82,6 +82,9 @@ step_kinds! {
     NewTree "fsmount",
     Fork "fork",
     As "as",
+    Seal "seal",
+    SetOwner "set-owner",
+    SetSignal "set-signal",
     Assert "assert",
 }
 

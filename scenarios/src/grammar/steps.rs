@@ -164,9 +164,9 @@ pub(super) static FORMS: &[Form] = &[
     Form {
         kind: StepKind::Memfd,
         makes: true,
-        arguments: &[text("label")],
-        help: "memfd_create(2): an internal mount that must not be taken for a detached one.",
-        build: |a| Step::Memfd { name: a.name(), label: a.text() },
+        arguments: &[text("label"), switch("sealable")],
+        help: "memfd_create(2): an internal mount that must not be taken for a detached one; with `MFD_ALLOW_SEALING`.",
+        build: |a| Step::Memfd { name: a.name(), label: a.text(), sealable: a.switch() },
     },
     Form {
         kind: StepKind::Map,

@@ -134,6 +134,7 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         | Step::Assert { .. }
         | Step::OpenTree { .. }
         | Step::NewTree { .. } => return object_parts(step),
+        Step::Seal { .. } | Step::SetOwner { .. } | Step::SetSignal { .. } => return state_parts(step),
     };
     (kind, None, values)
 }
@@ -174,7 +175,9 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
     match step {
         Step::Open { name, at, flags } => (K::Open, Some(name), vec![place(at), words(flags)]),
         Step::Dup { name, of, cloexec } => (K::Dup, Some(name), vec![object(of), switch(*cloexec, "cloexec")]),
-        Step::Memfd { name, label } => (K::Memfd, Some(name), vec![text(label)]),
+        Step::Memfd { name, label, sealable } => {
+            (K::Memfd, Some(name), vec![text(label), switch(*sealable, "sealable")])
+        }
         Step::Map { name, of, shared, write } => {
             (K::Map, Some(name), vec![object(of), words(&[Shared(*shared)]), switch(*write, "write")])
         }
@@ -203,6 +206,16 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Fork { process } => (K::Fork, None, vec![vec![Item::Process(process.clone())]]),
         Step::As { process } => (K::As, None, vec![vec![Item::Process(process.clone())]]),
         Step::Assert { object, claim } => (K::Assert, None, claim_values(object, claim)),
+        _ => unreachable!("`parts` handles the others"),
+    }
+}
+
+/// The same for the steps on the state of descriptors.
+fn state_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
+    match step {
+        Step::Seal { object: of, seals } => (K::Seal, None, vec![object(of), words(seals)]),
+        Step::SetOwner { object: of } => (K::SetOwner, None, vec![object(of)]),
+        Step::SetSignal { object: of, signal } => (K::SetSignal, None, vec![object(of), number(*signal)]),
         _ => unreachable!("`parts` handles the others"),
     }
 }

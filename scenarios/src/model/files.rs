@@ -1,11 +1,11 @@
 //! Superblocks, inodes and names (dentries): what is stored, without mounts. All live in rows and
 //! are named by their number, so that a copy of the model is a copy of the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::content::Content;
-use crate::program::DeviceKind;
+use crate::program::{DeviceKind, Seal};
 
 /// A superblock's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,6 +125,8 @@ pub(super) struct Inode {
     /// btrfs, of a subvolume's root directory: nothing in it can be changed.
     pub(super) volume_read_only: bool,
     pub(super) locks: Vec<Lock>,
+    /// Of a memfd.
+    pub(super) seals: BTreeSet<Seal>,
 }
 
 /// A lock on an inode.
@@ -198,6 +200,7 @@ impl Files {
             volume: None,
             volume_read_only: false,
             locks: Vec::new(),
+            seals: BTreeSet::new(),
         }));
         Ino(self.inodes.len() - 1)
     }

@@ -239,9 +239,10 @@ impl Hashing<'_> {
             volume,
             volume_read_only,
             locks,
+            seals,
         } = self.model.files.inode(ino);
         self.row(Row::Sb(*sb));
-        self.word((links, mode, uid, content));
+        self.word((links, mode, uid, content, seals));
         self.word((dead, linkable, opaque, foreign, uncertain, volume_read_only));
         match kind {
             Kind::Symlink(target) => {
@@ -325,10 +326,22 @@ impl Hashing<'_> {
     }
 
     fn description(&mut self, number: usize) {
-        let Description { path, reads, writes, path_only, unnamed, append, direct, position, untouched, tree } =
-            &self.model.descriptions[number];
+        let Description {
+            path,
+            reads,
+            writes,
+            path_only,
+            unnamed,
+            append,
+            direct,
+            position,
+            untouched,
+            tree,
+            owned,
+            signal,
+        } = &self.model.descriptions[number];
         self.path(*path);
-        self.word((reads, writes, path_only, unnamed, append, direct, position, untouched, tree));
+        self.word((reads, writes, path_only, unnamed, append, direct, position, untouched, tree, owned, signal));
         self.word(self.model.external.contains(path));
     }
 }

@@ -85,6 +85,9 @@ fn lease(model: &mut Model, number: usize, ino: Ino, write: bool) -> Result<()> 
         model.want_write(description.path.mnt).is_err() && !description.writes
     };
     let all = model.descriptions_of(ino);
+    if all.iter().any(|&index| model.descriptions[index].signal != 0) {
+        return unknown("a lease with another signal");
+    }
     if model.descriptions[number].writes || !all.iter().all(|&index| harmless(model, index)) {
         return unknown("a lease that is broken by looking at it");
     }

@@ -40,6 +40,7 @@ mod places;
 mod predict;
 mod processes;
 mod restorable;
+mod states;
 mod steps;
 mod survey;
 mod trees;

@@ -37,6 +37,9 @@ pub(super) fn fork(model: &mut Model, name: &ObjectName) -> Result<()> {
     if model.has_posix_locks() {
         return unknown("locks that belong to one of several processes");
     }
+    if model.has_owner() {
+        return unknown("the owner of a description that two processes have");
+    }
     let child = Process { name: name.clone(), ..model.process.clone() };
     model.others.insert(name.clone(), child);
     Ok(())

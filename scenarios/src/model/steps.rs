@@ -1,7 +1,9 @@
 //! One step: the executor's way of carrying it out (`guest/src/executor`), on the model.
 
 use super::files::Kind;
-use super::{Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects, processes, trees};
+use super::{
+    Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects, processes, states, trees,
+};
 use crate::program::Step;
 
 pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
@@ -21,6 +23,9 @@ pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
         Step::Exec => namespace::exec(model),
         Step::Fork { process } => processes::fork(model, process),
         Step::As { process } => processes::switch(model, process),
+        Step::Seal { object, seals } => states::seal(model, object, seals),
+        Step::SetOwner { object } => states::set_owner(model, object),
+        Step::SetSignal { object, signal } => states::set_signal(model, object, *signal),
         Step::Assert { .. } => Ok(()),
         _ => carry_out_other(model, step),
     }
@@ -48,7 +53,7 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::DeleteSubvolume { at } => btrfs::delete(model, at),
         Step::Open { name, at, flags } => objects::open(model, name, at, flags),
         Step::Dup { name, of, .. } => objects::dup(model, name, of),
-        Step::Memfd { name, label } => objects::memfd(model, name, label.as_slice()),
+        Step::Memfd { name, label, sealable } => objects::memfd(model, name, label.as_slice(), *sealable),
         Step::Map { name, of, shared, write } => objects::map(model, name, of, *shared && *write),
         Step::Socketpair { name } | Step::Peer { name, .. } => objects::socket(model, name),
         Step::Send { name, over, object } => objects::send(model, name, over, object),
@@ -79,6 +84,9 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         | Step::Exec
         | Step::Fork { .. }
         | Step::As { .. }
+        | Step::Seal { .. }
+        | Step::SetOwner { .. }
+        | Step::SetSignal { .. }
         | Step::Assert { .. } => unreachable!("the caller handles these"),
     }
 }

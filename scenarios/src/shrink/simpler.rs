@@ -131,8 +131,14 @@ fn simpler_file(step: &Step) -> Vec<Step> {
             let with = |value| Step::Setxattr { at: at.clone(), name: name.clone(), value };
             shorter(&value).into_iter().map(with).collect()
         }
-        Step::Memfd { name, label } => {
-            shorter(&label).into_iter().map(|label| Step::Memfd { name: name.clone(), label }).collect()
+        Step::Memfd { name, label, sealable } => {
+            let with = |label, sealable| Step::Memfd { name: name.clone(), label, sealable };
+            let plain = sealable.then(|| with(label.clone(), false));
+            shorter(&label).into_iter().map(|label| with(label, sealable)).chain(plain).collect()
+        }
+        Step::Seal { object, seals } => {
+            let some = fewer(&seals).into_iter().filter(|fewer| !fewer.is_empty());
+            some.map(|seals| Step::Seal { object: object.clone(), seals }).collect()
         }
         Step::Truncate { at, length } => {
             smaller(length).into_iter().map(|length| Step::Truncate { at: at.clone(), length }).collect()

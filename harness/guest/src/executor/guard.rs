@@ -110,6 +110,9 @@ fn changed(step: &Step) -> Vec<&Place> {
         | Step::As { .. }
         | Step::OpenTree { .. }
         | Step::NewTree { .. }
+        | Step::Seal { .. }
+        | Step::SetOwner { .. }
+        | Step::SetSignal { .. }
         | Step::Assert { .. } => Vec::new(),
     }
 }

@@ -262,6 +262,9 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::WriteTo { .. }
         | S::ReadEntries { .. }
         | S::Lock { .. }
+        | S::Seal { .. }
+        | S::SetOwner { .. }
+        | S::SetSignal { .. }
         | S::Close { .. }
         | S::External { .. }
         | S::Chdir { .. }

@@ -7,7 +7,7 @@ use protocol::observation::Descriptor;
 /// # Errors
 /// The name of the line that is missing or no number.
 pub fn parse(text: &[u8]) -> Result<(Descriptor, u64), &'static str> {
-    let mut descriptor = Descriptor { position: 0, flags: 0, details: Vec::new() };
+    let mut descriptor = Descriptor { position: 0, flags: 0, details: Vec::new(), control: None };
     let (mut position, mut flags, mut mount) = (None, None, None);
     for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         match line.iter().position(|&byte| byte == b':').map(|colon| line.split_at(colon)) {

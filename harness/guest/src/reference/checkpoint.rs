@@ -238,6 +238,10 @@ pub struct DescriptionImage {
     pub position: u64,
     /// The locks that show in its fdinfo.
     pub locks: Vec<LockImage>,
+    /// Who gets its signals (`F_SETOWN`): an index into the processes.
+    pub owner: Option<usize>,
+    /// Which signal that is (`F_SETSIG`); 0 for `SIGIO`.
+    pub signal: i32,
     /// What a named pipe holds.
     pub pipe: Bytes,
     /// What only sockets have.

@@ -12,6 +12,7 @@ mod handle;
 mod mapping;
 mod mount;
 mod process;
+mod signals;
 mod socket;
 mod xattr;
 
@@ -35,6 +36,7 @@ pub use process::{
     DescriptorOf, copy_mount_namespace, drop_capabilities, fork, fork_as, in_mount_namespace, interface_up, kcmp_file,
     owner_of, pidfd_open, reset_signals, start_in_namespaces, start_in_user_namespace,
 };
+pub use signals::{descriptor_of, own_signals, seals_of, set_signal, signal_of, signal_owner};
 pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr};
 

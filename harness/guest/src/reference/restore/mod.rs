@@ -244,13 +244,21 @@ fn give_number(fd: BorrowedFd<'_>, number: RawFd, cloexec: bool) -> io::Result<O
     if given.as_raw_fd() == number { Ok(given) } else { Err(io::Error::from_raw_os_error(libc::EBUSY)) }
 }
 
-/// The locks that belong to the description.
+/// The locks that belong to the description, and its signals. This is the first process, which is
+/// the only one that can be their owner.
 fn settle(description: &DescriptionImage, fd: BorrowedFd<'_>, options: Options) -> io::Result<()> {
     if description.flags & libc::O_PATH != 0 {
         return Ok(());
     }
     let locks = description.locks.iter().filter(|lock| lock.kind != LockKind::Posix);
-    locks.filter(|_| options.fault != Some(Fault::LockLost)).try_for_each(|lock| take(lock, fd, options))
+    locks.filter(|_| options.fault != Some(Fault::LockLost)).try_for_each(|lock| take(lock, fd, options))?;
+    if description.owner == Some(0) && options.fault != Some(Fault::OwnerLost) {
+        sys::own_signals(fd)?;
+    }
+    if description.signal != 0 && options.fault != Some(Fault::SignalLost) {
+        sys::set_signal(fd, description.signal)?;
+    }
+    Ok(())
 }
 
 fn take(lock: &LockImage, fd: BorrowedFd<'_>, options: Options) -> io::Result<()> {
