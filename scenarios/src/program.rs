@@ -5,11 +5,13 @@
 //! program holds and a checkpoint must preserve; steps that make one give it a name.
 
 mod process;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 pub use process::FIRST_PROCESS;
+pub use values::{DeviceKind, LockKind, LockRange, Mark, Seal};
 
 use crate::{Bytes, Errno};
 
@@ -153,59 +155,6 @@ pub enum OpenFlag {
     Tmpfile,
 }
 
-/// Who asks for a lock on a file, and how it is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LockKind {
-    /// `fcntl(F_SETLK)`: belongs to the process
-    Posix,
-    /// `fcntl(F_OFD_SETLK)`: belongs to the open file description
-    Ofd,
-    /// flock(2)
-    Flock,
-    /// `fcntl(F_SETLEASE)`
-    Lease,
-}
-
-/// The bytes that a POSIX or an OFD lock is on (fcntl(2)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LockRange {
-    /// The first byte, from the start of the file.
-    pub start: u64,
-    /// How many; 0 for all to the end of the file, however long that gets.
-    pub length: u64,
-}
-
-impl LockRange {
-    /// The first byte behind it; `None` where it has no end.
-    pub fn end(self) -> Option<u64> {
-        (self.length > 0).then(|| self.start.saturating_add(self.length))
-    }
-}
-
-/// What can no longer be done with a memfd, `F_ADD_SEALS` in fcntl(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Seal {
-    /// `F_SEAL_SEAL`: it gets no further seals.
-    Seal,
-    /// `F_SEAL_SHRINK`: it gets no shorter.
-    Shrink,
-    /// `F_SEAL_GROW`: it gets no longer.
-    Grow,
-    /// `F_SEAL_WRITE`: its contents stay.
-    Write,
-    /// `F_SEAL_FUTURE_WRITE`: its contents change through what is mapped by now only.
-    FutureWrite,
-}
-
-/// Whether a device node is for characters or blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DeviceKind {
-    /// Character device
-    Char,
-    /// Block device
-    Block,
-}
-
 /// One thing that a program does.
 #[allow(missing_docs, reason = "the text form in each variant's comment names every field")]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,6 +214,8 @@ pub enum Step {
     Rmdir { at: Place },
     /// `mkfifo P`
     Mkfifo { at: Place },
+    /// `mksocket P`: mknod(2) with `S_IFSOCK`, the file of a socket that was bound and is closed.
+    Mksocket { at: Place },
     /// `mknod P char|block MAJOR MINOR`
     Mknod { at: Place, kind: DeviceKind, major: u32, minor: u32 },
     /// `chmod P MODE` (octal)
@@ -336,6 +287,14 @@ pub enum Step {
     SetOwner { object: ObjectName },
     /// `set-signal OBJECT SIGNAL`: `fcntl(F_SETSIG)`, by its number; 0 for the default, `SIGIO`.
     SetSignal { object: ObjectName, signal: u8 },
+
+    /// `NAME = epoll OBJECT...`: epoll_create1(2), each object watched for `EPOLLIN`.
+    Epoll { name: ObjectName, of: Vec<ObjectName> },
+    /// `NAME = inotify P...`: inotify_init1(2), each file watched for `IN_ATTRIB` and `IN_MODIFY`.
+    Inotify { name: ObjectName, at: Vec<Place> },
+    /// `NAME = fanotify MARK P`: fanotify_init(2) with `FAN_REPORT_FID`, and a mark for
+    /// `FAN_CLOSE_WRITE`.
+    Fanotify { name: ObjectName, mark: Mark, at: Place },
 
     /// `fork PROCESS`: fork(2). The new process has copies of the descriptors and mappings, under
     /// the same names.

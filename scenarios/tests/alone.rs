@@ -63,6 +63,7 @@ const EXCEPTIONS: &[(&[Base], &[C], &str)] = &[
             C::Cloexec,
             C::Lock,
             C::Signals,
+            C::Watch,
             C::Dup,
             C::OpenedTwice,
             C::HalfReadDirectory,

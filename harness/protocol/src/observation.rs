@@ -201,7 +201,7 @@ pub struct Control {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignalOwner {
-    /// Nobody.
+    /// No process.
     Nobody,
     /// The process that has the descriptor.
     Itself,

@@ -155,6 +155,9 @@ pub(crate) fn descriptor_details<'a>(prepared: &PreparedObservation<'a>, facts: 
             if let Some(file) = detail.file {
                 facts.number(owner, format!("{what}: file"), Number::File(file));
             }
+            if let Some(mount) = detail.mount {
+                facts.number(owner, format!("{what}: mount"), Number::Mount(mount));
+            }
             facts.add(owner, what, Value::Numbered { text: detail.text, masked: detail.masked });
         }
     }

@@ -195,6 +195,7 @@ impl<'a> End<'a> {
     fn of_all_together(&self, found: &mut BTreeSet<Capability>) {
         let counted = &self.counted;
         add(found, Capability::InSubvolume, counted.iter().any(|held| held.in_subvolume));
+        add(found, Capability::Watch, self.trace.model.has_watchers());
         add(found, Capability::Processes, self.trace.model.has_forked());
         add(found, Capability::Memfd, self.all.iter().any(|held| held.state == MountState::Internal));
         if !self.is_detached() {

@@ -213,6 +213,7 @@ fn effect(step: &Step) -> Effect<'_> {
         | Step::Unlink { .. }
         | Step::Rmdir { .. }
         | Step::Mkfifo { .. }
+        | Step::Mksocket { .. }
         | Step::Mknod { .. }
         | Step::Subvolume { .. }
         | Step::Snapshot { .. }
@@ -239,6 +240,9 @@ fn effect(step: &Step) -> Effect<'_> {
         | Step::Seal { .. }
         | Step::SetOwner { .. }
         | Step::SetSignal { .. }
+        | Step::Epoll { .. }
+        | Step::Inotify { .. }
+        | Step::Fanotify { .. }
         | Step::Assert { .. } => Effect::Other,
     }
 }

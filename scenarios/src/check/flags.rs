@@ -45,7 +45,8 @@ pub(super) fn check(step: &Step) -> Vec<Fault> {
     }
 }
 
-/// `flock`, and a lease, are on a whole file; no file is longer than 2^63 - 1 bytes (fcntl(2), `EOVERFLOW`).
+/// A lock of flock(2) and a lease are on a whole file; no file is longer than 2^63 - 1 bytes
+/// (fcntl(2), `EOVERFLOW`).
 fn lock(kind: LockKind, range: LockRange) -> Option<Fault> {
     let has_ranges = matches!(kind, LockKind::Posix | LockKind::Ofd);
     if range != LockRange::default() && !has_ranges {

@@ -28,7 +28,7 @@ pub(super) fn step(
     // By itself hardly any step finds the one pipe or device that there is, or the one file with an
     // attribute.
     let next = match kind {
-        StepKind::Mkfifo | StepKind::Mknod => {
+        StepKind::Mkfifo | StepKind::Mksocket | StepKind::Mknod => {
             Some(StepRequest { at: Spot::Special, ..StepRequest::of(StepKind::Open) })
         }
         StepKind::OpenTree => Some(StepRequest { at: Spot::Tree, ..StepRequest::of(StepKind::Open) }),
@@ -114,6 +114,8 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
     const FORK: StepRequest = StepRequest::of(StepKind::Fork);
     const SOCKETS: StepRequest = StepRequest::of(StepKind::Socketpair);
     const SEALABLE: StepRequest = StepRequest { at: Spot::Sealable, ..StepRequest::of(StepKind::Memfd) };
+    const MKFIFO: StepRequest = StepRequest::of(StepKind::Mkfifo);
+    const PIPE: StepRequest = StepRequest { at: Spot::Special, ..StepRequest::of(StepKind::Open) };
     const READABLE: StepRequest = StepRequest { flags: &[OpenFlag::Rdwr], ..StepRequest::of(StepKind::Open) };
     const DIRECTORY: StepRequest = StepRequest { flags: &[OpenFlag::Directory], ..StepRequest::of(StepKind::Open) };
     use StepKind as K;
@@ -132,6 +134,8 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
         K::DeleteSubvolume => &[SUBVOLUME],
         K::Map | K::Seek | K::Read | K::WriteTo | K::Lock => &[WRITE, READABLE],
         K::Seal => &[SEALABLE],
+        K::Epoll => &[MKFIFO, PIPE],
+        K::Inotify | K::Fanotify => &[MOUNT, WRITE],
         K::SetOwner | K::SetSignal => &[WRITE, READABLE],
         K::Dup | K::Close | K::UnshareMounts => &[OPEN],
         K::OpenTree => &[MOUNT, WRITE],
@@ -141,7 +145,9 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
         K::ReadEntries => &[MKDIR, DIRECTORY],
         K::Peer => &[SOCKETS],
         K::Send => &[SOCKETS, OPEN],
-        K::Mount | K::Mkdir | K::Write | K::Symlink | K::Mkfifo | K::Mknod | K::Memfd | K::Socketpair => &[],
+        K::Mount | K::Mkdir | K::Write | K::Symlink | K::Mkfifo | K::Mksocket | K::Mknod | K::Memfd | K::Socketpair => {
+            &[]
+        }
         K::NewTree | K::Exec | K::Assert => &[],
     }
 }

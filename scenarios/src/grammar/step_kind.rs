@@ -53,6 +53,7 @@ step_kinds! {
     Unlink "unlink",
     Rmdir "rmdir",
     Mkfifo "mkfifo",
+    Mksocket "mksocket",
     Mknod "mknod",
     Chmod "chmod",
     Chown "chown",
@@ -85,6 +86,9 @@ step_kinds! {
     Seal "seal",
     SetOwner "set-owner",
     SetSignal "set-signal",
+    Epoll "epoll",
+    Inotify "inotify",
+    Fanotify "fanotify",
     Assert "assert",
 }
 

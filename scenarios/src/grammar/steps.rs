@@ -79,6 +79,13 @@ pub(super) static FORMS: &[Form] = &[
         build: |a| Step::Mkfifo { at: a.place() },
     },
     Form {
+        kind: StepKind::Mksocket,
+        makes: false,
+        arguments: &[place("P")],
+        help: "The file of a Unix socket that nothing is bound to, mode 0644. It can be opened with `path` only.",
+        build: |a| Step::Mksocket { at: a.place() },
+    },
+    Form {
         kind: StepKind::Mknod,
         makes: false,
         arguments: &[

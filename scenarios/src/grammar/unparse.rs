@@ -68,6 +68,69 @@ pub fn decompose(step: &Step) -> StepParts {
 
 /// The kind, the name, the values of all arguments that are not fixed words.
 fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
+    match step {
+        Step::Mount { .. }
+        | Step::MountAgain { .. }
+        | Step::Overlay { .. }
+        | Step::Bind { .. }
+        | Step::Move { .. }
+        | Step::Remount { .. }
+        | Step::Propagate { .. }
+        | Step::Unmount { .. }
+        | Step::PivotRoot { .. }
+        | Step::UnshareMounts { .. } => mount_parts(step),
+        Step::Mkdir { .. }
+        | Step::Write { .. }
+        | Step::Append { .. }
+        | Step::Truncate { .. }
+        | Step::Symlink { .. }
+        | Step::Link { .. }
+        | Step::Rename { .. }
+        | Step::Unlink { .. }
+        | Step::Rmdir { .. }
+        | Step::Mkfifo { .. }
+        | Step::Mksocket { .. }
+        | Step::Mknod { .. }
+        | Step::Chmod { .. }
+        | Step::Chown { .. }
+        | Step::Setxattr { .. }
+        | Step::Touch { .. }
+        | Step::Subvolume { .. }
+        | Step::Snapshot { .. }
+        | Step::DeleteSubvolume { .. } => name_parts(step),
+        Step::Open { .. }
+        | Step::Dup { .. }
+        | Step::Memfd { .. }
+        | Step::Map { .. }
+        | Step::Socketpair { .. }
+        | Step::Peer { .. }
+        | Step::Send { .. }
+        | Step::Seek { .. }
+        | Step::Read { .. }
+        | Step::WriteTo { .. }
+        | Step::ReadEntries { .. }
+        | Step::Lock { .. }
+        | Step::Close { .. }
+        | Step::External { .. }
+        | Step::Chdir { .. }
+        | Step::Chroot { .. }
+        | Step::Exec
+        | Step::Fork { .. }
+        | Step::As { .. }
+        | Step::Assert { .. }
+        | Step::OpenTree { .. }
+        | Step::NewTree { .. } => object_parts(step),
+        Step::Seal { .. }
+        | Step::SetOwner { .. }
+        | Step::SetSignal { .. }
+        | Step::Epoll { .. }
+        | Step::Inotify { .. }
+        | Step::Fanotify { .. } => state_parts(step),
+    }
+}
+
+/// The same for the steps on mounts.
+fn mount_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
     let (kind, values) = match step {
         Step::Mount { filesystem, at, attributes } => {
             (K::Mount, vec![words(&[*filesystem]), place(at), words(attributes)])
@@ -94,47 +157,7 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Unmount { at, lazy } => (if *lazy { K::UnmountLazy } else { K::Unmount }, vec![place(at)]),
         Step::PivotRoot { new_root, put_old } => (K::PivotRoot, vec![place(new_root), place(put_old)]),
         Step::UnshareMounts { keep_old } => (K::UnshareMounts, vec![switch(*keep_old, "keep-old")]),
-        Step::Mkdir { .. }
-        | Step::Write { .. }
-        | Step::Append { .. }
-        | Step::Truncate { .. }
-        | Step::Symlink { .. }
-        | Step::Link { .. }
-        | Step::Rename { .. }
-        | Step::Unlink { .. }
-        | Step::Rmdir { .. }
-        | Step::Mkfifo { .. }
-        | Step::Mknod { .. }
-        | Step::Chmod { .. }
-        | Step::Chown { .. }
-        | Step::Setxattr { .. }
-        | Step::Touch { .. }
-        | Step::Subvolume { .. }
-        | Step::Snapshot { .. }
-        | Step::DeleteSubvolume { .. } => return name_parts(step),
-        Step::Open { .. }
-        | Step::Dup { .. }
-        | Step::Memfd { .. }
-        | Step::Map { .. }
-        | Step::Socketpair { .. }
-        | Step::Peer { .. }
-        | Step::Send { .. }
-        | Step::Seek { .. }
-        | Step::Read { .. }
-        | Step::WriteTo { .. }
-        | Step::ReadEntries { .. }
-        | Step::Lock { .. }
-        | Step::Close { .. }
-        | Step::External { .. }
-        | Step::Chdir { .. }
-        | Step::Chroot { .. }
-        | Step::Exec
-        | Step::Fork { .. }
-        | Step::As { .. }
-        | Step::Assert { .. }
-        | Step::OpenTree { .. }
-        | Step::NewTree { .. } => return object_parts(step),
-        Step::Seal { .. } | Step::SetOwner { .. } | Step::SetSignal { .. } => return state_parts(step),
+        _ => unreachable!("`parts` handles the others"),
     };
     (kind, None, values)
 }
@@ -152,6 +175,7 @@ fn name_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Unlink { at } => (K::Unlink, None, vec![place(at)]),
         Step::Rmdir { at } => (K::Rmdir, None, vec![place(at)]),
         Step::Mkfifo { at } => (K::Mkfifo, None, vec![place(at)]),
+        Step::Mksocket { at } => (K::Mksocket, None, vec![place(at)]),
         Step::Mknod { at, kind, major, minor } => {
             (K::Mknod, None, vec![place(at), words(&[*kind]), number(*major), number(*minor)])
         }
@@ -216,6 +240,9 @@ fn state_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Seal { object: of, seals } => (K::Seal, None, vec![object(of), words(seals)]),
         Step::SetOwner { object: of } => (K::SetOwner, None, vec![object(of)]),
         Step::SetSignal { object: of, signal } => (K::SetSignal, None, vec![object(of), number(*signal)]),
+        Step::Epoll { name, of } => (K::Epoll, Some(name), vec![of.iter().flat_map(object).collect()]),
+        Step::Inotify { name, at } => (K::Inotify, Some(name), vec![at.iter().flat_map(place).collect()]),
+        Step::Fanotify { name, mark, at } => (K::Fanotify, Some(name), vec![words(&[*mark]), place(at)]),
         _ => unreachable!("`parts` handles the others"),
     }
 }

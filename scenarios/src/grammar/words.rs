@@ -1,7 +1,7 @@
 //! The words for the values of an enumeration.
 
 use crate::Errno;
-use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation, Seal};
+use crate::program::{DeviceKind, Filesystem, LockKind, Mark, MountAttribute, OpenFlag, Propagation, Seal};
 
 /// An enumeration whose values are written as words.
 pub trait Vocabulary: Copy + PartialEq + 'static {
@@ -95,6 +95,11 @@ impl Vocabulary for Seal {
         ("write", Self::Write),
         ("future-write", Self::FutureWrite),
     ];
+}
+
+impl Vocabulary for Mark {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("inode", Self::Inode), ("mount", Self::Mount), ("filesystem", Self::Filesystem)];
 }
 
 impl Vocabulary for DeviceKind {

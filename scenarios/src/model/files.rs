@@ -80,6 +80,8 @@ pub(super) enum Kind {
     Directory,
     Symlink(Vec<u8>),
     Fifo,
+    /// The file of a socket, which nothing is bound to.
+    Socket,
     Device(DeviceKind, u32, u32),
 }
 

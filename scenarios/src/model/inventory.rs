@@ -153,7 +153,7 @@ impl Model {
                 Held::Descriptor(number) => (Holder::Descriptor, number),
                 Held::Mapping(number) => (Holder::Mapping, number),
                 Held::InFlight(number) => (Holder::InFlight, number),
-                Held::Socket => return None,
+                Held::Socket | Held::Watcher(_) => return None,
             };
             Some(self.held_file(name, holder, Some(number), self.descriptions[number].path))
         });

@@ -120,7 +120,33 @@ impl Model {
     pub(super) fn is_held(&self, number: usize) -> bool {
         self.processes().flat_map(|process| process.objects.values()).any(|held| match held {
             Held::Descriptor(other) | Held::Mapping(other) | Held::InFlight(other) => *other == number,
-            Held::Socket => false,
+            Held::Socket | Held::Watcher(_) => false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(start: u64, length: u64) -> LockRange {
+        LockRange { start, length }
+    }
+
+    #[test]
+    fn a_lock_is_split_around_another_of_its_owner() {
+        let left = |old, new| rest(old, new).collect::<Vec<_>>();
+        assert_eq!(left(range(0, 0), range(2, 1)), [range(0, 2), range(3, 0)]);
+        assert_eq!(left(range(2, 4), range(0, 3)), [range(3, 3)]);
+        assert_eq!(left(range(2, 4), range(4, 0)), [range(2, 2)]);
+        assert_eq!(left(range(2, 4), range(8, 1)), [range(2, 4)]);
+        assert_eq!(left(range(8, 2), range(0, 3)), [range(8, 2)]);
+        assert_eq!(left(range(2, 4), range(0, 0)), []);
+    }
+
+    #[test]
+    fn ranges_overlap_in_a_byte() {
+        assert!(overlap(range(0, 3), range(2, 1)) && !overlap(range(0, 3), range(3, 1)));
+        assert!(overlap(range(5, 0), range(9, 1)) && !overlap(range(5, 0), range(0, 5)));
     }
 }

@@ -45,6 +45,7 @@ mod steps;
 mod survey;
 mod trees;
 mod walk;
+mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -62,6 +63,7 @@ use files::{Den, Files, Kind, Sb, Type};
 use mounts::{Mnt, Mounts, Path};
 use objects::Description;
 use processes::Process;
+use watches::Watcher;
 
 /// Why a step is not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +103,8 @@ pub struct Model {
     /// Files of that namespace which the caller gives.
     external: BTreeSet<Path>,
     descriptions: Vec<Description>,
+    /// Instances of epoll, inotify and fanotify.
+    watchers: Vec<Watcher>,
     /// The mount of memfds, made when there is one.
     internal: Option<Mnt>,
     /// Filesystems that are one for the whole machine or namespace.
@@ -157,6 +161,7 @@ impl Model {
             left: None,
             external: BTreeSet::new(),
             descriptions: Vec::new(),
+            watchers: Vec::new(),
             internal: None,
             singles: Vec::new(),
             disks: BTreeMap::new(),

@@ -5,7 +5,7 @@ use super::mounts::Path;
 use super::nodes::OFFSET_LIMIT;
 use super::opening::{Access, tmpfile};
 use super::processes::Process;
-use super::{Model, Refusal, Result, errno, trees, unknown};
+use super::{Model, Refusal, Result, errno, trees, unknown, watches};
 use crate::program::{ObjectName, OpenFlag, Place, Seal};
 use vocabulary::Errno;
 
@@ -20,6 +20,8 @@ pub(super) enum Held {
     InFlight(usize),
     /// One end of a socket pair.
     Socket,
+    /// An instance of epoll, inotify or fanotify, by its number.
+    Watcher(usize),
 }
 
 /// An open file description.
@@ -280,6 +282,7 @@ pub(super) fn close(model: &mut Model, object: &ObjectName) -> Result<()> {
     let number = model.descriptor(object)?;
     let ino = model.inode_at(model.descriptions[number].path);
     let path_only = model.descriptions[number].path_only;
+    watches::closed(model, object, number)?;
     model.process.objects.remove(object);
     if !path_only {
         model.closed(ino);

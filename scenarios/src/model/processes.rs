@@ -30,7 +30,7 @@ impl Process {
 }
 
 pub(super) fn fork(model: &mut Model, name: &ObjectName) -> Result<()> {
-    let is_socket = |held: &Held| matches!(held, Held::Socket | Held::InFlight(_));
+    let is_socket = |held: &Held| matches!(held, Held::Socket | Held::Watcher(_) | Held::InFlight(_));
     if model.process.objects.values().any(is_socket) {
         return unknown("sockets that two processes have");
     }

@@ -59,8 +59,8 @@ impl Model {
         Ok(number)
     }
 
-    /// Whether a process is the owner of a description.
+    /// Whether a process was made the owner of a description.
     pub(super) fn has_owner(&self) -> bool {
-        (0..self.descriptions.len()).any(|number| self.descriptions[number].owned && self.is_held(number))
+        self.descriptions.iter().any(|description| description.owned)
     }
 }

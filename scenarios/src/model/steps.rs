@@ -2,7 +2,7 @@
 
 use super::files::Kind;
 use super::{
-    Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects, processes, states, trees,
+    Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects, processes, states, trees, watches,
 };
 use crate::program::Step;
 
@@ -26,6 +26,9 @@ pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
         Step::Seal { object, seals } => states::seal(model, object, seals),
         Step::SetOwner { object } => states::set_owner(model, object),
         Step::SetSignal { object, signal } => states::set_signal(model, object, *signal),
+        Step::Epoll { name, of } => watches::epoll(model, name, of),
+        Step::Inotify { name, at } => watches::inotify(model, name, at),
+        Step::Fanotify { name, mark, at } => watches::fanotify(model, name, *mark, at),
         Step::Assert { .. } => Ok(()),
         _ => carry_out_other(model, step),
     }
@@ -43,6 +46,7 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::Unlink { at } => names::unlink(model, at),
         Step::Rmdir { at } => names::rmdir(model, at),
         Step::Mkfifo { at } => names::make(model, at, Kind::Fifo).map(drop),
+        Step::Mksocket { at } => names::make(model, at, Kind::Socket).map(drop),
         Step::Mknod { at, kind, major, minor } => nodes::mknod(model, at, *kind, *major, *minor),
         Step::Chmod { at, mode } => nodes::chmod(model, at, *mode),
         Step::Chown { at, uid, .. } => nodes::chown(model, at, *uid),
@@ -87,6 +91,9 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         | Step::Seal { .. }
         | Step::SetOwner { .. }
         | Step::SetSignal { .. }
+        | Step::Epoll { .. }
+        | Step::Inotify { .. }
+        | Step::Fanotify { .. }
         | Step::Assert { .. } => unreachable!("the caller handles these"),
     }
 }

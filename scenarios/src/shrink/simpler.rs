@@ -136,6 +136,14 @@ fn simpler_file(step: &Step) -> Vec<Step> {
             let plain = sealable.then(|| with(label.clone(), false));
             shorter(&label).into_iter().map(|label| with(label, sealable)).chain(plain).collect()
         }
+        Step::Epoll { name, of } => {
+            let some = fewer(&of).into_iter().filter(|fewer| !fewer.is_empty());
+            some.map(|of| Step::Epoll { name: name.clone(), of }).collect()
+        }
+        Step::Inotify { name, at } => {
+            let some = fewer(&at).into_iter().filter(|fewer| !fewer.is_empty());
+            some.map(|at| Step::Inotify { name: name.clone(), at }).collect()
+        }
         Step::Seal { object, seals } => {
             let some = fewer(&seals).into_iter().filter(|fewer| !fewer.is_empty());
             some.map(|seals| Step::Seal { object: object.clone(), seals }).collect()

@@ -69,6 +69,7 @@ fn changed(step: &Step) -> Vec<&Place> {
         | Step::Unlink { at }
         | Step::Rmdir { at }
         | Step::Mkfifo { at }
+        | Step::Mksocket { at }
         | Step::Mknod { at, .. }
         | Step::Chmod { at, .. }
         | Step::Chown { at, .. }
@@ -113,6 +114,9 @@ fn changed(step: &Step) -> Vec<&Place> {
         | Step::Seal { .. }
         | Step::SetOwner { .. }
         | Step::SetSignal { .. }
+        | Step::Epoll { .. }
+        | Step::Inotify { .. }
+        | Step::Fanotify { .. }
         | Step::Assert { .. } => Vec::new(),
     }
 }

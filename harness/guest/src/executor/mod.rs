@@ -18,6 +18,7 @@ mod processes;
 mod setup;
 mod step_mark;
 mod trees;
+mod watches;
 mod world;
 
 use std::io::{self, BufRead};

@@ -18,6 +18,11 @@ pub fn parse(text: &[u8]) -> Result<(Descriptor, u64), &'static str> {
             _ => descriptor.details.push(line.into()),
         }
     }
+    // The kernel has the descriptors of an epoll set in the order of addresses (`ep_cmp_ffd` in
+    // fs/eventpoll.c).
+    if descriptor.details.iter().all(|line| line.0.starts_with(b"tfd:")) {
+        descriptor.details.sort();
+    }
     // The kernel prints the position as signed; the harness never sets a negative one.
     descriptor.position = position.ok_or("pos")?;
     descriptor.flags = u32::try_from(flags.ok_or("flags")?).map_err(|_| "flags")?;

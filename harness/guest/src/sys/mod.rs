@@ -8,6 +8,7 @@ mod block;
 mod confine;
 mod descriptor;
 mod directory;
+mod fanotify;
 mod handle;
 mod mapping;
 mod mount;
@@ -26,6 +27,7 @@ pub use descriptor::{
     set_posix_lock, start_without_input, unlock,
 };
 pub use directory::{Entry, entries, read_some_entries};
+pub use fanotify::{FanotifyGroup, FanotifyMark};
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mapping::{MappingRequest, map_at, map_page};
 pub use mount::{

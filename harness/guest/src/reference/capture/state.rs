@@ -17,9 +17,9 @@ use rustix::pipe::{SpliceFlags, tee};
 use scenarios::Bytes;
 
 use super::super::checkpoint::{DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage, ProcessImage};
-use super::Capture;
 use super::object::CapturedObject;
 use super::refusal::Cause;
+use super::{Capture, watches};
 use crate::observe;
 use crate::observe::maps::Area;
 use crate::sys;
@@ -82,11 +82,15 @@ impl Capture<'_> {
                         flags: flags & !libc::O_CLOEXEC,
                         position: descriptor.position,
                         // A socket has none; it counts what is in flight there.
-                        locks: if captured.socket.is_some() { Vec::new() } else { self.locks(&descriptor.details)? },
+                        locks: match captured.socket.is_some() || watches::has_watches(captured) {
+                            true => Vec::new(),
+                            false => self.locks(&descriptor.details)?,
+                        },
                         owner,
                         signal,
                         pipe: self.pipe(captured, flags).map_err(Cause::of("reading its pipe"))?,
                         socket: None,
+                        watches: None,
                     };
                     self.checkpoint.descriptions.push(description);
                     first_of.len() - 1
@@ -98,7 +102,8 @@ impl Capture<'_> {
                 self.image(captured).descriptors.push(DescriptorImage { number, description, cloexec });
             }
         }
-        self.sockets(objects, &descriptions)
+        self.sockets(objects, &descriptions)?;
+        self.watches(objects, &descriptions)
     }
 
     /// A lock of the process is not captured where there are several: whose it is, fdinfo says by a

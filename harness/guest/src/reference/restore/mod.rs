@@ -4,6 +4,7 @@
 //! - [`mounts`]: detached mounts are made again, visible ones found
 //! - `names`: names that are gone are put back for the moment of the open
 //! - `open`: files are opened, on the right mount, with the right flags
+//! - `watches`: instances of epoll, inotify and fanotify
 //! - `flight`: sockets, and descriptors in their queues
 //! - `processes`: the other processes
 //! - `inode`: files that ended with the process are made again
@@ -21,6 +22,7 @@ pub mod mounts;
 mod names;
 mod open;
 mod processes;
+mod watches;
 mod wrong;
 
 use std::fmt;
@@ -107,6 +109,7 @@ pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<usize, Failure> 
     }
     let mut opened = open_all(&context)?;
     flight::pairs(checkpoint, &mut opened)?;
+    watches::make(&context, &mut opened)?;
     let Opened { descriptions, mut processes, held } = opened;
     flight::fill(checkpoint, options, &descriptions)?;
     settle_all(checkpoint, options, &descriptions)?;
@@ -124,6 +127,7 @@ pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<usize, Failure> 
         drop(context);
         drop(limit);
         lock(checkpoint, options, &given)?;
+        watches::fill(checkpoint, options, &given)?;
         // They are the process's from now on.
         for fd in given.into_iter().flatten() {
             let _ = fd.into_raw_fd();

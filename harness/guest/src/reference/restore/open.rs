@@ -174,7 +174,7 @@ impl RestoreContext<'_> {
 
     fn same_inode(&self, one: usize, other: usize) -> bool {
         let file = |index: usize| match &self.checkpoint.files[index].name {
-            NameImage::Live { file, .. } | NameImage::Socket { file } => Some(*file),
+            NameImage::Live { file, .. } | NameImage::Pathless { file } => Some(*file),
             NameImage::Removed { inode, .. } | NameImage::Never { inode, .. } | NameImage::Memfd { inode, .. } => {
                 self.checkpoint.inodes.get(*inode).map(|inode| inode.file)
             }
