@@ -2,7 +2,7 @@
 //! makes the trial `unsupported`, with the reason.
 
 use protocol::message::{Action, Flavor, Input, Lifecycle, Ready};
-use scenarios::program::{DeviceKind, Filesystem};
+use scenarios::program::{DeviceKind, Filesystem, Mark};
 use scenarios::{Scenario, Step};
 
 use crate::judge::Trial;
@@ -79,6 +79,7 @@ fn forbidden(scenario: &Scenario, flavor: Flavor) -> Option<String> {
         Step::Overlay { settings, .. } if settings.given().any(|(name, on)| on && name != "xino") => {
             Some("may not set attributes of the class trusted, in which an overlay keeps what this needs (xattr(7))")
         }
+        Step::Fanotify { mark: Mark::Mount | Mark::Filesystem, .. } => Some("may mark files only (fanotify_init(2))"),
         Step::Setxattr { name, .. } if name.0.starts_with(b"trusted.") => {
             Some("may not set attributes of the class trusted (xattr(7))")
         }

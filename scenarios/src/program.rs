@@ -7,6 +7,7 @@
 mod filesystem;
 mod overlay;
 mod process;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::fmt;
 pub use filesystem::Filesystem;
 pub use overlay::OverlaySettings;
 pub use process::FIRST_PROCESS;
+pub use values::{DeviceKind, LockKind, LockRange, Mark, Seal};
 
 use crate::{Bytes, Errno};
 
@@ -157,28 +159,6 @@ pub enum OpenFlag {
     Tmpfile,
 }
 
-/// Who asks for a lock on a file, and how it is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LockKind {
-    /// `fcntl(F_SETLK)`: belongs to the process
-    Posix,
-    /// `fcntl(F_OFD_SETLK)`: belongs to the open file description
-    Ofd,
-    /// flock(2)
-    Flock,
-    /// `fcntl(F_SETLEASE)`
-    Lease,
-}
-
-/// Whether a device node is for characters or blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DeviceKind {
-    /// Character device
-    Char,
-    /// Block device
-    Block,
-}
-
 /// One thing that a program does.
 #[allow(missing_docs, reason = "the text form in each variant's comment names every field")]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,6 +220,8 @@ pub enum Step {
     Rmdir { at: Place },
     /// `mkfifo P`
     Mkfifo { at: Place },
+    /// `mksocket P`: mknod(2) with `S_IFSOCK`, the file of a socket that was bound and is closed.
+    Mksocket { at: Place },
     /// `mknod P char|block MAJOR MINOR`
     Mknod { at: Place, kind: DeviceKind, major: u32, minor: u32 },
     /// `chmod P MODE` (octal)
@@ -261,9 +243,9 @@ pub enum Step {
     Open { name: ObjectName, at: Place, flags: Vec<OpenFlag> },
     /// `NAME = dup OBJECT [cloexec]`
     Dup { name: ObjectName, of: ObjectName, cloexec: bool },
-    /// `NAME = memfd "label"`: memfd_create(2), an internal mount that must not be taken for a
-    /// detached one.
-    Memfd { name: ObjectName, label: Bytes },
+    /// `NAME = memfd "label" [sealable]`: memfd_create(2), an internal mount that must not be taken
+    /// for a detached one; sealable with `MFD_ALLOW_SEALING`.
+    Memfd { name: ObjectName, label: Bytes, sealable: bool },
     /// `NAME = map OBJECT private|shared [write]`: one page of it, mmap(2).
     Map { name: ObjectName, of: ObjectName, shared: bool, write: bool },
     /// `NAME = socketpair`: two connected Unix sockets of type `SOCK_SEQPACKET`, socketpair(2); the
@@ -284,8 +266,8 @@ pub enum Step {
     /// `read-entries OBJECT`: one getdents64(2) call with a buffer for a few entries; the position
     /// stays in between.
     ReadEntries { object: ObjectName },
-    /// `lock OBJECT posix|ofd|flock|lease read|write`
-    Lock { object: ObjectName, kind: LockKind, write: bool },
+    /// `lock OBJECT posix|ofd|flock|lease read|write [from=START] [length=BYTES]`
+    Lock { object: ObjectName, kind: LockKind, write: bool, range: LockRange },
     /// `close OBJECT`
     Close { object: ObjectName },
     /// `chdir P`
@@ -303,6 +285,22 @@ pub enum Step {
     OpenTree { name: ObjectName, at: Place, recursive: bool, attributes: Vec<MountAttribute> },
     /// `NAME = fsmount FS [ATTRIBUTE...]`: a new filesystem that is attached nowhere, fsmount(2).
     NewTree { name: ObjectName, filesystem: Filesystem, attributes: Vec<MountAttribute> },
+
+    /// `seal OBJECT SEAL...`: `fcntl(F_ADD_SEALS)`, of a memfd.
+    Seal { object: ObjectName, seals: Vec<Seal> },
+    /// `set-owner OBJECT`: `fcntl(F_SETOWN)`, the process itself gets the signals of the
+    /// description.
+    SetOwner { object: ObjectName },
+    /// `set-signal OBJECT SIGNAL`: `fcntl(F_SETSIG)`, by its number; 0 for the default, `SIGIO`.
+    SetSignal { object: ObjectName, signal: u8 },
+
+    /// `NAME = epoll OBJECT...`: epoll_create1(2), each object watched for `EPOLLIN`.
+    Epoll { name: ObjectName, of: Vec<ObjectName> },
+    /// `NAME = inotify P...`: inotify_init1(2), each file watched for `IN_ATTRIB` and `IN_MODIFY`.
+    Inotify { name: ObjectName, at: Vec<Place> },
+    /// `NAME = fanotify MARK P`: fanotify_init(2) with `FAN_REPORT_FID`, and a mark for
+    /// `FAN_CLOSE_WRITE`.
+    Fanotify { name: ObjectName, mark: Mark, at: Place },
 
     /// `fork PROCESS`: fork(2). The new process has copies of the descriptors and mappings, under
     /// the same names.

@@ -62,6 +62,8 @@ const EXCEPTIONS: &[(&[Base], &[C], &str)] = &[
             C::OpenFlags,
             C::Cloexec,
             C::Lock,
+            C::Signals,
+            C::Watch,
             C::Dup,
             C::OpenedTwice,
             C::HalfReadDirectory,

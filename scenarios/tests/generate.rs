@@ -19,6 +19,22 @@ const IMPOSSIBLE: &[(StepKind, StepKind, &str)] = &[
     (StepKind::Socketpair, StepKind::Fork, SOCKETS),
     (StepKind::Peer, StepKind::Fork, SOCKETS),
     (StepKind::Send, StepKind::Fork, SOCKETS),
+    (StepKind::Epoll, StepKind::Fork, WATCHES),
+    (StepKind::Inotify, StepKind::Fork, WATCHES),
+    (StepKind::Fanotify, StepKind::Fork, WATCHES),
+    (StepKind::Epoll, StepKind::As, WATCHES),
+    (StepKind::Inotify, StepKind::As, WATCHES),
+    (StepKind::Fanotify, StepKind::As, WATCHES),
+    (StepKind::Fork, StepKind::Epoll, WATCHES),
+    (StepKind::Fork, StepKind::Inotify, WATCHES),
+    (StepKind::Fork, StepKind::Fanotify, WATCHES),
+    (StepKind::As, StepKind::Epoll, WATCHES),
+    (StepKind::As, StepKind::Inotify, WATCHES),
+    (StepKind::As, StepKind::Fanotify, WATCHES),
+    (StepKind::SetOwner, StepKind::Fork, WATCHES),
+    (StepKind::SetOwner, StepKind::As, WATCHES),
+    (StepKind::Fork, StepKind::SetOwner, WATCHES),
+    (StepKind::As, StepKind::SetOwner, WATCHES),
     (StepKind::Fork, StepKind::PivotRoot, ROOTS),
     (StepKind::As, StepKind::PivotRoot, ROOTS),
     (StepKind::Fork, StepKind::UnshareMounts, NAMESPACES),
@@ -26,6 +42,7 @@ const IMPOSSIBLE: &[(StepKind, StepKind, &str)] = &[
     (StepKind::Fork, StepKind::Exec, "`exec` stands before the first `fork`"),
     (StepKind::As, StepKind::Exec, "`exec` stands before the first `fork`"),
 ];
+const WATCHES: &str = "the model does not know watches and signals of several processes";
 const SOCKETS: &str = "the model does not know sockets that two processes have";
 const ROOTS: &str = "the model does not move the directories of several processes";
 const NAMESPACES: &str = "the model does not know processes in several namespaces";

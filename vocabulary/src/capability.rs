@@ -146,6 +146,10 @@ words! {
             "FD_CLOEXEC.",
         Lock "lock" "lock"
             "A lock or lease on the file.",
+        Signals "signals" "owner and signal"
+            "An owner or a signal of the open file description, F_SETOWN or F_SETSIG.",
+        Watch "watch" "watch of epoll, inotify or fanotify"
+            "An instance of epoll, inotify or fanotify beside.",
         Dup "dup" "shared open file description"
             "Two descriptors of one open file description.",
         OpenedTwice "opened-twice" "two descriptions of one file"

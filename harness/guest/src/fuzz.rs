@@ -63,7 +63,7 @@ fn mangled(bytes: &Bytes) -> Vec<u8> {
 /// When that does not hold.
 pub fn fdinfo(text: &[u8]) {
     let Ok((descriptor, mount)) = fdinfo::parse(text) else { return };
-    let Descriptor { position, flags, details } = &descriptor;
+    let Descriptor { position, flags, details, control: _ } = &descriptor;
     let mut written = format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t1\n").into_bytes();
     for line in details {
         written.extend_from_slice(line.as_slice());

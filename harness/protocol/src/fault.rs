@@ -107,6 +107,13 @@ faults! {
     MapPrivateShared "map-private-shared" "wrong-flags" "Private mappings become shared ones and the reverse." ["objects/map-private@tmpfs,whole"];
     InFlightDropped "in-flight-dropped" "lost-object" "A message comes back without the descriptor that was in it." ["in-flight/closed"];
     LockLost "lock-lost" "wrong-flags" "Locks and leases are not taken again." ["objects/lease"];
+    LockWidened "lock-widened" "wrong-flags" "A lock on a range comes back on the whole file." ["objects/lock-of-a-range"];
+    OwnerLost "owner-lost" "wrong-flags" "The process does not get the signals of a descriptor again." ["objects/signal-owner"];
+    SignalLost "signal-lost" "wrong-flags" "A descriptor has the default signal again." ["objects/signal-number"];
+    SealsLost "seals-lost" "wrong-flags" "A memfd comes back without its seals." ["objects/seals"];
+    EpollEmptied "epoll-emptied" "wrong-flags" "An instance of epoll watches nothing any more." ["objects/epoll"];
+    WatchLost "watch-lost" "wrong-flags" "An instance of inotify watches nothing any more." ["objects/inotify"];
+    MarkLost "mark-lost" "wrong-flags" "An instance of fanotify has no marks any more." ["objects/fanotify"];
     StaleContent "stale-content" "wrong-content" "A deleted file comes back with older contents." ["deleted/unlinked@tmpfs,rdwr,whole"];
     Truncated "truncated" "wrong-content" "The end of a deleted file is missing." ["deleted/unlinked@tmpfs,rdwr,whole"];
     ModeChanged "mode-changed" "wrong-content" "A deleted file comes back with another mode." ["deleted/unlinked@tmpfs,rdwr,whole"];

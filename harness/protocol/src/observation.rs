@@ -182,6 +182,31 @@ pub struct Descriptor {
     /// The remaining lines (locks, epoll, inotify, fanotify), without `pos`, `flags`, `mnt_id` and
     /// `ino`.
     pub details: Vec<Bytes>,
+    /// What only the process itself can ask for; only from inside, and not with `O_PATH`.
+    pub control: Option<Control>,
+}
+
+/// What fcntl(2) tells of a descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    /// `F_GETOWN`
+    pub owner: SignalOwner,
+    /// `F_GETSIG`; 0 for `SIGIO`.
+    pub signal: i32,
+    /// `F_GET_SEALS`; none for a file that can have none.
+    pub seals: Option<i32>,
+}
+
+/// Who gets the signals of an open file description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignalOwner {
+    /// No process.
+    Nobody,
+    /// The process that has the descriptor.
+    Itself,
+    /// Another process, or a group.
+    Other,
 }
 
 /// A message in the queue of a socket.

@@ -84,14 +84,16 @@ pub(super) const READ_LOCKS: &str = "
 /* The locks of a descriptor, without the numbers of processes and files. */
 static void read_locks(int fd, char *text, size_t size)
 {
-\tchar path[64], line[256], kind[3][16];
+\tchar path[64], line[256], kind[3][16], range[2][32];
 \tFILE *info;
 
 \tsnprintf(path, sizeof(path), \"/proc/self/fdinfo/%d\", fd);
 \tinfo = fopen(path, \"r\");
 \twhile (info && fgets(line, sizeof(line), info))
-\t\tif (sscanf(line, \"lock: %*s %15s %15s %15s\", kind[0], kind[1], kind[2]) == 3)
-\t\t\tsnprintf(text + strlen(text), size - strlen(text), \"%s %s %s; \", kind[0], kind[1], kind[2]);
+\t\tif (sscanf(line, \"lock: %*s %15s %15s %15s %*s %*s %31s %31s\",
+\t\t\t   kind[0], kind[1], kind[2], range[0], range[1]) == 5)
+\t\t\tsnprintf(text + strlen(text), size - strlen(text), \"%s %s %s %s-%s; \",
+\t\t\t\t kind[0], kind[1], kind[2], range[0], range[1]);
 \tif (info)
 \t\tfclose(info);
 }

@@ -35,6 +35,7 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
         Step::Unlink { at } => on_path(writer, "unlink", at, ""),
         Step::Rmdir { at } => on_path(writer, "rmdir", at, ""),
         Step::Mkfifo { at } => on_path(writer, "mkfifo", at, "0644"),
+        Step::Mksocket { at } => on_path(writer, "mknod", at, "S_IFSOCK | 0644, 0"),
         Step::Mknod { at, kind, major, minor } => {
             writer.parts.insert(Part::Devices);
             let kind = if *kind == DeviceKind::Char { "S_IFCHR" } else { "S_IFBLK" };

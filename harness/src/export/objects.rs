@@ -1,7 +1,7 @@
 //! The calls of the steps that make objects and change their state.
 
 use scenarios::Step;
-use scenarios::program::{LockKind, ObjectName, OpenFlag};
+use scenarios::program::{LockKind, LockRange, ObjectName, OpenFlag, Seal};
 
 use super::holdings::Holding;
 use super::literal::string;
@@ -30,9 +30,10 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
             let command = if *cloexec { "F_DUPFD_CLOEXEC" } else { "F_DUPFD" };
             writer.run(format!("{fd} = fcntl({of}, {command}, 0)"));
         }
-        Step::Memfd { name, label } => {
+        Step::Memfd { name, label, sealable } => {
             let fd = writer.holdings.add(name, Holding::Descriptor);
-            writer.run(format!("{fd} = memfd_create({}, 0)", string(label.as_slice())));
+            let flags = if *sealable { "MFD_ALLOW_SEALING" } else { "0" };
+            writer.run(format!("{fd} = memfd_create({}, {flags})", string(label.as_slice())));
         }
         Step::Map { .. } => map(writer, step),
         Step::Socketpair { name } => {
@@ -67,7 +68,8 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
             let fd = writer.holdings.expression(object);
             writer.run(format!("syscall(SYS_getdents64, {fd}, (char[96]){{ 0 }}, 96)"));
         }
-        Step::Lock { object, kind, write } => lock(writer, object, *kind, *write),
+        Step::Lock { object, kind, write, range } => lock(writer, object, *kind, *write, *range),
+        Step::Seal { .. } | Step::SetOwner { .. } | Step::SetSignal { .. } => state(writer, step),
         Step::Close { object } => {
             let fd = writer.holdings.expression(object);
             writer.run(format!("close({fd})"));
@@ -89,17 +91,51 @@ fn map(writer: &mut Writer<'_>, step: &Step) {
     writer.run(format!("{map} == MAP_FAILED ? -1 : 0"));
 }
 
-fn lock(writer: &mut Writer<'_>, object: &ObjectName, kind: LockKind, write: bool) {
+fn lock(writer: &mut Writer<'_>, object: &ObjectName, kind: LockKind, write: bool, range: LockRange) {
     writer.parts.insert(Part::Locks);
     let fd = writer.holdings.expression(object);
     let kind_of_lock = if write { "F_WRLCK" } else { "F_RDLCK" };
-    let record = format!("&(struct flock){{ .l_type = {kind_of_lock} }}");
+    let mut fields = vec![format!(".l_type = {kind_of_lock}")];
+    let numbers = [("l_start", range.start), ("l_len", range.length)];
+    fields.extend(numbers.iter().filter(|(_, number)| *number > 0).map(|(name, number)| format!(".{name} = {number}")));
+    let record = format!("&(struct flock){{ {} }}", fields.join(", "));
     writer.run(match kind {
         LockKind::Posix => format!("fcntl({fd}, F_SETLK, {record})"),
         LockKind::Ofd => format!("fcntl({fd}, F_OFD_SETLK, {record})"),
         LockKind::Flock => format!("flock({fd}, {} | LOCK_NB)", if write { "LOCK_EX" } else { "LOCK_SH" }),
         LockKind::Lease => format!("fcntl({fd}, F_SETLEASE, {kind_of_lock})"),
     });
+}
+
+/// Seals, owners and signals.
+fn state(writer: &mut Writer<'_>, step: &Step) {
+    let call = match step {
+        Step::Seal { object, seals } => {
+            let words: Vec<&str> = seals.iter().map(|seal| seal_word(*seal)).collect();
+            writer.parts.insert(Part::Seals);
+            format!("fcntl({}, F_ADD_SEALS, {})", writer.holdings.expression(object), words.join(" | "))
+        }
+        Step::SetOwner { object } => {
+            writer.parts.insert(Part::Signals);
+            format!("fcntl({}, F_SETOWN, getpid())", writer.holdings.expression(object))
+        }
+        Step::SetSignal { object, signal } => {
+            writer.parts.insert(Part::Signals);
+            format!("fcntl({}, F_SETSIG, {signal})", writer.holdings.expression(object))
+        }
+        _ => return,
+    };
+    writer.run(call);
+}
+
+fn seal_word(seal: Seal) -> &'static str {
+    match seal {
+        Seal::Seal => "F_SEAL_SEAL",
+        Seal::Shrink => "F_SEAL_SHRINK",
+        Seal::Grow => "F_SEAL_GROW",
+        Seal::Write => "F_SEAL_WRITE",
+        Seal::FutureWrite => "F_SEAL_FUTURE_WRITE",
+    }
 }
 
 fn open_flags(flags: &[OpenFlag]) -> String {

@@ -250,6 +250,13 @@ static void observe(int after, int i, const char *name{})
             rows.push(("modified %lld", "(long long)o->st.stx_mtime.tv_sec"));
             rows.push((".%09u", "o->st.stx_mtime.tv_nsec"));
         }
+        if self.has(Part::Seals) {
+            rows.push(("seals %d", "fcntl(fd, F_GET_SEALS)"));
+        }
+        if self.has(Part::Signals) {
+            rows.push(("owner %d", "fcntl(fd, F_GETOWN) == getpid()"));
+            rows.push(("signal %d", "fcntl(fd, F_GETSIG)"));
+        }
         if self.has(Part::Locks) {
             rows.push(("locks %s", "o->locks"));
         }

@@ -42,6 +42,10 @@ pub(super) enum Part {
     Times,
     /// Locks are compared.
     Locks,
+    /// Seals are compared.
+    Seals,
+    /// Owners and signals of descriptions are compared.
+    Signals,
 }
 
 /// A program that becomes C, step by step.
@@ -250,6 +254,7 @@ impl<'a> Writer<'a> {
             | Step::Unlink { .. }
             | Step::Rmdir { .. }
             | Step::Mkfifo { .. }
+            | Step::Mksocket { .. }
             | Step::Mknod { .. }
             | Step::Chmod { .. }
             | Step::Chown { .. }
@@ -270,7 +275,13 @@ impl<'a> Writer<'a> {
             | Step::WriteTo { .. }
             | Step::ReadEntries { .. }
             | Step::Lock { .. }
+            | Step::Seal { .. }
+            | Step::SetOwner { .. }
+            | Step::SetSignal { .. }
             | Step::Close { .. } => return objects::carry_out(self, step),
+            Step::Epoll { .. } | Step::Inotify { .. } | Step::Fanotify { .. } => {
+                return Err("what epoll, inotify and fanotify watch is not compared in C");
+            }
             _ => return mounts::carry_out(self, step),
         }
         Ok(())

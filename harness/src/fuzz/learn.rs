@@ -244,7 +244,7 @@ mod tests {
     fn campaign(count: u64, fails: impl Fn(&Profile) -> bool) -> (Learned, Vec<Profile>) {
         let (mut learned, mut drawn) = (Learned::default(), Vec::new());
         for number in 0..count {
-            let Some(program) = draw::program(7, number, &None, &wanted(), &learned.avoid()) else { continue };
+            let Some(program) = draw::program(8, number, &None, &wanted(), &learned.avoid()) else { continue };
             let needs = profile(&program);
             learned.note(Needs::of(&program), fails(&needs));
             drawn.push(needs);

@@ -102,6 +102,7 @@ pub const ALL: &[Comparison] = &[
     row("close-on-exec", WrongFlags, objects::close_on_exec),
     row("position", WrongFlags, objects::position),
     row("descriptor-details", WrongFlags, objects::descriptor_details),
+    row("descriptor-control", WrongFlags, objects::descriptor_control),
     row("mapping-permissions", WrongFlags, objects::mapping_permissions),
     row("process-attributes", WrongFlags, surroundings::process_attributes),
     row("mapping", WrongContent, objects::mapping),

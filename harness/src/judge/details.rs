@@ -16,6 +16,8 @@ pub(crate) struct Detail {
     pub(crate) masked: String,
     /// The file that it is about.
     pub(crate) file: Option<FileId>,
+    /// The mount that it is about.
+    pub(crate) mount: Option<u64>,
 }
 
 /// Splits a line into its parts.
@@ -27,7 +29,7 @@ pub(crate) fn detail(line: &Bytes) -> Detail {
         Some(&"lock:") if words.len() > 6 => lock(text, &words),
         Some(&("Pid:" | "NSpid:")) => {
             let masked = words.iter().map(|word| if is_positive(word) { "(number)" } else { word });
-            Detail { masked: masked.collect::<Vec<_>>().join(" "), text, file: None }
+            Detail { masked: masked.collect::<Vec<_>>().join(" "), text, file: None, mount: None }
         }
         _ => watch(text, &words),
     }
@@ -55,7 +57,7 @@ fn lock(text: String, words: &[&str]) -> Detail {
     if file.is_some() {
         masked[6] = "(file)";
     }
-    Detail { text, masked: masked.join(" "), file }
+    Detail { text, masked: masked.join(" "), file, mount: None }
 }
 
 /// Lines of `key:value` words, as epoll, inotify and fanotify write them: `ino` and `sdev` in
@@ -75,7 +77,7 @@ fn watch(text: String, words: &[&str]) -> Detail {
         Some((key @ ("f_handle" | "mnt_id"), value)) if !value.is_empty() => format!("{key}:(number)"),
         _ => (*word).to_owned(),
     };
-    Detail { masked: words.iter().map(mask).collect::<Vec<_>>().join(" "), text, file }
+    Detail { masked: words.iter().map(mask).collect::<Vec<_>>().join(" "), text, file, mount: value("mnt_id:") }
 }
 
 fn st_dev(major: u64, minor: u64) -> u64 {

@@ -155,7 +155,23 @@ pub(crate) fn descriptor_details<'a>(prepared: &PreparedObservation<'a>, facts: 
             if let Some(file) = detail.file {
                 facts.number(owner, format!("{what}: file"), Number::File(file));
             }
+            if let Some(mount) = detail.mount {
+                facts.number(owner, format!("{what}: mount"), Number::Mount(mount));
+            }
             facts.add(owner, what, Value::Numbered { text: detail.text, masked: detail.masked });
+        }
+    }
+}
+
+pub(crate) fn descriptor_control<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<'a>) {
+    for (owner, object) in prepared.objects() {
+        let Some(control) = object.descriptor.as_ref().and_then(|descriptor| descriptor.control.as_ref()) else {
+            continue;
+        };
+        facts.text(owner, "owner of its signals", wording::signal_owner(control.owner));
+        facts.text(owner, "its signal", control.signal.to_string());
+        if let Some(seals) = control.seals {
+            facts.text(owner, "seals", wording::bits(seals.cast_unsigned().into(), wording::SEALS));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Values of an observation as text: lossless, because the text is what is compared, and readable,
 //! because it is what a person sees.
 
-use protocol::observation::{Content, FileKind, LookupKind, MountState, Object, ObjectView, Outcome};
+use protocol::observation::{Content, FileKind, LookupKind, MountState, Object, ObjectView, Outcome, SignalOwner};
 use scenarios::Bytes;
 
 /// `O_CLOEXEC` as fdinfo prints it, include/uapi/asm-generic/fcntl.h.
@@ -35,6 +35,16 @@ pub(crate) const STATVFS_FLAGS: &[(u64, &str)] = &[
     (2048, "ST_NODIRATIME"),
     (4096, "ST_RELATIME"),
     (8192, "ST_NOSYMFOLLOW"),
+];
+
+/// `F_SEAL_*`, fcntl(2).
+pub(crate) const SEALS: &[(u64, &str)] = &[
+    (1, "F_SEAL_SEAL"),
+    (2, "F_SEAL_SHRINK"),
+    (4, "F_SEAL_GROW"),
+    (8, "F_SEAL_WRITE"),
+    (16, "F_SEAL_FUTURE_WRITE"),
+    (32, "F_SEAL_EXEC"),
 ];
 
 /// `MOUNT_ATTR_*`, mount_setattr(2).
@@ -87,6 +97,14 @@ pub(crate) fn content(content: &Content) -> String {
 }
 
 /// A file's type as a word.
+pub(crate) fn signal_owner(owner: SignalOwner) -> &'static str {
+    match owner {
+        SignalOwner::Nobody => "nobody",
+        SignalOwner::Itself => "the process itself",
+        SignalOwner::Other => "another process, or a group",
+    }
+}
+
 pub(crate) fn file_kind(kind: FileKind) -> &'static str {
     match kind {
         FileKind::File => "regular file",

@@ -17,8 +17,20 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
 ];
 
 /// Words that a text may be exchanged for where it must be one of a fixed set.
-const WORDS: &[&str] =
-    &["visible", "detached", "file", "directory", "symlink", "plain", "beneath", "in-root", "reopen-read"];
+const WORDS: &[&str] = &[
+    "visible",
+    "detached",
+    "file",
+    "directory",
+    "symlink",
+    "plain",
+    "beneath",
+    "in-root",
+    "reopen-read",
+    "nobody",
+    "itself",
+    "other",
+];
 
 /// Every place in the document: pointers to leaves, to list elements, and to values that could be
 /// null.

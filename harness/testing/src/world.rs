@@ -86,6 +86,11 @@ fn reached(file: FileId, mount: MountRef, kind: FileKind, link: &str) -> Outcome
     Outcome::Ok(Reached { file, kind, mount, link: link.into() })
 }
 
+/// Of a memfd that cannot shrink, with a signal of its own.
+fn control() -> Control {
+    Control { owner: SignalOwner::Itself, signal: 40, seals: Some(2) }
+}
+
 /// A descriptor of `f` on a detached mount.
 fn file_object(world: World, fd: i32, details: Vec<Bytes>) -> ObjectView {
     let (file, mount) = (world.file(1, 1), world.mount(4, MountState::Detached));
@@ -96,7 +101,7 @@ fn file_object(world: World, fd: i32, details: Vec<Bytes>) -> ObjectView {
         link: "/f".into(),
         getcwd: None,
         mount: mount.clone(),
-        descriptor: Some(Descriptor { position: 3, flags: 0o2_100_002, details }),
+        descriptor: Some(Descriptor { position: 3, flags: 0o2_100_002, details, control: Some(control()) }),
         mapping: None,
         queue: None,
         status: Outcome::Ok(status(file, FileKind::File)),
@@ -134,6 +139,7 @@ fn directory_object(world: World, object: Object, name: &str) -> ObjectView {
             position: 0,
             flags: 0o200_000,
             details: vec![],
+            control: Some(control()),
         }),
         status: Outcome::Ok(status(directory, FileKind::Directory)),
         content: None,
@@ -200,6 +206,7 @@ pub fn observation(shift: u64) -> Observation {
     for object in &mut view.objects {
         object.getcwd = None;
         object.reopen.clear();
+        object.descriptor.iter_mut().for_each(|descriptor| descriptor.control = None);
     }
     let rows = || {
         vec![

@@ -132,6 +132,7 @@ impl<'a> End<'a> {
 
     fn of_the_state(&self, held: &HeldFile, found: &mut BTreeSet<Capability>) {
         add(found, Capability::Lock, held.locked);
+        add(found, Capability::Signals, held.signalled);
         add(found, Capability::Sparse, held.sparse);
         add(found, Capability::Metadata, held.chain.iter().any(|file| self.trace.touched.contains(file)));
         if held.holder == Holder::Mapping {
@@ -194,6 +195,7 @@ impl<'a> End<'a> {
     fn of_all_together(&self, found: &mut BTreeSet<Capability>) {
         let counted = &self.counted;
         add(found, Capability::InSubvolume, counted.iter().any(|held| held.in_subvolume));
+        add(found, Capability::Watch, self.trace.model.has_watchers());
         add(found, Capability::Processes, self.trace.model.has_forked());
         add(found, Capability::Memfd, self.all.iter().any(|held| held.state == MountState::Internal));
         if !self.is_detached() {

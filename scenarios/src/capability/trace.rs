@@ -213,6 +213,7 @@ fn effect(step: &Step) -> Effect<'_> {
         | Step::Unlink { .. }
         | Step::Rmdir { .. }
         | Step::Mkfifo { .. }
+        | Step::Mksocket { .. }
         | Step::Mknod { .. }
         | Step::Subvolume { .. }
         | Step::Snapshot { .. }
@@ -236,6 +237,12 @@ fn effect(step: &Step) -> Effect<'_> {
         | Step::Exec
         | Step::Fork { .. }
         | Step::As { .. }
+        | Step::Seal { .. }
+        | Step::SetOwner { .. }
+        | Step::SetSignal { .. }
+        | Step::Epoll { .. }
+        | Step::Inotify { .. }
+        | Step::Fanotify { .. }
         | Step::Assert { .. } => Effect::Other,
     }
 }

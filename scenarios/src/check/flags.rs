@@ -2,7 +2,7 @@
 
 use super::{Fault, Part};
 use crate::grammar::{decompose, word};
-use crate::program::{Claim, Filesystem, MountAttribute, OpenFlag, OverlaySettings, Place, Step};
+use crate::program::{Claim, Filesystem, LockKind, LockRange, MountAttribute, OpenFlag, OverlaySettings, Place, Step};
 
 pub(super) fn check(step: &Step) -> Vec<Fault> {
     match step {
@@ -30,6 +30,7 @@ pub(super) fn check(step: &Step) -> Vec<Fault> {
             faults.extend(settings_of_overlay(*nfs_export, *settings));
             faults
         }
+        Step::Lock { kind, range, .. } => lock(*kind, *range).into_iter().collect(),
         Step::Setxattr { name, .. } => xattr(name.as_slice()).into_iter().collect(),
         Step::Memfd { label, .. } => {
             let bad = label.as_slice().len() > 249 || label.as_slice().contains(&0);
@@ -48,6 +49,19 @@ pub(super) fn check(step: &Step) -> Vec<Fault> {
         }
         _ => Vec::new(),
     }
+}
+
+/// A lock of flock(2) and a lease are on a whole file; no file is longer than 2^63 - 1 bytes
+/// (fcntl(2), `EOVERFLOW`).
+fn lock(kind: LockKind, range: LockRange) -> Option<Fault> {
+    let has_ranges = matches!(kind, LockKind::Posix | LockKind::Ofd);
+    if range != LockRange::default() && !has_ranges {
+        let argument = if range.start > 0 { 3 } else { 4 };
+        let what = format!("`{}` is on the whole file", word(kind));
+        return Some(Fault::new(Part::Argument { argument, nth: 0 }, what));
+    }
+    let is_too_long = range.end().is_some_and(|end| end - 1 > i64::MAX.cast_unsigned());
+    is_too_long.then(|| Fault::new(Part::Argument { argument: 4, nth: 0 }, "the range ends behind the largest offset"))
 }
 
 /// The second of two words that cannot stand together.

@@ -1,6 +1,10 @@
 //! Which objects exist, and what can be done with them.
 
+mod kind;
+
 use std::collections::BTreeMap;
+
+use kind::{FileKind, ends_at_exec};
 
 use super::{Fault, PROCESS_LIMIT, Part, is_object_name, places};
 use crate::diagnostic::did_you_mean;
@@ -18,47 +22,9 @@ pub(super) struct Known {
     ends_at_exec: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum FileKind {
-    /// `cwd`, `root`
-    Directory,
-    /// `exe`
-    Executable,
-    Descriptor {
-        path_only: bool,
-        reads: bool,
-        writes: bool,
-        memory: bool,
-    },
-    Mapping,
-    /// One end of a pair; whether the other end has a name too.
-    Socket {
-        peer: bool,
-    },
-    /// Sent and not received.
-    InFlight,
-}
-
-impl FileKind {
-    /// Whether kcmp(2) can tell its open file description from others.
-    fn has_description(self) -> bool {
-        matches!(self, FileKind::Descriptor { .. } | FileKind::Socket { .. } | FileKind::InFlight)
-    }
-}
-
 fn no_namespace() -> Fault {
     Fault::whole("nothing is outside: no step above is `unshare-mounts keep-old`")
         .hint("open the file, then `unshare-mounts keep-old`, then `external`")
-}
-
-/// Whether execve(2) takes away what a step makes.
-fn ends_at_exec(step: &Step) -> bool {
-    match step {
-        Step::Open { flags, .. } => flags.contains(&OpenFlag::Cloexec),
-        Step::Dup { cloexec, .. } => *cloexec,
-        Step::Map { .. } => true,
-        _ => false,
-    }
 }
 
 #[derive(Clone)]
@@ -295,6 +261,7 @@ impl Objects {
             Step::Socketpair { .. } => FileKind::Socket { peer: false },
             Step::Peer { .. } => FileKind::Socket { peer: true },
             Step::Send { .. } => FileKind::InFlight,
+            Step::Epoll { .. } | Step::Inotify { .. } | Step::Fanotify { .. } => FileKind::Watcher,
             _ => FileKind::Mapping,
         }
     }
@@ -330,9 +297,15 @@ impl Objects {
             Step::Read { object, .. } | Step::ReadEntries { object } => (object, "read", true, false),
             Step::WriteTo { object, .. } => (object, "written", false, true),
             Step::Lock { object, .. } => (object, "locked", false, false),
+            Step::Seal { object, .. } => (object, "sealed", false, true),
+            Step::SetOwner { object } => (object, "given an owner", false, false),
+            Step::SetSignal { object, .. } => (object, "given a signal", false, false),
             Step::Close { object } => (object, "closed", false, false),
             Step::External { object } => (object, "given from outside", false, false),
             Step::Send { object, .. } => return self.unsendable(object),
+            Step::Epoll { of, .. } => {
+                return of.iter().enumerate().find_map(|(nth, object)| self.unwatchable(object, nth));
+            }
             Step::Peer { of, .. } => return self.named_peer(of),
             Step::Assert { object, claim: Claim::Position(_) } => (object, "asked for its position", false, false),
             Step::Assert { object, claim: Claim::SameDescription { other, .. } } => {
@@ -362,6 +335,7 @@ impl Objects {
             FileKind::InFlight if matches!(step, Step::Assert { .. }) => return None,
             FileKind::InFlight => format!("`{name}` is in flight and cannot be {what}"),
             FileKind::Socket { .. } => format!("`{name}` is a socket and cannot be {what}"),
+            FileKind::Watcher => format!("`{name}` watches others and cannot be {what}"),
             _ => format!("`{name}` is no descriptor and cannot be {what}"),
         };
         Some(Fault::new(part, what))
@@ -380,10 +354,22 @@ impl Objects {
             FileKind::Descriptor { .. } => return None,
             FileKind::Socket { .. } => "is a socket",
             FileKind::InFlight => "is in flight",
+            FileKind::Watcher => "watches others",
             _ => "is no descriptor",
         };
         let part = Part::Argument { argument: 1, nth: 0 };
         Some(Fault::new(part, format!("`{}` {why} and cannot be sent", name.0)))
+    }
+
+    /// That epoll cannot watch this object.
+    fn unwatchable(&self, name: &ObjectName, nth: usize) -> Option<Fault> {
+        let what = match self.known.get(name)?.kind {
+            FileKind::Descriptor { path_only: false, memory: false, .. }
+            | FileKind::Socket { .. }
+            | FileKind::Watcher => return None,
+            _ => format!("`{}` gives no events and cannot be watched", name.0),
+        };
+        Some(Fault::new(Part::Argument { argument: 0, nth }, what))
     }
 
     fn last_object(&self, step: &Step) -> usize {

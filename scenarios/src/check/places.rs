@@ -82,13 +82,16 @@ fn not_the_top(kind: StepKind) -> &'static [usize] {
         K::Overlay | K::Unmount | K::UnmountLazy | K::Rmdir | K::Unlink => &[0],
         K::Move | K::Rename => &[0, 1],
         K::Remount | K::Propagate | K::PivotRoot => &[],
-        K::Mkdir | K::Write | K::Append | K::Truncate | K::Symlink | K::Link | K::Mkfifo | K::Mknod => &[],
+        K::Mkdir | K::Write | K::Append | K::Truncate | K::Symlink | K::Link | K::Mkfifo | K::Mksocket | K::Mknod => {
+            &[]
+        }
         K::Chmod | K::Chown | K::Setxattr | K::Touch => &[],
         K::Subvolume | K::Snapshot | K::DeleteSubvolume => &[],
         K::Open | K::Dup | K::Memfd | K::Map | K::Socketpair | K::Peer | K::Send | K::Close => &[],
         K::Seek | K::Read | K::WriteTo | K::ReadEntries | K::Lock => &[],
         K::Chdir | K::Chroot | K::UnshareMounts | K::External | K::Exec | K::Assert => &[],
-        K::OpenTree | K::NewTree | K::Fork | K::As => &[],
+        K::OpenTree | K::NewTree | K::Fork | K::As | K::Seal | K::SetOwner | K::SetSignal => &[],
+        K::Epoll | K::Inotify | K::Fanotify => &[],
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Axis, Point, Reason};
 use crate::Step;
 use crate::capability::Capability;
 use crate::model::{HeldFile, Holder};
-use crate::program::{LockKind, ObjectName, OpenFlag};
+use crate::program::{LockKind, LockRange, Mark, ObjectName, OpenFlag};
 use vocabulary::object::FileKind;
 
 pub(super) const OBJECT: Axis = Axis {
@@ -19,8 +19,7 @@ pub(super) const OBJECT: Axis = Axis {
         Point::detached("O_PATH of a directory", |facts| has_path_only(facts, FileKind::Directory)),
         Point::detached("O_PATH of a symbolic link", |facts| has_path_only(facts, FileKind::Symlink)),
         Point::detached("named pipe", |facts| facts.is_open(FileKind::Fifo)),
-        Point::detached("socket file, by O_PATH", |facts| has_path_only(facts, FileKind::Socket))
-            .without(Reason::Missing("no step makes a socket file: `mknod` makes devices, and there is no bind(2)")),
+        Point::detached("socket file, by O_PATH", |facts| has_path_only(facts, FileKind::Socket)),
         Point::waits("bound Unix socket", Reason::Step("bind-socket")),
         Point::detached("character device", |facts| facts.is_open(FileKind::CharDevice)),
         Point::detached("block device", |facts| facts.any(|held, _| held.kind == FileKind::BlockDevice)),
@@ -61,20 +60,24 @@ pub(super) const STATE: Axis = Axis {
         Point::detached("O_CLOEXEC", |facts| facts.has(Capability::Cloexec)),
         Point::detached("position past the end", |facts| facts.any(|held, _| held.past_the_end)),
         Point::detached("sparse", |facts| facts.has(Capability::Sparse)),
-        Point::detached("POSIX lock", |facts| is_locked(facts, |kind, _| kind == LockKind::Posix)),
-        Point::detached("OFD lock", |facts| is_locked(facts, |kind, _| kind == LockKind::Ofd)),
-        Point::detached("flock", |facts| is_locked(facts, |kind, _| kind == LockKind::Flock)),
-        Point::detached("lease", |facts| is_locked(facts, |kind, _| kind == LockKind::Lease)),
-        Point::detached("read lock", |facts| is_locked(facts, |_, write| !write)),
-        Point::waits("lock of a range", Reason::Argument("lock", "from")),
-        Point::waits("seals", Reason::Step("seal")),
-        Point::waits("F_SETOWN", Reason::Step("set-owner")),
-        Point::waits("F_SETSIG", Reason::Step("set-signal")),
-        Point::waits("inotify watch", Reason::Step("inotify")),
-        Point::waits("fanotify mark on an inode", Reason::Step("fanotify")),
-        Point::waits("fanotify mark on a mount", Reason::Step("fanotify")),
-        Point::waits("fanotify mark on a filesystem", Reason::Step("fanotify")),
-        Point::waits("in an epoll set", Reason::Step("epoll")),
+        Point::detached("POSIX lock", |facts| is_locked(facts, |lock| lock.kind == LockKind::Posix)),
+        Point::detached("OFD lock", |facts| is_locked(facts, |lock| lock.kind == LockKind::Ofd)),
+        Point::detached("flock", |facts| is_locked(facts, |lock| lock.kind == LockKind::Flock)),
+        Point::detached("lease", |facts| is_locked(facts, |lock| lock.kind == LockKind::Lease)),
+        Point::detached("read lock", |facts| is_locked(facts, |lock| !lock.write)),
+        Point::detached("lock of a range", |facts| is_locked(facts, |lock| lock.range != LockRange::default())),
+        Point::detached("seals", |facts| facts.step(|step| matches!(step, Step::Seal { .. }))),
+        Point::detached("F_SETOWN", |facts| is_signalled(facts, |step| matches!(step, Step::SetOwner { .. }))),
+        Point::detached("F_SETSIG", |facts| {
+            is_signalled(facts, |step| matches!(step, Step::SetSignal { signal, .. } if *signal > 0))
+        }),
+        Point::detached("inotify watch", |facts| is_watched(facts, None)),
+        Point::detached("fanotify mark on an inode", |facts| is_watched(facts, Some(Mark::Inode))),
+        Point::detached("fanotify mark on a mount", |facts| is_watched(facts, Some(Mark::Mount))),
+        Point::detached("fanotify mark on a filesystem", |facts| is_watched(facts, Some(Mark::Filesystem))),
+        Point::detached("in an epoll set", |facts| {
+            facts.trace.model.polled_objects().any(|object| facts.any(|held, _| held.name == object.0))
+        }),
     ],
 };
 
@@ -119,10 +122,33 @@ fn has_mapping(facts: &Facts<'_>, wanted: bool) -> bool {
     facts.step(maps)
 }
 
-fn is_locked(facts: &Facts<'_>, is_it: impl Fn(LockKind, bool) -> bool) -> bool {
-    let locks = |step: &Step| match step {
-        Step::Lock { object, kind, write } => {
-            is_it(*kind, *write) && facts.any(|held, _| held.locked && held.name == object.0)
+fn is_signalled(facts: &Facts<'_>, is_it: impl Fn(&Step) -> bool) -> bool {
+    let is_detached = |step: &Step| match step {
+        Step::SetOwner { object } | Step::SetSignal { object, .. } => facts.any(|held, _| held.name == object.0),
+        _ => false,
+    };
+    facts.step(|step| is_it(step) && is_detached(step))
+}
+
+/// Whether a file that is held on a detached mount is watched, or that mount is.
+fn is_watched(facts: &Facts<'_>, wanted: Option<Mark>) -> bool {
+    facts.trace.model.watched_files().any(|(mark, file, mount)| {
+        mark == wanted
+            && facts.any(|held, _| if mark == Some(Mark::Mount) { held.mount == mount } else { held.file == file })
+    })
+}
+
+/// What `lock` asks for.
+struct Lock {
+    kind: LockKind,
+    write: bool,
+    range: LockRange,
+}
+
+fn is_locked(facts: &Facts<'_>, is_it: impl Fn(Lock) -> bool) -> bool {
+    let locks = |step: &Step| match *step {
+        Step::Lock { ref object, kind, write, range } => {
+            is_it(Lock { kind, write, range }) && facts.any(|held, _| held.locked && held.name == object.0)
         }
         _ => false,
     };

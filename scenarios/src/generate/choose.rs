@@ -4,11 +4,11 @@
 use arbitrary::{Result, Unstructured};
 
 use super::arguments::{Choice, below};
-use super::{ProgramBuilder, Swarm, mounting};
+use super::{ProgramBuilder, Swarm, mounting, states};
 use crate::Bytes;
-use crate::grammar::StepKind;
+use crate::grammar::{StepKind, StepKind as K};
 use crate::model::{Entry, EntryKind, Survey};
-use crate::program::{DeviceKind, Filesystem, LockKind, ObjectName, OpenFlag, Place, Step};
+use crate::program::{DeviceKind, Filesystem, ObjectName, OpenFlag, Place, Step};
 
 /// The kind of step to make, with those of its arguments that are fixed already.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,8 @@ pub(super) enum Spot {
     Special,
     /// On a mount that is attached nowhere.
     Tree,
+    /// Of a memfd that can have seals.
+    Sealable,
 }
 
 impl StepRequest {
@@ -50,7 +52,6 @@ pub(super) fn step(
     let objects = builder.checker.open_objects().filter(|name| !reserved.contains(&name.0.as_str())).cloned().collect();
     let sockets = builder.checker.sockets().cloned().collect();
     let choice = Choice { survey, swarm, objects, sockets };
-    use StepKind as K;
     let made = match request.kind {
         K::Mount => mounting::mount(u, &choice, request.filesystem)?,
         K::MountAgain => return mounting::again(u, &choice),
@@ -73,6 +74,7 @@ pub(super) fn step(
         K::Unlink => return choice.at(u, is_no_directory, |_, at| Ok(Step::Unlink { at })),
         K::Rmdir => return choice.at(u, is_removable, |_, at| Ok(Step::Rmdir { at })),
         K::Mkfifo => Step::Mkfifo { at: choice.fresh(u)? },
+        K::Mksocket => Step::Mksocket { at: choice.fresh(u)? },
         K::Mknod => choice.mknod(u)?,
         K::Chmod => return choice.at(u, is_any, |u, at| Ok(Step::Chmod { at, mode: *u.choose(MODES)? })),
         K::Chown => return choice.at(u, is_any, chown),
@@ -83,7 +85,9 @@ pub(super) fn step(
         K::DeleteSubvolume => return choice.at(u, is_loose_subvolume, |_, at| Ok(Step::DeleteSubvolume { at })),
         K::Open => return choice.open(u, builder, request),
         K::Dup => return choice.dup(u, builder),
-        K::Memfd => Step::Memfd { name: builder.name("mem"), label: Bytes::from(*u.choose(LABELS)?) },
+        K::Memfd | K::Epoll | K::Inotify | K::Fanotify | K::Seal | K::SetOwner | K::SetSignal | K::Lock => {
+            return states::step(u, builder, &choice, request);
+        }
         K::Map => return choice.map(u, builder),
         K::Socketpair => Step::Socketpair { name: builder.name("s") },
         K::Peer => return choice.of_socket(u, |_, of| Ok(Step::Peer { name: builder.name("s"), of })),
@@ -92,7 +96,6 @@ pub(super) fn step(
         K::Read => return choice.of_object(u, |u, object| Ok(Step::Read { object, length: u.int_in_range(0..=8)? })),
         K::WriteTo => return choice.of_object(u, |u, object| Ok(Step::WriteTo { object, bytes: text(u)? })),
         K::ReadEntries => return choice.of_object(u, |_, object| Ok(Step::ReadEntries { object })),
-        K::Lock => return choice.of_object(u, lock),
         K::Close => return choice.of_object(u, |_, object| Ok(Step::Close { object })),
         K::Chdir => return choice.at(u, is_directory, |_, at| Ok(Step::Chdir { at })),
         K::Chroot => return choice.chroot(u),
@@ -119,9 +122,8 @@ fn switch(u: &mut Unstructured<'_>, builder: &ProgramBuilder) -> Result<Option<S
 }
 
 const MODES: &[u32] = &[0o644, 0, 0o6751, 0o1777, 0o700];
-const LABELS: &[&str] = &["label", "", "two words"];
 
-fn is_any(_: &Entry) -> bool {
+pub(super) fn is_any(_: &Entry) -> bool {
     true
 }
 
@@ -146,7 +148,7 @@ fn is_loose_subvolume(entry: &Entry) -> bool {
 }
 
 /// A small number, now and then a large one.
-fn length(u: &mut Unstructured<'_>, large: u64) -> Result<u64> {
+pub(super) fn length(u: &mut Unstructured<'_>, large: u64) -> Result<u64> {
     if u.ratio(1, 8)? { Ok(large) } else { u.int_in_range(0..=8) }
 }
 
@@ -160,11 +162,6 @@ fn touch(u: &mut Unstructured<'_>, at: Place) -> Result<Step> {
 
 fn seek(u: &mut Unstructured<'_>, object: ObjectName) -> Result<Step> {
     Ok(Step::Seek { object, offset: length(u, 5_000_000_000)? })
-}
-
-fn lock(u: &mut Unstructured<'_>, object: ObjectName) -> Result<Step> {
-    let kinds = [LockKind::Posix, LockKind::Ofd, LockKind::Flock, LockKind::Lease];
-    Ok(Step::Lock { object, kind: *u.choose(&kinds)?, write: u.arbitrary()? })
 }
 
 /// Contents and attributes: short.
@@ -230,7 +227,7 @@ impl Choice<'_> {
     }
 
     /// A step on an object, if there is one.
-    fn of_object(
+    pub(super) fn of_object(
         &self,
         u: &mut Unstructured<'_>,
         make: impl FnOnce(&mut Unstructured<'_>, ObjectName) -> Result<Step>,
@@ -261,7 +258,7 @@ impl Choice<'_> {
     }
 
     /// A step on a name that is there, if one fits.
-    fn at(
+    pub(super) fn at(
         &self,
         u: &mut Unstructured<'_>,
         fits: impl Fn(&Entry) -> bool,

@@ -26,6 +26,7 @@ mod exhaustive;
 mod mounting;
 mod mutate;
 mod needs;
+mod states;
 mod swarm;
 mod vocabulary;
 mod without;

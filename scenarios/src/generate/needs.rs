@@ -28,7 +28,7 @@ pub(super) fn step(
     // By itself hardly any step finds the one pipe or device that there is, or the one file with an
     // attribute.
     let next = match kind {
-        StepKind::Mkfifo | StepKind::Mknod => {
+        StepKind::Mkfifo | StepKind::Mksocket | StepKind::Mknod => {
             Some(StepRequest { at: Spot::Special, ..StepRequest::of(StepKind::Open) })
         }
         StepKind::OpenTree => Some(StepRequest { at: Spot::Tree, ..StepRequest::of(StepKind::Open) }),
@@ -113,6 +113,9 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
     const UNSHARE: StepRequest = StepRequest::of(StepKind::UnshareMounts);
     const FORK: StepRequest = StepRequest::of(StepKind::Fork);
     const SOCKETS: StepRequest = StepRequest::of(StepKind::Socketpair);
+    const SEALABLE: StepRequest = StepRequest { at: Spot::Sealable, ..StepRequest::of(StepKind::Memfd) };
+    const MKFIFO: StepRequest = StepRequest::of(StepKind::Mkfifo);
+    const PIPE: StepRequest = StepRequest { at: Spot::Special, ..StepRequest::of(StepKind::Open) };
     const READABLE: StepRequest = StepRequest { flags: &[OpenFlag::Rdwr], ..StepRequest::of(StepKind::Open) };
     const DIRECTORY: StepRequest = StepRequest { flags: &[OpenFlag::Directory], ..StepRequest::of(StepKind::Open) };
     use StepKind as K;
@@ -130,6 +133,10 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
         K::Snapshot => &[SUBVOLUME, WRITE_IN_SUBVOLUME],
         K::DeleteSubvolume => &[SUBVOLUME],
         K::Map | K::Seek | K::Read | K::WriteTo | K::Lock => &[WRITE, READABLE],
+        K::Seal => &[SEALABLE],
+        K::Epoll => &[MKFIFO, PIPE],
+        K::Inotify | K::Fanotify => &[MOUNT, WRITE],
+        K::SetOwner | K::SetSignal => &[WRITE, READABLE],
         K::Dup | K::Close | K::UnshareMounts => &[OPEN],
         K::OpenTree => &[MOUNT, WRITE],
         K::Fork => &[OPEN],
@@ -138,7 +145,9 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
         K::ReadEntries => &[MKDIR, DIRECTORY],
         K::Peer => &[SOCKETS],
         K::Send => &[SOCKETS, OPEN],
-        K::Mount | K::Mkdir | K::Write | K::Symlink | K::Mkfifo | K::Mknod | K::Memfd | K::Socketpair => &[],
+        K::Mount | K::Mkdir | K::Write | K::Symlink | K::Mkfifo | K::Mksocket | K::Mknod | K::Memfd | K::Socketpair => {
+            &[]
+        }
         K::NewTree | K::Exec | K::Assert => &[],
     }
 }

@@ -38,6 +38,11 @@ impl StepArguments {
         name
     }
 
+    pub(super) fn objects(&mut self) -> Vec<ObjectName> {
+        let object = |item| if let Item::Object(name) = item { name } else { panic!("{AGREES}") };
+        self.slot().into_iter().map(object).collect()
+    }
+
     pub(super) fn process(&mut self) -> ObjectName {
         let Item::Process(name) = self.one() else { panic!("{AGREES}") };
         name

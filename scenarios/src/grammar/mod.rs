@@ -10,6 +10,7 @@ mod arguments;
 mod asserts;
 mod mount_steps;
 mod reference;
+mod state_steps;
 mod step_kind;
 mod steps;
 mod unparse;
@@ -111,7 +112,7 @@ pub enum Item {
 
 /// All forms, in the order of the reference.
 pub fn forms() -> impl Iterator<Item = &'static Form> {
-    mount_steps::FORMS.iter().chain(steps::FORMS).chain(asserts::FORMS)
+    mount_steps::FORMS.iter().chain(steps::FORMS).chain(state_steps::FORMS).chain(asserts::FORMS)
 }
 
 /// Each kind has one form at its own place, but for `assert`, which has others after these.
@@ -125,12 +126,16 @@ const _: () = {
 };
 
 /// How many forms the steps have, without those of `assert`.
-const STEPS: usize = mount_steps::FORMS.len() + steps::FORMS.len();
+const STEPS: usize = BEFORE_STATES + state_steps::FORMS.len();
+const BEFORE_STATES: usize = mount_steps::FORMS.len() + steps::FORMS.len();
 
 const fn step_form(at: usize) -> &'static Form {
-    match at.checked_sub(mount_steps::FORMS.len()) {
-        None => &mount_steps::FORMS[at],
-        Some(at) => &steps::FORMS[at],
+    if at < mount_steps::FORMS.len() {
+        &mount_steps::FORMS[at]
+    } else if at < BEFORE_STATES {
+        &steps::FORMS[at - mount_steps::FORMS.len()]
+    } else {
+        &state_steps::FORMS[at - BEFORE_STATES]
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::words::{OnOff, errnos};
 use super::{Argument, forms, words};
-use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation};
+use crate::program::{DeviceKind, Filesystem, LockKind, Mark, MountAttribute, OpenFlag, Propagation, Seal};
 
 /// Every form with its help line, and the lists of words.
 pub fn reference() -> String {
@@ -22,6 +22,8 @@ pub fn reference() -> String {
         ("TYPE", words::<DeviceKind>()),
         ("FLAG", words::<OpenFlag>()),
         ("LOCK", words::<LockKind>()),
+        ("SEAL", words::<Seal>()),
+        ("MARK", words::<Mark>()),
         ("ERRNO", errnos()),
     ];
     for (label, words) in lists {

@@ -53,6 +53,7 @@ step_kinds! {
     Unlink "unlink",
     Rmdir "rmdir",
     Mkfifo "mkfifo",
+    Mksocket "mksocket",
     Mknod "mknod",
     Chmod "chmod",
     Chown "chown",
@@ -82,6 +83,12 @@ step_kinds! {
     NewTree "fsmount",
     Fork "fork",
     As "as",
+    Seal "seal",
+    SetOwner "set-owner",
+    SetSignal "set-signal",
+    Epoll "epoll",
+    Inotify "inotify",
+    Fanotify "fanotify",
     Assert "assert",
 }
 

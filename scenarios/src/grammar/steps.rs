@@ -5,7 +5,7 @@ use super::{
     ATTRIBUTES, Count, Form, ID, Kind, OFFSET, PROCESS, SOCKET, StepKind, argument, choice, flags, label, number,
     object, place, switch, text,
 };
-use crate::program::{DeviceKind, Filesystem, LockKind, OpenFlag, Step};
+use crate::program::{DeviceKind, Filesystem, LockKind, LockRange, OpenFlag, Step};
 
 pub(super) static FORMS: &[Form] = &[
     Form {
@@ -77,6 +77,13 @@ pub(super) static FORMS: &[Form] = &[
         arguments: &[place("P")],
         help: "A named pipe, mode 0644. Open it `rdwr` or `nonblock`, or the open waits for ever.",
         build: |a| Step::Mkfifo { at: a.place() },
+    },
+    Form {
+        kind: StepKind::Mksocket,
+        makes: false,
+        arguments: &[place("P")],
+        help: "The file of a Unix socket that nothing is bound to, mode 0644. It can be opened with `path` only.",
+        build: |a| Step::Mksocket { at: a.place() },
     },
     Form {
         kind: StepKind::Mknod,
@@ -164,9 +171,9 @@ pub(super) static FORMS: &[Form] = &[
     Form {
         kind: StepKind::Memfd,
         makes: true,
-        arguments: &[text("label")],
-        help: "memfd_create(2): an internal mount that must not be taken for a detached one.",
-        build: |a| Step::Memfd { name: a.name(), label: a.text() },
+        arguments: &[text("label"), switch("sealable")],
+        help: "memfd_create(2): an internal mount that must not be taken for a detached one; with `MFD_ALLOW_SEALING`.",
+        build: |a| Step::Memfd { name: a.name(), label: a.text(), sealable: a.switch() },
     },
     Form {
         kind: StepKind::Map,
@@ -227,9 +234,24 @@ pub(super) static FORMS: &[Form] = &[
     Form {
         kind: StepKind::Lock,
         makes: false,
-        arguments: &[object("OBJECT"), choice("LOCK", words::<LockKind>), choice("WAY", words::<ForWriting>)],
-        help: "A lock or lease on the whole file; WAY is `read` or `write`.",
-        build: |a| Step::Lock { object: a.object(), kind: a.word(), write: a.word::<ForWriting>().0 },
+        arguments: &[
+            object("OBJECT"),
+            choice("LOCK", words::<LockKind>),
+            choice("WAY", words::<ForWriting>),
+            number("START", OFFSET).key("from").optional(),
+            number("BYTES", OFFSET).key("length").optional(),
+        ],
+        help: "A lock or lease on the whole file; WAY is `read` or `write`. `posix` and `ofd` can be on a range, which \
+               starts at 0 and has no end when nothing else is said.",
+        build: |a| Step::Lock {
+            object: a.object(),
+            kind: a.word(),
+            write: a.word::<ForWriting>().0,
+            range: LockRange {
+                start: a.optional_number().unwrap_or_default(),
+                length: a.optional_number().unwrap_or_default(),
+            },
+        },
     },
     Form {
         kind: StepKind::Close,

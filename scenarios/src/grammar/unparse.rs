@@ -35,6 +35,12 @@ fn number(number: impl Into<i128>) -> Vec<Item> {
     vec![Item::Number(number.into())]
 }
 
+/// A number that is not written where it is 0.
+fn nonzero(value: impl Into<i128>) -> Vec<Item> {
+    let value = value.into();
+    if value == 0 { Vec::new() } else { number(value) }
+}
+
 fn words<T: Vocabulary>(values: &[T]) -> Vec<Item> {
     values.iter().map(|value| Item::Word(word(*value))).collect()
 }
@@ -82,6 +88,69 @@ fn overlay(step: &Step) -> Slots {
 
 /// The kind, the name, the values of all arguments that are not fixed words.
 fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
+    match step {
+        Step::Mount { .. }
+        | Step::MountAgain { .. }
+        | Step::Overlay { .. }
+        | Step::Bind { .. }
+        | Step::Move { .. }
+        | Step::Remount { .. }
+        | Step::Propagate { .. }
+        | Step::Unmount { .. }
+        | Step::PivotRoot { .. }
+        | Step::UnshareMounts { .. } => mount_parts(step),
+        Step::Mkdir { .. }
+        | Step::Write { .. }
+        | Step::Append { .. }
+        | Step::Truncate { .. }
+        | Step::Symlink { .. }
+        | Step::Link { .. }
+        | Step::Rename { .. }
+        | Step::Unlink { .. }
+        | Step::Rmdir { .. }
+        | Step::Mkfifo { .. }
+        | Step::Mksocket { .. }
+        | Step::Mknod { .. }
+        | Step::Chmod { .. }
+        | Step::Chown { .. }
+        | Step::Setxattr { .. }
+        | Step::Touch { .. }
+        | Step::Subvolume { .. }
+        | Step::Snapshot { .. }
+        | Step::DeleteSubvolume { .. } => name_parts(step),
+        Step::Open { .. }
+        | Step::Dup { .. }
+        | Step::Memfd { .. }
+        | Step::Map { .. }
+        | Step::Socketpair { .. }
+        | Step::Peer { .. }
+        | Step::Send { .. }
+        | Step::Seek { .. }
+        | Step::Read { .. }
+        | Step::WriteTo { .. }
+        | Step::ReadEntries { .. }
+        | Step::Lock { .. }
+        | Step::Close { .. }
+        | Step::External { .. }
+        | Step::Chdir { .. }
+        | Step::Chroot { .. }
+        | Step::Exec
+        | Step::Fork { .. }
+        | Step::As { .. }
+        | Step::Assert { .. }
+        | Step::OpenTree { .. }
+        | Step::NewTree { .. } => object_parts(step),
+        Step::Seal { .. }
+        | Step::SetOwner { .. }
+        | Step::SetSignal { .. }
+        | Step::Epoll { .. }
+        | Step::Inotify { .. }
+        | Step::Fanotify { .. } => state_parts(step),
+    }
+}
+
+/// The same for the steps on mounts.
+fn mount_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
     let (kind, values) = match step {
         Step::Mount { filesystem, at, attributes } => {
             (K::Mount, vec![words(&[*filesystem]), place(at), words(attributes)])
@@ -108,46 +177,7 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Unmount { at, lazy } => (if *lazy { K::UnmountLazy } else { K::Unmount }, vec![place(at)]),
         Step::PivotRoot { new_root, put_old } => (K::PivotRoot, vec![place(new_root), place(put_old)]),
         Step::UnshareMounts { keep_old } => (K::UnshareMounts, vec![switch(*keep_old, "keep-old")]),
-        Step::Mkdir { .. }
-        | Step::Write { .. }
-        | Step::Append { .. }
-        | Step::Truncate { .. }
-        | Step::Symlink { .. }
-        | Step::Link { .. }
-        | Step::Rename { .. }
-        | Step::Unlink { .. }
-        | Step::Rmdir { .. }
-        | Step::Mkfifo { .. }
-        | Step::Mknod { .. }
-        | Step::Chmod { .. }
-        | Step::Chown { .. }
-        | Step::Setxattr { .. }
-        | Step::Touch { .. }
-        | Step::Subvolume { .. }
-        | Step::Snapshot { .. }
-        | Step::DeleteSubvolume { .. } => return name_parts(step),
-        Step::Open { .. }
-        | Step::Dup { .. }
-        | Step::Memfd { .. }
-        | Step::Map { .. }
-        | Step::Socketpair { .. }
-        | Step::Peer { .. }
-        | Step::Send { .. }
-        | Step::Seek { .. }
-        | Step::Read { .. }
-        | Step::WriteTo { .. }
-        | Step::ReadEntries { .. }
-        | Step::Lock { .. }
-        | Step::Close { .. }
-        | Step::External { .. }
-        | Step::Chdir { .. }
-        | Step::Chroot { .. }
-        | Step::Exec
-        | Step::Fork { .. }
-        | Step::As { .. }
-        | Step::Assert { .. }
-        | Step::OpenTree { .. }
-        | Step::NewTree { .. } => return object_parts(step),
+        _ => unreachable!("`parts` handles the others"),
     };
     (kind, None, values)
 }
@@ -165,6 +195,7 @@ fn name_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Unlink { at } => (K::Unlink, None, vec![place(at)]),
         Step::Rmdir { at } => (K::Rmdir, None, vec![place(at)]),
         Step::Mkfifo { at } => (K::Mkfifo, None, vec![place(at)]),
+        Step::Mksocket { at } => (K::Mksocket, None, vec![place(at)]),
         Step::Mknod { at, kind, major, minor } => {
             (K::Mknod, None, vec![place(at), words(&[*kind]), number(*major), number(*minor)])
         }
@@ -172,8 +203,7 @@ fn name_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Chown { at, uid, gid } => (K::Chown, None, vec![place(at), number(*uid), number(*gid)]),
         Step::Setxattr { at, name, value } => (K::Setxattr, None, vec![place(at), text(name), text(value)]),
         Step::Touch { at, seconds, nanoseconds } => {
-            let nanoseconds = if *nanoseconds == 0 { Vec::new() } else { number(*nanoseconds) };
-            (K::Touch, None, vec![place(at), number(*seconds), nanoseconds])
+            (K::Touch, None, vec![place(at), number(*seconds), nonzero(*nanoseconds)])
         }
         Step::Subvolume { at } => (K::Subvolume, None, vec![place(at)]),
         Step::Snapshot { from, to, read_only } => {
@@ -189,7 +219,9 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
     match step {
         Step::Open { name, at, flags } => (K::Open, Some(name), vec![place(at), words(flags)]),
         Step::Dup { name, of, cloexec } => (K::Dup, Some(name), vec![object(of), switch(*cloexec, "cloexec")]),
-        Step::Memfd { name, label } => (K::Memfd, Some(name), vec![text(label)]),
+        Step::Memfd { name, label, sealable } => {
+            (K::Memfd, Some(name), vec![text(label), switch(*sealable, "sealable")])
+        }
         Step::Map { name, of, shared, write } => {
             (K::Map, Some(name), vec![object(of), words(&[Shared(*shared)]), switch(*write, "write")])
         }
@@ -200,8 +232,9 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Read { object: of, length } => (K::Read, None, vec![object(of), number(*length)]),
         Step::WriteTo { object: of, bytes } => (K::WriteTo, None, vec![object(of), text(bytes)]),
         Step::ReadEntries { object: of } => (K::ReadEntries, None, vec![object(of)]),
-        Step::Lock { object: of, kind, write } => {
-            (K::Lock, None, vec![object(of), words(&[*kind]), words(&[ForWriting(*write)])])
+        Step::Lock { object: of, kind, write, range } => {
+            let [start, length] = [range.start, range.length].map(nonzero);
+            (K::Lock, None, vec![object(of), words(&[*kind]), words(&[ForWriting(*write)]), start, length])
         }
         Step::Close { object: of } => (K::Close, None, vec![object(of)]),
         Step::OpenTree { name, at, recursive, attributes } => {
@@ -217,6 +250,19 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Fork { process } => (K::Fork, None, vec![vec![Item::Process(process.clone())]]),
         Step::As { process } => (K::As, None, vec![vec![Item::Process(process.clone())]]),
         Step::Assert { object, claim } => (K::Assert, None, claim_values(object, claim)),
+        _ => unreachable!("`parts` handles the others"),
+    }
+}
+
+/// The same for the steps on the state of descriptors.
+fn state_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
+    match step {
+        Step::Seal { object: of, seals } => (K::Seal, None, vec![object(of), words(seals)]),
+        Step::SetOwner { object: of } => (K::SetOwner, None, vec![object(of)]),
+        Step::SetSignal { object: of, signal } => (K::SetSignal, None, vec![object(of), number(*signal)]),
+        Step::Epoll { name, of } => (K::Epoll, Some(name), vec![of.iter().flat_map(object).collect()]),
+        Step::Inotify { name, at } => (K::Inotify, Some(name), vec![at.iter().flat_map(place).collect()]),
+        Step::Fanotify { name, mark, at } => (K::Fanotify, Some(name), vec![words(&[*mark]), place(at)]),
         _ => unreachable!("`parts` handles the others"),
     }
 }

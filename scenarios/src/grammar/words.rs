@@ -1,7 +1,7 @@
 //! The words for the values of an enumeration.
 
 use crate::Errno;
-use crate::program::{DeviceKind, Filesystem, LockKind, MountAttribute, OpenFlag, Propagation};
+use crate::program::{DeviceKind, Filesystem, LockKind, Mark, MountAttribute, OpenFlag, Propagation, Seal};
 
 /// An enumeration whose values are written as words.
 pub trait Vocabulary: Copy + PartialEq + 'static {
@@ -91,6 +91,21 @@ impl Vocabulary for OpenFlag {
 impl Vocabulary for LockKind {
     const WORDS: &'static [(&'static str, Self)] =
         &[("posix", Self::Posix), ("ofd", Self::Ofd), ("flock", Self::Flock), ("lease", Self::Lease)];
+}
+
+impl Vocabulary for Seal {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("seal", Self::Seal),
+        ("shrink", Self::Shrink),
+        ("grow", Self::Grow),
+        ("write", Self::Write),
+        ("future-write", Self::FutureWrite),
+    ];
+}
+
+impl Vocabulary for Mark {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("inode", Self::Inode), ("mount", Self::Mount), ("filesystem", Self::Filesystem)];
 }
 
 impl Vocabulary for DeviceKind {

@@ -14,7 +14,7 @@ impl Model {
     /// Does an assertion hold at this point? `None` where the model does not know.
     pub fn holds(&self, object: &ObjectName, claim: &Claim) -> Option<bool> {
         let (process, name) = object.parts();
-        if self.view(&process)?.process.objects.get(&name) == Some(&Held::Socket) {
+        if let Some(Held::Socket | Held::Watcher(_)) = self.view(&process)?.process.objects.get(&name) {
             return match claim {
                 Claim::Internal => Some(true),
                 Claim::Detached | Claim::Visible | Claim::Elsewhere => Some(false),

@@ -1,11 +1,11 @@
 //! Superblocks, inodes and names (dentries): what is stored, without mounts. All live in rows and
 //! are named by their number, so that a copy of the model is a copy of the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::content::Content;
-use crate::program::DeviceKind;
+use crate::program::{DeviceKind, Seal};
 
 /// A superblock's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +110,8 @@ pub(super) enum Kind {
     Directory,
     Symlink(Vec<u8>),
     Fifo,
+    /// The file of a socket, which nothing is bound to.
+    Socket,
     Device(DeviceKind, u32, u32),
 }
 
@@ -155,6 +157,8 @@ pub(super) struct Inode {
     /// btrfs, of a subvolume's root directory: nothing in it can be changed.
     pub(super) volume_read_only: bool,
     pub(super) locks: Vec<Lock>,
+    /// Of a memfd.
+    pub(super) seals: BTreeSet<Seal>,
 }
 
 /// A lock on an inode.
@@ -164,6 +168,7 @@ pub(super) struct Lock {
     /// The open file description; none for the process.
     pub(super) owner: Option<usize>,
     pub(super) write: bool,
+    pub(super) range: crate::program::LockRange,
 }
 
 #[derive(Clone, Debug)]
@@ -236,6 +241,7 @@ impl Files {
             volume: None,
             volume_read_only: false,
             locks: Vec::new(),
+            seals: BTreeSet::new(),
         }));
         Ino(self.inodes.len() - 1)
     }

@@ -15,6 +15,7 @@ use super::files::{Den, Dentry, Ino, Inode, Kind, Layer, Lock, Sb, Superblock};
 use super::mounts::{Mnt, Mount, Path};
 use super::objects::{Description, Held};
 use super::processes::Process;
+use super::watches::Watcher;
 use crate::program::ObjectName;
 
 /// A state in one number. Two states that are not the same have the same number once in 10^19
@@ -152,6 +153,7 @@ impl Hashing<'_> {
             left,
             external: _,
             descriptions: _,
+            watchers: _,
             internal,
             singles,
             disks,
@@ -210,6 +212,19 @@ impl Hashing<'_> {
                     self.row(Row::Description(*number));
                 }
                 Held::Socket => {}
+                Held::Watcher(number) => self.watcher(&self.model.watchers[*number]),
+            }
+        }
+    }
+
+    fn watcher(&mut self, watcher: &Watcher) {
+        self.word(std::mem::discriminant(watcher));
+        match watcher {
+            Watcher::Epoll(objects) => self.word(objects),
+            Watcher::Inotify(all) => all.iter().for_each(|path| self.path(*path)),
+            Watcher::Fanotify(mark, path) => {
+                self.word(mark);
+                self.path(*path);
             }
         }
     }
@@ -243,9 +258,10 @@ impl Hashing<'_> {
             volume,
             volume_read_only,
             locks,
+            seals,
         } = self.model.files.inode(ino);
         self.row(Row::Sb(*sb));
-        self.word((links, mode, uid, content));
+        self.word((links, mode, uid, content, seals));
         self.word((dead, linkable, opaque, foreign, uncertain, volume_read_only));
         match kind {
             Kind::Symlink(target) => {
@@ -253,7 +269,7 @@ impl Hashing<'_> {
                     self.name(part);
                 }
             }
-            Kind::File | Kind::Directory | Kind::Fifo | Kind::Device(..) => self.word(kind),
+            Kind::File | Kind::Directory | Kind::Fifo | Kind::Socket | Kind::Device(..) => self.word(kind),
         }
         self.word((layer_of.is_some(), layer.map(|layer| std::mem::discriminant(&layer)), volume.is_some()));
         if let Some(Sb(sb)) = layer_of {
@@ -265,8 +281,8 @@ impl Hashing<'_> {
         if let Some(Ino(volume)) = volume {
             self.row(Row::Ino(*volume));
         }
-        for Lock { kind, owner, write } in locks {
-            self.word((kind, owner.is_some(), write));
+        for Lock { kind, owner, write, range } in locks {
+            self.word((kind, owner.is_some(), write, range));
             if let Some(owner) = owner {
                 self.row(Row::Description(*owner));
             }
@@ -329,10 +345,22 @@ impl Hashing<'_> {
     }
 
     fn description(&mut self, number: usize) {
-        let Description { path, reads, writes, path_only, unnamed, append, direct, position, untouched, tree } =
-            &self.model.descriptions[number];
+        let Description {
+            path,
+            reads,
+            writes,
+            path_only,
+            unnamed,
+            append,
+            direct,
+            position,
+            untouched,
+            tree,
+            owned,
+            signal,
+        } = &self.model.descriptions[number];
         self.path(*path);
-        self.word((reads, writes, path_only, unnamed, append, direct, position, untouched, tree));
+        self.word((reads, writes, path_only, unnamed, append, direct, position, untouched, tree, owned, signal));
         self.word(self.model.external.contains(path));
     }
 }

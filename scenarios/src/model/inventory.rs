@@ -86,6 +86,8 @@ pub(crate) struct HeldFile {
     /// The file offset is behind the end of the file.
     pub(crate) past_the_end: bool,
     pub(crate) locked: bool,
+    /// An owner or a signal was set (`F_SETOWN`, `F_SETSIG`).
+    pub(crate) signalled: bool,
     /// Parts of it were never written.
     pub(crate) sparse: bool,
     /// It cannot be made again as it was.
@@ -151,7 +153,7 @@ impl Model {
                 Held::Descriptor(number) => (Holder::Descriptor, number),
                 Held::Mapping(number) => (Holder::Mapping, number),
                 Held::InFlight(number) => (Holder::InFlight, number),
-                Held::Socket => return None,
+                Held::Socket | Held::Watcher(_) => return None,
             };
             Some(self.held_file(name, holder, Some(number), self.descriptions[number].path))
         });
@@ -198,6 +200,7 @@ impl Model {
                 .and_then(|one| one.position)
                 .is_some_and(|offset| row.kind == Kind::File && offset > row.content.length()),
             locked: !row.locks.is_empty(),
+            signalled: description.is_some_and(|one| one.owned || one.signal > 0),
             sparse: row.kind == Kind::File && row.content.has_holes(),
             lost: self.is_beyond_recall(path.den)
                 || description.is_some_and(|one| self.is_unopenable(one))

@@ -40,11 +40,13 @@ mod places;
 mod predict;
 mod processes;
 mod restorable;
+mod states;
 mod steps;
 mod survey;
 mod trees;
 mod vfat;
 mod walk;
+mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -62,6 +64,7 @@ use files::{Den, Files, Kind, Sb, Type};
 use mounts::{Mnt, Mounts, Path};
 use objects::Description;
 use processes::Process;
+use watches::Watcher;
 
 /// Why a step is not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +104,8 @@ pub struct Model {
     /// Files of that namespace which the caller gives.
     external: BTreeSet<Path>,
     descriptions: Vec<Description>,
+    /// Instances of epoll, inotify and fanotify.
+    watchers: Vec<Watcher>,
     /// The mount of memfds, made when there is one.
     internal: Option<Mnt>,
     /// Filesystems that are one for the whole machine or namespace.
@@ -157,6 +162,7 @@ impl Model {
             left: None,
             external: BTreeSet::new(),
             descriptions: Vec::new(),
+            watchers: Vec::new(),
             internal: None,
             singles: Vec::new(),
             disks: BTreeMap::new(),

@@ -5,8 +5,8 @@ use super::mounts::Path;
 use super::nodes::OFFSET_LIMIT;
 use super::opening::{Access, tmpfile};
 use super::processes::Process;
-use super::{Model, Refusal, Result, errno, trees, unknown};
-use crate::program::{ObjectName, OpenFlag, Place};
+use super::{Model, Refusal, Result, errno, trees, unknown, watches};
+use crate::program::{ObjectName, OpenFlag, Place, Seal};
 use vocabulary::Errno;
 
 /// What an object's name refers to.
@@ -20,6 +20,8 @@ pub(super) enum Held {
     InFlight(usize),
     /// One end of a socket pair.
     Socket,
+    /// An instance of epoll, inotify or fanotify, by its number.
+    Watcher(usize),
 }
 
 /// An open file description.
@@ -39,6 +41,10 @@ pub(super) struct Description {
     pub(super) untouched: bool,
     /// It is a tree that is attached nowhere: its end is the tree's (`FMODE_NEED_UNMOUNT`).
     pub(super) tree: bool,
+    /// The process gets its signals (`F_SETOWN`).
+    pub(super) owned: bool,
+    /// Which signal that is (`F_SETSIG`).
+    pub(super) signal: u8,
 }
 
 impl Description {
@@ -55,6 +61,8 @@ impl Description {
             position: Some(0),
             untouched: true,
             tree: false,
+            owned: false,
+            signal: 0,
         }
     }
 }
@@ -95,7 +103,7 @@ pub(super) fn dup(model: &mut Model, name: &ObjectName, of: &ObjectName) -> Resu
     Ok(())
 }
 
-pub(super) fn memfd(model: &mut Model, name: &ObjectName, label: &[u8]) -> Result<()> {
+pub(super) fn memfd(model: &mut Model, name: &ObjectName, label: &[u8], sealable: bool) -> Result<()> {
     let mnt = match model.internal {
         Some(mnt) => mnt,
         None => {
@@ -108,6 +116,9 @@ pub(super) fn memfd(model: &mut Model, name: &ObjectName, label: &[u8]) -> Resul
     let (sb, root) = (row.sb, row.root);
     let inode = model.files.add_inode(sb, Kind::File);
     model.files.inode_mut(inode).links = 0;
+    if !sealable {
+        model.files.inode_mut(inode).seals.insert(Seal::Seal);
+    }
     // The text that `simple_dname` makes (fs/d_path.c).
     let text = [b"/memfd:", label, b" (deleted)"].concat();
     let den = model.files.add_loose(root, &text, inode);
@@ -125,7 +136,9 @@ pub(super) fn map(model: &mut Model, name: &ObjectName, of: &ObjectName, shared_
         return errno(Errno::EACCES);
     }
     let path = description.path;
+    let is_sealed = model.files.inode_of(path.den).seals.iter().any(|seal| *seal != Seal::Seal);
     match model.files.inode_of(path.den).kind {
+        Kind::File if is_sealed => unknown("mapping a memfd with seals"),
         Kind::File if model.files.type_of(path.den).is_kernels() => unknown("mapping a file of the kernel's"),
         Kind::File => {
             model.process.objects.insert(name.clone(), Held::Mapping(number));
@@ -213,6 +226,9 @@ pub(super) fn write(model: &mut Model, object: &ObjectName, bytes: &[u8]) -> Res
     let row = model.files.inode(ino);
     let count = bytes.len() as u64;
     match row.kind {
+        Kind::File if count > 0 && row.seals.iter().any(|seal| *seal != Seal::Seal) => {
+            unknown("writing to a memfd with seals")
+        }
         Kind::File if description.direct && count > 0 => unknown("writing past the page cache"),
         Kind::File => {
             let position = if description.append { Some(row.content.length()) } else { description.position };
@@ -266,6 +282,7 @@ pub(super) fn close(model: &mut Model, object: &ObjectName) -> Result<()> {
     let number = model.descriptor(object)?;
     let ino = model.inode_at(model.descriptions[number].path);
     let path_only = model.descriptions[number].path_only;
+    watches::closed(model, object, number)?;
     model.process.objects.remove(object);
     if !path_only {
         model.closed(ino);

@@ -170,10 +170,15 @@ impl Model {
             Kind::Directory if writes => return errno(Errno::EISDIR),
             Kind::Symlink(_) => return errno(Errno::ELOOP),
             Kind::Device(..) if self.mounts.get(path.mnt).nodev => return errno(Errno::EACCES),
-            Kind::Device(..) | Kind::Fifo if access.direct => return unknown("what is opened past which cache"),
+            Kind::Device(..) | Kind::Fifo | Kind::Socket if access.direct => {
+                return unknown("what is opened past which cache");
+            }
             Kind::Device(DeviceKind::Char, 1, 3 | 5) => return Ok(()),
             Kind::Device(..) => return unknown("what this device does"),
             Kind::Fifo => return self.may_open_fifo(ino, access),
+            // `no_open` in fs/inode.c.
+            Kind::Socket if access.directory => return errno(Errno::ENOTDIR),
+            Kind::Socket => return errno(Errno::ENXIO),
             Kind::Directory | Kind::File => {}
         }
         if access.directory && row.kind != Kind::Directory {

@@ -301,6 +301,7 @@ fn kind_of(kind: &Kind) -> FileKind {
         Kind::Directory => FileKind::Directory,
         Kind::Symlink(_) => FileKind::Symlink,
         Kind::Fifo => FileKind::Fifo,
+        Kind::Socket => FileKind::Socket,
         Kind::Device(DeviceKind::Char, ..) => FileKind::CharDevice,
         Kind::Device(DeviceKind::Block, ..) => FileKind::BlockDevice,
     }

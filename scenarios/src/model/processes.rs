@@ -30,12 +30,15 @@ impl Process {
 }
 
 pub(super) fn fork(model: &mut Model, name: &ObjectName) -> Result<()> {
-    let is_socket = |held: &Held| matches!(held, Held::Socket | Held::InFlight(_));
+    let is_socket = |held: &Held| matches!(held, Held::Socket | Held::Watcher(_) | Held::InFlight(_));
     if model.process.objects.values().any(is_socket) {
         return unknown("sockets that two processes have");
     }
     if model.has_posix_locks() {
         return unknown("locks that belong to one of several processes");
+    }
+    if model.has_owner() {
+        return unknown("the owner of a description that two processes have");
     }
     let child = Process { name: name.clone(), ..model.process.clone() };
     model.others.insert(name.clone(), child);

@@ -13,7 +13,7 @@ impl Model {
     ///
     /// What is on a mount of another namespace comes back if the caller gives it, as a descriptor.
     pub fn is_restorable(&self) -> bool {
-        self.views().all(|view| view.is_own_restorable())
+        self.views().all(|view| view.is_own_restorable() && view.are_watches_restorable())
     }
 
     fn is_own_restorable(&self) -> bool {
@@ -171,7 +171,7 @@ impl Model {
 
     /// Whether nothing is mounted over a place, or over any directory on the way to it from the
     /// root.
-    fn is_bare(&self, mut path: Path) -> bool {
+    pub(super) fn is_bare(&self, mut path: Path) -> bool {
         let covered = |path: Path| self.mounts.down(path) != path;
         if covered(path) {
             return false;

@@ -1,7 +1,9 @@
 //! One step: the executor's way of carrying it out (`guest/src/executor`), on the model.
 
 use super::files::Kind;
-use super::{Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects, processes, trees};
+use super::{
+    Model, Result, binding, btrfs, locks, mounting, names, namespace, nodes, objects, processes, states, trees, watches,
+};
 use crate::program::Step;
 
 pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
@@ -22,6 +24,12 @@ pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
         Step::Exec => namespace::exec(model),
         Step::Fork { process } => processes::fork(model, process),
         Step::As { process } => processes::switch(model, process),
+        Step::Seal { object, seals } => states::seal(model, object, seals),
+        Step::SetOwner { object } => states::set_owner(model, object),
+        Step::SetSignal { object, signal } => states::set_signal(model, object, *signal),
+        Step::Epoll { name, of } => watches::epoll(model, name, of),
+        Step::Inotify { name, at } => watches::inotify(model, name, at),
+        Step::Fanotify { name, mark, at } => watches::fanotify(model, name, *mark, at),
         Step::Assert { .. } => Ok(()),
         _ => carry_out_other(model, step),
     }
@@ -39,6 +47,7 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::Unlink { at } => names::unlink(model, at),
         Step::Rmdir { at } => names::rmdir(model, at),
         Step::Mkfifo { at } => names::make(model, at, Kind::Fifo).map(drop),
+        Step::Mksocket { at } => names::make(model, at, Kind::Socket).map(drop),
         Step::Mknod { at, kind, major, minor } => nodes::mknod(model, at, *kind, *major, *minor),
         Step::Chmod { at, mode } => nodes::chmod(model, at, *mode),
         Step::Chown { at, uid, .. } => nodes::chown(model, at, *uid),
@@ -49,7 +58,7 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::DeleteSubvolume { at } => btrfs::delete(model, at),
         Step::Open { name, at, flags } => objects::open(model, name, at, flags),
         Step::Dup { name, of, .. } => objects::dup(model, name, of),
-        Step::Memfd { name, label } => objects::memfd(model, name, label.as_slice()),
+        Step::Memfd { name, label, sealable } => objects::memfd(model, name, label.as_slice(), *sealable),
         Step::Map { name, of, shared, write } => objects::map(model, name, of, *shared && *write),
         Step::Socketpair { name } | Step::Peer { name, .. } => objects::socket(model, name),
         Step::Send { name, over, object } => objects::send(model, name, over, object),
@@ -57,7 +66,7 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::Read { object, length } => objects::read(model, object, *length),
         Step::WriteTo { object, bytes } => objects::write(model, object, bytes.as_slice()),
         Step::ReadEntries { object } => objects::read_entries(model, object),
-        Step::Lock { object, kind, write } => locks::lock(model, object, *kind, *write),
+        Step::Lock { object, kind, write, range } => locks::lock(model, object, *kind, *write, *range),
         Step::Close { object } => objects::close(model, object),
         Step::OpenTree { name, at, recursive, attributes } => trees::open_tree(model, name, at, *recursive, attributes),
         Step::NewTree { name, filesystem, attributes } => {
@@ -80,6 +89,12 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         | Step::Exec
         | Step::Fork { .. }
         | Step::As { .. }
+        | Step::Seal { .. }
+        | Step::SetOwner { .. }
+        | Step::SetSignal { .. }
+        | Step::Epoll { .. }
+        | Step::Inotify { .. }
+        | Step::Fanotify { .. }
         | Step::Assert { .. } => unreachable!("the caller handles these"),
     }
 }

@@ -2,7 +2,7 @@
 //! one.
 
 use super::names;
-use crate::program::{Filesystem, Line, OpenFlag, OverlaySettings, Step};
+use crate::program::{Filesystem, Line, LockRange, OpenFlag, OverlaySettings, Step};
 use crate::{Bytes, Program};
 
 /// Programs that differ from this one in one argument, or in one name all over, the more promising
@@ -151,8 +151,22 @@ fn simpler_file(step: &Step) -> Vec<Step> {
             let with = |value| Step::Setxattr { at: at.clone(), name: name.clone(), value };
             shorter(&value).into_iter().map(with).collect()
         }
-        Step::Memfd { name, label } => {
-            shorter(&label).into_iter().map(|label| Step::Memfd { name: name.clone(), label }).collect()
+        Step::Memfd { name, label, sealable } => {
+            let with = |label, sealable| Step::Memfd { name: name.clone(), label, sealable };
+            let plain = sealable.then(|| with(label.clone(), false));
+            shorter(&label).into_iter().map(|label| with(label, sealable)).chain(plain).collect()
+        }
+        Step::Epoll { name, of } => {
+            let some = fewer(&of).into_iter().filter(|fewer| !fewer.is_empty());
+            some.map(|of| Step::Epoll { name: name.clone(), of }).collect()
+        }
+        Step::Inotify { name, at } => {
+            let some = fewer(&at).into_iter().filter(|fewer| !fewer.is_empty());
+            some.map(|at| Step::Inotify { name: name.clone(), at }).collect()
+        }
+        Step::Seal { object, seals } => {
+            let some = fewer(&seals).into_iter().filter(|fewer| !fewer.is_empty());
+            some.map(|seals| Step::Seal { object: object.clone(), seals }).collect()
         }
         Step::Truncate { at, length } => {
             smaller(length).into_iter().map(|length| Step::Truncate { at: at.clone(), length }).collect()
@@ -167,6 +181,14 @@ fn simpler_file(step: &Step) -> Vec<Step> {
             let plain = |flags: &Vec<OpenFlag>| *flags != [OpenFlag::Rdonly];
             let with = |flags| Step::Open { name: name.clone(), at: at.clone(), flags };
             fewer(&flags).into_iter().filter(plain).map(with).collect()
+        }
+        Step::Lock { object, kind, write, range } if range != LockRange::default() => {
+            let whole = Step::Lock { object: object.clone(), kind, write, range: LockRange::default() };
+            let starts = smaller(range.start).into_iter().map(|start| LockRange { start, ..range });
+            let lengths = smaller(range.length).into_iter().filter(|length| *length > 0);
+            let ranges = starts.chain(lengths.map(|length| LockRange { length, ..range }));
+            let with = |range| Step::Lock { object: object.clone(), kind, write, range };
+            std::iter::once(whole).chain(ranges.map(with)).collect()
         }
         Step::Dup { name, of, cloexec: true } => vec![Step::Dup { name, of, cloexec: false }],
         Step::Map { name, of, write: true, shared } => vec![Step::Map { name, of, write: false, shared }],

@@ -170,7 +170,7 @@ impl Arguments {
             (Some(key), Some(own), _) => key == own,
             (None, None, Kind::Word(words)) => word.plain().is_some_and(|text| words().contains(&text)),
             (None, None, Kind::Literal(own)) => word.plain() == Some(own),
-            (None, None, Kind::Number(..)) => true,
+            (None, None, Kind::Number(..) | Kind::Object | Kind::Place) => true,
             _ => false,
         };
         if let Some(found) = tail().find(|(_, argument)| fits(argument)) {

@@ -84,7 +84,7 @@ impl Assistance {
         let Checkpoint { processes, mounts, files, inodes, descriptions, .. } = &self.checkpoint;
         let has_inode = |index: &usize| *index < inodes.len();
         let has_name = |file: &FileImage| match &file.name {
-            NameImage::Live { .. } | NameImage::Socket { .. } => true,
+            NameImage::Live { .. } | NameImage::Pathless { .. } => true,
             NameImage::Removed { inode, .. } | NameImage::Never { inode, .. } | NameImage::Memfd { inode, .. } => {
                 has_inode(inode)
             }

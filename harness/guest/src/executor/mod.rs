@@ -19,6 +19,7 @@ mod processes;
 mod setup;
 mod step_mark;
 mod trees;
+mod watches;
 mod world;
 
 use std::io::{self, BufRead};

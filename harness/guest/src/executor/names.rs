@@ -49,6 +49,7 @@ pub(super) fn carry_out(world: &World, step: &Step) -> io::Result<()> {
         Step::Unlink { at } => remove(world, at, UnlinkatFlags::NoRemoveDir),
         Step::Rmdir { at } => remove(world, at, UnlinkatFlags::RemoveDir),
         Step::Mkfifo { at } => make_node(world, at, SFlag::S_IFIFO, 0),
+        Step::Mksocket { at } => make_node(world, at, SFlag::S_IFSOCK, 0),
         Step::Mknod { at, kind, major, minor } => {
             let kind = match kind {
                 DeviceKind::Char => SFlag::S_IFCHR,

@@ -3,13 +3,13 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 use nix::unistd::{Whence, lseek, read, write};
 use scenarios::Step;
-use scenarios::program::{LockKind, ObjectName, OpenFlag, Place};
+use scenarios::program::{LockKind, LockRange, ObjectName, OpenFlag, Place, Seal};
 
 use super::world::World;
 use crate::sys;
@@ -24,8 +24,9 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
             let fd = sys::duplicate(world.borrow(of)?, 0, *cloexec)?;
             world.keep(name, fd)
         }
-        Step::Memfd { name, label } => {
-            let fd = memfd_create(label.as_slice(), MFdFlags::empty())?;
+        Step::Memfd { name, label, sealable } => {
+            let flags = if *sealable { MFdFlags::MFD_ALLOW_SEALING } else { MFdFlags::empty() };
+            let fd = memfd_create(label.as_slice(), flags)?;
             world.keep(name, fd)
         }
         Step::Map { name, of, shared, write } => {
@@ -57,7 +58,13 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
             if count == bytes.0.len() { Ok(()) } else { Err(io::Error::other(format!("only {count} bytes written"))) }
         }
         Step::ReadEntries { object } => sys::read_some_entries(world.borrow(object)?),
-        Step::Lock { object, kind, write } => lock(world, object, *kind, *write),
+        Step::Lock { object, kind, write, range } => lock(world, object, *kind, *write, *range),
+        Step::Seal { object, seals } => {
+            let seals: SealFlag = seals.iter().map(seal_flag).collect();
+            Ok(fcntl(world.borrow(object)?, FcntlArg::F_ADD_SEALS(seals)).map(drop)?)
+        }
+        Step::SetOwner { object } => sys::own_signals(world.borrow(object)?),
+        Step::SetSignal { object, signal } => sys::set_signal(world.borrow(object)?, (*signal).into()),
         Step::Close { object } => world.give_up(object).map(drop),
         // The agent does it, at the dump and at the restore.
         Step::External { object } => world.is_elsewhere(object),
@@ -102,6 +109,16 @@ fn open_flag(flag: &OpenFlag) -> OFlag {
     }
 }
 
+fn seal_flag(seal: &Seal) -> SealFlag {
+    match seal {
+        Seal::Seal => SealFlag::F_SEAL_SEAL,
+        Seal::Shrink => SealFlag::F_SEAL_SHRINK,
+        Seal::Grow => SealFlag::F_SEAL_GROW,
+        Seal::Write => SealFlag::F_SEAL_WRITE,
+        Seal::FutureWrite => SealFlag::from_bits_retain(libc::F_SEAL_FUTURE_WRITE),
+    }
+}
+
 fn read_exactly(world: &World, object: &ObjectName, length: u64) -> io::Result<()> {
     let mut missing = usize::try_from(length).map_err(io::Error::other)?;
     let mut buffer = [0; 4096];
@@ -115,14 +132,14 @@ fn read_exactly(world: &World, object: &ObjectName, length: u64) -> io::Result<(
     Ok(())
 }
 
-fn lock(world: &World, object: &ObjectName, kind: LockKind, write: bool) -> io::Result<()> {
+fn lock(world: &World, object: &ObjectName, kind: LockKind, write: bool, range: LockRange) -> io::Result<()> {
     let fd = world.borrow(object)?;
     let lock_type = if write { libc::F_WRLCK } else { libc::F_RDLCK };
     let record = libc::flock {
         l_type: libc::c_short::try_from(lock_type).map_err(io::Error::other)?,
         l_whence: 0,
-        l_start: 0,
-        l_len: 0,
+        l_start: range.start.cast_signed(),
+        l_len: range.length.cast_signed(),
         l_pid: 0,
     };
     match kind {

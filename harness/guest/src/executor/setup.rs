@@ -14,7 +14,9 @@ use super::claims::Claims;
 use super::exec::Suspended;
 use super::processes::{Member, Processes};
 use super::world::World;
-use super::{ProgramSlot, Rights, STREAMS, SetupResult, StepMark, describe, guard, mounts, names, objects, trees};
+use super::{
+    ProgramSlot, Rights, STREAMS, SetupResult, StepMark, describe, guard, mounts, names, objects, trees, watches,
+};
 use crate::external::FIRST_INHERITED;
 use crate::observe::Made;
 use crate::observe::inside::Glance;
@@ -241,6 +243,7 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::Unlink { .. }
         | S::Rmdir { .. }
         | S::Mkfifo { .. }
+        | S::Mksocket { .. }
         | S::Mknod { .. }
         | S::Chmod { .. }
         | S::Chown { .. }
@@ -249,6 +252,7 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::Subvolume { .. }
         | S::Snapshot { .. }
         | S::DeleteSubvolume { .. } => names::carry_out(world, step),
+        S::Epoll { .. } | S::Inotify { .. } | S::Fanotify { .. } => watches::carry_out(world, step),
         S::OpenTree { .. } | S::NewTree { .. } => trees::carry_out(world, step),
         S::Open { .. }
         | S::Dup { .. }
@@ -262,6 +266,9 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::WriteTo { .. }
         | S::ReadEntries { .. }
         | S::Lock { .. }
+        | S::Seal { .. }
+        | S::SetOwner { .. }
+        | S::SetSignal { .. }
         | S::Close { .. }
         | S::External { .. }
         | S::Chdir { .. }

@@ -7,7 +7,7 @@ use protocol::observation::Descriptor;
 /// # Errors
 /// The name of the line that is missing or no number.
 pub fn parse(text: &[u8]) -> Result<(Descriptor, u64), &'static str> {
-    let mut descriptor = Descriptor { position: 0, flags: 0, details: Vec::new() };
+    let mut descriptor = Descriptor { position: 0, flags: 0, details: Vec::new(), control: None };
     let (mut position, mut flags, mut mount) = (None, None, None);
     for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         match line.iter().position(|&byte| byte == b':').map(|colon| line.split_at(colon)) {
@@ -17,6 +17,11 @@ pub fn parse(text: &[u8]) -> Result<(Descriptor, u64), &'static str> {
             Some((b"ino", _)) => {}
             _ => descriptor.details.push(line.into()),
         }
+    }
+    // The kernel has the descriptors of an epoll set in the order of addresses (`ep_cmp_ffd` in
+    // fs/eventpoll.c).
+    if descriptor.details.iter().all(|line| line.0.starts_with(b"tfd:")) {
+        descriptor.details.sort();
     }
     // The kernel prints the position as signed; the harness never sets a negative one.
     descriptor.position = position.ok_or("pos")?;

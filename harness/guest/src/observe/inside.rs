@@ -9,10 +9,12 @@ use std::os::unix::fs::FileExt as _;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use protocol::observation::{
-    Descriptor, FileKind, Mapping, Mount, MountRef, MountState, Object, ObjectView, Outcome, Reached, ReadError, View,
+    Control, Descriptor, FileKind, Mapping, Mount, MountRef, MountState, Object, ObjectView, Outcome, Reached,
+    ReadError, View,
 };
 use scenarios::Bytes;
 
+use super::control::control;
 use super::ends::Ends;
 use super::flight::Flights;
 use super::locks::PosixLocks;
@@ -194,6 +196,12 @@ impl Look {
         }
     }
 
+    /// What the process itself can ask its descriptors for.
+    fn control(&self, object: Object) -> Option<Control> {
+        let (_, number) = self.number_of(object).filter(|_| self.inside)?;
+        control(number)
+    }
+
     /// The magic link of an object.
     fn magic_link(&self, object: Object) -> String {
         let base = &self.base;
@@ -254,7 +262,7 @@ impl Look {
             name,
             mount,
             getcwd: (self.inside && object == Object::Cwd).then(getcwd),
-            descriptor: descriptor.map(|(descriptor, _)| descriptor),
+            descriptor: descriptor.map(|(descriptor, _)| Descriptor { control: self.control(object), ..descriptor }),
             mapping: match object {
                 Object::Map(start) => self.mapping(start, size).ok(),
                 _ => None,

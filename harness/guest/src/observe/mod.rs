@@ -19,6 +19,7 @@
 //! mistake in both is reported once. `assert` lines are compared with one quick observation
 //! (`Glance`), after the process has carried out all its programs.
 
+mod control;
 mod ends;
 pub mod fdinfo;
 mod flight;

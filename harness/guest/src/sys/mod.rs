@@ -8,10 +8,12 @@ mod block;
 mod confine;
 mod descriptor;
 mod directory;
+mod fanotify;
 mod handle;
 mod mapping;
 mod mount;
 mod process;
+mod signals;
 mod socket;
 mod xattr;
 
@@ -25,6 +27,7 @@ pub use descriptor::{
     set_posix_lock, start_without_input, unlock,
 };
 pub use directory::{Entry, entries, read_some_entries};
+pub use fanotify::{FanotifyGroup, FanotifyMark};
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
 pub use mapping::{MappingRequest, map_at, map_page};
 pub use mount::{
@@ -35,6 +38,7 @@ pub use process::{
     DescriptorOf, copy_mount_namespace, drop_capabilities, fork, fork_as, in_mount_namespace, interface_up, kcmp_file,
     owner_of, pidfd_open, reset_signals, start_in_namespaces, start_in_user_namespace,
 };
+pub use signals::{descriptor_of, own_signals, seals_of, set_signal, signal_of, signal_owner};
 pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr};
 

@@ -62,7 +62,7 @@ impl Capture<'_> {
         if socket.kind != libc::SOCK_SEQPACKET {
             return Err(Cause::Unsupported("a Unix socket of another type than SOCK_SEQPACKET".to_owned()));
         }
-        Ok(self.file(captured, Default::default(), NameImage::Socket { file: captured.status.file }))
+        Ok(self.file(captured, Default::default(), NameImage::Pathless { file: captured.status.file }))
     }
 
     /// The queue of each socket and its other end, once all descriptions are known.

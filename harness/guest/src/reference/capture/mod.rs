@@ -12,6 +12,7 @@
 //! - `inode`: files that have lost their names
 //! - [`outside`]: files of a mount namespace that the process left
 //! - [`given`]: only the files on detached mounts, for a checkpointer that saves all else
+//! - `watches`: what epoll, inotify and fanotify watch
 //! - `visible`: files on visible mounts and on the kernel's own
 //! - `trees`: mounts that are connected, which it cannot make
 //! - `lacks`: what an engine makes of it that has not learnt everything
@@ -33,6 +34,7 @@ mod root;
 mod state;
 mod trees;
 mod visible;
+mod watches;
 mod wrong;
 
 use std::cell::OnceCell;

@@ -17,9 +17,9 @@ use rustix::pipe::{SpliceFlags, tee};
 use scenarios::Bytes;
 
 use super::super::checkpoint::{DescriptionImage, DescriptorImage, LockImage, LockKind, MappingImage, ProcessImage};
-use super::Capture;
 use super::object::CapturedObject;
 use super::refusal::Cause;
+use super::{Capture, watches};
 use crate::observe;
 use crate::observe::maps::Area;
 use crate::sys;
@@ -76,14 +76,21 @@ impl Capture<'_> {
                 Some(index) => index,
                 None => {
                     first_of.push(number);
+                    let (owner, signal) = self.signals(number, flags)?;
                     let description = DescriptionImage {
                         file,
                         flags: flags & !libc::O_CLOEXEC,
                         position: descriptor.position,
                         // A socket has none; it counts what is in flight there.
-                        locks: if captured.socket.is_some() { Vec::new() } else { self.locks(&descriptor.details)? },
+                        locks: match captured.socket.is_some() || watches::has_watches(captured) {
+                            true => Vec::new(),
+                            false => self.locks(&descriptor.details)?,
+                        },
+                        owner,
+                        signal,
                         pipe: self.pipe(captured, flags).map_err(Cause::of("reading its pipe"))?,
                         socket: None,
+                        watches: None,
                     };
                     self.checkpoint.descriptions.push(description);
                     first_of.len() - 1
@@ -95,7 +102,8 @@ impl Capture<'_> {
                 self.image(captured).descriptors.push(DescriptorImage { number, description, cloexec });
             }
         }
-        self.sockets(objects, &descriptions)
+        self.sockets(objects, &descriptions)?;
+        self.watches(objects, &descriptions)
     }
 
     /// A lock of the process is not captured where there are several: whose it is, fdinfo says by a
@@ -106,6 +114,24 @@ impl Capture<'_> {
             return Err(Cause::Unsupported("a POSIX lock of one of several processes".to_owned()));
         }
         Ok(locks)
+    }
+
+    /// Who gets the signals of a description, and which. An owner is one that the first process can
+    /// make itself.
+    fn signals(&self, (pid, number): sys::DescriptorOf, flags: i32) -> Result<(Option<usize>, i32), Cause> {
+        if flags & libc::O_PATH != 0 {
+            return Ok((None, 0));
+        }
+        let ask = || -> io::Result<(i32, i32)> {
+            let copy = sys::descriptor_of((pid, number))?;
+            Ok((sys::signal_owner(copy.as_raw_fd())?, sys::signal_of(copy.as_raw_fd())?))
+        };
+        let (owner, signal) = ask().map_err(Cause::of("asking for the owner of its signals"))?;
+        match owner {
+            0 => Ok((None, signal)),
+            owner if self.pids.first() == Some(&owner) => Ok((Some(0), signal)),
+            _ => Err(Cause::Unsupported("signals that another process gets".to_owned())),
+        }
     }
 
     fn is_shared(

@@ -11,7 +11,7 @@ use super::super::private_mount_ns::look_at;
 use super::super::table::{below, join, split};
 use super::object::CapturedObject;
 use super::refusal::Cause;
-use super::{Capture, DELETED, is_at};
+use super::{Capture, DELETED, is_at, watches};
 use crate::observe;
 use crate::sys;
 
@@ -21,6 +21,7 @@ impl Capture<'_> {
         let Some(mount) = self.table().get(captured.mount) else {
             return match &captured.socket {
                 Some(socket) => self.socket(captured, socket),
+                None if watches::has_watches(captured) => Ok(self.watcher(captured)),
                 None => self.memfd(captured),
             };
         };

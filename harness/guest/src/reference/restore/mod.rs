@@ -4,6 +4,7 @@
 //! - [`mounts`]: detached mounts are made again, visible ones found
 //! - `names`: names that are gone are put back for the moment of the open
 //! - `open`: files are opened, on the right mount, with the right flags
+//! - `watches`: instances of epoll, inotify and fanotify
 //! - `flight`: sockets, and descriptors in their queues
 //! - `processes`: the other processes
 //! - `inode`: files that ended with the process are made again
@@ -21,6 +22,7 @@ pub mod mounts;
 mod names;
 mod open;
 mod processes;
+mod watches;
 mod wrong;
 
 use std::fmt;
@@ -107,6 +109,7 @@ pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<usize, Failure> 
     }
     let mut opened = open_all(&context)?;
     flight::pairs(checkpoint, &mut opened)?;
+    watches::make(&context, &mut opened)?;
     let Opened { descriptions, mut processes, held } = opened;
     flight::fill(checkpoint, options, &descriptions)?;
     settle_all(checkpoint, options, &descriptions)?;
@@ -124,6 +127,7 @@ pub fn run(checkpoint: &Checkpoint, options: Options) -> Result<usize, Failure> 
         drop(context);
         drop(limit);
         lock(checkpoint, options, &given)?;
+        watches::fill(checkpoint, options, &given)?;
         // They are the process's from now on.
         for fd in given.into_iter().flatten() {
             let _ = fd.into_raw_fd();
@@ -231,7 +235,7 @@ fn lock(checkpoint: &Checkpoint, options: Options, given: &[Vec<OwnedFd>]) -> Re
     for (description, descriptors) in checkpoint.descriptions.iter().zip(given) {
         let Some(fd) = descriptors.first() else { continue };
         for lock in description.locks.iter().filter(|lock| lock.kind == LockKind::Posix) {
-            take(lock, fd.as_fd()).map_err(at(format!("the lock of fd {}", fd.as_raw_fd())))?;
+            take(lock, fd.as_fd(), options).map_err(at(format!("the lock of fd {}", fd.as_raw_fd())))?;
         }
     }
     Ok(())
@@ -244,22 +248,32 @@ fn give_number(fd: BorrowedFd<'_>, number: RawFd, cloexec: bool) -> io::Result<O
     if given.as_raw_fd() == number { Ok(given) } else { Err(io::Error::from_raw_os_error(libc::EBUSY)) }
 }
 
-/// The locks that belong to the description.
+/// The locks that belong to the description, and its signals. This is the first process, which is
+/// the only one that can be their owner.
 fn settle(description: &DescriptionImage, fd: BorrowedFd<'_>, options: Options) -> io::Result<()> {
     if description.flags & libc::O_PATH != 0 {
         return Ok(());
     }
     let locks = description.locks.iter().filter(|lock| lock.kind != LockKind::Posix);
-    locks.filter(|_| options.fault != Some(Fault::LockLost)).try_for_each(|lock| take(lock, fd))
+    locks.filter(|_| options.fault != Some(Fault::LockLost)).try_for_each(|lock| take(lock, fd, options))?;
+    if description.owner == Some(0) && options.fault != Some(Fault::OwnerLost) {
+        sys::own_signals(fd)?;
+    }
+    if description.signal != 0 && options.fault != Some(Fault::SignalLost) {
+        sys::set_signal(fd, description.signal)?;
+    }
+    Ok(())
 }
 
-fn take(lock: &LockImage, fd: BorrowedFd<'_>) -> io::Result<()> {
+fn take(lock: &LockImage, fd: BorrowedFd<'_>, options: Options) -> io::Result<()> {
+    let is_widened = options.fault == Some(Fault::LockWidened);
+    let (start, length) = if is_widened { (0, 0) } else { (lock.start, lock.length) };
     let kind = if lock.write { libc::F_WRLCK } else { libc::F_RDLCK };
     let record = libc::flock {
         l_type: libc::c_short::try_from(kind).map_err(io::Error::other)?,
         l_whence: 0,
-        l_start: lock.start,
-        l_len: lock.length,
+        l_start: start,
+        l_len: length,
         l_pid: 0,
     };
     match lock.kind {

@@ -104,7 +104,7 @@ pub(super) fn with_removed(context: &RestoreContext<'_>, opened: &mut Opened) ->
                 tree.directory(&split(&path).0, above).unnamed.push((index, *inode));
             }
             NameImage::Memfd { .. } => context.open_memfd(index, opened)?,
-            NameImage::Live { .. } | NameImage::Socket { .. } => {}
+            NameImage::Live { .. } | NameImage::Pathless { .. } => {}
         }
     }
     let result = trees.iter().try_for_each(|(base, tree)| {

@@ -1,0 +1,17 @@
+//! What fcntl(2) tells a process of its own descriptors.
+
+use std::os::fd::RawFd;
+
+use protocol::observation::{Control, SignalOwner};
+
+use crate::sys;
+
+/// Of the descriptor with this number; `None` with `O_PATH`.
+pub(super) fn control(number: RawFd) -> Option<Control> {
+    let owner = match sys::signal_owner(number).ok()? {
+        0 => SignalOwner::Nobody,
+        pid if pid == std::process::id().cast_signed() => SignalOwner::Itself,
+        _ => SignalOwner::Other,
+    };
+    Some(Control { owner, signal: sys::signal_of(number).ok()?, seals: sys::seals_of(number).ok() })
+}

@@ -1,0 +1,72 @@
+//! Who gets the signals of an open file description, and which: `F_GETOWN` and `F_GETSIG` in
+//! fcntl(2).
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use super::{DescriptorOf, check, copy_of, pidfd_open};
+
+/// `F_SETSIG` and `F_GETSIG` (include/uapi/asm-generic/fcntl.h), which `libc` has not.
+const SET_SIGNAL: libc::c_int = 10;
+const GET_SIGNAL: libc::c_int = 11;
+
+/// A copy of a descriptor of any process (pidfd_getfd(2)).
+///
+/// # Errors
+/// The calls'.
+pub fn descriptor_of((pid, number): DescriptorOf) -> io::Result<OwnedFd> {
+    if pid == std::process::id().cast_signed() {
+        return copy_of(number);
+    }
+    Ok(rustix::process::pidfd_getfd(pidfd_open(pid)?, number, rustix::process::PidfdGetfdFlags::empty())?)
+}
+
+/// The owner of the description behind a descriptor of this process, whichever of its variables
+/// owns that: a process, a negative number for a process group, or 0.
+///
+/// # Errors
+/// The call's; `EBADF` when it is not open, or opened with `O_PATH`.
+pub fn signal_owner(number: RawFd) -> io::Result<libc::pid_t> {
+    // SAFETY: no pointers. The C library gives a group as a negative number; -1 is none (init(1)'s
+    // group is its own).
+    let owner = check(unsafe { libc::fcntl(number, libc::F_GETOWN) }.into())?;
+    libc::pid_t::try_from(owner).map_err(io::Error::other)
+}
+
+/// The signal of the description behind a descriptor, as in [`signal_owner`]; 0 for `SIGIO`.
+///
+/// # Errors
+/// As for [`signal_owner`].
+pub fn signal_of(number: RawFd) -> io::Result<libc::c_int> {
+    // SAFETY: no pointers.
+    let signal = check(unsafe { libc::fcntl(number, GET_SIGNAL) }.into())?;
+    libc::c_int::try_from(signal).map_err(io::Error::other)
+}
+
+/// The seals of the file behind a descriptor, as in [`signal_owner`].
+///
+/// # Errors
+/// `EINVAL` for a file that can have none.
+pub fn seals_of(number: RawFd) -> io::Result<libc::c_int> {
+    // SAFETY: no pointers.
+    let seals = check(unsafe { libc::fcntl(number, libc::F_GET_SEALS) }.into())?;
+    libc::c_int::try_from(seals).map_err(io::Error::other)
+}
+
+/// Has this process get the signals of a description.
+///
+/// # Errors
+/// The call's.
+pub fn own_signals(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETOWN, libc::getpid()) }.into()).map(drop)
+}
+
+/// Which signal that is; 0 for `SIGIO`.
+///
+/// # Errors
+/// The call's.
+pub fn set_signal(fd: BorrowedFd<'_>, signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), SET_SIGNAL, signal) }.into()).map(drop)
+}
