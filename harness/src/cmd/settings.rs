@@ -319,7 +319,7 @@ mod tests {
             zdtm-detached.toml:1:8: true or false is expected, and this is of type string
             zdtm-detached.toml:2:9: invalid value '0': a number from 1
             zdtm-detached.toml:1:9: invalid value 'fast' [possible values: auto, kvm, tcg]
-            zdtm-detached.toml:1:11: invalid value 'woody': unknown subject "woody"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, reference, reference+fault:NAME, reference+lacks:WORD
+            zdtm-detached.toml:1:11: invalid value 'woody': unknown subject "woody"; known are debian:SUITE, path:FILE, src:DIR, git:DIR@REV (both with +build=SUITE, +coverage, +asan or +patch:FILE behind), all of these with +assist at the end, or two with +restore: between them, reference, reference+fault:NAME, reference+lacks:WORD
             zdtm-detached.toml:1:10: a text or a number is expected, and this is of type table
             zdtm-detached.toml:1:8: a text or a number is expected, and this is of type array
             zdtm-detached.toml:1:15: invalid literal string, expected `'`

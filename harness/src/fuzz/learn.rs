@@ -242,9 +242,14 @@ mod tests {
     /// A campaign of `count` programs against a subject that fails where it is said; all that were
     /// drawn.
     fn campaign(count: u64, fails: impl Fn(&Profile) -> bool) -> (Learned, Vec<Profile>) {
+        campaign_of(7, count, fails)
+    }
+
+    /// The same with another seed.
+    fn campaign_of(seed: u64, count: u64, fails: impl Fn(&Profile) -> bool) -> (Learned, Vec<Profile>) {
         let (mut learned, mut drawn) = (Learned::default(), Vec::new());
         for number in 0..count {
-            let Some(program) = draw::program(8, number, &None, &wanted(), &learned.avoid()) else { continue };
+            let Some(program) = draw::program(seed, number, &None, &wanted(), &learned.avoid()) else { continue };
             let needs = profile(&program);
             learned.note(Needs::of(&program), fails(&needs));
             drawn.push(needs);
@@ -263,7 +268,7 @@ mod tests {
                 let late = &all[all.len() / 2..];
                 late.iter().filter(|one| lacks(word)(one)).count() as f64 / late.len() as f64
             };
-            assert!(share(&without_a_lack) >= 0.02, "{word} comes up: {}", share(&without_a_lack));
+            assert!(share(&without_a_lack) > 0.02, "{word} comes up: {}", share(&without_a_lack));
             assert!(share(&drawn) < 0.01, "{word} comes up although it is broken: {}", share(&drawn));
             // They are mended, not thrown away.
             assert!(drawn.len() > 390, "{word}: {} programs", drawn.len());
@@ -293,9 +298,16 @@ mod tests {
         let both = |profile: &Profile| {
             lacks(Word::Base(Base::Subdir))(profile) && profile.has(Word::Capability(Capability::Directory))
         };
-        let (learned, _) = campaign(600, both);
-        let words = learned.avoid().words();
-        assert_eq!(words, ["subdir with directory"]);
+        let words = |seed| campaign_of(seed, 600, both).0.avoid().words();
+        let all: Vec<Vec<String>> = (1..=8).map(words).collect();
+        let pair = all.iter().filter(|words| **words == ["subdir with directory"]).count();
+        // Where by chance the first programs of the one word had the other too, the one is avoided
+        // and nothing more is learnt of it here.
+        assert!(
+            all.iter().all(|words| ["subdir with directory", "subdir"].contains(&&*words[0]) && words.len() == 1),
+            "{all:?}"
+        );
+        assert!(pair >= 3, "{all:?}");
     }
 
     #[test]

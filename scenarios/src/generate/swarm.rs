@@ -124,6 +124,15 @@ const KERNELS: &[Filesystem] = &[
     Filesystem::Hugetlbfs,
     Filesystem::Cgroup2,
 ];
+/// Little can be done on these: few programs have them.
+const RARE: &[Filesystem] = &[
+    Filesystem::Devtmpfs,
+    Filesystem::Hugetlbfs,
+    Filesystem::Cgroup2,
+    Filesystem::Squashfs,
+    Filesystem::Erofs,
+    Filesystem::Vfat,
+];
 const DISKS: &[Filesystem] =
     &[Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs, Filesystem::Squashfs, Filesystem::Erofs, Filesystem::Vfat];
 
@@ -177,6 +186,9 @@ impl Swarm {
     pub fn draw(u: &mut Unstructured<'_>, limits: &Limits) -> Result<Self> {
         let mut swarm = Swarm::all(limits);
         draw(u, &mut swarm.kinds)?;
+        if !u.ratio(1, 8)? && swarm.filesystems.iter().any(|filesystem| !RARE.contains(filesystem)) {
+            swarm.filesystems.retain(|filesystem| !RARE.contains(filesystem));
+        }
         draw(u, &mut swarm.filesystems)?;
         draw(u, &mut swarm.names)?;
         Ok(swarm)
