@@ -100,6 +100,11 @@ impl Lifecycle {
         }
     }
 
+    /// Whether it is about how criu is called, and not about what it does.
+    pub fn is_about_the_caller(self) -> bool {
+        self.input() != Input::Null || self.actions().iter().any(|action| action.is_relative())
+    }
+
     /// Whether the process is restored in it.
     pub fn restores(self) -> bool {
         self.actions().iter().any(|action| action.restores())

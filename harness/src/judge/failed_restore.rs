@@ -3,7 +3,7 @@
 //! with it.
 
 use protocol::Observation;
-use protocol::message::{ActionEnd, ActionReport};
+use protocol::message::{Action, ActionEnd, ActionReport};
 
 use super::difference::{Difference, Side};
 use super::lifecycle::{LifecycleJudge, Step, add, first_error};
@@ -41,8 +41,16 @@ impl LifecycleJudge<'_> {
     /// What a restore that failed did besides.
     pub(super) fn harm_by_restore(&self, restore: &ActionReport, status: i32) -> Vec<Difference> {
         let mut differences = differences(restore, status);
-        differences.retain(|difference| self.judge.disabled != Some(&*difference.comparison));
+        let is_enabled = |difference: &Difference| self.judge.disabled != Some(&*difference.comparison);
+        differences.retain(|difference| is_enabled(difference) && !self.was_left_by_a_killed_one(&difference.got));
         differences
+    }
+
+    /// Whether it only says that something is gone that a restore left which was killed.
+    fn was_left_by_a_killed_one(&self, what: &str) -> bool {
+        let killed = self.report.actions.iter().filter(|one| one.action == Action::KilledRestore);
+        let mut left = killed.flat_map(|one| &one.left);
+        what.strip_prefix("no longer there: ").is_some_and(|path| left.any(|left| left.ends_with(path)))
     }
 
     /// A restore after others changed the tree may fail, when it says of which object.

@@ -17,7 +17,7 @@ pub enum Group {
     #[default]
     Default,
     /// Every scenario in every flavor, the derived controls, and those of quick with every
-    /// lifecycle
+    /// lifecycle that is not about criu's caller
     All,
 }
 
@@ -40,10 +40,14 @@ impl Group {
         if self == Group::All && !is_control(&scenario.name) { Flavor::ALL } else { &[Flavor::Ns] }
     }
 
-    /// The lifecycles of one of quick, in flavor `ns`; `None` where it has the default one.
-    pub(super) fn lifecycles(self) -> Option<Vec<Lifecycle>> {
-        let all = || Lifecycle::ALL.iter().copied().filter(|lifecycle| lifecycle.has_a_subject());
-        (self == Group::All).then(|| all().collect())
+    /// The lifecycles of one of quick, in flavor `ns`; `None` where it has its own ones. What criu's
+    /// caller sees has a family of its own, and a changed tree says what is changed.
+    pub(super) fn lifecycles(self, scenario: &Scenario) -> Option<Vec<Lifecycle>> {
+        let is_of_all = |lifecycle: &Lifecycle| {
+            lifecycle.has_a_subject() && !lifecycle.is_about_the_caller() && *lifecycle != Lifecycle::ChangedTree
+        };
+        let all = || Lifecycle::ALL.iter().copied().filter(is_of_all);
+        (self == Group::All && scenario.requires.lifecycles.is_empty()).then(|| all().collect())
     }
 }
 
@@ -108,8 +112,9 @@ mod tests {
             trials.len()
         };
         let group = Group::All;
-        let lifecycles = Lifecycle::ALL.iter().filter(|lifecycle| lifecycle.has_a_subject()).count();
-        assert_eq!(count(Axes { group, ..Axes::default() }), lifecycles + Flavor::ALL.len() - 1);
+        let lifecycles = group.lifecycles(&scenarios[1]).expect("more than its own");
+        assert!(lifecycles.contains(&Lifecycle::KilledRestore) && !lifecycles.contains(&Lifecycle::InputPipe));
+        assert_eq!(count(Axes { group, ..Axes::default() }), lifecycles.len() + Flavor::ALL.len() - 1);
         let lifecycle = vec![Lifecycle::DumpRestore];
         assert_eq!(count(Axes { group, lifecycle, ..Axes::default() }), Flavor::ALL.len());
         assert_eq!(count(Axes { group, flavor: vec![Flavor::Host], ..Axes::default() }), 1);

@@ -74,7 +74,7 @@ impl Axes {
             let flavors = if self.flavor.is_empty() { self.group.flavors(scenario) } else { &self.flavor };
             for &flavor in flavors {
                 let more = flavor == Flavor::Ns && self.lifecycle.is_empty() && is_telling(scenario);
-                let lifecycles = if more { self.group.lifecycles() } else { None };
+                let lifecycles = if more { self.group.lifecycles(scenario) } else { None };
                 let lifecycles = lifecycles.unwrap_or_else(|| self.lifecycles_of(scenario));
                 all.extend(lifecycles.into_iter().map(|lifecycle| (scenario, flavor, lifecycle)));
             }

@@ -278,6 +278,18 @@ fn what_the_caller_does_not_find_counts_once_and_what_is_not_said_is_no_verdict(
 }
 
 #[test]
+fn who_takes_away_what_a_killed_restore_left_harms_nothing() {
+    let mut report = faithful(Lifecycle::KilledRestore);
+    report.actions[1].left = vec!["file a/f.cr.1.ghost".into()];
+    assert_eq!(rendered(Lifecycle::KilledRestore, &report), "pass:  [0]");
+    report.actions[2] = action(Action::Restore, ActionEnd::Failed(1), None);
+    report.actions[2].left = vec!["no longer there: a/f.cr.1.ghost".into()];
+    assert!(rendered(Lifecycle::KilledRestore, &report).ends_with("no error line [0]"));
+    report.actions[2].left.push("no longer there: a/f".into());
+    assert!(rendered(Lifecycle::KilledRestore, &report).ends_with("no error line [1]"));
+}
+
+#[test]
 fn a_restore_that_is_to_fail_must_fail_and_leave_nothing() {
     let cycle = Lifecycle::FailedRestore;
     expect!["fail(lost-object): the failed-restore says it succeeded, though a hook was to spoil it [0]"]

@@ -122,7 +122,8 @@ impl Criu {
         let root = Path::new(trial.top);
         let inherited = Inherited { pipes, files: &files, given: &given.files };
         let result = self.images.restore(action, root, inherited, &self.externals, trial.answer_timeout());
-        let after = matches!(&result, Ok(Run { end: ActionEnd::Failed(_), .. })).then(disk_names);
+        let ended = |end: &ActionEnd| matches!(end, ActionEnd::Failed(_) | ActionEnd::Killed(_));
+        let after = result.as_ref().is_ok_and(|run| ended(&run.end)).then(disk_names);
         drop(given);
         unstage(&staged)?;
         let mut run = result?;
