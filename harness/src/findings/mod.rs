@@ -76,9 +76,10 @@ impl Finding {
     pub fn scenario(&self) -> Result<Scenario, String> {
         let name = format!("findings/{}", self.file_name().trim_end_matches(".md"));
         let text = format!(
-            "# {}.\noutcome restored\nrequires flavor={}\n\n{}\n",
+            "# {}.\noutcome restored\nrequires flavor={} lifecycle={}\n\n{}\n",
             self.title,
             self.flavor.word(),
+            self.lifecycle.word(),
             self.program
         );
         let read = scenarios::text::scenarios(text.as_bytes(), &name, Path::new(&name));
