@@ -96,6 +96,9 @@ impl<'a> Writer<'a> {
 
     /// All steps.
     pub(super) fn carry_out(&mut self) -> Result<(), Refusal> {
+        if let Some(line) = self.program.changes.first() {
+            return Err(Refusal::at(line, "others change the tree between dump and restore"));
+        }
         for (index, line) in self.program.steps.iter().enumerate() {
             if let Step::Assert { .. } = line.step {
                 continue;

@@ -40,8 +40,8 @@ impl Group {
         if self == Group::All && !is_control(&scenario.name) { Flavor::ALL } else { &[Flavor::Ns] }
     }
 
-    /// The lifecycles of one of quick, in flavor `ns`; `None` where it has its own ones. What criu's
-    /// caller sees has a family of its own, and a changed tree says what is changed.
+    /// The lifecycles of one of quick, in flavor `ns`; `None` where it has its own ones. What
+    /// criu's caller sees has a family of its own, and a changed tree says what is changed.
     pub(super) fn lifecycles(self, scenario: &Scenario) -> Option<Vec<Lifecycle>> {
         let is_of_all = |lifecycle: &Lifecycle| {
             lifecycle.has_a_subject() && !lifecycle.is_about_the_caller() && *lifecycle != Lifecycle::ChangedTree
