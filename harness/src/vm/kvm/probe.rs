@@ -50,7 +50,8 @@ pub(super) fn judge(outcome: &ProbeOutcome) -> Finding {
 /// # Errors
 /// The probe could not be made, or was interrupted.
 pub fn probe(spec: &VmSpec, limit: Duration) -> Result<ProbeOutcome, VmError> {
-    let directory = WorkFolder::new().map_err(|source| VmError::System { what: "make a directory", source })?;
+    let at_temporary = |source| VmError::Prepare { what: "make a folder in", path: std::env::temp_dir(), source };
+    let directory = WorkFolder::new().map_err(at_temporary)?;
     let spec = VmSpec { accelerator: Accelerator::Kvm, directory: directory.path().to_owned(), ..spec.clone() };
     let begin = Instant::now();
     let error = match Vm::boot(&spec, begin + limit) {

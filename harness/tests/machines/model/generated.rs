@@ -53,6 +53,10 @@ pub(crate) fn generated_programs_are_as_predicted() -> Result<(), Failed> {
         let printed = text::print_program(&program);
         let model = Model::run(&program).map_err(|(index, refusal)| format!("step {index}: {refusal}\n{printed}"))?;
         let report = rig.run(&program, Lifecycle::LeaveRunning, ReferenceOptions::default())?;
+        // devtmpfs and cgroup2 are the whole machine's, which a program has in a VM only.
+        if report.setup_failure.as_ref().is_some_and(|failure| failure.missing.is_some()) {
+            continue;
+        }
         ran += 1;
         let Some(before) = report.before else {
             wrong.push(format!("seed {seed}: {:?}\n{printed}", report.setup_failure));
