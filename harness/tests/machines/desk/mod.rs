@@ -38,17 +38,20 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
 fn stock_criu_in_every_lifecycle() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = program_in(&["run", "subdir-bind/control@ext4", "only-mount/file@tmpfs"], folder.path());
-    for lifecycle in Lifecycle::ALL {
+    // A changed tree has scenarios of its own, which say what is changed.
+    let all: Vec<_> = Lifecycle::ALL.iter().filter(|lifecycle| **lifecycle != Lifecycle::ChangedTree).collect();
+    for lifecycle in &all {
         command.args(["--lifecycle", lifecycle.word()]);
     }
     let output = command.args(["--report", "json=report.json"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", rendered(&output));
     let report: Value = serde_json::from_slice(&std::fs::read(folder.path().join("report.json")).unwrap()).unwrap();
     let trials = report["trials"].as_array().unwrap();
-    assert_eq!(trials.len(), 2 * Lifecycle::ALL.len());
+    assert_eq!(trials.len(), 2 * all.len());
     for trial in trials {
-        let harmed = trial["scenario"] == "subdir-bind/control@ext4" && trial["lifecycle"] == "killed-dump";
-        assert_eq!(trial["verdict"], if harmed { "xfail" } else { "pass" }, "{trial:#}");
+        let is_known = ["killed-dump", "relative-script"].iter().any(|word| trial["lifecycle"] == *word);
+        let is_known = is_known && trial["scenario"] == "subdir-bind/control@ext4";
+        assert_eq!(trial["verdict"], if is_known { "xfail" } else { "pass" }, "{trial:#}");
     }
 }
 
