@@ -186,7 +186,7 @@ pub struct Descriptor {
     pub control: Option<Control>,
 }
 
-/// What fcntl(2) tells of a descriptor.
+/// The state of a descriptor that only fcntl(2) shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
     /// `F_GETOWN`
@@ -202,7 +202,7 @@ pub struct Control {
 #[serde(rename_all = "kebab-case")]
 pub enum SignalOwner {
     /// No process.
-    Nobody,
+    Unset,
     /// The process that has the descriptor.
     Itself,
     /// Another process, or a group.

@@ -76,7 +76,7 @@ fn source_of(dialect: Dialect, disk: usize) -> String {
 fn mount(writer: &mut Writer<'_>, filesystem: Filesystem, at: &Place, attributes: &[MountAttribute]) -> Done {
     let first = mount_point(writer, at, false)?;
     let path = writer.path(at)?;
-    let fs_type = type_name(filesystem);
+    let fs_type = filesystem.type_name();
     let source = if filesystem.needs_disk() {
         writer.disks.push((at.clone(), fs_type));
         source_of(writer.dialect, writer.disks.len() - 1)
@@ -97,27 +97,6 @@ pub(super) fn make_filesystem(fs_type: &str, file: &str) -> String {
         "erofs" => format!("{tree} && mkfs.erofs --quiet --all-root {file} {file}.d && rm -r {file}.d"),
         "vfat" => format!("truncate -s 320M {file} && mkfs.vfat {file}"),
         _ => format!("truncate -s 320M {file} && mkfs.{fs_type} -q {file}"),
-    }
-}
-
-/// The kernel's name, which is that of the language.
-fn type_name(filesystem: Filesystem) -> &'static str {
-    match filesystem {
-        Filesystem::Tmpfs => "tmpfs",
-        Filesystem::Ramfs => "ramfs",
-        Filesystem::Ext4 => "ext4",
-        Filesystem::Xfs => "xfs",
-        Filesystem::Btrfs => "btrfs",
-        Filesystem::Proc => "proc",
-        Filesystem::Sysfs => "sysfs",
-        Filesystem::Devpts => "devpts",
-        Filesystem::Mqueue => "mqueue",
-        Filesystem::Devtmpfs => "devtmpfs",
-        Filesystem::Hugetlbfs => "hugetlbfs",
-        Filesystem::Cgroup2 => "cgroup2",
-        Filesystem::Squashfs => "squashfs",
-        Filesystem::Erofs => "erofs",
-        Filesystem::Vfat => "vfat",
     }
 }
 
@@ -243,7 +222,7 @@ fn tree(writer: &mut Writer<'_>, step: &Step) -> Done {
         Step::NewTree { filesystem, .. } => {
             writer.parts.insert(Part::File);
             let fd = writer.holdings.add(name, Holding::Descriptor);
-            writer.run(format!("file = fsopen(\"{}\", 0)", type_name(*filesystem)));
+            writer.run(format!("file = fsopen(\"{}\", 0)", filesystem.type_name()));
             writer.run("fsconfig(file, FSCONFIG_CMD_CREATE, NULL, NULL, 0)");
             writer.run(format!("{fd} = fsmount(file, 0, 0)"));
             writer.run("close(file)");

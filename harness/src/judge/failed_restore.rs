@@ -49,8 +49,9 @@ impl LifecycleJudge<'_> {
     /// Whether it only says that something is gone that a restore left which was killed.
     fn was_left_by_a_killed_one(&self, what: &str) -> bool {
         let killed = self.report.actions.iter().filter(|one| one.action == Action::KilledRestore);
-        let mut left = killed.flat_map(|one| &one.left);
-        what.strip_prefix("no longer there: ").is_some_and(|path| left.any(|left| left.ends_with(path)))
+        // `file PATH`, and later `no longer there: PATH`.
+        let mut paths = killed.flat_map(|one| &one.left).filter_map(|left| left.split_once(' ')).map(|(_, path)| path);
+        what.strip_prefix("no longer there: ").is_some_and(|gone| paths.any(|path| path == gone))
     }
 
     /// A restore after others changed the tree may fail, when it says of which object.

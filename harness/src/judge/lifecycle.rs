@@ -47,9 +47,9 @@ impl LifecycleJudge<'_> {
         // A restore is held against the first observation, or the one after others changed the
         // tree; what must change nothing at all, against the last one.
         let (mut right, mut base) = (self.before, self.before);
+        let is_changed = lifecycle.actions().contains(&Action::Change);
         for &expected in lifecycle.actions() {
             let action = next(&mut actions, expected)?;
-            let is_changed = lifecycle.actions().contains(&Action::Change);
             if let (ActionEnd::Failed(status), true, true) = (&action.end, is_changed, expected.restores())
                 && sanitized(action).is_none()
             {

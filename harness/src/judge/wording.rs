@@ -99,7 +99,7 @@ pub(crate) fn content(content: &Content) -> String {
 /// A file's type as a word.
 pub(crate) fn signal_owner(owner: SignalOwner) -> &'static str {
     match owner {
-        SignalOwner::Nobody => "nobody",
+        SignalOwner::Unset => "none",
         SignalOwner::Itself => "the process itself",
         SignalOwner::Other => "another process, or a group",
     }

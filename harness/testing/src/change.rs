@@ -27,7 +27,7 @@ const WORDS: &[&str] = &[
     "beneath",
     "in-root",
     "reopen-read",
-    "nobody",
+    "unset",
     "itself",
     "other",
 ];

@@ -38,6 +38,11 @@ pub enum Filesystem {
 }
 
 impl Filesystem {
+    /// The kernel's name (`/proc/filesystems`), which is the word of the language.
+    pub fn type_name(self) -> &'static str {
+        crate::grammar::words::word(self)
+    }
+
     /// True for a filesystem that needs a block device of its own.
     pub fn needs_disk(self) -> bool {
         matches!(self, Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs | Filesystem::Vfat) || self.is_read_only()
@@ -56,6 +61,6 @@ impl Filesystem {
 
 impl fmt::Display for Filesystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(crate::grammar::words::word(*self))
+        f.write_str(self.type_name())
     }
 }

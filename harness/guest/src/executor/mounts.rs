@@ -74,7 +74,7 @@ pub(super) fn pass_over(world: &mut World, step: &Step) -> io::Result<()> {
     match step {
         Step::Mount { filesystem, at, .. } if filesystem.needs_disk() => match world.disks.take_tree(at) {
             Some(tree) => drop(tree),
-            None => drop(world.disks.assign(at, type_name(*filesystem))?),
+            None => drop(world.disks.assign(at, filesystem.type_name())?),
         },
         Step::MountAgain { of, subvolume: None, .. } => drop(world.disks.take_tree_again(of)),
         _ => {}
@@ -84,7 +84,7 @@ pub(super) fn pass_over(world: &mut World, step: &Step) -> io::Result<()> {
 
 fn mount_new(world: &mut World, filesystem: Filesystem, at: &Place, attributes: &[MountAttribute]) -> io::Result<()> {
     make_mount_point(world, at, false)?;
-    let fs_type = type_name(filesystem);
+    let fs_type = filesystem.type_name();
     if let Some(tree) = filesystem.needs_disk().then(|| world.disks.take_tree(at)).flatten() {
         return attach(world, &tree, at, attributes);
     }
@@ -114,26 +114,6 @@ fn options_of(fs_type: &str) -> Option<&'static [u8]> {
         // number (xfs(5)).
         "xfs" => Some(b"nouuid"),
         _ => None,
-    }
-}
-
-fn type_name(filesystem: Filesystem) -> &'static str {
-    match filesystem {
-        Filesystem::Tmpfs => "tmpfs",
-        Filesystem::Ramfs => "ramfs",
-        Filesystem::Ext4 => "ext4",
-        Filesystem::Xfs => "xfs",
-        Filesystem::Btrfs => "btrfs",
-        Filesystem::Proc => "proc",
-        Filesystem::Sysfs => "sysfs",
-        Filesystem::Devpts => "devpts",
-        Filesystem::Mqueue => "mqueue",
-        Filesystem::Devtmpfs => "devtmpfs",
-        Filesystem::Hugetlbfs => "hugetlbfs",
-        Filesystem::Cgroup2 => "cgroup2",
-        Filesystem::Squashfs => "squashfs",
-        Filesystem::Erofs => "erofs",
-        Filesystem::Vfat => "vfat",
     }
 }
 

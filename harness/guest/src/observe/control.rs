@@ -1,4 +1,4 @@
-//! What fcntl(2) tells a process of its own descriptors.
+//! The state of its own descriptors that a process gets from fcntl(2) alone.
 
 use std::os::fd::RawFd;
 
@@ -9,7 +9,7 @@ use crate::sys;
 /// Of the descriptor with this number; `None` with `O_PATH`.
 pub(super) fn control(number: RawFd) -> Option<Control> {
     let owner = match sys::signal_owner(number).ok()? {
-        0 => SignalOwner::Nobody,
+        0 => SignalOwner::Unset,
         pid if pid == std::process::id().cast_signed() => SignalOwner::Itself,
         _ => SignalOwner::Other,
     };
