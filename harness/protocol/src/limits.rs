@@ -44,6 +44,13 @@ pub const EXPLAINED_CAUSES: usize = 1000;
 /// So many bytes may a file of known failures have: a hundred times that of the project.
 pub const EXPECTATIONS_BYTES: u64 = 2 << 20;
 
+/// So many bytes may the state of a campaign have. Those of hours have a few MiB.
+pub const CAMPAIGN_STATE_BYTES: u64 = 256 << 20;
+/// So many bytes may a program that another member of a campaign wrote have. Long ones have 4 KiB.
+pub const CAMPAIGN_PROGRAM_BYTES: u64 = 64 << 10;
+/// So many files and folders of a campaign's folder are looked at for members.
+pub const CAMPAIGN_MEMBERS: usize = 4096;
+
 /// How many lookups came of groups so far, and their bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Expansion {

@@ -2,7 +2,7 @@
 
 mod view;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -10,8 +10,10 @@ use scenarios::generate::Without;
 
 use crate::args::{AxesArgs, MachineArgs};
 use crate::exit;
-use crate::fuzz::{Request, Setup};
+use crate::fuzz::share::states;
+use crate::fuzz::{Place, Request, Setup, State};
 use crate::subject::{self, Subject};
+use crate::usage::Usage;
 use view::View;
 
 /// Find what no scenario covers: run generated programs, for hours, unattended.
@@ -29,6 +31,8 @@ Examples:
   zdtm-detached fuzz --subject reference+fault:undeleted --backend host --first --time 1m
   zdtm-detached fuzz --subject src:../criu --past CAUSE          go on past what every program fails by
   zdtm-detached fuzz --exhaustive 5 --subject src:../criu        nothing at random: every short program, then it ends
+  zdtm-detached fuzz --share /mnt/campaign --subject src:../criu --time 8h   on every machine: they learn from each other
+  zdtm-detached fuzz --share /mnt/campaign --merged              what they found together
 
 All is in the folder (--state) after every batch: state.json, from which the same command goes on; findings/*.scn, each with how to
 run it; index.html. A file of findings/ copied into the catalogue is a regression test.
@@ -92,6 +96,21 @@ pub struct FuzzArgs {
     /// Folder of the campaign's state
     #[arg(long, value_name = "DIR", default_value = "zdtm-fuzz")]
     pub state: PathBuf,
+    /// Be a member of a campaign that several processes share in this folder, on one machine or
+    /// many
+    ///
+    /// Each member draws other programs, has a folder of its own in there for state and findings,
+    /// and takes over what the others found interesting or broken. What one found the others count
+    /// only. The members may come, go and be killed at any time; all is in DIR/index.html.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["state", "exhaustive"])]
+    pub share: Option<PathBuf>,
+    /// This member's name, the same when it is started again [default: the first of member-1,
+    /// member-2, ... that no running process has]
+    #[arg(long, value_name = "NAME", requires = "share")]
+    pub member: Option<String>,
+    /// Run nothing: report what the members of --share have found together
+    #[arg(long, requires = "share", conflicts_with = "member")]
+    pub merged: bool,
     /// How the end is reported
     #[arg(long, value_enum, default_value = "human")]
     pub format: FuzzFormat,
@@ -130,9 +149,12 @@ fn time(word: &str) -> Result<Duration, String> {
 /// # Errors
 /// What keeps programs from running, or the state from being saved.
 pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
+    if let (true, Some(folder)) = (args.merged, &args.share) {
+        return merged(folder, args.format);
+    }
     let session = args.machines.session()?;
     let setup = Setup::new(&session, request(args))?;
-    let mut view = View::new(args, setup.state(), setup.goes_on());
+    let mut view = View::new(setup.folder(), args.format, setup.state(), setup.goes_on());
     let state = setup.run(&mut |state| view.show(state))?;
     view.end(&state)?;
     Ok(match () {
@@ -142,10 +164,37 @@ pub fn run(args: &FuzzArgs) -> anyhow::Result<u8> {
     })
 }
 
+/// Reports what all members found; the exit status.
+fn merged(folder: &Path, format: FuzzFormat) -> anyhow::Result<u8> {
+    let members = states(folder)?;
+    let first = members.first().map(|(_, state)| &state.what);
+    if let Some((name, other)) = members.iter().find(|(_, state)| Some(&state.what) != first) {
+        let first = first.expect("there are two");
+        let what = format!("--share {}: {name} is of {}, and others are of {first}", folder.display(), other.what);
+        return Err(Usage(what).into());
+    }
+    if members.is_empty() {
+        return Err(Usage(format!("--share {}: it has no member's folder with a state.json", folder.display())).into());
+    }
+    let state = State::together(members.iter().map(|(_, state)| state));
+    view::print(&state, format, |bucket| {
+        let has_it = |(_, state): &&(String, State)| {
+            state.buckets.iter().any(|own| own.signature == bucket.signature && own.steps == bucket.steps)
+        };
+        let member = members.iter().find(has_it).map_or("", |(name, _)| name);
+        folder.join(member)
+    })?;
+    Ok(if state.buckets.is_empty() { exit::AS_EXPECTED } else { exit::FAILED })
+}
+
 fn request(args: &FuzzArgs) -> Request {
     let axes = args.axes.axes();
     let FuzzArgs { subject, patch, differential, time, programs, first, exhaustive, seed, controls, .. } = args.clone();
-    let FuzzArgs { without, corpus, known, past, state, pack, .. } = args.clone();
+    let FuzzArgs { without, corpus, known, past, state, share, member, pack, .. } = args.clone();
+    let place = match share {
+        Some(folder) => Place::Shared { folder, member },
+        None => Place::Own(state),
+    };
     Request {
         subject,
         patch,
@@ -161,7 +210,7 @@ fn request(args: &FuzzArgs) -> Request {
         corpus,
         known,
         past,
-        state,
+        place,
         pack,
     }
 }

@@ -38,6 +38,13 @@ impl Arcs {
         })
     }
 
+    /// Notes all that another campaign had taken.
+    pub fn add_all(&mut self, other: &Self) {
+        let room = LIMIT.saturating_sub(self.hits.len());
+        let new: Vec<u32> = other.hits.difference(&self.hits).copied().take(room).collect();
+        self.hits.extend(new);
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.hits.len()

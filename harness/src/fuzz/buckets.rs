@@ -75,6 +75,12 @@ impl Buckets {
         }
     }
 
+    /// Counts programs that showed a finding; whether there is such a finding.
+    pub fn count(&mut self, signature: &str, programs: u64) -> bool {
+        let bucket = self.all.get_mut(&Signature(signature.to_owned()));
+        bucket.map(|bucket| bucket.count += programs).is_some()
+    }
+
     /// Whether there is this finding.
     pub fn has(&self, signature: &Signature) -> bool {
         self.all.contains_key(signature)

@@ -18,8 +18,8 @@ use super::every::Every;
 use super::finding::finding;
 use super::knowledge::Knowledge;
 use super::known::KnownFailures;
-use super::learn::Needs;
 use super::one_cause::OneCause;
+use super::share::Share;
 use super::shrink::{smallest, steps};
 use super::sides::{Outcome, Planned, Side, Sides};
 use super::state::{CORPUS, State, StateError};
@@ -32,6 +32,8 @@ const SHRINK: Duration = Duration::from_secs(10);
 const SMALLEST_BATCH: usize = 4;
 /// The state is saved so often, and at the end.
 const SAVE: Duration = Duration::from_secs(2);
+/// So often a member of a shared campaign reads what the others wrote.
+const READ: Duration = Duration::from_secs(5);
 /// How often `watch` is called.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -66,15 +68,17 @@ pub struct Settings<'a> {
     pub known: BTreeSet<Signature>,
     /// The failures found so far, for the owner of the known failures.
     pub known_failures: &'a KnownFailures,
+    /// The other members of this campaign.
+    pub share: Option<&'a Mutex<Share>>,
 }
 
 /// A campaign under way.
 pub struct Campaign<'a> {
     pub(super) settings: &'a Settings<'a>,
-    pool: Arc<Pool<'a>>,
+    pub(super) pool: Arc<Pool<'a>>,
     shared: Mutex<Shared>,
     pub(super) knowledge: Mutex<Knowledge>,
-    start: Instant,
+    pub(super) start: Instant,
     /// Seconds of earlier runs.
     before: f64,
     pub(super) over: AtomicBool,
@@ -83,7 +87,11 @@ pub struct Campaign<'a> {
 pub(super) struct Shared {
     pub(super) state: State,
     pub(super) corpus: Vec<Program>,
-    one_cause: OneCause,
+    /// Programs of the corpus that other members do not have yet.
+    pub(super) new: Vec<Program>,
+    /// What other members found.
+    pub(super) found_by_others: BTreeSet<Signature>,
+    pub(super) one_cause: OneCause,
     saved: Instant,
     /// What could not be saved; it ends the campaign.
     unsaved: Option<StateError>,
@@ -99,8 +107,15 @@ impl<'a> Campaign<'a> {
     /// A campaign that begins, or goes on. `corpus` are programs to begin with.
     pub fn new(settings: &'a Settings<'a>, pool: &Arc<Pool<'a>>, state: State, corpus: Vec<Program>) -> Self {
         let before = state.seconds;
-        let shared =
-            Mutex::new(Shared { state, corpus, one_cause: OneCause::default(), saved: Instant::now(), unsaved: None });
+        let shared = Mutex::new(Shared {
+            state,
+            corpus,
+            new: Vec::new(),
+            found_by_others: BTreeSet::new(),
+            one_cause: OneCause::default(),
+            saved: Instant::now(),
+            unsaved: None,
+        });
         Self {
             settings,
             pool: Arc::clone(pool),
@@ -117,6 +132,7 @@ impl<'a> Campaign<'a> {
     /// # Errors
     /// The state cannot be saved.
     pub fn run(self, watch: &mut dyn FnMut(&State)) -> Result<State, StateError> {
+        self.exchange();
         std::thread::scope(|scope| {
             let (news, received) = channel();
             for number in 0..self.settings.workers {
@@ -124,7 +140,7 @@ impl<'a> Campaign<'a> {
                 scope.spawn(move || campaign.work(number, news));
             }
             drop(news);
-            let mut shown = Instant::now();
+            let (mut shown, mut read) = (Instant::now(), Instant::now());
             loop {
                 match received.recv_timeout(TICK) {
                     Ok(News::Machine { reset: true }) => self.lock().state.resets += 1,
@@ -136,8 +152,13 @@ impl<'a> Campaign<'a> {
                     self.end_in_time();
                     watch(&self.lock().state);
                 }
+                if read.elapsed() >= READ {
+                    read = Instant::now();
+                    self.exchange();
+                }
             }
         });
+        self.exchange();
         let broken = locked(&self.knowledge).avoid().words();
         let mut shared = self.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = shared.unsaved.take() {
@@ -236,16 +257,17 @@ impl<'a> Campaign<'a> {
             self.note_for_one_cause(&mut shared.one_cause, program, finding(over).filter(|_| fails));
         }
         if shared.state.learn(over) {
-            if shared.corpus.len() >= CORPUS {
-                shared.corpus.remove(0);
+            shared.keep(program.clone());
+            if self.settings.share.is_some() {
+                shared.new.push(program.clone());
             }
-            shared.corpus.push(program.clone());
         }
         if self.settings.differential && outcome.signature.is_none() && fails {
             *shared.state.known.entry("(fails everywhere in the same way)".to_owned()).or_default() += 1;
         }
         let signature = outcome.signature.clone()?;
-        if self.settings.known.contains(&signature) {
+        let is_of_others = shared.found_by_others.contains(&signature) && !shared.state.buckets.has(&signature);
+        if self.settings.known.contains(&signature) || is_of_others {
             *shared.state.known.entry(signature.0).or_default() += 1;
             return None;
         }
@@ -263,31 +285,6 @@ impl<'a> Campaign<'a> {
         Some(Failure { signature, outcome })
     }
 
-    /// Counts a program for the rule of one cause. It ignores programs that cannot be
-    /// restored, ordinary files where they are only by the way, and causes that the campaign
-    /// continues past.
-    fn note_for_one_cause(&self, all: &mut OneCause, program: &Program, signature: Option<Signature>) {
-        let needs = Needs::of(program);
-        let is_wanted = needs.is_detached() || self.settings.wanted.controls;
-        match signature {
-            _ if !is_wanted || needs.is_refused() => {}
-            Some(signature) if self.settings.known.contains(&signature) => {}
-            Some(signature) => all.fails(&signature),
-            None => all.passes(),
-        }
-    }
-
-    /// Ends the campaign where every program fails by one cause that is filed.
-    fn end_where_all_fail(&self) {
-        let mut shared = self.lock();
-        let found = shared.one_cause.found(self.start.elapsed()).cloned();
-        if let Some(signature) = found.filter(|signature| shared.state.buckets.has(signature)) {
-            shared.state.every_program_fails = Some(signature);
-            self.over.store(true, Ordering::Relaxed);
-            self.pool.stop();
-        }
-    }
-
     /// Files a failure, unless the reference engine refuses it, too; the first of its
     /// kind is made smaller.
     fn look_into(&self, sides: &mut Sides<'_>, Failure { signature, outcome }: Failure) {
@@ -303,7 +300,6 @@ impl<'a> Campaign<'a> {
             return;
         }
         if self.file(signature.clone(), over) == Filed::New {
-            self.save_now();
             // What does not come again cannot be made smaller.
             if !matches!(over.judgement.verdict, Verdict::Flaky { .. }) {
                 self.shrink(sides, &signature, &outcome.planned());
@@ -324,11 +320,13 @@ impl<'a> Campaign<'a> {
         }
     }
 
+    /// Files a failure. A new one is on disk before anybody can be told of it.
     fn file(&self, signature: Signature, over: &Over) -> Filed {
         let scenario = &over.task.scenario;
         let first_seconds = self.before + self.start.elapsed().as_secs_f64();
         self.settings.known_failures.add(&signature);
-        self.lock().state.buckets.file(Bucket {
+        let mut shared = self.lock();
+        let filed = shared.state.buckets.file(Bucket {
             signature,
             count: 1,
             program: scenarios::text::print_scenario(scenario),
@@ -342,7 +340,11 @@ impl<'a> Campaign<'a> {
             first_seconds,
             trial: over.task.trial.to_string(),
             shrunk: false,
-        })
+        });
+        if filed == Filed::New {
+            self.save_state(&mut shared);
+        }
+        filed
     }
 
     fn shrink(&self, sides: &mut Sides<'_>, signature: &Signature, planned: &Planned) {
@@ -361,7 +363,10 @@ impl<'a> Campaign<'a> {
     }
 
     fn save_now(&self) {
-        let mut shared = self.lock();
+        self.save_state(&mut self.lock());
+    }
+
+    fn save_state(&self, shared: &mut Shared) {
         self.settings.every.inspect(|every| every.note(&mut shared.state));
         shared.state.seconds = self.before + self.start.elapsed().as_secs_f64();
         shared.state.broken = locked(&self.knowledge).avoid().words();
@@ -372,6 +377,16 @@ impl<'a> Campaign<'a> {
             self.over.store(true, Ordering::Relaxed);
             self.pool.stop();
         }
+    }
+}
+
+impl Shared {
+    /// Keeps a program that showed something new; the oldest gives way.
+    pub(super) fn keep(&mut self, program: Program) {
+        if self.corpus.len() >= CORPUS {
+            self.corpus.remove(0);
+        }
+        self.corpus.push(program);
     }
 }
 

@@ -32,6 +32,11 @@ impl Features {
         self.0.len() - before
     }
 
+    /// Notes all that another campaign has seen.
+    pub fn add_all(&mut self, other: &Self) {
+        self.add(other.0.iter().cloned());
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -19,6 +19,7 @@
 //! - [`features`], [`arcs`]: what is new
 //! - `shrink`: a finding, made small
 //! - [`state`]: what outlives a kill
+//! - [`share`]: several processes as members of one campaign
 //! - [`page`]: how it went, for a browser; `document`: for programs
 //!
 //! A worker of a campaign owns one `run::Worker`, or with `--differential` one for each kernel and
@@ -41,6 +42,7 @@ mod one_cause;
 pub mod page;
 pub mod risk;
 pub mod setup;
+pub mod share;
 pub(crate) mod shrink;
 pub mod sides;
 pub mod state;
@@ -48,6 +50,6 @@ pub mod state;
 pub use campaign::{Campaign, Settings};
 pub use every::Every;
 pub use known::KnownFailures;
-pub use setup::{Request, Setup};
+pub use setup::{Place, Request, Setup};
 pub use sides::Side;
 pub use state::State;

@@ -2,8 +2,13 @@
 //! instead of going on.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use scenarios::Program;
+
+use super::campaign::Campaign;
+use super::learn::Needs;
 use crate::judge::Signature;
 
 /// How many programs must fail before it is said, none of them in another way.
@@ -40,6 +45,33 @@ impl OneCause {
         let (signature, most) = self.failed.iter().max_by_key(|(_, count)| **count)?;
         let enough = if after >= TIME { PROGRAMS_IN_TIME } else { PROGRAMS };
         (!self.passed && all >= enough && most * 100 >= all * SHARE).then_some(signature)
+    }
+}
+
+impl Campaign<'_> {
+    /// Counts a program for the rule of one cause. It ignores programs that cannot be
+    /// restored, ordinary files where they are only by the way, and causes that the campaign
+    /// continues past.
+    pub(super) fn note_for_one_cause(&self, all: &mut OneCause, program: &Program, signature: Option<Signature>) {
+        let needs = Needs::of(program);
+        let is_wanted = needs.is_detached() || self.settings.wanted.controls;
+        match signature {
+            _ if !is_wanted || needs.is_refused() => {}
+            Some(signature) if self.settings.known.contains(&signature) => {}
+            Some(signature) => all.fails(&signature),
+            None => all.passes(),
+        }
+    }
+
+    /// Ends the campaign where every program fails by one cause that is filed.
+    pub(super) fn end_where_all_fail(&self) {
+        let mut shared = self.lock();
+        let found = shared.one_cause.found(self.start.elapsed()).cloned();
+        if let Some(signature) = found.filter(|signature| shared.state.buckets.has(signature)) {
+            shared.state.every_program_fails = Some(signature);
+            self.over.store(true, Ordering::Relaxed);
+            self.pool.stop();
+        }
     }
 }
 

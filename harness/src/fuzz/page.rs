@@ -13,9 +13,21 @@ const STYLE: &str = include_str!("page.css");
 /// Of a plot, in its own units.
 const SIZE: (f64, f64) = (320.0, 120.0);
 
-/// The page.
+/// The page of a campaign.
 pub fn page(state: &State) -> String {
-    let rate = if state.seconds > 0.0 { state.programs as f64 / state.seconds } else { 0.0 };
+    draw(state, &[])
+}
+
+/// The page of a campaign by several members, with a row for each.
+pub fn page_of_all(members: &[(&str, State)]) -> String {
+    draw(&State::together(members.iter().map(|(_, state)| state)), members)
+}
+
+fn draw(state: &State, members: &[(&str, State)]) -> String {
+    let rate = match members {
+        [] => rate(state),
+        members => members.iter().map(|(_, state)| rate(state)).sum(),
+    };
     let mut buckets: Vec<&Bucket> = state.buckets.iter().collect();
     buckets.sort_by(|one, other| one.first_seconds.total_cmp(&other.first_seconds));
     let page = html! {
@@ -29,7 +41,7 @@ pub fn page(state: &State) -> String {
             }
             body {
                 h1 { "zdtm-detached fuzz" }
-                p.what { (state.what) @if state.every.is_none() { ", seed " (state.seed) } }
+                p.what { (state.what) @if state.every.is_none() && members.is_empty() { ", seed " (state.seed) } }
                 dl {
                     (number("programs", &state.programs.to_string()))
                     @if let Some(every) = &state.every { (number("done", &every.describe(state.next))) }
@@ -42,12 +54,7 @@ pub fn page(state: &State) -> String {
                     (number("flaky", &state.flaky.to_string()))
                     (number("unusable", &state.unusable.to_string()))
                 }
-                div.plots {
-                    (plot("programs", &state.history, |point| point.programs as f64))
-                    (plot("features", &state.history, |point| point.features as f64))
-                    @if !state.arcs.is_empty() { (plot("arcs", &state.history, |point| point.arcs as f64)) }
-                    (plot("findings", &state.history, |point| point.buckets as f64))
-                }
+                @if members.is_empty() { (plots(state)) } @else { (table(members)) }
                 h2 { "Findings" }
                 @if buckets.is_empty() { p { "None yet." } }
                 @for bucket in buckets { (finding(bucket)) }
@@ -59,6 +66,41 @@ pub fn page(state: &State) -> String {
         }
     };
     sanitized_lines(&page.into_string()) + "\n"
+}
+
+/// Programs a second, over all runs.
+fn rate(state: &State) -> f64 {
+    if state.seconds > 0.0 { state.programs as f64 / state.seconds } else { 0.0 }
+}
+
+fn plots(state: &State) -> Markup {
+    html! {
+        div.plots {
+            (plot("programs", &state.history, |point| point.programs as f64))
+            (plot("features", &state.history, |point| point.features as f64))
+            @if !state.arcs.is_empty() { (plot("arcs", &state.history, |point| point.arcs as f64)) }
+            (plot("findings", &state.history, |point| point.buckets as f64))
+        }
+    }
+}
+
+/// What each member has done.
+fn table(members: &[(&str, State)]) -> Markup {
+    html! {
+        table.members {
+            tr { th { "member" } th { "programs" } th { "programs/s" } th { "findings" } th { "time" } th { "seed" } }
+            @for (name, state) in members {
+                tr {
+                    td { a href=(format!("{name}/index.html")) { (name) } }
+                    td.count { (state.programs) }
+                    td.count { (format!("{:.1}", rate(state))) }
+                    td.count { (state.buckets.len()) }
+                    td.count { (duration(state.seconds)) }
+                    td.count { (state.seed) }
+                }
+            }
+        }
+    }
 }
 
 fn number(name: &str, value: &str) -> Markup {
@@ -144,6 +186,35 @@ mod tests {
         assert!(!page.contains("arcs"), "nothing was counted");
         assert!(!page.contains("<script") && !page.contains("http"));
         assert!(page.contains("points=\"0,120 320.0,0.0\""));
+    }
+
+    #[test]
+    fn the_page_of_all_members_has_each_finding_once() {
+        let bucket = |steps| Bucket {
+            signature: Signature("wrong-path descriptor link".to_owned()),
+            count: 4,
+            program: format!("write f \"{steps}\""),
+            steps,
+            verdict: "fail(wrong-path)".to_owned(),
+            reason: "it differs".to_owned(),
+            first_seconds: 5.0,
+            trial: "t".to_owned(),
+            shrunk: true,
+        };
+        let member = |seed, steps| {
+            let mut state = State::new("reference on host-6.18".to_owned(), seed);
+            (state.programs, state.seconds) = (600, 60.0);
+            state.buckets.file(bucket(steps));
+            state
+        };
+        let mut third = State::new("reference on host-6.18".to_owned(), 9);
+        third.known.extend([("wrong-path descriptor link".to_owned(), 3), ("known to all".to_owned(), 1)]);
+        let page = page_of_all(&[("a", member(7, 3)), ("b", member(8, 2)), ("c", third)]);
+        for text in ["<dd>1200</dd>", "<dd>20.0</dd>", "11 x", " 2 steps", "href=\"a/index.html\"", "known to all"] {
+            assert!(page.contains(text), "{text}: {page}");
+        }
+        assert_eq!(page.matches("<details>").count(), 1);
+        assert!(!page.contains("<svg"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::fcntl::Flock;
@@ -16,6 +16,7 @@ use super::campaign::{Campaign, Settings};
 use super::draw::Wanted;
 use super::every::Every;
 use super::known::KnownFailures;
+use super::share::Share;
 use super::sides::Side;
 use super::state::State;
 use crate::judge::range::Version;
@@ -48,6 +49,33 @@ const PACK_WITH_CRIU: usize = 64;
 const OTHER_LIFECYCLE: u64 = 192;
 const OTHER_LIFECYCLE_WITH_CRIU: u64 = 512;
 
+/// Where a campaign's state is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In this folder.
+    Own(PathBuf),
+    /// In a folder of this one, which other members share.
+    Shared {
+        /// That of all members.
+        folder: PathBuf,
+        /// The name of this one; without it, one that is free.
+        member: Option<String>,
+    },
+}
+
+impl Place {
+    /// Locks the campaign's folder, and joins the others.
+    fn take(&self) -> Result<(PathBuf, Option<Share>, Flock<File>), Usage> {
+        match self {
+            Self::Own(folder) => Ok((folder.clone(), None, lock(folder)?)),
+            Self::Shared { folder, member } => {
+                let (share, lock) = Share::join(folder, member.as_deref())?;
+                Ok((share.own_folder(), Some(share), lock))
+            }
+        }
+    }
+}
+
 /// What a user asks for.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -79,8 +107,8 @@ pub struct Request {
     pub known: Option<PathBuf>,
     /// Causes that the campaign goes past.
     pub past: Vec<String>,
-    /// Folder of the campaign's state.
-    pub state: PathBuf,
+    /// Where the campaign's state is.
+    pub place: Place,
     /// Programs of one process.
     pub pack: Option<usize>,
 }
@@ -97,6 +125,8 @@ pub struct Setup<'a> {
     corpus: Vec<Program>,
     sides: Vec<Side>,
     machines: Vec<Machines<'static>>,
+    folder: PathBuf,
+    share: Option<Share>,
     state: State,
     goes_on: bool,
     /// Of the state's folder, until the campaign is over.
@@ -128,8 +158,14 @@ impl<'a> Setup<'a> {
             return Err(Usage(what.to_owned()).into());
         }
         let what = what(&request, &subjects, &kernels, flavor) + &every(&request, sides.len())?;
-        let lock = lock(&request.state)?;
-        let (mut state, goes_on) = state(&request, what)?;
+        let (folder, mut share, lock) = request.place.take()?;
+        let (mut state, goes_on) = state(&request, &folder, share.as_ref(), what)?;
+        let mut corpus = corpus;
+        if let Some(share) = &mut share {
+            corpus.extend(share.own_programs());
+            // A campaign of something else is noticed before anything is prepared.
+            share.check(&state.what)?;
+        }
         let parts: Vec<_> =
             subjects.iter().map(|subject| subject.prepare(session.store())).collect::<Result<_, _>>()?;
         // Programs of every filesystem may come up.
@@ -154,6 +190,8 @@ impl<'a> Setup<'a> {
             corpus,
             sides,
             machines,
+            folder,
+            share,
             state,
             goes_on,
             _lock: lock,
@@ -163,6 +201,11 @@ impl<'a> Setup<'a> {
     /// What the campaign begins with.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The folder of its state.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// It was begun before.
@@ -176,7 +219,8 @@ impl<'a> Setup<'a> {
     /// The state cannot be saved.
     pub fn run(self, watch: &mut dyn FnMut(&State)) -> anyhow::Result<State> {
         let Self { session, request, is_criu, wanted, every, expectations, known, .. } = self;
-        let Self { corpus, sides, machines, state, .. } = self;
+        let Self { corpus, sides, machines, folder, share, state, .. } = self;
+        let share = share.map(Mutex::new);
         let workers = session.workers(usize::MAX);
         let workers = if request.differential { workers.div_ceil(sides.len()) } else { workers.max(sides.len()) };
         let pack = request.pack.unwrap_or(if is_criu { PACK_WITH_CRIU } else { PACK });
@@ -189,7 +233,7 @@ impl<'a> Setup<'a> {
         let found = state.buckets.iter().map(|bucket| &bucket.signature);
         found.chain(&known).for_each(|signature| known_failures.add(signature));
         let settings = Settings {
-            folder: request.state,
+            folder,
             time: request.time,
             programs: request.programs,
             first: request.first,
@@ -203,6 +247,7 @@ impl<'a> Setup<'a> {
             other_lifecycle: if is_criu { OTHER_LIFECYCLE_WITH_CRIU } else { OTHER_LIFECYCLE },
             known,
             known_failures: &known_failures,
+            share: share.as_ref(),
         };
         let expected = |trial: &Trial, criu: Option<&Version>, judgement| {
             known_failures.expect(expectations.apply_anywhere(trial, criu, judgement))
@@ -259,21 +304,21 @@ fn sides(kernels: &[String], subjects: &[Subject], flavor: Flavor) -> Vec<Side> 
 }
 
 /// Keeps other campaigns out of the folder.
-fn lock(folder: &Path) -> Result<Flock<File>, Usage> {
-    let wrong = |what: String| Usage(format!("--state {}: {what}", folder.display()));
+pub(super) fn lock(folder: &Path) -> Result<Flock<File>, Usage> {
+    let wrong = |what: String| Usage(format!("{}: {what}", folder.display()));
     let lock = std::fs::create_dir_all(folder).and_then(|()| lock_folder(folder, Wait::No));
     lock.map_err(|error| wrong(error.to_string()))?
         .ok_or_else(|| wrong("another campaign runs in it; end that one, or give this one another folder".to_owned()))
 }
 
 /// The state to begin with, and whether it is that of a campaign that goes on.
-fn state(request: &Request, what: String) -> Result<(State, bool), Usage> {
-    match State::load(&request.state, &what).map_err(|error| Usage(error.to_string()))? {
-        None => Ok((State::new(what, request.seed.unwrap_or(1)), false)),
-        Some(state) if request.seed.is_some_and(|seed| seed != state.seed) => Err(Usage(format!(
-            "the campaign in {} has seed {}; give the new one a folder (--state)",
-            request.state.display(),
-            state.seed
+fn state(request: &Request, folder: &Path, share: Option<&Share>, what: String) -> Result<(State, bool), Usage> {
+    let own = |seed| share.map_or(seed, |share| share.seed(seed));
+    match State::load(folder, &what).map_err(|error| Usage(error.to_string()))? {
+        None => Ok((State::new(what, own(request.seed.unwrap_or(1))), false)),
+        Some(state) if request.seed.is_some_and(|seed| own(seed) != state.seed) => Err(Usage(format!(
+            "the campaign in {} has another seed; give the new one another folder",
+            folder.display()
         ))),
         Some(state) => Ok((state, true)),
     }

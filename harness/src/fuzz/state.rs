@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use protocol::limits::CAMPAIGN_STATE_BYTES;
 use serde::{Deserialize, Serialize};
 
 use super::arcs::Arcs;
@@ -14,6 +15,7 @@ use super::buckets::Buckets;
 use super::every::Progress;
 use super::features::{self, Features};
 use crate::judge::Signature;
+use crate::limited;
 use crate::run::Over;
 
 /// The version of `state.json`.
@@ -130,8 +132,16 @@ impl State {
     /// # Errors
     /// It cannot be read, or is of something else.
     pub fn load(folder: &Path, what: &str) -> Result<Option<Self>, StateError> {
+        Self::load_any(folder, Some(what))
+    }
+
+    /// The same, of whatever it is where nothing is asked for.
+    ///
+    /// # Errors
+    /// Those of [`State::load`].
+    pub fn load_any(folder: &Path, what: Option<&str>) -> Result<Option<Self>, StateError> {
         let path = folder.join("state.json");
-        let text = match fs::read_to_string(&path) {
+        let text = match limited::read(&path, CAMPAIGN_STATE_BYTES) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StateError::Io { what: "read", path, source }),
             Ok(text) => text,
@@ -141,11 +151,42 @@ impl State {
         if state.version != VERSION {
             return Err(damaged(format!("it has version {}, and this program knows {VERSION}", state.version)));
         }
-        if state.what != what {
+        if let Some(what) = what.filter(|what| *what != state.what) {
             let (path, was, now) = (folder.to_owned(), state.what, what.to_owned());
             return Err(StateError::Other { path, was, now });
         }
         Ok(Some(state))
+    }
+
+    /// The campaign of several members as one: what they did is added up, and each finding is there
+    /// once, with its smallest program. What one knew because another had found it counts there.
+    pub fn together<'a>(members: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for member in members {
+            all.what.clone_from(&member.what);
+            all.programs += member.programs;
+            all.unusable += member.unusable;
+            all.skipped += member.skipped;
+            all.resets += member.resets;
+            all.flaky += member.flaky;
+            all.seconds = all.seconds.max(member.seconds);
+            all.learn_from(member);
+            for bucket in member.buckets.iter() {
+                all.buckets.file(bucket.clone());
+            }
+            for (signature, count) in &member.known {
+                *all.known.entry(signature.clone()).or_default() += count;
+            }
+        }
+        let State { known, buckets, .. } = &mut all;
+        known.retain(|signature, count| !buckets.count(signature, *count));
+        all
+    }
+
+    /// Takes over what another member has seen.
+    pub fn learn_from(&mut self, other: &Self) {
+        self.features.add_all(&other.features);
+        self.arcs.add_all(&other.arcs);
     }
 
     /// Writes it to the folder, whole or not at all, with the findings beside it.

@@ -15,7 +15,10 @@ use yaml_rust2::{Yaml, YamlLoader};
 pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
     let mut tests =
         trials!(None => github_actions_has_what_it_needs, gitlab_has_what_it_needs, kubernetes_has_what_it_needs);
-    tests.extend(trials!(lack_of_namespaces() => the_commands_run_and_their_parts_make_the_whole));
+    tests.extend(trials!(lack_of_namespaces() =>
+        the_commands_run_and_their_parts_make_the_whole,
+        the_members_of_a_campaign_find_something_together,
+    ));
     tests
 }
 
@@ -77,19 +80,27 @@ fn gitlab_has_what_it_needs() -> Result<(), Failed> {
 
 fn kubernetes_has_what_it_needs() -> Result<(), Failed> {
     let file = example("kubernetes-job.yaml")?;
+    let script = is_an_indexed_job(&file)?;
+    let count = file["spec"]["completions"].as_i64().ok_or("no completions")?;
+    check(script.contains(&format!("+ 1))/{count}\"")), "the parts are not as many as the completions")?;
+    let script = is_an_indexed_job(&example("kubernetes-campaign.yaml")?)?;
+    Ok(check(script.contains("--member member-$JOB_COMPLETION_INDEX "), "the members have no names of their own")?)
+}
+
+/// Checks what every such file must have; what its pods carry out.
+fn is_an_indexed_job(file: &Yaml) -> Result<String, Failed> {
     check(file["apiVersion"].as_str() == Some("batch/v1") && file["kind"].as_str() == Some("Job"), "no job")?;
     let spec = &file["spec"];
     check(spec["completionMode"].as_str() == Some("Indexed"), "not indexed")?;
-    let count = spec["completions"].as_i64().ok_or("no completions")?;
     let pod = &spec["template"]["spec"];
     check(matches!(pod["restartPolicy"].as_str(), Some("Never" | "OnFailure")), "a job's pod may not restart always")?;
     let container = &pod["containers"][0];
     let script = texts(&container["args"]).concat();
-    check(script.contains(&format!("+ 1))/{count}\"")), "the parts are not as many as the completions")?;
     let named = |list: &Yaml| -> BTreeSet<String> {
         list.as_vec().into_iter().flatten().filter_map(|item| item["name"].as_str()).map(str::to_owned).collect()
     };
-    Ok(check(named(&container["volumeMounts"]) == named(&pod["volumes"]), "mounts and volumes do not match")?)
+    check(named(&container["volumeMounts"]) == named(&pod["volumes"]), "mounts and volumes do not match")?;
+    Ok(script)
 }
 
 /// The command lines of this program in an example.
@@ -123,6 +134,8 @@ impl Place<'_> {
             .replace("--tree zdtm-detached", &format!("--tree {}", tree().display()))
             .replace("--tree /zdtm-detached", &format!("--tree {}", tree().display()))
             .replace("/results", &self.folder.display().to_string())
+            .replace("/campaign", &self.folder.display().to_string())
+            .replace("--subject src:/criu --time 8h", "--subject reference+fault:position-lost --programs 60 -j 1")
             .replace("zdtm-detached run", "zdtm-detached run 'deleted/unlinked*'");
         let index = self.part - 1;
         let output = Command::new("sh")
@@ -137,7 +150,8 @@ impl Place<'_> {
             .env_remove("GITHUB_STEP_SUMMARY")
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        match output.status.success() {
+        // A campaign that finds something ends with 1.
+        match output.status.success() || line.contains(" fuzz ") && output.status.code() == Some(1) {
             true => Ok(text),
             false => {
                 Err(format!("{line}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr)).into())
@@ -192,4 +206,19 @@ fn the_commands_run_and_their_parts_make_the_whole() -> Result<(), Failed> {
         check(folder.path().join("report.html").is_file(), &format!("{name}: no page"))?;
     }
     Ok(())
+}
+
+fn the_members_of_a_campaign_find_something_together() -> Result<(), Failed> {
+    let mut lines = Vec::new();
+    of_program(&example("kubernetes-campaign.yaml")?, &mut lines);
+    let [line] = &lines[..] else { return Err(format!("one command, not {lines:?}").into()) };
+    let folder = tempfile::tempdir()?;
+    for part in 1..=2 {
+        Place { folder: folder.path(), part }.run(line)?;
+    }
+    let place = Place { folder: folder.path(), part: 1 };
+    let printed = place.run("zdtm-detached fuzz --share /campaign --merged")?;
+    check(printed.contains("wrong-flags descriptor position"), &format!("nothing was found: {printed}"))?;
+    let page = fs::read_to_string(folder.path().join("index.html"))?;
+    Ok(check(["member-0", "member-1"].iter().all(|name| page.contains(name)), "a member is missing in the page")?)
 }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use super::{FuzzArgs, FuzzFormat};
+use super::FuzzFormat;
 use crate::fuzz::State;
+use crate::fuzz::buckets::Bucket;
 use crate::fuzz::document::Document;
 use crate::fuzz::page::{duration, page};
 use crate::judge::Signature;
@@ -22,8 +24,9 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 const PAGE: Duration = Duration::from_secs(10);
 
 /// Where reports go, and in which form.
-pub(super) struct View<'a> {
-    args: &'a FuzzArgs,
+pub(super) struct View {
+    folder: PathBuf,
+    format: FuzzFormat,
     bar: Option<ProgressBar>,
     start: (Instant, u64),
     reported: Instant,
@@ -32,14 +35,14 @@ pub(super) struct View<'a> {
     last: Option<Instant>,
 }
 
-impl<'a> View<'a> {
-    pub(super) fn new(args: &'a FuzzArgs, state: &State, goes_on: bool) -> Self {
+impl View {
+    pub(super) fn new(folder: &Path, format: FuzzFormat, state: &State, goes_on: bool) -> Self {
         let how = match &state.every {
             _ if goes_on => format!("goes on after {} programs", state.programs),
             Some(every) => every.total.map_or("shortest first".to_owned(), |total| format!("{total} programs")),
             None => format!("seed {}", state.seed),
         };
-        say(&format!("{}; {how}; {}/", state.what, args.state.display()));
+        say(&format!("{}; {how}; {}/", state.what, folder.display()));
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -47,7 +50,16 @@ impl<'a> View<'a> {
         });
         let buckets = state.buckets.iter().map(|bucket| bucket.signature.clone()).collect();
         let now = Instant::now();
-        Self { args, bar, start: (now, state.programs), reported: now, paged: None, buckets, last: None }
+        Self {
+            folder: folder.to_owned(),
+            format,
+            bar,
+            start: (now, state.programs),
+            reported: now,
+            paged: None,
+            buckets,
+            last: None,
+        }
     }
 
     pub(super) fn show(&mut self, state: &State) {
@@ -70,7 +82,7 @@ impl<'a> View<'a> {
         if self.paged.is_none_or(|paged| paged.elapsed() >= PAGE) {
             self.paged = Some(Instant::now());
             // An error does not stop the campaign: the end writes the page again and reports it.
-            let _ = std::fs::write(self.args.state.join("index.html"), page(state));
+            let _ = std::fs::write(self.folder.join("index.html"), page(state));
         }
     }
 
@@ -100,34 +112,11 @@ impl<'a> View<'a> {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        let file = self.args.state.join("index.html");
+        let file = self.folder.join("index.html");
         std::fs::write(&file, page(state)).with_context(|| format!("writing {}", file.display()))?;
-        let mut out = std::io::stdout().lock();
-        match self.args.format {
-            FuzzFormat::Json => {
-                serde_json::to_writer(&mut out, &Document::of(state))?;
-                writeln!(out)?;
-            }
-            FuzzFormat::Human => {
-                for bucket in state.buckets.iter() {
-                    let file = self.args.state.join(format!("findings/{}.scn", bucket.signature.file_name()));
-                    writeln!(
-                        out,
-                        "{:>6} x  {}\n          {} steps: {}",
-                        bucket.count,
-                        sanitized(&bucket.signature.0),
-                        bucket.steps,
-                        file.display()
-                    )?;
-                }
-                for (signature, count) in &state.known {
-                    writeln!(out, "{count:>6} x  known: {}", sanitized(signature))?;
-                }
-                for words in &state.broken {
-                    writeln!(out, "drawn without: {}", sanitized(words))?;
-                }
-                writeln!(out, "{}", self.line(state))?;
-            }
+        print(state, self.format, |_| self.folder.clone())?;
+        if self.format == FuzzFormat::Human {
+            writeln!(std::io::stdout(), "{}", self.line(state))?;
         }
         if let Some(signature) = &state.every_program_fails {
             let past = quoted(&signature.0);
@@ -135,4 +124,29 @@ impl<'a> View<'a> {
         }
         Ok(())
     }
+}
+
+/// Prints what was found; `folder` is that of the campaign which has a finding's file.
+///
+/// # Errors
+/// Standard output cannot be written to.
+pub(super) fn print(state: &State, format: FuzzFormat, folder: impl Fn(&Bucket) -> PathBuf) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if format == FuzzFormat::Json {
+        serde_json::to_writer(&mut out, &Document::of(state))?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    for bucket in state.buckets.iter() {
+        let file = folder(bucket).join(format!("findings/{}.scn", bucket.signature.file_name()));
+        let signature = sanitized(&bucket.signature.0);
+        writeln!(out, "{:>6} x  {signature}\n          {} steps: {}", bucket.count, bucket.steps, file.display())?;
+    }
+    for (signature, count) in &state.known {
+        writeln!(out, "{count:>6} x  known: {}", sanitized(signature))?;
+    }
+    for words in &state.broken {
+        writeln!(out, "drawn without: {}", sanitized(words))?;
+    }
+    Ok(())
 }

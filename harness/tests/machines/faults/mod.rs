@@ -174,7 +174,7 @@ fn one_campaign_at_a_time_has_a_state() {
     kill(Pid::from_raw(first.id().try_into().unwrap()), Signal::SIGINT).unwrap();
     assert_eq!(first.wait().unwrap().code(), Some(130), "{said:?}");
     assert_eq!(second.status.code(), Some(2), "{}", rendered(&second));
-    assert!(rendered(&second).contains("--state s: another campaign runs in it"), "{}", rendered(&second));
+    assert!(rendered(&second).contains("s: another campaign runs in it"), "{}", rendered(&second));
     let third = program_in(&[&words[..], &["--programs", "1"]].concat(), folder.path()).output().unwrap();
     assert_ne!(third.status.code(), Some(2), "{}", rendered(&third));
 }

@@ -6,6 +6,7 @@ mod packed;
 mod planted;
 mod refused;
 mod same;
+mod shared;
 mod untouched;
 
 use libtest_mimic::{Arguments, Trial};
@@ -23,6 +24,7 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         planted::a_campaign_learns_what_is_broken,
         planted::a_campaign_ends_where_every_program_fails,
         planted::what_is_known_costs_nothing,
+        shared::what_one_member_found_is_not_lost_and_not_filed_again,
         every::every_short_program_comes_back,
         every::a_mistake_is_found_by_the_shortest_program,
         untouched::looking_changes_nothing,
