@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::args::output::{OutputArgs, comparisons};
+use crate::exit;
 use crate::gate::{SavedSide, compare_runs};
 use crate::judge::Trial;
 use crate::report::merge::{ResultError, check_number, merge, read};
 use crate::report::record::RunRecord;
 use crate::report::terminal::{Detail, Look};
+use crate::report::zdtm::read::is_of_zdtm;
+use crate::report::zdtm::{self, Numbers};
 use crate::report::{Event, Finished, Reporter, SharedAxes};
 use crate::usage::Usage;
 
@@ -19,6 +22,8 @@ use crate::usage::Usage;
 /// Takes what `run --report json=FILE` wrote: the shards of a run, or several runs of the same
 /// trials. A trial that passed in some results and failed in others becomes flaky; otherwise its
 /// latest result counts, and one that was never begun gives way to one that was.
+///
+/// With results of CRIU's own tests (zdtm) beside, one page shows both suites of a CRIU patch.
 ///
 /// With `--against` nothing is merged: the results are compared with those of another run, in the
 /// words of `gate`. What each has only one of, its subject or its kernel, may be another one;
@@ -30,13 +35,15 @@ Examples:
   zdtm-detached report shard-*.json                               the table of all shards
   zdtm-detached report report.json --report html=report.html      one page that needs no network
   zdtm-detached report results/ --report json=merged.json,junit=junit.xml
+  zdtm-detached report report.json criu-testreport.tap --report html=report.html   with the results of zdtm.py --report
   zdtm-detached report --against yesterday.json today.json        what got worse, what got better
   zdtm-detached report --against old.json new.json --report html=changes.html
 
 Exit status: as that of the run that the results come to; with --against as that of gate: 0 nothing is worse, 1 something
 is, 2 wrong usage, 3 undecided, 4 no trial is in both.")]
 pub struct ReportArgs {
-    /// JSON reports, or folders that hold some
+    /// JSON reports, results of CRIU's own tests (`criu-testreport.tap` of `zdtm.py --report`,
+    /// `NAME.out` of a test), or folders that hold some
     #[arg(required = true, value_name = "RESULTS")]
     pub results: Vec<PathBuf>,
     /// Compare with this JSON report, or folder of reports, as `gate` does; may be given more than
@@ -59,19 +66,28 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     if !args.against.is_empty() {
         return compare(args);
     }
-    let run = merge(read_all(&args.results)?);
+    let (of_zdtm, results): (Vec<PathBuf>, Vec<PathBuf>) =
+        files(&args.results)?.into_iter().partition(|file| is_of_zdtm(file));
+    let mut run = merge(read_files(&results)?);
+    run.zdtm.extend(zdtm::read::read_all(&of_zdtm).map_err(|error| Usage(error.to_string()))?);
+    let numbers = Numbers::of(&run.zdtm);
     let finished: Vec<Finished> = run.trials.into_iter().map(Finished::try_from).collect::<Result<_, _>>()?;
     let trials = || finished.iter().map(|finished| -> &Trial { &finished.trial });
     let started = Event::RunStarted { trials: finished.len(), shared: SharedAxes::of(trials()) };
     let subjects = Some(run.subjects).filter(|all| !all.is_empty()).map(Event::Subjects);
+    let zdtm = Some(run.zdtm).filter(|all| !all.is_empty()).map(Event::Zdtm);
     let ended = Event::RunFinished { seconds: run.summary.seconds, interrupted: false };
     let (mut terminal, mut reporters) = args.output.open(Detail::Failures)?;
     let finished = finished.into_iter().map(|finished| Event::TrialFinished(Box::new(finished)));
-    for event in std::iter::once(started).chain(subjects).chain(finished).chain(std::iter::once(ended)) {
+    for event in std::iter::once(started).chain(subjects).chain(finished).chain(zdtm).chain(std::iter::once(ended)) {
         reporters.event(&event)?;
         terminal.event(&event)?;
     }
-    Ok(terminal.tally().exit_status(false))
+    Ok(match terminal.tally().exit_status(false) {
+        exit::NOTHING_RAN if numbers.passed > 0 && numbers.failed == 0 => exit::AS_EXPECTED,
+        exit::AS_EXPECTED | exit::INFRASTRUCTURE | exit::NOTHING_RAN if numbers.failed > 0 => exit::FAILED,
+        status => status,
+    })
 }
 
 /// Holds the results against others; the exit status of a gate.
@@ -90,20 +106,27 @@ fn compare(args: &ReportArgs) -> anyhow::Result<u8> {
 
 /// Every report that is meant.
 pub(super) fn read_all(given: &[PathBuf]) -> Result<Vec<RunRecord>, Usage> {
-    let runs = files(given)?.iter().map(|file| read(file)).collect::<Result<Vec<_>, ResultError>>();
+    read_files(&files(given)?)
+}
+
+fn read_files(files: &[PathBuf]) -> Result<Vec<RunRecord>, Usage> {
+    let runs = files.iter().map(|file| read(file)).collect::<Result<Vec<_>, ResultError>>();
     let runs = runs.map_err(|error| Usage(error.to_string()))?;
     check_number(runs.iter().map(|run| run.trials.len()).sum()).map_err(Usage)?;
     Ok(runs)
 }
 
-/// The files that are meant: those of a folder are its `*.json`, by name.
+/// The files that are meant: those of a folder are its `*.json` and `*.tap`, by name.
 fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Usage> {
     let mut files = Vec::new();
     for path in given {
         if path.is_dir() {
             let found = folder(path).map_err(|error| Usage(format!("cannot list {}: {error}", path.display())))?;
             if found.is_empty() {
-                return Err(Usage(format!("the folder {} has no file whose name ends in .json", path.display())));
+                return Err(Usage(format!(
+                    "the folder {} has no file whose name ends in .json or .tap",
+                    path.display()
+                )));
             }
             files.extend(found);
         } else {
@@ -116,8 +139,11 @@ fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Usage> {
 fn folder(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
     let paths = entries.into_iter().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|extension| extension == "json") && path.is_file()).collect();
+    let mut files: Vec<PathBuf> = paths
+        .filter(|path| {
+            path.extension().is_some_and(|extension| extension == "json" || extension == "tap") && path.is_file()
+        })
+        .collect();
     files.sort();
     Ok(files)
 }

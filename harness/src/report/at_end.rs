@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use super::record::{RunRecord, Summary, TrialRecord};
+use super::zdtm::ZdtmTest;
 use super::{Destination, Event, Reporter};
 use crate::judge::Tally;
 use crate::subject::Identity;
@@ -20,6 +21,7 @@ pub(super) struct AtEnd {
     render: Render,
     trials: Vec<TrialRecord>,
     subjects: Vec<Identity>,
+    zdtm: Vec<ZdtmTest>,
     tally: Tally,
     started: Instant,
     written: bool,
@@ -35,7 +37,7 @@ impl AtEnd {
             fs::OpenOptions::new().create(true).append(true).open(file)?;
         }
         let (trials, subjects, tally) = (Vec::new(), Vec::new(), Tally::default());
-        Ok(Self { to, render, trials, subjects, tally, started: Instant::now(), written: false })
+        Ok(Self { to, render, trials, subjects, zdtm: Vec::new(), tally, started: Instant::now(), written: false })
     }
 
     fn write(&mut self, seconds: f64) -> io::Result<()> {
@@ -43,6 +45,7 @@ impl AtEnd {
         let trials = std::mem::take(&mut self.trials);
         let mut run = RunRecord::new(Summary::new(&self.tally, seconds), trials);
         run.subjects.clone_from(&self.subjects);
+        run.zdtm.clone_from(&self.zdtm);
         let text = (self.render)(&run);
         match &self.to {
             Destination::Stdout => {
@@ -60,6 +63,7 @@ impl Reporter for AtEnd {
         match event {
             Event::RunStarted { .. } => self.started = Instant::now(),
             Event::Subjects(subjects) => self.subjects.clone_from(subjects),
+            Event::Zdtm(tests) => self.zdtm.clone_from(tests),
             Event::TrialStarted { .. } | Event::MachineStarted { .. } => {}
             Event::TrialFinished(finished) => {
                 self.tally.add(finished.judgement.verdict);

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::record::{RunRecord, TrialRecord};
 use super::sanitize::{brief, sanitized};
+use super::zdtm::{self, Numbers, ZdtmTest};
 use super::{account_of, markdown};
 use crate::causes::Cause;
 use crate::notices::say;
@@ -62,7 +63,12 @@ fn annotations(run: &RunRecord) -> String {
         }
         let _ = writeln!(out, "::error title={}::{}", property(&title), data(&text));
     }
-    let _ = writeln!(out, "::notice title=zdtm-detached::{}", numbers(run));
+    for cause in zdtm::causes(&run.zdtm).iter().take(ANNOTATIONS) {
+        let title = format!("zdtm: {}: {}", tests(cause.tests.len()), cause.title());
+        let _ = writeln!(out, "::error title={}::{}", property(&title), data(&cause.names()));
+    }
+    let zdtm = if run.zdtm.is_empty() { String::new() } else { format!("; zdtm: {}", Numbers::of(&run.zdtm)) };
+    let _ = writeln!(out, "::notice title=zdtm-detached::{}{zdtm}", numbers(run));
     out
 }
 
@@ -77,8 +83,29 @@ fn numbers(run: &RunRecord) -> String {
     format!("{} passed, {} failed{causes}, {} skipped", summary.passed, summary.failed, summary.skipped)
 }
 
+/// `1 test`, `28 tests`
+fn tests(count: usize) -> String {
+    if count == 1 { "1 test".to_owned() } else { format!("{count} tests") }
+}
+
 /// Markdown.
 fn summary(run: &RunRecord) -> String {
+    trials_summary(run) + &zdtm_summary(&run.zdtm)
+}
+
+fn zdtm_summary(all: &[ZdtmTest]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n### zdtm: {}\n\n", Numbers::of(all));
+    for cause in zdtm::causes(all).iter().take(CAUSES) {
+        let (title, names) = (markdown::text(&cause.title()), markdown::text(&cause.names()));
+        let _ = writeln!(out, "- **{}: {title}**: {names}", tests(cause.tests.len()));
+    }
+    out
+}
+
+fn trials_summary(run: &RunRecord) -> String {
     let mut out = format!("### zdtm-detached: {}\n\n", numbers(run));
     if run.causes.is_empty() {
         return out;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::record::{Summary, TrialRecord, VERSION};
+use super::zdtm::ZdtmTest;
 use super::{Destination, Event, Reporter};
 use crate::causes::{Case, Ladder, causes};
 use crate::judge::Tally;
@@ -27,6 +28,7 @@ pub struct Json {
     to: Sink,
     trials: Vec<u8>,
     subjects: Vec<Identity>,
+    zdtm: Vec<ZdtmTest>,
     /// What the causes are made of.
     cases: Vec<Case>,
     tally: Tally,
@@ -61,9 +63,18 @@ impl Json {
         };
         let now = Instant::now();
         let (trials, cases, tally) = (Vec::new(), Vec::new(), Tally::default());
-        let subjects = Vec::new();
-        let mut report =
-            Self { to, trials, subjects, cases, tally, started: now, due: true, rest_until: now, rewrites: 0 };
+        let mut report = Self {
+            to,
+            trials,
+            subjects: Vec::new(),
+            zdtm: Vec::new(),
+            cases,
+            tally,
+            started: now,
+            due: true,
+            rest_until: now,
+            rewrites: 0,
+        };
         report.write(false, 0.0)?;
         Ok(report)
     }
@@ -76,8 +87,12 @@ impl Json {
             true => String::new(),
             false => format!("\"subjects\": {},\n", serde_json::to_string(&self.subjects)?),
         };
+        let zdtm = match self.zdtm.is_empty() {
+            true => String::new(),
+            false => format!("\"zdtm\": {},\n", serde_json::to_string(&self.zdtm)?),
+        };
         let head = format!(
-            "{{\"version\": {VERSION}, \"summary\": {summary},\n{subjects}\"causes\": {causes},\n\"ladder\": {ladder},\n"
+            "{{\"version\": {VERSION}, \"summary\": {summary},\n{subjects}\"causes\": {causes},\n\"ladder\": {ladder},\n{zdtm}"
         );
         let mut out = format!("{head}\"trials\": [").into_bytes();
         out.extend_from_slice(&self.trials);
@@ -160,6 +175,11 @@ impl Reporter for Json {
             }
             Event::Subjects(subjects) => {
                 self.subjects.clone_from(subjects);
+                self.due = true;
+                self.write_when_rested()
+            }
+            Event::Zdtm(tests) => {
+                self.zdtm.clone_from(tests);
                 self.due = true;
                 self.write_when_rested()
             }

@@ -10,6 +10,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::record::{RunRecord, TrialRecord};
 use super::sanitize::sanitized;
+use super::zdtm::{ZdtmResult, ZdtmTest};
 use super::{account_of, family_title};
 use crate::causes::Cause;
 use crate::judge::Signature;
@@ -22,6 +23,9 @@ pub(super) fn render(run: &RunRecord) -> String {
         let family = sanitized(family_title(&trial.family));
         let signature = signatures.get(trial.id.as_str()).copied();
         suites.entry(family.clone()).or_insert_with(|| TestSuite::new(family)).add_test_case(case(trial, signature));
+    }
+    for test in &run.zdtm {
+        suites.entry("zdtm".to_owned()).or_insert_with(|| TestSuite::new("zdtm")).add_test_case(zdtm_case(test));
     }
     let mut report = Report::new("zdtm-detached");
     report.set_time(seconds(run.summary.seconds)).add_test_suites(suites.into_values());
@@ -62,5 +66,26 @@ fn case(trial: &TrialRecord, signature: Option<&Signature>) -> TestCase {
         // pass.
         case.set_system_out(format!("{}: {}", trial.verdict, sanitized(&trial.reason)));
     }
+    case
+}
+
+/// A test of zdtm; its message is its cause, as for trials.
+fn zdtm_case(test: &ZdtmTest) -> TestCase {
+    let status = match test.result {
+        ZdtmResult::Passed => TestCaseStatus::success(),
+        ZdtmResult::Skipped => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(sanitized(&test.reason));
+            status
+        }
+        ZdtmResult::Failed => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            let lines: Vec<String> = test.log.iter().map(|line| sanitized(line)).collect();
+            status.set_message(sanitized(&test.reason)).set_description(lines.join("\n"));
+            status
+        }
+    };
+    let mut case = TestCase::new(sanitized(&test.name), status);
+    case.set_classname("zdtm");
     case
 }

@@ -74,7 +74,7 @@ pub fn read(file: &Path) -> Result<RunRecord, ResultError> {
     }
     // From the text again: it knows lines.
     let mut run: RunRecord = serde_json::from_str(&text).map_err(|error| shape(error.to_string()))?;
-    check_number(run.trials.len()).map_err(shape)?;
+    check_number(run.trials.len() + run.zdtm.len()).map_err(shape)?;
     for trial in &mut run.trials {
         trial.verdict().map_err(|error: UnknownVerdict| shape(error.to_string()))?;
         let beside = |path: &PathBuf| file.parent().map(|folder| folder.join(path)).filter(|path| path.exists());
@@ -94,6 +94,7 @@ pub fn merge(runs: Vec<RunRecord>) -> RunRecord {
             subjects.push(identity.clone());
         }
     }
+    let zdtm = runs.iter().flat_map(|run| run.zdtm.clone()).collect();
     let mut order: Vec<String> = Vec::new();
     let mut results: HashMap<String, Vec<TrialRecord>> = HashMap::new();
     for trial in runs.into_iter().flat_map(|run| run.trials) {
@@ -104,7 +105,7 @@ pub fn merge(runs: Vec<RunRecord>) -> RunRecord {
         of_trial.push(trial);
     }
     let trials: Vec<TrialRecord> = order.iter().filter_map(|id| results.remove(id)).filter_map(settle).collect();
-    RunRecord { subjects, ..RunRecord::new(Summary::new(&tally(&trials), seconds), trials) }
+    RunRecord { subjects, zdtm, ..RunRecord::new(Summary::new(&tally(&trials), seconds), trials) }
 }
 
 /// How many got which verdict.

@@ -30,6 +30,7 @@ mod tap;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod zdtm;
 
 use std::fs;
 use std::io;
@@ -44,6 +45,7 @@ use crate::judge::verdict::words;
 use crate::judge::{Judgement, Trial};
 use crate::notices::advice;
 use crate::subject::Identity;
+use zdtm::ZdtmTest;
 
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +71,8 @@ pub enum Event {
     },
     /// A trial is over; also sent, without a start, for trials that are not run.
     TrialFinished(Box<Finished>),
+    /// What CRIU's own tests came to; sent once at most, before the last event.
+    Zdtm(Vec<ZdtmTest>),
     /// The last event.
     RunFinished {
         /// Wall time of the run.

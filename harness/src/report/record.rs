@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use scenarios::capability::{Base, Capability, Profile};
 
 use super::Finished;
+use super::zdtm::ZdtmTest;
 use crate::causes::ladder::CellRecord;
 use crate::causes::{Case, Cause, Ladder, causes};
 use crate::judge::verdict::words;
@@ -35,6 +36,9 @@ pub struct RunRecord {
     /// What came back, capability by base.
     #[serde(default, skip_deserializing)]
     pub ladder: Vec<CellRecord>,
+    /// What CRIU's own tests came to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zdtm: Vec<ZdtmTest>,
     /// Every trial, in the order in which they finished.
     pub trials: Vec<TrialRecord>,
 }
@@ -44,7 +48,7 @@ impl RunRecord {
     pub fn new(summary: Summary, trials: Vec<TrialRecord>) -> Self {
         let cases: Vec<Case> = trials.iter().filter_map(TrialRecord::case).collect();
         let (causes, ladder) = (causes(&cases), Ladder::of(&cases).records());
-        Self { version: VERSION, summary, subjects: Vec::new(), causes, ladder, trials }
+        Self { version: VERSION, summary, subjects: Vec::new(), causes, ladder, zdtm: Vec::new(), trials }
     }
 }
 

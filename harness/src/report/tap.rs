@@ -6,10 +6,11 @@ use std::fmt::Write;
 use super::account_of;
 use super::record::RunRecord;
 use super::sanitize::sanitized;
+use super::zdtm::ZdtmResult;
 
 /// The document.
 pub(super) fn render(run: &RunRecord) -> String {
-    let mut out = format!("TAP version 14\n1..{}\n", run.trials.len());
+    let mut out = format!("TAP version 14\n1..{}\n", run.trials.len() + run.zdtm.len());
     for (index, trial) in run.trials.iter().enumerate() {
         let (ok, directive) = match trial.verdict.as_str() {
             "pass" | "improved" => ("ok", String::new()),
@@ -25,6 +26,21 @@ pub(super) fn render(run: &RunRecord) -> String {
             let _ = writeln!(out, "  severity: fail\n  verdict: \"{}{kind}\"\n  message: |2", trial.verdict);
             for line in account_of(trial).lines() {
                 let _ = writeln!(out, "    {line}");
+            }
+            out.push_str("  ...\n");
+        }
+    }
+    for (index, test) in run.zdtm.iter().enumerate() {
+        let (ok, directive) = match test.result {
+            ZdtmResult::Passed => ("ok", String::new()),
+            ZdtmResult::Skipped => ("ok", format!(" # SKIP {}", escaped(&test.reason))),
+            ZdtmResult::Failed => ("not ok", String::new()),
+        };
+        let _ = writeln!(out, "{ok} {} - {}{directive}", run.trials.len() + index + 1, escaped(&test.name));
+        if test.result == ZdtmResult::Failed {
+            let _ = writeln!(out, "  ---\n  severity: fail\n  message: |2\n    {}", sanitized(&test.reason));
+            for line in &test.log {
+                let _ = writeln!(out, "    {}", sanitized(line));
             }
             out.push_str("  ...\n");
         }

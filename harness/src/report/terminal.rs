@@ -13,6 +13,7 @@ use super::matrix::Matrix;
 use super::record::TrialRecord;
 use super::sanitize::{Colour, colour_of, paint, sanitized};
 use super::table::table;
+use super::zdtm::{self, ZdtmTest};
 use super::{Event, Finished, Reporter, SharedAxes};
 use crate::causes::{Case, Cause, Ladder, causes};
 use crate::judge::{Group, Signature, Tally, Verdict};
@@ -102,6 +103,7 @@ pub struct Terminal<W: Write> {
     /// The first failure of each cause.
     first: BTreeMap<Signature, Finished>,
     cases: Vec<Case>,
+    zdtm: Vec<ZdtmTest>,
     bar: Option<ProgressBar>,
     eta: Eta,
     /// The first machine is up.
@@ -125,6 +127,7 @@ impl<W: Write> Terminal<W> {
             matrix: Matrix::default(),
             first: BTreeMap::new(),
             cases: Vec::new(),
+            zdtm: Vec::new(),
             bar: None,
             eta: Eta::new(now),
             printed: now,
@@ -172,6 +175,9 @@ impl<W: Write> Terminal<W> {
     }
 
     fn started(&mut self, trials: usize, shared: &SharedAxes) -> io::Result<()> {
+        if trials == 0 {
+            return Ok(());
+        }
         self.trials = trials;
         self.shared = shared.clone();
         let what = if trials == 1 { "trial" } else { "trials" };
@@ -250,6 +256,10 @@ impl<W: Write> Terminal<W> {
             bar.finish_and_clear();
         }
         let Look { width, colour, .. } = self.look;
+        let zdtm = zdtm::text(&self.zdtm, colour);
+        if self.total.total() == 0 && !zdtm.is_empty() {
+            return self.print(&zdtm);
+        }
         let mut out = format!("\n{}", table(&self.families, &self.total, width, colour));
         let matrix = self.matrix.table(width, colour);
         if !matrix.is_empty() {
@@ -261,7 +271,8 @@ impl<W: Write> Terminal<W> {
             let Some(failure) = self.first.get(&cause.signature) else { continue };
             out.push_str(&format!("\n{}{}", account(failure, width, colour), others(cause, failure)));
         }
-        for part in [text::causes(&causes, width, colour), text::ladder(&Ladder::of(&self.cases), width, colour)] {
+        let ladder = text::ladder(&Ladder::of(&self.cases), width, colour);
+        for part in [text::causes(&causes, width, colour), ladder, zdtm] {
             if !part.is_empty() {
                 out.push_str(&format!("\n{part}"));
             }
@@ -294,6 +305,10 @@ impl<W: Write> Reporter for Terminal<W> {
             Event::Subjects(subjects) => {
                 let line = |one: &Identity| sanitized(&format!("{}: {one}", one.subject)) + "\n";
                 self.print(&subjects.iter().map(line).collect::<String>())
+            }
+            Event::Zdtm(tests) => {
+                self.zdtm.clone_from(tests);
+                Ok(())
             }
             Event::TrialStarted { trial } => {
                 self.eta.begun(self.shared.rest(trial));

@@ -11,6 +11,7 @@ mod ladder;
 mod matrix;
 mod sides;
 mod trial;
+mod zdtm;
 
 use std::collections::HashSet;
 
@@ -37,6 +38,7 @@ pub(super) fn render(run: &RunRecord) -> String {
         div.opening { (causes::causes(&run.causes)) (ladder::ladder(&run.ladder)) }
         // Without a ladder it is all there is of an overview.
         details.families open[run.ladder.is_empty()] { summary { "Families" } (matrix::matrix(&run.trials)) }
+        (zdtm::zdtm(&run.zdtm))
         (filters::filters(run))
         section #trials aria-label="Trials" {
             @let varying = varying(&run.trials);

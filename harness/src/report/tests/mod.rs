@@ -10,3 +10,4 @@ mod merged_results;
 pub(crate) mod run;
 mod terminal_report;
 mod whole_reports;
+mod zdtm;

@@ -10,7 +10,7 @@ use crate::report::record::RunRecord;
 use crate::report::{Event, Wanted, github};
 
 /// The text of a report of the run in which everything happens.
-fn written(format: &str, events: &[Event]) -> String {
+pub(super) fn written(format: &str, events: &[Event]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report");
     let wanted: Wanted = format!("{format}={}", file.display()).parse().unwrap();
