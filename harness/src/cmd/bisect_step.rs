@@ -17,12 +17,14 @@ use crate::args::MachineArgs;
 use crate::args::ShareArgs;
 use crate::args::output::OutputArgs;
 use crate::cache::error::ImageError;
+use crate::image::{OWN_KERNEL, OwnKernel};
 use crate::judge::{FailureKind, Group, Verdict};
 use crate::notices::say;
 use crate::plan::select::select;
 use crate::report::{Event, Reporter};
 use crate::subject::Subject;
 use crate::subject::criu::{Sources, Tree, Variant};
+use crate::usage::Usage;
 
 /// Ends the bisection.
 pub const ABORT: u8 = 255;
@@ -30,11 +32,14 @@ pub const ABORT: u8 = 255;
 const SKIP: u8 = 125;
 const INTERRUPTED: u8 = 130;
 
-/// Test the CRIU tree of this directory as one step of `git bisect run`.
+/// Test the CRIU tree of this directory, or a kernel, as one step of `git bisect run`.
 ///
 /// Builds the tree as it is checked out, runs the chosen trials with it, and ends with the status
 /// that git understands. A revision is good when all of them end as expected; choose trials that
 /// tell good from bad, few of them. One that does not build is skipped.
+///
+/// With --subject nothing is built: what changes from step to step is the kernel, which is built
+/// before and named by its path. One that cannot be used, or does not start, is skipped.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -43,6 +48,10 @@ Examples:
 
 In a CRIU repository:
   git bisect start BAD GOOD && git bisect run zdtm-detached bisect-step 'sharing/control*'
+
+In a Linux repository:
+  git bisect run sh -c 'make -j8 bzImage modules || exit 125
+    zdtm-detached bisect-step over-mount --subject reference --kernel path:arch/x86/boot/bzImage'
 
 Exit status: 0 good, 1 (or --bad-exit) bad, 125 cannot be tested, 255 infrastructure or wrong usage (ends the
 bisection), 130 interrupted.")]
@@ -59,6 +68,9 @@ pub struct BisectStepArgs {
     /// Debian suite to build every revision in, as `+build=SUITE` behind a subject
     #[arg(long, value_name = "SUITE")]
     pub build: Option<String>,
+    /// Test this subject instead of a tree
+    #[arg(long, value_name = "SUBJECT", conflicts_with_all = ["src", "patch", "build"])]
+    pub subject: Option<Subject>,
     /// Kernel, flavor, lifecycle
     #[command(flatten)]
     pub axes: AxesArgs,
@@ -94,7 +106,10 @@ pub fn run(args: &BisectStepArgs) -> u8 {
         _ if crate::process::interrupt::requested() => (INTERRUPTED, "interrupted".to_owned()),
         Ok(ended) => verdict(&ended, args),
         Err(error) => {
-            let subject = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ImageError::Subject { .. })));
+            let is_of_subject = |cause: &(dyn std::error::Error + 'static)| {
+                matches!(cause.downcast_ref(), Some(ImageError::Subject { .. })) || cause.is::<UnusableKernel>()
+            };
+            let subject = error.chain().any(is_of_subject);
             (if subject { SKIP } else { ABORT }, format!("{error:#}"))
         }
     };
@@ -133,8 +148,28 @@ impl Reporter for Listener {
     }
 }
 
+/// A kernel of the user's that cannot be tested.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UnusableKernel(ImageError);
+
+/// What is tested.
+fn subject(args: &BisectStepArgs) -> Subject {
+    args.subject.clone().unwrap_or_else(|| {
+        Subject::Sources(Sources {
+            tree: Tree::Folder(args.src.clone()),
+            variant: Variant { suite: args.build.clone(), ..Variant::default() },
+            patches: args.patch.clone(),
+        })
+    })
+}
+
 /// Builds and runs, until something fails.
 fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
+    for kernel in args.axes.kernel.iter().filter(|kernel| kernel.starts_with(OWN_KERNEL)) {
+        let kernel: OwnKernel = kernel.parse().map_err(Usage)?;
+        kernel.check().map_err(UnusableKernel)?;
+    }
     let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
     let scenarios = select(&args.what, &tree)?;
     let ended = Rc::new(RefCell::new(Ended::default()));
@@ -143,11 +178,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         group: crate::plan::group::Group::default(),
         what: args.what.clone(),
         visible: false,
-        subject: vec![Subject::Sources(Sources {
-            tree: Tree::Folder(args.src.clone()),
-            variant: Variant { suite: args.build.clone(), ..Variant::default() },
-            patches: args.patch.clone(),
-        })],
+        subject: vec![subject(args)],
         patch: Vec::new(),
         without_statmount: false,
         bind_mounts: false,
@@ -179,7 +210,11 @@ fn verdict(ended: &Ended, args: &BisectStepArgs) -> (u8, String) {
     if let Some(sure) = first(&|verdict| !hang(verdict) && !matches!(verdict, Verdict::Error | Verdict::Flaky { .. })) {
         return (args.bad_exit, sure.to_string());
     }
+    let is_own = |kernel: &String| kernel.starts_with(OWN_KERNEL);
     if let Some(error) = first(&|verdict| verdict == Verdict::Error) {
+        if args.axes.kernel.iter().any(is_own) {
+            return (SKIP, format!("{error}: this kernel is no good for a trial, or the harness is at fault"));
+        }
         return (ABORT, format!("{error}: the harness is at fault, not the revision"));
     }
     if let Some(hang) = first(&hang) {

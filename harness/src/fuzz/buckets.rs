@@ -125,12 +125,13 @@ impl Buckets {
 impl Bucket {
     /// The scenario with its story above it: comments of the file stay above its header.
     fn text(&self, path: &Path) -> String {
-        let parts: Vec<&str> = self.trial.split('/').collect();
+        // `fuzz/NUMBER/FLAVOR/LIFECYCLE/KERNEL/SUBJECT`; a subject may have slashes.
+        let parts: Vec<&str> = self.trial.splitn(6, '/').collect();
         let place = match &parts[..] {
-            [.., flavor, lifecycle, kernel, subject] if kernel.starts_with(crate::host::KERNEL_PREFIX) => {
+            [_, _, flavor, lifecycle, kernel, subject] if kernel.starts_with(crate::host::KERNEL_PREFIX) => {
                 format!("--flavor {flavor} --lifecycle {lifecycle} --backend host --subject {subject}")
             }
-            [.., flavor, lifecycle, kernel, subject] => {
+            [_, _, flavor, lifecycle, kernel, subject] => {
                 format!("--flavor {flavor} --lifecycle {lifecycle} --kernel {kernel} --subject {subject}")
             }
             _ => String::new(),
@@ -204,6 +205,10 @@ mod tests {
             write f "3"
         "#]]
         .assert_eq(&text);
+        let source = Bucket { trial: "fuzz/7/ns/dump-restore/6.12/src:../criu".to_owned(), ..bucket("x", 1) };
+        assert!(
+            source.text(&path).contains("--flavor ns --lifecycle dump-restore --kernel 6.12 --subject src:../criu\n")
+        );
         let before = fs::metadata(&path).unwrap().modified().unwrap();
         all.write(folder.path()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);

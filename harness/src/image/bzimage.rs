@@ -35,12 +35,13 @@ const XZ: [u8; 4] = *b"\xfd7zX";
 /// The largest kernel in bytes; Debian's have 40 to 70 MB.
 const SIZE_LIMIT: usize = 512 << 20;
 
-/// The vmlinux of a bzImage, checked to have a PVH entry point.
+/// The vmlinux of a bzImage, or the vmlinux that it is already, checked to have a PVH entry point.
 ///
 /// # Errors
 /// See [`BzImageError`].
 pub(crate) fn vmlinux(bzimage: &[u8]) -> Result<Vec<u8>, BzImageError> {
-    let vmlinux = unpack(payload(bzimage)?)?;
+    let is_vmlinux = bzimage.starts_with(&elf::ELFMAG);
+    let vmlinux = if is_vmlinux { bzimage.to_vec() } else { unpack(payload(bzimage)?)? };
     match has_pvh_entry(&vmlinux) {
         Ok(true) => Ok(vmlinux),
         Ok(false) => Err(BzImageError::Pvh("there is no Xen note with it".into())),
@@ -104,8 +105,9 @@ fn unpack(payload: &[u8]) -> Result<Vec<u8>, BzImageError> {
     Ok(unpacked)
 }
 
-fn unzstd(packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
-    let mut out = Vec::with_capacity(size);
+/// What is unpacked, and one byte more than `size` where it is more.
+pub(crate) fn unzstd(packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
     let decoder = ruzstd::decoding::StreamingDecoder::new(packed).map_err(|error| error.to_string())?;
     decoder.take(size as u64 + 1).read_to_end(&mut out).map_err(|error| error.to_string())?;
     Ok(out)

@@ -9,6 +9,7 @@ use super::manifest::ModuleGroup;
 use super::modules::Modules;
 use crate::cache::Built;
 use crate::cache::error::{ImageError, at, content};
+use crate::cache::record::Package;
 use crate::debian::source::Unpacked;
 
 /// The kernel's ELF file, for QEMU's `-kernel`.
@@ -36,14 +37,32 @@ pub(crate) fn build(unpacked: Unpacked, groups: &[ModuleGroup], to: &Path) -> Re
     let config = find("config")?;
     let config = std::fs::read(&config).map_err(at("read", &config))?;
     let modules = segment(&Modules::find(&directory)?, groups)?;
-    for (name, bytes) in [(VMLINUX, vmlinux), (CONFIG, config), (MODULES, modules)] {
-        let path = to.join(name);
-        std::fs::write(&path, bytes).map_err(at("write", &path))?;
-    }
-    Ok(Built { version: release, packages })
+    Kernel { release, vmlinux, config }.write(modules, packages, to)
 }
 
-fn segment(modules: &Modules, groups: &[ModuleGroup]) -> Result<Vec<u8>, ImageError> {
+/// A kernel without its modules.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    /// As uname(2) tells it.
+    pub(crate) release: String,
+    pub(crate) vmlinux: Vec<u8>,
+    /// Empty where it is not known.
+    pub(crate) config: Vec<u8>,
+}
+
+impl Kernel {
+    /// Fills the directory of an image.
+    pub(crate) fn write(self, modules: Vec<u8>, packages: Vec<Package>, to: &Path) -> Result<Built, ImageError> {
+        for (name, bytes) in [(VMLINUX, self.vmlinux), (CONFIG, self.config), (MODULES, modules)] {
+            let path = to.join(name);
+            std::fs::write(&path, bytes).map_err(at("write", &path))?;
+        }
+        Ok(Built { version: self.release, packages })
+    }
+}
+
+/// The modules of these groups, for the initramfs.
+pub(crate) fn segment(modules: &Modules, groups: &[ModuleGroup]) -> Result<Vec<u8>, ImageError> {
     let selection = modules.select(groups)?;
     let mut segment = Segment::new();
     for (name, bytes) in &selection.modules {

@@ -7,13 +7,17 @@
 //! without it taints the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection};
 
-use super::bzimage::unxz;
+use super::bzimage::{unxz, unzstd};
 use super::manifest::ModuleGroup;
 use crate::cache::error::{ImageError, at, content};
+
+/// More bytes than this no module has: those with debug information have some ten MB.
+const MODULE_LIMIT: usize = 256 << 20;
 
 /// The modules of one kernel.
 #[derive(Debug, Default)]
@@ -47,21 +51,23 @@ fn name_of(file: &str) -> String {
 }
 
 impl Modules {
-    /// Finds the modules below `directory` (`usr/lib/modules/RELEASE`) and reads `modules.builtin`
-    /// there.
+    /// Finds the modules below `directory` (`usr/lib/modules/RELEASE`, or a tree that a kernel was
+    /// built in) and reads `modules.builtin` there.
     pub(crate) fn find(directory: &Path) -> Result<Modules, ImageError> {
         let mut found = Modules::default();
         let builtin = directory.join("modules.builtin");
         let text = std::fs::read_to_string(&builtin).map_err(at("read", &builtin))?;
         found.builtin = text.lines().filter_map(|line| line.rsplit('/').next()).map(name_of).collect();
-        let mut todo = vec![directory.join("kernel")];
+        // In a build tree modules are in every folder; what is installed are modules only.
+        let is_installed = !directory.join("Makefile").is_file() && directory.join("kernel").is_dir();
+        let mut todo = vec![if is_installed { directory.join("kernel") } else { directory.to_owned() }];
         while let Some(directory) = todo.pop() {
             for entry in std::fs::read_dir(&directory).map_err(at("list", &directory))? {
                 let path = entry.map_err(at("list", &directory))?.path();
                 let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if path.is_dir() {
+                if path.symlink_metadata().is_ok_and(|data| data.is_dir()) {
                     todo.push(path);
-                } else if file.ends_with(".ko") || file.ends_with(".ko.xz") {
+                } else if [".ko", ".ko.xz", ".ko.zst"].iter().any(|end| file.ends_with(end)) {
                     found.files.insert(name_of(&file), path);
                 }
             }
@@ -105,7 +111,8 @@ impl Modules {
                 (false, false, false) => {
                     return Err(content(
                         format!("module `{name}` of group `{}`", group.name),
-                        "this kernel neither has it nor has it built in; correct the manifest, or mark it with `?`",
+                        "this kernel neither has it nor has it built in; build a kernel of your own with it, or correct the manifest (a `?` \
+                         behind its name says that some kernels lack it)",
                     ));
                 }
             }
@@ -155,10 +162,15 @@ impl Modules {
             .get(name)
             .ok_or_else(|| content(format!("module `{name}`"), "another module depends on it, but it is not there"))?;
         let bytes = std::fs::read(path).map_err(at("read", path))?;
-        if path.extension().is_some_and(|extension| extension == "xz") {
-            return unxz(&bytes).map_err(|why| content(path.display().to_string(), why));
+        let wrong = |why: String| content(path.display().to_string(), why);
+        match path.extension().and_then(OsStr::to_str) {
+            Some("xz") => unxz(&bytes).map_err(wrong),
+            Some("zst") => match unzstd(&bytes, MODULE_LIMIT).map_err(wrong)? {
+                module if module.len() > MODULE_LIMIT => Err(wrong(format!("it has more than {MODULE_LIMIT} bytes"))),
+                module => Ok(module),
+            },
+            _ => Ok(bytes),
         }
-        Ok(bytes)
     }
 }
 
@@ -242,9 +254,7 @@ mod tests {
             group("xfs", true, &["xfs"]),
         ];
         assert_eq!(kernel.select(&groups).unwrap().index, "base:\next4:\n");
-        expect_test::expect![
-            "module `tun` of group `base`: this kernel neither has it nor has it built in; correct the manifest, or mark it with `?`"
-        ]
-        .assert_eq(&kernel.select(&[group("base", false, &["loop", "tun"])]).unwrap_err().to_string());
+        expect_test::expect!["module `tun` of group `base`: this kernel neither has it nor has it built in; build a kernel of your own with it, or correct the manifest (a `?` behind its name says that some kernels lack it)"]
+            .assert_eq(&kernel.select(&[group("base", false, &["loop", "tun"])]).unwrap_err().to_string());
     }
 }

@@ -11,7 +11,7 @@ use super::manifest::{BuildEntry, KernelEntry, Manifest, UserlandEntry};
 use super::qemu::{self, Qemu};
 use super::tools::{self, Tools};
 use super::tree::MANIFEST;
-use super::{agent, build_root, kernel, userland};
+use super::{agent, build_root, cpio, kernel, own_kernel, userland};
 use crate::cache::error::{ImageError, at};
 use crate::cache::progress::{Progress, doing, silent};
 use crate::cache::record::{BuildRecord, Look, Package, sha256};
@@ -117,6 +117,8 @@ pub struct Store {
     manifest: Manifest,
     pub(crate) source: Source,
     agent: Option<PathBuf>,
+    /// The user's own kernels in the cache, by release.
+    pub(super) own_kernels: Mutex<BTreeMap<String, Slot>>,
     /// Images that were given out, by directory: their locks keep them from being removed.
     pub(crate) used: Mutex<BTreeMap<PathBuf, Entry>>,
 }
@@ -142,9 +144,11 @@ impl Store {
     /// The manifest is not good; the cache cannot be written to.
     pub fn open(cache_dir: &Path, tree: &Path, settings: Settings) -> Result<Store, ImageError> {
         let Settings { mirror, keyring, agent, progress } = settings;
+        let cache = Cache::open(cache_dir, progress)?;
         Ok(Store {
             manifest: Manifest::read(&tree.join(MANIFEST)).map_err(|error| ImageError::Manifest(error.into()))?,
-            cache: Cache::open(cache_dir, progress)?,
+            own_kernels: Mutex::new(own_kernel::in_cache(&cache)?),
+            cache,
             tree: tree.to_path_buf(),
             source: Source::new(mirror, keyring),
             agent,
@@ -195,7 +199,7 @@ impl Store {
         let keys = [kernel_record.content_key(), userland_record.content_key(), tools_key, agent_key];
         let key = sha256(keys.concat().as_bytes());
         let slot = Slot { kind: "initramfs", name: String::new(), key: key.clone() };
-        let build = |to: &Path, _: Option<&BuildRecord>| concatenate(&segments, &to.join(INITRAMFS)).map(Some);
+        let build = |to: &Path, _: Option<&BuildRecord>| cpio::concatenate(&segments, &to.join(INITRAMFS)).map(Some);
         let directory = self.take(&slot, false, build, |entry| entry.directory.clone())?;
         self.cache.prune("initramfs", KEEP)?;
         Ok(BootImage {
@@ -343,6 +347,11 @@ impl Store {
             let text = serde_json::to_string(&(BUILDERS, what)).expect("strings and numbers have a JSON form");
             sha256(text.as_bytes())
         }
+        if let Image::Kernel(name) = image
+            && let Some(slot) = self.own_kernel(name)
+        {
+            return Ok(slot);
+        }
         let (kind, name, key) = match image {
             Image::Qemu => ("qemu", "", key(&self.manifest.qemu)),
             Image::Kernel(name) => ("kernel", name, key((self.kernel(name)?, &self.manifest.module_groups))),
@@ -382,13 +391,4 @@ fn entry<'a, T>(table: &'a BTreeMap<String, T>, kind: &'static str, name: &str) 
         let known: Vec<_> = table.keys().map(String::as_str).collect();
         ImageError::Unknown { kind, name: name.to_owned(), known: known.join(", ") }
     })
-}
-
-fn concatenate(segments: &[PathBuf], to: &Path) -> Result<Built, ImageError> {
-    let mut out = std::fs::File::create(to).map_err(at("create", to))?;
-    for segment in segments {
-        let mut input = std::fs::File::open(segment).map_err(at("open", segment))?;
-        std::io::copy(&mut input, &mut out).map_err(at("write", to))?;
-    }
-    Ok(Built { version: "built".into(), packages: Vec::new() })
 }

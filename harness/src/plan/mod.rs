@@ -10,7 +10,7 @@ use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
 
 use self::group::{Group, telling};
-use crate::image::Store;
+use crate::image::{OWN_KERNEL, OwnKernel, Store};
 use crate::judge::Trial;
 use crate::machine::Backend;
 use crate::run::Task;
@@ -30,13 +30,28 @@ pub struct Axes {
     pub group: Group,
 }
 
+/// The name of a kernel; one that is given by its path is taken into the store.
+fn name_of(kernel: &str, store: &Store) -> Result<String, Usage> {
+    if kernel.starts_with(OWN_KERNEL) {
+        let own: OwnKernel = kernel.parse().map_err(Usage)?;
+        return store.add_kernel(&own).map_err(|error| Usage(format!("--kernel {kernel}: {error}")));
+    }
+    let known = store.kernel_names();
+    match known.iter().any(|name| name == kernel) {
+        true => Ok(kernel.to_owned()),
+        false => Err(Usage(format!(
+            "there is no kernel {kernel}; known are {}; path:FILE is one of your own",
+            known.join(", ")
+        ))),
+    }
+}
+
 impl Axes {
     /// The kernels by name, each once.
     ///
     /// # Errors
     /// [`Usage`] for one that is not there, and for any with the host's own.
     pub fn kernels(&self, backend: Backend, store: &Store) -> Result<Vec<String>, Usage> {
-        let known = &store.manifest().kernel;
         if backend == Backend::Host {
             if !self.kernel.is_empty() {
                 let what = "--backend host uses this machine's own kernel; --kernel (or ZDTM_DETACHED_KERNEL, or kernel in \
@@ -45,12 +60,11 @@ impl Axes {
             }
             return Ok(vec![crate::host::kernel_name()]);
         }
-        if let Some(kernel) = self.kernel.iter().find(|&kernel| !known.contains_key(kernel)) {
-            let known: Vec<&str> = known.keys().map(String::as_str).collect();
-            return Err(Usage(format!("there is no kernel {kernel}; vm-images/images.toml has {}", known.join(", "))));
+        if self.kernel.is_empty() {
+            return Ok(vec![store.manifest().defaults.kernel.clone()]);
         }
-        let default = std::slice::from_ref(&store.manifest().defaults.kernel);
-        Ok(each_once(if self.kernel.is_empty() { default } else { &self.kernel }))
+        let kernels = self.kernel.iter().map(|kernel| name_of(kernel, store)).collect::<Result<Vec<_>, _>>()?;
+        Ok(each_once(&kernels))
     }
 
     /// Those that were asked for; else the default one, or those that the scenario is about, where
