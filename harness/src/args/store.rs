@@ -15,10 +15,10 @@ pub struct StoreArgs {
     /// Source tree, with vm-images/images.toml [default: the one that this program was built from]
     #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_TREE", global = true)]
     pub tree: Option<PathBuf>,
-    /// Debian mirror to build images from [default: the one of this system's apt]
+    /// Debian mirror to build images from [default: that of this system's apt, else deb.debian.org]
     #[arg(long, value_name = "URL", env = "ZDTM_DETACHED_MIRROR", global = true)]
     pub mirror: Option<String>,
-    /// Debian's archive keys [default: those of the package debian-archive-keyring]
+    /// Keys that sign the mirror's lists [default: those of Debian 12 and 13]
     #[arg(long, value_name = "FILE", env = "ZDTM_DETACHED_KEYRING", global = true)]
     pub keyring: Option<PathBuf>,
 }

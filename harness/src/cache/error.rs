@@ -48,24 +48,7 @@ pub enum ImageError {
     /// A program of the host did not do its work.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// The keys that prove where packages come from are not there.
-    #[error(
-        "Debian's archive keys are not at {tried}; install the package debian-archive-keyring or name the file with --keyring"
-    )]
-    NoKeyring {
-        /// Where they were looked for.
-        tried: String,
-    },
-    /// No mirror is known.
-    #[error(
-        "this system's apt has no Debian archive among its sources (apt-get indextargets{detail}); \
-         name a mirror with --mirror URL or ZDTM_DETACHED_MIRROR"
-    )]
-    NoMirror {
-        /// What was found instead.
-        detail: String,
-    },
-    /// A setting that cannot be put into apt's configuration.
+    /// A setting that cannot be used.
     #[error("{what} `{value}` cannot be used: {why}")]
     Setting {
         /// Which one.

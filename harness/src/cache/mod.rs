@@ -1,7 +1,7 @@
 //! The cache: a directory of finished images, each addressed by what it was asked for.
 //!
 //! `images/KIND-NAME-KEY/` holds an image and its build record, `locks/` a lock file for each,
-//! `tmp/` what is being built, `apt/` package lists. An image is built in `tmp/`, on the same
+//! `tmp/` what is being built, `lists/` package lists. An image is built in `tmp/`, on the same
 //! filesystem, and renamed when its build record is written, so a run that is killed leaves nothing
 //! that looks finished.
 //!
@@ -92,7 +92,7 @@ impl Cache {
     /// Opens a cache, which is made when it is not there.
     pub(crate) fn open(root: &Path, progress: Arc<dyn Progress>) -> Result<Cache, ImageError> {
         let root = std::path::absolute(root).map_err(at("find", root))?;
-        for name in ["images", "locks", "tmp", "apt"] {
+        for name in ["images", "locks", "tmp", "lists"] {
             let directory = root.join(name);
             fs::create_dir_all(&directory).map_err(at("create", &directory))?;
         }
@@ -321,7 +321,7 @@ impl Cache {
 
     /// Removes the package lists and what killed runs left.
     pub(crate) fn remove_scratch(&self) -> Result<(), ImageError> {
-        for path in list(&self.root.join("apt"))? {
+        for path in list(&self.root.join("lists"))? {
             if let Some(_lock) = flock(&self.lock_path(&file_name(&path)), FlockArg::LockExclusiveNonblock)? {
                 fs::remove_dir_all(&path).map_err(at("remove", &path))?;
             }

@@ -209,7 +209,7 @@ pub(crate) fn sha256_of_file(path: &Path) -> Result<String, ImageError> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

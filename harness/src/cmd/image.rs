@@ -19,9 +19,9 @@ use crate::vm::TemplateCache;
 
 /// List, build, verify and remove the images that VMs are made of.
 ///
-/// QEMU, kernels and userlands come from Debian packages, verified by apt's signatures, and are
-/// unpacked into the cache; nothing is installed. Other commands build what they need: this one is
-/// for doing it beforehand, for listing, and for clearing up.
+/// QEMU, kernels and userlands come from Debian packages, verified by the signatures of Debian's
+/// archive, and are unpacked into the cache; nothing is installed. Other commands build what they
+/// need: this one is for doing it beforehand, for listing, and for clearing up.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:

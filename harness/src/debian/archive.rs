@@ -1,145 +1,155 @@
-//! Where packages come from, and the keys that prove it: the mirror that the host's own apt uses,
-//! and Debian's keyring.
-//!
-//! The project names no mirror. A Debian host has one configured already; another user names
-//! one.
+//! A Debian archive: its mirror, the keys that sign it, and its lists, which are believed only when
+//! a signed Release file has their hashes.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::Read;
+use std::path::Path;
+use std::time::SystemTime;
 
-use crate::cache::error::ImageError;
-use crate::process::command;
+use super::compressed;
+use super::control::{Listed, Paragraph, paragraphs};
+use super::host::HostApt;
+use super::signature::Keys;
+use super::transport::{Transport, TransportError, without_password};
+use crate::cache::error::{ImageError, at, content};
+use crate::cache::record::sha256_of_file;
+
+/// The mirror of hosts whose apt names none.
+const MIRROR: &str = "http://deb.debian.org/debian";
+
+/// Longest Release file.
+const RELEASE_LIMIT: u64 = 16 << 20;
+
+/// A list unpacked: ten times that of sid.
+const LIST_LIMIT: u64 = 1 << 30;
 
 /// A Debian archive and the keys that sign it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Archive {
-    /// As in sources.list(5).
-    pub(crate) mirror: String,
-    /// A file of public keys.
-    pub(crate) keyring: PathBuf,
+    mirror: String,
+    keys: Keys,
+    transport: Transport,
+    takes_expired: bool,
 }
 
-/// Where Debian's keys are, in the order of preference.
-const KEYRINGS: [&str; 2] =
-    ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
+/// Which list of a suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    /// Packages for amd64, and for any architecture.
+    Packages,
+    /// Source packages.
+    Sources,
+}
+
+impl List {
+    fn path(self) -> &'static str {
+        match self {
+            List::Packages => "main/binary-amd64/Packages.xz",
+            List::Sources => "main/source/Sources.xz",
+        }
+    }
+}
 
 impl Archive {
-    /// The named mirror and keyring, or the host's.
+    /// The named mirror and keyring, or those of the host's apt, or Debian's.
     ///
     /// # Errors
-    /// The host has none, or they cannot be in a line of sources.list(5).
+    /// The keyring cannot be read.
     pub(crate) fn find(mirror: Option<&str>, keyring: Option<&Path>) -> Result<Archive, ImageError> {
-        let mirror = match mirror {
-            Some(mirror) => mirror.to_owned(),
-            None => host_mirror()?,
-        };
-        word("the mirror", &mirror)?;
-        let keyring = find_keyring(keyring)?;
-        word("the keyring's path", &keyring.to_string_lossy())?;
-        Ok(Archive { mirror, keyring })
+        Archive::of(HostApt::find(), mirror, keyring)
     }
 
-    /// Lines for a source list: these suites, the main component, binary packages for amd64 and
-    /// nothing else.
-    pub(crate) fn sources(&self, suites: &[String]) -> String {
-        self.lines(suites, "deb [arch=amd64 lang=none target=Packages")
+    /// The same for a host whose apt is set up like this.
+    pub(super) fn of(host: HostApt, mirror: Option<&str>, keyring: Option<&Path>) -> Result<Archive, ImageError> {
+        let mirror = mirror.or(host.mirror.as_deref()).unwrap_or(MIRROR).trim_end_matches('/').to_owned();
+        if !["http://", "https://", "file:", "copy:"].iter().any(|start| mirror.starts_with(start)) {
+            let why = "is not at http://, https:// or file:; correct --mirror or ZDTM_DETACHED_MIRROR";
+            return Err(content(format!("the mirror {mirror}"), why));
+        }
+        let takes_expired = host.takes_expired;
+        Ok(Archive { mirror, keys: Keys::find(keyring)?, transport: Transport::new(host), takes_expired })
     }
 
-    /// The same for source packages.
-    pub(crate) fn source_packages(&self, suites: &[String]) -> String {
-        self.lines(suites, "deb-src [lang=none target=Sources")
+    /// For messages.
+    pub(super) fn name(&self) -> String {
+        without_password(&self.mirror)
     }
 
-    fn lines(&self, suites: &[String], start: &str) -> String {
-        let Archive { mirror, keyring } = self;
-        let line = |suite| format!("{start} signed-by={}] {mirror} {suite} main\n", keyring.display());
-        suites.iter().map(line).collect()
+    /// A suite's list as it is today; `directory` keeps it for the next time.
+    pub(super) fn list(&self, suite: &str, list: List, directory: &Path) -> Result<String, ImageError> {
+        let base = format!("{}/dists/{suite}", self.mirror);
+        let url = format!("{base}/InRelease");
+        let message = self.transport.text(&url, RELEASE_LIMIT)?;
+        let release = self.release(&message, suite, SystemTime::now());
+        let release = release.map_err(|why| content(without_password(&url), why))?;
+        let release = paragraphs(&release).next().ok_or_else(|| content(without_password(&url), "is empty"))?;
+        let listed = release.files("SHA256").find(|listed| listed.name == list.path());
+        let listed = listed.ok_or_else(|| content(without_password(&url), format!("does not list {}", list.path())))?;
+        let file = directory.join(list.path().replace('/', "_"));
+        if sha256_of_file(&file).ok().as_deref() != Some(listed.sha256) {
+            self.fetch_list(&base, &release, listed, &file)?;
+        }
+        unpacked(&file)
+    }
+
+    /// By its hash where the archive has that: its name may belong to the next list already.
+    fn fetch_list(&self, base: &str, release: &Paragraph<'_>, listed: Listed<'_>, to: &Path) -> Result<(), ImageError> {
+        let Listed { name, sha256, size } = listed;
+        let by_name = format!("{base}/{name}");
+        if release.field("Acquire-By-Hash") == "yes" {
+            let (directory, _) = by_name.rsplit_once('/').expect("the base has slashes");
+            match self.transport.file(&format!("{directory}/by-hash/SHA256/{sha256}"), size, sha256, to) {
+                Err(TransportError::Missing(_)) => {}
+                other => return Ok(other?),
+            }
+        }
+        Ok(self.transport.file(&by_name, size, sha256, to)?)
+    }
+
+    /// The signed text of a Release file that is of this suite and not too old.
+    fn release(&self, message: &str, suite: &str, now: SystemTime) -> Result<String, String> {
+        let text = self.keys.open(message, now)?.replace("\r\n", "\n");
+        let release = paragraphs(&text).next().ok_or("is empty")?;
+        let names = [release.field("Suite"), release.field("Codename")];
+        if !names.contains(&suite) {
+            return Err(format!("is that of another suite: {}", names.join(", ")));
+        }
+        let until = release.field("Valid-Until");
+        if !until.is_empty() && !self.takes_expired {
+            let time = httpdate::parse_http_date(&until.replace("UTC", "GMT"));
+            let time = time.map_err(|_| format!("has the Valid-Until `{until}`, which is no date"))?;
+            if time < now {
+                return Err(format!(
+                    "was valid until {until}: the mirror is behind, or somebody replays an old list; name another \
+                     mirror with --mirror URL or ZDTM_DETACHED_MIRROR"
+                ));
+            }
+        }
+        Ok(text)
+    }
+
+    /// Downloads a file of the pool.
+    pub(super) fn download(&self, path: &str, size: u64, sha256: &str, to: &Path) -> Result<(), TransportError> {
+        self.transport.file(&format!("{}/{path}", self.mirror), size, sha256, to)
+    }
+
+    /// What the kept lists depend on.
+    pub(super) fn key(&self) -> &str {
+        &self.mirror
     }
 }
 
-fn word(what: &'static str, value: &str) -> Result<(), ImageError> {
-    let bad = |c: char| c.is_whitespace() || c.is_control() || "[]\"#".contains(c);
-    if value.is_empty() || value.contains(bad) {
-        let why = "it stands in apt's source list, so it must be one word without brackets, quotes and #";
-        return Err(ImageError::Setting { what, value: value.to_owned(), why });
-    }
-    Ok(())
+/// A name of a list that is used in a path on this machine or the mirror.
+pub(super) fn is_plain(path: &str) -> bool {
+    let part = |part: &str| !part.is_empty() && part != "." && part != "..";
+    path.split('/').all(part) && !path.contains(|c: char| c.is_control() || c.is_whitespace() || "?#\\".contains(c))
 }
 
-fn find_keyring(named: Option<&Path>) -> Result<PathBuf, ImageError> {
-    let candidates: Vec<PathBuf> = match named {
-        Some(path) => vec![std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())],
-        None => KEYRINGS.iter().map(PathBuf::from).collect(),
-    };
-    candidates.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
-        let tried: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
-        ImageError::NoKeyring { tried: tried.join(" or ") }
-    })
-}
-
-/// Asks the host's apt for its sources; reads only.
-fn host_mirror() -> Result<String, ImageError> {
-    let mut command = Command::new("apt-get");
-    command.args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"]);
-    let listing =
-        command::run(&mut command, "asking apt for its sources (apt-get indextargets)", "apt", command::no_advice)?;
-    choose(&listing).ok_or_else(|| {
-        let first = listing.lines().next().unwrap_or_default();
-        let detail = if first.is_empty() { " prints nothing".into() } else { format!(" prints `{first}`, ...") };
-        ImageError::NoMirror { detail }
-    })
-}
-
-/// The main archive's address: by what its Release file says, or, where none was fetched yet, by
-/// its path.
-fn choose(listing: &str) -> Option<String> {
-    let sources = || listing.lines().filter_map(|line| line.split_once('|').zip(line.rsplit_once('|')));
-    let usable = |uri: &str| !uri.is_empty() && !uri.starts_with("cdrom:");
-    let sure = sources()
-        .find(|((origin, _), (before, uri))| *origin == "Debian" && before.ends_with("|Debian") && usable(uri));
-    let likely = || {
-        sources().find(|((origin, _), (_, uri))| {
-            !matches!(*origin, "Ubuntu" | "Debian") && uri.trim_end_matches('/').ends_with("/debian") && usable(uri)
-        })
-    };
-    sure.or_else(likely).map(|(_, (_, uri))| uri.trim_end_matches('/').to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_main_archive_is_chosen() {
-        let listing = "Debian|Debian-Security|http://security.example/debian-security/\n\
-                       Debian|Debian|http://mirror.example/debian/\n";
-        assert_eq!(choose(listing).as_deref(), Some("http://mirror.example/debian"));
-        let not_updated = "$(ORIGIN)|$(LABEL)|http://s.example/debian-security/\n||https://m.example/debian/\n";
-        assert_eq!(choose(not_updated).as_deref(), Some("https://m.example/debian"));
-        assert_eq!(choose("Ubuntu|Ubuntu|http://mirror.example/ubuntu/\n"), None);
-        assert_eq!(choose(""), None);
-    }
-
-    #[test]
-    fn what_would_break_the_source_list_is_refused() {
-        let error = word("the mirror", "http://a.example/debian] trusted=yes").unwrap_err();
-        expect_test::expect!["the mirror `http://a.example/debian] trusted=yes` cannot be used: it stands in apt's source list, so it must be one word without brackets, quotes and #"]
-            .assert_eq(&error.to_string());
-        let error = find_keyring(Some(Path::new("/nowhere/keys.gpg"))).unwrap_err();
-        expect_test::expect!["Debian's archive keys are not at /nowhere/keys.gpg; install the package debian-archive-keyring or name the file with --keyring"]
-            .assert_eq(&error.to_string());
-    }
-
-    #[test]
-    fn sources_are_signed_and_lean() {
-        let archive = Archive { mirror: "http://m.example/debian".into(), keyring: "/k.gpg".into() };
-        expect_test::expect![[r#"
-            deb [arch=amd64 lang=none target=Packages signed-by=/k.gpg] http://m.example/debian trixie main
-        "#]]
-        .assert_eq(&archive.sources(&["trixie".into()]));
-        expect_test::expect![[r#"
-            deb-src [lang=none target=Sources signed-by=/k.gpg] http://m.example/debian sid main
-        "#]]
-        .assert_eq(&archive.source_packages(&["sid".into()]));
-    }
+/// The text in a compressed file.
+fn unpacked(path: &Path) -> Result<String, ImageError> {
+    let file = std::fs::File::open(path).map_err(at("open", path))?;
+    let mut text = String::new();
+    let read = compressed::reader(&path.to_string_lossy(), file)
+        .and_then(|reader| reader.take(LIST_LIMIT).read_to_string(&mut text));
+    read.map_err(at("unpack", path))?;
+    Ok(text)
 }

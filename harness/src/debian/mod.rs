@@ -1,9 +1,29 @@
-//! Packages from a Debian archive, without root and without installing anything.
+//! Packages from a Debian archive, without root, without installing anything and without apt or
+//! dpkg.
 //!
-//! - `archive`: which mirror and which keys
-//! - `apt`: a private apt that resolves, downloads and verifies
+//! - `host`: what the host's apt is set up with, if there is one
+//! - `transport`: files of a mirror
+//! - `signature`: who signed
+//! - `archive`: lists of a suite, believed through its signed Release file
+//! - `control`, `relation`, `index`: what lists say
+//! - `resolve`: everything that packages depend on
+//! - `compressed`, `deb`: unpacking
 //! - `source`: packages as an unpacked tree, in the cache's scratch space
+//!
+//! What comes over the network is somebody else's until the chain from Debian's keys over the
+//! Release file and the list to its hash is closed; even then no name of it leads out of the
+//! directory that it is for.
 
-pub(crate) mod apt;
-pub(crate) mod archive;
+mod archive;
+mod compressed;
+mod control;
+pub(crate) mod deb;
+mod host;
+mod index;
+mod relation;
+mod resolve;
+mod signature;
 pub(crate) mod source;
+#[cfg(test)]
+mod tests;
+mod transport;

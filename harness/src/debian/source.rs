@@ -1,17 +1,22 @@
 //! From package names to an unpacked tree: the part that QEMU, kernels and userlands have in
-//! common.
+//! common; and source packages.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use scenarios::pattern::fits;
 
-use super::apt::{self, Apt, Deb};
-use super::archive::Archive;
+use super::archive::{Archive, List, is_plain};
+use super::control::paragraphs;
+use super::deb;
+use super::index::{Deb, Index};
+use super::relation::compare;
+use super::resolve::Suites;
+use super::transport::TransportError;
 use crate::cache::Cache;
-use crate::cache::error::{ImageError, content};
-use crate::cache::progress::{Progress, Step, doing, megabytes};
+use crate::cache::error::{ImageError, at, content};
+use crate::cache::progress::{Step, doing, megabytes};
 use crate::cache::record::{BuildRecord, Package, sha256};
 
 /// Where packages come from; finds mirror and keyring only when something must be built.
@@ -19,8 +24,9 @@ use crate::cache::record::{BuildRecord, Package, sha256};
 pub(crate) struct Source {
     mirror: Option<String>,
     keyring: Option<PathBuf>,
-    /// Suites whose lists this run has fetched already.
-    updated: Mutex<BTreeSet<String>>,
+    archive: OnceLock<Archive>,
+    /// Lists that this run has read already, by suite.
+    indexes: Mutex<BTreeMap<String, Arc<Index>>>,
 }
 
 /// What is wanted.
@@ -46,7 +52,13 @@ pub(crate) struct Unpacked {
 
 impl Source {
     pub(crate) fn new(mirror: Option<String>, keyring: Option<PathBuf>) -> Source {
-        Source { mirror, keyring, updated: Mutex::default() }
+        Source { mirror, keyring, archive: OnceLock::new(), indexes: Mutex::default() }
+    }
+
+    /// One that has its archive.
+    #[cfg(test)]
+    pub(super) fn of(archive: Archive) -> Source {
+        Source { archive: archive.into(), ..Source::new(None, None) }
     }
 
     /// Downloads and unpacks what is ordered into `work`; `None` when the build record of a former
@@ -58,34 +70,91 @@ impl Source {
         work: &Path,
         former: Option<&BuildRecord>,
     ) -> Result<Option<Unpacked>, ImageError> {
-        let Order { title, suites, .. } = order;
-        let progress = cache.progress();
-        let archive = Archive::find(self.mirror.as_deref(), self.keyring.as_deref())?;
-        let sources = archive.sources(suites);
-        let lists = format!("apt-{}-{}", suites.join("+"), &sha256(sources.as_bytes())[..16]);
-        // Held to the end: package lists must not change between resolving and downloading.
-        let _lock = cache.lock_by_name(&lists)?;
-        let apt = Apt::new(&cache.root().join("apt").join(&lists), &work.join("apt"), suites, &archive)?;
-        self.update(&apt, lists, progress, &format!("{title}: reading the package lists of {}", suites.join(", ")))?;
-        let debs = doing(progress, &format!("{title}: resolving packages"), || resolve(&apt, order))?;
+        let debs = self.resolve(cache, order)?;
         let packages: Vec<Package> = debs.iter().map(|deb| deb.package.clone()).collect();
         if former.is_some_and(|record| record.packages == packages) {
             return Ok(None);
         }
-        let (downloads, root) = (work.join("debs"), work.join("root"));
+        let progress = cache.progress();
         let size = megabytes(packages.iter().map(|package| package.size).sum());
         let what = match packages.as_slice() {
             [one] => one.name.clone(),
             more => format!("{} packages", more.len()),
         };
-        let text = format!("{title}: downloading {what} ({size})");
-        doing(progress, &text, || apt.download(&debs, &downloads))?;
-        doing(progress, &format!("{title}: unpacking"), || apt::unpack(&debs, &downloads, &root))?;
+        let text = format!("{}: downloading {what} ({size})", order.title);
+        let files = doing(progress, &text, || self.download(&debs, &work.join("debs")))?;
+        let root = work.join("root");
+        doing(progress, &format!("{}: unpacking", order.title), || deb::unpack(&files, &root))?;
         Ok(Some(Unpacked { root, packages }))
     }
-}
 
-impl Source {
+    /// The packages that an order comes to today.
+    fn resolve(&self, cache: &Cache, order: &Order<'_>) -> Result<Vec<Deb>, ImageError> {
+        let Order { title, suites, packages, skip, keep } = order;
+        let indexes = suites.iter().map(|suite| self.index(cache, title, suite)).collect::<Result<_, _>>()?;
+        let fits_any = |patterns: &[String], deb: &Deb| patterns.iter().any(|it| fits(it, &deb.package.name));
+        let text = format!("{title}: resolving packages");
+        let mut debs = doing(cache.progress(), &text, || Suites::new(suites, indexes).resolve(packages))?;
+        let all: Vec<String> = debs.iter().map(|deb| deb.package.name.clone()).collect();
+        debs.retain(|deb| !fits_any(skip, deb) && (keep.is_empty() || fits_any(keep, deb)));
+        if debs.is_empty() {
+            let why = format!("`skip` and `keep` ({}) leave none of its packages: {}", keep.join(", "), all.join(", "));
+            return Err(content(*title, why));
+        }
+        Ok(debs)
+    }
+
+    /// The mirror's address, for people.
+    pub(crate) fn mirror(&self) -> Result<String, ImageError> {
+        self.archive().map(Archive::name)
+    }
+
+    fn archive(&self) -> Result<&Archive, ImageError> {
+        if let Some(archive) = self.archive.get() {
+            return Ok(archive);
+        }
+        let archive = Archive::find(self.mirror.as_deref(), self.keyring.as_deref())?;
+        Ok(self.archive.get_or_init(|| archive))
+    }
+
+    /// A suite's packages, read once in this run.
+    fn index(&self, cache: &Cache, title: &str, suite: &str) -> Result<Arc<Index>, ImageError> {
+        let mut indexes = self.indexes.lock().expect("no thread panics while it holds the lock");
+        if let Some(index) = indexes.get(suite) {
+            return Ok(Arc::clone(index));
+        }
+        let text = self.list(cache, title, suite, List::Packages)?;
+        let index = Arc::new(Index::parse(&text, suite)?);
+        indexes.insert(suite.to_owned(), Arc::clone(&index));
+        Ok(index)
+    }
+
+    fn list(&self, cache: &Cache, title: &str, suite: &str, list: List) -> Result<String, ImageError> {
+        if !is_plain(suite) {
+            return Err(content(format!("the suite `{suite}`"), "has a name that no suite can have"));
+        }
+        let archive = self.archive()?;
+        let name = format!("{}-{}", suite.replace('/', "-"), &sha256(archive.key().as_bytes())[..16]);
+        // Two runs download a list once.
+        let _lock = cache.lock_by_name(&name)?;
+        let directory = cache.root().join("lists").join(&name);
+        std::fs::create_dir_all(&directory).map_err(at("create", &directory))?;
+        let text = format!("{title}: reading the lists of {suite} from {}", archive.name());
+        doing(cache.progress(), &text, || archive.list(suite, list, &directory))
+    }
+
+    /// Downloads packages into a directory; where they are.
+    fn download(&self, debs: &[Deb], directory: &Path) -> Result<Vec<PathBuf>, ImageError> {
+        std::fs::create_dir_all(directory).map_err(at("create", directory))?;
+        let archive = self.archive()?;
+        let one = |deb: &Deb| {
+            let to = directory.join(deb.path.rsplit('/').next().unwrap_or(&deb.path));
+            archive.download(&deb.path, deb.package.size, &deb.package.sha256, &to)?;
+            Ok(to)
+        };
+        debs.iter().map(one).collect()
+    }
+
     /// Downloads a source package into a directory; its upstream tarball alone where the mirror has
     /// no more.
     pub(crate) fn fetch_source(
@@ -95,53 +164,40 @@ impl Source {
         suite: &str,
         work: &Path,
     ) -> Result<PathBuf, ImageError> {
-        let suites = [suite.to_owned()];
-        let progress = cache.progress();
-        let archive = Archive::find(self.mirror.as_deref(), self.keyring.as_deref())?;
-        let lines = archive.source_packages(&suites);
-        let lists = format!("apt-src-{suite}-{}", &sha256(lines.as_bytes())[..16]);
-        let _lock = cache.lock_by_name(&lists)?;
-        let place = cache.root().join("apt").join(&lists);
-        let apt = Apt::with_sources(&place, &work.join("apt"), &suites, &archive, &lines)?;
-        self.update(&apt, lists, progress, &format!("source {package}: reading the source lists of {suite}"))?;
-        let downloads = work.join("downloads");
-        let text = format!("source {package}: downloading");
-        let Err(error) = doing(progress, &text, || apt.source(package, false, &downloads)) else {
-            return Ok(downloads);
-        };
-        // Some mirrors have pruned what is Debian's own; what upstream released is worth having
-        // alone.
-        match apt.source(package, true, &downloads) {
-            Ok(()) => {
-                let text = format!("source {package}: upstream's release without Debian's patches: {error}");
-                progress.step(Step::Note { text: &text });
-                Ok(downloads)
+        let title = format!("source {package}");
+        let text = self.list(cache, &title, suite, List::Sources)?;
+        let versions = paragraphs(&text).filter(|paragraph| paragraph.field("Package") == package);
+        let newest = versions.max_by(|a, b| compare(a.field("Version"), b.field("Version")));
+        let newest = newest.ok_or_else(|| {
+            content(format!("source package {package} in {suite}"), "the suite does not have it; correct its name")
+        })?;
+        let directory = work.join("downloads");
+        std::fs::create_dir_all(&directory).map_err(at("create", &directory))?;
+        let pool = newest.field("Directory");
+        let is_upstream = |name: &str| name.contains(".orig");
+        let mut missing = None;
+        for file in newest.files("Checksums-Sha256") {
+            let path = format!("{pool}/{}", file.name);
+            if !is_plain(&path) || file.name.contains('/') {
+                return Err(content(format!("the source list of {suite}"), format!("names the file `{path}`")));
             }
-            Err(_) => Err(error),
+            let to = directory.join(file.name);
+            let text = format!("{title}: downloading {} ({})", file.name, megabytes(file.size));
+            let get = || self.archive()?.download(&path, file.size, file.sha256, &to);
+            match doing(cache.progress(), &text, get) {
+                // Some mirrors have pruned what is Debian's own; what upstream released is worth
+                // having alone.
+                Err(TransportError::Missing(url)) if !is_upstream(file.name) => missing = Some(url),
+                result => result?,
+            }
         }
-    }
-
-    /// Fetches the lists, once in this run.
-    fn update(&self, apt: &Apt, lists: String, progress: &dyn Progress, text: &str) -> Result<(), ImageError> {
-        let mut updated = self.updated.lock().expect("no thread panics while it holds the lock");
-        if !updated.contains(&lists) {
-            doing(progress, text, || apt.update())?;
-            updated.insert(lists);
+        if let Some(url) = missing {
+            for file in newest.files("Checksums-Sha256").filter(|file| !is_upstream(file.name)) {
+                let _ = std::fs::remove_file(directory.join(file.name));
+            }
+            let text = format!("{title}: upstream's release without Debian's patches: the mirror does not have {url}");
+            cache.progress().step(Step::Note { text: &text });
         }
-        Ok(())
+        Ok(directory)
     }
-}
-
-fn resolve(apt: &Apt, order: &Order<'_>) -> Result<Vec<Deb>, ImageError> {
-    let mut debs = apt.resolve(&order.packages, order.skip)?;
-    if order.keep.is_empty() {
-        return Ok(debs);
-    }
-    let all: Vec<String> = debs.iter().map(|deb| deb.package.name.clone()).collect();
-    debs.retain(|deb| order.keep.iter().any(|pattern| fits(pattern, &deb.package.name)));
-    if debs.is_empty() {
-        let why = format!("none of its packages fits `keep` ({}); they are: {}", order.keep.join(", "), all.join(", "));
-        return Err(content(order.title, why));
-    }
-    Ok(debs)
 }

@@ -131,9 +131,9 @@ fn unlz4(packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
 }
 
 /// Unpacks an xz file; also for kernel modules.
-pub(crate) fn unxz(mut packed: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn unxz(packed: &[u8]) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    lzma_rs::xz_decompress(&mut packed, &mut out).map_err(|error| error.to_string())?;
+    lzma_rust2::XzReader::new(packed, true).read_to_end(&mut out).map_err(|error| error.to_string())?;
     Ok(out)
 }
 

@@ -274,8 +274,7 @@ fn not_empty(key: &str, values: &[String]) -> Result<(), (String, String)> {
     if values.is_empty() { Err((key.into(), "expected at least one".into())) } else { Ok(()) }
 }
 
-/// Names of suites, packages, modules: they go into file names, apt's configuration and command
-/// lines.
+/// Names of suites, packages, modules: they go into file names, URLs and command lines.
 fn words(key: &str, values: &[String]) -> Result<(), (String, String)> {
     not_empty(key, values)?;
     let fine = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);

@@ -1,10 +1,10 @@
 //! From a manifest to QEMU, kernel and initramfs, in the cache.
 //!
-//! Everything comes from Debian packages, without root and without installing anything: a private
-//! `apt` resolves and downloads them, `qemu`, `kernel` and `userland` take what is needed out of
-//! them, and the `cache` keeps the result with a build record of what it is made of. The guest's
-//! own binary is built from the source tree by `agent`. [`Store`] is the door: it gives what is
-//! asked for and builds what is missing.
+//! Everything comes from Debian packages, without root and without installing anything: the room
+//! `debian` resolves, downloads and unpacks them, `qemu`, `kernel` and `userland` take what is
+//! needed out of them, and the `cache` keeps the result with a build record of what it is made of.
+//! The guest's own binary is built from the source tree by `agent`. [`Store`] is the door: it gives
+//! what is asked for and builds what is missing.
 //!
 //! Left to others: starting QEMU (`vm`), what the guest does with `/modules` and `/blank` (crate
 //! `guest`), printing progress (the caller).

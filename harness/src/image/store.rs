@@ -35,10 +35,9 @@ const INITRAMFS: &str = "initramfs.cpio";
 /// What the caller may want to be otherwise.
 #[derive(Clone)]
 pub struct Settings {
-    /// A Debian mirror, as in sources.list(5); without it, the one of the host's apt.
+    /// A Debian mirror, as in sources.list(5); without it that of the host's apt, else Debian's.
     pub mirror: Option<String>,
-    /// A file with Debian's archive keys; the one of the package debian-archive-keyring by
-    /// default.
+    /// A file with the keys of the mirror's archive; those of Debian by default.
     pub keyring: Option<PathBuf>,
     /// A static program to be `/init` instead of the one that is built from the source tree.
     pub agent: Option<PathBuf>,

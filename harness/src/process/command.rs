@@ -1,5 +1,4 @@
-//! Programs of the host that run to their end: apt-get, apt-cache, dpkg-deb, cargo, and unpacked
-//! ones.
+//! Programs that run to their end: cargo, and unpacked ones.
 //!
 //! Always with the C locale, without a terminal, and with an error that carries the end of what the
 //! program said.
@@ -41,7 +40,7 @@ pub enum CommandError {
 
 /// Runs a program to its end and gives its standard output.
 ///
-/// `what` is for the error ("apt-get update for trixie"), `package` the Debian package that has the
+/// `what` is for the error ("making the blank filesystem ext4-0"), `package` the Debian package that has the
 /// program, `advise` turns the output of a failed program into what to do.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ pub struct StoreSettings {
     pub tree: Option<PathBuf>,
     /// Debian mirror.
     pub mirror: Option<String>,
-    /// Debian's archive keys.
+    /// Keys that sign the mirror's lists.
     pub keyring: Option<PathBuf>,
 }
 

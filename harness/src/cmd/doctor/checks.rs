@@ -26,12 +26,8 @@ const TEMPORARY_MIB: u64 = 256;
 /// What QEMU needs besides the guest's memory, in MiB.
 const QEMU_MIB: u64 = 256;
 
-/// The programs that build images and the agent, and what each is for.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("apt-get", "fetches QEMU, kernels and userlands"),
-    ("dpkg-deb", "unpacks what apt-get fetched"),
-    ("cargo", "builds the guest's agent"),
-];
+/// The programs of the host that are needed, and what each is for.
+const PROGRAMS: &[(&str, &str)] = &[("cargo", "builds the guest's agent")];
 
 /// Every check.
 pub(super) fn all(args: &Settings) -> Vec<Check> {
@@ -42,7 +38,10 @@ pub(super) fn all(args: &Settings) -> Vec<Check> {
     };
     let quiet = std::sync::Arc::new(|_: crate::cache::progress::Step<'_>| ());
     match args.store.open(quiet) {
-        Ok(store) => all.extend(of_store(args, &store)),
+        Ok(store) => {
+            all.push(mirror(store.source.mirror()));
+            all.extend(of_store(args, &store));
+        }
         Err(error) => all.push(Check::failed_with_advice("images", error)),
     }
     all.push(settings(super::super::settings::file().as_deref()));
@@ -54,6 +53,14 @@ pub(super) fn settings(file: Option<&Path>) -> Check {
     match file.map(|file| file.canonicalize().unwrap_or_else(|_| file.to_owned())) {
         Some(file) => Check::ok("settings", file.display().to_string()),
         None => Check::ok("settings", "no zdtm-detached.toml here or in the source tree"),
+    }
+}
+
+/// Where images come from. The mirror is not asked: what is built needs none.
+fn mirror(name: Result<String, ImageError>) -> Check {
+    match name {
+        Ok(name) => Check::ok("mirror", name),
+        Err(error) => Check::failed_with_advice("mirror", error),
     }
 }
 

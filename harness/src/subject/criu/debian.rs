@@ -1,19 +1,17 @@
 //! A Debian source package as a folder of sources: the upstream tarball with Debian's patches on
 //! top.
 //!
-//! `dpkg-source -x` does the same; this needs nothing of the host but `tar`. Format `3.0 (quilt)`
+//! `dpkg-source -x` does the same; this needs nothing of the host. Format `3.0 (quilt)`
 //! with one upstream tarball, which is what criu has.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::snapshot;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::progress::doing;
-use crate::image::through_loader;
+use crate::debian::deb::unpack_tar;
 use crate::image::{BUILD_ROOT, Image, Store};
-use crate::process::command;
 
 impl Store {
     /// Unpacks a suite's source package into `to`, which must be empty or not there; the version.
@@ -35,9 +33,9 @@ impl Store {
         let package = Package::find(&downloads)?;
         doing(self.cache.progress(), &format!("source {}: unpacking", package.title), || {
             fs::create_dir_all(to).map_err(at("create", to))?;
-            unpack(&package.upstream, &root, to, &["--strip-components=1"])?;
+            unpack_tar(&package.upstream, to, true)?;
             let Some(debian) = &package.debian else { return Ok(()) };
-            unpack(debian, &root, to, &[])?;
+            unpack_tar(debian, to, false)?;
             let folder = to.join("debian/patches");
             let series = fs::read_to_string(folder.join("series")).unwrap_or_default();
             patches(&series).iter().try_for_each(|name| snapshot::apply(&folder.join(name), to, &root))
@@ -92,28 +90,6 @@ impl Package {
 /// The names in a series file: one a line, what follows are options or a comment.
 fn patches(series: &str) -> Vec<&str> {
     series.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| !name.starts_with('#')).collect()
-}
-
-/// Unpacks a compressed tar archive with the build root's decompressor.
-fn unpack(archive: &Path, root: &Path, to: &Path, options: &[&str]) -> Result<(), ImageError> {
-    let program = match archive.extension().and_then(|end| end.to_str()) {
-        Some("xz") => "usr/bin/xz",
-        Some("gz") => "usr/bin/gzip",
-        _ => return Err(content(archive.display().to_string(), "is compressed neither by xz nor by gzip")),
-    };
-    let tar = archive.with_extension("");
-    let out = File::create(&tar).map_err(at("create", &tar))?;
-    let mut command = through_loader(root, Path::new(program))?;
-    let done = command.arg("-dc").arg(archive).stdin(Stdio::null()).stdout(out).status();
-    if !done.map_err(at("unpack", archive))?.success() {
-        return Err(content(archive.display().to_string(), "is damaged: it does not decompress"));
-    }
-    let mut command = Command::new("tar");
-    command.args(options).arg("-xf").arg(&tar).arg("-C").arg(to);
-    // As root too the files are the user's.
-    command.arg("--no-same-owner");
-    command::run(&mut command, "unpacking sources (tar)", "tar", command::no_advice)?;
-    Ok(())
 }
 
 #[cfg(test)]
