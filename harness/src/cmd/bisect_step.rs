@@ -135,7 +135,7 @@ impl Reporter for Listener {
 
 /// Builds and runs, until something fails.
 fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
-    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let tree = args.machines.settings().store.tree()?;
     let scenarios = select(&args.what, &tree)?;
     let ended = Rc::new(RefCell::new(Ended::default()));
     let listener: Option<Box<dyn Reporter>> = Some(Box::new(Listener(Rc::clone(&ended))));

@@ -26,6 +26,7 @@ mod kernel;
 mod manifest;
 mod modules;
 mod qemu;
+mod recipe;
 mod store;
 mod store_host;
 mod store_removal;
