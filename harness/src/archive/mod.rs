@@ -10,7 +10,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::{ArchiveError, Limits, Member, create, is_plain_path, read};
+pub(crate) use read::{ArchiveError, Limits, Member, create, read};
 pub(crate) use write::Writer;
 
 #[cfg(test)]

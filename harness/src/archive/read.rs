@@ -50,7 +50,7 @@ fn named(name: &Option<String>) -> String {
 }
 
 /// Whether a path is relative and leads nowhere but down, by names of letters, digits and `._+-`.
-pub(crate) fn is_plain_path(path: &str) -> bool {
+fn is_plain_path(path: &str) -> bool {
     let is_name = |name: &str| {
         let fits = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
         !name.is_empty() && !name.chars().all(|c| c == '.') && name.chars().all(fits)

@@ -20,6 +20,7 @@
 
 mod agent;
 mod build_root;
+mod bundle;
 mod bzimage;
 pub mod cpio;
 mod kernel;
@@ -35,6 +36,7 @@ pub mod tree;
 mod userland;
 
 pub(crate) use build_root::ROOT as BUILD_ROOT;
+pub use bundle::{Exported, Imported};
 pub use bzimage::BzImageError;
 pub use manifest::{Manifest, ManifestError};
 pub use qemu::Qemu;

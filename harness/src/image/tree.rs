@@ -72,6 +72,12 @@ pub fn checkout(named: Option<&Path>) -> Result<PathBuf, ImageError> {
     }
 }
 
+/// Which tree this is, for people.
+pub(crate) fn describe(tree: &Path) -> String {
+    let from = if ready_agent(tree).is_some() { "embedded in this program, unpacked into" } else { "the checkout" };
+    format!("{from} {}", tree.display())
+}
+
 /// The agent of a tree that has it ready, as what is embedded does.
 pub(crate) fn ready_agent(tree: &Path) -> Option<PathBuf> {
     Some(tree.join(AGENT)).filter(|agent| agent.is_file())
