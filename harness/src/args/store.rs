@@ -12,7 +12,8 @@ pub struct StoreArgs {
     /// Directory for images [default: ~/.cache/zdtm-detached]
     #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_CACHE", global = true)]
     pub cache: Option<PathBuf>,
-    /// Source tree, with vm-images/images.toml [default: the one that this program was built from]
+    /// Source tree, or `embedded` for the one in this program [default: the checkout that this
+    /// program was built from, else `embedded`]
     #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_TREE", global = true)]
     pub tree: Option<PathBuf>,
     /// Debian mirror to build images from [default: that of this system's apt, else deb.debian.org]

@@ -22,12 +22,30 @@ pub enum ImageError {
         /// What there is, comma-separated.
         known: String,
     },
-    /// The source tree was not found.
+    /// The named source tree is none.
     #[error(
-        "no source tree (a directory with vm-images/images.toml) {looked}; \
-         name it with --tree or ZDTM_DETACHED_TREE, or start inside a checkout"
+        "{} is no source tree: it has no vm-images/images.toml; --tree and ZDTM_DETACHED_TREE name a checkout, or \
+         `embedded` for the one in this program", looked.display()
     )]
     NoTree {
+        /// What was named.
+        looked: PathBuf,
+    },
+    /// There is no source tree, and the program has none inside.
+    #[error(
+        "no source tree {looked}, and nothing is embedded in this program, as it is no release build; name a \
+         checkout with --tree or ZDTM_DETACHED_TREE, or build with --release"
+    )]
+    NothingEmbedded {
+        /// Where it was looked for.
+        looked: String,
+    },
+    /// What is embedded cannot be written to.
+    #[error(
+        "this writes into the source tree, and there is none {looked}; name a checkout with --tree or \
+         ZDTM_DETACHED_TREE"
+    )]
+    NoCheckout {
         /// Where it was looked for.
         looked: String,
     },

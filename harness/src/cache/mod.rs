@@ -247,7 +247,7 @@ impl Cache {
     }
 
     /// What killed runs left of this image.
-    fn remove_leftovers(&self, prefix: &str) -> Result<(), ImageError> {
+    pub(crate) fn remove_leftovers(&self, prefix: &str) -> Result<(), ImageError> {
         for path in list(&self.root.join("tmp"))? {
             if file_name(&path).starts_with(prefix) {
                 fs::remove_dir_all(&path).map_err(at("remove", &path))?;

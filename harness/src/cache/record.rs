@@ -169,6 +169,11 @@ impl BuildRecord {
         self.files.iter().map(|file| (file.path.as_str(), file.size))
     }
 
+    /// Path, size in bytes and SHA-256 of each file, sorted by path.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (&str, u64, &str)> {
+        self.files.iter().map(|file| (file.path.as_str(), file.size, file.sha256.as_str()))
+    }
+
     /// A hash of all contents; the same for two builds that gave the same files.
     pub(crate) fn content_key(&self) -> String {
         let lines: Vec<String> = self.files.iter().map(|file| format!("{} {}\n", file.path, file.sha256)).collect();
@@ -209,6 +214,7 @@ pub(crate) fn sha256_of_file(path: &Path) -> Result<String, ImageError> {
     }
 }
 
+/// Hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

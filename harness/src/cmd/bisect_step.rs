@@ -170,7 +170,7 @@ fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
         let kernel: OwnKernel = kernel.parse().map_err(Usage)?;
         kernel.check().map_err(UnusableKernel)?;
     }
-    let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+    let tree = args.machines.settings().store.tree()?;
     let scenarios = select(&args.what, &tree)?;
     let ended = Rc::new(RefCell::new(Ended::default()));
     let listener: Option<Box<dyn Reporter>> = Some(Box::new(Listener(Rc::clone(&ended))));

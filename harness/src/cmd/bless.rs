@@ -60,7 +60,7 @@ pub struct BlessArgs {
 /// Results or a file that cannot be read or written, or what they prove cannot be said.
 pub fn run(args: &BlessArgs) -> anyhow::Result<u8> {
     let trials = merge(read_all(&args.results)?).trials;
-    let tree = args.tree.locate()?;
+    let tree = if args.into.is_some() { args.tree.locate() } else { args.tree.checkout() }?;
     let own = tree.join("scenarios/expectations.toml");
     let file = args.into.clone().unwrap_or_else(|| own.clone());
     let from = if file.exists() { &file } else { &own };

@@ -45,8 +45,8 @@ Exit status: 0 all as recorded, 1 one is not, 2 wrong usage, 3 infrastructure.")
 pub struct FindingArgs {
     #[command(subcommand)]
     what: What,
-    /// The source tree, with scenarios and findings
-    /// [default: the one that this program was built from]
+    /// Source tree with scenarios and findings, or `embedded` for the one in this program [default:
+    /// the checkout that this program was built from, else `embedded`]
     #[arg(long, value_name = "DIR", global = true, env = "ZDTM_DETACHED_TREE")]
     tree: Option<PathBuf>,
 }
@@ -94,12 +94,25 @@ enum What {
     },
 }
 
+impl What {
+    fn writes(&self) -> bool {
+        match self {
+            Self::New { .. } => true,
+            Self::Check { write, .. } | Self::Index { write } => *write,
+            Self::Export { .. } => false,
+        }
+    }
+}
+
 /// Carries it out; the exit status.
 ///
 /// # Errors
 /// [`Usage`]; a finding that cannot be read; what keeps a trial from running.
 pub fn run(args: &FindingArgs) -> anyhow::Result<u8> {
-    let tree = tree::locate(args.tree.as_deref())?;
+    let tree = match args.what.writes() {
+        true => tree::checkout(args.tree.as_deref()),
+        false => tree::locate(args.tree.as_deref()),
+    }?;
     let all = findings::read(&tree)?;
     match &args.what {
         What::New { folder, title, cause } => {

@@ -1,4 +1,4 @@
-//! `image list|build|verify|clean`: what the VMs are made of, and what of it is in the cache.
+//! `image list|build|verify|clean|...`: what the VMs are made of, and what of it is in the cache.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::image_bundle::{self, ExportArgs, ImportArgs};
 use crate::args::StoreArgs;
 use crate::cache::error::ImageError;
 use crate::cache::progress::Progress;
@@ -29,6 +30,8 @@ Examples:
   zdtm-detached image build 7.3        before the network goes away
   zdtm-detached image build --subject src:../criu     a CRIU source tree
   zdtm-detached image source criu --to criu-debian    the sources of Debian's criu
+  zdtm-detached image export bundle.tar.zst           all that `run` needs, for a machine without a network
+  zdtm-detached image import bundle.tar.zst           there
   zdtm-detached image clean            what is no longer of use")]
 pub struct ImageArgs {
     #[command(flatten)]
@@ -71,6 +74,10 @@ pub enum ImageAction {
     },
     /// Read every byte of the built images and compare it with the record
     Verify,
+    /// Write QEMU, kernels, userlands and the agent into one file, for a machine without a network
+    Export(ExportArgs),
+    /// Put the images of such a file into the cache; it is checked from its first byte to its last
+    Import(ImportArgs),
     /// Remove what is no longer of use: images of an older manifest, agents, saved VMs unused for a
     /// day, unfinished downloads
     Clean {
@@ -121,6 +128,8 @@ pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -
             writeln!(out, "{package} {version} ({suite}) is in {0}; --subject src:{0} builds it", to.display())?;
         }
         ImageAction::Verify => return verify(&store, out),
+        ImageAction::Export(args) => image_bundle::export(&store, args, out)?,
+        ImageAction::Import(args) => image_bundle::import(&store, args, out)?,
         ImageAction::Clean { all, older_than, max_size } => {
             let template_cache = TemplateCache::of_cache(&settings.cache_dir()?, Arc::clone(&progress));
             let removed = match max_size {

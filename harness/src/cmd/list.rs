@@ -11,7 +11,9 @@ use scenarios::{Outcome, Scenario};
 use serde_json::{Map, Value, json};
 
 use super::coverage::{self, Paper};
+use crate::cache::error::ImageError;
 use crate::exit;
+use crate::image::tree;
 use crate::notices::{print, say};
 use crate::plan::Axes;
 use crate::plan::group::Group;
@@ -58,7 +60,8 @@ pub struct ListArgs {
 /// Where the catalogue is.
 #[derive(Args, Clone, Debug)]
 pub struct TreeArgs {
-    /// Source tree [default: the one that this program was built from]
+    /// Source tree, or `embedded` for the one in this program [default: the checkout that this
+    /// program was built from, else `embedded`]
     #[arg(long, value_name = "DIR", env = "ZDTM_DETACHED_TREE")]
     tree: Option<PathBuf>,
 }
@@ -89,12 +92,20 @@ pub enum ListFormat {
 }
 
 impl TreeArgs {
-    /// The source tree.
+    /// The source tree, or what of it is embedded.
     ///
     /// # Errors
-    /// The list is empty.
-    pub(super) fn locate(&self) -> Result<PathBuf, crate::cache::error::ImageError> {
-        crate::image::tree::locate(self.tree.as_deref())
+    /// See [`tree::locate`].
+    pub(super) fn locate(&self) -> Result<PathBuf, ImageError> {
+        tree::locate(self.tree.as_deref())
+    }
+
+    /// A source tree that can be written to.
+    ///
+    /// # Errors
+    /// See [`tree::checkout`].
+    pub(super) fn checkout(&self) -> Result<PathBuf, ImageError> {
+        tree::checkout(self.tree.as_deref())
     }
 }
 

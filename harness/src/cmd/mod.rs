@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod gate;
 pub mod generate;
 pub mod image;
+mod image_bundle;
 pub mod list;
 pub mod matrix;
 pub mod replay;

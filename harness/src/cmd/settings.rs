@@ -70,10 +70,10 @@ pub fn template(line: &Command) -> String {
     out
 }
 
-/// The file that is read: that of the working directory, else that of the source tree.
+/// The file that is read: that of the working directory, else that of the checkout.
 pub fn file() -> Option<PathBuf> {
     let named = std::env::var_os("ZDTM_DETACHED_TREE").map(PathBuf::from);
-    let tree = crate::image::tree::locate(named.as_deref()).ok();
+    let tree = crate::image::tree::checkout(named.as_deref()).ok();
     let tree = tree.map(|tree| tree.join(FILE));
     std::iter::once(PathBuf::from(FILE)).chain(tree).find(|file| file.is_file())
 }

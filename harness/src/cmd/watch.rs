@@ -58,7 +58,7 @@ struct Watch {
 
 impl Watch {
     fn of(args: &RunArgs) -> anyhow::Result<Self> {
-        let tree = crate::image::tree::locate(args.machines.store.tree.as_deref())?;
+        let tree = args.machines.settings().store.tree()?;
         let scenario = |word: &String| word.ends_with(".scn").then(|| PathBuf::from(word));
         let mut roots: Vec<PathBuf> = args.what.iter().filter_map(scenario).collect();
         if roots.len() < args.what.len() || roots.is_empty() {

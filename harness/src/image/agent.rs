@@ -1,12 +1,11 @@
 //! The guest's binary: built with cargo from the source tree, static, and kept as long as the
 //! sources stay the same.
 
-use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::cpio::Segment;
+use super::recipe::{self, RUSTFLAGS, SOURCES};
 use crate::cache::Built;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::sha256;
@@ -17,16 +16,6 @@ pub(crate) const SEGMENT: &str = "agent.cpio";
 
 /// The binary by itself, beside its segment.
 pub(crate) const PROGRAM: &str = "agent";
-
-/// What the binary is made of, relative to the source tree.
-const SOURCES: [&str; 5] = ["harness/guest", "harness/protocol", "scenarios/src", "Cargo.lock", "Cargo.toml"];
-
-/// The only target that has a static C library everywhere that rustup does.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-
-/// How it is built. Position-independent as most programs are: where a process is mapped makes a
-/// difference to criu.
-const RUSTFLAGS: &str = "-C target-feature=+crt-static";
 
 /// A hash of the sources and of how they are built: the same key, the same binary.
 pub(crate) fn key(tree: &Path) -> Result<String, ImageError> {
@@ -54,17 +43,9 @@ pub(crate) fn key(tree: &Path) -> Result<String, ImageError> {
 /// Builds the binary and makes it the initramfs's `/init`.
 pub(crate) fn build(tree: &Path, to: &Path) -> Result<Built, ImageError> {
     let target_dir = tree.join("target/agent");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
-    command.current_dir(tree).args(["build", "--quiet", "-p", "guest", "--profile", "guest", "--target", TARGET]);
-    command.arg("--target-dir").arg(&target_dir);
-    command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", RUSTFLAGS);
-    // These would win over the setting above, or lint instead of build.
-    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
-        command.env_remove(variable);
-    }
-    command::run(&mut command, "building the guest's binary (cargo build -p guest)", "cargo", advise)?;
-    pack(&target_dir.join(TARGET).join("guest/guest"), to)?;
+    let mut command = recipe::command(tree, &target_dir);
+    command::run(&mut command, "building the guest's binary (cargo build -p guest)", "cargo", recipe::advise)?;
+    pack(&recipe::program(&target_dir), to)?;
     Ok(Built { version: "built".into(), packages: Vec::new() })
 }
 
@@ -84,14 +65,6 @@ pub(crate) fn pack(binary: &Path, to: &Path) -> Result<(), ImageError> {
     std::fs::set_permissions(&program, executable).map_err(at("make executable", &program))
 }
 
-fn advise(said: &str) -> &'static str {
-    if said.contains("may not be installed") || said.contains("can't find crate for `std`") {
-        " The Rust target is missing: rustup target add x86_64-unknown-linux-gnu"
-    } else {
-        ""
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -106,14 +79,9 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        for path in [
-            "harness/guest/src/main.rs",
-            "harness/protocol/src/lib.rs",
-            "scenarios/src/lib.rs",
-            "Cargo.lock",
-            "Cargo.toml",
-        ] {
-            write(path, "1");
+        for path in SOURCES {
+            let is_file = path.contains("Cargo.");
+            write(&if is_file { path.to_owned() } else { format!("{path}/lib.rs") }, "1");
         }
         let key = || key(tree.path()).unwrap();
         let first = key();
@@ -124,5 +92,26 @@ mod tests {
         assert_ne!(second, first);
         write("scenarios/src/new.rs", "");
         assert_ne!(key(), second);
+    }
+
+    #[test]
+    fn every_crate_of_the_tree_that_the_agent_is_made_of_is_a_source() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let read = |path: &str| -> toml::Table { fs::read_to_string(tree.join(path)).unwrap().parse().unwrap() };
+        let folders = &read("Cargo.toml")["workspace"]["dependencies"];
+        let mut open = vec!["harness/guest".to_owned()];
+        let mut crates: Vec<String> = Vec::new();
+        while let Some(folder) = open.pop() {
+            let manifest = read(&format!("{folder}/Cargo.toml"));
+            let names = manifest["dependencies"].as_table().unwrap().keys();
+            let paths = names.filter_map(|name| folders.get(name)?.get("path")?.as_str());
+            open.extend(paths.map(str::to_owned).filter(|path| !crates.contains(path)));
+            crates.push(folder);
+        }
+        assert!(crates.len() >= 4, "{crates:?}");
+        for folder in crates {
+            let has = |path: &str| SOURCES.iter().any(|source| Path::new(path).starts_with(source));
+            assert!(has(&format!("{folder}/src/lib.rs")) && has(&format!("{folder}/Cargo.toml")), "{folder}");
+        }
     }
 }

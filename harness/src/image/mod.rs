@@ -20,6 +20,7 @@
 
 mod agent;
 mod build_root;
+mod bundle;
 mod bzimage;
 pub mod cpio;
 mod kernel;
@@ -27,6 +28,7 @@ mod manifest;
 mod modules;
 mod own_kernel;
 mod qemu;
+mod recipe;
 mod store;
 mod store_host;
 mod store_removal;
@@ -35,6 +37,7 @@ pub mod tree;
 mod userland;
 
 pub(crate) use build_root::ROOT as BUILD_ROOT;
+pub use bundle::{Exported, Imported};
 pub use bzimage::BzImageError;
 pub use manifest::{Manifest, ManifestError};
 pub use own_kernel::{OwnKernel, PREFIX as OWN_KERNEL};

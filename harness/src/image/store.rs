@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::manifest::{BuildEntry, KernelEntry, Manifest, UserlandEntry};
 use super::qemu::{self, Qemu};
 use super::tools::{self, Tools};
-use super::tree::MANIFEST;
+use super::tree::{self, MANIFEST};
 use super::{agent, build_root, cpio, kernel, own_kernel, userland};
 use crate::cache::error::{ImageError, at};
 use crate::cache::progress::{Progress, doing, silent};
@@ -39,7 +39,8 @@ pub struct Settings {
     pub mirror: Option<String>,
     /// A file with the keys of the mirror's archive; those of Debian by default.
     pub keyring: Option<PathBuf>,
-    /// A static program to be `/init` instead of the one that is built from the source tree.
+    /// A static program to be `/init` instead of the tree's own, which is built from its sources
+    /// where it has none ready.
     pub agent: Option<PathBuf>,
     /// Receives a line on each step.
     pub progress: Arc<dyn Progress>,
@@ -112,7 +113,7 @@ pub enum ImageState {
 /// The images of a source tree in a cache.
 pub struct Store {
     pub(crate) cache: Cache,
-    tree: PathBuf,
+    pub(super) tree: PathBuf,
     manifest: Manifest,
     pub(crate) source: Source,
     agent: Option<PathBuf>,
@@ -150,7 +151,7 @@ impl Store {
             cache,
             tree: tree.to_path_buf(),
             source: Source::new(mirror, keyring),
-            agent,
+            agent: agent.or_else(|| tree::ready_agent(tree)),
             used: Mutex::default(),
         })
     }
@@ -214,12 +215,7 @@ impl Store {
 
     /// The directory with the agent's segment, and a hash of it.
     pub(crate) fn agent(&self) -> Result<(PathBuf, String), ImageError> {
-        let key = match &self.agent {
-            Some(binary) => sha256(&std::fs::read(binary).map_err(at("read", binary))?),
-            None => agent::key(&self.tree)?,
-        };
-        let slot =
-            Slot { kind: "agent", name: String::new(), key: sha256(format!("{AGENT_BUILDER} {key}").as_bytes()) };
+        let slot = self.agent_slot()?;
         let build = |to: &Path, _: Option<&BuildRecord>| {
             if let Some(binary) = &self.agent {
                 agent::pack(binary, to)?;
@@ -230,6 +226,15 @@ impl Store {
         let result = self.take(&slot, false, build, |entry| (entry.directory.clone(), entry.record.content_key()))?;
         self.cache.prune("agent", KEEP)?;
         Ok(result)
+    }
+
+    /// Which agent: the one of these sources, or this binary.
+    pub(super) fn agent_slot(&self) -> Result<Slot, ImageError> {
+        let key = match &self.agent {
+            Some(binary) => sha256(&std::fs::read(binary).map_err(at("read", binary))?),
+            None => agent::key(&self.tree)?,
+        };
+        Ok(Slot { kind: "agent", name: String::new(), key: sha256(format!("{AGENT_BUILDER} {key}").as_bytes()) })
     }
 
     /// Builds an image when it is missing; with `refresh` asks the archive for newer packages

@@ -28,6 +28,10 @@ impl Store {
         let current: Vec<Slot> = self.images().into_iter().map(|image| self.slot(image)).collect::<Result<_, _>>()?;
         let mut removed = Vec::new();
         for (name, size, age) in self.cache.images()? {
+            // What is embedded, unpacked: in use by this very program.
+            if self.tree.file_name().is_some_and(|tree| *tree == *name) {
+                continue;
+            }
             let goes = match older_than {
                 Some(limit) => age >= limit,
                 None => all || !current.iter().any(|slot| self.cache.is(&name, slot)),

@@ -29,12 +29,12 @@ impl StoreSettings {
         self.cache.clone().map_or_else(default_cache_dir, Ok)
     }
 
-    /// The source tree.
+    /// The source tree, or what of it is embedded.
     ///
     /// # Errors
-    /// It is not where the setting says.
+    /// It is not where the setting says; there is none.
     pub fn tree(&self) -> Result<PathBuf, ImageError> {
-        tree::locate(self.tree.as_deref())
+        tree::locate_in(|| self.cache_dir(), self.tree.as_deref())
     }
 
     /// Opens the store.

@@ -7,7 +7,7 @@ use nix::sys::statvfs::statvfs;
 
 use super::Check;
 use crate::cache::error::ImageError;
-use crate::image::{Image, ImageState, Store};
+use crate::image::{Image, ImageState, Store, tree};
 use crate::process::memory::available_mib;
 use crate::session::{MEMORY_MIB, Settings, work_folder};
 use crate::subject::Parts;
@@ -36,6 +36,16 @@ pub(super) fn all(args: &Settings) -> Vec<Check> {
         Ok(cache) => host(cache, MEMORY_MIB),
         Err(error) => vec![Check::failed_with_advice("cache", error)],
     };
+    match args.store.tree() {
+        Ok(tree) => {
+            if tree::ready_agent(&tree).is_some() {
+                // Nothing is left to build with it.
+                all.retain(|check| check.name != "cargo");
+            }
+            all.push(Check::ok("tree", tree::describe(&tree)));
+        }
+        Err(error) => all.push(Check::failed_with_advice("tree", error)),
+    }
     let quiet = std::sync::Arc::new(|_: crate::cache::progress::Step<'_>| ());
     match args.store.open(quiet) {
         Ok(store) => {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here is the end of the test")]
 
 mod broken_off;
+mod one_file;
 mod own_kernel;
 
 use std::fs::File;
@@ -30,6 +31,8 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         a_finding_shows_with_its_criu_and_is_gone_with_the_reference_engine,
         what_does_not_fail_is_not_shrunk,
         own_kernel::a_kernel_of_ones_own_is_named_by_its_path_and_then_by_its_release,
+        one_file::the_program_alone_lists_shows_and_runs,
+        one_file::a_bundle_is_all_that_a_machine_without_a_network_needs,
         broken_off::a_run_on_this_machine_is_killed,
         broken_off::a_run_on_this_machine_is_interrupted,
         broken_off::a_run_in_vms_is_killed,

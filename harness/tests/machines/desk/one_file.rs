@@ -1,0 +1,109 @@
+//! The program as users carry it to another machine: one file, and a bundle of images.
+//!
+//! Release builds have everything inside, so these tests make one, as `cargo build --release` does.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use crate::program::rendered;
+
+const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// A scenario that stock criu restores.
+const CONTROL: &str = "subdir-bind/control@ext4";
+
+/// The release build of this tree.
+fn release() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let words = ["build", "--quiet", "--release", "--bin", "zdtm-detached", "--message-format", "json"];
+        let output = Command::new(cargo).args(words).current_dir(TREE).output().unwrap();
+        assert!(output.status.success(), "{}", rendered(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let messages = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let mut programs = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+        programs.next_back().expect("cargo reports the program that it built")
+    })
+}
+
+/// A folder that has the program and nothing else.
+struct Elsewhere(tempfile::TempDir);
+
+impl Elsewhere {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("zdtm-detached");
+        std::fs::copy(release(), &program).unwrap();
+        std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self(folder)
+    }
+
+    /// Without programs, without the checkout, without a mirror that answers.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.0.path().join("zdtm-detached"));
+        command.args(arguments).current_dir(self.0.path()).env_clear().env("PATH", self.0.path());
+        command.envs([("ZDTM_DETACHED_TREE", "embedded"), ("ZDTM_DETACHED_MIRROR", "http://127.0.0.1:9/")]);
+        command.env("TMPDIR", std::env::temp_dir());
+        command
+    }
+
+    fn succeeds(&self, cache: &Path, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).env("ZDTM_DETACHED_CACHE", cache).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", rendered(&output));
+        output
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The cache of the other tests, which has the images.
+fn cache() -> PathBuf {
+    harness::image::default_cache_dir().unwrap()
+}
+
+pub(super) fn the_program_alone_lists_shows_and_runs() {
+    let elsewhere = Elsewhere::new();
+    let cache = cache();
+    // What makes the images is not its business here: another test may have to.
+    let made = crate::program::program(&["image", "build", "qemu", "6.12", "trixie"]).output().unwrap();
+    assert!(made.status.success(), "{}", rendered(&made));
+    let list = said(&elsewhere.succeeds(&cache, &["list"]));
+    let here = crate::program::program(&["list"]).output().unwrap();
+    assert_eq!(list, said(&here), "what is embedded is not the checkout's catalogue");
+    let show = said(&elsewhere.succeeds(&cache, &["show", CONTROL]));
+    assert!(show.contains("outcome restored"), "{show}");
+    let run = said(&elsewhere.succeeds(&cache, &["run", CONTROL]));
+    assert!(run.ends_with("result: 1 passed, 0 failed, 0 skipped\n"), "{run}");
+    let tree = said(&elsewhere.succeeds(&cache, &["doctor", "--format", "json"]));
+    assert!(tree.contains("embedded in this program"), "{tree}");
+    let write =
+        elsewhere.command(&["finding", "index", "--write"]).env("ZDTM_DETACHED_CACHE", &cache).output().unwrap();
+    assert!(rendered(&write).contains("this writes into the source tree"), "{}", rendered(&write));
+}
+
+pub(super) fn a_bundle_is_all_that_a_machine_without_a_network_needs() {
+    let elsewhere = Elsewhere::new();
+    let file = elsewhere.0.path().join("bundle.tar.zst");
+    let file = file.to_str().unwrap();
+    let exported = crate::program::program(&["image", "export", file]).output().unwrap();
+    assert!(exported.status.success(), "{}", rendered(&exported));
+    let size = std::fs::metadata(file).unwrap().len();
+    assert!(size <= 130_000_000, "{size} bytes");
+    let text = said(&exported);
+    let digest = text.trim_end().rsplit(' ').next().unwrap();
+    let empty = elsewhere.0.path().join("cache");
+    elsewhere.succeeds(&empty, &["image", "import", file, "--sha256", digest]);
+    let run = said(&elsewhere.succeeds(&empty, &["run", CONTROL]));
+    assert!(run.ends_with("result: 1 passed, 0 failed, 0 skipped\n"), "{run}");
+    // From there it goes on to the next machine, and is the same.
+    let second = elsewhere.0.path().join("second");
+    elsewhere.succeeds(&empty, &["image", "export", second.to_str().unwrap()]);
+    let third = elsewhere.0.path().join("third");
+    elsewhere.succeeds(&empty, &["image", "export", third.to_str().unwrap()]);
+    assert!(std::fs::read(second).unwrap() == std::fs::read(third).unwrap(), "two exports of the same images differ");
+}
