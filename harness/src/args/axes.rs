@@ -15,8 +15,8 @@ pub struct AxesArgs {
     /// path:FILE[,modules=DIR][,config=FILE] is a bzImage or vmlinux for amd64. DIR is the tree
     /// that it was built in, or what `make modules_install` filled; without it the tree around
     /// FILE. The kernel is known by its release from then on (`--kernel 6.18.0-rc3+`). It needs
-    /// CONFIG_PVH and what the group `base` of vm-images/images.toml lists; what it lacks is said by
-    /// name, and scenarios that need it are `unsupported`.
+    /// CONFIG_PVH and what the group `base` of vm-images/images.toml lists; what it lacks is said
+    /// by name, and scenarios that need it are `unsupported`.
     #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
     pub kernel: Vec<String>,
     /// Namespaces of the process: ns, host or userns, see --help; may be given more than once
