@@ -28,6 +28,7 @@ mod modules;
 mod qemu;
 mod store;
 mod store_host;
+mod store_lock;
 mod store_removal;
 mod tools;
 pub mod tree;

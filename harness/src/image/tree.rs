@@ -7,6 +7,9 @@ use crate::cache::error::ImageError;
 /// What makes a directory the source tree.
 pub const MANIFEST: &str = "vm-images/images.toml";
 
+/// Which packages the images of the manifest are made of.
+pub(super) const LOCK: &str = "vm-images/images.lock";
+
 /// The source tree's directory: the named one, else the one that this program was built from. A
 /// tree that merely lies at the working directory may be somebody else's, and the agent is built
 /// from the tree: it must be named.

@@ -20,6 +20,7 @@ pub(super) struct AtEnd {
     render: Render,
     trials: Vec<TrialRecord>,
     subjects: Vec<Identity>,
+    not_as_locked: Vec<String>,
     tally: Tally,
     started: Instant,
     written: bool,
@@ -35,7 +36,8 @@ impl AtEnd {
             fs::OpenOptions::new().create(true).append(true).open(file)?;
         }
         let (trials, subjects, tally) = (Vec::new(), Vec::new(), Tally::default());
-        Ok(Self { to, render, trials, subjects, tally, started: Instant::now(), written: false })
+        let not_as_locked = Vec::new();
+        Ok(Self { to, render, trials, subjects, not_as_locked, tally, started: Instant::now(), written: false })
     }
 
     fn write(&mut self, seconds: f64) -> io::Result<()> {
@@ -43,6 +45,7 @@ impl AtEnd {
         let trials = std::mem::take(&mut self.trials);
         let mut run = RunRecord::new(Summary::new(&self.tally, seconds), trials);
         run.subjects.clone_from(&self.subjects);
+        run.not_as_locked.clone_from(&self.not_as_locked);
         let text = (self.render)(&run);
         match &self.to {
             Destination::Stdout => {
@@ -60,6 +63,7 @@ impl Reporter for AtEnd {
         match event {
             Event::RunStarted { .. } => self.started = Instant::now(),
             Event::Subjects(subjects) => self.subjects.clone_from(subjects),
+            Event::NotAsLocked(images) => self.not_as_locked.clone_from(images),
             Event::TrialStarted { .. } | Event::MachineStarted { .. } => {}
             Event::TrialFinished(finished) => {
                 self.tally.add(finished.judgement.verdict);

@@ -27,6 +27,7 @@ pub struct Json {
     to: Sink,
     trials: Vec<u8>,
     subjects: Vec<Identity>,
+    not_as_locked: Vec<String>,
     /// What the causes are made of.
     cases: Vec<Case>,
     tally: Tally,
@@ -61,9 +62,19 @@ impl Json {
         };
         let now = Instant::now();
         let (trials, cases, tally) = (Vec::new(), Vec::new(), Tally::default());
-        let subjects = Vec::new();
-        let mut report =
-            Self { to, trials, subjects, cases, tally, started: now, due: true, rest_until: now, rewrites: 0 };
+        let (subjects, not_as_locked) = (Vec::new(), Vec::new());
+        let mut report = Self {
+            to,
+            trials,
+            subjects,
+            not_as_locked,
+            cases,
+            tally,
+            started: now,
+            due: true,
+            rest_until: now,
+            rewrites: 0,
+        };
         report.write(false, 0.0)?;
         Ok(report)
     }
@@ -72,10 +83,7 @@ impl Json {
         let summary = serde_json::to_string(&Summary::new(&self.tally, seconds))?;
         let causes = serde_json::to_string(&causes(&self.cases))?;
         let ladder = serde_json::to_string(&Ladder::of(&self.cases).records())?;
-        let subjects = match self.subjects.is_empty() {
-            true => String::new(),
-            false => format!("\"subjects\": {},\n", serde_json::to_string(&self.subjects)?),
-        };
+        let subjects = unless_empty("subjects", &self.subjects)? + &unless_empty("not_as_locked", &self.not_as_locked)?;
         let head = format!(
             "{{\"version\": {VERSION}, \"summary\": {summary},\n{subjects}\"causes\": {causes},\n\"ladder\": {ladder},\n"
         );
@@ -124,6 +132,11 @@ impl Json {
     }
 }
 
+/// A member of the document.
+fn unless_empty<T: serde::Serialize>(name: &str, values: &[T]) -> io::Result<String> {
+    if values.is_empty() { Ok(String::new()) } else { Ok(format!("\"{name}\": {},\n", serde_json::to_string(values)?)) }
+}
+
 /// Puts a new file in the place of the old one.
 fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -160,6 +173,11 @@ impl Reporter for Json {
             }
             Event::Subjects(subjects) => {
                 self.subjects.clone_from(subjects);
+                self.due = true;
+                self.write_when_rested()
+            }
+            Event::NotAsLocked(images) => {
+                self.not_as_locked.clone_from(images);
                 self.due = true;
                 self.write_when_rested()
             }
