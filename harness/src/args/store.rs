@@ -21,7 +21,7 @@ pub struct StoreArgs {
     /// Keys that sign the mirror's lists [default: those of Debian 12 and 13]
     #[arg(long, value_name = "FILE", env = "ZDTM_DETACHED_KEYRING", global = true)]
     pub keyring: Option<PathBuf>,
-    /// Service that has what the mirror has no more [default: https://snapshot.debian.org]
+    /// Service that has what the mirror has no more [default: snapshot.debian.org]
     #[arg(long, value_name = "URL", env = "ZDTM_DETACHED_SNAPSHOT", global = true)]
     pub snapshot: Option<String>,
     /// Fail where an image cannot be made of the packages of vm-images/images.lock
