@@ -22,12 +22,18 @@ pub struct StoreArgs {
     /// Keys that sign the mirror's lists [default: those of Debian 12 and 13]
     #[arg(long, value_name = "FILE", env = "ZDTM_DETACHED_KEYRING", global = true)]
     pub keyring: Option<PathBuf>,
+    /// Service that has what the mirror has no more [default: snapshot.debian.org]
+    #[arg(long, value_name = "URL", env = "ZDTM_DETACHED_SNAPSHOT", global = true)]
+    pub snapshot: Option<String>,
+    /// Fail where an image cannot be made of the packages of vm-images/images.lock
+    #[arg(long, env = "ZDTM_DETACHED_LOCKED", global = true)]
+    pub locked: bool,
 }
 
 impl StoreArgs {
     /// What they say.
     pub fn settings(&self) -> StoreSettings {
-        let Self { cache, tree, mirror, keyring } = self.clone();
-        StoreSettings { cache, tree, mirror, keyring }
+        let Self { cache, tree, mirror, keyring, snapshot, locked } = self.clone();
+        StoreSettings { cache, tree, mirror, keyring, snapshot, locked }
     }
 }

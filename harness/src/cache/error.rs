@@ -118,7 +118,9 @@ pub enum ImageError {
         error: Box<ImageError>,
     },
     /// A refresh failed; what was there is still there.
-    #[error("the {entry} in the cache stays as it is and can be used without --refresh; refreshing it failed: {error}")]
+    #[error(
+        "the {entry} in the cache stays as it is and can be used without --refresh and --locked; refreshing it failed: {error}"
+    )]
     Refresh {
         /// Which one.
         entry: String,

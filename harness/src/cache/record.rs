@@ -22,7 +22,7 @@ pub(crate) const FILE: &str = "bill.json";
 const FORMAT: u32 = 1;
 
 /// A Debian package that something is made of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
     /// Its name.
     pub name: String,

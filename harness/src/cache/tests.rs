@@ -105,7 +105,7 @@ fn a_refresh_replaces_or_keeps() {
     assert_eq!(notes.lock().unwrap().concat(), "kernel 6.12: up to date");
     assert_eq!(cache.obtain(&slot(), true, |to, _| built(to, "two")).unwrap().record.version, "two");
     let error = cache.obtain(&slot(), true, no_network).unwrap_err().to_string();
-    expect_test::expect!["the kernel 6.12 in the cache stays as it is and can be used without --refresh; refreshing it failed: downloading: no network"]
+    expect_test::expect!["the kernel 6.12 in the cache stays as it is and can be used without --refresh and --locked; refreshing it failed: downloading: no network"]
         .assert_eq(&error);
     assert_eq!(cache.obtain(&slot(), false, no_build).unwrap().record.version, "two");
 }

@@ -28,6 +28,7 @@ use crate::vm::TemplateCache;
 Examples:
   zdtm-detached image list --bill      every package in them, with version and sha256
   zdtm-detached image build 7.3        before the network goes away
+  zdtm-detached image update           today's packages for every later run
   zdtm-detached image build --subject src:../criu     a CRIU source tree
   zdtm-detached image source criu --to criu-debian    the sources of Debian's criu
   zdtm-detached image export bundle.tar.zst           all that `run` needs, for a machine without a network
@@ -57,9 +58,15 @@ pub enum ImageAction {
         /// What runs with this subject need; may be given more than once
         #[arg(long, value_name = "SUBJECT")]
         subject: Vec<Subject>,
-        /// Ask the archive for newer packages
+        /// Build anew what is not made of the packages of vm-images/images.lock or, where that has
+        /// no entry, of today's
         #[arg(long)]
         refresh: bool,
+    },
+    /// Lock today's packages: write them into vm-images/images.lock
+    Update {
+        /// As for `build`; all of them when none is named
+        names: Vec<String>,
     },
     /// Unpack a Debian source package, with Debian's patches applied
     Source {
@@ -122,6 +129,11 @@ pub fn run(args: &ImageArgs, progress: Arc<dyn Progress>, out: &mut dyn Write) -
             }
             build_subjects(&store, subject, *refresh, out)?;
         }
+        ImageAction::Update { names } => {
+            for line in store.update(&named(&store, names)?)? {
+                writeln!(out, "{line}")?;
+            }
+        }
         ImageAction::Source { package, to, suite } => {
             let suite = suite.as_deref().unwrap_or(&store.manifest().defaults.build);
             let version = store.debian_source(package, suite, to)?;
@@ -165,12 +177,7 @@ fn list(store: &Store, with_packages: bool, out: &mut dyn Write) -> Result<(), I
 }
 
 fn build(store: &Store, names: &[String], refresh: bool, out: &mut dyn Write) -> Result<(), ImageCommandError> {
-    let images = if names.is_empty() {
-        store.images()
-    } else {
-        names.iter().map(|name| find(store, name)).collect::<Result<_, _>>()?
-    };
-    for image in images {
+    for image in named(store, names)? {
         let record = store.build(image, refresh)?;
         writeln!(out, "{:<21} {}", image.to_string(), describe(&record))?;
     }
@@ -226,6 +233,11 @@ fn tell_removed(removed: &[Removed], out: &mut dyn Write) -> Result<(), ImageCom
 
 fn describe(record: &BuildRecord) -> String {
     format!("{} ({}, {} packages)", record.version, megabytes(record.size()), record.packages.len())
+}
+
+/// The named images, or all.
+fn named<'a>(store: &'a Store, names: &[String]) -> Result<Vec<Image<'a>>, ImageError> {
+    if names.is_empty() { Ok(store.images()) } else { names.iter().map(|name| find(store, name)).collect() }
 }
 
 /// The image that a word of the command line names.

@@ -75,11 +75,13 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let trials = || finished.iter().map(|finished| -> &Trial { &finished.trial });
     let started = Event::RunStarted { trials: finished.len(), shared: SharedAxes::of(trials()) };
     let subjects = Some(run.subjects).filter(|all| !all.is_empty()).map(Event::Subjects);
+    let not_as_locked = Some(run.not_as_locked).filter(|all| !all.is_empty()).map(Event::NotAsLocked);
     let zdtm = Some(run.zdtm).filter(|all| !all.is_empty()).map(Event::Zdtm);
     let ended = Event::RunFinished { seconds: run.summary.seconds, interrupted: false };
     let (mut terminal, mut reporters) = args.output.open(Detail::Failures)?;
     let finished = finished.into_iter().map(|finished| Event::TrialFinished(Box::new(finished)));
-    for event in std::iter::once(started).chain(subjects).chain(finished).chain(zdtm).chain(std::iter::once(ended)) {
+    let before = std::iter::once(started).chain(subjects).chain(not_as_locked);
+    for event in before.chain(finished).chain(zdtm).chain(std::iter::once(ended)) {
         reporters.event(&event)?;
         terminal.event(&event)?;
     }

@@ -315,7 +315,7 @@ mod tests {
         let describe: Vec<String> =
             wrong.iter().map(|text| line(text).err().unwrap_or_else(|| panic!("{text} is not refused"))).collect();
         expect![[r#"
-            zdtm-detached.toml:1:1: unknown key "kernl"; known are accel, backend, cache, cold, jobs, kernel, keyring, mirror, qemu, shard, subject, timeout-scale, tree
+            zdtm-detached.toml:1:1: unknown key "kernl"; known are accel, backend, cache, cold, jobs, kernel, keyring, locked, mirror, qemu, shard, snapshot, subject, timeout-scale, tree
             zdtm-detached.toml:1:8: true or false is expected, and this is of type string
             zdtm-detached.toml:2:9: invalid value '0': a number from 1
             zdtm-detached.toml:1:9: invalid value 'fast' [possible values: auto, kvm, tcg]

@@ -9,7 +9,7 @@ use super::compressed;
 use super::control::{Listed, Paragraph, paragraphs};
 use super::host::HostApt;
 use super::signature::Keys;
-use super::transport::{Transport, TransportError, without_password};
+use super::transport::{ADVICE, Transport, TransportError, without_password};
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::sha256_of_file;
 
@@ -130,6 +130,27 @@ impl Archive {
     /// Downloads a file of the pool.
     pub(super) fn download(&self, path: &str, size: u64, sha256: &str, to: &Path) -> Result<(), TransportError> {
         self.transport.file(&format!("{}/{path}", self.mirror), size, sha256, to)
+    }
+
+    /// The same from a snapshot service, which has what the archive had at this time
+    /// (`archive/debian/TIME/PATH`). One that does not answer has nothing.
+    pub(super) fn download_old(
+        &self,
+        service: &str,
+        time: &str,
+        path: &str,
+        size: u64,
+        sha256: &str,
+        to: &Path,
+    ) -> Result<(), TransportError> {
+        let url = format!("{}/archive/debian/{time}/{path}", service.trim_end_matches('/'));
+        self.transport.file(&url, size, sha256, to).map_err(|error| match error {
+            TransportError::Other(error) => {
+                // What to do is the caller's to say: the mirror is not at fault.
+                TransportError::Missing(format!("{path} ({})", error.to_string().replace(&format!("; {ADVICE}"), "")))
+            }
+            TransportError::Missing(_) => TransportError::Missing(path.to_owned()),
+        })
     }
 
     /// What the kept lists depend on.

@@ -86,7 +86,7 @@ impl<'a> Tree<'a> {
         match entry.header().entry_type() {
             tar::EntryType::Directory => {
                 let there = path.symlink_metadata().ok();
-                // A link to a directory stays; where it leads is looked at when something is put there.
+                // A link to a directory stays; where it leads counts when something is put there.
                 if there.as_ref().is_none_or(|there| !there.is_dir() && !there.is_symlink()) {
                     fs::create_dir(&path).map_err(failed)?;
                 }

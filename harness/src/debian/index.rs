@@ -9,7 +9,7 @@ use crate::cache::error::{ImageError, content};
 use crate::cache::record::Package;
 
 /// A package that can be downloaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Deb {
     /// What the build record will say.
     pub(crate) package: Package,

@@ -7,6 +7,7 @@
 //! - `archive`: lists of a suite, believed through its signed Release file
 //! - `control`, `relation`, `index`: what lists say
 //! - `resolve`: everything that packages depend on
+//! - `lock`: which packages an image is made of
 //! - `compressed`, `deb`: unpacking
 //! - `source`: packages as an unpacked tree, in the cache's scratch space
 //!
@@ -20,6 +21,7 @@ mod control;
 pub(crate) mod deb;
 mod host;
 mod index;
+pub(crate) mod lock;
 mod relation;
 mod resolve;
 mod signature;

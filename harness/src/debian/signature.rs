@@ -1,9 +1,9 @@
 //! Who signed: OpenPGP signatures of Debian's archive (RFC 9580), checked against its keys.
 //!
 //! The cryptography is rPGP's. It leaves the policy to its user, and this is it: a key counts by
-//! what it says of itself (flags, expiry, revocation), a subkey when it and its key have signed each
-//! other, a signature by SHA-256 or better. One good signature of a known key is enough, because a
-//! suite is also signed by keys that come later.
+//! what it says of itself (flags, expiry, revocation), a subkey when it and its key have signed
+//! each other, a signature by SHA-256 or better. One good signature of a known key is enough,
+//! because a suite is also signed by keys that come later.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};

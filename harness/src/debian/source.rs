@@ -11,6 +11,7 @@ use super::archive::{Archive, List, is_plain};
 use super::control::paragraphs;
 use super::deb;
 use super::index::{Deb, Index};
+use super::lock::Locked;
 use super::relation::compare;
 use super::resolve::Suites;
 use super::transport::TransportError;
@@ -19,15 +20,31 @@ use crate::cache::error::{ImageError, at, content};
 use crate::cache::progress::{Step, doing, megabytes};
 use crate::cache::record::{BuildRecord, Package, sha256};
 
+/// What the command line says of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SourceSettings {
+    pub(crate) mirror: Option<String>,
+    pub(crate) keyring: Option<PathBuf>,
+    /// The snapshot service's address.
+    pub(crate) snapshot: Option<String>,
+    /// Other packages than the locked ones are an error.
+    pub(crate) locked: bool,
+}
+
 /// Where packages come from; finds mirror and keyring only when something must be built.
 #[derive(Debug)]
 pub(crate) struct Source {
-    mirror: Option<String>,
-    keyring: Option<PathBuf>,
+    settings: SourceSettings,
     archive: OnceLock<Archive>,
     /// Lists that this run has read already, by suite.
     indexes: Mutex<BTreeMap<String, Arc<Index>>>,
 }
+
+/// Where Debian keeps what its archive had once.
+const SNAPSHOT: &str = "https://snapshot.debian.org";
+
+/// Packages and their files.
+type Downloaded = (Vec<Deb>, Vec<PathBuf>);
 
 /// What is wanted.
 #[derive(Debug)]
@@ -40,6 +57,17 @@ pub(crate) struct Order<'a> {
     pub(crate) skip: &'a [String],
     /// Patterns of packages that are taken; everything when empty.
     pub(crate) keep: &'a [String],
+    /// What it came to when it was locked.
+    pub(crate) locked: Option<&'a Locked>,
+}
+
+impl Order<'_> {
+    /// What the packages of an order depend on, besides the day.
+    pub(crate) fn hash(&self) -> String {
+        let Order { suites, packages, skip, keep, .. } = self;
+        let text = serde_json::to_string(&(suites, packages, skip, keep)).expect("strings have a JSON form");
+        sha256(text.as_bytes())[..16].to_owned()
+    }
 }
 
 /// Unpacked packages.
@@ -51,14 +79,14 @@ pub(crate) struct Unpacked {
 }
 
 impl Source {
-    pub(crate) fn new(mirror: Option<String>, keyring: Option<PathBuf>) -> Source {
-        Source { mirror, keyring, archive: OnceLock::new(), indexes: Mutex::default() }
+    pub(crate) fn new(settings: SourceSettings) -> Source {
+        Source { settings, archive: OnceLock::new(), indexes: Mutex::default() }
     }
 
     /// One that has its archive.
     #[cfg(test)]
-    pub(super) fn of(archive: Archive) -> Source {
-        Source { archive: archive.into(), ..Source::new(None, None) }
+    pub(super) fn of(archive: Archive, settings: SourceSettings) -> Source {
+        Source { archive: archive.into(), ..Source::new(settings) }
     }
 
     /// Downloads and unpacks what is ordered into `work`; `None` when the build record of a former
@@ -70,27 +98,49 @@ impl Source {
         work: &Path,
         former: Option<&BuildRecord>,
     ) -> Result<Option<Unpacked>, ImageError> {
-        let debs = self.resolve(cache, order)?;
-        let packages: Vec<Package> = debs.iter().map(|deb| deb.package.clone()).collect();
-        if former.is_some_and(|record| record.packages == packages) {
+        if let (Some(locked), Some(former)) = (order.locked, former)
+            && locked.difference(&former.packages).is_none()
+        {
             return Ok(None);
         }
-        let progress = cache.progress();
-        let size = megabytes(packages.iter().map(|package| package.size).sum());
-        let what = match packages.as_slice() {
-            [one] => one.name.clone(),
-            more => format!("{} packages", more.len()),
+        let (debs, files) = match self.as_locked(cache, order, &work.join("debs"))? {
+            Some(locked) => locked,
+            None => {
+                let debs = self.resolve(cache, order)?;
+                if former.is_some_and(|record| debs.iter().map(|deb| &deb.package).eq(&record.packages)) {
+                    return Ok(None);
+                }
+                let files = self.download(cache, order.title, &debs, None, &work.join("debs"));
+                (debs, files?)
+            }
         };
-        let text = format!("{}: downloading {what} ({size})", order.title);
-        let files = doing(progress, &text, || self.download(&debs, &work.join("debs")))?;
         let root = work.join("root");
-        doing(progress, &format!("{}: unpacking", order.title), || deb::unpack(&files, &root))?;
-        Ok(Some(Unpacked { root, packages }))
+        doing(cache.progress(), &format!("{}: unpacking", order.title), || deb::unpack(&files, &root))?;
+        Ok(Some(Unpacked { root, packages: debs.into_iter().map(|deb| deb.package).collect() }))
+    }
+
+    /// The locked packages, where they can still be had.
+    fn as_locked(&self, cache: &Cache, order: &Order<'_>, to: &Path) -> Result<Option<Downloaded>, ImageError> {
+        let why = match order.locked {
+            Some(locked) => match self.download(cache, order.title, &locked.debs, Some(&locked.date), to) {
+                Ok(files) => return Ok(Some((locked.debs.clone(), files))),
+                Err(TransportError::Missing(url)) => format!("neither the mirror nor the snapshot service has {url}"),
+                Err(TransportError::Other(error)) => return Err(error),
+            },
+            None => "vm-images/images.lock has no entry for what vm-images/images.toml says of it".to_owned(),
+        };
+        if self.settings.locked {
+            let to_do = "`zdtm-detached image update` makes one of today's packages, --snapshot URL names another \
+                service, and without --locked today's packages are taken";
+            return Err(content(format!("{} as locked", order.title), format!("{why}; {to_do}")));
+        }
+        cache.progress().step(Step::Note { text: &format!("{}: today's packages: {why}", order.title) });
+        Ok(None)
     }
 
     /// The packages that an order comes to today.
-    fn resolve(&self, cache: &Cache, order: &Order<'_>) -> Result<Vec<Deb>, ImageError> {
-        let Order { title, suites, packages, skip, keep } = order;
+    pub(crate) fn resolve(&self, cache: &Cache, order: &Order<'_>) -> Result<Vec<Deb>, ImageError> {
+        let Order { title, suites, packages, skip, keep, .. } = order;
         let indexes = suites.iter().map(|suite| self.index(cache, title, suite)).collect::<Result<_, _>>()?;
         let fits_any = |patterns: &[String], deb: &Deb| patterns.iter().any(|it| fits(it, &deb.package.name));
         let text = format!("{title}: resolving packages");
@@ -113,7 +163,7 @@ impl Source {
         if let Some(archive) = self.archive.get() {
             return Ok(archive);
         }
-        let archive = Archive::find(self.mirror.as_deref(), self.keyring.as_deref())?;
+        let archive = Archive::find(self.settings.mirror.as_deref(), self.settings.keyring.as_deref())?;
         Ok(self.archive.get_or_init(|| archive))
     }
 
@@ -143,16 +193,37 @@ impl Source {
         doing(cache.progress(), &text, || archive.list(suite, list, &directory))
     }
 
-    /// Downloads packages into a directory; where they are.
-    fn download(&self, debs: &[Deb], directory: &Path) -> Result<Vec<PathBuf>, ImageError> {
+    /// Downloads packages into a directory; where they are. With a date what the mirror has no more
+    /// comes from the snapshot service.
+    fn download(
+        &self,
+        cache: &Cache,
+        title: &str,
+        debs: &[Deb],
+        date: Option<&str>,
+        directory: &Path,
+    ) -> Result<Vec<PathBuf>, TransportError> {
         std::fs::create_dir_all(directory).map_err(at("create", directory))?;
         let archive = self.archive()?;
+        let size = megabytes(debs.iter().map(|deb| deb.package.size).sum());
+        let what = match debs {
+            [one] => one.package.name.clone(),
+            more => format!("{} packages", more.len()),
+        };
         let one = |deb: &Deb| {
-            let to = directory.join(deb.path.rsplit('/').next().unwrap_or(&deb.path));
-            archive.download(&deb.path, deb.package.size, &deb.package.sha256, &to)?;
+            let Deb { package: Package { size, sha256, .. }, path, .. } = deb;
+            let to = directory.join(path.rsplit('/').next().unwrap_or(path));
+            match (archive.download(path, *size, sha256, &to), date) {
+                (Err(TransportError::Missing(_)), Some(date)) => {
+                    let service = self.settings.snapshot.as_deref().unwrap_or(SNAPSHOT);
+                    archive.download_old(service, date, path, *size, sha256, &to)?;
+                }
+                (result, _) => result?,
+            }
             Ok(to)
         };
-        debs.iter().map(one).collect()
+        let text = format!("{title}: downloading {what} ({size})");
+        doing(cache.progress(), &text, || debs.iter().map(one).collect())
     }
 
     /// Downloads a source package into a directory; its upstream tarball alone where the mirror has

@@ -15,7 +15,7 @@ use crate::cache::record::hex;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What to do when a mirror does not answer.
-const ADVICE: &str = "building an image needs a Debian mirror (an image that is built needs no network): check the \
+pub(super) const ADVICE: &str = "building an image needs a Debian mirror (an image that is built needs no network): check the \
     network, or name a mirror with --mirror URL or ZDTM_DETACHED_MIRROR";
 
 /// Why there is no file.

@@ -31,6 +31,7 @@ mod qemu;
 mod recipe;
 mod store;
 mod store_host;
+mod store_lock;
 mod store_removal;
 mod tools;
 pub mod tree;

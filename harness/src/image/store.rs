@@ -10,13 +10,14 @@ use serde::Serialize;
 use super::manifest::{BuildEntry, KernelEntry, Manifest, UserlandEntry};
 use super::qemu::{self, Qemu};
 use super::tools::{self, Tools};
-use super::tree::{self, MANIFEST};
+use super::tree::{self, LOCK, MANIFEST};
 use super::{agent, build_root, cpio, kernel, own_kernel, userland};
 use crate::cache::error::{ImageError, at};
 use crate::cache::progress::{Progress, doing, silent};
 use crate::cache::record::{BuildRecord, Look, Package, sha256};
 use crate::cache::{Built, Cache, Entry, Slot, State};
-use crate::debian::source::{Order, Source};
+use crate::debian::lock::{Lock, Locked};
+use crate::debian::source::{Order, Source, SourceSettings};
 
 /// The version of the builders: part of every key, to be raised when one of them makes something
 /// else of the same packages.
@@ -39,6 +40,10 @@ pub struct Settings {
     pub mirror: Option<String>,
     /// A file with the keys of the mirror's archive; those of Debian by default.
     pub keyring: Option<PathBuf>,
+    /// A snapshot service; that of Debian by default.
+    pub snapshot: Option<String>,
+    /// Other packages than those of `vm-images/images.lock` are an error.
+    pub locked: bool,
     /// A static program to be `/init` instead of the tree's own, which is built from its sources
     /// where it has none ready.
     pub agent: Option<PathBuf>,
@@ -48,7 +53,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { mirror: None, keyring: None, agent: None, progress: Arc::new(silent) }
+        let (mirror, keyring, snapshot) = (None, None, None);
+        Settings { mirror, keyring, snapshot, locked: false, agent: None, progress: Arc::new(silent) }
     }
 }
 
@@ -114,7 +120,9 @@ pub enum ImageState {
 pub struct Store {
     pub(crate) cache: Cache,
     pub(super) tree: PathBuf,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
+    pub(super) lock: Lock,
+    pub(super) locked: bool,
     pub(crate) source: Source,
     agent: Option<PathBuf>,
     /// The user's own kernels in the cache, by release.
@@ -143,14 +151,16 @@ impl Store {
     /// # Errors
     /// The manifest is not good; the cache cannot be written to.
     pub fn open(cache_dir: &Path, tree: &Path, settings: Settings) -> Result<Store, ImageError> {
-        let Settings { mirror, keyring, agent, progress } = settings;
+        let Settings { mirror, keyring, snapshot, locked, agent, progress } = settings;
         let cache = Cache::open(cache_dir, progress)?;
         Ok(Store {
             manifest: Manifest::read(&tree.join(MANIFEST)).map_err(|error| ImageError::Manifest(error.into()))?,
+            lock: Lock::read(&tree.join(LOCK))?,
+            locked,
             own_kernels: Mutex::new(own_kernel::in_cache(&cache)?),
             cache,
             tree: tree.to_path_buf(),
-            source: Source::new(mirror, keyring),
+            source: Source::new(SourceSettings { mirror, keyring, snapshot, locked }),
             agent: agent.or_else(|| tree::ready_agent(tree)),
             used: Mutex::default(),
         })
@@ -284,6 +294,8 @@ impl Store {
         take: impl FnOnce(&Entry) -> T,
     ) -> Result<T, ImageError> {
         let slot = self.slot(image)?;
+        // With --locked one that was made of other packages does not count.
+        let refresh = refresh || self.locked && self.difference(image)?.is_some();
         self.take(&slot, refresh, |to, former| self.make(image, &slot.title(), to, former), take)
     }
 
@@ -309,30 +321,8 @@ impl Store {
         to: &Path,
         former: Option<&BuildRecord>,
     ) -> Result<Option<Built>, ImageError> {
-        let suite;
-        let (suites, packages, skip, keep) = match image {
-            Image::Qemu => {
-                (&self.manifest.qemu.suites, self.manifest.qemu.packages.clone(), &self.manifest.qemu.skip, &Vec::new())
-            }
-            Image::Kernel(name) => {
-                let entry = self.kernel(name)?;
-                (&entry.suites, vec![entry.package.clone()], &Vec::new(), &entry.keep)
-            }
-            Image::Userland(name) => {
-                let entry = self.userland(name)?;
-                (&entry.suites, [entry.packages.clone(), entry.tools.clone()].concat(), &entry.skip, &Vec::new())
-            }
-            Image::BuildRoot(root) => {
-                let entry = &self.manifest.build;
-                suite = vec![root.to_owned()];
-                (&suite, entry.packages.clone(), &entry.skip, &Vec::new())
-            }
-            Image::Tools => {
-                let entry = &self.manifest.tools;
-                (&entry.suites, entry.packages.clone(), &entry.skip, &Vec::new())
-            }
-        };
-        let order = Order { title, suites, packages, skip, keep };
+        let order = self.order(image)?;
+        let order = Order { title, locked: self.lock_of(image)?, ..order };
         let work = to.with_file_name("work");
         let Some(unpacked) = self.source.fetch(&self.cache, &order, &work, former)? else { return Ok(None) };
         doing(self.cache.progress(), &format!("{title}: building"), || match image {
@@ -345,47 +335,52 @@ impl Store {
         .map(Some)
     }
 
-    /// What an image is asked for to be: everything of the manifest that its builder reads.
+    /// What an image is asked for to be: everything of the manifest that its builder reads, and the
+    /// packages that are locked for it.
     pub(crate) fn slot(&self, image: Image<'_>) -> Result<Slot, ImageError> {
-        fn key(what: impl Serialize) -> String {
-            let text = serde_json::to_string(&(BUILDERS, what)).expect("strings and numbers have a JSON form");
-            sha256(text.as_bytes())
+        fn json(what: impl Serialize) -> String {
+            serde_json::to_string(&what).expect("strings and numbers have a JSON form")
         }
         if let Image::Kernel(name) = image
             && let Some(slot) = self.own_kernel(name)
         {
             return Ok(slot);
         }
-        let (kind, name, key) = match image {
-            Image::Qemu => ("qemu", "", key(&self.manifest.qemu)),
-            Image::Kernel(name) => ("kernel", name, key((self.kernel(name)?, &self.manifest.module_groups))),
-            Image::Userland(name) => ("userland", name, key((self.userland(name)?, &self.manifest.blank))),
-            Image::BuildRoot(suite) => ("build-root", suite, key(self.build_root(suite)?)),
-            Image::Tools => ("tools", "", key(&self.manifest.tools)),
+        let (kind, name, entry) = match image {
+            Image::Qemu => ("qemu", "", json(&self.manifest.qemu)),
+            Image::Kernel(name) => ("kernel", name, json((self.kernel(name)?, &self.manifest.module_groups))),
+            Image::Userland(name) => ("userland", name, json((self.userland(name)?, &self.manifest.blank))),
+            Image::BuildRoot(suite) => ("build-root", suite, json(self.build_root(suite)?)),
+            Image::Tools => ("tools", "", json(&self.manifest.tools)),
         };
-        Ok(Slot { kind, name: name.to_owned(), key })
+        let locked = self.lock_of(image)?.map(Locked::hashes);
+        Ok(Slot { kind, name: name.to_owned(), key: sha256(json((BUILDERS, entry, locked)).as_bytes()) })
     }
 
     fn known(&self, image: Image<'_>) -> Result<(), ImageError> {
         self.slot(image).map(drop)
     }
 
-    fn kernel(&self, name: &str) -> Result<&KernelEntry, ImageError> {
+    pub(super) fn kernel(&self, name: &str) -> Result<&KernelEntry, ImageError> {
         entry(&self.manifest.kernel, "kernel", name)
     }
 
     /// What a build root is made of.
     fn build_root(&self, suite: &str) -> Result<impl Serialize + '_, ImageError> {
-        let BuildEntry { roots, packages, skip, links } = &self.manifest.build;
-        let root = roots.iter().find(|root| *root == suite).ok_or_else(|| ImageError::Unknown {
+        let BuildEntry { packages, skip, links, .. } = &self.manifest.build;
+        Ok((self.build_suite(suite)?, packages, skip, links))
+    }
+
+    pub(super) fn build_suite(&self, suite: &str) -> Result<&String, ImageError> {
+        let roots = &self.manifest.build.roots;
+        roots.iter().find(|root| *root == suite).ok_or_else(|| ImageError::Unknown {
             kind: "build root",
             name: suite.to_owned(),
             known: roots.join(", "),
-        })?;
-        Ok((root, packages, skip, links))
+        })
     }
 
-    fn userland(&self, name: &str) -> Result<&UserlandEntry, ImageError> {
+    pub(super) fn userland(&self, name: &str) -> Result<&UserlandEntry, ImageError> {
         entry(&self.manifest.userland, "userland", name)
     }
 }

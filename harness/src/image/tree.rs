@@ -19,6 +19,9 @@ use crate::cache::{Built, Cache, Entry, Slot};
 /// What makes a directory the source tree.
 pub const MANIFEST: &str = "vm-images/images.toml";
 
+/// Which packages the images of the manifest are made of.
+pub(super) const LOCK: &str = "vm-images/images.lock";
+
 /// What `--tree` takes for the tree inside the program; a folder of this name is `./embedded`.
 pub const EMBEDDED: &str = "embedded";
 

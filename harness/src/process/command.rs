@@ -40,8 +40,8 @@ pub enum CommandError {
 
 /// Runs a program to its end and gives its standard output.
 ///
-/// `what` is for the error ("making the blank filesystem ext4-0"), `package` the Debian package that has the
-/// program, `advise` turns the output of a failed program into what to do.
+/// `what` is for the error ("making the blank filesystem ext4-0"), `package` the Debian package
+/// that has the program, `advise` turns the output of a failed program into what to do.
 ///
 /// # Errors
 /// The program is not there or fails.

@@ -22,6 +22,7 @@ pub(super) struct AtEnd {
     trials: Vec<TrialRecord>,
     subjects: Vec<Identity>,
     zdtm: Vec<ZdtmTest>,
+    not_as_locked: Vec<String>,
     tally: Tally,
     started: Instant,
     written: bool,
@@ -37,7 +38,8 @@ impl AtEnd {
             fs::OpenOptions::new().create(true).append(true).open(file)?;
         }
         let (trials, subjects, tally) = (Vec::new(), Vec::new(), Tally::default());
-        Ok(Self { to, render, trials, subjects, zdtm: Vec::new(), tally, started: Instant::now(), written: false })
+        let (zdtm, not_as_locked) = (Vec::new(), Vec::new());
+        Ok(Self { to, render, trials, subjects, zdtm, not_as_locked, tally, started: Instant::now(), written: false })
     }
 
     fn write(&mut self, seconds: f64) -> io::Result<()> {
@@ -46,6 +48,7 @@ impl AtEnd {
         let mut run = RunRecord::new(Summary::new(&self.tally, seconds), trials);
         run.subjects.clone_from(&self.subjects);
         run.zdtm.clone_from(&self.zdtm);
+        run.not_as_locked.clone_from(&self.not_as_locked);
         let text = (self.render)(&run);
         match &self.to {
             Destination::Stdout => {
@@ -64,6 +67,7 @@ impl Reporter for AtEnd {
             Event::RunStarted { .. } => self.started = Instant::now(),
             Event::Subjects(subjects) => self.subjects.clone_from(subjects),
             Event::Zdtm(tests) => self.zdtm.clone_from(tests),
+            Event::NotAsLocked(images) => self.not_as_locked.clone_from(images),
             Event::TrialStarted { .. } | Event::MachineStarted { .. } => {}
             Event::TrialFinished(finished) => {
                 self.tally.add(finished.judgement.verdict);

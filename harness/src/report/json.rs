@@ -29,6 +29,7 @@ pub struct Json {
     trials: Vec<u8>,
     subjects: Vec<Identity>,
     zdtm: Vec<ZdtmTest>,
+    not_as_locked: Vec<String>,
     /// What the causes are made of.
     cases: Vec<Case>,
     tally: Tally,
@@ -63,11 +64,13 @@ impl Json {
         };
         let now = Instant::now();
         let (trials, cases, tally) = (Vec::new(), Vec::new(), Tally::default());
+        let (subjects, zdtm, not_as_locked) = (Vec::new(), Vec::new(), Vec::new());
         let mut report = Self {
             to,
             trials,
-            subjects: Vec::new(),
-            zdtm: Vec::new(),
+            subjects,
+            zdtm,
+            not_as_locked,
             cases,
             tally,
             started: now,
@@ -83,14 +86,8 @@ impl Json {
         let summary = serde_json::to_string(&Summary::new(&self.tally, seconds))?;
         let causes = serde_json::to_string(&causes(&self.cases))?;
         let ladder = serde_json::to_string(&Ladder::of(&self.cases).records())?;
-        let subjects = match self.subjects.is_empty() {
-            true => String::new(),
-            false => format!("\"subjects\": {},\n", serde_json::to_string(&self.subjects)?),
-        };
-        let zdtm = match self.zdtm.is_empty() {
-            true => String::new(),
-            false => format!("\"zdtm\": {},\n", serde_json::to_string(&self.zdtm)?),
-        };
+        let subjects = unless_empty("subjects", &self.subjects)? + &unless_empty("not_as_locked", &self.not_as_locked)?;
+        let zdtm = unless_empty("zdtm", &self.zdtm)?;
         let head = format!(
             "{{\"version\": {VERSION}, \"summary\": {summary},\n{subjects}\"causes\": {causes},\n\"ladder\": {ladder},\n{zdtm}"
         );
@@ -139,6 +136,11 @@ impl Json {
     }
 }
 
+/// A member of the document.
+fn unless_empty<T: serde::Serialize>(name: &str, values: &[T]) -> io::Result<String> {
+    if values.is_empty() { Ok(String::new()) } else { Ok(format!("\"{name}\": {},\n", serde_json::to_string(values)?)) }
+}
+
 /// Puts a new file in the place of the old one.
 fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -180,6 +182,11 @@ impl Reporter for Json {
             }
             Event::Zdtm(tests) => {
                 self.zdtm.clone_from(tests);
+                self.due = true;
+                self.write_when_rested()
+            }
+            Event::NotAsLocked(images) => {
+                self.not_as_locked.clone_from(images);
                 self.due = true;
                 self.write_when_rested()
             }

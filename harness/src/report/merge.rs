@@ -95,6 +95,9 @@ pub fn merge(runs: Vec<RunRecord>) -> RunRecord {
         }
     }
     let zdtm = runs.iter().flat_map(|run| run.zdtm.clone()).collect();
+    let mut not_as_locked: Vec<String> = runs.iter().flat_map(|run| run.not_as_locked.clone()).collect();
+    not_as_locked.sort();
+    not_as_locked.dedup();
     let mut order: Vec<String> = Vec::new();
     let mut results: HashMap<String, Vec<TrialRecord>> = HashMap::new();
     for trial in runs.into_iter().flat_map(|run| run.trials) {
@@ -105,7 +108,7 @@ pub fn merge(runs: Vec<RunRecord>) -> RunRecord {
         of_trial.push(trial);
     }
     let trials: Vec<TrialRecord> = order.iter().filter_map(|id| results.remove(id)).filter_map(settle).collect();
-    RunRecord { subjects, zdtm, ..RunRecord::new(Summary::new(&tally(&trials), seconds), trials) }
+    RunRecord { subjects, zdtm, not_as_locked, ..RunRecord::new(Summary::new(&tally(&trials), seconds), trials) }
 }
 
 /// How many got which verdict.

@@ -59,6 +59,9 @@ pub enum Event {
     },
     /// Which criu the subjects are; follows the first event, where something is known.
     Subjects(Vec<Identity>),
+    /// The images whose packages are not those of `vm-images/images.lock`, a line each; all that
+    /// are known now.
+    NotAsLocked(Vec<String>),
     /// A worker got a machine.
     MachineStarted {
         /// In place of one that was thrown away.

@@ -30,6 +30,9 @@ pub struct RunRecord {
     /// Which criu the subjects are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<Identity>,
+    /// The images whose packages are not those of `vm-images/images.lock`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_as_locked: Vec<String>,
     /// Why trials failed, most common first. Computed from the trials, never read.
     #[serde(default, skip_deserializing)]
     pub causes: Vec<Cause>,
@@ -48,7 +51,8 @@ impl RunRecord {
     pub fn new(summary: Summary, trials: Vec<TrialRecord>) -> Self {
         let cases: Vec<Case> = trials.iter().filter_map(TrialRecord::case).collect();
         let (causes, ladder) = (causes(&cases), Ladder::of(&cases).records());
-        Self { version: VERSION, summary, subjects: Vec::new(), causes, ladder, zdtm: Vec::new(), trials }
+        let (subjects, zdtm, not_as_locked) = (Vec::new(), Vec::new(), Vec::new());
+        Self { version: VERSION, summary, subjects, not_as_locked, causes, ladder, zdtm, trials }
     }
 }
 

@@ -298,6 +298,10 @@ fn others(cause: &Cause, shown: &Finished) -> String {
     format!("  same cause: {}{more}\n", named.join(", "))
 }
 
+fn not_as_locked(image: &str) -> String {
+    sanitized(&format!("not as locked: {image}")) + "\n"
+}
+
 impl<W: Write> Reporter for Terminal<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
@@ -310,6 +314,7 @@ impl<W: Write> Reporter for Terminal<W> {
                 self.zdtm.clone_from(tests);
                 Ok(())
             }
+            Event::NotAsLocked(images) => self.print(&images.iter().map(|it| not_as_locked(it)).collect::<String>()),
             Event::TrialStarted { trial } => {
                 self.eta.begun(self.shared.rest(trial));
                 self.show_eta();

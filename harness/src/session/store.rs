@@ -18,6 +18,10 @@ pub struct StoreSettings {
     pub mirror: Option<String>,
     /// Keys that sign the mirror's lists.
     pub keyring: Option<PathBuf>,
+    /// A service that keeps what the archive had once.
+    pub snapshot: Option<String>,
+    /// Other packages than the locked ones are an error.
+    pub locked: bool,
 }
 
 impl StoreSettings {
@@ -44,7 +48,8 @@ impl StoreSettings {
     pub fn open(&self, progress: Arc<dyn Progress>) -> Result<Store, ImageError> {
         let tree = self.tree()?;
         let cache = self.cache_dir()?;
-        let settings = Settings { mirror: self.mirror.clone(), keyring: self.keyring.clone(), agent: None, progress };
+        let Self { mirror, keyring, snapshot, locked, .. } = self.clone();
+        let settings = Settings { mirror, keyring, snapshot, locked, agent: None, progress };
         Store::open(&cache, &tree, settings)
     }
 }

@@ -134,12 +134,18 @@ impl<'a> Trials<'a> {
             reporter.report(&Event::TrialFinished(Box::new(finished.clone())))?;
         }
         let start = Instant::now();
+        let mut not_as_locked = Vec::new();
         for (number, Group { kernel, subject, tasks }) in self.groups.iter().enumerate() {
             if tasks.is_empty() {
                 continue;
             }
             let (parts, scenarios) = (&self.parts[*subject], &self.settings.scenarios);
             let machines = self.session.machines(kernel, parts, scenarios, &number.to_string())?;
+            let now = self.session.store().not_as_locked()?;
+            if now != not_as_locked {
+                reporter.report(&Event::NotAsLocked(now.clone()))?;
+                not_as_locked = now;
+            }
             self.run_tasks(teaching_first(tasks.clone()), machines, &mut reporter)?;
         }
         let interrupted = crate::process::interrupt::requested();

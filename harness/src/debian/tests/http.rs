@@ -8,7 +8,9 @@ use crate::debian::archive::Archive;
 use crate::debian::host::HostApt;
 
 /// Answers one request after the other with what `answer` makes of its head, until that is nothing.
-fn serve(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + 'static) -> (String, std::thread::JoinHandle<()>) {
+pub(super) fn serve(
+    answer: impl Fn(&str) -> Option<Vec<u8>> + Send + 'static,
+) -> (String, std::thread::JoinHandle<()>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let thread = std::thread::spawn(move || {
@@ -28,13 +30,13 @@ fn serve(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + 'static) -> (String, 
 }
 
 /// A file of a mirror's directory as an answer; `None` to the path `/end`.
-fn of_directory(directory: &Path, head: &str) -> Option<Vec<u8>> {
+pub(super) fn of_directory(directory: &Path, head: &str) -> Option<Vec<u8>> {
     let target = head.split(' ').nth(1).unwrap();
     let path = target.strip_prefix("http://m.example").unwrap_or(target);
     if path == "/end" {
         return None;
     }
-    Some(match fs::read(directory.join(path.trim_start_matches("/debian/"))) {
+    Some(match fs::read(directory.join(path.trim_start_matches("/debian/").trim_start_matches('/'))) {
         Ok(bytes) => {
             [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len()).into_bytes(), bytes].concat()
         }
@@ -42,7 +44,7 @@ fn of_directory(directory: &Path, head: &str) -> Option<Vec<u8>> {
     })
 }
 
-fn end(address: &str, thread: std::thread::JoinHandle<()>) {
+pub(super) fn end(address: &str, thread: std::thread::JoinHandle<()>) {
     let mut connection = std::net::TcpStream::connect(address).unwrap();
     std::io::Write::write_all(&mut connection, b"GET /end HTTP/1.1\r\n\r\n").unwrap();
     thread.join().unwrap();

@@ -1,6 +1,7 @@
 //! An archive made here, with a key made here, read as Debian's is.
 
 mod http;
+mod locked;
 mod unpacking;
 
 use std::fs;
@@ -16,11 +17,12 @@ use pgp::types::Password;
 
 use super::archive::Archive;
 use super::host::HostApt;
+use super::lock::Locked;
 use super::signature::{self, Keys};
-use super::source::{Order, Source, Unpacked};
+use super::source::{Order, Source, SourceSettings, Unpacked};
 use crate::cache::Cache;
 use crate::cache::error::ImageError;
-use crate::cache::progress::silent;
+use crate::cache::progress::{Progress, silent};
 use crate::cache::record::sha256;
 
 fn key() -> SignedSecretKey {
@@ -103,12 +105,22 @@ impl Mirror {
 }
 
 fn fetch(archive: Archive, packages: &[&str]) -> Result<(tempfile::TempDir, Unpacked), ImageError> {
+    fetch_as(archive, packages, None, SourceSettings::default(), Arc::new(silent))
+}
+
+fn fetch_as(
+    archive: Archive,
+    packages: &[&str],
+    locked: Option<&Locked>,
+    settings: SourceSettings,
+    progress: Arc<dyn Progress>,
+) -> Result<(tempfile::TempDir, Unpacked), ImageError> {
     let directory = tempfile::tempdir().unwrap();
-    let cache = Cache::open(&directory.path().join("cache"), Arc::new(silent)).unwrap();
+    let cache = Cache::open(&directory.path().join("cache"), progress).unwrap();
     let work = directory.path().join("work");
     let packages = packages.iter().map(|name| (*name).to_owned()).collect();
-    let order = Order { title: "test", suites: &["s".to_owned()], packages, skip: &[], keep: &[] };
-    let unpacked = Source::of(archive).fetch(&cache, &order, &work, None)?;
+    let order = Order { title: "test", suites: &["s".to_owned()], packages, skip: &[], keep: &[], locked };
+    let unpacked = Source::of(archive, settings).fetch(&cache, &order, &work, None)?;
     Ok((directory, unpacked.unwrap()))
 }
 

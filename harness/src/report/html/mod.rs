@@ -32,6 +32,7 @@ pub(super) fn render(run: &RunRecord) -> String {
     let head = html! {
         p.result { (tally.to_string()) ", " (format!("{:.1} s", run.summary.seconds)) }
         p.common { (common(&run.trials)) }
+        @for image in &run.not_as_locked { p.common { "Not as locked: " (image) } }
     };
     let places = Places::of(&run.causes);
     let body = html! {

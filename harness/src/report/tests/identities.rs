@@ -58,6 +58,31 @@ fn the_document_keeps_it_and_runs_that_become_one_have_all() {
 }
 
 #[test]
+fn every_report_names_images_that_are_not_as_locked() {
+    let images = |line: &str| Event::NotAsLocked(vec![line.to_owned()]);
+    let mut out = Vec::new();
+    Terminal::new(&mut out, LOOK).event(&images("kernel 6.12: a 2 instead of 1\u{1b}[2J")).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), "not as locked: kernel 6.12: a 2 instead of 1\\u{1b}[2J\n");
+
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, line: &str| {
+        let file = folder.path().join(name);
+        let mut report = Json::open(Destination::File(file.clone())).unwrap();
+        let mut events = events();
+        events.insert(1, images(line));
+        events.iter().for_each(|event| report.event(event).unwrap());
+        file
+    };
+    let of = |file: &Path| read(file).unwrap();
+    let (one, other) = (write("one.json", "qemu: b"), write("other.json", "kernel: <a>"));
+    assert_eq!(of(&one).not_as_locked, ["qemu: b"]);
+    let merged = merge(vec![of(&one), of(&other), of(&one)]);
+    assert_eq!(merged.not_as_locked, ["kernel: <a>", "qemu: b"]);
+    let page = crate::report::html::render(&merged);
+    assert!(page.contains("Not as locked: kernel: &lt;a&gt;") && page.contains("Not as locked: qemu: b"));
+}
+
+#[test]
 fn a_comparison_says_which_two() {
     let mut comparison = Comparison::new("src:../criu".into(), "src:../criu".into(), 1.0);
     assert!(!comparison.json().contains("subjects"));
