@@ -37,8 +37,9 @@ const LIMITS: Limits = Limits { files: 100_000, bytes: 1 << 30 };
 /// Unpacked trees in use: their locks keep them from being removed.
 static USED: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
-/// The source tree's directory. What is embedded is unpacked into the default cache. A tree that merely lies at the working directory may be somebody else's, and the agent is built
-/// from the tree: it must be named.
+/// The source tree's directory. What is embedded is unpacked into the default cache. A tree that
+/// merely lies at the working directory may be somebody else's, and the agent is built from the
+/// tree: it must be named.
 ///
 /// # Errors
 /// The named one has no `vm-images/images.toml`; there is none, and nothing is embedded; it cannot
