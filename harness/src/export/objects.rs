@@ -49,6 +49,13 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
             writer.holdings.add_in_flight(name, over);
             writer.run(format!("send_descriptor({socket}, {fd})"));
         }
+        Step::Receive { name, over, cloexec } => {
+            let socket = writer.holdings.expression(over);
+            writer.holdings.receive(&socket);
+            let fd = writer.holdings.add(name, Holding::Descriptor);
+            let flags = if *cloexec { "MSG_CMSG_CLOEXEC" } else { "0" };
+            writer.run(format!("{fd} = receive_descriptor({socket}, {flags})"));
+        }
         Step::Seek { object, offset } => {
             let fd = writer.holdings.expression(object);
             writer.run(format!("lseek({fd}, {offset}, SEEK_SET)"));

@@ -92,6 +92,7 @@ pub(super) fn step(
         K::Socketpair => Step::Socketpair { name: builder.name("s") },
         K::Peer => return choice.of_socket(u, |_, of| Ok(Step::Peer { name: builder.name("s"), of })),
         K::Send => return choice.send(u, builder),
+        K::Receive => return choice.receive(u, builder),
         K::Seek => return choice.of_object(u, seek),
         K::Read => return choice.of_object(u, |u, object| Ok(Step::Read { object, length: u.int_in_range(0..=8)? })),
         K::WriteTo => return choice.of_object(u, |u, object| Ok(Step::WriteTo { object, bytes: text(u)? })),
@@ -105,20 +106,21 @@ pub(super) fn step(
         K::NewTree => mounting::new_tree(u, builder)?,
         K::Exec => Step::Exec,
         K::Fork => Step::Fork { process: builder.name("p") },
-        K::As => return switch(u, builder),
+        K::As => return other(u, builder, |process| Step::As { process }),
+        K::Exit => return other(u, builder, |process| Step::Exit { process }),
         // Those come at the end, from what the model predicts.
         K::Assert => return Ok(None),
     };
     Ok(Some(made))
 }
 
-/// Another process goes on, if there is one.
-fn switch(u: &mut Unstructured<'_>, builder: &ProgramBuilder) -> Result<Option<Step>> {
+/// A step on another process than the one that carries out the steps, if there is one.
+fn other(u: &mut Unstructured<'_>, builder: &ProgramBuilder, step: fn(ObjectName) -> Step) -> Result<Option<Step>> {
     let others: Vec<&ObjectName> = builder.checker.other_processes().collect();
     if others.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Step::As { process: (*u.choose(&others)?).clone() }))
+    Ok(Some(step((*u.choose(&others)?).clone())))
 }
 
 const MODES: &[u32] = &[0o644, 0, 0o6751, 0o1777, 0o700];
@@ -289,6 +291,10 @@ impl Choice<'_> {
             let object = u.choose(&self.objects)?.clone();
             Ok(Step::Send { name: builder.name("sent"), over, object })
         })
+    }
+
+    fn receive(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<Option<Step>> {
+        self.of_socket(u, |u, over| Ok(Step::Receive { name: builder.name("fd"), over, cloexec: u.ratio(1, 4)? }))
     }
 
     fn write(&self, u: &mut Unstructured<'_>, spot: Spot) -> Result<Option<Step>> {
