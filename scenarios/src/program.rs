@@ -259,8 +259,8 @@ pub enum Step {
     /// unix(7)), which stays in the queue of the other socket; the object made is the descriptor in
     /// flight.
     Send { name: ObjectName, over: ObjectName, object: ObjectName },
-    /// `NAME = receive SOCKET [cloexec]`: recvmsg(2), the oldest message in the queue of the socket,
-    /// and the descriptor that is in it.
+    /// `NAME = receive SOCKET [cloexec]`: recvmsg(2), the oldest message in the queue of the
+    /// socket, and the descriptor that is in it.
     Receive { name: ObjectName, over: ObjectName, cloexec: bool },
     /// `seek OBJECT OFFSET`: lseek(2) from the start.
     Seek { object: ObjectName, offset: u64 },
@@ -313,8 +313,8 @@ pub enum Step {
     /// `as PROCESS`: this process carries out the steps from here on, and its objects are meant.
     As { process: ObjectName },
 
-    /// `exit PROCESS`: it ends, with status 0. Nobody waits for it: it stays a zombie, which holds
-    /// nothing, neither files nor directories.
+    /// `exit PROCESS`: it ends, with status 0. Its parent does not wait: it stays a zombie, which
+    /// holds nothing, neither files nor directories.
     Exit { process: ObjectName },
 
     /// `assert OBJECT CLAIM...`: checked right before the first observation, where all steps are

@@ -91,8 +91,7 @@ pub(super) fn step(
         K::Map => return choice.map(u, builder),
         K::Socketpair => Step::Socketpair { name: builder.name("s") },
         K::Peer => return choice.of_socket(u, |_, of| Ok(Step::Peer { name: builder.name("s"), of })),
-        K::Send => return choice.send(u, builder),
-        K::Receive => return choice.receive(u, builder),
+        K::Send | K::Receive => return choice.message(u, builder, request.kind),
         K::Seek => return choice.of_object(u, seek),
         K::Read => return choice.of_object(u, |u, object| Ok(Step::Read { object, length: u.int_in_range(0..=8)? })),
         K::WriteTo => return choice.of_object(u, |u, object| Ok(Step::WriteTo { object, bytes: text(u)? })),
@@ -106,8 +105,7 @@ pub(super) fn step(
         K::NewTree => mounting::new_tree(u, builder)?,
         K::Exec => Step::Exec,
         K::Fork => Step::Fork { process: builder.name("p") },
-        K::As => return other(u, builder, |process| Step::As { process }),
-        K::Exit => return other(u, builder, |process| Step::Exit { process }),
+        K::As | K::Exit => return other(u, builder, request.kind),
         // Those come at the end, from what the model predicts.
         K::Assert => return Ok(None),
     };
@@ -115,12 +113,13 @@ pub(super) fn step(
 }
 
 /// A step on another process than the one that carries out the steps, if there is one.
-fn other(u: &mut Unstructured<'_>, builder: &ProgramBuilder, step: fn(ObjectName) -> Step) -> Result<Option<Step>> {
+fn other(u: &mut Unstructured<'_>, builder: &ProgramBuilder, kind: StepKind) -> Result<Option<Step>> {
     let others: Vec<&ObjectName> = builder.checker.other_processes().collect();
     if others.is_empty() {
         return Ok(None);
     }
-    Ok(Some(step((*u.choose(&others)?).clone())))
+    let process = (*u.choose(&others)?).clone();
+    Ok(Some(if kind == K::Exit { Step::Exit { process } } else { Step::As { process } }))
 }
 
 const MODES: &[u32] = &[0o644, 0, 0o6751, 0o1777, 0o700];
@@ -286,15 +285,15 @@ impl Choice<'_> {
         Ok(privileged.then(|| Step::Map { name: builder.name("map"), of, shared, write }))
     }
 
-    fn send(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<Option<Step>> {
+    /// A message is sent or received.
+    fn message(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder, kind: StepKind) -> Result<Option<Step>> {
         self.of_socket(u, |u, over| {
+            if kind == K::Receive {
+                return Ok(Step::Receive { name: builder.name("fd"), over, cloexec: u.ratio(1, 4)? });
+            }
             let object = u.choose(&self.objects)?.clone();
             Ok(Step::Send { name: builder.name("sent"), over, object })
         })
-    }
-
-    fn receive(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<Option<Step>> {
-        self.of_socket(u, |u, over| Ok(Step::Receive { name: builder.name("fd"), over, cloexec: u.ratio(1, 4)? }))
     }
 
     fn write(&self, u: &mut Unstructured<'_>, spot: Spot) -> Result<Option<Step>> {

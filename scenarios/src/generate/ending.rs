@@ -25,8 +25,8 @@ enum Twist {
     Entered,
 }
 
-/// Has the program hold something on a mount and, where the limits say so, detaches that; what is mounted
-/// nowhere else is bound first, as a rule, because it could not be restored.
+/// Has the program hold something on a mount and, where the limits say so, detaches that; what is
+/// mounted nowhere else is bound first, as a rule, because it could not be restored.
 pub(super) fn ending(
     u: &mut Unstructured<'_>,
     builder: &mut ProgramBuilder,

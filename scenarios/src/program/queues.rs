@@ -1,5 +1,5 @@
-//! What waits in the queues of sockets: it stands in the text, so that whoever carries a program out
-//! need not count.
+//! What waits in the queues of sockets. It stands in the text: checker, model and executor need not
+//! count.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -96,8 +96,8 @@ impl Forked {
         })
     }
 
-    /// Asks each that lives and waits for the answers: which process it is, counted from 0, its name,
-    /// and what it says.
+    /// Asks each that lives and waits for the answers: which process it is, counted from 0, its
+    /// name, and what it says.
     pub(super) fn ask(&mut self, ask: &Ask, timeout: Duration) -> Vec<(u32, String, Result<Answer, NoAnswer>)> {
         let answer = |one: &mut ForkedProcess| match &one.process {
             Some((pid, pidfd)) => one.pipes.ask((*pid, pidfd.as_fd()), ask, timeout),

@@ -48,8 +48,7 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
             Ok(())
         }
         Step::Receive { name, over, cloexec } => {
-            let fd = sys::receive_descriptor(world.borrow(over)?, *cloexec)?;
-            world.keep(name, fd)
+            world.keep(name, sys::receive_descriptor(world.borrow(over)?, *cloexec)?)
         }
         Step::Seek { object, offset } => {
             let offset = i64::try_from(*offset).map_err(io::Error::other)?;

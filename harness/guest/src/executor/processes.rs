@@ -34,7 +34,7 @@ pub(super) struct Member {
     pub(super) pid: i32,
     /// With the names that its objects have everywhere.
     pub(super) made: Vec<Made>,
-    /// It has ended, and nobody waited for it.
+    /// It has ended, and its parent has not waited for it.
     pub(super) has_ended: bool,
 }
 

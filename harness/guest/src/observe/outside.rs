@@ -195,8 +195,8 @@ fn process_state(proc: BorrowedFd<'_>, pid: i32) -> io::Result<ProcessState> {
     })
 }
 
-/// The state of a process that has ended and that its parent has not waited for. Nobody sees more
-/// of it than the number and how it ended.
+/// The state of a process that has ended and that its parent has not waited for. No more can
+/// be seen of it than the number and how it ended.
 const ZOMBIE: &str = "Z";
 
 /// The last field of `/proc/PID/stat`: what waitpid(2) gives.
