@@ -1,4 +1,4 @@
-//! What waits in the queues of sockets. It stands in the text: checker, model and executor need not
+//! What waits in the queues of sockets. The text says it: checker, model and executor need not
 //! count.
 
 use std::collections::{BTreeMap, VecDeque};
