@@ -76,19 +76,19 @@ impl Queues {
         self.messages.iter().find(|(name, number)| is_of(name) && !elsewhere(*number)).map(|(name, _)| name)
     }
 
-    /// The names of the message that is received next over a socket: none where nothing waits.
+    /// The names of the message that is received next over a socket; empty where nothing waits.
     pub fn next(&self, socket: &ObjectName) -> Vec<ObjectName> {
         let queue = self.ends.get(socket).and_then(|end| self.waiting.get(end));
         let Some(next) = queue.and_then(VecDeque::front) else { return Vec::new() };
         self.messages.iter().filter(|(_, message)| *message == next).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Whether two names mean one end of one pair; none where one of them is no socket.
+    /// Whether two names mean one end of one pair; `None` where one of them is no socket.
     pub fn are_one(&self, one: &ObjectName, other: &ObjectName) -> Option<bool> {
         Some(self.ends.get(one)? == self.ends.get(other)?)
     }
 
-    /// How many messages are before this one in its queue; none where it was received.
+    /// How many messages are before this one in its queue; `None` where it was received.
     pub fn before(&self, message: &ObjectName) -> Option<usize> {
         let number = self.messages.get(message)?;
         self.waiting.values().find_map(|queue| queue.iter().position(|other| other == number))
