@@ -10,7 +10,7 @@ use arbitrary::{Result, Unstructured};
 use vocabulary::{Flavor, Lifecycle};
 
 use crate::check::{Checker, STEP_LIMIT, changes};
-use crate::grammar::{Argument, Count, Form, Item, Kind, StepKind, forms};
+use crate::grammar::{self, Argument, Count, Form, Item, Kind, StepKind, forms};
 use crate::program::{FIRST_PROCESS, Line, ObjectName, Place, Step};
 use crate::scenario::Requirements;
 use crate::{Bytes, Outcome, Program, Scenario};
@@ -171,6 +171,15 @@ impl Generator {
         {
             self.keep(step);
             self.made += 1;
+            // By itself hardly any socket gets a peer, and hardly any message is received.
+            let next = match form.kind {
+                StepKind::Socketpair => grammar::form("peer"),
+                StepKind::Send => grammar::form("receive"),
+                _ => None,
+            };
+            if let Some(next) = next.filter(|_| u.arbitrary().unwrap_or(false)) {
+                self.add(u, next)?;
+            }
         }
         Ok(())
     }

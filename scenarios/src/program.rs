@@ -7,6 +7,7 @@
 mod filesystem;
 mod overlay;
 mod process;
+mod queues;
 mod values;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use std::fmt;
 pub use filesystem::Filesystem;
 pub use overlay::OverlaySettings;
 pub use process::FIRST_PROCESS;
+pub use queues::Queues;
 pub use values::{DeviceKind, LockKind, LockRange, Mark, Seal};
 
 use crate::{Bytes, Errno};
@@ -257,6 +259,9 @@ pub enum Step {
     /// unix(7)), which stays in the queue of the other socket; the object made is the descriptor in
     /// flight.
     Send { name: ObjectName, over: ObjectName, object: ObjectName },
+    /// `NAME = receive SOCKET [cloexec]`: recvmsg(2), the oldest message in the queue of the
+    /// socket, and the descriptor that is in it.
+    Receive { name: ObjectName, over: ObjectName, cloexec: bool },
     /// `seek OBJECT OFFSET`: lseek(2) from the start.
     Seek { object: ObjectName, offset: u64 },
     /// `read OBJECT LENGTH`: must give that many bytes.
@@ -307,6 +312,10 @@ pub enum Step {
     Fork { process: ObjectName },
     /// `as PROCESS`: this process carries out the steps from here on, and its objects are meant.
     As { process: ObjectName },
+
+    /// `exit PROCESS`: it ends, with status 0. Its parent does not wait: it stays a zombie, which
+    /// holds nothing, neither files nor directories.
+    Exit { process: ObjectName },
 
     /// `assert OBJECT CLAIM...`: checked right before the first observation, where all steps are
     /// done.

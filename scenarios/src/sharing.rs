@@ -22,7 +22,7 @@ pub(crate) fn is_shareable_in_parts(step: &Step, parts: &StepParts) -> bool {
         Step::Chdir { .. } | Step::Chroot { .. } | Step::PivotRoot { .. } | Step::UnshareMounts { .. } | Step::Exec => {
             false
         }
-        Step::Fork { .. } | Step::As { .. } => false,
+        Step::Fork { .. } | Step::As { .. } | Step::Exit { .. } => false,
         // One superblock for all in a PID, network or IPC namespace.
         Step::Mount { filesystem, .. } => !matches!(
             filesystem,

@@ -42,7 +42,7 @@ fn all_that_is_wrong_is_reported_at_once() {
           |
         3 | mkdr a
           | ^^^^
-          expected: mount, mount-again, overlay, bind, rbind, move, remount, propagation, umount, umount-lazy, pivot-root, unshare-mounts, mkdir, write, append, truncate, symlink, link, rename, unlink, rmdir, mkfifo, mksocket, mknod, chmod, chown, setxattr, touch, subvolume, snapshot, delete-subvolume, seek, read, write-to, read-entries, lock, close, chdir, chroot, external, exec, fork, as, seal, set-owner, set-signal, assert
+          expected: mount, mount-again, overlay, bind, rbind, move, remount, propagation, umount, umount-lazy, pivot-root, unshare-mounts, mkdir, write, append, truncate, symlink, link, rename, unlink, rmdir, mkfifo, mksocket, mknod, chmod, chown, setxattr, touch, subvolume, snapshot, delete-subvolume, seek, read, write-to, read-entries, lock, close, chdir, chroot, external, exec, fork, as, seal, set-owner, set-signal, exit, assert
           did you mean `mkdir`?
 
         DIR/a.scn: no step is an `assert`: `outcome restored` would be worth nothing if the steps did not make the situation; say what must hold, `assert OBJECT detached` first of all

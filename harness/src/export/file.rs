@@ -4,7 +4,7 @@ use scenarios::program::Line;
 use scenarios::{Outcome, Scenario, Step};
 
 use super::claims::{self, Claims};
-use super::functions::{AT, FROM_TOP, LOOK_UP, SEND};
+use super::functions::{AT, FROM_TOP, LOOK_UP, RECEIVE, SEND};
 use super::holdings::Holding;
 use super::literal::{comment, file_name, string};
 use super::observation::{Observation, named_of_process};
@@ -214,14 +214,11 @@ TEST_OPTION(dirname, string, \"directory name\", 1);
         if self.has(Part::At) {
             out.push_str(AT);
         }
-        if self
-            .writer
-            .lines
-            .iter()
-            .chain(self.writer.before_exec.iter().flatten())
-            .any(|line| line.contains("send_descriptor("))
-        {
-            out.push_str(SEND);
+        let lines = || self.writer.lines.iter().chain(self.writer.before_exec.iter().flatten());
+        for (call, function) in [("send_descriptor(", SEND), ("receive_descriptor(", RECEIVE)] {
+            if lines().any(|line| line.contains(call)) {
+                out.push_str(function);
+            }
         }
         out
     }

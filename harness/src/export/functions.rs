@@ -51,6 +51,17 @@ static int send_descriptor(int socket, int fd)
 }
 ";
 
+pub(super) const RECEIVE: &str = "
+static int receive_descriptor(int socket, int flags)
+{
+\tchar byte;
+\tstruct { struct cmsghdr head; int fd; } control = { .fd = -1 };
+\tstruct msghdr message = { NULL, 0, &(struct iovec){ &byte, 1 }, 1, &control, sizeof(control), 0 };
+
+\treturn recvmsg(socket, &message, MSG_DONTWAIT | flags) < 0 ? -1 : control.fd;
+}
+";
+
 pub(super) const PEEK: &str = "
 /* The descriptor in the first message that waits at a socket. */
 static int peek(int socket)

@@ -66,6 +66,23 @@ impl Holdings {
         self.add(name, Holding::InFlight { socket, nth });
     }
 
+    /// The oldest message in the queue of a socket is received.
+    pub(super) fn receive(&mut self, socket: &str) {
+        let mut others = Vec::new();
+        for mut object in std::mem::take(&mut self.objects) {
+            match &mut object.holding {
+                Holding::InFlight { socket: at, nth: 0 } if at == socket => {
+                    self.variables.retain(|(_, variable)| *variable != object.expression);
+                    continue;
+                }
+                Holding::InFlight { socket: at, nth } if at == socket => *nth -= 1,
+                _ => {}
+            }
+            others.push(object);
+        }
+        self.objects = others;
+    }
+
     fn other_end(&self, of: &ObjectName) -> String {
         let own = self.expression(of);
         let other = if own.ends_with("[0]") { "[1]" } else { "[0]" };

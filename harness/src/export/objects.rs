@@ -36,19 +36,7 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
             writer.run(format!("{fd} = memfd_create({}, {flags})", string(label.as_slice())));
         }
         Step::Map { .. } => map(writer, step),
-        Step::Socketpair { name } => {
-            let one = writer.holdings.add(name, Holding::Socket);
-            let pair = one.trim_end_matches("[0]");
-            writer.run(format!("socketpair(AF_UNIX, SOCK_SEQPACKET, 0, {pair})"));
-        }
-        Step::Peer { name, of } => {
-            writer.holdings.add_peer(name, of);
-        }
-        Step::Send { name, over, object } => {
-            let (socket, fd) = (writer.holdings.expression(over), writer.holdings.expression(object));
-            writer.holdings.add_in_flight(name, over);
-            writer.run(format!("send_descriptor({socket}, {fd})"));
-        }
+        Step::Socketpair { .. } | Step::Peer { .. } | Step::Send { .. } | Step::Receive { .. } => sockets(writer, step),
         Step::Seek { object, offset } => {
             let fd = writer.holdings.expression(object);
             writer.run(format!("lseek({fd}, {offset}, SEEK_SET)"));
@@ -78,6 +66,33 @@ pub(super) fn carry_out(writer: &mut Writer<'_>, step: &Step) -> Done {
         _ => return Err("a step that this version cannot write"),
     }
     Ok(())
+}
+
+/// Sockets, and what is sent over them.
+fn sockets(writer: &mut Writer<'_>, step: &Step) {
+    match step {
+        Step::Socketpair { name } => {
+            let one = writer.holdings.add(name, Holding::Socket);
+            let pair = one.trim_end_matches("[0]");
+            writer.run(format!("socketpair(AF_UNIX, SOCK_SEQPACKET, 0, {pair})"));
+        }
+        Step::Peer { name, of } => {
+            writer.holdings.add_peer(name, of);
+        }
+        Step::Send { name, over, object } => {
+            let (socket, fd) = (writer.holdings.expression(over), writer.holdings.expression(object));
+            writer.holdings.add_in_flight(name, over);
+            writer.run(format!("send_descriptor({socket}, {fd})"));
+        }
+        Step::Receive { name, over, cloexec } => {
+            let socket = writer.holdings.expression(over);
+            writer.holdings.receive(&socket);
+            let fd = writer.holdings.add(name, Holding::Descriptor);
+            let flags = if *cloexec { "MSG_CMSG_CLOEXEC" } else { "0" };
+            writer.run(format!("{fd} = receive_descriptor({socket}, {flags})"));
+        }
+        _ => {}
+    }
 }
 
 /// A page of a file in memory.

@@ -223,7 +223,7 @@ impl<'a> Writer<'a> {
 
     fn step(&mut self, step: &Step) -> Result<(), &'static str> {
         match step {
-            Step::Fork { .. } | Step::As { .. } => return Err("more than one process"),
+            Step::Fork { .. } | Step::As { .. } | Step::Exit { .. } => return Err("more than one process"),
             Step::PivotRoot { .. } => return Err("the paths of the steps start outside the new root"),
             Step::UnshareMounts { keep_old } => return self.unshare(*keep_old),
             Step::Exec => return self.exec(),
@@ -273,6 +273,7 @@ impl<'a> Writer<'a> {
             | Step::Socketpair { .. }
             | Step::Peer { .. }
             | Step::Send { .. }
+            | Step::Receive { .. }
             | Step::Seek { .. }
             | Step::Read { .. }
             | Step::WriteTo { .. }

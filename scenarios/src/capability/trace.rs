@@ -38,6 +38,10 @@ pub(crate) struct Trace {
     pub(crate) flags: BTreeMap<usize, Vec<OpenFlag>>,
     /// Objects with `FD_CLOEXEC`.
     pub(crate) cloexec: BTreeSet<String>,
+    /// Objects that were received over a socket.
+    pub(crate) received: BTreeSet<String>,
+    /// Files that a process held which has ended.
+    pub(crate) held_by_zombies: BTreeSet<FileKey>,
     /// Files whose metadata a step set.
     pub(crate) touched: BTreeSet<FileKey>,
     pub(crate) moved: BTreeSet<MountKey>,
@@ -58,6 +62,8 @@ impl Trace {
             first_roots: BTreeMap::new(),
             flags: BTreeMap::new(),
             cloexec: BTreeSet::new(),
+            received: BTreeSet::new(),
+            held_by_zombies: BTreeSet::new(),
             touched: BTreeSet::new(),
             moved: BTreeSet::new(),
             of_devices: BTreeSet::new(),
@@ -87,9 +93,16 @@ impl Trace {
             Step::Unmount { at, .. } => self.model.mount_at(at),
             _ => None,
         };
+        let of_zombies = match step {
+            Step::Exit { process } => {
+                self.model.held_files().into_iter().filter(|held| held.process() == process.0).collect()
+            }
+            _ => Vec::new(),
+        };
         if self.model.step(step).is_err() {
             return;
         }
+        self.held_by_zombies.extend(of_zombies.into_iter().map(|held| held.file));
         self.touched.extend(place);
         self.moved.extend(source);
         if let Step::Mount { at, .. } | Step::MountAgain { at, .. } = step {
@@ -98,6 +111,11 @@ impl Trace {
         if let Effect::Mounts = effect {
             let all = matches!(step, Step::UnshareMounts { .. });
             self.note_mounts(&before, top, all, unmounted);
+        }
+        if let Step::Receive { name, cloexec, .. } = step {
+            let name = self.model.full_name(name).0;
+            self.cloexec.extend(cloexec.then(|| name.clone()));
+            self.received.insert(name);
         }
         self.note_held(step);
     }
@@ -225,6 +243,7 @@ fn effect(step: &Step) -> Effect<'_> {
         | Step::Socketpair { .. }
         | Step::Peer { .. }
         | Step::Send { .. }
+        | Step::Receive { .. }
         | Step::Seek { .. }
         | Step::Read { .. }
         | Step::WriteTo { .. }
@@ -243,6 +262,7 @@ fn effect(step: &Step) -> Effect<'_> {
         | Step::Epoll { .. }
         | Step::Inotify { .. }
         | Step::Fanotify { .. }
+        | Step::Exit { .. }
         | Step::Assert { .. } => Effect::Other,
     }
 }

@@ -1,15 +1,17 @@
 //! Which objects exist, and what can be done with them.
 
 mod kind;
+mod processes;
+mod sockets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kind::{FileKind, ends_at_exec};
+use kind::{FileKind, Opened, ends_at_exec};
 
-use super::{Fault, PROCESS_LIMIT, Part, is_object_name, places};
+use super::{Fault, Part, is_object_name, places};
 use crate::diagnostic::did_you_mean;
 use crate::grammar::{Item, StepParts};
-use crate::program::{Claim, FIRST_PROCESS, ObjectName, OpenFlag, Step};
+use crate::program::{Claim, FIRST_PROCESS, ObjectName, OpenFlag, Queues, Step};
 
 /// What is known about an object.
 #[derive(Clone)]
@@ -35,8 +37,13 @@ pub(super) struct Objects {
     process: ObjectName,
     /// The objects of the other processes.
     others: BTreeMap<ObjectName, BTreeMap<ObjectName, Known>>,
+    /// Of each process that was forked the one that it was forked from.
+    parents: BTreeMap<ObjectName, ObjectName>,
+    /// The processes that have ended.
+    ended: BTreeSet<ObjectName>,
     /// The process left the namespace that it started in, and whether that lives.
     left: Option<bool>,
+    queues: Queues,
     steps: usize,
 }
 
@@ -51,7 +58,16 @@ impl Default for Objects {
             object("exe", FileKind::Executable),
         ];
         let process = ObjectName(FIRST_PROCESS.to_owned());
-        Objects { known: known.into(), process, others: BTreeMap::new(), left: None, steps: 0 }
+        Objects {
+            known: known.into(),
+            process,
+            others: BTreeMap::new(),
+            parents: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            left: None,
+            queues: Queues::default(),
+            steps: 0,
+        }
     }
 }
 
@@ -89,13 +105,6 @@ impl Objects {
         }
     }
 
-    fn no_process(&self, process: &ObjectName, part: Part) -> Fault {
-        let known: Vec<&str> = self.processes().map(|process| process.0.as_str()).collect();
-        let fault = Fault::new(part, format!("no step above is `fork {process}`"));
-        let hint = did_you_mean(&process.0, known.iter().copied());
-        Fault { expected: known.into_iter().map(str::to_owned).collect(), hint, ..fault }
-    }
-
     /// The open objects of all processes, by their full names.
     pub(super) fn of_processes(&self) -> impl Iterator<Item = ObjectName> {
         let own = std::iter::once((&self.process, &self.known));
@@ -103,44 +112,6 @@ impl Objects {
             let open = objects.iter().filter(|(_, known)| known.closed_at.is_none());
             open.map(|(name, _)| name.of_process(process))
         })
-    }
-
-    /// The processes that there are, the one that carries out the steps first.
-    pub(super) fn processes(&self) -> impl Iterator<Item = &ObjectName> {
-        std::iter::once(&self.process).chain(self.others.keys())
-    }
-
-    /// A step that is about processes.
-    fn processes_after(&mut self, step: &Step) -> Option<Fault> {
-        let part = Part::Argument { argument: 0, nth: 0 };
-        match step {
-            Step::Fork { process } => {
-                if !is_object_name(process) {
-                    return Some(Fault::new(part, format!("`{process}` is not the name of a process")));
-                }
-                if self.of_process(process).is_some() {
-                    return Some(Fault::new(part, format!("there is a process `{process}` already")));
-                }
-                if self.processes().count() == PROCESS_LIMIT {
-                    return Some(Fault::whole(format!("a program has at most {PROCESS_LIMIT} processes")));
-                }
-                self.others.insert(process.clone(), self.known.clone());
-                None
-            }
-            Step::As { process } if *process == self.process => {
-                Some(Fault::new(part, format!("`{process}` carries out the steps already")))
-            }
-            Step::As { process } => {
-                let Some(objects) = self.others.remove(process) else { return Some(self.no_process(process, part)) };
-                let before = std::mem::replace(&mut self.known, objects);
-                self.others.insert(std::mem::replace(&mut self.process, process.clone()), before);
-                None
-            }
-            Step::Exec if !self.others.is_empty() => {
-                Some(Fault::whole("`exec` only where there is one process").hint("put it before the first `fork`"))
-            }
-            _ => None,
-        }
     }
 
     pub(super) fn depth(&self, name: &ObjectName) -> Option<usize> {
@@ -161,25 +132,12 @@ impl Objects {
         }
     }
 
-    pub(super) fn sockets(&self) -> impl Iterator<Item = &ObjectName> {
-        self.open().filter(|name| matches!(self.known[*name].kind, FileKind::Socket { .. }))
-    }
-
-    /// The object is there and a socket.
-    pub(super) fn socket(&self, name: &ObjectName, part: Part) -> Result<(), Fault> {
-        match self.known(name, part)?.kind {
-            FileKind::Socket { .. } => Ok(()),
-            _ => Err(Fault::new(part, format!("`{}` is no socket", name.0))
-                .hint("`NAME = socketpair` makes two that are connected")),
-        }
-    }
-
     /// The depth that a path with this base starts from.
     pub(super) fn base(&self, name: &ObjectName, path: &[u8], part: Part) -> Result<usize, Fault> {
         let known = self.known(name, part)?;
         match known.kind {
-            FileKind::Directory | FileKind::Descriptor { memory: false, .. } => {}
-            FileKind::Descriptor { .. } if path.is_empty() => {}
+            FileKind::Directory | FileKind::Descriptor(Opened { memory: false, .. }) => {}
+            FileKind::Descriptor(_) if path.is_empty() => {}
             _ => return Err(Fault::new(part, format!("no path starts from `{}`: it is no directory", name.0))),
         }
         Ok(known.depth.unwrap_or(0))
@@ -189,15 +147,17 @@ impl Objects {
     pub(super) fn step(&mut self, step: &Step, parts: &StepParts) -> Vec<Fault> {
         let index = self.steps;
         self.steps += 1;
+        let process = self.process.clone();
         let mut faults: Vec<_> = self.use_of(step).into_iter().collect();
-        faults.extend(self.processes_after(step));
+        faults.extend(self.processes_after(step, index));
         let depth = places::reached(step, self);
         if let Some(name) = &parts.name {
             match self.make(name) {
                 Ok(()) => {
                     let kind = self.made(step);
                     let depth = match step {
-                        Step::Dup { of, .. } => self.depth(of),
+                        Step::Dup { of, .. } | Step::Send { object: of, .. } => self.depth(of),
+                        Step::Receive { over, .. } => self.next_message(over).and_then(|known| known.depth),
                         _ => depth,
                     };
                     self.known
@@ -222,6 +182,7 @@ impl Objects {
         {
             known.closed_at.get_or_insert(index);
         }
+        self.queues_after(&process, step, index);
         if let Step::Peer { of, .. } = step
             && let Some(Known { kind: FileKind::Socket { peer }, .. }) = self.known.get_mut(of)
         {
@@ -251,16 +212,25 @@ impl Objects {
                 let path_only = has(OpenFlag::Path);
                 let writes = has(OpenFlag::Wronly) || has(OpenFlag::Rdwr);
                 let reads = !has(OpenFlag::Wronly) && !path_only;
-                FileKind::Descriptor { path_only, reads, writes, memory: false }
+                FileKind::Descriptor(Opened { path_only, reads, writes, memory: false })
             }
             Step::OpenTree { .. } | Step::NewTree { .. } => {
-                FileKind::Descriptor { path_only: true, reads: false, writes: false, memory: false }
+                FileKind::Descriptor(Opened { path_only: true, reads: false, writes: false, memory: false })
             }
-            Step::Memfd { .. } => FileKind::Descriptor { path_only: false, reads: true, writes: true, memory: true },
+            Step::Memfd { .. } => {
+                FileKind::Descriptor(Opened { path_only: false, reads: true, writes: true, memory: true })
+            }
             Step::Dup { of, .. } => self.known.get(of).map_or(FileKind::Mapping, |known| known.kind),
             Step::Socketpair { .. } => FileKind::Socket { peer: false },
             Step::Peer { .. } => FileKind::Socket { peer: true },
-            Step::Send { .. } => FileKind::InFlight,
+            Step::Send { object, .. } => match self.known.get(object).map(|known| known.kind) {
+                Some(FileKind::Descriptor(opened)) => FileKind::InFlight(opened),
+                _ => FileKind::Mapping,
+            },
+            Step::Receive { over, .. } => match self.next_message(over).map(|known| known.kind) {
+                Some(FileKind::InFlight(opened)) => FileKind::Descriptor(opened),
+                _ => FileKind::Mapping,
+            },
             Step::Epoll { .. } | Step::Inotify { .. } | Step::Fanotify { .. } => FileKind::Watcher,
             _ => FileKind::Mapping,
         }
@@ -307,6 +277,7 @@ impl Objects {
                 return of.iter().enumerate().find_map(|(nth, object)| self.unwatchable(object, nth));
             }
             Step::Peer { of, .. } => return self.named_peer(of),
+            Step::Receive { over, .. } => return self.nothing_waits(over),
             Step::Assert { object, claim: Claim::Position(_) } => (object, "asked for its position", false, false),
             Step::Assert { object, claim: Claim::SameDescription { other, .. } } => {
                 for (argument, name) in [object, other].into_iter().enumerate() {
@@ -326,14 +297,14 @@ impl Objects {
         let name = &object.0;
         let known = if matches!(step, Step::Assert { .. }) { self.anywhere(object) } else { self.known.get(object) };
         let what = match known?.kind {
-            FileKind::Descriptor { path_only: true, .. } if !bare => {
+            FileKind::Descriptor(Opened { path_only: true, .. }) if !bare => {
                 format!("`{name}` was opened with `path` and cannot be {what}")
             }
-            FileKind::Descriptor { reads: false, .. } if reads => format!("`{name}` is not open for reading"),
-            FileKind::Descriptor { writes: false, .. } if writes => format!("`{name}` is not open for writing"),
-            FileKind::Descriptor { .. } => return None,
-            FileKind::InFlight if matches!(step, Step::Assert { .. }) => return None,
-            FileKind::InFlight => format!("`{name}` is in flight and cannot be {what}"),
+            FileKind::Descriptor(Opened { reads: false, .. }) if reads => format!("`{name}` is not open for reading"),
+            FileKind::Descriptor(Opened { writes: false, .. }) if writes => format!("`{name}` is not open for writing"),
+            FileKind::Descriptor(_) => return None,
+            FileKind::InFlight(_) if matches!(step, Step::Assert { .. }) => return None,
+            FileKind::InFlight(_) => format!("`{name}` is in flight and cannot be {what}"),
             FileKind::Socket { .. } => format!("`{name}` is a socket and cannot be {what}"),
             FileKind::Watcher => format!("`{name}` watches others and cannot be {what}"),
             _ => format!("`{name}` is no descriptor and cannot be {what}"),
@@ -341,30 +312,10 @@ impl Objects {
         Some(Fault::new(part, what))
     }
 
-    /// That the other end of a socket has a name already.
-    fn named_peer(&self, name: &ObjectName) -> Option<Fault> {
-        let named = self.known.get(name)?.kind == FileKind::Socket { peer: true };
-        let what = format!("the other end of `{}` has a name already", name.0);
-        named.then(|| Fault::new(Part::Argument { argument: 0, nth: 0 }, what))
-    }
-
-    /// That this object cannot be sent.
-    fn unsendable(&self, name: &ObjectName) -> Option<Fault> {
-        let why = match self.known.get(name)?.kind {
-            FileKind::Descriptor { .. } => return None,
-            FileKind::Socket { .. } => "is a socket",
-            FileKind::InFlight => "is in flight",
-            FileKind::Watcher => "watches others",
-            _ => "is no descriptor",
-        };
-        let part = Part::Argument { argument: 1, nth: 0 };
-        Some(Fault::new(part, format!("`{}` {why} and cannot be sent", name.0)))
-    }
-
     /// That epoll cannot watch this object.
     fn unwatchable(&self, name: &ObjectName, nth: usize) -> Option<Fault> {
         let what = match self.known.get(name)?.kind {
-            FileKind::Descriptor { path_only: false, memory: false, .. }
+            FileKind::Descriptor(Opened { path_only: false, memory: false, .. })
             | FileKind::Socket { .. }
             | FileKind::Watcher => return None,
             _ => format!("`{}` gives no events and cannot be watched", name.0),

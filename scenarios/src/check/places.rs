@@ -87,11 +87,12 @@ fn not_the_top(kind: StepKind) -> &'static [usize] {
         }
         K::Chmod | K::Chown | K::Setxattr | K::Touch => &[],
         K::Subvolume | K::Snapshot | K::DeleteSubvolume => &[],
-        K::Open | K::Dup | K::Memfd | K::Map | K::Socketpair | K::Peer | K::Send | K::Close => &[],
+        K::Open | K::Dup | K::Memfd | K::Map | K::Socketpair | K::Peer | K::Close => &[],
+        K::Send | K::Receive => &[],
         K::Seek | K::Read | K::WriteTo | K::ReadEntries | K::Lock => &[],
         K::Chdir | K::Chroot | K::UnshareMounts | K::External | K::Exec | K::Assert => &[],
         K::OpenTree | K::NewTree | K::Fork | K::As | K::Seal | K::SetOwner | K::SetSignal => &[],
-        K::Epoll | K::Inotify | K::Fanotify => &[],
+        K::Epoll | K::Inotify | K::Fanotify | K::Exit => &[],
     }
 }
 

@@ -115,7 +115,9 @@ pub(super) const OUTSIDE: Axis = Axis {
         }),
         Point::refused("mapping (refused)", |facts| facts.outside(|held| held.holder == Holder::Mapping)),
         Point::refused("in a socket's queue (refused)", |facts| facts.outside(|held| held.holder == Holder::InFlight)),
-        Point::waits("received over a socket", Reason::Step("receive")),
+        Point::restored("received over a socket", |facts| {
+            facts.outside(|held| facts.trace.received.contains(&held.name))
+        }),
         Point::restored("given, with a counterpart inside", |facts| facts.outside(|_| true) && !facts.step(is_unmount)),
         Point::restored("given, without a counterpart", |facts| facts.outside(|_| true) && facts.step(is_unmount)),
         Point::restored("a decoy at the same path inside", |facts| {

@@ -66,7 +66,9 @@ pub(super) const SHARING: Axis = Axis {
     points: &[
         Point::detached("two descriptors of one description", |facts| facts.has(Capability::Dup)),
         Point::detached("descriptors of two processes", |facts| facts.is_shared_by_processes(|_| true)),
-        Point::waits("passed over a socket and received", Reason::Step("receive")),
+        Point::detached("passed over a socket and received", |facts| {
+            facts.any(|held, _| facts.trace.received.contains(&held.name))
+        }),
         Point::detached("in flight", |facts| facts.has(Capability::InFlight)),
         Point::detached("two descriptions of one file", |facts| facts.has(Capability::OpenedTwice)),
         Point::detached("two objects on one detached mount", |facts| facts.has(Capability::SameMount)),
@@ -78,7 +80,10 @@ pub(super) const SHARING: Axis = Axis {
         }),
         Point::waits("thread with unshared CLONE_FS", Reason::Step("thread")),
         Point::waits("thread with unshared CLONE_FILES", Reason::Step("thread")),
-        Point::waits("held by a zombie", Reason::Step("exit")),
+        // It holds nothing any more: what it held, another process has.
+        Point::detached("held by a zombie", |facts| {
+            facts.any(|held, _| facts.trace.held_by_zombies.contains(&held.file))
+        }),
     ],
 };
 

@@ -91,7 +91,7 @@ pub(super) fn step(
         K::Map => return choice.map(u, builder),
         K::Socketpair => Step::Socketpair { name: builder.name("s") },
         K::Peer => return choice.of_socket(u, |_, of| Ok(Step::Peer { name: builder.name("s"), of })),
-        K::Send => return choice.send(u, builder),
+        K::Send | K::Receive => return choice.message(u, builder, request.kind),
         K::Seek => return choice.of_object(u, seek),
         K::Read => return choice.of_object(u, |u, object| Ok(Step::Read { object, length: u.int_in_range(0..=8)? })),
         K::WriteTo => return choice.of_object(u, |u, object| Ok(Step::WriteTo { object, bytes: text(u)? })),
@@ -105,20 +105,21 @@ pub(super) fn step(
         K::NewTree => mounting::new_tree(u, builder)?,
         K::Exec => Step::Exec,
         K::Fork => Step::Fork { process: builder.name("p") },
-        K::As => return switch(u, builder),
+        K::As | K::Exit => return other(u, builder, request.kind),
         // Those come at the end, from what the model predicts.
         K::Assert => return Ok(None),
     };
     Ok(Some(made))
 }
 
-/// Another process goes on, if there is one.
-fn switch(u: &mut Unstructured<'_>, builder: &ProgramBuilder) -> Result<Option<Step>> {
+/// A step on another process than the one that carries out the steps, if there is one.
+fn other(u: &mut Unstructured<'_>, builder: &ProgramBuilder, kind: StepKind) -> Result<Option<Step>> {
     let others: Vec<&ObjectName> = builder.checker.other_processes().collect();
     if others.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Step::As { process: (*u.choose(&others)?).clone() }))
+    let process = (*u.choose(&others)?).clone();
+    Ok(Some(if kind == K::Exit { Step::Exit { process } } else { Step::As { process } }))
 }
 
 const MODES: &[u32] = &[0o644, 0, 0o6751, 0o1777, 0o700];
@@ -284,8 +285,12 @@ impl Choice<'_> {
         Ok(privileged.then(|| Step::Map { name: builder.name("map"), of, shared, write }))
     }
 
-    fn send(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<Option<Step>> {
+    /// A message is sent or received.
+    fn message(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder, kind: StepKind) -> Result<Option<Step>> {
         self.of_socket(u, |u, over| {
+            if kind == K::Receive {
+                return Ok(Step::Receive { name: builder.name("fd"), over, cloexec: u.ratio(1, 4)? });
+            }
             let object = u.choose(&self.objects)?.clone();
             Ok(Step::Send { name: builder.name("sent"), over, object })
         })

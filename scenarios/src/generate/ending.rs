@@ -5,7 +5,7 @@ use arbitrary::{Result, Unstructured};
 use super::arguments::{below, is_at_or_below};
 use super::choose::{Spot, StepRequest};
 use super::needs::{TRIES, attempt};
-use super::{ProgramBuilder, Swarm};
+use super::{Limits, ProgramBuilder, Swarm};
 use crate::grammar::StepKind;
 use crate::model::{Entry, EntryKind};
 use crate::program::{Filesystem, Place};
@@ -25,16 +25,18 @@ enum Twist {
     Entered,
 }
 
-/// Has the program hold something on a mount and, if it `detaches`, detaches that; what is mounted
-/// nowhere else is bound first, as a rule, because it could not be restored.
+/// Has the program hold something on a mount and, where the limits say so, detaches that; what is
+/// mounted nowhere else is bound first, as a rule, because it could not be restored.
 pub(super) fn ending(
     u: &mut Unstructured<'_>,
     builder: &mut ProgramBuilder,
     swarm: &Swarm,
-    detaches: bool,
+    limits: &Limits,
 ) -> Result<()> {
     close_trees(u, builder)?;
-    let mut wants_twist = u.ratio(1, 6)?;
+    // What came along with the steps may have taken the room for it.
+    let has_room = builder.len() + ENDING_STEPS <= limits.steps;
+    let mut wants_twist = u.ratio(1, 6)? && has_room;
     for round in 0..3 {
         let survey = builder.model.survey();
         if survey.has_detached {
@@ -42,7 +44,7 @@ pub(super) fn ending(
         }
         let held: Vec<_> = survey.mounts.iter().filter(|mount| mount.objects > 0).collect();
         if !held.is_empty() {
-            if !detaches {
+            if !limits.detaches {
                 return Ok(());
             }
             let best: Vec<_> = held.iter().filter(|mount| mount.elsewhere).collect();

@@ -172,7 +172,7 @@ pub fn program_of(u: &mut Unstructured<'_>, limits: &Limits, swarm: &Swarm) -> R
         needs::step(u, &mut builder, swarm, kind, length)?;
     }
     if !u.ratio(1, 16)? {
-        ending::ending(u, &mut builder, swarm, limits.detaches)?;
+        ending::ending(u, &mut builder, swarm, limits)?;
     }
     if limits.assertions {
         claims::add(u, &mut builder)?;

@@ -33,7 +33,7 @@ pub fn mutate(u: &mut Unstructured<'_>, program: &Program, other: &Program, limi
         }
     }
     if !u.ratio(1, 16)? {
-        ending::ending(u, &mut after, &Swarm::all(limits), limits.detaches)?;
+        ending::ending(u, &mut after, &Swarm::all(limits), limits)?;
     }
     if limits.assertions {
         claims::add(u, &mut after)?;

@@ -113,6 +113,8 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
     const UNSHARE: StepRequest = StepRequest::of(StepKind::UnshareMounts);
     const FORK: StepRequest = StepRequest::of(StepKind::Fork);
     const SOCKETS: StepRequest = StepRequest::of(StepKind::Socketpair);
+    const PEER: StepRequest = StepRequest::of(StepKind::Peer);
+    const SEND: StepRequest = StepRequest::of(StepKind::Send);
     const SEALABLE: StepRequest = StepRequest { at: Spot::Sealable, ..StepRequest::of(StepKind::Memfd) };
     const MKFIFO: StepRequest = StepRequest::of(StepKind::Mkfifo);
     const PIPE: StepRequest = StepRequest { at: Spot::Special, ..StepRequest::of(StepKind::Open) };
@@ -140,11 +142,12 @@ fn needs(kind: StepKind) -> &'static [StepRequest] {
         K::Dup | K::Close | K::UnshareMounts => &[OPEN],
         K::OpenTree => &[MOUNT, WRITE],
         K::Fork => &[OPEN],
-        K::As => &[FORK],
+        K::As | K::Exit => &[FORK],
         K::External => &[OPEN, UNSHARE],
         K::ReadEntries => &[MKDIR, DIRECTORY],
         K::Peer => &[SOCKETS],
         K::Send => &[SOCKETS, OPEN],
+        K::Receive => &[OPEN, PEER, SEND],
         K::Mount | K::Mkdir | K::Write | K::Symlink | K::Mkfifo | K::Mksocket | K::Mknod | K::Memfd | K::Socketpair => {
             &[]
         }

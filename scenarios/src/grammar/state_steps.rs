@@ -1,7 +1,7 @@
-//! The forms of the steps on the state of descriptors.
+//! The forms of the steps on the state of descriptors and processes.
 
 use super::words::words;
-use super::{Argument, Count, Form, Kind, StepKind, argument, choice, number, object, place};
+use super::{Argument, Count, Form, Kind, PROCESS, StepKind, argument, choice, number, object, place};
 use crate::program::{Mark, Seal, Step};
 
 const SEALS: Argument = argument("SEAL", Kind::Word(words::<Seal>), Count::Some);
@@ -49,5 +49,12 @@ pub(super) static FORMS: &[Form] = &[
         help: "An instance of fanotify(7) with `FAN_REPORT_FID` that watches for writers that close a file: this file, \
                all on its mount, or all on its filesystem. A user namespace does not allow it.",
         build: |a| Step::Fanotify { name: a.name(), mark: a.word(), at: a.place() },
+    },
+    Form {
+        kind: StepKind::Exit,
+        makes: false,
+        arguments: &[PROCESS],
+        help: "Another process ends with status 0, _exit(2), and stays a zombie: it holds nothing any more.",
+        build: |a| Step::Exit { process: a.process() },
     },
 ];

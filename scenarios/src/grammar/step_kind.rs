@@ -69,6 +69,7 @@ step_kinds! {
     Socketpair "socketpair",
     Peer "peer",
     Send "send",
+    Receive "receive",
     Seek "seek",
     Read "read",
     WriteTo "write-to",
@@ -89,6 +90,7 @@ step_kinds! {
     Epoll "epoll",
     Inotify "inotify",
     Fanotify "fanotify",
+    Exit "exit",
     Assert "assert",
 }
 

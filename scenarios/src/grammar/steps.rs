@@ -204,6 +204,14 @@ pub(super) static FORMS: &[Form] = &[
         build: |a| Step::Send { name: a.name(), over: a.object(), object: a.object() },
     },
     Form {
+        kind: StepKind::Receive,
+        makes: true,
+        arguments: &[SOCKET, switch("cloexec")],
+        help: "The oldest message in the queue of a socket is received, recvmsg(2). NAME is the descriptor in it, and what \
+               was in flight is there no more.",
+        build: |a| Step::Receive { name: a.name(), over: a.object(), cloexec: a.switch() },
+    },
+    Form {
         kind: StepKind::Seek,
         makes: false,
         arguments: &[object("OBJECT"), number("OFFSET", OFFSET)],

@@ -125,6 +125,7 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         | Step::Socketpair { .. }
         | Step::Peer { .. }
         | Step::Send { .. }
+        | Step::Receive { .. }
         | Step::Seek { .. }
         | Step::Read { .. }
         | Step::WriteTo { .. }
@@ -145,7 +146,8 @@ fn parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         | Step::SetSignal { .. }
         | Step::Epoll { .. }
         | Step::Inotify { .. }
-        | Step::Fanotify { .. } => state_parts(step),
+        | Step::Fanotify { .. }
+        | Step::Exit { .. } => state_parts(step),
     }
 }
 
@@ -228,6 +230,9 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Socketpair { name } => (K::Socketpair, Some(name), Vec::new()),
         Step::Peer { name, of } => (K::Peer, Some(name), vec![object(of)]),
         Step::Send { name, over, object: of } => (K::Send, Some(name), vec![object(over), object(of)]),
+        Step::Receive { name, over, cloexec } => {
+            (K::Receive, Some(name), vec![object(over), switch(*cloexec, "cloexec")])
+        }
         Step::Seek { object: of, offset } => (K::Seek, None, vec![object(of), number(*offset)]),
         Step::Read { object: of, length } => (K::Read, None, vec![object(of), number(*length)]),
         Step::WriteTo { object: of, bytes } => (K::WriteTo, None, vec![object(of), text(bytes)]),
@@ -254,7 +259,7 @@ fn object_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
     }
 }
 
-/// The same for the steps on the state of descriptors.
+/// The same for the steps on the state of descriptors and processes.
 fn state_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
     match step {
         Step::Seal { object: of, seals } => (K::Seal, None, vec![object(of), words(seals)]),
@@ -263,6 +268,7 @@ fn state_parts(step: &Step) -> (StepKind, Option<&ObjectName>, Slots) {
         Step::Epoll { name, of } => (K::Epoll, Some(name), vec![of.iter().flat_map(object).collect()]),
         Step::Inotify { name, at } => (K::Inotify, Some(name), vec![at.iter().flat_map(place).collect()]),
         Step::Fanotify { name, mark, at } => (K::Fanotify, Some(name), vec![words(&[*mark]), place(at)]),
+        Step::Exit { process } => (K::Exit, None, vec![vec![Item::Process(process.clone())]]),
         _ => unreachable!("`parts` handles the others"),
     }
 }

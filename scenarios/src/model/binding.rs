@@ -188,7 +188,7 @@ pub(super) fn pivot_root(model: &mut Model, new_root: &Place, put_old: &Place) -
     if !is_rooted(model, old.den) {
         return errno(Errno::ENOENT);
     }
-    if !model.others.is_empty() {
+    if model.has_forked() {
         return unknown("the root and working directories of several processes, which move together");
     }
     let root = model.process.root;

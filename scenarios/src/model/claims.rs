@@ -18,6 +18,7 @@ impl Model {
             return match claim {
                 Claim::Internal => Some(true),
                 Claim::Detached | Claim::Visible | Claim::Elsewhere => Some(false),
+                Claim::SameDescription { other, not } => Some(self.queues.are_one(object, other)? != *not),
                 _ => None,
             };
         }

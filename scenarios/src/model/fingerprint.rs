@@ -150,15 +150,17 @@ impl Hashing<'_> {
             mounts: _,
             process,
             others,
+            ended,
             left,
             external: _,
             descriptions: _,
             watchers: _,
+            queues,
             internal,
             singles,
             disks,
         } = self.model;
-        self.word(left.is_some());
+        self.word((left.is_some(), queues, ended));
         left.iter().for_each(|path| self.path(*path));
         self.process(process, more);
         for (name, process) in others {

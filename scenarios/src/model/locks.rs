@@ -20,7 +20,7 @@ pub(super) fn lock(
     if model.files.inode(ino).kind != Kind::File {
         return unknown("locks of anything but regular files");
     }
-    if kind == LockKind::Posix && !model.others.is_empty() {
+    if kind == LockKind::Posix && model.has_forked() {
         return unknown("locks that belong to one of several processes");
     }
     let owner = match kind {

@@ -58,7 +58,7 @@ pub(crate) use inventory::{HeldFile, Holder, MountFacts, NameKey, RootKind, Supe
 pub use predict::{FileKey, Lookup, MountKey, PredictedObject, Prediction, Reached};
 pub use survey::{Entry, EntryKind, MountPoint, Survey};
 
-use crate::program::{ObjectName, Place};
+use crate::program::{ObjectName, Place, Queues};
 use crate::{Program, Step};
 use files::{Den, Files, Kind, Sb, Type};
 use mounts::{Mnt, Mounts, Path};
@@ -99,6 +99,8 @@ pub struct Model {
     process: Process,
     /// The other processes, by their names.
     others: BTreeMap<ObjectName, Process>,
+    /// How many have ended.
+    ended: usize,
     /// The top directory in the namespace that the process left, where that lives.
     left: Option<Path>,
     /// Files of that namespace which the caller gives.
@@ -106,6 +108,8 @@ pub struct Model {
     descriptions: Vec<Description>,
     /// Instances of epoll, inotify and fanotify.
     watchers: Vec<Watcher>,
+    /// What waits in the queues of sockets.
+    queues: Queues,
     /// The mount of memfds, made when there is one.
     internal: Option<Mnt>,
     /// Filesystems that are one for the whole machine or namespace.
@@ -159,10 +163,12 @@ impl Model {
             mounts,
             process: Process::first(top, Path { den: executor, ..top }),
             others: BTreeMap::new(),
+            ended: 0,
             left: None,
             external: BTreeSet::new(),
             descriptions: Vec::new(),
             watchers: Vec::new(),
+            queues: Queues::default(),
             internal: None,
             singles: Vec::new(),
             disks: BTreeMap::new(),
@@ -192,6 +198,9 @@ impl Model {
     /// # Errors
     /// Why the kernel, or the model, refuses it.
     pub fn step(&mut self, step: &Step) -> Result<()> {
-        steps::carry_out(self, step)
+        let process = self.process.name.clone();
+        steps::carry_out(self, step)?;
+        self.queues.step(&process, step);
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use vocabulary::object::LookupKind;
 const EXECUTOR: &[u8] = b".zdtm/executor";
 
 pub(super) fn unshare(model: &mut Model, keep_old: bool) -> Result<()> {
-    if !model.others.is_empty() {
+    if model.has_forked() {
         return unknown("processes in several namespaces");
     }
     if model.process.root != model.process.top {

@@ -163,6 +163,19 @@ pub(super) fn send(model: &mut Model, name: &ObjectName, over: &ObjectName, obje
     Ok(())
 }
 
+pub(super) fn receive(model: &mut Model, name: &ObjectName, over: &ObjectName) -> Result<()> {
+    let mut received = None;
+    for message in model.queues.next(&model.full_name(over)) {
+        let (process, message) = message.parts();
+        let process =
+            if process == model.process.name { Some(&mut model.process) } else { model.others.get_mut(&process) };
+        received = process.and_then(|process| process.objects.remove(&message)).or(received);
+    }
+    let Some(Held::InFlight(description)) = received else { return Err(Refusal::Fails("nothing waits in the queue")) };
+    model.process.objects.insert(name.clone(), Held::Descriptor(description));
+    Ok(())
+}
+
 pub(super) fn seek(model: &mut Model, object: &ObjectName, offset: u64) -> Result<()> {
     const LARGEST: u64 = i64::MAX.cast_unsigned();
     let number = model.descriptor(object)?;
@@ -280,14 +293,24 @@ pub(super) fn read_entries(model: &mut Model, object: &ObjectName) -> Result<()>
 
 pub(super) fn close(model: &mut Model, object: &ObjectName) -> Result<()> {
     let number = model.descriptor(object)?;
-    let ino = model.inode_at(model.descriptions[number].path);
-    let path_only = model.descriptions[number].path_only;
     watches::closed(model, object, number)?;
     model.process.objects.remove(object);
-    if !path_only {
+    closed(model, number)
+}
+
+/// A descriptor of this description was closed.
+pub(super) fn closed(model: &mut Model, number: usize) -> Result<()> {
+    let ino = model.inode_at(model.descriptions[number].path);
+    if !model.descriptions[number].path_only {
         model.closed(ino);
     }
+    released(model, number)
+}
+
+/// Something that held this description is gone: the last one takes it along.
+pub(super) fn released(model: &mut Model, number: usize) -> Result<()> {
     if !model.is_held(number) {
+        let ino = model.inode_at(model.descriptions[number].path);
         let row = model.files.inode_mut(ino);
         row.locks.retain(|lock| lock.owner != Some(number));
         if row.kind == Kind::Fifo && model.descriptions_of(ino).is_empty() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::mounts::Path;
 use super::objects::Held;
-use super::{Model, Refusal, Result, unknown};
+use super::{Model, Refusal, Result, objects, unknown};
 use crate::program::{FIRST_PROCESS, LockKind, ObjectName};
 
 /// What a process has of its own.
@@ -30,9 +30,8 @@ impl Process {
 }
 
 pub(super) fn fork(model: &mut Model, name: &ObjectName) -> Result<()> {
-    let is_socket = |held: &Held| matches!(held, Held::Socket | Held::Watcher(_) | Held::InFlight(_));
-    if model.process.objects.values().any(is_socket) {
-        return unknown("sockets that two processes have");
+    if model.process.objects.values().any(|held| matches!(held, Held::Watcher(_))) {
+        return unknown("watches of one of several processes");
     }
     if model.has_posix_locks() {
         return unknown("locks that belong to one of several processes");
@@ -52,6 +51,20 @@ pub(super) fn switch(model: &mut Model, name: &ObjectName) -> Result<()> {
     Ok(())
 }
 
+/// Its descriptors are closed (`exit_files`, kernel/exit.c), and everything else that it held goes.
+pub(super) fn exit(model: &mut Model, name: &ObjectName) -> Result<()> {
+    let ended = model.others.remove(name).ok_or(Refusal::Fails("there is no such process"))?;
+    model.ended += 1;
+    for held in ended.objects.into_values() {
+        match held {
+            Held::Descriptor(number) => objects::closed(model, number)?,
+            Held::Mapping(number) => objects::released(model, number)?,
+            Held::InFlight(_) | Held::Socket | Held::Watcher(_) => {}
+        }
+    }
+    Ok(())
+}
+
 impl Model {
     /// Every process.
     pub(super) fn processes(&self) -> impl Iterator<Item = &Process> {
@@ -59,7 +72,7 @@ impl Model {
     }
 
     pub(crate) fn has_forked(&self) -> bool {
-        !self.others.is_empty()
+        !self.others.is_empty() || self.ended > 0
     }
 
     /// What an object of the process that carries out the steps is called everywhere.

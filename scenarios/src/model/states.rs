@@ -31,7 +31,7 @@ pub(super) fn seal(model: &mut Model, object: &ObjectName, seals: &[Seal]) -> Re
 
 pub(super) fn set_owner(model: &mut Model, object: &ObjectName) -> Result<()> {
     let number = model.signalled(object)?;
-    if !model.others.is_empty() {
+    if model.has_forked() {
         return unknown("the owner of a description that two processes may have");
     }
     model.descriptions[number].owned = true;

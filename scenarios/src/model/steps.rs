@@ -24,6 +24,7 @@ pub(super) fn carry_out(model: &mut Model, step: &Step) -> Result<()> {
         Step::Exec => namespace::exec(model),
         Step::Fork { process } => processes::fork(model, process),
         Step::As { process } => processes::switch(model, process),
+        Step::Exit { process } => processes::exit(model, process),
         Step::Seal { object, seals } => states::seal(model, object, seals),
         Step::SetOwner { object } => states::set_owner(model, object),
         Step::SetSignal { object, signal } => states::set_signal(model, object, *signal),
@@ -62,6 +63,7 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         Step::Map { name, of, shared, write } => objects::map(model, name, of, *shared && *write),
         Step::Socketpair { name } | Step::Peer { name, .. } => objects::socket(model, name),
         Step::Send { name, over, object } => objects::send(model, name, over, object),
+        Step::Receive { name, over, .. } => objects::receive(model, name, over),
         Step::Seek { object, offset } => objects::seek(model, object, *offset),
         Step::Read { object, length } => objects::read(model, object, *length),
         Step::WriteTo { object, bytes } => objects::write(model, object, bytes.as_slice()),
@@ -95,6 +97,7 @@ fn carry_out_other(model: &mut Model, step: &Step) -> Result<()> {
         | Step::Epoll { .. }
         | Step::Inotify { .. }
         | Step::Fanotify { .. }
+        | Step::Exit { .. }
         | Step::Assert { .. } => unreachable!("the caller handles these"),
     }
 }

@@ -22,7 +22,7 @@ pub(super) enum Watcher {
 }
 
 pub(super) fn epoll(model: &mut Model, name: &ObjectName, objects: &[ObjectName]) -> Result<()> {
-    if !model.others.is_empty() {
+    if model.has_forked() {
         return unknown("watches of one of several processes");
     }
     for (index, object) in objects.iter().enumerate() {
@@ -71,7 +71,7 @@ pub(super) fn fanotify(model: &mut Model, name: &ObjectName, mark: Mark, at: &Pl
 /// A file that can be watched. On these filesystems the numbers in fdinfo are those of stat(2), and
 /// `FAN_REPORT_FID` finds a handle.
 fn watchable(model: &Model, at: &Place) -> Result<Path> {
-    if !model.others.is_empty() {
+    if model.has_forked() {
         return unknown("watches of one of several processes");
     }
     let path = model.find(at)?;

@@ -30,6 +30,14 @@ impl Program {
         std::iter::once(ObjectName(FIRST_PROCESS.to_owned())).chain(forked).collect()
     }
 
+    /// Those of them that end.
+    pub fn ended(&self) -> impl Iterator<Item = &ObjectName> {
+        self.steps.iter().filter_map(|line| match &line.step {
+            Step::Exit { process } => Some(process),
+            _ => None,
+        })
+    }
+
     /// Each step with the process that carries it out.
     pub fn by_process(&self) -> impl Iterator<Item = (ObjectName, &Line)> {
         let mut process = ObjectName(FIRST_PROCESS.to_owned());

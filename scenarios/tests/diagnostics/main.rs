@@ -3,6 +3,7 @@
 mod changes;
 mod headers;
 mod processes;
+mod sockets;
 mod states;
 mod steps;
 mod words;
@@ -34,7 +35,7 @@ fn all_mistakes_of_a_file_are_reported_together() {
               |
             5 | umount-lasy a
               | ^^^^^^^^^^^
-              expected: mount, mount-again, overlay, bind, rbind, move, remount, propagation, umount, umount-lazy, pivot-root, unshare-mounts, mkdir, write, append, truncate, symlink, link, rename, unlink, rmdir, mkfifo, mksocket, mknod, chmod, chown, setxattr, touch, subvolume, snapshot, delete-subvolume, seek, read, write-to, read-entries, lock, close, chdir, chroot, external, exec, fork, as, seal, set-owner, set-signal, assert
+              expected: mount, mount-again, overlay, bind, rbind, move, remount, propagation, umount, umount-lazy, pivot-root, unshare-mounts, mkdir, write, append, truncate, symlink, link, rename, unlink, rmdir, mkfifo, mksocket, mknod, chmod, chown, setxattr, touch, subvolume, snapshot, delete-subvolume, seek, read, write-to, read-entries, lock, close, chdir, chroot, external, exec, fork, as, seal, set-owner, set-signal, exit, assert
               did you mean `umount-lazy`?
 
             mine.scn:6:21: unknown word `apend`

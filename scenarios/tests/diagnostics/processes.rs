@@ -69,3 +69,59 @@ fn objects_of_other_processes() {
               write `as p` in a line before"#]],
     );
 }
+
+#[test]
+fn what_cannot_end() {
+    steps(
+        "near = socketpair\nfork p\nexit main\nexit q\nas p\nexit p\nfd0 = open f\nm = send near fd0\nas main\nexit p\n\
+         fork r\nas r\nfork s\nas main\nexit r\nexit s\nexit s\nas s\nfork s\nassert s.near internal",
+        expect![[r#"
+            mine.scn:6:6: `main` cannot end: it is what is dumped
+              |
+            6 | exit main
+              |      ^^^^
+
+            mine.scn:7:6: no step above is `fork q`
+              |
+            7 | exit q
+              |      ^
+              expected: main, p
+              did you mean `p`?
+
+            mine.scn:9:6: `p` carries out the steps
+              |
+            9 | exit p
+              |      ^
+              let another process carry them out first, `as PROCESS`
+
+            mine.scn:13:6: `p.m` waits in a queue, and no other process has a name for it
+               |
+            13 | exit p
+               |      ^
+
+            mine.scn:18:6: `r` has a child, `s`, which would get another parent
+               |
+            18 | exit r
+               |      ^
+
+            mine.scn:20:6: `s` has ended
+               |
+            20 | exit s
+               |      ^
+
+            mine.scn:21:4: `s` has ended
+               |
+            21 | as s
+               |    ^
+
+            mine.scn:22:6: there is a process `s` already
+               |
+            22 | fork s
+               |      ^
+
+            mine.scn:23:8: `s.near` is closed
+               |
+            23 | assert s.near internal
+               |        ^^^^^^"#]],
+    );
+}

@@ -33,7 +33,7 @@ fn words() {
               |
             7 | x = mkdir a
               |     ^^^^^
-              expected: open, dup, memfd, map, socketpair, peer, send, open-tree, fsmount, epoll, inotify, fanotify
+              expected: open, dup, memfd, map, socketpair, peer, send, receive, open-tree, fsmount, epoll, inotify, fanotify
 
             mine.scn:8:12: unknown word `detatched`
               |
@@ -85,7 +85,7 @@ fn words() {
                |
             15 | fd0 = 
                |      ^
-              expected: open, dup, memfd, map, socketpair, peer, send, open-tree, fsmount, epoll, inotify, fanotify
+              expected: open, dup, memfd, map, socketpair, peer, send, receive, open-tree, fsmount, epoll, inotify, fanotify
 
             mine.scn:16:9: one word too many
                |

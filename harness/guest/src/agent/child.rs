@@ -117,7 +117,7 @@ impl Child {
     /// Finds the process again after a restore; why it cannot be found.
     pub(super) fn find_again(&mut self) -> io::Result<Result<(), String>> {
         let found = restored::find(&self.pipes.input)?.map(|(pid, pidfd)| self.reborn(pid, pidfd));
-        if found.is_ok() { self.forked.find() } else { Ok(found) }
+        if found.is_ok() { self.forked.find(self.pid()) } else { Ok(found) }
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -134,6 +134,12 @@ impl Child {
         std::iter::once(self.pid()).chain(self.forked.processes().map(|(_, pid, _)| pid)).collect()
     }
 
+    /// The same without those that have ended.
+    pub(super) fn living(&self) -> Vec<i32> {
+        let others = self.forked.processes().filter(|(_, _, made)| made.is_some());
+        std::iter::once(self.pid()).chain(others.map(|(_, pid, _)| pid)).collect()
+    }
+
     /// Whether it is root of another user namespace than the agent's.
     pub(super) fn has_user_namespace(&self) -> bool {
         self.user_namespace.is_some()
@@ -143,7 +149,7 @@ impl Child {
     pub(super) fn check_user_namespace(&self, flavor: Flavor) -> Result<(), String> {
         let check = |pid: i32| user_namespace::check(pid, flavor == Flavor::Userns);
         check(self.pid())?;
-        let mut others = self.forked.processes();
+        let mut others = self.forked.processes().filter(|(_, _, made)| made.is_some());
         others.try_for_each(|(name, pid, _)| check(pid).map_err(|why| format!("the process {name}: {why}")))
     }
 

@@ -32,7 +32,8 @@ impl Trial<'_> {
         }
         let proc = outside::mounted_proc()?;
         let declared = self.declared();
-        let others = self.child.forked.processes().flat_map(|(_, pid, made)| made.iter().map(move |made| (pid, made)));
+        let others = self.child.forked.processes();
+        let others = others.flat_map(|(_, pid, made)| made.unwrap_or_default().iter().map(move |made| (pid, made)));
         let all = self.made.iter().map(|made| (self.child.pid(), made)).chain(others);
         for (pid, made) in all.filter(|(_, made)| declared.contains(&made.name)) {
             let Object::Fd(number) = made.object else { continue };

@@ -12,7 +12,7 @@ use scenarios::program::ObjectName;
 
 use super::pipes::{NoAnswer, Pipes};
 use super::restored;
-use crate::executor::{Answer, Ask};
+use crate::executor::{Answer, Ask, Other};
 use crate::observe::Made;
 
 /// How long a process that was killed may take to end.
@@ -29,6 +29,8 @@ struct ForkedProcess {
     pipes: Pipes,
     /// What the program made there.
     made: Vec<Made>,
+    /// Its number as the processes see it, where the program had it end.
+    zombie: Option<i32>,
     /// Its number and pidfd, once it was found.
     process: Option<(i32, OwnedFd)>,
 }
@@ -37,7 +39,13 @@ impl Forked {
     /// Pipes for the processes with these names.
     pub(super) fn new(names: &[ObjectName]) -> io::Result<Self> {
         let one = |name: &ObjectName| {
-            Ok(ForkedProcess { name: name.0.clone(), pipes: Pipes::new()?, made: Vec::new(), process: None })
+            Ok(ForkedProcess {
+                name: name.0.clone(),
+                pipes: Pipes::new()?,
+                made: Vec::new(),
+                zombie: None,
+                process: None,
+            })
         };
         Ok(Forked { all: names.iter().map(one).collect::<io::Result<_>>()? })
     }
@@ -47,35 +55,56 @@ impl Forked {
         self.all.iter().flat_map(|one| [&one.pipes.input, &one.pipes.output])
     }
 
-    /// Takes what the program made in each.
-    pub(super) fn made(&mut self, made: Vec<Vec<Made>>) {
-        self.all.iter_mut().zip(made).for_each(|(one, made)| one.made = made);
+    /// Takes what became of each.
+    pub(super) fn made(&mut self, others: Vec<Other>) {
+        for (one, Other { made, zombie }) in self.all.iter_mut().zip(others) {
+            (one.made, one.zombie) = (made, zombie);
+        }
     }
 
-    /// Finds each process by its pipe; why one cannot be found.
-    pub(super) fn find(&mut self) -> io::Result<Result<(), String>> {
-        for one in &mut self.all {
+    /// Finds each process, by its pipe or, where it has ended, among the zombies of the others and
+    /// of `first`; why one cannot be found.
+    pub(super) fn find(&mut self, first: i32) -> io::Result<Result<(), String>> {
+        let mut parents = vec![first];
+        for one in self.all.iter_mut().filter(|one| one.zombie.is_none()) {
             match restored::find(&one.pipes.input)? {
                 Ok(found) => one.process = Some(found),
                 Err(why) => return Ok(Err(format!("the process {}: {why}", one.name))),
             }
+            parents.extend(one.process.as_ref().map(|(pid, _)| *pid));
             one.pipes.forget();
+        }
+        for one in &mut self.all {
+            let Some(number) = one.zombie else { continue };
+            one.process = restored::find_zombie(number, &parents)?;
+            if one.process.is_none() {
+                return Ok(Err(format!(
+                    "the process {}: no process {number} has ended and waits for its parent",
+                    one.name
+                )));
+            }
         }
         Ok(Ok(()))
     }
 
-    /// Name, number, and what the program made there, of each.
-    pub(super) fn processes(&self) -> impl Iterator<Item = (&str, i32, &[Made])> {
-        self.all.iter().filter_map(|one| Some((one.name.as_str(), one.process.as_ref()?.0, one.made.as_slice())))
+    /// Name, number, and what the program made there, of each; `None` for one that has ended.
+    pub(super) fn processes(&self) -> impl Iterator<Item = (&str, i32, Option<&[Made]>)> {
+        self.all.iter().filter_map(|one| {
+            let (pid, _) = one.process.as_ref()?;
+            let made = one.zombie.is_none().then_some(one.made.as_slice());
+            Some((one.name.as_str(), *pid, made))
+        })
     }
 
-    /// Asks each and waits for the answers.
-    pub(super) fn ask(&mut self, ask: &Ask, timeout: Duration) -> Vec<(String, Result<Answer, NoAnswer>)> {
+    /// Asks each that lives and waits for the answers: which process it is, counted from 0, its
+    /// name, and what it says.
+    pub(super) fn ask(&mut self, ask: &Ask, timeout: Duration) -> Vec<(u32, String, Result<Answer, NoAnswer>)> {
         let answer = |one: &mut ForkedProcess| match &one.process {
             Some((pid, pidfd)) => one.pipes.ask((*pid, pidfd.as_fd()), ask, timeout),
             None => Err(NoAnswer::Gone("it was not found".to_owned())),
         };
-        self.all.iter_mut().map(|one| (one.name.clone(), answer(one))).collect()
+        let living = (0..).zip(&mut self.all).filter(|(_, one)| one.zombie.is_none());
+        living.map(|(index, one)| (index, one.name.clone(), answer(one))).collect()
     }
 
     /// Sends a signal to those that live.

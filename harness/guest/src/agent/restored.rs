@@ -33,6 +33,26 @@ pub(super) fn find(input: &OwnedFd) -> io::Result<Result<(i32, OwnedFd), String>
     Ok(the_first(found))
 }
 
+/// The process that has this number as it sees it, has ended, and is still there because its
+/// parent, one of these, has not waited for it.
+pub(super) fn find_zombie(number: i32, parents: &[i32]) -> io::Result<Option<(i32, OwnedFd)>> {
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
+        let last = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            line.and_then(|line| line.split_ascii_whitespace().last()?.parse::<i32>().ok())
+        };
+        let is_zombie = status.lines().any(|line| line.starts_with("State:\tZ"));
+        let is_child = last("PPid:").is_some_and(|parent| parents.contains(&parent));
+        if is_zombie && is_child && last("NSpid:") == Some(number) {
+            return Ok(Some((pid, sys::pidfd_open(pid)?)));
+        }
+    }
+    Ok(None)
+}
+
 /// Of a process and its children the process: children inherit its standard input.
 fn the_first(mut found: Vec<(i32, OwnedFd)>) -> Result<(i32, OwnedFd), String> {
     let all: Vec<i32> = found.iter().map(|(pid, _)| *pid).collect();

@@ -225,7 +225,7 @@ impl<'a> Trial<'a> {
             report.failed_assertions = result.failed_assertions;
             report.setup_failure = result.failure;
         }
-        match self.child.forked.find() {
+        match self.child.forked.find(self.child.pid()) {
             _ if !done => false,
             Ok(Ok(())) => true,
             Ok(Err(why)) => fail(report, "finding the processes of the program", &why),
@@ -258,16 +258,16 @@ impl<'a> Trial<'a> {
             Ok(_) => return Err("an answer to another question".to_owned()),
             Err(error) => return Err(format!("looking from inside: {error}")),
         };
-        for (process, (name, answer)) in (1..).zip(self.child.forked.ask(&ask, timeout)) {
+        for (other, name, answer) in self.child.forked.ask(&ask, timeout) {
             match answer {
-                Ok(Answer::Observed { view, .. }) => inside.objects.extend(of_process(process, view).objects),
+                Ok(Answer::Observed { view, .. }) => inside.objects.extend(of_process(other + 1, view).objects),
                 Ok(Answer::Blind(why)) => return Err(format!("the process {name}: {why}")),
                 Ok(_) => return Err(format!("the process {name}: an answer to another question")),
                 Err(error) => return Err(format!("looking from inside the process {name}: {error}")),
             }
         }
         let top = inner_top(self.request.flavor, self.top);
-        let first = ProcessOf { name: FIRST_PROCESS, pid: self.child.pid(), made: &self.made };
+        let first = ProcessOf { name: FIRST_PROCESS, pid: self.child.pid(), made: Some(&self.made) };
         let others = self.child.forked.processes().map(|(name, pid, made)| ProcessOf { name, pid, made });
         let processes: Vec<_> = std::iter::once(first).chain(others).collect();
         let outside = outside::look(&processes, top, &tops, &elsewhere)

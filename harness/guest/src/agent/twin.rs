@@ -29,7 +29,8 @@ impl Trial<'_> {
         let mut all = Vec::new();
         let others = self.child.forked.ask(&Ask::Probe { top: top.clone(), mounts: false }, timeout);
         let first = self.child.ask(&Ask::Probe { top, mounts: true }, timeout);
-        for (name, answer) in others.into_iter().chain([(FIRST_PROCESS.to_owned(), first)]) {
+        let others = others.into_iter().map(|(_, name, answer)| (name, answer));
+        for (name, answer) in others.chain([(FIRST_PROCESS.to_owned(), first)]) {
             match answer {
                 Ok(Answer::Probed(probes)) => all.extend(probes),
                 Ok(Answer::Blind(why)) => return Err(format!("the process {name}: {why}")),

@@ -109,6 +109,7 @@ fn changed(step: &Step) -> Vec<&Place> {
         | Step::Socketpair { .. }
         | Step::Peer { .. }
         | Step::Send { .. }
+        | Step::Receive { .. }
         | Step::Seek { .. }
         | Step::Read { .. }
         | Step::WriteTo { .. }
@@ -130,6 +131,7 @@ fn changed(step: &Step) -> Vec<&Place> {
         | Step::Epoll { .. }
         | Step::Inotify { .. }
         | Step::Fanotify { .. }
+        | Step::Exit { .. }
         | Step::Assert { .. } => Vec::new(),
     }
 }

@@ -67,15 +67,24 @@ pub struct ProgramSlot {
 pub struct SetupResult {
     /// What it made.
     pub made: Vec<Made>,
-    /// What the other processes made, in the order of their forks.
+    /// The other processes, in the order of their forks.
     #[serde(default)]
-    pub others: Vec<Vec<Made>>,
+    pub others: Vec<Other>,
     /// Its descriptors have this number or a higher one, below that of the next program.
     pub first_descriptor: i32,
     /// The step that failed, if one did.
     pub failure: Option<SetupFailure>,
     /// The `assert` lines that do not hold.
     pub failed_assertions: Vec<FailedAssertion>,
+}
+
+/// Another process than the first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Other {
+    /// What the program made there.
+    pub made: Vec<Made>,
+    /// Its number as the processes see it, where it has ended.
+    pub zombie: Option<i32>,
 }
 
 /// What a program may do on the kernel that it runs on.

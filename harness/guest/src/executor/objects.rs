@@ -41,11 +41,14 @@ pub(super) fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         }
         Step::Peer { name, of } => world.name_peer(name, of),
         Step::Send { name, over, object } => {
-            let (receiver, nth) = world.next_message(over)?;
-            let byte = b'a' + u8::try_from(nth % 26).map_err(io::Error::other)?;
+            let (receiver, sent) = world.next_message(over)?;
+            let byte = b'a' + u8::try_from(sent % 26).map_err(io::Error::other)?;
             sys::send_descriptors(world.borrow(over)?, &[byte], &[world.descriptor(object)?])?;
-            world.keep_in_flight(name, receiver, nth);
+            world.keep_in_flight(name, receiver);
             Ok(())
+        }
+        Step::Receive { name, over, cloexec } => {
+            world.keep(name, sys::receive_descriptor(world.borrow(over)?, *cloexec)?)
         }
         Step::Seek { object, offset } => {
             let offset = i64::try_from(*offset).map_err(io::Error::other)?;

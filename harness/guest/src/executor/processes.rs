@@ -10,13 +10,13 @@ use std::os::unix::net::UnixStream;
 
 use protocol::message::{FailedAssertion, SetupFailure};
 use protocol::wire;
-use scenarios::program::ObjectName;
+use scenarios::program::{ObjectName, Queues};
 use scenarios::{Program, Step};
 use serde::{Deserialize, Serialize};
 
 use super::setup::{self, infrastructure};
 use super::world::World;
-use super::{Rights, StepMark, listen};
+use super::{Other, Rights, StepMark, listen};
 use crate::external::FIRST_INHERITED;
 use crate::observe::Made;
 use crate::sys;
@@ -34,6 +34,21 @@ pub(super) struct Member {
     pub(super) pid: i32,
     /// With the names that its objects have everywhere.
     pub(super) made: Vec<Made>,
+    /// It has ended, and its parent has not waited for it.
+    pub(super) has_ended: bool,
+}
+
+impl Member {
+    /// The process itself, when all steps are done.
+    pub(super) fn of(process: &ObjectName, world: &World, program: &Program) -> Self {
+        let made = world.made(process, &Queues::of(program));
+        Member { name: process.0.clone(), pid: std::process::id().cast_signed(), made, has_ended: false }
+    }
+
+    /// What the agent needs to know of it.
+    pub(super) fn as_other(&self) -> Other {
+        Other { made: self.made.clone(), zombie: self.has_ended.then_some(self.pid) }
+    }
 }
 
 /// What the first process says to another.
@@ -43,6 +58,8 @@ enum Order {
     CarryOut(usize),
     /// Another process carries out the step with this index, which takes a disk.
     PassOver(usize),
+    /// End.
+    Exit,
     /// All steps are done.
     Conclude,
     /// These are the processes: check the assertions about your objects.
@@ -71,13 +88,15 @@ pub(super) struct Processes<'a> {
     names: Vec<ObjectName>,
     /// Made at the first fork.
     channels: BTreeMap<ObjectName, Channel>,
+    /// The processes that have ended.
+    ended: Vec<Member>,
     pipes: Vec<OwnedFd>,
 }
 
 impl<'a> Processes<'a> {
     pub(super) fn new(program: &'a Program, rights: Rights) -> Self {
-        let (channels, pipes) = (BTreeMap::new(), Vec::new());
-        Processes { program, rights, names: program.processes(), channels, pipes }
+        let (channels, ended, pipes) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Processes { program, rights, names: program.processes(), channels, ended, pipes }
     }
 
     /// In the first process: has another one carry out a step.
@@ -90,12 +109,25 @@ impl<'a> Processes<'a> {
     pub(super) fn pass_over(&mut self, by: &ObjectName, index: usize) -> Result<(), SetupFailure> {
         let program = self.program;
         let forked = program.steps[..index].iter().filter_map(|line| match &line.step {
-            Step::Fork { process } if process != by => Some(process),
+            Step::Fork { process } if process != by && self.channels.contains_key(process) => Some(process.clone()),
             _ => None,
         });
+        let forked: Vec<ObjectName> = forked.collect();
         for process in forked {
-            self.order(process, &Order::PassOver(index))?;
+            self.order(&process, &Order::PassOver(index))?;
         }
+        Ok(())
+    }
+
+    /// In the first process: has another one end, and waits until it is a zombie.
+    pub(super) fn end(&mut self, process: &ObjectName) -> Result<(), SetupFailure> {
+        let Reply::Concluded(member) = self.ask(process, &Order::Exit)? else {
+            return Err(infrastructure(format!("the process {process}: an answer to another question")));
+        };
+        sys::wait_for_zombie(member.pid)
+            .map_err(|error| infrastructure(format!("the end of the process {process}: {error}")))?;
+        self.channels.remove(process);
+        self.ended.push(Member { made: Vec::new(), has_ended: true, ..member });
         Ok(())
     }
 
@@ -152,23 +184,20 @@ impl<'a> Processes<'a> {
         nix::unistd::dup2_stdin(&self.pipes[2 * index])?;
         nix::unistd::dup2_stdout(&self.pipes[2 * index + 1])?;
         nix::unistd::dup2_stderr(&self.pipes[2 * index + 1])?;
-        let made = self.follow(process, world).map_err(io::Error::other)?;
+        let Some(made) = self.follow(process, world).map_err(io::Error::other)? else { return Ok(()) };
         // What the first process held for itself when it forked.
         sys::close_from(FIRST_INHERITED)?;
         listen(&mut BufReader::new(File::from(sys::adopt(0)?)), made);
         Ok(())
     }
 
-    /// Carries out what the first process says, to the end of the program.
-    fn follow(&mut self, process: &ObjectName, world: &mut World) -> Result<Vec<Made>, wire::WireError> {
+    /// Carries out what the first process says, to the end of the program; what it made there.
+    /// `None` where it is to end.
+    fn follow(&mut self, process: &ObjectName, world: &mut World) -> Result<Option<Vec<Made>>, wire::WireError> {
         let Channel { other, .. } = self.channels.remove(process).ok_or(wire::WireError::Closed)?;
         let mut channel = BufReader::new(other);
-        let member = |world: &World| {
-            let full = |made: Made| Made { name: ObjectName(made.name).of_process(process).0, ..made };
-            let made = world.made().into_iter().map(full).collect();
-            Member { name: process.0.clone(), pid: std::process::id().cast_signed(), made }
-        };
         let program = self.program;
+        let member = |world: &World| Member::of(process, world, program);
         let line = |index: usize| program.steps.get(index).ok_or(wire::WireError::Closed);
         loop {
             let reply = match wire::receive(&mut channel)? {
@@ -176,12 +205,16 @@ impl<'a> Processes<'a> {
                     Reply::CarriedOut(setup::carry_out_line(world, line(index)?, self.rights, self))
                 }
                 Order::PassOver(index) => Reply::CarriedOut(setup::pass_over(world, line(index)?)),
+                Order::Exit => {
+                    wire::send(channel.get_mut(), &Reply::Concluded(member(world)))?;
+                    return Ok(None);
+                }
                 Order::Conclude => Reply::Concluded(member(world)),
                 Order::Check(members) => {
                     let failed = setup::assertions(self.program, world, process, &members);
                     let reply = Reply::Checked(failed.map_err(|error| error.to_string()));
                     wire::send(channel.get_mut(), &reply)?;
-                    return Ok(member(world).made);
+                    return Ok(Some(member(world).made));
                 }
             };
             wire::send(channel.get_mut(), &reply)?;
@@ -194,13 +227,18 @@ impl<'a> Processes<'a> {
         let others: Vec<ObjectName> = self.names[1..].to_vec();
         let mut members = vec![first];
         for process in &others {
+            if let Some(zombie) = self.ended.iter().find(|zombie| zombie.name == process.0) {
+                members.push(zombie.clone());
+                continue;
+            }
             match self.ask(process, &Order::Conclude)? {
                 Reply::Concluded(member) => members.push(member),
                 _ => return Err(infrastructure(format!("the process {process}: an answer to another question"))),
             }
         }
         let mut all_failed = Vec::new();
-        for process in &others {
+        let living: Vec<&ObjectName> = others.iter().filter(|process| self.channels.contains_key(*process)).collect();
+        for process in living {
             match self.ask(process, &Order::Check(members.clone()))? {
                 Reply::Checked(Ok(failed)) => all_failed.extend(failed),
                 Reply::Checked(Err(error)) => {

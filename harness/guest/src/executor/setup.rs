@@ -134,7 +134,9 @@ fn go_on(
         if mounts::takes_disk(&line.step) {
             processes.pass_over(&process, index)?;
         }
-        if process.0 != FIRST_PROCESS {
+        if let Step::Exit { process } = &line.step {
+            processes.end(process)?;
+        } else if process.0 != FIRST_PROCESS {
             pass_over(&mut world, line)?;
             processes.carry_out(&process, index)?;
         } else if let Step::Exec = line.step {
@@ -147,10 +149,10 @@ fn go_on(
         }
     }
     StepMark::clear();
-    let first = Member { name: FIRST_PROCESS.to_owned(), pid: std::process::id().cast_signed(), made: world.made() };
+    let first = Member::of(&ObjectName(FIRST_PROCESS.to_owned()), &world, &program);
     let (members, failed) = processes.conclude(first)?;
     result.made = members[0].made.clone();
-    result.others = members[1..].iter().map(|member| member.made.clone()).collect();
+    result.others = members[1..].iter().map(Member::as_other).collect();
     result.failed_assertions = failed;
     let (next_descriptor, elsewhere) = (world.next_descriptor(), world.elsewhere().to_vec());
     Ok(CarriedOut { top: world.into_top(), elsewhere, next_descriptor, members, program })
@@ -261,6 +263,7 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::Socketpair { .. }
         | S::Peer { .. }
         | S::Send { .. }
+        | S::Receive { .. }
         | S::Seek { .. }
         | S::Read { .. }
         | S::WriteTo { .. }
@@ -273,8 +276,9 @@ fn carry_out(world: &mut World, step: &Step) -> io::Result<()> {
         | S::External { .. }
         | S::Chdir { .. }
         | S::Chroot { .. } => objects::carry_out(world, step),
-        // Assertions hold at the end or not at all. The callers carry out `exec`, `fork` and `as`.
-        S::Assert { .. } | S::Exec | S::Fork { .. } | S::As { .. } => Ok(()),
+        // Assertions hold at the end or not at all. The callers carry out `exec`, `fork`, `as` and
+        // `exit`.
+        S::Assert { .. } | S::Exec | S::Fork { .. } | S::As { .. } | S::Exit { .. } => Ok(()),
     }
 }
 

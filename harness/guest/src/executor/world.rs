@@ -11,7 +11,7 @@ use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, open};
 use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, fstat, fstatat};
 use protocol::observation::Object;
-use scenarios::program::{ObjectName, Place};
+use scenarios::program::{ObjectName, Place, Queues};
 use serde::{Deserialize, Serialize};
 
 use super::ProgramSlot;
@@ -33,7 +33,7 @@ pub(super) struct World {
     descriptors: BTreeMap<RawFd, OwnedFd>,
     /// The program's descriptors start here; those below are of programs before it.
     first_descriptor: RawFd,
-    /// Of each socket the other end and how many messages were sent to it.
+    /// Of each socket the other end and how many messages this process has sent to it.
     peers: BTreeMap<RawFd, (RawFd, u32)>,
     pub(super) disks: Disks,
     /// The mounts of the namespace that `unshare-mounts keep-old` left, by their IDs.
@@ -184,9 +184,20 @@ impl World {
         self.top_path
     }
 
-    /// The objects that the program made, without those that were there from the start.
-    pub(super) fn made(&self) -> Vec<Made> {
-        self.objects.iter().map(|(name, &object)| Made { name: name.0.clone(), object }).collect()
+    /// The objects that the process has at the end of the program, by the names that they have
+    /// everywhere.
+    pub(super) fn made(&self, process: &ObjectName, queues: &Queues) -> Vec<Made> {
+        let now = |(name, &object): (&ObjectName, &Object)| {
+            let name = name.of_process(process);
+            let object = match object {
+                Object::InFlight { socket, .. } => {
+                    Object::InFlight { socket, nth: u32::try_from(queues.before(&name)?).ok()? }
+                }
+                object => object,
+            };
+            Some(Made { name: name.0, object })
+        };
+        self.objects.iter().filter_map(now).collect()
     }
 
     /// The lowest number behind all of the program's descriptors.
@@ -296,15 +307,16 @@ impl World {
         Ok(())
     }
 
-    /// Where the next message over a socket goes, and the how many-th it is there.
+    /// Where the next message over a socket goes, and how many this process has sent there.
     pub(super) fn next_message(&self, over: &ObjectName) -> io::Result<(RawFd, u32)> {
         let no_socket = || io::Error::other(format!("{over} is no socket"));
         self.peers.get(&self.descriptor(over)?).copied().ok_or_else(no_socket)
     }
 
-    /// A descriptor was sent to `socket`, in a message of its own.
-    pub(super) fn keep_in_flight(&mut self, name: &ObjectName, socket: RawFd, nth: u32) {
-        self.objects.insert(name.clone(), Object::InFlight { socket, nth });
+    /// A descriptor was sent to `socket`, in a message of its own. How many are before it turns out
+    /// when all steps are done.
+    pub(super) fn keep_in_flight(&mut self, name: &ObjectName, socket: RawFd) {
+        self.objects.insert(name.clone(), Object::InFlight { socket, nth: 0 });
         self.peers.values_mut().filter(|(peer, _)| *peer == socket).for_each(|(_, sent)| *sent += 1);
     }
 

@@ -45,8 +45,8 @@ pub struct ProcessOf<'a> {
     pub name: &'a str,
     /// Its number as the agent sees it.
     pub pid: i32,
-    /// What the program made there.
-    pub made: &'a [Made],
+    /// What the program made there; `None` where it has ended: a zombie has nothing to look at.
+    pub made: Option<&'a [Made]>,
 }
 
 /// Looks at the processes of a program, the first one first, whose top directory is `top` below the
@@ -68,10 +68,14 @@ pub fn look(processes: &[ProcessOf<'_>], top: &str, tops: &[String], elsewhere: 
     let mut looks = Vec::new();
     let mut view = View::default();
     for (index, process) in (0..).zip(processes) {
+        let Some(made) = process.made else {
+            looks.push(None);
+            continue;
+        };
         let tables = MountTables::new(ids(&mounts), ids(&host_mounts).into_iter().chain(elsewhere.iter().copied()));
         let look = Look::new(mounted_proc()?, Some(process.pid), tables, &STREAMS)?;
-        view.objects.extend(of_process(index, look.view(process.made)).objects);
-        looks.push(look);
+        view.objects.extend(of_process(index, look.view(made)).objects);
+        looks.push(Some(look));
     }
     let shared_descriptions = shared(&looks, &view)?;
     let process = process_state(proc.as_fd(), pid)?;
@@ -117,14 +121,14 @@ pub fn own_mounts() -> io::Result<Vec<Mount>> {
 
 /// All pairs of objects that share a description. Only those of one file with one link text can;
 /// among these, in the kernel's order, those that do stand side by side.
-fn shared(looks: &[Look], view: &View) -> io::Result<Vec<(ObjectId, ObjectId)>> {
+fn shared(looks: &[Option<Look>], view: &View) -> io::Result<Vec<(ObjectId, ObjectId)>> {
     let mut by_file: BTreeMap<_, Vec<(ObjectId, sys::DescriptorOf)>> = BTreeMap::new();
     for seen in &view.objects {
         let file = match &seen.status {
             Outcome::Ok(status) => Some(status.file),
             Outcome::Err(_) => None,
         };
-        let look = usize::try_from(seen.process).ok().and_then(|process| looks.get(process));
+        let look = usize::try_from(seen.process).ok().and_then(|process| looks.get(process)?.as_ref());
         let number = look.and_then(|look| look.number_of(seen.object)).map(|number| (seen.id(), number));
         by_file.entry((file, &seen.link)).or_default().extend(number);
     }
@@ -173,14 +177,32 @@ fn process_state(proc: BorrowedFd<'_>, pid: i32) -> io::Result<ProcessState> {
     };
     let last_number =
         |name: &str| field(name).split_ascii_whitespace().last().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let state: String = field("State").chars().take(1).collect();
+    let (signals, attributes) = if state == ZOMBIE {
+        (Vec::new(), vec![exit_status(&read_file(proc, &format!("{pid}/stat"))?)])
+    } else {
+        let signals = ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"].map(|name| field(name).to_owned());
+        let limits = read_file(proc, &format!("{pid}/limits"))?;
+        (signals.into(), attributes(&text, &limits).map_err(io::Error::other)?)
+    };
     Ok(ProcessState {
-        state: field("State").chars().take(1).collect(),
+        state,
         tracer: last_number("TracerPid"),
         pid: last_number("Pid"),
         inner_pid: last_number("NSpid"),
-        signals: ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"].map(|name| field(name).to_owned()).into(),
-        attributes: attributes(&text, &read_file(proc, &format!("{pid}/limits"))?).map_err(io::Error::other)?,
+        signals,
+        attributes,
     })
+}
+
+/// The state of a process that has ended and that its parent has not waited for. No more can
+/// be seen of it than the number and how it ended.
+const ZOMBIE: &str = "Z";
+
+/// The last field of `/proc/PID/stat`: what waitpid(2) gives.
+fn exit_status(stat: &[u8]) -> ProcessAttribute {
+    let last = String::from_utf8_lossy(stat).split_ascii_whitespace().last().unwrap_or_default().to_owned();
+    ProcessAttribute { name: "Exit status".to_owned(), value: last }
 }
 
 /// The lines of `/proc/PID/status` that say what a process may do.

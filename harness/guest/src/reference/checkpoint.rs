@@ -34,6 +34,8 @@ pub struct ProcessImage {
     pub number: i32,
     /// Its parent: an index into the processes; of the first one itself.
     pub parent: usize,
+    /// What waitpid(2) gives of it, where it has ended: then it has nothing of what follows.
+    pub ended: Option<i32>,
     /// Descriptors.
     pub descriptors: Vec<DescriptorImage>,
     /// Mappings of files, but for the executable's.

@@ -36,10 +36,10 @@ pub use mount::{
 };
 pub use process::{
     DescriptorOf, copy_mount_namespace, drop_capabilities, fork, fork_as, in_mount_namespace, interface_up, kcmp_file,
-    owner_of, pidfd_open, reset_signals, start_in_namespaces, start_in_user_namespace,
+    owner_of, pidfd_open, reset_signals, start_in_namespaces, start_in_user_namespace, wait_for_zombie,
 };
 pub use signals::{descriptor_of, own_signals, seals_of, set_signal, signal_of, signal_owner};
-pub use socket::{Peeked, peek_queue, send_descriptors, unix_peer, unix_socket_type};
+pub use socket::{Peeked, peek_queue, receive_descriptor, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr};
 
 use std::io;

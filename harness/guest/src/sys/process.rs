@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use nix::fcntl::{OFlag, openat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, clone, setns, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::Mode;
@@ -201,6 +202,17 @@ pub fn in_mount_namespace<T>(
 pub fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
     let pid = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Waits until a process has ended, whosever child it is; its parent still has to wait for it.
+///
+/// # Errors
+/// Those of pidfd_open(2) and poll(2).
+pub fn wait_for_zombie(pid: libc::pid_t) -> io::Result<()> {
+    let pidfd = pidfd_open(pid)?;
+    let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    while poll(&mut polled, PollTimeout::NONE)? == 0 {}
+    Ok(())
 }
 
 /// A descriptor of a process: its number there.

@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, recv, recvmsg,
-    send, sendmsg, socket,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockProtocol, SockType, recv,
+    recvmsg, send, sendmsg, socket,
 };
 
 use super::check;
@@ -75,13 +75,7 @@ fn peek_all(socket: BorrowedFd<'_>) -> io::Result<Vec<Peeked>> {
             Err(Errno::EAGAIN) => return Ok(queue),
             message => message?,
         };
-        let mut descriptors = Vec::new();
-        for control in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(numbers) = control {
-                // SAFETY: the kernel just made these descriptors for us.
-                descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
-            }
-        }
+        let descriptors = taken(&message)?;
         let (length, cut) = (message.bytes, message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC));
         if cut {
             return Err(io::Error::other(format!("a message of more than {MESSAGE_LIMIT} bytes or cut short")));
@@ -103,6 +97,36 @@ pub fn send_descriptors(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Raw
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     let count = sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], rights, flags, None)?;
     if count == bytes.len() { Ok(()) } else { Err(io::Error::other(format!("only {count} bytes were sent"))) }
+}
+
+/// The oldest message in a socket's queue, which has one descriptor in it, without waiting.
+///
+/// # Errors
+/// The call's; a message with another number of descriptors.
+pub fn receive_descriptor(socket: BorrowedFd<'_>, cloexec: bool) -> io::Result<OwnedFd> {
+    let mut rights = nix::cmsg_space!([RawFd; DESCRIPTOR_LIMIT]);
+    let mut byte = [0];
+    let mut parts = [IoSliceMut::new(&mut byte)];
+    let mut flags = MsgFlags::MSG_DONTWAIT;
+    flags.set(MsgFlags::MSG_CMSG_CLOEXEC, cloexec);
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut rights), flags)?;
+    let mut descriptors = taken(&message)?;
+    match (descriptors.pop(), descriptors.len()) {
+        (Some(one), 0) => Ok(one),
+        _ => Err(io::Error::other("the message has not one descriptor in it")),
+    }
+}
+
+/// The descriptors in a message, as ones of this process.
+fn taken(message: &RecvMsg<'_, '_, ()>) -> io::Result<Vec<OwnedFd>> {
+    let mut descriptors = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            // SAFETY: the kernel just made these descriptors for us.
+            descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+        }
+    }
+    Ok(descriptors)
 }
 
 /// The inode number of the Unix socket that the one with this number is connected to; 0 for one
@@ -188,6 +212,24 @@ mod tests {
         }
         assert_eq!(option(other.as_fd(), libc::SO_PEEK_OFF).unwrap(), -1);
         assert!(peek_queue(one.as_fd()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn messages_are_received_oldest_first() {
+        let (one, other) = pair();
+        let (first, second) = (std::fs::File::open("/").unwrap(), std::fs::File::open("/proc").unwrap());
+        send_descriptors(one.as_fd(), b"a", &[first.as_raw_fd()]).unwrap();
+        send_descriptors(one.as_fd(), b"b", &[second.as_raw_fd()]).unwrap();
+        for (sent, cloexec) in [(first, false), (second, true)] {
+            let received = receive_descriptor(other.as_fd(), cloexec).unwrap();
+            assert_eq!(inode(&received), inode(&sent.into()));
+            let flags = nix::fcntl::fcntl(&received, nix::fcntl::FcntlArg::F_GETFD).unwrap();
+            assert_eq!(flags & libc::FD_CLOEXEC != 0, cloexec);
+        }
+        // Nothing waits, and a message without a descriptor in it is none of the program's.
+        assert_eq!(receive_descriptor(other.as_fd(), false).unwrap_err().raw_os_error(), Some(libc::EAGAIN));
+        send_descriptors(one.as_fd(), b"c", &[]).unwrap();
+        assert!(receive_descriptor(other.as_fd(), false).unwrap_err().raw_os_error().is_none());
     }
 
     #[test]

@@ -163,13 +163,13 @@ impl Reference {
             let ask = Ask::Restore {
                 checkpoint: Box::new(held.checkpoint.clone()),
                 made: trial.made.clone(),
-                others: trial.child.forked.processes().map(|(_, _, made)| made.to_vec()).collect(),
+                others: trial.child.forked.processes().map(|(_, _, made)| made.unwrap_or_default().to_vec()).collect(),
                 options: self.restore,
             };
             let rest = deadline.saturating_duration_since(Instant::now());
             match trial.child.ask(&ask, rest) {
                 Ok(Answer::Restored) => {
-                    let lost = trial.child.forked.find()?.err();
+                    let lost = trial.child.forked.find(trial.child.pid())?.err();
                     self.traces(trial)?;
                     return Ok(Run { lost, ..ActionEnd::Done.into() });
                 }

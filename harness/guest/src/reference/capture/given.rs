@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::super::checkpoint::{Checkpoint, DescriptionImage, InodeSource, NameImage};
 use super::super::private_mount_ns::look_at;
 use super::super::table::Table;
-use super::object::CapturedObject;
+use super::object::{self, CapturedObject};
 use super::outside::Outside;
 use super::refusal::{Cause, Refusal};
 use super::{Capture, Options, all_objects, refuse};
@@ -55,8 +55,9 @@ pub fn files(
     outside: &Outside,
 ) -> io::Result<Result<GivenFiles, Vec<Refusal>>> {
     let table = Table::own(proc)?;
-    let capture = Capture::new(proc, pids, &table, Options::default(), outside)?;
-    let objects = all_objects(proc, pids, hidden)?;
+    let processes = object::images(proc, pids)?;
+    let objects = all_objects(proc, pids, &processes, hidden)?;
+    let capture = Capture::new(proc, (pids, processes), &table, Options::default(), outside)?;
     let (detached, others) = objects.into_iter().partition::<Vec<_>, _>(|captured| capture.is_unlisted(captured));
     Ok(capture.given(&detached, &others))
 }

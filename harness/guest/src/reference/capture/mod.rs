@@ -46,7 +46,7 @@ use protocol::Fault;
 use protocol::observation::{FileId, FileKind, Mount, ObjectId};
 use scenarios::Bytes;
 
-use super::checkpoint::{Checkpoint, DetachedMount, FileImage, InodeImage, NameImage};
+use super::checkpoint::{Checkpoint, DetachedMount, FileImage, InodeImage, NameImage, ProcessImage};
 use super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, look_at};
 use super::table::{Table, join};
 use crate::observe;
@@ -101,17 +101,24 @@ pub fn processes(
     outside: &Outside,
 ) -> io::Result<Result<Checkpoint, Vec<Refusal>>> {
     let table = Table::own(proc)?;
-    let objects = all_objects(proc, pids, hidden)?;
+    let processes = object::images(proc, pids)?;
+    let objects = all_objects(proc, pids, &processes, hidden)?;
     if options.fault == Some(Fault::TouchedByDump) {
         wrong::touch(proc, &objects);
     }
-    Ok(Capture::new(proc, pids, &table, options, outside)?.run(&objects))
+    Ok(Capture::new(proc, (pids, processes), &table, options, outside)?.run(&objects))
 }
 
 /// The objects of all processes.
-fn all_objects(proc: BorrowedFd<'_>, pids: &[i32], hidden: &[i32]) -> io::Result<Vec<CapturedObject>> {
+fn all_objects(
+    proc: BorrowedFd<'_>,
+    pids: &[i32],
+    processes: &[ProcessImage],
+    hidden: &[i32],
+) -> io::Result<Vec<CapturedObject>> {
     let mut objects = Vec::new();
-    for (process, &pid) in (0..).zip(pids) {
+    let living = (0..).zip(pids).zip(processes).filter(|(_, image)| image.ended.is_none());
+    for ((process, &pid), _) in living {
         let mut own = object::objects(proc, pid, hidden)?;
         own.iter_mut().for_each(|captured| captured.process = process);
         if process > 0 {
@@ -125,7 +132,7 @@ fn all_objects(proc: BorrowedFd<'_>, pids: &[i32], hidden: &[i32]) -> io::Result
 impl<'a> Capture<'a> {
     fn new(
         proc: BorrowedFd<'a>,
-        pids: &'a [i32],
+        (pids, processes): (&'a [i32], Vec<ProcessImage>),
         table: &'a Table,
         options: Options,
         outside: &'a Outside,
@@ -141,9 +148,8 @@ impl<'a> Capture<'a> {
             Some(observe::status(fd?.as_fd()).ok()?.file)
         };
         let removed_roots = table.all().iter().filter_map(removed_root).collect();
-        let checkpoint = Checkpoint { processes: object::images(proc, pids)?, ..Checkpoint::default() };
         let mut theirs = BTreeSet::new();
-        for &pid in pids {
+        for (&pid, _) in pids.iter().zip(&processes).filter(|(_, image)| image.ended.is_none()) {
             theirs.extend(Table::of(proc, pid)?.all().iter().map(|mount| mount.id));
         }
         Ok(Capture {
@@ -156,7 +162,7 @@ impl<'a> Capture<'a> {
             magic_numbers,
             theirs,
             removed_roots,
-            checkpoint,
+            checkpoint: Checkpoint { processes, ..Checkpoint::default() },
             mounts: BTreeMap::new(),
             watch: OnceCell::new(),
         })

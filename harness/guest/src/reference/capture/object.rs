@@ -137,9 +137,18 @@ pub(super) fn images(proc: BorrowedFd<'_>, pids: &[i32]) -> io::Result<Vec<Proce
         };
         let parent = last("PPid:")?;
         let parent = pids.iter().position(|other| *other == parent).unwrap_or(0);
-        Ok(ProcessImage { number: last("NSpid:")?, parent, ..ProcessImage::default() })
+        let is_zombie = status.lines().any(|line| line.starts_with("State:\tZ"));
+        let ended = if is_zombie { Some(exit_status(proc, pid)?) } else { None };
+        Ok(ProcessImage { number: last("NSpid:")?, parent, ended, ..ProcessImage::default() })
     };
     pids.iter().map(image).collect()
+}
+
+/// What waitpid(2) will give: the last field of `/proc/PID/stat`.
+fn exit_status(proc: BorrowedFd<'_>, pid: i32) -> io::Result<i32> {
+    let stat = text(proc, &format!("{pid}/stat"))?;
+    let status = stat.split_ascii_whitespace().last().and_then(|last| last.parse().ok());
+    status.ok_or_else(|| io::Error::other(format!("no exit status in /proc/{pid}/stat")))
 }
 
 /// The mappings that have an entry in `map_files`: those of files.

@@ -39,7 +39,8 @@ impl RestoreContext<'_> {
         let descriptions =
             checkpoint.descriptions.iter().enumerate().filter(|(_, description)| description.file == file);
         let mut uses: Vec<Use> = descriptions.map(|(index, _)| Use::Description(index)).collect();
-        for (process, image) in checkpoint.processes.iter().enumerate() {
+        let living = checkpoint.processes.iter().enumerate().filter(|(_, image)| image.ended.is_none());
+        for (process, image) in living {
             let mappings = image.mappings.iter().enumerate().filter(|(_, mapping)| mapping.file == file);
             uses.extend(mappings.map(|(index, _)| Use::Mapping(process, index)));
             uses.extend((image.cwd == file).then_some(Use::Cwd(process)));

@@ -29,8 +29,9 @@ pub(super) struct Processes {
 impl Processes {
     /// Makes the other processes. It comes back in each of them.
     pub(super) fn fork(checkpoint: &Checkpoint) -> Result<Self, Failure> {
-        let others = checkpoint.processes.len() - 1;
-        if others == 0 {
+        let count = checkpoint.processes.len() - 1;
+        let others = checkpoint.processes[1..].iter().filter(|image| image.ended.is_none()).count();
+        if count == 0 {
             return Ok(Processes { index: 0, others, report: None });
         }
         let report_pipe = || {
@@ -38,7 +39,7 @@ impl Processes {
             Ok::<_, io::Error>((set_apart(reading)?, set_apart(writing)?))
         };
         let (reading, writing) = report_pipe().map_err(at("a pipe"))?;
-        let given = (FIRST_PIPE..).take(2 * others).map(sys::adopt);
+        let given = (FIRST_PIPE..).take(2 * count).map(sys::adopt);
         let pipes: Vec<OwnedFd> = given.collect::<io::Result<_>>().map_err(at("the pipes of the processes"))?;
         let mut index = 0;
         for (child, image) in checkpoint.processes.iter().enumerate().skip(1) {
@@ -46,7 +47,15 @@ impl Processes {
             if image.parent != index {
                 continue;
             }
+            if image.ended.is_some_and(|status| status & 0xff != 0) {
+                let error = io::Error::other("it was ended by a signal, which this engine cannot repeat");
+                return Err(Failure { what: format!("process {}", image.number), error });
+            }
             let forked = sys::fork_as(image.number).and_then(|pid| {
+                if let Some(status) = image.ended {
+                    // The low byte of what waitpid(2) gives is a signal.
+                    return if pid == 0 { std::process::exit(status >> 8) } else { sys::wait_for_zombie(pid) };
+                }
                 if pid == 0 {
                     index = child;
                     nix::unistd::dup2_stdin(&pipes[2 * (child - 1)])?;

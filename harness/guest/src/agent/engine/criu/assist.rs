@@ -47,7 +47,7 @@ pub(super) struct Given {
 
 /// Captures what criu refuses; or how the capture ended otherwise.
 pub(super) fn capture(trial: &Trial<'_>) -> io::Result<Result<Held, Run>> {
-    let (pids, namespace) = (trial.child.pids(), trial.child.mount_namespace()?);
+    let (pids, namespace) = (trial.child.living(), trial.child.mount_namespace()?);
     let outside = Outside { mounts: trial.elsewhere()?, given: Vec::new() };
     let captured = || -> io::Result<Result<Assistance, String>> {
         let proc: OwnedFd = File::open("/proc")?.into();
