@@ -1,5 +1,5 @@
-//! The end: when everything is closed and unmounted that can be, what was there is gone. A reference
-//! that a restore left behind keeps a filesystem alive that no mount table shows.
+//! The end: when everything is closed and unmounted that can be, what was there is gone. A
+//! reference that a restore left behind keeps a filesystem alive that no mount table shows.
 //!
 //! A watch (inotify(7)) sees it. It keeps neither a mount nor a filesystem: with the filesystem it
 //! ends, which the event `IN_UNMOUNT` tells.
