@@ -144,7 +144,8 @@ faults! {
     FileSizeLimitLeft "file-size-limit-left" "wrong-flags" "A limit on the size of files is left behind, so a write comes to less." ["subdir-bind/file@tmpfs,rdwr"];
     TmpfileUnlinkable "tmpfile-unlinkable" "wrong-resolution" "A file made with O_TMPFILE comes back as one that cannot be given a name." ["deleted/never-named-and-directory@tmpfs,whole"];
     UmaskLost "umask-lost" "wrong-flags" "The process comes back without its umask." ["objects/directory"];
-    MappingLeft "mapping-left" "litter" "A file of a visible mount stays mapped, so the mount cannot be unmounted." ["subdir-bind/file@tmpfs,rdwr"];
+    MappingLeft "mapping-left" "litter" "A file of a visible mount stays mapped, so the mount cannot be unmounted." ["in-flight/closed"];
+    ReferenceLeft "reference-left" "litter" "A file of a detached mount stays mapped, so its filesystem is never gone." ["subdir-bind/file@tmpfs,rdwr"];
     LockLeft "lock-left" "wrong-flags" "A lock that the restore takes is never let go, by a description that has no descriptor." ["subdir-bind/file@tmpfs,rdwr"];
     LeaseLeft "lease-left" "wrong-resolution" "A lease that the restore takes is never let go, so nobody can open the file for writing." ["subdir-bind/file@tmpfs,rdonly"];
     CopiedUp "copied-up" "wrong-content" "A file is open for writing for a moment, so an overlay copies it up." ["overlay/mapped-lower"];

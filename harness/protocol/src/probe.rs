@@ -36,11 +36,14 @@ pub enum ProbeGroup {
     Names,
     /// Which mounts can be made read-only and unmounted.
     Busy,
+    /// What is gone when everything is closed and unmounted.
+    Release,
 }
 
 impl ProbeGroup {
     /// All of them, in the order in which they are tried: none spoils a later one.
-    pub const ALL: [ProbeGroup; 5] = [Self::Entries, Self::Locks, Self::Written, Self::Names, Self::Busy];
+    pub const ALL: [ProbeGroup; 6] =
+        [Self::Entries, Self::Locks, Self::Written, Self::Names, Self::Busy, Self::Release];
 }
 
 /// One thing that was done, and what came of it.

@@ -49,12 +49,13 @@ pub const CALLER: &str = "caller";
 pub const STATMOUNT: &str = "statmount";
 
 /// The comparison of each group of probes, in the order of [`ALL`].
-pub const PROBES: [(ProbeGroup, &str); 5] = [
+pub const PROBES: [(ProbeGroup, &str); 6] = [
     (ProbeGroup::Entries, "probe-entries"),
     (ProbeGroup::Locks, "probe-locks"),
     (ProbeGroup::Written, "probe-written"),
     (ProbeGroup::Names, "probe-names"),
     (ProbeGroup::Busy, "probe-busy"),
+    (ProbeGroup::Release, "probe-release"),
 ];
 
 /// The kind of failure that a difference in the comparison with this name is.
@@ -133,6 +134,7 @@ pub const ALL: &[Comparison] = &[
     row("probe-written", WrongContent, |_, _| {}),
     row("probe-names", WrongResolution, |_, _| {}),
     row("probe-busy", Litter, |_, _| {}),
+    row("probe-release", Litter, |_, _| {}),
     row(failed_restore::LEFT, HarmedByRestore, |_, _| {}),
     row(failed_restore::SECOND_TRY, HarmedByRestore, |_, _| {}),
     row(LEFTOVERS, Litter, |_, _| {}),

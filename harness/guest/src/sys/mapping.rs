@@ -7,6 +7,8 @@ use nix::sys::stat::fstat;
 
 use super::check;
 
+const PAGE: usize = 4096;
+
 /// One page of a file, mapped for as long as the process lives; its address.
 ///
 /// # Errors
@@ -15,8 +17,18 @@ pub fn map_page(fd: BorrowedFd<'_>, shared: bool, write: bool) -> io::Result<u64
     let protection = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
     let flags = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
     // SAFETY: a new mapping at an address that the kernel chooses; nothing else is there.
-    let address = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, fd.as_raw_fd(), 0) };
+    let address = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, protection, flags, fd.as_raw_fd(), 0) };
     if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address as u64) }
+}
+
+/// Takes away what [`map_page`] made, or what a restore made of it.
+///
+/// # Errors
+/// munmap(2)'s.
+pub fn unmap_page(address: u64) -> io::Result<()> {
+    let address = usize::try_from(address).map_err(io::Error::other)?;
+    // SAFETY: the page is a program's, which Rust knows nothing of: no reference goes there.
+    check(unsafe { libc::munmap(std::ptr::with_exposed_provenance_mut(address), PAGE) }.into()).map(drop)
 }
 
 /// A mapping to be made.

@@ -29,7 +29,7 @@ pub use descriptor::{
 pub use directory::{Entry, entries, read_some_entries};
 pub use fanotify::{FanotifyGroup, FanotifyMark};
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
-pub use mapping::{MappingRequest, map_at, map_page};
+pub use mapping::{MappingRequest, map_at, map_page, unmap_page};
 pub use mount::{
     Identity, MountAttr, attach, filesystem_of, fsmount, fsmount_to_keep, identity, mount_setattr, open_tree,
     set_superblock, statmount_by_fd, statmount_device, statx_mount_id,

@@ -6,6 +6,7 @@
 //! - `written`: writes through one object and reads through all others
 //! - `names`: makes names, links, renames
 //! - `busy`: makes mounts read-only and unmounts them
+//! - `release`: closes everything, and sees what is gone
 //!
 //! An outcome has no number that the kernel hands out and nothing that depends on the time: texts
 //! of two processes that carried out one program are the same, or something is different. Probes
@@ -15,6 +16,7 @@ mod busy;
 mod entries;
 mod locks;
 mod names;
+mod release;
 mod written;
 
 use std::fmt::Display;
@@ -89,10 +91,14 @@ pub(super) fn run(made: &[Made], top: &str, mounts: bool) -> io::Result<Vec<Prob
     locks::probe(&subjects, &mut outcomes)?;
     written::probe(&subjects, top, &mut outcomes)?;
     names::probe(&subjects, top, &mut outcomes)?;
+    let watches = if mounts { release::Watches::new(made, &subjects)? } else { None };
     // A copy of a descriptor would keep a mount busy.
     drop(subjects);
     if mounts {
         busy::probe(top, &mut outcomes)?;
+    }
+    if let Some(watches) = watches {
+        watches.release(made, top, &mut outcomes)?;
     }
     Ok(outcomes.all)
 }

@@ -115,6 +115,9 @@ pub(super) fn traces(context: &RestoreContext<'_>, mount: &DetachedMount, root: 
         Some(fault @ (Fault::MappingLeft | Fault::LockLeft | Fault::LeaseLeft)) => {
             stay_mapped(look_at(context.proc, &base.mount_point)?.as_fd(), fault)?;
         }
+        Some(fault @ Fault::ReferenceLeft) if observe::status(root)?.kind == FileKind::Directory => {
+            stay_mapped(root, fault)?;
+        }
         _ => {}
     }
     Ok(())
