@@ -226,7 +226,7 @@ mod tests {
             let flags = nix::fcntl::fcntl(&received, nix::fcntl::FcntlArg::F_GETFD).unwrap();
             assert_eq!(flags & libc::FD_CLOEXEC != 0, cloexec);
         }
-        // Nothing waits, and a message without a descriptor in it is none of the program's.
+        // Nothing waits, and a message without a descriptor in it does not belong to a program.
         assert_eq!(receive_descriptor(other.as_fd(), false).unwrap_err().raw_os_error(), Some(libc::EAGAIN));
         send_descriptors(one.as_fd(), b"c", &[]).unwrap();
         assert!(receive_descriptor(other.as_fd(), false).unwrap_err().raw_os_error().is_none());
