@@ -12,7 +12,7 @@ pub struct AxesArgs {
     /// Kernel of the manifest, or path:FILE for one of your own; may be given more than once
     /// [default: 6.12]
     ///
-    /// path:FILE[,modules=DIR][,config=FILE] is a bzImage or vmlinux for amd64. DIR is the tree
+    /// `path:FILE[,modules=DIR][,config=FILE]` is a bzImage or vmlinux for amd64. DIR is the tree
     /// that it was built in, or what `make modules_install` filled; without it the tree around
     /// FILE. The kernel is known by its release from then on (`--kernel 6.18.0-rc3+`). It needs
     /// CONFIG_PVH and what the group `base` of vm-images/images.toml lists; what it lacks is said

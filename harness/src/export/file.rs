@@ -215,10 +215,12 @@ TEST_OPTION(dirname, string, \"directory name\", 1);
             out.push_str(AT);
         }
         let lines = || self.writer.lines.iter().chain(self.writer.before_exec.iter().flatten());
-        for (call, function) in [("send_descriptor(", SEND), ("receive_descriptor(", RECEIVE)] {
-            if lines().any(|line| line.contains(call)) {
-                out.push_str(function);
-            }
+        let calls = |function: &str| lines().any(|line| line.contains(function));
+        if calls("send_descriptor(") {
+            out.push_str(SEND);
+        }
+        if calls("receive_descriptor(") || self.observation.peeks_at_the_first() {
+            out.push_str(RECEIVE);
         }
         out
     }

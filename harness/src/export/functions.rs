@@ -52,6 +52,7 @@ static int send_descriptor(int socket, int fd)
 ";
 
 pub(super) const RECEIVE: &str = "
+/* The descriptor in the first message that waits at a socket. */
 static int receive_descriptor(int socket, int flags)
 {
 \tchar byte;
@@ -59,19 +60,6 @@ static int receive_descriptor(int socket, int flags)
 \tstruct msghdr message = { NULL, 0, &(struct iovec){ &byte, 1 }, 1, &control, sizeof(control), 0 };
 
 \treturn recvmsg(socket, &message, MSG_DONTWAIT | flags) < 0 ? -1 : control.fd;
-}
-";
-
-pub(super) const PEEK: &str = "
-/* The descriptor in the first message that waits at a socket. */
-static int peek(int socket)
-{
-\tchar byte;
-\tstruct { struct cmsghdr head; int fd; } control = { .fd = -1 };
-\tstruct msghdr message = { NULL, 0, &(struct iovec){ &byte, 1 }, 1, &control, sizeof(control), 0 };
-
-\tTRY(recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT));
-\treturn control.fd;
 }
 ";
 

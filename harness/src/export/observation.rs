@@ -3,7 +3,7 @@
 use scenarios::program::ObjectName;
 use scenarios::{Scenario, Step};
 
-use super::functions::{PEEK, PEEK_BEHIND, READ_LOCKS};
+use super::functions::{PEEK_BEHIND, READ_LOCKS};
 use super::holdings::{Holding, Object};
 use super::literal::string;
 use super::steps::{Part, Writer};
@@ -62,8 +62,10 @@ impl<'a> Observation<'a> {
         self.writer.parts.contains(&part)
     }
 
-    fn has_messages(&self) -> bool {
-        self.objects.iter().any(|one| matches!(one.holding, Holding::InFlight { .. }))
+    /// Whether the first message of a queue, and no other, has an object in it.
+    pub(super) fn peeks_at_the_first(&self) -> bool {
+        let is_message = |one: &&Object| matches!(one.holding, Holding::InFlight { .. });
+        self.objects.iter().any(is_message) && !self.peeks_behind()
     }
 
     /// Whether a message that is not the first one in its queue has an object in it.
@@ -101,8 +103,8 @@ static int differ;
     /// The functions that record one object, and all of them.
     pub(super) fn functions(&self) -> String {
         let mut out = String::new();
-        if self.has_messages() {
-            out.push_str(if self.peeks_behind() { PEEK_BEHIND } else { PEEK });
+        if self.peeks_behind() {
+            out.push_str(PEEK_BEHIND);
         }
         if self.has(Part::Locks) {
             out.push_str(READ_LOCKS);
@@ -294,8 +296,11 @@ static void observe(int after, int i, const char *name{})
         for (index, object) in self.objects.iter().enumerate() {
             let (name, expression) = (string(object.name.0.as_bytes()), &object.expression);
             if let Holding::InFlight { socket, nth } = &object.holding {
-                let nth = if self.peeks_behind() { format!(", {nth}") } else { String::new() };
-                out.push_str(&format!("\tTRY({expression} = peek({socket}{nth}));\n"));
+                let peek = match self.peeks_behind() {
+                    true => format!("peek({socket}, {nth})"),
+                    false => format!("receive_descriptor({socket}, MSG_PEEK)"),
+                };
+                out.push_str(&format!("\tTRY({expression} = {peek});\n"));
             }
             if let Holding::Mapping = object.holding {
                 out.push_str(&format!("\tsprintf(objects[after][{index}].path, \"{root}/map_files/%lx-%lx\",\n"));

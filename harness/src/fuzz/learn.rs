@@ -261,7 +261,7 @@ mod tests {
     fn programs_are_drawn_without_what_is_broken() {
         for word in ["subdir", "deleted", "directory", "hard-link", "second-mount"] {
             let word: Word = word.parse().unwrap();
-            let (_, without_a_lack) = campaign(400, |_| false);
+            let (_, without_a_lack) = campaign(1600, |_| false);
             let (learned, drawn) = campaign(400, lacks(word));
             assert_eq!(learned.avoid().words(), [word.to_string()], "what is broken is named");
             let share = |all: &[Profile]| {

@@ -41,14 +41,13 @@ static int send_descriptor(int socket, int fd)
 }
 
 /* The descriptor in the first message that waits at a socket. */
-static int peek(int socket)
+static int receive_descriptor(int socket, int flags)
 {
 	char byte;
 	struct { struct cmsghdr head; int fd; } control = { .fd = -1 };
 	struct msghdr message = { NULL, 0, &(struct iovec){ &byte, 1 }, 1, &control, sizeof(control), 0 };
 
-	TRY(recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT));
-	return control.fd;
+	return recvmsg(socket, &message, MSG_DONTWAIT | flags) < 0 ? -1 : control.fd;
 }
 
 /* Records the object with the number i; the second time it must be as it was. */
@@ -89,7 +88,7 @@ static void look(int after)
 {
 	struct object *o = objects[after];
 
-	TRY(m0_fd = peek(near_pair[1]));
+	TRY(m0_fd = receive_descriptor(near_pair[1], MSG_PEEK));
 	observe(after, 0, "m0", m0_fd);
 	close(m0_fd);
 	HOLDS("assert m0 detached", !o[0].visible);
