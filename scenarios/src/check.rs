@@ -161,6 +161,11 @@ impl Checker {
         self.objects.sockets()
     }
 
+    /// Whether other processes have this socket of the process that acts, or its peer.
+    pub(crate) fn is_shared(&self, socket: &ObjectName) -> bool {
+        self.objects.is_shared(socket)
+    }
+
     /// The faults of the next step. Its effects are taken over as far as they make sense.
     pub fn step(&mut self, step: &Step) -> Vec<Fault> {
         self.step_in_parts(step, &decompose(step))

@@ -285,9 +285,12 @@ impl Choice<'_> {
         Ok(privileged.then(|| Step::Map { name: builder.name("map"), of, shared, write }))
     }
 
-    /// A message is sent or received.
+    /// A message is sent or received. Where another process has the socket, too, nothing is sent: a
+    /// message that waits at the end has a name in every process that sees it.
     fn message(&self, u: &mut Unstructured<'_>, builder: &mut ProgramBuilder, kind: StepKind) -> Result<Option<Step>> {
-        self.of_socket(u, |u, over| {
+        let is_free = |socket: &&ObjectName| kind == K::Receive || !builder.checker.is_shared(socket);
+        let sockets: Vec<ObjectName> = self.sockets.iter().filter(is_free).cloned().collect();
+        self.one_of(u, &sockets, |u, over| {
             if kind == K::Receive {
                 return Ok(Step::Receive { name: builder.name("fd"), over, cloexec: u.ratio(1, 4)? });
             }

@@ -69,6 +69,13 @@ impl Queues {
         }
     }
 
+    /// Whether other processes have this end of a pair, or the other one.
+    pub fn is_shared(&self, socket: &ObjectName) -> bool {
+        let pair = |end: &usize| end / 2;
+        let Some(own) = self.ends.get(socket).map(pair) else { return false };
+        self.ends.iter().any(|(name, end)| pair(end) == own && name.parts().0 != socket.parts().0)
+    }
+
     /// A message that waits and has a name in this process alone.
     pub fn known_to(&self, process: &ObjectName) -> Option<&ObjectName> {
         let is_of = |name: &ObjectName| name.parts().0 == *process;
@@ -117,5 +124,8 @@ mod tests {
         assert_eq!(queues.next(&name("child.near")), [name("back"), name("child.back")]);
         let before = ["m0", "child.m0", "m1", "child.m1", "back"].map(|message| queues.before(&name(message)));
         assert_eq!(before, [None, None, Some(0), Some(0), Some(0)]);
+        assert!(queues.is_shared(&name("near")) && queues.is_shared(&name("child.far")));
+        let alone = Queues::of(&crate::text::program("near = socketpair\nfork child\n").unwrap());
+        assert!(alone.is_shared(&name("near")) && !alone.is_shared(&name("far")));
     }
 }

@@ -52,6 +52,11 @@ impl Objects {
         Some(Fault::new(part, format!("`{}` {why} and cannot be sent", name.0)))
     }
 
+    /// Whether other processes have this socket of the process that acts, or its peer.
+    pub(in crate::check) fn is_shared(&self, socket: &ObjectName) -> bool {
+        self.queues.is_shared(&socket.of_process(&self.process))
+    }
+
     /// Takes over what a step of a process does to the queues: a message that is received ends.
     pub(super) fn queues_after(&mut self, process: &ObjectName, step: &Step, index: usize) {
         if let Step::Receive { over, .. } = step {
