@@ -37,7 +37,8 @@ impl Store {
     /// the cache; title, version and what became of each.
     ///
     /// # Errors
-    /// It is damaged, hostile, or of another manifest; then the cache is as before.
+    /// It is damaged, hostile, or of another manifest or lock: then the cache is as before. The
+    /// cache cannot be written to: then some images are there, each of them whole.
     pub fn import(&self, from: &Path, sha256: Option<&str>) -> Result<Vec<(String, String, Imported)>, ImageError> {
         const PREFIX: &str = "bundle.";
         let _lock = self.cache.lock_by_name(PREFIX.trim_end_matches('.'))?;
