@@ -1,6 +1,7 @@
 //! `report`: saved results once more: merged, in other formats, or held against those of another
 //! run.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -118,7 +119,7 @@ fn read_files(files: &[PathBuf]) -> Result<Vec<RunRecord>, Usage> {
     Ok(runs)
 }
 
-/// The files that are meant: those of a folder are its `*.json` and `*.tap`, by name.
+/// The files that are meant: of a folder its `*.json` and the reports of zdtm.py, by name.
 fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Usage> {
     let mut files = Vec::new();
     for path in given {
@@ -126,7 +127,7 @@ fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Usage> {
             let found = folder(path).map_err(|error| Usage(format!("cannot list {}: {error}", path.display())))?;
             if found.is_empty() {
                 return Err(Usage(format!(
-                    "the folder {} has no file whose name ends in .json or .tap",
+                    "the folder {} has no file whose name ends in .json, and no criu-testreport.tap",
                     path.display()
                 )));
             }
@@ -138,14 +139,31 @@ fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Usage> {
     Ok(files)
 }
 
+/// Those of a folder.
 fn folder(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
     let paths = entries.into_iter().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = paths
-        .filter(|path| {
-            path.extension().is_some_and(|extension| extension == "json" || extension == "tap") && path.is_file()
-        })
-        .collect();
+    // Other TAP may be a report of this program, which says the same as its JSON.
+    let is_meant = |path: &PathBuf| {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        name.ends_with(".json") || name.starts_with("criu-testreport") && name.ends_with(".tap")
+    };
+    let mut files: Vec<PathBuf> = paths.filter(|path| is_meant(path) && path.is_file()).collect();
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_folder_only_results_are_read() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["b.json", "run.tap", "criu-testreport.1.tap", "env00.out", "notes"] {
+            std::fs::write(place.path().join(name), "").unwrap();
+        }
+        let names = folder(place.path()).unwrap().into_iter().map(|path| path.file_name().unwrap().to_owned());
+        assert_eq!(names.collect::<Vec<_>>(), ["b.json", "criu-testreport.1.tap"]);
+    }
 }

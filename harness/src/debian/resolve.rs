@@ -49,7 +49,8 @@ impl Suites {
         let mut chosen: BTreeMap<&str, &Deb> = BTreeMap::new();
         for name in names {
             let deb = self.candidate(name).ok_or_else(|| {
-                let why = "the suite does not have it; correct its name, in vm-images/images.toml if it stands there";
+                let why =
+                    "the suite does not have it; correct its name in vm-images/images.toml, or on the command line";
                 content(format!("package {name} in {}", self.names.join(" + ")), why)
             })?;
             chosen.insert(&deb.package.name, deb);
@@ -197,7 +198,7 @@ mod tests {
         let suites = suites(&[("s", &["a 1;Depends: b", "b 2;Depends: c (>= 3) | gone", "c 1"])]);
         expect_test::expect!["c (>= 3) or gone of s: is needed by b 2 and none of the suites has it; c is there in version 1; the mirror is being updated (try again), or `suites` in vm-images/images.toml lacks one"]
             .assert_eq(&names(&suites, &["a"]));
-        expect_test::expect!["package nothing in s: the suite does not have it; correct its name, in vm-images/images.toml if it stands there"]
+        expect_test::expect!["package nothing in s: the suite does not have it; correct its name in vm-images/images.toml, or on the command line"]
             .assert_eq(&names(&suites, &["nothing"]));
     }
 

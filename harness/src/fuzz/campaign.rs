@@ -320,7 +320,7 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// Files a failure. A new one is on disk before anybody can be told of it.
+    /// Files a failure. A new one is on disk before it is shown.
     fn file(&self, signature: Signature, over: &Over) -> Filed {
         let scenario = &over.task.scenario;
         let first_seconds = self.before + self.start.elapsed().as_secs_f64();

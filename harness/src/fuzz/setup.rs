@@ -151,7 +151,7 @@ impl<'a> Setup<'a> {
             None => BTreeSet::new(),
         };
         known.extend(request.past.iter().map(|cause| Signature(cause.trim().to_owned())));
-        let corpus = request.corpus.as_deref().map(corpus).transpose()?.unwrap_or_default();
+        let mut corpus = request.corpus.as_deref().map(corpus).transpose()?.unwrap_or_default();
         let sides = sides(&kernels, &subjects, flavor);
         if request.differential && sides.len() < 2 {
             let what = "--differential compares: give --kernel or --subject more than once";
@@ -160,7 +160,6 @@ impl<'a> Setup<'a> {
         let what = what(&request, &subjects, &kernels, flavor) + &every(&request, sides.len())?;
         let (folder, mut share, lock) = request.place.take()?;
         let (mut state, goes_on) = state(&request, &folder, share.as_ref(), what)?;
-        let mut corpus = corpus;
         if let Some(share) = &mut share {
             corpus.extend(share.own_programs());
             // A campaign of something else is noticed before anything is prepared.

@@ -129,12 +129,13 @@ impl Share {
         for program in programs {
             let text = scenarios::text::print_program(program);
             let name = format!("{}.program", &sha256(text.as_bytes())[..16]);
-            if self.written.len() >= CORPUS || !self.written.insert(name.clone()) {
+            if self.written.len() >= CORPUS || self.written.contains(&name) {
                 continue;
             }
             let mut file = tempfile::NamedTempFile::new_in(&folder)?;
             file.write_all(text.as_bytes())?;
-            file.persist(folder.join(name)).map_err(|error| error.error)?;
+            file.persist(folder.join(&name)).map_err(|error| error.error)?;
+            self.written.insert(name);
         }
         Ok(())
     }
@@ -220,8 +221,11 @@ impl Campaign<'_> {
         let exchanged = share.write(&new).map_err(anyhow::Error::from).and_then(|()| Ok(share.read(&what)?));
         let news = match exchanged {
             Ok(news) => news,
-            // What is not written is not lost: it is in the state, or drawn again.
-            Err(error) => return say(&format!("nothing is exchanged with the other members: {error:#}")),
+            Err(error) => {
+                // The next exchange tries again.
+                self.lock().new.extend(new);
+                return say(&format!("nothing is exchanged with the other members: {error:#}"));
+            }
         };
         news.found().for_each(|signature| self.settings.known_failures.add(signature));
         let own = {
@@ -345,6 +349,21 @@ mod tests {
         let (mut third, _third) = member(folder.path(), "c");
         let error = third.read("another").unwrap_err().to_string();
         assert!(error.contains("is of criu, and this one would be of another"), "{error}");
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_the_next_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let ((mut own, _own), (mut other, _other)) = (member(folder.path(), "a"), member(folder.path(), "b"));
+        other.write(&[program("1")]).unwrap();
+        let name = other.written.first().unwrap();
+        // No file can take the place of a folder.
+        let in_the_way = own.own_folder().join("corpus").join(name);
+        fs::create_dir_all(&in_the_way).unwrap();
+        own.write(&[program("1")]).unwrap_err();
+        fs::remove_dir(&in_the_way).unwrap();
+        own.write(&[program("1")]).unwrap();
+        assert!(in_the_way.is_file());
     }
 
     #[test]

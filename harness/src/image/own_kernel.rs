@@ -1,8 +1,8 @@
 //! A kernel of the user's own: a file that was built an hour ago, and its modules.
 //!
 //! It goes into the cache by its release. Once a command has named it by its path, every command
-//! knows it by that name, and so does what a report prints. A newer file of the same
-//! release takes the place of the older one.
+//! knows it by that name, the ones that a report prints as well. A newer file of the same release
+//! takes the place of the older one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -115,6 +115,9 @@ pub(super) fn in_cache(cache: &Cache) -> Result<BTreeMap<String, Slot>, ImageErr
     images.sort_by_key(|(_, _, age)| std::cmp::Reverse(*age));
     let slot = |(directory, ..): (String, u64, Duration)| {
         let (name, key) = directory.strip_prefix(KIND)?.strip_prefix('-')?.rsplit_once('-')?;
+        // Anything may be in a cache.
+        let is_key = key.len() == 16 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_key && !name.is_empty()).then_some(())?;
         Some((name.to_owned(), Slot { kind: KIND, name: name.to_owned(), key: key.to_owned() }))
     };
     Ok(images.into_iter().filter_map(slot).collect())
@@ -156,7 +159,7 @@ fn release(vmlinux: &[u8]) -> Option<String> {
     const BANNER: &[u8] = b"Linux version ";
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-~".contains(&byte);
     // A format string with the same beginning may stand before it.
-    memchr(vmlinux, BANNER).find_map(|at| {
+    places_of(vmlinux, BANNER).find_map(|at| {
         let rest = &vmlinux[at + BANNER.len()..];
         let length = rest.iter().take(65).position(|byte| !is_plain(*byte))?;
         let text = std::str::from_utf8(&rest[..length]).ok()?;
@@ -165,13 +168,27 @@ fn release(vmlinux: &[u8]) -> Option<String> {
 }
 
 /// Where a text stands.
-fn memchr<'a>(bytes: &'a [u8], text: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+fn places_of<'a>(bytes: &'a [u8], text: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     bytes.windows(text.len()).enumerate().filter(move |(_, window)| *window == text).map(|(at, _)| at)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_this_module_made_is_a_kernel_of_the_cache() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::open(root.path(), std::sync::Arc::new(crate::cache::progress::silent)).unwrap();
+        for name in
+            ["own-kernel-6.18.0-rc3-0123456789abcdef", "own-kernel-x-y", "own-kernel", "kernel-6.12-0123456789abcdef"]
+        {
+            std::fs::create_dir_all(root.path().join("images").join(name)).unwrap();
+        }
+        let kernels = in_cache(&cache).unwrap();
+        assert_eq!(kernels.keys().collect::<Vec<_>>(), ["6.18.0-rc3"]);
+        assert_eq!(kernels["6.18.0-rc3"].directory(), "own-kernel-6.18.0-rc3-0123456789abcdef");
+    }
 
     #[test]
     fn the_form_is_checked() {

@@ -24,7 +24,7 @@ fn events() -> Vec<Event> {
 #[test]
 fn two_failures_with_one_cause_are_one_line() {
     expect![[r#"
-            2 x zdtm failed  failed at CRIU dump: (00.012345) Error (criu/files-reg.c:1234): Can't lookup mount=38 for fd=3 path=/d/f
+            2 x zdtm  failed at CRIU dump: (00.012345) Error (criu/files-reg.c:1234): Can't lookup mount=38 for fd=3 path=/d/f
                  zdtm/static/unlink_fstat00 (ns), zdtm/static/unlink_fstat01 (uns)
         zdtm: 2 passed, 2 failed, 1 skipped
     "#]].assert_eq(&text(&tests(), false));

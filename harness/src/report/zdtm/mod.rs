@@ -131,7 +131,7 @@ pub(super) fn text(tests: &[ZdtmTest], colour: bool) -> String {
     let mut out = String::new();
     for cause in causes(tests).iter().rev() {
         let count = format!("{:>5} x", cause.tests.len());
-        let failed = paint(colour, Colour::Red, "zdtm failed");
+        let failed = paint(colour, Colour::Red, "zdtm");
         out.push_str(&format!("{count} {failed}  {}\n         {}\n", cause.title(), cause.names()));
     }
     out.push_str(&format!("zdtm: {}\n", Numbers::of(tests)));

@@ -76,8 +76,8 @@ fn text(file: &Path) -> Result<String, ZdtmError> {
 /// before its plan has a failure for that.
 pub(crate) fn tap(text: &str, from: &str) -> Result<Vec<ZdtmTest>, (usize, String)> {
     let mut lines = text.lines().enumerate();
-    if !lines.next().is_some_and(|(_, line)| line.starts_with("TAP version ")) {
-        return Err((1, "no TAP report of zdtm.py: its first line is `TAP version 13`".to_owned()));
+    if lines.next().is_none_or(|(_, line)| line != "TAP version 13") {
+        return Err((1, "no TAP report of zdtm.py: the first line of one is `TAP version 13`; of a run of this program give the JSON report".to_owned()));
     }
     let mut tests: Vec<ZdtmTest> = Vec::new();
     let mut planned = 0;
@@ -162,7 +162,7 @@ fn errors(output: &str) -> impl Iterator<Item = String> + '_ {
     output.lines().map(str::trim).filter(is_error).take(REPORT_LINES).map(plain_line)
 }
 
-/// A line of criu's log as it stands there: zdtm.py prints it as Python's `b'...'`.
+/// A line of criu's log, which zdtm.py prints as Python's `b'...'`.
 fn plain_line(line: &str) -> String {
     let inner = |quote: &str| line.strip_prefix('b')?.strip_prefix(quote)?.strip_suffix(quote);
     let text = inner("'").or_else(|| inner("\""));
