@@ -13,7 +13,7 @@ use harness::usage::Usage;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     // For git a status of 2 would be a bad revision.
     let bisecting = || std::env::args().nth(1).is_some_and(|word| word == "bisect-step");
     let line = match settings::apply(Cli::command()) {
