@@ -11,6 +11,7 @@ pub mod finding;
 pub mod fuzz;
 pub mod gate;
 pub mod generate;
+mod generate_archive;
 pub mod image;
 mod image_bundle;
 pub mod list;
