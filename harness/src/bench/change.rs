@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 
 use super::Bench;
-use super::measure::{median, ms};
+use super::exchange::{median, ms};
 
 /// So often.
 const CHANGES: usize = 3;

@@ -6,18 +6,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use protocol::message::{ActionEnd, DetachMethod, Engine, Event, Flavor, Lifecycle, Probing, Request, TrialRequest};
+use protocol::message::{Engine, Event, Probing, Request, TrialRequest};
 
+use super::exchange::{PROGRAM, Stages, engine, exchange, median, ms, request};
 use super::{Figure, Settings};
 use crate::process::memory;
 use crate::session::{Session, progress};
 use crate::subject::Parts;
 use crate::vm::template_cache::TemplateHandle;
 use crate::vm::{TemplateCache, Vm, VmSpec};
-
-/// The least that a checkpoint has to do: one process, one file. What the harness adds weighs most
-/// here.
-const PROGRAM: &str = "write f \"hello\"\nfd0 = open f rdwr\n";
 
 /// How long anything may take under KVM; it is a limit, not a measure.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -27,6 +24,7 @@ const COPIES: usize = 5;
 
 const BARE: &str = "bare dump and restore";
 const TRIAL: &str = "trial with criu";
+const PROBED: &str = "trial with criu and probes";
 const REFERENCE: &str = "trial with the reference engine";
 const COLD: &str = "cold boot to first message";
 
@@ -158,6 +156,7 @@ impl<'a> Bench<'a> {
         self.figure("first trial in a clone", ms(first), "ms");
         self.bare(vm)?;
         let (mut bare, mut trial, mut stages) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (mut probed, mut probed_stages) = (Vec::new(), BTreeMap::new());
         let start = Instant::now();
         let mut in_trials = Duration::ZERO;
         // By turns, so that a busy machine is busy for both.
@@ -166,6 +165,7 @@ impl<'a> Bench<'a> {
             let took = self.trial(vm, Engine::Criu { assisted: false }, Some(&mut stages))?;
             in_trials += took;
             trial.push(ms(took));
+            probed.push(ms(self.probed(vm, &mut probed_stages)?));
             self.alive(start)?;
         }
         let (bare, trial) = (median(&mut bare), median(&mut trial));
@@ -174,6 +174,13 @@ impl<'a> Bench<'a> {
         self.ratio("trial with criu, ratio", trial / bare, BARE);
         for (stage, mut took) in stages {
             self.figure(format!("trial with criu, stage {stage}"), median(&mut took), "ms");
+        }
+        let probed = median(&mut probed);
+        self.figure(PROBED, probed, "ms");
+        self.ratio("trial with criu and probes, ratio", probed / trial, TRIAL);
+        for stage in ["probes", "twin"] {
+            let took = probed_stages.get_mut(stage).with_context(|| format!("no trial came to the stage {stage}"))?;
+            self.figure(format!("trial with criu and probes, stage {stage}"), median(took), "ms");
         }
         self.figure("trials with criu, warm", f64::from(self.settings.trials) / in_trials.as_secs_f64(), "1/s");
         let (mut reference, mut stages) = (Vec::new(), BTreeMap::new());
@@ -235,8 +242,9 @@ impl<'a> Bench<'a> {
         self.next += 4 * u64::from(count);
         let limit = self.deadline() - Instant::now();
         let batch = |vm: &mut Vm, from: u64| -> anyhow::Result<()> {
-            (from..from + u64::from(count))
-                .try_for_each(|number| exchange(vm, number, Engine::Criu { assisted: false }, limit, None).map(drop))
+            (from..from + u64::from(count)).try_for_each(|number| {
+                exchange(vm, request(number, Engine::Criu { assisted: false }, limit), None).map(drop)
+            })
         };
         let start = Instant::now();
         batch(&mut first, numbers.start)?;
@@ -303,7 +311,14 @@ impl<'a> Bench<'a> {
 
     fn trial(&mut self, vm: &mut Vm, engine: Engine, stages: Option<&mut Stages>) -> anyhow::Result<Duration> {
         let limit = self.deadline() - Instant::now();
-        exchange(vm, self.number(), engine, limit, stages)
+        exchange(vm, request(self.number(), engine, limit), stages)
+    }
+
+    /// A trial that ends with probes of the process and of its twin.
+    fn probed(&mut self, vm: &mut Vm, stages: &mut Stages) -> anyhow::Result<Duration> {
+        let limit = self.deadline() - Instant::now();
+        let plain = request(self.number(), Engine::Criu { assisted: false }, limit);
+        exchange(vm, TrialRequest { probing: Probing::Always, ..plain }, Some(stages))
     }
 
     fn bare(&mut self, vm: &mut Vm) -> anyhow::Result<Duration> {
@@ -325,69 +340,4 @@ impl<'a> Bench<'a> {
     fn value(&self, name: &str) -> f64 {
         self.figures.iter().find(|figure| figure.name == name).map_or(f64::NAN, |figure| figure.value)
     }
-}
-
-/// How long each stage of a trial took, in milliseconds.
-type Stages = BTreeMap<String, Vec<f64>>;
-
-fn engine() -> Engine {
-    Engine::Reference { fault: None, without_statmount: false, way: DetachMethod::default() }
-}
-
-fn request(trial: u64, engine: Engine, limit: Duration) -> TrialRequest {
-    TrialRequest {
-        trial,
-        programs: vec![PROGRAM.to_owned()],
-        flavor: Flavor::Ns,
-        lifecycle: Lifecycle::DumpRestore,
-        engine,
-        action_timeout_ms: limit.as_millis().try_into().unwrap_or(u64::MAX),
-        thorough: false,
-        probing: Probing::Never,
-    }
-}
-
-/// One trial as `run` has it, without the judge; from the request to the whole report.
-fn exchange(
-    vm: &mut Vm,
-    number: u64,
-    engine: Engine,
-    limit: Duration,
-    mut stages: Option<&mut Stages>,
-) -> anyhow::Result<Duration> {
-    let start = Instant::now();
-    vm.send(&Request::Run(request(number, engine, limit)))?;
-    let mut stage = ("prepare".to_owned(), start);
-    let mut passed = |next: String, stages: &mut Option<&mut Stages>| {
-        let now = Instant::now();
-        let (name, since) = std::mem::replace(&mut stage, (next, now));
-        if let Some(stages) = stages {
-            stages.entry(name).or_default().push(ms(now - since));
-        }
-    };
-    loop {
-        match vm.receive(start + limit)? {
-            Event::Progress { stage, .. } => passed(stage, &mut stages),
-            Event::Finished { report, .. } => {
-                passed(String::new(), &mut stages);
-                let Some(report) = report.alone() else { bail!("the guest sent no report of one program") };
-                let done =
-                    report.actions.len() == 2 && report.actions.iter().all(|action| action.end == ActionEnd::Done);
-                if !done || report.setup_failure.is_some() {
-                    bail!("a trial of `bench` did not come to its end: {report:.1000?}");
-                }
-                return Ok(start.elapsed());
-            }
-            other => bail!("the guest sent {other:.200?}"),
-        }
-    }
-}
-
-pub(super) fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
-pub(super) fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

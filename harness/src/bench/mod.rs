@@ -3,12 +3,14 @@
 //!
 //! Absolute times say what the machine is and how busy it is; only ratios say what the harness is.
 //!
+//! - `exchange`: one trial
 //! - `measure`: boots, copies, trials
 //! - `packed`: programs a second in packs
 //! - `failing`: what failures cost
 //! - `change`: from a changed line of criu to a verdict
 
 mod change;
+mod exchange;
 mod failing;
 mod measure;
 mod packed;
