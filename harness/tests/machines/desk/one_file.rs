@@ -22,6 +22,11 @@ fn one_file() -> &'static Path {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let words = ["build", "--quiet", "--example", "one-file", "--features", "harness/embedded-always"];
         let mut command = Command::new(cargo);
+        // What cargo tells this test: build scripts that look at it would run again.
+        let told = std::env::vars().map(|(name, _)| name);
+        for name in told.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
         let output = command.args(words).args(["--message-format", "json"]).current_dir(TREE).output().unwrap();
         assert!(output.status.success(), "{}", rendered(&output));
         let text = String::from_utf8(output.stdout).unwrap();
@@ -63,17 +68,16 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The cache of the other tests, which has the images.
+/// The cache of the other tests, with the images: what makes them is not the business of these.
 fn cache() -> PathBuf {
+    let made = crate::program::program(&["image", "build", "qemu", "6.12", "trixie"]).output().unwrap();
+    assert!(made.status.success(), "{}", rendered(&made));
     harness::image::default_cache_dir().unwrap()
 }
 
 pub(super) fn the_program_alone_lists_shows_and_runs() {
     let elsewhere = Elsewhere::new();
     let cache = cache();
-    // What makes the images is not its business here: another test may have to.
-    let made = crate::program::program(&["image", "build", "qemu", "6.12", "trixie"]).output().unwrap();
-    assert!(made.status.success(), "{}", rendered(&made));
     let list = said(&elsewhere.succeeds(&cache, &["list"]));
     let here = crate::program::program(&["list"]).output().unwrap();
     assert_eq!(list, said(&here), "what is embedded is not the checkout's catalogue");
@@ -92,8 +96,7 @@ pub(super) fn a_bundle_is_all_that_a_machine_without_a_network_needs() {
     let elsewhere = Elsewhere::new();
     let file = elsewhere.0.path().join("bundle.tar.zst");
     let file = file.to_str().unwrap();
-    let exported = crate::program::program(&["image", "export", file]).output().unwrap();
-    assert!(exported.status.success(), "{}", rendered(&exported));
+    let exported = elsewhere.succeeds(&cache(), &["image", "export", file]);
     let size = std::fs::metadata(file).unwrap().len();
     assert!(size <= 130_000_000, "{size} bytes");
     let text = said(&exported);
@@ -105,7 +108,5 @@ pub(super) fn a_bundle_is_all_that_a_machine_without_a_network_needs() {
     // From there it goes on to the next machine, and is the same.
     let second = elsewhere.0.path().join("second");
     elsewhere.succeeds(&empty, &["image", "export", second.to_str().unwrap()]);
-    let third = elsewhere.0.path().join("third");
-    elsewhere.succeeds(&empty, &["image", "export", third.to_str().unwrap()]);
-    assert!(std::fs::read(second).unwrap() == std::fs::read(third).unwrap(), "two exports of the same images differ");
+    assert!(std::fs::read(second).unwrap() == std::fs::read(file).unwrap(), "two exports of the same images differ");
 }
