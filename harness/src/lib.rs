@@ -15,6 +15,7 @@
 //! - [`sanitize`]: text from anywhere, made harmless
 //! - [`limited`]: files of others, up to a limit
 //! - [`notices`]: lines on standard error
+//! - [`sources`]: sources of the user's, and where they are built
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs
 //! - [`subject`]: what is tested, and the criu that is built or carried for it
 //! - [`vm`]: QEMU, the channel to the agent
@@ -72,6 +73,7 @@ pub mod selftest;
 pub mod session;
 pub mod shrink;
 pub mod soak;
+pub mod sources;
 pub mod subject;
 pub mod torture;
 pub mod trials;

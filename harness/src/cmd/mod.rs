@@ -76,7 +76,9 @@ impl Command {
     /// Whether it can run trials: such a command cleans up before it ends by a signal.
     fn runs_trials(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Gate(_) | Self::Matrix(_) | Self::BisectStep(_) | Self::Replay(_) => true,
+            Self::Run(_) | Self::Gate(_) | Self::Matrix(_) | Self::BisectStep(_) | Self::Replay(_) => {
+                true
+            }
             Self::Shell(_) | Self::Shrink(_) | Self::Selftest(_) | Self::Fuzz(_) | Self::Bench(_) => true,
             Self::Finding(_) | Self::Soak(_) | Self::Torture(_) => true,
             Self::Report(_) | Self::Bless(_) | Self::List(_) | Self::Show(_) | Self::Image(_) => false,
