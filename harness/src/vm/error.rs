@@ -59,7 +59,7 @@ pub enum VmError {
         /// The end of the console.
         console: Tail,
     },
-    /// The kernel died, hung, or was not up in time; another attempt would end in the same way.
+    /// The kernel died, hung, or was not up in time.
     #[error("the kernel does not come up: {0}")]
     NoBoot(Box<VmError>),
     /// A signal stopped QEMU, and it did not go on.
