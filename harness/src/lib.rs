@@ -36,6 +36,7 @@
 //! - [`shrink`]: a short program that fails as a scenario does
 //! - [`session`]: images, machines, subjects and known failures of one command
 //! - [`args`]: arguments that several commands have
+//! - [`rules`]: the rules of `docs/KERNEL.md` on a kernel
 //! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format
 
@@ -67,6 +68,7 @@ pub mod oracle;
 pub mod plan;
 pub mod process;
 pub mod report;
+pub mod rules;
 pub mod run;
 pub mod sanitize;
 pub mod selftest;

@@ -17,6 +17,7 @@ pub mod list;
 pub mod matrix;
 pub mod replay;
 pub mod report;
+pub mod rules;
 pub mod run;
 mod saved_trial;
 pub mod selftest;
@@ -49,6 +50,7 @@ pub enum Command {
     Run(run::RunArgs),
     Gate(gate::GateArgs),
     Matrix(matrix::MatrixArgs),
+    Rules(rules::RulesArgs),
     BisectStep(bisect_step::BisectStepArgs),
     Replay(replay::ReplayArgs),
     Shell(shell::ShellArgs),
@@ -76,7 +78,7 @@ impl Command {
     /// Whether it can run trials: such a command cleans up before it ends by a signal.
     fn runs_trials(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Gate(_) | Self::Matrix(_) | Self::BisectStep(_) | Self::Replay(_) => {
+            Self::Run(_) | Self::Gate(_) | Self::Matrix(_) | Self::Rules(_) | Self::BisectStep(_) | Self::Replay(_) => {
                 true
             }
             Self::Shell(_) | Self::Shrink(_) | Self::Selftest(_) | Self::Fuzz(_) | Self::Bench(_) => true,
@@ -108,6 +110,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::BisectStep(args) => Ok(bisect_step::run(&args)),
         Command::Gate(args) => gate::run(&args),
         Command::Matrix(args) => matrix::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Finding(args) => finding::run(&args),
