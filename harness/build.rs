@@ -13,8 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What of the tree goes in; of a folder, the files with these ends.
-const FILES: [&str; 4] = ["docs/findings", "scenarios/catalogue", "scenarios/expectations.toml", "vm-images"];
-const ENDS: [&str; 4] = ["lock", "md", "scn", "toml"];
+const FILES: [&str; 5] =
+    ["docs/KERNEL.md", "docs/findings", "scenarios/catalogue", "scenarios/expectations.toml", "vm-images"];
+const ENDS: [&str; 5] = ["config", "lock", "md", "scn", "toml"];
 
 /// The agent's name in the archive.
 const AGENT: &str = "agent";

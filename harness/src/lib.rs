@@ -15,6 +15,7 @@
 //! - [`sanitize`]: text from anywhere, made harmless
 //! - [`limited`]: files of others, up to a limit
 //! - [`notices`]: lines on standard error
+//! - [`sources`]: sources of the user's, and where they are built
 //! - [`image`]: from a manifest to QEMU, kernel and initramfs
 //! - [`subject`]: what is tested, and the criu that is built or carried for it
 //! - [`vm`]: QEMU, the channel to the agent
@@ -35,6 +36,7 @@
 //! - [`shrink`]: a short program that fails as a scenario does
 //! - [`session`]: images, machines, subjects and known failures of one command
 //! - [`args`]: arguments that several commands have
+//! - [`rules`]: the rules of `docs/KERNEL.md` on a kernel
 //! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format
 
@@ -66,12 +68,14 @@ pub mod oracle;
 pub mod plan;
 pub mod process;
 pub mod report;
+pub mod rules;
 pub mod run;
 pub mod sanitize;
 pub mod selftest;
 pub mod session;
 pub mod shrink;
 pub mod soak;
+pub mod sources;
 pub mod subject;
 pub mod torture;
 pub mod trials;

@@ -9,14 +9,20 @@ use crate::plan::group::Group;
 /// What a trial is besides its scenario and its subject.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AxesArgs {
-    /// Kernel of the manifest, or path:FILE for one of your own; may be given more than once
-    /// [default: 6.12]
+    /// Kernel of the manifest, or one of your own: path:FILE, src:LINUX or git:LINUX@REV; may be
+    /// given more than once [default: 6.12]
     ///
     /// `path:FILE[,modules=DIR][,config=FILE]` is a bzImage or vmlinux for amd64. DIR is the tree
     /// that it was built in, or what `make modules_install` filled; without it the tree around
-    /// FILE. The kernel is known by its release from then on (`--kernel 6.18.0-rc3+`). It needs
-    /// CONFIG_PVH and what the group `base` of vm-images/images.toml lists; what it lacks is said
-    /// by name, and scenarios that need it are `unsupported`.
+    /// FILE. It needs CONFIG_PVH and what the group `base` of vm-images/images.toml lists.
+    ///
+    /// `src:LINUX[,config=FILE]` is a kernel source tree as it is, `git:LINUX@REV[,config=FILE]` a
+    /// revision of a local repository. Both are built here with the options of
+    /// vm-images/kernel.config, and those of FILE on top, in a copy in the cache: your tree stays
+    /// as it is, and the next build compiles what changed. The first one takes minutes and 3 GB.
+    ///
+    /// The kernel is known by its release from then on (`--kernel 6.18.0-rc3+`). What it lacks is
+    /// said by name; scenarios that need it are `unsupported`.
     #[arg(long, value_name = "KERNEL", env = "ZDTM_DETACHED_KERNEL")]
     pub kernel: Vec<String>,
     /// Namespaces of the process: ns, host or userns, see --help; may be given more than once

@@ -95,11 +95,11 @@ pub enum ImageError {
         /// What is wrong with it.
         why: String,
     },
-    /// criu's sources need a namespace to be built in, and there can be none.
+    /// Sources need a namespace to be built in, and there can be none.
     #[error(
-        "criu is built in namespaces of its own, and this system gives none: {said}\nStart as root, let users have \
+        "sources are built in namespaces of their own, and this system gives none: {said}\nStart as root, let users have \
          namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
-         kernel.apparmor_restrict_unprivileged_userns), or build criu yourself and name it as path:FILE"
+         kernel.apparmor_restrict_unprivileged_userns), or build it yourself and name it as path:FILE"
     )]
     NoNamespaces {
         /// What was tried and how it failed.

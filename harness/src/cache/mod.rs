@@ -285,12 +285,20 @@ impl Cache {
 
     /// All images in the cache: the directory's name, its size in bytes, how long ago it was used.
     pub(crate) fn images(&self) -> Result<Vec<(String, u64, Duration)>, ImageError> {
+        let sized = |(name, age): (String, Duration)| {
+            let size = size_below(&self.root.join("images").join(&name));
+            (name, size, age)
+        };
+        Ok(self.ages()?.into_iter().map(sized).collect())
+    }
+
+    /// The same without the sizes, which cost a look at every file.
+    pub(crate) fn ages(&self) -> Result<Vec<(String, Duration)>, ImageError> {
         let mut images = Vec::new();
         for path in list(&self.root.join("images"))? {
             let name = file_name(&path);
             let used = self.lock_path(&name).metadata().or_else(|_| path.metadata()).and_then(|data| data.modified());
-            let age = used.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default();
-            images.push((name, size_below(&path), age));
+            images.push((name, used.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default()));
         }
         images.sort();
         Ok(images)
@@ -338,10 +346,10 @@ impl Cache {
 
     /// Keeps the `keep` images of a kind that were used last; those in use stay too.
     pub(crate) fn prune(&self, kind: &str, keep: usize) -> Result<(), ImageError> {
-        let mut images = self.images()?;
-        images.retain(|(name, ..)| name.starts_with(&format!("{kind}-")));
-        images.sort_by_key(|(_, _, age)| *age);
-        for (name, ..) in images.iter().skip(keep) {
+        let mut images = self.ages()?;
+        images.retain(|(name, _)| name.starts_with(&format!("{kind}-")));
+        images.sort_by_key(|(_, age)| *age);
+        for (name, _) in images.iter().skip(keep) {
             self.remove(name)?;
         }
         Ok(())

@@ -17,14 +17,16 @@ use crate::args::MachineArgs;
 use crate::args::ShareArgs;
 use crate::args::output::OutputArgs;
 use crate::cache::error::ImageError;
-use crate::image::{OWN_KERNEL, OwnKernel};
-use crate::judge::{FailureKind, Group, Verdict};
+use crate::image::OwnKernel;
+use crate::judge::{FailureKind, Group, Verdict, is_of_the_program};
 use crate::notices::say;
 use crate::plan::select::select;
 use crate::report::{Event, Reporter};
+use crate::sources::Tree;
 use crate::subject::Subject;
-use crate::subject::criu::{Sources, Tree, Variant};
+use crate::subject::criu::{Sources, Variant};
 use crate::usage::Usage;
+use crate::vm::VmError;
 
 /// Ends the bisection.
 pub const ABORT: u8 = 255;
@@ -38,8 +40,9 @@ const INTERRUPTED: u8 = 130;
 /// that git understands. A revision is good when all of them end as expected; choose trials that
 /// tell good from bad, few of them. One that does not build is skipped.
 ///
-/// With --subject nothing is built: what changes from step to step is the kernel, which is built
-/// before and named by its path. One that cannot be used, or does not start, is skipped.
+/// With --subject the subject stays, and what changes from step to step is the kernel: a source
+/// tree that is built here, `--kernel src:.`, or one that was built before, `--kernel path:FILE`.
+/// One that does not build, cannot be used, or does not start, is skipped.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -50,8 +53,8 @@ In a CRIU repository:
   git bisect start BAD GOOD && git bisect run zdtm-detached bisect-step 'sharing/control*'
 
 In a Linux repository:
-  git bisect run sh -c 'make -j8 bzImage modules || exit 125
-    zdtm-detached bisect-step over-mount --subject reference --kernel path:arch/x86/boot/bzImage'
+  git bisect start BAD GOOD
+  git bisect run zdtm-detached bisect-step over-mount --subject reference --kernel src:.
 
 Exit status: 0 good, 1 (or --bad-exit) bad, 125 cannot be tested, 255 infrastructure or wrong usage (ends the
 bisection), 130 interrupted.")]
@@ -106,8 +109,11 @@ pub fn run(args: &BisectStepArgs) -> u8 {
         _ if crate::process::interrupt::requested() => (INTERRUPTED, "interrupted".to_owned()),
         Ok(ended) => verdict(&ended, args),
         Err(error) => {
+            let own_kernel = args.axes.kernel.iter().any(|kernel| OwnKernel::is_named_by(kernel));
             let is_of_subject = |cause: &(dyn std::error::Error + 'static)| {
-                matches!(cause.downcast_ref(), Some(ImageError::Subject { .. })) || cause.is::<UnusableKernel>()
+                matches!(cause.downcast_ref(), Some(ImageError::Subject { .. }))
+                    || cause.is::<UnusableKernel>()
+                    || own_kernel && matches!(cause.downcast_ref(), Some(VmError::NoBoot(_)))
             };
             let subject = error.chain().any(is_of_subject);
             (if subject { SKIP } else { ABORT }, format!("{error:#}"))
@@ -131,6 +137,8 @@ struct Ended {
     trials: usize,
     /// The verdicts of those that failed.
     failed: Vec<Verdict>,
+    /// Why the first program failed that did so before anything was done to its process.
+    program: Option<String>,
 }
 
 /// Takes note of what fails.
@@ -143,6 +151,9 @@ impl Reporter for Listener {
             let mut ended = self.0.borrow_mut();
             ended.trials += usize::from(verdict.group() != Group::Skipped);
             ended.failed.extend((verdict.group() == Group::Failed).then_some(verdict));
+            if ended.program.is_none() && is_of_the_program(&finished.judgement) {
+                ended.program = Some(finished.judgement.reason.clone());
+            }
         }
         Ok(())
     }
@@ -166,9 +177,10 @@ fn subject(args: &BisectStepArgs) -> Subject {
 
 /// Builds and runs, until something fails.
 fn step(args: &BisectStepArgs) -> anyhow::Result<Ended> {
-    for kernel in args.axes.kernel.iter().filter(|kernel| kernel.starts_with(OWN_KERNEL)) {
-        let kernel: OwnKernel = kernel.parse().map_err(Usage)?;
-        kernel.check().map_err(UnusableKernel)?;
+    for kernel in args.axes.kernel.iter().filter(|kernel| OwnKernel::is_named_by(kernel)) {
+        if let OwnKernel::Files(files) = kernel.parse().map_err(Usage)? {
+            files.check().map_err(UnusableKernel)?;
+        }
     }
     let tree = args.machines.settings().store.tree()?;
     let scenarios = select(&args.what, &tree)?;
@@ -210,8 +222,11 @@ fn verdict(ended: &Ended, args: &BisectStepArgs) -> (u8, String) {
     if let Some(sure) = first(&|verdict| !hang(verdict) && !matches!(verdict, Verdict::Error | Verdict::Flaky { .. })) {
         return (args.bad_exit, sure.to_string());
     }
-    let is_own = |kernel: &String| kernel.starts_with(OWN_KERNEL);
+    let is_own = |kernel: &String| OwnKernel::is_named_by(kernel);
     if let Some(error) = first(&|verdict| verdict == Verdict::Error) {
+        if let Some(why) = ended.program.as_ref().filter(|_| args.axes.kernel.iter().any(is_own)) {
+            return (args.bad_exit, format!("this kernel does something else: {why}"));
+        }
         if args.axes.kernel.iter().any(is_own) {
             return (SKIP, format!("{error}: this kernel is no good for a trial, or the harness is at fault"));
         }
@@ -237,6 +252,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::judge::Judgement;
 
     #[derive(clap::Parser)]
     struct Line {
@@ -246,7 +262,7 @@ mod tests {
 
     fn status(options: &[&str], failed: &[Verdict]) -> u8 {
         let line = Line::parse_from(["bisect-step"].iter().chain(options));
-        verdict(&Ended { trials: 3, failed: failed.to_vec() }, &line.args).0
+        verdict(&Ended { trials: 3, failed: failed.to_vec(), program: None }, &line.args).0
     }
 
     const FAIL: Verdict = Verdict::Fail(FailureKind::WrongPath);
@@ -266,6 +282,25 @@ mod tests {
     fn a_hang_means_what_the_user_says() {
         assert_eq!(["bad", "skip", "abort"].map(|word| status(&["--on-hang", word], &[HANG])), [1, 125, 255]);
         assert_eq!(status(&["--on-hang", "skip"], &[HANG, FAIL]), 1);
+    }
+
+    /// A step or an assertion that fails is the kernel's doing where the kernel is what changes.
+    #[test]
+    fn a_kernel_that_does_something_else_is_bad() {
+        let status = |kernel: &str, program: Option<&str>| {
+            let line = Line::parse_from(["bisect-step", "--subject", "reference", "--kernel", kernel]);
+            let program = program.map(str::to_owned);
+            verdict(&Ended { trials: 1, failed: vec![Verdict::Error], program }, &line.args).0
+        };
+        let why = Some("the situation did not come about: line 9");
+        for own in ["src:.", "git:../linux@v6.12", "path:bzImage"] {
+            assert_eq!((status(own, why), status(own, None)), (1, 125), "{own}");
+        }
+        assert_eq!(status("6.12", why), 255);
+        let judgement = |verdict, why: &str| is_of_the_program(&Judgement::plain(verdict, why));
+        assert!(judgement(Verdict::Error, "the situation did not come about: line 9: expected a, got b"));
+        assert!(judgement(Verdict::Error, "line 7: umount-lazy b: EINVAL"));
+        assert!(!judgement(Verdict::Error, "the guest died") && !judgement(FAIL, "line 7: x"));
     }
 
     #[test]

@@ -250,6 +250,7 @@ fn find<'a>(store: &'a Store, word: &str) -> Result<Image<'a>, ImageError> {
             let default = &store.manifest().defaults.build;
             word.strip_prefix("build-root:") == Some(suite) || (word == "build-root" && suite == default)
         }
+        Image::KernelBuildRoot => word == "kernel-build-root",
         Image::Tools => word == "tools",
     };
     store.images().into_iter().find(fits).ok_or_else(|| {
@@ -298,6 +299,7 @@ mod tests {
             build-root bookworm   not built
             build-root trixie     not built
             build-root sid        not built
+            kernel-build-root     not built
             tools                 not built
             all well: true
         "#]]
@@ -310,7 +312,7 @@ mod tests {
     fn names_are_checked_before_anything_is_built() {
         let cache = tempfile::tempdir().unwrap();
         expect_test::expect![[r#"
-            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, build-root:bookworm, build-root:trixie, build-root:sid, tools
+            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, build-root:bookworm, build-root:trixie, build-root:sid, kernel-build-root, tools
         "#]]
         .assert_eq(&said(cache.path(), &["build", "6.12", "5.10"]));
     }

@@ -18,6 +18,7 @@ pub mod list;
 pub mod matrix;
 pub mod replay;
 pub mod report;
+pub mod rules;
 pub mod run;
 mod saved_trial;
 pub mod selftest;
@@ -50,6 +51,7 @@ pub enum Command {
     Run(run::RunArgs),
     Gate(gate::GateArgs),
     Matrix(matrix::MatrixArgs),
+    Rules(rules::RulesArgs),
     BisectStep(bisect_step::BisectStepArgs),
     Replay(replay::ReplayArgs),
     Shell(shell::ShellArgs),
@@ -77,7 +79,9 @@ impl Command {
     /// Whether it can run trials: such a command cleans up before it ends by a signal.
     fn runs_trials(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Gate(_) | Self::Matrix(_) | Self::BisectStep(_) | Self::Replay(_) => true,
+            Self::Run(_) | Self::Gate(_) | Self::Matrix(_) | Self::Rules(_) | Self::BisectStep(_) | Self::Replay(_) => {
+                true
+            }
             Self::Shell(_) | Self::Shrink(_) | Self::Selftest(_) | Self::Fuzz(_) | Self::Bench(_) => true,
             Self::Finding(_) | Self::Soak(_) | Self::Torture(_) => true,
             Self::Report(_) | Self::Bless(_) | Self::List(_) | Self::Show(_) | Self::Image(_) => false,
@@ -107,6 +111,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::BisectStep(args) => Ok(bisect_step::run(&args)),
         Command::Gate(args) => gate::run(&args),
         Command::Matrix(args) => matrix::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Finding(args) => finding::run(&args),

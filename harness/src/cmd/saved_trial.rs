@@ -8,6 +8,7 @@ use scenarios::Scenario;
 
 use crate::args::AxesArgs;
 use crate::host::KERNEL_PREFIX;
+use crate::image::OwnKernel;
 use crate::machine::Backend;
 use crate::plan::select::{files, select};
 use crate::report::epilogue::quoted;
@@ -102,6 +103,12 @@ pub(super) fn as_it_was(
     }
     let in_vm = !record.kernel.starts_with(KERNEL_PREFIX);
     if in_vm && axes.kernel.is_empty() && backend == Backend::Vm {
+        if OwnKernel::is_named_by(&record.kernel) {
+            let kernel = quoted(&record.kernel);
+            return Err(Usage(format!(
+                "the saved trial's kernel is {kernel}; no report says that, name one with --kernel"
+            )));
+        }
         axes.kernel = vec![record.kernel.clone()];
     }
     if axes.flavor.is_empty() {
@@ -129,4 +136,26 @@ pub(super) fn ask_for_the_host(record: &TrialRecord, axes: &AxesArgs, backend: B
          come to another verdict and there are disks and device nodes that a machine may lack",
         record.kernel
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::finished;
+    use crate::judge::{Judgement, Verdict};
+
+    #[test]
+    fn a_folder_does_not_have_a_kernel_built() {
+        let mut record = TrialRecord::from(&finished("a/b", Judgement::plain(Verdict::Pass, "")));
+        record.subject = "reference".to_owned();
+        let mut axes = AxesArgs::default();
+        for own in ["src:/somewhere", "git:.@HEAD", "path:vmlinux"] {
+            record.kernel = own.to_owned();
+            let error = as_it_was(&record, &mut Vec::new(), &mut axes, Backend::Vm).unwrap_err().to_string();
+            assert!(error.contains("name one with --kernel"), "{error}");
+        }
+        record.kernel = "6.18.0-rc3".to_owned();
+        as_it_was(&record, &mut Vec::new(), &mut axes, Backend::Vm).unwrap();
+        assert_eq!(axes.kernel, ["6.18.0-rc3"]);
+    }
 }

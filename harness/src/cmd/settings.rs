@@ -25,6 +25,7 @@ use std::{fs, io};
 use clap::{Arg, ArgAction, Command};
 use toml::{Spanned, Value};
 
+use crate::image::OwnKernel;
 use crate::judge::expectations::place;
 use crate::judge::verdict::words;
 use crate::machine::Backend;
@@ -134,6 +135,7 @@ fn not_from_a_file(key: &str, setting: &str, does: &str) -> String {
 fn overreach(key: &str, word: &str) -> Option<String> {
     let acts = match key {
         "backend" => word.parse() == Ok(Backend::Host),
+        "kernel" => OwnKernel::acts_on_this_machine(word),
         "subject" => word.parse().is_ok_and(|subject: Subject| subject.acts_on_this_machine()),
         _ => false,
     };
@@ -274,6 +276,8 @@ mod tests {
             "subject = ['reference', 'src:.']",
             "subject = 'path:./evil'",
             "subject = 'git:.@HEAD'",
+            "kernel = ['6.12', 'src:.']",
+            "kernel = 'git:.@HEAD'",
         ];
         let describe: Vec<String> = hostile.iter().map(|text| line(text).expect_err(text)).collect();
         expect![[r#"
@@ -282,6 +286,8 @@ mod tests {
             zdtm-detached.toml:1:11: subject "src:." says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
             zdtm-detached.toml:1:11: subject "path:./evil" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
             zdtm-detached.toml:1:11: subject "git:.@HEAD" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --subject or ZDTM_DETACHED_SUBJECT
+            zdtm-detached.toml:1:10: kernel "src:." says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --kernel or ZDTM_DETACHED_KERNEL
+            zdtm-detached.toml:1:10: kernel "git:.@HEAD" says what is executed on this machine, outside VMs; a file may be somebody else's and cannot choose that: use --kernel or ZDTM_DETACHED_KERNEL
         "#]].assert_eq(&(describe.join("\n") + "\n"));
         for key in keys(&Cli::command()).keys().filter(|key| !is_harmless(key)) {
             let describe = line(&format!("{key} = 'x'")).expect_err(key);

@@ -16,8 +16,8 @@ use super::run::{RunArgs, once};
 use crate::exit;
 use crate::notices::say;
 use crate::process::interrupt;
+use crate::sources::Tree;
 use crate::subject::Subject;
-use crate::subject::criu::Tree;
 
 /// After a change others follow: an editor writes several files, a build many. So long it must be
 /// quiet, in milliseconds.

@@ -1,4 +1,4 @@
-//! The tree of unpacked packages in which criu's sources are built.
+//! The tree of unpacked packages in which sources of criu, or of a kernel, are built.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::debian::source::Unpacked;
 pub(crate) const ROOT: &str = "root";
 
 /// The directories that are mounted on while something is built.
-const MOUNT_POINTS: [&str; 4] = ["proc", "dev", "tmp", "build"];
+const MOUNT_POINTS: [&str; 5] = ["proc", "dev", "tmp", "build", "source"];
 
 /// Fills the directory with the build root of the unpacked packages.
 pub(super) fn build(unpacked: Unpacked, links: &BTreeMap<String, String>, to: &Path) -> Result<Built, ImageError> {

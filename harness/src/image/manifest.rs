@@ -58,6 +58,9 @@ pub struct Manifest {
     pub userland: BTreeMap<String, UserlandEntry>,
     /// Where criu's sources are built.
     pub build: BuildEntry,
+    /// Where a kernel's sources are built.
+    #[serde(rename = "kernel-build")]
+    pub kernel_build: KernelBuildEntry,
     /// What machines for people have besides.
     pub tools: ToolsEntry,
     /// Empty filesystems in every userland, by name.
@@ -154,6 +157,22 @@ pub struct BuildEntry {
     pub links: BTreeMap<String, String>,
 }
 
+/// A tree with a compiler and what the kernel's sources need besides.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelBuildEntry {
+    /// Debian suites; packages come from the first one where it has them.
+    pub suites: Vec<String>,
+    /// Packages to unpack, with all they depend on.
+    pub packages: Vec<String>,
+    /// Patterns of packages that are left out although something depends on them.
+    #[serde(default)]
+    pub skip: Vec<String>,
+    /// Symbolic links that no package has: the target by the path relative to the root.
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
+}
+
 /// Tools for people.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -235,8 +254,12 @@ impl Manifest {
         words("tools.suites", &self.tools.suites)?;
         words("tools.packages", &self.tools.packages)?;
         paths("tools.program", std::slice::from_ref(&self.tools.program))?;
-        if !self.build.links.is_empty() {
-            paths("build.links", &self.build.links.keys().cloned().collect::<Vec<_>>())?;
+        words("kernel-build.suites", &self.kernel_build.suites)?;
+        words("kernel-build.packages", &self.kernel_build.packages)?;
+        for (key, links) in [("build.links", &self.build.links), ("kernel-build.links", &self.kernel_build.links)] {
+            if !links.is_empty() {
+                paths(key, &links.keys().cloned().collect::<Vec<_>>())?;
+            }
         }
         for (at, group) in self.module_groups.iter().enumerate() {
             words(&format!("module-group[{at}].name"), std::slice::from_ref(&group.name))?;

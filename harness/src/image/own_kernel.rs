@@ -1,4 +1,5 @@
-//! A kernel of the user's own: a file that was built an hour ago, and its modules.
+//! A kernel of the user's own: a file that was built an hour ago, and its modules, or sources that
+//! are built here (module `kernel_build`).
 //!
 //! It goes into the cache by its release. Once a command has named it by its path, every command
 //! knows it by that name, the ones that a report prints as well. A newer file of the same release
@@ -8,25 +9,37 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use super::bzimage;
 use super::kernel::{self, CONFIG, Kernel};
+use super::kernel_build::KernelSources;
 use super::modules::Modules;
-use super::store::{KEEP, Store};
+use super::store::Store;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::{BuildRecord, sha256};
 use crate::cache::{Cache, Slot};
+use crate::sources::Tree;
 
-/// What every such name on the command line begins with.
-pub const PREFIX: &str = "path:";
-
-/// The kind of their images in the cache.
+/// The kind of their images in the cache, and how many are kept: two sides of a comparison, and
+/// the steps of a bisection to go back to.
 pub(crate) const KIND: &str = "own-kernel";
+const KEEP: usize = 16;
 
-/// What a user names: `path:FILE[,modules=DIR][,config=FILE]`.
+/// Every form, for messages.
+pub const FORMS: &str = "path:FILE[,modules=DIR][,config=FILE], src:LINUX[,config=FILE] or git:LINUX@REV[,config=FILE]";
+
+/// What a user names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnKernel {
+pub enum OwnKernel {
+    /// `path:FILE[,modules=DIR][,config=FILE]`: it is built already.
+    Files(KernelFiles),
+    /// `src:LINUX[,config=FILE]`, `git:LINUX@REV[,config=FILE]`: it is built here.
+    Sources(KernelSources),
+}
+
+/// A kernel that was built elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelFiles {
     image: PathBuf,
     modules: Option<PathBuf>,
     config: Option<PathBuf>,
@@ -36,24 +49,56 @@ impl FromStr for OwnKernel {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = "path:FILE[,modules=DIR][,config=FILE], as in path:../linux/arch/x86/boot/bzImage";
-        let wrong = || format!("{text:?} is no kernel of your own; write {form}");
-        let mut parts = text.strip_prefix(PREFIX).ok_or_else(wrong)?.split(',');
-        let image = parts.next().filter(|image| !image.is_empty()).ok_or_else(wrong)?;
-        let mut kernel = Self { image: PathBuf::from(image), modules: None, config: None };
+        let wrong = || format!("{text:?} is no kernel of your own; write {FORMS}");
+        let mut parts = text.split(',');
+        let (kind, head) = parts.next().and_then(|head| head.split_once(':')).ok_or_else(wrong)?;
+        let (mut modules, mut config) = (None, None);
         for part in parts {
             let (key, value) = part.split_once('=').filter(|(_, value)| !value.is_empty()).ok_or_else(wrong)?;
             match key {
-                "modules" => kernel.modules = Some(PathBuf::from(value)),
-                "config" => kernel.config = Some(PathBuf::from(value)),
+                "modules" if kind == "path" => modules = Some(PathBuf::from(value)),
+                "config" => config = Some(PathBuf::from(value)),
                 _ => return Err(wrong()),
             }
         }
-        Ok(kernel)
+        if head.is_empty() {
+            return Err(wrong());
+        }
+        let tree = match kind {
+            "path" => return Ok(Self::Files(KernelFiles { image: PathBuf::from(head), modules, config })),
+            "src" => Tree::Folder(PathBuf::from(head)),
+            "git" => {
+                let (repository, revision) = head.split_once('@').ok_or_else(wrong)?;
+                if repository.is_empty() || revision.is_empty() {
+                    return Err(wrong());
+                }
+                Tree::Revision { repository: PathBuf::from(repository), revision: revision.to_owned() }
+            }
+            _ => return Err(wrong()),
+        };
+        Ok(Self::Sources(KernelSources { tree, config }))
     }
 }
 
 impl OwnKernel {
+    /// Whether a word names a kernel of the user's, and not one by its name.
+    pub fn is_named_by(word: &str) -> bool {
+        ["path:", "src:", "git:"].iter().any(|prefix| word.starts_with(prefix))
+    }
+
+    /// Whether making it ready runs programs of its sources on this machine, outside any VM. What
+    /// comes from a file or folder of somebody else must not choose such a kernel.
+    pub fn acts_on_this_machine(word: &str) -> bool {
+        Self::is_named_by(word) && !word.starts_with("path:")
+    }
+}
+
+impl KernelFiles {
+    /// What `make vmlinux` left in a folder.
+    pub(super) fn built_in(folder: &Path) -> Self {
+        Self { image: folder.join("vmlinux"), modules: None, config: None }
+    }
+
     /// Whether it can be used, as far as its files tell.
     ///
     /// # Errors
@@ -111,35 +156,60 @@ impl OwnKernel {
 
 /// Those in the cache, by release: of several builds of one release the one that was used last.
 pub(super) fn in_cache(cache: &Cache) -> Result<BTreeMap<String, Slot>, ImageError> {
-    let mut images = cache.images()?;
-    images.sort_by_key(|(_, _, age)| std::cmp::Reverse(*age));
-    let slot = |(directory, ..): (String, u64, Duration)| {
-        let (name, key) = directory.strip_prefix(KIND)?.strip_prefix('-')?.rsplit_once('-')?;
-        // Anything may be in a cache.
-        let is_key = key.len() == 16 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (is_key && !name.is_empty()).then_some(())?;
-        Some((name.to_owned(), Slot { kind: KIND, name: name.to_owned(), key: key.to_owned() }))
-    };
-    Ok(images.into_iter().filter_map(slot).collect())
+    let mut images = cache.ages()?;
+    images.sort_by_key(|(_, age)| std::cmp::Reverse(*age));
+    Ok(images.into_iter().filter_map(|(name, _)| slot_of(&name)).map(|slot| (slot.name.clone(), slot)).collect())
+}
+
+/// The one with this key.
+pub(super) fn with_key(cache: &Cache, key: &str) -> Result<Option<Slot>, ImageError> {
+    Ok(cache.ages()?.into_iter().filter_map(|(name, _)| slot_of(&name)).find(|slot| slot.key == key))
+}
+
+/// The slot that a directory of the cache belongs to. Anything may be in a cache.
+fn slot_of(directory: &str) -> Option<Slot> {
+    let (name, key) = directory.strip_prefix(KIND)?.strip_prefix('-')?.rsplit_once('-')?;
+    let is_key = key.len() == 16 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_key && !name.is_empty()).then(|| Slot { kind: KIND, name: name.to_owned(), key: key.to_owned() })
 }
 
 impl Store {
-    /// Takes a kernel of the user's into the cache; the name by which it is known from then on.
+    /// Takes a kernel of the user's into the cache, built when that is missing; the name by which
+    /// it is known from then on.
     ///
     /// # Errors
-    /// It is no kernel that QEMU can start, its modules are not found, or it lacks what a run
-    /// needs.
+    /// It is no kernel that QEMU can start, its modules are not found, it lacks what a run needs,
+    /// or it does not build.
     pub fn add_kernel(&self, own: &OwnKernel) -> Result<String, ImageError> {
-        let (kernel, modules) = own.read()?;
-        let name = kernel.release.clone();
-        let segment = kernel::segment(&modules, &self.manifest().module_groups)?;
-        let parts = [&kernel.vmlinux, &kernel.config, &segment].map(|bytes| sha256(bytes));
-        let slot = Slot { kind: KIND, name: name.clone(), key: sha256(parts.concat().as_bytes())[..16].to_owned() };
-        let build = |to: &Path, _: Option<&BuildRecord>| kernel.write(segment, Vec::new(), to).map(Some);
-        self.take(&slot, false, build, |_| ())?;
+        let slot = match own {
+            OwnKernel::Files(files) => {
+                let (kernel, modules) = files.read()?;
+                self.take_kernel(kernel, &modules, None)?
+            }
+            OwnKernel::Sources(sources) => self.built_kernel(sources)?,
+        };
+        let name = slot.name.clone();
         self.own_kernels.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), slot);
         self.cache.prune(KIND, KEEP)?;
         Ok(name)
+    }
+
+    /// Takes a kernel into the cache, by this key, or by what it is.
+    pub(super) fn take_kernel(
+        &self,
+        kernel: Kernel,
+        modules: &Modules,
+        key: Option<String>,
+    ) -> Result<Slot, ImageError> {
+        let segment = kernel::segment(modules, &self.manifest().module_groups)?;
+        let key = key.unwrap_or_else(|| {
+            let parts = [&kernel.vmlinux, &kernel.config, &segment].map(|bytes| sha256(bytes));
+            sha256(parts.concat().as_bytes())[..16].to_owned()
+        });
+        let slot = Slot { kind: KIND, name: kernel.release.clone(), key };
+        let build = |to: &Path, _: Option<&BuildRecord>| kernel.write(segment, Vec::new(), to).map(Some);
+        self.take(&slot, false, build, |_| ())?;
+        Ok(slot)
     }
 
     /// The user's own kernel of this release.
@@ -194,10 +264,22 @@ mod tests {
     fn the_form_is_checked() {
         let kernel: OwnKernel = "path:a/bzImage,modules=m,config=c".parse().unwrap();
         let path = |text: &str| Some(PathBuf::from(text));
-        assert_eq!((kernel.image, kernel.modules, kernel.config), ("a/bzImage".into(), path("m"), path("c")));
-        for wrong in ["a", "path:", "path:a,modules", "path:a,modules=", "path:a,x=y"] {
+        let files = KernelFiles { image: "a/bzImage".into(), modules: path("m"), config: path("c") };
+        assert_eq!(kernel, OwnKernel::Files(files));
+        for (word, shown) in [
+            ("src:../linux", "src:../linux"),
+            ("src:../linux,config=kasan.config", "src:../linux,config=kasan.config"),
+            ("git:../linux@v6.12~3", "git:../linux@v6.12~3"),
+            ("git:.@main@{yesterday},config=c", "git:.@main@{yesterday},config=c"),
+        ] {
+            let OwnKernel::Sources(sources) = word.parse().unwrap() else { panic!("{word}") };
+            assert_eq!(sources.to_string(), shown);
+        }
+        let wrong =
+            ["a", "path:", "path:a,modules", "path:a,modules=", "path:a,x=y", "src:", "src:a,modules=m", "git:a"];
+        for wrong in wrong.into_iter().chain(["git:@a", "git:a@", "git:a@b,config=", "deb:a"]) {
             let error = wrong.parse::<OwnKernel>().unwrap_err();
-            assert!(error.contains("write path:FILE[,modules=DIR]"), "{error}");
+            assert!(error.contains("write path:FILE[,modules=DIR]") && error.contains("git:LINUX@REV"), "{error}");
         }
     }
 
@@ -214,7 +296,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("linux/arch/x86/boot/bzImage");
         std::fs::create_dir_all(image.parent().unwrap()).unwrap();
-        let kernel = |more: &str| format!("path:{}{more}", image.display()).parse::<OwnKernel>().unwrap();
+        let kernel = |more: &str| match format!("path:{}{more}", image.display()).parse() {
+            Ok(OwnKernel::Files(files)) => files,
+            other => panic!("{other:?}"),
+        };
         let error =
             kernel("").modules_of("6.18.0").unwrap_err().to_string().replace(folder.path().to_str().unwrap(), "T");
         expect_test::expect!["the modules of T/linux/arch/x86/boot/bzImage (kernel 6.18.0): no modules.builtin is in any of T/linux, T/linux/arch/x86/boot; name the build tree, or the folder that `make modules_install` filled, with `,modules=DIR`"].assert_eq(&error);

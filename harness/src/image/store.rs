@@ -89,6 +89,8 @@ pub enum Image<'a> {
     Userland(&'a str),
     /// Where criu's sources are built, of this suite.
     BuildRoot(&'a str),
+    /// Where a kernel's sources are built.
+    KernelBuildRoot,
     /// What machines for people have besides.
     Tools,
 }
@@ -100,6 +102,7 @@ impl fmt::Display for Image<'_> {
             Self::Kernel(name) => f.pad(&format!("kernel {name}")),
             Self::Userland(name) => f.pad(&format!("userland {name}")),
             Self::BuildRoot(suite) => f.pad(&format!("build-root {suite}")),
+            Self::KernelBuildRoot => f.pad("kernel-build-root"),
             Self::Tools => f.pad("tools"),
         }
     }
@@ -282,8 +285,8 @@ impl Store {
         let kernels = self.manifest.kernel.keys().map(|name| Image::Kernel(name));
         let userlands = self.manifest.userland.keys().map(|name| Image::Userland(name));
         let roots = self.manifest.build.roots.iter().map(|suite| Image::BuildRoot(suite));
-        let tools = std::iter::once(Image::Tools);
-        std::iter::once(Image::Qemu).chain(kernels).chain(userlands).chain(roots).chain(tools).collect()
+        let others = [Image::KernelBuildRoot, Image::Tools];
+        std::iter::once(Image::Qemu).chain(kernels).chain(userlands).chain(roots).chain(others).collect()
     }
 
     /// The image from the cache or, when it is missing, from its builder.
@@ -330,6 +333,7 @@ impl Store {
             Image::Kernel(_) => kernel::build(unpacked, &self.manifest.module_groups, to),
             Image::Userland(name) => userland::build(unpacked, self.userland(name)?, &self.manifest, to),
             Image::BuildRoot(_) => build_root::build(unpacked, &self.manifest.build.links, to),
+            Image::KernelBuildRoot => build_root::build(unpacked, &self.manifest.kernel_build.links, to),
             Image::Tools => tools::build(&unpacked, &self.manifest.tools, to),
         })
         .map(Some)
@@ -351,6 +355,7 @@ impl Store {
             Image::Kernel(name) => ("kernel", name, json((self.kernel(name)?, &self.manifest.module_groups))),
             Image::Userland(name) => ("userland", name, json((self.userland(name)?, &self.manifest.blank))),
             Image::BuildRoot(suite) => ("build-root", suite, json(self.build_root(suite)?)),
+            Image::KernelBuildRoot => ("kernel-build-root", "", json(&self.manifest.kernel_build)),
             Image::Tools => ("tools", "", json(&self.manifest.tools)),
         };
         let locked = self.lock_of(image)?.map(Locked::hashes);

@@ -15,7 +15,7 @@ use crate::debian::source::Order;
 impl Store {
     /// The packages that the manifest wants for an image.
     pub(super) fn order(&self, image: Image<'_>) -> Result<Order<'_>, ImageError> {
-        let Manifest { qemu, build, tools, .. } = &self.manifest;
+        let Manifest { qemu, build, kernel_build, tools, .. } = &self.manifest;
         let (suites, packages, skip, keep): (&[String], _, &[String], &[String]) = match image {
             Image::Qemu => (&qemu.suites, qemu.packages.clone(), &qemu.skip, &[]),
             Image::Kernel(name) => {
@@ -29,6 +29,7 @@ impl Store {
             Image::BuildRoot(suite) => {
                 (std::slice::from_ref(self.build_suite(suite)?), build.packages.clone(), &build.skip, &[])
             }
+            Image::KernelBuildRoot => (&kernel_build.suites, kernel_build.packages.clone(), &kernel_build.skip, &[]),
             Image::Tools => (&tools.suites, tools.packages.clone(), &tools.skip, &[]),
         };
         Ok(Order { title: "", suites, packages, skip, keep, locked: None })

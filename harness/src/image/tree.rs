@@ -22,6 +22,9 @@ pub const MANIFEST: &str = "vm-images/images.toml";
 /// Which packages the images of the manifest are made of.
 pub(super) const LOCK: &str = "vm-images/images.lock";
 
+/// The options of a kernel that is built here.
+pub(super) const KERNEL_CONFIG: &str = "vm-images/kernel.config";
+
 /// What `--tree` takes for the tree inside the program; a folder of this name is `./embedded`.
 pub const EMBEDDED: &str = "embedded";
 

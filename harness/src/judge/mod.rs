@@ -120,6 +120,16 @@ impl Judge {
     }
 }
 
+/// How the reason of a trial begins in which an `assert` line did not hold.
+const NO_SITUATION: &str = "the situation did not come about";
+
+/// Whether a step or an `assert` line of the program failed, before anything was done to the
+/// process: of all errors the one that says something about the kernel.
+pub fn is_of_the_program(judgement: &Judgement) -> bool {
+    let said = judgement.said();
+    judgement.verdict == Verdict::Error && (said.starts_with(NO_SITUATION) || said.starts_with("line "))
+}
+
 /// The observation before everything, if the program got that far.
 fn before(report: &TrialReport) -> Result<&Observation, Judgement> {
     match &report.setup_failure {
@@ -137,10 +147,8 @@ fn before(report: &TrialReport) -> Result<&Observation, Judgement> {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
-        let reason = format!(
-            "the situation did not come about: line {}: expected {}, got {}{more}",
-            first.line, first.expected, first.got
-        );
+        let reason =
+            format!("{NO_SITUATION}: line {}: expected {}, got {}{more}", first.line, first.expected, first.got);
         return Err(Judgement::plain(Verdict::Error, reason));
     }
     let silence = || Judgement::plain(Verdict::Error, "the agent sent no observation from before the first action");

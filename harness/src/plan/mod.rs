@@ -6,11 +6,12 @@ pub mod share;
 
 use std::collections::HashSet;
 
+use anyhow::Context as _;
 use protocol::message::{Flavor, Lifecycle};
 use scenarios::Scenario;
 
 use self::group::{Group, telling};
-use crate::image::{OWN_KERNEL, OwnKernel, Store};
+use crate::image::{OWN_KERNEL_FORMS, OwnKernel, Store};
 use crate::judge::Trial;
 use crate::machine::Backend;
 use crate::run::Task;
@@ -30,19 +31,24 @@ pub struct Axes {
     pub group: Group,
 }
 
-/// The name of a kernel; one that is given by its path is taken into the store.
-fn name_of(kernel: &str, store: &Store) -> Result<String, Usage> {
-    if kernel.starts_with(OWN_KERNEL) {
+/// The name of a kernel; one of the user's own is taken into the store.
+fn name_of(kernel: &str, store: &Store) -> anyhow::Result<String> {
+    if OwnKernel::is_named_by(kernel) {
         let own: OwnKernel = kernel.parse().map_err(Usage)?;
-        return store.add_kernel(&own).map_err(|error| Usage(format!("--kernel {kernel}: {error}")));
+        let added = store.add_kernel(&own);
+        return match own {
+            OwnKernel::Files(_) => added.map_err(|error| Usage(format!("--kernel {kernel}: {error}")).into()),
+            OwnKernel::Sources(_) => added.context("--kernel"),
+        };
     }
     let known = store.kernel_names();
     match known.iter().any(|name| name == kernel) {
         true => Ok(kernel.to_owned()),
-        false => Err(Usage(format!(
-            "there is no kernel {kernel}; known are {}; path:FILE is one of your own",
-            known.join(", ")
-        ))),
+        false => {
+            let known = known.join(", ");
+            let why = format!("there is no kernel {kernel}; known are {known}; one of your own is {OWN_KERNEL_FORMS}");
+            Err(Usage(why).into())
+        }
     }
 }
 
@@ -50,20 +56,21 @@ impl Axes {
     /// The kernels by name, each once.
     ///
     /// # Errors
-    /// [`Usage`] for one that is not there, and for any with the host's own.
-    pub fn kernels(&self, backend: Backend, store: &Store) -> Result<Vec<String>, Usage> {
+    /// [`Usage`] for one that is not there, and for any with the host's own; one of the user's own
+    /// that does not build.
+    pub fn kernels(&self, backend: Backend, store: &Store) -> anyhow::Result<Vec<String>> {
         if backend == Backend::Host {
             if !self.kernel.is_empty() {
                 let what = "--backend host uses this machine's own kernel; --kernel (or ZDTM_DETACHED_KERNEL, or kernel in \
                             zdtm-detached.toml) needs a VM";
-                return Err(Usage(what.to_owned()));
+                return Err(Usage(what.to_owned()).into());
             }
             return Ok(vec![crate::host::kernel_name()]);
         }
         if self.kernel.is_empty() {
             return Ok(vec![store.manifest().defaults.kernel.clone()]);
         }
-        let kernels = self.kernel.iter().map(|kernel| name_of(kernel, store)).collect::<Result<Vec<_>, _>>()?;
+        let kernels = self.kernel.iter().map(|kernel| name_of(kernel, store)).collect::<anyhow::Result<Vec<_>>>()?;
         Ok(each_once(&kernels))
     }
 

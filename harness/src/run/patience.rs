@@ -110,7 +110,7 @@ impl Patience {
 }
 
 /// What the guest tells of this trial, within the time that it may take.
-pub(super) fn wait_for_report(machine: &mut Machine, number: u64, patience: &Patience) -> Result<Report, MachineError> {
+pub(crate) fn wait_for_report(machine: &mut Machine, number: u64, patience: &Patience) -> Result<Report, MachineError> {
     let wanted = |event| match event {
         Event::Finished { trial, report } if trial == number => Heard::Wanted(*report),
         other => Heard::Other(other),

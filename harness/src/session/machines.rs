@@ -139,7 +139,7 @@ impl Settings {
                 report_cold(kept.template().cold(), spec.criu.is_none());
                 Ok(Some(Arc::new(Clones::new(kept, spec.clone(), work))))
             }
-            Err(error @ NoTemplate::Vm(VmError::Interrupted)) => Err(error.into()),
+            Err(error @ NoTemplate::Vm(VmError::Interrupted | VmError::NoBoot(_))) => Err(error.into()),
             Err(error) => {
                 say(&format!("no saved VM to copy, booting each: {error}"));
                 Ok(None)

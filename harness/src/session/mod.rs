@@ -92,8 +92,8 @@ impl Session {
     /// The kernels that the axes name, each once.
     ///
     /// # Errors
-    /// [`Usage`] for one that is not there, and for any with the host's own.
-    pub fn kernels(&self, axes: &Axes) -> Result<Vec<String>, Usage> {
+    /// See [`Axes::kernels`].
+    pub fn kernels(&self, axes: &Axes) -> anyhow::Result<Vec<String>> {
         axes.kernels(self.settings.backend, &self.store)
     }
 

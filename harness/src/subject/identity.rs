@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::criu::{Sources, revision};
+use super::criu::Sources;
 use crate::image::Store;
+use crate::sources::git::revision;
 
 /// A subject's criu. A contract: `docs/FORMATS.md`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

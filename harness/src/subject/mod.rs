@@ -27,7 +27,8 @@ use protocol::fault::UnknownFault;
 use protocol::lack::UnknownLack;
 use protocol::message::{DetachMethod, Engine};
 
-use criu::{Sources, Tree, Variant};
+use crate::sources::Tree;
+use criu::{Sources, Variant};
 
 pub use identity::Identity;
 pub use prepare::Parts;

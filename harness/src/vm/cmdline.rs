@@ -10,6 +10,7 @@ const WORDS: &[(&str, &str)] = &[
     ("panic=-1", "a panic resets at once; with -no-reboot QEMU ends, and the host sees it"),
     ("cryptomgr.notests", "leaves out the self-tests of ciphers: 0.5 s of 2.6 s to the first message"),
     ("init_on_alloc=0", "memory is not cleared at each allocation: a fifth of the time of files and forks"),
+    ("no_timer_check", "on a busy host the kernel's test of the timer can fail under TCG, and it panics (seen on 7.3)"),
     ("nowatchdog", "a host that is busy must not look like a guest whose processor is stuck"),
 ];
 

@@ -51,6 +51,17 @@ pub enum VmError {
         /// The end of the console.
         console: Tail,
     },
+    /// A kernel that boots prints nothing any more.
+    #[error("the kernel printed nothing for {} s, and the agent did not come up\n{console}", .silence.as_secs())]
+    Silent {
+        /// For how long.
+        silence: Duration,
+        /// The end of the console.
+        console: Tail,
+    },
+    /// The kernel died, hung, or was not up in time.
+    #[error("the kernel does not come up: {0}")]
+    NoBoot(Box<VmError>),
     /// A signal stopped QEMU, and it did not go on.
     #[error(
         "QEMU (process {pid}) is stopped by a signal, as by `kill -STOP`, and was not continued within seconds: \
@@ -113,10 +124,12 @@ impl VmError {
         match self {
             Self::Qemu { console, .. }
             | Self::Died { console, .. }
+            | Self::Silent { console, .. }
             | Self::Stopped { console, .. }
             | Self::TimedOut { console, .. }
             | Self::Protocol { console, .. }
             | Self::Broken { console, .. } => Some(console),
+            Self::NoBoot(error) => error.console(),
             _ => None,
         }
     }

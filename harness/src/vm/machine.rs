@@ -13,7 +13,9 @@ use protocol::{Event, Request};
 
 use super::accelerator::Accelerator;
 use super::argv::{Memory, Start};
+use super::boot_watch::first_message;
 use super::cmdline;
+use super::console::Tail;
 use super::error::VmError;
 use super::qemu::QemuProgram;
 use super::qemu_process::QemuProcess;
@@ -72,7 +74,9 @@ impl Vm {
         let cmdline = cmdline::with(&spec.extra_cmdline);
         let start = Start::Boot { kernel: &spec.kernel, initramfs: &spec.initramfs, cmdline: &cmdline };
         let mut guest = QemuProcess::start(spec, memory, start)?;
-        match guest.receive("the agent's first message", deadline)? {
+        let console = guest.files.console.clone();
+        let receive = |end| guest.receive("the agent's first message", end);
+        match first_message(deadline, receive, || Tail::of(&console))? {
             Event::Ready(ready) => Ok(Self { guest, ready }),
             other => Err(VmError::Protocol {
                 what: format!("its first message is {other:.200?} and not Ready"),

@@ -8,6 +8,7 @@
 
 pub mod accelerator;
 pub mod argv;
+mod boot_watch;
 pub mod channel;
 pub mod clones;
 pub mod cmdline;

@@ -163,20 +163,19 @@ impl TemplateCache {
     fn in_slot(&self, slot: &Slot, spec: &VmSpec, deadline: Instant) -> Result<Option<TemplateHandle>, NoTemplate> {
         let cache = self.open(self.place(spec, slot)?)?;
         let start = Instant::now();
-        let mut interrupted = false;
+        // What ends the run, as a boot would.
+        let mut ended = None;
         let entry = cache.obtain_unless_used(slot, |to, _| {
             self.note("template: booting a VM, warming it up, saving it");
             Template::make(spec, to, deadline).map_err(|error| {
-                interrupted = matches!(error, VmError::Interrupted);
-                content("the saved VM", error.to_string())
+                let text = error.to_string();
+                ended = matches!(error, VmError::Interrupted | VmError::NoBoot(_)).then_some(error);
+                content("the saved VM", text)
             })?;
             self.note(&format!("template: made in {:.1} s", start.elapsed().as_secs_f64()));
             Ok(Some(Built { version: spec.qemu.version.clone(), packages: Vec::new() }))
         });
-        let entry = entry.map_err(|error| match interrupted {
-            true => NoTemplate::Vm(VmError::Interrupted),
-            false => error.into(),
-        })?;
+        let entry = entry.map_err(|error| ended.map_or_else(|| error.into(), NoTemplate::Vm))?;
         let Some(entry) = entry else { return Ok(None) };
         let template = Arc::new(Template::open(&entry.directory)?);
         // What cannot be removed now is removed another time.

@@ -85,7 +85,7 @@ pub(super) fn of_store(args: &Settings, store: &Store) -> Vec<Check> {
             Image::Qemu => args.qemu.is_none(),
             Image::Kernel(name) => name == defaults.kernel,
             Image::Userland(name) => name == defaults.userland,
-            Image::BuildRoot(_) | Image::Tools => false,
+            Image::BuildRoot(_) | Image::KernelBuildRoot | Image::Tools => false,
         };
         let state = store.state(image, false);
         whole &= !needed || matches!(state, Ok(ImageState::Built(_)));

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::sandbox::Sandbox;
 use super::snapshot::{self, SourceFile, SourceSnapshot};
 use super::{asan, coverage, headers};
 use crate::cache::error::{ImageError, at};
+use crate::sources::make::{failure, jobs};
+use crate::sources::sandbox::Sandbox;
 
 /// The arguments of `make`: criu alone, without its Python tools, and warnings are not errors,
 /// because older sources meet a newer compiler here.
@@ -20,9 +21,6 @@ const TARGET: [&str; 2] = ["WERROR=0", "criu"];
 
 /// Where the program is in a tree.
 const PROGRAM: &str = "criu/criu";
-
-/// How many lines of a failed build are reported, from the first error on.
-const LINES: usize = 30;
 
 /// A build tree in the cache; its lock is held.
 pub(super) struct BuildTree<'a> {
@@ -63,13 +61,13 @@ impl BuildTree<'_> {
     fn attempt(&self, snapshot: &SourceSnapshot) -> Result<bool, ImageError> {
         self.synchronise(snapshot)?;
         let program = self.tree().join(PROGRAM);
-        let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
         let counting = if snapshot.variant.coverage { Vec::from(coverage::words()) } else { Vec::new() };
         let mut more: Vec<&str> = counting.iter().map(String::as_str).collect();
         more.extend(snapshot.variant.asan.then_some(asan::WORDS).into_iter().flatten());
+        let jobs = jobs();
         let words = [&["make", &jobs], &more[..], &TARGET[..]].concat();
         let tree = self.tree();
-        let made = Sandbox { root: self.root, folder: &tree }.run(&words, &self.log())?;
+        let made = Sandbox { root: self.root, folder: &tree, sources: None }.run(&words, &self.log())?;
         Ok(made && program.is_file())
     }
 
@@ -125,21 +123,6 @@ fn is_there(file: &SourceFile, tree: &Path) -> bool {
         && fs::read(&path).is_ok_and(|content| content == file.content)
 }
 
-/// What a failed `make` said, from the first error on, and where the rest is.
-fn failure(text: &str, log: &Path) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    // What the compiler says before what make says of it; make itself asks for many a thing that
-    // need not be there.
-    const SIGNS: [&[&str]; 2] = [&[" error: ", "undefined reference"], &["No rule to make target", "*** "]];
-    let first = |signs: &&[&str]| lines.iter().position(|line| signs.iter().any(|sign| line.contains(sign)));
-    let first = SIGNS.iter().find_map(first).unwrap_or(lines.len().saturating_sub(LINES));
-    let first = first.saturating_sub(2);
-    let quoted: Vec<String> = lines.iter().skip(first).take(LINES).map(|line| format!("\n  | {line}")).collect();
-    let more = lines.len().saturating_sub(first + LINES);
-    let more = if more == 0 { String::new() } else { format!("\n  ... and {more} more lines") };
-    format!("does not build; make said (all of it is in {}):{}{more}", log.display(), quoted.concat())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,19 +155,5 @@ mod tests {
         assert!(time("d/b.c") > old);
         assert_eq!(fs::read_to_string(build_tree.tree().join("d/b.c")).unwrap(), "2");
         assert!(build_tree.tree().join("a.o").exists() && !build_tree.tree().join("gone.c").exists());
-    }
-
-    #[test]
-    fn a_failure_is_reported_from_the_first_error_on() {
-        let text =
-            "  CC a.o\n  CC b.o\nIn function f:\nb.c:3:5: error: no such thing\n  CC c.o\nmake: *** [b.o] Error 1\n";
-        expect_test::expect![[r#"
-            does not build; make said (all of it is in /c/make.log):
-              |   CC b.o
-              | In function f:
-              | b.c:3:5: error: no such thing
-              |   CC c.o
-              | make: *** [b.o] Error 1"#]]
-        .assert_eq(&failure(text, Path::new("/c/make.log")));
     }
 }

@@ -11,7 +11,6 @@
 //! - `coverage`, `asan`: what is different in a criu that counts what it does, or has the address
 //!   sanitizer
 //! - `debian`: Debian's source package as such sources
-//! - `sandbox`: the build root as a place to run programs in
 //!
 //! The *build root* is a set of Debian packages with a compiler and the libraries of criu
 //! (`[build]` in the manifest), one for each suite of `build.roots`. A build has these stages:
@@ -39,7 +38,6 @@ mod coverage;
 mod debian;
 mod headers;
 mod package;
-mod sandbox;
 mod snapshot;
 mod sources;
 
@@ -53,8 +51,7 @@ use crate::cache::{Built, Slot};
 use crate::image::{BUILD_ROOT, Image, Store};
 use build::BuildTree;
 use snapshot::SourceSnapshot;
-pub use snapshot::revision;
-pub use sources::{Sources, Tree, Variant};
+pub use sources::{Sources, Variant};
 
 /// The version of what is made here, as in `store`.
 const BUILDER: u32 = 1;

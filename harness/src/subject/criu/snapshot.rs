@@ -1,25 +1,21 @@
 //! A snapshot of criu's sources as they are to be built: a folder's files or a revision of a
 //! repository, with patches on top.
-//!
-//! Of a folder everything counts that git would take: tracked files, and new ones that are not
-//! ignored. So objects of a build in the same folder stay where they are.
 
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
-use super::{Sources, Tree, Variant, coverage};
+use super::{Sources, Variant, coverage};
 use crate::cache::error::{ImageError, at};
 use crate::image::through_loader;
 use crate::process::command;
-
-/// What a build leaves, for folders where git cannot tell.
-const BUILT: [&str; 6] = [".o", ".a", ".d", ".so", ".pb-c.c", ".pb-c.h"];
+use crate::sources::Tree;
+use crate::sources::git::{below, commit, git, listed};
 
 /// A file of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,66 +83,6 @@ impl SourceSnapshot {
     }
 }
 
-/// The files of a folder that count, relative to it.
-fn listed(folder: &Path, scratch: &Path) -> Result<Vec<PathBuf>, ImageError> {
-    fs::read_dir(folder).map_err(at("list", folder))?;
-    let mut git = git(folder);
-    if folder.join(".git").exists() {
-        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-    } else {
-        // An empty repository beside it: everything is new, and `.gitignore` counts.
-        let empty = scratch.join("empty.git");
-        let made = Command::new("git").args(["init", "--quiet", "--bare"]).arg(&empty).stdin(Stdio::null()).output();
-        if !made.is_ok_and(|output| output.status.success()) {
-            return plain(folder);
-        }
-        // Absolute: git would read it from the folder that it has gone to.
-        let whole = folder.canonicalize().map_err(at("find", folder))?;
-        git.env("GIT_DIR", &empty).env("GIT_WORK_TREE", whole);
-        git.args(["ls-files", "-z", "--others", "--exclude-per-directory=.gitignore"]);
-    }
-    match git.output() {
-        Ok(Output { status, stdout, .. }) if status.success() => {
-            let names = stdout.split(|&byte| byte == 0).filter(|name| !name.is_empty());
-            let mut paths: Vec<PathBuf> = names.map(|name| PathBuf::from(std::ffi::OsStr::from_bytes(name))).collect();
-            paths.sort();
-            paths.dedup();
-            // A tracked file may have been removed.
-            paths.retain(|path| folder.join(path).symlink_metadata().is_ok_and(|data| !data.is_dir()));
-            Ok(paths)
-        }
-        _ => plain(folder),
-    }
-}
-
-/// Without git: everything but what builds leave.
-fn plain(folder: &Path) -> Result<Vec<PathBuf>, ImageError> {
-    let mut paths = below(folder)?;
-    paths.retain(|path| {
-        let name = path.to_string_lossy();
-        !path.starts_with(".git") && !BUILT.iter().any(|end| name.ends_with(end))
-    });
-    Ok(paths)
-}
-
-/// Every file below a folder, without the folders, relative to it.
-fn below(folder: &Path) -> Result<Vec<PathBuf>, ImageError> {
-    let mut paths = Vec::new();
-    let mut todo = vec![folder.to_path_buf()];
-    while let Some(current) = todo.pop() {
-        for entry in fs::read_dir(&current).map_err(at("list", &current))? {
-            let entry = entry.map_err(at("list", &current))?;
-            let kind = entry.file_type().map_err(at("look at", &current))?;
-            if kind.is_dir() {
-                todo.push(entry.path());
-            } else if kind.is_file() || kind.is_symlink() {
-                paths.push(entry.path().strip_prefix(folder).expect("it was listed below it").to_path_buf());
-            }
-        }
-    }
-    Ok(paths)
-}
-
 fn read_all(folder: &Path, paths: &[PathBuf]) -> Result<Vec<SourceFile>, ImageError> {
     let read = |relative: &PathBuf| {
         let path = folder.join(relative);
@@ -185,51 +121,13 @@ pub(super) fn write(file: &SourceFile, folder: &Path) -> Result<(), ImageError> 
     out.set_permissions(fs::Permissions::from_mode(mode)).map_err(at("write", &path))
 }
 
-/// git in a repository of any owner; the user's environment does not send it elsewhere.
-fn git(repository: &Path) -> Command {
-    let mut command = Command::new("git");
-    command.args(["-c", "safe.directory=*", "-C"]).arg(repository).stdin(Stdio::null());
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
-        command.env_remove(variable);
-    }
-    command
-}
-
-/// Which revision it is, in short, with `-dirty` behind it where a folder has changes that count;
-/// `None` where it is not in a git repository.
-pub fn revision(tree: &Tree) -> Option<String> {
-    let said = |repository: &Path, words: &[&str]| {
-        // This query takes no lock and writes no index.
-        let output = git(repository).args(words).env("GIT_OPTIONAL_LOCKS", "0").output().ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        output.status.success().then_some(text)
-    };
-    match tree {
-        Tree::Revision { repository, revision } => {
-            let name = format!("{revision}^{{commit}}");
-            said(repository, &["rev-parse", "--short=12", "--verify", "--end-of-options", &name])
-        }
-        // A folder inside of another repository is not a checkout of criu.
-        Tree::Folder(folder) if folder.join(".git").exists() => {
-            let hash = said(folder, &["rev-parse", "--short=12", "--verify", "HEAD"])?;
-            let changes = said(folder, &["status", "--porcelain"])?;
-            Some(if changes.is_empty() { hash } else { format!("{hash}-dirty") })
-        }
-        Tree::Folder(_) => None,
-    }
-}
-
 /// Unpacks a revision.
 fn archive(repository: &Path, revision: &str, to: &Path) -> Result<(), ImageError> {
-    let name = format!("{revision}^{{commit}}");
-    let what = format!("finding the revision {revision} in {}", repository.display());
-    let mut parse = git(repository);
-    parse.args(["rev-parse", "--verify", "--end-of-options", &name]);
-    let commit = command::run(&mut parse, &what, "git", command::no_advice)?;
+    let commit = commit(repository, revision)?;
     let tar = to.with_extension("tar");
     let what = format!("reading the revision {revision} of {} (git archive)", repository.display());
     let mut archive = git(repository);
-    archive.args(["archive", "--format=tar", "-o"]).arg(&tar).arg(commit.trim());
+    archive.args(["archive", "--format=tar", "-o"]).arg(&tar).arg(commit);
     command::run(&mut archive, &what, "git", command::no_advice)?;
     fs::create_dir(to).map_err(at("create", to))?;
     let mut unpack = Command::new("tar");
@@ -254,35 +152,4 @@ pub(super) fn apply(patch: &Path, tree: &Path, root: &Path) -> Result<(), ImageE
         what: format!("the patch {}", patch.display()),
         why: format!("does not apply to the sources (patch -p1):{}", lines.concat()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_revision_is_short_and_tells_of_changes() {
-        let folder = tempfile::tempdir().unwrap();
-        let repository = folder.path().to_path_buf();
-        let run = |words: &[&str]| {
-            let author = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"];
-            assert!(git(&repository).args(author).args(words).output().unwrap().status.success(), "{words:?}");
-        };
-        let tree = Tree::Folder(repository.clone());
-        assert_eq!(revision(&tree), None, "git knows nothing of it");
-        fs::write(repository.join("a"), "1").unwrap();
-        for words in [&["init", "--quiet"][..], &["add", "a"], &["commit", "--quiet", "-m", "a"], &["tag", "v1"]] {
-            run(words);
-        }
-        let hash = revision(&tree).unwrap();
-        assert!(hash.len() == 12 && hash.chars().all(|c| c.is_ascii_hexdigit()), "{hash}");
-        fs::write(repository.join("a"), "2").unwrap();
-        assert_eq!(revision(&tree), Some(format!("{hash}-dirty")));
-        let named = |revision: &str| Tree::Revision { repository: repository.clone(), revision: revision.into() };
-        assert_eq!(revision(&named("v1")), Some(hash), "a revision is as it is");
-        assert_eq!(revision(&named("v2")), None);
-        // Inside of a repository of something else.
-        fs::create_dir(repository.join("criu")).unwrap();
-        assert_eq!(revision(&Tree::Folder(repository.join("criu"))), None);
-    }
 }

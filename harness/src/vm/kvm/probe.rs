@@ -62,6 +62,7 @@ pub fn probe(spec: &VmSpec, limit: Duration) -> Result<ProbeOutcome, VmError> {
         Err(error) => error,
     };
     let printed = error.console().is_some_and(|tail| console::has_line(&tail.path));
+    let error = if let VmError::NoBoot(why) = error { *why } else { error };
     match error {
         _ if printed => Ok(ProbeOutcome::Printed),
         VmError::TimedOut { .. } => Ok(ProbeOutcome::Silent { seconds: limit.as_secs() }),

@@ -32,6 +32,24 @@ fn kernel_in(folder: &Path, store: &Store) -> String {
     image.kernel_version
 }
 
+/// The kernel with an endless loop where QEMU enters it: at the address of its Xen note of type 18.
+fn hanging(mut vmlinux: Vec<u8>) -> Vec<u8> {
+    use object::read::elf::{FileHeader as _, ProgramHeader as _};
+    let note = [4_u32, 8, 18].map(u32::to_le_bytes).concat();
+    let note = [note.as_slice(), b"Xen\0"].concat();
+    let at = vmlinux.windows(note.len()).position(|window| window == note).expect("it has a PVH entry") + note.len();
+    let entry = u64::from_le_bytes(vmlinux[at..at + 8].try_into().unwrap());
+    let header = object::elf::FileHeader64::<object::LittleEndian>::parse(&*vmlinux).unwrap();
+    let endian = header.endian().unwrap();
+    let place = header.program_headers(endian, &*vmlinux).unwrap().iter().find_map(|segment| {
+        let within = entry.checked_sub(segment.p_paddr(endian))?;
+        (within < segment.p_filesz(endian)).then(|| segment.p_offset(endian) + within)
+    });
+    let place = usize::try_from(place.expect("a segment has the entry")).unwrap();
+    vmlinux[place..place + 2].copy_from_slice(&[0xeb, 0xfe]);
+    vmlinux
+}
+
 pub(super) fn a_kernel_of_ones_own_is_named_by_its_path_and_then_by_its_release() {
     let store = Store::open(&default_cache_dir().unwrap(), &tree::locate(None).unwrap(), Settings::default()).unwrap();
     let kept = |store: &Store| store.kept().unwrap().into_iter().map(|(name, ..)| name).collect::<BTreeSet<_>>();
@@ -56,6 +74,15 @@ pub(super) fn a_kernel_of_ones_own_is_named_by_its_path_and_then_by_its_release(
     let broken = run("bisect-step", "path:nothing", &[]);
     assert_eq!(broken.status.code(), Some(125), "{}", rendered(&broken));
     assert!(rendered(&broken).contains("nothing: not a bzImage"), "{}", rendered(&broken));
+    // One that hangs before its first line: one failure, reported once, soon.
+    fs::write(folder.path().join("hangs"), hanging(fs::read(folder.path().join("vmlinux")).unwrap())).unwrap();
+    for (command, status) in [("bisect-step", 125), ("run", 3)] {
+        let hang = run(command, "path:hangs,modules=.", &["--timeout-scale", "0.02", "--accel", "tcg"]);
+        assert_eq!(hang.status.code(), Some(status), "{}", rendered(&hang));
+        let said = rendered(&hang);
+        assert_eq!(said.matches("the kernel does not come up").count(), 1, "{said}");
+        assert!(said.contains("the console is empty"), "{said}");
+    }
     let lost = run("run", "path:vmlinux,modules=nowhere", &[]);
     assert_eq!(lost.status.code(), Some(2), "{}", rendered(&lost));
     assert!(rendered(&lost).contains("no modules.builtin is in any of nowhere, "), "{}", rendered(&lost));
