@@ -173,13 +173,16 @@ fn name_of(file: &Path) -> String {
 }
 
 /// Where the clock of the wall is read: a date is meant, and no length of time.
-const DATES: [(&str, &str); 9] = [
+const DATES: [(&str, &str); 12] = [
     ("harness/guest/src/agent/warm.rs", "a copy of a saved VM gets the host's time"),
     ("harness/guest/src/reference/capture/wrong.rs", "a fault: a time stamp of now"),
     ("harness/src/cache/mod.rs", "when an image was used last, as the time of a file"),
     ("harness/src/cache/record.rs", "when an image was built, and the times of its files"),
     ("harness/src/debian/archive.rs", "how long a list is valid"),
     ("harness/src/debian/signature.rs", "when keys and signatures end"),
+    ("harness/src/image/kernel_build/mirror.rs", "times of files that may have changed since"),
+    ("harness/src/image/kernel_build/mirror/tests.rs", "the same"),
+    ("harness/src/image/kernel_build/mod.rs", "when a kernel's folder was used last, as the time of a file"),
     ("harness/src/image/store_lock.rs", "when packages were locked"),
     ("harness/src/subject/criu/mod.rs", "when a build tree was used last, as the time of a file"),
     ("harness/src/vm/machine.rs", "the guest's clock, and a number that no earlier process used"),

@@ -1,3 +1,5 @@
+//! A copy of sources that follows them: what is copied, what is removed, what is refused.
+
 use std::process::Stdio;
 
 use super::*;
