@@ -1,7 +1,7 @@
 //! Puts into release builds what the program needs at run time: the agent, the catalogue, the
 //! manifest, what is known to fail and the findings, as one archive (`src/image/tree.rs` unpacks
 //! it). Other builds have an empty one: they use the checkout, and a changed scenario does not
-//! build them again.
+//! build them again. With the feature `both-architectures` there are agents for amd64 and arm64.
 
 #[path = "src/image/recipe.rs"]
 mod recipe;
@@ -17,7 +17,7 @@ const FILES: [&str; 5] =
     ["docs/KERNEL.md", "docs/findings", "scenarios/catalogue", "scenarios/expectations.toml", "vm-images"];
 const ENDS: [&str; 5] = ["config", "lock", "md", "scn", "toml"];
 
-/// The agent's name in the archive.
+/// The names of agents in the archive begin with this.
 const AGENT: &str = "agent";
 
 fn main() {
@@ -57,7 +57,11 @@ fn archive(tree: &Path) -> Vec<u8> {
         let added = writer.file(name, executable, bytes.len() as u64, &bytes[..]);
         added.unwrap_or_else(|error| panic!("cannot embed {}: {error}", path.display()));
     };
-    add(AGENT, true, &agent(tree));
+    let own = if variable("CARGO_CFG_TARGET_ARCH") == "aarch64" { "arm64" } else { "amd64" };
+    let both = env::var_os("CARGO_FEATURE_BOTH_ARCHITECTURES").is_some();
+    for architecture in ["amd64", "arm64"].into_iter().filter(|name| both || *name == own) {
+        add(&format!("{AGENT}-{architecture}"), true, &agent(tree, recipe::target(architecture)));
+    }
     for path in &files {
         let name = path.strip_prefix(tree).expect("it was listed below it");
         add(name.to_str().expect("names in the tree are ASCII"), false, path);
@@ -66,20 +70,20 @@ fn archive(tree: &Path) -> Vec<u8> {
 }
 
 /// Builds the agent; its program.
-fn agent(tree: &Path) -> PathBuf {
+fn agent(tree: &Path, for_target: &recipe::Target) -> PathBuf {
     // Beside the profiles' folders, so that all of them share it, and `run` in the checkout, too.
     let out = PathBuf::from(variable("OUT_DIR"));
     let target = out.ancestors().filter(|folder| folder.join("CACHEDIR.TAG").exists()).last().unwrap_or(&out);
     let target_dir = target.join("agent");
-    let mut command = recipe::command(tree, &target_dir);
+    let mut command = recipe::command(tree, &target_dir, for_target);
     let output = command.output().unwrap_or_else(|error| panic!("cannot start cargo for the agent: {error}"));
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         panic!(
             "the agent, which the program has inside, cannot be built (cargo build -p guest --profile guest):{}\n{said}\n\
              `--no-default-features` builds a program without it, which needs the checkout at run time",
-            recipe::advise(&said)
+            recipe::advise(for_target, &said)
         );
     }
-    recipe::program(&target_dir)
+    recipe::program(&target_dir, for_target)
 }

@@ -4,6 +4,7 @@
 //! - [`mod@causes`]: why trials failed, and what the subject can do
 //! - [`cmd`]: one small file per subcommand
 //! - `compare`: results of one trial beside each other
+//! - [`architecture`]: of processors
 //! - `archive`: many files in one, written and read
 //! - [`process`](mod@process): processes of the host
 //! - [`cache`]: finished images, addressed by what they are made of
@@ -40,6 +41,7 @@
 //! - [`run`]: workers, each with its machine
 //! - [`report`]: one event stream, one file per format
 
+pub mod architecture;
 mod archive;
 pub mod args;
 pub mod bench;

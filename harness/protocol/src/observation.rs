@@ -177,7 +177,7 @@ pub struct MountRef {
 pub struct Descriptor {
     /// File offset in bytes.
     pub position: u64,
-    /// Access mode and status flags, close-on-exec included, as the kernel prints them.
+    /// Access mode and status flags, close-on-exec included, as the kernel prints them on amd64.
     pub flags: u32,
     /// The remaining lines (locks, epoll, inotify, fanotify), without `pos`, `flags`, `mnt_id` and
     /// `ino`.

@@ -45,8 +45,8 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// An image cannot be built, or the wanted accelerator does not work.
     pub fn new(session: &'a Session, settings: Settings) -> anyhow::Result<Self> {
-        let default = &session.store().manifest().defaults.kernel;
-        let kernel = settings.kernel.as_ref().unwrap_or(default).clone();
+        let default = session.store().manifest().defaults.kernel();
+        let kernel = settings.kernel.clone().unwrap_or_else(|| default.to_owned());
         let spec = session.vm(&kernel, &Parts::plain(session.store()))?;
         let work = session.folder()?.to_owned();
         Ok(Self { figures: Vec::new(), spec, session, kernel, settings, work, next: 1 })

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::image_bundle::{self, ExportArgs, ImportArgs};
+use crate::architecture::HOST;
 use crate::args::StoreArgs;
 use crate::cache::error::ImageError;
 use crate::cache::progress::Progress;
@@ -53,7 +54,7 @@ pub enum ImageAction {
     /// Build images; all of them when none is named
     Build {
         /// `qemu`, `build-root:trixie`, `tools`, or a name of the manifest: `6.12`, `trixie`,
-        /// `kernel:6.12`
+        /// `kernel:6.12`; what is for arm64 has that at its end: `qemu:arm64`, `trixie-arm64`
         names: Vec<String>,
         /// What runs with this subject need; may be given more than once
         #[arg(long, value_name = "SUBJECT")]
@@ -164,14 +165,14 @@ fn list(store: &Store, with_packages: bool, out: &mut dyn Write) -> Result<(), I
             ImageState::NotBuilt => ("not built".to_owned(), None),
             ImageState::Damaged(why) => (format!("damaged: {why}"), None),
         };
-        writeln!(out, "{:<21} {state}", image.to_string())?;
+        writeln!(out, "{:<27} {state}", image.to_string())?;
         for package in record.iter().filter(|_| with_packages).flat_map(|record| &record.packages) {
             writeln!(out, "    {} {} ({}) {}", package.name, package.version, package.suite, package.sha256)?;
         }
     }
     for criu in store.kept_criu()? {
         let hours = criu.age.as_secs() / 3600;
-        writeln!(out, "{:<21} {} ({}, used {hours} h ago)", "subject", criu.title, megabytes(criu.size))?;
+        writeln!(out, "{:<27} {} ({}, used {hours} h ago)", "subject", criu.title, megabytes(criu.size))?;
     }
     Ok(())
 }
@@ -179,7 +180,7 @@ fn list(store: &Store, with_packages: bool, out: &mut dyn Write) -> Result<(), I
 fn build(store: &Store, names: &[String], refresh: bool, out: &mut dyn Write) -> Result<(), ImageCommandError> {
     for image in named(store, names)? {
         let record = store.build(image, refresh)?;
-        writeln!(out, "{:<21} {}", image.to_string(), describe(&record))?;
+        writeln!(out, "{:<27} {}", image.to_string(), describe(&record))?;
     }
     Ok(())
 }
@@ -196,7 +197,7 @@ fn build_subjects(
             return Err(ImageCommandError::Subject(mistake));
         }
         let parts = subject.prepare(store)?;
-        let userland = Image::Userland(&parts.userland);
+        let userland = Image::Userland(&parts.userland, HOST);
         let record = store.build(userland, refresh)?;
         let version = parts.criu.map_or(record.version, |criu| format!("criu {}", criu.version));
         writeln!(out, "{subject}: {version}")?;
@@ -215,7 +216,7 @@ fn verify(store: &Store, out: &mut dyn Write) -> Result<bool, ImageCommandError>
                 format!("damaged: {why}; it is built anew when it is needed, or by `image build`")
             }
         };
-        writeln!(out, "{:<21} {said}", image.to_string())?;
+        writeln!(out, "{:<27} {said}", image.to_string())?;
     }
     Ok(whole)
 }
@@ -242,16 +243,16 @@ fn named<'a>(store: &'a Store, names: &[String]) -> Result<Vec<Image<'a>>, Image
 
 /// The image that a word of the command line names.
 fn find<'a>(store: &'a Store, word: &str) -> Result<Image<'a>, ImageError> {
-    let fits = |image: &Image<'_>| match *image {
-        Image::Qemu => word == "qemu",
-        Image::Kernel(name) => word == name || word.strip_prefix("kernel:") == Some(name),
-        Image::Userland(name) => word == name || word.strip_prefix("userland:") == Some(name),
-        Image::BuildRoot(suite) => {
-            let default = &store.manifest().defaults.build;
-            word.strip_prefix("build-root:") == Some(suite) || (word == "build-root" && suite == default)
-        }
-        Image::KernelBuildRoot => word == "kernel-build-root",
-        Image::Tools => word == "tools",
+    let default = &store.manifest().defaults.build;
+    let fits = |image: &Image<'_>| {
+        let named = image.to_string();
+        let (kind, name) = named.split_once(' ').unwrap_or((&named, ""));
+        let short = match image {
+            Image::Kernel(_) | Image::Userland(..) => word == name,
+            Image::BuildRoot(suite) => word == kind && suite == default,
+            Image::Qemu(_) | Image::KernelBuildRoot | Image::Tools(_) => false,
+        };
+        short || word == named.replace(' ', ":")
     };
     store.images().into_iter().find(fits).ok_or_else(|| {
         let known: Vec<_> = store.images().into_iter().map(|image| image.to_string().replace(' ', ":")).collect();
@@ -288,19 +289,26 @@ mod tests {
     fn an_empty_cache_is_listed_verified_and_cleaned_without_a_network() {
         let cache = tempfile::tempdir().unwrap();
         expect_test::expect![[r#"
-            qemu                  not built
-            kernel 6.1            not built
-            kernel 6.12           not built
-            kernel 7.3            not built
-            userland bookworm     not built
-            userland experimental not built
-            userland sid          not built
-            userland trixie       not built
-            build-root bookworm   not built
-            build-root trixie     not built
-            build-root sid        not built
-            kernel-build-root     not built
-            tools                 not built
+            qemu                        not built
+            qemu arm64                  not built
+            kernel 6.1                  not built
+            kernel 6.12                 not built
+            kernel 6.12-arm64           not built
+            kernel 7.3                  not built
+            userland bookworm           not built
+            userland experimental       not built
+            userland sid                not built
+            userland trixie             not built
+            userland bookworm-arm64     not built
+            userland experimental-arm64 not built
+            userland sid-arm64          not built
+            userland trixie-arm64       not built
+            build-root bookworm         not built
+            build-root trixie           not built
+            build-root sid              not built
+            kernel-build-root           not built
+            tools                       not built
+            tools arm64                 not built
             all well: true
         "#]]
         .assert_eq(&said(cache.path(), &["list", "--bill"]));
@@ -312,7 +320,7 @@ mod tests {
     fn names_are_checked_before_anything_is_built() {
         let cache = tempfile::tempdir().unwrap();
         expect_test::expect![[r#"
-            error: there is no image `5.10`; the manifest has: qemu, kernel:6.1, kernel:6.12, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, build-root:bookworm, build-root:trixie, build-root:sid, kernel-build-root, tools
+            error: there is no image `5.10`; the manifest has: qemu, qemu:arm64, kernel:6.1, kernel:6.12, kernel:6.12-arm64, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, userland:bookworm-arm64, userland:experimental-arm64, userland:sid-arm64, userland:trixie-arm64, build-root:bookworm, build-root:trixie, build-root:sid, kernel-build-root, tools, tools:arm64
         "#]]
         .assert_eq(&said(cache.path(), &["build", "6.12", "5.10"]));
     }
@@ -324,11 +332,11 @@ mod tests {
         let store = StoreSettings { cache: Some(cache.path().into()), ..StoreSettings::default() }
             .open(Arc::new(silent))
             .unwrap();
-        let directory = store.directory(Image::Qemu).unwrap();
+        let directory = store.directory(Image::Qemu(HOST)).unwrap();
         std::fs::create_dir(&directory).unwrap();
         std::fs::write(directory.join("qemu"), "half").unwrap();
         let printed = said(cache.path(), &["verify"]);
-        assert!(printed.contains("qemu                  damaged: bill.json is missing; "), "{printed}");
+        assert!(printed.contains("qemu                        damaged: bill.json is missing; "), "{printed}");
         assert!(printed.ends_with("all well: false\n"), "{printed}");
         assert_eq!(said(cache.path(), &["clean"]), "nothing to remove\nall well: true\n");
         assert!(said(cache.path(), &["clean", "--all"]).contains(": removed (0.0 MB)"));

@@ -37,16 +37,16 @@ pub struct ImportArgs {
 }
 
 pub(super) fn export(store: &Store, args: &ExportArgs, out: &mut dyn Write) -> Result<(), ImageCommandError> {
-    let or_default = |given: &[String], default: &String| match given {
-        [] => vec![default.clone()],
+    let or_default = |given: &[String], default: &str| match given {
+        [] => vec![default.to_owned()],
         given => crate::plan::each_once(given),
     };
     let defaults = &store.manifest().defaults;
     let (kernels, userlands) =
-        (or_default(&args.kernel, &defaults.kernel), or_default(&args.userland, &defaults.userland));
+        (or_default(&args.kernel, defaults.kernel()), or_default(&args.userland, &defaults.userland));
     let exported = store.export(&kernels, &userlands, &args.file)?;
     for (title, version) in exported.images {
-        writeln!(out, "{title:<21} {version}")?;
+        writeln!(out, "{title:<27} {version}")?;
     }
     writeln!(out, "{}: {}, sha256 {}", args.file.display(), megabytes(exported.size), exported.sha256)?;
     Ok(())
@@ -68,7 +68,7 @@ pub(super) fn import(store: &Store, args: &ImportArgs, out: &mut dyn Write) -> R
             Imported::Present => " (was there)",
             Imported::OtherAgent => " (left out: this program has its own)",
         };
-        print(out, &format!("{title:<21} {version}{became}"))?;
+        print(out, &format!("{title:<27} {version}{became}"))?;
     }
     Ok(())
 }

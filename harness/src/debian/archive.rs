@@ -10,6 +10,7 @@ use super::control::{Listed, Paragraph, paragraphs};
 use super::host::HostApt;
 use super::signature::Keys;
 use super::transport::{ADVICE, Transport, TransportError, without_password};
+use crate::architecture::Architecture;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::sha256_of_file;
 
@@ -34,17 +35,17 @@ pub(crate) struct Archive {
 /// Which list of a suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum List {
-    /// Packages for amd64, and for any architecture.
-    Packages,
+    /// Packages for this architecture, and for any.
+    Packages(Architecture),
     /// Source packages.
     Sources,
 }
 
 impl List {
-    fn path(self) -> &'static str {
+    fn path(self) -> String {
         match self {
-            List::Packages => "main/binary-amd64/Packages.xz",
-            List::Sources => "main/source/Sources.xz",
+            List::Packages(architecture) => format!("main/binary-{architecture}/Packages.xz"),
+            List::Sources => "main/source/Sources.xz".to_owned(),
         }
     }
 }
@@ -82,9 +83,10 @@ impl Archive {
         let release = self.release(&message, suite, SystemTime::now());
         let release = release.map_err(|why| content(without_password(&url), why))?;
         let release = paragraphs(&release).next().ok_or_else(|| content(without_password(&url), "is empty"))?;
-        let listed = release.files("SHA256").find(|listed| listed.name == list.path());
-        let listed = listed.ok_or_else(|| content(without_password(&url), format!("does not list {}", list.path())))?;
-        let file = directory.join(list.path().replace('/', "_"));
+        let path = list.path();
+        let listed = release.files("SHA256").find(|listed| listed.name == path);
+        let listed = listed.ok_or_else(|| content(without_password(&url), format!("does not list {path}")))?;
+        let file = directory.join(path.replace('/', "_"));
         if sha256_of_file(&file).ok().as_deref() != Some(listed.sha256) {
             self.fetch_list(&base, &release, listed, &file)?;
         }

@@ -69,7 +69,7 @@ pub(super) fn parse(field: &str) -> Result<Vec<Group>, String> {
 
 fn relation(text: &str) -> Result<Relation, String> {
     let (name, rest) = text.split_once('(').map_or((text, None), |(name, rest)| (name, Some(rest)));
-    // `:any` and `:amd64` are both satisfied by a package for amd64.
+    // `:any` and `:amd64` are both satisfied by a package for amd64, and so for arm64.
     let name = name.trim().split(':').next().unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);
     let wrong = || format!("`{text}` is no relation between packages");

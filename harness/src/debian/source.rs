@@ -15,6 +15,7 @@ use super::lock::Locked;
 use super::relation::compare;
 use super::resolve::Suites;
 use super::transport::TransportError;
+use crate::architecture::Architecture;
 use crate::cache::Cache;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::progress::{Step, doing, megabytes};
@@ -36,8 +37,8 @@ pub(crate) struct SourceSettings {
 pub(crate) struct Source {
     settings: SourceSettings,
     archive: OnceLock<Archive>,
-    /// Lists that this run has read already, by suite.
-    indexes: Mutex<BTreeMap<String, Arc<Index>>>,
+    /// Lists that this run has read already.
+    indexes: Mutex<BTreeMap<(Architecture, String), Arc<Index>>>,
 }
 
 /// Where Debian keeps what its archive had once.
@@ -51,6 +52,7 @@ type Downloaded = (Vec<Deb>, Vec<PathBuf>);
 pub(crate) struct Order<'a> {
     /// For people: `kernel 6.12`.
     pub(crate) title: &'a str,
+    pub(crate) architecture: Architecture,
     pub(crate) suites: &'a [String],
     pub(crate) packages: Vec<String>,
     /// Patterns of packages that are left out.
@@ -64,8 +66,11 @@ pub(crate) struct Order<'a> {
 impl Order<'_> {
     /// What the packages of an order depend on, besides the day.
     pub(crate) fn hash(&self) -> String {
-        let Order { suites, packages, skip, keep, .. } = self;
-        let text = serde_json::to_string(&(suites, packages, skip, keep)).expect("strings have a JSON form");
+        let Order { architecture, suites, packages, skip, keep, .. } = self;
+        let mut text = serde_json::to_string(&(suites, packages, skip, keep)).expect("strings have a JSON form");
+        if !architecture.is_amd64() {
+            text.push_str(architecture.name());
+        }
         sha256(text.as_bytes())[..16].to_owned()
     }
 }
@@ -140,8 +145,9 @@ impl Source {
 
     /// The packages that an order comes to today.
     pub(crate) fn resolve(&self, cache: &Cache, order: &Order<'_>) -> Result<Vec<Deb>, ImageError> {
-        let Order { title, suites, packages, skip, keep, .. } = order;
-        let indexes = suites.iter().map(|suite| self.index(cache, title, suite)).collect::<Result<_, _>>()?;
+        let Order { title, architecture, suites, packages, skip, keep, .. } = order;
+        let index = |suite: &String| self.index(cache, title, *architecture, suite);
+        let indexes = suites.iter().map(index).collect::<Result<_, _>>()?;
         let fits_any = |patterns: &[String], deb: &Deb| patterns.iter().any(|it| fits(it, &deb.package.name));
         let text = format!("{title}: resolving packages");
         let mut debs = doing(cache.progress(), &text, || Suites::new(suites, indexes).resolve(packages))?;
@@ -168,14 +174,21 @@ impl Source {
     }
 
     /// A suite's packages, read once in this run.
-    fn index(&self, cache: &Cache, title: &str, suite: &str) -> Result<Arc<Index>, ImageError> {
+    fn index(
+        &self,
+        cache: &Cache,
+        title: &str,
+        architecture: Architecture,
+        suite: &str,
+    ) -> Result<Arc<Index>, ImageError> {
         let mut indexes = self.indexes.lock().expect("no thread panics while it holds the lock");
-        if let Some(index) = indexes.get(suite) {
+        let key = (architecture, suite.to_owned());
+        if let Some(index) = indexes.get(&key) {
             return Ok(Arc::clone(index));
         }
-        let text = self.list(cache, title, suite, List::Packages)?;
+        let text = self.list(cache, title, suite, List::Packages(architecture))?;
         let index = Arc::new(Index::parse(&text, suite)?);
-        indexes.insert(suite.to_owned(), Arc::clone(&index));
+        indexes.insert(key, Arc::clone(&index));
         Ok(index)
     }
 

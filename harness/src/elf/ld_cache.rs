@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::architecture::{Architecture, HOST};
+
 /// Starts the part that is read here.
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 
@@ -15,8 +17,12 @@ const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER: usize = 48;
 const ENTRY: usize = 24;
 
-/// `FLAG_X8664_LIB64 | FLAG_ELF_LIBC6`: a library for amd64 and today's C library.
-const AMD64: u32 = 0x0303;
+/// `FLAG_X8664_LIB64 | FLAG_ELF_LIBC6`, or `FLAG_AARCH64_LIB64`: a library for this host and today's
+/// C library.
+const OWN: u32 = match HOST {
+    Architecture::Amd64 => 0x0303,
+    Architecture::Arm64 => 0x0a03,
+};
 
 /// The path of each library by its name; empty for any other file. The first entry of a name
 /// counts.
@@ -40,7 +46,7 @@ fn entries(table: &[u8]) -> Option<BTreeMap<String, PathBuf>> {
         let at = HEADER + index * ENTRY;
         let (flags, name, path) = (number(at)?, number(at + 4)?, number(at + 8)?);
         let (low, high) = (number(at + 16)?, number(at + 20)?);
-        if flags == AMD64 && low == 0 && high == 0 {
+        if flags == OWN && low == 0 && high == 0 {
             found.entry(text(name)?.to_owned()).or_insert_with(|| PathBuf::from(text(path).unwrap_or_default()));
         }
     }
@@ -75,11 +81,11 @@ mod tests {
     }
 
     #[test]
-    fn libraries_for_every_amd64_processor_are_found() {
+    fn libraries_for_every_processor_are_found() {
         let rows = [
-            (AMD64, "libc.so.6", "/lib/haswell/libc.so.6", 1 << 62),
-            (AMD64, "libc.so.6", "/lib/libc.so.6", 0),
-            (AMD64, "libc.so.6", "/later/libc.so.6", 0),
+            (OWN, "libc.so.6", "/lib/haswell/libc.so.6", 1 << 62),
+            (OWN, "libc.so.6", "/lib/libc.so.6", 0),
+            (OWN, "libc.so.6", "/later/libc.so.6", 0),
             (0x0803, "libx.so.1", "/libx32/libx.so.1", 0),
         ];
         let found = parse(&[b"an older table".as_slice(), &cache(&rows)].concat());
@@ -88,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_is_no_cache_has_nothing() {
-        let whole = cache(&[(AMD64, "a", "/a", 0)]);
+        let whole = cache(&[(OWN, "a", "/a", 0)]);
         for end in 0..whole.len() {
             assert!(parse(&whole[..end]).values().all(|path| path.as_os_str().is_empty()), "{end}");
         }

@@ -82,10 +82,6 @@ pub struct Needed {
     pub role: Role,
 }
 
-/// Where libraries of Debian's amd64 packages are, in ld.so's order, relative to the root.
-pub const DEBIAN_LIBRARY_DIRECTORIES: [&str; 6] =
-    ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib"];
-
 /// Where libraries are searched for, in addition to the paths in the files that need them.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
@@ -180,11 +176,12 @@ pub fn search_from(root: &Path, start: Vec<(PathBuf, PathBuf)>, places: &Places)
             add(wanted, real, Role::Interpreter, &[], &mut queue);
         }
         let (order, inherited) = order(&links, &path, inherited, places);
+        let machine = machine_of(&source);
         for library in links.needed {
             if !known.insert(library.clone()) {
                 continue;
             }
-            match locate(root, &library, &order, places) {
+            match locate(root, machine, &library, &order, places) {
                 Some((wanted, real)) => add(wanted, real, Role::Library, &inherited, &mut queue),
                 None => missing.push(NeededError::NoLibrary {
                     library,
@@ -216,10 +213,18 @@ fn order(links: &Links, path: &Path, inherited: Vec<PathBuf>, places: &Places) -
 }
 
 /// Where a library is: the path by which it is found, and the file.
-fn locate(root: &Path, library: &str, own: &[PathBuf], places: &Places) -> Option<(PathBuf, PathBuf)> {
+fn locate(
+    root: &Path,
+    machine: Option<u16>,
+    library: &str,
+    own: &[PathBuf],
+    places: &Places,
+) -> Option<(PathBuf, PathBuf)> {
     let at = |candidate: PathBuf| {
         let source = resolve(root, &candidate)?;
-        is_for_amd64(&source).then_some((candidate, source))
+        // The loader passes over files of another machine, as in `/lib32`. What cannot be read is
+        // reported when the whole file is.
+        machine_of(&source).is_none_or(|other| Some(other) == machine).then_some((candidate, source))
     };
     if library.contains('/') {
         return at(relative(Path::new(library)));
@@ -231,12 +236,13 @@ fn locate(root: &Path, library: &str, own: &[PathBuf], places: &Places) -> Optio
         .or_else(|| places.directories.iter().find_map(inside))
 }
 
-/// The loader passes over files of another machine, as in `/lib32`.
-fn is_for_amd64(path: &Path) -> bool {
+/// The machine that an ELF file is for (`e_machine`, 0 for those with 32 bits); none for other
+/// files.
+pub fn machine_of(path: &Path) -> Option<u16> {
     let mut head = [0; 20];
-    let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head));
-    // Other errors are reported when the whole file is read.
-    read.is_err() || !head.starts_with(&elf::ELFMAG) || (head[4] == elf::ELFCLASS64.0 && head[18..] == [62, 0])
+    std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head)).ok()?;
+    let is_elf = head.starts_with(&elf::ELFMAG);
+    is_elf.then_some(if head[4] == elf::ELFCLASS64.0 { u16::from_le_bytes([head[18], head[19]]) } else { 0 })
 }
 
 /// The regular file that a path inside `root` leads to; symbolic links, absolute ones too, stay

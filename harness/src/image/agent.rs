@@ -5,10 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::cpio::Segment;
-use super::recipe::{self, RUSTFLAGS, SOURCES};
+use super::recipe::{self, SOURCES, Target};
+use crate::architecture::Architecture;
 use crate::cache::Built;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::sha256;
+use crate::elf::needed::machine_of;
 use crate::process::command;
 
 /// The segment's file name.
@@ -18,7 +20,7 @@ pub(crate) const SEGMENT: &str = "agent.cpio";
 pub(crate) const PROGRAM: &str = "agent";
 
 /// A hash of the sources and of how they are built: the same key, the same binary.
-pub(crate) fn key(tree: &Path) -> Result<String, ImageError> {
+pub(crate) fn key(tree: &Path, target: &Target) -> Result<String, ImageError> {
     let mut files: Vec<PathBuf> = Vec::new();
     let mut todo: Vec<PathBuf> = SOURCES.iter().map(|path| tree.join(path)).collect();
     while let Some(path) = todo.pop() {
@@ -31,7 +33,7 @@ pub(crate) fn key(tree: &Path) -> Result<String, ImageError> {
         }
     }
     files.sort();
-    let mut text = format!("{RUSTFLAGS}\n");
+    let mut text = format!("{}\n", target.rustflags);
     for file in files {
         let bytes = std::fs::read(&file).map_err(at("read", &file))?;
         let name = file.strip_prefix(tree).expect("it was listed below it").display();
@@ -41,19 +43,21 @@ pub(crate) fn key(tree: &Path) -> Result<String, ImageError> {
 }
 
 /// Builds the binary and makes it the initramfs's `/init`.
-pub(crate) fn build(tree: &Path, to: &Path) -> Result<Built, ImageError> {
+pub(crate) fn build(tree: &Path, target: &Target, architecture: Architecture, to: &Path) -> Result<Built, ImageError> {
     let target_dir = tree.join("target/agent");
-    let mut command = recipe::command(tree, &target_dir);
-    command::run(&mut command, "building the guest's binary (cargo build -p guest)", "cargo", recipe::advise)?;
-    pack(&recipe::program(&target_dir), to)?;
+    let mut command = recipe::command(tree, &target_dir, target);
+    let advise = |said: &str| recipe::advise(target, said);
+    command::run(&mut command, "building the guest's binary (cargo build -p guest)", "cargo", advise)?;
+    pack(&recipe::program(&target_dir, target), architecture, to)?;
     Ok(Built { version: "built".into(), packages: Vec::new() })
 }
 
 /// The cpio segment with this binary, and the binary itself for those who start it without a VM.
-pub(crate) fn pack(binary: &Path, to: &Path) -> Result<(), ImageError> {
+pub(crate) fn pack(binary: &Path, architecture: Architecture, to: &Path) -> Result<(), ImageError> {
     let bytes = std::fs::read(binary).map_err(at("read", binary))?;
-    if !bytes.starts_with(b"\x7fELF") {
-        return Err(content(binary.display().to_string(), "is no ELF file; the agent must be a static program"));
+    if machine_of(binary) != Some(architecture.elf_machine()) {
+        let why = format!("is no ELF file for {architecture}; the agent must be a static program");
+        return Err(content(binary.display().to_string(), why));
     }
     let mut segment = Segment::new();
     segment.file("init", 0o755, &bytes);
@@ -83,7 +87,7 @@ mod tests {
             let is_file = path.contains("Cargo.");
             write(&if is_file { path.to_owned() } else { format!("{path}/lib.rs") }, "1");
         }
-        let key = || key(tree.path()).unwrap();
+        let key = || key(tree.path(), recipe::target("amd64")).unwrap();
         let first = key();
         write("harness/src/main.rs", "2");
         assert_eq!(key(), first);

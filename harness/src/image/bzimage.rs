@@ -33,7 +33,7 @@ const ZSTD: [u8; 4] = 0xfd2f_b528u32.to_le_bytes();
 const XZ: [u8; 4] = *b"\xfd7zX";
 
 /// The largest kernel in bytes; Debian's have 40 to 70 MB.
-const SIZE_LIMIT: usize = 512 << 20;
+pub(super) const SIZE_LIMIT: usize = 512 << 20;
 
 /// The vmlinux of a bzImage, or the vmlinux that it is already, checked to have a PVH entry point.
 ///

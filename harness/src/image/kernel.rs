@@ -3,16 +3,18 @@
 
 use std::path::{Path, PathBuf};
 
+use super::arm64_image;
 use super::bzimage;
 use super::cpio::Segment;
 use super::manifest::ModuleGroup;
 use super::modules::Modules;
+use crate::architecture::Architecture;
 use crate::cache::Built;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::Package;
 use crate::debian::source::Unpacked;
 
-/// The kernel's ELF file, for QEMU's `-kernel`.
+/// For QEMU's `-kernel`: the kernel's ELF file, or the `Image` of one for arm64.
 pub(crate) const VMLINUX: &str = "vmlinux";
 /// The configuration that it was built with.
 pub(crate) const CONFIG: &str = "config";
@@ -32,12 +34,21 @@ pub(crate) fn build(unpacked: Unpacked, groups: &[ModuleGroup], to: &Path) -> Re
     };
     let vmlinuz = find("vmlinuz")?;
     let packed = std::fs::read(&vmlinuz).map_err(at("read", &vmlinuz))?;
-    let vmlinux =
-        bzimage::vmlinux(&packed).map_err(|error| content(vmlinuz.display().to_string(), error.to_string()))?;
+    let (vmlinux, _) = unpacked_kernel(&packed).map_err(|why| content(vmlinuz.display().to_string(), why))?;
     let config = find("config")?;
     let config = std::fs::read(&config).map_err(at("read", &config))?;
     let modules = segment(&Modules::find(&directory)?, groups)?;
     Kernel { release, vmlinux, config }.write(modules, packages, to)
+}
+
+/// What QEMU starts of a kernel's file, and its architecture.
+pub(crate) fn unpacked_kernel(packed: &[u8]) -> Result<(Vec<u8>, Architecture), String> {
+    match arm64_image::image(packed)? {
+        Some(image) => Ok((image, Architecture::Arm64)),
+        None => {
+            bzimage::vmlinux(packed).map(|vmlinux| (vmlinux, Architecture::Amd64)).map_err(|error| error.to_string())
+        }
+    }
 }
 
 /// A kernel without its modules.

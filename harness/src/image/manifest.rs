@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::{Architecture, HOST};
+
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -47,8 +49,8 @@ pub enum ManifestError {
 pub struct Manifest {
     /// What is used when nothing is named.
     pub defaults: Defaults,
-    /// The QEMU that runs the VMs.
-    pub qemu: QemuEntry,
+    /// The QEMUs that run the VMs, by the architecture of these.
+    pub qemu: BTreeMap<Architecture, QemuEntry>,
     /// Kernels by the name that users type.
     pub kernel: BTreeMap<String, KernelEntry>,
     /// Groups of modules that every kernel's image gets, in this order.
@@ -72,12 +74,19 @@ pub struct Manifest {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
-    /// A key of [`Manifest::kernel`].
-    pub kernel: String,
+    /// Keys of [`Manifest::kernel`], by the host's architecture.
+    kernel: BTreeMap<Architecture, String>,
     /// A key of [`Manifest::userland`].
     pub userland: String,
     /// One of [`BuildEntry::roots`].
     pub build: String,
+}
+
+impl Defaults {
+    /// The kernel on this host: a key of [`Manifest::kernel`].
+    pub fn kernel(&self) -> &str {
+        &self.kernel[&HOST]
+    }
 }
 
 /// A QEMU.
@@ -94,6 +103,7 @@ pub struct QemuEntry {
     /// The program, relative to the root of the unpacked packages.
     pub program: String,
     /// Patterns of firmware files, relative to the root.
+    #[serde(default)]
     pub data: Vec<String>,
 }
 
@@ -101,6 +111,9 @@ pub struct QemuEntry {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KernelEntry {
+    /// What it runs on.
+    #[serde(default, skip_serializing_if = "Architecture::is_amd64")]
+    pub arch: Architecture,
     /// Debian suites; packages come from the first one where it has them.
     pub suites: Vec<String>,
     /// The meta package that depends on the current kernel.
@@ -228,12 +241,19 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), (String, String)> {
-        known("defaults.kernel", &self.defaults.kernel, self.kernel.keys())?;
+        for architecture in Architecture::ALL {
+            let lacks = |table: &str| (format!("{table}.{architecture}"), "is missing".to_owned());
+            let kernel = self.defaults.kernel.get(&architecture).ok_or_else(|| lacks("defaults.kernel"))?;
+            known(&format!("defaults.kernel.{architecture}"), kernel, self.kernel.keys())?;
+            let qemu = self.qemu.get(&architecture).ok_or_else(|| lacks("qemu"))?;
+            words(&format!("qemu.{architecture}.suites"), &qemu.suites)?;
+            words(&format!("qemu.{architecture}.packages"), &qemu.packages)?;
+            paths(&format!("qemu.{architecture}.program"), std::slice::from_ref(&qemu.program))?;
+            if !qemu.data.is_empty() {
+                paths(&format!("qemu.{architecture}.data"), &qemu.data)?;
+            }
+        }
         known("defaults.userland", &self.defaults.userland, self.userland.keys())?;
-        words("qemu.suites", &self.qemu.suites)?;
-        words("qemu.packages", &self.qemu.packages)?;
-        paths("qemu.program", std::slice::from_ref(&self.qemu.program))?;
-        paths("qemu.data", &self.qemu.data)?;
         for (name, kernel) in &self.kernel {
             let key = format!("kernel.{name:?}");
             words(&key, std::slice::from_ref(name))?;
@@ -347,8 +367,8 @@ mod tests {
     #[test]
     fn slips_are_reported_with_their_place() {
         refuses(
-            &GOOD.replacen("kernel = \"6.12\"", "kernel = \"6.2\"", 1),
-            &expect!["images.toml: defaults.kernel: there is no `6.2`, only: 6.1, 6.12, 7.3"],
+            &GOOD.replacen("amd64 = \"6.12\"", "amd64 = \"6.2\"", 1),
+            &expect!["images.toml: defaults.kernel.amd64: there is no `6.2`, only: 6.1, 6.12, 6.12-arm64, 7.3"],
         );
         refuses(
             &GOOD.replacen("suites = [\"bookworm\"]", "suites = [\"bookworm main\"]", 1),
@@ -373,7 +393,7 @@ mod tests {
                   |
                 2 | kernel = 6
                   |          ^
-                invalid type: integer `6`, expected a string
+                invalid type: integer `6`, expected a map
             "#]],
         );
     }

@@ -19,6 +19,7 @@
 //! - agent: `/init`.
 
 mod agent;
+mod arm64_image;
 mod build_root;
 mod bundle;
 mod bzimage;
@@ -31,6 +32,7 @@ mod own_kernel;
 mod qemu;
 mod recipe;
 mod store;
+mod store_agent;
 mod store_host;
 mod store_lock;
 mod store_removal;
@@ -47,6 +49,5 @@ pub use qemu::Qemu;
 pub use store::{BootImage, Image, ImageState, Settings, Store, default_cache_dir};
 pub use store_host::HostImage;
 pub use store_removal::Removed;
-pub use tools::Tools;
 pub use userland::add_files;
 pub(crate) use userland::through_loader;

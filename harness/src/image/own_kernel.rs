@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::PoisonError;
 
-use super::bzimage;
 use super::kernel::{self, CONFIG, Kernel};
 use super::kernel_build::KernelSources;
 use super::modules::Modules;
 use super::store::Store;
+use crate::architecture::Architecture;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::{BuildRecord, sha256};
 use crate::cache::{Cache, Slot};
+use crate::elf::needed;
 use crate::sources::Tree;
 
 /// The kind of their images in the cache, and how many are kept: two sides of a comparison, and
@@ -112,7 +113,7 @@ impl KernelFiles {
     pub(crate) fn read(&self) -> Result<(Kernel, Modules), ImageError> {
         let named = self.image.display().to_string();
         let packed = std::fs::read(&self.image).map_err(at("read", &self.image))?;
-        let vmlinux = bzimage::vmlinux(&packed).map_err(|error| content(named.clone(), error.to_string()))?;
+        let (vmlinux, _) = kernel::unpacked_kernel(&packed).map_err(|why| content(named.clone(), why))?;
         let release = release(&vmlinux)
             .ok_or_else(|| content(named.clone(), "no `Linux version RELEASE` is in it: not a kernel"))?;
         let directory = self.modules_of(&release)?;
@@ -142,7 +143,7 @@ impl KernelFiles {
                 named.join("usr/lib/modules").join(release),
                 named.join(release),
             ],
-            // TREE/arch/x86/boot/bzImage, TREE/vmlinux
+            // TREE/arch/x86/boot/bzImage, TREE/arch/arm64/boot/Image, TREE/vmlinux
             None => [4, 1].into_iter().filter_map(|up| self.image.ancestors().nth(up)).map(Path::to_owned).collect(),
         };
         candidates.iter().find(|path| has_modules(path)).cloned().ok_or_else(|| {
@@ -152,6 +153,14 @@ impl KernelFiles {
             content(what, format!("no modules.builtin is in any of {}; {help}", tried.join(", ")))
         })
     }
+}
+
+/// What the kernel in this image runs on.
+pub(super) fn architecture(image: &Path) -> Result<Architecture, ImageError> {
+    let path = image.join(kernel::VMLINUX);
+    let is_elf = needed::machine_of(&path).is_some();
+    let readable = std::fs::metadata(&path).map_err(at("look at", &path));
+    readable.map(|_| if is_elf { Architecture::Amd64 } else { Architecture::Arm64 })
 }
 
 /// Those in the cache, by release: of several builds of one release the one that was used last.

@@ -8,11 +8,12 @@ use std::process::Command;
 use scenarios::pattern::fits;
 
 use super::manifest::QemuEntry;
+use crate::architecture::HOST;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::{BuildRecord, Package};
 use crate::cache::{Built, Entry};
 use crate::debian::source::Unpacked;
-use crate::elf::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Role};
+use crate::elf::needed::{self, Role};
 use crate::process::command;
 
 /// A QEMU that can be started; stays in the cache as long as the [`super::Store`] that gave it.
@@ -22,7 +23,7 @@ pub struct Qemu {
     pub loader: PathBuf,
     /// The directory with all its libraries.
     pub library_path: PathBuf,
-    /// `qemu-system-x86_64` itself; does not start without the loader.
+    /// `qemu-system-x86_64` or its like itself; does not start without the loader.
     pub program: PathBuf,
     /// The directory with its firmware, for `-L`.
     pub data_dir: PathBuf,
@@ -55,25 +56,24 @@ impl Qemu {
         command
     }
 
-    pub(crate) fn of(entry: &Entry) -> Qemu {
+    /// The one in the cache that has this program.
+    pub(crate) fn of(entry: &Entry, program: &str) -> Qemu {
         let BuildRecord { version, packages, .. } = &entry.record;
         Qemu {
             packages: packages.clone(),
             key: entry.record.content_key(),
-            ..layout(&entry.directory, version.clone())
+            ..layout(&entry.directory, program, version.clone())
         }
     }
 }
 
-/// Where Debian puts QEMU's modules. Some versions (7.2) have TCG in one.
-const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
-
-/// Where things are in the image's directory.
-fn layout(directory: &Path, version: String) -> Qemu {
+/// Where things are in the image's directory; `program` is the path in the package.
+fn layout(directory: &Path, program: &str, version: String) -> Qemu {
+    let name = program.rsplit('/').next().unwrap_or(program);
     Qemu {
         loader: directory.join("bin/ld.so"),
         library_path: directory.join("lib"),
-        program: directory.join("bin/qemu-system-x86_64"),
+        program: directory.join("bin").join(name),
         data_dir: directory.join("share"),
         version,
         packages: Vec::new(),
@@ -84,11 +84,11 @@ fn layout(directory: &Path, version: String) -> Qemu {
 /// Fills the directory with what QEMU needs of the unpacked packages.
 pub(crate) fn build(unpacked: Unpacked, entry: &QemuEntry, to: &Path) -> Result<Built, ImageError> {
     let Unpacked { root, packages } = unpacked;
-    let mut qemu = layout(to, String::new());
+    let mut qemu = layout(to, &entry.program, String::new());
     for directory in [&to.join("bin"), &qemu.library_path, &qemu.data_dir] {
         std::fs::create_dir_all(directory).map_err(at("create", directory))?;
     }
-    for file in needed::walk(&root, &[&entry.program], &DEBIAN_LIBRARY_DIRECTORIES)? {
+    for file in needed::walk(&root, &[&entry.program], &HOST.library_directories())? {
         let target = match file.role {
             Role::Start => qemu.program.clone(),
             Role::Interpreter => qemu.loader.clone(),
@@ -102,10 +102,12 @@ pub(crate) fn build(unpacked: Unpacked, entry: &QemuEntry, to: &Path) -> Result<
             return Err(content(what, "fits no file; correct the manifest"));
         }
     }
-    if root.join(MODULES).is_dir() {
+    // Where Debian puts QEMU's modules. Some versions (7.2) have TCG in one.
+    let modules = format!("usr/lib/{}/qemu", HOST.triplet());
+    if root.join(&modules).is_dir() {
         let to = qemu.library_path.join("qemu");
         std::fs::create_dir_all(&to).map_err(at("create", &to))?;
-        copy_data(&root, &format!("{MODULES}/accel-*.so"), &to)?;
+        copy_data(&root, &format!("{modules}/accel-*.so"), &to)?;
     }
     let said = command::run(qemu.command().arg("--version"), "starting the new QEMU", "libc6", command::no_advice)?;
     qemu.version = version_in(&said).ok_or_else(|| content("the new QEMU", format!("told no version: {said}")))?;
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn it_is_started_through_its_own_loader() {
-        let (program, arguments) = layout(Path::new("/c"), "10".into()).command_line();
+        let (program, arguments) = layout(Path::new("/c"), "usr/bin/qemu-system-x86_64", "10".into()).command_line();
         let line: Vec<String> = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
         let line = format!("{} {}", program.display(), line.join(" "));
         expect_test::expect!["/c/bin/ld.so --library-path /c/lib /c/bin/qemu-system-x86_64 -L /c/share"]

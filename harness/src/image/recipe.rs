@@ -16,30 +16,58 @@ pub(crate) const SOURCES: [&str; 7] = [
     "Cargo.toml",
 ];
 
-/// The only target that has a static C library everywhere that rustup does.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// A Rust target and how the agent is built for it. Position-independent as most programs are:
+/// where a process is mapped makes a difference to criu.
+pub(crate) struct Target {
+    name: &'static str,
+    pub(crate) rustflags: &'static str,
+    /// What to do where it is missing.
+    add: &'static str,
+}
 
-/// How it is built. Position-independent as most programs are: where a process is mapped makes a
-/// difference to criu.
-pub(crate) const RUSTFLAGS: &str = "-C target-feature=+crt-static";
+/// For amd64 on amd64: no target besides the host's own.
+const NATIVE: Target = Target {
+    name: "x86_64-unknown-linux-gnu",
+    rustflags: "-C target-feature=+crt-static",
+    add: " The Rust target is missing: rustup target add x86_64-unknown-linux-gnu",
+};
+
+/// Rust brings a C library and a linker for these, so they need no compiler for C.
+const AMD64: Target = Target {
+    name: "x86_64-unknown-linux-musl",
+    rustflags: "-C linker=rust-lld -C target-feature=+crt-static",
+    add: " The Rust target is missing: rustup target add x86_64-unknown-linux-musl",
+};
+const ARM64: Target = Target {
+    name: "aarch64-unknown-linux-musl",
+    rustflags: "-C linker=rust-lld -C target-feature=+crt-static",
+    add: " The Rust target is missing: rustup target add aarch64-unknown-linux-musl",
+};
+
+/// That of an agent for `arm64`, or else amd64, built on this machine.
+pub(crate) fn target(architecture: &str) -> &'static Target {
+    match architecture {
+        "arm64" => &ARM64,
+        _ if cfg!(target_arch = "x86_64") => &NATIVE,
+        _ => &AMD64,
+    }
+}
 
 /// What a missing target's error says, and what to do.
-pub(crate) fn advise(said: &str) -> &'static str {
-    if said.contains("may not be installed") || said.contains("can't find crate for `std`") {
-        " The Rust target is missing: rustup target add x86_64-unknown-linux-gnu"
-    } else {
-        ""
-    }
+pub(crate) fn advise(target: &Target, said: &str) -> &'static str {
+    let missing = said.contains("may not be installed") || said.contains("can't find crate for `std`");
+    if missing { target.add } else { "" }
 }
 
 /// The call of cargo that builds it, into a target directory of its own: the outer cargo has a lock
 /// on its one.
-pub(crate) fn command(tree: &Path, target_dir: &Path) -> Command {
+pub(crate) fn command(tree: &Path, target_dir: &Path, target: &Target) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
-    command.current_dir(tree).args(["build", "--quiet", "-p", "guest", "--profile", "guest", "--target", TARGET]);
+    command.current_dir(tree).args(["build", "--quiet", "-p", "guest", "--profile", "guest", "--target", target.name]);
     command.arg("--target-dir").arg(target_dir);
-    command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", RUSTFLAGS);
+    let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.name.to_uppercase().replace('-', "_"));
+    command.env(variable, target.rustflags);
     // These would win over the setting above, or lint instead of build.
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
         command.env_remove(variable);
@@ -48,6 +76,6 @@ pub(crate) fn command(tree: &Path, target_dir: &Path) -> Command {
 }
 
 /// Where that call puts the program.
-pub(crate) fn program(target_dir: &Path) -> PathBuf {
-    target_dir.join(TARGET).join("guest/guest")
+pub(crate) fn program(target_dir: &Path, target: &Target) -> PathBuf {
+    target_dir.join(target.name).join("guest/guest")
 }

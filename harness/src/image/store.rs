@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::manifest::{BuildEntry, KernelEntry, Manifest, UserlandEntry};
 use super::qemu::{self, Qemu};
-use super::tools::{self, Tools};
-use super::tree::{self, LOCK, MANIFEST};
+use super::tools;
+use super::tree::{LOCK, MANIFEST};
 use super::{agent, build_root, cpio, kernel, own_kernel, userland};
-use crate::cache::error::{ImageError, at};
+use crate::architecture::{Architecture, HOST};
+use crate::cache::error::ImageError;
 use crate::cache::progress::{Progress, doing, silent};
 use crate::cache::record::{BuildRecord, Look, Package, sha256};
 use crate::cache::{Built, Cache, Entry, Slot, State};
@@ -22,9 +23,6 @@ use crate::debian::source::{Order, Source, SourceSettings};
 /// The version of the builders: part of every key, to be raised when one of them makes something
 /// else of the same packages.
 const BUILDERS: u32 = 1;
-
-/// The same for the agent's builder.
-const AGENT_BUILDER: u32 = 2;
 
 /// How many agents and initramfs are kept: one for each (kernel, userland) in use, and some to go
 /// back to.
@@ -62,7 +60,9 @@ impl Default for Settings {
 /// that gave them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootImage {
-    /// The `vmlinux`, for QEMU's `-kernel`; has a PVH entry.
+    /// What both are for.
+    pub architecture: Architecture,
+    /// The `vmlinux` with a PVH entry, or the `Image` for arm64, for QEMU's `-kernel`.
     pub kernel: PathBuf,
     /// For QEMU's `-initrd`.
     pub initramfs: PathBuf,
@@ -78,32 +78,35 @@ pub struct BootImage {
     pub key: String,
 }
 
-/// An image that the manifest describes.
+/// An image that the manifest describes. What has an architecture here is for guests; QEMU and
+/// build roots run on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Image<'a> {
-    /// The QEMU.
-    Qemu,
+    /// The QEMU that has guests of this architecture.
+    Qemu(Architecture),
     /// The kernel of this name.
     Kernel(&'a str),
     /// The userland of this name.
-    Userland(&'a str),
+    Userland(&'a str, Architecture),
     /// Where criu's sources are built, of this suite.
     BuildRoot(&'a str),
     /// Where a kernel's sources are built.
     KernelBuildRoot,
     /// What machines for people have besides.
-    Tools,
+    Tools(Architecture),
 }
 
 impl fmt::Display for Image<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Qemu => f.pad("qemu"),
+            Self::Qemu(Architecture::Amd64) => f.pad("qemu"),
+            Self::Qemu(other) => f.pad(&format!("qemu {other}")),
             Self::Kernel(name) => f.pad(&format!("kernel {name}")),
-            Self::Userland(name) => f.pad(&format!("userland {name}")),
+            Self::Userland(name, architecture) => f.pad(&format!("userland {}", architecture.suffixed(name))),
             Self::BuildRoot(suite) => f.pad(&format!("build-root {suite}")),
             Self::KernelBuildRoot => f.pad("kernel-build-root"),
-            Self::Tools => f.pad("tools"),
+            Self::Tools(Architecture::Amd64) => f.pad("tools"),
+            Self::Tools(other) => f.pad(&format!("tools {other}")),
         }
     }
 }
@@ -127,7 +130,7 @@ pub struct Store {
     pub(super) lock: Lock,
     pub(super) locked: bool,
     pub(crate) source: Source,
-    agent: Option<PathBuf>,
+    pub(super) agent: Option<PathBuf>,
     /// The user's own kernels in the cache, by release.
     pub(super) own_kernels: Mutex<BTreeMap<String, Slot>>,
     /// Images that were given out, by directory: their locks keep them from being removed.
@@ -164,7 +167,7 @@ impl Store {
             cache,
             tree: tree.to_path_buf(),
             source: Source::new(SourceSettings { mirror, keyring, snapshot, locked }),
-            agent: agent.or_else(|| tree::ready_agent(tree)),
+            agent,
             used: Mutex::default(),
         })
     }
@@ -174,41 +177,46 @@ impl Store {
         &self.manifest
     }
 
-    /// QEMU, built when it is missing.
+    /// QEMU for guests of this architecture, built when it is missing.
     ///
     /// # Errors
     /// It is missing and cannot be built.
-    pub fn qemu(&self) -> Result<Qemu, ImageError> {
-        self.obtain(Image::Qemu, false, Qemu::of)
+    pub fn qemu(&self, guests: Architecture) -> Result<Qemu, ImageError> {
+        let entry = &self.manifest.qemu[&guests];
+        self.obtain(Image::Qemu(guests), false, |image| Qemu::of(image, &entry.program))
     }
 
-    /// The tools for people, built when they are missing.
+    /// What a kernel runs on.
     ///
     /// # Errors
-    /// They are missing and cannot be built.
-    pub fn tools(&self) -> Result<Tools, ImageError> {
-        let take = |entry: &Entry| (entry.directory.join(tools::SEGMENT), entry.record.content_key());
-        let (segment, key) = self.obtain(Image::Tools, false, take)?;
-        Ok(Tools { segment, key })
+    /// Neither the manifest nor the user has a kernel of this name.
+    pub fn architecture(&self, kernel: &str) -> Result<Architecture, ImageError> {
+        match self.own_kernel(kernel) {
+            Some(slot) => own_kernel::architecture(&self.cache.directory(&slot)),
+            None => Ok(self.kernel(kernel)?.arch),
+        }
     }
 
-    /// What boots this kernel with this userland, built when it is missing, and with tools for
-    /// people if there are any. The agent is built anew when its sources have changed.
+    /// What boots this kernel with this userland, built when it is missing, and with `tools` for
+    /// people if that is wanted. The agent is built anew when its sources have changed.
     ///
     /// # Errors
     /// The manifest does not have them; something is missing and cannot be built.
-    pub fn boot_image(&self, kernel: &str, userland: &str, tools: Option<&Tools>) -> Result<BootImage, ImageError> {
-        self.known(Image::Kernel(kernel))?;
-        self.known(Image::Userland(userland))?;
+    pub fn boot_image(&self, kernel: &str, userland: &str, tools: bool) -> Result<BootImage, ImageError> {
+        let architecture = self.architecture(kernel)?;
+        self.userland(userland)?;
         let (kernel, kernel_record) =
             self.obtain(Image::Kernel(kernel), false, |entry| (entry.directory.clone(), entry.record.clone()))?;
-        let (userland, userland_record) =
-            self.obtain(Image::Userland(userland), false, |entry| (entry.directory.clone(), entry.record.clone()))?;
-        let (agent, agent_key) = self.agent()?;
+        let (userland, userland_record) = self.obtain(Image::Userland(userland, architecture), false, |entry| {
+            (entry.directory.clone(), entry.record.clone())
+        })?;
+        let (agent, agent_key) = self.agent(architecture)?;
         let mut segments = vec![userland.join(userland::SEGMENT), kernel.join(kernel::MODULES)];
-        segments.extend(tools.map(|tools| tools.segment.clone()));
+        let take = |entry: &Entry| (entry.directory.join(tools::SEGMENT), entry.record.content_key());
+        let tools = tools.then(|| self.obtain(Image::Tools(architecture), false, take)).transpose()?;
+        segments.extend(tools.iter().map(|(segment, _)| segment.clone()));
         segments.push(agent.join(agent::SEGMENT));
-        let tools_key = tools.map_or("", |tools| &tools.key).to_owned();
+        let tools_key = tools.map(|(_, key)| key).unwrap_or_default();
         let keys = [kernel_record.content_key(), userland_record.content_key(), tools_key, agent_key];
         let key = sha256(keys.concat().as_bytes());
         let slot = Slot { kind: "initramfs", name: String::new(), key: key.clone() };
@@ -216,6 +224,7 @@ impl Store {
         let directory = self.take(&slot, false, build, |entry| entry.directory.clone())?;
         self.cache.prune("initramfs", KEEP)?;
         Ok(BootImage {
+            architecture,
             kernel: kernel.join(kernel::VMLINUX),
             config: kernel.join(kernel::CONFIG),
             initramfs: directory.join(INITRAMFS),
@@ -224,30 +233,6 @@ impl Store {
             packages: [kernel_record.packages, userland_record.packages].concat(),
             key,
         })
-    }
-
-    /// The directory with the agent's segment, and a hash of it.
-    pub(crate) fn agent(&self) -> Result<(PathBuf, String), ImageError> {
-        let slot = self.agent_slot()?;
-        let build = |to: &Path, _: Option<&BuildRecord>| {
-            if let Some(binary) = &self.agent {
-                agent::pack(binary, to)?;
-                return Ok(Some(Built { version: "given".into(), packages: Vec::new() }));
-            }
-            doing(self.cache.progress(), "agent: building", || agent::build(&self.tree, to)).map(Some)
-        };
-        let result = self.take(&slot, false, build, |entry| (entry.directory.clone(), entry.record.content_key()))?;
-        self.cache.prune("agent", KEEP)?;
-        Ok(result)
-    }
-
-    /// Which agent: the one of these sources, or this binary.
-    pub(super) fn agent_slot(&self) -> Result<Slot, ImageError> {
-        let key = match &self.agent {
-            Some(binary) => sha256(&std::fs::read(binary).map_err(at("read", binary))?),
-            None => agent::key(&self.tree)?,
-        };
-        Ok(Slot { kind: "agent", name: String::new(), key: sha256(format!("{AGENT_BUILDER} {key}").as_bytes()) })
     }
 
     /// Builds an image when it is missing; with `refresh` asks the archive for newer packages
@@ -283,10 +268,13 @@ impl Store {
     /// All images of the manifest.
     pub fn images(&self) -> Vec<Image<'_>> {
         let kernels = self.manifest.kernel.keys().map(|name| Image::Kernel(name));
-        let userlands = self.manifest.userland.keys().map(|name| Image::Userland(name));
+        let both = || Architecture::ALL.into_iter();
+        let userlands = both().flat_map(|architecture| {
+            self.manifest.userland.keys().map(move |name| Image::Userland(name, architecture))
+        });
         let roots = self.manifest.build.roots.iter().map(|suite| Image::BuildRoot(suite));
-        let others = [Image::KernelBuildRoot, Image::Tools];
-        std::iter::once(Image::Qemu).chain(kernels).chain(userlands).chain(roots).chain(others).collect()
+        let others = std::iter::once(Image::KernelBuildRoot).chain(both().map(Image::Tools));
+        both().map(Image::Qemu).chain(kernels).chain(userlands).chain(roots).chain(others).collect()
     }
 
     /// The image from the cache or, when it is missing, from its builder.
@@ -324,17 +312,20 @@ impl Store {
         to: &Path,
         former: Option<&BuildRecord>,
     ) -> Result<Option<Built>, ImageError> {
-        let order = self.order(image)?;
+        let order = self.order(image, HOST)?;
         let order = Order { title, locked: self.lock_of(image)?, ..order };
         let work = to.with_file_name("work");
         let Some(unpacked) = self.source.fetch(&self.cache, &order, &work, former)? else { return Ok(None) };
         doing(self.cache.progress(), &format!("{title}: building"), || match image {
-            Image::Qemu => qemu::build(unpacked, &self.manifest.qemu, to),
+            Image::Qemu(guests) => qemu::build(unpacked, &self.manifest.qemu[&guests], to),
             Image::Kernel(_) => kernel::build(unpacked, &self.manifest.module_groups, to),
-            Image::Userland(name) => userland::build(unpacked, self.userland(name)?, &self.manifest, to),
+            Image::Userland(name, architecture) => {
+                let blank = (architecture != HOST).then(|| self.blank(name)).transpose()?;
+                userland::build(unpacked, (self.userland(name)?, architecture), &self.manifest, blank.as_deref(), to)
+            }
             Image::BuildRoot(_) => build_root::build(unpacked, &self.manifest.build.links, to),
             Image::KernelBuildRoot => build_root::build(unpacked, &self.manifest.kernel_build.links, to),
-            Image::Tools => tools::build(&unpacked, &self.manifest.tools, to),
+            Image::Tools(_) => tools::build(&unpacked, &self.manifest.tools, to),
         })
         .map(Some)
     }
@@ -351,19 +342,25 @@ impl Store {
             return Ok(slot);
         }
         let (kind, name, entry) = match image {
-            Image::Qemu => ("qemu", "", json(&self.manifest.qemu)),
-            Image::Kernel(name) => ("kernel", name, json((self.kernel(name)?, &self.manifest.module_groups))),
-            Image::Userland(name) => ("userland", name, json((self.userland(name)?, &self.manifest.blank))),
-            Image::BuildRoot(suite) => ("build-root", suite, json(self.build_root(suite)?)),
-            Image::KernelBuildRoot => ("kernel-build-root", "", json(&self.manifest.kernel_build)),
-            Image::Tools => ("tools", "", json(&self.manifest.tools)),
+            Image::Qemu(guests) => ("qemu", guests.suffix(), json(&self.manifest.qemu[&guests])),
+            Image::Kernel(name) => {
+                ("kernel", name.to_owned(), json((self.kernel(name)?, &self.manifest.module_groups)))
+            }
+            Image::Userland(name, architecture) => {
+                let entry = json((self.userland(name)?, &self.manifest.blank));
+                // Its blank filesystems are those of the host's userland.
+                let other = (architecture != HOST).then(|| self.slot(Image::Userland(name, HOST))).transpose()?;
+                let entry = other.map_or(entry.clone(), |other| format!("{entry} {}", other.key));
+                ("userland", architecture.suffixed(name), entry)
+            }
+            Image::BuildRoot(suite) => ("build-root", suite.to_owned(), json(self.build_root(suite)?)),
+            Image::KernelBuildRoot => ("kernel-build-root", String::new(), json(&self.manifest.kernel_build)),
+            Image::Tools(architecture) => ("tools", architecture.suffix(), json(&self.manifest.tools)),
         };
+        let order = self.order(image, HOST)?;
+        let entry = if order.architecture.is_amd64() { entry } else { format!("{entry} {}", order.architecture) };
         let locked = self.lock_of(image)?.map(Locked::hashes);
-        Ok(Slot { kind, name: name.to_owned(), key: sha256(json((BUILDERS, entry, locked)).as_bytes()) })
-    }
-
-    fn known(&self, image: Image<'_>) -> Result<(), ImageError> {
-        self.slot(image).map(drop)
+        Ok(Slot { kind, name, key: sha256(json((BUILDERS, entry, locked)).as_bytes()) })
     }
 
     pub(super) fn kernel(&self, name: &str) -> Result<&KernelEntry, ImageError> {

@@ -7,6 +7,7 @@ use super::agent;
 use super::cpio;
 use super::store::{Image, KEEP, Store};
 use super::userland::{BLANK, SEGMENT};
+use crate::architecture::HOST;
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::BuildRecord;
 use crate::cache::{Built, Slot};
@@ -27,15 +28,15 @@ impl Store {
     /// # Errors
     /// The manifest does not have the userland; something is missing and cannot be built.
     pub fn host_image(&self, blank_of: Option<&str>) -> Result<HostImage, ImageError> {
-        let (directory, _) = self.agent()?;
+        let (directory, _) = self.agent(HOST)?;
         let blank = blank_of.map(|userland| self.blank(userland)).transpose()?;
         Ok(HostImage { agent: directory.join(agent::PROGRAM), blank })
     }
 
     /// The blank filesystems of a userland as files of their own.
-    fn blank(&self, userland: &str) -> Result<PathBuf, ImageError> {
+    pub(super) fn blank(&self, userland: &str) -> Result<PathBuf, ImageError> {
         let take = |entry: &crate::cache::Entry| (entry.directory.join(SEGMENT), entry.record.content_key());
-        let (segment, key) = self.obtain(Image::Userland(userland), false, take)?;
+        let (segment, key) = self.obtain(Image::Userland(userland, HOST), false, take)?;
         let slot = Slot { kind: "blank", name: String::new(), key };
         let build = |to: &Path, _: Option<&BuildRecord>| unpack(&segment, to).map(Some);
         let directory = self.take(&slot, false, build, |entry| entry.directory.clone())?;

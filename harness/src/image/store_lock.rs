@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::manifest::Manifest;
 use super::store::{Image, Store};
 use super::tree::LOCK;
+use crate::architecture::{Architecture, HOST};
 use crate::cache::State;
 use crate::cache::error::ImageError;
 use crate::cache::record::Look;
@@ -13,16 +14,19 @@ use crate::debian::lock::{Lock, Locked};
 use crate::debian::source::Order;
 
 impl Store {
-    /// The packages that the manifest wants for an image.
-    pub(super) fn order(&self, image: Image<'_>) -> Result<Order<'_>, ImageError> {
+    /// The packages that the manifest wants for an image on this host.
+    pub(super) fn order(&self, image: Image<'_>, host: Architecture) -> Result<Order<'_>, ImageError> {
         let Manifest { qemu, build, kernel_build, tools, .. } = &self.manifest;
         let (suites, packages, skip, keep): (&[String], _, &[String], &[String]) = match image {
-            Image::Qemu => (&qemu.suites, qemu.packages.clone(), &qemu.skip, &[]),
+            Image::Qemu(guests) => {
+                let qemu = &qemu[&guests];
+                (&qemu.suites, qemu.packages.clone(), &qemu.skip, &[])
+            }
             Image::Kernel(name) => {
                 let entry = self.kernel(name)?;
                 (&entry.suites, vec![entry.package.clone()], &[], &entry.keep)
             }
-            Image::Userland(name) => {
+            Image::Userland(name, _) => {
                 let entry = self.userland(name)?;
                 (&entry.suites, [entry.packages.clone(), entry.tools.clone()].concat(), &entry.skip, &[])
             }
@@ -30,14 +34,19 @@ impl Store {
                 (std::slice::from_ref(self.build_suite(suite)?), build.packages.clone(), &build.skip, &[])
             }
             Image::KernelBuildRoot => (&kernel_build.suites, kernel_build.packages.clone(), &kernel_build.skip, &[]),
-            Image::Tools => (&tools.suites, tools.packages.clone(), &tools.skip, &[]),
+            Image::Tools(_) => (&tools.suites, tools.packages.clone(), &tools.skip, &[]),
         };
-        Ok(Order { title: "", suites, packages, skip, keep, locked: None })
+        let architecture = match image {
+            Image::Qemu(_) | Image::BuildRoot(_) | Image::KernelBuildRoot => host,
+            Image::Kernel(name) => self.kernel(name)?.arch,
+            Image::Userland(_, architecture) | Image::Tools(architecture) => architecture,
+        };
+        Ok(Order { title: "", architecture, suites, packages, skip, keep, locked: None })
     }
 
     /// The locked packages of an image; nothing when the manifest has changed since.
     pub(super) fn lock_of(&self, image: Image<'_>) -> Result<Option<&Locked>, ImageError> {
-        Ok(self.lock.get(&image.to_string(), &self.order(image)?.hash()))
+        Ok(self.lock.get(&lock_name(image, HOST), &self.order(image, HOST)?.hash()))
     }
 
     /// Which other packages the image in the cache is made of: nothing when it is as locked or not
@@ -75,9 +84,9 @@ impl Store {
         let path = self.tree.join(LOCK);
         let mut lock = Lock::read(&path)?;
         let mut lines = Vec::new();
-        for image in images {
-            let name = image.to_string();
-            let order = Order { title: &name, ..self.order(*image)? };
+        for (image, host) in on_each_host(images) {
+            let name = lock_name(image, host);
+            let order = Order { title: &name, ..self.order(image, host)? };
             let debs = self.source.resolve(&self.cache, &order)?;
             let new = Locked { name: name.clone(), of: order.hash(), date: now(), debs };
             let packages: Vec<_> = new.debs.iter().map(|deb| deb.package.clone()).collect();
@@ -91,9 +100,24 @@ impl Store {
                 lock.set(new);
             }
         }
-        lock.retain(&self.images().iter().map(ToString::to_string).collect::<Vec<_>>());
+        let names = on_each_host(&self.images()).map(|(image, host)| lock_name(image, host)).collect::<Vec<_>>();
+        lock.retain(&names);
         lock.write(&path)?;
         Ok(lines)
+    }
+}
+
+/// What runs on the host is locked for each host.
+fn on_each_host<'a, 'b>(images: &'a [Image<'b>]) -> impl Iterator<Item = (Image<'b>, Architecture)> + 'a {
+    let both = images.iter().flat_map(|image| Architecture::ALL.map(|host| (*image, host)));
+    both.filter(|(image, host)| host.is_amd64() || matches!(image, Image::Qemu(_) | Image::BuildRoot(_)))
+}
+
+/// The name of an image of this host in the lock: the same file serves every host.
+fn lock_name(image: Image<'_>, host: Architecture) -> String {
+    match image {
+        Image::Qemu(_) | Image::BuildRoot(_) if !host.is_amd64() => format!("{image} on {host}"),
+        _ => image.to_string(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! Trials do not get it: what is in a userland is part of what is tested.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::cpio::Segment;
 use super::manifest::ToolsEntry;
@@ -15,13 +15,6 @@ pub(super) const SEGMENT: &str = "tools.cpio";
 
 /// Where the guest finds it; crate `guest`, module `agent::shell`, knows that, too.
 const PROGRAM: &str = "tools/busybox";
-
-/// The tools in the cache. They stay there as long as the [`Store`](super::Store) that gave them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tools {
-    pub(super) segment: PathBuf,
-    pub(super) key: String,
-}
 
 /// Fills the directory with the segment.
 pub(super) fn build(unpacked: &Unpacked, entry: &ToolsEntry, to: &Path) -> Result<Built, ImageError> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::store::{KEEP, default_cache_dir};
+use crate::architecture::{Architecture, HOST};
 use crate::archive::{self, Limits, Member};
 use crate::cache::error::{ImageError, content};
 use crate::cache::progress::silent;
@@ -31,7 +32,7 @@ pub const EMBEDDED: &str = "embedded";
 /// An archive; empty where nothing is embedded.
 static ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/embedded.tar.zst"));
 
-/// The agent's name in the archive.
+/// The names of agents in the archive begin with this.
 const AGENT: &str = "agent";
 
 /// More than the archive ever has: it is part of this program.
@@ -81,13 +82,18 @@ pub fn checkout(named: Option<&Path>) -> Result<PathBuf, ImageError> {
 
 /// Which tree this is, for people.
 pub(crate) fn describe(tree: &Path) -> String {
-    let from = if ready_agent(tree).is_some() { "embedded in this program, unpacked into" } else { "the checkout" };
+    let from = if is_embedded(tree) { "embedded in this program, unpacked into" } else { "the checkout" };
     format!("{from} {}", tree.display())
 }
 
 /// The agent of a tree that has it ready, as what is embedded does.
-pub(crate) fn ready_agent(tree: &Path) -> Option<PathBuf> {
-    Some(tree.join(AGENT)).filter(|agent| agent.is_file())
+pub(crate) fn ready_agent(tree: &Path, architecture: Architecture) -> Option<PathBuf> {
+    Some(tree.join(format!("{AGENT}-{architecture}"))).filter(|agent| agent.is_file())
+}
+
+/// Whether it is what is embedded, and not a checkout.
+pub(crate) fn is_embedded(tree: &Path) -> bool {
+    ready_agent(tree, HOST).is_some()
 }
 
 fn is_tree(directory: &Path) -> bool {
@@ -145,7 +151,7 @@ mod tests {
     fn archive(manifest: &str) -> Vec<u8> {
         let mut writer = Writer::new(Vec::new());
         writer.file(MANIFEST, false, manifest.len() as u64, manifest.as_bytes()).unwrap();
-        writer.file(AGENT, true, 2, &b"#!"[..]).unwrap();
+        writer.file(&format!("{AGENT}-{HOST}"), true, 2, &b"#!"[..]).unwrap();
         writer.finish().unwrap()
     }
 
@@ -179,7 +185,7 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let tree = unpacked(cache.path(), &archive("one")).unwrap();
         assert_eq!(std::fs::read_to_string(tree.join(MANIFEST)).unwrap(), "one");
-        let agent = ready_agent(&tree).unwrap();
+        let agent = ready_agent(&tree, HOST).unwrap();
         assert!(std::os::unix::fs::PermissionsExt::mode(&agent.metadata().unwrap().permissions()) & 0o111 != 0);
         let made = agent.metadata().unwrap().modified().unwrap();
         assert_eq!(unpacked(cache.path(), &archive("one")).unwrap(), tree);

@@ -13,10 +13,11 @@ use std::process::Command;
 
 use super::cpio::Segment;
 use super::manifest::{BlankEntry, Manifest, UserlandEntry};
+use crate::architecture::{Architecture, HOST};
 use crate::cache::Built;
 use crate::cache::error::{ImageError, at, content};
 use crate::debian::source::Unpacked;
-use crate::elf::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed};
+use crate::elf::needed::{self, Needed};
 use crate::process::command;
 
 /// The segment's file name.
@@ -39,11 +40,13 @@ const DIRECTORIES: [(&str, u32); 9] = [
 ];
 
 /// Fills the directory with the userland of the unpacked packages; its version is that of the first
-/// package.
+/// package. `blank` is a folder with the blank filesystems: programs of another architecture cannot
+/// make them here.
 pub(crate) fn build(
     unpacked: Unpacked,
-    entry: &UserlandEntry,
+    (entry, architecture): (&UserlandEntry, Architecture),
     manifest: &Manifest,
+    blank: Option<&Path>,
     to: &Path,
 ) -> Result<Built, ImageError> {
     let Unpacked { root, packages } = unpacked;
@@ -56,11 +59,15 @@ pub(crate) fn build(
         segment.directory(&format!("usr/{name}"), 0o755);
         segment.symlink(name, &format!("usr/{name}"));
     }
-    add_files(&mut segment, &needed::walk(&root, &entry.binaries, &DEBIAN_LIBRARY_DIRECTORIES)?)?;
-    for (name, blank) in &manifest.blank {
-        for copy in 0..blank.copies {
-            let bytes = blank_filesystem(&root, name, blank, copy)?;
-            segment.file(&format!("{BLANK}/{name}-{copy}"), 0o644, &bytes);
+    add_files(&mut segment, &needed::walk(&root, &entry.binaries, &architecture.library_directories())?)?;
+    for (name, entry) in &manifest.blank {
+        for copy in 0..entry.copies {
+            let name = format!("{name}-{copy}");
+            let bytes = match blank.map(|folder| folder.join(&name)) {
+                Some(made) => fs::read(&made).map_err(at("read", &made))?,
+                None => blank_filesystem(&root, &name, entry, copy)?,
+            };
+            segment.file(&format!("{BLANK}/{name}"), 0o644, &bytes);
         }
     }
     let path = to.join(SEGMENT);
@@ -91,10 +98,10 @@ fn merged_usr(path: &Path) -> String {
 /// An empty filesystem in its sparse form, made by the userland's own mkfs through its own loader.
 fn blank_filesystem(root: &Path, name: &str, blank: &BlankEntry, copy: u32) -> Result<Vec<u8>, ImageError> {
     // Beside the unpacked root: on the cache's disk, and gone when the build is over.
-    let file = root.with_file_name(format!("{name}-{copy}.img"));
+    let file = root.with_file_name(format!("{name}.img"));
     let image = fs::File::create(&file).map_err(at("create", &file))?;
     image.set_len(blank.size_mib << 20).map_err(at("lengthen", &file))?;
-    let tree = root.with_file_name(format!("{name}-{copy}.tree"));
+    let tree = root.with_file_name(format!("{name}.tree"));
     make_tree(&tree, &blank.tree)?;
     let mut words = blank.command.iter().map(|word| {
         let word = word.replace("{n}", &copy.to_string()).replace("{file}", &file.to_string_lossy());
@@ -104,7 +111,7 @@ fn blank_filesystem(root: &Path, name: &str, blank: &BlankEntry, copy: u32) -> R
     let mut command = through_loader(root, &program)?;
     // Fixed times and random numbers, as far as each mkfs has options for them.
     command.args(words).envs([("SOURCE_DATE_EPOCH", "0"), ("E2FSPROGS_FAKE_TIME", "1"), ("DETERMINISTIC_SEED", "1")]);
-    command::run(&mut command, &format!("making the blank filesystem {name}-{copy}"), "libc6", command::no_advice)?;
+    command::run(&mut command, &format!("making the blank filesystem {name}"), "libc6", command::no_advice)?;
     let image = fs::File::open(&file).map_err(at("open", &file))?;
     let bytes =
         protocol::blank::encode(std::io::BufReader::with_capacity(1 << 20, image)).map_err(at("read", &file))?;
@@ -134,12 +141,12 @@ fn make_tree(tree: &Path, files: &BTreeMap<String, String>) -> Result<(), ImageE
 
 /// A program of the unpacked tree, to be given its arguments.
 pub(crate) fn through_loader(root: &Path, program: &Path) -> Result<Command, ImageError> {
-    let files = needed::walk(root, &[program], &DEBIAN_LIBRARY_DIRECTORIES)?;
+    let files = needed::walk(root, &[program], &HOST.library_directories())?;
     let source = |role| files.iter().find(|file| file.role == role).map(|file| &file.source);
     let (Some(loader), Some(program)) = (source(needed::Role::Interpreter), source(needed::Role::Start)) else {
         return Err(content(program.display().to_string(), "is no dynamic program; correct the manifest"));
     };
-    let mut libraries: Vec<_> = DEBIAN_LIBRARY_DIRECTORIES.iter().map(|path| root.join(path)).collect();
+    let mut libraries: Vec<_> = HOST.library_directories().iter().map(|path| root.join(path)).collect();
     libraries.retain(|path| path.is_dir());
     let libraries = std::env::join_paths(&libraries).map_err(|_| ImageError::Setting {
         what: "the cache directory",

@@ -7,7 +7,7 @@ use scenarios::Bytes;
 /// `O_CLOEXEC` as fdinfo prints it, include/uapi/asm-generic/fcntl.h.
 pub(crate) const CLOSE_ON_EXEC: u32 = 0o2_000_000;
 
-/// The status flags of open(2), on x86.
+/// The status flags of open(2), on amd64: observations have them so.
 const OPEN_FLAGS: &[(u64, &str)] = &[
     (0o20_000_000, "O_TMPFILE"),
     (0o10_000_000, "O_PATH"),

@@ -68,7 +68,7 @@ impl Axes {
             return Ok(vec![crate::host::kernel_name()]);
         }
         if self.kernel.is_empty() {
-            return Ok(vec![store.manifest().defaults.kernel.clone()]);
+            return Ok(vec![store.manifest().defaults.kernel().to_owned()]);
         }
         let kernels = self.kernel.iter().map(|kernel| name_of(kernel, store)).collect::<anyhow::Result<Vec<_>>>()?;
         Ok(each_once(&kernels))

@@ -49,7 +49,7 @@ pub(crate) fn run(
     command: &mut Command,
     what: &str,
     package: &'static str,
-    advise: fn(&str) -> &'static str,
+    advise: impl FnOnce(&str) -> &'static str,
 ) -> Result<String, CommandError> {
     let Output { status, stdout, stderr } =
         command.env("LC_ALL", "C").stdin(Stdio::null()).output().map_err(|error| CommandError::NoProgram {

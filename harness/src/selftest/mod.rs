@@ -56,7 +56,9 @@ pub fn run(session: &Session, settings: &Settings) -> anyhow::Result<Record> {
             let mistake = "--kernel needs a VM: this machine's own kernel is what --backend host runs on";
             anyhow::bail!(Usage(mistake.to_owned()));
         }
-        (Backend::Vm, kernel) => kernel.clone().unwrap_or_else(|| session.store().manifest().defaults.kernel.clone()),
+        (Backend::Vm, kernel) => {
+            kernel.clone().unwrap_or_else(|| session.store().manifest().defaults.kernel().to_owned())
+        }
     };
     let faults: Vec<&Description> =
         fault::ALL.iter().filter(|known| settings.fault.is_empty() || settings.fault.contains(&known.fault)).collect();

@@ -11,6 +11,7 @@ use scenarios::program::Line;
 use scenarios::{Scenario, Step};
 
 use super::store::StoreSettings;
+use crate::architecture::{Architecture, HOST};
 use crate::cache::progress::Progress;
 use crate::host::{self, HostAgent, HostSpec};
 use crate::image::Store;
@@ -19,6 +20,7 @@ use crate::notices::say;
 use crate::process::work_folder::WorkFolder;
 use crate::run::Machines;
 use crate::subject::Parts;
+use crate::usage::Usage;
 use crate::vm::kvm::{self, Decision};
 use crate::vm::qemu::QemuProgram;
 use crate::vm::template_cache::NoTemplate;
@@ -154,9 +156,18 @@ impl Settings {
 
     /// A VM as the accelerator's probe boots it.
     pub fn vm(&self, store: &Store, kernel: &str, parts: &Parts, work: &Path) -> anyhow::Result<VmSpec> {
-        let image = store.boot_image(kernel, &parts.userland, parts.tools.as_ref())?;
+        let image = store.boot_image(kernel, &parts.userland, parts.tools)?;
+        if parts.criu.is_some() && image.architecture != HOST {
+            let what = "a criu of your own runs on kernels for the architecture of this host";
+            let other = format!(
+                "{what}, {HOST}; {kernel} is for {}: take debian:SUITE, or another --kernel",
+                image.architecture
+            );
+            return Err(Usage(other).into());
+        }
         Ok(VmSpec {
-            qemu: self.qemu(store)?,
+            qemu: self.qemu(store, image.architecture)?,
+            architecture: image.architecture,
             accelerator: Accelerator::Tcg,
             kernel: image.kernel,
             initramfs: image.initramfs,
@@ -175,15 +186,15 @@ impl Settings {
         Ok(kvm::choose(self.accelerator, spec, &self.store.cache_dir()?)?)
     }
 
-    /// QEMU: the one that was named, or the one in the cache.
+    /// QEMU for such guests: the one that was named, or the one in the cache.
     ///
     /// # Errors
     /// The named one does not run, or the cache has none and it cannot be made.
-    pub fn qemu(&self, store: &Store) -> anyhow::Result<QemuProgram> {
+    pub fn qemu(&self, store: &Store, guests: Architecture) -> anyhow::Result<QemuProgram> {
         if let Some(path) = &self.qemu {
-            return Ok(QemuProgram::of_host(path)?);
+            return Ok(QemuProgram::of_host(path, guests)?);
         }
-        let private = store.qemu()?;
+        let private = store.qemu(guests)?;
         let libraries = private.library_path.to_string_lossy();
         Ok(QemuProgram::private(&private.loader, &libraries, &private.program, &private.data_dir, &private.version))
     }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::criu::Criu;
 use super::{Identity, Subject, suffix};
+use crate::architecture::HOST;
 use crate::cache::error::ImageError;
-use crate::image::{Image, Store, Tools};
+use crate::image::{Image, Store};
 
 /// What is in a VM besides the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct Parts {
     /// What takes the place of its criu.
     pub criu: Option<Criu>,
     /// Tools for people.
-    pub tools: Option<Tools>,
+    pub tools: bool,
     /// Which criu that is; none for the reference engine.
     pub identity: Option<Identity>,
 }
@@ -24,7 +25,7 @@ pub struct Parts {
 impl Parts {
     /// The default userland as it is.
     pub fn plain(store: &Store) -> Self {
-        Self { userland: store.manifest().defaults.userland.clone(), criu: None, tools: None, identity: None }
+        Self { userland: store.manifest().defaults.userland.clone(), criu: None, tools: false, identity: None }
     }
 }
 
@@ -77,7 +78,7 @@ impl Subject {
         Ok(match self {
             Self::Debian(suite) => {
                 // Its first package is criu.
-                let package = store.build(Image::Userland(suite), false)?.version;
+                let package = store.build(Image::Userland(suite, HOST), false)?.version;
                 let version = package.split_whitespace().nth(1).unwrap_or(&package).to_owned();
                 let identity = Identity { subject: self.to_string(), criu: version, ..Identity::default() };
                 Parts { userland: suite.clone(), identity: Some(identity), ..plain }

@@ -1,6 +1,6 @@
 //! QEMU's command line: one small pure function for each device, tested as text.
 //!
-//! The machine is `pc`, with as little in it as the guest needs. Every device must be the same in a
+//! The machine is `pc` or, for arm64, `virt`, with as little in it as the guest needs. Every device must be the same in a
 //! machine that is saved and in one that takes the saved state over, so nothing here depends on the
 //! host; only the memory's backing file would differ between the two ([`Memory`]).
 
@@ -11,6 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::accelerator::Accelerator;
+use crate::architecture::Architecture;
 
 /// The virtio-serial port that the agent looks for.
 pub const AGENT_PORT: &str = "zdtm.agent";
@@ -18,6 +19,8 @@ pub const AGENT_PORT: &str = "zdtm.agent";
 /// The machine that a command line describes.
 #[derive(Debug)]
 pub struct Machine<'a> {
+    /// What its code is for.
+    pub architecture: Architecture,
     /// What runs its code.
     pub accelerator: Accelerator,
     /// Directories with QEMU's firmware.
@@ -56,7 +59,7 @@ pub enum Memory {
 pub enum Start<'a> {
     /// It boots a kernel.
     Boot {
-        /// `vmlinux` with a PVH entry, or a `bzImage`.
+        /// `vmlinux` with a PVH entry or a `bzImage`; for arm64 an `Image`.
         kernel: &'a Path,
         /// A cpio archive with `/init`.
         initramfs: &'a Path,
@@ -73,13 +76,13 @@ impl Machine<'_> {
     pub fn argv(&self) -> Vec<OsString> {
         [
             surroundings(self.data_dirs),
-            machine(self.accelerator),
+            machine(self.architecture, self.accelerator),
             memory(self.memory_mib, &self.memory),
             start(self.start),
-            console(self.console),
+            console(self.architecture, self.console),
             agent(self.agent_fd),
             qmp(self.qmp_fd),
-            generation_id(),
+            generation_id(self.architecture),
         ]
         .concat()
     }
@@ -106,9 +109,20 @@ fn surroundings(data_dirs: &[PathBuf]) -> Vec<OsString> {
 /// fills the host better. `max` has RDRAND, without which the guest's random numbers come late.
 /// Switching off the machine's HPET, keyboard controller, SMBus or USB saves no time that could be
 /// measured.
-fn machine(accelerator: Accelerator) -> Vec<OsString> {
-    words(["-machine", "pc,memory-backend=ram", "-accel", accelerator.name(), "-cpu", "max", "-smp", "1"])
+///
+/// On arm64 the processor is without pointer authentication, with which the restore of criu 4.1.1
+/// does not come to its end, and without the vector registers of variable length, whose size is
+/// the host's. `gic-version=max` is the newest interrupt controller that the accelerator has.
+fn machine(architecture: Architecture, accelerator: Accelerator) -> Vec<OsString> {
+    let (machine, cpu) = match (architecture, accelerator) {
+        (Architecture::Amd64, _) => ("pc,memory-backend=ram", "max"),
+        (Architecture::Arm64, Accelerator::Tcg) => (ARM64_MACHINE, "max,pauth=off,sve=off,sme=off"),
+        (Architecture::Arm64, Accelerator::Kvm) => (ARM64_MACHINE, "host,pauth=off,sve=off"),
+    };
+    words(["-machine", machine, "-accel", accelerator.name(), "-cpu", cpu, "-smp", "1"])
 }
+
+const ARM64_MACHINE: &str = "virt,gic-version=max,memory-backend=ram";
 
 fn memory(mib: u32, memory: &Memory) -> Vec<OsString> {
     let mut object = OsString::new();
@@ -134,10 +148,15 @@ fn start(start: Start<'_>) -> Vec<OsString> {
 }
 
 /// The kernel's console, into a file: what it prints is never mixed with the messages.
-fn console(file: &Path) -> Vec<OsString> {
+fn console(architecture: Architecture, file: &Path) -> Vec<OsString> {
     let mut chardev = OsString::from("file,id=console,path=");
     chardev.push(option_value(file));
-    vec!["-chardev".into(), chardev, "-device".into(), "isa-serial,chardev=console".into()]
+    let port = match architecture {
+        Architecture::Amd64 => ["-device", "isa-serial,chardev=console"],
+        // A part of the machine, not a device that is added.
+        Architecture::Arm64 => ["-serial", "chardev:console"],
+    };
+    [vec!["-chardev".into(), chardev], words(port)].concat()
 }
 
 fn agent(fd: RawFd) -> Vec<OsString> {
@@ -151,9 +170,13 @@ fn qmp(fd: RawFd) -> Vec<OsString> {
     words(["-chardev", &format!("socket,id=qmp,fd={fd}"), "-mon", "chardev=qmp,mode=control"])
 }
 
-/// Tells the kernel that it runs on in another copy, so that it seeds its random numbers anew.
-fn generation_id() -> Vec<OsString> {
-    words(["-device", "vmgenid,guid=auto"])
+/// Tells the kernel that it runs on in another copy, so that it seeds its random numbers anew. QEMU
+/// has this device for amd64 only; the agent does it on arm64.
+fn generation_id(architecture: Architecture) -> Vec<OsString> {
+    match architecture {
+        Architecture::Amd64 => words(["-device", "vmgenid,guid=auto"]),
+        Architecture::Arm64 => Vec::new(),
+    }
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
@@ -196,6 +219,7 @@ mod tests {
 
     fn machine(memory: Memory) -> Machine<'static> {
         Machine {
+            architecture: Architecture::Amd64,
             accelerator: Accelerator::Tcg,
             data_dirs: &[],
             memory_mib: 512,
@@ -249,6 +273,23 @@ mod tests {
     }
 
     #[test]
+    fn arm64_has_another_machine_and_console() {
+        let of = |architecture| text(Machine { architecture, ..machine(Memory::Anonymous) }.argv());
+        let (amd64, arm64) = (of(Architecture::Amd64), of(Architecture::Arm64));
+        let lines = arm64.lines().filter(|line| !amd64.lines().any(|other| other == *line));
+        expect![[r#"
+            -machine virt,gic-version=max,memory-backend=ram \
+            -cpu max,pauth=off,sve=off,sme=off \
+            -serial chardev:console \
+            -mon chardev=qmp,mode=control
+        "#]]
+        .assert_eq(&lines.map(|line| format!("{}\n", line.trim())).collect::<String>());
+        let kvm =
+            Machine { architecture: Architecture::Arm64, accelerator: Accelerator::Kvm, ..machine(Memory::Anonymous) };
+        assert!(text(kvm.argv()).contains("-accel kvm \\\n  -cpu host,pauth=off,sve=off "));
+    }
+
+    #[test]
     fn kvm_differs_in_one_word() {
         let kvm = Machine { accelerator: Accelerator::Kvm, ..machine(Memory::Anonymous) }.argv();
         let tcg = machine(Memory::Anonymous).argv();
@@ -299,6 +340,6 @@ mod tests {
             -chardev file,id=console,path=/a,,b/console \
               -device isa-serial,chardev=console
         "#]]
-        .assert_eq(&text(console(Path::new("/a,b/console"))));
+        .assert_eq(&text(console(Architecture::Amd64, Path::new("/a,b/console"))));
     }
 }

@@ -21,6 +21,7 @@ use super::qemu::QemuProgram;
 use super::qemu_process::QemuProcess;
 use super::qmp::Qmp;
 use super::subject;
+use crate::architecture::Architecture;
 use crate::subject::criu::Criu;
 
 /// What to boot.
@@ -28,9 +29,11 @@ use crate::subject::criu::Criu;
 pub struct VmSpec {
     /// With which QEMU.
     pub qemu: QemuProgram,
+    /// What its code is for.
+    pub architecture: Architecture,
     /// On what.
     pub accelerator: Accelerator,
-    /// `vmlinux` with a PVH entry, or a `bzImage`.
+    /// `vmlinux` with a PVH entry or a `bzImage`; for arm64 an `Image`.
     pub kernel: PathBuf,
     /// A cpio archive whose `/init` is the agent.
     pub initramfs: PathBuf,
@@ -71,7 +74,7 @@ impl Vm {
 
     /// Boots with this memory and with the userland's own criu.
     pub(super) fn boot_in(spec: &VmSpec, memory: Memory, deadline: Instant) -> Result<Self, VmError> {
-        let cmdline = cmdline::with(&spec.extra_cmdline);
+        let cmdline = cmdline::with(spec.architecture, &spec.extra_cmdline);
         let start = Start::Boot { kernel: &spec.kernel, initramfs: &spec.initramfs, cmdline: &cmdline };
         let mut guest = QemuProcess::start(spec, memory, start)?;
         let console = guest.files.console.clone();

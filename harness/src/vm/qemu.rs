@@ -1,16 +1,15 @@
 //! Which QEMU: a private one out of the cache, or one of the host's own.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::architecture::Architecture;
+
 /// The oldest QEMU that is known to work, as major and minor version.
 pub const OLDEST: (u32, u32) = (7, 2);
-
-/// The program that `--qemu host` looks for.
-const PROGRAM: &str = "qemu-system-x86_64";
 
 /// A QEMU and how to start it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +29,10 @@ pub struct QemuProgram {
 #[derive(Debug, thiserror::Error)]
 pub enum QemuError {
     /// `--qemu host`, and the host has no QEMU.
-    #[error(
-        "there is no {PROGRAM} on the PATH; install it (Debian: qemu-system-x86), or leave --qemu away to use a private one"
-    )]
-    NotOnPath,
+    #[error("there is no {0} on the PATH; install it (Debian: qemu-system), or leave --qemu away to use a private one")]
+    NotOnPath(&'static str),
     /// It cannot be executed.
-    #[error("cannot run {}: {source}; give the path of a {PROGRAM} to --qemu", .path.display())]
+    #[error("cannot run {}: {source}; give the path of a qemu-system-* to --qemu", .path.display())]
     Spawn {
         /// The program.
         path: PathBuf,
@@ -43,7 +40,7 @@ pub enum QemuError {
         source: std::io::Error,
     },
     /// It does not say that it is a QEMU.
-    #[error("{} --version does not tell a QEMU version: {said:?}; give the path of a {PROGRAM} to --qemu", .path.display())]
+    #[error("{} --version does not tell a QEMU version: {said:?}; give the path of a qemu-system-* to --qemu", .path.display())]
     NotQemu {
         /// The program.
         path: PathBuf,
@@ -82,13 +79,17 @@ impl QemuProgram {
         }
     }
 
-    /// The QEMU at `path`, or the one on the `PATH` when it is `host`: the value of `--qemu`.
+    /// The QEMU at `path`, or the one on the `PATH` for such guests when it is `host`: the value of
+    /// `--qemu`.
     ///
     /// # Errors
     /// It is missing, does not run, or is older than [`OLDEST`].
-    pub fn of_host(path: &Path) -> Result<Self, QemuError> {
-        let path =
-            if path == Path::new("host") { on_path(PROGRAM).ok_or(QemuError::NotOnPath)? } else { path.to_owned() };
+    pub fn of_host(path: &Path, guests: Architecture) -> Result<Self, QemuError> {
+        let program = guests.qemu_program();
+        let path = match path == Path::new("host") {
+            true => on_path(program).ok_or(QemuError::NotOnPath(program))?,
+            false => path.to_owned(),
+        };
         let output = Command::new(&path).arg("--version").stdin(Stdio::null()).output();
         let output = output.map_err(|source| QemuError::Spawn { path: path.clone(), source })?;
         let said = String::from_utf8_lossy(&output.stdout);
@@ -99,7 +100,7 @@ impl QemuProgram {
     /// The command without any of the machine's options.
     pub(crate) fn command(&self) -> Command {
         let mut words = self.argv_prefix.iter();
-        let mut command = Command::new(words.next().map_or(PROGRAM.as_ref(), OsString::as_os_str));
+        let mut command = Command::new(words.next().map_or(OsStr::new(""), OsString::as_os_str));
         command.args(words);
         if let Some(directory) = &self.module_dir {
             command.env("QEMU_MODULE_DIR", directory);
@@ -146,14 +147,14 @@ mod tests {
         assert_eq!(version("QEMU emulator version 11.1.50-dirty"), "11.1.50-dirty");
         expect!["/q is QEMU 7.1.99, and 7.2 is the oldest that works; leave --qemu away to use a private one"]
             .assert_eq(&version("QEMU emulator version 7.1.99"));
-        expect![[r#"/q --version does not tell a QEMU version: "GNU bash, version 5"; give the path of a qemu-system-x86_64 to --qemu"#]]
+        expect![[r#"/q --version does not tell a QEMU version: "GNU bash, version 5"; give the path of a qemu-system-* to --qemu"#]]
             .assert_eq(&version("GNU bash, version 5"));
         assert!(version("QEMU emulator version ten").contains("does not tell"));
     }
 
     #[test]
     fn a_program_that_is_no_qemu_is_refused() {
-        let of = |path: &str| QemuProgram::of_host(Path::new(path)).unwrap_err();
+        let of = |path: &str| QemuProgram::of_host(Path::new(path), Architecture::Arm64).unwrap_err();
         assert!(matches!(of("/bin/true"), QemuError::NotQemu { .. }));
         assert!(matches!(of("/nonexistent/qemu"), QemuError::Spawn { .. }));
     }

@@ -120,6 +120,7 @@ impl QemuProcess {
         let in_directory = |name| spec.directory.join(name);
         let files = Files { console: in_directory("console"), stderr: in_directory("qemu-stderr") };
         let machine = Machine {
+            architecture: spec.architecture,
             accelerator: spec.accelerator,
             data_dirs: &spec.qemu.data_dirs,
             memory_mib: spec.memory_mib,

@@ -152,8 +152,9 @@ impl Template {
 /// # Errors
 /// A file that the machine is made of cannot be examined.
 pub fn key(spec: &VmSpec) -> Result<String, VmError> {
-    let cmdline = cmdline::with(&spec.extra_cmdline);
+    let cmdline = cmdline::with(spec.architecture, &spec.extra_cmdline);
     let machine = Machine {
+        architecture: spec.architecture,
         accelerator: spec.accelerator,
         data_dirs: &spec.qemu.data_dirs,
         memory_mib: spec.memory_mib,
@@ -185,13 +186,15 @@ fn identity(path: &Path) -> Result<String, VmError> {
     Ok(format!("{} {dev} {ino} {size} {mtime}.{ns:09}\n", path.display()))
 }
 
-/// What `-cpu max` is made of under KVM.
+/// What the guest's processor is made of under KVM.
 fn host_processor() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let all = read("/proc/cpuinfo");
     let first = all.split("\n\n").next().unwrap_or_default();
     let kept = |line: &&str| {
-        ["vendor_id", "cpu family", "model", "stepping", "microcode", "flags"].iter().any(|name| line.starts_with(name))
+        let amd64 = ["vendor_id", "cpu family", "model", "stepping", "microcode", "flags"];
+        let arm64 = ["CPU ", "Features"];
+        amd64.iter().chain(&arm64).any(|name| line.starts_with(name))
     };
     let lines: Vec<&str> = first.lines().filter(kept).collect();
     format!("{}\n{}", lines.join("\n"), read("/proc/sys/kernel/osrelease"))
@@ -208,6 +211,7 @@ fn prepare(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> VmError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::architecture::Architecture;
     use crate::vm::QemuProgram;
 
     #[test]
@@ -225,6 +229,7 @@ mod tests {
         };
         let spec = VmSpec {
             qemu,
+            architecture: Architecture::Amd64,
             accelerator: Accelerator::Tcg,
             kernel: at("vmlinux"),
             initramfs: at("initramfs"),
@@ -240,6 +245,7 @@ mod tests {
         for (what, other) in [
             ("QEMU's version", VmSpec { qemu: newer, ..spec.clone() }),
             ("QEMU's firmware", VmSpec { qemu: elsewhere, ..spec.clone() }),
+            ("the architecture", VmSpec { architecture: Architecture::Arm64, ..spec.clone() }),
             ("the accelerator", VmSpec { accelerator: Accelerator::Kvm, ..spec.clone() }),
             ("the memory", VmSpec { memory_mib: 65, ..spec.clone() }),
             ("the kernel", VmSpec { kernel: at("initramfs"), ..spec.clone() }),

@@ -338,6 +338,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::architecture::Architecture;
     use crate::vm::{Accelerator, QemuProgram};
 
     fn spec(folder: &Path) -> VmSpec {
@@ -351,6 +352,7 @@ mod tests {
         };
         VmSpec {
             qemu,
+            architecture: Architecture::Amd64,
             accelerator: Accelerator::Tcg,
             kernel: file.clone(),
             initramfs: file,

@@ -76,10 +76,11 @@ impl Rig {
 }
 
 fn vm(store: &Store, kernel: &str, directory: &std::path::Path) -> Result<MachineSpec, Failed> {
-    let image = store.boot_image(kernel, USERLAND, None)?;
-    let qemu = store.qemu()?;
+    let image = store.boot_image(kernel, USERLAND, false)?;
+    let qemu = store.qemu(image.architecture)?;
     let libraries = qemu.library_path.to_string_lossy();
     Ok(MachineSpec::Vm(Box::new(VmSpec {
+        architecture: image.architecture,
         qemu: QemuProgram::private(&qemu.loader, &libraries, &qemu.program, &qemu.data_dir, &qemu.version),
         accelerator: Accelerator::Tcg,
         kernel: image.kernel,

@@ -10,6 +10,7 @@ mod program;
 #[macro_use]
 mod trial;
 
+mod architecture;
 mod assist;
 mod ci;
 mod desk;
@@ -37,7 +38,8 @@ enum Order {
 
 type Group = fn(&Arguments) -> Vec<Trial>;
 
-const GROUPS: [(Group, Order); 11] = [
+const GROUPS: [(Group, Order); 12] = [
+    (architecture::tests, Order::Parallel),
     (assist::tests, Order::Parallel),
     (ci::tests, Order::Parallel),
     (desk::tests, Order::Parallel),

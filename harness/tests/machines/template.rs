@@ -58,11 +58,12 @@ impl Rig {
         let cache = default_cache_dir()?;
         let store = Store::open(&cache, &tree, Settings::default())?;
         let defaults = store.manifest().defaults.clone();
-        let image = store.boot_image(&defaults.kernel, &defaults.userland, None)?;
-        let qemu = store.qemu()?;
+        let image = store.boot_image(defaults.kernel(), &defaults.userland, false)?;
+        let qemu = store.qemu(image.architecture)?;
         let libraries = qemu.library_path.to_string_lossy();
         let work = tempfile::tempdir()?;
         let spec = VmSpec {
+            architecture: image.architecture,
             qemu: QemuProgram::private(&qemu.loader, &libraries, &qemu.program, &qemu.data_dir, &qemu.version),
             accelerator: Accelerator::Tcg,
             kernel: image.kernel,

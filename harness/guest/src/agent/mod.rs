@@ -136,6 +136,10 @@ fn serve(channel: File, mut machine: Machine) -> Result<(), Stop> {
                     wire::send(&mut to_host, &Event::Broken { why: format!("setting the clock: {error}") })?;
                     return Err(error.into());
                 }
+                if let Err(error) = warm::seed_again(&machine, wake.nonce) {
+                    wire::send(&mut to_host, &Event::Broken { why: format!("seeding random numbers: {error}") })?;
+                    return Err(error.into());
+                }
                 let ready = Ready { tainted: machine.tainted(), uptime_ms: uptime_ms(), ..ready.clone() };
                 wire::send(&mut to_host, &Event::Awake { nonce: wake.nonce, ready })?;
             }

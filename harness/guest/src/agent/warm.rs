@@ -1,8 +1,9 @@
 //! Before a machine is saved: everything that only a first trial would pay for. After a copy of it
 //! wakes up: what a copy cannot know.
 //!
-//! Random numbers are not this module's business: QEMU gives each copy another generation ID
-//! (`vmgenid`), and the kernel seeds itself anew.
+//! Each copy must have random numbers of its own. On amd64 QEMU gives it another generation ID
+//! (`vmgenid`), and the kernel seeds itself anew. On arm64 QEMU has no such device, and the agent
+//! has the kernel do it.
 
 use std::io;
 
@@ -13,6 +14,7 @@ use protocol::message::{ActionEnd, Engine, Flavor, Lifecycle, Probing, TrialRequ
 use super::litter::Before;
 use super::machine::Machine;
 use super::trial;
+use crate::sys;
 
 /// A process with a file, a directory and a mount: what criu finds out about the kernel for it
 /// (`/run/criu.kdat`), and what it has the kernel read into memory, serves every later one.
@@ -93,6 +95,15 @@ fn cycle_once(machine: &mut Machine) -> Vec<String> {
     }
     failed.extend(report.leftovers.iter().map(|what| format!("it left behind: {what}")));
     failed
+}
+
+/// Has the kernel of a VM draw its random numbers from a new seed: the number of this copy, and what
+/// the processor gives.
+pub(super) fn seed_again(machine: &Machine, nonce: u64) -> io::Result<()> {
+    if cfg!(target_arch = "x86_64") || !matches!(machine, Machine::Vm(_)) {
+        return Ok(());
+    }
+    sys::seed_random_numbers(&nonce.to_le_bytes())
 }
 
 /// Sets the clock of a VM; the host's clock stays as it is.

@@ -29,6 +29,19 @@ pub fn parse(text: &[u8]) -> Result<(Descriptor, u64), &'static str> {
     Ok((descriptor, mount.ok_or("mnt_id")?))
 }
 
+/// Status flags of this machine by the numbers of amd64, which observations have. arm64 has four of
+/// its own: `O_DIRECTORY` and `O_DIRECT` are there what the other is here,
+/// and so are `O_NOFOLLOW` and `O_LARGEFILE` (arch/arm64/include/uapi/asm/fcntl.h).
+pub(super) fn as_on_amd64(flags: u32) -> u32 {
+    if cfg!(target_arch = "aarch64") { swapped(flags) } else { flags }
+}
+
+fn swapped(flags: u32) -> u32 {
+    const LOWER: u32 = 0o140_000;
+    const HIGHER: u32 = LOWER << 2;
+    flags & !(LOWER | HIGHER) | (flags & LOWER) << 2 | (flags & HIGHER) >> 2
+}
+
 fn number(value: &[u8], radix: u32) -> Option<u64> {
     let text = std::str::from_utf8(value.get(1..)?).ok()?;
     u64::from_str_radix(text.trim(), radix).ok()
@@ -45,6 +58,21 @@ mod tests {
         let (descriptor, mount) = parse(text).unwrap();
         assert_eq!((descriptor.position, descriptor.flags, mount), (5, 0o102_002, 25));
         assert_eq!(descriptor.details.len(), 1);
+    }
+
+    #[test]
+    fn numbers_of_arm64_are_those_of_amd64_swapped() {
+        // O_DIRECTORY, O_NOFOLLOW, O_DIRECT, O_LARGEFILE; O_APPEND is the same.
+        for (amd64, arm64) in [
+            (0o200_000, 0o40_000),
+            (0o400_000, 0o100_000),
+            (0o40_000, 0o200_000),
+            (0o100_000, 0o400_000),
+            (0o2_000, 0o2_000),
+        ] {
+            assert_eq!((swapped(arm64), swapped(amd64)), (amd64, arm64));
+        }
+        assert_eq!(swapped(0o500_002), 0o500_002);
     }
 
     #[test]

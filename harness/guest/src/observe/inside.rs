@@ -352,7 +352,8 @@ pub(crate) fn read_own_shared_mapping(proc: BorrowedFd<'_>, start: u64) -> io::R
 /// What fdinfo says of the descriptor with this magic link.
 fn descriptor(proc: BorrowedFd<'_>, magic_link: &str) -> io::Result<(Descriptor, u64)> {
     let text = read_file(proc, &magic_link.replace("/fd/", "/fdinfo/"))?;
-    fdinfo::parse(&text).map_err(io::Error::other)
+    let (descriptor, mount) = fdinfo::parse(&text).map_err(io::Error::other)?;
+    Ok((Descriptor { flags: fdinfo::as_on_amd64(descriptor.flags), ..descriptor }, mount))
 }
 
 fn own_pid() -> i32 {

@@ -71,11 +71,17 @@ pub(super) fn file_status(stat: &FileStat) -> FileStatus {
         uid: stat.st_uid,
         gid: stat.st_gid,
         size: stat.st_size.cast_unsigned(),
-        links: stat.st_nlink,
+        links: link_count(stat.st_nlink),
         rdev: stat.st_rdev,
         mtime: time(stat.st_mtime, stat.st_mtime_nsec),
         ctime: time(stat.st_ctime, stat.st_ctime_nsec),
     }
+}
+
+/// 32 bits on arm64.
+#[allow(clippy::useless_conversion, reason = "it is one on arm64")]
+fn link_count(links: libc::nlink_t) -> u64 {
+    links.into()
 }
 
 /// What is in the mode.

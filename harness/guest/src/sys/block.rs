@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
-use super::check;
+use super::{check, request};
 
 /// How often the harness checks whether a device is free.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
-const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
-const LOOP_GET_STATUS64: libc::c_ulong = 0x4C05;
+const LOOP_CTL_GET_FREE: libc::Ioctl = request(0x4C82);
+const LOOP_CONFIGURE: libc::Ioctl = request(0x4C0A);
+const LOOP_GET_STATUS64: libc::Ioctl = request(0x4C05);
 /// The device releases its file when no process has it open and no mount uses it.
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 
@@ -187,10 +187,10 @@ pub fn loop_device(minor: u32) -> io::Result<File> {
     }
 }
 
-const BTRFS_IOC_SUBVOL_CREATE: libc::c_ulong = 0x5000_940E;
-const BTRFS_IOC_SNAP_DESTROY: libc::c_ulong = 0x5000_940F;
-const BTRFS_IOC_SNAP_CREATE_V2: libc::c_ulong = 0x5000_9417;
-const BTRFS_IOC_FORGET_DEV: libc::c_ulong = 0x5000_9405;
+const BTRFS_IOC_SUBVOL_CREATE: libc::Ioctl = request(0x5000_940E);
+const BTRFS_IOC_SNAP_DESTROY: libc::Ioctl = request(0x5000_940F);
+const BTRFS_IOC_SNAP_CREATE_V2: libc::Ioctl = request(0x5000_9417);
+const BTRFS_IOC_FORGET_DEV: libc::Ioctl = request(0x5000_9405);
 const BTRFS_SUBVOL_RDONLY: u64 = 2;
 
 /// `struct btrfs_ioctl_vol_args`.
@@ -217,10 +217,10 @@ fn copy_name<const N: usize>(name: &CStr) -> io::Result<[u8; N]> {
     Ok(out)
 }
 
-fn vol_ioctl(dir: BorrowedFd<'_>, request: libc::c_ulong, name: &CStr) -> io::Result<()> {
+fn vol_ioctl(dir: BorrowedFd<'_>, number: libc::Ioctl, name: &CStr) -> io::Result<()> {
     let args = VolArgs { fd: 0, name: copy_name(name)? };
-    // SAFETY: the request reads a `btrfs_ioctl_vol_args`.
-    check(unsafe { libc::ioctl(dir.as_raw_fd(), request, &raw const args) }.into()).map(drop)
+    // SAFETY: these ioctls read a `btrfs_ioctl_vol_args`.
+    check(unsafe { libc::ioctl(dir.as_raw_fd(), number, &raw const args) }.into()).map(drop)
 }
 
 /// A new subvolume `name` in the directory `dir`.
@@ -261,7 +261,7 @@ pub fn btrfs_snapshot(source: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr, 
 /// # Errors
 /// The ioctl's; `ENOTTY` on another filesystem.
 pub fn btrfs_subvolume_of(fd: BorrowedFd<'_>) -> io::Result<([u8; 16], [u8; 16])> {
-    const BTRFS_IOC_GET_SUBVOL_INFO: libc::c_ulong = 0x81F8_943C;
+    const BTRFS_IOC_GET_SUBVOL_INFO: libc::Ioctl = request(0x81F8_943C);
     const UUID: usize = 296;
     // `struct btrfs_ioctl_get_subvol_info_args`.
     let mut info = [0u8; 504];

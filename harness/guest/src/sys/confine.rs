@@ -1,5 +1,5 @@
 //! What a process gives up for good, itself and everything that it becomes or starts: capabilities
-//! (prctl(2), `PR_CAPBSET_DROP`) and system calls (seccomp(2)). x86-64, as the VMs are.
+//! (prctl(2), `PR_CAPBSET_DROP`) and system calls (seccomp(2)).
 
 use std::io;
 
@@ -42,11 +42,9 @@ pub fn keep_capabilities(keep: &[u32]) -> io::Result<()> {
 
 /// System calls that change a machine as a whole or reach into other processes, or that would go
 /// round this filter.
-#[cfg(target_arch = "x86_64")]
-const FORBIDDEN: [libc::c_long; 34] = [
+const FORBIDDEN: [libc::c_long; 28] = [
     libc::SYS_reboot,
     libc::SYS_kexec_load,
-    libc::SYS_kexec_file_load,
     libc::SYS_init_module,
     libc::SYS_finit_module,
     libc::SYS_delete_module,
@@ -56,8 +54,6 @@ const FORBIDDEN: [libc::c_long; 34] = [
     libc::SYS_clock_settime,
     libc::SYS_clock_adjtime,
     libc::SYS_adjtimex,
-    libc::SYS_iopl,
-    libc::SYS_ioperm,
     libc::SYS_acct,
     libc::SYS_syslog,
     libc::SYS_quotactl,
@@ -74,11 +70,32 @@ const FORBIDDEN: [libc::c_long; 34] = [
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
     libc::SYS_vhangup,
-    libc::SYS_modify_ldt,
     libc::SYS_nfsservctl,
-    libc::SYS_lookup_dcookie,
-    libc::SYS_uselib,
 ];
+
+/// What one architecture has besides: its name for seccomp(2), more forbidden system calls, and
+/// mknod(2) with the places of its mode and device among the arguments.
+#[cfg(target_arch = "x86_64")]
+mod own {
+    pub(super) const AUDIT_ARCH: u32 = 0xC000_003E;
+    pub(super) const FORBIDDEN: &[libc::c_long] = &[
+        libc::SYS_kexec_file_load,
+        libc::SYS_iopl,
+        libc::SYS_ioperm,
+        libc::SYS_modify_ldt,
+        libc::SYS_lookup_dcookie,
+        libc::SYS_uselib,
+    ];
+    pub(super) const NODES: &[(libc::c_long, u32, u32)] = &[(libc::SYS_mknod, 1, 2), (libc::SYS_mknodat, 2, 3)];
+}
+
+#[cfg(target_arch = "aarch64")]
+mod own {
+    pub(super) const AUDIT_ARCH: u32 = 0xC000_00B7;
+    /// `kexec_file_load`, which the libc crate does not have for musl on arm64.
+    pub(super) const FORBIDDEN: &[libc::c_long] = &[294];
+    pub(super) const NODES: &[(libc::c_long, u32, u32)] = &[(libc::SYS_mknodat, 2, 3)];
+}
 
 const fn op(code: u32, k: u32, yes: u8, no: u8) -> libc::sock_filter {
     // The codes of BPF have 16 bits.
@@ -103,8 +120,7 @@ const REFUSE: libc::sock_filter = end(libc::SECCOMP_RET_ERRNO | libc::EPERM as u
 const ALLOW: libc::sock_filter = end(libc::SECCOMP_RET_ALLOW);
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
-const AUDIT_ARCH_X86_64: u32 = 0xC000_003E;
-/// System calls of the ABI with short pointers have this bit.
+/// System calls of amd64's ABI with short pointers have this bit; no number of arm64 is as large.
 const X32: u32 = 0x4000_0000;
 
 /// The lower 32 bits of the argument with this index.
@@ -141,14 +157,15 @@ fn length(part: &[libc::sock_filter]) -> io::Result<u8> {
 /// prctl(2)'s: `EINVAL` where the kernel has no `CONFIG_SECCOMP_FILTER`. More than a hundred
 /// devices.
 pub fn filter_system_calls(devices: &[Device]) -> io::Result<()> {
-    let foreign = op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, AUDIT_ARCH_X86_64, 1, 0);
+    let foreign = op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, own::AUDIT_ARCH, 1, 0);
     let mut filter = vec![load(ARCHITECTURE), foreign, end(libc::SECCOMP_RET_KILL_PROCESS), load(NUMBER)];
     filter.extend([op(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, X32, 0, 1), REFUSE]);
-    for number in FORBIDDEN {
-        filter.extend([is(u32::try_from(number).map_err(io::Error::other)?, 1), REFUSE]);
+    for number in FORBIDDEN.iter().chain(own::FORBIDDEN) {
+        filter.extend([is(u32::try_from(*number).map_err(io::Error::other)?, 1), REFUSE]);
     }
-    filter.extend(nodes(libc::SYS_mknod, 1, 2, devices)?);
-    filter.extend(nodes(libc::SYS_mknodat, 2, 3, devices)?);
+    for (number, mode, device) in own::NODES {
+        filter.extend(nodes(*number, *mode, *device, devices)?);
+    }
     filter.push(ALLOW);
     let program =
         libc::sock_fprog { len: u16::try_from(filter.len()).map_err(io::Error::other)?, filter: filter.as_mut_ptr() };

@@ -13,6 +13,7 @@ mod handle;
 mod mapping;
 mod mount;
 mod process;
+mod random;
 mod signals;
 mod socket;
 mod xattr;
@@ -38,12 +39,18 @@ pub use process::{
     DescriptorOf, copy_mount_namespace, drop_capabilities, fork, fork_as, in_mount_namespace, interface_up, kcmp_file,
     owner_of, pidfd_open, reset_signals, start_in_namespaces, start_in_user_namespace, wait_for_zombie,
 };
+pub use random::seed_random_numbers;
 pub use signals::{descriptor_of, own_signals, seals_of, set_signal, signal_of, signal_owner};
 pub use socket::{Peeked, peek_queue, receive_descriptor, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr};
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// An ioctl's number as the C library takes it: `unsigned long` in glibc, `int` in musl.
+const fn request(number: u32) -> libc::Ioctl {
+    number as libc::Ioctl
+}
 
 /// The result of a raw call: -1 means errno.
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {

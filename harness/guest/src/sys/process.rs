@@ -17,7 +17,7 @@ use rustix::process::PidfdFlags;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
-use super::{adopt, check, check_fd};
+use super::{adopt, check, check_fd, request};
 
 /// A process that is copied from this one into new namespaces (`CLONE_NEW*` bits), like fork(2): 0
 /// in the child, the child's process ID, as this process sees it, in the parent.
@@ -127,7 +127,7 @@ fn await_success(pid: libc::pid_t) -> io::Result<()> {
 /// # Errors
 /// The call's: `EPERM` for one that is not below this process's.
 pub fn owner_of(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    const NS_GET_USERNS: libc::Ioctl = request(0xb701);
     // SAFETY: no pointers.
     check_fd(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) }.into())
 }
@@ -239,16 +239,17 @@ pub fn kcmp_file(one: DescriptorOf, other: DescriptorOf) -> io::Result<Ordering>
 /// # Errors
 /// The first failing call's.
 pub fn interface_up(name: &str) -> io::Result<()> {
+    const SIOCSIFFLAGS: libc::Ioctl = request(0x8914);
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: all-zero bytes are a valid `ifreq`.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
-        *to = from.cast_signed();
+    let mut interface: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in interface.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
+        *to = libc::c_char::from_ne_bytes([from]);
     }
-    request.ifr_ifru.ifru_flags =
+    interface.ifr_ifru.ifru_flags =
         libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).map_err(io::Error::other)?;
     // SAFETY: SIOCSIFFLAGS reads an `ifreq`.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }.into()).map(drop)
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCSIFFLAGS, &raw const interface) }.into()).map(drop)
 }
 
 /// Gives every signal its default action, as a new process has them; SIGPIPE stays

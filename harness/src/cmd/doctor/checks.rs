@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 
 use super::Check;
+use crate::architecture::HOST;
 use crate::cache::error::ImageError;
 use crate::image::{Image, ImageState, Store, tree};
 use crate::process::memory::available_mib;
@@ -38,7 +39,7 @@ pub(super) fn all(args: &Settings) -> Vec<Check> {
     };
     match args.store.tree() {
         Ok(tree) => {
-            if tree::ready_agent(&tree).is_some() {
+            if tree::is_embedded(&tree) {
                 // Nothing is left to build with it.
                 all.retain(|check| check.name != "cargo");
             }
@@ -82,10 +83,10 @@ pub(super) fn of_store(args: &Settings, store: &Store) -> Vec<Check> {
     let mut whole = true;
     for image in store.images() {
         let needed = match image {
-            Image::Qemu => args.qemu.is_none(),
-            Image::Kernel(name) => name == defaults.kernel,
-            Image::Userland(name) => name == defaults.userland,
-            Image::BuildRoot(_) | Image::KernelBuildRoot | Image::Tools => false,
+            Image::Qemu(guests) => guests == HOST && args.qemu.is_none(),
+            Image::Kernel(name) => name == defaults.kernel(),
+            Image::Userland(name, architecture) => architecture == HOST && name == defaults.userland,
+            Image::BuildRoot(_) | Image::KernelBuildRoot | Image::Tools(_) => false,
         };
         let state = store.state(image, false);
         whole &= !needed || matches!(state, Ok(ImageState::Built(_)));
@@ -95,13 +96,13 @@ pub(super) fn of_store(args: &Settings, store: &Store) -> Vec<Check> {
         checks.push(accelerator::<anyhow::Error>(None));
         return checks;
     }
-    let qemu = args.qemu(store);
+    let qemu = args.qemu(store, HOST);
     checks.push(self::qemu(qemu.as_ref()));
     if qemu.is_err() {
         return checks;
     }
     let found = work_folder().and_then(|folder| {
-        let spec = args.vm(store, &defaults.kernel, &Parts::plain(store), folder.path())?;
+        let spec = args.vm(store, defaults.kernel(), &Parts::plain(store), folder.path())?;
         let decision = args.accelerator(&spec)?;
         Ok((VmSpec { accelerator: decision.accelerator, ..spec }, decision))
     });

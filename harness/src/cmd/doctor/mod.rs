@@ -157,7 +157,7 @@ mod tests {
             accelerator::<AccelError>(Some(Ok(&tcg))),
             accelerator(Some(Err(&AccelError::NoKvm("no output within 5 s".to_owned())))),
             qemu::<QemuError>(Ok(&found)),
-            qemu(Err(&QemuError::NotOnPath)),
+            qemu(Err(&QemuError::NotOnPath("qemu-system-x86_64"))),
             program("sh-that-is-not-there", "does things"),
             space("cache", "/c", 9000, CACHE_MIB),
             space("cache", "/c", 2999, CACHE_MIB),
@@ -176,7 +176,7 @@ mod tests {
             warn  accelerator           kvm: no output within 5 s, using tcg; trials take about ten times as long as with a working KVM
             fail  accelerator           --accel kvm: no output within 5 s; use --accel auto or tcg, or repair /dev/kvm
             ok    qemu                  10.0.13 (/q/qemu)
-            fail  qemu                  there is no qemu-system-x86_64 on the PATH; install it (Debian: qemu-system-x86), or leave --qemu away to use a private one
+            fail  qemu                  there is no qemu-system-x86_64 on the PATH; install it (Debian: qemu-system), or leave --qemu away to use a private one
             fail  sh-that-is-not-there  not on the PATH; install it: it does things; images that are already built work without it
             ok    cache                 /c, 9000 MiB free
             warn  cache                 /c, 2999 MiB free; free some space: 3072 MiB are wanted

@@ -121,7 +121,7 @@ pub fn run(args: &ShellArgs) -> anyhow::Result<u8> {
             },
         )?;
     }
-    let parts = Parts { tools: Some(session.store().tools()?), ..subject.prepare(session.store())? };
+    let parts = Parts { tools: true, ..subject.prepare(session.store())? };
     let spec = session.vm(kernel, &parts)?;
     let scale = spec.accelerator.timeout_scale() * args.machines.timeout_scale;
     let limit = ACTION_TIME_LIMIT.mul_f64(scale);

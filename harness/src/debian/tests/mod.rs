@@ -20,6 +20,7 @@ use super::host::HostApt;
 use super::lock::Locked;
 use super::signature::{self, Keys};
 use super::source::{Order, Source, SourceSettings, Unpacked};
+use crate::architecture::Architecture;
 use crate::cache::Cache;
 use crate::cache::error::ImageError;
 use crate::cache::progress::{Progress, silent};
@@ -119,7 +120,15 @@ fn fetch_as(
     let cache = Cache::open(&directory.path().join("cache"), progress).unwrap();
     let work = directory.path().join("work");
     let packages = packages.iter().map(|name| (*name).to_owned()).collect();
-    let order = Order { title: "test", suites: &["s".to_owned()], packages, skip: &[], keep: &[], locked };
+    let order = Order {
+        title: "test",
+        architecture: Architecture::Amd64,
+        suites: &["s".to_owned()],
+        packages,
+        skip: &[],
+        keep: &[],
+        locked,
+    };
     let unpacked = Source::of(archive, settings).fetch(&cache, &order, &work, None)?;
     Ok((directory, unpacked.unwrap()))
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::*;
+use crate::architecture::Architecture;
 
 /// The smallest ELF file that has what the walk reads.
 fn program(interpreter: &str, needed: &[&str], run_path: &str) -> Vec<u8> {
@@ -78,7 +79,8 @@ fn tree() -> tempfile::TempDir {
 #[test]
 fn interpreter_and_libraries_are_found_through_links() {
     let root = tree();
-    let needed = walk(root.path(), &["usr/bin/p", "usr/bin/script"], &DEBIAN_LIBRARY_DIRECTORIES).unwrap();
+    let needed =
+        walk(root.path(), &["usr/bin/p", "usr/bin/script"], &Architecture::Amd64.library_directories()).unwrap();
     let lines: Vec<String> = needed
         .iter()
         .map(|one| {

@@ -6,6 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use super::{FORMAT, HEAD, Hashed, Head, Packed, PackedFile};
+use crate::architecture::Architecture;
 use crate::archive::{self, ArchiveError, Limits, Member};
 use crate::cache::error::{ImageError, at, content};
 use crate::cache::record::{BuildRecord, Look, Package};
@@ -91,12 +92,16 @@ impl Store {
 
     /// Which image of this program one in a bundle is; `None` for an agent of other sources.
     fn slot_of(&self, packed: &Packed) -> Result<Option<Slot>, String> {
-        let agent = self.agent_slot().map_err(|error| error.to_string())?;
+        // A program has not always both.
+        let agents = Architecture::ALL.into_iter().filter_map(|architecture| self.agent_slot(architecture).ok());
         let slots = self.images().into_iter().filter_map(|image| self.slot(image).ok());
-        let mut slots = slots.chain([agent]);
+        let mut slots = slots.chain(agents);
         let Packed { kind, name, key, .. } = packed;
         let Some(slot) = slots.find(|slot| slot.kind == kind && slot.name == *name) else {
-            return Err(format!("the manifest of this program has no {kind} {name:?}"));
+            return match kind.as_str() {
+                "agent" => Ok(None),
+                _ => Err(format!("the manifest of this program has no {kind} {name:?}")),
+            };
         };
         if slot.key == *key {
             return Ok(Some(slot));

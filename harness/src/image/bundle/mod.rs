@@ -13,6 +13,7 @@ mod import;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::store::{Image, Store};
+use crate::architecture::HOST;
 use crate::archive::Writer;
 use crate::cache::Slot;
 use crate::cache::error::{ImageError, at, content};
@@ -83,16 +85,24 @@ impl Store {
     /// The manifest does not have one; it cannot be built, or is damaged; the file cannot be
     /// written.
     pub fn export(&self, kernels: &[String], userlands: &[String], to: &Path) -> Result<Exported, ImageError> {
+        let of = kernels.iter().map(|name| self.architecture(name)).collect::<Result<BTreeSet<_>, _>>()?;
         let kernels = kernels.iter().map(|name| Image::Kernel(name));
-        let userlands = userlands.iter().map(|name| Image::Userland(name));
-        let images: Vec<Image<'_>> = std::iter::once(Image::Qemu).chain(kernels).chain(userlands).collect();
+        // That of the host is the one that a subject is prepared with.
+        let of_userlands = of.iter().copied().chain([HOST]).collect::<BTreeSet<_>>();
+        let userlands = of_userlands
+            .into_iter()
+            .flat_map(|architecture| userlands.iter().map(move |name| Image::Userland(name, architecture)));
+        let images: Vec<Image<'_>> =
+            of.iter().map(|guests| Image::Qemu(*guests)).chain(kernels).chain(userlands).collect();
         let mut slots: Vec<Slot> = images.iter().map(|image| self.slot(*image)).collect::<Result<_, _>>()?;
         let mut directories = Vec::new();
         for image in images {
             directories.push(self.obtain(image, false, |entry| entry.directory.clone())?);
         }
-        slots.push(self.agent_slot()?);
-        directories.push(self.agent()?.0);
+        for architecture in of {
+            slots.push(self.agent_slot(architecture)?);
+            directories.push(self.agent(architecture)?.0);
+        }
         let packed = slots.iter().zip(&directories).map(|(slot, directory)| Packed::of(slot, directory));
         let head = Head { format: FORMAT, images: packed.collect::<Result<_, _>>()? };
         let (size, sha256) = write(&head, &directories, to)?;

@@ -9,6 +9,14 @@ use crate::cache::{Built, Cache};
 use crate::image::store::Settings;
 use crate::image::tree;
 
+/// What starts as a program for this host.
+fn elf_file(rest: &[u8]) -> Vec<u8> {
+    let mut file = b"\x7fELF\x02".to_vec();
+    file.resize(18, 0);
+    file.extend(HOST.elf_machine().to_le_bytes());
+    [&file, rest].concat()
+}
+
 /// A cache with every image that the default bundle has, a file or two each.
 struct Rig {
     folder: tempfile::TempDir,
@@ -21,7 +29,7 @@ impl Rig {
 
     fn store(&self, cache: &str) -> Store {
         let agent = self.folder.path().join("agent");
-        std::fs::write(&agent, b"\x7fELF agent").unwrap();
+        std::fs::write(&agent, elf_file(b"agent")).unwrap();
         let settings = Settings { agent: Some(agent), ..Settings::default() };
         Store::open(&self.folder.path().join(cache), &tree::locate(None).unwrap(), settings).unwrap()
     }
@@ -29,7 +37,7 @@ impl Rig {
     /// A store with images whose files say `content`.
     fn filled(&self, cache: &str, content: &str) -> Store {
         let store = self.store(cache);
-        for image in [Image::Qemu, Image::Kernel("6.12"), Image::Userland("trixie")] {
+        for image in [Image::Qemu(HOST), Image::Kernel("6.12"), Image::Userland("trixie", HOST)] {
             let slot = store.slot(image).unwrap();
             let other = Cache::open(&self.folder.path().join(cache), Arc::new(silent)).unwrap();
             let fill = |to: &Path, _: Option<&BuildRecord>| {
@@ -72,7 +80,7 @@ impl Rig {
 }
 
 fn head(store: &Store, path: &str, content: &str) -> Vec<u8> {
-    let key = store.slot(Image::Qemu).unwrap().key;
+    let key = store.slot(Image::Qemu(HOST)).unwrap().key;
     let file = PackedFile { path: path.into(), size: content.len() as u64, sha256: sha256(content.as_bytes()) };
     let (kind, version) = ("qemu".to_owned(), "1".to_owned());
     let packed = Packed { kind, name: String::new(), key, version, packages: Vec::new(), files: vec![file] };
@@ -93,7 +101,7 @@ fn what_is_exported_is_imported_and_is_the_same_elsewhere() {
     let titles = ["qemu", "kernel 6.12", "userland trixie", "agent"];
     assert_eq!(import(&store), titles.map(|title| (title.to_owned(), Imported::New)));
     assert_eq!(import(&store), titles.map(|title| (title.to_owned(), Imported::Present)));
-    let directory = store.directory(Image::Qemu).unwrap();
+    let directory = store.directory(Image::Qemu(HOST)).unwrap();
     assert_eq!(directory.join("lib/a").metadata().unwrap().permissions().mode() & 0o777, 0o755);
     // An import has times of its own: they are no part of a bundle.
     let (again, _) = rig.export(&store, "2");
@@ -107,7 +115,7 @@ fn other_packages_take_the_place_of_those_in_the_cache() {
     let store = rig.filled("two", "old");
     let imported = store.import(&file, None).unwrap();
     assert_eq!(imported[0].2, Imported::New);
-    assert_eq!(std::fs::read_to_string(store.directory(Image::Qemu).unwrap().join("lib/a")).unwrap(), "new");
+    assert_eq!(std::fs::read_to_string(store.directory(Image::Qemu(HOST)).unwrap().join("lib/a")).unwrap(), "new");
 }
 
 #[test]
@@ -115,7 +123,7 @@ fn another_agent_is_left_out() {
     let rig = Rig::new();
     let (file, _) = rig.export(&rig.filled("one", "content"), "1");
     let binary = rig.folder.path().join("other");
-    std::fs::write(&binary, b"\x7fELF other").unwrap();
+    std::fs::write(&binary, elf_file(b"other")).unwrap();
     let settings = Settings { agent: Some(binary), ..Settings::default() };
     let store = Store::open(&rig.folder.path().join("two"), &tree::locate(None).unwrap(), settings).unwrap();
     let imported = store.import(&file, None).unwrap();
@@ -153,11 +161,11 @@ fn any_damage_is_found_before_anything_is_put_in_place() {
 fn what_is_hostile_or_of_another_program_is_refused_with_its_place() {
     let rig = Rig::new();
     let store = rig.store("names");
-    let folder = store.slot(Image::Qemu).unwrap().directory();
+    let folder = store.slot(Image::Qemu(HOST)).unwrap().directory();
     let inside = format!("{folder}/a");
     let (good, text) = (head(&store, "a", "hello"), String::from_utf8(head(&store, "a", "hello")).unwrap());
     let changed = |from: &str, to: &str| text.replace(from, to).into_bytes();
-    let key = &store.slot(Image::Qemu).unwrap().key;
+    let key = &store.slot(Image::Qemu(HOST)).unwrap().key;
     let said = [
         rig.refused(&[]),
         rig.refused(&[("bundle", b"{}")]),

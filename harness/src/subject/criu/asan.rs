@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use crate::architecture::{Architecture, HOST};
 use crate::cache::error::ImageError;
 use crate::elf::needed::Needed;
 
@@ -14,7 +15,10 @@ pub(super) const WORDS: [&str; 2] = [WORD, "GMONLDOPT=-Wl,--disable-new-dtags,-r
 const WORD: &str = "ASAN=1";
 
 /// The loader that gcc names in a program, and the one that the guest has beside it.
-const LOADERS: (&[u8], &[u8]) = (b"/lib64/ld-linux-x86-64.so.2\0", b"/subject/ld.so\0");
+const LOADERS: (&[u8], &[u8]) = match HOST {
+    Architecture::Amd64 => (b"/lib64/ld-linux-x86-64.so.2\0", b"/subject/ld.so\0"),
+    Architecture::Arm64 => (b"/lib/ld-linux-aarch64.so.1\0", b"/subject/ld.so\0"),
+};
 
 /// The sanitizer's runtime, up to its version.
 const RUNTIME: &str = "libasan.so.";

@@ -14,7 +14,8 @@ use std::path::Path;
 const HEADERS: &str = "/usr/include/";
 
 /// Of these, the folders of the kernel and of what the C library takes from it.
-const OF_KERNEL: [&str; 2] = ["usr/include/linux", "usr/include/x86_64-linux-gnu/sys"];
+const OF_KERNEL: [&str; 3] =
+    ["usr/include/linux", "usr/include/x86_64-linux-gnu/sys", "usr/include/aarch64-linux-gnu/sys"];
 
 /// What GCC says of something that is there already, before its name. A note says where that is.
 const TWICE: [&str; 5] = [

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Variant, asan, coverage};
+use crate::architecture::HOST;
 use crate::cache::error::{ImageError, at};
 use crate::cache::record::{sha256, sha256_of_file};
 use crate::elf::ld_cache;
-use crate::elf::needed::{self, DEBIAN_LIBRARY_DIRECTORIES, Needed, NeededError, Places, Role};
+use crate::elf::needed::{self, Needed, NeededError, Places, Role};
 use crate::image::cpio::Segment;
 use crate::process::command;
 use crate::process::work_folder::WorkFolder;
@@ -50,18 +51,13 @@ pub(super) fn of_tree(root: &Path, program: &Path) -> Result<Vec<Needed>, ImageE
 fn files(root: &Path, program: &Path, places: Places) -> Result<Vec<Needed>, ImageError> {
     let what = || program.display().to_string();
     let refuse = |why: String| Err(ImageError::Subject { what: what(), why });
-    let mut head = [0; 20];
-    let read = fs::File::open(program).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head));
-    match read {
-        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => return Err(at("read", program)(error)),
-        Ok(()) if head.starts_with(b"\x7fELF\x02") && head[18..] == [62, 0] => {}
-        _ => {
-            return refuse(
-                "is no program for amd64 (a script that starts criu is none either): name criu itself".into(),
-            );
-        }
+    fs::File::open(program).map_err(at("read", program))?;
+    if needed::machine_of(program) != Some(HOST.elf_machine()) {
+        return refuse(format!(
+            "is no program for {HOST} (a script that starts criu is none either): name criu itself"
+        ));
     }
-    let directories = DEBIAN_LIBRARY_DIRECTORIES.iter().map(PathBuf::from).collect();
+    let directories = HOST.library_directories().map(PathBuf::from).into();
     let relative = program.strip_prefix("/").unwrap_or(program).to_path_buf();
     let found = needed::search_from(root, vec![(relative, program.to_path_buf())], &Places { directories, ..places })?;
     if !found.missing.is_empty() {
@@ -155,7 +151,7 @@ mod tests {
     fn what_is_no_criu_is_refused() {
         let script = tempfile::NamedTempFile::new().unwrap();
         fs::write(script.path(), "#!/bin/sh\nexec criu \"$@\"\n").unwrap();
-        assert!(refused(script.path()).contains("is no program for amd64"));
+        assert!(refused(script.path()).contains("is no program for "));
         assert!(refused(Path::new("/nowhere/criu")).starts_with("cannot find /nowhere/criu"));
         let error = refused(Path::new("/bin/sh"));
         assert!(error.starts_with("the new criu: "), "{error}");

@@ -19,6 +19,7 @@ pub use self::probe::{PROBE_TIME_LIMIT, ProbeOutcome, probe};
 use super::accelerator::{Accelerator, AcceleratorChoice};
 use super::error::VmError;
 use super::machine::VmSpec;
+use crate::architecture::{Architecture, HOST};
 
 const DEVICE: &str = "/dev/kvm";
 
@@ -59,7 +60,7 @@ struct Finding {
 /// `kvm` was asked for and does not work; the probe could not be made or was interrupted.
 pub fn choose(choice: AcceleratorChoice, spec: &VmSpec, cache_dir: &Path) -> Result<Decision, AccelError> {
     let memory = CachedProbe::new(cache_dir, &spec.qemu.version);
-    let device = open_device();
+    let device = same_processor(spec.architecture).and_then(|()| open_device());
     let kept = memory.as_ref().filter(|_| device.is_ok()).and_then(CachedProbe::recall);
     let find = || {
         if let Err(why) = device {
@@ -93,6 +94,14 @@ fn decide(
         Finding { works: true, why } => Ok(Decision { accelerator: Accelerator::Kvm, reason: format!("kvm: {why}") }),
         Finding { why, .. } if choice == AcceleratorChoice::Kvm => Err(AccelError::NoKvm(why)),
         Finding { why, .. } => Ok(Decision { accelerator: Accelerator::Tcg, reason: format!("kvm: {why}, using tcg") }),
+    }
+}
+
+/// KVM runs the host's own code only.
+fn same_processor(guest: Architecture) -> Result<(), String> {
+    match guest == HOST {
+        true => Ok(()),
+        false => Err(format!("this {HOST} host runs no code for {guest}")),
     }
 }
 

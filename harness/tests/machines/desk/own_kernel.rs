@@ -14,7 +14,7 @@ const SCENARIO: &str = "whole-bind/control@tmpfs";
 /// A folder with a kernel and its modules, as `make modules_install` would leave them.
 fn kernel_in(folder: &Path, store: &Store) -> String {
     let manifest = store.manifest();
-    let image = store.boot_image("6.12", &manifest.defaults.userland, None).unwrap();
+    let image = store.boot_image("6.12", &manifest.defaults.userland, false).unwrap();
     fs::copy(&image.kernel, folder.join("vmlinux")).unwrap();
     let modules = fs::read(store.directory(Image::Kernel("6.12")).unwrap().join("modules.cpio")).unwrap();
     let installed = folder.join("lib/modules").join(&image.kernel_version);

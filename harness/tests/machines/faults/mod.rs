@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use harness::architecture::HOST;
 use harness::image::{Settings, Store, default_cache_dir, tree};
 use libtest_mimic::{Arguments, Trial};
 use nix::pty::{OpenptyResult, openpty};
@@ -84,7 +85,7 @@ const ON_HOST: [&str; 4] = ["--backend", "host", "--subject", "reference"];
 /// The QEMU of the cache; before its first machine starts, `once` happens.
 pub(crate) fn qemu(folder: &Path, once: &str) -> PathBuf {
     let store = Store::open(&default_cache_dir().unwrap(), &tree::locate(None).unwrap(), Settings::default()).unwrap();
-    let (program, arguments) = store.qemu().unwrap().command_line();
+    let (program, arguments) = store.qemu(HOST).unwrap().command_line();
     let words: Vec<String> =
         [program.into()].into_iter().chain(arguments).map(|word| format!("'{}'", word.display())).collect();
     let script = format!(

@@ -13,11 +13,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FcntlArg, OFlag, RenameFlags, fcntl, openat, renameat2};
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::{Mode, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use protocol::Fault;
 use protocol::observation::{FileId, FileKind};
+use rustix::fs::{RenameFlags, renameat_with};
 use scenarios::Bytes;
 
 use super::super::checkpoint::{InodeSource, NameImage};
@@ -377,14 +378,15 @@ impl Walk<'_> {
 
 /// Gives a name to what has another one. A mount point moves only where nothing is mounted on it.
 fn moved(proc: BorrowedFd<'_>, dir: BorrowedFd<'_>, from: &Bytes, to: &Bytes) -> Result<(), Errno> {
-    let rename = || renameat2(dir, from.as_slice(), dir, to.as_slice(), RenameFlags::RENAME_NOREPLACE);
-    match rename() {
-        Err(Errno::EBUSY) => {
+    let rename = || renameat_with(dir, from.as_slice(), dir, to.as_slice(), RenameFlags::NOREPLACE);
+    let renamed = match rename() {
+        Err(rustix::io::Errno::BUSY) => {
             let _guard = NamespaceGuard::where_nothing_is_mounted(proc).map_err(|_| Errno::EBUSY)?;
             rename()
         }
         result => result,
-    }
+    };
+    renamed.map_err(|error| Errno::from_raw(error.raw_os_error()))
 }
 
 fn undone(proc: BorrowedFd<'_>, dir: BorrowedFd<'_>, undo: &Undo) -> io::Result<()> {
