@@ -1,4 +1,4 @@
-//! `export`: scenarios as C programs.
+//! `export`: scenarios as programs in C, and as shell scripts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,13 +11,14 @@ use scenarios::Scenario;
 
 use super::list::TreeArgs;
 use crate::exit;
-use crate::export::{self, Refusal, c_program, zdtm_test};
+use crate::export::{self, Refusal, c_program, shell_script, zdtm_test};
 use crate::notices::{self, say};
 use crate::plan::select::select;
 use crate::sanitize::sanitized;
 use crate::usage::Usage;
 
-/// Write scenarios as C programs: tests for CRIU's suite zdtm, or programs that stand alone.
+/// Write scenarios as programs: C tests for CRIU's suite zdtm, C programs or shell scripts that
+/// stand alone.
 ///
 /// Each program carries out the scenario's steps one by one, records what it holds, waits, and then
 /// checks that everything is as recorded and that the scenario's assertions hold: links, lookups,
@@ -33,14 +34,21 @@ use crate::usage::Usage;
 /// `--c` prints one program. Started as root with `unshare -m`, it prints its PID and waits for
 /// SIGTERM; then it exits with 0, or with 1 and says what differs.
 ///
+/// `--sh` prints one shell script, for a machine without a compiler. Started as root with
+/// `unshare -m sh`, it prints its PID and stops itself; continued (`kill -CONT`), it checks itself.
+/// It looks at less than the C program: not at the attributes of mounts, nor at what
+/// is one open file description.
+///
 /// What cannot be expressed is refused with its place and the reason: several processes,
-/// pivot_root(2), programs of more than 150 lines, and in zdtm files that the caller of criu gives.
+/// pivot_root(2), programs of more than 150 lines, in zdtm files that the caller of criu gives, and
+/// in a shell all open(2) flags that it has no redirection for, mount attributes, dup, locks.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   zdtm-detached export 'deleted/*' --zdtm ../criu/test/zdtm/static
   zdtm-detached export ./mine.scn --zdtm ../criu/test/zdtm/static
   zdtm-detached export deleted/unlinked@tmpfs,rdwr,whole --c > unlinked.c
+  zdtm-detached export deleted/unlinked@tmpfs,rdwr,whole --sh > unlinked.sh
 
 Exit status: 0 all are written, 1 one is refused, 2 wrong usage, 3 infrastructure, 4 no scenario matches.")]
 pub struct ExportArgs {
@@ -48,11 +56,14 @@ pub struct ExportArgs {
     #[arg(required = true)]
     pub what: Vec<String>,
     /// Write tests of zdtm into this folder; it is made when missing
-    #[arg(long, value_name = "DIR", required_unless_present = "c")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["c", "sh"])]
     pub zdtm: Option<PathBuf>,
     /// Print a C program that stands alone
     #[arg(long, conflicts_with = "zdtm")]
     pub c: bool,
+    /// Print a shell script that stands alone
+    #[arg(long, conflicts_with_all = ["zdtm", "c"])]
+    pub sh: bool,
     #[command(flatten)]
     tree: TreeArgs,
 }
@@ -80,17 +91,19 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<u8> {
             notices::print(&format!("{}\n", summary(chosen.len(), refused.iter().map(|(_, refusal)| refusal))))?;
             Ok(if refused.is_empty() { exit::AS_EXPECTED } else { exit::FAILED })
         }
-        None => print(&chosen, &args.what),
+        None => print(&chosen, args),
     }
 }
 
 /// Prints the one program.
-fn print(chosen: &[Scenario], what: &[String]) -> anyhow::Result<u8> {
+fn print(chosen: &[Scenario], args: &ExportArgs) -> anyhow::Result<u8> {
     let [scenario] = chosen else {
-        let text = format!("{} chooses {} scenarios; --c prints one program", what.join(" "), chosen.len());
-        return Err(Usage(text).into());
+        let (what, count) = (args.what.join(" "), chosen.len());
+        let option = if args.sh { "--sh" } else { "--c" };
+        return Err(Usage(format!("{what} chooses {count} scenarios; {option} prints one program")).into());
     };
-    match c_program(scenario, &remarks(scenario)) {
+    let remarks = remarks(scenario);
+    match if args.sh { shell_script(scenario, &remarks) } else { c_program(scenario, &remarks) } {
         Ok(text) => {
             notices::print(&text)?;
             Ok(exit::AS_EXPECTED)

@@ -1,4 +1,5 @@
-//! Scenarios as C programs: tests for CRIU's own suite zdtm, and programs that stand alone.
+//! Scenarios as programs: in C as tests for CRIU's own suite zdtm or standing alone, and as shell
+//! scripts.
 //!
 //! It turns a program into text and makes no system call; `cmd/export.rs` writes the files. A C
 //! program carries the steps out one by one, each under the line that it comes from, records what
@@ -11,6 +12,7 @@
 //! - `claims`: the assertions
 //! - `functions`: functions of C that are the same everywhere
 //! - `file`: the whole file, in both dialects
+//! - `shell`: all of the same as a shell script
 //!
 //! The interface of zdtm (`test_init`, `test_daemon`, `test_waitsig`, `pass`, `fail`, `pr_perror`,
 //! `TEST_OPTION`) is that of `test/zdtm/lib/zdtmtst.h` in CRIU's tree, the keys of a `.desc` and
@@ -25,6 +27,7 @@ mod mounts;
 mod names;
 mod objects;
 mod observation;
+mod shell;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -122,4 +125,12 @@ pub fn zdtm_test(scenario: &Scenario, remarks: &[String]) -> Result<ZdtmTest, Re
 /// What cannot be expressed, and where it is in the scenario.
 pub fn c_program(scenario: &Scenario, remarks: &[String]) -> Result<String, Refusal> {
     file::write(scenario, remarks, Dialect::Alone).map(|written| written.text)
+}
+
+/// A scenario as a shell script; `remarks` as in [`zdtm_test`].
+///
+/// # Errors
+/// What a shell cannot do, and where it is in the scenario.
+pub fn shell_script(scenario: &Scenario, remarks: &[String]) -> Result<String, Refusal> {
+    shell::write(scenario, remarks)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use scenarios::catalogue::{DIRECTORY, load};
 use scenarios::{Scenario, Step, text};
 
-use super::{Dialect, Refusal, c_program, file, file_name, zdtm_test};
+use super::{Dialect, Refusal, c_program, file, file_name, shell_script, zdtm_test};
 
 fn all() -> Vec<Scenario> {
     load(std::path::Path::new(DIRECTORY)).expect("the catalogue is good")
@@ -114,4 +114,52 @@ fn programs_that_stand_alone() {
     expect_test::expect_file!["snapshots/directory.c"].assert_eq(&alone("resolution/down@tmpfs,whole"));
     expect_test::expect_file!["snapshots/in_flight.c"].assert_eq(&alone("in-flight/deleted@tmpfs,whole"));
     expect_test::expect_file!["snapshots/namespace_gone.c"].assert_eq(&alone("namespace-gone/file@tmpfs,rdwr"));
+}
+
+#[test]
+fn a_shell_script_stands_alone_or_is_refused_by_name() {
+    let script = shell_script(&one("deleted/unlinked@tmpfs,rdwr,whole"), &[]).expect("it is exported");
+    expect_test::expect_file!["snapshots/deleted_file.sh"].assert_eq(&script);
+    let refused = |name: &str| shell_script(&one(name), &[]).expect_err("it is refused").to_string();
+    let all = ["objects/control-lock@posix", "in-flight/control@tmpfs", "attributes/control@tmpfs,ro"].map(refused);
+    expect_test::expect![[r#"
+        line 10, `lock fd0 posix write`: a shell has no call for this step
+        line 12, `near = socketpair`: a shell has no call for this step
+        line 8, `bind a/d b ro`: mount(8) gives a mount flags of its own"#]]
+    .assert_eq(&all.join("\n"));
+    assert!(share(|scenario| shell_script(scenario, &[]).is_ok()) >= 46);
+}
+
+/// Starts the script of a scenario in a namespace of its own, as root of a user namespace; changes
+/// what it holds when it has stopped itself; its exit status and what it says after it went on.
+fn run(script: &str, change: impl Fn(i32)) -> (Option<i32>, String) {
+    use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("script.sh");
+    std::fs::write(&file, script).expect("a script");
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh"]).arg(&file).arg(folder.path().join("top"));
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().expect("unshare and sh");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a PID"));
+    // unshare(1) becomes the shell: it is the child that stops.
+    let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).expect("a child");
+    assert!(matches!(stopped, WaitStatus::Stopped(_, Signal::SIGSTOP)), "it did not stop itself: {stopped:?}");
+    change(pid.as_raw());
+    kill(pid, Signal::SIGCONT).expect("it is there");
+    let output = child.wait_with_output().expect("a child");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_shell_script_finds_what_changed() {
+    let script = |name: &str| shell_script(&one(name), &[]).expect("it is exported");
+    for name in ["deleted/unlinked@tmpfs,rdwr,whole", "subdir-bind/control@tmpfs", "resolution/down@tmpfs,whole"] {
+        assert_eq!(run(&script(name), |_| {}), (Some(0), String::new()), "{name}");
+    }
+    let write = |pid: i32| std::fs::write(format!("/proc/{pid}/fd/3"), "other").expect("the file of a descriptor");
+    let (status, said) = run(&script("deleted/unlinked@tmpfs,rdwr,whole"), write);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("FAIL: not so: assert fd0 content"), "{said}");
 }
