@@ -17,8 +17,8 @@ const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER: usize = 48;
 const ENTRY: usize = 24;
 
-/// `FLAG_X8664_LIB64 | FLAG_ELF_LIBC6`, or `FLAG_AARCH64_LIB64`: a library for this host and today's
-/// C library.
+/// `FLAG_X8664_LIB64 | FLAG_ELF_LIBC6`, or `FLAG_AARCH64_LIB64`: a library for this host and
+/// today's C library.
 const OWN: u32 = match HOST {
     Architecture::Amd64 => 0x0303,
     Architecture::Arm64 => 0x0a03,

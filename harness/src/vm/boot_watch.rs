@@ -12,7 +12,7 @@ use super::console::Tail;
 use super::error::VmError;
 
 /// Which part of the time that it has a kernel may spend in silence: under TCG that is a minute for
-/// a template, where Debian's kernels are never silent for much longer than a second.
+/// a template; on a busy machine Debian's kernels need 16 s for the whole boot.
 const SILENT_PART: u32 = 5;
 
 /// The shortest such time: a host that is busy for a moment is no kernel that hangs.

@@ -97,8 +97,8 @@ fn cycle_once(machine: &mut Machine) -> Vec<String> {
     failed
 }
 
-/// Has the kernel of a VM draw its random numbers from a new seed: the number of this copy, and what
-/// the processor gives.
+/// Has the kernel of a VM draw its random numbers from a new seed: the number of this copy, and
+/// what the processor gives.
 pub(super) fn seed_again(machine: &Machine, nonce: u64) -> io::Result<()> {
     if cfg!(target_arch = "x86_64") || !matches!(machine, Machine::Vm(_)) {
         return Ok(());

@@ -43,7 +43,7 @@ use crate::sources::sandbox::Sandbox;
 /// The version of what is made here, as in `store`.
 const BUILDER: u32 = 1;
 
-/// The kind of the folders in which kernels are built, and how many are kept: each has some 3 GB.
+/// The kind of the folders in which kernels are built, and how many are kept: each has some 2 GB.
 const TREE: &str = "kernel-tree";
 const KEEP: usize = 2;
 

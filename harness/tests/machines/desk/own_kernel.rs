@@ -77,7 +77,7 @@ pub(super) fn a_kernel_of_ones_own_is_named_by_its_path_and_then_by_its_release(
     // One that hangs before its first line: one failure, reported once, soon.
     fs::write(folder.path().join("hangs"), hanging(fs::read(folder.path().join("vmlinux")).unwrap())).unwrap();
     for (command, status) in [("bisect-step", 125), ("run", 3)] {
-        let hang = run(command, "path:hangs,modules=.", &["--timeout-scale", "0.02", "--accel", "tcg"]);
+        let hang = run(command, "path:hangs,modules=.", &["--timeout-scale", "0.1", "--accel", "tcg"]);
         assert_eq!(hang.status.code(), Some(status), "{}", rendered(&hang));
         let said = rendered(&hang);
         assert_eq!(said.matches("the kernel does not come up").count(), 1, "{said}");
