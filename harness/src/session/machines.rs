@@ -141,7 +141,7 @@ impl Settings {
                 report_cold(kept.template().cold(), spec.criu.is_none());
                 Ok(Some(Arc::new(Clones::new(kept, spec.clone(), work))))
             }
-            Err(error @ NoTemplate::Vm(VmError::Interrupted | VmError::NoBoot(_))) => Err(error.into()),
+            Err(NoTemplate::Vm(error @ (VmError::Interrupted | VmError::NoBoot(_)))) => Err(error.into()),
             Err(error) => {
                 say(&format!("no saved VM to copy, booting each: {error}"));
                 Ok(None)
