@@ -2,8 +2,8 @@
 //!
 //! The places of the fields are those of the kernel's `Documentation/arch/arm64/booting.rst`: an
 //! `Image` has its magic number at 56. It may be packed by gzip, or, where the kernel was built
-//! with `CONFIG_EFI_ZBOOT`, be inside a program that unpacks it: that has `zimg` at 4, the place and the
-//! size of what it unpacks at 8 and 12, and the name of the compression at 24
+//! with `CONFIG_EFI_ZBOOT`, be inside a program that unpacks it: that has `zimg` at 4, the place
+//! and the size of what it unpacks at 8 and 12, and the name of the compression at 24
 //! (`drivers/firmware/efi/libstub/zboot-header.S`).
 
 use std::io::Read as _;

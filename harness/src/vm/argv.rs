@@ -2,7 +2,8 @@
 //!
 //! The machine is `pc` or, for arm64, `virt`, with as little in it as the guest needs. Every device
 //! must be the same in a machine that is saved and in one that takes the saved state over, so
-//! nothing here depends on the host; only the memory's backing file would differ between the two ([`Memory`]).
+//! nothing here depends on the host; only the memory's backing file would differ between the two
+//! ([`Memory`]).
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
