@@ -16,7 +16,7 @@ use flate2::{Compression, GzBuilder};
 use super::generate::{completions, pages};
 use crate::cache::progress::megabytes;
 use crate::cache::record::sha256;
-use crate::image::tree;
+use crate::image::{recipe, tree};
 use crate::notices::{print, say};
 use crate::process::command;
 
@@ -63,12 +63,7 @@ fn build(tree: &Path, target: &str) -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(cargo);
     cargo.current_dir(tree).args(["build", "--quiet", "--locked", "--profile", "dist", "--bin", "zdtm-detached"]);
     cargo.args(["--target", target]).arg("--target-dir").arg(&target_dir);
-    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
-    cargo.env(flags, "-C target-feature=+crt-static");
-    // These would win over the setting above, or lint instead of build.
-    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
-        cargo.env_remove(variable);
-    }
+    recipe::set_flags(&mut cargo, target, "-C target-feature=+crt-static");
     command::run(&mut cargo, "building the program (cargo build --profile dist)", "cargo", command::no_advice)?;
     Ok(target_dir.join(target).join("dist/zdtm-detached"))
 }

@@ -30,7 +30,7 @@ mod manifest;
 mod modules;
 mod own_kernel;
 mod qemu;
-mod recipe;
+pub(crate) mod recipe;
 mod store;
 mod store_agent;
 mod store_host;

@@ -66,13 +66,17 @@ pub(crate) fn command(tree: &Path, target_dir: &Path, target: &Target) -> Comman
     let mut command = Command::new(cargo);
     command.current_dir(tree).args(["build", "--quiet", "-p", "guest", "--profile", "guest", "--target", target.name]);
     command.arg("--target-dir").arg(target_dir);
-    let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.name.to_uppercase().replace('-', "_"));
-    command.env(variable, target.rustflags);
+    set_flags(&mut command, target.name, target.rustflags);
+    command
+}
+
+/// Has cargo build for a target with these flags of rustc and no others.
+pub(crate) fn set_flags(cargo: &mut Command, target: &str, rustflags: &str) {
+    cargo.env(format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_")), rustflags);
     // These would win over the setting above, or lint instead of build.
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
-        command.env_remove(variable);
+        cargo.env_remove(variable);
     }
-    command
 }
 
 /// Where that call puts the program.
