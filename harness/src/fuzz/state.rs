@@ -231,7 +231,11 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::fixtures;
+    use crate::run::CoverageHits;
 
     #[test]
     fn a_campaign_comes_back_as_it_was_and_only_for_the_same() {
@@ -250,6 +254,20 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_takes_a_new_branch_is_kept_though_it_shows_nothing_new() {
+        let mut state = State::new("criu".to_owned(), 7);
+        let taking = |branches: &[u32]| {
+            let hits = Arc::new(CoverageHits::new(branches.to_vec()));
+            Over { hits, ..Over::not_run(fixtures::task("one", fixtures::ONE_FILE), "") }
+        };
+        assert!(state.learn(&taking(&[1, 2])));
+        assert_eq!(state.arcs.kept, 0, "its verdict was new");
+        assert!(!state.learn(&taking(&[2])));
+        assert!(state.learn(&taking(&[2, 3])));
+        assert_eq!((state.arcs.kept, state.arcs.len()), (1, 3));
+    }
+
+    #[test]
     fn a_state_without_arcs_is_read_and_one_with_all_of_them_stays_small() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
@@ -262,7 +280,7 @@ mod tests {
         fs::write(&path, old.to_string()).unwrap();
         assert_eq!(State::load(folder.path(), "criu").unwrap().as_ref(), Some(&state));
         let all = (0..=u32::MAX).step_by(1 << 15).collect();
-        assert!(state.arcs.add(&crate::run::CoverageHits::new(all)));
+        assert!(state.arcs.add(&CoverageHits::new(all)));
         state.note();
         state.save(folder.path()).unwrap();
         assert!(fs::metadata(&path).unwrap().len() < 1 << 20);
