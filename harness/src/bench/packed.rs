@@ -5,10 +5,12 @@ use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
 use anyhow::bail;
+use protocol::message::Lifecycle;
 use scenarios::Scenario;
 
 use super::Bench;
 use crate::judge::Group;
+use crate::needs;
 use crate::plan::Axes;
 use crate::plan::select::select;
 use crate::run::{Machines, PACK, Policy, Task, Worker, sharing};
@@ -90,6 +92,33 @@ impl Bench<'_> {
     }
 }
 
+/// The trials that the subject can run; a scenario about other lifecycles has none.
 fn tasks(kernel: &str, subject: &Subject, scenarios: &[Scenario]) -> Vec<Task> {
-    Axes::default().tasks(kernel, subject, ReferenceOptions::default(), scenarios)
+    let mut tasks = Axes::default().tasks(kernel, subject, ReferenceOptions::default(), scenarios);
+    let has_one = |task: &Task| {
+        task.trial.lifecycle == Lifecycle::DumpRestore && needs::unmet(&task.scenario, &task.trial).is_none()
+    };
+    tasks.retain(has_one);
+    tasks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{ONE_FILE, requiring, scenario};
+
+    #[test]
+    fn what_the_subject_cannot_run_is_left_out() {
+        let scenarios = [
+            scenario("one", ONE_FILE),
+            requiring("caller", "requires lifecycle=relative-script", ONE_FILE),
+            requiring("newer", "requires kernel=7.3..", ONE_FILE),
+        ];
+        let names = |kernel: &str| -> Vec<String> {
+            let tasks = tasks(kernel, &Subject::Reference(None), &scenarios);
+            tasks.into_iter().map(|task| task.trial.scenario).collect()
+        };
+        assert_eq!(names("6.12"), ["one"]);
+        assert_eq!(names("7.3"), ["one", "newer"]);
+    }
 }
