@@ -155,7 +155,7 @@ fn shared(looks: &[Option<Look>], view: &View) -> io::Result<Vec<(ObjectId, Obje
 /// A process that has just answered is on its way to its next read(2); on another core it may still
 /// be seen running. One that does not come to rest is observed as it is.
 fn settle(proc: BorrowedFd<'_>, pid: i32) -> io::Result<()> {
-    let deadline = Instant::now() + Duration::from_millis(500);
+    let deadline = Instant::now() + Duration::from_secs(5);
     let path = format!("{pid}/stat");
     loop {
         let stat = read_file(proc, &path)?;
