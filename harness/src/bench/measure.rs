@@ -159,12 +159,14 @@ impl<'a> Bench<'a> {
         let (mut probed, mut probed_stages) = (Vec::new(), BTreeMap::new());
         let start = Instant::now();
         let mut in_trials = Duration::ZERO;
-        // By turns, so that a busy machine is busy for both.
+        // By turns, so that a busy machine is busy for both; and each trial after bare work, so that
+        // what the kernel puts off until after an end is the same for both.
         for _ in 0..self.settings.trials {
             bare.push(ms(self.bare(vm)?));
             let took = self.trial(vm, Engine::Criu { assisted: false }, Some(&mut stages))?;
             in_trials += took;
             trial.push(ms(took));
+            bare.push(ms(self.bare(vm)?));
             probed.push(ms(self.probed(vm, &mut probed_stages)?));
             self.alive(start)?;
         }

@@ -39,6 +39,7 @@ use crate::plan::Axes;
 use crate::plan::select::{select, select_with_controls};
 use crate::report::comparison::Comparison;
 use crate::report::epilogue;
+use crate::report::merge::not_as_locked;
 use crate::run::Task;
 use crate::run::order::teaching_first;
 use crate::session::{ExpectationsSource, Session};
@@ -150,12 +151,14 @@ pub fn run(session: &Session, settings: &Settings, so_far: &dyn Fn(&Comparison))
     let identities = identities(base_parts.iter().chain([&parts]));
     let start = Instant::now();
     let mut gate_run = GateRun::new(all, saved.as_ref());
+    let of_base = saved.as_ref().map(|saved| &saved.not_as_locked[..]);
     let base = saved.as_ref().map_or_else(|| subjects[1].to_string(), |saved| format!("{} (saved)", saved.subject));
-    let comparison = |gate_run: &GateRun| {
+    let comparison = |gate_run: &GateRun, unlocked: &[String]| {
         let seconds = start.elapsed().as_secs_f64();
         let mut comparison = Comparison::new(base.clone(), candidate.to_string(), seconds);
         comparison.interrupted = crate::process::interrupt::requested();
         comparison.subjects.clone_from(&identities);
+        comparison.not_as_locked = not_as_locked(of_base.into_iter().chain([unlocked]));
         let ends = gate_run.ends();
         comparison.ladder = ladder::of(ends.iter().map(|(pair, _)| *pair));
         for (pair, end) in ends {
@@ -163,10 +166,12 @@ pub fn run(session: &Session, settings: &Settings, so_far: &dyn Fn(&Comparison))
         }
         comparison
     };
+    let mut unlocked = Vec::new();
     for (number, kernel) in kernels.iter().enumerate() {
         let machines = |side: &str, parts| session.machines(kernel, parts, &scenarios, &format!("{number}-{side}"));
         let base_machines = base_parts.as_ref().map(|parts| machines("base", parts)).transpose()?;
         let machines = machines("candidate", &parts)?;
+        unlocked = session.store().not_as_locked()?;
         let left = u32::try_from(kernels.len() - number).unwrap_or(u32::MAX);
         let runner = Runner {
             settings,
@@ -177,9 +182,9 @@ pub fn run(session: &Session, settings: &Settings, so_far: &dyn Fn(&Comparison))
             // What earlier kernels left of the budget is shared by the later ones.
             budget: settings.budget.map(|budget| budget.saturating_sub(start.elapsed()) / left),
         };
-        gate_run.run(&runner, &mut |gate_run| so_far(&comparison(gate_run)));
+        gate_run.run(&runner, &mut |gate_run| so_far(&comparison(gate_run, &unlocked)));
     }
-    Ok(comparison(&gate_run))
+    Ok(comparison(&gate_run, &unlocked))
 }
 
 /// Which criu the sides are, each once; printed now, because the result comes late.

@@ -14,6 +14,7 @@ use crate::compare::{Change, RunOutcome, compare};
 use crate::judge::{Trial, Verdict};
 use crate::report::Finished;
 use crate::report::comparison::Comparison;
+use crate::report::merge::not_as_locked;
 use crate::report::record::{RunRecord, TrialRecord, UnknownVerdict};
 
 /// The reports of one side, and what they are called.
@@ -58,6 +59,8 @@ pub fn compare_runs(base: SavedSide, candidate: SavedSide) -> Result<Comparison,
     let seconds = candidate.runs.iter().map(|run| run.summary.seconds).sum();
     let mut comparison = Comparison::new(called(&base), called(&candidate), seconds);
     comparison.why_left_out = "not run by both";
+    comparison.not_as_locked =
+        not_as_locked([&base, &candidate].into_iter().flat_map(|side| &side.runs).map(|run| &run.not_as_locked[..]));
     // The kernel stays in a name where it is the same: names are those of a gate.
     let naming = Naming { kernel: naming.kernel || same_kernel, ..naming };
     let (_, mut before) = results(base, naming)?;
@@ -237,6 +240,16 @@ mod tests {
         let subjects = compared(vec![two(PASS)], vec![two(FAIL)]);
         assert_eq!(subjects.worse[0].id, "a/1/ns/dump-restore/6.12/t");
         assert_eq!(subjects.same, 1);
+    }
+
+    #[test]
+    fn images_of_either_side_that_are_not_as_locked_are_named() {
+        let of = |images: &[&str]| RunRecord {
+            not_as_locked: images.iter().map(|&image| image.to_owned()).collect(),
+            ..run(&[("a/1", "6.12", "s", PASS)])
+        };
+        let comparison = compared(vec![of(&["qemu: b"]), of(&[])], vec![of(&["kernel 6.12: a", "qemu: b"])]);
+        assert_eq!(comparison.not_as_locked, ["kernel 6.12: a", "qemu: b"]);
     }
 
     #[test]

@@ -18,6 +18,8 @@ const NAMES: usize = 5;
 pub(super) struct Saved {
     /// The subject that it is about.
     pub(super) subject: String,
+    /// The images of its run that were not as locked.
+    pub(super) not_as_locked: Vec<String>,
     /// By the trial without its subject.
     pub(super) runs: HashMap<String, RunOutcome>,
 }
@@ -86,7 +88,7 @@ impl Saved {
             wrong.push(format!("the program has changed since of {}", some(&changed)));
         }
         if wrong.is_empty() {
-            return Ok(Saved { subject, runs });
+            return Ok(Saved { subject, not_as_locked: run.not_as_locked, runs });
         }
         let what = wrong.join("; ");
         Err(refuse(format!("{what}. Run the base again, or choose trials that it has")))

@@ -3,7 +3,7 @@
 //! A trial that is in several results keeps its latest one, except that one which passed in some
 //! and failed in others is flaky, and one that was never begun gives way to one that was.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -85,6 +85,11 @@ pub fn read(file: &Path) -> Result<RunRecord, ResultError> {
     Ok(run)
 }
 
+/// The images of several runs that were not as locked, each once.
+pub fn not_as_locked<'a>(runs: impl Iterator<Item = &'a [String]>) -> Vec<String> {
+    runs.flatten().collect::<BTreeSet<_>>().into_iter().cloned().collect()
+}
+
 /// One run of several, in the order in which trials first come up.
 pub fn merge(runs: Vec<RunRecord>) -> RunRecord {
     let seconds = runs.iter().map(|run| run.summary.seconds).sum();
@@ -95,9 +100,7 @@ pub fn merge(runs: Vec<RunRecord>) -> RunRecord {
         }
     }
     let zdtm = runs.iter().flat_map(|run| run.zdtm.clone()).collect();
-    let mut not_as_locked: Vec<String> = runs.iter().flat_map(|run| run.not_as_locked.clone()).collect();
-    not_as_locked.sort();
-    not_as_locked.dedup();
+    let not_as_locked = not_as_locked(runs.iter().map(|run| &run.not_as_locked[..]));
     let mut order: Vec<String> = Vec::new();
     let mut results: HashMap<String, Vec<TrialRecord>> = HashMap::new();
     for trial in runs.into_iter().flat_map(|run| run.trials) {

@@ -31,6 +31,9 @@ pub struct Comparison {
     /// Which criu they are, as far as it is known: the base, the candidate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<Identity>,
+    /// A line for each image of either side whose packages are not those of the lock file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_as_locked: Vec<String>,
     /// Passed with the base and fail with the candidate, or fail at a higher price.
     pub worse: Vec<Entry>,
     /// The reverse.
@@ -124,6 +127,7 @@ impl Comparison {
             base,
             candidate,
             subjects: Vec::new(),
+            not_as_locked: Vec::new(),
             worse: Vec::new(),
             better: Vec::new(),
             different: Vec::new(),

@@ -21,6 +21,9 @@ impl Comparison {
         for identity in &self.subjects {
             let _ = writeln!(out, "{}", plain(&format!("{}: {identity}", identity.subject)));
         }
+        for image in &self.not_as_locked {
+            let _ = writeln!(out, "{}", plain(&format!("not as locked: {image}")));
+        }
         for (title, entries) in self.groups() {
             if entries.is_empty() {
                 continue;

@@ -18,6 +18,7 @@ pub(in crate::report) fn render(comparison: &Comparison) -> String {
     let head = html! {
         p.result { (sum) }
         p.common { (same) }
+        @for image in &comparison.not_as_locked { p.common { "Not as locked: " (image) } }
         dl.commands {
             dt { "base" } dd { code { (sanitized(&comparison.base)) } }
             dt { "candidate" } dd { code { (sanitized(&comparison.candidate)) } }

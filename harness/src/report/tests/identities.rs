@@ -83,6 +83,19 @@ fn every_report_names_images_that_are_not_as_locked() {
 }
 
 #[test]
+fn a_comparison_names_images_that_are_not_as_locked() {
+    let mut comparison = Comparison::new("debian:trixie".into(), "src:../criu".into(), 1.0);
+    assert!(!comparison.json().contains("not_as_locked"));
+    comparison.not_as_locked = vec!["qemu: b 2 instead of 1\u{1b}[2J".to_owned()];
+    let text = comparison.text(LOOK);
+    assert_eq!(text.lines().nth(2), Some("not as locked: qemu: b 2 instead of 1\\u{1b}[2J"));
+    let page = crate::report::html::comparison::render(&comparison);
+    assert!(page.contains("Not as locked: qemu: b 2 instead of 1\\u{1b}[2J"), "{page}");
+    let document: serde_json::Value = serde_json::from_str(&comparison.json()).unwrap();
+    assert_eq!(document["not_as_locked"][0], "qemu: b 2 instead of 1\u{1b}[2J");
+}
+
+#[test]
 fn a_comparison_says_which_two() {
     let mut comparison = Comparison::new("src:../criu".into(), "src:../criu".into(), 1.0);
     assert!(!comparison.json().contains("subjects"));
