@@ -313,15 +313,13 @@ static void observe(int after, int i, const char *name{})
             };
             out.push_str(&format!("\tobserve(after, {index}, {name}{fd});\n"));
         }
-        for object in &self.objects {
-            if let Holding::InFlight { .. } = object.holding {
-                out.push_str(&format!("\tclose({});\n", object.expression));
-            }
-        }
         if self.has(Part::OwnProc) {
             out.push_str("\tTRY(fchdir(here));\n\tclose(here);\n\tclose(proc);\n");
         }
         out.extend(claims.iter().map(|line| format!("\t{line}\n")));
+        // Claims look up names below them.
+        let in_flight = self.objects.iter().filter(|object| matches!(object.holding, Holding::InFlight { .. }));
+        out.extend(in_flight.map(|object| format!("\tclose({});\n", object.expression)));
         out + "\tif (differ)\n\t\texit(1);\n}\n"
     }
 }

@@ -90,11 +90,11 @@ static void look(int after)
 
 	TRY(m0_fd = receive_descriptor(near_pair[1], MSG_PEEK));
 	observe(after, 0, "m0", m0_fd);
-	close(m0_fd);
 	HOLDS("assert m0 detached", !o[0].visible);
 	HOLDS("assert m0 link \"/f (deleted)\"", !strcmp(o[0].link, "/f (deleted)"));
 	HOLDS("assert m0 links 0", o[0].st.stx_nlink == 0);
 	HOLDS("assert m0 content \"hello\"", o[0].st.stx_size == 5 && !memcmp(o[0].content, "hello", 5));
+	close(m0_fd);
 	if (differ)
 		exit(1);
 }
