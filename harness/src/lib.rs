@@ -35,6 +35,7 @@
 //! - [`torture`]: runs that end at random moments
 //! - [`trials`]: runs planned trials and reports each
 //! - [`shrink`]: a short program that fails as a scenario does
+//! - [`zdtm`]: the same scenarios by CRIU's own test suite
 //! - [`session`]: images, machines, subjects and known failures of one command
 //! - [`args`]: arguments that several commands have
 //! - [`rules`]: the rules of `docs/KERNEL.md` on a kernel
@@ -83,3 +84,4 @@ pub mod torture;
 pub mod trials;
 pub mod usage;
 pub mod vm;
+pub mod zdtm;

@@ -250,7 +250,7 @@ fn find<'a>(store: &'a Store, word: &str) -> Result<Image<'a>, ImageError> {
         let short = match image {
             Image::Kernel(_) | Image::Userland(..) => word == name,
             Image::BuildRoot(suite) => word == kind && suite == default,
-            Image::Qemu(_) | Image::KernelBuildRoot | Image::Tools(_) => false,
+            Image::Qemu(_) | Image::KernelBuildRoot | Image::Tools(_) | Image::Zdtm => false,
         };
         short || word == named.replace(' ', ":")
     };
@@ -307,6 +307,7 @@ mod tests {
             build-root trixie           not built
             build-root sid              not built
             kernel-build-root           not built
+            zdtm                        not built
             tools                       not built
             tools arm64                 not built
             all well: true
@@ -320,7 +321,7 @@ mod tests {
     fn names_are_checked_before_anything_is_built() {
         let cache = tempfile::tempdir().unwrap();
         expect_test::expect![[r#"
-            error: there is no image `5.10`; the manifest has: qemu, qemu:arm64, kernel:6.1, kernel:6.12, kernel:6.12-arm64, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, userland:bookworm-arm64, userland:experimental-arm64, userland:sid-arm64, userland:trixie-arm64, build-root:bookworm, build-root:trixie, build-root:sid, kernel-build-root, tools, tools:arm64
+            error: there is no image `5.10`; the manifest has: qemu, qemu:arm64, kernel:6.1, kernel:6.12, kernel:6.12-arm64, kernel:7.3, userland:bookworm, userland:experimental, userland:sid, userland:trixie, userland:bookworm-arm64, userland:experimental-arm64, userland:sid-arm64, userland:trixie-arm64, build-root:bookworm, build-root:trixie, build-root:sid, kernel-build-root, zdtm, tools, tools:arm64
         "#]]
         .assert_eq(&said(cache.path(), &["build", "6.12", "5.10"]));
     }

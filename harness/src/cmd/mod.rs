@@ -28,6 +28,7 @@ pub mod shrink;
 pub mod soak;
 pub mod torture;
 mod watch;
+pub mod zdtm;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -70,6 +71,7 @@ pub enum Command {
     List(list::ListArgs),
     Show(list::ShowArgs),
     Export(export::ExportArgs),
+    Zdtm(zdtm::ZdtmArgs),
     Image(image::ImageArgs),
     Doctor(doctor::Args),
     Generate(generate::GenerateArgs),
@@ -83,7 +85,7 @@ impl Command {
                 true
             }
             Self::Shell(_) | Self::Shrink(_) | Self::Selftest(_) | Self::Fuzz(_) | Self::Bench(_) => true,
-            Self::Finding(_) | Self::Soak(_) | Self::Torture(_) => true,
+            Self::Finding(_) | Self::Soak(_) | Self::Torture(_) | Self::Zdtm(_) => true,
             Self::Report(_) | Self::Bless(_) | Self::List(_) | Self::Show(_) | Self::Image(_) => false,
             Self::Doctor(_) | Self::Generate(_) | Self::Assist(_) | Self::Export(_) => false,
         }
@@ -122,6 +124,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::List(args) => list::list(&args),
         Command::Show(args) => list::show(&args),
         Command::Export(args) => export::run(&args),
+        Command::Zdtm(args) => zdtm::run(&args),
         Command::Image(args) => {
             let whole = image::run(&args, progress(), &mut std::io::stdout())?;
             Ok(if whole { 0 } else { 3 })

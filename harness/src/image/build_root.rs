@@ -3,12 +3,30 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::cache::Built;
 use crate::cache::error::{ImageError, at};
 use crate::debian::source::Unpacked;
 
 /// The directory of the unpacked build root in its image.
 pub(crate) const ROOT: &str = "root";
+
+/// Packages that are unpacked as a tree.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RootEntry {
+    /// Debian suites; packages come from the first one where it has them.
+    pub suites: Vec<String>,
+    /// Packages to unpack, with all they depend on.
+    pub packages: Vec<String>,
+    /// Patterns of packages that are left out although something depends on them.
+    #[serde(default)]
+    pub skip: Vec<String>,
+    /// Symbolic links that no package has: the target by the path relative to the root.
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
+}
 
 /// The directories that are mounted on while something is built.
 const MOUNT_POINTS: [&str; 5] = ["proc", "dev", "tmp", "build", "source"];

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::build_root::RootEntry;
 use crate::architecture::{Architecture, HOST};
 
 /// Why a manifest cannot be used.
@@ -62,7 +63,9 @@ pub struct Manifest {
     pub build: BuildEntry,
     /// Where a kernel's sources are built.
     #[serde(rename = "kernel-build")]
-    pub kernel_build: KernelBuildEntry,
+    pub kernel_build: RootEntry,
+    /// What CRIU's own test suite needs in a VM.
+    pub zdtm: RootEntry,
     /// What machines for people have besides.
     pub tools: ToolsEntry,
     /// Empty filesystems in every userland, by name.
@@ -170,22 +173,6 @@ pub struct BuildEntry {
     pub links: BTreeMap<String, String>,
 }
 
-/// A tree with a compiler and what the kernel's sources need besides.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KernelBuildEntry {
-    /// Debian suites; packages come from the first one where it has them.
-    pub suites: Vec<String>,
-    /// Packages to unpack, with all they depend on.
-    pub packages: Vec<String>,
-    /// Patterns of packages that are left out although something depends on them.
-    #[serde(default)]
-    pub skip: Vec<String>,
-    /// Symbolic links that no package has: the target by the path relative to the root.
-    #[serde(default)]
-    pub links: BTreeMap<String, String>,
-}
-
 /// Tools for people.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -274,11 +261,14 @@ impl Manifest {
         words("tools.suites", &self.tools.suites)?;
         words("tools.packages", &self.tools.packages)?;
         paths("tools.program", std::slice::from_ref(&self.tools.program))?;
-        words("kernel-build.suites", &self.kernel_build.suites)?;
-        words("kernel-build.packages", &self.kernel_build.packages)?;
-        for (key, links) in [("build.links", &self.build.links), ("kernel-build.links", &self.kernel_build.links)] {
+        let roots = [("kernel-build", &self.kernel_build), ("zdtm", &self.zdtm)];
+        for (key, root) in roots {
+            words(&format!("{key}.suites"), &root.suites)?;
+            words(&format!("{key}.packages"), &root.packages)?;
+        }
+        for (key, links) in roots.map(|(key, root)| (key, &root.links)).iter().chain(&[("build", &self.build.links)]) {
             if !links.is_empty() {
-                paths(key, &links.keys().cloned().collect::<Vec<_>>())?;
+                paths(&format!("{key}.links"), &links.keys().cloned().collect::<Vec<_>>())?;
             }
         }
         for (at, group) in self.module_groups.iter().enumerate() {

@@ -1,17 +1,17 @@
 //! The door to the images: gives what is asked for and builds what is missing.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
 use super::manifest::{BuildEntry, KernelEntry, Manifest, UserlandEntry};
+use super::named::Image;
 use super::qemu::{self, Qemu};
-use super::tools;
 use super::tree::{LOCK, MANIFEST};
 use super::{agent, build_root, cpio, kernel, own_kernel, userland};
+use super::{tools, zdtm};
 use crate::architecture::{Architecture, HOST};
 use crate::cache::error::ImageError;
 use crate::cache::progress::{Progress, doing, silent};
@@ -29,7 +29,7 @@ const BUILDERS: u32 = 1;
 pub(crate) const KEEP: usize = 8;
 
 /// The initramfs's file name in its image.
-const INITRAMFS: &str = "initramfs.cpio";
+pub(super) const INITRAMFS: &str = "initramfs.cpio";
 
 /// What the caller may want to be otherwise.
 #[derive(Clone)]
@@ -76,39 +76,6 @@ pub struct BootImage {
     pub packages: Vec<Package>,
     /// A hash of kernel and initramfs.
     pub key: String,
-}
-
-/// An image that the manifest describes. What has an architecture here is for guests; QEMU and
-/// build roots run on this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Image<'a> {
-    /// The QEMU that has guests of this architecture.
-    Qemu(Architecture),
-    /// The kernel of this name.
-    Kernel(&'a str),
-    /// The userland of this name.
-    Userland(&'a str, Architecture),
-    /// Where criu's sources are built, of this suite.
-    BuildRoot(&'a str),
-    /// Where a kernel's sources are built.
-    KernelBuildRoot,
-    /// What machines for people have besides.
-    Tools(Architecture),
-}
-
-impl fmt::Display for Image<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Qemu(Architecture::Amd64) => f.pad("qemu"),
-            Self::Qemu(other) => f.pad(&format!("qemu {other}")),
-            Self::Kernel(name) => f.pad(&format!("kernel {name}")),
-            Self::Userland(name, architecture) => f.pad(&format!("userland {}", architecture.suffixed(name))),
-            Self::BuildRoot(suite) => f.pad(&format!("build-root {suite}")),
-            Self::KernelBuildRoot => f.pad("kernel-build-root"),
-            Self::Tools(Architecture::Amd64) => f.pad("tools"),
-            Self::Tools(other) => f.pad(&format!("tools {other}")),
-        }
-    }
 }
 
 /// The state of an image in the cache.
@@ -273,7 +240,7 @@ impl Store {
             self.manifest.userland.keys().map(move |name| Image::Userland(name, architecture))
         });
         let roots = self.manifest.build.roots.iter().map(|suite| Image::BuildRoot(suite));
-        let others = std::iter::once(Image::KernelBuildRoot).chain(both().map(Image::Tools));
+        let others = [Image::KernelBuildRoot, Image::Zdtm].into_iter().chain(both().map(Image::Tools));
         both().map(Image::Qemu).chain(kernels).chain(userlands).chain(roots).chain(others).collect()
     }
 
@@ -326,6 +293,7 @@ impl Store {
             Image::BuildRoot(_) => build_root::build(unpacked, &self.manifest.build.links, to),
             Image::KernelBuildRoot => build_root::build(unpacked, &self.manifest.kernel_build.links, to),
             Image::Tools(_) => tools::build(&unpacked, &self.manifest.tools, to),
+            Image::Zdtm => zdtm::build(&unpacked, &self.manifest.zdtm, to),
         })
         .map(Some)
     }
@@ -356,6 +324,7 @@ impl Store {
             Image::BuildRoot(suite) => ("build-root", suite.to_owned(), json(self.build_root(suite)?)),
             Image::KernelBuildRoot => ("kernel-build-root", String::new(), json(&self.manifest.kernel_build)),
             Image::Tools(architecture) => ("tools", architecture.suffix(), json(&self.manifest.tools)),
+            Image::Zdtm => ("zdtm", String::new(), json(&self.manifest.zdtm)),
         };
         let order = self.order(image, HOST)?;
         let entry = if order.architecture.is_amd64() { entry } else { format!("{entry} {}", order.architecture) };

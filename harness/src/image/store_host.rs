@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::agent;
 use super::cpio;
-use super::store::{Image, KEEP, Store};
+use super::named::Image;
+use super::store::{KEEP, Store};
 use super::userland::{BLANK, SEGMENT};
 use crate::architecture::HOST;
 use crate::cache::error::{ImageError, at, content};

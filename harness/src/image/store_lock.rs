@@ -4,7 +4,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::manifest::Manifest;
-use super::store::{Image, Store};
+use super::named::Image;
+use super::store::Store;
 use super::tree::LOCK;
 use crate::architecture::{Architecture, HOST};
 use crate::cache::State;
@@ -16,7 +17,7 @@ use crate::debian::source::Order;
 impl Store {
     /// The packages that the manifest wants for an image on this host.
     pub(super) fn order(&self, image: Image<'_>, host: Architecture) -> Result<Order<'_>, ImageError> {
-        let Manifest { qemu, build, kernel_build, tools, .. } = &self.manifest;
+        let Manifest { qemu, build, kernel_build, tools, zdtm, .. } = &self.manifest;
         let (suites, packages, skip, keep): (&[String], _, &[String], &[String]) = match image {
             Image::Qemu(guests) => {
                 let qemu = &qemu[&guests];
@@ -35,9 +36,10 @@ impl Store {
             }
             Image::KernelBuildRoot => (&kernel_build.suites, kernel_build.packages.clone(), &kernel_build.skip, &[]),
             Image::Tools(_) => (&tools.suites, tools.packages.clone(), &tools.skip, &[]),
+            Image::Zdtm => (&zdtm.suites, zdtm.packages.clone(), &zdtm.skip, &[]),
         };
         let architecture = match image {
-            Image::Qemu(_) | Image::BuildRoot(_) | Image::KernelBuildRoot => host,
+            Image::Qemu(_) | Image::BuildRoot(_) | Image::KernelBuildRoot | Image::Zdtm => host,
             Image::Kernel(name) => self.kernel(name)?.arch,
             Image::Userland(_, architecture) | Image::Tools(architecture) => architecture,
         };

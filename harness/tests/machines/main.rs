@@ -23,6 +23,7 @@ mod script;
 mod subjects;
 mod template;
 mod vm;
+mod zdtm;
 
 use std::process::ExitCode;
 
@@ -38,7 +39,7 @@ enum Order {
 
 type Group = fn(&Arguments) -> Vec<Trial>;
 
-const GROUPS: [(Group, Order); 12] = [
+const GROUPS: [(Group, Order); 13] = [
     (architecture::tests, Order::Parallel),
     (assist::tests, Order::Parallel),
     (ci::tests, Order::Parallel),
@@ -51,6 +52,7 @@ const GROUPS: [(Group, Order); 12] = [
     (subjects::tests, Order::Sequential),
     (template::tests, Order::Sequential),
     (vm::tests, Order::Parallel),
+    (zdtm::tests, Order::Sequential),
 ];
 
 fn main() -> ExitCode {

@@ -57,7 +57,7 @@ fn zdtm(arguments: &[&str]) -> Output {
 }
 
 /// Debian's criu sources.
-fn sources() -> PathBuf {
+pub(crate) fn sources() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(SOURCES);
     if !folder.join("Makefile.versions").is_file() {
         let _ = std::fs::remove_dir_all(&folder);
@@ -94,7 +94,12 @@ fn subject(patch: Option<&Path>) -> String {
 /// Gates and gives the exit status and the document.
 fn gate(base: &str, candidate: &str, more: &[&str]) -> (Option<i32>, Value) {
     let fixed = ["gate", "--base", base, "--candidate", candidate, "--format", "json"];
-    let output = zdtm(&[&fixed, more].concat());
+    document_of(&[&fixed, more].concat())
+}
+
+/// The exit status and the document of a command.
+pub(crate) fn document_of(arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = zdtm(arguments);
     let document =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{}", rendered(&output)));
     (output.status.code(), document)

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 const EVERYWHERE: [&str; 9] =
     ["tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue", "devtmpfs", "hugetlbfs", "cgroup2"];
 
+/// Groups that are no filesystems.
+const OTHERS: [&str; 2] = ["base", "zdtm"];
+
 /// The modules and which of them are loaded.
 pub(super) struct Modules {
     folder: PathBuf,
@@ -30,7 +33,7 @@ impl Modules {
 
     /// The groups that are filesystems, and those that every kernel has.
     pub(super) fn filesystems(&self) -> Vec<String> {
-        let own = self.groups.keys().filter(|group| *group != "base").cloned();
+        let own = self.groups.keys().filter(|group| !OTHERS.contains(&group.as_str())).cloned();
         let mut all: Vec<String> = own.chain(EVERYWHERE.map(str::to_owned)).collect();
         all.sort();
         all

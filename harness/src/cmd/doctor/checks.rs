@@ -86,7 +86,7 @@ pub(super) fn of_store(args: &Settings, store: &Store) -> Vec<Check> {
             Image::Qemu(guests) => guests == HOST && args.qemu.is_none(),
             Image::Kernel(name) => name == defaults.kernel(),
             Image::Userland(name, architecture) => architecture == HOST && name == defaults.userland,
-            Image::BuildRoot(_) | Image::KernelBuildRoot | Image::Tools(_) => false,
+            Image::BuildRoot(_) | Image::KernelBuildRoot | Image::Tools(_) | Image::Zdtm => false,
         };
         let state = store.state(image, false);
         whole &= !needed || matches!(state, Ok(ImageState::Built(_)));

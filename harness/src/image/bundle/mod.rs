@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::store::{Image, Store};
+use super::named::Image;
+use super::store::Store;
 use crate::architecture::HOST;
 use crate::archive::Writer;
 use crate::cache::Slot;

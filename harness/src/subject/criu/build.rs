@@ -71,7 +71,23 @@ impl BuildTree<'_> {
         Ok(made && program.is_file())
     }
 
-    fn tree(&self) -> PathBuf {
+    /// Writes these sources and calls `make` with each of these lists of words, in the tree.
+    pub(super) fn make(&self, what: &str, snapshot: &SourceSnapshot, calls: &[Vec<&str>]) -> Result<(), ImageError> {
+        self.synchronise(snapshot)?;
+        let (tree, log) = (self.tree(), self.log());
+        let sandbox = Sandbox { root: self.root, folder: &tree, sources: None };
+        for call in calls {
+            let jobs = jobs();
+            if !sandbox.run(&[&["make", &jobs], &call[..]].concat(), &log)? {
+                let text = fs::read(&log).map_err(at("read", &log))?;
+                let why = failure(&String::from_utf8_lossy(&text), &log);
+                return Err(ImageError::Subject { what: what.to_owned(), why });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn tree(&self) -> PathBuf {
         self.directory.join("tree")
     }
 

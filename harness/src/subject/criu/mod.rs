@@ -11,6 +11,7 @@
 //! - `coverage`, `asan`: what is different in a criu that counts what it does, or has the address
 //!   sanitizer
 //! - `debian`: Debian's source package as such sources
+//! - `zdtm`: the tree's own test suite with tests of ours, built
 //!
 //! The *build root* is a set of Debian packages with a compiler and the libraries of criu
 //! (`[build]` in the manifest), one for each suite of `build.roots`. A build has these stages:
@@ -40,6 +41,7 @@ mod headers;
 mod package;
 mod snapshot;
 mod sources;
+mod zdtm;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -52,6 +54,7 @@ use crate::image::{BUILD_ROOT, Image, Store};
 use build::BuildTree;
 use snapshot::SourceSnapshot;
 pub use sources::{Sources, Variant};
+pub use zdtm::GUEST_TREE;
 
 /// The version of what is made here, as in `store`.
 const BUILDER: u32 = 1;
