@@ -43,6 +43,9 @@ pub struct Zdtm {
     pub word: Word,
     /// The step at which the test failed, or why there is no verdict.
     pub text: String,
+    /// Why there was no verdict in a VM that other tests had used; this is of a second try, in a new
+    /// one.
+    pub first: Option<String>,
     /// The end of what `zdtm.py` said.
     pub log: String,
     /// How long `zdtm.py` took.
@@ -53,7 +56,7 @@ impl Zdtm {
     /// A run of `zdtm.py` that came to its end.
     pub fn of(test: &str, status: i32, log: &str, seconds: f64) -> Self {
         let (word, text) = verdict(test, status, log);
-        Self { word, text, log: log.to_owned(), seconds }
+        Self { word, text, first: None, log: log.to_owned(), seconds }
     }
 
     /// `fail at CRIU dump`
@@ -98,6 +101,9 @@ impl Row {
         let mut notes = Vec::new();
         if !self.harness.left_out.is_empty() {
             notes.push(format!("left out, no test compares it: {}", self.harness.left_out.join(", ")));
+        }
+        if let Some(first) = &self.zdtm.first {
+            notes.push(format!("zdtm.py ran it twice; in a VM that other tests had used: {}", brief(first, TEXT)));
         }
         if self.agree() != Some(true) {
             notes.push(format!("harness: {}: {}", self.harness.verdict, brief(&self.harness.reason, TEXT)));
@@ -201,7 +207,9 @@ impl Agreement {
     pub fn document(&self) -> Value {
         let zdtm = |zdtm: &Zdtm| {
             let (word, text) = (zdtm.word.text(), &zdtm.text);
-            json!({"verdict": word, "text": text, "seconds": zdtm.seconds, "errors": errors(&zdtm.log)})
+            json!({
+                "verdict": word, "text": text, "first": zdtm.first, "seconds": zdtm.seconds, "errors": errors(&zdtm.log),
+            })
         };
         let row = |row: &Row| {
             let Harness { verdict, reason, word, left_out, seconds } = &row.harness;
@@ -256,7 +264,7 @@ mod tests {
             scenario: scenario.to_owned(),
             test: scenario.replace('/', "_"),
             harness: Harness::of(&Judgement::plain(judged, "why"), 0.5),
-            zdtm: Zdtm { word, text: text.to_owned(), log, seconds: 12.25 },
+            zdtm: Zdtm { word, text: text.to_owned(), first: None, log, seconds: 12.25 },
         }
     }
 
@@ -275,12 +283,14 @@ mod tests {
 
     #[test]
     fn a_difference_is_explained_below_the_table() {
-        let rows = vec![
+        let mut rows = vec![
             row("a/control", Verdict::Pass, Word::Passed),
             row("a/detached", DUMP, Word::Failed),
             row("a/other", Verdict::Pass, Word::Failed),
             row("a/broken", Verdict::Pass, Word::Unknown),
+            row("a/again", Verdict::Pass, Word::Passed),
         ];
+        rows[4].zdtm.first = Some("it fails before the checkpoint, at mkfs".to_owned());
         expect_test::expect![[r#"
             src:criu: criu 4.1.1, kernel 6.12, flavor ns
 
@@ -289,6 +299,7 @@ mod tests {
             a/detached  fail(dump-failed)  0.5  fail at CRIU dump  12.2  yes
             a/other     pass               0.5  fail at CRIU dump  12.2  NO
             a/broken    pass               0.5  unknown            12.2  unknown
+            a/again     pass               0.5  pass               12.2  yes
 
             a/other
               harness: pass: why
@@ -299,9 +310,12 @@ mod tests {
               harness: pass: why
               zdtm.py: it fails before the checkpoint, at make
                 | b'(00.1) Error (criu/a.c:1): No\u{1b}[2J'
+
+            a/again
+              zdtm.py ran it twice; in a VM that other tests had used: it fails before the checkpoint, at mkfs
             no test of zdtm: a/fork: more than one process
 
-            2 of 3 agree, 1 unknown
+            3 of 4 agree, 1 unknown
         "#]]
         .assert_eq(&agreement(rows).text());
     }

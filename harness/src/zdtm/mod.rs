@@ -170,7 +170,8 @@ impl<'a> Sides<'a> {
         let mut zdtm = self.zdtm_once(test)?;
         if zdtm.word == Word::Unknown && is_used {
             self.guest = None;
-            zdtm = self.zdtm_once(test)?;
+            let first = zdtm.text;
+            zdtm = Zdtm { first: Some(first), ..self.zdtm_once(test)? };
         }
         if zdtm.word == Word::Unknown {
             self.guest = None;
@@ -193,6 +194,7 @@ impl<'a> Sides<'a> {
             Err(error) => Ok(Zdtm {
                 word: Word::Unknown,
                 text: error.to_string(),
+                first: None,
                 log: guest.heard(),
                 seconds: begin.elapsed().as_secs_f64(),
             }),
