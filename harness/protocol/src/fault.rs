@@ -147,6 +147,15 @@ faults! {
     MappingLeft "mapping-left" "litter" "A file of a visible mount stays mapped, so the mount cannot be unmounted." ["in-flight/closed"];
     ReferenceLeft "reference-left" "litter" "A file of a detached mount stays mapped, so its filesystem is never gone." ["subdir-bind/file@tmpfs,rdwr"];
     LockLeft "lock-left" "wrong-flags" "A lock that the restore takes is never let go, by a description that has no descriptor." ["subdir-bind/file@tmpfs,rdwr"];
+    RangeLockLeft "range-lock-left" "wrong-flags" "A lock on a range that the restore takes is never let go, by a description that has no descriptor." ["subdir-bind/file@tmpfs,rdwr"];
+    MappingNarrowed "mapping-narrowed" "wrong-flags" "A file that is mapped for reading is opened for reading, so the mapping cannot be made writable." ["never-attached/mapping@tmpfs,shared"];
+    PrivateCopied "private-copied" "wrong-flags" "A private mapping gets a copy of its file, so what is written to the file does not show there." ["objects/map-private@tmpfs,whole"];
+    FifoEmptied "fifo-emptied" "wrong-content" "A named pipe comes back empty." ["objects/fifo@tmpfs,whole"];
+    FifoReversed "fifo-reversed" "wrong-content" "The bytes of a named pipe come back in another order." ["objects/fifo@tmpfs,whole"];
+    SocketShut "socket-shut" "wrong-content" "Nothing can be sent over a socket any more." ["in-flight/kept"];
+    PollOfOtherEnd "poll-of-other-end" "wrong-flags" "An instance of epoll watches another description of the same pipe, under the right number." ["objects/epoll@tmpfs,whole"];
+    OwnerPowerless "owner-powerless" "wrong-flags" "The owner of a descriptor's signals is set by another user, so no signal comes." ["objects/signal-owner@tmpfs,whole"];
+    LeftAnonymous "left-anonymous" "wrong-mount" "A descriptor of a detached mount is that of open_tree(2), so the mount can be attached again." ["never-attached/attached-then-detached"];
     LeaseLeft "lease-left" "wrong-resolution" "A lease that the restore takes is never let go, so nobody can open the file for writing." ["subdir-bind/file@tmpfs,rdonly"];
     CopiedUp "copied-up" "wrong-content" "A file is open for writing for a moment, so an overlay copies it up." ["overlay/mapped-lower"];
     UsedUp "used-up" "wrong-content" "A restore that fails uses up the contents of deleted files, and the next one makes them empty." ["deleted/unlinked@tmpfs,rdwr,whole"] FailedRestore;

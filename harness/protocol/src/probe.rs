@@ -34,6 +34,14 @@ pub enum ProbeGroup {
     /// Where a file appears that is made from an object, with which mode and owner; what may be
     /// linked and renamed.
     Names,
+    /// What may be done with the memory of a mapping, and whether it follows its file.
+    Mappings,
+    /// What comes out of named pipes, and what arrives over sockets.
+    Pipes,
+    /// What watches report, and which signals come.
+    Events,
+    /// What the mount calls can do with a directory.
+    MountApi,
     /// Which mounts can be made read-only and unmounted.
     Busy,
     /// What is gone when everything is closed and unmounted.
@@ -42,8 +50,18 @@ pub enum ProbeGroup {
 
 impl ProbeGroup {
     /// All of them, in the order in which they are tried: none spoils a later one.
-    pub const ALL: [ProbeGroup; 6] =
-        [Self::Entries, Self::Locks, Self::Written, Self::Names, Self::Busy, Self::Release];
+    pub const ALL: [ProbeGroup; 10] = [
+        Self::Entries,
+        Self::Locks,
+        Self::Written,
+        Self::Names,
+        Self::Mappings,
+        Self::Pipes,
+        Self::Events,
+        Self::MountApi,
+        Self::Busy,
+        Self::Release,
+    ];
 }
 
 /// One thing that was done, and what came of it.

@@ -10,6 +10,7 @@
 //! - What follows from other rows gets no row. Which mount a path leads to follows from the mount
 //!   table, from the mount of the object where it starts, and from lookups that may not leave that
 //!   mount (`RESOLVE_NO_XDEV`). So it is a part of `lookups`.
+//! - A fault that the looks do not see at all needs the probes, be it one group or several.
 //! - `process-number` and `change-times` are compared only where nothing was restored. Their faults
 //!   declare the lifecycle `leave-running`.
 //! - `statmount` needs Linux 7.0. Elsewhere its fault is not tried: `selftest --comparisons
@@ -21,7 +22,7 @@ use protocol::message::{Lifecycle, TrialReport};
 use scenarios::Scenario;
 
 use super::comparisons::{self, STATMOUNT};
-use super::{Context, Judge, Judgement};
+use super::{Context, Judge, Judgement, Verdict};
 
 /// The trials of one fault, judged with all comparisons and without each of them.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Ablation {
     caught: bool,
     /// Without any one of these the fault is not caught so far.
     survives_without: BTreeSet<&'static str>,
+    /// Something is wrong in a trial as the looks see it, without its probes.
+    shows_without_probes: bool,
     statmount: bool,
 }
 
@@ -37,7 +40,7 @@ impl Ablation {
     /// No trial yet; `kind` is the kind of failure that the fault must cause.
     pub fn new(kind: &'static str) -> Self {
         let survives_without = comparisons::ALL.iter().map(|row| row.name).collect();
-        Ablation { kind, caught: false, survives_without, statmount: false }
+        Ablation { kind, caught: false, survives_without, shows_without_probes: false, statmount: false }
     }
 
     /// One more trial. The taint of its machine does not count.
@@ -56,6 +59,8 @@ impl Ablation {
         let survives = self.survives_without.iter().copied().filter(|&row| !catches_without(row)).collect();
         self.caught |= caught;
         self.survives_without = survives;
+        let looked_at = Judge::default().judge(scenario, Context { probed: false, ..context }, report);
+        self.shows_without_probes |= looked_at.verdict != Verdict::Pass;
         self.statmount |= Ablation::has_statmount(report);
     }
 
@@ -68,6 +73,11 @@ impl Ablation {
     /// The comparisons without which the mistake survives, and with which it does not.
     pub fn needs(&self) -> impl Iterator<Item = &'static str> {
         self.survives_without.iter().copied().filter(|_| self.caught)
+    }
+
+    /// Whether it is caught, and every trial passes without its probes.
+    pub fn needs_probes(&self) -> bool {
+        self.caught && !self.shows_without_probes
     }
 
     /// Whether it is caught whichever comparison is left out: no more trials are needed.

@@ -49,11 +49,15 @@ pub const CALLER: &str = "caller";
 pub const STATMOUNT: &str = "statmount";
 
 /// The comparison of each group of probes, in the order of [`ALL`].
-pub const PROBES: [(ProbeGroup, &str); 6] = [
+pub const PROBES: [(ProbeGroup, &str); 10] = [
     (ProbeGroup::Entries, "probe-entries"),
     (ProbeGroup::Locks, "probe-locks"),
     (ProbeGroup::Written, "probe-written"),
     (ProbeGroup::Names, "probe-names"),
+    (ProbeGroup::Mappings, "probe-mappings"),
+    (ProbeGroup::Pipes, "probe-pipes"),
+    (ProbeGroup::Events, "probe-events"),
+    (ProbeGroup::MountApi, "probe-mount-api"),
     (ProbeGroup::Busy, "probe-busy"),
     (ProbeGroup::Release, "probe-release"),
 ];
@@ -133,6 +137,10 @@ pub const ALL: &[Comparison] = &[
     row("probe-locks", WrongFlags, |_, _| {}),
     row("probe-written", WrongContent, |_, _| {}),
     row("probe-names", WrongResolution, |_, _| {}),
+    row("probe-mappings", WrongFlags, |_, _| {}),
+    row("probe-pipes", WrongContent, |_, _| {}),
+    row("probe-events", WrongFlags, |_, _| {}),
+    row("probe-mount-api", WrongMount, |_, _| {}),
     row("probe-busy", Litter, |_, _| {}),
     row("probe-release", Litter, |_, _| {}),
     row(failed_restore::LEFT, HarmedByRestore, |_, _| {}),
@@ -148,6 +156,7 @@ pub const NOT_COMPARED: &[(&str, &str)] = &[
     ("process number in the agent's namespace", "handed out by the kernel; compared in strict mode"),
     ("owner of a lock, number of a pidfd's process", "the process number as the reader's namespace has it"),
     ("file handle of a watch", "holds device and inode; the watched file is compared as a file"),
+    ("events that wait in an instance of inotify or fanotify", "no interface brings them back"),
     ("times on proc, sysfs, devpts, mqueue, cgroup and internal mounts", "made anew with their mount"),
     ("size and link count of directories on those", "they count the kernel's objects, not files"),
     ("times of `work` in an overlay's workdir", "the kernel's scratch: whiteouts are made there"),

@@ -231,7 +231,10 @@ impl SelftestRun {
         enough.then(|| trial.subject.clone())
     }
 
-    fn record(self) -> Record {
+    fn record(mut self) -> Record {
+        for (fault, ablation) in self.faults.iter_mut().zip(&self.ablations) {
+            fault.needs_probes = ablation.needs_probes();
+        }
         let caught = self.faults.iter().filter(|fault| !fault.caught_by.is_empty()).count();
         let clean = [self.clean.passed(), self.clean.failed(), self.clean.skipped()];
         let total = self.faults.iter().filter(|fault| fault.not_tried.is_none()).count();

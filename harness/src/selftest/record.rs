@@ -38,6 +38,9 @@ pub struct FaultRecord {
     pub not_tried: Option<&'static str>,
     /// The kinds that other scenarios failed with, and how many.
     pub other_kinds: BTreeMap<&'static str, usize>,
+    /// Every trial passes without its probes; only with `--comparisons`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub needs_probes: bool,
 }
 
 /// The whole result.
@@ -116,6 +119,11 @@ pub fn write(format: Format, record: &Record, out: &mut dyn Write) -> io::Result
             (true, false) => "this kernel does not tell it".to_owned(),
         };
         writeln!(out, "without {:19} survives: {for_what}", row.name)?;
+    }
+    let need_probes: Vec<&str> =
+        record.faults.iter().filter(|fault| fault.needs_probes).map(|fault| fault.name).collect();
+    if !need_probes.is_empty() {
+        writeln!(out, "caught by probes alone ({}): {}", need_probes.len(), need_probes.join(", "))?;
     }
     record.lacks.iter().try_for_each(|lack| lack_line(lack, out))?;
     for (scenario, reason) in &record.failures {

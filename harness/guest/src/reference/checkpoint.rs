@@ -182,9 +182,7 @@ impl Checkpoint {
         let files = self.files.iter().enumerate();
         files.filter(|(_, file)| matches!(self.mounts[file.mount], MountImage::Elsewhere))
     }
-}
 
-impl Checkpoint {
     /// The files that are made again.
     pub fn contents(&mut self) -> impl Iterator<Item = &mut Contents> {
         self.inodes.iter_mut().filter_map(|inode| match &mut inode.source {
@@ -390,6 +388,8 @@ pub struct MappingImage {
     pub protection: i32,
     /// Changes go to the file.
     pub shared: bool,
+    /// The file is open for writing: mprotect(2) may make the mapping writable.
+    pub writable: bool,
     /// Offset in the file in bytes.
     pub offset: i64,
     /// An index into `files`.

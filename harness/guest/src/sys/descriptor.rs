@@ -35,6 +35,15 @@ pub fn set_lease(fd: BorrowedFd<'_>, write: bool) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, kind) }.into()).map(drop)
 }
 
+/// `fcntl(F_SETLEASE, F_UNLCK)`.
+///
+/// # Errors
+/// The call's.
+pub fn end_lease(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) }.into()).map(drop)
+}
+
 /// Gives descriptors to a command under the numbers named with them; they must not be among the
 /// standard streams.
 pub fn inherit(command: &mut std::process::Command, descriptors: &[(&OwnedFd, libc::c_int)]) {

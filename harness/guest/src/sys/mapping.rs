@@ -31,6 +31,17 @@ pub fn unmap_page(address: u64) -> io::Result<()> {
     check(unsafe { libc::munmap(std::ptr::with_exposed_provenance_mut(address), PAGE) }.into()).map(drop)
 }
 
+/// Allows writing to what [`map_page`] made (mprotect(2)).
+///
+/// # Errors
+/// The call's: `EACCES` for a shared mapping of a file that is not open for writing.
+pub fn make_page_writable(address: u64) -> io::Result<()> {
+    let address = usize::try_from(address).map_err(io::Error::other)?;
+    let start = std::ptr::with_exposed_provenance_mut(address);
+    // SAFETY: the page is a program's, as for `unmap_page`.
+    check(unsafe { libc::mprotect(start, PAGE, libc::PROT_READ | libc::PROT_WRITE) }.into()).map(drop)
+}
+
 /// A mapping to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct MappingRequest<'a> {

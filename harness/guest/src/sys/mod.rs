@@ -24,13 +24,13 @@ pub use block::{
 };
 pub use confine::{Device, filter_system_calls, keep_capabilities};
 pub use descriptor::{
-    adopt, close_from, copy_of, duplicate, flock, hand_over, inherit, keep_only, place, set_apart, set_lease,
-    set_posix_lock, start_without_input, unlock,
+    adopt, close_from, copy_of, duplicate, end_lease, flock, hand_over, inherit, keep_only, place, set_apart,
+    set_lease, set_posix_lock, start_without_input, unlock,
 };
 pub use directory::{Entry, entries, read_some_entries};
 pub use fanotify::{FanotifyGroup, FanotifyMark};
 pub use handle::{EntryWatch, FileHandle, handle_of, open_handle};
-pub use mapping::{MappingRequest, map_at, map_page, unmap_page};
+pub use mapping::{MappingRequest, make_page_writable, map_at, map_page, unmap_page};
 pub use mount::{
     Identity, MountAttr, attach, filesystem_of, fsmount, fsmount_to_keep, identity, mount_setattr, open_tree,
     set_superblock, statmount_by_fd, statmount_device, statx_mount_id,
@@ -40,7 +40,9 @@ pub use process::{
     owner_of, pidfd_open, reset_signals, start_in_namespaces, start_in_user_namespace, wait_for_zombie,
 };
 pub use random::seed_random_numbers;
-pub use signals::{descriptor_of, own_signals, seals_of, set_signal, signal_of, signal_owner};
+pub use signals::{
+    block_signal, descriptor_of, own_signals, seals_of, set_signal, signal_of, signal_owner, take_signal,
+};
 pub use socket::{Peeked, peek_queue, receive_descriptor, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr};
 

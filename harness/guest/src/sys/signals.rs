@@ -70,3 +70,43 @@ pub fn set_signal(fd: BorrowedFd<'_>, signal: libc::c_int) -> io::Result<()> {
     // SAFETY: no pointers.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), SET_SIGNAL, signal) }.into()).map(drop)
 }
+
+/// Has a signal wait instead of being delivered. Real-time signals have no name in `nix`.
+///
+/// # Errors
+/// `EINVAL` for a number that is no signal.
+pub fn block_signal(signal: libc::c_int) -> io::Result<()> {
+    let set = set_of(signal)?;
+    // SAFETY: the set is initialized, and nothing is written back.
+    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Takes a blocked signal that waits for this thread or its process; whether there was one
+/// (sigtimedwait(2)).
+///
+/// # Errors
+/// As for [`block_signal`].
+pub fn take_signal(signal: libc::c_int) -> io::Result<bool> {
+    let set = set_of(signal)?;
+    let no_time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: set and time are initialized, and nothing is written back.
+    match check(unsafe { libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const no_time) }.into()) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn set_of(signal: libc::c_int) -> io::Result<libc::sigset_t> {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigemptyset(3) initializes the set.
+    check(unsafe { libc::sigemptyset(set.as_mut_ptr()) }.into())?;
+    // SAFETY: initialized right above.
+    let mut set = unsafe { set.assume_init() };
+    // SAFETY: the set is initialized.
+    check(unsafe { libc::sigaddset(&raw mut set, signal) }.into())?;
+    Ok(set)
+}

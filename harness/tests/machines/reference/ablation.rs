@@ -9,6 +9,9 @@ use libtest_mimic::Failed;
 
 use crate::program::document;
 
+/// So many mistakes at least are caught by probes alone.
+const FAULTS_OF_PROBES: usize = 12;
+
 pub(crate) fn every_comparison_is_needed() -> Result<(), Failed> {
     let (status, record) = document(&["selftest", "--comparisons", "--backend", "host"])?;
     let rows = record["comparisons"].as_array().ok_or("no comparisons")?;
@@ -23,6 +26,12 @@ pub(crate) fn every_comparison_is_needed() -> Result<(), Failed> {
     let dead: Vec<_> = rows.iter().filter(is_dead).map(|row| &row["name"]).collect();
     if !dead.is_empty() {
         return Err(format!("without these comparisons every known mistake is still caught: {dead:?}").into());
+    }
+    let faults = record["faults"].as_array().ok_or("no faults")?;
+    let of_probes: Vec<_> =
+        faults.iter().filter(|fault| fault["needs_probes"] == true).map(|one| &one["name"]).collect();
+    if of_probes.len() < FAULTS_OF_PROBES {
+        return Err(format!("only these mistakes need the probes: {of_probes:?}").into());
     }
     match status {
         Some(0) => Ok(()),

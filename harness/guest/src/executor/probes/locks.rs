@@ -3,19 +3,16 @@
 //! (POSIX locks, fcntl(2)). In fdinfo a lock shows only with the descriptor that it was taken by.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use protocol::observation::FileKind;
 use protocol::probe::ProbeGroup::Locks;
 
-use super::{Outcomes, Subject, done, text};
-use crate::observe::own_procfs;
+use super::{Outcomes, Subject, again, done, text};
 use crate::sys;
 
-pub(super) fn probe(subjects: &[Subject], outcomes: &mut Outcomes) -> io::Result<()> {
-    let proc = own_procfs()?;
+pub(super) fn probe(proc: BorrowedFd<'_>, subjects: &[Subject], outcomes: &mut Outcomes) -> io::Result<()> {
     // POSIX locks go when any descriptor of their file is closed (fcntl(2)): all stay open to the
     // end.
     let mut anew = Vec::new();
@@ -23,7 +20,7 @@ pub(super) fn probe(subjects: &[Subject], outcomes: &mut Outcomes) -> io::Result
         let kinds = [FileKind::File, FileKind::Directory];
         let Some(fd) = kinds.into_iter().find_map(|kind| subject.fd_of(kind)) else { continue };
         // A lease makes it fail instead of wait.
-        match again(proc.as_fd(), fd) {
+        match again(proc, fd, OFlag::O_RDONLY) {
             Ok(other) => anew.push((subject, fd, other)),
             Err(error) => outcomes.add(Locks, &subject.name, "open it anew", done::<(), _>(Err(error))),
         }
@@ -45,11 +42,6 @@ pub(super) fn probe(subjects: &[Subject], outcomes: &mut Outcomes) -> io::Result
         }
     }
     Ok(())
-}
-
-fn again(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    Ok(openat(proc, format!("self/fd/{}", fd.as_raw_fd()).as_str(), flags, Mode::empty())?)
 }
 
 /// The first lock on a range of the file that keeps the whole of it from being locked.

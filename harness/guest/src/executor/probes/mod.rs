@@ -5,6 +5,10 @@
 //! - `locks`: locks what others may have locked
 //! - `written`: writes through one object and reads through all others
 //! - `names`: makes names, links, renames
+//! - `mappings`: makes mappings writable, reads private ones whose files were written to
+//! - `pipes`: writes into pipes and sockets, reads what comes out
+//! - `events`: reads what watches report, waits for signals
+//! - `mount_api`: copies the mounts of directories, mounts on them
 //! - `busy`: makes mounts read-only and unmounts them
 //! - `release`: closes everything, and sees what is gone
 //!
@@ -14,22 +18,26 @@
 
 mod busy;
 mod entries;
+mod events;
 mod locks;
+mod mappings;
+mod mount_api;
 mod names;
+mod pipes;
 mod release;
 mod written;
 
 use std::fmt::Display;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
 use protocol::observation::{FileKind, Object, ReadError};
 use protocol::probe::{Probe, ProbeGroup};
 
-use crate::observe::{Made, is_kernel_filesystem, status};
+use crate::observe::{Made, is_kernel_filesystem, own_procfs, status};
 use crate::sys;
 
 /// What is probed.
@@ -81,16 +89,30 @@ fn done<T, E: Into<io::Error>>(result: Result<T, E>) -> String {
 /// What makes any probe impossible.
 pub(super) fn run(made: &[Made], top: &str, mounts: bool) -> io::Result<Vec<Probe>> {
     let mut blocked = SigSet::empty();
-    // Who writes too much and whose lease is broken gets a signal, which ends a process.
-    blocked.add(Signal::SIGXFSZ);
-    blocked.add(Signal::SIGIO);
+    // A write that is too long, a lease that is broken and a pipe without a reader give a signal,
+    // which ends a process.
+    for signal in [Signal::SIGXFSZ, Signal::SIGIO, Signal::SIGPIPE] {
+        blocked.add(signal);
+    }
     blocked.thread_block()?;
     let subjects = subjects(made)?;
     let mut outcomes = Outcomes { all: Vec::new() };
+    let proc = own_procfs()?;
+    let proc = proc.as_fd();
+    let watchers = events::Watchers::new(proc, made)?;
+    let mappings = mappings::before(proc, &subjects)?;
     entries::probe(&subjects, &mut outcomes);
-    locks::probe(&subjects, &mut outcomes)?;
+    locks::probe(proc, &subjects, &mut outcomes)?;
     written::probe(&subjects, top, &mut outcomes)?;
     names::probe(&subjects, top, &mut outcomes)?;
+    mappings.probe(proc, &mut outcomes);
+    pipes::write_all(&subjects, &mut outcomes);
+    watchers.probe(&mut outcomes);
+    pipes::read_all(proc, &subjects, &mut outcomes);
+    events::signals(proc, &subjects, &mut outcomes);
+    if mounts {
+        mount_api::probe(proc, &subjects, &mut outcomes)?;
+    }
     let watches = if mounts { release::Watches::new(made, &subjects)? } else { None };
     // A copy of a descriptor would keep a mount busy.
     drop(subjects);
@@ -122,6 +144,13 @@ fn subjects(made: &[Made]) -> io::Result<Vec<Subject>> {
         subjects.push(Subject { name: name.clone(), object: *object, fd, kind });
     }
     Ok(subjects)
+}
+
+/// The file of a descriptor once more. It fails instead of waiting for a lease to be given up
+/// (fcntl(2)), or for the other end of a pipe.
+fn again(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>, flags: OFlag) -> io::Result<OwnedFd> {
+    let flags = flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    Ok(openat(proc, format!("self/fd/{}", fd.as_raw_fd()).as_str(), flags, Mode::empty())?)
 }
 
 /// A list for people: the first of them, and how many more there are.

@@ -113,7 +113,8 @@ fn read(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(all)
 }
 
-fn content_text(bytes: io::Result<Vec<u8>>) -> String {
+/// Length and digest, or an error's name.
+pub(super) fn content_text(bytes: io::Result<Vec<u8>>) -> String {
     let content = bytes.and_then(|bytes| hash(&mut bytes.as_slice()));
     text(content, |content| format!("{} bytes, sha256 {}", content.length, content.sha256))
 }

@@ -7,8 +7,8 @@ use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::pipe2;
 use protocol::Fault;
 use protocol::observation::{FileKind, Object, ObjectId};
@@ -162,7 +162,15 @@ impl Capture<'_> {
         let shared = letter(3, b's');
         let memory = if shared { None } else { self.changed_memory(captured, range)? };
         let (start, length, offset) = (range.start, range.length, range.offset.cast_signed());
-        Ok(MappingImage { start, length, protection, shared, offset, file, memory })
+        let writable = self.is_open_for_writing(captured)?;
+        Ok(MappingImage { start, length, protection, shared, writable, offset, file, memory })
+    }
+
+    /// Whether the file of a mapping is open for writing: the mode of its link in `map_files` says
+    /// it (`proc_map_files_instantiate`, fs/proc/base.c).
+    fn is_open_for_writing(&self, captured: &CapturedObject) -> io::Result<bool> {
+        let link = fstatat(self.proc, captured.magic.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        Ok(Mode::from_bits_truncate(link.st_mode).contains(Mode::S_IWUSR))
     }
 
     /// The memory of a private mapping as far as the file reaches, where the process has written to

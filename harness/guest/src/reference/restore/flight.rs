@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
 use protocol::Fault;
 
 use super::super::checkpoint::{Checkpoint, SocketImage};
@@ -39,6 +39,9 @@ pub(super) fn fill(checkpoint: &Checkpoint, options: Options, descriptions: &[Op
             }
             sys::send_descriptors(over.as_fd(), message.bytes.as_slice(), &sent)
                 .map_err(at::<io::Error>("a message in flight"))?;
+        }
+        if options.fault == Some(Fault::SocketShut) {
+            shutdown(over.as_raw_fd(), Shutdown::Write).map_err(at("shutting a socket"))?;
         }
     }
     Ok(())

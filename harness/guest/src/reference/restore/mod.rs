@@ -257,7 +257,10 @@ fn settle(description: &DescriptionImage, fd: BorrowedFd<'_>, options: Options) 
     let locks = description.locks.iter().filter(|lock| lock.kind != LockKind::Posix);
     locks.filter(|_| options.fault != Some(Fault::LockLost)).try_for_each(|lock| take(lock, fd, options))?;
     if description.owner == Some(0) && options.fault != Some(Fault::OwnerLost) {
-        sys::own_signals(fd)?;
+        match options.fault {
+            Some(Fault::OwnerPowerless) => wrong::own_signals(fd)?,
+            _ => sys::own_signals(fd)?,
+        }
     }
     if description.signal != 0 && options.fault != Some(Fault::SignalLost) {
         sys::set_signal(fd, description.signal)?;

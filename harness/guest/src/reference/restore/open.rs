@@ -84,6 +84,9 @@ impl RestoreContext<'_> {
             }
         };
         let flags = self.flags(purpose);
+        if self.options.fault == Some(Fault::LeftAnonymous) && path.is_empty() && flags == libc::O_PATH {
+            return set_apart(&opener.root).map_err(at(object));
+        }
         if kind == FileKind::Fifo && flags & libc::O_PATH == 0 {
             let both = OFlag::O_RDWR | OFlag::O_NONBLOCK;
             let pipe = self.open_on(opener, &path, both).map_err(at(object))?;
@@ -132,7 +135,8 @@ impl RestoreContext<'_> {
             Use::Description(index) => index,
             Use::Mapping(process, index) => {
                 let mapping = &self.checkpoint.processes[process].mappings[index];
-                let write = mapping.shared && mapping.protection & libc::PROT_WRITE != 0;
+                let may_be_written = mapping.writable && self.options.fault != Some(Fault::MappingNarrowed);
+                let write = mapping.shared && (may_be_written || mapping.protection & libc::PROT_WRITE != 0);
                 return if write { libc::O_RDWR } else { libc::O_RDONLY };
             }
             Use::Cwd(_) | Use::Root(_) => return libc::O_PATH | libc::O_DIRECTORY,
@@ -163,8 +167,14 @@ impl RestoreContext<'_> {
             .position(|other| !other.pipe.is_empty() && self.same_inode(other.file, description.file));
         if first == Some(index) {
             let stat = nix::sys::stat::fstat(pipe)?;
-            let count = nix::unistd::write(pipe, description.pipe.as_slice())?;
-            if count != description.pipe.0.len() {
+            let mut bytes = description.pipe.0.clone();
+            match self.options.fault {
+                Some(Fault::FifoEmptied) => return Ok(()),
+                Some(Fault::FifoReversed) => bytes.reverse(),
+                _ => {}
+            }
+            let count = nix::unistd::write(pipe, &bytes)?;
+            if count != bytes.len() {
                 return Err(io::Error::other(format!("only {count} bytes went back into the pipe")));
             }
             let times = [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)];

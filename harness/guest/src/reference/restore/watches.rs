@@ -14,7 +14,7 @@ use super::super::checkpoint::{Checkpoint, MarkImage, TargetImage, WatchImage, W
 use super::super::private_mount_ns::{in_proc, look_at};
 use super::super::table::join;
 use super::mounts::RestoreContext;
-use super::{Failure, Opened, Options, at, missing};
+use super::{Failure, Opened, Options, at, missing, wrong};
 use crate::observe;
 use crate::sys::{FanotifyGroup, set_apart};
 
@@ -111,10 +111,12 @@ pub(super) fn fill(checkpoint: &Checkpoint, options: Options, given: &[Vec<Owned
         let epoll = Epoll(fd.try_clone().map_err(at("a descriptor"))?);
         for poll in polls.iter().filter(|_| options.fault != Some(Fault::EpollEmptied)) {
             let watched = numbered(poll.number).ok_or_else(|| missing("a descriptor of an epoll set"))?;
-            let events = EpollFlags::from_bits_retain(poll.events.cast_signed());
-            epoll
-                .add(watched, EpollEvent::new(events, poll.data))
-                .map_err(at(format!("fd {} in epoll", poll.number)))?;
+            let event = EpollEvent::new(EpollFlags::from_bits_retain(poll.events.cast_signed()), poll.data);
+            match options.fault {
+                Some(Fault::PollOfOtherEnd) => wrong::add_other_end(&epoll, watched, event, given),
+                _ => epoll.add(watched, event).map_err(Into::into),
+            }
+            .map_err(at::<io::Error>(format!("fd {} in epoll", poll.number)))?;
         }
     }
     Ok(())

@@ -3,15 +3,17 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, openat, renameat};
 use nix::mount::{MntFlags, MsFlags, mount as mount_call, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::epoll::{Epoll, EpollEvent};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, umask};
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use nix::unistd::{Uid, UnlinkatFlags, linkat, setresuid, unlinkat};
 use protocol::Fault;
 use protocol::observation::{FileKind, Mount, Outcome, TreeEntry};
 use rustix::mount::OpenTreeFlags;
@@ -112,7 +114,7 @@ pub(super) fn traces(context: &RestoreContext<'_>, mount: &DetachedMount, root: 
             sys::attach(root, if is_directory { c"/.zdtm" } else { c"/.zdtm/executor" })?;
         }
         Some(Fault::LeakedToPeer) => leak(context, mount)?,
-        Some(fault @ (Fault::MappingLeft | Fault::LockLeft | Fault::LeaseLeft)) => {
+        Some(fault @ (Fault::MappingLeft | Fault::LockLeft | Fault::RangeLockLeft | Fault::LeaseLeft)) => {
             stay_mapped(look_at(context.proc, &base.mount_point)?.as_fd(), fault)?;
         }
         Some(fault @ Fault::ReferenceLeft) if observe::status(root)?.kind == FileKind::Directory => {
@@ -184,11 +186,18 @@ pub(super) fn aside(context: &RestoreContext<'_>, base: u64, dir: BorrowedFd<'_>
 
 /// What a private mapping holds instead of its file.
 pub(super) fn memory(fault: Option<Fault>, mapping: &MappingImage, file: BorrowedFd<'_>) -> io::Result<Option<Bytes>> {
-    if fault != Some(Fault::StaleMemory) || mapping.shared {
+    let (Some(fault @ (Fault::StaleMemory | Fault::PrivateCopied)), false) = (fault, mapping.shared) else {
         return Ok(None);
+    };
+    let size = observe::status(file)?.size.saturating_sub(mapping.offset.cast_unsigned());
+    let mut memory = vec![b'-'; usize::try_from(size.min(mapping.length)).map_err(io::Error::other)?];
+    if fault == Fault::PrivateCopied {
+        if mapping.memory.is_some() {
+            return Ok(None);
+        }
+        File::from(file.try_clone_to_owned()?).read_exact_at(&mut memory, mapping.offset.cast_unsigned())?;
     }
-    let length = usize::try_from(observe::status(file)?.size.min(mapping.length)).map_err(io::Error::other)?;
-    Ok(Some(vec![b'-'; length].into()))
+    Ok(Some(memory.into()))
 }
 
 /// A regular file below a directory is mapped for as long as the process lives, by a description
@@ -199,6 +208,11 @@ fn stay_mapped(root: BorrowedFd<'_>, fault: Fault) -> io::Result<()> {
     let file = openat(root, file.path.as_slice(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     match fault {
         Fault::LockLeft => sys::flock(file.as_fd(), false)?,
+        Fault::RangeLockLeft => {
+            let kind = libc::c_short::try_from(libc::F_RDLCK).map_err(io::Error::other)?;
+            let range = libc::flock { l_type: kind, l_whence: 0, l_start: 1, l_len: 2, l_pid: 0 };
+            fcntl(&file, FcntlArg::F_OFD_SETLK(&range)).map(drop)?;
+        }
         Fault::LeaseLeft => sys::set_lease(file.as_fd(), false)?,
         _ => {}
     }
@@ -233,6 +247,38 @@ pub(super) fn process(fault: Option<Fault>) -> io::Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// A description of the same pipe is put into an epoll set instead of this one, under its number:
+/// the set has it as long as it is open anywhere (epoll(7)).
+pub(super) fn add_other_end(
+    epoll: &Epoll,
+    watched: BorrowedFd<'_>,
+    event: EpollEvent,
+    given: &[Vec<OwnedFd>],
+) -> io::Result<()> {
+    let file = observe::status(watched)?.file;
+    let is_other = |fd: &&OwnedFd| {
+        fd.as_raw_fd() != watched.as_raw_fd() && observe::status(fd.as_fd()).is_ok_and(|status| status.file == file)
+    };
+    let Some(other) = given.iter().flatten().find(is_other) else { return Ok(epoll.add(watched, event)?) };
+    let own = set_apart(watched)?;
+    sys::place([other], watched.as_raw_fd())?;
+    let added = epoll.add(watched, event);
+    sys::place([&own], watched.as_raw_fd())?;
+    Ok(added?)
+}
+
+/// The owner of a description's signals is set with the rights of a user without any. The
+/// kernel notes them, and sends no signal (`sigio_perm`, fs/fcntl.c).
+pub(super) fn own_signals(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let (root, nobody) = (Uid::from_raw(0), Uid::from_raw(65534));
+    setresuid(nobody, nobody, root)?;
+    let owned = sys::own_signals(fd);
+    setresuid(root, root, root)?;
+    // Another user makes a process one that cannot be looked at (prctl(2), `PR_SET_DUMPABLE`).
+    nix::sys::prctl::set_dumpable(true)?;
+    owned
 }
 
 /// A bind that is made in a copy of the namespace whose mounts were not made private: the peer of a
