@@ -108,7 +108,9 @@ faults! {
     InFlightDropped "in-flight-dropped" "lost-object" "A message comes back without the descriptor that was in it." ["in-flight/closed"];
     LockLost "lock-lost" "wrong-flags" "Locks and leases are not taken again." ["objects/lease"];
     LockWidened "lock-widened" "wrong-flags" "A lock on a range comes back on the whole file." ["objects/lock-of-a-range"];
-    OwnerLost "owner-lost" "wrong-flags" "The process does not get the signals of a descriptor again." ["objects/signal-owner"];
+    OwnerLost "owner-lost" "wrong-flags" "The process does not get the signals of a descriptor again." ["objects/signal-owner@tmpfs,whole"];
+    OwnerThread "owner-thread" "wrong-flags" "The signals of a descriptor go to one thread instead of the process." ["objects/signal-owner@tmpfs,whole"];
+    PipeSizeChanged "pipe-size-changed" "wrong-flags" "A named pipe comes back with room for another number of bytes." ["objects/fifo@tmpfs,whole"];
     SignalLost "signal-lost" "wrong-flags" "A descriptor has the default signal again." ["objects/signal-number"];
     SealsLost "seals-lost" "wrong-flags" "A memfd comes back without its seals." ["objects/seals"];
     EpollEmptied "epoll-emptied" "wrong-flags" "An instance of epoll watches nothing any more." ["objects/epoll"];
@@ -129,6 +131,8 @@ faults! {
     TakerModeChanged "taker-mode-changed" "wrong-content" "Who took the name of a deleted file gets another mode." ["hard-link/left-and-name-taken"];
     TakerLinked "taker-linked" "litter" "Who took the name of a deleted file keeps another one that a mount hides." ["deleted/name-taken-below-a-mount"];
     DeviceNumberLost "device-number-lost" "wrong-file" "A deleted device node comes back with another device number." ["deleted/device"];
+    AttributeSet "attribute-set" "wrong-content" "A deleted file comes back with an attribute of chattr(1)." ["deleted/unlinked@ext4,rdwr,whole"];
+    HoleFilled "hole-filled" "wrong-content" "A deleted file comes back with zeros where it began with a hole." ["deleted/length@tmpfs,4096,whole"];
     XattrsLost "xattrs-lost" "wrong-content" "A deleted file comes back without its extended attributes." ["deleted/metadata@ext4,whole"];
     TimeLost "time-lost" "wrong-content" "A deleted file comes back with the time of the restore." ["deleted/unlinked@tmpfs,rdwr,whole"];
     MemfdEmptied "memfd-emptied" "wrong-content" "A memfd comes back empty." ["objects/not-a-detached-mount"];

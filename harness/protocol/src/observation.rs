@@ -114,7 +114,7 @@ pub struct ObjectView {
     pub mapping: Option<Mapping>,
     /// What only Unix sockets have: the messages that are still in the queue, the oldest first.
     pub queue: Option<Outcome<Vec<Message>>>,
-    /// `fstat(2)`.
+    /// `statx(2)`.
     pub status: Outcome<FileStatus>,
     /// `fstatvfs(3)`.
     pub filesystem: Outcome<FilesystemStatus>,
@@ -189,12 +189,15 @@ pub struct Descriptor {
 /// The state of a descriptor that only fcntl(2) shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
-    /// `F_GETOWN`
+    /// `F_GETOWN` and `F_GETOWN_EX`
     pub owner: SignalOwner,
     /// `F_GETSIG`; 0 for `SIGIO`.
     pub signal: i32,
     /// `F_GET_SEALS`; none for a file that can have none.
     pub seals: Option<i32>,
+    /// `F_GETPIPE_SZ`, in bytes; none for anything but a pipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipe_size: Option<i32>,
 }
 
 /// Who gets the signals of an open file description.
@@ -205,6 +208,8 @@ pub enum SignalOwner {
     Unset,
     /// The process that has the descriptor.
     Itself,
+    /// Its first thread alone (`F_OWNER_TID`).
+    ItsThread,
     /// Another process, or a group.
     Other,
 }
@@ -231,7 +236,7 @@ pub struct Mapping {
     pub sha256: Option<String>,
 }
 
-/// `fstat(2)`.
+/// `statx(2)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStatus {
     /// Device and inode.
@@ -254,6 +259,14 @@ pub struct FileStatus {
     pub mtime: (i64, u32),
     /// Last change of the inode: seconds, nanoseconds.
     pub ctime: (i64, u32),
+    /// `STATX_ATTR_*` bits that chattr(1) sets: append only, immutable, no dump (statx(2)).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attributes: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(bits: &u64) -> bool {
+    *bits == 0
 }
 
 /// `fstatvfs(3)` and `fstatfs(2)`.
@@ -289,6 +302,9 @@ pub struct Content {
     pub sha256: String,
     /// The first bytes, for people (at most 64).
     pub head: Bytes,
+    /// Where it has holes: offset and length in bytes (lseek(2), `SEEK_HOLE`); only of objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holes: Vec<(u64, u64)>,
 }
 
 /// One lookup relative to an object.

@@ -59,6 +59,7 @@ pub(crate) fn file_attributes<'a>(prepared: &PreparedObservation<'a>, facts: &mu
     for (owner, _, status) in with_status(prepared) {
         facts.text(owner, "mode", format!("{:04o}", status.mode));
         facts.text(owner, "owner", format!("{}:{}", status.uid, status.gid));
+        facts.text(owner, "attributes", wording::bits(status.attributes, wording::FILE_ATTRIBUTES));
     }
 }
 
@@ -173,6 +174,9 @@ pub(crate) fn descriptor_control<'a>(prepared: &PreparedObservation<'a>, facts: 
         if let Some(seals) = control.seals {
             facts.text(owner, "seals", wording::bits(seals.cast_unsigned().into(), wording::SEALS));
         }
+        if let Some(size) = control.pipe_size {
+            facts.text(owner, "size of the pipe", size.to_string());
+        }
     }
 }
 
@@ -200,6 +204,9 @@ pub(crate) fn content<'a>(prepared: &PreparedObservation<'a>, facts: &mut Facts<
     for (owner, object) in prepared.objects() {
         if let Some(content) = &object.content {
             facts.text(owner, "content", wording::outcome(content, wording::content));
+        }
+        if let Some(Outcome::Ok(content)) = &object.content {
+            facts.text(owner, "holes", wording::ranges(&content.holes));
         }
     }
     for (owner, object) in prepared.objects() {

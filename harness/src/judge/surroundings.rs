@@ -173,6 +173,7 @@ pub(crate) fn tree_attributes<'a>(prepared: &PreparedObservation<'a>, facts: &mu
                 facts.text(owner, "file type", wording::file_kind(status.kind));
                 facts.text(owner, "mode", format!("{:04o}", status.mode));
                 facts.text(owner, "owner", format!("{}:{}", status.uid, status.gid));
+                facts.text(owner, "attributes", wording::bits(status.attributes, wording::FILE_ATTRIBUTES));
                 facts.text(owner, "device node number", status.rdev.to_string());
             }
         }

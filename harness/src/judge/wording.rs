@@ -47,6 +47,17 @@ pub(crate) const SEALS: &[(u64, &str)] = &[
     (32, "F_SEAL_EXEC"),
 ];
 
+/// `STATX_ATTR_*`, statx(2).
+pub(crate) const FILE_ATTRIBUTES: &[(u64, &str)] = &[
+    (0x4, "compressed"),
+    (0x10, "immutable"),
+    (0x20, "append only"),
+    (0x40, "no dump"),
+    (0x800, "encrypted"),
+    (0x10_0000, "verity"),
+    (0x20_0000, "dax"),
+];
+
 /// `MOUNT_ATTR_*`, mount_setattr(2).
 pub(crate) const MOUNT_ATTRIBUTES: &[(u64, &str)] = &[
     (1, "MOUNT_ATTR_RDONLY"),
@@ -96,15 +107,25 @@ pub(crate) fn content(content: &Content) -> String {
     format!("{} ({} bytes, sha256 {})", quoted(&content.head), content.length, content.sha256)
 }
 
-/// A file's type as a word.
+/// Who gets the signals, for people.
 pub(crate) fn signal_owner(owner: SignalOwner) -> &'static str {
     match owner {
         SignalOwner::Unset => "none",
         SignalOwner::Itself => "the process itself",
+        SignalOwner::ItsThread => "its first thread alone",
         SignalOwner::Other => "another process, or a group",
     }
 }
 
+/// Ranges of a file, each by its first byte and its length.
+pub(crate) fn ranges(ranges: &[(u64, u64)]) -> String {
+    match ranges {
+        [] => "none".to_owned(),
+        _ => ranges.iter().map(|(start, length)| format!("{start}+{length}")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A file's type as a word.
 pub(crate) fn file_kind(kind: FileKind) -> &'static str {
     match kind {
         FileKind::File => "regular file",

@@ -29,6 +29,7 @@ const WORDS: &[&str] = &[
     "reopen-read",
     "unset",
     "itself",
+    "its-thread",
     "other",
 ];
 

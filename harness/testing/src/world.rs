@@ -70,6 +70,7 @@ fn status(file: FileId, kind: FileKind) -> FileStatus {
         rdev: 0,
         mtime: (1_700_000_000, 123_456_789),
         ctime: (1_700_000_001, 987_654_321),
+        attributes: 0x40,
     }
 }
 
@@ -79,6 +80,7 @@ pub fn hello() -> Content {
         length: 5,
         sha256: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".into(),
         head: "hello".into(),
+        holes: vec![(0, 1)],
     }
 }
 
@@ -86,9 +88,9 @@ fn reached(file: FileId, mount: MountRef, kind: FileKind, link: &str) -> Outcome
     Outcome::Ok(Reached { file, kind, mount, link: link.into() })
 }
 
-/// Of a memfd that cannot shrink, with a signal of its own.
+/// Of a memfd that cannot shrink and is a pipe, too, with a signal of its own.
 fn control() -> Control {
-    Control { owner: SignalOwner::Itself, signal: 40, seals: Some(2) }
+    Control { owner: SignalOwner::Itself, signal: 40, seals: Some(2), pipe_size: Some(4096) }
 }
 
 /// A descriptor of `f` on a detached mount.
@@ -200,7 +202,7 @@ pub fn observation(shift: u64) -> Observation {
         path: path.into(),
         status: Outcome::Ok(status(file, kind)),
         target: (kind == FileKind::Symlink).then(|| "d/f".into()),
-        content: (kind == FileKind::File).then(|| Outcome::Ok(hello())),
+        content: (kind == FileKind::File).then(|| Outcome::Ok(Content { holes: Vec::new(), ..hello() })),
     };
     let inside = view.clone();
     for object in &mut view.objects {

@@ -10,8 +10,12 @@ use crate::sys;
 pub(super) fn control(number: RawFd) -> Option<Control> {
     let owner = match sys::signal_owner(number).ok()? {
         0 => SignalOwner::Unset,
-        pid if pid == std::process::id().cast_signed() => SignalOwner::Itself,
+        pid if pid == std::process::id().cast_signed() => match sys::is_owned_by_thread(number).ok()? {
+            true => SignalOwner::ItsThread,
+            false => SignalOwner::Itself,
+        },
         _ => SignalOwner::Other,
     };
-    Some(Control { owner, signal: sys::signal_of(number).ok()?, seals: sys::seals_of(number).ok() })
+    let signal = sys::signal_of(number).ok()?;
+    Some(Control { owner, signal, seals: sys::seals_of(number).ok(), pipe_size: sys::pipe_size(number).ok() })
 }

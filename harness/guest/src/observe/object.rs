@@ -7,11 +7,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag};
 use protocol::observation::{
     Content, FileId, FileKind, FileStatus, FilesystemStatus, MountState, Object, Outcome, StatMount,
 };
+use rustix::fs::{AtFlags, SeekFrom, StatxFlags, StatxTimestamp, seek, statx};
+use rustix::io::Errno;
 use scenarios::Bytes;
 use sha2::{Digest, Sha256};
 
@@ -56,33 +58,33 @@ pub(crate) fn path_fd(dir: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
     Ok(openat(dir, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// fstat(2), also of an `O_PATH` descriptor.
+/// statx(2), also of an `O_PATH` descriptor.
 pub(crate) fn status(fd: BorrowedFd<'_>) -> io::Result<FileStatus> {
-    Ok(file_status(&fstatat(fd, "", AtFlags::AT_EMPTY_PATH)?))
+    status_at(fd, b"", AtFlags::EMPTY_PATH)
 }
 
-/// The protocol's form of a `struct stat`.
-pub(super) fn file_status(stat: &FileStat) -> FileStatus {
-    let time = |seconds, nanoseconds| (seconds, u32::try_from(nanoseconds).unwrap_or(u32::MAX));
-    FileStatus {
-        file: FileId { device: stat.st_dev, inode: stat.st_ino },
-        kind: file_kind(stat.st_mode),
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        size: stat.st_size.cast_unsigned(),
-        links: link_count(stat.st_nlink),
-        rdev: stat.st_rdev,
-        mtime: time(stat.st_mtime, stat.st_mtime_nsec),
-        ctime: time(stat.st_ctime, stat.st_ctime_nsec),
-    }
+/// statx(2) of a path below `dir`.
+pub(super) fn status_at(dir: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> io::Result<FileStatus> {
+    let stat = statx(dir, path, flags | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS)?;
+    let time = |time: &StatxTimestamp| (time.tv_sec, time.tv_nsec);
+    Ok(FileStatus {
+        file: FileId { device: libc::makedev(stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino },
+        kind: file_kind(stat.stx_mode.into()),
+        mode: u32::from(stat.stx_mode) & 0o7777,
+        uid: stat.stx_uid,
+        gid: stat.stx_gid,
+        size: stat.stx_size,
+        links: stat.stx_nlink.into(),
+        rdev: libc::makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
+        mtime: time(&stat.stx_mtime),
+        ctime: time(&stat.stx_ctime),
+        attributes: stat.stx_attributes.bits() & ATTRIBUTES,
+    })
 }
 
-/// 32 bits on arm64.
-#[allow(clippy::useless_conversion, reason = "it is one on arm64")]
-fn link_count(links: libc::nlink_t) -> u64 {
-    links.into()
-}
+/// Compressed, immutable, append only, no dump, encrypted, verity, DAX. The others are not the
+/// file's but the place's: the root of a mount.
+const ATTRIBUTES: u64 = 0x30_0874;
 
 /// What is in the mode.
 pub(super) fn file_kind(mode: u32) -> FileKind {
@@ -179,7 +181,33 @@ pub(super) fn content(dir: BorrowedFd<'_>, path: &str) -> io::Result<Content> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = openat(dir, path, flags | OFlag::O_NOATIME, Mode::empty())
         .or_else(|_| openat(dir, path, flags, Mode::empty()))?;
-    hash(&mut File::from(file).take(CONTENT_LIMIT))
+    let file = File::from(file);
+    let mut content = hash(&mut (&file).take(CONTENT_LIMIT))?;
+    content.holes = holes(&file)?;
+    Ok(content)
+}
+
+/// A file with more holes is reported without the rest.
+const HOLES_LIMIT: usize = 100;
+
+/// Where a file has holes, in the unit of its filesystem. The position of the description moves.
+/// Where a filesystem knows no holes, the end is the only one (lseek(2)).
+fn holes(file: &File) -> io::Result<Vec<(u64, u64)>> {
+    let size = file.metadata()?.len();
+    let (mut holes, mut at) = (Vec::new(), 0);
+    while at < size && holes.len() < HOLES_LIMIT {
+        let hole = seek(file, SeekFrom::Hole(at))?;
+        if hole >= size {
+            break;
+        }
+        at = match seek(file, SeekFrom::Data(hole)) {
+            Ok(data) => data,
+            Err(Errno::NXIO) => size,
+            Err(error) => return Err(error.into()),
+        };
+        holes.push((hole, at - hole));
+    }
+    Ok(holes)
 }
 
 /// Length, digest and start of what a reader gives.
@@ -198,7 +226,7 @@ pub(crate) fn hash(reader: &mut impl Read) -> io::Result<Content> {
         let missing = 64usize.saturating_sub(head.len());
         head.extend_from_slice(&buffer[..count.min(missing)]);
     }
-    Ok(Content { length, sha256: hex(&digest.finalize()), head: head.into() })
+    Ok(Content { length, sha256: hex(&digest.finalize()), head: head.into(), holes: Vec::new() })
 }
 
 /// Lower-case hexadecimal.

@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{Mode, fstatat};
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::Mode;
 use protocol::observation::{FileKind, Outcome, TreeEntry};
+use rustix::fs::AtFlags;
 use scenarios::Bytes;
 
 use super::lookups::{is_changed_by_reading, is_of_the_kernel};
-use super::object::{file_status, hash, outcome};
+use super::object::{hash, outcome, status, status_at};
 use crate::sys;
 
 /// A tree with more names than this is not one of our programs.
@@ -40,7 +41,7 @@ fn entries(root: BorrowedFd<'_>, top: &str, contents: bool) -> io::Result<Vec<Tr
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let top = if top.trim_start_matches('/').is_empty() { "." } else { top.trim_start_matches('/') };
     let dir = openat(root, top, flags, Mode::empty())?;
-    let status = outcome(fstatat(&dir, "", AtFlags::AT_EMPTY_PATH).map(|stat| file_status(&stat)));
+    let status = outcome(status(dir.as_fd()));
     let mut entries = vec![TreeEntry { path: Bytes::default(), status, target: None, content: None }];
     descend(dir, &[], contents, &mut entries)?;
     entries.sort_by(|one, other| one.path.cmp(&other.path));
@@ -71,7 +72,7 @@ fn descend(dir: OwnedFd, prefix: &[u8], contents: bool, entries: &mut Vec<TreeEn
 }
 
 fn look(dir: BorrowedFd<'_>, name: &[u8], path: &[u8], readable: bool) -> TreeEntry {
-    let status = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| file_status(&stat));
+    let status = status_at(dir, name, AtFlags::SYMLINK_NOFOLLOW);
     let kind = status.as_ref().map_or(FileKind::Other, |status| status.kind);
     let target = (kind == FileKind::Symlink).then(|| readlinkat(dir, name).ok()).flatten();
     let read = || -> io::Result<_> {

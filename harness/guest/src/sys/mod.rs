@@ -41,7 +41,8 @@ pub use process::{
 };
 pub use random::seed_random_numbers;
 pub use signals::{
-    block_signal, descriptor_of, own_signals, seals_of, set_signal, signal_of, signal_owner, take_signal,
+    block_signal, descriptor_of, is_owned_by_thread, own_signals, own_signals_as_thread, pipe_size, seals_of,
+    set_signal, signal_of, signal_owner, take_signal,
 };
 pub use socket::{Peeked, peek_queue, receive_descriptor, send_descriptors, unix_peer, unix_socket_type};
 pub use xattr::{getxattr, listxattr};

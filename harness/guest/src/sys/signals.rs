@@ -33,6 +33,47 @@ pub fn signal_owner(number: RawFd) -> io::Result<libc::pid_t> {
     libc::pid_t::try_from(owner).map_err(io::Error::other)
 }
 
+/// `struct f_owner_ex` and its type of a single thread (include/uapi/asm-generic/fcntl.h).
+#[repr(C)]
+struct OwnerEx {
+    kind: libc::c_int,
+    id: libc::pid_t,
+}
+const OWNER_THREAD: libc::c_int = 0;
+const SET_OWNER_EX: libc::c_int = 15;
+const GET_OWNER_EX: libc::c_int = 16;
+
+/// Whether the owner is a single thread (`F_GETOWN_EX`), as in [`signal_owner`].
+///
+/// # Errors
+/// As for [`signal_owner`].
+pub fn is_owned_by_thread(number: RawFd) -> io::Result<bool> {
+    let mut owner = OwnerEx { kind: 0, id: 0 };
+    // SAFETY: the pointer is to a live `f_owner_ex`, which the call fills.
+    check(unsafe { libc::fcntl(number, GET_OWNER_EX, &raw mut owner) }.into())?;
+    Ok(owner.kind == OWNER_THREAD)
+}
+
+/// Has the calling thread, which must be the first one, get the signals of a description.
+///
+/// # Errors
+/// The call's.
+pub fn own_signals_as_thread(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let owner = OwnerEx { kind: OWNER_THREAD, id: std::process::id().cast_signed() };
+    // SAFETY: the pointer is to a live `f_owner_ex`, which the call only reads.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), SET_OWNER_EX, &raw const owner) }.into()).map(drop)
+}
+
+/// How many bytes the pipe behind a descriptor holds (`F_GETPIPE_SZ`), as in [`signal_owner`].
+///
+/// # Errors
+/// `EBADF` for anything but a pipe.
+pub fn pipe_size(number: RawFd) -> io::Result<libc::c_int> {
+    // SAFETY: no pointers.
+    let size = check(unsafe { libc::fcntl(number, libc::F_GETPIPE_SZ) }.into())?;
+    libc::c_int::try_from(size).map_err(io::Error::other)
+}
+
 /// The signal of the description behind a descriptor, as in [`signal_owner`]; 0 for `SIGIO`.
 ///
 /// # Errors

@@ -134,6 +134,12 @@ pub(super) fn contents(fault: Option<Fault>, contents: &mut Contents) {
         }
         (Some(Fault::ModeChanged), _) => contents.mode ^= 0o111,
         (Some(Fault::DeviceNumberLost), _) if contents.rdev != 0 => contents.rdev ^= 4,
+        (Some(Fault::HoleFilled), _) => {
+            let begins_with_data = contents.extents.first().is_some_and(|(offset, _)| *offset == 0);
+            if contents.size > 0 && !begins_with_data {
+                contents.extents.insert(0, (0, vec![0].into()));
+            }
+        }
         (Some(Fault::XattrsLost), _) => contents.xattrs.clear(),
         (Some(Fault::TimeLost), _) => contents.times = [(0, libc::UTIME_NOW); 2],
         _ => {}

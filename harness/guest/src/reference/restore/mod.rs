@@ -259,6 +259,7 @@ fn settle(description: &DescriptionImage, fd: BorrowedFd<'_>, options: Options) 
     if description.owner == Some(0) && options.fault != Some(Fault::OwnerLost) {
         match options.fault {
             Some(Fault::OwnerPowerless) => wrong::own_signals(fd)?,
+            Some(Fault::OwnerThread) => sys::own_signals_as_thread(fd)?,
             _ => sys::own_signals(fd)?,
         }
     }

@@ -292,6 +292,7 @@ impl Walk<'_> {
             (Some((other, old)), _) => linkat(other, old.as_slice(), dir, name.as_slice(), AtFlags::empty())?,
             (None, InodeSource::Contents(contents)) => {
                 inode::make(context.proc, dir.as_fd(), name, contents)?;
+                wrong::attribute(context.options.fault, dir.as_fd(), name)?;
                 if sys::filesystem_of(dir.as_fd())?.0 == VFAT {
                     // The removal of the name moves them (`vfat_unlink`, fs/fat/namei_vfat.c).
                     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

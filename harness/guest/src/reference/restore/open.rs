@@ -19,6 +19,9 @@ use super::{Failure, Opened, at, inode, magic, wrong};
 use crate::observe;
 use crate::sys::{self, set_apart};
 
+/// The smallest pipe holds so many bytes (fcntl(2)).
+const PAGE: libc::c_int = 4096;
+
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
@@ -171,6 +174,7 @@ impl RestoreContext<'_> {
             match self.options.fault {
                 Some(Fault::FifoEmptied) => return Ok(()),
                 Some(Fault::FifoReversed) => bytes.reverse(),
+                Some(Fault::PipeSizeChanged) => drop(fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PAGE))?),
                 _ => {}
             }
             let count = nix::unistd::write(pipe, &bytes)?;

@@ -219,6 +219,20 @@ fn stay_mapped(root: BorrowedFd<'_>, fault: Fault) -> io::Result<()> {
     sys::map_page(file.as_fd(), false, false).map(drop)
 }
 
+/// A regular file that was made again gets an attribute of chattr(1), where its filesystem has any.
+pub(super) fn attribute(fault: Option<Fault>, dir: BorrowedFd<'_>, name: &Bytes) -> io::Result<()> {
+    if fault != Some(Fault::AttributeSet) {
+        return Ok(());
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    if let Ok(file) = openat(dir, name.as_slice(), flags, Mode::empty())
+        && let Ok(had) = rustix::fs::ioctl_getflags(&file)
+    {
+        rustix::fs::ioctl_setflags(&file, had | rustix::fs::IFlags::NODUMP)?;
+    }
+    Ok(())
+}
+
 /// A name of a directory that was read in part is taken out and put back.
 pub(super) fn entry_moved(proc: BorrowedFd<'_>, directory: &OwnedFd) -> io::Result<()> {
     if observe::status(directory.as_fd())?.kind != FileKind::Directory {
