@@ -116,8 +116,9 @@ pub(super) fn run(made: &[Made], top: &str, mounts: bool) -> io::Result<Vec<Prob
     let watches = if mounts { release::Watches::new(made, &subjects)? } else { None };
     // A copy of a descriptor would keep a mount busy.
     drop(subjects);
-    if mounts {
-        busy::probe(top, &mut outcomes)?;
+    match mounts {
+        true => busy::probe(top, &mut outcomes)?,
+        false => release::let_go(made)?,
     }
     if let Some(watches) = watches {
         watches.release(made, top, &mut outcomes)?;

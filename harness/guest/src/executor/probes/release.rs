@@ -19,6 +19,29 @@ use super::{Outcomes, Subject, busy, text};
 use crate::observe::{MQUEUE, Made, own_procfs};
 use crate::sys::{self, set_apart};
 
+/// In a process that is not the one to look: closes everything, so that what is gone then can be
+/// seen from there.
+pub(super) fn let_go(made: &[Made]) -> io::Result<()> {
+    if has_in_flight(made) { Ok(()) } else { close_all(made, &own_procfs()?) }
+}
+
+fn has_in_flight(made: &[Made]) -> bool {
+    made.iter().any(|made| matches!(made.object, Object::InFlight { .. }))
+}
+
+/// Closes and unmaps. The working directory is on a procfs afterwards.
+fn close_all(made: &[Made], proc: &OwnedFd) -> io::Result<()> {
+    fchdir(proc)?;
+    for made in made {
+        match made.object {
+            Object::Fd(number) => close(number)?,
+            Object::Map(start) => sys::unmap_page(start)?,
+            Object::Cwd | Object::Root | Object::Exe | Object::InFlight { .. } => {}
+        }
+    }
+    Ok(())
+}
+
 /// Watches that wait for the end of what the process holds.
 pub(super) struct Watches {
     group: Inotify,
@@ -30,7 +53,7 @@ impl Watches {
     /// Of all objects that have a descriptor; `None` where the end may come later: descriptors in
     /// flight are freed by a thread of the kernel (`unix_gc`, net/unix/garbage.c).
     pub(super) fn new(made: &[Made], subjects: &[Subject]) -> io::Result<Option<Self>> {
-        if made.iter().any(|made| matches!(made.object, Object::InFlight { .. })) {
+        if has_in_flight(made) {
             return Ok(None);
         }
         let group = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
@@ -52,14 +75,7 @@ impl Watches {
     /// Closes, unmaps and unmounts; what is gone then. The working directory is on a procfs
     /// afterwards.
     pub(super) fn release(self, made: &[Made], top: &str, outcomes: &mut Outcomes) -> io::Result<()> {
-        fchdir(&self.proc)?;
-        for made in made {
-            match made.object {
-                Object::Fd(number) => close(number)?,
-                Object::Map(start) => sys::unmap_page(start)?,
-                Object::Cwd | Object::Root | Object::Exe | Object::InFlight { .. } => {}
-            }
-        }
+        close_all(made, &self.proc)?;
         busy::unmount_all(top)?;
         let events = match self.group.read_events() {
             Err(Errno::EAGAIN) => Vec::new(),
