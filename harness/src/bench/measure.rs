@@ -159,8 +159,8 @@ impl<'a> Bench<'a> {
         let (mut probed, mut probed_stages) = (Vec::new(), BTreeMap::new());
         let start = Instant::now();
         let mut in_trials = Duration::ZERO;
-        // By turns, so that a busy machine is busy for both; and each trial after bare work, so that
-        // what the kernel puts off until after an end is the same for both.
+        // By turns, so that a busy machine is busy for both. Each trial comes after bare work: what
+        // the kernel puts off until after an end is the same for both then.
         for _ in 0..self.settings.trials {
             bare.push(ms(self.bare(vm)?));
             let took = self.trial(vm, Engine::Criu { assisted: false }, Some(&mut stages))?;
