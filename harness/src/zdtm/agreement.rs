@@ -43,8 +43,8 @@ pub struct Zdtm {
     pub word: Word,
     /// The step at which the test failed, or why there is no verdict.
     pub text: String,
-    /// Why there was no verdict in a VM that other tests had used; this is of a second try, in a new
-    /// one.
+    /// Why there was no verdict in a VM that other tests had used.
+    /// The rest is of a second try then, in a new one.
     pub first: Option<String>,
     /// The end of what `zdtm.py` said.
     pub log: String,
