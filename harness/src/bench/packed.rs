@@ -95,10 +95,10 @@ impl Bench<'_> {
 /// The trials that the subject can run; a scenario about other lifecycles has none.
 fn tasks(kernel: &str, subject: &Subject, scenarios: &[Scenario]) -> Vec<Task> {
     let mut tasks = Axes::default().tasks(kernel, subject, ReferenceOptions::default(), scenarios);
-    let has_one = |task: &Task| {
+    let can_run = |task: &Task| {
         task.trial.lifecycle == Lifecycle::DumpRestore && needs::unmet(&task.scenario, &task.trial).is_none()
     };
-    tasks.retain(has_one);
+    tasks.retain(can_run);
     tasks
 }
 

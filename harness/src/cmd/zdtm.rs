@@ -26,7 +26,7 @@ use crate::zdtm::{CONTROL, Exported, Settings, Sides};
 /// A control, an ordinary file, runs by zdtm.py first. If that does not pass, nothing is known.
 ///
 /// A test of zdtm compares less than a trial: neither times nor what is left behind. Differences
-/// of that kind alone do not make a trial fail here; the account below the table names them. Known
+/// of that kind alone do not make a trial fail here; the lines below the table name them. Known
 /// failures play no part. Scenarios that are no tests of zdtm in that flavor are listed with the
 /// reason and do not count. A test that fails before the checkpoint is no disagreement: nothing is
 /// known then.

@@ -94,12 +94,7 @@ fn subject(patch: Option<&Path>) -> String {
 /// Gates and gives the exit status and the document.
 fn gate(base: &str, candidate: &str, more: &[&str]) -> (Option<i32>, Value) {
     let fixed = ["gate", "--base", base, "--candidate", candidate, "--format", "json"];
-    document_of(&[&fixed, more].concat())
-}
-
-/// The exit status and the document of a command.
-pub(crate) fn document_of(arguments: &[&str]) -> (Option<i32>, Value) {
-    let output = zdtm(arguments);
+    let output = zdtm(&[&fixed, more].concat());
     let document =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{}", rendered(&output)));
     (output.status.code(), document)

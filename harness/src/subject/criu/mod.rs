@@ -126,6 +126,14 @@ pub struct KeptCriu {
     pub age: Duration,
 }
 
+/// Where sources are built.
+struct BuildRoot<'a> {
+    suite: &'a str,
+    path: PathBuf,
+    /// It changes with the packages.
+    key: String,
+}
+
 impl Store {
     /// A criu that was built on this host, with the libraries that it needs.
     ///
@@ -150,30 +158,16 @@ impl Store {
     /// [`ImageError::Subject`] when the sources are at fault: they do not build, a patch does not
     /// apply.
     pub fn built_criu(&self, sources: &Sources) -> Result<Criu, ImageError> {
-        let suite = sources.variant.suite.as_ref().unwrap_or(&self.manifest().defaults.build);
-        let (root, root_key) = self.obtain(Image::BuildRoot(suite), false, |entry| {
-            (entry.directory.join(BUILD_ROOT), entry.record.content_key())
-        })?;
-        let tmp = self.cache.root().join("tmp");
-        let scratch =
-            tempfile::Builder::new().prefix("sources.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;
-        let snapshot = SourceSnapshot::of(sources, &root, scratch.path())?;
-        drop(scratch);
+        let (root, snapshot) = self.snapshot(sources)?;
+        let root_key = &root.key;
         let variant_key = tree_key(&sources.variant);
         let slot = criu_slot(&sha256(format!("{root_key} {}{variant_key}", snapshot.key()).as_bytes()));
         let title = sources.to_string();
         self.criu(&slot, |to| {
             let folder = absolute(sources.tree.folder());
-            let key = sha256(format!("{root_key} {}{variant_key}", folder.display()).as_bytes());
-            let name = format!("build-tree-{}", &key[..16]);
-            let lock = self.cache.lock_by_name(&name)?;
-            // The lock's time says when the tree was used last, as for images.
-            let _ = lock.set_modified(SystemTime::now());
-            let roots = &self.manifest().build.roots;
-            let build_tree =
-                BuildTree { root: &root, suite, roots, directory: self.cache.root().join("images").join(name) };
-            doing(self.cache.progress(), &format!("{title}: building"), || {
-                let files = package::of_tree(&root, &build_tree.build(&title, &snapshot)?)?;
+            let tree = format!("{root_key} {}{variant_key}", folder.display());
+            self.in_build_tree(&root, &tree, &title, |build_tree| {
+                let files = package::of_tree(&root.path, &build_tree.build(&title, &snapshot)?)?;
                 if sources.variant.asan {
                     asan::check(&title, &files)?;
                 }
@@ -181,6 +175,38 @@ impl Store {
                 Ok(built(&version, &title))
             })
         })
+    }
+
+    /// The build root for these sources, and the sources as they are now.
+    fn snapshot<'a>(&'a self, sources: &'a Sources) -> Result<(BuildRoot<'a>, SourceSnapshot), ImageError> {
+        let suite = sources.variant.suite.as_ref().unwrap_or(&self.manifest().defaults.build);
+        let root = self.obtain(Image::BuildRoot(suite), false, |entry| BuildRoot {
+            suite,
+            path: entry.directory.join(BUILD_ROOT),
+            key: entry.record.content_key(),
+        })?;
+        let tmp = self.cache.root().join("tmp");
+        let scratch =
+            tempfile::Builder::new().prefix("sources.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;
+        let snapshot = SourceSnapshot::of(sources, &root.path, scratch.path())?;
+        Ok((root, snapshot))
+    }
+
+    /// Builds in the build tree of this key, which no other build has meanwhile.
+    fn in_build_tree<T>(
+        &self,
+        root: &BuildRoot<'_>,
+        key: &str,
+        title: &str,
+        build: impl FnOnce(&BuildTree<'_>) -> Result<T, ImageError>,
+    ) -> Result<T, ImageError> {
+        let name = format!("build-tree-{}", &sha256(key.as_bytes())[..16]);
+        let lock = self.cache.lock_by_name(&name)?;
+        // The lock's time says when the tree was used last, as for images.
+        let _ = lock.set_modified(SystemTime::now());
+        let directory = self.cache.root().join("images").join(name);
+        let tree = BuildTree { root: &root.path, suite: root.suite, roots: &self.manifest().build.roots, directory };
+        doing(self.cache.progress(), &format!("{title}: building"), || build(&tree))
     }
 
     /// The criu images in the cache, the one used last first.

@@ -16,12 +16,11 @@ use super::build::BuildTree;
 use super::snapshot::{SourceFile, SourceSnapshot};
 use super::{Sources, absolute};
 use crate::cache::error::{ImageError, at};
-use crate::cache::progress::doing;
 use crate::cache::record::sha256;
 use crate::cache::{Built, Slot};
 use crate::export::ZdtmTest;
+use crate::image::Store;
 use crate::image::cpio::Segment;
-use crate::image::{BUILD_ROOT, Image, Store};
 
 /// The version of what is made here, as in `store`.
 const BUILDER: u32 = 1;
@@ -62,15 +61,8 @@ impl Store {
     /// [`ImageError::Subject`] when the sources are at fault: they have no test suite, or it does
     /// not build.
     pub fn zdtm_tests(&self, sources: &Sources, tests: &[ZdtmTest]) -> Result<PathBuf, ImageError> {
-        let suite = sources.variant.suite.as_ref().unwrap_or(&self.manifest().defaults.build);
-        let (root, root_key) = self.obtain(Image::BuildRoot(suite), false, |entry| {
-            (entry.directory.join(BUILD_ROOT), entry.record.content_key())
-        })?;
-        let tmp = self.cache.root().join("tmp");
-        let scratch =
-            tempfile::Builder::new().prefix("sources.").tempdir_in(&tmp).map_err(at("create a directory in", &tmp))?;
-        let mut snapshot = SourceSnapshot::of(sources, &root, scratch.path())?;
-        drop(scratch);
+        let (root, mut snapshot) = self.snapshot(sources)?;
+        let root_key = &root.key;
         let title = format!("{sources}: its test suite");
         if !snapshot.files.iter().any(|file| file.path == Path::new("test/zdtm.py")) {
             return Err(ImageError::Subject { what: title, why: "it has no test/zdtm.py".into() });
@@ -83,17 +75,11 @@ impl Store {
             &slot,
             false,
             |to, _| {
-                let folder = absolute(sources.tree.folder());
-                let key = sha256(format!("{root_key} zdtm {}", folder.display()).as_bytes());
-                let name = format!("build-tree-{}", &key[..16]);
-                let _lock = self.cache.lock_by_name(&name)?;
-                let directory = self.cache.root().join("images").join(name);
-                let tree = BuildTree { root: &root, suite, roots: &self.manifest().build.roots, directory };
-                doing(self.cache.progress(), &format!("{title}: building"), || {
-                    build(&tree, &title, &snapshot, tests)?;
-                    pack(&tree.tree(), &snapshot, tests, to)
+                let tree = format!("{root_key} zdtm {}", absolute(sources.tree.folder()).display());
+                self.in_build_tree(&root, &tree, &title, |tree| {
+                    build(tree, &title, &snapshot, tests)?;
+                    pack(&tree.tree(), &snapshot, tests, to).map(Some)
                 })
-                .map(Some)
             },
             |entry| entry.directory.join(SEGMENT),
         )?;

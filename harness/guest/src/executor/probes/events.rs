@@ -113,8 +113,8 @@ fn inotify(mut bytes: &[u8]) -> Vec<String> {
     all
 }
 
-/// `struct fanotify_event_metadata`: length, version, mask (fanotify(7)). The groups of programs
-/// report files by handles, which are numbers of the kernel's.
+/// `struct fanotify_event_metadata`: length, version, mask (fanotify(7)). A program's group
+/// reports files by handles, which are numbers of the kernel's.
 fn fanotify(mut bytes: &[u8]) -> Vec<String> {
     const HEAD: usize = 24;
     let mut all = Vec::new();
