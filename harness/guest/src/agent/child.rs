@@ -29,6 +29,14 @@ use crate::external::FIRST_INHERITED;
 use crate::reference::checkpoint::Checkpoint;
 use crate::sys;
 
+/// The namespaces that live on between a dump and a restore of the reference engine.
+pub(super) struct KeptNamespaces {
+    pub(super) mount: OwnedFd,
+    /// Mounts of mqueue belong to it, and are of no use without it (`get_ns_from_inode`,
+    /// ipc/mqueue.c).
+    ipc: OwnedFd,
+}
+
 /// The process under test.
 pub(super) struct Child {
     pid: Pid,
@@ -81,20 +89,19 @@ impl Child {
         Ok(Child { pid: Pid::from_raw(pid), pidfd, pipes, forked, user_namespace })
     }
 
-    /// Starts the executable of a checkpoint in a mount namespace that was kept, with the same
-    /// pipes, as the process that the checkpoint is of: under its number as it sees it, with its
-    /// root at that of the namespace. It inherits files under the numbers from [`FIRST_INHERITED`]
-    /// on.
+    /// Starts the executable of a checkpoint in namespaces that were kept, with the same pipes, as
+    /// the process that the checkpoint is of: under its number as it sees it, with its root at that
+    /// of the mount namespace. It inherits files under the numbers from [`FIRST_INHERITED`] on.
     pub(super) fn start_again(
         &mut self,
         flavor: Flavor,
-        namespace: &OwnedFd,
+        kept: &KeptNamespaces,
         checkpoint: &Checkpoint,
         inherited: &[OwnedFd],
         sandbox: Sandbox<'_>,
     ) -> io::Result<()> {
         let start = || {
-            let error = become_restored(flavor, namespace, checkpoint, inherited, sandbox, (&self.pipes, &self.forked));
+            let error = become_restored(flavor, kept, checkpoint, inherited, sandbox, (&self.pipes, &self.forked));
             not_started(&self.pipes.output, &Answer::NotRestored(format!("starting the executor: {error}")))
         };
         let pid = match flavor {
@@ -107,7 +114,8 @@ impl Child {
             }
             // With namespaces of its own it is the first one in there again.
             Flavor::Ns | Flavor::Userns => {
-                started(self.user_namespace.as_ref(), namespaces(flavor) & !libc::CLONE_NEWNS, start)?
+                let new = namespaces(flavor) & !(libc::CLONE_NEWNS | libc::CLONE_NEWIPC);
+                started(self.user_namespace.as_ref(), new, start)?
             }
         };
         self.reborn(pid, sys::pidfd_open(pid)?);
@@ -122,6 +130,12 @@ impl Child {
 
     pub(super) fn pid(&self) -> i32 {
         self.pid.as_raw()
+    }
+
+    /// The namespaces that it is in now.
+    pub(super) fn kept_namespaces(&self) -> io::Result<KeptNamespaces> {
+        let ipc = File::open(format!("/proc/{}/ns/ipc", self.pid))?.into();
+        Ok(KeptNamespaces { mount: self.mount_namespace()?, ipc })
     }
 
     /// The mount namespace that it is in now.
@@ -303,10 +317,10 @@ fn place_streams(pipes: &Pipes, forked: &Forked) -> io::Result<()> {
     sys::place(forked.streams(), FIRST_PIPE)
 }
 
-/// In the new process: the kept namespace, streams, exec. Returns only with what went wrong.
+/// In the new process: the kept namespaces, streams, exec. Returns only with what went wrong.
 fn become_restored(
     flavor: Flavor,
-    namespace: &OwnedFd,
+    kept: &KeptNamespaces,
     checkpoint: &Checkpoint,
     inherited: &[OwnedFd],
     sandbox: Sandbox<'_>,
@@ -317,7 +331,8 @@ fn become_restored(
         place_streams(pipes, forked)?;
         sys::place(inherited, FIRST_INHERITED)?;
         if flavor.has_own_root() {
-            setns(namespace, CloneFlags::CLONE_NEWNS)?;
+            setns(&kept.ipc, CloneFlags::CLONE_NEWIPC)?;
+            setns(&kept.mount, CloneFlags::CLONE_NEWNS)?;
             nix::unistd::sethostname("trial")?;
         }
         let path = CString::new(checkpoint.executable.as_slice()).map_err(io::Error::other)?;

@@ -15,7 +15,7 @@ use protocol::probe::{Probed, Probes};
 use protocol::wire::WireError;
 use scenarios::program::FIRST_PROCESS;
 
-use super::child::Child;
+use super::child::{Child, KeptNamespaces};
 use super::disks::{Disk, Disks};
 use super::engine::Engine;
 use super::failed_restore::Around;
@@ -185,11 +185,11 @@ impl<'a> Trial<'a> {
     /// Starts the executable of a checkpoint, in the same sandbox as the first process. It inherits
     /// the directories of files that are in another namespace, and opens the files there: a magic
     /// link cannot be opened with `O_NOFOLLOW`.
-    pub(super) fn start_again(&mut self, namespace: &OwnedFd, checkpoint: &Checkpoint) -> io::Result<()> {
+    pub(super) fn start_again(&mut self, kept: &KeptNamespaces, checkpoint: &Checkpoint) -> io::Result<()> {
         let sandbox = Sandbox::of(self.rights, &self.minors);
         let inherited: io::Result<Vec<OwnedFd>> =
             checkpoint.inherited().map(|(_, file)| self.open_outside(&directory_of(&file.path))).collect();
-        self.child.start_again(self.request.flavor, namespace, checkpoint, &inherited?, sandbox)
+        self.child.start_again(self.request.flavor, kept, checkpoint, &inherited?, sandbox)
     }
 
     pub(super) fn own_root(&self) -> bool {

@@ -20,6 +20,7 @@ use nix::unistd::Pid;
 use protocol::Fault;
 use protocol::message::{Action, ActionEnd, DetachMethod, ReportFile};
 
+use super::super::child::KeptNamespaces;
 use super::super::copy::{End, in_copy};
 use super::super::pipes::NoAnswer;
 use super::super::trial::Trial;
@@ -51,7 +52,7 @@ pub(in super::super) struct Reference {
 /// Between dump and restore.
 struct HeldCheckpoint {
     checkpoint: Checkpoint,
-    namespace: OwnedFd,
+    namespaces: KeptNamespaces,
 }
 
 impl Reference {
@@ -69,11 +70,11 @@ impl Reference {
 
     pub(super) fn dump(&mut self, trial: &mut Trial<'_>, leave_running: bool) -> io::Result<Run> {
         let pid = trial.child.pid();
-        let (pids, namespace) = (trial.child.pids(), trial.child.mount_namespace()?);
+        let (pids, namespaces) = (trial.child.pids(), trial.child.kept_namespaces()?);
         let given = trial.externals()?.into_iter().map(|external| (external.mount, external.inode)).collect();
         let outside = Outside { mounts: trial.elsewhere()?, given };
         let captured = in_copy(trial.answer_timeout(), || {
-            let captured = in_child(&pids, &namespace, self.capture, &outside);
+            let captured = in_child(&pids, &namespaces.mount, self.capture, &outside);
             (captured.unwrap_or_else(|error| Err(vec![format!("the capture: {error}")])), Vec::new())
         })?;
         match captured {
@@ -92,7 +93,7 @@ impl Reference {
                 };
                 let restart =
                     leave_running && self.capture.fault == Some(Fault::Restarted) && !has_detached(&checkpoint);
-                self.held = Some(HeldCheckpoint { checkpoint, namespace });
+                self.held = Some(HeldCheckpoint { checkpoint, namespaces });
                 if !leave_running || restart {
                     trial.child.forked.signal(Signal::SIGKILL);
                     kill(Pid::from_raw(pid), Signal::SIGKILL)?;
@@ -159,7 +160,7 @@ impl Reference {
         let deadline = Instant::now() + trial.answer_timeout();
         let mut lines = Vec::new();
         for _ in 0..RESTORE_ATTEMPTS {
-            trial.start_again(&held.namespace, &held.checkpoint)?;
+            trial.start_again(&held.namespaces, &held.checkpoint)?;
             let ask = Ask::Restore {
                 checkpoint: Box::new(held.checkpoint.clone()),
                 made: trial.made.clone(),
