@@ -49,6 +49,9 @@ pub(super) fn tmpfile(model: &mut Model, at: &Place, access: Access) -> Result<P
     if kind == Type::Vfat {
         return errno(Errno::EOPNOTSUPP);
     }
+    if access.exclusive {
+        return unknown("a file that can never be given a name, which nothing shows but the try");
+    }
     let known = matches!(kind, Type::Tmpfs | Type::Ramfs | Type::Ext4 | Type::Xfs | Type::Btrfs);
     let row = model.files.inode_of(directory.den);
     if !known || row.dead || row.opaque || access.direct && kind == Type::Tmpfs {
