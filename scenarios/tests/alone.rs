@@ -18,6 +18,7 @@ const COMPANIONS: &[(C, &[C], &str)] = &[
     (C::OpenedTwice, &[C::SameMount], "two descriptions of one file on one mount are two objects on it"),
     (C::MadeSince, &[C::Directory], "names are looked up below a directory"),
     (C::SymlinkResolution, &[C::Directory], "names are looked up below a directory"),
+    (C::OpenTree, &[C::Directory], "the root of most mounts is a directory"),
 ];
 
 /// Bases on which a capability does not stand alone, and why.
@@ -48,6 +49,7 @@ const EXCEPTIONS: &[(&[Base], &[C], &str)] = &[
         &[
             C::Root,
             C::PathOnly,
+            C::OpenTree,
             C::Symlink,
             C::Fifo,
             C::Device,

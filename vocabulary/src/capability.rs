@@ -104,6 +104,8 @@ words! {
             "The root directory of the process.",
         PathOnly "path-only" "O_PATH descriptor"
             "A descriptor that was opened with O_PATH.",
+        OpenTree "open-tree" "descriptor of a never attached mount"
+            "A mount that was never attached, and its descriptor: open_tree(2), fsmount(2).",
         Symlink "symlink" "open symbolic link"
             "An O_PATH descriptor of a symbolic link itself.",
         Fifo "fifo" "named pipe"
@@ -205,7 +207,7 @@ impl Capability {
     /// Those that each program with this one has as well.
     pub fn comes_with(self) -> &'static [Capability] {
         match self {
-            Capability::Symlink => &[Capability::PathOnly],
+            Capability::OpenTree | Capability::Symlink => &[Capability::PathOnly],
             Capability::Tmpfile => &[Capability::Deleted],
             Capability::HalfReadDirectory => &[Capability::Directory],
             Capability::InSubvolume => &[Capability::Btrfs],

@@ -155,10 +155,12 @@ faults! {
     MappingNarrowed "mapping-narrowed" "wrong-flags" "A file that is mapped for reading is opened for reading, so the mapping cannot be made writable." ["never-attached/mapping@tmpfs,shared"];
     PrivateCopied "private-copied" "wrong-flags" "A private mapping gets a copy of its file, so what is written to the file does not show there." ["objects/map-private@tmpfs,whole"];
     FifoEmptied "fifo-emptied" "wrong-content" "A named pipe comes back empty." ["objects/fifo@tmpfs,whole"];
+    WriterShown "writer-shown" "wrong-content" "The reader of a named pipe sees that a writer was there and has gone." ["objects/fifo-reader@tmpfs,whole"];
     FifoReversed "fifo-reversed" "wrong-content" "The bytes of a named pipe come back in another order." ["objects/fifo@tmpfs,whole"];
     SocketShut "socket-shut" "wrong-content" "Nothing can be sent over a socket any more." ["in-flight/kept"];
     PollOfOtherEnd "poll-of-other-end" "wrong-flags" "An instance of epoll watches another description of the same pipe, under the right number." ["objects/epoll@tmpfs,whole"];
     OwnerPowerless "owner-powerless" "wrong-flags" "The owner of a descriptor's signals is set by another user, so no signal comes." ["objects/signal-owner@tmpfs,whole"];
+    TreeDissolved "tree-dissolved" "wrong-mount" "A mount that was never attached is made again, but not its descriptor, so it cannot be attached any more." ["never-attached/open"];
     LeftAnonymous "left-anonymous" "wrong-mount" "A descriptor of a detached mount is that of open_tree(2), so the mount can be attached again." ["never-attached/attached-then-detached"];
     LeaseLeft "lease-left" "wrong-resolution" "A lease that the restore takes is never let go, so nobody can open the file for writing." ["subdir-bind/file@tmpfs,rdonly"];
     CopiedUp "copied-up" "wrong-content" "A file is open for writing for a moment, so an overlay copies it up." ["overlay/mapped-lower"];

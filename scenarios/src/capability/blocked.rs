@@ -70,7 +70,10 @@ pub fn explain(failed: &[&Profile], passed: &[&Profile]) -> Option<Explanation> 
     if let Some(pair) = pairs.into_iter().find(|pair| clean(pair)) {
         return Some(whole(pair.to_vec(), Connection::And));
     }
-    each(failed, clean).or_else(|| mostly(failed, &evidence))
+    let (each, mostly) = (each(failed, clean), mostly(failed, &evidence));
+    // Half of the failures by words of their own is no explanation where one word is in all.
+    let is_of_all = mostly.as_ref().is_some_and(|one| one.explained == failed.len());
+    each.filter(|each| each.explained == failed.len() || !is_of_all).or(mostly)
 }
 
 /// Words that say something of one scenario and not of all.

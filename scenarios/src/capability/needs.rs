@@ -97,6 +97,7 @@ impl<'a> End<'a> {
             FileKind::Directory | FileKind::File | FileKind::Socket | FileKind::Other => false,
         };
         add(found, Capability::PathOnly, held.path_only);
+        add(found, Capability::OpenTree, held.keeps_tree);
         if held.kind == FileKind::Directory {
             let is_symlink = |(_, file): &(Vec<u8>, _)| self.trace.model.is_symlink(*file);
             add(found, Capability::SymlinkResolution, self.trace.model.listing(held).iter().any(is_symlink));

@@ -41,8 +41,7 @@ pub(super) const OBJECT: Axis = Axis {
         Point::detached("half-read directory", |facts| facts.has(Capability::HalfReadDirectory)),
         Point::detached("memfd beside", |facts| facts.has(Capability::Memfd)),
         Point::detached("O_TMPFILE", |facts| facts.has(Capability::Tmpfile)),
-        Point::detached("descriptor of a mount", |_| false)
-            .without(Reason::NoScenario("the reference engine makes no tree with an open descriptor")),
+        Point::detached("descriptor of a mount", |facts| facts.has(Capability::OpenTree)),
         Point::detached("descriptor of a namespace", |_| false)
             .without(Reason::Missing("the model knows no file of proc, and no step opens a namespace")),
         Point::waits("pidfd", Reason::Step("pidfd")),

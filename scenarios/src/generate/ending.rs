@@ -68,10 +68,10 @@ pub(super) fn ending(
     Ok(())
 }
 
-/// A tree whose descriptor is open cannot be restored.
+/// A tree whose descriptor is open is seldom alone with it, and then cannot be restored.
 fn close_trees(u: &mut Unstructured<'_>, builder: &mut ProgramBuilder) -> Result<()> {
     for object in builder.model.open_trees() {
-        if u.ratio(7, 8)? {
+        if u.ratio(2, 3)? {
             builder.add(&Step::Close { object });
         }
     }

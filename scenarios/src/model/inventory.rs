@@ -81,6 +81,8 @@ pub(crate) struct HeldFile {
     /// It was made by this open, without a name (`O_TMPFILE`).
     pub(crate) unnamed: bool,
     pub(crate) path_only: bool,
+    /// It keeps a mount in being that was never attached: open_tree(2), fsmount(2).
+    pub(crate) keeps_tree: bool,
     /// The file offset is not where open(2) puts it.
     pub(crate) moved_offset: bool,
     /// The file offset is behind the end of the file.
@@ -195,6 +197,7 @@ impl Model {
             names_beside: others.iter().filter(|&&den| parent(den) == parent(path.den)).count(),
             unnamed: description.is_some_and(|one| one.unnamed),
             path_only: description.is_some_and(|one| one.path_only),
+            keeps_tree: description.is_some_and(|one| self.keeps_tree(one)),
             moved_offset: description.is_some_and(|one| one.position != Some(0)),
             past_the_end: description
                 .and_then(|one| one.position)

@@ -9,7 +9,8 @@ impl Model {
     /// Whether every object could be made again: of a detached mount, some mount of the namespace
     /// that can be bound shows the root, or the place that it was removed from; what is on a
     /// visible mount is not covered by another one; what was made without a name has none; the
-    /// mount of an open device is not `nodev` now. False also where the model cannot tell.
+    /// mount of an open device is not `nodev` now; of a mount that was never attached it is clear
+    /// which descriptor keeps it. False also where the model cannot tell.
     ///
     /// What is on a mount of another namespace comes back if the caller gives it, as a descriptor.
     pub fn is_restorable(&self) -> bool {
@@ -32,7 +33,8 @@ impl Model {
             } else if mount.attached {
                 self.is_bare(path)
             } else {
-                !mount.floating && self.is_shown(path.mnt, |other| !other.unbindable)
+                let is_known = !mount.floating || self.is_kept_clearly(path.mnt);
+                is_known && self.is_shown(path.mnt, |other| !other.unbindable)
             }
         }) && self.is_executable_visible()
     }

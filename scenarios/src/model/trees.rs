@@ -78,13 +78,28 @@ impl Model {
         dissolved.iter().any(|mnt| self.mounts.get(*mnt).on.is_some())
     }
 
+    /// Whether a tree that is attached nowhere ends with this description.
+    pub(super) fn keeps_tree(&self, description: &Description) -> bool {
+        description.tree && self.mounts.get(description.path.mnt).floating
+    }
+
+    /// Whether it is clear which description keeps a mount that is attached nowhere: the only one
+    /// that can be. Mounts that are connected an engine need not make.
+    pub(super) fn is_kept_clearly(&self, mnt: Mnt) -> bool {
+        let row = self.mounts.get(mnt);
+        if row.on.is_some() || self.mounts.children(mnt).next().is_some() {
+            return false;
+        }
+        let root = self.mounts.root_of(mnt);
+        let is_candidate =
+            |(number, one): &(usize, &Description)| one.path_only && one.path == root && self.is_held(*number);
+        self.descriptions.iter().enumerate().filter(is_candidate).count() == 1
+    }
+
     /// Descriptors of trees that are attached nowhere.
     pub fn open_trees(&self) -> Vec<ObjectName> {
         let is_tree = |held: &Held| match held {
-            Held::Descriptor(number) => {
-                let one = &self.descriptions[*number];
-                one.tree && self.mounts.get(one.path.mnt).floating
-            }
+            Held::Descriptor(number) => self.keeps_tree(&self.descriptions[*number]),
             _ => false,
         };
         let of_process = |process: &Process| {

@@ -4,11 +4,14 @@
 //! process's namespace are named by their IDs, because the namespace is kept; a detached mount is
 //! described so that it can be made again.
 
+mod watches;
+
 use protocol::observation::{FileId, FileKind};
 use scenarios::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::sys::{FanotifyMark, FileHandle};
+use crate::sys::FileHandle;
+pub use watches::{MarkImage, PollImage, TargetImage, WatchImage, WatchesImage};
 
 /// Everything about the processes of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,6 +239,9 @@ pub struct DescriptionImage {
     pub flags: i32,
     /// The position in bytes.
     pub position: u64,
+    /// What only a description of open_tree(2) or fsmount(2) has, as long as its mount was never
+    /// attached: its close ends the mount.
+    pub tree: Option<TreeImage>,
     /// The locks that show in its fdinfo.
     pub locks: Vec<LockImage>,
     /// Who gets its signals (`F_SETOWN`): an index into the processes.
@@ -244,10 +250,20 @@ pub struct DescriptionImage {
     pub signal: i32,
     /// What a named pipe holds.
     pub pipe: Bytes,
+    /// Of a reader of a named pipe: it has never seen a writer, so poll(2) does not say `POLLHUP`.
+    pub waits_for_writer: bool,
     /// What only sockets have.
     pub socket: Option<SocketImage>,
     /// What only instances of epoll, inotify and fanotify have.
     pub watches: Option<WatchesImage>,
+}
+
+/// A mount that was never attached and whose descriptor is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeImage {
+    /// It was made in the process's namespace, where it can be copied for that (`may_copy_tree`,
+    /// fs/namespace.c, Linux 6.15).
+    pub can_be_copied: bool,
 }
 
 /// A Unix socket of type `SOCK_SEQPACKET` that is connected to another of the process.
@@ -266,77 +282,6 @@ pub struct MessageImage {
     pub bytes: Bytes,
     /// The descriptors in it: indices into `descriptions`.
     pub descriptions: Vec<usize>,
-}
-
-/// What an instance of epoll, inotify or fanotify watches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WatchesImage {
-    /// epoll(7): descriptors of the process.
-    Epoll(Vec<PollImage>),
-    /// inotify(7): files, by the numbers of the watches.
-    Inotify(Vec<WatchImage>),
-    /// fanotify(7)
-    Fanotify {
-        /// Of `fanotify_init`.
-        flags: u32,
-        /// Of `fanotify_init`.
-        event_flags: u32,
-        /// In the order in which the kernel has them.
-        marks: Vec<MarkImage>,
-    },
-}
-
-/// A descriptor in an epoll set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PollImage {
-    /// Its number.
-    pub number: i32,
-    /// `EPOLL*` bits.
-    pub events: u32,
-    /// What comes with an event.
-    pub data: u64,
-}
-
-/// A watch of inotify.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WatchImage {
-    /// Its number.
-    pub number: i32,
-    /// `IN_*` bits.
-    pub events: u32,
-    /// What it is on.
-    pub target: TargetImage,
-}
-
-/// A mark of fanotify.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MarkImage {
-    /// File, mount or filesystem.
-    pub mark: FanotifyMark,
-    /// Further `FAN_MARK_*` bits.
-    pub flags: u32,
-    /// `FAN_*` bits.
-    pub events: u64,
-    /// What it is on.
-    pub target: TargetImage,
-}
-
-/// How a watched file, or something on a watched mount, is found again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TargetImage {
-    /// A description has it: an index into `descriptions`.
-    Description(usize),
-    /// A path on a visible mount.
-    Path {
-        /// An index into `mounts`.
-        mount: usize,
-        /// From the root of the mount; empty for the root itself.
-        path: Bytes,
-        /// Which must be found there.
-        file: FileId,
-    },
 }
 
 /// A lock.

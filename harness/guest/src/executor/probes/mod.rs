@@ -111,7 +111,7 @@ pub(super) fn run(made: &[Made], top: &str, mounts: bool) -> io::Result<Vec<Prob
     pipes::read_all(proc, &subjects, &mut outcomes);
     events::signals(proc, &subjects, &mut outcomes);
     if mounts {
-        mount_api::probe(proc, &subjects, &mut outcomes)?;
+        mount_api::probe(proc, &subjects, top, &mut outcomes)?;
     }
     let watches = if mounts { release::Watches::new(made, &subjects)? } else { None };
     // A copy of a descriptor would keep a mount busy.

@@ -24,6 +24,7 @@ pub(super) fn write_all(subjects: &[Subject], outcomes: &mut Outcomes) {
     for (index, subject) in subjects.iter().enumerate() {
         let bytes = format!("probe {index}\n");
         if let Some(pipe) = subject.fd_of(FileKind::Fifo) {
+            outcomes.add(Pipes, &subject.name, "poll", text(ready(pipe), events_text));
             outcomes.add(Pipes, &subject.name, "write into the pipe", done(write_now(pipe, bytes.as_bytes())));
         } else if let Some(socket) = socket(subject) {
             outcomes.add(Pipes, &subject.name, "send", done(sys::send_descriptors(socket, bytes.as_bytes(), &[])));
@@ -52,10 +53,22 @@ fn socket(subject: &Subject) -> Option<BorrowedFd<'_>> {
     subject.fd_of(FileKind::Socket).filter(|fd| sys::unix_socket_type(*fd).is_some())
 }
 
+/// What poll(2) says at once. `POLLHUP` is for a reader that has seen a writer, and sees none now
+/// (fifo(7), `pipe_poll` in fs/pipe.c).
+fn ready(fd: BorrowedFd<'_>) -> io::Result<PollFlags> {
+    let mut polled = [PollFd::new(fd, PollFlags::POLLIN | PollFlags::POLLOUT)];
+    poll(&mut polled, PollTimeout::ZERO)?;
+    Ok(polled[0].revents().unwrap_or(PollFlags::empty()))
+}
+
+fn events_text(events: PollFlags) -> String {
+    let words: Vec<&str> = events.iter_names().map(|(name, _)| name).collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join(" ") }
+}
+
 /// Writes, unless that would wait: few bytes go in where poll(2) finds room.
 fn write_now(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
-    let mut polled = [PollFd::new(fd, PollFlags::POLLOUT)];
-    if poll(&mut polled, PollTimeout::ZERO)? == 0 {
+    if !ready(fd)?.contains(PollFlags::POLLOUT) {
         return Err(ErrorKind::WouldBlock.into());
     }
     write(fd, bytes)?;

@@ -64,7 +64,8 @@ pub fn files(
 
 impl Capture<'_> {
     fn given(mut self, detached: &[CapturedObject], others: &[CapturedObject]) -> Result<GivenFiles, Vec<Refusal>> {
-        let mut refusals = self.trees(detached);
+        let mut refusals = self.connected(detached);
+        refusals.extend(self.roots_of_open_trees(detached).map(|captured| refuse(captured, Cause::TreeIsOpen)));
         refusals.extend(
             detached
                 .iter()

@@ -14,7 +14,7 @@
 //! - [`given`]: only the files on detached mounts, for a checkpointer that saves all else
 //! - `watches`: what epoll, inotify and fanotify watch
 //! - `visible`: files on visible mounts and on the kernel's own
-//! - `trees`: mounts that are connected, which it cannot make
+//! - `trees`: mounts that are connected, which it cannot make; never attached ones
 //! - `lacks`: what an engine makes of it that has not learnt everything
 //! - [`refusal`]: why something cannot be captured
 //!
@@ -177,7 +177,7 @@ impl Capture<'_> {
                 objects.iter().take(1).map(|captured| refuse(captured, Cause::Unsupported("anything".to_owned()))),
             );
         }
-        refusals.extend(self.trees(objects));
+        refusals.extend(self.connected(objects));
         let files = self.files(objects, &mut refusals);
         wrong::after_all(&mut self);
         for captured in objects {
@@ -187,8 +187,9 @@ impl Capture<'_> {
                 refusals.push(refuse(captured, cause));
             }
         }
-        if let Err(cause) = self.descriptors(objects, &files) {
-            refusals.extend(objects.first().map(|captured| refuse(captured, cause)));
+        match self.descriptors(objects, &files) {
+            Ok(descriptions) => refusals.extend(self.open_trees(objects, &files, &descriptions)),
+            Err(cause) => refusals.extend(objects.first().map(|captured| refuse(captured, cause))),
         }
         if let (true, Some(Fault::Lacks(lack))) = (refusals.is_empty(), self.options.fault) {
             refusals = self.without(lack, objects, &files);

@@ -71,9 +71,14 @@ pub enum Cause {
     /// Something else covers it.
     #[error("it is on a visible mount, but something else is mounted over it there")]
     Covered,
-    /// It would have to be attached nowhere again, with that descriptor.
-    #[error("it is the root of a tree of mounts that is attached nowhere; close its descriptor first")]
+    /// criu would open the root again, which does not keep the mount attached nowhere.
+    #[error("it is the root of a mount that was never attached; close its descriptor first")]
     TreeIsOpen,
+    /// Another descriptor would have to end the mount with its close.
+    #[error(
+        "it is the root of a mount that was never attached, and which descriptor keeps that in being is not certain"
+    )]
+    KeeperUnknown,
     /// The mount would have to be on another one again.
     #[error("its detached mount is still connected to another one, which single mounts would not be")]
     Connected,

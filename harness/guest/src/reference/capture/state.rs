@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::pipe2;
 use protocol::Fault;
@@ -50,12 +51,13 @@ impl Capture<'_> {
         self.pids[captured.process as usize]
     }
 
-    /// Descriptors, also those in flight, and which of them are one description (kcmp(2)).
+    /// Descriptors, also those in flight, and which of them are one description (kcmp(2)): the
+    /// description of each.
     pub(super) fn descriptors(
         &mut self,
         objects: &[CapturedObject],
         files: &BTreeMap<ObjectId, usize>,
-    ) -> Result<(), Cause> {
+    ) -> Result<BTreeMap<ObjectId, usize>, Cause> {
         let mut first_of: Vec<sys::DescriptorOf> = Vec::new();
         let mut descriptions = BTreeMap::new();
         for captured in objects {
@@ -89,8 +91,9 @@ impl Capture<'_> {
                         owner,
                         signal,
                         pipe: self.pipe(captured, flags).map_err(Cause::of("reading its pipe"))?,
-                        socket: None,
-                        watches: None,
+                        waits_for_writer: waits_for_writer(captured, number, flags)
+                            .map_err(Cause::of("polling its pipe"))?,
+                        ..DescriptionImage::default()
                     };
                     self.checkpoint.descriptions.push(description);
                     first_of.len() - 1
@@ -103,7 +106,8 @@ impl Capture<'_> {
             }
         }
         self.sockets(objects, &descriptions)?;
-        self.watches(objects, &descriptions)
+        self.watches(objects, &descriptions)?;
+        Ok(descriptions)
     }
 
     /// A lock of the process is not captured where there are several: whose it is, fdinfo says by a
@@ -202,6 +206,18 @@ impl Capture<'_> {
         File::from(copy).read_to_end(&mut bytes)?;
         Ok(bytes.into())
     }
+}
+
+/// Whether it is a reader of a named pipe that was opened without a writer, and has seen none since
+/// (`fifo_open` and `pipe_poll` in fs/pipe.c).
+fn waits_for_writer(captured: &CapturedObject, number: sys::DescriptorOf, flags: i32) -> io::Result<bool> {
+    let reads_only = flags & (libc::O_ACCMODE | libc::O_PATH | libc::O_NONBLOCK) == libc::O_RDONLY | libc::O_NONBLOCK;
+    if captured.status.kind != FileKind::Fifo || !reads_only {
+        return Ok(false);
+    }
+    let copy = sys::descriptor_of(number)?;
+    let mut polled = [PollFd::new(copy.as_fd(), PollFlags::POLLIN)];
+    Ok(poll(&mut polled, PollTimeout::ZERO)? == 0)
 }
 
 /// `lock:\t1: POSIX  ADVISORY  WRITE 7 00:1c:2 0 EOF` (proc_locks(5)).

@@ -1,17 +1,20 @@
-//! Mounts outside of every namespace that are still mounted on one another, and trees that were
-//! never attached and whose descriptor is open. This engine makes neither, so it refuses both.
+//! Mounts outside of every namespace that are still mounted on one another, which this engine does
+//! not make, so it refuses them; and mounts that were never attached and whose descriptor is open.
 //!
-//! No table of the kernel's lists such mounts. A tree with an open descriptor is recognised by a
+//! No table of the kernel's lists such mounts. A mount with an open descriptor is recognised by a
 //! call that works on its root only. Mounts that are connected are recognised by lookups that lead
 //! from one to the other.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use protocol::observation::FileKind;
+use protocol::observation::{FileKind, ObjectId};
+use rustix::mount::{OpenTreeFlags, open_tree};
 
+use super::super::checkpoint::TreeImage;
 use super::object::CapturedObject;
 use super::refusal::{Cause, Refusal};
 use super::{Capture, is_internal, refuse};
@@ -24,19 +27,49 @@ const MOUNT_ATTR_NOSUID: u64 = 0x2;
 const ST_NOSUID: u64 = 0x2;
 
 impl Capture<'_> {
-    /// A refusal for each object that shows such a tree.
-    pub(super) fn trees(&self, objects: &[CapturedObject]) -> Vec<Refusal> {
-        let cause = |captured: &CapturedObject| {
-            if is_root_of_a_tree(captured) {
-                Some(Cause::TreeIsOpen)
-            } else if captured.status.kind == FileKind::Directory && is_connected(captured).unwrap_or(false) {
-                Some(Cause::Connected)
-            } else {
-                None
-            }
-        };
+    /// A refusal for each object that shows mounts which are connected.
+    pub(super) fn connected(&self, objects: &[CapturedObject]) -> Vec<Refusal> {
         let unlisted = objects.iter().filter(|captured| self.is_unlisted(captured));
-        unlisted.filter_map(|captured| Some(refuse(captured, cause(captured)?))).collect()
+        let connected = unlisted
+            .filter(|captured| captured.status.kind == FileKind::Directory && is_connected(captured).unwrap_or(false));
+        connected.map(|captured| refuse(captured, Cause::Connected)).collect()
+    }
+
+    /// The objects that are the root of a mount which was never attached and whose descriptor is
+    /// open.
+    pub(super) fn roots_of_open_trees<'o>(
+        &self,
+        objects: &'o [CapturedObject],
+    ) -> impl Iterator<Item = &'o CapturedObject> {
+        objects.iter().filter(|captured| self.is_unlisted(captured) && is_root_of_a_tree(captured))
+    }
+
+    /// Notes which description keeps each such mount in being. The kernel does not tell: it is the
+    /// only one that can be.
+    pub(super) fn open_trees(
+        &mut self,
+        objects: &[CapturedObject],
+        files: &BTreeMap<ObjectId, usize>,
+        descriptions: &BTreeMap<ObjectId, usize>,
+    ) -> Vec<Refusal> {
+        let mut keepers: BTreeMap<u64, (&CapturedObject, BTreeSet<usize>)> = BTreeMap::new();
+        for captured in self.roots_of_open_trees(objects).filter(|captured| files.contains_key(&captured.id())) {
+            let (_, keepers) = keepers.entry(captured.mount).or_insert((captured, BTreeSet::new()));
+            let description = descriptions.get(&captured.id()).copied();
+            keepers.extend(description.filter(|&index| self.checkpoint.descriptions[index].flags & libc::O_PATH != 0));
+        }
+        let mut refusals = Vec::new();
+        for (captured, found) in keepers.into_values() {
+            match Vec::from_iter(found)[..] {
+                [keeper] => {
+                    let copy = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+                    let can_be_copied = open_tree(&captured.fd, c"", copy | OpenTreeFlags::AT_EMPTY_PATH).is_ok();
+                    self.checkpoint.descriptions[keeper].tree = Some(TreeImage { can_be_copied });
+                }
+                _ => refusals.push(refuse(captured, Cause::KeeperUnknown)),
+            }
+        }
+        refusals
     }
 
     /// Whether an object is on a mount that no table lists, and that is not the kernel's own.

@@ -15,7 +15,7 @@ use protocol::observation::{FileKind, Mount};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use scenarios::Bytes;
 
-use super::super::checkpoint::{Checkpoint, DetachedMount, FileImage, MountImage, NameImage};
+use super::super::checkpoint::{Checkpoint, DetachedMount, FileImage, MountImage, NameImage, TreeImage};
 use super::super::private_mount_ns::{PrivateMountNs, PrivateMountNsCache, RootPath, look_at};
 use super::super::table::{Table, below, join, split};
 use super::{Failure, Options, at, wrong};
@@ -173,10 +173,34 @@ impl<'a> RestoreContext<'a> {
             return Ok(Opener::new(set_apart(&other.root)?, other.prefix.clone()));
         }
         let mount = wrong::mount(self.options, right);
-        let (root, path) = self.made(&mount, self.needs_path(index))?;
+        let (root, path) = match self.open_tree(index) {
+            Some(tree) => (self.never_attached(&mount, tree)?, None),
+            None => self.made(&mount, self.needs_path(index))?,
+        };
         let root = set_apart(root)?;
         wrong::traces(self, &mount, root.as_fd())?;
         Ok(Opener { root, prefix: wrong::prefix(&mount, right), path })
+    }
+
+    /// Whether it is a mount that is never attached and whose descriptor stays open.
+    fn open_tree(&self, index: usize) -> Option<TreeImage> {
+        let checkpoint = self.checkpoint;
+        let mut on_it = checkpoint.descriptions.iter().filter(|one| checkpoint.files[one.file].mount == index);
+        on_it.find_map(|one| one.tree)
+    }
+
+    /// Such a mount. One that can be copied in this namespace must be made in it.
+    fn never_attached(&self, mount: &DetachedMount, tree: TreeImage) -> io::Result<OwnedFd> {
+        let here = || -> io::Result<Option<OwnedFd>> {
+            let Some(base) = self.table.get(mount.base) else { return Ok(None) };
+            let root = look_at(look_at(self.proc, &base.mount_point)?.as_fd(), &mount.root)?;
+            let is_bare = sys::statx_mount_id(root.as_fd())? == mount.base;
+            is_bare.then(|| cloned(root.as_fd(), mount, OpenTreeFlags::empty())).transpose()
+        };
+        match if tree.can_be_copied { here().ok().flatten() } else { None } {
+            Some(made) => Ok(made),
+            None => by_tree(&self.private_ns(mount.base)?, mount),
+        }
     }
 
     /// A mount of a file with something open that `O_NOFOLLOW` forbids to open through a magic
@@ -270,6 +294,7 @@ pub(super) fn cloned(root: BorrowedFd<'_>, mount: &DetachedMount, more: OpenTree
     let attr = MountAttr {
         set: mount.attributes,
         clear: MOUNT_ATTR_ALL & !(mount.attributes & !MOUNT_ATTR_ATIME_FIELD),
+        propagation: libc::MS_PRIVATE,
         ..MountAttr::default()
     };
     sys::mount_setattr(tree.as_fd(), c"", false, attr)?;

@@ -87,10 +87,18 @@ impl RestoreContext<'_> {
             }
         };
         let flags = self.flags(purpose);
-        if self.options.fault == Some(Fault::LeftAnonymous) && path.is_empty() && flags == libc::O_PATH {
+        let anonymous = match self.options.fault {
+            Some(Fault::LeftAnonymous) => path.is_empty() && flags == libc::O_PATH,
+            Some(Fault::TreeDissolved) => false,
+            _ => matches!(purpose, Use::Description(index) if self.checkpoint.descriptions[index].tree.is_some()),
+        };
+        if anonymous {
             return set_apart(&opener.root).map_err(at(object));
         }
-        if kind == FileKind::Fifo && flags & libc::O_PATH == 0 {
+        // Where somebody writes, the reader sees it then.
+        let waits = self.options.fault != Some(Fault::WriterShown)
+            && matches!(purpose, Use::Description(index) if self.checkpoint.descriptions[index].waits_for_writer);
+        if kind == FileKind::Fifo && flags & libc::O_PATH == 0 && !waits {
             let both = OFlag::O_RDWR | OFlag::O_NONBLOCK;
             let pipe = self.open_on(opener, &path, both).map_err(at(object))?;
             self.fill(purpose, &pipe).map_err(at(object))?;
