@@ -238,7 +238,7 @@ const PROC: u64 = 0x9fa0;
 const SYSFS: u64 = 0x6265_6572;
 const DEVPTS: u64 = 0x1cd1;
 const CGROUP2: u64 = 0x6367_7270;
-pub(crate) const MQUEUE: u64 = 0x1980_0202;
+const MQUEUE: u64 = 0x1980_0202;
 pub(crate) const OVERLAYFS: u64 = 0x794c_7630;
 
 /// Opens a file again through its magic link `path` below `proc`, once for each access mode. Only

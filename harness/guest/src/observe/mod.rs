@@ -34,7 +34,7 @@ pub mod parts;
 mod tree;
 
 pub(crate) use inside::{numbers, own_mount_table, own_procfs, read_memory, read_own_shared_mapping};
-pub(crate) use lookups::{MQUEUE, OVERLAYFS, is_kernel_filesystem};
+pub(crate) use lookups::{OVERLAYFS, is_kernel_filesystem};
 pub use object::{Made, digest};
 pub(crate) use object::{hash, is_internal, link_text, path_fd, read_file, status, xattrs};
 pub(crate) use tree::names_below;

@@ -16,7 +16,7 @@ use protocol::observation::Object;
 use protocol::probe::ProbeGroup::Release;
 
 use super::{Outcomes, Subject, busy, text};
-use crate::observe::{MQUEUE, Made, own_procfs};
+use crate::observe::{Made, own_procfs};
 use crate::sys::{self, set_apart};
 
 /// In a process that is not the one to look: closes everything, so that what is gone then can be
@@ -65,8 +65,6 @@ impl Watches {
             group.add_watch(path.as_str(), AddWatchFlags::IN_DELETE_SELF)
         };
         let with_fd = subjects.iter().filter_map(|subject| Some((subject.name.clone(), subject.fd.as_ref()?)));
-        // Message queues end with an IPC namespace, which may be another one's as well.
-        let with_fd = with_fd.filter(|(_, fd)| !sys::filesystem_of(fd.as_fd()).is_ok_and(|(magic, _)| magic == MQUEUE));
         let watched = with_fd.map(|(name, fd)| (name, watch(fd.as_fd()))).collect();
         fchdir(before)?;
         Ok(Some(Self { group, proc, watched }))
