@@ -42,13 +42,9 @@ impl Trial<'_> {
     }
 }
 
-/// The same of a process that was never checkpointed.
-pub(super) fn probe(request: &TrialRequest, top: &str, machine: &mut Machine) -> Probed {
+/// The same of a process that was never checkpointed. `before` is the machine as it is now.
+pub(super) fn probe(request: &TrialRequest, top: &str, before: &Before, machine: &mut Machine) -> Probed {
     let mut disks = Disks::default();
-    let before = match Before::look() {
-        Ok(before) => before,
-        Err(error) => return Probed::Failed(format!("looking at the machine before the twin: {error}")),
-    };
     let probed = carried_out(request, top, machine, &mut disks);
     let mut left = before.clean(Some(top)).unwrap_or_else(|error| vec![error.to_string()]);
     left.extend(disks.detach());

@@ -28,8 +28,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("bind tmp g\nfd0 = open tmp\nrmdir tmp", "a visible mount still has it or its directory for its root"),
     ("bind tmp g\nmkdir tmp/d\nfd0 = open tmp/d\nrmdir tmp/d\nrmdir tmp", "a visible mount still has it"),
     ("mount tmpfs a\nwrite a/f \"\"\nbind a b\nfd0 = open b/f\npivot-root b b", OVER_IT),
-    ("mount tmpfs a\nwrite a/f \"\"\ntree = open-tree a\nfd0 = open tree:f", "its descriptor first"),
-    ("mount tmpfs a nosuid\ntree = open-tree a\nagain = dup tree\nclose tree", "its descriptor first"),
+    ("mount tmpfs a\ntree = open-tree a\nroot = open tree: path", "is not certain"),
+    ("mount tmpfs a\nmount tmpfs a/n\ntree = open-tree a recursive", "still connected to another one"),
     (
         "mount tmpfs a\nmount tmpfs a/n\ntree = open-tree a recursive\nfd0 = open tree: directory\nclose tree",
         "still connected to another one",
@@ -60,6 +60,7 @@ const RESTORED: &[&str] = &[
     "mount tmpfs a\nmkdir a/d\nbind a b\nfd0 = open b/d rdwr tmpfile\nwrite-to fd0 \"x\"\nrmdir b/d\numount-lazy b",
     "write a \"\"\nbind a a\nfd0 = open a nofollow\nfd1 = open a nofollow path\nfd2 = memfd \"m\"\numount-lazy a",
     "write a \"\"\nbind a a\nfd0 = open a nofollow",
+    "mount tmpfs a nosuid\ntree = open-tree a\nagain = dup tree\nclose tree",
     "write f \"\"\nfd0 = open f\nmount tmpfs tmp\nunlink f\nmove tmp f",
     "mount tmpfs a\nbind a a\nbind a a\nbind a b\nfd0 = open b\numount-lazy b\nmkdir d\nfd1 = open d\nrmdir d",
     "write a \"\"\nfd0 = open a rdwr\nfd1 = map fd0 private\nlock fd0 posix write",
