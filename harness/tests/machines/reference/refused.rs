@@ -28,7 +28,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("bind tmp g\nfd0 = open tmp\nrmdir tmp", "a visible mount still has it or its directory for its root"),
     ("bind tmp g\nmkdir tmp/d\nfd0 = open tmp/d\nrmdir tmp/d\nrmdir tmp", "a visible mount still has it"),
     ("mount tmpfs a\nwrite a/f \"\"\nbind a b\nfd0 = open b/f\npivot-root b b", OVER_IT),
-    ("mount tmpfs a\ntree = open-tree a\nroot = open tree: path", "is not certain"),
+    ("mount tmpfs a\ntree = open-tree a\nagain = open tree: path", "is not certain"),
     ("mount tmpfs a\nmount tmpfs a/n\ntree = open-tree a recursive", "still connected to another one"),
     (
         "mount tmpfs a\nmount tmpfs a/n\ntree = open-tree a recursive\nfd0 = open tree: directory\nclose tree",
