@@ -74,13 +74,8 @@ pub(super) fn run(request: &TrialRequest, machine: &mut Machine, progress: Progr
     whole.leftovers.extend(remove_top(&top).err().map(|error| format!("{top}: {error}")));
     if let Some(process) = probed {
         progress("twin")?;
-        // What left nothing left the machine as it was before.
-        let now = if report.whole().leftovers.is_empty() { Ok(before) } else { Before::look() };
-        let twin = match now {
-            Ok(now) => twin::probe(request, &top, &now, machine),
-            Err(error) => Probed::Failed(format!("looking at the machine before the twin: {error}")),
-        };
-        report.whole().probes = Some(Probes { process, twin });
+        let as_before = report.whole().leftovers.is_empty().then_some(before);
+        report.whole().probes = Some(Probes { process, twin: twin::probe(request, &top, as_before, machine) });
     }
     let whole = report.whole();
     whole.kernel_log = kernel_log.lines();

@@ -42,9 +42,14 @@ impl Trial<'_> {
     }
 }
 
-/// The same of a process that was never checkpointed. `before` is the machine as it is now.
-pub(super) fn probe(request: &TrialRequest, top: &str, before: &Before, machine: &mut Machine) -> Probed {
+/// The same of a process that was never checkpointed. `before` is the machine as it is now, where
+/// that is known.
+pub(super) fn probe(request: &TrialRequest, top: &str, before: Option<Before>, machine: &mut Machine) -> Probed {
     let mut disks = Disks::default();
+    let before = match before.map_or_else(Before::look, Ok) {
+        Ok(before) => before,
+        Err(error) => return Probed::Failed(format!("looking at the machine before the twin: {error}")),
+    };
     let probed = carried_out(request, top, machine, &mut disks);
     let mut left = before.clean(Some(top)).unwrap_or_else(|error| vec![error.to_string()]);
     left.extend(disks.detach());

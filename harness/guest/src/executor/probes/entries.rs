@@ -1,9 +1,9 @@
 //! Directories: what comes next. A directory that was read in part goes on where it stood, and one
 //! that was read to its end is at its end.
 //!
-//! btrfs leaves out names that were made since the open (`last_index`, fs/btrfs/inode.c). No restore
-//! can do that again, because it opens the directory later. So there it makes no difference whether
-//! a reader leaves them out.
+//! btrfs leaves out names that were made since the open (`last_index`, fs/btrfs/inode.c). No
+//! restore can do that again, because it opens the directory later. So there it makes no difference
+//! whether a reader leaves them out.
 
 use std::fs::File;
 use std::io;
