@@ -2,6 +2,7 @@
 
 mod ablation;
 mod every;
+mod judge;
 mod packed;
 mod planted;
 mod refused;
@@ -13,7 +14,7 @@ use libtest_mimic::{Arguments, Trial};
 use testing::lack::lack_of_root;
 
 pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
-    trials!(lack_of_root() =>
+    let mut tests = trials!(lack_of_root() =>
         same::both_ways_agree,
         same::generated_variations_come_back,
         refused::what_cannot_come_back_is_refused,
@@ -30,5 +31,7 @@ pub(crate) fn tests(_: &Arguments) -> Vec<Trial> {
         untouched::looking_changes_nothing,
         untouched::a_process_can_do_what_its_twin_can,
         ablation::every_comparison_is_needed,
-    )
+    );
+    tests.extend(trials!(Some("only for mutants".to_owned()) => judge::the_catalogue_passes));
+    tests
 }
