@@ -307,9 +307,14 @@ pub(super) fn assertions(
     members: &[Member],
 ) -> io::Result<Vec<FailedAssertion>> {
     let asserts = assertions_of(program, &process.0);
-    let hidden: Vec<i32> = STREAMS.into_iter().chain(FIRST_INHERITED..DESCRIPTOR_LIMIT).collect();
-    let glance = Glance::new(&hidden, world.elsewhere())?;
+    let glance = Glance::new(&while_following(), world.elsewhere())?;
     failed(&asserts, &glance, world.top_path(), world.elsewhere(), (&process.0, members))
+}
+
+/// The descriptors of a process other than the first that no program made, as long as it takes
+/// orders from the first, or has just ceased to: it closes some of them then.
+fn while_following() -> Vec<i32> {
+    STREAMS.into_iter().chain(FIRST_INHERITED..DESCRIPTOR_LIMIT).collect()
 }
 
 /// The `assert` lines about objects of a process.
@@ -338,7 +343,7 @@ fn failed(
         let glance = if member.name == process {
             glance
         } else {
-            &*others.entry(member.name.clone()).or_insert(Glance::of(member.pid, &STREAMS, elsewhere)?)
+            &*others.entry(member.name.clone()).or_insert(Glance::of(member.pid, &while_following(), elsewhere)?)
         };
         objects.extend(wanted.into_iter().map(|made| (made.name.clone(), glance.object(made.object))));
     }

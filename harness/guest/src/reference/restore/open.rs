@@ -95,7 +95,7 @@ impl RestoreContext<'_> {
         if anonymous {
             return set_apart(&opener.root).map_err(at(object));
         }
-        // Where somebody writes, the reader sees it then.
+        // While it is held open for writing, a reader would see a writer.
         let waits = self.options.fault != Some(Fault::WriterShown)
             && matches!(purpose, Use::Description(index) if self.checkpoint.descriptions[index].waits_for_writer);
         if kind == FileKind::Fifo && flags & libc::O_PATH == 0 && !waits {
